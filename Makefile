@@ -1,0 +1,49 @@
+# One verb a target; every target but `help` and `setup` depends on `setup`. CI calls what a person calls.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STORE ?= file
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check minio bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## make .venv with everything pinned; quick when nothing changed
+
+$(VENV)/.ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "snapsurge needs Python 3.11 or newer; name one with: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: setup ## stack up, moment opened, burst replayed, a node killed, a report (STORE=file or minio)
+	@if [ "$(STORE)" = minio ]; then $(MAKE) --no-print-directory minio || exit 1; fi
+	$(PY) -m deploy demo --store $(STORE)
+
+test: setup ## all tests, on real Redis and real MinIO
+	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
+	$(PY) -m pytest
+
+check: setup ## lint, types, tidy, unit tests: under a minute
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/test_tidy.py tests/unit
+
+minio: setup ## get the MinIO server into .tools/bin (two minutes the first time)
+	@$(PY) -m deploy minio
+
+bench: setup ## CPU cost per pair of balancer, node and worker, from a replay of the bundled burst
+	$(PY) -m deploy bench --store $(STORE)
+
+lock: setup ## pin the dependencies anew, with hashes and without an index address
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade pyproject.toml --group dev -o requirements.lock
+
+clean: ## remove what the targets made, but not .tools
+	rm -rf $(VENV) .snapsurge .pytest_cache .mypy_cache .ruff_cache
