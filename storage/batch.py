@@ -1,0 +1,75 @@
+"""Many callers, one round trip: items that arrive within a few milliseconds are flushed together.
+
+A caller awaits `add` and gets its own item's result, or the flush's exception. The linger is short against an upload
+and long against a Redis round trip; while one flush is under way the next batch collects. This file knows neither
+Redis nor posts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """`async with Batcher(flush) as batcher: await batcher.add(item)`; leaving flushes what is waiting."""
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        linger_s: float = 0.002,
+        items_max: int = 256,
+    ) -> None:
+        self._flush = flush
+        self._linger_s = linger_s
+        self._items_max = items_max
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._tasks = asyncio.TaskGroup()
+
+    async def add(self, item: Item) -> Result:
+        """This item's result, once its batch was flushed; whatever the flush raised, every caller of the batch gets."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._arrived.set()
+        return await future
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._tasks.create_task(self._run(), name="batcher")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._arrived.set()
+        await self._tasks.__aexit__(None, None, None)
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            await self._arrived.wait()
+            if not self._closing:
+                await asyncio.sleep(self._linger_s)
+            batch, self._waiting = self._waiting[: self._items_max], self._waiting[self._items_max :]
+            if not self._waiting and not self._closing:
+                self._arrived.clear()
+            if batch:
+                await self._settle(batch)
+
+    async def _settle(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+        try:
+            results = await self._flush([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers, each of whom gets it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

@@ -1,0 +1,55 @@
+"""The media object: all renditions of a post and its record, in one ZIP whose PUT makes the post ready.
+
+Pure. Entries stored: the renditions (`front-thumb.jpg` … `composite.jpg`), last `post.json`, which knows where each
+rendition lies, so that one ranged read of the tail finds the record and one ranged read serves any rendition. A
+rejected post has the record alone.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from . import zips
+from .records import Post, Rendition
+
+RECORD_ENTRY = "post.json"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Post).decode
+
+
+class Image(msgspec.Struct, frozen=True):
+    """One rendition's JPEG bytes and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def pack(post: Post, images: Mapping[str, Image]) -> tuple[Post, bytes]:
+    """The record completed with each rendition's place, and the object to PUT. Keys are names without `.jpg`."""
+    entries = {f"{name}.jpg": image.data for name, image in images.items()}
+    offsets = zips.data_offsets(entries)
+    record = msgspec.structs.replace(
+        post,
+        renditions={
+            name: Rendition(
+                offset=offsets[f"{name}.jpg"],
+                bytes=len(image.data),
+                width=image.width,
+                height=image.height,
+                sha256=hashlib.sha256(image.data).hexdigest(),
+            )
+            for name, image in images.items()
+        },
+    )
+    return record, zips.pack({**entries, RECORD_ENTRY: _encode(record)})
+
+
+def record_in(tail: bytes) -> Post:
+    """The record out of the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
+    try:
+        return _decode(zips.last_entry(tail, RECORD_ENTRY))
+    except msgspec.DecodeError as error:
+        raise zips.Damaged(f"not a post record: {error}") from error

@@ -1,0 +1,25 @@
+"""Turns a store address into a store: the only place that knows that there are two."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .blobs import BlobStore
+from .config import Config
+from .files import FileStore
+from .s3 import S3Address, S3Store
+
+
+def blob_store(config: Config) -> BlobStore:
+    """The store of `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is none."""
+    parts = urlsplit(config.store_url)
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+        return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
+    if parts.scheme == "s3":
+        return S3Store(
+            S3Address.parse(config.store_url),
+            connections_max=config.s3_connections_max,
+            connect_timeout_s=config.s3_connect_timeout_s,
+            read_timeout_s=config.s3_read_timeout_s,
+            attempts_max=config.s3_attempts_max,
+        )
+    raise ValueError(f"not a store address: {config.store_url!r}; write file:///path or s3://bucket?endpoint=…")

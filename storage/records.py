@@ -1,0 +1,132 @@
+"""The values that rest in the store, cross the queue and leave over HTTP.
+
+Pure. Every value is frozen; times are RFC 3339 UTC text with milliseconds (`Timestamp`), because that is what ops
+read in a bucket and clients read in an answer; arithmetic is done on unix milliseconds (`to_ms`, `from_ms`).
+This file does not know where a record is stored or how it got there.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Timestamp = Annotated[
+    str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="RFC 3339, UTC, milliseconds")
+]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="hex SHA-256")]
+Side = Literal["front", "back"]
+Format = Literal["jpeg", "png", "webp", "heif"]
+State = Literal["accepted", "ready", "rejected"]
+
+SIDES: tuple[Side, Side] = ("front", "back")
+EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "heif": "heic"}
+
+# A moment takes posts for a day after it fires; those past its window are accepted and late.
+ACCEPTING_MS = 24 * 3600 * 1000
+
+
+def from_ms(ms: int) -> Timestamp:
+    """Unix milliseconds as a `Timestamp`."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+
+
+def to_ms(when: Timestamp) -> int:
+    """A `Timestamp` (or any RFC 3339 time with an offset) as unix milliseconds; ValueError when it is none."""
+    parsed = datetime.fromisoformat(when)
+    if parsed.tzinfo is None:
+        raise ValueError("the time has no offset; write e.g. 2026-01-31T12:00:00.000Z")
+    return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One notification: posts received until `closes_at` are on time."""
+
+    id: str
+    region: str
+    fires_at: Timestamp
+    closes_at: Timestamp
+    window_s: int
+
+
+class Photo(msgspec.Struct, frozen=True, kw_only=True):
+    """A photo as received: digest and size of its bytes, pixels and format from its header."""
+
+    sha256: Sha256
+    bytes: int
+    width: int
+    height: int
+    format: Format
+
+
+class Photos(msgspec.Struct, frozen=True, kw_only=True):
+    """The pair of one post."""
+
+    front: Photo
+    back: Photo
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was accepted, from whom and when: the last entry of the intake object, and all that lateness depends on."""
+
+    id: str
+    moment_id: str
+    user_id: str
+    received_at: Timestamp
+    closes_at: Timestamp
+    request_id: str
+    photos: Photos
+    meta: dict[str, Any] | None = None
+
+    @property
+    def late_by_ms(self) -> int:
+        """Milliseconds after the window's end; zero or less is on time."""
+        return to_ms(self.received_at) - to_ms(self.closes_at)
+
+
+class Rendition(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one derived image lies in its media object, and what it is."""
+
+    offset: int
+    bytes: int
+    width: int
+    height: int
+    sha256: Sha256
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record of an accepted pair; the last entry of the media object once it is `ready` or `rejected`.
+
+    `late` and `late_by_ms` are None until flagged. `request_id` is the receipt's: it tells two posts of one user
+    and moment apart when the first was deleted.
+    """
+
+    id: str
+    moment_id: str
+    user_id: str
+    received_at: Timestamp
+    request_id: str
+    state: State
+    photos: Photos
+    reason: str | None = None
+    late: bool | None = None
+    late_by_ms: int | None = None
+    renditions: dict[str, Rendition] = {}
+    thumbhash: dict[Side, str] = {}
+
+
+def accepted(receipt: Receipt) -> Post:
+    """The post of a pair that is durable and waits for its renditions."""
+    return Post(
+        id=receipt.id,
+        moment_id=receipt.moment_id,
+        user_id=receipt.user_id,
+        received_at=receipt.received_at,
+        request_id=receipt.request_id,
+        state="accepted",
+        photos=receipt.photos,
+    )
+
+
+def flagged(post: Post, late_by_ms: int) -> Post:
+    """The same post with its late flag."""
+    return msgspec.structs.replace(post, late=late_by_ms > 0, late_by_ms=late_by_ms)

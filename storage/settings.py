@@ -1,0 +1,52 @@
+"""Settings from the environment into one frozen value, for every package that stands on storage.
+
+A package's `config.py` declares a msgspec Struct whose encoded field names are the environment names and whose
+annotations carry the limits and a description; this file turns the environment into it, refuses what nobody knows,
+and prints the table that `--help` shows. The names of other tiers are theirs to check.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
+SHARED = ("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS", "SNAPSURGE_AUTH_SECRET")
+
+
+class SettingsError(Exception):
+    """A setting is unknown, missing or out of its limits; the text names it."""
+
+
+def load(config: type[T], tier: str, environ: Mapping[str, str]) -> T:
+    """The tier's settings; SettingsError on a bad value, on an unknown name of this tier or of no tier."""
+    ours = {name: value for name, value in environ.items() if name.startswith("SNAPSURGE_")}
+    known = {field.encode_name for field in msgspec.structs.fields(config)}
+    for name in sorted(ours.keys() - known):
+        of_a_tier = name.split("_")[1] in TIERS
+        if name.startswith(f"SNAPSURGE_{tier}_") or not (of_a_tier or name in SHARED):
+            raise SettingsError(f"unknown setting {name}; `--help` lists those of this program")
+    try:
+        return msgspec.convert({name: ours[name] for name in ours.keys() & known}, config, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"bad setting: {error}") from error
+
+
+def table(*configs: type[msgspec.Struct]) -> str:
+    """Name, default and description of every setting, one a line."""
+    rows = []
+    for config in configs:
+        hints = get_type_hints(config, include_extras=True)
+        for field in msgspec.structs.fields(config):
+            default = "(required)" if field.required else str(field.default)
+            rows.append((field.encode_name, default, _description(hints[field.name])))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in rows)
+
+
+def _description(hint: object) -> str:
+    if get_origin(hint) is not Annotated:
+        return ""
+    return next((meta.description for meta in get_args(hint)[1:] if getattr(meta, "description", None)), "")
