@@ -1,8 +1,9 @@
 """Many callers, one round trip: items that arrive within a few milliseconds are flushed together.
 
 A caller awaits `add` and gets its own item's result, or the flush's exception. The linger is short against an upload
-and long against a Redis round trip; while one flush is under way the next batch collects. This file knows neither
-Redis nor posts.
+and long against a Redis round trip; while one flush is under way the next batch collects. Nobody waits for ever: what
+a cancelled batcher did not flush is cancelled, and one that is not open takes nothing. This file knows neither Redis
+nor posts.
 """
 
 import asyncio
@@ -29,11 +30,14 @@ class Batcher(Generic[Item, Result]):
         self._items_max = items_max
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._arrived = asyncio.Event()
+        self._open = False
         self._closing = False
         self._tasks = asyncio.TaskGroup()
 
     async def add(self, item: Item) -> Result:
         """This item's result, once its batch was flushed; whatever the flush raised, every caller of the batch gets."""
+        if not self._open:
+            raise RuntimeError("the batcher is not open")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
@@ -42,6 +46,7 @@ class Batcher(Generic[Item, Result]):
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._tasks.create_task(self._run(), name="batcher")
+        self._open = True
         return self
 
     async def __aexit__(
@@ -52,24 +57,31 @@ class Batcher(Generic[Item, Result]):
         await self._tasks.__aexit__(None, None, None)
 
     async def _run(self) -> None:
-        while self._waiting or not self._closing:
-            await self._arrived.wait()
-            if not self._closing:
-                await asyncio.sleep(self._linger_s)
-            batch, self._waiting = self._waiting[: self._items_max], self._waiting[self._items_max :]
-            if not self._waiting and not self._closing:
-                self._arrived.clear()
-            if batch:
-                await self._settle(batch)
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        try:
+            while self._waiting or not self._closing:
+                await self._arrived.wait()
+                if not self._closing:
+                    await asyncio.sleep(self._linger_s)
+                batch, self._waiting = self._waiting[: self._items_max], self._waiting[self._items_max :]
+                if not self._waiting and not self._closing:
+                    self._arrived.clear()
+                if batch:
+                    await self._settle(batch)
+        finally:
+            self._open = False
+            for _, future in (*batch, *self._waiting):
+                future.cancel()  # those that are done stay as they are
 
     async def _settle(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         try:
             results = await self._flush([item for item, _ in batch])
+            settled = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, each of whom gets it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future), result in settled:
             if not future.done():
                 future.set_result(result)

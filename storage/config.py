@@ -28,6 +28,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     # fsync blocks a thread, not the processor: more threads than cores keep a disk's queue filled.
     file_threads: Annotated[int, Meta(ge=1, le=256, description="threads of the file store")] = 16
     # Redis answers in well under a millisecond; one that does not is treated as away, and everything works without it.
+    redis_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to Redis")] = 32
     redis_timeout_s: Annotated[float, Meta(gt=0, description="giving up on Redis")] = 0.5
 
 

@@ -2,8 +2,9 @@
 
 `create` links the finished temp file to its name: link(2) fails when the name exists, so of many writers one wins and
 nobody ever sees half a file. `replace` renames instead. The folder is synced after either, because a name is not on
-disk before its folder is (fsync(2), "Notes"). Blocking calls run on a pool of threads of our own. This file knows
-nothing of what it stores.
+disk before its folder is (fsync(2), "Notes"); also by a writer who lost, since the winner may not have come so far and
+"it exists" is an answer that a client is told. The temp folder is there as long as the store is: without it nothing is
+missing, the disk is. Blocking calls run on a pool of threads of our own. This file knows nothing of what it stores.
 """
 
 import asyncio
@@ -54,13 +55,21 @@ class FileStore:
         return await self._run(lambda: self._read_from(key, -length, length))
 
     async def exists(self, key: str) -> bool:
-        return await self._run((self.root / key).exists)
+        try:
+            await self._run((self.root / key).stat)
+        except BlobMissing:
+            return False
+        return True
 
     async def delete(self, key: str) -> None:
-        await self._run(lambda: self._unlink(key))
+        with contextlib.suppress(BlobMissing):
+            await self._run(lambda: self._unlink(key))
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        for key in await self._run(lambda: sorted(key for key in self._keys(prefix) if key > after)):
+        found: list[str] = []
+        with contextlib.suppress(BlobMissing):
+            found = await self._run(lambda: sorted(key for key in self._keys(prefix) if key > after))
+        for key in found:
             yield key
 
     async def probe(self) -> None:
@@ -82,6 +91,8 @@ class FileStore:
         except FileExistsError as error:
             raise BlobExists(str(error.filename2 or error.filename)) from error
         except FileNotFoundError as error:
+            if not self._temporary.is_dir():
+                raise StoreUnavailable(f"the folder {self.root} is not there, or no store") from error
             raise BlobMissing(str(error.filename)) from error
         except StoreUnavailable:
             raise
@@ -105,11 +116,13 @@ class FileStore:
                 file.flush()
                 os.fsync(file.fileno())
             self._make_folder(target.parent)
-            if exclusive:
-                os.link(temporary, target)
-            else:
-                temporary.replace(target)
-            _sync_folder(target.parent)
+            try:
+                if exclusive:
+                    os.link(temporary, target)
+                else:
+                    temporary.replace(target)
+            finally:
+                _sync_folder(target.parent)
         except FileNotFoundError as error:  # a folder was removed under us: not a missing blob
             self._durable.clear()
             raise StoreUnavailable(str(error)) from error
@@ -121,9 +134,12 @@ class FileStore:
         if folder in self._durable or folder == folder.parent:
             return
         self._make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
+        made = True
+        try:
             folder.mkdir()
-        if folder.is_relative_to(self.root):
+        except FileExistsError:
+            made = False
+        if made or folder.is_relative_to(self.root):
             _sync_folder(folder.parent)
         self._durable.add(folder)
 
@@ -134,13 +150,17 @@ class FileStore:
             return file.read(length)
 
     def _unlink(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            (self.root / key).unlink()
-            _sync_folder((self.root / key).parent)
+        (self.root / key).unlink()
+        _sync_folder((self.root / key).parent)
 
     def _keys(self, prefix: str) -> Iterator[str]:
-        for folder, _, names in os.walk(self.root / prefix):
+        for folder, _, names in os.walk(self.root / prefix, onerror=_raise):
             yield from (str((Path(folder) / name).relative_to(self.root)) for name in names)
+
+
+def _raise(error: OSError) -> None:
+    """os.walk leaves out what it cannot read unless told otherwise; a listing with holes would look like losses."""
+    raise error
 
 
 def _sync_folder(folder: Path) -> None:

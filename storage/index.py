@@ -1,73 +1,117 @@
 """The Redis index of posts and moments: a fast copy that may be lost at any instant, never the truth.
 
-One script, `_OBSERVE`, makes every change to a post's entry and derives the moment's counts from the change it made:
-accepted when an entry appears, ready or rejected when it becomes final, on time or late when it is first flagged. So
-it can be told the same thing any number of times, in any order, by nodes, workers and a rebuild at once, and the
-counts stay exact. A deleted post leaves a tombstone, so that a render that was under way learns of it.
+One script, `_OBSERVE`, makes every change to a post's entry: it takes the old entry out of the moment's counts and
+puts the new one in, so the counts are always the sum of the entries. So it can be told the same thing any number of
+times, in any order, by nodes, workers and a rebuild at once, and the counts stay exact. A deleted post leaves a
+tombstone, so that a render that was under way learns of it.
 
-Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, r request id), `snapsurge:deleted:{id}`,
-`snapsurge:counts:{moment}` (hash), `snapsurge:moment:{id}` (JSON), `snapsurge:moments:{region}` (ids by fires_at).
+A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
+counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
+taken for complete, nor anything be counted twice.
+
+Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, r request id, g generation),
+`snapsurge:deleted:{id}`, `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
+`snapsurge:moment:{id}` (JSON), `snapsurge:moments` and `snapsurge:moments:{region}` (ids by fires_at),
+`snapsurge:moments-since` (from which fires_at on they are all there).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .records import ACCEPTING_MS, Moment, Post, flagged, to_ms
+from .records import ACCEPTING_MS, Moment, Post, to_ms
 
 Observed = Literal["new", "known", "stale", "deleted"]
 
-# Two days outlive the accepting period (24 h) and the jobs of its last post; after that the store answers.
+_decode_post = msgspec.json.Decoder(Post).decode
+
+# Two days outlive the accepting period (24 h) and the jobs of its last post; after that the store answers. An entry
+# that still waits for its flag or its renditions lives as long as the counts, which would count it again.
 POST_TTL_S = 48 * 3600
 COUNTS_TTL_S = 30 * 24 * 3600
 MOMENT_TTL_S = 7 * 24 * 3600
+# A recount that did not finish within a day is begun anew, before the entries it observed can expire.
+RECOUNT_S = 24 * 3600
+# A moment whose writer could not reach Redis is found in the store this much later.
+MOMENTS_SINCE_TTL_S = 60
 # A tombstone outlives every job that could still write the post: retries included, minutes.
 TOMBSTONE_TTL_S = 3600
 
-_OBSERVE = """
-local answers = {}
-local fresh, post_ttl, counts_ttl = ARGV[1], ARGV[2], ARGV[3]
-for i = 4, #ARGV, 6 do
-  local id, moment, state, late, request, record =
-    ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
-  local key, counts, tomb = 'snapsurge:post:'..id, 'snapsurge:counts:'..moment, 'snapsurge:deleted:'..id
-  local answer = 'known'
-  if fresh == '1' then redis.call('DEL', tomb) end
-  local old = redis.call('HMGET', key, 's', 'l', 'r')
-  if redis.call('EXISTS', tomb) == 1 then answer = 'deleted'
-  elseif old[1] and old[3] ~= request then answer = 'stale'
-  else
-    if not old[1] then
-      answer = 'new'
-      redis.call('HINCRBY', counts, 'accepted', 1)
-    end
-    if state ~= 'accepted' and (not old[1] or old[1] == 'accepted') then redis.call('HINCRBY', counts, state, 1) end
-    if late ~= '' and not old[2] then
-      redis.call('HINCRBY', counts, tonumber(late) > 0 and 'late' or 'on_time', 1)
-      redis.call('HSET', key, 'l', late)
-    end
-    if not old[1] or state ~= 'accepted' then redis.call('HSET', key, 's', state, 'r', request, 'j', record) end
-    redis.call('EXPIRE', key, post_ttl)
-    redis.call('EXPIRE', counts, counts_ttl)
+_COUNT = """
+local function count(counts, state, late, by)
+  redis.call('HINCRBY', counts, 'accepted', by)
+  if state ~= 'accepted' then redis.call('HINCRBY', counts, state, by) end
+  if late then redis.call('HINCRBY', counts, tonumber(late) > 0 and 'late' or 'on_time', by) end
+end
+local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'r', 'g')) end
+local function generation_of(counts) return redis.call('HGET', counts, 'generation') or '' end
+"""
+
+_OBSERVE = f"""
+{_COUNT}
+local function observe(key, tomb, counts, fresh, state, late, request, record)
+  local generation = generation_of(counts)
+  local old_state, old_late, old_request, old_generation = entry_of(key)
+  if fresh then redis.call('DEL', tomb)
+  elseif redis.call('EXISTS', tomb) == 1 then return 'deleted'
+  elseif old_state and old_request ~= request then return 'stale' end
+  local counted = old_state and old_generation == generation
+  if old_state and old_request ~= request then
+    if counted then count(counts, old_state, old_late, -1) end
+    redis.call('DEL', key)
+    old_state, old_late, counted = false, false, false
   end
-  answers[#answers + 1] = answer
+  local finished = state ~= 'accepted' and state ~= old_state
+  local first_flag = late and not old_late
+  state = (finished or not old_state) and state or old_state
+  late = old_late or late
+  if not counted or finished or first_flag then
+    if counted then count(counts, old_state, old_late, -1) end
+    count(counts, state, late, 1)
+    redis.call('HSET', key, 's', state, 'r', request, 'g', generation)
+  end
+  if late then redis.call('HSET', key, 'l', late) end
+  if not old_state or finished or (first_flag and state == 'accepted') then redis.call('HSET', key, 'j', record) end
+  redis.call('EXPIRE', key, (late and state ~= 'accepted') and {POST_TTL_S} or {COUNTS_TTL_S})
+  redis.call('EXPIRE', counts, {COUNTS_TTL_S})
+  return old_state and 'known' or 'new'
+end
+local answers = {{}}
+for i = 2, #ARGV, 6 do
+  local id, moment, state, late, request, record = unpack(ARGV, i, i + 5)
+  answers[#answers + 1] = observe('snapsurge:post:'..id, 'snapsurge:deleted:'..id, 'snapsurge:counts:'..moment,
+    ARGV[1] == '1', state, late ~= '' and late, request, record)
 end
 return answers
 """
 
-_FORGET = """
+_FORGET = f"""
+{_COUNT}
 local key, counts = 'snapsurge:post:'..ARGV[1], 'snapsurge:counts:'..ARGV[2]
-local old = redis.call('HMGET', key, 's', 'l')
-redis.call('SET', 'snapsurge:deleted:'..ARGV[1], '1', 'EX', ARGV[3])
-if old[1] then
-  redis.call('HINCRBY', counts, 'accepted', -1)
-  if old[1] ~= 'accepted' then redis.call('HINCRBY', counts, old[1], -1) end
-  if old[2] then redis.call('HINCRBY', counts, tonumber(old[2]) > 0 and 'late' or 'on_time', -1) end
-  redis.call('DEL', key)
-end
+local state, late, _, generation = entry_of(key)
+redis.call('SET', 'snapsurge:deleted:'..ARGV[1], '1', 'EX', {TOMBSTONE_TTL_S})
+if state and generation == generation_of(counts) then count(counts, state, late, -1) end
+redis.call('DEL', key)
+"""
+
+# A generation is named after the second it began in; several recounts at once share one.
+_RECOUNT = f"""
+local now, begun = redis.call('TIME')[1], redis.call('HGET', KEYS[1], 'generation')
+if begun and now - begun < {RECOUNT_S} then return begun end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'generation', now)
+redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
+return now
+"""
+
+_COMPLETE = f"""
+if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'complete', 1)
+redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
+return 1
 """
 
 
@@ -97,11 +141,11 @@ class Index:
     def observe_in(self, pipe: Pipeline, posts: Sequence[Post], *, fresh: bool) -> None:
         """Add the telling to a round trip that others share.
 
-        `fresh` says that the pair was committed just now, which ends an earlier post's tombstone. Answers, a post
-        each: `new` (the index did not have it), `known`, `stale` (the entry is of another post of this user and
-        moment: this one was deleted and posted again) or `deleted`.
+        `fresh` says that the pair was committed just now, which ends an earlier post's entry and tombstone. A finished
+        post carries its late flag. Answers, a post each: `new` (the index did not have it), `known`, `stale` (the
+        entry is of another post of this user and moment: this one was deleted and posted again) or `deleted`.
         """
-        fields: list[Any] = [int(fresh), POST_TTL_S, COUNTS_TTL_S]
+        fields: list[Any] = [int(fresh)]
         for post in posts:
             late = "" if post.late_by_ms is None else post.late_by_ms
             record = msgspec.json.encode(post)
@@ -111,41 +155,48 @@ class Index:
     async def forget(self, post_id: str, moment_id: str) -> None:
         """Take a post out of index and counts, and leave a tombstone."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_FORGET, 0, post_id, moment_id, str(TOMBSTONE_TTL_S))
+        pipe.eval(_FORGET, 0, post_id, moment_id)
         await pipe.execute()
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The entries, None for each that is not here."""
         pipe = self._redis.pipeline(transaction=False)
         for post_id in post_ids:
-            pipe.hmget(f"snapsurge:post:{post_id}", ["j", "l"])
-        return [_post(entry) for entry in await pipe.execute()]
+            pipe.hget(f"snapsurge:post:{post_id}", "j")
+        return [None if found is None else _decode_post(found) for found in await pipe.execute()]
 
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None when they do not cover everything that the store has."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.hgetall(f"snapsurge:counts:{moment_id}")
         (fields,) = await pipe.execute()
-        if fields.pop(b"complete", None) is None:
+        if b"complete" not in fields:
             return None
         known = {name.decode(): int(value) for name, value in fields.items()}
-        pending = known.get("accepted", 0) - known.get("ready", 0) - known.get("rejected", 0)
-        return Counts(**known, pending=pending)
+        return counts_of(known)
 
-    async def counts_are_complete(self, moment_id: str) -> None:
-        """Say that every post of the moment that was in the store has been observed."""
-        pipe = self._redis.pipeline()
-        pipe.hset(f"snapsurge:counts:{moment_id}", mapping={"complete": 1})
-        pipe.expire(f"snapsurge:counts:{moment_id}", COUNTS_TTL_S)
+    async def recount(self, moment_id: str) -> str:
+        """Begin to count the moment's posts anew, or join who does; the generation to complete."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.eval(_RECOUNT, 1, f"snapsurge:counts:{moment_id}")
+        (generation,) = await pipe.execute()
+        return str(generation.decode())
+
+    async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
+        """Say that every post of the moment that was in the store has been observed, all in this generation."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.eval(_COMPLETE, 1, f"snapsurge:counts:{moment_id}", generation)
         await pipe.execute()
 
-    async def put_moments(self, moments: Iterable[Moment]) -> None:
-        """Copy moments into the index."""
+    async def put_moments(self, moments: Iterable[Moment], *, since_ms: int | None = None) -> None:
+        """Copy moments into the index; with `since_ms` they are all that fire, or fired, from then on."""
         pipe = self._redis.pipeline(transaction=False)
         for moment in moments:
             pipe.set(f"snapsurge:moment:{moment.id}", msgspec.json.encode(moment), ex=MOMENT_TTL_S)
             pipe.zadd(f"snapsurge:moments:{moment.region}", {moment.id: to_ms(moment.fires_at)})
             pipe.zadd("snapsurge:moments", {moment.id: to_ms(moment.fires_at)})
+        if since_ms is not None:
+            pipe.set("snapsurge:moments-since", since_ms, ex=MOMENTS_SINCE_TTL_S)
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:
@@ -154,20 +205,28 @@ class Index:
         return None if found is None else msgspec.json.decode(found, type=Moment)
 
     async def current_moment_id(self, region: str, now_ms: int) -> str | None:
-        """The last moment of a region that fired and still accepts posts."""
-        found = await self._redis.zrevrangebyscore(
-            f"snapsurge:moments:{region}", now_ms, now_ms - ACCEPTING_MS, start=0, num=1
-        )
-        return found[0].decode() if found else None
+        """The last moment of a region that fired and still accepts posts; None when there is none, or maybe one."""
+        since_ms = now_ms - ACCEPTING_MS
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.get("snapsurge:moments-since")
+        pipe.zrevrangebyscore(f"snapsurge:moments:{region}", now_ms, since_ms, start=0, num=1)
+        known_since, found = await pipe.execute()
+        return found[0].decode() if found and _covers(known_since, since_ms) else None
 
-    async def moment_ids(self, since_ms: int) -> list[str]:
-        """Moments that fire, or fired, after this time, in order."""
-        return [found.decode() for found in await self._redis.zrangebyscore("snapsurge:moments", since_ms, "+inf")]
+    async def moment_ids(self, since_ms: int) -> list[str] | None:
+        """Moments that fire, or fired, from this time on, in order; None when the index may not have them all."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.get("snapsurge:moments-since")
+        pipe.zrangebyscore("snapsurge:moments", since_ms, "+inf")
+        known_since, found = await pipe.execute()
+        return [one.decode() for one in found] if _covers(known_since, since_ms) else None
 
 
-def _post(entry: tuple[bytes | None, bytes | None]) -> Post | None:
-    record, late = entry
-    if record is None:
-        return None
-    post = msgspec.json.decode(record, type=Post)
-    return post if post.late is not None or late is None else flagged(post, int(late))
+def counts_of(numbers: Mapping[str, int]) -> Counts:
+    """Counts from what was counted; names that are no count are left out."""
+    known = {name: numbers.get(name, 0) for name in ("accepted", "on_time", "late", "ready", "rejected")}
+    return Counts(**known, pending=known["accepted"] - known["ready"] - known["rejected"])
+
+
+def _covers(known_since: bytes | None, since_ms: int) -> bool:
+    return known_since is not None and int(known_since) <= since_ms

@@ -81,16 +81,21 @@ class Moments:
         return await self.get(found)
 
     async def since(self, since_ms: int) -> list[Moment]:
-        """Moments that fire, or fired, after this time, earliest first: from Redis when it has any, else the store."""
-        ids: list[str] = []
+        """Moments that fire, or fired, from this time on, earliest first: from Redis if it has all, else the store."""
+        ids = None
         with contextlib.suppress(RedisError):
             ids = await self._index.moment_ids(since_ms)
-        if not ids:
-            listed = [keys.name_in(key) async for key in self._store.list(keys.MOMENTS_PREFIX)]
-            first_day = from_ms(since_ms)[:10].replace("-", "")
-            ids = [one for one in listed if one.rsplit("-", 2)[1] >= first_day]
-        moments = [await self.get(one) for one in ids]
+        moments = await self._listed(since_ms) if ids is None else [await self.get(one) for one in ids]
         return sorted((one for one in moments if to_ms(one.fires_at) >= since_ms), key=lambda one: one.fires_at)
+
+    async def _listed(self, since_ms: int) -> list[Moment]:
+        """Moments from the day of this time on, by the store's listing; the index has them all afterwards."""
+        first_day = from_ms(since_ms)[:10].replace("-", "")
+        listed = [keys.name_in(key) async for key in self._store.list(keys.MOMENTS_PREFIX)]
+        moments = [await self.get(one) for one in listed if one.rsplit("-", 2)[1] >= first_day]
+        with contextlib.suppress(RedisError):
+            await self._index.put_moments(moments, since_ms=since_ms)
+        return moments
 
     async def _from_store(self, moment_id: str) -> Moment:
         try:

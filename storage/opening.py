@@ -1,7 +1,9 @@
-"""Turns a store address into a store: the only place that knows that there are two."""
+"""Turns addresses into a store and a Redis client: the only place that knows that there are two stores."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from .blobs import BlobStore
 from .config import Config
@@ -23,3 +25,15 @@ def blob_store(config: Config) -> BlobStore:
             attempts_max=config.s3_attempts_max,
         )
     raise ValueError(f"not a store address: {config.store_url!r}; write file:///path or s3://bucket?endpoint=…")
+
+
+def redis_client(config: Config) -> Redis:
+    """A client of `SNAPSURGE_REDIS_URL`: its pool waits instead of growing, and no call outlasts the timeout."""
+    pool = BlockingConnectionPool.from_url(
+        config.redis_url,
+        max_connections=config.redis_connections_max,
+        timeout=config.redis_timeout_s,
+        socket_timeout=config.redis_timeout_s,
+        socket_connect_timeout=config.redis_timeout_s,
+    )
+    return Redis.from_pool(pool)

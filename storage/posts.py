@@ -17,8 +17,8 @@ from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from . import intake, keys, media
-from .blobs import BlobMissing, BlobStore, StoreUnavailable
-from .index import Counts, Index
+from .blobs import BlobMissing, BlobStore
+from .index import Counts, Index, counts_of
 from .moments import Moments
 from .records import Post, Rendition, accepted
 from .zips import TAIL_BYTES
@@ -53,7 +53,7 @@ class Posts:
             (post,) = await self._index.posts([post_id])
             if post is not None:
                 return post
-        found = await self._search(post_id, [one.id for one in reversed(await self._moments.since(0))])
+        found = await self._search(post_id)
         if found is None:
             raise NoSuchPost(post_id)
         return found
@@ -104,7 +104,7 @@ class Posts:
         if after is not None and not keys.is_post_id(after):
             raise ValueError("the cursor is not one that a page gave")
         found: list[str] = []
-        async for ids in self.ids(moment_id, after):
+        async for ids in self.ids(moment_id, after, limit + 1):
             found += ids
             if len(found) > limit:
                 break
@@ -117,49 +117,68 @@ class Posts:
             known = await self._index.counts(moment_id)
             if known is not None:
                 return known
-        counted: Counter[str] = Counter()
-        async for ids in self.ids(moment_id):
-            posts = await self._stored_posts(moment_id, ids)
-            counted.update(["accepted"] * len(posts))
-            counted.update(post.state for post in posts if post.state != "accepted")
-            counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
-            with contextlib.suppress(RedisError):
-                await self._index.observe(posts)
-        with contextlib.suppress(RedisError):
-            await self._index.counts_are_complete(moment_id)
-        return Counts(**counted, pending=counted["accepted"] - counted["ready"] - counted["rejected"])
+        return await self._recount(moment_id)
 
-    async def ids(self, moment_id: str, after: str | None = None) -> AsyncIterator[list[str]]:
-        """The ids of a moment's posts in the order of their keys, some spreads at a time, from the store alone."""
+    async def _recount(self, moment_id: str) -> Counts:
+        """The counts by the store; the index's are complete only if it was told of every post."""
+        generation = None
+        with contextlib.suppress(RedisError):
+            generation = await self._index.recount(moment_id)
+        counted: Counter[str] = Counter()
+        told = 0
+        async for ids in self.ids(moment_id):
+            async for posts in self._stored_some(moment_id, ids):
+                counted.update(["accepted"] * len(posts))
+                counted.update(post.state for post in posts if post.state != "accepted")
+                counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
+                with contextlib.suppress(RedisError):
+                    told += len(await self._index.observe(posts))
+        if generation is not None and told == counted["accepted"]:
+            with contextlib.suppress(RedisError):
+                await self._index.counts_are_complete(moment_id, generation)
+        return counts_of(counted)
+
+    async def ids(
+        self, moment_id: str, after: str | None = None, spread_max: int | None = None
+    ) -> AsyncIterator[list[str]]:
+        """The ids of a moment's posts in the order of their keys, some spreads at a time, from the store alone.
+
+        With `spread_max` only so many of each spread: whoever wants the first few need not list millions.
+        """
         first = 0 if after is None else keys.SPREADS.index(keys.spread(after))
         for start in range(first, len(keys.SPREADS), WIDTH):
             spreads = keys.SPREADS[start : start + WIDTH]
-            listed = await _together([partial(self._listed, spread, moment_id, after) for spread in spreads])
+            listed = await _together([partial(self._listed, one, moment_id, after, spread_max) for one in spreads])
             yield [post_id for ids in listed for post_id in ids]
 
-    async def _listed(self, spread: str, moment_id: str, after: str | None) -> list[str]:
+    async def _listed(self, spread: str, moment_id: str, after: str | None, most: int | None) -> list[str]:
         beyond = keys.intake(moment_id, after) if after is not None else ""
-        found = self._store.list(keys.intake_prefix(spread, moment_id), beyond)
-        return [keys.name_in(key) async for key in found]
+        found: list[str] = []
+        async for key in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
+            found.append(keys.name_in(key))
+            if len(found) == most:
+                break
+        return found
 
     async def _posts(self, moment_id: str, ids: Sequence[str]) -> list[Post]:
         """Posts by id: from the index where it has them, else the store; those deleted meanwhile are left out."""
         known: dict[str, Post] = {}
         with contextlib.suppress(RedisError):
             known = {post.id: post for post in await self._index.posts(ids) if post is not None}
-        missing = await self._stored_posts(moment_id, [one for one in ids if one not in known])
-        known.update((post.id, post) for post in missing)
+        async for posts in self._stored_some(moment_id, [one for one in ids if one not in known]):
+            known.update((post.id, post) for post in posts)
         return [known[one] for one in ids if one in known]
 
-    async def _stored_posts(self, moment_id: str, ids: Sequence[str]) -> list[Post]:
-        found: list[Post | None] = []
+    async def _stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
+        """Posts as the store has them, a few at a time, without those that it does not have."""
         for start in range(0, len(ids), WIDTH):
             some = ids[start : start + WIDTH]
-            found += await _together([partial(self._stored_or_none, moment_id, post_id) for post_id in some])
-        return [post for post in found if post is not None]
+            found = await _together([partial(self._stored_or_none, moment_id, post_id) for post_id in some])
+            yield [post for post in found if post is not None]
 
-    async def _search(self, post_id: str, moment_ids: Sequence[str]) -> Post | None:
-        """The post in whichever of the moments has it; a post id alone does not say."""
+    async def _search(self, post_id: str) -> Post | None:
+        """The post in whichever moment has it, the latest first; a post id alone does not say."""
+        moment_ids = [one.id for one in reversed(await self._moments.since(0))]
         for start in range(0, len(moment_ids), WIDTH):
             some = moment_ids[start : start + WIDTH]
             for post in await _together([partial(self._stored_or_none, one, post_id) for one in some]):
@@ -179,6 +198,6 @@ async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]]) -> li
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call(), name="store-request") for call in calls]
-    except* StoreUnavailable as failures:
-        raise StoreUnavailable(str(failures.exceptions[0])) from failures
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return [task.result() for task in tasks]

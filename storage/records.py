@@ -6,7 +6,7 @@ This file does not know where a record is stored or how it got there.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -75,7 +75,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closes_at: Timestamp
     request_id: str
     photos: Photos
-    meta: dict[str, Any] | None = None
+    meta: msgspec.Raw = msgspec.Raw()  # the client's JSON object, byte for byte
 
     @property
     def late_by_ms(self) -> int:

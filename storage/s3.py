@@ -10,7 +10,7 @@ This file is the only one that knows botocore.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -23,7 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .blobs import BlobExists, BlobMissing, StoreFull, StoreUnavailable
 
-_EXISTS = {"PreconditionFailed", "ConditionalRequestConflict"}
+# Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
+_EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
 
@@ -114,7 +115,10 @@ class S3Store:
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def probe(self) -> None:
-        await self._call(self._client.head_bucket(Bucket=self._bucket))
+        try:
+            await self._call(self._client.head_bucket(Bucket=self._bucket))
+        except BlobMissing as error:
+            raise StoreUnavailable(f"there is no bucket {self._bucket}") from error
 
     async def __aenter__(self) -> Self:
         session = aioboto3.Session()
@@ -136,12 +140,13 @@ class S3Store:
 
     async def _make_bucket(self) -> None:
         try:
-            await self.probe()
+            await self._call(self._client.head_bucket(Bucket=self._bucket))
         except BlobMissing:
-            try:
-                await self._call(self._client.create_bucket(Bucket=self._bucket))
-            except BlobExists:
-                return  # another node was faster
+            place = {"LocationConstraint": self.address.region}
+            # us-east-1 is the one region that S3 does not take as a constraint.
+            options = {} if self.address.region == "us-east-1" else {"CreateBucketConfiguration": place}
+            with suppress(BlobExists):  # another node was faster
+                await self._call(self._client.create_bucket(Bucket=self._bucket, **options))
 
     async def _get(self, key: str, **options: str) -> bytes:
         with _translated():
@@ -162,9 +167,9 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _EXISTS or code.startswith("BucketAlready"):
+        if code in _EXISTS:
             raise BlobExists(str(error)) from error
-        if code in _MISSING or code == "NoSuchBucket":
+        if code in _MISSING:
             raise BlobMissing(str(error)) from error
         raise (StoreFull if code in _FULL else StoreUnavailable)(str(error)) from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:

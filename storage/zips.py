@@ -8,7 +8,11 @@ something in front are read), here with a negative sign.
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
+
+# Whatever the standard library raises on bytes that are no archive, or one of a kind that we do not write.
+_NOT_OURS = (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error)
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER_BYTES = 30  # APPNOTE.TXT 4.3.7, without name; stored entries under 4 GiB have no extra field
@@ -49,7 +53,7 @@ def last_entry(tail: bytes, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(tail)) as opened:
             return opened.read(name)
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+    except _NOT_OURS as error:
         raise Damaged(str(error)) from error
 
 
@@ -58,5 +62,5 @@ def unpack(archive: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             return {name: opened.read(name) for name in opened.namelist()}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except _NOT_OURS as error:
         raise Damaged(str(error)) from error

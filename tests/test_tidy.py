@@ -46,6 +46,7 @@ PURE = {
     "storage/keys.py",
     "storage/media.py",
     "storage/records.py",
+    "storage/zips.py",
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "time", "aiohttp", "redis", "aioboto3", "subprocess"}
 BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base", "misc"}

@@ -1,0 +1,130 @@
+"""`python -m ingest`: one upload node. Reads the environment, builds the node, serves until told to stop.
+
+The first SIGTERM or SIGINT drains: the node says so, serves on until the balancers know, takes no new connection,
+finishes what is in flight and exits 0. A second one exits at once.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvloop
+from aiohttp import web
+
+from storage import config as storage_config
+from storage import settings
+from storage.blobs import StoreUnavailable
+
+from . import config as ingest_config
+from .app import Node, node
+from .heartbeat import Heartbeat, Member
+
+log = logging.getLogger("snapsurge.ingest")
+
+# As the balancer: it forwards heads of up to 16 KiB.
+HEAD_BYTES_MAX = 16 * 1024
+
+
+def main() -> int:
+    """Exit status: 0 drained, 1 no store or no port, 2 bad settings."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        host, port = _address(arguments.listen)
+        config, storage = ingest_config.load(), storage_config.load()
+        uvloop.run(_serve(host, port, arguments.id, config, storage))
+    except (settings.SettingsError, ValueError) as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 2
+    except (StoreUnavailable, OSError) as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest",
+        description="One upload node: takes photo pairs, commits each with one PUT, queues its jobs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Settings, from the environment:\n" + settings.table(ingest_config.Config, storage_config.Config),
+    )
+    parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="where to serve (%(default)s)")
+    parser.add_argument("--id", default="", help="the node's name on the ring; HOST:PORT unless given")
+    return parser.parse_args()
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"--listen: not HOST:PORT: {listen!r}")
+    return host.strip("[]"), int(port)
+
+
+async def _serve(
+    host: str, port: int, node_id: str, config: ingest_config.Config, storage: storage_config.Config
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
+    async with node(config, storage) as running:
+        runner = web.AppRunner(
+            running.app,
+            access_log=None,
+            auto_decompress=False,
+            handle_signals=False,
+            keepalive_timeout=config.keepalive_s,
+            max_field_size=HEAD_BYTES_MAX,
+            max_line_size=HEAD_BYTES_MAX,
+            shutdown_timeout=config.drain_s,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=4096).start()
+            log.info("serving on http://%s:%d", host, port)
+            await _until_stopped(stop, running, node_id, _advertised(host, port), config)
+        finally:
+            await runner.cleanup()
+        log.info("drained")
+
+
+async def _until_stopped(
+    stop: asyncio.Event, running: Node, node_id: str, address: str, config: ingest_config.Config
+) -> None:
+    """Heartbeats while serving; after the signal, while the balancers learn of it; then the node leaves the list."""
+
+    def member() -> Member:
+        return Member(address, weight=1, zone="", state="draining" if running.lifecycle.draining else "serving")
+
+    heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s)
+    async with asyncio.TaskGroup() as tasks:
+        beating = tasks.create_task(heartbeat.run(), name="heartbeat")
+        await stop.wait()
+        log.info("draining")
+        running.lifecycle.draining = True
+        await heartbeat.beat()
+        await asyncio.sleep(config.announce_s)
+        beating.cancel()
+    await heartbeat.leave()
+
+
+def _advertised(host: str, port: int) -> str:
+    """What balancers connect to: in a container that listens everywhere, this host's own address."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        host = socket.gethostbyname(socket.gethostname())
+    return f"{host}:{port}"
+
+
+def _stop(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        log.warning("stopped again: not draining any more")
+        os._exit(1)
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

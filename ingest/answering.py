@@ -1,0 +1,80 @@
+"""What every answer has in common: arrival, request id, measurements, and errors as problem+json.
+
+The outermost edge of the application: whatever is raised inside becomes an answer here, and nowhere else.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from storage.blobs import StoreFull, StoreUnavailable
+
+from .admission import retry_after_s
+from .answers import json_answer
+from .errors import Refusal
+from .metrics import Metrics
+from .peers import REQUEST_ID_HEADER, Arrival, Networks, arrival_of
+
+log = logging.getLogger("snapsurge.ingest.answering")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Lifecycle:
+    """Whether the node drains: it then says so, and closes each connection after its answer."""
+
+    draining = False
+
+
+def answering(
+    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Around every call: when it arrived, its errors as problem+json, its request id and its measurements."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        arrival = request["arrival"] = arrival_of(request, trusted)
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
+            response = _problem(error, arrival)
+        response.headers[REQUEST_ID_HEADER] = arrival.request_id
+        if lifecycle.draining:
+            response.force_close()
+        route = request.match_info.route.name or "other"
+        metrics.requests.labels(route, str(response.status)).inc()
+        metrics.seconds.labels(route).observe(time.perf_counter() - started)
+        return response
+
+    return answer
+
+
+def _problem(error: Exception, arrival: Arrival) -> web.Response:
+    refusal = _refusal_of(error)
+    if refusal.status >= 500:
+        log.warning("%s: %s", arrival.request_id, refusal, exc_info=error if refusal.code == "internal" else None)
+    response = json_answer(refusal.problem(arrival.request_id), refusal.status)
+    response.content_type = "application/problem+json"
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    """What a client is told of an error, whoever raised it."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, StoreFull):
+        return Refusal("storage-full", "ops must make room")
+    if isinstance(error, StoreUnavailable):
+        wait = {"Retry-After": str(retry_after_s(random.random()))}
+        return Refusal("storage-unavailable", "ask again", headers=wait)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Refusal("method-not-allowed", f"here works: {allowed}", headers={"Allow": allowed})
+    if isinstance(error, web.HTTPException) and error.status < 500:
+        return Refusal("no-such-page" if error.status == 404 else "bad-request", f"{error.reason}; see /docs")
+    return Refusal("internal", "this is our fault; the request id helps ops to find it")

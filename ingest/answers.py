@@ -1,0 +1,73 @@
+"""The bodies clients get, as types: what a post, a moment and a page look like over HTTP, and how they are sent."""
+
+from typing import Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from storage.records import SIDES, Photos, Post, Side, State, Timestamp
+
+Size = Literal["thumb", "feed", "full"]
+SIZES: tuple[Size, ...] = ("thumb", "feed", "full")
+
+
+class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A moment to create; it fires now unless `fires_at` says when."""
+
+    region: str
+    fires_at: str | None = None
+    window_s: int = 120
+
+
+class PostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A post as clients see it; `late` and `late_by_ms` are null until flagged, `reason` says why it was rejected."""
+
+    id: str
+    moment_id: str
+    user_id: str
+    received_at: Timestamp
+    state: State
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    late: bool | None
+    late_by_ms: int | None
+    photos: Photos
+    thumbhash: dict[Side, str] | msgspec.UnsetType = msgspec.UNSET
+    links: dict[str, str]
+
+
+class PostPage(msgspec.Struct, frozen=True):
+    """Some posts of a moment, and the cursor of the next page, or null."""
+
+    posts: list[PostView]
+    next: str | None
+
+
+def post_view(post: Post) -> PostView:
+    """The post with links to itself, its moment and the renditions it has."""
+    path = f"/v1/posts/{post.id}"
+    links = {"self": path, "moment": f"/v1/moments/{post.moment_id}"}
+    for side in SIDES:
+        links |= {
+            f"{side}-{size}": f"{path}/photos/{side}/{size}" for size in SIZES if f"{side}-{size}" in post.renditions
+        }
+    if "composite" in post.renditions:
+        links["composite"] = f"{path}/photos/composite/feed"
+    return PostView(
+        id=post.id,
+        moment_id=post.moment_id,
+        user_id=post.user_id,
+        received_at=post.received_at,
+        state=post.state,
+        reason=post.reason or msgspec.UNSET,
+        late=post.late,
+        late_by_ms=post.late_by_ms,
+        photos=post.photos,
+        thumbhash=post.thumbhash or msgspec.UNSET,
+        links=links,
+    )
+
+
+def json_answer(value: Any, status: int = 200, **headers: str) -> web.Response:  # noqa: ANN401 - any struct of ours
+    """The value as JSON; header names are given with underscores."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=named, content_type="application/json")

@@ -1,0 +1,124 @@
+"""Composition: one node's parts, put together and taken apart, and the router over the table of calls."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import prometheus_client
+from aiohttp import web
+from redis.asyncio import Redis
+
+from storage.batch import Batcher
+from storage.blobs import BlobStore
+from storage.config import Config as StorageConfig
+from storage.index import Index
+from storage.moments import Moments
+from storage.opening import blob_store, redis_client
+from storage.posts import Posts
+from storage.queue import Queue, jobs_of
+from storage.records import Post
+
+from .admission import Admission, Budget
+from .answering import Handler, Lifecycle, answering
+from .auth import Authenticator
+from .calls import CALLS
+from .config import Config
+from .docs import Docs
+from .limits import Rate
+from .metrics import Metrics
+from .moments import MomentCalls
+from .peers import networks
+from .posts import PostCalls
+from .ratelimit import RateLimiter
+from .receiving import Receiver
+from .uploads import Uploads
+
+
+class Node:
+    """The application of one node, and what its process must know of it."""
+
+    def __init__(self, app: web.Application, lifecycle: Lifecycle, redis: Redis) -> None:
+        self.app = app
+        self.lifecycle = lifecycle
+        self.redis = redis
+
+
+@asynccontextmanager
+async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
+    """A node with its store and Redis open; StoreUnavailable when there is no store to serve from."""
+    redis = redis_client(storage)
+    try:
+        async with blob_store(storage) as store:
+            index, queue = Index(redis), Queue(redis)
+            announce = announcer(redis, index, queue)
+            async with Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher:
+                lifecycle = Lifecycle()
+                yield Node(application(config, lifecycle, store, redis, index, batcher), lifecycle, redis)
+    finally:
+        await redis.aclose()
+
+
+def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Post]], Awaitable[Sequence[None]]]:
+    """Index and jobs of many committed posts in one round trip."""
+
+    async def announce(posts: Sequence[Post]) -> Sequence[None]:
+        pipe = redis.pipeline(transaction=False)
+        index.observe_in(pipe, posts, fresh=True)
+        queue.enqueue_in(pipe, [job for post in posts for job in jobs_of(post.moment_id, post.id)])
+        await pipe.execute()
+        return [None] * len(posts)
+
+    return announce
+
+
+def application(
+    config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, batcher: Batcher[Post, None]
+) -> web.Application:
+    """The router over the table of calls."""
+    moments = Moments(store, index)
+    posts = Posts(store, index, moments)
+    authenticator = Authenticator(config.auth_secret)
+    admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
+    metrics = Metrics(admission)
+    limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
+    receiver = Receiver(config, metrics)
+    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
+    moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
+
+    async def livez(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.Response(text="draining\n", status=503) if lifecycle.draining else web.Response(text="ready\n")
+
+    async def scrape(_request: web.Request) -> web.Response:
+        body = prometheus_client.generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+    handlers: dict[str, Handler] = {
+        "create_moment": moment_calls.create,
+        "current_moment": moment_calls.current,
+        "moment": moment_calls.get,
+        "summary": moment_calls.summary,
+        "moment_posts": moment_calls.posts,
+        "upload": uploads.post,
+        "post": post_calls.get,
+        "delete_post": post_calls.delete,
+        "photo": post_calls.photo,
+        "openapi": docs.openapi,
+        "docs": docs.docs,
+        "livez": livez,
+        "readyz": readyz,
+        "metrics": scrape,
+    }
+    app = web.Application(middlewares=[answering(lifecycle, metrics, networks(config.trusted_peers))])
+    for call in CALLS:
+        # The upload answers `Expect: 100-continue` itself, after it has decided; aiohttp would at once.
+        expect = _say_nothing if call.body == "pair" else None
+        app.router.add_route(call.method, call.path, handlers[call.name], name=call.name, expect_handler=expect)
+    app.router.add_get("/docs/start.js", docs.start)
+    app.router.add_get("/docs/{name}", docs.file)
+    return app
+
+
+async def _say_nothing(_request: web.Request) -> None:
+    """No interim answer yet."""

@@ -1,0 +1,93 @@
+"""The table of calls: one row says path, who may, what comes in and goes out and what can go wrong.
+
+The router and the OpenAPI document are both made of it, so neither can know a call that the other does not.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from storage.index import Counts
+from storage.records import Moment
+
+from .answers import MomentRequest, PostPage, PostView
+from .auth import Scope
+
+Parameter = tuple[str, str]  # name, description
+
+_UPLOAD_ERRORS = (
+    "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
+    "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "bad-expectation", "rate-limited",
+    "overloaded", "storage-unavailable", "storage-full",
+)  # fmt: skip
+_READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `scopes` empty: any token; None: no token."""
+
+    name: str
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    summary: str
+    scopes: tuple[Scope, ...] | None = ()
+    query: tuple[Parameter, ...] = ()
+    body: type[msgspec.Struct] | Literal["pair"] | None = None
+    status: int = 200
+    answer: type[msgspec.Struct] | str | None = None  # a type, or a media type
+    errors: tuple[str, ...] = _READ_ERRORS
+
+
+CALLS = (
+    Call(
+        name="create_moment", method="POST", path="/v1/moments", summary="Create a moment", scopes=("ops",),
+        body=MomentRequest, status=201, answer=Moment,
+        errors=(*_READ_ERRORS, "bad-request", "too-large", "storage-full"),
+    ),
+    Call(
+        name="current_moment", method="GET", path="/v1/moments/current", answer=Moment,
+        summary="The last moment of a region that fired and still accepts posts",
+        query=(("region", "the region's name"),), errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
+    ),
+    Call(
+        name="moment", method="GET", path="/v1/moments/{moment_id}", summary="One moment", answer=Moment,
+        errors=(*_READ_ERRORS, "no-such-moment"),
+    ),
+    Call(
+        name="summary", method="GET", path="/v1/moments/{moment_id}/summary", summary="How far its posts have come",
+        scopes=("ops",), answer=Counts, errors=(*_READ_ERRORS, "no-such-moment"),
+    ),
+    Call(
+        name="moment_posts", method="GET", path="/v1/moments/{moment_id}/posts", summary="A page of its posts",
+        scopes=("ops",), answer=PostPage, errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
+        query=(("limit", "posts a page, 1 to 1000; 100 unless said"), ("cursor", "`next` of the page before")),
+    ),
+    Call(
+        name="upload", method="POST", path="/v1/moments/{moment_id}/posts", scopes=("upload",), body="pair",
+        summary="Post a pair; 200 with Idempotent-Replayed when this very pair was accepted before",
+        status=201, answer=PostView, errors=_UPLOAD_ERRORS,
+    ),
+    Call(
+        name="post", method="GET", path="/v1/posts/{post_id}", summary="One post", answer=PostView,
+        errors=(*_READ_ERRORS, "no-such-post"),
+    ),
+    Call(
+        name="delete_post", method="DELETE", path="/v1/posts/{post_id}", status=204,
+        summary="Delete a post with everything of it", errors=(*_READ_ERRORS, "no-such-post"),
+    ),
+    Call(
+        name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", answer="image/jpeg",
+        summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
+        errors=(*_READ_ERRORS, "no-such-post", "bad-range"),
+    ),
+    Call(name="openapi", method="GET", path="/openapi.json", summary="This document", scopes=None,
+         answer="application/json", errors=()),
+    Call(name="docs", method="GET", path="/docs", summary="This document as a page", scopes=None,
+         answer="text/html", errors=()),
+    Call(name="livez", method="GET", path="/livez", summary="The process is alive", scopes=None,
+         answer="text/plain", errors=()),
+    Call(name="readyz", method="GET", path="/readyz", summary="The node may take traffic; 503 while it drains",
+         scopes=None, answer="text/plain", errors=()),
+    Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
+         answer="text/plain", errors=()),
+)  # fmt: skip

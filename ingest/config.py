@@ -1,0 +1,68 @@
+"""What one upload node takes from the environment; every limit with its unit and its reason."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from storage import settings
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_INGEST_{name.upper()}"):
+    """Limits, trust, timing."""
+
+    auth_secret: Annotated[str, Meta(min_length=16, description="signs and checks tokens (HS256)")] = msgspec.field(
+        name="SNAPSURGE_AUTH_SECRET"
+    )
+    trusted_peers: Annotated[
+        str, Meta(description="CIDRs whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed")
+    ] = "127.0.0.0/8,::1/128"
+
+    # A phone's photo is 0.1 to 5 MB; ten leave room for a lossless one.
+    photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo")] = 10 * MIB
+    meta_bytes_max: Annotated[int, Meta(ge=2, le=4 * KIB, description="bytes of the `meta` part")] = 4 * KIB
+    # 50 MP is what imgproxy and Supabase allow; decoded it is 150 MB in a worker.
+    photo_pixels_max: Annotated[int, Meta(ge=1, description="pixels of one photo")] = 50_000_000
+    photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = 64
+    photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = 12_000
+
+    # Bodies live in memory until the PUT returns, twice over at its end (parts and archive).
+    in_flight_bytes_max: Annotated[int, Meta(ge=1, description="bytes of uploads in flight in this node")] = 512 * MIB
+    # 64 KiB of connection state each: a quarter of a GiB.
+    in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096
+    # One pair and its retries; a client that needs more within a minute is broken.
+    user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads one user may start at once")] = 10
+    user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is granted anew")] = 60
+
+    # 4 KiB/s is half of a 64 kbit/s phone; the grace covers handshakes and a tunnel.
+    body_rate_min_bytes_s: Annotated[int, Meta(ge=1, description="slowest body, on average")] = 4 * KIB
+    body_grace_s: Annotated[float, Meta(gt=0, description="seconds a body may take beyond its rate")] = 15.0
+    # The balancer keeps idle connections for less, so that it never sends into one that is being closed.
+    keepalive_s: Annotated[float, Meta(gt=0, description="idle seconds before a connection is closed")] = 75.0
+
+    batch_linger_s: Annotated[float, Meta(ge=0, le=1, description="uploads this close share a round trip")] = 0.002
+    heartbeat_s: Annotated[float, Meta(gt=0, description="between two heartbeats to the balancers")] = 1.0
+    # Two heartbeats and one look of the balancer: after that no new request comes.
+    announce_s: Annotated[float, Meta(ge=0, description="serving on after SIGTERM until the balancers know")] = 2.5
+    drain_s: Annotated[float, Meta(gt=0, description="how long uploads in flight may take after that")] = 30.0
+
+    def __post_init__(self) -> None:
+        """Limits that must fit each other do."""
+        if self.body_bytes_max > self.in_flight_bytes_max:
+            raise ValueError("one upload does not fit SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX")
+        if self.photo_side_px_min > self.photo_side_px_max:
+            raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Two photos, meta, and the multipart lines around them."""
+        return 2 * self.photo_bytes_max + self.meta_bytes_max + 16 * KIB
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it
+    """The settings of this environment; settings.SettingsError says what is wrong."""
+    return settings.load(Config, "INGEST", environ)

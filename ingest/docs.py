@@ -1,0 +1,66 @@
+"""`/openapi.json` and `/docs`: the document, and Swagger UI to read it, from its wheel and from nowhere else.
+
+The page's Content-Security-Policy allows this node's own files only; Swagger UI sets styles on elements, hence the one
+exception for styles.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from aiohttp import web
+
+from .openapi import document
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>snapsurge API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="page"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+
+class Docs:
+    """The document is made once; the wheel's two files are sent from where it was installed."""
+
+    def __init__(self) -> None:
+        self._document = document()
+        # Looked up, not imported: the package would import web frameworks' helpers that we do not use.
+        spec = find_spec("swagger_ui")
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError("swagger-ui-py is not installed; run `make setup`")
+        self._static = Path(spec.submodule_search_locations[0]) / "static"
+
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """The document."""
+        return web.Response(body=self._document, content_type="application/json")
+
+    async def docs(self, _request: web.Request) -> web.Response:
+        """The page."""
+        return web.Response(text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+    async def start(self, _request: web.Request) -> web.Response:
+        """The page's one line of script."""
+        return web.Response(text=_START, content_type="text/javascript")
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """Swagger UI's script and style."""
+        name = request.match_info["name"]
+        if name not in _FILES:
+            raise web.HTTPNotFound
+        return web.FileResponse(self._static / name, headers={"Cache-Control": "max-age=86400"})

@@ -1,0 +1,82 @@
+"""Every failure a client can see: one table of stable codes, and how one becomes problem+json (RFC 9457).
+
+Pure. A handler raises `Refusal(code, detail)`; the detail says what to do about it. Whose fault it is stands in the
+status: 4xx is the client's, 5xx is ours. `stored` is False where it is certain that nothing was kept, "unknown" where
+the store did not say, and absent where the question makes no sense.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+
+Stored = Literal["unknown"] | bool | None
+
+CODES: dict[str, tuple[HTTPStatus, str]] = {
+    "bad-request": (HTTPStatus.BAD_REQUEST, "The request is malformed"),
+    "bad-multipart": (HTTPStatus.BAD_REQUEST, "The multipart body is malformed"),
+    "unauthenticated": (HTTPStatus.UNAUTHORIZED, "No valid token"),
+    "forbidden": (HTTPStatus.FORBIDDEN, "The token does not allow this"),
+    "no-such-moment": (HTTPStatus.NOT_FOUND, "There is no such moment"),
+    "no-such-post": (HTTPStatus.NOT_FOUND, "There is no such post"),
+    "no-such-page": (HTTPStatus.NOT_FOUND, "There is nothing here"),
+    "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This cannot be done here"),
+    "too-slow": (HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly"),
+    "already-posted": (HTTPStatus.CONFLICT, "Other photos were posted for this moment"),
+    "moment-not-open": (HTTPStatus.CONFLICT, "The moment has not fired yet"),
+    "moment-closed": (HTTPStatus.GONE, "The moment takes no more posts"),
+    "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes"),
+    "not-a-photo": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not a photo of a known type"),
+    "bad-range": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "No such part of the image"),
+    "bad-expectation": (HTTPStatus.EXPECTATION_FAILED, "Unknown Expect"),
+    "bad-photo": (HTTPStatus.UNPROCESSABLE_ENTITY, "The photo cannot be accepted"),
+    "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "This user is too fast"),
+    "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Our fault"),
+    "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "We are full"),
+    "storage-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer"),
+    "storage-full": (HTTPStatus.INSUFFICIENT_STORAGE, "The store is full"),
+}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every error answer; `code` is stable, `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    stored: Stored = None
+
+
+class Refusal(Exception):
+    """Answer the request with this code of `CODES`, and what the client should do."""
+
+    def __init__(
+        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, stored: Stored = None
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.stored = stored
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the code."""
+        return CODES[self.code][0]
+
+    def problem(self, request_id: str) -> Problem:
+        """The answer's body."""
+        status, title = CODES[self.code]
+        return Problem(
+            type=f"/docs#{self.code}",
+            title=title,
+            status=status,
+            code=self.code,
+            detail=self.detail,
+            request_id=request_id,
+            stored=self.stored,
+        )

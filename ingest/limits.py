@@ -1,0 +1,52 @@
+"""How fast one user may upload: the generic cell rate algorithm (ITU-T I.371), as arithmetic on one number.
+
+Pure. The number is the theoretical arrival time (TAT): when a user who keeps exactly to the rate would come next. A
+burst of `burst` uploads is let through at once, after that one in `period_s / burst`. `ratelimit.py` keeps the number
+in Redis with the same arithmetic in Lua, or in memory while Redis is away.
+"""
+
+import math
+
+import msgspec
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most `burst` uploads in any `period_s` that began quiet."""
+
+    burst: int
+    period_s: int
+
+    @property
+    def interval_ms(self) -> int:
+        """Between two uploads of a user who keeps exactly to the rate."""
+        return max(1, self.period_s * 1000 // self.burst)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether this upload is within the rate, what is left, and when there is more."""
+
+    allowed: bool
+    remaining: int
+    retry_after_s: int
+    reset_s: int
+
+
+def decide(tat_ms: int, now_ms: int, rate: Rate) -> tuple[int, Decision]:
+    """The TAT after this upload (unchanged when it is refused), and the decision. A TAT of 0 is a user never seen."""
+    tolerance_ms = rate.interval_ms * rate.burst
+    start_ms = max(tat_ms, now_ms)
+    next_ms = start_ms + rate.interval_ms
+    if next_ms - now_ms > tolerance_ms:
+        wait_ms = next_ms - now_ms - tolerance_ms
+        return tat_ms, Decision(False, 0, math.ceil(wait_ms / 1000), math.ceil((start_ms - now_ms) / 1000))
+    remaining = (tolerance_ms - (next_ms - now_ms)) // rate.interval_ms
+    return next_ms, Decision(True, remaining, 0, math.ceil((next_ms - now_ms) / 1000))
+
+
+def headers(decision: Decision, rate: Rate) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After."""
+    return {
+        "Retry-After": str(decision.retry_after_s),
+        "RateLimit-Policy": f'"uploads";q={rate.burst};w={rate.period_s}',
+        "RateLimit": f'"uploads";r={decision.remaining};t={decision.reset_s}',
+    }

@@ -1,0 +1,101 @@
+"""The calls about moments: create, current, one, its counts and its posts. HTTP on one side, `storage` on the other."""
+
+import re
+import time
+
+import msgspec
+from aiohttp import web
+
+from storage.moments import Moments, NoSuchMoment
+from storage.posts import Posts
+from storage.records import Moment, to_ms
+
+from .answers import MomentRequest, PostPage, json_answer, post_view
+from .auth import Authenticator
+from .errors import Refusal
+
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+REGION_CHARS_MAX = 32
+WINDOW_S_MAX = 24 * 3600  # a window may not outlast the accepting period
+BODY_BYTES_MAX = 4096
+PAGE_POSTS = 100
+PAGE_POSTS_MAX = 1000
+
+
+class MomentCalls:
+    """`/v1/moments…`, but for the upload."""
+
+    def __init__(self, authenticator: Authenticator, moments: Moments, posts: Posts) -> None:
+        self._authenticator = authenticator
+        self._moments = moments
+        self._posts = posts
+
+    async def create(self, request: web.Request) -> web.Response:
+        """A new moment: 201."""
+        self._authenticator.principal(request.headers.get("Authorization"), "ops")
+        wanted = await _asked(request)
+        if len(wanted.region) > REGION_CHARS_MAX or not _REGION.fullmatch(wanted.region):
+            raise Refusal("bad-request", f"region: lower-case words and dashes, up to {REGION_CHARS_MAX} long")
+        if not 1 <= wanted.window_s <= WINDOW_S_MAX:
+            raise Refusal("bad-request", f"window_s: 1 to {WINDOW_S_MAX}")
+        fires_at_ms = time.time_ns() // 1_000_000
+        if wanted.fires_at is not None:
+            try:
+                fires_at_ms = to_ms(wanted.fires_at)
+            except (ValueError, OverflowError) as error:
+                raise Refusal("bad-request", f"fires_at: {error}") from None
+        moment = await self._moments.create(wanted.region, fires_at_ms, wanted.window_s)
+        return json_answer(moment, 201, Location=f"/v1/moments/{moment.id}")
+
+    async def current(self, request: web.Request) -> web.Response:
+        """The region's last moment that fired and still accepts posts."""
+        self._authenticator.principal(request.headers.get("Authorization"))
+        region = request.query.get("region", "")
+        if not region:
+            raise Refusal("bad-request", "name a region: /v1/moments/current?region=…")
+        try:
+            return json_answer(await self._moments.current(region, time.time_ns() // 1_000_000))
+        except NoSuchMoment:
+            raise Refusal("no-such-moment", f"no moment of region {region[:100]} accepts posts now") from None
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One moment."""
+        self._authenticator.principal(request.headers.get("Authorization"))
+        return json_answer(await self._moment(request))
+
+    async def summary(self, request: web.Request) -> web.Response:
+        """How far its posts have come."""
+        self._authenticator.principal(request.headers.get("Authorization"), "ops")
+        return json_answer(await self._posts.counts((await self._moment(request)).id))
+
+    async def posts(self, request: web.Request) -> web.Response:
+        """A page of its posts."""
+        self._authenticator.principal(request.headers.get("Authorization"), "ops")
+        moment = await self._moment(request)
+        limit = request.query.get("limit", str(PAGE_POSTS))
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= PAGE_POSTS_MAX):
+            raise Refusal("bad-request", f"limit: 1 to {PAGE_POSTS_MAX}")
+        try:
+            posts, cursor = await self._posts.page(moment.id, request.query.get("cursor"), int(limit))
+        except ValueError as error:
+            raise Refusal("bad-request", f"cursor: {error}") from None
+        return json_answer(PostPage([post_view(post) for post in posts], cursor))
+
+    async def _moment(self, request: web.Request) -> Moment:
+        moment_id = request.match_info["moment_id"]
+        try:
+            return await self._moments.get(moment_id)
+        except NoSuchMoment:
+            raise Refusal("no-such-moment", f"no moment {moment_id[:100]}") from None
+
+
+async def _asked(request: web.Request) -> MomentRequest:
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise Refusal("too-large", f"the body may have {BODY_BYTES_MAX} bytes", stored=False)
+    try:
+        return msgspec.json.decode(body, type=MomentRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal("bad-request", f"send a JSON object: {error}", stored=False) from None

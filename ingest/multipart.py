@@ -1,0 +1,152 @@
+"""Reads a multipart/form-data body (RFC 7578, RFC 2046) in one pass, into one buffer, hashing as the bytes arrive.
+
+Pure: bytes go in by `feed`, parts come out of `finish`. Strict where leniency has hurt others: no preamble, no unknown
+or doubled part, bounded part headers, and a part over its limit is refused when the limit is passed, not at its end.
+The buffer is the only copy; a part is a range of it. This file does not know what a photo is.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from email.message import Message
+
+import msgspec
+
+PART_HEAD_BYTES_MAX = 4096
+BOUNDARY_CHARS_MAX = 70  # RFC 2046, section 5.1.1
+
+
+class BadMultipart(Exception):
+    """The body is not what its type says; the text says where."""
+
+
+class PartTooLarge(Exception):
+    """A part passed its limit; the text names both."""
+
+
+class Part(msgspec.Struct):
+    """A range of the buffer, and the digest of its bytes."""
+
+    name: str
+    start: int
+    end: int
+    sha256: str
+
+
+def boundary_of(content_type: str) -> bytes:
+    """The boundary of a multipart/form-data content type; BadMultipart."""
+    message = Message()
+    message["Content-Type"] = content_type
+    boundary = message.get_param("boundary")
+    if message.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+        raise BadMultipart("send multipart/form-data with a boundary")
+    if not 0 < len(boundary) <= BOUNDARY_CHARS_MAX or not boundary.isascii():
+        raise BadMultipart(f"the boundary must have 1 to {BOUNDARY_CHARS_MAX} ASCII characters")
+    return boundary.encode()
+
+
+class MultipartReader:
+    """One body. `bytes_max` names the parts that may come, and how long each may be."""
+
+    def __init__(self, boundary: bytes, bytes_max: Mapping[str, int]) -> None:
+        self._opening = b"--" + boundary
+        self._delimiter = b"\r\n--" + boundary
+        self._bytes_max = bytes_max
+        self._buffer = bytearray()
+        self._parts: dict[str, Part] = {}
+        self._part: Part | None = None  # the one whose bytes are coming
+        self._hash = hashlib.sha256()
+        self._position = 0  # everything before it is understood
+        self._step = self._open
+        self._ended = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body; BadMultipart, PartTooLarge."""
+        if not self._ended:
+            self._buffer += data
+        while self._step():
+            pass
+
+    def finish(self) -> dict[str, Part]:
+        """The parts by name, once the body has ended; BadMultipart when it ended early."""
+        if not self._ended:
+            raise BadMultipart("the body ends before its last boundary")
+        return self._parts
+
+    def data(self, part: Part) -> bytes:
+        """The part's bytes."""
+        with memoryview(self._buffer) as view:
+            return bytes(view[part.start : part.end])
+
+    # Each step consumes something and returns True, or returns False because it needs more bytes.
+
+    def _open(self) -> bool:
+        if len(self._buffer) < len(self._opening):
+            return False
+        if not self._buffer.startswith(self._opening):
+            raise BadMultipart("the body does not begin with its boundary")
+        self._position = len(self._opening)
+        self._step = self._after_delimiter
+        return True
+
+    def _after_delimiter(self) -> bool:
+        mark = bytes(self._buffer[self._position : self._position + 2])
+        if len(mark) < 2:
+            return False
+        if mark not in {b"--", b"\r\n"}:
+            raise BadMultipart("something follows a boundary on its line")
+        self._position += 2
+        self._ended = mark == b"--"
+        self._step = self._epilogue if self._ended else self._head
+        return True
+
+    def _epilogue(self) -> bool:
+        return False  # it says nothing (RFC 2046, 5.1.1), and the body's length is bounded elsewhere
+
+    def _head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", self._position)
+        if (end if end >= 0 else len(self._buffer)) - self._position > PART_HEAD_BYTES_MAX:
+            raise BadMultipart(f"the headers of a part have more than {PART_HEAD_BYTES_MAX} bytes")
+        if end < 0:
+            return False
+        name = _name_in(bytes(self._buffer[self._position : end]))
+        if name not in self._bytes_max:
+            raise BadMultipart(f"unknown part {name!r}; send {', '.join(self._bytes_max)}")
+        if name in self._parts:
+            raise BadMultipart(f"part {name} comes twice")
+        self._position = end + 4
+        self._part = Part(name, self._position, self._position, "")
+        self._hash = hashlib.sha256()
+        self._step = self._body
+        return True
+
+    def _body(self) -> bool:
+        part = self._part
+        assert part is not None  # noqa: S101 - _head came before
+        end = self._buffer.find(self._delimiter, self._position)
+        # Without a delimiter, its beginning may still be the last bytes here: those are left for the next time.
+        sure = end if end >= 0 else max(self._position, len(self._buffer) - len(self._delimiter) + 1)
+        if sure - part.start > self._bytes_max[part.name]:
+            raise PartTooLarge(f"part {part.name} has more than {self._bytes_max[part.name]} bytes")
+        with memoryview(self._buffer) as view:
+            self._hash.update(view[self._position : sure])
+        self._position = sure
+        if end < 0:
+            return False
+        part.end, part.sha256 = end, self._hash.hexdigest()
+        self._parts[part.name] = part
+        self._position = end + len(self._delimiter)
+        self._step = self._after_delimiter
+        return True
+
+
+def _name_in(head: bytes) -> str:
+    """The name that a part's Content-Disposition gives it."""
+    for line in head.split(b"\r\n"):
+        field, _, value = line.partition(b":")
+        if field.strip().lower() == b"content-disposition":
+            message = Message()
+            message["Content-Disposition"] = value.decode("utf-8", "replace").strip()
+            name = message.get_param("name", header="content-disposition")
+            if message.get_content_disposition() == "form-data" and isinstance(name, str):
+                return name
+    raise BadMultipart("a part has no Content-Disposition: form-data with a name")

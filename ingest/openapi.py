@@ -1,0 +1,109 @@
+"""The OpenAPI 3.1 document, made of the table of calls and of the types that the answers are encoded from."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from .calls import CALLS, Call
+from .errors import CODES, Problem
+
+_PATH_PARAMETERS = {
+    "moment_id": {"type": "string"},
+    "post_id": {"type": "string", "pattern": "^[a-z2-7]{26}$"},
+    "side": {"type": "string", "enum": ["front", "back", "composite"]},
+    "size": {"type": "string", "enum": ["thumb", "feed", "full"]},
+}
+_PAIR = {
+    "type": "object",
+    "required": ["front", "back"],
+    "additionalProperties": False,
+    "properties": {
+        "front": {"type": "string", "contentMediaType": "image/jpeg", "description": "JPEG, PNG, WebP or HEIC"},
+        "back": {"type": "string", "contentMediaType": "image/jpeg", "description": "JPEG, PNG, WebP or HEIC"},
+        "meta": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "a JSON object",
+        },
+    },
+}
+
+
+def document() -> bytes:
+    """The whole document as JSON."""
+    types = {call.answer for call in CALLS if isinstance(call.answer, type)} | {Problem}
+    types |= {call.body for call in CALLS if isinstance(call.body, type)}
+    ordered = sorted(types, key=lambda one: one.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    refs = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for call in CALLS:
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, refs)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "snapsurge",
+                "version": "1",
+                "description": "Photo pairs of a moment. Times are RFC 3339 UTC with milliseconds; every error is "
+                "application/problem+json with a stable `code`.",
+            },
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (HS256)"}},
+            },
+        }
+    )
+
+
+def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "parameters": _parameters(call)}
+    if call.scopes is not None:
+        operation["security"] = [{"token": []}]
+        operation["description"] = f"Token scope: {' or '.join(call.scopes) or 'any'}."
+    if call.body == "pair":
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _PAIR}}}
+    elif call.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[call.body]}}}
+    operation["responses"] = _responses(call, refs)
+    return operation
+
+
+def _parameters(call: Call) -> list[dict[str, Any]]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", call.path)
+    ]
+    query = [
+        {"name": name, "in": "query", "required": name == "region", "description": text, "schema": {"type": "string"}}
+        for name, text in call.query
+    ]
+    return path + query
+
+
+def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": call.summary}
+    if isinstance(call.answer, str):
+        good["content"] = {call.answer: {"schema": {"type": "string"}}}
+    elif call.answer is not None:
+        good["content"] = {"application/json": {"schema": refs[call.answer]}}
+    responses = {str(call.status): good}
+    if call.name == "upload":
+        responses["200"] = good | {
+            "description": "This very pair was accepted before",
+            "headers": {
+                "Idempotent-Replayed": {"schema": {"type": "string", "const": "true"}},
+            },
+        }
+    if call.name == "photo":
+        responses |= {"206": good | {"description": "A part of it"}, "304": {"description": "Not modified"}}
+    by_status: dict[str, list[str]] = {}
+    for code in sorted(call.errors):
+        by_status.setdefault(str(CODES[code][0].value), []).append(code)
+    problem = {"application/problem+json": {"schema": refs[Problem]}}
+    for status, codes in by_status.items():
+        text = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
+        responses[status] = {"description": text, "content": problem}
+    return responses

@@ -1,0 +1,49 @@
+"""What the balancer said of a request, believed only from peers we trust; else our own clock and a new request id."""
+
+import re
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+RECEIVED_AT_HEADER = "Snapsurge-Received-At"
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """When the first balancer had read the request's head (unix ms), and the id it goes by in every log."""
+
+    received_at_ms: int
+    request_id: str
+
+
+def networks(cidrs: str) -> Networks:
+    """Comma-separated CIDRs; ValueError names a bad one."""
+    return [ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip()]
+
+
+def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
+    """By the peer's word where it is trusted and well formed, by our own clock otherwise."""
+    received_at, request_id = "", ""
+    if _is_trusted(request.remote, trusted):
+        received_at = request.headers.get(RECEIVED_AT_HEADER, "")
+        request_id = request.headers.get(REQUEST_ID_HEADER, "")
+    return Arrival(
+        int(received_at) if _MILLISECONDS.fullmatch(received_at) else time.time_ns() // 1_000_000,
+        request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
+    )
+
+
+def _is_trusted(remote: str | None, trusted: Networks) -> bool:
+    try:
+        address = ip_address(remote or "")
+    except ValueError:
+        return False
+    return any(address in network for network in trusted)

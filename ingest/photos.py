@@ -1,0 +1,127 @@
+"""Is this a photo we take? Magic bytes, the header's word on size and pixels, and whether the end is there.
+
+The header alone is read, nothing is decoded: an image that claims 60,000 x 60,000 costs as little as any other. A
+JPEG without its end marker, a PNG without IEND, a WebP or HEIF shorter than it says was cut off on its way. The
+full decode is the worker's; a photo that passes here and fails there makes the post `rejected`.
+"""
+
+import io
+import struct
+import warnings
+
+import msgspec
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+from storage.records import Format, Photo, Side
+
+pillow_heif.register_heif_opener()
+# The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
+Image.MAX_IMAGE_PIXELS = None
+
+_PILLOW_NAMES: dict[Format, str] = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "heif": "HEIF"}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM and RST0 to RST7
+_START_OF_SCAN = 0xDA
+
+
+class NotAPhoto(Exception):
+    """The bytes are of no type we take."""
+
+
+class BadPhoto(Exception):
+    """A photo of a known type that we cannot take; the text says why."""
+
+
+class PixelLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a photo may measure."""
+
+    side_px_min: int = 64
+    side_px_max: int = 12_000
+    pixels_max: int = 50_000_000
+
+
+def inspect(side: Side, data: bytes, sha256: str, limits: PixelLimits) -> Photo:
+    """What the header says, if it is a photo we take; NotAPhoto, BadPhoto."""
+    if not data:
+        raise BadPhoto(f"the {side} photo is empty")
+    kind = format_of(data)
+    if kind is None:
+        raise NotAPhoto(f"the {side} photo is no JPEG, PNG, WebP or HEIC by its first bytes")
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[kind]]) as image,
+        ):
+            width, height = image.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
+        raise BadPhoto(f"the header of the {side} photo cannot be read") from error
+    if not (limits.side_px_min <= min(width, height) and max(width, height) <= limits.side_px_max):
+        raise BadPhoto(
+            f"the {side} photo measures {width} x {height} px; each side must have "
+            f"{limits.side_px_min} to {limits.side_px_max}"
+        )
+    if width * height > limits.pixels_max:
+        raise BadPhoto(f"the {side} photo has {width * height} pixels, more than {limits.pixels_max}")
+    if not is_whole(kind, data):
+        raise BadPhoto(f"the {side} photo is cut off: its end is missing")
+    return Photo(sha256=sha256, bytes=len(data), width=width, height=height, format=kind)
+
+
+def format_of(data: bytes) -> Format | None:
+    """The type by magic bytes, or None."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "heif"
+    return None
+
+
+def is_whole(kind: Format, data: bytes) -> bool:
+    """Whether the file's end is there; phones may append something after it, which is no harm."""
+    match kind:
+        case "jpeg":
+            # Inside a scan FF is followed by 00 or RSTn only, so an end marker after it is a real one (T.81, B.1.1.5).
+            scan = _start_of_scan(data)
+            return scan is not None and data.rfind(b"\xff\xd9", scan) >= 0
+        case "png":
+            return b"IEND\xaeB`\x82" in data[-65536:]
+        case "webp":
+            return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+        case "heif":
+            return _boxes_fit(data)
+
+
+def _start_of_scan(data: bytes) -> int | None:
+    """Where the JPEG's first scan begins, walking the segments, so that an EXIF thumbnail is not taken for it."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker == _START_OF_SCAN:
+            return at
+        elif marker in _STANDALONE_MARKERS:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _boxes_fit(data: bytes) -> bool:
+    """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit)."""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:
+            return True
+        if size < 8:
+            return False
+        at += size
+    return at == len(data)

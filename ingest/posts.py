@@ -1,0 +1,104 @@
+"""The calls about posts: one, its renditions, its end.
+
+A rendition is one ranged read of the media object. Its digest is its strong ETag, and whole images are checked against
+it before they are sent, so that a record from the cache that is older than the object costs a second look, not a wrong
+picture.
+"""
+
+import hashlib
+
+from aiohttp import web
+
+from storage.posts import NoSuchPost, Posts
+from storage.records import Post, Rendition
+
+from .answers import json_answer, post_view
+from .auth import Authenticator
+from .errors import Refusal
+
+# A rendition never changes under its ETag, but it is behind a token and may be deleted.
+CACHE_CONTROL = "private, max-age=31536000, immutable"
+
+
+class PostCalls:
+    """`/v1/posts…`."""
+
+    def __init__(self, authenticator: Authenticator, posts: Posts) -> None:
+        self._authenticator = authenticator
+        self._posts = posts
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One post."""
+        self._authenticator.principal(request.headers.get("Authorization"))
+        return json_answer(post_view(await self._post(request)))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """The end of a post, by its owner or ops: 204, and every object is gone."""
+        principal = self._authenticator.principal(request.headers.get("Authorization"))
+        post = await self._post(request)
+        if principal.scope != "ops" and principal.user_id != post.user_id:
+            raise Refusal("forbidden", "only its owner or ops may delete a post")
+        await self._posts.delete(post)
+        return web.Response(status=204)
+
+    async def photo(self, request: web.Request) -> web.Response:
+        """A rendition, whole or in part."""
+        self._authenticator.principal(request.headers.get("Authorization"))
+        post_id, side, size = (request.match_info[name] for name in ("post_id", "side", "size"))
+        name = "composite" if (side, size) == ("composite", "feed") else f"{side}-{size}"
+        for _ in range(2):
+            post = await self._finished(post_id)
+            place = post.renditions.get(name)
+            if place is None:
+                raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
+            answer = await self._image(request, post, place)
+            if answer is not None:
+                return answer
+            self._posts.drop(post_id)
+        raise Refusal("no-such-post", f"post {post_id} is changing; ask again")
+
+    async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
+        """The answer, or None when the object is not the one that the record speaks of."""
+        etag = f'"{place.sha256}"'
+        fields = {"ETag": etag, "Cache-Control": CACHE_CONTROL, "Accept-Ranges": "bytes"}
+        if _matches(request.headers.get("If-None-Match"), etag):
+            return web.Response(status=304, headers=fields)
+        start, stop = _wanted(request, place.bytes, etag)
+        data = await self._posts.rendition(post, place, start, stop - start)
+        if stop - start < place.bytes:
+            fields["Content-Range"] = f"bytes {start}-{stop - 1}/{place.bytes}"
+            return web.Response(body=data, status=206, headers=fields, content_type="image/jpeg")
+        if hashlib.sha256(data).hexdigest() != place.sha256:
+            return None
+        return web.Response(body=data, headers=fields, content_type="image/jpeg")
+
+    async def _post(self, request: web.Request) -> Post:
+        post_id = request.match_info["post_id"]
+        try:
+            return await self._posts.get(post_id)
+        except NoSuchPost:
+            raise Refusal("no-such-post", f"no post {post_id[:100]}") from None
+
+    async def _finished(self, post_id: str) -> Post:
+        try:
+            return await self._posts.finished(post_id)
+        except NoSuchPost:
+            raise Refusal("no-such-post", f"no post {post_id[:100]}") from None
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """If-None-Match, compared weakly (RFC 9110, section 13.1.2)."""
+    return condition is not None and any(one.strip().removeprefix("W/") in {etag, "*"} for one in condition.split(","))
+
+
+def _wanted(request: web.Request, size: int, etag: str) -> tuple[int, int]:
+    """The byte range to send, all of it where none is asked for or If-Range speaks of another image."""
+    if request.headers.get("If-Range", etag) != etag or "Range" not in request.headers:
+        return 0, size
+    try:
+        start, stop, _ = request.http_range.indices(size)
+    except ValueError:
+        return 0, size  # several ranges, or none we understand: RFC 9110, section 14.2 lets us send it all
+    if start >= stop:
+        raise Refusal("bad-range", f"the image has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+    return start, stop

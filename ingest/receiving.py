@@ -1,0 +1,126 @@
+"""Receives a pair: the multipart body in one pass, within its limits, and both photos inspected.
+
+The only file that touches the body. Whatever is wrong with it becomes a `Refusal` here, and nothing is left behind:
+until the pair is returned it exists in this request's memory alone.
+"""
+
+import asyncio
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from storage.records import SIDES, Photos
+
+from .config import Config
+from .errors import Refusal
+from .metrics import Metrics
+from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
+from .photos import BadPhoto, NotAPhoto, PixelLimits, inspect
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Two photos as received, what their headers say, and the client's `meta` as it was sent."""
+
+    front: bytes
+    back: bytes
+    photos: Photos
+    meta: bytes
+
+
+class Receiver:
+    """Knows the limits of a body."""
+
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._part_bytes_max = {
+            "front": config.photo_bytes_max,
+            "back": config.photo_bytes_max,
+            "meta": config.meta_bytes_max,
+        }
+        self._pixels = PixelLimits(
+            side_px_min=config.photo_side_px_min,
+            side_px_max=config.photo_side_px_max,
+            pixels_max=config.photo_pixels_max,
+        )
+
+    def announced(self, request: web.Request) -> tuple[bytes, int]:
+        """By the head alone: the boundary, and the length to admit (the most there may be, where none is announced)."""
+        try:
+            boundary = boundary_of(request.headers.get("Content-Type", ""))
+        except BadMultipart as error:
+            raise Refusal("bad-multipart", str(error), stored=False) from None
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            raise Refusal("bad-expectation", "the only known expectation is 100-continue", stored=False)
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal("bad-request", "send the body without Content-Encoding", stored=False)
+        length = request.content_length
+        if length is not None and length > self._config.body_bytes_max:
+            raise self._too_large()
+        return boundary, self._config.body_bytes_max if length is None else length
+
+    async def receive(self, request: web.Request, boundary: bytes) -> Pair:
+        """The pair; Refusal when the body is malformed, too slow, too large, or holds no two photos that we take."""
+        reader = MultipartReader(boundary, self._part_bytes_max)
+        try:
+            await self._read_into(reader, request)
+            return self._pair(reader)
+        except BadMultipart as error:
+            raise Refusal("bad-multipart", str(error), stored=False) from None
+        except PartTooLarge as error:
+            raise Refusal("too-large", str(error), stored=False) from None
+        except NotAPhoto as error:
+            raise Refusal("not-a-photo", str(error), stored=False) from None
+        except BadPhoto as error:
+            raise Refusal("bad-photo", str(error), stored=False) from None
+
+    def _pair(self, reader: MultipartReader) -> Pair:
+        parts = reader.finish()
+        missing = [side for side in SIDES if side not in parts]
+        if missing:
+            raise BadMultipart(f"part {' and '.join(missing)} is missing")
+        data = {name: reader.data(part) for name, part in parts.items()}
+        photos = {side: inspect(side, data[side], parts[side].sha256, self._pixels) for side in SIDES}
+        return Pair(data["front"], data["back"], Photos(**photos), _json_object(data.get("meta", b"")))
+
+    async def _read_into(self, reader: MultipartReader, request: web.Request) -> None:
+        """Feed the reader until the body ends, no slower than the minimum rate and no longer than the limit."""
+        await _continue(request)
+        received = 0
+        deadline = asyncio.get_running_loop().time() + self._config.body_grace_s
+        try:
+            async with asyncio.timeout_at(deadline) as patience:
+                while chunk := await request.content.readany():
+                    received += len(chunk)
+                    if received > self._config.body_bytes_max:
+                        raise self._too_large()
+                    reader.feed(chunk)
+                    patience.reschedule(deadline + received / self._config.body_rate_min_bytes_s)
+        except TimeoutError:
+            rate = f"{self._config.body_rate_min_bytes_s} bytes/s"
+            raise Refusal("too-slow", f"send at least {rate} on average", stored=False) from None
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
+        finally:
+            self._metrics.bytes.inc(received)
+
+    def _too_large(self) -> Refusal:
+        return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)
+
+
+async def _continue(request: web.Request) -> None:
+    """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1); aiohttp would before we decided."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _json_object(meta: bytes) -> bytes:
+    """The `meta` part, proven to be a JSON object; none is empty."""
+    if meta:
+        try:
+            msgspec.json.decode(meta, type=dict[str, object])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadMultipart(f"part meta is no JSON object: {error}") from None
+    return meta

@@ -1,0 +1,176 @@
+"""The upload path: decide, receive, commit with one PUT, queue the jobs, answer.
+
+The order is the design. Everything that can refuse does so before a byte of the body is read, and a client that sent
+`Expect: 100-continue` is told to go on only then. The PUT with `If-None-Match: *` on a key made of moment and user is
+the commit: it decides what is a new post, a repetition or a conflict, whatever other uploads are under way. After it
+nothing may turn success into failure: without Redis the answer is still 201, and the sweeper queues the jobs.
+"""
+
+import hmac
+import logging
+import random
+import time
+
+import msgspec
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from storage import intake, keys
+from storage.batch import Batcher
+from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreFull, StoreUnavailable
+from storage.moments import Moments, NoSuchMoment
+from storage.posts import NoSuchPost, Posts
+from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
+from storage.zips import TAIL_BYTES
+
+from .admission import Admission, retry_after_s
+from .answers import json_answer, post_view
+from .auth import Authenticator
+from .errors import Refusal
+from .limits import headers as rate_headers
+from .metrics import Metrics
+from .peers import Arrival
+from .ratelimit import RateLimiter
+from .receiving import Pair, Receiver
+
+log = logging.getLogger("snapsurge.ingest.uploads")
+
+
+class Uploads:
+    """`POST /v1/moments/{id}/posts`. `announcer` tells Redis of a committed post and queues its jobs."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limiter: RateLimiter,
+        admission: Admission,
+        receiver: Receiver,
+        store: BlobStore,
+        moments: Moments,
+        posts: Posts,
+        announcer: Batcher[Post, None],
+        metrics: Metrics,
+    ) -> None:
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._admission = admission
+        self._receiver = receiver
+        self._store = store
+        self._moments = moments
+        self._posts = posts
+        self._announcer = announcer
+        self._metrics = metrics
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
+        arrival: Arrival = request["arrival"]
+        principal = self._authenticator.principal(request.headers.get("Authorization"), "upload")
+        moment = await self._open_moment(request.match_info["moment_id"], arrival.received_at_ms)
+        boundary, length = self._receiver.announced(request)
+        await self._limit(principal.user_id)
+        if not self._admission.admit(length):
+            wait = retry_after_s(random.random())
+            self._metrics.posts.labels("shed").inc()
+            raise Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
+        try:
+            with self._metrics.stages.labels("accept").time():
+                pair = await self._receiver.receive(request, boundary)
+            receipt = Receipt(
+                id=keys.post_id(moment.id, principal.user_id),
+                moment_id=moment.id,
+                user_id=principal.user_id,
+                received_at=from_ms(arrival.received_at_ms),
+                closes_at=moment.closes_at,
+                request_id=arrival.request_id,
+                photos=pair.photos,
+                meta=msgspec.Raw(pair.meta),
+            )
+            return await self._commit(receipt, pair)
+        finally:
+            self._admission.release(length)
+
+    async def _open_moment(self, moment_id: str, received_at_ms: int) -> Moment:
+        """The moment, if it takes posts received now."""
+        try:
+            moment = await self._moments.get(moment_id)
+        except NoSuchMoment:
+            raise Refusal("no-such-moment", f"no moment {moment_id[:100]}", stored=False) from None
+        if received_at_ms < to_ms(moment.fires_at):
+            raise Refusal("moment-not-open", f"the moment fires at {moment.fires_at}", stored=False)
+        if received_at_ms > to_ms(moment.fires_at) + ACCEPTING_MS:
+            raise Refusal("moment-closed", f"the moment fired at {moment.fires_at}, a day ago", stored=False)
+        return moment
+
+    async def _limit(self, user_id: str) -> None:
+        decision = await self._limiter.check(user_id)
+        if not decision.allowed:
+            self._metrics.posts.labels("limited").inc()
+            fields = rate_headers(decision, self._limiter.rate)
+            raise Refusal("rate-limited", "send one pair a moment", headers=fields, stored=False)
+
+    async def _commit(self, receipt: Receipt, pair: Pair) -> web.Response:
+        """One PUT, which decides."""
+        key = keys.intake(receipt.moment_id, receipt.id)
+        started = time.perf_counter()
+        try:
+            await self._store.create(key, intake.pack(receipt, pair.front, pair.back))
+        except BlobExists:
+            earlier = await self._receipt(key)
+            if not _same_photos(earlier, receipt):
+                self._metrics.posts.labels("conflict").inc()
+                detail = "this user's post for the moment has other photos; delete it first"
+                raise Refusal("already-posted", detail, stored=False) from None
+            return await self._replayed(earlier, committed_now=earlier.request_id == receipt.request_id)
+        except StoreFull as error:
+            raise Refusal("storage-full", "ops must make room", stored=False) from error
+        except StoreUnavailable as error:
+            raise _unavailable() from error
+        self._metrics.stages.labels("store").observe(time.perf_counter() - started)
+        return await self._created(receipt)
+
+    async def _created(self, receipt: Receipt) -> web.Response:
+        self._metrics.posts.labels("accepted").inc()
+        post = accepted(receipt)
+        await self._announce(post)
+        return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
+
+    async def _replayed(self, receipt: Receipt, *, committed_now: bool) -> web.Response:
+        """The same pair again: whoever sent it first may have died before its jobs were queued."""
+        if committed_now:  # a repeat inside the store's client met the PUT that it thought was lost
+            return await self._created(receipt)
+        self._metrics.posts.labels("replayed").inc()
+        try:
+            post = await self._posts.stored(receipt.moment_id, receipt.id)
+        except (NoSuchPost, StoreUnavailable):
+            raise _unavailable() from None
+        if post.state == "accepted":
+            await self._announce(post)
+        return json_answer(post_view(post), 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
+
+    async def _receipt(self, key: str) -> Receipt:
+        try:
+            return intake.receipt_in(await self._store.read_tail(key, TAIL_BYTES))
+        except (BlobMissing, StoreUnavailable):  # deleted this instant, or away: the client should ask again
+            raise _unavailable() from None
+
+    async def _announce(self, post: Post) -> None:
+        """Index and jobs; the pair is safe whatever happens here."""
+        try:
+            with self._metrics.stages.labels("enqueue").time():
+                await self._announcer.add(post)
+        except RedisError as error:
+            self._metrics.posts.labels("not_queued").inc()
+            log.warning("post %s waits for the sweeper: %s", post.id, error)
+
+
+def _same_photos(one: Receipt, other: Receipt) -> bool:
+    def digests(photos: Photos) -> str:
+        return photos.front.sha256 + photos.back.sha256
+
+    return hmac.compare_digest(digests(one.photos), digests(other.photos))
+
+
+def _unavailable() -> Refusal:
+    """The store did not say whether it has the pair: the same request again finds out."""
+    wait = {"Retry-After": str(retry_after_s(random.random()))}
+    return Refusal("storage-unavailable", "send the same pair again", headers=wait, stored="unknown")
