@@ -1,1 +1,1 @@
-"""Traces of bursts, their replay over HTTP, and the check that nothing acknowledged was lost. A black box: HTTP only."""
+"""Traces of bursts, their replay over HTTP, and the check that nothing acknowledged was lost. HTTP only."""

@@ -20,13 +20,10 @@ from storage import settings
 from storage.blobs import StoreUnavailable
 
 from . import config as ingest_config
-from .app import Node, node
+from .app import Node, node, server
 from .heartbeat import Heartbeat, Member
 
 log = logging.getLogger("snapsurge.ingest")
-
-# As the balancer: it forwards heads of up to 16 KiB.
-HEAD_BYTES_MAX = 16 * 1024
 
 
 def main() -> int:
@@ -72,16 +69,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     async with node(config, storage) as running:
-        runner = web.AppRunner(
-            running.app,
-            access_log=None,
-            auto_decompress=False,
-            handle_signals=False,
-            keepalive_timeout=config.keepalive_s,
-            max_field_size=HEAD_BYTES_MAX,
-            max_line_size=HEAD_BYTES_MAX,
-            shutdown_timeout=config.drain_s,
-        )
+        runner = server(running.app, config)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port, backlog=4096).start()

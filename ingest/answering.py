@@ -16,7 +16,7 @@ from .admission import retry_after_s
 from .answers import json_answer
 from .errors import Refusal
 from .metrics import Metrics
-from .peers import REQUEST_ID_HEADER, Arrival, Networks, arrival_of
+from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 
 log = logging.getLogger("snapsurge.ingest.answering")
 
@@ -37,7 +37,7 @@ def answering(
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        arrival = request["arrival"] = arrival_of(request, trusted)
+        arrival = request[ARRIVAL] = arrival_of(request, trusted)
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer

@@ -32,6 +32,9 @@ from .ratelimit import RateLimiter
 from .receiving import Receiver
 from .uploads import Uploads
 
+# As the balancer: it forwards heads of up to 16 KiB.
+HEAD_BYTES_MAX = 16 * 1024
+
 
 class Node:
     """The application of one node, and what its process must know of it."""
@@ -55,6 +58,20 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 yield Node(application(config, lifecycle, store, redis, index, batcher), lifecycle, redis)
     finally:
         await redis.aclose()
+
+
+def server(app: web.Application, config: Config) -> web.AppRunner:
+    """The HTTP server around an application, not yet set up."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        keepalive_timeout=config.keepalive_s,
+        max_field_size=HEAD_BYTES_MAX,
+        max_line_size=HEAD_BYTES_MAX,
+        shutdown_timeout=config.drain_s,
+    )
 
 
 def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Post]], Awaitable[Sequence[None]]]:

@@ -24,6 +24,10 @@ class Arrival(msgspec.Struct, frozen=True):
     request_id: str
 
 
+# Where the middleware leaves it for the handlers.
+ARRIVAL = web.RequestKey("arrival", Arrival)
+
+
 def networks(cidrs: str) -> Networks:
     """Comma-separated CIDRs; ValueError names a bad one."""
     return [ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip()]

@@ -117,10 +117,11 @@ async def _continue(request: web.Request) -> None:
 
 
 def _json_object(meta: bytes) -> bytes:
-    """The `meta` part, proven to be a JSON object; none is empty."""
-    if meta:
-        try:
-            msgspec.json.decode(meta, type=dict[str, object])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadMultipart(f"part meta is no JSON object: {error}") from None
+    """The `meta` part as sent, proven to be a JSON object; JSON's null where there is none."""
+    if not meta:
+        return b"null"
+    try:
+        msgspec.json.decode(meta, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMultipart(f"part meta is no JSON object: {error}") from None
     return meta

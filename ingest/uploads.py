@@ -29,7 +29,7 @@ from .auth import Authenticator
 from .errors import Refusal
 from .limits import headers as rate_headers
 from .metrics import Metrics
-from .peers import Arrival
+from .peers import ARRIVAL
 from .ratelimit import RateLimiter
 from .receiving import Pair, Receiver
 
@@ -63,7 +63,7 @@ class Uploads:
 
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
-        arrival: Arrival = request["arrival"]
+        arrival = request[ARRIVAL]
         principal = self._authenticator.principal(request.headers.get("Authorization"), "upload")
         moment = await self._open_moment(request.match_info["moment_id"], arrival.received_at_ms)
         boundary, length = self._receiver.announced(request)

@@ -63,8 +63,8 @@ def jobs_of(moment_id: str, post_id: str) -> tuple[Job, Job]:
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """arq's `job_serializer`."""
-    return msgspec.msgpack.encode(value)
+    """arq's `job_serializer`; a result may hold the exception of a failed job, which becomes text."""
+    return msgspec.msgpack.encode(value, enc_hook=repr)
 
 
 def decode(data: bytes) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closes_at: Timestamp
     request_id: str
     photos: Photos
-    meta: msgspec.Raw = msgspec.Raw()  # the client's JSON object, byte for byte
+    meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object, byte for byte
 
     @property
     def late_by_ms(self) -> int:

@@ -42,7 +42,8 @@ class S3Address(msgspec.Struct, frozen=True):
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         unknown = options.keys() - {"endpoint", "region"}
-        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/") or unknown:
+        reachable = options.get("endpoint", "http://").startswith(("http://", "https://"))
+        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/") or unknown or not reachable:
             raise ValueError(
                 f"not a store address: {url!r}; write s3://bucket?endpoint=http://host:9000&region=us-east-1"
             )

@@ -25,7 +25,7 @@ def load(config: type[T], tier: str, environ: Mapping[str, str]) -> T:
     ours = {name: value for name, value in environ.items() if name.startswith("SNAPSURGE_")}
     known = {field.encode_name for field in msgspec.structs.fields(config)}
     for name in sorted(ours.keys() - known):
-        of_a_tier = name.split("_")[1] in TIERS
+        of_a_tier = name.startswith(tuple(f"SNAPSURGE_{one}_" for one in TIERS))
         if name.startswith(f"SNAPSURGE_{tier}_") or not (of_a_tier or name in SHARED):
             raise SettingsError(f"unknown setting {name}; `--help` lists those of this program")
     try:

@@ -1,0 +1,122 @@
+"""`python -m bench`: make a synthetic burst, or replay a trace at a running service and check what became of it.
+
+The composition root: reads arguments and settings, builds the parts, runs them, and turns the report into an exit
+code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not be run.
+"""
+
+import argparse
+import contextlib
+import random
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import uvloop
+from rich.console import Console
+
+from . import config as settings
+from . import options
+from . import report as reports
+from . import trace as traces
+from .client import Client
+from .clock import SystemClock
+from .config import Config, ConfigError
+from .cpu import read_stack, serves
+from .photos import Gallery
+from .plan import PlanError, first_attempts, superpose, synthesize
+from .progress import progress_for
+from .replay import Job, Replay, Run
+from .service import Service, ServiceError
+from .table import table
+from .trace import Header, Trace, TraceError
+
+
+def synth(args: argparse.Namespace) -> int:
+    """Write a synthetic trace."""
+    note = args.note or options.synth_command(args)
+    header = Header(kind="synthetic", window_s=args.window_s, seed=args.seed, note=note)
+    shape = options.shape(args)
+    trace = Trace(header, synthesize(shape, random.Random(args.seed)))
+    traces.write(args.out, trace)
+    print(f"{args.out}: {len(trace.rows)} arrivals in {trace.span_s:.1f} s, window {header.window_s} s")
+    return 0
+
+
+def replay(args: argparse.Namespace, config: Config) -> int:
+    """Replay a trace; the exit code."""
+    trace = traces.read(args.trace)
+    targets = tuple(target.rstrip("/") for target in args.target)
+    rows = superpose(first_attempts(trace.rows), args.scale, random.Random(trace.header.seed))
+    if not rows:
+        raise TraceError(f"{args.trace}: no arrivals")
+    print(
+        f"replaying {args.trace} ({trace.header.kind}, {len(rows)} arrivals in {trace.span_s:.0f} s, "
+        f"window {trace.header.window_s} s) at {', '.join(targets)}",
+        flush=True,
+    )
+    gallery = Gallery(config.photo_seed, max(max(row.f, row.b) for row in rows))
+    job = Job(
+        rows=rows,
+        window_s=trace.header.window_s,
+        obey_uplink=args.uplink == "trace",
+        stack_file=_stack_file(args.stack, targets),
+    )
+    with contextlib.suppress(ValueError, OSError):  # each upload in flight is an open file
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    run = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
+    report = reports.build(run, config, str(args.trace), targets)
+    Console().print(table(report))
+    for line in report.examples:
+        print(line)
+    if args.report:
+        reports.write(report, args.report)
+    return 0 if report.good else 1
+
+
+def _stack_file(given: Path | None, targets: tuple[str, ...]) -> Path | None:
+    if given:
+        return given
+    stack = read_stack(options.STACK_FILE)
+    return options.STACK_FILE if stack and serves(stack, targets) else None
+
+
+async def execute(job: Job, gallery: Gallery, config: Config, targets: Sequence[str], *, fresh: bool) -> Run:
+    """Build client and service and run the job. Phones and the check share no connections."""
+    clock = SystemClock()
+    forever = aiohttp.ClientTimeout(total=None, sock_connect=config.answer_timeout_s)
+    async with (
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=config.connections_max, force_close=fresh),
+            timeout=forever,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as phones,
+        aiohttp.ClientSession() as ops,
+    ):
+        client = Client(phones, targets, config, clock, random.Random())
+        service = Service(ops, targets, config, clock)
+        with progress_for(Console()) as progress:
+            return await Replay(job, gallery, config, clock, client, service).run(progress)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    args = options.parser().parse_args(argv)
+    try:
+        config = settings.load()
+        return synth(args) if args.command == "synth" else replay(args, options.configured(args, config))
+    except* (ConfigError, TraceError, PlanError, ServiceError, msgspec.ValidationError) as errors:
+        print(f"bench: {_first(errors)}", file=sys.stderr)
+    return 2
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first cause in a group of groups."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

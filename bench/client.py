@@ -1,0 +1,163 @@
+"""The reference client of one upload: how a phone should send its pair so that a burst ends well for everybody.
+
+It sends at its uplink's pace, obeys `Retry-After`, backs off with jitter and a floor, gives up after a bounded
+number of tries, and brings a ticket back with its retry. Trying again is safe after anything that leaves the
+outcome open, because the server keys a post by moment and user: 201 the first time, 200 on a replay. It knows
+nothing of the burst it is part of; time, randomness and connections come in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
+
+import aiohttp
+import jwt
+import msgspec
+
+from .clock import Clock
+from .config import Config
+from .outcome import ACKNOWLEDGED, Attempt, Outcome, Upload
+
+RETRIED: Final = frozenset({408, 429, 502, 503, 504})
+TOKEN_TTL_S: Final = 3600
+CHUNK_BYTES_MIN: Final = 4096
+CHUNK_BYTES_MAX: Final = 65536
+CHUNKS_PER_S: Final = 8  # of a paced uplink: fine enough for the server, coarse enough for one Python process
+BOUNDARY: Final = "snapsurge-bench-7f2a90c4"
+
+
+class Rng(Protocol):
+    """What jitter needs."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Uniform between a and b."""
+        ...
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the client uses of a response."""
+
+    status: int
+    retry_after_s: float | None = None
+    ticket: str | None = None
+    replayed: bool = False
+    post_id: str | None = None
+
+
+class _PostBody(msgspec.Struct):
+    id: str | None = None
+
+
+NO_ANSWER: Final = Answer(0)
+
+
+def token(secret: str, user: str, scope: str, now: float) -> str:
+    """A bearer token as the service expects it: HS256 with `sub` and `scope`."""
+    issued = int(now)
+    claims = {"sub": user, "scope": scope, "iat": issued, "exp": issued + TOKEN_TTL_S}
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def multipart(front: bytes, back: bytes) -> bytes:
+    """The body of a post; same photos, same bytes, because a ticket is bound to their length."""
+    parts = []
+    for name, photo in (("front", front), ("back", back)):
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.jpg"\r\n'
+        parts += [head.encode(), b"Content-Type: image/jpeg\r\n\r\n", photo, b"\r\n"]
+    return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
+
+
+def wait_s(config: Config, failures: int, retry_after_s: float | None, rng: Rng) -> float:
+    """How long to wait after so many failed tries: what was asked, else exponential; never in lockstep."""
+    if retry_after_s is not None:
+        asked = min(max(retry_after_s, config.backoff_floor_s), config.retry_after_max_s)
+        return asked * rng.uniform(1.0, 1.1)
+    most = min(config.backoff_floor_s * 2**failures, max(config.backoff_max_s, config.backoff_floor_s))
+    return rng.uniform(config.backoff_floor_s, most)
+
+
+class Client:
+    """Sends uploads over one session to the targets, the next one when a connection fails."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, targets: Sequence[str], config: Config, clock: Clock, rng: Rng
+    ) -> None:
+        self._session, self._targets, self._config, self._clock, self._rng = session, targets, config, clock, rng
+
+    async def send(self, upload: Upload, on_attempt: Callable[[Attempt], None] = lambda _: None) -> Outcome:
+        """Try until acknowledged, refused for good, or out of tries; `on_attempt` hears of each try at its end."""
+        body = multipart(upload.front, upload.back)
+        bearer = token(self._config.auth_secret, upload.user, "upload", self._clock.now())
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Length": str(len(body))}
+        headers["Content-Type"] = f"multipart/form-data; boundary={BOUNDARY}"
+        attempts: list[Attempt] = []
+        target, answer = upload.first_target, NO_ANSWER
+        while True:
+            started = self._clock.now()
+            answer = await self._try(target, upload, body, headers)
+            attempts.append(Attempt(started, self._clock.now(), answer.status))
+            on_attempt(attempts[-1])
+            if answer.ticket:
+                headers["Snapsurge-Ticket"] = answer.ticket
+            final = answer.status and answer.status not in RETRIED
+            if final or len(attempts) >= self._config.attempts_max:
+                break
+            target += not answer.status
+            await self._clock.sleep(wait_s(self._config, len(attempts), answer.retry_after_s, self._rng))
+        return Outcome(
+            user=upload.user,
+            intended=upload.intended,
+            attempts=tuple(attempts),
+            post_id=answer.post_id,
+            replayed=answer.replayed,
+            ticket=headers.get("Snapsurge-Ticket"),
+        )
+
+    async def _try(self, target: int, upload: Upload, body: bytes, headers: dict[str, str]) -> Answer:
+        url = f"{self._targets[target % len(self._targets)]}/v1/moments/{upload.moment_id}/posts"
+        patience_s = self._config.answer_timeout_s + (2 * len(body) / upload.pace if upload.pace else 0)
+        try:
+            async with (
+                asyncio.timeout(patience_s),
+                self._session.post(url, data=self._chunks(body, upload.pace), headers=headers) as response,
+            ):
+                return read_answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return NO_ANSWER
+
+    async def _chunks(self, body: bytes, pace: int | None) -> AsyncIterator[bytes]:
+        """The body at the uplink's pace: each chunk waits until those before it would have left the phone."""
+        size = CHUNK_BYTES_MAX
+        if pace:
+            size = min(max(pace // CHUNKS_PER_S, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
+        began, view = self._clock.now(), memoryview(body)
+        for at in range(0, len(body), size):
+            if pace and at:
+                await self._clock.sleep(began + at / pace - self._clock.now())
+            yield bytes(view[at : at + size])
+
+
+class Headers(Protocol):
+    """Case-insensitive response headers."""
+
+    def get(self, key: str, /) -> str | None:
+        """The value, or None."""
+        ...
+
+
+def read_answer(status: int, headers: Headers, body: bytes) -> Answer:
+    """What matters of a response. `Retry-After` counts only as seconds; a body that is no post has no id."""
+    asked = headers.get("Retry-After") or ""
+    post_id = None
+    if status in ACKNOWLEDGED:
+        try:
+            post_id = msgspec.json.decode(body, type=_PostBody).id
+        except msgspec.MsgspecError:
+            post_id = None
+    return Answer(
+        status,
+        float(asked) if asked.isascii() and asked.isdigit() else None,
+        headers.get("Snapsurge-Ticket"),
+        (headers.get("Idempotent-Replayed") or "").lower() == "true",
+        post_id,
+    )

@@ -1,0 +1,109 @@
+"""CPU time of each tier during a run, read from /proc for the processes that the stack file names.
+
+Processes are restarted while a run goes on, so each sample reads the stack file again and keeps the last value per
+process; one that was there at the first sample counts from then, one born later from zero. User and system time of
+the process itself, not of its children. Linux only: elsewhere, and without a stack file, nothing is known.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+Tier = Literal["lb", "node", "worker"]
+TIERS: Final[tuple[Tier, ...]] = ("lb", "node", "worker")
+PROC: Final = Path("/proc")
+UTIME_FIELD: Final = 11  # counted after the name, which may itself hold spaces and brackets
+STIME_FIELD: Final = 12
+STARTTIME_FIELD: Final = 19
+
+
+class Balancer(msgspec.Struct, frozen=True):
+    """A balancer of the stack."""
+
+    url: str
+    pid: int | None = None
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A node or a worker of the stack."""
+
+    pid: int | None = None
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """What this module needs of `DIR/stack.json`; unknown fields are ignored."""
+
+    balancers: tuple[Balancer, ...] = ()
+    nodes: tuple[Process, ...] = ()
+    workers: tuple[Process, ...] = ()
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A process at one instant: its start in clock ticks, which tells reused pids apart, and its CPU in ms."""
+
+    start: int
+    cpu_ms: float
+
+
+def read_stack(path: Path) -> Stack | None:
+    """The stack file, None when it is not there or being written."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Stack)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def serves(stack: Stack, targets: tuple[str, ...]) -> bool:
+    """Whether any of the targets is a balancer of this stack."""
+    urls = {balancer.url.rstrip("/") for balancer in stack.balancers}
+    return any(target.rstrip("/") in urls for target in targets)
+
+
+def read_process(pid: int) -> Reading | None:
+    """CPU of a live process (proc(5): fields 14, 15 and 22), None when it is gone."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    ticks = int(fields[UTIME_FIELD]) + int(fields[STIME_FIELD])
+    return Reading(int(fields[STARTTIME_FIELD]), ticks * 1000 / os.sysconf("SC_CLK_TCK"))
+
+
+class CpuMeter:
+    """Sums CPU by tier over all processes seen."""
+
+    def __init__(self, stack_file: Path, read: Callable[[int], Reading | None] = read_process) -> None:
+        self._file, self._read = stack_file, read
+        self._begun = False
+        self._first: dict[tuple[Tier, int, int], float] = {}
+        self._last: dict[tuple[Tier, int, int], float] = {}
+
+    def sample(self) -> None:
+        """Read every process that the stack file names now."""
+        stack = read_stack(self._file)
+        if stack is None:
+            return
+        tiers: dict[Tier, tuple[Balancer | Process, ...]] = {
+            "lb": stack.balancers,
+            "node": stack.nodes,
+            "worker": stack.workers,
+        }
+        for tier, members in tiers.items():
+            for member in members:
+                reading = self._read(member.pid) if member.pid else None
+                if reading:
+                    key = (tier, member.pid or 0, reading.start)
+                    self._first.setdefault(key, 0.0 if self._begun else reading.cpu_ms)
+                    self._last[key] = reading.cpu_ms
+        self._begun = True
+
+    def spent_ms(self) -> dict[Tier, float | None]:
+        """CPU ms of each tier between the first sample and the last; None for a tier of which nothing was seen."""
+        spent: dict[Tier, float | None] = dict.fromkeys(TIERS)
+        for key, last in self._last.items():
+            spent[key[0]] = (spent[key[0]] or 0.0) + last - self._first[key]
+        return spent

@@ -1,0 +1,72 @@
+"""Interactive load for locust: `locust -f bench/locustfile.py --host http://127.0.0.1:8080`.
+
+Closed loop, for playing with: each locust user is a stream of phones, every iteration a new one that posts its pair
+to a moment opened when the test starts. Numbers that count come from `bench replay`, which is open loop and checks.
+Locust loads this file by its path, outside the package, hence the absolute import by name.
+"""
+
+import datetime as dt
+import importlib
+import random
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from locust import HttpUser, between, events, task
+
+if TYPE_CHECKING:
+    from . import client, config, photos
+else:
+    client, config, photos = (importlib.import_module(f"bench.{name}") for name in ("client", "config", "photos"))
+
+WINDOW_S: Final = 120
+PHOTO_BYTES: Final = (60_000, 250_000)
+CONFIG: Final = config.load()
+GALLERY: Final = photos.Gallery(CONFIG.photo_seed, PHOTO_BYTES[1])
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def check_host(environment: Any, **_: Any) -> None:  # noqa: ANN401 -- locust gives its own environment
+    """Say early that a host is needed."""
+    if not environment.host:
+        raise SystemExit("name the balancer with --host http://127.0.0.1:8080")
+
+
+class Phones(HttpUser):
+    """Phones that post once each; what the server asks for in `Retry-After` shows as failures by status."""
+
+    wait_time = between(0.5, 2.0)
+    moment_id = ""
+
+    def on_start(self) -> None:
+        """Open a moment of this stream's own."""
+        bearer = client.token(CONFIG.auth_secret, "bench-ops", "ops", time.time())
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        body = {"region": CONFIG.region, "fires_at": now, "window_s": WINDOW_S}
+        answer = self.client.post("/v1/moments", json=body, headers={"Authorization": f"Bearer {bearer}"})
+        self.moment_id = answer.json()["id"] if answer.ok else ""
+
+    @task
+    def post_pair(self) -> None:
+        """One phone posts its pair and looks at its post."""
+        if not self.moment_id:
+            return self.on_start()
+        user = uuid.uuid4().hex
+        front = GALLERY.photo(user, "front", random.randint(*PHOTO_BYTES))
+        back = GALLERY.photo(user, "back", random.randint(*PHOTO_BYTES))
+        bearer = client.token(CONFIG.auth_secret, user, "upload", time.time())
+        headers = {
+            "Authorization": f"Bearer {bearer}",
+            "Content-Type": f"multipart/form-data; boundary={client.BOUNDARY}",
+        }
+        answer = self.client.post(
+            f"/v1/moments/{self.moment_id}/posts",
+            data=client.multipart(front, back),
+            headers=headers,
+            name="POST /v1/moments/{id}/posts",
+        )
+        if not answer.ok:
+            return None
+        del headers["Content-Type"]
+        self.client.get(f"/v1/posts/{answer.json()['id']}", headers=headers, name="GET /v1/posts/{id}")
+        return None

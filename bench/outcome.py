@@ -1,0 +1,58 @@
+"""One upload as a value: what a phone has to send, each of its tries, and how it ended as the phone saw it."""
+
+from typing import Final
+
+import msgspec
+
+ACKNOWLEDGED: Final = frozenset({200, 201})
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """What one phone has to send: times in Unix seconds; `pace` in bytes/s, None for as fast as it goes."""
+
+    moment_id: str
+    user: str
+    front: bytes
+    back: bytes
+    intended: float
+    pace: int | None = None
+    first_target: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try: Unix seconds of its start and end, the status, 0 where no answer came."""
+
+    started: float
+    finished: float
+    status: int
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an upload ended, as its phone saw it. `status` 0: no answer to the last try."""
+
+    user: str
+    intended: float
+    attempts: tuple[Attempt, ...]
+    post_id: str | None = None
+    replayed: bool = False
+    ticket: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The last status seen."""
+        return self.attempts[-1].status
+
+    @property
+    def acknowledged(self) -> bool:
+        """The server said that it keeps both photos."""
+        return self.status in ACKNOWLEDGED
+
+    @property
+    def answered(self) -> bool:
+        """Any try met an answer."""
+        return any(attempt.status for attempt in self.attempts)
+
+    @property
+    def finished(self) -> float:
+        """When the last try ended."""
+        return self.attempts[-1].finished

@@ -1,0 +1,95 @@
+"""What a replay shows while it runs: a live line on a terminal, a plain one now and then anywhere else.
+
+Counts only; the replay owns them and changes them, this module puts them into words.
+"""
+
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+PLAIN_EVERY_S: Final = 2.0
+LIVE_EVERY_S: Final = 0.25
+
+
+class Tally(msgspec.Struct):
+    """Live counts of one replay; `shed` and `limited` count answers, the others arrivals."""
+
+    offered: int
+    phase: str = "waiting"
+    sent: int = 0
+    ended: int = 0
+    accepted: int = 0
+    shed: int = 0
+    limited: int = 0
+    ready: int = 0
+
+    def words(self) -> str:
+        """One line."""
+        return (
+            f"{self.phase}: sent {self.sent}/{self.offered}, in flight {self.sent - self.ended}, "
+            f"accepted {self.accepted}, shed {self.shed}, limited {self.limited}, ready {self.ready}"
+        )
+
+
+class Progress(AbstractContextManager["Progress"], Protocol):
+    """Shows a tally every `every_s` seconds."""
+
+    every_s: float
+
+    def show(self, tally: Tally) -> None:
+        """Put it before the reader."""
+        ...
+
+
+class PlainProgress:
+    """A line for logs and pipes, flushed, because another program may be reading."""
+
+    every_s = PLAIN_EVERY_S
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, tally: Tally) -> None:
+        """Print one line."""
+        print(tally.words(), flush=True)
+
+
+class LiveProgress:
+    """A bar that fills with arrivals while they are sent, and with ready posts afterwards."""
+
+    every_s = LIVE_EVERY_S
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Bar(
+            BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, tally: Tally) -> None:
+        """Move the bar."""
+        sending = tally.sent < tally.offered
+        total, done = (tally.offered, tally.sent) if sending else (tally.accepted, tally.ready)
+        self._bar.update(self._task, description=tally.words(), total=total, completed=done)
+
+
+def progress_for(console: Console) -> PlainProgress | LiveProgress:
+    """Live on a terminal, plain otherwise."""
+    return LiveProgress(console) if console.is_terminal and sys.stdout.isatty() else PlainProgress()

@@ -1,0 +1,170 @@
+"""The service as ops see it over HTTP: open a moment, count and list its posts, read photos. Reads, no judgement.
+
+Every read is tried on each target in turn for a while, because a replay may run while balancers and nodes are
+being killed: a check must not fail for what it is there to survive.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from .client import token
+from .clock import Clock
+from .config import Config
+
+T = TypeVar("T")
+
+TRIES_MAX: Final = 8
+PAUSE_S: Final = 0.5
+READ_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+PAGE: Final = 500
+OPS_USER: Final = "bench-ops"
+
+
+class ServiceError(Exception):
+    """The service did not answer as the contract says; the text names call and status."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One notification; times as RFC 3339."""
+
+    id: str
+    fires_at: dt.datetime
+    closes_at: dt.datetime
+    window_s: float
+
+
+class Photo(msgspec.Struct, frozen=True):
+    """A photo as received."""
+
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+class Photos(msgspec.Struct, frozen=True):
+    """Both photos of a post; None where the record lacks one."""
+
+    front: Photo | None = None
+    back: Photo | None = None
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """A post as the service shows it; unknown fields are ignored, missing ones are for the check to notice."""
+
+    id: str
+    user_id: str
+    received_at: dt.datetime
+    state: str
+    late: bool | None = None
+    late_by_ms: int | None = None
+    photos: Photos = Photos()
+
+    @property
+    def settled(self) -> bool:
+        """Rendered or rejected, and flagged: nothing more will happen to it by itself."""
+        return self.state in {"ready", "rejected"} and self.late is not None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Counts of a moment."""
+
+    accepted: int = 0
+    ready: int = 0
+    rejected: int = 0
+
+
+class _Page(msgspec.Struct):
+    posts: list[Post]
+    next: str | None = None
+
+
+def milliseconds(moment: dt.datetime) -> int:
+    """Unix milliseconds of an aware time."""
+    return round(moment.timestamp() * 1000)
+
+
+def stamp(moment: dt.datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, as the service writes it."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Service:
+    """One caller with an ops token."""
+
+    def __init__(self, session: aiohttp.ClientSession, targets: Sequence[str], config: Config, clock: Clock) -> None:
+        self._session, self._targets, self._config, self._clock = session, targets, config, clock
+
+    async def open_moment(self, region: str, fires_at: float, window_s: int) -> Moment:
+        """Create a moment that fires at that Unix second."""
+        when = dt.datetime.fromtimestamp(fires_at, dt.UTC)
+        body = {"region": region, "fires_at": stamp(when), "window_s": window_s}
+        return _decoded(await self._call("POST", "/v1/moments", body), Moment, "/v1/moments")
+
+    async def summary(self, moment_id: str) -> Summary:
+        """The moment's counts."""
+        path = f"/v1/moments/{moment_id}/summary"
+        return _decoded(await self._call("GET", path), Summary, path)
+
+    async def posts(self, moment_id: str) -> list[Post]:
+        """Every listed post of the moment, all pages."""
+        found: list[Post] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            path = f"/v1/moments/{moment_id}/posts?limit={PAGE}"
+            path += f"&cursor={quote(cursor, safe='')}" if cursor else ""
+            page = _decoded(await self._call("GET", path), _Page, path)
+            found += page.posts
+            cursor = page.next
+        return found
+
+    async def post(self, post_id: str) -> Post | None:
+        """One post, None when there is none."""
+        path = f"/v1/posts/{post_id}"
+        try:
+            return _decoded(await self._call("GET", path), Post, path)
+        except ServiceError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def rendition(self, post_id: str, name: str) -> bytes:
+        """The bytes of `front/thumb`, `composite/feed` and so on."""
+        return await self._call("GET", f"/v1/posts/{post_id}/photos/{name}")
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """The body of a 2xx answer; ServiceError after a 4xx, or after so many tries that met 5xx or nothing."""
+        bearer = token(self._config.auth_secret, OPS_USER, "ops", self._clock.now())
+        said, status = "no answer", 0
+        for attempt in range(TRIES_MAX):
+            if attempt:
+                await self._clock.sleep(PAUSE_S)
+            url = self._targets[attempt % len(self._targets)] + path
+            try:
+                async with self._session.request(
+                    method, url, json=body, headers={"Authorization": f"Bearer {bearer}"}, timeout=READ_TIMEOUT
+                ) as response:
+                    answer, status = await response.read(), response.status
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                said, status = str(error) or type(error).__name__, 0
+                continue
+            if status < 300:
+                return answer
+            said = f"{status} {answer[:300].decode(errors='replace')}"
+            if status < 500 and status != 429:
+                break
+        raise ServiceError(f"{method} {path}: {said}", status)
+
+
+def _decoded(body: bytes, kind: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ServiceError(f"{path}: not what the contract says: {error}") from error

@@ -1,0 +1,33 @@
+"""The report as a table for people: counts first, then broken promises in red, then times."""
+
+import msgspec
+from rich.table import Table
+
+from .report import BROKEN, Percentiles, Report
+
+
+def table(report: Report) -> Table:
+    """Every number of the report but the machine's; what is not 0 and should be stands in red."""
+    shown = Table("", "", title=f"moment {report.moment_id}", show_header=False)
+    for name in ("offered", "accepted", "replayed", "shed", "limited", "failed", "unknown"):
+        shown.add_row(name, str(getattr(report, name)))
+    shown.add_section()
+    for name in (*BROKEN, "bad_renditions", "pending"):
+        count = getattr(report, name)
+        shown.add_row(name.replace("_", " "), f"[bold red]{count}[/]" if count else "[green]0[/]")
+    shown.add_section()
+    for name in ("on_time", "late", "ready", "rejected"):
+        shown.add_row(name.replace("_", " "), str(getattr(report, name)))
+    shown.add_section()
+    for label, name in (("latency ms", "latency_ms"), ("time to ready ms", "ready_ms"), ("sender's lag ms", "lag_ms")):
+        shown.add_row(f"{label} p50 / p90 / p99 / max", _spread(getattr(report, name)))
+    cpu = (f"{tier} {'-' if ms is None else ms}" for tier, ms in report.cpu_ms_per_pair.items())
+    shown.add_row("CPU ms per pair", ", ".join(cpu))
+    shown.add_row("seconds", str(report.seconds))
+    if report.void:
+        shown.add_row("[bold red]VOID[/]", f"the sender lagged by {report.lagged} ms (p99): this was not the burst")
+    return shown
+
+
+def _spread(found: Percentiles) -> str:
+    return " / ".join("-" if value is None else f"{value:.0f}" for value in msgspec.structs.astuple(found))

@@ -1,0 +1,140 @@
+"""What every test may ask for: a real Redis, a real MinIO, both stores. Fixtures only.
+
+The servers start once a session, when the first test asks, on free loopback ports and in temporary folders; each is
+ended by its pid. A machine without one skips its tests and says what to do; in CI (CI=true) that is a failure.
+"""
+
+import contextlib
+import itertools
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from deploy.config import Environment
+from deploy.servers import MINIO_PASSWORD, MINIO_USER, ServerMissing, minio_command, minio_environment, redis_command
+from storage.blobs import BlobStore
+from storage.files import FileStore
+from storage.s3 import S3Address, S3Store
+
+START_S = 30
+STOP_S = 10
+
+_bucket_numbers = itertools.count()
+
+
+def _port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _missing(error: ServerMissing) -> None:
+    if Environment.current().get("CI") == "true":
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+def _redis_answers(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+
+
+def _minio_answers(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/minio/health/ready", timeout=1) as answer:
+        return int(answer.status) == 200
+
+
+@contextlib.contextmanager
+def _server(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], ready: Callable[[], bool]
+) -> Iterator[None]:
+    """The command as a process that answers, ended by its pid whatever happens."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**Environment.current(), **environment}, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                if ready():
+                    break
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    return _port()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Redis that is ours alone."""
+    folder, port = tmp_path_factory.mktemp("redis"), _port()
+    try:
+        command = redis_command(port, folder)
+    except ServerMissing as error:
+        _missing(error)
+    with _server(command, folder / "server.log", {}, lambda: _redis_answers(port)):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of the real Redis, which is empty when the test begins."""
+    async with Redis.from_url(redis_url) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def minio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint `http://127.0.0.1:PORT` of a real MinIO; the AWS_… variables are set for the session."""
+    folder, port = tmp_path_factory.mktemp("minio"), _port()
+    try:
+        command = minio_command(port, _port(), folder / "data")
+    except ServerMissing as error:
+        _missing(error)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", MINIO_USER)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", MINIO_PASSWORD)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+            patch.delenv(name, raising=False)
+        with _server(command, folder / "server.log", minio_environment(), lambda: _minio_answers(port)):
+            yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def s3_url(minio_url: str) -> str:
+    """The address of a bucket of the real MinIO that no test used before; opening the store makes it."""
+    return f"s3://test-{next(_bucket_numbers)}?endpoint={minio_url}&region=us-east-1"
+
+
+@pytest.fixture(params=["file", "s3"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
+    """Each of the two stores, open and empty: files in a temporary folder, a bucket of the real MinIO."""
+    made: BlobStore = FileStore(tmp_path / "store")
+    if request.param == "s3":
+        made = S3Store(S3Address.parse(request.getfixturevalue("s3_url")))
+    async with made:
+        yield made

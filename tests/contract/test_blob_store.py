@@ -1,0 +1,202 @@
+"""The promises of `storage.blobs.BlobStore`, the same suite on both stores: real files, real MinIO."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreUnavailable
+from storage.files import FileStore
+from storage.s3 import S3Address, S3Store
+
+KEY = "a7/intake/eu-20260131-abcdefgh/xyz.zip"
+
+
+async def listed(store: BlobStore, prefix: str, after: str = "") -> list[str]:
+    """A listing as a list."""
+    return [key async for key in store.list(prefix, after)]
+
+
+async def fill(store: BlobStore, keys: list[str]) -> None:
+    """One tiny object under each key, many at once."""
+    waiting = iter(keys)
+
+    async def put() -> None:
+        for key in waiting:
+            await store.create(key, b".")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(32):
+            group.create_task(put())
+
+
+async def test_what_was_created_is_read_back(store: BlobStore) -> None:
+    """An object has the bytes that were put, and is there."""
+    await store.create(KEY, b"one")
+
+    assert await store.read(KEY) == b"one"
+    assert await store.exists(KEY)
+
+
+@pytest.mark.parametrize("size", [0, 5 * 1024 * 1024 + 1])
+async def test_bodies_of_any_size_are_byte_equal(store: BlobStore, size: int) -> None:
+    """An empty object and one of five MiB come back as they went."""
+    body = random.Random(size).randbytes(size)
+    await store.create(KEY, body)
+    await store.replace(f"{KEY}2", body)
+
+    assert await store.read(KEY) == body
+    assert await store.read(f"{KEY}2") == body
+    assert await store.read_tail(KEY, 8192) == body[-8192:]
+
+
+async def test_a_second_create_changes_nothing(store: BlobStore) -> None:
+    """BlobExists says that the first stays."""
+    await store.create(KEY, b"first")
+
+    with pytest.raises(BlobExists):
+        await store.create(KEY, b"second")
+    assert await store.read(KEY) == b"first"
+
+
+async def test_of_many_creates_at_once_exactly_one_wins(store: BlobStore) -> None:
+    """32 at once: one returns, 31 get BlobExists, and the winner's bytes are those that stay."""
+    bodies = [f"writer {number}".encode() * 100 for number in range(32)]
+
+    async def attempt(body: bytes) -> bytes | None:
+        try:
+            await store.create(KEY, body)
+        except BlobExists:
+            return None
+        return body
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(body)) for body in bodies]
+    winners = [task.result() for task in tasks if task.result() is not None]
+
+    assert winners == [await store.read(KEY)]
+
+
+async def test_replace_puts_over_and_puts_new(store: BlobStore) -> None:
+    """The last replace counts, whether or not something was there."""
+    await store.replace(KEY, b"old and long")
+    await store.replace(KEY, b"new")
+
+    assert await store.read(KEY) == b"new"
+
+
+async def test_a_reader_never_sees_half_a_replace(store: BlobStore) -> None:
+    """While an object is replaced over and over, each read gives one of the bodies, whole."""
+    bodies = {bytes([number]) * 200_000 for number in range(8)}
+    await store.replace(KEY, next(iter(bodies)))
+
+    async with asyncio.TaskGroup() as group:
+        for body in bodies:
+            group.create_task(store.replace(KEY, body))
+        reads = [group.create_task(store.read(KEY)) for _ in range(16)]
+
+    assert {read.result() for read in reads} <= bodies
+
+
+async def test_a_range_inside_the_object(store: BlobStore) -> None:
+    """The first byte, some in the middle, up to the last, all."""
+    body = bytes(range(256))
+    await store.create(KEY, body)
+
+    for offset, length in ((0, 1), (100, 56), (255, 1), (0, 256)):
+        assert await store.read_range(KEY, offset, length) == body[offset : offset + length]
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 8192])
+async def test_a_tail_shorter_or_longer_than_the_object(store: BlobStore, length: int) -> None:
+    """The last bytes, or all of a shorter object."""
+    body = bytes(range(256))
+    await store.create(KEY, body)
+
+    assert await store.read_tail(KEY, length) == body[-length:]
+
+
+async def test_reading_nothing_says_so(store: BlobStore) -> None:
+    """Whole, range and tail of no object: BlobMissing; and it does not exist."""
+    with pytest.raises(BlobMissing):
+        await store.read(KEY)
+    with pytest.raises(BlobMissing):
+        await store.read_range(KEY, 0, 1)
+    with pytest.raises(BlobMissing):
+        await store.read_tail(KEY, 1)
+    assert not await store.exists(KEY)
+
+
+async def test_deleted_is_gone_and_may_be_deleted_again(store: BlobStore) -> None:
+    """After a delete the key is free: a second delete is no error, a new create wins."""
+    await store.create(KEY, b"one")
+    await store.delete(KEY)
+    await store.delete(KEY)
+
+    assert not await store.exists(KEY)
+    assert await listed(store, "a7/intake/") == []
+    await store.create(KEY, b"two")
+    assert await store.read(KEY) == b"two"
+
+
+async def test_a_listing_is_sorted_and_keeps_to_its_prefix(store: BlobStore) -> None:
+    """Keys below the prefix at any depth, in order; neighbours stay out."""
+    keys = ["a7/intake/m/c.zip", "a7/intake/m/a.zip", "a7/intake/m-2/b.zip", "a7/media/m/a.zip", "a8/intake/m/a.zip"]
+    for key in keys:
+        await store.create(key, b".")
+
+    assert await listed(store, "a7/intake/m/") == ["a7/intake/m/a.zip", "a7/intake/m/c.zip"]
+    assert await listed(store, "a7/") == sorted(keys[:4])
+    assert await listed(store, "moments/") == []
+
+
+async def test_a_listing_goes_on_after_a_key(store: BlobStore) -> None:
+    """`after` is itself left out, need not exist, and may lie before or beyond everything."""
+    for name in "abcd":
+        await store.create(f"a7/intake/m/{name}", b".")
+
+    assert await listed(store, "a7/intake/m/", "a7/intake/m/b") == ["a7/intake/m/c", "a7/intake/m/d"]
+    assert await listed(store, "a7/intake/m/", "a7/intake/m/bb") == ["a7/intake/m/c", "a7/intake/m/d"]
+    assert await listed(store, "a7/intake/m/", "a7/intake/m/d") == []
+    assert len(await listed(store, "a7/intake/m/", "00/intake/z/z")) == 4
+
+
+async def test_a_listing_is_longer_than_a_page(store: BlobStore) -> None:
+    """S3 gives a thousand keys at a time: 1,050 come all, once, in order, and from the middle too."""
+    keys = [f"a7/intake/m/{number:04}" for number in range(1050)]
+    await fill(store, keys)
+
+    assert await listed(store, "a7/intake/m/") == keys
+    assert await listed(store, "a7/intake/m/", keys[20]) == keys[21:]
+
+
+async def test_a_listing_may_be_left_early(store: BlobStore) -> None:
+    """Who wants only the first key takes it and goes."""
+    for name in "ab":
+        await store.create(f"a7/intake/m/{name}", b".")
+
+    async for key in store.list("a7/intake/m/"):
+        assert key == "a7/intake/m/a"
+        break
+
+
+async def test_a_store_that_answers_probes_well(store: BlobStore) -> None:
+    """The probe returns, also of an empty store."""
+    await store.probe()
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+async def test_a_store_that_is_not_there_cannot_be_opened(
+    kind: str, tmp_path: Path, free_port: int, minio_url: str
+) -> None:
+    """A path under a regular file, a port where nobody listens: StoreUnavailable."""
+    (tmp_path / "regular").write_bytes(b"")
+    away: BlobStore = FileStore(tmp_path / "regular" / "store")
+    if kind == "s3":
+        address = S3Address.parse(f"s3://bucket?endpoint=http://127.0.0.1:{free_port}")
+        away = S3Store(address, attempts_max=1, connect_timeout_s=0.5)
+
+    with pytest.raises(StoreUnavailable):
+        async with away:
+            pass

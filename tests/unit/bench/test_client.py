@@ -1,0 +1,169 @@
+"""The reference client against a service that refuses, limits and hangs up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDict
+
+from bench.client import NO_ANSWER, Answer, Client, multipart, read_answer, wait_s
+from bench.config import Config
+from bench.outcome import Outcome, Upload
+from tests.unit.bench.fake_service import QUICK, FakeClock, FakeService, Faults, MiddleRng
+
+MOMENT = {"fires_at": "2026-01-01T00:00:00.000Z", "closes_at": "2026-01-01T00:02:00.000Z", "window_s": 120}
+DEAD = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that is closed."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
+        yield opened
+
+
+def service(**faults: int) -> FakeService:
+    """A service with one moment open."""
+    return FakeService(Faults(**faults), moments={"m": MOMENT})
+
+
+def upload(pace: int | None = None, first_target: int = 0) -> Upload:
+    """A pair of 100 kB in all."""
+    front, back = b"f" * 60_000, b"b" * 40_000
+    return Upload(moment_id="m", user="u", front=front, back=back, intended=0.0, pace=pace, first_target=first_target)
+
+
+async def sent(
+    session: aiohttp.ClientSession,
+    fake: FakeService,
+    what: Upload | None = None,
+    clock: FakeClock | None = None,
+    before: tuple[str, ...] = (),
+) -> Outcome:
+    """The outcome of one upload at the fake, after other targets."""
+    async with fake.server() as server:
+        assert isinstance(server, TestServer)
+        targets = [*before, str(server.make_url("")).rstrip("/")]
+        client = Client(session, targets, QUICK, clock or FakeClock(), MiddleRng())
+        return await client.send(what or upload())
+
+
+async def test_a_pair_is_stored_at_the_first_try(session: aiohttp.ClientSession) -> None:
+    """201, one attempt, the post's id."""
+    fake = service()
+    outcome = await sent(session, fake)
+
+    assert (outcome.status, outcome.acknowledged, outcome.replayed) == (201, True, False)
+    assert list(fake.posts) == [outcome.post_id]
+    assert fake.requests[0][2]["Content-Length"] == str(len(multipart(b"f" * 60_000, b"b" * 40_000)))
+
+
+async def test_a_shed_client_returns_with_its_ticket(session: aiohttp.ClientSession) -> None:
+    """503 twice, then 201; the ticket travels from the second try on."""
+    fake = service(shed=2)
+    outcome = await sent(session, fake)
+
+    assert [attempt.status for attempt in outcome.attempts] == [503, 503, 201]
+    assert [head.get("Snapsurge-Ticket") for _, _, head in fake.requests] == [None, "ticket-1", "ticket-1"]
+    assert outcome.ticket == "ticket-1"
+
+
+async def test_a_limited_client_waits_as_long_as_it_was_told(session: aiohttp.ClientSession) -> None:
+    """Retry-After in seconds, and a tenth of jitter at most."""
+    clock = FakeClock()
+    outcome = await sent(session, service(limit=1), clock=clock)
+
+    assert outcome.acknowledged
+    assert clock.slept == [pytest.approx(2.2)]
+
+
+async def test_a_lost_acknowledgement_is_asked_for_again(session: aiohttp.ClientSession) -> None:
+    """The connection closes after storing; the retry is answered 200 as a replay, and there is one post."""
+    fake = service(close_after_storing=1)
+    outcome = await sent(session, fake)
+
+    assert [attempt.status for attempt in outcome.attempts] == [0, 200]
+    assert outcome.replayed
+    assert len(fake.posts) == 1
+
+
+async def test_a_refusal_is_final(session: aiohttp.ClientSession) -> None:
+    """403 is not tried again."""
+    outcome = await sent(session, service(refuse=5))
+
+    assert [attempt.status for attempt in outcome.attempts] == [403]
+    assert not outcome.acknowledged
+    assert outcome.answered
+
+
+async def test_tries_are_bounded(session: aiohttp.ClientSession) -> None:
+    """Six, then it gives up with the last answer."""
+    outcome = await sent(session, service(shed=100))
+
+    assert len(outcome.attempts) == QUICK.attempts_max
+    assert outcome.status == 503
+
+
+async def test_a_dead_target_is_passed_over(session: aiohttp.ClientSession) -> None:
+    """A connection error moves on to the next target."""
+    outcome = await sent(session, service(), before=(DEAD,))
+
+    assert [attempt.status for attempt in outcome.attempts] == [0, 201]
+
+
+async def test_rows_start_at_different_targets(session: aiohttp.ClientSession) -> None:
+    """Round robin by row: the second row meets the live target at once."""
+    outcome = await sent(session, service(), upload(first_target=1), before=(DEAD,))
+
+    assert [attempt.status for attempt in outcome.attempts] == [201]
+
+
+async def test_no_answer_at_all_is_unknown(session: aiohttp.ClientSession) -> None:
+    """Neither accepted nor refused."""
+    outcome = await Client(session, [DEAD], QUICK, FakeClock(), MiddleRng()).send(upload())
+
+    assert not outcome.answered
+    assert outcome.post_id is None
+
+
+async def test_the_uplink_sets_the_pace(session: aiohttp.ClientSession) -> None:
+    """100 kB at 50 kB/s take about two seconds, in chunks of an eighth of a second."""
+    clock = FakeClock()
+    await sent(session, service(), upload(pace=50_000), clock)
+
+    assert sum(clock.slept) == pytest.approx(2.0, abs=0.15)
+    assert max(clock.slept) == pytest.approx(0.125, abs=0.01)
+
+
+async def test_each_try_is_reported_when_it_ends(session: aiohttp.ClientSession) -> None:
+    """So that progress shows what is shed while it is shed."""
+    seen: list[int] = []
+    async with service(shed=1).server() as server:
+        assert isinstance(server, TestServer)
+        client = Client(session, [str(server.make_url("")).rstrip("/")], QUICK, FakeClock(), MiddleRng())
+        async with asyncio.timeout(10):
+            await client.send(upload(), lambda attempt: seen.append(attempt.status))
+
+    assert seen == [503, 201]
+
+
+def test_waits_grow_to_a_bound_and_have_a_floor() -> None:
+    """Exponential from the floor; a Retry-After of nothing still waits the floor, a huge one is cut."""
+    config = Config(backoff_floor_s=0.2, backoff_max_s=3.0, retry_after_max_s=60.0)
+    waits = [wait_s(config, failures, None, MiddleRng()) for failures in range(1, 7)]
+
+    assert waits == [0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
+    assert wait_s(config, 1, 0.0, MiddleRng()) == pytest.approx(0.22)
+    assert wait_s(config, 1, 9999.0, MiddleRng()) == pytest.approx(66)
+
+
+def test_an_answer_is_read_carefully() -> None:
+    """A Retry-After that is a date counts as none; a 201 without a post has no id."""
+    headers = CIMultiDict({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "snapsurge-ticket": "t"})
+
+    assert read_answer(503, headers, b"") == Answer(503, None, "t")
+    assert read_answer(201, CIMultiDict(), b"<html>") == Answer(201)
+    assert read_answer(201, CIMultiDict(), b'{"id":"p","state":"accepted"}').post_id == "p"
+    assert NO_ANSWER.status == 0

@@ -1,0 +1,94 @@
+"""What the tests of storage share: receipts and posts to order, and the whole shelf on files and a real Redis."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from storage import intake, keys
+from storage.blobs import BlobStore
+from storage.files import FileStore
+from storage.index import Index
+from storage.moments import Moments
+from storage.posts import Posts
+from storage.records import Photo, Photos, Post, Receipt, accepted, flagged, from_ms
+
+FIRES_AT_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
+CLOSES_AT_MS = FIRES_AT_MS + 120_000
+MOMENT_ID = "eu-20260131-abcdefgh"
+
+
+def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1000, request_id: str = "r1") -> Receipt:
+    photo = Photo(sha256="0" * 64, bytes=5, width=4, height=3, format="jpeg")
+    return Receipt(
+        id=keys.post_id(moment_id, user),
+        moment_id=moment_id,
+        user_id=user,
+        received_at=from_ms(CLOSES_AT_MS + late_by_ms),
+        closes_at=from_ms(CLOSES_AT_MS),
+        request_id=request_id,
+        photos=Photos(front=photo, back=msgspec.structs.replace(photo, format="png")),
+    )
+
+
+@pytest.fixture
+def make_receipt() -> Callable[..., Receipt]:
+    """Receipts of a moment that closed at a fixed time: `user`, `moment_id`, `late_by_ms`, `request_id`."""
+    return _receipt
+
+
+@pytest.fixture
+def make_post() -> Callable[..., Post]:
+    """Posts in any state, flagged unless accepted: `state`, and what `make_receipt` takes."""
+
+    def make(state: str = "accepted", *, late: bool | None = None, **fields: object) -> Post:
+        receipt = _receipt(**fields)  # type: ignore[arg-type] - the caller's words
+        post = msgspec.structs.replace(accepted(receipt), state=state)
+        return flagged(post, receipt.late_by_ms) if late or state != "accepted" else post
+
+    return make
+
+
+class Shelf:
+    """Store, index, moments and posts, put together as a program does it."""
+
+    def __init__(self, store: BlobStore, redis: Redis) -> None:
+        self.store = store
+        self.redis = redis
+        self.index = Index(redis)
+        self.moments = Moments(store, self.index)
+        self.posts = Posts(store, self.index, self.moments)
+
+    def again(self, redis: Redis | None = None) -> "Shelf":
+        """The same store seen by another process, with nothing cached."""
+        return Shelf(self.store, redis or self.redis)
+
+    async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
+        """Commit a pair as a node does; `tell` the index or not."""
+        key = keys.intake(receipt.moment_id, receipt.id)
+        await self.store.create(key, intake.pack(receipt, b"front", b"back"))
+        if tell:
+            await self.index.observe([accepted(receipt)], fresh=True)
+        return accepted(receipt)
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> AsyncIterator[FileStore]:
+    """An empty file store, open."""
+    async with FileStore(tmp_path / "store") as store:
+        yield store
+
+
+@pytest.fixture
+async def shelf(files: FileStore, redis: Redis) -> Shelf:
+    """Everything on files and the real Redis."""
+    return Shelf(files, redis)
+
+
+@pytest.fixture
+async def redis_away(free_port: int) -> AsyncIterator[Redis]:
+    """A client of a Redis that is not there."""
+    async with Redis(port=free_port, socket_connect_timeout=0.5) as client:
+        yield client

@@ -1,0 +1,40 @@
+"""The settings of storage itself."""
+
+import msgspec
+import pytest
+
+from storage import config, settings
+
+
+def test_an_empty_environment_is_enough() -> None:
+    """Every setting has a default."""
+    assert config.load({}) == config.Config()
+
+
+def test_addresses_have_no_tier_in_their_names() -> None:
+    """Store and Redis are given once for all programs."""
+    found = config.load({"SNAPSURGE_STORE_URL": "file:///data", "SNAPSURGE_REDIS_URL": "redis://r:1/2"})
+
+    assert (found.store_url, found.redis_url) == ("file:///data", "redis://r:1/2")
+
+
+def test_each_setting_of_the_tier_is_read() -> None:
+    """The names are those that the fields say, upper case, after the tier."""
+    environ = {one.encode_name: "2" for one in msgspec.structs.fields(config.Config) if "_STORAGE_" in one.encode_name}
+    values = msgspec.structs.asdict(config.load(environ))
+
+    assert environ
+    assert {name for name, value in values.items() if value == 2} == values.keys() - {"store_url", "redis_url"}
+
+
+@pytest.mark.parametrize("name", ["S3_CONNECTIONS_MAX", "S3_READ_TIMEOUT_S", "FILE_THREADS", "REDIS_TIMEOUT_S"])
+def test_nothing_may_be_zero(name: str) -> None:
+    """A pool of no connections or a timeout of no seconds would refuse everything: said at start."""
+    with pytest.raises(settings.SettingsError, match=name):
+        config.load({f"SNAPSURGE_STORAGE_{name}": "0"})
+
+
+def test_a_misspelt_setting_is_refused() -> None:
+    """Rather than ignored."""
+    with pytest.raises(settings.SettingsError, match="FILES_THREADS"):
+        config.load({"SNAPSURGE_STORAGE_FILES_THREADS": "4"})

@@ -1,0 +1,251 @@
+"""The index on a real Redis: exact counts whatever is told how often in which order, tombstones, generations."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage.index import COUNTS_TTL_S, POST_TTL_S, Counts, Index
+from storage.records import Moment, Post, from_ms
+
+MOMENT_ID = "eu-20260131-abcdefgh"
+MakePost = Callable[..., Post]
+
+
+@pytest.fixture
+def index(redis: Redis) -> Index:
+    """The index of an empty Redis."""
+    return Index(redis)
+
+
+async def counted(index: Index) -> Counts | None:
+    """The counts, declared complete."""
+    await index.counts_are_complete(MOMENT_ID)
+    return await index.counts(MOMENT_ID)
+
+
+async def test_what_was_observed_is_read_back(index: Index, make_post: MakePost) -> None:
+    """Entries in the order asked, None for what is not there."""
+    ann, bob = make_post(user="ann"), make_post("ready", user="bob")
+
+    assert await index.observe([ann, bob]) == ["new", "new"]
+    assert await index.observe([ann, bob]) == ["known", "known"]
+    assert await index.posts([bob.id, make_post(user="eve").id, ann.id]) == [bob, None, ann]
+
+
+@pytest.mark.parametrize("end", ["ready", "rejected"])
+@pytest.mark.parametrize(("late_by_ms", "flag"), [(0, "on_time"), (1, "late")])
+async def test_counts_are_exact_in_every_order(
+    end: str, late_by_ms: int, flag: str, index: Index, redis: Redis, make_post: MakePost
+) -> None:
+    """Accepted, flagged and finished, each told twice, in all orders: one post, one end, one flag."""
+    told = [
+        make_post(late_by_ms=late_by_ms),
+        make_post(late=True, late_by_ms=late_by_ms),
+        make_post(end, late_by_ms=late_by_ms),
+    ]
+    expected = Counts(**{"accepted": 1, end: 1, flag: 1, "pending": 0})
+    for order in set(itertools.permutations([0, 0, 1, 1, 2, 2])):
+        await redis.flushall()
+        for number in order:
+            await index.observe([told[number]])
+
+        assert await counted(index) == expected, order
+        assert await index.posts([told[2].id]) == [told[2]], order
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32))
+async def test_counts_are_the_sum_of_the_entries(seed: int, index: Index, redis: Redis, make_post: MakePost) -> None:
+    """Random tellings, deletions, posts anew and recounts: the counts are always those of the entries there are."""
+    rng = random.Random(seed)
+    await redis.flushall()
+    users = ["ann", "bob", "eve"]
+    generation = ""
+    for _ in range(30):
+        request_id, late_by_ms = rng.choice([("r1", -1), ("r2", 1)])  # one request is always as late as it was
+        fields = {"user": rng.choice(users), "late_by_ms": late_by_ms, "request_id": request_id}
+        post = make_post(rng.choice(["accepted", "ready", "rejected"]), late=rng.random() < 0.5 or None, **fields)
+        if rng.random() < 0.2:
+            await index.forget(post.id, post.moment_id)
+        else:
+            await index.observe([post], fresh=rng.random() < 0.2)
+        if rng.random() < 0.05:
+            generation = await index.recount(MOMENT_ID)
+            await index.observe([one for one in await entries(index, users, make_post) if one])
+    found = [one for one in await entries(index, users, make_post) if one]
+    await index.counts_are_complete(MOMENT_ID, generation)
+    counts = await index.counts(MOMENT_ID)
+
+    assert counts is not None
+    assert counts.accepted == len(found)
+    assert counts.ready == sum(post.state == "ready" for post in found)
+    assert counts.rejected == sum(post.state == "rejected" for post in found)
+    assert counts.late == sum(post.late is True for post in found)
+    assert counts.on_time == sum(post.late is False for post in found)
+    assert counts.pending == sum(post.state == "accepted" for post in found)
+
+
+async def entries(index: Index, users: Sequence[str], make_post: MakePost) -> list[Post | None]:
+    """What the index has of these users."""
+    return await index.posts([make_post(user=user).id for user in users])
+
+
+async def test_many_tell_at_once(index: Index, make_post: MakePost) -> None:
+    """A hundred posts told by eight writers at the same time are a hundred."""
+    posts = [make_post("ready", user=f"user {number}") for number in range(100)]
+    answers = await asyncio.gather(*(index.observe(posts) for _ in range(8)))
+
+    assert sorted(itertools.chain(*answers)) == ["known"] * 700 + ["new"] * 100
+    assert await counted(index) == Counts(accepted=100, ready=100, on_time=100)
+
+
+async def test_a_flag_is_seen_at_once(index: Index, make_post: MakePost) -> None:
+    """A post that waits for its renditions already says whether it is late."""
+    await index.observe([make_post(late_by_ms=5)])
+    await index.observe([make_post(late_by_ms=5, late=True)])
+    await index.observe([make_post(late_by_ms=5)])
+    (found,) = await index.posts([make_post().id])
+
+    assert found is not None
+    assert (found.state, found.late, found.late_by_ms) == ("accepted", True, 5)
+
+
+async def test_a_deleted_post_stays_deleted(index: Index, make_post: MakePost) -> None:
+    """A render that was under way is told so, and changes nothing."""
+    await index.observe([make_post(late=True)])
+    await index.forget(make_post().id, MOMENT_ID)
+
+    assert await index.observe([make_post("ready")]) == ["deleted"]
+    assert await index.posts([make_post().id]) == [None]
+    assert await counted(index) == Counts()
+
+
+@pytest.mark.parametrize("state", ["accepted", "ready", "rejected"])
+async def test_forgetting_takes_out_what_was_counted(state: str, index: Index, make_post: MakePost) -> None:
+    """Whatever state the post had, and once only."""
+    await index.observe([make_post(state, late=True), make_post(state, late=True, user="bob", late_by_ms=1)])
+    before = await counted(index)
+    await index.forget(make_post(user="bob").id, MOMENT_ID)
+    await index.forget(make_post(user="bob").id, MOMENT_ID)
+    after = await counted(index)
+
+    assert before is not None
+    assert after is not None
+    assert (before.accepted, before.late, before.on_time) == (2, 1, 1)
+    assert (after.accepted, after.late, after.on_time) == (1, 0, 1)
+
+
+async def test_a_post_anew_ends_the_tombstone(index: Index, make_post: MakePost) -> None:
+    """The user posts again after deleting: the new pair counts, and the old one's late render is stale."""
+    await index.observe([make_post(request_id="first")], fresh=True)
+    await index.forget(make_post().id, MOMENT_ID)
+
+    assert await index.observe([make_post(request_id="second")]) == ["deleted"]
+    assert await index.observe([make_post(request_id="second")], fresh=True) == ["new"]
+    assert await index.observe([make_post("ready", request_id="first")]) == ["stale"]
+    assert await index.posts([make_post().id]) == [make_post(request_id="second")]
+    assert await counted(index) == Counts(accepted=1, pending=1)
+
+
+async def test_a_post_anew_replaces_an_entry_that_outlived_its_post(index: Index, make_post: MakePost) -> None:
+    """The old post was deleted while Redis was away: the commit of the new one is the truth."""
+    await index.observe([make_post("ready", request_id="first", late_by_ms=1)])
+
+    assert await index.observe([make_post(request_id="second")], fresh=True) == ["new"]
+    assert await index.posts([make_post().id]) == [make_post(request_id="second")]
+    assert await counted(index) == Counts(accepted=1, pending=1)
+
+
+async def test_counts_are_unknown_until_complete(index: Index, redis: Redis, make_post: MakePost) -> None:
+    """None at first, numbers once somebody saw everything, None again when Redis lost them."""
+    await index.observe([make_post()])
+    assert await index.counts(MOMENT_ID) is None
+    await index.counts_are_complete(MOMENT_ID)
+    assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
+    await redis.flushall()
+    assert await index.counts(MOMENT_ID) is None
+
+
+async def test_a_recount_starts_from_nothing(index: Index, redis: Redis, make_post: MakePost) -> None:
+    """Entries expired while the counts of them stayed: counted anew, no post counts twice."""
+    posts = [make_post("ready", user=user) for user in ("ann", "bob")]
+    await index.observe(posts)
+    await redis.delete(f"snapsurge:post:{posts[0].id}")
+    generation = await index.recount(MOMENT_ID)
+    await index.observe(posts)
+    await index.counts_are_complete(MOMENT_ID, generation)
+
+    assert await index.counts(MOMENT_ID) == Counts(accepted=2, ready=2, on_time=2)
+
+
+async def test_a_recount_that_lost_its_beginning_is_not_complete(
+    index: Index, redis: Redis, make_post: MakePost
+) -> None:
+    """Redis was emptied in the middle: what was counted before is gone, so nobody is told that it is all."""
+    generation = await index.recount(MOMENT_ID)
+    await index.observe([make_post(user="ann")])
+    await redis.flushall()
+    await index.observe([make_post(user="bob")])
+    await index.counts_are_complete(MOMENT_ID, generation)
+
+    assert await index.counts(MOMENT_ID) is None
+
+
+async def test_recounts_at_once_are_one(index: Index, make_post: MakePost) -> None:
+    """The second joins the first, and whoever is done first may say so."""
+    generation = await index.recount(MOMENT_ID)
+    await index.observe([make_post()])
+    assert await index.recount(MOMENT_ID) == generation
+    await index.observe([make_post()])
+    await index.counts_are_complete(MOMENT_ID, generation)
+
+    assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
+
+
+async def test_what_waits_lives_as_long_as_its_counts(index: Index, redis: Redis, make_post: MakePost) -> None:
+    """An entry without flag or renditions must not expire, or it would be counted again when they come."""
+    key = f"snapsurge:post:{make_post().id}"
+    await index.observe([make_post()])
+    assert POST_TTL_S < await redis.ttl(key) <= COUNTS_TTL_S
+    await index.observe([make_post("ready")])
+    assert 0 < await redis.ttl(key) <= POST_TTL_S
+
+
+def moment(name: str, fires_at_ms: int, region: str = "eu") -> Moment:
+    """A moment of a region."""
+    closes_at = from_ms(fires_at_ms + 120_000)
+    return Moment(id=name, region=region, fires_at=from_ms(fires_at_ms), closes_at=closes_at, window_s=120)
+
+
+async def test_moments_are_listed_only_where_all_are_known(index: Index) -> None:
+    """None, not a part: the index of a Redis that was emptied knows some moments and not others."""
+    now_ms = 1_769_860_800_000
+    first, second = moment("one", now_ms - 1000), moment("two", now_ms - 10)
+    await index.put_moments([first])
+    assert await index.moment("one") == first
+    assert await index.moment_ids(0) is None
+    assert await index.current_moment_id("eu", now_ms) is None
+
+    await index.put_moments([second], since_ms=now_ms - 100_000_000)
+    assert await index.moment_ids(now_ms - 500) == ["two"]
+    assert await index.moment_ids(now_ms - 100_000_000) == ["one", "two"]
+    assert await index.moment_ids(0) is None
+    assert await index.current_moment_id("eu", now_ms) == "two"
+    assert await index.current_moment_id("eu", now_ms - 11) == "one"
+    assert await index.current_moment_id("us", now_ms) is None
+
+
+async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakePost) -> None:
+    """Every caller knows RedisError, and what to do without the index."""
+    index = Index(redis_away)
+
+    for call in (index.observe([make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
+        with pytest.raises(RedisError):
+            await call

@@ -1,0 +1,57 @@
+"""Addresses become a store and a Redis client."""
+
+from pathlib import Path
+
+import pytest
+from redis.exceptions import RedisError
+
+from storage.config import Config
+from storage.files import FileStore
+from storage.opening import blob_store, redis_client
+from storage.s3 import S3Address, S3Store
+
+
+async def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
+    """The path as it is, escapes undone; opening makes it."""
+    store = blob_store(Config(store_url=f"file://{tmp_path}/a%20b/c"))
+    assert isinstance(store, FileStore)
+    async with store:
+        await store.create("00/x", b"here")
+
+    assert (tmp_path / "a b" / "c" / "00" / "x").read_bytes() == b"here"
+
+
+def test_an_s3_address_is_a_bucket() -> None:
+    """Bucket, endpoint and region arrive."""
+    store = blob_store(Config(store_url="s3://photos?endpoint=http://127.0.0.1:9000&region=eu-west-1"))
+
+    assert isinstance(store, S3Store)
+    assert store.address == S3Address("photos", "http://127.0.0.1:9000", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "/data", "file:data", "file://data", "file://", "s3://", "s3:bucket", "gs://bucket", "http://x/y"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """ValueError that says how to write one."""
+    with pytest.raises(ValueError, match="not a store address"):
+        blob_store(Config(store_url=url))
+
+
+async def test_a_redis_client_works_within_its_pool(redis_url: str) -> None:
+    """It answers, and leaves no connection behind when it is closed."""
+    client = redis_client(Config(redis_url=redis_url, redis_connections_max=1))
+    try:
+        assert await client.ping()
+    finally:
+        await client.aclose()
+
+
+async def test_a_redis_that_is_away_is_an_error_soon(free_port: int) -> None:
+    """A refused connection is a RedisError, the one error that callers wait for."""
+    client = redis_client(Config(redis_url=f"redis://127.0.0.1:{free_port}/0"))
+    try:
+        with pytest.raises(RedisError):
+            await client.ping()
+    finally:
+        await client.aclose()
