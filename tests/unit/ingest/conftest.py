@@ -104,3 +104,15 @@ async def client(make_client: Callable[..., AbstractAsyncContextManager[Client]]
     """A client of a node with the usual settings."""
     async with make_client() as made:
         yield made
+
+
+@pytest.fixture
+def upload_token() -> str:
+    """A token for an upload."""
+    return token("alice")
+
+
+@pytest.fixture
+def pair() -> bytes:
+    """A good body, its boundary `x`."""
+    return multipart(("front", photo("teal")), ("back", photo("navy")))

@@ -1,0 +1,56 @@
+"""What every answer has in common: request ids, problems for whatever is raised, the drain."""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from ingest.admission import Admission, Budget
+from ingest.answering import Lifecycle, answering
+from ingest.metrics import Metrics
+from ingest.peers import networks
+from storage.blobs import StoreFull, StoreUnavailable
+
+
+async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None) -> Any:
+    """The answer when a handler raises this."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        if error is not None:
+            raise error
+        return web.Response(text="fine")
+
+    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1)))
+    middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"))
+    app = web.Application()
+    app.router.add_get("/", handler, name="call")
+    request = make_mocked_request("GET", "/", app=app)
+    request._match_info = await app.router.resolve(request)
+    return await middleware(request, handler)
+
+
+async def test_every_error_becomes_a_problem() -> None:
+    """The store's, aiohttp's and those nobody thought of."""
+    cases = [
+        (StoreFull("no space"), 507, b"storage-full"),
+        (StoreUnavailable("gone"), 503, b"storage-unavailable"),
+        (web.HTTPNotFound(), 404, b"no-such-page"),
+        (web.HTTPMethodNotAllowed("PUT", ["GET"]), 405, b"method-not-allowed"),
+        (web.HTTPRequestEntityTooLarge(1, 2), 400, b"bad-request"),
+        (ZeroDivisionError("a secret"), 500, b"internal"),
+    ]
+    for error, status, code in cases:
+        answer = await answer_to(error)
+        assert (answer.status, answer.content_type) == (status, "application/problem+json")
+        assert code in answer.body
+        assert b"a secret" not in answer.body
+        assert answer.headers["X-Request-Id"].encode() in answer.body
+    assert int((await answer_to(StoreUnavailable("gone"))).headers["Retry-After"]) >= 1
+
+
+async def test_a_draining_node_closes_connections_after_their_answer() -> None:
+    """The next request goes elsewhere."""
+    lifecycle = Lifecycle()
+    assert (await answer_to(None, lifecycle)).keep_alive is not False
+    lifecycle.draining = True
+    assert (await answer_to(None, lifecycle)).keep_alive is False

@@ -1,0 +1,46 @@
+"""The whole node: it says whether it lives and may take traffic, and its parts come and go together."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.app import node
+from ingest.config import Config
+from storage.blobs import StoreUnavailable
+from storage.config import Config as StorageConfig
+
+
+async def test_a_node_says_that_it_lives_and_whether_it_is_ready(client: Any) -> None:
+    """Draining it still lives, but takes no new traffic."""
+    assert (await client.call("GET", "/livez")).raw == b"alive\n"
+    assert (await client.call("GET", "/readyz")).status == 200
+    client.lifecycle.draining = True
+    assert (await client.call("GET", "/livez")).status == 200
+    assert (await client.call("GET", "/readyz")).status == 503
+
+
+async def test_metrics_tell_of_calls_by_route_and_status(client: Any) -> None:
+    """Routes, not paths: their number is bounded."""
+    await client.call("GET", "/v1/moments/eu-20260101-none")
+    await client.call("GET", "/nowhere")
+    text = (await client.call("GET", "/metrics")).raw.decode()
+
+    assert 'snapsurge_ingest_requests_total{route="moment",status="404"} 1.0' in text
+    assert 'snapsurge_ingest_requests_total{route="other",status="404"} 1.0' in text
+
+
+async def test_a_wrong_method_names_the_right_ones(client: Any) -> None:
+    """405 with Allow."""
+    answer = await client.call("PUT", "/v1/moments")
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+
+async def test_a_node_without_a_store_does_not_start(tmp_path: Path) -> None:
+    """Better no node than one that can accept nothing."""
+    (tmp_path / "store").write_text("in the way")
+    storage = StorageConfig(store_url=f"file://{tmp_path}/store")
+    with pytest.raises(StoreUnavailable):
+        async with node(Config(auth_secret="x" * 32), storage):
+            pass

@@ -1,0 +1,36 @@
+"""The node's word to the balancers, in real Redis."""
+
+import logging
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from ingest.heartbeat import Heartbeat, Member
+
+MEMBER = Member("127.0.0.1:9001", 1, "", "serving")
+
+
+async def test_a_beat_says_address_state_and_when(redis: Redis) -> None:
+    """The hash has the member, the sorted set Redis' own time; leaving takes both away."""
+    heartbeat = Heartbeat(redis, "a", lambda: MEMBER, 1.0)
+    await heartbeat.beat()
+    seconds, _ = await redis.time()
+
+    said = msgspec.json.decode(await redis.hget("snapsurge:nodes", "a"))
+    assert said == {"address": "127.0.0.1:9001", "weight": 1, "zone": "", "state": "serving"}
+    assert abs(await redis.zscore("snapsurge:nodes:beats", "a") - seconds * 1000) < 5000
+    await heartbeat.leave()
+    assert await redis.exists("snapsurge:nodes", "snapsurge:nodes:beats") == 0
+
+
+async def test_without_redis_it_is_logged_once(free_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A silent Redis neither fails the node nor fills its log."""
+    async with Redis(port=free_port) as away:
+        heartbeat = Heartbeat(away, "a", lambda: MEMBER, 1.0)
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                await heartbeat.beat()
+        await heartbeat.leave()
+
+    assert [record.getMessage()[:12] for record in caplog.records] == ["no heartbeat"]

@@ -1,0 +1,90 @@
+"""The calls about moments on a real node: creation, limits of its fields, current, summary, pages."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+
+async def test_a_moment_is_created_and_found(client: Any) -> None:
+    """201 with its times, the same from every way to ask for it."""
+    made = await client.call("POST", "/v1/moments", "o", "ops", json={"region": "asia-west", "window_s": 60})
+    moment = made.body
+
+    assert made.status == 201
+    assert made.headers["Location"] == f"/v1/moments/{moment['id']}"
+    opened, closed = (datetime.fromisoformat(moment[name]) for name in ("fires_at", "closes_at"))
+    assert closed - opened == timedelta(seconds=60)
+    assert (await client.call("GET", f"/v1/moments/{moment['id']}")).body == moment
+    assert (await client.call("GET", "/v1/moments/current?region=asia-west")).body == moment
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"region": ""},
+        {"region": "EU"},
+        {"region": "a/b"},
+        {"region": "x" * 33},
+        {"region": "eu", "window_s": 0},
+        {"region": "eu", "window_s": 86_401},
+        {"region": "eu", "fires_at": "tomorrow"},
+        {"region": "eu", "fires_at": "2026-01-01T00:00:00"},
+        {"region": "eu", "colour": "red"},
+        [],
+    ],
+)
+async def test_bad_wishes_are_refused(client: Any, wanted: Any) -> None:
+    """400 with a word on the field; nothing is made."""
+    answer = await client.call("POST", "/v1/moments", "o", "ops", json=wanted)
+
+    assert (answer.status, answer.body["code"]) == (400, "bad-request")
+    assert not (client.root / "moments").exists()
+
+
+@pytest.mark.parametrize("wanted", [{"region": "x" * 32}, {"region": "eu", "window_s": 86_400}, {"region": "a-1-b"}])
+async def test_wishes_at_the_limits_are_granted(client: Any, wanted: dict[str, Any]) -> None:
+    """The last good value is good."""
+    assert (await client.call("POST", "/v1/moments", "o", "ops", json=wanted)).status == 201
+
+
+async def test_only_ops_may_create_and_count(client: Any) -> None:
+    """403 for phones, 401 for nobody; an overlong body 413."""
+    moment = await client.moment()
+    for method, path in (("POST", "/v1/moments"), ("GET", f"/v1/moments/{moment}/summary"),
+                         ("GET", f"/v1/moments/{moment}/posts")):  # fmt: skip
+        assert (await client.call(method, path)).status == 403
+        assert (await client.call(method, path, headers={"Authorization": ""})).status == 401
+    long = await client.call("POST", "/v1/moments", "o", "ops", data=b" " * 4097)
+    assert (long.status, long.body["code"]) == (413, "too-large")
+
+
+async def test_current_never_tells_of_a_moment_to_come(client: Any) -> None:
+    """Nobody knows the time before it fires; a day later it is nobody's current one."""
+    now = datetime.now(UTC)
+    await client.moment(region="r", fires_at=(now + timedelta(seconds=90)).isoformat())
+    await client.moment(region="r", fires_at=(now - timedelta(hours=25)).isoformat())
+
+    assert (await client.call("GET", "/v1/moments/current?region=r")).body["code"] == "no-such-moment"
+    assert (await client.call("GET", "/v1/moments/current")).status == 400
+    assert (await client.call("GET", "/v1/moments/eu-20260101-none")).status == 404
+
+
+async def test_pages_walk_every_post_once(client: Any) -> None:
+    """Small pages give all posts; a bad limit or cursor is refused."""
+    moment = await client.moment()
+    made = {(await client.upload(moment, user=f"u{number}")).body["id"] for number in range(7)}
+    seen: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        path = f"/v1/moments/{moment}/posts?limit=3" + (f"&cursor={cursor}" if cursor else "")
+        page = (await client.call("GET", path, "o", "ops")).body
+        seen += [post["id"] for post in page["posts"]]
+        cursor = page["next"]
+
+    assert sorted(seen) == sorted(made)
+    for query in ("limit=0", "limit=1001", "limit=x", "cursor=zzz"):
+        assert (await client.call("GET", f"/v1/moments/{moment}/posts?{query}", "o", "ops")).status == 400
+    counts = (await client.call("GET", f"/v1/moments/{moment}/summary", "o", "ops")).body
+    assert counts == {"accepted": 7, "on_time": 0, "late": 0, "ready": 0, "rejected": 0, "pending": 7}

@@ -1,0 +1,49 @@
+"""The balancer's word is believed from trusted peers, in good form only."""
+
+import time
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from ingest.peers import Arrival, arrival_of, networks
+
+
+def arrival(remote: str, **headers: str) -> Arrival:
+    """What a request from this address says."""
+    request = make_mocked_request("GET", "/", headers={name.replace("_", "-"): one for name, one in headers.items()})
+    return arrival_of(request.clone(remote=remote), networks("127.0.0.0/8, ::1/128"))
+
+
+def test_a_trusted_peers_word_counts() -> None:
+    """Time and request id are taken over."""
+    said = arrival("127.0.0.9", Snapsurge_Received_At="1700000000123", X_Request_Id="abc-1")
+
+    assert said == Arrival(1_700_000_000_123, "abc-1")
+
+
+@pytest.mark.parametrize("remote", ["10.0.0.1", "2001:db8::1", "", "not an address"])
+def test_anybody_elses_is_ignored(remote: str) -> None:
+    """Our own clock, and a new id."""
+    before = time.time_ns() // 1_000_000
+    made = arrival(remote, Snapsurge_Received_At="1700000000123", X_Request_Id="abc-1")
+
+    assert made.received_at_ms >= before
+    assert made.request_id != "abc-1"
+
+
+@pytest.mark.parametrize("value", ["", "-1", "12", "1700000000123 ", "17e11", "x" * 13])
+def test_a_malformed_time_is_ignored(value: str) -> None:
+    """Digits of a plausible length or nothing."""
+    assert arrival("127.0.0.1", Snapsurge_Received_At=value).received_at_ms > 1_700_000_000_123
+
+
+def test_a_strange_request_id_is_replaced() -> None:
+    """Ids go into logs: a bounded alphabet and length."""
+    assert len(arrival("::1", X_Request_Id="x" * 129).request_id) == 32
+    assert arrival("::1", X_Request_Id="a b").request_id != "a b"
+
+
+def test_a_bad_cidr_is_an_error() -> None:
+    """At start, not at the first request."""
+    with pytest.raises(ValueError, match="300"):
+        networks("127.0.0.0/8,300.0.0.0/8")

@@ -1,0 +1,84 @@
+"""Photo headers: each type we take, whole and cut off, and what is none."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from ingest.photos import BadPhoto, NotAPhoto, PixelLimits, format_of, inspect, is_whole
+
+LIMITS = PixelLimits()
+PILLOW_NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "heif": "HEIF"}
+
+
+def photo(kind: str, **options: object) -> bytes:
+    """A small photo of noise, so that its middle is data."""
+    out = io.BytesIO()
+    Image.effect_noise((96, 128), 80).convert("RGB").save(out, PILLOW_NAMES[kind], **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", PILLOW_NAMES)
+def test_each_type_is_known_by_its_bytes(kind: str) -> None:
+    """Format, size and digest come out as they are."""
+    data = photo(kind)
+    known = inspect("front", data, "0" * 64, LIMITS)
+
+    assert (known.format, known.width, known.height, known.bytes) == (kind, 96, 128, len(data))
+
+
+@pytest.mark.parametrize("kind", PILLOW_NAMES)
+def test_a_cut_photo_is_bad_wherever_it_was_cut(kind: str) -> None:
+    """After the magic bytes, at every eighth, and one byte before the end."""
+    data = photo(kind)
+    for length in [*range(len(data) // 8, len(data), len(data) // 8), len(data) - 1]:
+        with pytest.raises(BadPhoto, match="the back photo"):
+            inspect("back", data[:length], "", LIMITS)
+
+
+def test_a_jpeg_cut_after_its_thumbnail_is_not_taken_for_whole() -> None:
+    """The end marker of an EXIF thumbnail is not the photo's."""
+    thumbnail, data = photo("jpeg"), photo("jpeg")
+    exif = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    data = data[:2] + exif + data[2:]
+
+    assert is_whole("jpeg", data)
+    assert b"\xff\xd9" in data[:-1000]
+    assert not is_whole("jpeg", data[:-1000])
+
+
+def test_bytes_after_a_jpegs_end_are_no_harm() -> None:
+    """Phones append films to photos."""
+    assert is_whole("jpeg", photo("jpeg") + b"\0\0\0\x18ftypmp42")
+
+
+def test_progressive_and_baseline_are_both_taken() -> None:
+    """Several scans end in one end."""
+    for progressive in (False, True):
+        assert inspect("front", photo("jpeg", progressive=progressive), "", LIMITS).format == "jpeg"
+
+
+@pytest.mark.parametrize("data", [b"hello", b"GIF89a", b"\xff\xd8", b"RIFF\0\0\0\0AVI ", b"\0\0\0\x18ftypqt  "])
+def test_other_types_are_no_photos(data: bytes) -> None:
+    """By their first bytes, whatever their name."""
+    assert format_of(data) is None
+    with pytest.raises(NotAPhoto, match="the front photo"):
+        inspect("front", data, "", LIMITS)
+
+
+def test_a_header_of_rubbish_is_a_bad_photo() -> None:
+    """Magic bytes and nothing behind them."""
+    for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x20\0\0\0WEBP", b"\0\0\0\x18ftypheic"):
+        with pytest.raises(BadPhoto):
+            inspect("front", magic + b"rubbish" * 10, "", LIMITS)
+
+
+def test_pixels_are_limited_from_both_sides() -> None:
+    """One more than the limit is refused, the limit is not."""
+    data = photo("png")
+    assert inspect("front", data, "", PixelLimits(pixels_max=96 * 128)).width == 96
+    with pytest.raises(BadPhoto, match="12288 pixels, more than 12287"):
+        inspect("front", data, "", PixelLimits(pixels_max=96 * 128 - 1))
+    for limits in (PixelLimits(side_px_min=97), PixelLimits(side_px_max=127)):
+        with pytest.raises(BadPhoto, match="96 x 128"):
+            inspect("front", data, "", limits)

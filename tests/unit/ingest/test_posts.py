@@ -1,0 +1,113 @@
+"""The calls about posts on a real node: the record, renditions whole and in part, deletion."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+from redis.asyncio import Redis
+
+from storage import intake, keys, media
+from storage.index import Index
+from storage.records import accepted, flagged
+
+IMAGES = {
+    "front-thumb": media.Image(b"\xff\xd8front-thumb", 32, 64),
+    "composite": media.Image(b"\xff\xd8both", 108, 144),
+}
+
+
+async def finish(client: Any, redis: Redis, path: str) -> str:
+    """What a worker does, with pictures of our own; the post's id."""
+    post_id = path.rsplit("/", 1)[1]
+    (stored,) = (one for one in client.objects("intake") if one.stem == post_id)
+    receipt = intake.unpack(stored.read_bytes()).receipt
+    ready = structs.replace(flagged(accepted(receipt), receipt.late_by_ms), state="ready")
+    post, body = media.pack(ready, IMAGES)
+    target = Path(client.root, keys.media(receipt.moment_id, post_id))
+    target.parent.mkdir(parents=True)
+    target.write_bytes(body)
+    await Index(redis).observe([post])
+    return post_id
+
+
+async def test_a_post_goes_from_accepted_to_ready(client: Any, redis: Redis) -> None:
+    """Its record shows state, flag and links as they come."""
+    made = await client.upload(await client.moment())
+    before = (await client.call("GET", made.headers["Location"], "anybody")).body
+    post_id = await finish(client, redis, made.headers["Location"])
+    after = (await client.call("GET", f"/v1/posts/{post_id}", "anybody")).body
+
+    assert (before["state"], before["late"]) == ("accepted", None)
+    assert (after["state"], after["late"], after["late_by_ms"] < 0) == ("ready", False, True)
+    assert after["links"]["composite"].endswith("/photos/composite/feed")
+
+
+async def test_renditions_are_served_with_etag_and_range(client: Any, redis: Redis) -> None:
+    """Whole, unchanged, in part, from the end, and beyond it."""
+    post_id = await finish(client, redis, (await client.upload(await client.moment())).headers["Location"])
+    path = f"/v1/posts/{post_id}/photos/front/thumb"
+    whole = await client.call("GET", path)
+    etag = whole.headers["ETag"]
+
+    assert (whole.status, whole.content_type, whole.raw) == (200, "image/jpeg", IMAGES["front-thumb"].data)
+    assert etag.startswith('"')
+    assert "immutable" in whole.headers["Cache-Control"]
+    assert (await client.call("GET", path, headers={"If-None-Match": f'"x", W/{etag}'})).status == 304
+    part = await client.call("GET", path, headers={"Range": "bytes=2-6"})
+    assert (part.status, part.raw, part.headers["Content-Range"]) == (206, b"front", "bytes 2-6/13")
+    assert (await client.call("GET", path, headers={"Range": "bytes=-5"})).raw == b"thumb"
+    beyond = await client.call("GET", path, headers={"Range": "bytes=13-"})
+    assert (beyond.status, beyond.headers["Content-Range"], beyond.body["code"]) == (416, "bytes */13", "bad-range")
+    for fields in ({"Range": "bytes=0-1,3-4"}, {"Range": "lines=1"}, {"Range": "bytes=0-1", "If-Range": '"old"'}):
+        assert (await client.call("GET", path, headers=fields)).status == 200
+    assert (await client.call("GET", f"/v1/posts/{post_id}/photos/composite/feed")).raw == IMAGES["composite"].data
+
+
+@pytest.mark.parametrize("name", ["front/full", "composite/thumb", "side/thumb", "front/huge"])
+async def test_a_rendition_that_is_not_there_is_not_found(client: Any, redis: Redis, name: str) -> None:
+    """404, whether the post lacks it or nobody has it."""
+    post_id = await finish(client, redis, (await client.upload(await client.moment())).headers["Location"])
+
+    assert (await client.call("GET", f"/v1/posts/{post_id}/photos/{name}")).status == 404
+
+
+async def test_deletion_is_for_owner_and_ops_and_complete(client: Any, redis: Redis) -> None:
+    """Others 403; then 204, no object left, 404 ever after, and the counts know."""
+    moment = await client.moment()
+    for user, scope in (("alice", "upload"), ("someone", "ops")):
+        path = (await client.upload(moment)).headers["Location"]
+        await finish(client, redis, path)
+        assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 200
+        assert (await client.call("DELETE", path, "bob")).status == 403
+        assert (await client.call("DELETE", path, user, scope)).status == 204
+        assert client.objects("intake") + client.objects("media") == []
+        for gone in (path, f"{path}/photos/front/thumb"):
+            assert (await client.call("GET", gone)).body["code"] == "no-such-post"
+        assert (await client.call("DELETE", path)).status == 404
+        counts = (await client.call("GET", f"/v1/moments/{moment}/summary", "o", "ops")).body
+        assert set(counts.values()) == {0}
+        (client.root / keys.media(moment, path.rsplit("/", 1)[1])).parent.rmdir()
+
+
+async def test_pictures_of_a_new_post_are_never_served_by_an_old_record(client: Any, redis: Redis) -> None:
+    """Deleted and posted again: the cached record of the first is found out by the digest."""
+    moment = await client.moment()
+    path = (await client.upload(moment)).headers["Location"]
+    post_id = await finish(client, redis, path)
+    await client.call("GET", f"{path}/photos/composite/feed")
+    stored = client.root / keys.media(moment, post_id)
+    record = media.record_in(stored.read_bytes())
+    other, body = media.pack(record, IMAGES | {"composite": media.Image(b"\xff\xd8BOTH", 108, 144)})
+    stored.write_bytes(body)
+    await redis.delete(f"snapsurge:post:{post_id}")
+
+    assert other.renditions["composite"].offset == record.renditions["composite"].offset
+    assert (await client.call("GET", f"{path}/photos/composite/feed")).raw == b"\xff\xd8BOTH"
+
+
+async def test_no_token_no_post(client: Any) -> None:
+    """Every call about posts wants a token."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    for method, where in (("GET", path), ("DELETE", path), ("GET", f"{path}/photos/front/thumb")):
+        assert (await client.call(method, where, headers={"Authorization": ""})).status == 401
