@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check minio bench lock clean
+.PHONY: help setup demo test lint check minio bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,12 @@ test: setup ## all tests, on real Redis and real MinIO
 	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
 	$(PY) -m pytest
 
-check: setup ## lint, types, tidy, unit tests: under a minute
+lint: setup ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+check: lint ## lint, types, tidy, unit tests: under a minute
 	$(PY) -m pytest -q tests/test_tidy.py tests/unit
 
 minio: setup ## get the MinIO server into .tools/bin (two minutes the first time)
