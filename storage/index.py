@@ -7,7 +7,8 @@ tombstone, so that a render that was under way learns of it.
 
 A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
 counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
-taken for complete, nor anything be counted twice.
+taken for complete, nor anything be counted twice. They are complete only for the run of Redis that heard it: one that
+was restarted, or took over, may have lost the last second.
 
 Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, r request id, g generation),
 `snapsurge:deleted:{id}`, `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
@@ -25,6 +26,8 @@ from redis.asyncio.client import Pipeline
 from .records import ACCEPTING_MS, Moment, Post, to_ms
 
 Observed = Literal["new", "known", "stale", "deleted"]
+
+_COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 
 _decode_post = msgspec.json.Decoder(Post).decode
 
@@ -97,9 +100,11 @@ if state and generation == generation_of(counts) then count(counts, state, late,
 redis.call('DEL', key)
 """
 
-# A generation is named after the second it began in; several recounts at once share one.
+# A generation is named after the second it began in (and the microsecond, lest one be taken for another); several
+# recounts at once share one.
 _RECOUNT = f"""
-local now, begun = redis.call('TIME')[1], redis.call('HGET', KEYS[1], 'generation')
+local time, begun = redis.call('TIME'), redis.call('HGET', KEYS[1], 'generation')
+local now = time[1]..'.'..time[2]
 if begun and now - begun < {RECOUNT_S} then return begun end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'generation', now)
@@ -109,7 +114,7 @@ return now
 
 _COMPLETE = f"""
 if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'complete', 1)
+redis.call('HSET', KEYS[1], 'complete', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
 """
@@ -168,12 +173,12 @@ class Index:
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None when they do not cover everything that the store has."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hgetall(f"snapsurge:counts:{moment_id}")
-        (fields,) = await pipe.execute()
-        if b"complete" not in fields:
+        pipe.hmget(f"snapsurge:counts:{moment_id}", ["complete", *_COUNTED])
+        pipe.info("server")
+        (complete, *numbers), server = await pipe.execute()
+        if complete is None or complete.decode() != server["run_id"]:
             return None
-        known = {name.decode(): int(value) for name, value in fields.items()}
-        return counts_of(known)
+        return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 
     async def recount(self, moment_id: str) -> str:
         """Begin to count the moment's posts anew, or join who does; the generation to complete."""
@@ -223,9 +228,9 @@ class Index:
 
 
 def counts_of(numbers: Mapping[str, int]) -> Counts:
-    """Counts from what was counted; names that are no count are left out."""
-    known = {name: numbers.get(name, 0) for name in ("accepted", "on_time", "late", "ready", "rejected")}
-    return Counts(**known, pending=known["accepted"] - known["ready"] - known["rejected"])
+    """Counts from what was counted, by name; what is not named is none."""
+    pending = numbers.get("accepted", 0) - numbers.get("ready", 0) - numbers.get("rejected", 0)
+    return Counts(**numbers, pending=pending)
 
 
 def _covers(known_since: bytes | None, since_ms: int) -> bool:

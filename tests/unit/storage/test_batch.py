@@ -19,6 +19,7 @@ class Flush:
         self.begun = asyncio.Event()
 
     async def __call__(self, items: Sequence[int]) -> list[int]:
+        """Twice each number."""
         self.batches.append(list(items))
         self.begun.set()
         await self.gate.wait()

@@ -173,6 +173,18 @@ async def test_counts_are_unknown_until_complete(index: Index, redis: Redis, mak
     assert await index.counts(MOMENT_ID) is None
 
 
+async def test_counts_of_an_earlier_run_of_redis_are_not_complete(
+    index: Index, redis: Redis, make_post: MakePost
+) -> None:
+    """It was restarted, so its last second may be lost: unknown until somebody saw everything again."""
+    await index.observe([make_post()])
+    await index.counts_are_complete(MOMENT_ID)
+    await redis.hset(f"snapsurge:counts:{MOMENT_ID}", "complete", "0" * 40)
+
+    assert await index.counts(MOMENT_ID) is None
+    assert await counted(index) == Counts(accepted=1, pending=1)
+
+
 async def test_a_recount_starts_from_nothing(index: Index, redis: Redis, make_post: MakePost) -> None:
     """Entries expired while the counts of them stayed: counted anew, no post counts twice."""
     posts = [make_post("ready", user=user) for user in ("ann", "bob")]

@@ -1,7 +1,7 @@
 """Posts over real files and a real Redis: found, listed, counted and deleted, whatever Redis still knows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from storage import keys, media, zips
 from storage.blobs import StoreFull, StoreUnavailable
 from storage.files import FileStore
-from storage.index import Counts
-from storage.posts import NoSuchPost, _together
+from storage.index import Counts, Index, Observed
+from storage.posts import NoSuchPost, Posts, _together
 from storage.records import Moment, Post, Receipt, flagged
 
 NOW_MS = 1_769_860_800_000
@@ -37,6 +37,19 @@ async def accept_many(shelf: Any, make_receipt: MakeReceipt, moment: Moment, cou
     receipts = [make_receipt(user=f"user{number}", moment_id=moment.id) for number in range(count)]
     posts = await asyncio.gather(*(shelf.accept(receipt) for receipt in receipts))
     return sorted(posts, key=lambda post: keys.intake(moment.id, post.id))
+
+
+class FailingOnce(Index):
+    """An index whose Redis is away for the first telling."""
+
+    failed = False
+
+    async def observe(self, posts: Sequence[Post], *, fresh: bool = False) -> list[Observed]:
+        """As the index, but for the first time."""
+        if not self.failed:
+            self.failed = True
+            raise RedisError("away for a moment")
+        return await super().observe(posts, fresh=fresh)
 
 
 @pytest.fixture
@@ -176,13 +189,7 @@ async def test_counts_that_redis_missed_a_part_of_are_not_complete(
     await accept_many(shelf, make_receipt, moment, 5)
     await shelf.redis.flushall()
     again = shelf.again()
-    observe = again.index.observe
-
-    async def fail_once(posts: list[Post]) -> list[str]:
-        again.index.observe = observe
-        raise RedisError("away for a moment")
-
-    again.index.observe = fail_once
+    again.posts = Posts(shelf.store, FailingOnce(shelf.redis), shelf.moments)
     assert await again.posts.counts(moment.id) == Counts(accepted=5, pending=5)
     assert await shelf.index.counts(moment.id) is None
     assert await again.posts.counts(moment.id) == Counts(accepted=5, pending=5)
@@ -197,7 +204,7 @@ async def test_a_deleted_post_leaves_nothing(shelf: Any, moment: Moment, make_re
     for _ in range(2):
         await shelf.posts.delete(post)
 
-    assert [path for path in Path(shelf.store.root).rglob("*.zip")] == []
+    assert [key async for key in shelf.store.list(f"{keys.spread(post.id)}/")] == []
     for call in (shelf.posts.get, shelf.posts.finished, shelf.again().posts.get):
         with pytest.raises(NoSuchPost):
             await call(post.id)
