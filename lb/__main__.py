@@ -1,0 +1,97 @@
+"""`python -m lb`: command line and environment in, one running balancer out.
+
+    python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001 --node b=127.0.0.1:9002
+
+Exit status: 0 drained, 1 killed by a second signal or a port that is taken, 2 wrong options or settings.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import uvloop
+
+from .config import Config, ConfigError, load, rows
+from .keys import keyer
+from .members import checked_address, parse_option
+from .policy import POLICIES
+from .server import Options, serve
+
+EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options and, below them, the settings table."""
+    widths = [max(len(row[column]) for row in rows()) for column in (0, 1)]
+    table = "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in rows())
+    made = argparse.ArgumentParser(
+        prog="python -m lb",
+        description=f"Balances HTTP/1.1 servers by consistent hashing.\n\n  {EXAMPLE}",
+        epilog=f"settings from the environment (name, default, meaning):\n{table}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", help="port for clients (%(default)s)")
+    made.add_argument("--admin", metavar="HOST:PORT|off", default="127.0.0.1:8090", help="admin port (%(default)s)")
+    made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help="a node; repeat for more")
+    made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
+    made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how nodes are chosen (%(default)s)")
+    made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
+    return made
+
+
+def endpoint(text: str, option: str) -> tuple[str, int]:
+    """host:port as a pair; port 0 lets the system choose."""
+    host, _, port = text.rpartition(":")
+    if port != "0":
+        try:
+            checked_address(text)
+        except ValueError as error:
+            raise ValueError(f"{option} {error}") from error
+    return host.strip("[]"), int(port)
+
+
+def options(arguments: list[str], config: Config) -> Options:
+    """The options as a value; raises ValueError with one line for the operator."""
+    given = parser().parse_args(arguments)
+    keyer(given.hash_on, cache_max=1)
+    nodes = [parse_option(option) for option in given.node]
+    if len({node.id for node in nodes}) < len(nodes):
+        raise ValueError("--node: an id is given twice")
+    if not nodes and not config.redis_url:
+        raise ValueError("no nodes: give --node ID=HOST:PORT or set SNAPSURGE_REDIS_URL")
+    if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
+        raise ValueError("--check must be a path or off")
+    return Options(
+        listen=endpoint(given.listen, "--listen"),
+        admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),
+        nodes=nodes,
+        hash_on=given.hash_on,
+        policy=given.policy,
+        check=None if given.check == "off" else given.check,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run; returns the exit status."""
+    try:
+        if {"-h", "--help"} & set(arguments):
+            parser().parse_args(arguments)
+        config = load()
+        chosen = options(arguments, config)
+    except (ConfigError, ValueError) as error:
+        print(f"lb: {error}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    status = 0
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config, chosen))
+    except* OSError as group:
+        print(f"lb: {'; '.join(str(error) for error in group.exceptions)}", file=sys.stderr)
+        status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""Where a body ends: four framings that count or re-frame bytes and hold none back.
+
+Each has `feed(data)`, which returns the bytes to send on, `done`, and `rest`, the bytes after the end (the next
+request of a pipelining client). Counted bodies pass as the same object, uncopied. Chunked ones are checked and framed
+anew: extensions and trailers are dropped, so that a node never parses a chunk line that a client wrote.
+Pure: errors are raised as BodyError, limits come in.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+LINE_BYTES_MAX = 256  # A chunk-size line: 15 hex digits and a short extension.
+TRAILER_BYTES_MAX = 8192  # Trailers are dropped, so they may not become a second body.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+class BodyError(Exception):
+    """The body breaks its framing."""
+
+
+class Framing(Protocol):
+    """One body's framing; `done` when its end was fed, `rest` what came after it."""
+
+    done: bool
+    rest: bytes
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes and return what to send on; raises BodyError."""
+
+
+class Nothing:
+    """No body: everything fed belongs to the next message."""
+
+    done = True
+    rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Never called with bytes of this message."""
+        self.rest = data
+        return b""
+
+
+class Counted:
+    """A body of `left` bytes more."""
+
+    __slots__ = ("done", "left", "rest")
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+        self.done = length == 0
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Count; only the last piece may have to be cut."""
+        left = self.left - len(data)
+        if left > 0:
+            self.left = left
+            return data
+        self.done = True
+        cut, self.left = self.left, 0
+        if left == 0:
+            return data
+        self.rest = data[cut:]
+        return data[:cut]
+
+
+class UntilClose:
+    """A body that ends with its connection: everything passes."""
+
+    done = False
+    rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """All of it."""
+        return data
+
+
+class Chunked:
+    """A chunked body; `reframe` false sends the bare payload, for HTTP/1.0 clients.
+
+    States: reading a size `line`, `left` payload bytes, the CRLF after them, or the trailer lines after the last chunk.
+    """
+
+    __slots__ = ("_held", "_left", "_reframe", "_size", "_state", "_trailer", "done", "rest")
+
+    def __init__(self, *, reframe: bool = True) -> None:
+        self.done = False
+        self.rest = b""
+        self._reframe = reframe
+        self._held = b""
+        self._left = 0
+        self._trailer = 0
+        self._state: Callable[[bytes, int, list[bytes]], int] = self._size_line
+
+    def feed(self, data: bytes) -> bytes:
+        """Check, and return the payload in data as chunks of ours."""
+        out: list[bytes] = []
+        if self._held:
+            data, self._held = self._held + data, b""
+        position = 0
+        while not self.done and position < len(data):
+            taken = self._state(data, position, out)
+            if not taken:
+                self._held = data[position:]
+                return b"".join(out)
+            position += taken
+        if self.done:
+            self.rest = data[position:]
+        return b"".join(out)
+
+    def _line(self, data: bytes, position: int, limit: int) -> bytes | None:
+        """The line at position without its CRLF, or None while it is not complete."""
+        end = data.find(b"\n", position, position + limit)
+        if end < 0:
+            if len(data) - position >= limit:
+                raise BodyError("a chunk line is too long")
+            return None
+        if end == position or data[end - 1] != 13:
+            raise BodyError("a chunk line ends with a bare LF")
+        return data[position : end - 1]
+
+    def _size_line(self, data: bytes, position: int, _: list[bytes]) -> int:
+        line = self._line(data, position, LINE_BYTES_MAX)
+        if line is None:
+            return 0
+        size = _SIZE_LINE.fullmatch(line)
+        if size is None:
+            raise BodyError("a chunk size is malformed")
+        self._left = int(size[1], 16)
+        self._state = self._payload if self._left else self._trailer_line
+        return len(line) + 2
+
+    def _payload(self, data: bytes, position: int, out: list[bytes]) -> int:
+        piece = data[position : position + self._left]
+        self._left -= len(piece)
+        if not self._left:
+            self._state = self._payload_end
+        out += (b"%x\r\n" % len(piece), piece, b"\r\n") if self._reframe else (piece,)
+        return len(piece)
+
+    def _payload_end(self, data: bytes, position: int, _: list[bytes]) -> int:
+        end = data[position : position + 2]
+        if not b"\r\n".startswith(end):
+            raise BodyError("a chunk is longer than its size")
+        if len(end) < 2:
+            return 0
+        self._state = self._size_line
+        return 2
+
+    def _trailer_line(self, data: bytes, position: int, out: list[bytes]) -> int:
+        line = self._line(data, position, TRAILER_BYTES_MAX)
+        if line is None:
+            return 0
+        self._trailer += len(line) + 2
+        if self._trailer > TRAILER_BYTES_MAX or (line and not _TRAILER_LINE.fullmatch(line)):
+            raise BodyError("the trailer is malformed or too long")
+        if not line:
+            self.done = True
+            if self._reframe:
+                out.append(b"0\r\n\r\n")
+        return len(line) + 2

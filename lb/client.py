@@ -1,0 +1,283 @@
+"""One client connection: collects heads, frames bodies, keeps requests in order, and ends politely.
+
+`_receive` is what the next bytes mean: `_collect` a head, `_body` of the request under way, `_queue` a pipelined
+request that must wait, `_discard` the rest of a body that was refused. Reading stops while the node takes no bytes, so
+nothing is held but one read's worth. A connection that ends with body still coming lingers: it half-closes, reads and
+drops for a bounded time, because closing at once would send a reset that destroys the answer on its way (RFC 9112
+section 9.6). `check` is called once a second with all deadlines; the hot path reads no clock.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from .body import BodyError, Chunked, Counted, Framing, Nothing
+from .errors import RequestError, problem
+from .exchange import Exchange
+from .head import RequestHead, take_request
+from .pace import Pace
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
+
+
+class Client(asyncio.Protocol):
+    """A connection accepted from a client."""
+
+    def __init__(self, proxy: "Proxy") -> None:
+        self._proxy = proxy
+        self.transport: asyncio.Transport
+        self.address = b""
+        self.exchange: Exchange | None = None
+        self._receive = self._collect
+        self._buffer = b""
+        self._framing: Framing = Nothing()
+        self._pace: Pace | None = None
+        self._held = self._excused = self._taking_paused = self._ended = False
+        # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
+        self._seen_in = self._seen_out = self._dropped = 0
+        self._quiet_s = self._idle_s = self._linger_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted, or over the limit."""
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0].encode() if peer else b"unknown"
+        high = self._proxy.config.write_bytes_max
+        self.transport.set_write_buffer_limits(high=high, low=high // 4)
+        if not self._proxy.admit(self):
+            self._refuse("overloaded", "")
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        self._receive(data)
+
+    # Heads.
+
+    def _collect(self, data: bytes) -> None:
+        data = self._buffer + data if self._buffer else data
+        try:
+            parsed = take_request(data, self._proxy.config.head_bytes_max)
+            if parsed and (parsed[0].length or 0) > self._proxy.config.body_bytes_max:
+                raise RequestError("too-large", "")  # noqa: TRY301 - the same end as for any head refused
+        except RequestError as error:
+            self._refuse(error.code, error.detail)
+            return
+        if parsed is None:
+            if not self._buffer:
+                self._idle_s = 0.0
+            self._buffer = data
+            return
+        self._buffer = b""
+        head, rest = parsed
+        self._begin(head)
+        if rest and self.exchange is None and self._receive == self._collect:
+            # Answered at once; not by a plain call, so that endless pipelining does not grow the stack.
+            self._buffer = rest
+            self.hold()
+            self._proxy.loop.call_soon(self._next)
+        elif rest:
+            self._receive(rest)
+
+    def _begin(self, head: RequestHead) -> None:
+        self.exchange = exchange = Exchange(self._proxy, self, head)
+        self._quiet_s = 0.0
+        self._seen_in = self._seen_out = 0
+        self._framing = Chunked() if head.chunked else Counted(head.length) if head.length else Nothing()
+        self._pace = None
+        if self._framing.done:
+            exchange.request_done = True
+            self._receive = self._queue
+        else:
+            self._receive = self._body
+        exchange.start()
+
+    def _refuse(self, code: str, detail: str) -> None:
+        """Answer a head that makes no request; what follows it cannot be trusted to be one."""
+        proxy = self._proxy
+        proxy.counters.heads_refused += 1
+        self._buffer = b""
+        self.write(problem(code, proxy.new_id(), detail=detail, retry_after_s=proxy.retry_after_s()))
+        self.refused()
+        self.finished(keep_alive=False)
+
+    # Bodies.
+
+    def _body(self, data: bytes) -> None:
+        exchange, framing = self.exchange, self._framing
+        if exchange is None:
+            return
+        exchange.received += len(data)
+        try:
+            out = framing.feed(data)
+        except BodyError as error:
+            exchange.fail("bad-request", f"The body is malformed: {error}.")
+            return
+        if exchange.received > self._proxy.config.body_bytes_max + len(framing.rest):
+            exchange.fail("too-large")
+            return
+        if framing.done:
+            exchange.request_done = True
+            self._receive = self._queue
+        if out:
+            exchange.send(out)
+        if framing.rest:
+            exchange.received -= len(framing.rest)
+            self._receive(framing.rest)
+
+    def _queue(self, data: bytes) -> None:
+        """A pipelined request: kept until its turn, with reading stopped, so never more than one read of it."""
+        self._buffer += data
+        self.hold()
+
+    def _discard(self, data: bytes) -> None:
+        self._dropped += len(data)
+        self._idle_s = 0.0
+        if self._dropped > self._proxy.config.linger_bytes_max:
+            self.transport.abort()
+
+    # What an exchange asks for.
+
+    def write(self, data: bytes) -> None:
+        """Send to the client."""
+        self.transport.write(data)
+
+    def hold(self) -> None:
+        """Stop reading."""
+        self._excused = True
+        if not self._held and not self.transport.is_closing():
+            self._held = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on, unless a pipelined request is waiting."""
+        if self._held and not (self._buffer and self.exchange is not None):
+            self._held = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def refused(self) -> None:
+        """From now on the body is dropped; the answer may still be on its way from the node."""
+        self._receive = self._discard
+        self._idle_s = self._linger_s = 0.0
+        self.resume()
+
+    def finished(self, *, keep_alive: bool) -> None:
+        """The answer is complete: on to the next request, or linger, or close."""
+        self.exchange = None
+        self._idle_s = self._linger_s = 0.0
+        if keep_alive and not self._ended:
+            self._receive = self._collect
+            if self._taking_paused:
+                self.hold()  # Answers that it does not read must not pile up; `resume_writing` goes on.
+            elif self._buffer:
+                self._proxy.loop.call_soon(self._next)
+            else:
+                self.resume()
+        elif self._receive == self._discard and not self._ended:
+            if not self.transport.is_closing():
+                self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _next(self) -> None:
+        if self.transport.is_closing() or self.exchange is not None:
+            return
+        data, self._buffer = self._buffer, b""
+        if data:
+            self._receive(data)
+        exchange = self.exchange
+        if exchange is None or (exchange.link is not None and exchange.link.taking):
+            self.resume()
+
+    def broken(self) -> None:
+        """The answer was cut short: end the connection with a reset, which no client takes for a complete answer."""
+        self.exchange = None
+        self._reset()
+
+    def _reset(self) -> None:
+        with suppress(OSError):
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    # The connection.
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: read no more from the node."""
+        self._taking_paused = True
+        if self.exchange is not None and self.exchange.link is not None:
+            self.exchange.link.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._taking_paused = False
+        if self.exchange is None:
+            self._proxy.loop.call_soon(self._next)
+        elif self.exchange.link is not None:
+            self.exchange.link.resume()
+
+    def eof_received(self) -> bool:
+        """The client has said all: a complete request is still answered, anything else is over."""
+        self._ended = True
+        if self.exchange is None:
+            return False
+        if self.exchange.request_done or self._receive == self._discard:
+            return True
+        self.exchange.client_left()
+        self.exchange = None
+        return False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Gone."""
+        if self.exchange is not None:
+            self.exchange.client_left()
+            self.exchange = None
+        self._proxy.left(self)
+
+    @property
+    def idle(self) -> bool:
+        """Between requests."""
+        return self.exchange is None and self._receive == self._collect and not self._buffer
+
+    # Deadlines.
+
+    def check(self, seconds: float) -> None:
+        """`seconds` went by since the last check: end what is over its time."""
+        config, exchange = self._proxy.config, self.exchange
+        self._idle_s += seconds
+        if exchange is not None:
+            self._check_exchange(exchange, seconds)
+        if exchange is not None:
+            return
+        if self._receive == self._discard:
+            self._linger_s += seconds
+            if self._linger_s > config.linger_s or self._idle_s > config.linger_idle_s:
+                self.transport.abort()
+        elif self._buffer:
+            if self._idle_s > config.head_s:
+                self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
+        elif self._idle_s > config.idle_s:
+            # A connection already closing has bytes left that nobody takes: end it the hard way.
+            self._reset() if self.transport.is_closing() else self.transport.close()
+
+    def _check_exchange(self, exchange: Exchange, seconds: float) -> None:
+        config = self._proxy.config
+        received, relayed = exchange.received - self._seen_in, exchange.relayed - self._seen_out
+        self._seen_in, self._seen_out = exchange.received, exchange.relayed
+        # A second in which we stopped reading, or in which the node owes its 100 Continue, is not the client's.
+        excused, self._excused = self._excused or (exchange.awaits_continue and not received), self._held
+        if self._receive == self._body and not excused:
+            pace = self._pace = self._pace or Pace(
+                grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min
+            )
+            self._quiet_s = 0.0
+            if not pace.went_by(seconds, received):
+                exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
+            return
+        self._quiet_s = 0.0 if received or relayed else self._quiet_s + seconds
+        if self._quiet_s > (config.client_stall_s if self._taking_paused else config.answer_s):
+            self._proxy.fleet_doubt(exchange)
+            exchange.fail("gateway-timeout")

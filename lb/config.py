@@ -1,0 +1,123 @@
+"""All settings of the balancer: the one place that reads the environment, into one frozen value.
+
+Names are SNAPSURGE_LB_<NAME>, units last, plus SNAPSURGE_REDIS_URL shared with the other tiers. A misspelt name is an
+error, for a setting silently ignored is worse than none. Command-line options say what to listen on and which nodes
+there are; limits and times are settings. The arithmetic between limits is checked here, once, at start.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
+SHARED = ("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS", "SNAPSURGE_AUTH_SECRET")
+PREFIX = "SNAPSURGE_LB_"
+
+
+def _name(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the text is for the operator, one line."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_name):
+    """The settings; encoded names are the names in the environment."""
+
+    redis_url: Annotated[str, Meta(description="Redis with the nodes' heartbeats; empty = only `--node`")] = (
+        msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
+    )
+    snapshot: Annotated[str, Meta(description="file that keeps the last membership from Redis; empty = none")] = ""
+    ring_seed: Annotated[str, Meta(description="key of the ring's hash, the same on all balancers, kept secret")] = (
+        "snapsurge"
+    )
+    ring_vnodes: Annotated[int, Meta(ge=1, le=4096, description="points on the ring for each unit of weight")] = 512
+    bound_percent: Annotated[int, Meta(ge=101, description="load of one node in percent of the fair share")] = 125
+    bound_floor: Annotated[int, Meta(ge=1, description="requests in flight under which a node never spills")] = 16
+    retries_max: Annotated[int, Meta(ge=0, le=100, description="further nodes tried when one cannot be reached")] = 5
+    retry_after_s: Annotated[int, Meta(ge=1, description="longest Retry-After; each answer has a random one")] = 5
+    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (about 400 bytes each)")] = 16384
+    connections_max: Annotated[int, Meta(ge=1, description="client connections; over it 503 `overloaded`")] = 20000
+    head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
+    head_s: Annotated[int, Meta(ge=1, description="seconds for a request head; over it 408")] = 10
+    idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may idle between requests")] = 75
+    body_bytes_max: Annotated[int, Meta(ge=1, description="length of a request body; over it 413")] = 268435456
+    body_rate_bytes_min: Annotated[int, Meta(ge=1, description="bytes a second that a body must keep up")] = 1000
+    body_grace_s: Annotated[int, Meta(ge=1, description="seconds of that rate a body may owe at its start")] = 10
+    body_stall_s: Annotated[int, Meta(ge=1, description="longest stall that earlier bytes can earn a body")] = 30
+    connect_ms: Annotated[int, Meta(ge=1, description="milliseconds to connect to a node; then the next one")] = 1000
+    answer_s: Annotated[int, Meta(ge=1, description="seconds that a node may stay silent; over it 504")] = 60
+    answer_head_bytes_max: Annotated[int, Meta(ge=256, description="length of a node's answer head; over it 502")] = (
+        65536
+    )
+    client_stall_s: Annotated[int, Meta(ge=1, description="seconds that a client may not read its answer")] = 60
+    write_bytes_max: Annotated[int, Meta(ge=4096, description="bytes waiting to be written before reading stops")] = (
+        131072
+    )
+    linger_s: Annotated[int, Meta(ge=1, description="seconds to drop the rest of a refused body")] = 30
+    linger_idle_s: Annotated[int, Meta(ge=1, description="seconds without a byte that end this sooner")] = 5
+    linger_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a refused body that are dropped at most")] = (
+        67108864
+    )
+    pool_idle_s: Annotated[int, Meta(ge=1, description="seconds that a node connection idles; nodes keep 75")] = 30
+    pool_max: Annotated[int, Meta(ge=0, description="idle connections kept for each node")] = 256
+    check_ms: Annotated[int, Meta(ge=50, description="milliseconds between checks of a healthy node")] = 2000
+    check_fast_ms: Annotated[int, Meta(ge=50, description="the same while a node is not healthy")] = 500
+    check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one check")] = 1000
+    check_rise: Annotated[int, Meta(ge=1, description="passed checks in a row that make a node healthy again")] = 2
+    check_fall: Annotated[int, Meta(ge=1, description="failed checks in a row that make a node dead")] = 2
+    rest_s: Annotated[int, Meta(ge=1, description="with `--check off`: seconds until an ejected node is tried")] = 5
+    members_s: Annotated[int, Meta(ge=1, description="seconds between looks at the heartbeats in Redis")] = 1
+    members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
+    redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one look at Redis")] = 500
+    announce_ms: Annotated[int, Meta(ge=0, description="milliseconds not ready but accepting, when draining")] = 1000
+    drain_s: Annotated[int, Meta(ge=0, description="seconds for requests under way to finish when draining")] = 30
+
+
+def load(environment: Mapping[str, str] | None = None) -> Config:
+    """The settings of an environment (the process's own by default); raises ConfigError."""
+    values = os.environ if environment is None else environment  # noqa: TID251 - config.py is where it is read
+    mine: dict[str, str] = {}
+    known = {field.encode_name for field in msgspec.structs.fields(Config)}
+    for name, value in values.items():
+        if not name.startswith("SNAPSURGE_"):
+            continue
+        if name in known:
+            mine[name] = value
+        elif name not in SHARED and (name.startswith(PREFIX) or name.split("_")[1] not in TIERS):
+            raise ConfigError(f"unknown setting {name}; `python -m lb --help` lists them")
+    try:
+        config = msgspec.convert(mine, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from error
+    for problem in contradictions(config):
+        raise ConfigError(problem)
+    return config
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    """What two settings together make impossible."""
+    if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        yield "SNAPSURGE_REDIS_URL must start with redis://, rediss:// or unix://"
+    if config.body_stall_s < config.body_grace_s:
+        yield f"{PREFIX}BODY_STALL_S must be at least {PREFIX}BODY_GRACE_S"
+    if config.linger_idle_s > config.linger_s:
+        yield f"{PREFIX}LINGER_IDLE_S must not exceed {PREFIX}LINGER_S"
+    if config.check_fast_ms > config.check_ms:
+        yield f"{PREFIX}CHECK_FAST_MS must not exceed {PREFIX}CHECK_MS"
+    if config.members_gone_s <= config.members_s:
+        yield f"{PREFIX}MEMBERS_GONE_S must exceed {PREFIX}MEMBERS_S"
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Name, default and description of every setting, in order."""
+    table: list[tuple[str, str, str]] = []
+    for field in msgspec.structs.fields(Config):
+        described = msgspec.inspect.type_info(field.type)
+        extra = getattr(described, "extra_json_schema", None) or {}
+        table.append((field.encode_name, str(field.default), str(extra.get("description", ""))))
+    return table

@@ -1,0 +1,80 @@
+"""Every failure that the balancer itself reports to a client, as one table of code, status and what to do.
+
+`problem` writes the answer as RFC 9457 `application/problem+json`. It does not know why a request failed, only how
+to say so; answers made by a node pass through untouched. `stored` says whether the node may have kept something:
+`False` only when nothing was sent to any node, else the word `"unknown"`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Stored = Literal[False, "unknown"]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One row of the table: HTTP status, short title, and a sentence that says what to do."""
+
+    status: int
+    title: str
+    detail: str
+    retry: bool = False
+
+
+PROBLEMS: dict[str, Problem] = {
+    "bad-request": Problem(400, "Bad Request", "The request is malformed; correct it before sending it again."),
+    "too-slow": Problem(408, "Request Timeout", "The request came too slowly; send it again on a better connection."),
+    "too-large": Problem(413, "Content Too Large", "The body is over the limit of this service; send a smaller one."),
+    "expectation-failed": Problem(417, "Expectation Failed", "Only `Expect: 100-continue` is known; leave it out."),
+    "head-too-large": Problem(431, "Request Header Fields Too Large", "Send fewer or shorter header fields."),
+    "not-implemented": Problem(501, "Not Implemented", "This method is not served; use another one."),
+    "bad-gateway": Problem(502, "Bad Gateway", "The node failed during the request; send it again.", retry=True),
+    "no-nodes": Problem(503, "Service Unavailable", "No node can take the request now; retry later.", retry=True),
+    "overloaded": Problem(503, "Service Unavailable", "Too many connections; retry later.", retry=True),
+    "gateway-timeout": Problem(504, "Gateway Timeout", "The node did not answer in time; send it again.", retry=True),
+    "version-not-supported": Problem(505, "HTTP Version Not Supported", "Speak HTTP/1.1 or HTTP/1.0."),
+}
+
+
+class RequestError(Exception):
+    """A request that the balancer refuses: `code` is a key of PROBLEMS, `detail` says what is wrong in it."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class ResponseError(Exception):
+    """A node's answer that is not valid HTTP/1.x; the client is told 502 if nothing was relayed yet."""
+
+
+def problem(
+    code: str,
+    request_id: bytes,
+    *,
+    detail: str = "",
+    stored: Stored = False,
+    retry_after_s: int = 0,
+    close: bool = True,
+    bodiless: bool = False,
+) -> bytes:
+    """The whole answer, head and body; `bodiless` is for HEAD, which gets the head of the same answer."""
+    row = PROBLEMS[code]
+    said = {
+        "type": f"urn:snapsurge:problem:{code}",
+        "title": row.title,
+        "status": row.status,
+        "code": code,
+        "detail": f"{detail} {row.detail}" if detail else row.detail,
+        "request_id": request_id.decode("ascii"),
+        "stored": stored,
+    }
+    body = msgspec.json.encode(said)
+    retry = f"Retry-After: {retry_after_s}\r\n" if retry_after_s and row.retry else ""
+    head = (
+        f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"
+        f"Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
+    )
+    return head.encode("ascii") + (b"" if bodiless else body)

@@ -1,0 +1,244 @@
+"""One request: finds it a node, passes its body there and the answer back, and says the honest thing when that fails.
+
+A request of which nothing was sent goes on to the next node of its key; `replay.py` says what else may be sent again.
+An early answer (before the body is complete) is relayed at once. If it is a refusal or ends the node's connection,
+the body is no longer forwarded. Bytes are only counted here and handed from one transport to the other.
+"""
+
+from typing import TYPE_CHECKING
+
+from . import forward
+from .errors import PROBLEMS, problem
+from .policy import Refuse
+from .replay import replayable, stored
+
+if TYPE_CHECKING:
+    from .fleet import Node
+    from .head import RequestHead, ResponseHead
+    from .link import Link
+    from .ports import Speaker
+    from .proxy import Proxy
+
+
+class Exchange:
+    """A request under way; `link` is None while a node is being found."""
+
+    def __init__(self, proxy: "Proxy", client: "Speaker", head: "RequestHead") -> None:
+        self._proxy = proxy
+        self._client = client
+        self._head = head
+        self._key = proxy.keyer(head, client.address)
+        self._begun = proxy.loop.time()
+        self._attempts: list[Node] = []
+        self._held: list[bytes] = []
+        self._node: Node | None = None
+        self._stopped = self._timed_out = self._keep_alive = False
+        self.request_id = head.request_id or proxy.new_id()
+        self._raw = forward.request_head(
+            head, received_ms=proxy.unix_ms(), request_id=self.request_id, address=client.address
+        )
+        self.link: Link | None = None
+        self.bodiless = head.method == b"HEAD"
+        self.plain = head.minor == 0
+        self.request_done = self.over = False
+        self.received = self.sent = self.relayed = self.status = 0
+        self.awaits_continue = head.expects_continue
+        self.wants_close = not head.keep_alive
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id.decode()} node={self._node} sent={self.sent} status={self.status}>"
+
+    # Finding a node.
+
+    def start(self) -> None:
+        """Place the request, again after each node that cannot be reached."""
+        proxy = self._proxy
+        node = proxy.fleet.place(self._key, self._attempts)
+        if isinstance(node, Refuse) or len(self._attempts) > proxy.config.retries_max:
+            self.fail("gateway-timeout" if self._timed_out else "no-nodes")
+            return
+        if self._attempts:
+            proxy.counters.retries += 1
+        self._attempts.append(node)
+        self._node = node
+        proxy.fleet.acquire(node, self._head.length or 0)
+        link = proxy.pool.take(node)
+        if link is None:
+            self._client.hold()
+            proxy.pool.connect(node, self)
+        else:
+            proxy.counters.pooled += 1
+            self._use(link)
+
+    def link_made(self, link: "Link") -> None:
+        """The connection asked for is there, perhaps too late."""
+        if self.over:
+            link.reusable = True
+            self._proxy.pool.put(link)
+            return
+        self._use(link)
+        if link.taking:
+            self._client.resume()
+
+    def link_failed(self, node: "Node", *, timed_out: bool) -> None:
+        """The node cannot be reached; nothing was sent, so another one may serve."""
+        if self.over:
+            return
+        self._timed_out = self._timed_out or timed_out
+        self._leave(node)
+        self.start()
+
+    def _use(self, link: "Link") -> None:
+        self.link = link
+        link.begin(self)
+        link.transport.write(self._raw)
+        held, self._held = self._held, []
+        for data in held:
+            self.send(data)
+
+    def _leave(self, node: "Node") -> None:
+        self._proxy.fleet.release(node, self._head.length or 0)
+        self._node = self.link = None
+
+    # The request's body.
+
+    def send(self, data: bytes) -> None:
+        """A framed piece of the body, in order."""
+        if self._stopped:
+            return
+        if self.link is None:
+            self._held.append(data)
+        else:
+            self.sent += len(data)
+            self.link.transport.write(data)
+
+    def hold_body(self) -> None:
+        """The node takes no more for now."""
+        self._client.hold()
+
+    def resume_body(self) -> None:
+        """The node takes bytes again."""
+        self._client.resume()
+
+    # The answer.
+
+    def interim(self, head: "ResponseHead") -> None:
+        """100 Continue and its like pass, except to HTTP/1.0, which has none, or once the client was answered."""
+        self.awaits_continue = False
+        if not self.plain:
+            self._client.write(forward.interim_head(head))
+
+    def answered(self, head: "ResponseHead", *, bounded: bool) -> None:
+        """Relay the final head, and stop forwarding when the node has refused the body."""
+        self.status = head.status
+        early = not self.request_done
+        chunked = head.chunked and not self.plain
+        lasting = not early and not self.wants_close and not self._proxy.draining
+        self._keep_alive = lasting and bounded and chunked == head.chunked
+        self._client.write(
+            forward.response_head(
+                head,
+                request_id=self.request_id,
+                minor=self._head.minor,
+                keep_alive=self._keep_alive,
+                chunked=chunked,
+                bodiless=self.bodiless or head.status in {204, 304},
+            )
+        )
+        if early and (head.status >= 300 or not head.keep_alive):
+            self._stopped = True
+            self._client.refused()
+
+    def answer_data(self, data: bytes) -> None:
+        """Relay a piece."""
+        self.relayed += len(data)
+        self._client.write(data)
+
+    def answer_done(self) -> None:
+        """The link is free again, unless part of the request was still to come on it."""
+        link = self.link
+        if link is None:
+            return
+        if not self.request_done:
+            link.reusable = False
+            if not self._stopped:
+                self._stopped = True
+                self._client.refused()
+        self._close()
+        self._proxy.pool.put(link)
+        self._client.finished(keep_alive=self._keep_alive)
+
+    # Failing.
+
+    def link_lost(self, reason: str) -> None:
+        """The node ended the connection without a complete answer."""
+        link, node = self.link, self._node
+        if link is None or node is None:
+            return
+        link.close()
+        self._proxy.counters.lost += 1
+        self._proxy.fleet.doubt(node)
+        if self.status:
+            self._close()
+            self._client.broken()
+        elif replayable(
+            self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
+        ) and not reason.startswith("invalid"):
+            self._leave(node)
+            # The node may be well and only have closed an idle link: it may be tried again.
+            self._attempts.remove(node)
+            self._proxy.counters.retries += 1
+            self._client.resume()
+            self.start()
+        else:
+            self.fail("bad-gateway", reason[:1].upper() + reason[1:] + ".")
+
+    def fail(self, code: str, detail: str = "") -> None:
+        """Answer with a problem of ours; once an answer has begun there is only breaking it off."""
+        if self.over:
+            return
+        kept = stored(self._head.method, sent=self.link is not None)
+        self._abandon()
+        if self.status:
+            self._close()
+            self._client.broken()
+            return
+        self.status = PROBLEMS[code].status
+        keep_alive = self.request_done and not self.wants_close and not self._proxy.draining
+        answer = problem(
+            code,
+            self.request_id,
+            detail=detail,
+            stored=kept,
+            retry_after_s=self._proxy.retry_after_s(),
+            close=not keep_alive,
+            bodiless=self.bodiless,
+        )
+        self._stopped = True
+        self._close()
+        self._client.write(answer)
+        if not self.request_done:
+            self._client.refused()
+        self._client.finished(keep_alive=keep_alive)
+
+    def client_left(self) -> None:
+        """Nobody waits for the answer any more."""
+        if not self.over:
+            self._abandon()
+            self.status = 0
+            self._close()
+
+    def _abandon(self) -> None:
+        """Break off the link: part of a request is on it."""
+        if self.link is not None:
+            self.link.close()
+
+    def _close(self) -> None:
+        """Count it and leave the node."""
+        self.over = True
+        proxy = self._proxy
+        proxy.counters.bytes_in += self.received
+        proxy.counters.bytes_out += self.relayed
+        proxy.counters.finished(self.status, proxy.loop.time() - self._begun)
+        if self._node is not None:
+            self._leave(self._node)

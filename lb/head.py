@@ -1,0 +1,212 @@
+"""Request and response heads: bytes in, a frozen value or a typed error out, by the strict reading of RFC 9112.
+
+Two parsers that read one request differently are how requests are smuggled, so there is one reading here and
+everything ambiguous is refused: no obs-fold, no bare CR, LF or NUL, no space before a colon, one framing, one
+digits-only Content-Length, Transfer-Encoding exactly `chunked` and only in HTTP/1.1, one valid Host. One regular
+expression checks all field lines in C; after it, lines are only split. Nothing here looks at a body, a clock or a node.
+`fields` are the end-to-end lines as they came; `forward.py` writes the new head around them.
+"""
+
+import re
+
+import msgspec
+
+from .errors import RequestError, ResponseError
+
+FIELDS_MAX = 100  # More fields than any client of ours sends (a phone: about 12); each costs time to check.
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_FIELDS = re.compile(rb"(?:%b++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+" % _TOKEN)
+_REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) HTTP/([0-9])\.([0-9])" % _TOKEN)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_LENGTH = re.compile(rb"[0-9]{1,15}")
+_REQUEST_ID = re.compile(rb"%b{1,128}" % _TOKEN)
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host"})
+_HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade"})
+_READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
+_ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
+_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these, so a client's are dropped.
+
+
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token."""
+
+    method: bytes
+    target: bytes
+    minor: int
+    host: bytes
+    fields: list[bytes]
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+    expects_continue: bool
+    authorization: bytes
+    request_id: bytes
+
+
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+    """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection."""
+
+    status: int
+    reason: bytes
+    fields: list[bytes]
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+    has_request_id: bool
+
+
+def take_request(data: bytes, bytes_max: int) -> tuple[RequestHead, bytes] | None:
+    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError.
+
+    The beginning of a head that can no longer become a valid one is refused without waiting for its end.
+    """
+    end = data.find(b"\r\n\r\n")
+    if (end if end >= 0 else len(data)) > bytes_max:
+        raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
+    if end >= 0:
+        return parse_request(data[: end + 2]), data[end + 4 :]
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise RequestError("bad-request", "A line ends with a bare LF.")
+    return None
+
+
+def parse_request(head: bytes) -> RequestHead:
+    """Check a request head, given without its last empty line; raises RequestError."""
+    line, _, block = head.removeprefix(b"\r\n").partition(b"\r\n")
+    start = _REQUEST_LINE.fullmatch(line)
+    if start is None:
+        raise RequestError("bad-request", "The request line is malformed.")
+    method, target, major, minor_digit = start.groups()
+    if major != b"1" or minor_digit not in b"01":
+        raise RequestError("version-not-supported", "")
+    if _FIELDS.fullmatch(block) is None:
+        raise RequestError("bad-request", "A header field is malformed.")
+    if block.count(b"\r\n") > FIELDS_MAX:
+        raise RequestError("head-too-large", f"There are more than {FIELDS_MAX} header fields.")
+    minor = int(minor_digit)
+    fields, read = _sort_fields(block)
+    options = _options(read)
+    target, host = _aim(method, target, _one_host(read, minor), minor)
+    length, chunked = _request_framing(read, minor)
+    expect = read.get(b"expect")
+    if expect is not None and [value.lower() for value in expect] != [b"100-continue"]:
+        raise RequestError("expectation-failed", "")
+    request_id = read.get(b"x-request-id", [b""])
+    return RequestHead(
+        method=method,
+        target=target,
+        minor=minor,
+        host=host,
+        fields=_without(fields, options),
+        length=length,
+        chunked=chunked,
+        keep_alive=b"close" not in options and (minor == 1 or b"keep-alive" in options),
+        expects_continue=expect is not None and minor == 1,
+        authorization=b"".join(read[b"authorization"]) if b"authorization" in read else b"",
+        request_id=request_id[0] if len(request_id) == 1 and _REQUEST_ID.fullmatch(request_id[0]) else b"",
+    )
+
+
+def parse_response(head: bytes) -> ResponseHead:
+    """Check a node's response head, given without its last empty line; raises ResponseError."""
+    line, _, block = head.partition(b"\r\n")
+    start = _STATUS_LINE.fullmatch(line)
+    if start is None or _FIELDS.fullmatch(block) is None:
+        raise ResponseError("malformed response head")
+    fields: list[bytes] = []
+    read: dict[bytes, list[bytes]] = {}
+    for field in block.split(b"\r\n")[:-1]:
+        name, _, value = field.partition(b":")
+        name = name.lower()
+        if name in _ENDED:
+            read.setdefault(name, []).append(value.strip(b" \t"))
+            if name != b"x-request-id":
+                continue
+        fields.append(field)
+    lengths, codings = read.get(b"content-length", []), read.get(b"transfer-encoding", [])
+    if (lengths and codings) or len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
+        raise ResponseError("ambiguous response framing")
+    if codings and (len(codings) > 1 or codings[0].lower() != b"chunked" or start[1] == b"0"):
+        raise ResponseError("unknown transfer coding")
+    options = _options(read)
+    return ResponseHead(
+        status=int(start[2]),
+        reason=start[3] or b"",
+        fields=_without(fields, options),
+        length=int(lengths[0]) if lengths else None,
+        chunked=bool(codings),
+        keep_alive=b"close" not in options and (start[1] == b"1" or b"keep-alive" in options),
+        has_request_id=b"x-request-id" in read,
+    )
+
+
+def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
+    """End-to-end lines to pass on, and the values of the fields that the balancer reads or ends here."""
+    fields: list[bytes] = []
+    read: dict[bytes, list[bytes]] = {}
+    for field in block.split(b"\r\n")[:-1]:
+        name, _, value = field.partition(b":")
+        name = name.lower()
+        if name in _READ:
+            read.setdefault(name, []).append(value.strip(b" \t"))
+            if name != b"authorization":
+                continue
+        # Some servers read `_` as `-`, so both spellings of our own names are dropped.
+        elif name.startswith(_OURS) or (b"_" in name and name.replace(b"_", b"-").startswith(_OURS)):
+            continue
+        fields.append(field)
+    return fields, read
+
+
+def _options(read: dict[bytes, list[bytes]]) -> set[bytes]:
+    """The options of all Connection fields, in lower case."""
+    values = read.get(b"connection")
+    return {option.strip(b" \t").lower() for option in b",".join(values).split(b",")} if values else set()
+
+
+def _without(fields: list[bytes], options: set[bytes]) -> list[bytes]:
+    """The lines that no Connection option names (RFC 9110 section 7.6.1)."""
+    if options <= {b"close", b"keep-alive", b""}:
+        return fields
+    return [field for field in fields if field.partition(b":")[0].lower() not in options]
+
+
+def _one_host(read: dict[bytes, list[bytes]], minor: int) -> bytes:
+    hosts = read.get(b"host", [])
+    if not hosts and minor == 0:
+        return b""
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise RequestError("bad-request", "There must be exactly one valid Host field.")
+    return hosts[0]
+
+
+def _aim(method: bytes, target: bytes, host: bytes, minor: int) -> tuple[bytes, bytes]:
+    """Target in origin form and the host it is meant for; an absolute target must agree with the Host field."""
+    if method == b"CONNECT":
+        raise RequestError("not-implemented", "")
+    if (target.startswith(b"/") and b"#" not in target) or (target == b"*" and method == b"OPTIONS"):
+        return target, host
+    if absolute := _ABSOLUTE.fullmatch(target):
+        authority, path = absolute[1], absolute[2] or b"/"
+        if not _HOST.fullmatch(authority) or (authority.lower() != host.lower() and (host or minor)):
+            raise RequestError("bad-request", "The target and the Host field disagree.")
+        return (path if path.startswith(b"/") else b"/" + path), authority
+    raise RequestError("bad-request", "The request target must be a path.")
+
+
+def _request_framing(read: dict[bytes, list[bytes]], minor: int) -> tuple[int | None, bool]:
+    """Content-Length and whether the body is chunked; RFC 9112 section 6.3 with every doubt refused."""
+    lengths, codings = read.get(b"content-length"), read.get(b"transfer-encoding")
+    if codings is not None:
+        if lengths is not None:
+            raise RequestError("bad-request", "Content-Length and Transfer-Encoding exclude each other.")
+        if len(codings) != 1 or codings[0].lower() != b"chunked" or minor == 0:
+            raise RequestError("bad-request", "Transfer-Encoding must be `chunked`, once, in HTTP/1.1.")
+        return None, True
+    if lengths is None:
+        return None, False
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise RequestError("bad-request", "Content-Length must be one number in digits.")
+    return int(lengths[0]), False

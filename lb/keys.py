@@ -1,0 +1,73 @@
+"""The key that places a request: the token's subject, the client's address, the target or a field of the head.
+
+The subject is read from the JWT's payload without checking its signature: a key only chooses a node, and the node
+checks. A missing or unreadable token falls back to the client's address, so that a flood of bad tokens from one
+address stays on one node. Pure: head and address in, bytes out.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+
+from .head import RequestHead
+
+Keyer = Callable[[RequestHead, bytes], bytes]
+
+
+class Claims(msgspec.Struct):
+    """The only claim that placement reads."""
+
+    sub: str
+
+
+_CLAIMS = msgspec.json.Decoder(Claims)
+
+
+def keyer(hash_on: str, *, cache_max: int) -> Keyer:
+    """The function for one `--hash-on`; raises ValueError for an unknown one."""
+    if hash_on == "bearer-sub":
+        return _by_subject(cache_max)
+    if hash_on == "address":
+        return lambda _, address: address
+    if hash_on == "uri":
+        return lambda head, _: head.target
+    kind, _, name = hash_on.partition(":")
+    if kind == "header" and name.isascii() and name.strip() == name != "":
+        return _by_header(name.lower().encode())
+    raise ValueError(f"--hash-on {hash_on}: use bearer-sub, address, uri or header:NAME")
+
+
+def subject(authorization: bytes) -> bytes:
+    """The `sub` of a bearer JWT, unverified; empty when there is none."""
+    scheme, _, token = authorization.partition(b" ")
+    parts = token.strip().split(b".")
+    if scheme.lower() != b"bearer" or len(parts) != 3:
+        return b""
+    try:
+        return _CLAIMS.decode(base64.urlsafe_b64decode(parts[1] + b"==")).sub.encode()
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        return b""
+
+
+def _by_subject(cache_max: int) -> Keyer:
+    cached = lru_cache(maxsize=cache_max)(subject)
+    return lambda head, address: (cached(head.authorization) if head.authorization else b"") or address
+
+
+def _by_header(name: bytes) -> Keyer:
+    if name == b"host":
+        return lambda head, _: head.host
+    if name == b"authorization":
+        return lambda head, address: head.authorization or address
+
+    def key(head: RequestHead, address: bytes) -> bytes:
+        for field in head.fields:
+            found, _, value = field.partition(b":")
+            if found.lower() == name:
+                return value.strip()
+        return address
+
+    return key

@@ -1,0 +1,190 @@
+"""One connection to a node: reads the answer's head, follows its body to the end, tells the exchange what came.
+
+The node side is always read, also while the request is still being written, because an early answer (401, 413, 503)
+comes at any time. A node that answers and closes hard makes our next write fail while its answer still waits in the
+receive buffer; so when the connection is lost the socket is read dry before the loss is believed.
+It knows nothing of clients, retries or health.
+"""
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from .body import BodyError, Chunked, Counted, Framing, Nothing, UntilClose
+from .errors import ResponseError
+from .head import ResponseHead, parse_response
+from .ports import Receiver
+
+if TYPE_CHECKING:
+    from .fleet import Node
+
+READ_BYTES = 65536
+
+
+class Link(asyncio.Protocol):
+    """A keep-alive connection; idle in the pool while `receiver` is None."""
+
+    def __init__(self, node: "Node", *, head_bytes_max: int, write_bytes_max: int) -> None:
+        self.node = node
+        self.receiver: Receiver | None = None
+        self.transport: asyncio.Transport
+        self.alive = False
+        self.used = 0
+        self.idle_since = 0.0
+        self.reusable = False
+        self.taking = True
+        self._head_bytes_max = head_bytes_max
+        self._write_bytes_max = write_bytes_max
+        self._fd = -1
+        self._paused = False
+        self._buffer = b""
+        self._framing: Framing | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self._write_bytes_max, low=self._write_bytes_max // 4)
+        self._fd = transport.get_extra_info("socket").fileno()
+        self.alive = True
+
+    def begin(self, receiver: Receiver) -> None:
+        """The next answer belongs to this exchange."""
+        self.receiver = receiver
+        self.used += 1
+        self.reusable = False
+        self._framing = None
+        self._buffer = b""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
+        if not self.alive or self.transport.is_closing():
+            return True
+        try:
+            os.read(self._fd, 1)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True  # End of file, or an answer that nobody asked for.
+
+    def close(self) -> None:
+        """End it now, whatever is under way; no further word to the receiver."""
+        self.receiver = None
+        self.alive = False
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the node."""
+        receiver = self.receiver
+        if receiver is None:
+            self.close()
+            return
+        framing = self._framing
+        try:
+            if framing is None:
+                self._read_head(data, receiver)
+            else:
+                self._read_body(data, receiver, framing)
+        except (ResponseError, BodyError) as error:
+            self._end(f"invalid answer: {error}", clean=False)
+
+    def _read_head(self, data: bytes, receiver: Receiver) -> None:
+        data = self._buffer + data if self._buffer else data
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > self._head_bytes_max:
+            if len(data) > self._head_bytes_max:
+                raise ResponseError("response head too long")
+            self._buffer = data
+            return
+        self._buffer = b""
+        head = parse_response(data[: end + 2])
+        if head.status == 101:
+            raise ResponseError("switching protocols was not asked for")
+        rest = data[end + 4 :]
+        if head.status < 200:
+            receiver.interim(head)
+            if rest and self.receiver is receiver:
+                self._read_head(rest, receiver)
+            return
+        self._framing = framing = self._frame(head, receiver)
+        bounded = not isinstance(framing, UntilClose)
+        self.reusable = head.keep_alive and bounded
+        receiver.answered(head, bounded=bounded)
+        if self.receiver is receiver and (rest or framing.done):
+            self._read_body(rest, receiver, framing)
+
+    @staticmethod
+    def _frame(head: ResponseHead, receiver: Receiver) -> Framing:
+        """How the answer's body ends (RFC 9112 section 6.3)."""
+        if receiver.bodiless or head.status in {204, 304}:
+            return Nothing()
+        if head.chunked:
+            return Chunked(reframe=not receiver.plain)
+        return UntilClose() if head.length is None else Counted(head.length)
+
+    def _read_body(self, data: bytes, receiver: Receiver, framing: Framing) -> None:
+        out = framing.feed(data) if data else b""
+        if out:
+            receiver.answer_data(out)
+        if framing.done and self.receiver is receiver:
+            self.receiver = None
+            if framing.rest:
+                self.reusable = False
+            receiver.answer_done()
+
+    def eof_received(self) -> None:
+        """The node has said all; what we still wanted to write has no reader."""
+        self._end("the node closed the connection", clean=True)
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Read what still waits in the socket, then end."""
+        self.alive = False
+        if self.receiver is not None:
+            self._read_dry()
+        self._end(str(exc) if exc else "the node closed the connection", clean=exc is None)
+
+    def _read_dry(self) -> None:
+        with suppress(OSError):
+            while data := os.read(self._fd, READ_BYTES):
+                self.data_received(data)
+                if self.receiver is None:
+                    return
+
+    def _end(self, reason: str, *, clean: bool) -> None:
+        """No more comes: a clean end completes a body that ends with its connection, and breaks any other answer."""
+        receiver, self.receiver = self.receiver, None
+        if receiver is None:
+            return
+        self.reusable = False
+        if clean and isinstance(self._framing, UntilClose):
+            receiver.answer_done()
+        else:
+            receiver.link_lost(reason)
+
+    def pause_writing(self) -> None:
+        """The write buffer is full."""
+        self.taking = False
+        if self.receiver is not None:
+            self.receiver.hold_body()
+
+    def resume_writing(self) -> None:
+        """The write buffer has room."""
+        self.taking = True
+        if self.receiver is not None:
+            self.receiver.resume_body()

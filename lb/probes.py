@@ -1,0 +1,94 @@
+"""Active checks: asks each node for one path and tells the fleet what came of it.
+
+Any status below 500 passes: a server that says 404 lives and has no such page, ours say 503 when they are not ready.
+Checks are spread by jitter, so that balancers do not ask in step, and faster for a node that is not healthy. With
+checks off, an ejected node gets another chance after a rest.
+"""
+
+import asyncio
+import logging
+import random
+import re
+from typing import TYPE_CHECKING
+
+from .nodes import Event, State
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .fleet import Fleet, Node
+
+log = logging.getLogger("snapsurge.lb.probes")
+
+LOOK_S = 0.05  # How often due checks are looked for: well below the shortest interval.
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
+
+
+async def ask(host: str, port: int, path: str, timeout_s: float) -> str:
+    """Why the check fails, or an empty string if it passes."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, port)
+            request = (
+                f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: snapsurge-lb\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(request.encode("ascii"))
+            line = await reader.readline()
+    except TimeoutError:
+        return "check timed out"
+    except (OSError, ValueError) as error:
+        return f"check failed: {getattr(error, 'strerror', None) or error}"
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+    status = _STATUS.match(line)
+    if status is None:
+        return "check got no HTTP answer"
+    return f"check answered {int(status[1])}" if int(status[1]) >= 500 else ""
+
+
+class Probes:
+    """The checks of all nodes; `path` is None when they are off."""
+
+    def __init__(self, config: "Config", fleet: "Fleet", path: str | None) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._path = path
+        self._asking: set[Node] = set()
+
+    async def first_round(self) -> None:
+        """Check every node once, together, so that the first requests find their homes."""
+        async with asyncio.TaskGroup() as tasks:
+            for node in self._fleet.nodes.values():
+                tasks.create_task(self._check(node))
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                now = loop.time()
+                for node in list(self._fleet.nodes.values()):
+                    if self._path is None:
+                        self._rest(node, now)
+                    elif node.check_at <= now and node not in self._asking:
+                        self._asking.add(node)
+                        tasks.create_task(self._check(node))
+                await asyncio.sleep(LOOK_S)
+
+    def _rest(self, node: "Node", now: float) -> None:
+        ejected = node.health.state in {State.SUSPECT, State.DEAD}
+        if ejected and now - node.health.since >= self._config.rest_s:
+            self._fleet.note(node, Event.RESTED, now, "another chance")
+
+    async def _check(self, node: "Node") -> None:
+        config, loop = self._config, asyncio.get_running_loop()
+        try:
+            if self._path is not None:
+                failure = await ask(node.host, node.port, self._path, config.check_timeout_ms / 1000)
+                event = Event.FAILED if failure else Event.PASSED
+                self._fleet.note(node, event, loop.time(), failure or "checks pass")
+        finally:
+            interval = config.check_ms if node.health.state is State.HEALTHY else config.check_fast_ms
+            node.check_at = loop.time() + interval / 1000 * random.uniform(0.8, 1.2)
+            self._asking.discard(node)

@@ -1,0 +1,113 @@
+"""What all connections share: configuration, fleet, pool, counters, the clock, and the once-a-second check.
+
+It accepts up to a limit, drains on request, and owns no sockets of its own; `server.py` listens. It knows nothing of
+signals, Redis or the admin port.
+"""
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+from .client import Client
+from .counters import Counters
+from .keys import keyer
+from .pool import Pool, PoolLimits, Spawn
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .exchange import Exchange
+    from .fleet import Fleet
+
+CHECK_S = 1.0  # All deadlines are whole seconds, so one look a second is precise enough.
+
+
+class Proxy:
+    """The balancer without its edges; `spawn` starts a task in the server's TaskGroup."""
+
+    def __init__(self, config: "Config", fleet: "Fleet", *, hash_on: str, spawn: Spawn) -> None:
+        self.config = config
+        self.fleet = fleet
+        self.loop = asyncio.get_running_loop()
+        self.counters = Counters()
+        self.keyer = keyer(hash_on, cache_max=config.tokens_max)
+        self.draining = False
+        self.clients: set[Client] = set()
+        self.pool = Pool(
+            fleet,
+            PoolLimits(
+                idle_s=config.pool_idle_s,
+                idle_max=config.pool_max,
+                connect_s=config.connect_ms / 1000,
+                head_bytes_max=config.answer_head_bytes_max,
+                write_bytes_max=config.write_bytes_max,
+            ),
+            spawn,
+        )
+        self._emptied = asyncio.Event()
+
+    def __call__(self) -> Client:
+        """A protocol for a connection just accepted."""
+        return Client(self)
+
+    def admit(self, client: Client) -> bool:
+        """Count a new connection in; False when there are too many."""
+        self.counters.connections += 1
+        self.clients.add(client)
+        if len(self.clients) > self.config.connections_max:
+            self.counters.connections_refused += 1
+            return False
+        return True
+
+    def left(self, client: Client) -> None:
+        """A connection ended."""
+        self.clients.discard(client)
+        if not self.clients:
+            self._emptied.set()
+
+    def unix_ms(self) -> int:
+        """The wall clock in milliseconds."""
+        return int(time.time() * 1000)
+
+    def new_id(self) -> bytes:
+        """A request id."""
+        return b"%032x" % random.getrandbits(128)
+
+    def retry_after_s(self) -> int:
+        """Seconds to wait before a retry, spread so that refused clients do not return together."""
+        return random.randint(1, self.config.retry_after_s)
+
+    def fleet_doubt(self, exchange: "Exchange") -> None:
+        """The node of an exchange was silent too long."""
+        if exchange.link is not None:
+            self.fleet.doubt(exchange.link.node)
+
+    async def watch(self) -> None:
+        """Check all deadlines once a second, until cancelled."""
+        before = self.loop.time()
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now = self.loop.time()
+            for client in list(self.clients):
+                client.check(now - before)
+            self.pool.sweep(now)
+            before = now
+
+    async def drain(self, deadline_s: float) -> int:
+        """Let requests under way finish, no longer than the deadline; returns how many were cut."""
+        self.draining = True
+        for client in list(self.clients):
+            if client.idle:
+                client.transport.close()
+        self._emptied.clear()
+        if self.clients:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                pass
+        cut = len(self.clients)
+        for client in list(self.clients):
+            client.transport.abort()
+        self.pool.close()
+        return cut

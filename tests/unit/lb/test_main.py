@@ -1,0 +1,57 @@
+"""lb.__main__: options, errors, help."""
+
+import pytest
+
+from lb.__main__ import main, options
+from lb.config import Config, rows
+
+NODES = ["--node", "a=127.0.0.1:1", "--node", "b=127.0.0.1:2"]
+
+
+def test_the_documented_command_line_is_understood() -> None:
+    """Every option of the contract."""
+    given = [*NODES, "--listen", "127.0.0.1:8080", "--admin", "127.0.0.1:8090", "--hash-on", "header:X-User"]
+    chosen = options([*given, "--policy", "ring", "--check", "off"], Config())
+
+    assert (chosen.listen, chosen.admin) == (("127.0.0.1", 8080), ("127.0.0.1", 8090))
+    assert [node.id for node in chosen.nodes] == ["a", "b"]
+    assert (chosen.hash_on, chosen.policy, chosen.check) == ("header:X-User", "ring", None)
+    assert options(NODES, Config()).check == "/readyz"
+    assert options(["--admin", "off"], Config(redis_url="redis://h")).admin is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--node", "a"],
+        [*NODES, "--node", "a=h:3"],
+        [*NODES, "--listen", "8080"],
+        [*NODES, "--check", "readyz"],
+        [*NODES, "--hash-on", "moon"],
+    ],
+)
+def test_wrong_options_are_one_line_and_status_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The line says what to do instead."""
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("lb: ")
+
+
+def test_a_misspelt_setting_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown SNAPSURGE_LB_ name is status 2 and names itself."""
+    monkeypatch.setenv("SNAPSURGE_LB_DRIAN_S", "1")
+
+    assert main(NODES) == 2
+    assert "SNAPSURGE_LB_DRIAN_S" in capsys.readouterr().err
+
+
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options and the settings table."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert all(name in text for name, _, _ in rows())

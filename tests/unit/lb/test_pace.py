@@ -1,0 +1,29 @@
+"""lb.pace: slow phones finish, trickles are cut."""
+
+from lb.pace import Pace
+
+
+def lasts(bytes_a_second: int, seconds: int) -> int:
+    """Seconds until the pace is too slow, at most `seconds`."""
+    pace = Pace(grace_s=10, stall_s=30, rate=1000)
+    return next((second for second in range(seconds) if not pace.went_by(1.0, bytes_a_second)), seconds)
+
+
+def test_a_64_kbit_phone_finishes_a_megabyte() -> None:
+    """125 seconds at 8,000 bytes a second are fine."""
+    assert lasts(8000, 125) == 125
+
+
+def test_a_trickle_is_cut_soon() -> None:
+    """One byte a second, or none, ends within 15 seconds."""
+    assert lasts(1, 100) < 15
+    assert lasts(0, 100) < 15
+
+
+def test_credit_for_a_stall_is_earned_and_bounded() -> None:
+    """After a megabyte at once a stall of 29 seconds is allowed, one of 31 is not."""
+    pace = Pace(grace_s=10, stall_s=30, rate=1000)
+
+    assert pace.went_by(1.0, 1_000_000)
+    assert pace.went_by(29.0, 0)
+    assert not pace.went_by(2.0, 0)
