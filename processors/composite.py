@@ -1,0 +1,50 @@
+"""The composite: the back photo with the front inset at its top left, as people know it from BeReal.
+
+Everything is measured in hundredths of the back photo's short side, so the layout looks the same at every size and
+in both directions. The inset is part of the layout: it is the one place where a tiny front photo is enlarged.
+This file does not know where the photos come from or how the result is encoded.
+"""
+
+from PIL import Image, ImageDraw
+
+# In percent of the back photo's short side.
+INSET_WIDTH = 30
+MARGIN = 3.5
+BORDER = 0.7
+RADIUS = 4.5
+# A front photo longer than this, either way, is cropped around its middle: a strip would be no picture.
+INSET_ASPECT_MAX = 2.0
+
+BORDER_COLOUR = (12, 12, 12)
+SUPERSAMPLING = 4  # pillow draws corners without anti-aliasing: drawn four times as large and averaged down
+
+
+def composite(back: Image.Image, front: Image.Image) -> Image.Image:
+    """A picture of the back photo's size, the front inset with rounded corners and a thin dark border. Both are RGB."""
+    unit = min(back.size) / 100
+    aspect = min(max(front.height / front.width, 1 / INSET_ASPECT_MAX), INSET_ASPECT_MAX)
+    inset = (max(1, round(INSET_WIDTH * unit)), max(1, round(INSET_WIDTH * unit * aspect)))
+    margin, border, radius = round(MARGIN * unit), round(BORDER * unit), round(RADIUS * unit)
+
+    result = back.copy()
+    frame = (inset[0] + 2 * border, inset[1] + 2 * border)
+    result.paste(BORDER_COLOUR, (margin, margin), _rounded(frame, radius + border))
+    # Sharp and cheap, because faces are small in the inset: an exact halving first, then LANCZOS.
+    photo = front.resize(inset, Image.Resampling.LANCZOS, box=_middle(front, inset), reducing_gap=1.5)
+    result.paste(photo, (margin + border, margin + border), _rounded(inset, radius))
+    return result
+
+
+def _middle(front: Image.Image, inset: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest part of the photo around its middle that has the inset's proportions: all of it, but for strips."""
+    scale = min(front.width / inset[0], front.height / inset[1])
+    left, top = (front.width - inset[0] * scale) / 2, (front.height - inset[1] * scale) / 2
+    return left, top, front.width - left, front.height - top
+
+
+def _rounded(size: tuple[int, int], radius: int) -> Image.Image:
+    """A mask: opaque inside a rectangle with smooth round corners."""
+    large = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
+    mask = Image.new("L", large, 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, large[0] - 1, large[1] - 1), radius * SUPERSAMPLING, fill=255)
+    return mask.reduce(SUPERSAMPLING)

@@ -1,0 +1,199 @@
+"""The two jobs, over ports: a post's renditions and record, and its late flag. They know neither arq nor processes.
+
+`render_pair` is one GET, one render off the loop and one PUT; the PUT makes the post ready. The index hears of it
+afterwards, and its answer tells whether the world moved on meanwhile. Where it did, the stored receipt decides:
+
+    index says    receipt in the store    then
+    known         (not asked)             done
+    any           gone                    the post was deleted: so is its media object
+    deleted       the one rendered        its deletion is under way: the same
+    any           another                 deleted and posted again: render again
+    stale         the one rendered        the index missed that deletion: it is put right
+    new           the one rendered        Redis had lost it and knows it again: done
+    (no answer)   the one rendered        ready, but the index may still wait for it: tried again
+
+Both jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
+A node that dies between a deletion's tombstone and its first store request leaves a post that waits for the
+tombstone's end (an hour): a deleted post that came back would be worse.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Literal, cast
+
+import msgspec
+from redis.exceptions import RedisError
+
+from storage import intake, keys, media
+from storage.blobs import BlobMissing, BlobStore
+from storage.index import Index, Observed
+from storage.media import Image
+from storage.moments import Moments, NoSuchMoment
+from storage.records import Post, Side, accepted, flagged, to_ms
+from storage.zips import TAIL_BYTES
+
+from .images import Renditions, Undecodable
+from .lateness import late_by_ms
+from .metrics import Metrics
+
+log = logging.getLogger("snapsurge.processors.jobs")
+
+Outcome = Literal["ready", "rejected", "deleted"]
+
+# A user who deletes and posts again faster than we render, three times within one job, may wait for the next try.
+REPOSTS_MAX = 3
+
+
+class Reposted(Exception):
+    """The pair changed under every render of this job."""
+
+
+Render = Callable[[bytes, bytes], Renditions]
+
+
+def finished(archive: bytes, render: Render) -> tuple[Post, bytes]:
+    """The record and the media object that follow from an intake object; zips.Damaged when it is none of ours."""
+    pair = intake.unpack(archive)
+    post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
+    try:
+        rendered = render(pair.front, pair.back)
+    except Undecodable as error:
+        return media.pack(msgspec.structs.replace(post, state="rejected", reason=error.reason), {})
+    post = msgspec.structs.replace(post, state="ready", thumbhash=cast("dict[Side, str]", rendered.thumbhash))
+    return media.pack(post, {one.name: Image(one.data, one.width, one.height) for one in rendered.images})
+
+
+class RenderOverdue(Exception):
+    """A render took longer than any photo we accept: the photo's fault or ours, but no outage."""
+
+
+class Jobs:
+    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError and zips.Damaged: all ours."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        index: Index,
+        moments: Moments,
+        *,
+        render: Render,
+        threads: Executor,
+        metrics: Metrics,
+        render_timeout_s: float = 20.0,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._moments = moments
+        self._render = render
+        self._threads = threads
+        self._metrics = metrics
+        self._render_timeout_s = render_timeout_s
+        # A render cannot be stopped: from the first that was overdue on, the thread is lost and so is the process.
+        self.stuck = False
+
+    async def render_pair(self, moment_id: str, post_id: str) -> Outcome:
+        """Make the post ready or rejected, or tidy up after its deletion."""
+        for _ in range(REPOSTS_MAX):
+            outcome = await self._render_stored(moment_id, post_id)
+            if outcome is not None:
+                self._metrics.posts.labels(outcome).inc()
+                return outcome
+        raise Reposted(post_id)
+
+    async def flag_late(self, moment_id: str, post_id: str) -> None:
+        """Tell the index whether the post was late; nothing for one that is flagged or deleted."""
+        post = await self._flagged(moment_id, post_id)
+        if post is not None:
+            await self._index.observe([post])
+            self._metrics.flagged.inc()
+
+    async def _render_stored(self, moment_id: str, post_id: str) -> Outcome | None:
+        """Render what the store has now; None when the user posted other photos meanwhile."""
+        try:
+            archive = await self._store.read(keys.intake(moment_id, post_id))
+        except BlobMissing:
+            await self._store.delete(keys.media(moment_id, post_id))
+            return "deleted"
+        post, body = await self._off_loop(archive)
+        await self._store.replace(keys.media(moment_id, post_id), body)
+        outcome = await self._told(post)
+        if outcome == "rejected":
+            log.warning("post %s of moment %s is rejected: %s", post_id, moment_id, post.reason)
+        if outcome in {"ready", "rejected"}:
+            self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
+        return outcome
+
+    async def _off_loop(self, archive: bytes) -> tuple[Post, bytes]:
+        """`finished` on the render thread; RenderOverdue when it, and what it waits for there, take too long."""
+        rendering = asyncio.get_running_loop().run_in_executor(self._threads, self._finished, archive)
+        done, _ = await asyncio.wait([rendering], timeout=self._render_timeout_s)
+        if not done:
+            self.stuck = True
+            raise RenderOverdue(f"no end of a render within {self._render_timeout_s:g} s")
+        return rendering.result()
+
+    def _finished(self, archive: bytes) -> tuple[Post, bytes]:
+        """`finished`, timed; runs on the render thread."""
+        began = time.perf_counter()
+        try:
+            return finished(archive, self._render)
+        finally:
+            took = time.perf_counter() - began
+            self._metrics.render.observe(took)
+            self._metrics.busy_s += took
+
+    async def _told(self, post: Post) -> Outcome | None:
+        """Tell the index of a stored media object, by the table above."""
+        answer: Observed | None = None
+        trouble: RedisError | None = None
+        try:
+            (answer,) = await self._index.observe([post])
+        except RedisError as error:
+            trouble = error
+        if answer == "known":
+            return _outcome(post)
+        stored = await self._stored_request_id(post)
+        if stored is None or (stored == post.request_id and answer == "deleted"):
+            if answer == "new":
+                await self._index.forget(post.id, post.moment_id)
+            await self._store.delete(keys.media(post.moment_id, post.id))
+            return "deleted"
+        if stored != post.request_id:
+            return None
+        if trouble is not None:
+            raise trouble
+        if answer == "stale":
+            await self._index.observe([post], fresh=True)
+        return _outcome(post)
+
+    async def _stored_request_id(self, post: Post) -> str | None:
+        """Which post of this user and moment the store has now, None when it has none."""
+        try:
+            tail = await self._store.read_tail(keys.intake(post.moment_id, post.id), TAIL_BYTES)
+        except BlobMissing:
+            return None
+        return intake.receipt_in(tail).request_id
+
+    async def _flagged(self, moment_id: str, post_id: str) -> Post | None:
+        """The post with its flag, from Redis and the cached moment; only where they fail, from the stored receipt."""
+        (post,) = await self._index.posts([post_id])
+        if post is not None and post.late is not None:
+            return None
+        if post is not None:
+            with contextlib.suppress(NoSuchMoment):
+                moment = await self._moments.get(moment_id)
+                late_ms = late_by_ms(to_ms(post.received_at), to_ms(moment.fires_at), moment.window_s)
+                return flagged(post, late_ms)
+        try:
+            receipt = intake.receipt_in(await self._store.read_tail(keys.intake(moment_id, post_id), TAIL_BYTES))
+        except BlobMissing:
+            return None
+        return flagged(accepted(receipt), receipt.late_by_ms)
+
+
+def _outcome(post: Post) -> Outcome:
+    return "ready" if post.state == "ready" else "rejected"

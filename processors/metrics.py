@@ -1,0 +1,88 @@
+"""What a worker and the autoscaler count, and the small HTTP server that shows it when an address was given.
+
+Registries belong to the value, not to the process: two workers in one test do not meet.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
+# From accepted to ready: the drain target decides, so minutes count as much as seconds.
+READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+class Metrics:
+    """What one worker did."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.posts = Counter("snapsurge_worker_posts_total", "Renders by outcome", ["outcome"], registry=registry)
+        self.flagged = Counter("snapsurge_worker_flagged_total", "Posts whose late flag was set", registry=registry)
+        self.failures = Counter(
+            "snapsurge_worker_failures_total", "Tries of jobs that failed", ["job", "error"], registry=registry
+        )
+        self.dead = Counter("snapsurge_worker_dead_total", "Jobs given up and kept", ["job"], registry=registry)
+        self.render = Histogram(
+            "snapsurge_render_seconds", "Time on the render thread", buckets=RENDER_BUCKETS, registry=registry
+        )
+        self.ready = Histogram(
+            "snapsurge_accept_to_ready_seconds",
+            "From received_at to a stored media object",
+            buckets=READY_BUCKETS,
+            registry=registry,
+        )
+        self.jobs_done = 0  # and what follows go into the pulse, which the autoscaler reads
+        self.busy_s = 0.0
+
+
+class ScalerMetrics:
+    """What the autoscaler sees and wants."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.ready = Gauge("snapsurge_queue_ready", "Jobs whose time has come and that are not done", registry=registry)
+        self.oldest = Gauge("snapsurge_queue_oldest_seconds", "Age of the oldest of them", registry=registry)
+        self.workers = Gauge("snapsurge_workers", "Worker processes that claim jobs", registry=registry)
+        self.desired = Gauge("snapsurge_workers_desired", "Worker processes there should be", registry=registry)
+        self.dead = Gauge("snapsurge_dead_letters", "Jobs given up and kept", registry=registry)
+        self.swept = Counter("snapsurge_swept_jobs_total", "Jobs that the sweeper queued", registry=registry)
+
+
+@asynccontextmanager
+async def exposed(
+    listen: tuple[str, int] | None,
+    registry: CollectorRegistry,
+    views: Mapping[str, Callable[[], Any]] | None = None,
+) -> AsyncIterator[int | None]:
+    """Serve `/metrics`, `/livez` and each view as JSON while inside; gives the port, None where nothing listens."""
+    if listen is None:
+        yield None
+        return
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def view(request: web.Request) -> web.Response:
+        shown = (views or {})[request.path]()
+        return web.Response(body=msgspec.json.encode(shown), content_type="application/json")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/livez", alive)])
+    app.add_routes([web.get(path, view) for path in views or {}])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, *listen)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,57 @@
+"""What a worker tells every second, and what follows from it: arrivals and service time, as the scaler wants them.
+
+Pure. A pulse counts since its worker's start, so that a lost one costs nothing; the meter takes differences. Jobs that
+arrived are those that were done plus those by which the queue grew. Both figures are smoothed over a few seconds: one
+second of a burst is noisy, and the decision itself is already slow to go down.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from .scaling import Load
+
+# A render of two phone photos is 0.1 to 0.15 s and the flag beside it almost nothing: half of that a job.
+SERVICE_GUESS_S = 0.07
+# How fast the smoothed figures follow: after this many seconds two thirds of a step are in.
+SMOOTHING_S = 3.0
+# A worker that renders nothing still needs this long for a job: claiming it takes seven round trips.
+SERVICE_MIN_S = 0.002
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """Jobs done and seconds spent on renders since the worker's start."""
+
+    jobs_done: int
+    busy_s: float
+
+
+def pulse_key(host: str, pid: int) -> str:
+    """Where a worker leaves its pulse in Redis."""
+    return f"snapsurge:worker:{host}:{pid}"
+
+
+class Meter:
+    """Turns queue depths and pulses into a Load. One instant after the other; times of any clock in seconds."""
+
+    def __init__(self) -> None:
+        self._last: Mapping[int, Pulse] = {}
+        self._last_ready = 0
+        self._last_at: float | None = None
+        self._arrivals_per_s = 0.0
+        self._service_s = SERVICE_GUESS_S
+
+    def load(self, ready: int, oldest_s: float, pulses: Mapping[int, Pulse], now_s: float) -> Load:
+        """The queue as measured now, with what the time since the last measure tells."""
+        if self._last_at is not None and now_s > self._last_at:
+            elapsed_s = now_s - self._last_at
+            weight = min(elapsed_s / SMOOTHING_S, 1.0)
+            past = {pid: self._last.get(pid, Pulse(0, 0.0)) for pid in pulses}
+            done = sum(pulse.jobs_done - past[pid].jobs_done for pid, pulse in pulses.items())
+            busy_s = sum(pulse.busy_s - past[pid].busy_s for pid, pulse in pulses.items())
+            arrived = max(done + ready - self._last_ready, 0)
+            self._arrivals_per_s += weight * (arrived / elapsed_s - self._arrivals_per_s)
+            if done > 0:
+                self._service_s += weight * (max(busy_s / done, SERVICE_MIN_S) - self._service_s)
+        self._last, self._last_ready, self._last_at = {**self._last, **pulses}, ready, now_s
+        return Load(ready=ready, oldest_s=oldest_s, arrivals_per_s=self._arrivals_per_s, service_s=self._service_s)

@@ -1,0 +1,107 @@
+"""The autoscaler and its workers as real processes: growing, falling, being killed, and nobody left behind."""
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.e2e.test_processors_harness import QUICK, Stack, another_port, children, running, until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """An empty stack."""
+    async with running(tmp_path) as made:
+        yield made
+
+
+async def test_the_autoscaler_follows_the_queue(stack: Stack) -> None:
+    """Two workers for a backlog, one when it is done; `/workers` and `/metrics` tell; SIGTERM ends them all."""
+    assert stack.moment
+    listen = f"127.0.0.1:{another_port()}"
+    scaler = stack.start(
+        "autoscale", "--workers-min", "1", autoscaler_listen=listen, warm_lead_s=0, workers_warm=1, **QUICK
+    )
+
+    async def workers(count: int) -> bool:
+        return len(children(scaler)) == count
+
+    await until(lambda: workers(1), stack.log)
+    posts = await stack.post(40)
+    await until(lambda: workers(2), stack.log)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://{listen}/workers") as answer:
+            told = {one["pid"] for one in json.loads(await answer.text())["workers"]}
+        async with session.get(f"http://{listen}/metrics") as answer:
+            assert "snapsurge_workers_desired 2.0" in await answer.text()
+    assert told == {one.pid for one in children(scaler)}
+    await stack.all_ready(posts)
+    await until(lambda: workers(1), stack.log)
+
+    left = children(scaler)
+    scaler.terminate()
+    assert scaler.wait(20) == 0
+    assert not [one for one in left if one.is_running()]
+
+
+async def test_killing_the_autoscaler_leaves_no_worker(stack: Stack) -> None:
+    """Its workers learn of its end by themselves, and finish what they run."""
+    scaler = stack.start("autoscale", "--workers-min", "2", **QUICK)
+
+    async def two() -> bool:
+        return len(children(scaler)) == 2
+
+    await until(two, stack.log)
+    workers = children(scaler)
+    posts = await stack.post(4)
+    scaler.kill()
+    scaler.wait()
+
+    async def gone() -> bool:
+        return not [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+    await until(gone, stack.log)
+    assert not await stack.redis.keys("arq:in-progress:*")
+    stack.start()
+    await stack.all_ready(posts)
+
+
+async def test_killed_workers_are_replaced_and_lose_nothing(stack: Stack) -> None:
+    """kill -9 of every worker in the middle of a backlog: the autoscaler starts others, every post becomes ready."""
+    posts = await stack.post(30)
+    scaler = stack.start("autoscale", "--workers-min", "2", job_timeout_s=2, render_timeout_s=2, **QUICK)
+
+    async def some_ready() -> bool:
+        return await stack.ready(posts) >= 3
+
+    await until(some_ready, stack.log)
+    killed = children(scaler)
+    for one in killed:
+        os.kill(one.pid, signal.SIGKILL)
+
+    await stack.all_ready(posts)
+    assert {one.pid for one in killed}.isdisjoint({one.pid for one in children(scaler)})
+
+
+async def test_an_emptied_redis_is_refilled_by_the_autoscaler(stack: Stack) -> None:
+    """FLUSHALL in the middle of a backlog: the sweep queues what is unfinished, and everything becomes ready."""
+    posts = await stack.post(30)
+    stack.start("autoscale", sweep_every_s=0.5, **QUICK)
+
+    async def some_ready() -> bool:
+        return await stack.ready(posts) >= 3
+
+    await until(some_ready, stack.log)
+    await stack.redis.flushall()
+
+    async def everything() -> bool:
+        return await stack.ready(posts) == len(posts)
+
+    await until(everything, stack.log)

@@ -1,0 +1,155 @@
+"""The autoscaler on a real queue, with processes that are none and a clock that is set."""
+
+import logging
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from processors.autoscale import Autoscaler, limits_of
+from processors.config import load
+from processors.metrics import ScalerMetrics
+from processors.pool import Pool
+from processors.scaling import Limits
+from storage.queue import Job
+
+LIMITS = Limits(workers_min=1, workers_max=6, workers_warm=4, drain_s=60, lead_s=60, hold_s=30, down_s=300)
+FIRES_S = 1_767_225_600.0
+QUIET_S = FIRES_S - 3600
+
+
+class Fake:
+    """A process that does what it is told."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.returncode = 0
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.returncode = -9
+
+    async def wait(self) -> int:
+        """Its exit code."""
+        return self.returncode or 0
+
+
+class Scaled:
+    """An autoscaler, its pool and its clock."""
+
+    def __init__(self, world: Any, redis: Redis, now_s: float) -> None:
+        self.now_s = now_s
+        self.pids = iter(range(100, 10_000))
+        self.pool = Pool(self._start)
+        self.metrics = ScalerMetrics()
+        clock = lambda: self.now_s  # noqa: E731 - one clock, read in two places
+        self.autoscaler = Autoscaler(LIMITS, redis, world.moments, self.pool, self.metrics, clock, clock)
+
+    async def _start(self, _slot: int) -> Fake:
+        return Fake(next(self.pids))
+
+    async def tick(self, seconds: float = 1.0) -> int:
+        """One decision, and how many workers there are after it."""
+        self.now_s += seconds
+        await self.autoscaler.tick()
+        return self.pool.size
+
+
+def value(scaled: Scaled, name: str) -> float | None:
+    """What a metric shows."""
+    return scaled.metrics.registry.get_sample_value(name)
+
+
+async def enqueue(world: Any, count: int) -> None:
+    """So many renders that nobody does."""
+    await world.queue.enqueue([Job("render_pair", world.moment_id, f"post-{number}") for number in range(count)])
+
+
+async def test_it_starts_with_the_minimum_and_grows_with_the_queue(world: Any, redis: Redis) -> None:
+    """A backlog that cannot drain in time calls the maximum at once; the metrics show it."""
+    scaled = Scaled(world, redis, QUIET_S)
+    assert await scaled.tick() == 1
+
+    await enqueue(world, 10_000)
+
+    assert await scaled.tick() == 6
+    assert value(scaled, "snapsurge_queue_ready") == 10_000
+    assert value(scaled, "snapsurge_workers") == value(scaled, "snapsurge_workers_desired") == 6
+
+
+async def test_it_falls_to_the_minimum_once_nothing_needed_more_for_a_while(world: Any, redis: Redis) -> None:
+    """An empty queue alone sends nobody home; five quiet minutes do."""
+    scaled = Scaled(world, redis, QUIET_S)
+    await enqueue(world, 10_000)
+    assert await scaled.tick() == 6
+    await redis.delete("arq:queue")
+
+    sizes = [await scaled.tick(10) for _ in range(40)]
+
+    assert sizes[:25] == [6] * 25
+    assert sizes[-1] == 1
+
+
+async def test_it_is_warm_before_a_scheduled_moment(world: Any, redis: Redis) -> None:
+    """A minute before the moment fires the workers are up, with nothing in the queue."""
+    scaled = Scaled(world, redis, FIRES_S - 65)
+    assert await scaled.tick(0) == 1
+
+    assert await scaled.tick(10) == 4
+    assert await scaled.tick(60 + 60) == 4
+
+
+async def test_a_moment_made_later_is_seen(world: Any, redis: Redis) -> None:
+    """The schedule is read again every few seconds."""
+    scaled = Scaled(world, redis, QUIET_S)
+    assert await scaled.tick() == 1
+    await world.moments.create("us-east", int((scaled.now_s + 30) * 1000), 120)
+
+    assert await scaled.tick(3) == 4
+
+
+async def test_without_redis_the_pool_stays_as_it_is(
+    world: Any, absent_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stale metric sends nobody home, and is logged once, not every second."""
+    scaled = Scaled(world, absent_redis, QUIET_S)
+    await scaled.pool.tend(3, 0.0)
+
+    assert [await scaled.tick() for _ in range(5)] == [3] * 5
+    assert caplog.text.count("Redis is away, the number of workers stays") == 1
+
+
+async def test_a_worker_that_died_is_replaced(world: Any, redis: Redis) -> None:
+    """The next tick has as many as before."""
+    scaled = Scaled(world, redis, QUIET_S)
+    await scaled.tick()
+    scaled.pool._working[0].process.kill()
+
+    assert await scaled.tick(30) == 1
+    assert scaled.pool.pids == [101]
+
+
+async def test_each_change_of_size_is_logged(world: Any, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Only changes are, with what was seen."""
+    caplog.set_level(logging.INFO, "snapsurge.processors.autoscale")
+    scaled = Scaled(world, redis, QUIET_S)
+    for _ in range(3):
+        await scaled.tick()
+    await enqueue(world, 10_000)
+    await scaled.tick()
+
+    changes = [record.message for record in caplog.records if "workers:" in record.message]
+    assert len(changes) == 2
+    assert changes[1].startswith("workers: 1 → 6 (10000 ready")
+
+
+def test_the_settings_reach_the_decision() -> None:
+    """One worker per core around a moment, unless told otherwise."""
+    prefix = "SNAPSURGE_PROCESSORS_"
+    limits = limits_of(load({f"{prefix}WORKERS_MAX": "8", f"{prefix}WORKERS_WARM": "5", f"{prefix}SCALE_DOWN_S": "7"}))
+
+    assert (limits.workers_min, limits.workers_max, limits.workers_warm, limits.down_s) == (1, 8, 5, 7.0)
