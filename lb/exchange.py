@@ -77,8 +77,6 @@ class Exchange:
             self._proxy.pool.put(link)
             return
         self._use(link)
-        if link.taking:
-            self._client.resume()
 
     def link_failed(self, node: "Node", *, timed_out: bool) -> None:
         """The node cannot be reached; nothing was sent, so another one may serve."""
@@ -95,6 +93,9 @@ class Exchange:
         held, self._held = self._held, []
         for data in held:
             self.send(data)
+        # Reading was stopped if a link had to be made, for this node or for one before it that could not be reached.
+        if link.taking:
+            self._client.resume()
 
     def _leave(self, node: "Node") -> None:
         self._proxy.fleet.release(node, self._head.length or 0)

@@ -33,11 +33,10 @@ from storage.blobs import BlobMissing, BlobStore
 from storage.index import Index, Observed
 from storage.media import Image
 from storage.moments import Moments, NoSuchMoment
-from storage.records import Post, Side, accepted, flagged, to_ms
+from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES
 
 from .images import Renditions, Undecodable
-from .lateness import late_by_ms
 from .metrics import Metrics
 
 log = logging.getLogger("snapsurge.processors.jobs")
@@ -186,7 +185,7 @@ class Jobs:
         if post is not None:
             with contextlib.suppress(NoSuchMoment):
                 moment = await self._moments.get(moment_id)
-                late_ms = late_by_ms(to_ms(post.received_at), to_ms(moment.fires_at), moment.window_s)
+                late_ms = late_by_ms(post.received_at, moment.closes_at)
                 return flagged(post, late_ms)
         try:
             receipt = intake.receipt_in(await self._store.read_tail(keys.intake(moment_id, post_id), TAIL_BYTES))

@@ -38,6 +38,11 @@ def to_ms(when: Timestamp) -> int:
     return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
+def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
+    """Milliseconds from the window's end to the post; zero or less is on time. Nothing else makes a post late."""
+    return to_ms(received_at) - to_ms(closes_at)
+
+
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """One notification: posts received until `closes_at` are on time."""
 
@@ -79,8 +84,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def late_by_ms(self) -> int:
-        """Milliseconds after the window's end; zero or less is on time."""
-        return to_ms(self.received_at) - to_ms(self.closes_at)
+        """`late_by_ms` of this receipt."""
+        return late_by_ms(self.received_at, self.closes_at)
 
 
 class Rendition(msgspec.Struct, frozen=True, kw_only=True):

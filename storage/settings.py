@@ -36,14 +36,18 @@ def load(config: type[T], tier: str, environ: Mapping[str, str]) -> T:
 
 def table(*configs: type[msgspec.Struct]) -> str:
     """Name, default and description of every setting, one a line."""
-    rows = []
-    for config in configs:
-        hints = get_type_hints(config, include_extras=True)
-        for field in msgspec.structs.fields(config):
-            default = "(required)" if field.required else str(field.default)
-            rows.append((field.encode_name, default, _description(hints[field.name])))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in rows)
+    lines = [row for config in configs for row in rows(config)]
+    widths = [max(len(row[column]) for row in lines) for column in (0, 1)]
+    return "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in lines)
+
+
+def rows(config: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
+    """Name, default and description of every setting, in order."""
+    hints = get_type_hints(config, include_extras=True)
+    return [
+        (field.encode_name, "(required)" if field.required else str(field.default), _description(hints[field.name]))
+        for field in msgspec.structs.fields(config)
+    ]
 
 
 def _description(hint: object) -> str:

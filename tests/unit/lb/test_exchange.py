@@ -49,6 +49,26 @@ async def test_nodes_that_refuse_are_passed_over(stage) -> None:  # noqa: ANN001
     assert not transport.closed
 
 
+async def test_reading_goes_on_when_a_pooled_link_takes_over(stage) -> None:  # noqa: ANN001
+    """The home refuses and the next node has an idle link: the body, stopped for the connect, flows again."""
+    client, transport = stage.client()
+    client.data_received(POST)
+    home = client.exchange._node
+    client.exchange.link_failed(home, timed_out=False)
+    link, _ = stage.link(client)
+    client.data_received(b"hello")
+    link.data_received(OK)
+    assert stage.proxy.pool.idle(link.node) == 1
+
+    again, transport = stage.client()
+    again.data_received(POST)
+    assert (again.exchange._node, transport.reading) == (home, False)
+    again.exchange.link_failed(home, timed_out=False)
+
+    assert again.exchange.link is link
+    assert transport.reading
+
+
 async def test_nodes_that_do_not_connect_in_time_are_a_timeout(stage) -> None:  # noqa: ANN001
     """When every node timed out the client hears 504."""
     client, transport = stage.client()
