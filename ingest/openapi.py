@@ -59,7 +59,9 @@ def document() -> bytes:
 
 
 def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    kind = re.match(r"/v1/(\w+)", call.path)
     operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "parameters": _parameters(call)}
+    operation["tags"] = [kind[1] if kind else "this node"]
     if call.scopes is not None:
         operation["security"] = [{"token": []}]
         operation["description"] = f"Token scope: {' or '.join(call.scopes) or 'any'}."

@@ -17,7 +17,9 @@ def test_the_document_has_every_call_with_its_answers() -> None:
         operation = made["paths"][call.path][call.method.lower()]
         assert str(call.status) in operation["responses"]
         assert ("security" in operation) is (call.scopes is not None)
+    assert made["paths"]["/livez"]["get"]["tags"] == ["this node"]
     upload = made["paths"]["/v1/moments/{moment_id}/posts"]["post"]
+    assert upload["tags"] == ["moments"]
     statuses = [
         "200",
         "201",

@@ -1,0 +1,179 @@
+"""`python -m deploy`: the whole stack on one machine, and the commands around it.
+
+The composition root: reads arguments and settings and runs one command. Exit codes: 0 done, 1 it went wrong, 2 it
+could not even begin (bad arguments or settings, a port or a state directory in use), 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from . import config as settings
+from . import servers
+from .config import Config, Environment, SettingsError
+from .demo import DemoFailed, demo
+from .pipeline import bench
+from .plan import Options
+from .ports import PortTaken
+from .replay import TRACE, ReplayFailed
+from .servers import ServerMissing
+from .state import StateTaken
+from .supervisor import StartFailed
+from .tokens import token
+from .up import up
+
+STATE: Final = Path(".snapsurge")
+QUICK_ARRIVALS: Final = 300
+REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # exit 2: nothing was begun
+FAILED: Final = (ServerMissing, StartFailed, DemoFailed, ReplayFailed, OSError)
+STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m deploy",
+        description="Run snapsurge on one machine, without root.",
+        epilog="Settings, from the environment:\n" + settings.table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, add, text in (
+        ("up", _add_up, "run the whole stack until Ctrl-C"),
+        ("demo", _add_demo, "the main job: replay a burst, kill a node half-way, check that nothing was lost"),
+        ("bench", _add_bench, "replay a burst and print the CPU cost of a pair in each tier"),
+        ("token", _add_token, "print a token for this environment's secret"),
+        ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
+    ):
+        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+    return top
+
+
+def _add_nothing(_: argparse.ArgumentParser) -> None:
+    """A command without arguments."""
+
+
+def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
+    command.add_argument("--store", default="file", help=f"{STORES} (default %(default)s)")
+    command.add_argument("--redis", metavar="URL", help="a Redis that runs already (default: one of its own)")
+    command.add_argument("--nodes", type=int, default=3, help="upload nodes (default %(default)s)")
+    command.add_argument("--balancers", type=int, default=2, help="balancers (default %(default)s)")
+    command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
+    command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
+    command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
+
+
+def _add_up(command: argparse.ArgumentParser) -> None:
+    _add_stack(command, STATE)
+    command.add_argument(
+        "--port", type=int, default=8080, help="first balancer's port, the others follow; 0: free ones (%(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print one line of JSON on stdout when ready")
+    command.epilog = (
+        "The first SIGTERM or SIGINT drains, a second one kills. On Linux no process outlives a supervisor that is "
+        "killed; on macOS they do, there is no such leash."
+    )
+
+
+def _add_demo(command: argparse.ArgumentParser) -> None:
+    _add_stack(command, STATE / "demo")
+    command.add_argument("--trace", metavar="FILE", type=Path, default=TRACE, help="the burst (default: the bundled)")
+    command.add_argument("--report", metavar="FILE", type=Path, help="bench's report (default DIR/report.json)")
+    command.epilog = "Ports are free ones, so that it runs beside an `up`. Its default state is emptied first."
+
+
+def _add_bench(command: argparse.ArgumentParser) -> None:
+    _add_stack(command, STATE / "bench")
+    command.add_argument("--trace", metavar="FILE", type=Path, default=TRACE, help="the burst (default: the bundled)")
+    command.epilog = (
+        f"QUICK=1 in the environment sends only the first {QUICK_ARRIVALS} arrivals. A default state is emptied."
+    )
+
+
+def _add_token(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--user", required=True, help="the subject: a user id")
+    command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
+    command.add_argument("--ttl", metavar="S", type=int, default=3600, help="seconds it is good for (%(default)s)")
+
+
+def options(args: argparse.Namespace) -> Options:
+    """What the command line says of the stack; msgspec.ValidationError, a ValueError, when a number is impossible."""
+    names = [field.name for field in msgspec.structs.fields(Options)]
+    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    return msgspec.convert({"port": 0} | given, Options)
+
+
+def run_up(args: argparse.Namespace, config: Config) -> int:
+    """`up`."""
+    folder = (args.state or STATE).resolve()
+    return asyncio.run(up(options(args), folder, config, as_json=args.json, out=sys.stdout, err=sys.stderr))
+
+
+def run_demo(args: argparse.Namespace, config: Config) -> int:
+    """`demo`; its default state is a fresh one each time."""
+    folder = (args.state or STATE / "demo").resolve()
+    report = (args.report or folder / "report.json").resolve()
+    job = demo(options(args), folder, config, trace=args.trace.resolve(), report=report, fresh=args.state is None)
+    return asyncio.run(job)
+
+
+def run_bench(args: argparse.Namespace, config: Config) -> int:
+    """`bench`; its default state is a fresh one each time."""
+    folder = (args.state or STATE / "bench").resolve()
+    arrivals = QUICK_ARRIVALS if Environment.quick() else None
+    job = bench(options(args), folder, config, trace=args.trace.resolve(), arrivals=arrivals, fresh=args.state is None)
+    return asyncio.run(job)
+
+
+def run_token(args: argparse.Namespace, config: Config) -> int:
+    """`token`."""
+    print(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
+    return 0
+
+
+def run_minio(_: argparse.Namespace, __: Config) -> int:
+    """`minio`."""
+    print(servers.build_minio())
+    return 0
+
+
+RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
+    "up": run_up,
+    "demo": run_demo,
+    "bench": run_bench,
+    "token": run_token,
+    "minio": run_minio,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    args = parser().parse_args(argv)
+    code = 0
+    try:
+        code = RUN[args.command](args, settings.load())
+    except* (asyncio.CancelledError, KeyboardInterrupt):
+        code = 130
+    except* REFUSED as errors:
+        code = _say(errors, 2)
+    except* FAILED as errors:
+        code = _say(errors, 1)
+    return code
+
+
+def _say(errors: BaseExceptionGroup[BaseException], code: int) -> int:
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    print(f"deploy: {first}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""`demo`: the main job. A stack, a moment, the bundled burst replayed, one node killed half-way, a report.
+
+It succeeds only when bench found every promise kept and the kill is proven: the killed process is gone, another one
+has taken its name and address, and it serves. At the end it saves one composite picture, so that there is something
+to look at.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+import psutil
+from rich.console import Console
+
+from . import ready
+from .config import Config
+from .local import LocalStack, running
+from .plan import NodePlan, Options
+from .replay import Report, half_s, read_report, replaying
+from .tokens import token
+
+POLL_S: Final = 0.05
+COME_BACK_S: Final = 30.0
+TOKEN_TTL_S: Final = 3600
+JPEG: Final = b"\xff\xd8\xff"
+
+
+class DemoFailed(Exception):
+    """A part of the demo did not happen; the text says which."""
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that was killed and has come back."""
+
+    node: str
+    old_pid: int
+    new_pid: int
+    after_s: float
+    back_s: float
+
+    def words(self) -> str:
+        """One line."""
+        return (
+            f"node {self.node} (pid {self.old_pid}) killed by SIGKILL {self.after_s:.1f} s into the burst; "
+            f"it served again {self.back_s:.1f} s later as pid {self.new_pid}"
+        )
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What is used of a moment."""
+
+    fires_at: datetime
+
+
+class Door:
+    """The service as a user with a token sees it."""
+
+    def __init__(self, session: aiohttp.ClientSession, local: LocalStack) -> None:
+        self._session, self._local = session, local
+
+    async def fires_at(self, moment_id: str) -> float:
+        """Unix seconds; DemoFailed when no balancer tells."""
+        body = await self._get(f"{self._local.targets[0]}/v1/moments/{moment_id}")
+        try:
+            return msgspec.json.decode(body, type=Moment).fires_at.timestamp()
+        except msgspec.MsgspecError as error:
+            raise DemoFailed(f"moment {moment_id} says no time: {error}") from error
+
+    async def picture(self, url: str) -> bytes:
+        """A JPEG; DemoFailed when it is none."""
+        body = await self._get(url)
+        if not body.startswith(JPEG):
+            raise DemoFailed(f"{url} is no JPEG")
+        return body
+
+    async def _get(self, url: str) -> bytes:
+        bearer = token(self._local.plan.secret, "demo", "ops", now=time.time(), ttl_s=TOKEN_TTL_S)
+        try:
+            async with self._session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise DemoFailed(f"GET {url}: {error}") from error
+        if answer.status != 200:
+            raise DemoFailed(f"GET {url} answered {answer.status}: {body[:200].decode(errors='replace')}")
+        return body
+
+
+async def kill_node(local: LocalStack, node: NodePlan, session: aiohttp.ClientSession, after_s: float) -> Kill:
+    """SIGKILL a node and wait until another process serves in its place; DemoFailed when none does in time."""
+    old, began = local.pid(node.program), time.monotonic()
+    os.kill(old, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(COME_BACK_S):
+            while True:
+                replaced = local.pid(node.program) != old and not psutil.pid_exists(old)
+                if replaced and await ready.serves(session, f"{node.url}/readyz"):
+                    break
+                await asyncio.sleep(POLL_S)
+    except TimeoutError as error:
+        raise DemoFailed(f"node {node.id} did not come back in {COME_BACK_S:.0f} s") from error
+    new, back_s = local.pid(node.program), time.monotonic() - began
+    return Kill(node=node.id, old_pid=old, new_pid=new, after_s=after_s, back_s=back_s)
+
+
+async def burst(
+    local: LocalStack, trace: Path, middle_s: float, report: Path, show: Callable[[str], None]
+) -> tuple[int, Kill | None]:
+    """Replay the trace, kill a node `middle_s` into it; bench's exit code, and the kill if it happened."""
+    node = local.plan.nodes[len(local.plan.nodes) // 2]
+    async with (
+        aiohttp.ClientSession() as session,
+        replaying(local, trace, report) as replay,
+        asyncio.TaskGroup() as group,
+    ):
+        follow = group.create_task(replay.follow(show), name="bench")
+        moment_id = await replay.moment_id
+        if moment_id is None:
+            return await follow, None
+        fires_at = await Door(session, local).fires_at(moment_id)
+        await asyncio.sleep(max(0.0, fires_at + middle_s - time.time()))
+        if follow.done():
+            return follow.result(), None
+        show(f"demo: half of the burst is sent; killing node {node.id} (pid {local.pid(node.program)})")
+        kill = await kill_node(local, node, session, time.time() - fires_at)
+        show(f"demo: {kill.words()}")
+        return await follow, kill
+
+
+async def demo(options: Options, folder: Path, config: Config, *, trace: Path, report: Path, fresh: bool) -> int:
+    """The whole job; 0 only when bench was content and the kill happened."""
+    console = Console(highlight=False, soft_wrap=True)
+
+    def show(text: str) -> None:
+        console.print(text, markup=False)
+
+    middle_s = half_s(trace)
+    show(f"demo: starting the stack (state in {folder})")
+    async with running(options, folder, config, say=lambda text: show(f"demo: {text}"), fresh=fresh) as local:
+        show(f"demo: {len(local.plan.nodes)} nodes behind {' and '.join(local.targets)}, store {local.plan.store}")
+        code, kill = await burst(local, trace, middle_s, report, show)
+        found = read_report(report)
+        picture = await save_picture(local, found)
+        show("demo: draining the stack")
+    show(summary(found, kill, code, report, picture))
+    return int(code != 0 or kill is None)
+
+
+async def save_picture(local: LocalStack, report: Report) -> Path | None:
+    """One composite as `composite.jpg` in the state directory; None when no post is ready."""
+    if report.composite_url is None:
+        return None
+    async with aiohttp.ClientSession() as session:
+        body = await Door(session, local).picture(report.composite_url)
+    path = local.state / "composite.jpg"
+    path.write_bytes(body)
+    return path
+
+
+def summary(report: Report, kill: Kill | None, code: int, path: Path, picture: Path | None) -> str:
+    """What happened, in a few lines."""
+    broken = {"lost": report.lost, "half": report.half, "doubled": report.doubled, "wrongly late": report.wrongly_late}
+    rows = {
+        "pairs": f"{report.offered} offered, {report.accepted} accepted, {report.ready} ready",
+        "promises": ", ".join(f"{count} {name}" for name, count in broken.items()),
+        "kill": kill.words() if kill else "no node was killed",
+        "bench": f"exit code {code}, report in {path}",
+        "a composite": str(picture) if picture else "none",
+    }
+    verdict = "nothing was lost" if code == 0 and kill else "FAILED"
+    return "\n".join([f"demo: {verdict}", *(f"  {name:<12} {text}" for name, text in rows.items())])

@@ -1,0 +1,172 @@
+"""The stack on one machine, running: started in order, kept true in `stack.json`, drained at the end.
+
+Order of the start: Redis, store, nodes, autoscaler, balancers; each waits until the one before it is ready, and the
+stack is ready when every balancer holds every node for healthy. The first SIGTERM or SIGINT cancels the task that runs
+the stack, so that it drains on its way out; a second one kills everything. What the programs are is decided in `plan`.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from . import ready, servers, stack
+from .config import Config, Environment
+from .plan import Options, Plan, Surroundings, plan
+from .ports import Ports
+from .state import claimed
+from .supervisor import Program, Supervisor
+
+WORKERS_EVERY_S: Final = 0.5  # between two looks at who the workers are; restarts are heard of at once
+WORKERLESS_S: Final = 3.0  # an autoscaler that has no worker by then is one that may have none
+SAME_S: Final = 0.3  # timeout(1) signals a process and its group: two at once are one
+
+
+class LocalStack:
+    """A stack that runs; made by `running`."""
+
+    def __init__(self, planned: Plan, supervisor: Supervisor, state: Path, own_pid: int) -> None:
+        self.plan, self.state = planned, state
+        self._supervisor, self._own_pid = supervisor, own_pid
+
+    @property
+    def killed(self) -> bool:
+        """Whether the drain was cut short."""
+        return self._supervisor.killed
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Where phones go."""
+        return tuple(balancer.url for balancer in self.plan.balancers)
+
+    @property
+    def file(self) -> Path:
+        """`stack.json`."""
+        return self.state / stack.FILE
+
+    def pid(self, program: Program) -> int:
+        """The pid of the current life, or of the last one while there is none; 0 before the first."""
+        return self._supervisor.keepers[program.name].pid
+
+    def record(self) -> stack.Stack:
+        """What runs now."""
+        planned, pid = self.plan, self.pid
+        own = (planned.redis_server, planned.store_server)
+        return stack.Stack(
+            balancers=tuple(stack.Balancer(each.url, each.admin, pid(each.program)) for each in planned.balancers),
+            nodes=tuple(stack.Node(each.id, each.url, pid(each.program)) for each in planned.nodes),
+            redis=planned.redis,
+            store=planned.store,
+            state=str(self.state),
+            workers=tuple(stack.Process(worker) for worker in ready.children(pid(planned.autoscaler))),
+            autoscaler=stack.Process(pid(planned.autoscaler)),
+            servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
+            supervisor=stack.Process(self._own_pid),
+        )
+
+    async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
+        """Start everything; supervisor.StartFailed when something is not ready by `deadline` on the loop's clock."""
+        planned = self.plan
+        if planned.redis_server:
+            (self.state / "redis").mkdir(exist_ok=True)
+            await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
+        elif not await ready.redis_answers(planned.redis):
+            raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
+        if planned.store_server and planned.store_health:
+            await self._up(planned.store_server, partial(ready.serves, session, planned.store_health), deadline)
+        for node in planned.nodes:
+            self._supervisor.start(node.program)
+        for node in planned.nodes:
+            await self._up(node.program, partial(ready.serves, session, f"{node.url}/readyz"), deadline)
+        await self._up(planned.autoscaler, self._scales, deadline)
+        for balancer in planned.balancers:
+            self._supervisor.start(balancer.program)
+        addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
+        for balancer in planned.balancers:
+            await self._up(balancer.program, partial(ready.knows_all, session, balancer.admin, addresses), deadline)
+
+    async def follow(self, say: Callable[[str], None]) -> None:
+        """Write `stack.json` whenever something in it has changed, until cancelled."""
+        written, changed = None, self._supervisor.changed
+        while True:
+            changed.clear()
+            current = await asyncio.to_thread(self.record)
+            try:
+                if current != written:
+                    stack.write(current, self.state)
+                    written = current
+            except OSError as error:
+                say(f"{self.file} cannot be written: {error}")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WORKERS_EVERY_S):
+                    await changed.wait()
+
+    async def _up(self, program: Program, check: Callable[[], Awaitable[bool]], deadline: float) -> None:
+        if program.name not in self._supervisor.keepers:
+            self._supervisor.start(program)
+        await self._supervisor.until(program.name, check, deadline)
+
+    async def _scales(self) -> bool:
+        """It has a worker, or has lived long enough to have one if it were to have any."""
+        keeper = self._supervisor.keepers[self.plan.autoscaler.name]
+        return bool(keeper.alive and ready.children(keeper.pid)) or keeper.lived_s >= WORKERLESS_S
+
+
+@asynccontextmanager
+async def running(
+    options: Options, folder: Path, config: Config, *, say: Callable[[str], None], fresh: bool = False
+) -> AsyncIterator[LocalStack]:
+    """A stack that is ready, its state in `folder` (absolute); leaving drains it. `fresh` empties the folder first.
+
+    Raises state.StateTaken, ports.PortTaken, servers.ServerMissing, supervisor.StartFailed, ValueError; the task is
+    cancelled by the first SIGTERM or SIGINT.
+    """
+    async with AsyncExitStack() as opened:
+        state = opened.enter_context(claimed(folder, patience_s=config.stop_s, fresh=fresh))
+        ports = opened.enter_context(Ports())
+        around = Surroundings(state.folder, servers.ROOT, Environment.current(), config.auth_secret)
+        planned = plan(options, ports, around)
+        (state.folder / stack.FILE).unlink(missing_ok=True)
+        opened.callback(stack.clear, state.folder)
+        session = await opened.enter_async_context(aiohttp.ClientSession())
+        supervisor = Supervisor(stop_s=config.stop_s, keep=(state.lock,), say=say)
+        opened.enter_context(interrupts(supervisor, say))
+        await opened.enter_async_context(supervisor)
+        local = LocalStack(planned, supervisor, state.folder, os.getpid())
+        await local.start(asyncio.get_running_loop().time() + config.start_s, session)
+        stack.write(local.record(), state.folder)
+        supervisor.accompany(local.follow(say), "follow")
+        yield local
+
+
+@contextmanager
+def interrupts(supervisor: Supervisor, say: Callable[[str], None]) -> Iterator[None]:
+    """The first SIGTERM, SIGINT or SIGHUP cancels this task, which drains; one that comes during the drain kills."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # as nohup(1) leaves it
+    signals = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hangs_up else ()))
+    heard_at = 0.0
+
+    def on_signal() -> None:
+        nonlocal heard_at
+        if not heard_at and not supervisor.draining and task:
+            heard_at = loop.time()
+            say("draining; a second signal kills")
+            task.cancel()
+        elif loop.time() - heard_at >= SAME_S:
+            say("killing")
+            supervisor.kill()
+
+    for signum in signals:
+        loop.add_signal_handler(signum, on_signal)
+    try:
+        yield
+    finally:
+        for signum in signals:
+            loop.remove_signal_handler(signum)

@@ -1,0 +1,78 @@
+"""When a part of the stack may be used: one question for each kind of program, asked over its own protocol.
+
+Each answer is plain yes or no. A part that cannot be reached is not ready, whatever the reason; why is in its log.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+import msgspec
+import psutil
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+PATIENCE_S: Final = 2.0
+HEALTHY: Final = "healthy"
+
+
+class SeenNode(msgspec.Struct, frozen=True):
+    """A row of a balancer's `/nodes`, as far as it matters here."""
+
+    id: str
+    address: str
+    state: str
+
+
+async def redis_answers(url: str) -> bool:
+    """Redis has its data loaded and answers a PING; ValueError when the address is none."""
+    client = Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
+    try:
+        return bool(await client.ping())
+    except (RedisError, OSError):
+        return False
+    finally:
+        await client.aclose()
+
+
+async def serves(session: aiohttp.ClientSession, url: str) -> bool:
+    """A GET of the address is answered with 200."""
+    return await _body(session, url) is not None
+
+
+async def knows_all(session: aiohttp.ClientSession, admin: str, nodes: Mapping[str, str]) -> bool:
+    """A balancer holds every node (id to host:port) for healthy, at the address that it has now."""
+    body = await _body(session, f"{admin}/nodes")
+    if body is None:
+        return False
+    try:
+        rows = msgspec.json.decode(body, type=tuple[SeenNode, ...])
+    except msgspec.MsgspecError:
+        return False
+    healthy = {row.id: row.address for row in rows if row.state == HEALTHY}
+    return nodes.items() <= healthy.items()
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The processes that a process has started and that live, in the order of their pids."""
+    try:
+        found = psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return ()
+    return tuple(sorted(child.pid for child in found if _lives(child)))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def _body(session: aiohttp.ClientSession, url: str) -> bytes | None:
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as answer:
+            body = await answer.read()
+            return body if answer.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None

@@ -1,0 +1,234 @@
+"""Keeps programs alive: starts them, starts them again with backoff when they end, drains them in order.
+
+A program keeps its name, command and ports over all its lives. While the stack starts, one that ends again and again
+is an error with the tail of its log; afterwards it is started again for ever, fast at first. It knows processes
+and nothing of what they do; when one is ready is for others to find out (`until`).
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from . import leash
+
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_MAX_S: Final = 5.0
+SETTLED_S: Final = 10.0  # a life this long forgives what was before
+QUICK_ENDS_MAX: Final = 3  # in a row: with 0.2 and 0.4 s between them no lost race is left as an explanation
+POLL_S: Final = 0.05
+TAIL_BYTES: Final = 2000
+
+
+class StartFailed(Exception):
+    """A program does not come up; the text holds the tail of its log."""
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. `drains` is its place in the drain, the lowest first; `nice` makes it give way to the others."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    folder: Path
+    log: Path
+    drains: int = 0
+    nice: int = 0
+
+
+class Keeper:
+    """One program over all its lives."""
+
+    def __init__(
+        self, program: Program, keep: tuple[int, ...], stop_s: float, say: Callable[[str], None], changed: asyncio.Event
+    ) -> None:
+        self.program = program
+        self.pid = 0  # of the current or the last life
+        self.lives = 0
+        self.quick_ends = 0
+        self._keep, self._stop_s, self._say, self._changed = keep, stop_s, say, changed
+        self._stopping, self._ended = asyncio.Event(), asyncio.Event()
+        self._alive = False
+        self._end = "was never started"  # how the last life ended
+        self._groups: set[int] = set()  # process groups that may still have a member
+        self._last_word = signal.SIGTERM
+        self._log_from = program.log.stat().st_size if program.log.exists() else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program runs now, as far as we have heard."""
+        return self._alive
+
+    @property
+    def lived_s(self) -> float:
+        """How long the current life has lasted; 0 while there is none."""
+        return asyncio.get_running_loop().time() - self._began if self._alive else 0.0
+
+    def failed(self, why: str) -> StartFailed:
+        """The error that shows the last of what the program wrote since the supervisor began."""
+        tail = b""
+        if self.program.log.exists():
+            with self.program.log.open("rb") as log:
+                log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+                tail = log.read()
+        shown = tail.decode(errors="replace").strip() or "(it wrote nothing)"
+        why = f"{why}: it {self._end}" if self.quick_ends else why
+        return StartFailed(f"{self.program.name} {why}; the end of {self.program.log}:\n{shown}")
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Live after live until `stop`; what a life leaves behind is ended in a task of its own."""
+        try:
+            await self._lives(group)
+        finally:
+            self._ended.set()
+
+    async def _lives(self, group: asyncio.TaskGroup) -> None:
+        loop, pause_s = asyncio.get_running_loop(), BACKOFF_FIRST_S
+        while not self._stopping.is_set():
+            self._began = loop.time()
+            self._end = await self._live()
+            if self._stopping.is_set():
+                await self._clear()
+                break
+            settled = loop.time() - self._began >= SETTLED_S
+            pause_s = BACKOFF_FIRST_S if settled else pause_s
+            self.quick_ends = 1 if settled else self.quick_ends + 1
+            group.create_task(self._clear(), name=f"clear {self.program.name}")
+            self._say(f"{self.program.name} {self._end}; starting it again in {pause_s:.1f} s")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+    async def stop(self) -> None:
+        """SIGTERM, and after the deadline SIGKILL for all that is left of it."""
+        self._stopping.set()
+        if self._alive:
+            self.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._stop_s):
+                await self._ended.wait()
+        except TimeoutError:
+            self._say(f"{self.program.name} did not drain in {self._stop_s:.0f} s; killing it")
+            self.kill()
+            await self._ended.wait()
+
+    def signal(self, signum: int) -> None:
+        """Signal the program itself; what it started is its own business."""
+        with suppress(ProcessLookupError):
+            if self._alive:
+                self._process.send_signal(signum)
+
+    def kill(self) -> None:
+        """SIGKILL for the program and for all that it started; it is not started again."""
+        self._stopping.set()
+        self._last_word = signal.SIGKILL
+        for leader in self._groups:
+            leash.signal_group(leader, signal.SIGKILL)
+
+    async def _clear(self) -> None:
+        """End what past lives have left behind."""
+        current = {self.pid} if self._alive else set()
+        for leader in self._groups - current:
+            await leash.clear_group(leader, self._stop_s)
+            self._groups.discard(leader)
+
+    async def _live(self) -> str:
+        """One life; how it ended."""
+        program = self.program
+        try:
+            with program.log.open("ab") as log:
+                self._process = await leash.spawn(
+                    program.command,
+                    environment=program.environment,
+                    folder=program.folder,
+                    output=log,
+                    nice=program.nice,
+                    keep=self._keep,
+                )
+        except OSError as error:
+            return f"cannot be started ({error})"
+        self.pid, self._alive, self.lives = self._process.pid, True, self.lives + 1
+        self._groups.add(self.pid)
+        self._changed.set()
+        if self._stopping.is_set():  # asked to stop while it was being started
+            self.signal(self._last_word)
+        code = await self._process.wait()
+        self._alive = False
+        return f"(pid {self.pid}) was killed by signal {-code}" if code < 0 else f"(pid {self.pid}) ended with {code}"
+
+
+class Supervisor:
+    """All programs of a stack; leaving it drains them. `keep` are descriptors that every program inherits.
+
+    `changed` is set whenever a life begins; who waits for it clears it.
+    """
+
+    def __init__(self, *, stop_s: float, keep: tuple[int, ...] = (), say: Callable[[str], None]) -> None:
+        self.keepers: dict[str, Keeper] = {}
+        self.changed = asyncio.Event()
+        self.draining = self.killed = False
+        self._companions: list[asyncio.Task[None]] = []
+        self._stop_s, self._keep, self._say = stop_s, keep, say
+        self._group = asyncio.TaskGroup()
+
+    def start(self, program: Program) -> Keeper:
+        """Keep this program alive from now on."""
+        keeper = self.keepers[program.name] = Keeper(program, self._keep, self._stop_s, self._say, self.changed)
+        self._group.create_task(keeper.run(self._group), name=f"keep {program.name}")
+        return keeper
+
+    def accompany(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run this beside the programs until the last one has ended."""
+        self._companions.append(self._group.create_task(work, name=name))
+
+    async def until(self, name: str, check: Callable[[], Awaitable[bool]], deadline: float) -> None:
+        """Wait until the check holds, till `deadline` on the loop's clock; StartFailed when any program gives up."""
+        while not await check():
+            for keeper in self.keepers.values():
+                if keeper.quick_ends >= QUICK_ENDS_MAX:
+                    raise keeper.failed("does not start")
+            if asyncio.get_running_loop().time() >= deadline:
+                raise self.keepers[name].failed("is not ready in time")
+            await asyncio.sleep(POLL_S)
+
+    async def drain(self) -> None:
+        """Stop every program, one place of the drain after the other."""
+        self.draining = True
+        for place in sorted({keeper.program.drains for keeper in self.keepers.values()}):
+            async with asyncio.TaskGroup() as stops:
+                for keeper in self.keepers.values():
+                    if keeper.program.drains == place:
+                        stops.create_task(keeper.stop(), name=f"stop {keeper.program.name}")
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self.killed = True
+        for keeper in self.keepers.values():
+            keeper.kill()
+
+    async def __aenter__(self) -> Self:
+        leash.adopt_orphans()
+        leash.allow_files()
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.drain()
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            for companion in self._companions:
+                companion.cancel()
+            # Without the error, so that it reaches the caller as it is and not in a group.
+            await self._group.__aexit__(None, None, None)

@@ -1,0 +1,95 @@
+"""A stack of stand-ins: real processes and a real Redis, but small servers in place of our packages."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploy import servers
+from deploy.local import LocalStack
+from deploy.plan import BalancerPlan, Drains, NodePlan, Plan
+from deploy.ports import Ports
+from deploy.supervisor import Program, Supervisor
+
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+# Answers every GET with the same bytes: what a node and a balancer's admin port are to the stack.
+ANSWER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(sys.argv[2].encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+SCALER = "import subprocess\nwhile True: subprocess.run(['sleep', '600'])"
+
+Stand = Callable[[], AbstractAsyncContextManager[LocalStack]]
+
+
+def program(folder: Path, name: str, drains: Drains, script: str, *words: str) -> Program:
+    """A Python script as a program of the stack."""
+    return Program(
+        name=name,
+        command=(sys.executable, "-c", script, *words),
+        environment={"PATH": os.environ["PATH"]},  # noqa: TID251 - children need it to find `sleep`
+        folder=folder,
+        log=folder / f"{name}.log",
+        drains=drains,
+    )
+
+
+def stand_in_plan(folder: Path, ports: Ports) -> Plan:
+    """One node, one balancer that knows it, an autoscaler with one worker, and Redis."""
+    redis, node, door, admin = (ports.free() for _ in range(4))
+    known = f'[{{"id":"a","address":"127.0.0.1:{node}","state":"healthy"}}]'
+    return Plan(
+        redis=f"redis://127.0.0.1:{redis}/0",
+        store="file:///nowhere",
+        secret=SECRET,
+        redis_server=Program(
+            name="redis",
+            command=tuple(servers.redis_command(redis, folder / "redis")),
+            environment={},
+            folder=folder,
+            log=folder / "redis.log",
+            drains=Drains.REDIS,
+        ),
+        store_server=None,
+        store_health=None,
+        nodes=(
+            NodePlan(
+                "a",
+                f"http://127.0.0.1:{node}",
+                program(folder, "node-a", Drains.NODE, ANSWER, str(node), "ready"),
+            ),
+        ),
+        autoscaler=program(folder, "autoscaler", Drains.AUTOSCALER, SCALER),
+        balancers=(
+            BalancerPlan(
+                f"http://127.0.0.1:{door}",
+                f"http://127.0.0.1:{admin}",
+                program(folder, "lb-1", Drains.BALANCER, ANSWER, str(admin), known),
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Stand:
+    """A way to have the stand-in stack started, and drained at the end of a `with`."""
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[LocalStack]:
+        with Ports() as ports:
+            async with aiohttp.ClientSession() as session, Supervisor(stop_s=30, say=print) as supervisor:
+                local = LocalStack(stand_in_plan(tmp_path, ports), supervisor, tmp_path, os.getpid())
+                await local.start(float("inf"), session)
+                supervisor.accompany(local.follow(print), "follow")
+                yield local
+
+    return started

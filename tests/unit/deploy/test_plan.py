@@ -1,0 +1,128 @@
+"""The plan of a stack: which programs, how started, in which order drained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from deploy.plan import Drains, Options, Plan, Surroundings, plan
+from deploy.ports import Ports
+from deploy.supervisor import Program
+
+SECRET = "s" * 32
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    """Real ones."""
+    with Ports() as kept:
+        yield kept
+
+
+def planned(ports: Ports, state: Path, **given: object) -> Plan:
+    """A plan in a state directory; the caller's environment has settings of its own."""
+    environment = {"SNAPSURGE_LB_DRAIN_S": "3", "SNAPSURGE_STORE_URL": "s3://stale", "HOME": "/home/me"}
+    options = msgspec.convert({"port": 0} | given, Options)
+    return plan(options, ports, Surroundings(state, Path("/src"), environment, SECRET))
+
+
+def programs(found: Plan) -> list[Program]:
+    """All of them."""
+    own = [server for server in (found.redis_server, found.store_server) if server]
+    return [
+        *own,
+        *(node.program for node in found.nodes),
+        found.autoscaler,
+        *(each.program for each in found.balancers),
+    ]
+
+
+def test_the_default_stack_has_two_balancers_and_three_nodes(ports: Ports, tmp_path: Path) -> None:
+    """On the embedded defaults: own Redis, files for a store."""
+    found = planned(ports, tmp_path)
+
+    names = [program.name for program in programs(found)]
+    assert names == ["redis", "node-a", "node-b", "node-c", "autoscaler", "lb-1", "lb-2"]
+    assert found.store == (tmp_path / "store").as_uri()
+    assert len({url for each in found.balancers for url in (each.url, each.admin)}) == 4
+
+
+def test_every_program_gets_the_stacks_addresses_and_keeps_settings_of_its_own(ports: Ports, tmp_path: Path) -> None:
+    """Stale addresses of the caller's environment lose, other settings pass."""
+    found = planned(ports, tmp_path)
+
+    for program in (found.nodes[0].program, found.autoscaler, found.balancers[0].program):
+        assert program.environment["SNAPSURGE_STORE_URL"] == found.store
+        assert program.environment["SNAPSURGE_REDIS_URL"] == found.redis
+        assert program.environment["SNAPSURGE_AUTH_SECRET"] == SECRET
+        assert program.environment["SNAPSURGE_LB_DRAIN_S"] == "3"
+    snapshots = {each.program.environment["SNAPSURGE_LB_SNAPSHOT"] for each in found.balancers}
+    assert snapshots == {str(tmp_path / "lb-1.json"), str(tmp_path / "lb-2.json")}
+
+
+def test_the_drain_goes_against_the_stream(ports: Ports, tmp_path: Path) -> None:
+    """Balancers, nodes, workers, store, Redis; and only the workers give way."""
+    found = planned(ports, tmp_path)
+
+    places = [program.drains for program in programs(found)]
+    assert places == [Drains.REDIS, *[Drains.NODE] * 3, Drains.AUTOSCALER, *[Drains.BALANCER] * 2]
+    assert sorted(Drains) == [Drains.BALANCER, Drains.NODE, Drains.AUTOSCALER, Drains.STORE, Drains.REDIS]
+    assert [program.name for program in programs(found) if program.nice] == ["autoscaler"]
+
+
+def test_nodes_listen_where_their_address_says(ports: Ports, tmp_path: Path) -> None:
+    """Id and port go to the program as they stand in the record."""
+    found = planned(ports, tmp_path, nodes=2)
+
+    for node in found.nodes:
+        words = node.program.command
+        assert words[-4:] == ("--listen", node.url.removeprefix("http://"), "--id", node.id)
+
+
+def test_balancers_follow_the_port(ports: Ports, tmp_path: Path) -> None:
+    """P, P + 1, and so on."""
+    with Ports() as other:
+        base = other.free()
+    found = planned(ports, tmp_path, port=base, balancers=1)
+
+    assert found.balancers[0].url == f"http://127.0.0.1:{base}"
+
+
+def test_an_own_minio_is_planned_with_its_keys(ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Server, address and keys fit each other."""
+    program = tmp_path / "minio"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = planned(ports, tmp_path, store="minio")
+
+    assert found.store_server
+    assert found.store_health
+    endpoint = found.store_health.removesuffix("/minio/health/ready")
+    assert found.store == f"s3://snapsurge?endpoint={endpoint}&region=us-east-1"
+    assert found.nodes[0].program.environment["AWS_ACCESS_KEY_ID"]
+
+
+def test_a_given_store_and_redis_are_used_as_they_are(ports: Ports, tmp_path: Path) -> None:
+    """Nothing of our own is started for them."""
+    found = planned(ports, tmp_path, store="s3://b?endpoint=http://h:9000", redis="redis://h:6379/3")
+
+    assert (found.store, found.redis) == ("s3://b?endpoint=http://h:9000", "redis://h:6379/3")
+    assert (found.redis_server, found.store_server) == (None, None)
+
+
+def test_worker_limits_are_passed_on_only_when_given(ports: Ports, tmp_path: Path) -> None:
+    """Otherwise the autoscaler's own settings count."""
+    assert planned(ports, tmp_path).autoscaler.command[-1] == "autoscale"
+    words = planned(ports, tmp_path, workers_min=0, workers_max=4).autoscaler.command
+    assert words[-4:] == ("--workers-min", "0", "--workers-max", "4")
+
+
+@pytest.mark.parametrize(
+    "given", [{"nodes": 0}, {"nodes": 27}, {"balancers": 0}, {"port": 70000}, {"workers_min": 3, "workers_max": 2}]
+)
+def test_impossible_options_are_refused(ports: Ports, tmp_path: Path, given: dict[str, int]) -> None:
+    """Before anything is started."""
+    with pytest.raises(ValueError, match=r"Expected|below"):
+        planned(ports, tmp_path, **given)

@@ -1,0 +1,81 @@
+"""The questions that tell whether a part of the stack may be used, asked of real small servers."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from deploy import ready
+
+NODES = '[{"id":"a","address":"127.0.0.1:9001","state":"healthy","share":1}]'
+
+
+@asynccontextmanager
+async def serving(body: str, status: int = 200) -> AsyncIterator[str]:
+    """A server that says the same to everybody; its address."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=body, status=status)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, True), (503, False)])
+async def test_a_part_serves_when_it_answers_200(status: int, expected: bool) -> None:  # noqa: FBT001 - a case
+    """Anything else is not ready."""
+    async with aiohttp.ClientSession() as session, serving("", status) as url:
+        assert await ready.serves(session, url) is expected
+
+
+async def test_a_part_that_does_not_listen_does_not_serve() -> None:
+    """A refused connection is an answer too."""
+    async with serving("") as url:
+        pass
+    async with aiohttp.ClientSession() as session:
+        assert not await ready.serves(session, url)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (NODES, True),
+        (NODES.replace("healthy", "joining"), False),
+        (NODES.replace("9001", "9002"), False),
+        (NODES.replace('"a"', '"b"'), False),
+        ("[]", False),
+        ("no json", False),
+    ],
+)
+async def test_a_balancer_must_know_every_node_where_it_is_now(body: str, expected: bool) -> None:  # noqa: FBT001
+    """A node known from an earlier run at another port does not count."""
+    async with aiohttp.ClientSession() as session, serving(body) as url:
+        assert await ready.knows_all(session, url, {"a": "127.0.0.1:9001"}) is expected
+
+
+async def test_redis_that_is_not_there_does_not_answer() -> None:
+    """No exception, just no."""
+    assert not await ready.redis_answers("redis://127.0.0.1:1/0")
+    with pytest.raises(ValueError, match="Redis URL"):
+        await ready.redis_answers("http://127.0.0.1:1")
+
+
+def test_children_are_the_living_ones() -> None:
+    """A zombie renders nothing."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as alive, subprocess.Popen(["true"]) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        found = ready.children(os.getpid())
+        assert alive.pid in found
+        assert dead.pid not in found
+    assert ready.children(alive.pid) == ()

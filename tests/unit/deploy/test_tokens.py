@@ -1,0 +1,15 @@
+"""Tokens as the nodes check them."""
+
+import jwt
+
+from deploy.tokens import token
+
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+
+
+def test_a_token_carries_subject_scope_and_end() -> None:
+    """The claims are those of design section 5."""
+    made = token(SECRET, "mia", "ops", now=1_800_000_000.7, ttl_s=60)
+
+    claims = jwt.decode(made, SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})
+    assert claims == {"sub": "mia", "scope": "ops", "iat": 1_800_000_000, "exp": 1_800_000_060}
