@@ -128,8 +128,6 @@ def contradictions(config: Config) -> Iterator[str]:
         yield f"{PREFIX}LINGER_IDLE_S must not exceed {PREFIX}LINGER_S"
     if config.check_fast_ms > config.check_ms:
         yield f"{PREFIX}CHECK_FAST_MS must not exceed {PREFIX}CHECK_MS"
-    if config.members_late_ms >= config.members_gone_s * 1000:
-        yield f"{PREFIX}MEMBERS_GONE_S must exceed {PREFIX}MEMBERS_LATE_MS"
     if config.members_gone_s <= config.members_s:
         yield f"{PREFIX}MEMBERS_GONE_S must exceed {PREFIX}MEMBERS_S"
 

@@ -1,53 +1,31 @@
 """All nodes as this balancer knows them: membership, health, load, and the one question it answers, `place`.
 
-It joins the pure parts: members come from `members.py`, events from `probes.py`, `pool.py` and exchanges, the order of
-a key from `ring.py`, the choice from `policy.py`. The ring is rebuilt only when ids or weights change, never for
-health, so that a node that dies and returns finds its keys again; it is made elsewhere (`draft`) while the old one
-serves. When judgements (not refused connections, which are facts) have ejected more than half of the weight, they are
-not believed any more and all of it is used: panic. No I/O and no clock here; `now` comes in, often by `tick`.
+It joins the pure parts: members come from `members.py`, events from `probes.py`, `pool.py` and exchanges, a key's order
+from `ring.py`, who is usable from `standing.py`, the choice from `policy.py`. The ring is rebuilt only when ids or
+weights change, never for health, so that a node that dies and returns finds its keys again; it is made elsewhere
+(`draft`) while the old one serves. No I/O and no clock here; `now` comes in, often by `tick`.
 """
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
-import msgspec
-
 from .budget import Budget
 from .faults import Faults
 from .node import RAMP_FULL, Node
-from .nodes import Event, Member, State, Thresholds, newcomer, step
-from .policy import POLICIES, Bound, Choice, Crowd, Rank, Refuse
+from .nodes import Event, Member, State, newcomer, step
+from .placement import Placement
+from .policy import POLICIES, Choice, Crowd, Rank, Refuse
 from .ring import Ring
 from .slots import MEMBERS_MAX
+from .standing import TROUBLED, Standing, stand
 
 log = logging.getLogger("snapsurge.lb.fleet")
 
 __all__ = ["Fleet", "Node", "Placement"]
 
-_RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.SUSPECT: Rank.LAST_RESORT}
-_TROUBLED = {State.SUSPECT, State.DEAD}
+_GOOD = {Event.PASSED, Event.RESTED}
 _BACK = {State.JOINING, State.DEAD}
-
-
-class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """How nodes are chosen: policy, ring, bound, thresholds, active checks, slow start, zone, and retry budget.
-
-    `request_bytes` is what a request counts at least; `faulty_users` with a 5xx each make a node suspect.
-    """
-
-    policy: str
-    seed: bytes
-    slots: int
-    bound: Bound
-    thresholds: Thresholds
-    checked: bool
-    zone: str = ""
-    request_bytes: int = 16384
-    slow_start_s: float = 10.0
-    faulty_users: int = 5
-    retry_percent: int = 20
-    retry_floor: int = 3
 
 
 class Fleet:
@@ -62,13 +40,10 @@ class Fleet:
         self._ring = Ring([], seed=placement.seed, slots=placement.slots)
         self._weights: dict[str, int] = {}
         self._by_index: list[Node | None] = [None] * (MEMBERS_MAX + 1)
-        self._preferred: list[Node] = []
-        self._among: frozenset[Node] = frozenset()
+        self._standing = Standing()
         self._ramping: list[Node] = []
-        self._weight = self._zone_weight = 0
         self._settled = False
         self._budget = Budget(percent=placement.retry_percent, floor=placement.retry_floor)
-        self.panic = False
         self.now = 0.0
         self.nodes: dict[str, Node] = {}
         self.in_flight = self.load = self.requests = self.spills = self.retries_denied = 0
@@ -152,7 +127,7 @@ class Fleet:
         """The time went on: slow starts go up a step, old retries are forgotten."""
         self.now = now
         self._budget.turn(now, self.requests)
-        self._settled = self._settled or bool(self._preferred)
+        self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
                 node.ramp_up(now, self._placement.slow_start_s)
@@ -161,7 +136,7 @@ class Fleet:
     def note(self, node: Node, event: Event, now: float, reason: str = "") -> None:
         """Something was learnt of a node."""
         before = node.health
-        if event is Event.PASSED and node.silent and before.state in _TROUBLED:
+        if event in _GOOD and node.silent and before.state in TROUBLED:
             return  # It answers checks and has stopped its heartbeat: while the two disagree, doubt stays.
         node.health = step(before, event, now=now, thresholds=self._placement.thresholds, reason=reason)
         if node.health.state is before.state:
@@ -169,7 +144,7 @@ class Fleet:
                 self._weigh()
             return
         words = (node.member.id, before.state.value, node.health.state.value, node.health.reason)
-        level = logging.WARNING if node.health.state in _TROUBLED else logging.INFO
+        level = logging.WARNING if node.health.state in TROUBLED else logging.INFO
         log.log(level, "node %s: %s -> %s (%s)", *words)
         if node.health.state is State.HEALTHY and before.state in _BACK:
             self._begin_ramp(node, now)
@@ -179,6 +154,16 @@ class Fleet:
         if self._settled and self._placement.slow_start_s:
             node.begin_ramp(now)
             self._ramping = [*(other for other in self._ramping if other is not node), node]
+
+    def silence(self, silent: Collection[str], now: float) -> None:
+        """Whose heartbeats are late at this look: the first time makes suspect, the second dead."""
+        for name, node in self.nodes.items():
+            back = node.silent and name not in silent
+            node.silent = name in silent
+            if node.silent:
+                self.note(node, Event.SILENT, now, "heartbeat missed")
+            elif back and not self._placement.checked:
+                self.note(node, Event.RESTED, now, "heartbeat again")
 
     def doubt(self, node: Node) -> None:
         """Something went wrong there that proves nothing: check it at once."""
@@ -200,27 +185,16 @@ class Fleet:
             self.note(node, Event.FAULTY, self.now, "5xx answers to several users")
 
     def _weigh(self) -> None:
-        """Ranks, panic, and the weights that shares are counted by."""
-        nodes = [node for node in self.nodes.values() if node.health.state is not State.DRAINING]
-        healthy = [node for node in nodes if node.health.state is State.HEALTHY]
-        judged = [node for node in nodes if node.health.state in _TROUBLED and not node.health.refused]
-        for node in self.nodes.values():
-            node.rank = _RANKS.get(node.health.state, Rank.NEVER)
-        well, ill = sum(node.weight for node in healthy), sum(node.weight for node in judged)
-        panic = well < ill
-        if panic is not self.panic:
-            log.warning(
-                "more than half is ejected: all are used" if panic else "half is well again: checks are believed"
-            )
-        self.panic = panic
-        for node in judged if panic else ():
-            node.rank = Rank.PREFERRED
-        self._preferred = [node for node in nodes if node.rank is Rank.PREFERRED and node.weight]
-        self._among = frozenset(self._preferred)
-        for node in self.nodes.values():
-            node.open = node.rank is Rank.PREFERRED
-        self._weight = sum(node.weight for node in self._preferred)
-        self._zone_weight = sum(node.weight for node in nodes if node.member.zone == self._placement.zone)
+        """Who takes keys now."""
+        before = self._standing.panic
+        self._standing = stand(self.nodes.values(), self._placement.zone)
+        if self.panic is not before:
+            log.warning("most is ejected: all are used" if self.panic else "half is well again: checks are believed")
+
+    @property
+    def panic(self) -> bool:
+        """Whether judgements are not believed, because they have ejected more than half."""
+        return self._standing.panic
 
     # Placing.
 
@@ -234,14 +208,14 @@ class Fleet:
         if home is None or not home.open or digest >> 56 >= home.ramp:
             return self._choose(digest, tried, load)
         # The cap of `policy.cap`, without its division: this is the path of nearly every request.
-        if home.load < self._floor or home.load * 100 * self._weight < self._factor * load * home.weight:
+        if home.load < self._floor or home.load * 100 * self._standing.weight < self._factor * load * home.weight:
             return home
         chosen = self._choose(digest, tried, load)
         self.spills += chosen is not home
         return chosen
 
     def _choose(self, digest: int, tried: Collection[Node], load: int) -> Node | Refuse:
-        usable, among = self._preferred, self._among
+        usable, among = self._standing.preferred, self._standing.among
         if tried or self._ramping or not usable:
             nodes = [node for node in usable if node not in tried]
             started = [node for node in nodes if digest >> 56 < node.ramp]
@@ -257,7 +231,7 @@ class Fleet:
         choice = Choice(
             order,
             usable,
-            crowd=Crowd(load, self._weight, self._zone_weight),
+            crowd=Crowd(load, self._standing.weight, self._standing.zone_weight),
             bound=placement.bound,
             turn=self.requests,
             zone=placement.zone,

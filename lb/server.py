@@ -82,7 +82,7 @@ async def serve(config: Config, options: Options) -> None:
             background.append(tasks.create_task(membership.follow(store), name="members"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(application(proxy), access_log=None, handle_signals=False)
+        runner = web.AppRunner(application(proxy, membership), access_log=None, handle_signals=False)
         try:
             await listen_and_drain(config, options, proxy, runner, stop)
         finally:

