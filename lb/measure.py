@@ -136,7 +136,7 @@ def measure(count: int, *, rounds: int, slots: int) -> Row:
         leave_ms=best_s(rounds, lambda: Ring(members[1:], seed=b"seed", slots=slots, before=ring)) * 1000,
         stall_ms=least_stall_ms(3 * rounds, lambda: Ring(members[1:], seed=b"seed", slots=slots, before=ring)),
         stall_build_ms=least_stall_ms(rounds, lambda: Ring(members, seed=b"seed", slots=slots)),
-        stall_idle_ms=least_stall_ms(3 * rounds, lambda: time.sleep(0.2)),
+        stall_idle_ms=least_stall_ms(rounds, lambda: time.sleep(1.0)),
     )
 
 
