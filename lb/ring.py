@@ -37,12 +37,19 @@ class Ring:
         secret = blake2b(seed).digest()
         self._hash = blake2s(digest_size=8, key=secret[:32])
         self._market = Market([(name, weights[name]) for name in self.ids], secret)
-        similar = before is not None and before._seed == seed and before._slots == slots  # noqa: SLF001 - its own kind
-        self.table = self._changed(before) if before and similar else fill(self._market, slots)
-        self._order = lru_cache(maxsize=ORDERS_MAX)(self._market.order)
+        if before is not None and self._resembles(before):
+            self.table = self._changed(before)
+        else:
+            self.table = fill(self._market, slots)
         self.table.flags.writeable = False
+        self._order = lru_cache(maxsize=ORDERS_MAX)(self._market.order)
         self._cells = self.table.reshape(-1).data
         self.shares = self._shares()
+
+    def _resembles(self, before: "Ring") -> bool:
+        """Whether the other table is of this kind and has members that stay."""
+        alike = (self._seed, self._slots) == (before._seed, before._slots)
+        return alike and bool(self.weights.items() & before.weights.items())
 
     def _changed(self, before: "Ring") -> Cells:
         """The table made from another's: only rows of a leaver, and the bids of who joined, are worked out."""

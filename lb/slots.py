@@ -121,16 +121,16 @@ class Market:
         return chosen
 
 
-def blocks(slots: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """The slots in pieces that fit the cache."""
-    for start in range(0, len(slots), BLOCK):
-        yield slots[start : start + BLOCK]
+def blocks(slots: int) -> Iterator[npt.NDArray[np.int64]]:
+    """All slots in pieces that fit the cache."""
+    for start in range(0, slots, BLOCK):
+        yield np.arange(start, min(slots, start + BLOCK))
 
 
 def fill(market: Market, slots: int) -> Cells:
     """The whole table, one row a slot."""
     made = np.empty((slots, 2), np.uint16)
-    for block in blocks(np.arange(slots)):
+    for block in blocks(slots):
         made[block[0] : block[-1] + 1] = market.choose(block, _nobody(len(block)), range(market.size))
     return made
 
@@ -138,7 +138,7 @@ def fill(market: Market, slots: int) -> Cells:
 def refill(market: Market, before: Cells, renamed: Cells, joined: Sequence[int]) -> Cells:
     """The table made from another's: `renamed` gives its members' new indices, NOBODY for those who left."""
     made = np.empty_like(before)
-    for block in blocks(np.arange(len(before))):
+    for block in blocks(len(before)):
         old = renamed[before[block[0] : block[-1] + 1]]
         rows = market.choose(block, old, joined)
         # A row that lost one of its two does not know its third: it starts over.

@@ -49,7 +49,7 @@ def test_a_row_without_its_leaver_starts_over() -> None:
 
 def test_blocks_cover_every_slot_once() -> None:
     """Also when the last one is short."""
-    pieces = list(blocks(np.arange(2 * BLOCK + 5)))
+    pieces = list(blocks(2 * BLOCK + 5))
 
     assert [len(piece) for piece in pieces] == [BLOCK, BLOCK, 5]
     assert pieces[-1][-1] == 2 * BLOCK + 4
