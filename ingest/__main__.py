@@ -1,11 +1,13 @@
 """`python -m ingest`: one upload node. Reads the environment, builds the node, serves until told to stop.
 
 The first SIGTERM or SIGINT drains: the node says so, serves on until the balancers know, takes no new connection,
-finishes what is in flight and exits 0. A second one exits at once.
+finishes what is in flight and exits 0. A second one exits at once. A node that the balancers asked and no longer ask
+drains likewise and then starts over in the same process.
 """
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -21,9 +23,12 @@ from storage.blobs import StoreUnavailable
 
 from . import config as ingest_config
 from .app import Node, node, server
+from .asked import Asked
 from .heartbeat import Heartbeat, Member
 
 log = logging.getLogger("snapsurge.ingest")
+
+LOOK_S = 0.5  # Between two looks at whether a balancer has asked.
 
 
 def main() -> int:
@@ -33,13 +38,15 @@ def main() -> int:
     try:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()
-        uvloop.run(_serve(host, port, arguments.id, config, storage))
+        again = uvloop.run(_serve(host, port, arguments.id, config, storage))
     except (settings.SettingsError, ValueError) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 2
     except (StoreUnavailable, OSError) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1
+    if again:
+        os.execv(sys.executable, [sys.executable, "-m", "ingest", *sys.argv[1:]])  # noqa: S606 - the same command anew
     return 0
 
 
@@ -64,7 +71,8 @@ def _address(listen: str) -> tuple[str, int]:
 
 async def _serve(
     host: str, port: int, node_id: str, config: ingest_config.Config, storage: storage_config.Config
-) -> None:
+) -> bool:
+    """Until drained; whether to start over."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
@@ -74,16 +82,20 @@ async def _serve(
         try:
             await web.TCPSite(runner, host, port, backlog=4096).start()
             log.info("serving on http://%s:%d", host, port)
-            await _until_stopped(stop, running, node_id, _advertised(host, port), config)
+            again = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
         finally:
             await runner.cleanup()
         log.info("drained")
+        return again
 
 
 async def _until_stopped(
     stop: asyncio.Event, running: Node, node_id: str, address: str, config: ingest_config.Config
-) -> None:
-    """Heartbeats while serving; after the signal, while the balancers learn of it; then the node leaves the list."""
+) -> bool:
+    """Heartbeats while serving; after the signal, while the balancers learn of it; then the node leaves the list.
+
+    Returns whether it was not a signal that ended it, but the balancers' silence.
+    """
 
     def member() -> Member:
         return Member(address, weight=1, zone="", state="draining" if running.lifecycle.draining else "serving")
@@ -91,13 +103,33 @@ async def _until_stopped(
     heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(heartbeat.run(), name="heartbeat")
-        await stop.wait()
+        again = await _stopped_or_forgotten(stop, running.lifecycle.asked, heartbeat)
         log.info("draining")
         running.lifecycle.draining = True
         await heartbeat.beat()
         await asyncio.sleep(config.announce_s)
         beating.cancel()
     await heartbeat.leave()
+    return again
+
+
+async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: Heartbeat) -> bool:
+    """False after a signal, True when the balancers have not asked for so long that only a restart is left."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+        now = loop.time()
+        verdict = asked.went_by(now - before)
+        before = now
+        if verdict == "register":
+            log.warning("no balancer has asked for %.0f s: registering anew", asked.quiet_s)
+            await heartbeat.beat(anew=True)
+        elif verdict == "restart" and not stop.is_set():
+            log.warning("no balancer has asked for %.0f s: restarting", asked.quiet_s)
+            return True
+    return False
 
 
 def _advertised(host: str, port: int) -> str:

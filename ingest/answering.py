@@ -14,6 +14,7 @@ from storage.blobs import StoreFull, StoreUnavailable
 
 from .admission import retry_after_s
 from .answers import json_answer
+from .asked import Asked
 from .errors import Refusal
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
@@ -24,9 +25,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Lifecycle:
-    """Whether the node drains: it then says so, and closes each connection after its answer."""
+    """Whether the node drains (it then says so, and closes each connection after its answer), and who asks for it."""
 
     draining = False
+
+    def __init__(self, asked: Asked | None = None) -> None:
+        self.asked = asked or Asked(register_s=0, restart_s=0)
 
 
 def answering(

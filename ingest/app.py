@@ -19,6 +19,7 @@ from storage.records import Post
 
 from .admission import Admission, Budget
 from .answering import Handler, Lifecycle, answering
+from .asked import Asked
 from .auth import Authenticator
 from .calls import CALLS
 from .config import Config
@@ -54,7 +55,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
             index, queue = Index(redis), Queue(redis)
             announce = announcer(redis, index, queue)
             async with Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher:
-                lifecycle = Lifecycle()
+                lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
                 yield Node(application(config, lifecycle, store, redis, index, batcher), lifecycle, redis)
     finally:
         await redis.aclose()
@@ -104,7 +105,9 @@ def application(
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
-    async def readyz(_request: web.Request) -> web.Response:
+    async def readyz(request: web.Request) -> web.Response:
+        if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
+            lifecycle.asked.by_balancer()
         return web.Response(text="draining\n", status=503) if lifecycle.draining else web.Response(text="ready\n")
 
     async def scrape(_request: web.Request) -> web.Response:

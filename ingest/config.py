@@ -46,6 +46,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     batch_linger_s: Annotated[float, Meta(ge=0, le=1, description="uploads this close share a round trip")] = 0.002
     heartbeat_s: Annotated[float, Meta(gt=0, description="between two heartbeats to the balancers")] = 1.0
+    # Balancers check every 2 s, jitter included 2.4: two checks missed, and six.
+    register_s: Annotated[float, Meta(ge=0, description="unasked by any balancer until it registers anew; 0 = not")] = (
+        5.0
+    )
+    restart_s: Annotated[float, Meta(ge=0, description="unasked by any balancer until it restarts; 0 = not")] = 15.0
     # Two heartbeats and one look of the balancer: after that no new request comes.
     announce_s: Annotated[float, Meta(ge=0, description="serving on after SIGTERM until the balancers know")] = 2.5
     drain_s: Annotated[float, Meta(gt=0, description="how long uploads in flight may take after that")] = 30.0

@@ -1,8 +1,10 @@
 """Tells the balancers, through Redis, that this node exists and whether it drains.
 
 Hash `snapsurge:nodes`: node id to JSON `{"address", "weight", "zone", "state"}`; sorted set `snapsurge:nodes:beats`:
-node id by the time of its last heartbeat, unix ms of Redis' own clock. Without Redis the node serves on: balancers keep
-the members they know and check them themselves.
+node id by the time of its last heartbeat, unix ms of Redis' own clock. So that balancers read only what changed, an
+entry that changes or goes gets a new `snapsurge:nodes:version` (unix ms, or one more than the last) and is listed by it
+in `snapsurge:nodes:changes`, for an hour. Without Redis the node serves on: balancers keep the members they know and
+check them themselves.
 """
 
 import asyncio
@@ -17,12 +19,35 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger("snapsurge.ingest.heartbeat")
 
-_BEAT = """
+_CHANGED = """
+local function changed(ms)
+  local version = math.max((tonumber(redis.call('GET', KEYS[4])) or 0) + 1, ms)
+  redis.call('SET', KEYS[4], string.format('%.0f', version))
+  redis.call('ZADD', KEYS[3], string.format('%.0f', version), ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', ms - 3600000))
+end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[1])
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
-_NODES, _BEATS = "snapsurge:nodes", "snapsurge:nodes:beats"
+_BEAT = (
+    _CHANGED
+    + """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  changed(ms)
+end
+redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
+"""
+)
+_LEAVE = (
+    _CHANGED
+    + """
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+changed(ms)
+"""
+)
+_KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -44,10 +69,14 @@ class Heartbeat:
         self._period_s = period_s
         self._heard = True
 
-    async def beat(self) -> None:
-        """Say it once; a Redis that does not listen is logged when it stops and when it starts again."""
+    async def beat(self, *, anew: bool = False) -> None:
+        """Say it once; a Redis that does not listen is logged when it stops and when it starts again.
+
+        `anew` registers as if never heard of: every balancer reads the entry again.
+        """
+        said = msgspec.json.encode(self._member()).decode()
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_BEAT, 2, _NODES, _BEATS, self._node_id, msgspec.json.encode(self._member()).decode())
+        pipe.eval(_BEAT, len(_KEYS), *_KEYS, self._node_id, said, str(int(anew)))
         try:
             await pipe.execute()
         except RedisError as error:
@@ -68,7 +97,6 @@ class Heartbeat:
     async def leave(self) -> None:
         """Take the node out of the list; the balancers would notice its silence too."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hdel(_NODES, self._node_id)
-        pipe.zrem(_BEATS, self._node_id)
+        pipe.eval(_LEAVE, len(_KEYS), *_KEYS, self._node_id)
         with contextlib.suppress(RedisError):
             await pipe.execute()

@@ -35,10 +35,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ring_seed: Annotated[str, Meta(description="key of the ring's hash, the same on all balancers, kept secret")] = (
         "snapsurge"
     )
-    ring_vnodes: Annotated[int, Meta(ge=1, le=4096, description="points on the ring for each unit of weight")] = 512
-    bound_percent: Annotated[int, Meta(ge=101, description="load of one node in percent of the fair share")] = 125
-    bound_floor: Annotated[int, Meta(ge=1, description="requests in flight under which a node never spills")] = 16
+    # 8 MiB; sqrt(200 / 2^21) is 1 %, so the largest of 200 shares is within 5 % by five deviations.
+    ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="rows of the ring's table, four bytes each")] = 2**21
+    # Mirrokni et al.: a quarter above the mean spills few keys and bounds the queue.
+    bound_percent: Annotated[int, Meta(ge=101, description="bytes in flight at a node in percent of its share")] = 125
+    # Some twenty pairs of 700 KB: less would spill in an idle system and cost affinity for nothing.
+    bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight under which a node never spills")] = (
+        16777216
+    )
+    request_bytes: Annotated[int, Meta(ge=1, description="bytes that a request counts at least, for its own cost")] = (
+        16384
+    )
+    zone: Annotated[str, Meta(description="where this balancer stands, for `--policy zone-aware`")] = ""
     retries_max: Annotated[int, Meta(ge=0, le=100, description="further nodes tried when one cannot be reached")] = 5
+    # Envoy's numbers: more turns one failing node into load on all.
+    retry_percent: Annotated[int, Meta(ge=0, le=100, description="of all requests, that may be moved to a node")] = 20
+    retry_floor: Annotated[int, Meta(ge=0, description="requests in ten seconds that may be moved in any case")] = 3
     retry_after_s: Annotated[int, Meta(ge=1, description="longest Retry-After; each answer has a random one")] = 5
     tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (about 400 bytes each)")] = 16384
     connections_max: Annotated[int, Meta(ge=1, description="client connections; over it 503 `overloaded`")] = 20000
@@ -70,8 +82,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one check")] = 1000
     check_rise: Annotated[int, Meta(ge=1, description="passed checks in a row that make a node healthy again")] = 2
     check_fall: Annotated[int, Meta(ge=1, description="failed checks in a row that make a node dead")] = 2
+    # A node that came back cold warms up; longer than a burst's first wave would waste it.
+    slow_start_s: Annotated[int, Meta(ge=0, description="seconds in which a joining node comes to its full share")] = 10
+    faulty_users: Annotated[int, Meta(ge=2, description="users with 5xx in ten seconds that make a node suspect")] = 5
+    flap_s: Annotated[int, Meta(ge=0, description="seconds out at the second ejection; doubled at each further")] = 2
+    flap_s_max: Annotated[int, Meta(ge=0, description="longest that flapping keeps a node out")] = 60
     rest_s: Annotated[int, Meta(ge=1, description="with `--check off`: seconds until an ejected node is tried")] = 5
     members_s: Annotated[int, Meta(ge=1, description="seconds between looks at the heartbeats in Redis")] = 1
+    # Two beats of a node that beats each second; a busy node may be late once.
+    members_late_ms: Annotated[int, Meta(ge=100, description="age of a heartbeat at which one counts as missed")] = 2000
     members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
     redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one look at Redis")] = 500
     announce_ms: Annotated[int, Meta(ge=0, description="milliseconds not ready but accepting, when draining")] = 1000

@@ -53,8 +53,8 @@ class Exchange:
     def start(self) -> None:
         """Place the request, again after each node that cannot be reached."""
         proxy = self._proxy
-        node = proxy.fleet.place(self._key, self._attempts)
-        if isinstance(node, Refuse) or len(self._attempts) > proxy.config.retries_max:
+        node = proxy.fleet.place(self._key, self._attempts, self._head.length or 0)
+        if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
         if self._attempts:
@@ -69,6 +69,11 @@ class Exchange:
         else:
             proxy.counters.pooled += 1
             self._use(link)
+
+    def _may_try(self) -> bool:
+        """The first node always; a further one within the number for each request and the budget of all."""
+        tried = len(self._attempts)
+        return not tried or (tried <= self._proxy.config.retries_max and self._proxy.fleet.may_retry())
 
     def link_made(self, link: "Link") -> None:
         """The connection asked for is there, perhaps too late."""
@@ -133,6 +138,11 @@ class Exchange:
         """Relay the final head, and stop forwarding when the node has refused the body."""
         self.status = head.status
         early = not self.request_done
+        if self._node is not None:
+            full = head.status == 503 and any(field[:12].lower() == b"retry-after:" for field in head.fields)
+            self._proxy.fleet.answered(
+                self._node, self._key, head.status, self._proxy.loop.time() - self._begun, full=full
+            )
         chunked = head.chunked and not self.plain
         lasting = not early and not self.wants_close and not self._proxy.draining
         self._keep_alive = lasting and bounded and chunked == head.chunked
@@ -178,13 +188,17 @@ class Exchange:
             return
         link.close()
         self._proxy.counters.lost += 1
-        self._proxy.fleet.doubt(node)
+        again = not self.status and not reason.startswith("invalid")
+        again = again and replayable(
+            self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
+        )
+        if not again:
+            self._proxy.fleet.lost(node, self._key, self._proxy.loop.time())
         if self.status:
             self._close()
             self._client.broken()
-        elif replayable(
-            self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
-        ) and not reason.startswith("invalid"):
+        elif again:
+            self._proxy.fleet.doubt(node)
             self._leave(node)
             # The node may be well and only have closed an idle link: it may be tried again.
             self._attempts.remove(node)

@@ -1,66 +1,31 @@
 """All nodes as this balancer knows them: membership, health, load, and the one question it answers, `place`.
 
-It joins the pure parts: members come from `members.py`, events from `probes.py` and `pool.py`, the order of a key from
-`ring.py`, the choice from `policy.py`. The ring is rebuilt only when ids or weights change, never for health, so that
-a node that dies and returns finds its keys again. No I/O here; `now` comes in.
+It joins the pure parts: members come from `members.py`, events from `probes.py`, `pool.py` and exchanges, a key's order
+from `ring.py`, who is usable from `standing.py`, the choice from `policy.py`. The ring is rebuilt only when ids or
+weights change, never for health, so that a node that dies and returns finds its keys again; it is made elsewhere
+(`draft`) while the old one serves. No I/O and no clock here; `now` comes in, often by `tick`.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
-import msgspec
-
-from .nodes import Event, Health, Member, State, Thresholds, newcomer, step
-from .policy import POLICIES, Bound, Crowd, Rank, Refuse
+from .budget import Budget
+from .faults import Faults
+from .node import RAMP_FULL, Node
+from .nodes import Event, Member, State, newcomer, step
+from .placement import Placement
+from .policy import POLICIES, Choice, Crowd, Rank, Refuse
 from .ring import Ring
+from .slots import MEMBERS_MAX
+from .standing import TROUBLED, Standing, stand
 
 log = logging.getLogger("snapsurge.lb.fleet")
 
-_RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.SUSPECT: Rank.LAST_RESORT}
-_TROUBLED = {State.SUSPECT, State.DEAD}
+__all__ = ["Fleet", "Node", "Placement"]
 
-
-class Node:
-    """One node: who it is, how it is, and what is under way there."""
-
-    __slots__ = (
-        "bytes_in_flight",
-        "check_at",
-        "connect_errors",
-        "connects",
-        "health",
-        "host",
-        "in_flight",
-        "member",
-        "port",
-        "rank",
-        "requests",
-        "weight",
-    )
-
-    def __init__(self, member: Member, health: Health) -> None:
-        host, _, port = member.address.rpartition(":")
-        self.member = member
-        self.host, self.port = host.strip("[]"), int(port)
-        self.weight = member.weight
-        self.health = health
-        self.rank = _RANKS.get(health.state, Rank.NEVER)
-        self.in_flight = self.bytes_in_flight = self.requests = self.connects = self.connect_errors = 0
-        self.check_at = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Node {self.member.id} {self.member.address} {self.health.state.value} in_flight={self.in_flight}>"
-
-
-class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """How nodes are chosen: policy name, ring parameters, bound, thresholds, and whether active checks are on."""
-
-    policy: str
-    seed: bytes
-    vnodes: int
-    bound: Bound
-    thresholds: Thresholds
-    checked: bool
+_GOOD = {Event.PASSED, Event.RESTED}
+_BACK = {State.JOINING, State.DEAD}
 
 
 class Fleet:
@@ -69,35 +34,76 @@ class Fleet:
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
         self._policy = POLICIES[placement.policy]
-        self._ring = Ring([], seed=placement.seed, vnodes=placement.vnodes)
+        self._plain = placement.policy in {"ring", "ip-hash"}
+        self._floor, self._factor = placement.bound.floor, placement.bound.factor
+        self._request_bytes = placement.request_bytes
+        self._ring = Ring([], seed=placement.seed, slots=placement.slots)
         self._weights: dict[str, int] = {}
-        self._crowd_weight = 0
+        self._by_index: list[Node | None] = [None] * (MEMBERS_MAX + 1)
+        self._standing = Standing()
+        self._ramping: list[Node] = []
+        self._settled = False
+        self._budget = Budget(percent=placement.retry_percent, floor=placement.retry_floor)
+        self.now = 0.0
         self.nodes: dict[str, Node] = {}
-        self.in_flight = 0
-        self.shares: dict[str, float] = {}
+        self.in_flight = self.load = self.requests = self.spills = self.retries_denied = 0
 
-    def set_members(self, members: Iterable[Member], now: float) -> None:
-        """Take the whole membership anew: keep who stays, add who is new, forget who left."""
-        placement, before = self._placement, self.nodes
+    # Members.
+
+    def set_members(self, members: Iterable[Member], now: float, *, later: bool = False) -> None:
+        """Take the whole membership anew: keep who stays, add who is new, forget who left.
+
+        `later` leaves the ring to `draft` and `adopt`; until then new nodes get no keys.
+        """
+        before = self.nodes
         nodes: dict[str, Node] = {}
-        for member in members:
+        for member in sorted(members, key=lambda member: member.id)[:MEMBERS_MAX]:
             node = before.get(member.id)
             if node is None or node.member.address != member.address:
-                health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
-                node = Node(member, health)
+                node = self._new(member, now)
                 log.info("node %s at %s joins", member.id, member.address)
-            node.member, node.weight = member, member.weight
+            node.take(member)
             nodes[member.id] = node
         for gone in before.keys() - nodes.keys():
             log.info("node %s leaves the membership", gone)
         self.nodes = nodes
-        weights = {name: node.weight for name, node in nodes.items()}
-        if weights != self._weights:
-            self._weights = weights
-            self._ring = Ring(weights.items(), seed=placement.seed, vnodes=placement.vnodes)
-            self.shares = self._ring.shares()
+        self._weights = {name: node.weight for name, node in nodes.items() if node.weight}
         for node in nodes.values():
             self._follow(node, now)
+        if self.stale and not (later and self._ring.ids):
+            self.adopt(self.draft()())
+        self._number()
+
+    def _new(self, member: Member, now: float) -> Node:
+        placement = self._placement
+        health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
+        node = Node(member, health, Faults(placement.faulty_users))
+        if health.state is State.HEALTHY:
+            self._begin_ramp(node, now)
+        return node
+
+    @property
+    def stale(self) -> bool:
+        """Whether the ring is not that of the members."""
+        return self._ring.weights != self._weights
+
+    def draft(self) -> Callable[[], Ring]:
+        """What makes the ring of the present members: pure, to be called anywhere, also in a thread."""
+        placement = self._placement
+        members = list(self._weights.items())
+        return partial(Ring, members, seed=placement.seed, slots=placement.slots, before=self._ring)
+
+    def adopt(self, ring: Ring) -> None:
+        """Use this ring from now on."""
+        self._ring = ring
+        self._number()
+
+    def _number(self) -> None:
+        """Which node each index of the ring means; nobody for one that left or stands elsewhere now."""
+        found: list[Node | None] = [None] * (MEMBERS_MAX + 1)
+        for index, name in enumerate(self._ring.ids):
+            found[index] = self.nodes.get(name)
+        self._by_index = found
         self._weigh()
 
     def _follow(self, node: Node, now: float) -> None:
@@ -108,53 +114,175 @@ class Fleet:
         elif node.member.state != "draining" and draining:
             placement = self._placement
             node.health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
-            self._weigh()
+            self._begin_ramp(node, now)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The part of the keys, 0 to 1, that each member is home to."""
+        return self._ring.shares
+
+    # Health.
+
+    def tick(self, now: float) -> None:
+        """The time went on: slow starts go up a step, old retries are forgotten."""
+        self.now = now
+        self._budget.turn(now, self.requests)
+        self._settled = self._settled or bool(self._standing.preferred)
+        if self._ramping:
+            for node in self._ramping:
+                node.ramp_up(now, self._placement.slow_start_s)
+            self._ramping = [node for node in self._ramping if node.ramp < RAMP_FULL]
 
     def note(self, node: Node, event: Event, now: float, reason: str = "") -> None:
         """Something was learnt of a node."""
         before = node.health
+        if event in _GOOD and node.silent and before.state in TROUBLED:
+            return  # It answers checks and has stopped its heartbeat: while the two disagree, doubt stays.
         node.health = step(before, event, now=now, thresholds=self._placement.thresholds, reason=reason)
-        if node.health.state is not before.state:
-            words = (node.member.id, before.state.value, node.health.state.value, node.health.reason)
-            level = logging.WARNING if node.health.state in _TROUBLED else logging.INFO
-            log.log(level, "node %s: %s -> %s (%s)", *words)
-            self._weigh()
+        if node.health.state is before.state:
+            if node.health.refused is not before.refused:
+                self._weigh()
+            return
+        words = (node.member.id, before.state.value, node.health.state.value, node.health.reason)
+        level = logging.WARNING if node.health.state in TROUBLED else logging.INFO
+        log.log(level, "node %s: %s -> %s (%s)", *words)
+        if node.health.state is State.HEALTHY and before.state in _BACK:
+            self._begin_ramp(node, now)
+        self._weigh()
+
+    def _begin_ramp(self, node: Node, now: float) -> None:
+        if self._settled and self._placement.slow_start_s:
+            node.begin_ramp(now)
+            self._ramping = [*(other for other in self._ramping if other is not node), node]
+
+    def silence(self, silent: Collection[str], now: float) -> None:
+        """Whose heartbeats are late at this look: the first time makes suspect, the second dead."""
+        for name, node in self.nodes.items():
+            back = node.silent and name not in silent
+            node.silent = name in silent
+            if node.silent:
+                self.note(node, Event.SILENT, now, "heartbeat missed")
+            elif back and not self._placement.checked:
+                self.note(node, Event.RESTED, now, "heartbeat again")
 
     def doubt(self, node: Node) -> None:
         """Something went wrong there that proves nothing: check it at once."""
         node.check_at = 0.0
 
-    def _weigh(self) -> None:
-        for node in self.nodes.values():
-            node.rank = _RANKS.get(node.health.state, Rank.NEVER)
-        self._crowd_weight = sum(node.weight for node in self.nodes.values() if node.rank is Rank.PREFERRED)
+    def lost(self, node: Node, key: bytes, now: float) -> None:
+        """The connection of this key's request broke before its answer was complete."""
+        self.doubt(node)
+        if node.faults.reset(key, now):
+            self.note(node, Event.RESET, now, "connection lost in a request")
 
-    def place(self, key: bytes, tried: Collection[Node] = ()) -> Node | Refuse:
-        """The node for a key, leaving out those already tried for this request."""
-        nodes = self.nodes
-        order = (nodes[name] for name in self._ring.order(key))
-        if tried:
-            order = (node for node in order if node not in tried)
-        return self._policy(order, Crowd(self.in_flight, self._crowd_weight), self._placement.bound)
+    def answered(self, node: Node, key: bytes, status: int, seconds: float, *, full: bool = False) -> None:
+        """A final answer came after so long; `full` says that a 503 carried Retry-After: overload, not death."""
+        node.answered(seconds, self.now)
+        if status < 500 or full:
+            node.faults.good += 1
+        elif node.faults.failed(key, self.now):
+            self.doubt(node)
+            self.note(node, Event.FAULTY, self.now, "5xx answers to several users")
+
+    def _weigh(self) -> None:
+        """Who takes keys now."""
+        before = self._standing.panic
+        self._standing = stand(self.nodes.values(), self._placement.zone)
+        if self.panic is not before:
+            log.warning("most is ejected: all are used" if self.panic else "half is well again: checks are believed")
+
+    @property
+    def panic(self) -> bool:
+        """Whether judgements are not believed, because they have ejected more than half."""
+        return self._standing.panic
+
+    # Placing.
+
+    def place(self, key: bytes, tried: Collection[Node] = (), size: int = 0) -> Node | Refuse:
+        """The node for a key and a body of `size` bytes, leaving out those already tried for this request."""
+        ring, load = self._ring, self.load + max(size, self._request_bytes)
+        digest = ring.digest(key)
+        if not self._plain or tried:
+            return self._choose(digest, tried, load)
+        home = self._by_index[ring.first(digest)]
+        if home is None or not home.open or digest >> 56 >= home.ramp:
+            return self._choose(digest, tried, load)
+        # The cap of `policy.cap`, without its division: this is the path of nearly every request.
+        if home.load < self._floor or home.load * 100 * self._standing.weight < self._factor * load * home.weight:
+            return home
+        chosen = self._choose(digest, tried, load)
+        self.spills += chosen is not home
+        return chosen
+
+    def _choose(self, digest: int, tried: Collection[Node], load: int) -> Node | Refuse:
+        usable, among = self._standing.preferred, self._standing.among
+        if tried or self._ramping or not usable:
+            nodes = [node for node in usable if node not in tried]
+            started = [node for node in nodes if digest >> 56 < node.ramp]
+            usable = started or nodes or self._last_resorts(tried)
+            among = frozenset(usable)
+        if not usable:
+            return Refuse("no healthy node")
+
+        def order() -> Iterator[Node]:
+            return (node for node in self._order(digest) if node in among)
+
+        placement = self._placement
+        choice = Choice(
+            order,
+            usable,
+            crowd=Crowd(load, self._standing.weight, self._standing.zone_weight),
+            bound=placement.bound,
+            turn=self.requests,
+            zone=placement.zone,
+        )
+        return self._policy(choice)
+
+    def _last_resorts(self, tried: Collection[Node]) -> list[Node]:
+        nodes = self.nodes.values()
+        return [node for node in nodes if node.rank is Rank.LAST_RESORT and node.weight and node not in tried]
+
+    def _order(self, digest: int) -> Iterator[Node]:
+        """The nodes as the key prefers them, then those that the ring does not have yet."""
+        ring, by_index = self._ring, self._by_index
+        known = [by_index[index] for index in ring.two(digest)]
+        yield from (node for node in known if node is not None)
+        yield from (node for index in ring.rest(digest) if (node := by_index[index]) is not None)
+        yield from (node for name, node in self.nodes.items() if name not in ring.weights)
 
     def home(self, key: bytes) -> str:
         """The id of the key's home, whatever its health."""
         return next(self._ring.order(key), "")
 
+    # Load.
+
     def acquire(self, node: Node, size: int) -> None:
         """A request with a body of `size` bytes (0 if unknown) goes to the node."""
+        load = max(size, self._request_bytes)
         node.in_flight += 1
         node.requests += 1
         node.bytes_in_flight += size
+        node.load += load
+        self.load += load
         self.in_flight += 1
+        self.requests += 1
 
     def release(self, node: Node, size: int) -> None:
         """The request is over there."""
+        load = max(size, self._request_bytes)
         node.in_flight -= 1
         node.bytes_in_flight -= size
+        node.load -= load
+        self.load -= load
         self.in_flight -= 1
+
+    def may_retry(self) -> bool:
+        """Whether the budget lets one more request be moved to another node."""
+        allowed = self._budget.spend(self.requests)
+        self.retries_denied += not allowed
+        return allowed
 
     @property
     def ready(self) -> bool:
         """Whether any node can be used."""
-        return any(node.rank is not Rank.NEVER for node in self.nodes.values())
+        return any(node.rank is not Rank.NEVER and node.weight for node in self.nodes.values())

@@ -8,7 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from .counters import LATENCY_S
-from .policy import Rank
+from .node import RAMP_FULL
+from .nodes import State
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -58,6 +59,10 @@ class ProxyCollector(Collector):
         yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", proxy.fleet.in_flight)
         size = sum(node.bytes_in_flight for node in proxy.fleet.nodes.values())
         yield GaugeMetricFamily("snapsurge_lb_in_flight_bytes", "Declared bodies of requests at nodes", size)
+        fleet = proxy.fleet
+        yield CounterMetricFamily("snapsurge_lb_spills", "Requests past a full home", fleet.spills)
+        yield CounterMetricFamily("snapsurge_lb_retries_denied", "Moves over the budget", fleet.retries_denied)
+        yield GaugeMetricFamily("snapsurge_lb_panic", "1 while the ejected are used, being most", int(fleet.panic))
         yield GaugeMetricFamily("snapsurge_lb_draining", "1 while draining", int(proxy.draining))
 
     def _nodes(self) -> Iterator[Metric]:
@@ -74,14 +79,17 @@ class ProxyCollector(Collector):
 
         up, busy = gauge("up", "1 if healthy"), gauge("in_flight", "Requests there")
         busy_bytes, share = gauge("in_flight_bytes", "Declared bodies there"), gauge("ring_share", "Part of the ring")
+        answer, starting = gauge("answer_seconds", "Peak EWMA"), gauge("starting", "Part of its share, 0 to 1")
         idle = gauge("idle_connections", "Pooled connections")
         ejections, requests = counter("ejections", "Times taken out"), counter("requests", "Requests sent there")
         connects, errors = counter("connects", "Connections tried"), counter("connect_errors", "Connections failed")
         for name, node in fleet.nodes.items():
-            up.add_metric([name], int(node.rank is Rank.PREFERRED))
+            up.add_metric([name], int(node.health.state is State.HEALTHY))
             busy.add_metric([name], node.in_flight)
             busy_bytes.add_metric([name], node.bytes_in_flight)
             share.add_metric([name], fleet.shares.get(name, 0.0))
+            answer.add_metric([name], node.ewma_s)
+            starting.add_metric([name], node.ramp / RAMP_FULL)
             idle.add_metric([name], pool.idle(node))
             ejections.add_metric([name], node.health.ejections)
             requests.add_metric([name], node.requests)

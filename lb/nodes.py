@@ -1,9 +1,10 @@
 """A node's health as a table of transitions; events and the time come in, a new value goes out.
 
 joining: new or coming back, not yet checked often enough · healthy: takes its keys · suspect: one failure, no new keys
-while others are healthy · dead: failed `fall` checks or refused a connection · draining: says itself that it leaves.
-A refused connection counts at once, because nobody listens there; a check or a connection that timed out may be a
-hiccup and only makes suspect. A pair of state and event that is not in the table changes nothing.
+while others are healthy · dead: failed `fall` checks in a row or refused a connection · draining: says itself that it
+leaves. A refused connection counts at once, because nobody listens there; anything that timed out, broke off or fell
+silent may be a hiccup and only makes suspect. A pair of state and event that is not in the table changes nothing.
+Who is ejected again and again stays out longer each time (`Damping`), and forgotten ejections count half after a while.
 """
 
 from enum import Enum, auto
@@ -26,11 +27,14 @@ class Event(Enum):
 
     PASSED = auto()  # An active check was answered.
     FAILED = auto()  # An active check was not, or badly.
-    REFUSED = auto()  # A connection for a request was refused or unreachable.
+    REFUSED = auto()  # A connection was refused or unreachable.
     TIMED_OUT = auto()  # A connection for a request was not made in time.
+    RESET = auto()  # A connection ended in the middle of a request.
+    FAULTY = auto()  # Several users got 5xx answers within a short time.
+    SILENT = auto()  # Its heartbeat was missed.
     RESTED = auto()  # Without active checks: ejected long enough for another chance.
-    DRAIN = auto()  # Its membership says draining.
-    SERVE = auto()  # Its membership says serving.
+    DRAIN = auto()  # Its membership, or an operator, says draining.
+    SERVE = auto()  # Its membership, or an operator, says serving.
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +48,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """State, consecutive events of one kind (`streak`), why and since when, and how often it was ejected."""
+    """State, consecutive events of one kind (`streak`), why and since when, and how often it was ejected.
+
+    `refused`: the last word was a refused connection. `wobble`: ejections, each counting half after a half-life, as of
+    `ejected_at`. Before `out_until` nothing good that is heard of an ejected node counts.
+    """
 
     state: State
     since: float
@@ -52,13 +60,26 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     streak: int = 0
     failing: bool = False
     ejections: int = 0
+    refused: bool = False
+    wobble: float = 0.0
+    ejected_at: float = 0.0
+    out_until: float = 0.0
+
+
+class Damping(msgspec.Struct, frozen=True):
+    """How long a flapping node stays out: `base_s` doubled for each recent ejection but the first, at most `max_s`."""
+
+    base_s: float = 1.0
+    max_s: float = 60.0
+    half_life_s: float = 60.0
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """Checks in a row that make a node healthy again (`rise`) or dead (`fall`)."""
+    """Checks in a row that make a node healthy again (`rise`) or dead (`fall`), and what flapping costs."""
 
     rise: int = 2
     fall: int = 2
+    damping: Damping = Damping()
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -75,25 +96,33 @@ TABLE: dict[tuple[State, Event], Step] = {
     (_J, Event.FAILED): Step(_J, _D, "fall"),
     (_J, Event.REFUSED): Step(_D, _D),
     (_J, Event.TIMED_OUT): Step(_D, _D),
+    (_J, Event.RESET): Step(_J, _D, "fall"),
     (_J, Event.DRAIN): Step(_L, _L),
     (_H, Event.PASSED): Step(_H, _H),
     (_H, Event.FAILED): Step(_S, _D, "fall"),
     (_H, Event.REFUSED): Step(_D, _D),
     (_H, Event.TIMED_OUT): Step(_S, _D, "fall"),
+    (_H, Event.RESET): Step(_S, _D, "fall"),
+    (_H, Event.SILENT): Step(_S, _D, "fall"),
+    (_H, Event.FAULTY): Step(_S, _S),
     (_H, Event.DRAIN): Step(_L, _L),
     (_S, Event.PASSED): Step(_S, _H, "rise"),
     (_S, Event.FAILED): Step(_S, _D, "fall"),
     (_S, Event.REFUSED): Step(_D, _D),
     (_S, Event.TIMED_OUT): Step(_S, _D, "fall"),
+    (_S, Event.RESET): Step(_S, _D, "fall"),
+    (_S, Event.SILENT): Step(_S, _D, "fall"),
     (_S, Event.RESTED): Step(_H, _H),
     (_S, Event.DRAIN): Step(_L, _L),
     (_D, Event.PASSED): Step(_J, _H, "rise"),
     (_D, Event.FAILED): Step(_D, _D),
+    (_D, Event.REFUSED): Step(_D, _D),
     (_D, Event.RESTED): Step(_H, _H),
     (_D, Event.DRAIN): Step(_L, _L),
     (_L, Event.SERVE): Step(_J, _J),
 }
-_FAILURES = {Event.FAILED, Event.REFUSED, Event.TIMED_OUT}
+_FAILURES = set(Event) - {Event.PASSED, Event.RESTED, Event.DRAIN, Event.SERVE}
+_EJECTED = {State.SUSPECT, State.DEAD}
 
 
 def newcomer(*, now: float, checked: bool, thresholds: Thresholds) -> Health:
@@ -106,19 +135,31 @@ def newcomer(*, now: float, checked: bool, thresholds: Thresholds) -> Health:
 def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, reason: str = "") -> Health:
     """The health after the event; `reason` is said to operators, and kept while the state stays."""
     row = TABLE.get((health.state, event))
-    if row is None:
-        return health
     failing = event in _FAILURES
+    early = not failing and health.state in _EJECTED and now < health.out_until
+    if row is None or (early and event is not Event.DRAIN):
+        return health
     streak = health.streak + 1 if failing == health.failing else 1
     needed = {"rise": thresholds.rise, "fall": thresholds.fall}.get(row.threshold, 1)
     state = row.then if streak >= needed else row.now
     moved = state is not health.state
-    ejected = moved and health.state is State.HEALTHY and state is not State.DRAINING
-    return Health(
+    after = msgspec.structs.replace(
+        health,
         state=state,
         since=now if moved else health.since,
         reason=(reason or event.name.lower().replace("_", " ")) if moved else health.reason,
         streak=streak,
         failing=failing,
-        ejections=health.ejections + ejected,
+        refused=event is Event.REFUSED,
+    )
+    ejected = health.state is State.HEALTHY and state in _EJECTED
+    return _damped(after, now, thresholds.damping) if ejected else after
+
+
+def _damped(health: Health, now: float, damping: Damping) -> Health:
+    """The health with one ejection more, and how long it keeps the node out."""
+    wobble = health.wobble * 0.5 ** ((now - health.ejected_at) / damping.half_life_s) + 1
+    out_s = min(damping.max_s, damping.base_s * 2 ** (wobble - 1)) if wobble > 1.5 else 0.0
+    return msgspec.structs.replace(
+        health, ejections=health.ejections + 1, wobble=wobble, ejected_at=now, out_until=now + out_s
     )

@@ -1,8 +1,9 @@
 """Active checks: asks each node for one path and tells the fleet what came of it.
 
 Any status below 500 passes: a server that says 404 lives and has no such page, ours say 503 when they are not ready.
-Checks are spread by jitter, so that balancers do not ask in step, and faster for a node that is not healthy. With
-checks off, an ejected node gets another chance after a rest.
+A refused connection is told as such: it counts at once. Checks are spread by jitter, so that balancers do not ask in
+step, and faster for a node that is not healthy. With checks off, an ejected node gets another chance after a rest.
+The loop here is also the fleet's clock: it says the time twenty times a second.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ LOOK_S = 0.05  # How often due checks are looked for: well below the shortest in
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 
 
-async def ask(host: str, port: int, path: str, timeout_s: float) -> str:
-    """Why the check fails, or an empty string if it passes."""
+async def ask(host: str, port: int, path: str, timeout_s: float) -> tuple[Event, str]:
+    """PASSED, FAILED or REFUSED, and why."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
@@ -35,16 +36,20 @@ async def ask(host: str, port: int, path: str, timeout_s: float) -> str:
             writer.write(request.encode("ascii"))
             line = await reader.readline()
     except TimeoutError:
-        return "check timed out"
+        return Event.FAILED, "check timed out"
+    except ConnectionRefusedError:
+        return Event.REFUSED, "check refused: nobody listens"
     except (OSError, ValueError) as error:
-        return f"check failed: {getattr(error, 'strerror', None) or error}"
+        return Event.FAILED, f"check failed: {getattr(error, 'strerror', None) or error}"
     finally:
         if writer is not None:
             writer.transport.abort()
     status = _STATUS.match(line)
     if status is None:
-        return "check got no HTTP answer"
-    return f"check answered {int(status[1])}" if int(status[1]) >= 500 else ""
+        return Event.FAILED, "check got no HTTP answer"
+    if int(status[1]) >= 500:
+        return Event.FAILED, f"check answered {int(status[1])}"
+    return Event.PASSED, "checks pass"
 
 
 class Probes:
@@ -68,6 +73,7 @@ class Probes:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 now = loop.time()
+                self._fleet.tick(now)
                 for node in list(self._fleet.nodes.values()):
                     if self._path is None:
                         self._rest(node, now)
@@ -85,9 +91,8 @@ class Probes:
         config, loop = self._config, asyncio.get_running_loop()
         try:
             if self._path is not None:
-                failure = await ask(node.host, node.port, self._path, config.check_timeout_ms / 1000)
-                event = Event.FAILED if failure else Event.PASSED
-                self._fleet.note(node, event, loop.time(), failure or "checks pass")
+                event, reason = await ask(node.host, node.port, self._path, config.check_timeout_ms / 1000)
+                self._fleet.note(node, event, loop.time(), reason)
         finally:
             interval = config.check_ms if node.health.state is State.HEALTHY else config.check_fast_ms
             node.check_at = loop.time() + interval / 1000 * random.uniform(0.8, 1.2)

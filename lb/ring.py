@@ -1,65 +1,109 @@
-"""Consistent hashing with virtual nodes: for every key an order of all members, the first being its home.
+"""Placement of keys: a key's slot, and for every slot an order of all members, the first being its home.
 
-Each member puts `vnodes` points for each unit of weight on a circle of 2^64; a key walks clockwise from its own point
-and meets members in its own order. Points depend on the member's id alone, so the order in which members are listed
-does not matter and a leaving member moves exactly its own keys, spread over the others. The hash is keyed (BLAKE2b),
-so that a client who does not know the seed cannot aim at one node. It knows nothing of health or load.
+A table of `slots` rows holds the first two of each order; the rest is worked out when asked for, which is when both
+are down or full. Orders are made of the members' ids and weights alone (`slots.py`), so the order in which members are
+listed does not matter, and a leaving member moves exactly its own keys, to each key's own second choice. Two million
+slots keep the largest of 200 shares within 5 % of the mean: a share has a relative deviation of sqrt(members / slots).
+Keys are hashed with a secret (BLAKE2s), so a client cannot aim at one node. It knows nothing of health or load.
 """
 
-import struct
-from bisect import bisect
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from functools import lru_cache
+from hashlib import blake2b, blake2s
 
-_CIRCLE = 1 << 64
-_EIGHT = struct.Struct(">8Q")
+import numpy as np
+
+from .slots import MEMBERS_MAX, NOBODY, Cells, Market, fill, refill
+
+ORDERS_MAX = 16384  # Whole orders kept, of slots whose first two were both down or full: 2 KB each for 200 members.
 
 
 class Ring:
-    """An immutable ring; `members` are pairs of id and weight (a whole number, 0 = no share)."""
+    """An immutable table; `members` are pairs of id and weight (a whole number, 0 = no share).
 
-    def __init__(self, members: Iterable[tuple[str, int]], *, seed: bytes, vnodes: int) -> None:
-        # BLAKE2b keys end at 64 bytes; a longer seed is hashed first.
-        self._seed = seed if len(seed) <= 64 else blake2b(seed).digest()
-        pairs = sorted(
-            (point, member)
-            for member, weight in dict(members).items()
-            for point in self._points(member, vnodes * weight)
-        )
-        self._circle = [point for point, _ in pairs]
-        self._owners = [member for _, member in pairs]
-        self.members = frozenset(self._owners)
+    Made from the table `before`, when there is one, in a fraction of the time and with the same result.
+    `shares` is the part of the slots, 0 to 1, that each member is home to.
+    """
 
-    def _points(self, member: str, count: int) -> list[int]:
-        """One 64-byte digest gives eight points; the ids are hashed with a counter."""
-        points: list[int] = []
-        name = member.encode()
-        for block in range((count + 7) // 8):
-            points += _EIGHT.unpack(blake2b(b"%b\0%d" % (name, block), key=self._seed, digest_size=64).digest())
-        return points[:count]
+    def __init__(
+        self, members: Iterable[tuple[str, int]], *, seed: bytes, slots: int, before: "Ring | None" = None
+    ) -> None:
+        weights = {name: weight for name, weight in dict(members).items() if weight > 0}
+        if len(weights) > MEMBERS_MAX:
+            raise ValueError(f"{len(weights)} members on a ring for {MEMBERS_MAX}")
+        self.ids = tuple(sorted(weights))
+        self.weights = weights
+        self._seed, self._slots = seed, slots
+        secret = blake2b(seed).digest()
+        self._hash = blake2s(digest_size=8, key=secret[:32])
+        self._market = Market([(name, weights[name]) for name in self.ids], secret)
+        if before is not None and self._resembles(before):
+            self.table = self._changed(before)
+        else:
+            self.table = fill(self._market, slots)
+        self.table.flags.writeable = False
+        self._order = lru_cache(maxsize=ORDERS_MAX)(self._market.order)
+        self._cells = self.table.reshape(-1).data
+        self.shares = self._shares()
+
+    def _resembles(self, before: "Ring") -> bool:
+        """Whether the other table is of this kind and has members that stay."""
+        alike = (self._seed, self._slots) == (before._seed, before._slots)
+        return alike and bool(self.weights.items() & before.weights.items())
+
+    def _changed(self, before: "Ring") -> Cells:
+        """The table made from another's: only rows of a leaver, and the bids of who joined, are worked out."""
+        index_of = {name: index for index, name in enumerate(self.ids)}
+        joined = [index for name, index in index_of.items() if before.weights.get(name) != self.weights[name]]
+        renamed = np.full(MEMBERS_MAX + 1, NOBODY, np.uint16)
+        for index, name in enumerate(before.ids):
+            if self.weights.get(name) == before.weights[name]:
+                renamed[index] = index_of[name]
+        return refill(self._market, before.table, renamed, joined)
+
+    def digest(self, key: bytes) -> int:
+        """64 keyed bits of the key: the lower ones choose the slot, the upper eight its turn in a slow start."""
+        hashed = self._hash.copy()
+        hashed.update(key)
+        return int.from_bytes(hashed.digest(), "little")
+
+    def first(self, digest: int) -> int:
+        """The index of the home for a digest; NOBODY on an empty ring."""
+        return self._cells[digest % self._slots * 2]
+
+    def two(self, digest: int) -> tuple[int, int]:
+        """The indices of the first two members for a digest; NOBODY where there is none."""
+        at = digest % self._slots * 2
+        cells = self._cells
+        return cells[at], cells[at + 1]
+
+    def rest(self, digest: int) -> list[int]:
+        """The indices of all the others, in order; worked out once for each slot that is asked for."""
+        return self._order(digest % self._slots)[2:] if len(self.ids) > 2 else []
 
     def order(self, key: bytes) -> Iterator[str]:
         """All members in this key's order of preference, each once, found as far as asked."""
-        owners = self._owners
-        digest = blake2b(key, key=self._seed, digest_size=8).digest()
-        start = bisect(self._circle, int.from_bytes(digest, "big"))
-        seen: set[str] = set()
-        missing = len(self.members)
-        for span in (range(start, len(owners)), range(start)):
-            for index in span:
-                owner = owners[index]
-                if owner not in seen:
-                    yield owner
-                    seen.add(owner)
-                    missing -= 1
-                    if not missing:
-                        return
+        digest = self.digest(key)
+        for index in self.two(digest):
+            if index != NOBODY:
+                yield self.ids[index]
+        for index in self.rest(digest):
+            yield self.ids[index]
 
-    def shares(self) -> dict[str, float]:
-        """The part of the circle, 0 to 1, that each member is home to."""
-        shares = dict.fromkeys(self.members, 0)
-        before = self._circle[-1] - _CIRCLE if self._circle else 0
-        for point, owner in zip(self._circle, self._owners, strict=True):
-            shares[owner] += point - before
-            before = point
-        return {owner: length / _CIRCLE for owner, length in shares.items()}
+    def _shares(self) -> dict[str, float]:
+        """The part of the slots, 0 to 1, that each member is home to."""
+        counts = np.zeros(MEMBERS_MAX + 1, np.int64)
+        for start in range(0, self._slots, 1 << 15):
+            counts += np.bincount(self.table[start : start + (1 << 15), 0], minlength=MEMBERS_MAX + 1)
+        return {name: int(counts[index]) / self._slots for index, name in enumerate(self.ids)}
+
+    def moved(self, other: "Ring") -> dict[tuple[str, str], int]:
+        """Slots whose home differs in the other ring of as many slots, by old and new home."""
+        pairs = self.table[:, 0].astype(np.int64) << 16 | other.table[:, 0]
+        found, counts = np.unique(pairs, return_counts=True)
+        named = {
+            (self.ids[pair >> 16], other.ids[pair & 0xFFFF]): count
+            for pair, count in zip(found.tolist(), counts.tolist(), strict=True)
+            if pair >> 16 != NOBODY and pair & 0xFFFF != NOBODY
+        }
+        return {pair: count for pair, count in named.items() if pair[0] != pair[1]}

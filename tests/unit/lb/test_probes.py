@@ -10,7 +10,7 @@ from lb.nodes import Event, Member, State
 from lb.probes import Probes, ask
 
 
-async def answered(raw: bytes) -> str:
+async def answered(raw: bytes) -> tuple[Event, str]:
     """What a check says to a node that answers this."""
 
     async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,26 +27,27 @@ async def answered(raw: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("raw", "failure"),
+    ("raw", "reason"),
     [
-        (b"HTTP/1.1 200 OK\r\n\r\n", ""),
-        (b"HTTP/1.1 404 Not Found\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "checks pass"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "checks pass"),
         (b"HTTP/1.1 503 Busy\r\n\r\n", "check answered 503"),
         (b"hello\r\n", "check got no HTTP answer"),
         (b"", "check got no HTTP answer"),
     ],
 )
-async def test_a_server_below_500_is_well(raw: bytes, failure: str) -> None:
+async def test_a_server_below_500_is_well(raw: bytes, reason: str) -> None:
     """Our nodes say 503 when they are not ready; a server without the page says 404 and lives."""
-    assert await answered(raw) == failure
+    event = Event.PASSED if reason == "checks pass" else Event.FAILED
+    assert await answered(raw) == (event, reason)
 
 
 async def test_silence_and_refusal_fail() -> None:
     """A server that accepts and says nothing fails in time; nobody listening fails at once."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = silent.getsockname()
-        assert await ask(*address, "/readyz", 0.05) == "check timed out"
-    assert (await ask(*address, "/readyz", 5.0)).startswith("check failed: ")
+        assert await ask(*address, "/readyz", 0.05) == (Event.FAILED, "check timed out")
+    assert await ask(*address, "/readyz", 5.0) == (Event.REFUSED, "check refused: nobody listens")
 
 
 async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 - the stage fixture
@@ -57,8 +58,8 @@ async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 
         await Probes(Config(), stage.fleet, "/readyz").first_round()
 
     node = stage.fleet.nodes["a"]
-    assert node.health.state is State.SUSPECT
-    assert node.health.reason.startswith("check failed")
+    assert node.health.state is State.DEAD
+    assert node.health.reason.startswith("check refused")
     assert node.check_at > 0
 
 

@@ -6,11 +6,11 @@ from lb.server import Options, placement, url
 
 def test_options_and_settings_make_the_placement() -> None:
     """Checks are on when a path is given; ring and bound come from the settings."""
-    config = Config(ring_vnodes=8, bound_percent=150, check_rise=3)
+    config = Config(ring_slots=2048, bound_percent=150, check_rise=3)
     options = Options(listen=("127.0.0.1", 0), admin=None, nodes=[], hash_on="uri", policy="ring", check="/readyz")
     made = placement(config, options)
 
-    assert (made.vnodes, made.bound.factor, made.thresholds.rise, made.checked) == (8, 150, 3, True)
+    assert (made.slots, made.bound.factor, made.thresholds.rise, made.checked) == (2048, 150, 3, True)
 
 
 def test_addresses_are_shown_as_urls() -> None:

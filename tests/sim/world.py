@@ -1,0 +1,235 @@
+"""A small world to try placement in: real fleets over simulated nodes that slow down, hang, die, flap and join.
+
+One heap of events is the clock: no time passes but by them, so a minute takes a second and each seed gives one history.
+A balancer here is a real `Fleet` with what `probes.py`, `pool.py` and `exchange.py` do around it, in a few lines: it
+checks with jitter, connects, is refused, moves the request on within the budget, and sees answers and broken
+connections. A node serves `lanes` requests at a time, each for as long as its bytes take, and queues the rest.
+"""
+
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lb.fleet import Fleet, Node
+from lb.nodes import Event, Member, State, Thresholds
+from lb.placement import Placement
+from lb.policy import Bound, Refuse
+
+CHECK_S, CHECK_FAST_S, TICK_S, HANG_S = 2.0, 0.5, 0.05, 1.0
+MIB = 1 << 20
+
+
+@dataclass(eq=False)
+class Request:
+    """One upload and what became of it: `served`, `lost` in flight, `refused` by the balancer, empty until then."""
+
+    key: bytes
+    size: int
+    begun: float
+    node: str = ""
+    outcome: str = ""
+    took: float = 0.0
+    moves: int = 0
+
+
+@dataclass(eq=False)
+class Upstream:
+    """A node as it really is."""
+
+    name: str
+    lanes: int = 4
+    slow: float = 1.0
+    alive: bool = True
+    hung: bool = False
+    bytes_s: float = 4.0 * MIB
+    reached: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    busy: list["Job"] = field(default_factory=list)
+    queue: deque["Job"] = field(default_factory=deque)
+
+
+@dataclass(eq=False)
+class Job:
+    """A request at a node; `done` is told whether it was answered."""
+
+    request: Request
+    done: Callable[[bool], None]
+    over: bool = False
+
+
+class World:
+    """The clock, the nodes and the balancers."""
+
+    def __init__(
+        self, seed: int, *, nodes: int = 6, balancers: int = 1, policy: str = "ring", **placement: object
+    ) -> None:
+        print(f"seed {seed}, policy {policy}")  # noqa: T201 - pytest shows it when the test fails
+        self.rng = random.Random(seed)
+        self.now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = 0
+        self.upstreams: dict[str, Upstream] = {}
+        self.zones: dict[str, str] = {}
+        self.requests: list[Request] = []
+        self.balancers = [Balancer(self, policy, **placement) for _ in range(balancers)]
+        for number in range(nodes):
+            self.upstreams[f"n{number}"] = Upstream(f"n{number}")
+        self.announce()
+        for balancer in self.balancers:
+            balancer.start()
+
+    def at(self, time: float, act: Callable[[], None]) -> None:
+        """Do it then."""
+        self._numbers += 1
+        heapq.heappush(self._events, (time, self._numbers, act))
+
+    def run(self, until: float) -> None:
+        """Let it happen."""
+        while self._events and self._events[0][0] <= until:
+            self.now, _, act = heapq.heappop(self._events)
+            act()
+        self.now = until
+
+    # Nodes.
+
+    def announce(self) -> None:
+        """Tell all balancers who the members are."""
+        members = [Member(id=name, address="h:1", zone=self.zones.get(name, "")) for name in self.upstreams]
+        for balancer in self.balancers:
+            balancer.fleet.set_members(members, self.now)
+
+    def join(self, name: str) -> None:
+        """A new node."""
+        self.upstreams[name] = Upstream(name)
+        self.announce()
+
+    def die(self, name: str) -> None:
+        """What is there is lost; nobody listens any more."""
+        upstream = self.upstreams[name]
+        upstream.alive = False
+        jobs, upstream.busy = [*upstream.busy, *upstream.queue], []
+        upstream.queue.clear()
+        for job in jobs:
+            job.over = True
+            job.done(False)
+
+    def rise(self, name: str) -> None:
+        """It listens again, empty."""
+        self.upstreams[name].alive = True
+
+    def submit(self, upstream: Upstream, job: Job) -> None:
+        """A connected request."""
+        upstream.reached.append(self.now)
+        upstream.queue.append(job)
+        self._serve(upstream)
+
+    def _serve(self, upstream: Upstream) -> None:
+        while upstream.queue and len(upstream.busy) < upstream.lanes:
+            job = upstream.queue.popleft()
+            upstream.busy.append(job)
+            seconds = (0.002 + job.request.size / upstream.bytes_s) * upstream.slow
+            self.at(self.now + seconds, lambda job=job: self._finish(upstream, job))
+
+    def _finish(self, upstream: Upstream, job: Job) -> None:
+        if not job.over:
+            job.over = True
+            upstream.busy.remove(job)
+            job.done(True)
+            self._serve(upstream)
+
+    # Traffic.
+
+    def traffic(self, *, per_s: float, until: float, users: int = 2000, size: int = MIB // 4) -> None:
+        """Poisson arrivals at random balancers; sizes spread around the mean; users all alike."""
+        when = self.now + self.rng.expovariate(per_s)
+        while when < until:
+            request = Request(b"user-%d" % self.rng.randrange(users), 1 + int(self.rng.expovariate(1 / size)), when)
+            balancer = self.rng.choice(self.balancers)
+            self.at(when, lambda request=request, balancer=balancer: balancer.take(request))
+            self.requests.append(request)
+            when += self.rng.expovariate(per_s)
+
+    # What became of it.
+
+    def shares(self, since: float = 0.0, until: float = 1e9) -> dict[str, float]:
+        """Part of the requests begun in this time, by node."""
+        found = Counter(request.node for request in self.requests if since <= request.begun < until)
+        return {name: found[name] / max(1, found.total()) for name in self.upstreams}
+
+    def outcomes(self) -> Counter[str]:
+        """How many ended how."""
+        return Counter(request.outcome for request in self.requests)
+
+    def percentile(self, part: float) -> float:
+        """Of the times of those served."""
+        took = sorted(request.took for request in self.requests if request.outcome == "served")
+        return took[int(len(took) * part)]
+
+
+class Balancer:
+    """A real fleet with simulated edges."""
+
+    def __init__(self, world: World, policy: str, **placement: object) -> None:
+        self._world = world
+        self.fleet = Fleet(
+            Placement(
+                policy=policy,
+                seed=b"sim",
+                slots=1 << 14,
+                checked=True,
+                thresholds=Thresholds(),
+                **({"bound": Bound(125, 4 * MIB)} | placement),
+            )
+        )
+
+    def start(self) -> None:
+        """Check everybody once, then keep checking."""
+        for node in list(self.fleet.nodes.values()):
+            self._check(node)
+        self._tick()
+
+    def _tick(self) -> None:
+        world = self._world
+        self.fleet.tick(world.now)
+        for node in list(self.fleet.nodes.values()):
+            if node.check_at <= world.now:
+                self._check(node)
+        world.at(world.now + TICK_S, self._tick)
+
+    def _check(self, node: Node) -> None:
+        world, upstream = self._world, self._world.upstreams[node.member.id]
+        if upstream.hung and upstream.alive:
+            self.fleet.note(node, Event.FAILED, world.now, "check timed out")
+        else:
+            self.fleet.note(node, Event.PASSED if upstream.alive else Event.REFUSED, world.now)
+        interval = CHECK_S if node.health.state is State.HEALTHY else CHECK_FAST_S
+        node.check_at = world.now + interval * world.rng.uniform(0.8, 1.2)
+
+    def take(self, request: Request, tried: tuple[Node, ...] = ()) -> None:
+        """A request from a client, or one that a node could not take."""
+        world, fleet = self._world, self.fleet
+        node = fleet.place(request.key, tried, request.size)
+        if isinstance(node, Refuse) or (tried and not fleet.may_retry()):
+            request.outcome = "refused"
+            return
+        request.node, request.moves = node.member.id, len(tried)
+        upstream = world.upstreams[node.member.id]
+        fleet.acquire(node, request.size)
+        if not upstream.alive:
+            upstream.refused.append(world.now)
+            fleet.release(node, request.size)
+            fleet.note(node, Event.REFUSED, world.now)
+            self.take(request, (*tried, node))
+            return
+
+        def done(answered: bool) -> None:  # noqa: FBT001 - a callback
+            request.outcome, request.took = "served" if answered else "lost", world.now - request.begun
+            if answered:
+                fleet.answered(node, request.key, 201, request.took)
+            else:
+                fleet.lost(node, request.key, world.now)
+            fleet.release(node, request.size)
+
+        world.submit(upstream, Job(request, done))
