@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check minio bench lock clean
+.PHONY: help setup demo test lint check minio bench bench-lb lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ minio: setup ## get the MinIO server into .tools/bin (two minutes the first time
 
 bench: setup ## CPU cost per pair of balancer, node and worker, from a replay of the bundled burst
 	$(PY) -m deploy bench --store $(STORE)
+
+bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latency, memory (QUICK=1: a minute)
+	$(PY) -m bench lb $(if $(QUICK),--quick)
 
 lock: setup ## pin the dependencies anew, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
