@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 
+NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
+
+
 class Client(asyncio.Protocol):
     """A connection accepted from a client."""
 
@@ -33,7 +36,7 @@ class Client(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self._receive = self._collect
         self._buffer = b""
-        self._framing: Framing = Nothing()
+        self._framing: Framing = NOTHING
         self._pace: Pace | None = None
         self._held = self._excused = self._taking_paused = self._ended = False
         # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
@@ -72,27 +75,28 @@ class Client(asyncio.Protocol):
             return
         self._buffer = b""
         head, rest = parsed
-        self._begin(head)
-        if rest and self.exchange is None and self._receive == self._collect:
-            # Answered at once; not by a plain call, so that endless pipelining does not grow the stack.
-            self._buffer = rest
-            self.hold()
-            self._proxy.loop.call_soon(self._next)
-        elif rest:
-            self._receive(rest)
+        exchange = self._begin(head)
+        if rest:
+            self._receive(rest)  # Before the start, so that head and body leave together.
+        if self.exchange is exchange:
+            exchange.start()
 
-    def _begin(self, head: RequestHead) -> None:
+    def _begin(self, head: RequestHead) -> Exchange:
         self.exchange = exchange = Exchange(self._proxy, self, head)
         self._quiet_s = 0.0
         self._seen_in = self._seen_out = 0
-        self._framing = Chunked() if head.chunked else Counted(head.length) if head.length else Nothing()
         self._pace = None
-        if self._framing.done:
+        if head.chunked:
+            self._framing = Chunked()
+        elif head.length:
+            self._framing = Counted(head.length)
+        else:
+            self._framing = NOTHING
             exchange.request_done = True
             self._receive = self._queue
-        else:
-            self._receive = self._body
-        exchange.start()
+            return exchange
+        self._receive = self._body
+        return exchange
 
     def _refuse(self, code: str, detail: str) -> None:
         """Answer a head that makes no request; what follows it cannot be trusted to be one."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .ports import Speaker
     from .proxy import Proxy
 
+# A head and what is there of its body leave by one system call: joined, or from where they lie once a copy costs more.
+JOINED_BYTES_MAX = 32768
+
 
 class Exchange:
     """A request under way; `link` is None while a node is being found."""
@@ -89,10 +92,13 @@ class Exchange:
     def _use(self, link: "Link") -> None:
         self.link = link
         link.begin(self)
-        link.transport.write(self._raw)
         held, self._held = self._held, []
-        for data in held:
-            self.send(data)
+        size = sum(map(len, held))
+        self.sent += size
+        if size <= JOINED_BYTES_MAX:
+            link.transport.write(b"".join((self._raw, *held)))
+        else:
+            link.transport.writelines((self._raw, *held))
         # Reading was stopped if a link had to be made, for this node or for one before it that could not be reached.
         if link.taking:
             self._client.resume()
@@ -129,23 +135,23 @@ class Exchange:
         if not self.plain:
             self._client.write(forward.interim_head(head))
 
-    def answered(self, head: "ResponseHead", *, bounded: bool) -> None:
-        """Relay the final head, and stop forwarding when the node has refused the body."""
+    def answered(self, head: "ResponseHead", data: bytes, *, bounded: bool) -> None:
+        """Relay the final head with what came of its body, and stop forwarding when the node has refused the body."""
         self.status = head.status
         early = not self.request_done
         chunked = head.chunked and not self.plain
         lasting = not early and not self.wants_close and not self._proxy.draining
         self._keep_alive = lasting and bounded and chunked == head.chunked
-        self._client.write(
-            forward.response_head(
-                head,
-                request_id=self.request_id,
-                minor=self._head.minor,
-                keep_alive=self._keep_alive,
-                chunked=chunked,
-                bodiless=self.bodiless or head.status in {204, 304},
-            )
+        raw = forward.response_head(
+            head,
+            request_id=self.request_id,
+            minor=self._head.minor,
+            keep_alive=self._keep_alive,
+            chunked=chunked,
+            bodiless=self.bodiless or head.status in {204, 304},
         )
+        self.relayed += len(data)
+        self._client.write(raw + data)
         if early and (head.status >= 300 or not head.keep_alive):
             self._stopped = True
             self._client.refused()

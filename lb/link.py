@@ -8,6 +8,8 @@ It knows nothing of clients, retries or health.
 
 import asyncio
 import os
+import select
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -37,6 +39,7 @@ class Link(asyncio.Protocol):
         self._head_bytes_max = head_bytes_max
         self._write_bytes_max = write_bytes_max
         self._fd = -1
+        self._look: Callable[[int], list[tuple[int, int]]]
         self._paused = False
         self._buffer = b""
         self._framing: Framing | None = None
@@ -46,6 +49,9 @@ class Link(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self._write_bytes_max, low=self._write_bytes_max // 4)
         self._fd = transport.get_extra_info("socket").fileno()
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        self._look = poll.poll
         self.alive = True
 
     def begin(self, receiver: Receiver) -> None:
@@ -61,13 +67,7 @@ class Link(asyncio.Protocol):
         """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
         if not self.alive or self.transport.is_closing():
             return True
-        try:
-            os.read(self._fd, 1)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True  # End of file, or an answer that nobody asked for.
+        return bool(self._look(0))  # End of file, an error, or an answer that nobody asked for.
 
     def close(self) -> None:
         """End it now, whatever is under way; no further word to the receiver."""
@@ -124,9 +124,10 @@ class Link(asyncio.Protocol):
         self._framing = framing = self._frame(head, receiver)
         bounded = not isinstance(framing, UntilClose)
         self.reusable = head.keep_alive and bounded
-        receiver.answered(head, bounded=bounded)
-        if self.receiver is receiver and (rest or framing.done):
-            self._read_body(rest, receiver, framing)
+        # The first piece goes with the head, so that a short answer is one write.
+        receiver.answered(head, framing.feed(rest) if rest else b"", bounded=bounded)
+        if framing.done and self.receiver is receiver:
+            self._complete(receiver, framing)
 
     @staticmethod
     def _frame(head: ResponseHead, receiver: Receiver) -> Framing:
@@ -142,10 +143,13 @@ class Link(asyncio.Protocol):
         if out:
             receiver.answer_data(out)
         if framing.done and self.receiver is receiver:
-            self.receiver = None
-            if framing.rest:
-                self.reusable = False
-            receiver.answer_done()
+            self._complete(receiver, framing)
+
+    def _complete(self, receiver: Receiver, framing: Framing) -> None:
+        self.receiver = None
+        if framing.rest:
+            self.reusable = False
+        receiver.answer_done()
 
     def eof_received(self) -> None:
         """The node has said all; what we still wanted to write has no reader."""

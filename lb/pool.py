@@ -45,6 +45,7 @@ class Pool:
         self._limits = limits
         self._spawn = spawn
         self._idle: dict[Node, list[Link]] = {}
+        self._loop = asyncio.get_running_loop()
 
     def take(self, node: Node) -> Link | None:
         """An idle link that is still open, the last one used first."""
@@ -64,7 +65,7 @@ class Pool:
             link.close()
             return
         link.resume()
-        link.idle_since = asyncio.get_running_loop().time()
+        link.idle_since = self._loop.time()
         idle.append(link)
 
     def connect(self, node: Node, waiter: Waiter) -> None:

@@ -42,8 +42,8 @@ class Receiver(Protocol):
     def interim(self, head: ResponseHead) -> None:
         """A 1xx head came; the final one follows."""
 
-    def answered(self, head: ResponseHead, *, bounded: bool) -> None:
-        """The final head came; `bounded` is false when the body ends with the connection."""
+    def answered(self, head: ResponseHead, data: bytes, *, bounded: bool) -> None:
+        """The final head came, and `data` of its body; `bounded` is false when that ends with the connection."""
 
     def answer_data(self, data: bytes) -> None:
         """A piece of the body, framed for the client."""

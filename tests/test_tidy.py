@@ -45,6 +45,7 @@ PURE = {
     "lb/head.py",
     "lb/keys.py",
     "lb/nodes.py",
+    "lb/ordinary.py",
     "lb/pace.py",
     "lb/policy.py",
     "lb/replay.py",
