@@ -17,6 +17,8 @@ from .ring import Ring
 log = logging.getLogger("snapsurge.lb.fleet")
 
 _RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.SUSPECT: Rank.LAST_RESORT}
+HOMES_MAX = 65536  # Keys whose home is remembered while the membership stays: about 10 MB at most.
+HOME_KEY_BYTES_MAX = 128
 _TROUBLED = {State.SUSPECT, State.DEAD}
 
 
@@ -69,9 +71,11 @@ class Fleet:
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
         self._policy = POLICIES[placement.policy]
+        self._floor = placement.bound.floor
         self._ring = Ring([], seed=placement.seed, vnodes=placement.vnodes)
         self._weights: dict[str, int] = {}
         self._crowd_weight = 0
+        self._homes: dict[bytes, Node] = {}
         self.nodes: dict[str, Node] = {}
         self.in_flight = 0
         self.shares: dict[str, float] = {}
@@ -91,6 +95,7 @@ class Fleet:
         for gone in before.keys() - nodes.keys():
             log.info("node %s leaves the membership", gone)
         self.nodes = nodes
+        self._homes.clear()
         weights = {name: node.weight for name, node in nodes.items()}
         if weights != self._weights:
             self._weights = weights
@@ -131,11 +136,23 @@ class Fleet:
 
     def place(self, key: bytes, tried: Collection[Node] = ()) -> Node | Refuse:
         """The node for a key, leaving out those already tried for this request."""
+        home = self._homes.get(key)
+        if home is not None and home.in_flight < self._floor and home.rank is Rank.PREFERRED and not tried:
+            return home  # What the ring policy would find: a preferred home under the floor never spills.
         nodes = self.nodes
         order = (nodes[name] for name in self._ring.order(key))
         if tried:
             order = (node for node in order if node not in tried)
-        return self._policy(order, Crowd(self.in_flight, self._crowd_weight), self._placement.bound)
+        node = self._policy(order, Crowd(self.in_flight, self._crowd_weight), self._placement.bound)
+        if home is None and self._placement.policy == "ring" and len(key) <= HOME_KEY_BYTES_MAX:
+            self._remember(key)
+        return node
+
+    def _remember(self, key: bytes) -> None:
+        if len(self._homes) >= HOMES_MAX:
+            self._homes.clear()
+        if home := self.nodes.get(self.home(key)):
+            self._homes[key] = home
 
     def home(self, key: bytes) -> str:
         """The id of the key's home, whatever its health."""

@@ -8,7 +8,7 @@ its framing, which the proof has found canonical. Pure: times and ids come in.
 from .head import RequestHead, ResponseHead
 
 
-def request_head(head: RequestHead, *, received_ms: int, request_id: bytes, address: bytes) -> bytes:
+def request_head(head: RequestHead, received_ms: int, request_id: bytes, address: bytes) -> bytes:
     """The head for a node: the client's end-to-end fields, then ours.
 
     `Snapsurge-Received-At` is unix milliseconds; `address` the client's address without port.

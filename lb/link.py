@@ -65,9 +65,8 @@ class Link(asyncio.Protocol):
     @property
     def stale(self) -> bool:
         """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
-        if not self.alive or self.transport.is_closing():
-            return True
-        return bool(self._look(0))  # End of file, an error, or an answer that nobody asked for.
+        # The look finds an end of file, an error, or an answer that nobody asked for.
+        return not self.alive or self.transport.is_closing() or bool(self._look(0))
 
     def close(self) -> None:
         """End it now, whatever is under way; no further word to the receiver."""
@@ -94,12 +93,11 @@ class Link(asyncio.Protocol):
         if receiver is None:
             self.close()
             return
-        framing = self._framing
         try:
-            if framing is None:
+            if self._framing is None:
                 self._read_head(data, receiver)
             else:
-                self._read_body(data, receiver, framing)
+                self._read_body(data, receiver, self._framing)
         except (ResponseError, BodyError) as error:
             self._end(f"invalid answer: {error}", clean=False)
 

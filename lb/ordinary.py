@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 Match = Callable[..., re.Match[bytes] | None]
 
 _NAME = rb"[!#$%&'*+\-.^`|~0-9A-Za-z]"  # A token without `_`, which some servers read as `-`.
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
+_VALUE = rb"[\t -~\x80-\xff]*+"
 _LENGTH = rb"(0|[1-9][0-9]{0,14}+)"
 # Connection options that change nothing between HTTP/1.1 peers; the line is cut out, because it is hop-by-hop.
 _CONNECTION = rb"([Cc]onnection: [Kk]eep-[Aa]live\r\n)"
@@ -41,17 +41,29 @@ def responses(*, names: Collection[bytes]) -> Match:
     Groups: status, reason or None, Content-Length, X-Request-Id or None.
     """
     pattern = (
-        rb"HTTP/1\.1 (?!204)([2-5][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n"
+        rb"HTTP/1\.1 (?!204)([2-5][0-9]{2})(?: (%b))?\r\n"
         rb"(?:[Cc]ontent-[Ll]ength: (?(3)(?!))%b\r\n"
         rb"|[Xx]-[Rr]equest-[Ii][Dd]: (?(4)(?!))(%b)\r\n"
         rb"|%b)++(?(3)|(?!))"
-    ) % (_LENGTH, _VALUE, _other(names, ()))
+    ) % (_VALUE, _LENGTH, _VALUE, _other(names, ()))
     return re.compile(pattern).fullmatch
 
 
 def _other(names: Collection[bytes], prefixes: Collection[bytes]) -> bytes:
-    """A field line whose name is none of these in any case; most are told apart by their first letter."""
-    told = sorted([re.escape(name) + b":" for name in names] + [re.escape(prefix) for prefix in prefixes])
-    first = b"".join(sorted({word[:1] for word in told}))
-    special = b"|".join(told)
-    return rb"(?:(?![%b%b])|(?!(?i:%b)))%b++:%b\r\n" % (first, first.upper(), special, _NAME, _VALUE)
+    """A field line whose name is none of these in any case."""
+    told = [name + b":" for name in names] + list(prefixes)
+    return rb"(?!%b)%b++:%b\r\n" % (_any_case(told), _NAME, _VALUE)
+
+
+def _any_case(words: Collection[bytes]) -> bytes:
+    """A pattern of these lower-case words, sharing beginnings, so that most names are told apart by one letter."""
+    if b"" in words:
+        return b""
+    endings: dict[bytes, list[bytes]] = {}
+    for word in sorted(words):
+        endings.setdefault(word[:1], []).append(word[1:])
+    parts = [
+        (b"[%b%b]" % (first, first.upper()) if first.isalpha() else re.escape(first)) + _any_case(rest)
+        for first, rest in endings.items()
+    ]
+    return parts[0] if len(parts) == 1 else b"(?:%b)" % b"|".join(parts)

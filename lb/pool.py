@@ -60,7 +60,9 @@ class Pool:
 
     def put(self, link: Link) -> None:
         """A link whose answer is complete: kept if it can serve again."""
-        idle = self._idle.setdefault(link.node, [])
+        idle = self._idle.get(link.node)
+        if idle is None:
+            idle = self._idle[link.node] = []
         if not link.alive or not link.reusable or not link.taking or len(idle) >= self._limits.idle_max:
             link.close()
             return
