@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from .body import BodyError, Chunked, Counted, Framing, Nothing
 from .errors import RequestError, problem
-from .exchange import Exchange
-from .head import RequestHead, take_request
+from .exchange import JOINED_BYTES_MAX, Exchange
+from .head import RequestHead, find_request
 from .pace import Pace
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Client(asyncio.Protocol):
     def _collect(self, data: bytes) -> None:
         data = self._buffer + data if self._buffer else data
         try:
-            parsed = take_request(data, self._proxy.config.head_bytes_max)
+            parsed = find_request(data, self._proxy.config.head_bytes_max)
             if parsed and (parsed[0].length or 0) > self._proxy.config.body_bytes_max:
                 raise RequestError("too-large", "")  # noqa: TRY301 - the same end as for any head refused
         except RequestError as error:
@@ -74,10 +74,12 @@ class Client(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
-        head, rest = parsed
+        head, end = parsed
         exchange = self._begin(head)
-        if rest:
-            self._receive(rest)  # Before the start, so that head and body leave together.
+        if (left := len(data) - end) > 0:
+            # Before the start, so that head and body leave together. A large piece is not copied out of its read.
+            large = left > JOINED_BYTES_MAX and not head.chunked
+            self._receive(cast("bytes", memoryview(data)[end:]) if large else data[end:])
         if self.exchange is exchange:
             exchange.start()
 

@@ -30,7 +30,6 @@ _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticat
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
 _ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
 _OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these, so a client's are dropped.
-_NO_FIELDS: list[bytes] = []
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
 
@@ -72,43 +71,36 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
 
 
 def take_request(data: bytes, bytes_max: int) -> tuple[RequestHead, bytes] | None:
-    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError.
+    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError."""
+    found = find_request(data, bytes_max)
+    return None if found is None else (found[0], data[found[1] :])
+
+
+def find_request(data: bytes, bytes_max: int) -> tuple[RequestHead, int] | None:
+    """The first request head in data and where it ends, None while it is incomplete; raises RequestError.
 
     The beginning of a head that can no longer become a valid one is refused without waiting for its end.
     """
     end = data.find(b"\r\n\r\n")
     if (end if end >= 0 else len(data)) > bytes_max:
         raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
-    if end >= 0:
-        found = _ORDINARY_REQUEST(data, 0, end + 2)
-        if found is None:
-            return parse_request(data[: end + 2]), data[end + 4 :]
-        # The groups stand in the order of requests(); host is never empty in a match.
-        method, target, host, length, authorization, connection = found.groups()
-        plain = data[: end + 2]
-        if connection is not None:
-            start, stop = found.span(6)
-            plain = plain[:start] + plain[stop:]
-        return (
-            RequestHead(
-                method,
-                target,
-                1,
-                host,
-                _NO_FIELDS,
-                None if length is None else int(length),
-                False,  # noqa: FBT003 - by position, which is half the price
-                True,
-                False,
-                authorization or b"",
-                b"",
-                plain,
-            ),
-            data[end + 4 :],
-        )
-    if data.count(b"\n") != data.count(b"\r\n"):
-        raise RequestError("bad-request", "A line ends with a bare LF.")
-    return None
+    if end < 0:
+        if data.count(b"\n") != data.count(b"\r\n"):
+            raise RequestError("bad-request", "A line ends with a bare LF.")
+        return None
+    ordinary = _ORDINARY_REQUEST(data, 0, end + 2)
+    return (parse_request(data[: end + 2]) if ordinary is None else _ordinary(ordinary, data[: end + 2])), end + 4
+
+
+def _ordinary(found: re.Match[bytes], plain: bytes) -> RequestHead:
+    """The value of a head proven ordinary; the groups stand in the order of `ordinary.requests`."""
+    method, target, host, length, authorization, connection = found.groups()
+    if connection is not None:
+        start, stop = found.span(6)
+        plain = plain[:start] + plain[stop:]
+    size = None if length is None else int(length)
+    # By position, which is half the price: minor, fields, chunked, keep_alive and expects_continue are known.
+    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", plain)
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -153,7 +145,7 @@ def parse_response(head: bytes) -> ResponseHead:
     if found := _ORDINARY_RESPONSE(head):
         status, reason, length, request_id = found.groups()
         return ResponseHead(
-            int(status), reason or b"", _NO_FIELDS, int(length), False, True, request_id is not None, head
+            int(status), reason or b"", [], int(length), False, True, request_id is not None, head
         )
     line, _, block = head.partition(b"\r\n")
     start = _STATUS_LINE.fullmatch(line)
