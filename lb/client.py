@@ -10,6 +10,7 @@ section 9.6). `check` is called once a second with all deadlines; the hot path r
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,7 @@ class Client(asyncio.Protocol):
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
         self.transport: asyncio.Transport
+        self.write: Callable[[bytes], None]
         self.address = b""
         self.exchange: Exchange | None = None
         self._receive = self._collect
@@ -46,6 +48,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted, or over the limit."""
         self.transport = cast("asyncio.Transport", transport)
+        self.write = self.transport.write
         peer = transport.get_extra_info("peername")
         self.address = peer[0].encode() if peer else b"unknown"
         high = self._proxy.config.write_bytes_max
@@ -146,10 +149,6 @@ class Client(asyncio.Protocol):
 
     # What an exchange asks for.
 
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
-        self.transport.write(data)
-
     def hold(self) -> None:
         """Stop reading."""
         self._excused = True
@@ -180,7 +179,7 @@ class Client(asyncio.Protocol):
                 self.hold()  # Answers that it does not read must not pile up; `resume_writing` goes on.
             elif self._buffer:
                 self._proxy.loop.call_soon(self._next)
-            else:
+            elif self._held:
                 self.resume()
         elif self._receive == self._discard and not self._ended:
             if not self.transport.is_closing():

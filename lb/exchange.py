@@ -76,6 +76,8 @@ class Exchange:
         else:
             proxy.counters.pooled += 1
             self._use(link)
+            if len(attempts) > 1 and link.taking:
+                self._client.resume()  # Reading was stopped to connect to a node that could not be reached.
 
     def link_made(self, link: "Link") -> None:
         """The connection asked for is there, perhaps too late."""
@@ -84,6 +86,8 @@ class Exchange:
             self._proxy.pool.put(link)
             return
         self._use(link)
+        if link.taking:
+            self._client.resume()
 
     def link_failed(self, node: "Node", *, timed_out: bool) -> None:
         """The node cannot be reached; nothing was sent, so another one may serve."""
@@ -106,9 +110,6 @@ class Exchange:
                 link.transport.writelines((self._raw, *held))
         else:
             link.transport.write(self._raw)
-        # Reading was stopped if a link had to be made, for this node or for one before it that could not be reached.
-        if link.taking:
-            self._client.resume()
 
     def _leave(self, node: "Node") -> None:
         self._proxy.fleet.release(node, self._size)

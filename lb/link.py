@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .fleet import Node
 
 READ_BYTES = 65536
+NO_BODY = frozenset({*range(100, 200), 204, 304})  # RFC 9112 section 6.3, whatever length they speak of.
 
 
 class Link(asyncio.Protocol):
@@ -40,7 +41,7 @@ class Link(asyncio.Protocol):
         self._write_bytes_max = write_bytes_max
         self._fd = -1
         self._look: Callable[[int], list[tuple[int, int]]]
-        self._paused = False
+        self.paused = False
         self._buffer = b""
         self._framing: Framing | None = None
 
@@ -76,14 +77,14 @@ class Link(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more for now."""
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
+        if not self.paused and not self.transport.is_closing():
+            self.paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -114,6 +115,14 @@ class Link(asyncio.Protocol):
         if head.status == 101:
             raise ResponseError("switching protocols was not asked for")
         rest = data[end + 4 :]
+        if head.length == len(rest) and head.status not in NO_BODY and not receiver.bodiless:
+            # The whole answer in one read, as most are: nothing to follow.
+            self.reusable = head.keep_alive
+            receiver.answered(head, rest, bounded=True)
+            if self.receiver is receiver:
+                self.receiver = None
+                receiver.answer_done()
+            return
         if head.status < 200:
             receiver.interim(head)
             if rest and self.receiver is receiver:
@@ -130,7 +139,7 @@ class Link(asyncio.Protocol):
     @staticmethod
     def _frame(head: ResponseHead, receiver: Receiver) -> Framing:
         """How the answer's body ends (RFC 9112 section 6.3)."""
-        if receiver.bodiless or head.status in {204, 304}:
+        if receiver.bodiless or head.status in NO_BODY:
             return Nothing()
         if head.chunked:
             return Chunked(reframe=not receiver.plain)

@@ -66,7 +66,8 @@ class Pool:
         if not link.alive or not link.reusable or not link.taking or len(idle) >= self._limits.idle_max:
             link.close()
             return
-        link.resume()
+        if link.paused:
+            link.resume()
         link.idle_since = self._loop.time()
         idle.append(link)
 

@@ -4,6 +4,7 @@ A client connection is a Speaker to its exchange; an exchange is a Receiver to i
 class, so that each is tested alone and another kind of either (TLS, another protocol) fits in.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .head import ResponseHead
@@ -13,9 +14,7 @@ class Speaker(Protocol):
     """The client's side, as an exchange sees it."""
 
     address: bytes
-
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
+    write: Callable[[bytes], None]  # Sends to the client; an attribute, so that it may be the transport's own.
 
     def hold(self) -> None:
         """Read no more of the body for now."""
