@@ -16,27 +16,30 @@ from typing import TYPE_CHECKING, cast
 
 from .body import BodyError, Chunked, Counted, Framing, Nothing
 from .errors import RequestError, problem
-from .exchange import JOINED_BYTES_MAX, Exchange
+from .exchange import Exchange
 from .head import RequestHead, find_request
 from .pace import Pace
+from .tank import VIEW_BYTES_MIN
 
 if TYPE_CHECKING:
     from .proxy import Proxy
 
 
+HEAD_BYTES_USUAL = 2048  # A phone's head has 300 to 900 bytes.
 NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
 
 
-class Client(asyncio.Protocol):
+class Client(asyncio.BufferedProtocol):
     """A connection accepted from a client."""
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
+        self._tank = proxy.tank
         self.transport: asyncio.Transport
-        self.write: Callable[[bytes], None]
+        self.write: Callable[[bytes | memoryview], None]
         self.address = b""
         self.exchange: Exchange | None = None
-        self._receive = self._collect
+        self._receive: Callable[[bytes | memoryview], None] = self._collect
         self._buffer = b""
         self._framing: Framing = NOTHING
         self._pace: Pace | None = None
@@ -56,16 +59,38 @@ class Client(asyncio.Protocol):
         if not self._proxy.admit(self):
             self._refuse("overloaded", "")
 
+    def get_buffer(self, _: int) -> memoryview:
+        """Where the next read goes."""
+        return self._tank.view
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes came; what must outlive this call is copied."""
+        view = self._tank.view
+        if count < VIEW_BYTES_MIN:
+            self._receive(bytes(view[:count]))
+            return
+        self._receive(view[:count])
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.link is None:
+                exchange.keep()
+            elif exchange.link.transport.get_write_buffer_size():
+                self._tank.lend(exchange.link.transport)
+
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """The same, as bytes of their own."""
         self._receive(data)
 
     # Heads.
 
-    def _collect(self, data: bytes) -> None:
-        data = self._buffer + data if self._buffer else data
+    def _collect(self, data: bytes | memoryview) -> None:
+        # Almost every head ends within its first bytes; a body behind it stays where it is.
+        start = bytes(data[:HEAD_BYTES_USUAL])
         try:
-            parsed = find_request(data, self._proxy.config.head_bytes_max)
+            parsed = None if self._buffer else find_request(start, self._proxy.config.head_bytes_max)
+            if parsed is None:
+                start = data = self._buffer + data if self._buffer else bytes(data)
+                parsed = find_request(start, self._proxy.config.head_bytes_max)
             if parsed and (parsed[0].length or 0) > self._proxy.config.body_bytes_max:
                 raise RequestError("too-large", "")  # noqa: TRY301 - the same end as for any head refused
         except RequestError as error:
@@ -74,15 +99,13 @@ class Client(asyncio.Protocol):
         if parsed is None:
             if not self._buffer:
                 self._idle_s = 0.0
-            self._buffer = data
+            self._buffer = start
             return
         self._buffer = b""
         head, end = parsed
         exchange = self._begin(head)
-        if (left := len(data) - end) > 0:
-            # Before the start, so that head and body leave together. A large piece is not copied out of its read.
-            large = left > JOINED_BYTES_MAX and not head.chunked
-            self._receive(cast("bytes", memoryview(data)[end:]) if large else data[end:])
+        if end < len(data):
+            self._receive(data[end:])  # Before the start, so that head and body leave together.
         if self.exchange is exchange:
             exchange.start()
 
@@ -114,7 +137,7 @@ class Client(asyncio.Protocol):
 
     # Bodies.
 
-    def _body(self, data: bytes) -> None:
+    def _body(self, data: bytes | memoryview) -> None:
         exchange, framing = self.exchange, self._framing
         if exchange is None:
             return
@@ -136,12 +159,12 @@ class Client(asyncio.Protocol):
             exchange.received -= len(framing.rest)
             self._receive(framing.rest)
 
-    def _queue(self, data: bytes) -> None:
+    def _queue(self, data: bytes | memoryview) -> None:
         """A pipelined request: kept until its turn, with reading stopped, so never more than one read of it."""
         self._buffer += data
         self.hold()
 
-    def _discard(self, data: bytes) -> None:
+    def _discard(self, data: bytes | memoryview) -> None:
         self._dropped += len(data)
         self._idle_s = 0.0
         if self._dropped > self._proxy.config.linger_bytes_max:

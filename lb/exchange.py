@@ -44,7 +44,7 @@ class Exchange:
         self._begun = proxy.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self.request_id = head.request_id or proxy.new_id()
         self._raw = forward.request_head(head, proxy.unix_ms(), self.request_id, client.address)
         self.bodiless = head.method == b"HEAD"
@@ -117,8 +117,8 @@ class Exchange:
 
     # The request's body.
 
-    def send(self, data: bytes) -> None:
-        """A framed piece of the body, in order."""
+    def send(self, data: bytes | memoryview) -> None:
+        """A framed piece of the body, in order; a view is good until the caller's read is over, see `keep`."""
         if self._stopped:
             return
         if self.link is None:
@@ -126,6 +126,10 @@ class Exchange:
         else:
             self.sent += len(data)
             self.link.transport.write(data)
+
+    def keep(self) -> None:
+        """What waits for a link must outlive the buffer that it was read into."""
+        self._held = [bytes(data) for data in self._held]
 
     def hold_body(self) -> None:
         """The node takes no more for now."""
@@ -143,7 +147,7 @@ class Exchange:
         if not self.plain:
             self._client.write(forward.interim_head(head))
 
-    def answered(self, head: "ResponseHead", data: bytes, *, bounded: bool) -> None:
+    def answered(self, head: "ResponseHead", data: bytes | memoryview, *, bounded: bool) -> None:
         """Relay the final head with what came of its body, and stop forwarding when the node has refused the body."""
         self.status = status = head.status
         early = not self.request_done
@@ -165,7 +169,7 @@ class Exchange:
             self._stopped = True
             self._client.refused()
 
-    def answer_data(self, data: bytes) -> None:
+    def answer_data(self, data: bytes | memoryview) -> None:
         """Relay a piece."""
         self.relayed += len(data)
         self._client.write(data)

@@ -14,7 +14,7 @@ class Speaker(Protocol):
     """The client's side, as an exchange sees it."""
 
     address: bytes
-    write: Callable[[bytes], None]  # Sends to the client; an attribute, so that it may be the transport's own.
+    write: Callable[[bytes | memoryview], None]  # To the client; perhaps the transport's own method.
 
     def hold(self) -> None:
         """Read no more of the body for now."""
@@ -41,10 +41,10 @@ class Receiver(Protocol):
     def interim(self, head: ResponseHead) -> None:
         """A 1xx head came; the final one follows."""
 
-    def answered(self, head: ResponseHead, data: bytes, *, bounded: bool) -> None:
+    def answered(self, head: ResponseHead, data: bytes | memoryview, *, bounded: bool) -> None:
         """The final head came, and `data` of its body; `bounded` is false when that ends with the connection."""
 
-    def answer_data(self, data: bytes) -> None:
+    def answer_data(self, data: bytes | memoryview) -> None:
         """A piece of the body, framed for the client."""
 
     def answer_done(self) -> None:

@@ -14,6 +14,7 @@ from .client import Client
 from .counters import Counters
 from .keys import keyer
 from .pool import Pool, PoolLimits, Spawn
+from .tank import Tank
 
 if TYPE_CHECKING:
     from .config import Config
@@ -32,6 +33,7 @@ class Proxy:
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.counters = Counters()
+        self.tank = Tank()
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self._id_start = b"%016x" % random.getrandbits(64)
         self._ids = itertools.count()
