@@ -144,9 +144,7 @@ def parse_response(head: bytes) -> ResponseHead:
     """Check a node's response head, given without its last empty line; raises ResponseError."""
     if found := _ORDINARY_RESPONSE(head):
         status, reason, length, request_id = found.groups()
-        return ResponseHead(
-            int(status), reason or b"", [], int(length), False, True, request_id is not None, head
-        )
+        return ResponseHead(int(status), reason or b"", [], int(length), False, True, request_id is not None, head)
     line, _, block = head.partition(b"\r\n")
     start = _STATUS_LINE.fullmatch(line)
     if start is None or _FIELDS.fullmatch(block) is None:

@@ -9,7 +9,7 @@ one that came back, or a new one.
 from typing import Protocol
 
 TANK_BYTES = 262144  # What one read takes at most; it stays inside a core's second-level cache.
-VIEW_BYTES_MIN = 65536  # A smaller read is copied: lending would hold a whole buffer for it.
+VIEW_BYTES_MIN = 32768  # A smaller read is copied: lending would hold a whole buffer for it.
 LENT_MAX = 4  # Buffers that are awaited back; more at once are left to their transports for good.
 
 
