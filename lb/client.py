@@ -8,10 +8,7 @@ section 9.6). `check` is called once a second with all deadlines; the hot path r
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from .body import BodyError, Chunked, Counted, Framing, Nothing
@@ -20,6 +17,7 @@ from .exchange import Exchange
 from .head import RequestHead, find_request
 from .pace import Pace
 from .tank import VIEW_BYTES_MIN
+from .tcp import reset
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -65,11 +63,10 @@ class Client(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes came; what must outlive this call is copied."""
-        view = self._tank.view
+        view = self._tank.view[:count]
+        self._receive(bytes(view) if count < VIEW_BYTES_MIN else view)
         if count < VIEW_BYTES_MIN:
-            self._receive(bytes(view[:count]))
             return
-        self._receive(view[:count])
         exchange = self.exchange
         if exchange is not None:
             if exchange.link is None:
@@ -97,12 +94,10 @@ class Client(asyncio.BufferedProtocol):
             self._refuse(error.code, error.detail)
             return
         if parsed is None:
-            if not self._buffer:
-                self._idle_s = 0.0
+            self._idle_s = self._idle_s if self._buffer else 0.0
             self._buffer = start
             return
-        self._buffer = b""
-        head, end = parsed
+        self._buffer, (head, end) = b"", parsed
         exchange = self._begin(head)
         if end < len(data):
             self._receive(data[end:])  # Before the start, so that head and body leave together.
@@ -223,13 +218,7 @@ class Client(asyncio.BufferedProtocol):
     def broken(self) -> None:
         """The answer was cut short: end the connection with a reset, which no client takes for a complete answer."""
         self.exchange = None
-        self._reset()
-
-    def _reset(self) -> None:
-        with suppress(OSError):
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        reset(self.transport)
 
     # The connection.
 
@@ -289,7 +278,7 @@ class Client(asyncio.BufferedProtocol):
                 self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
         elif self._idle_s > config.idle_s:
             # A connection already closing has bytes left that nobody takes: end it the hard way.
-            self._reset() if self.transport.is_closing() else self.transport.close()
+            reset(self.transport) if self.transport.is_closing() else self.transport.close()
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> None:
         config = self._proxy.config

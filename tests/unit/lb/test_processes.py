@@ -13,7 +13,7 @@ from lb.processes import reserve
 
 ROOT = Path(__file__).resolve().parents[3]
 PARENT = """
-import os, signal, sys, time
+import os, signal, sys
 from pathlib import Path
 from lb import processes
 folder = Path(sys.argv[1])
@@ -24,7 +24,7 @@ sys.exit(processes.Family(serve).run({count}))
 DRAINS = """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     (folder / f"{index}-{os.getpid()}").touch()
-    while True: time.sleep(1)
+    while True: signal.pause()
 """
 
 
