@@ -1,4 +1,4 @@
-"""`python -m bench`: make a synthetic burst, or replay a trace at a running service and check what became of it.
+"""`python -m bench`: make a synthetic burst, or replay one at a running service, or set our balancer beside its peers.
 
 The composition root: reads arguments and settings, builds the parts, runs them, and turns the report into an exit
 code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not be run.
@@ -25,6 +25,9 @@ from .client import Client
 from .clock import SystemClock
 from .config import Config, ConfigError
 from .cpu import read_stack, serves
+from .peers import contest
+from .peers.loadgen import LoadError
+from .peers.started import StartError
 from .photos import Gallery
 from .plan import PlanError, first_attempts, superpose, synthesize
 from .progress import progress_for
@@ -106,9 +109,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     args = options.parser().parse_args(argv)
     try:
+        if args.command == "lb":
+            return contest.run(quick=args.quick)
         config = settings.load()
         return synth(args) if args.command == "synth" else replay(args, options.configured(args, config))
-    except* (ConfigError, TraceError, PlanError, ServiceError, msgspec.ValidationError) as errors:
+    except* (
+        ConfigError,
+        StartError,
+        LoadError,
+        TraceError,
+        PlanError,
+        ServiceError,
+        msgspec.ValidationError,
+    ) as errors:
         print(f"bench: {_first(errors)}", file=sys.stderr)
     return 2
 

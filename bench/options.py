@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
             "posts are ready, check each of them. Exit: 0 good, 1 a promise broken or the run void, 2 could not run.",
         )
     )
+    contest = commands.add_parser("lb", help="our balancer beside HAProxy and nginx, as ratios of one run")
+    contest.add_argument("--quick", action="store_true", help="the same rows within a minute, roughly")
     return top
 
 

@@ -10,14 +10,19 @@ import asyncio
 import logging
 import sys
 
+import msgspec
 import uvloop
 
 from .config import Config, ConfigError, load, rows
 from .keys import keyer
 from .members import checked_address, parse_option
 from .policy import POLICIES
+from .processes import Family, reserve
 from .server import Options, serve
 
+log = logging.getLogger("snapsurge.lb")
+
+PROCESSES_MAX = 256
 EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001"
 
 
@@ -36,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help="a node; repeat for more")
     made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
     made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how nodes are chosen (%(default)s)")
+    made.add_argument(
+        "--processes",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes sharing the port; their admin ports are P, P+1, ... (%(default)s)",
+    )
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
     return made
 
@@ -60,6 +72,8 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("--node: an id is given twice")
     if not nodes and not config.redis_url:
         raise ValueError("no nodes: give --node ID=HOST:PORT or set SNAPSURGE_REDIS_URL")
+    if not 1 <= given.processes <= PROCESSES_MAX:
+        raise ValueError(f"--processes must be 1 to {PROCESSES_MAX}")
     if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
         raise ValueError("--check must be a path or off")
     return Options(
@@ -69,6 +83,7 @@ def options(arguments: list[str], config: Config) -> Options:
         hash_on=given.hash_on,
         policy=given.policy,
         check=None if given.check == "off" else given.check,
+        processes=given.processes,
     )
 
 
@@ -83,14 +98,37 @@ def main(arguments: list[str]) -> int:
         print(f"lb: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    status = 0
+    if chosen.processes == 1:
+        return run(config, chosen)
+    try:
+        with reserve(*chosen.listen) as held:
+            listen = chosen.listen[0], held.getsockname()[1]
+            log.info("%d processes share port %d", chosen.processes, listen[1])
+            return Family(lambda index: run(config, share(chosen, listen, index))).run(chosen.processes)
+    except OSError as error:
+        print(f"lb: {error}", file=sys.stderr)
+        return 1
+
+
+def share(chosen: Options, listen: tuple[str, int], index: int) -> Options:
+    """The options of one of several processes: the same port, and an admin port of its own."""
+    admin = chosen.admin
+    if admin is not None and admin[1]:
+        admin = admin[0], admin[1] + index
+    return msgspec.structs.replace(chosen, listen=listen, admin=admin)
+
+
+def run(config: Config, chosen: Options) -> int:
+    """Serve in this process until drained; returns the exit status."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, chosen))
     except* OSError as group:
         print(f"lb: {'; '.join(str(error) for error in group.exceptions)}", file=sys.stderr)
-        status = 1
-    return status
+        return_status = 1
+    else:
+        return_status = 0
+    return return_status
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Where a body ends: four framings that count or re-frame bytes and hold none back.
 
 Each has `feed(data)`, which returns the bytes to send on, `done`, and `rest`, the bytes after the end (the next
-request of a pipelining client). Counted bodies pass as the same object, uncopied. Chunked ones are checked and framed
-anew: extensions and trailers are dropped, so that a node never parses a chunk line that a client wrote.
+request of a pipelining client). Counted bodies pass as the same object, uncopied, be it bytes or a view of where they
+were read. Chunked ones are checked and framed anew: extensions and trailers are dropped, so that a node never parses
+a chunk line that a client wrote.
 Pure: errors are raised as BodyError, limits come in.
 """
 
@@ -24,9 +25,9 @@ class Framing(Protocol):
     """One body's framing; `done` when its end was fed, `rest` what came after it."""
 
     done: bool
-    rest: bytes
+    rest: bytes | memoryview
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Take the next bytes and return what to send on; raises BodyError."""
 
 
@@ -34,9 +35,9 @@ class Nothing:
     """No body: everything fed belongs to the next message."""
 
     done = True
-    rest = b""
+    rest: bytes | memoryview = b""
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """Never called with bytes of this message."""
         self.rest = data
         return b""
@@ -50,9 +51,9 @@ class Counted:
     def __init__(self, length: int) -> None:
         self.left = length
         self.done = length == 0
-        self.rest = b""
+        self.rest: bytes | memoryview = b""
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Count; only the last piece may have to be cut."""
         left = self.left - len(data)
         if left > 0:
@@ -70,9 +71,9 @@ class UntilClose:
     """A body that ends with its connection: everything passes."""
 
     done = False
-    rest = b""
+    rest: bytes | memoryview = b""
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """All of it."""
         return data
 
@@ -87,18 +88,17 @@ class Chunked:
 
     def __init__(self, *, reframe: bool = True) -> None:
         self.done = False
-        self.rest = b""
+        self.rest: bytes | memoryview = b""
         self._reframe = reframe
         self._held = b""
         self._left = 0
         self._trailer = 0
         self._state: Callable[[bytes, int, list[bytes]], int] = self._size_line
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """Check, and return the payload in data as chunks of ours."""
         out: list[bytes] = []
-        if self._held:
-            data, self._held = self._held + data, b""
+        data, self._held = self._held + data, b""
         position = 0
         while not self.done and position < len(data):
             taken = self._state(data, position, out)

@@ -8,32 +8,38 @@ section 9.6). `check` is called once a second with all deadlines; the hot path r
 """
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from .body import BodyError, Chunked, Counted, Framing, Nothing
 from .errors import RequestError, problem
 from .exchange import Exchange
-from .head import RequestHead, take_request
+from .head import RequestHead, find_request
 from .pace import Pace
+from .tank import VIEW_BYTES_MIN
+from .tcp import reset
 
 if TYPE_CHECKING:
     from .proxy import Proxy
 
 
-class Client(asyncio.Protocol):
+HEAD_BYTES_USUAL = 2048  # A phone's head has 300 to 900 bytes.
+NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
+
+
+class Client(asyncio.BufferedProtocol):
     """A connection accepted from a client."""
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
+        self._tank = proxy.tank
         self.transport: asyncio.Transport
+        self.write: Callable[[bytes | memoryview], None]
         self.address = b""
         self.exchange: Exchange | None = None
-        self._receive = self._collect
+        self._receive: Callable[[bytes | memoryview], None] = self._collect
         self._buffer = b""
-        self._framing: Framing = Nothing()
+        self._framing: Framing = NOTHING
         self._pace: Pace | None = None
         self._held = self._excused = self._taking_paused = self._ended = False
         # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
@@ -43,6 +49,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted, or over the limit."""
         self.transport = cast("asyncio.Transport", transport)
+        self.write = self.transport.write
         peer = transport.get_extra_info("peername")
         self.address = peer[0].encode() if peer else b"unknown"
         high = self._proxy.config.write_bytes_max
@@ -50,49 +57,69 @@ class Client(asyncio.Protocol):
         if not self._proxy.admit(self):
             self._refuse("overloaded", "")
 
+    def get_buffer(self, _: int) -> memoryview:
+        """Where the next read goes."""
+        return self._tank.view
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes came; what must outlive this call is copied."""
+        view = self._tank.view[:count]
+        self._receive(bytes(view) if count < VIEW_BYTES_MIN else view)
+        if count < VIEW_BYTES_MIN:
+            return
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.link is None:
+                exchange.keep()
+            elif exchange.link.transport.get_write_buffer_size():
+                self._tank.lend(exchange.link.transport)
+
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """The same, as bytes of their own."""
         self._receive(data)
 
     # Heads.
 
-    def _collect(self, data: bytes) -> None:
-        data = self._buffer + data if self._buffer else data
+    def _collect(self, data: bytes | memoryview) -> None:
+        # Almost every head ends within its first bytes; a body behind it stays where it is.
+        start = bytes(data[:HEAD_BYTES_USUAL])
         try:
-            parsed = take_request(data, self._proxy.config.head_bytes_max)
+            parsed = None if self._buffer else find_request(start, self._proxy.config.head_bytes_max)
+            if parsed is None:
+                start = data = self._buffer + data if self._buffer else bytes(data)
+                parsed = find_request(start, self._proxy.config.head_bytes_max)
             if parsed and (parsed[0].length or 0) > self._proxy.config.body_bytes_max:
                 raise RequestError("too-large", "")  # noqa: TRY301 - the same end as for any head refused
         except RequestError as error:
             self._refuse(error.code, error.detail)
             return
         if parsed is None:
-            if not self._buffer:
-                self._idle_s = 0.0
-            self._buffer = data
+            self._idle_s = self._idle_s if self._buffer else 0.0
+            self._buffer = start
             return
-        self._buffer = b""
-        head, rest = parsed
-        self._begin(head)
-        if rest and self.exchange is None and self._receive == self._collect:
-            # Answered at once; not by a plain call, so that endless pipelining does not grow the stack.
-            self._buffer = rest
-            self.hold()
-            self._proxy.loop.call_soon(self._next)
-        elif rest:
-            self._receive(rest)
+        self._buffer, (head, end) = b"", parsed
+        exchange = self._begin(head)
+        if end < len(data):
+            self._receive(data[end:])  # Before the start, so that head and body leave together.
+        if self.exchange is exchange:
+            exchange.start()
 
-    def _begin(self, head: RequestHead) -> None:
+    def _begin(self, head: RequestHead) -> Exchange:
         self.exchange = exchange = Exchange(self._proxy, self, head)
         self._quiet_s = 0.0
         self._seen_in = self._seen_out = 0
-        self._framing = Chunked() if head.chunked else Counted(head.length) if head.length else Nothing()
         self._pace = None
-        if self._framing.done:
+        if head.chunked:
+            self._framing = Chunked()
+        elif head.length:
+            self._framing = Counted(head.length)
+        else:
+            self._framing = NOTHING
             exchange.request_done = True
             self._receive = self._queue
-        else:
-            self._receive = self._body
-        exchange.start()
+            return exchange
+        self._receive = self._body
+        return exchange
 
     def _refuse(self, code: str, detail: str) -> None:
         """Answer a head that makes no request; what follows it cannot be trusted to be one."""
@@ -105,7 +132,7 @@ class Client(asyncio.Protocol):
 
     # Bodies.
 
-    def _body(self, data: bytes) -> None:
+    def _body(self, data: bytes | memoryview) -> None:
         exchange, framing = self.exchange, self._framing
         if exchange is None:
             return
@@ -127,22 +154,18 @@ class Client(asyncio.Protocol):
             exchange.received -= len(framing.rest)
             self._receive(framing.rest)
 
-    def _queue(self, data: bytes) -> None:
+    def _queue(self, data: bytes | memoryview) -> None:
         """A pipelined request: kept until its turn, with reading stopped, so never more than one read of it."""
         self._buffer += data
         self.hold()
 
-    def _discard(self, data: bytes) -> None:
+    def _discard(self, data: bytes | memoryview) -> None:
         self._dropped += len(data)
         self._idle_s = 0.0
         if self._dropped > self._proxy.config.linger_bytes_max:
             self.transport.abort()
 
     # What an exchange asks for.
-
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
-        self.transport.write(data)
 
     def hold(self) -> None:
         """Stop reading."""
@@ -174,7 +197,7 @@ class Client(asyncio.Protocol):
                 self.hold()  # Answers that it does not read must not pile up; `resume_writing` goes on.
             elif self._buffer:
                 self._proxy.loop.call_soon(self._next)
-            else:
+            elif self._held:
                 self.resume()
         elif self._receive == self._discard and not self._ended:
             if not self.transport.is_closing():
@@ -195,13 +218,7 @@ class Client(asyncio.Protocol):
     def broken(self) -> None:
         """The answer was cut short: end the connection with a reset, which no client takes for a complete answer."""
         self.exchange = None
-        self._reset()
-
-    def _reset(self) -> None:
-        with suppress(OSError):
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        reset(self.transport)
 
     # The connection.
 
@@ -261,7 +278,7 @@ class Client(asyncio.Protocol):
                 self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
         elif self._idle_s > config.idle_s:
             # A connection already closing has bytes left that nobody takes: end it the hard way.
-            self._reset() if self.transport.is_closing() else self.transport.close()
+            reset(self.transport) if self.transport.is_closing() else self.transport.close()
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> None:
         config = self._proxy.config

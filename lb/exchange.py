@@ -19,29 +19,36 @@ if TYPE_CHECKING:
     from .ports import Speaker
     from .proxy import Proxy
 
+# A head and what is there of its body leave by one system call: joined, or from where they lie once a copy costs more.
+BODILESS = frozenset({204, 304})
+JOINED_BYTES_MAX = 32768
+
 
 class Exchange:
-    """A request under way; `link` is None while a node is being found."""
+    """A request under way; `link` is None while a node is being found.
+
+    What most requests never change stands in the class, so that beginning one sets little.
+    """
+
+    link: "Link | None" = None
+    request_done = over = False
+    received = sent = relayed = status = 0
+    _node: "Node | None" = None
+    _stopped = _timed_out = _keep_alive = False
 
     def __init__(self, proxy: "Proxy", client: "Speaker", head: "RequestHead") -> None:
         self._proxy = proxy
         self._client = client
         self._head = head
         self._key = proxy.keyer(head, client.address)
-        self._begun = proxy.loop.time()
+        self._begun = proxy.clock()
+        self._size = head.length or 0
         self._attempts: list[Node] = []
-        self._held: list[bytes] = []
-        self._node: Node | None = None
-        self._stopped = self._timed_out = self._keep_alive = False
+        self._held: list[bytes | memoryview] = []
         self.request_id = head.request_id or proxy.new_id()
-        self._raw = forward.request_head(
-            head, received_ms=proxy.unix_ms(), request_id=self.request_id, address=client.address
-        )
-        self.link: Link | None = None
+        self._raw = forward.request_head(head, proxy.unix_ms(), self.request_id, client.address)
         self.bodiless = head.method == b"HEAD"
         self.plain = head.minor == 0
-        self.request_done = self.over = False
-        self.received = self.sent = self.relayed = self.status = 0
         self.awaits_continue = head.expects_continue
         self.wants_close = not head.keep_alive
 
@@ -52,16 +59,16 @@ class Exchange:
 
     def start(self) -> None:
         """Place the request, again after each node that cannot be reached."""
-        proxy = self._proxy
-        node = proxy.fleet.place(self._key, self._attempts, self._head.length or 0)
+        proxy, attempts = self._proxy, self._attempts
+        node = proxy.fleet.place(self._key, attempts, self._size)
         if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
-        if self._attempts:
+        if attempts:
             proxy.counters.retries += 1
-        self._attempts.append(node)
+        attempts.append(node)
         self._node = node
-        proxy.fleet.acquire(node, self._head.length or 0)
+        proxy.fleet.acquire(node, self._size)
         link = proxy.pool.take(node)
         if link is None:
             self._client.hold()
@@ -69,6 +76,8 @@ class Exchange:
         else:
             proxy.counters.pooled += 1
             self._use(link)
+            if len(attempts) > 1 and link.taking:
+                self._client.resume()  # Reading was stopped to connect to a node that could not be reached.
 
     def _may_try(self) -> bool:
         """The first node always; a further one within the number for each request and the budget of all."""
@@ -82,6 +91,8 @@ class Exchange:
             self._proxy.pool.put(link)
             return
         self._use(link)
+        if link.taking:
+            self._client.resume()
 
     def link_failed(self, node: "Node", *, timed_out: bool) -> None:
         """The node cannot be reached; nothing was sent, so another one may serve."""
@@ -94,22 +105,25 @@ class Exchange:
     def _use(self, link: "Link") -> None:
         self.link = link
         link.begin(self)
-        link.transport.write(self._raw)
-        held, self._held = self._held, []
-        for data in held:
-            self.send(data)
-        # Reading was stopped if a link had to be made, for this node or for one before it that could not be reached.
-        if link.taking:
-            self._client.resume()
+        if held := self._held:
+            self._held = []
+            size = sum(map(len, held))
+            self.sent += size
+            if size <= JOINED_BYTES_MAX:
+                link.transport.write(b"".join((self._raw, *held)))
+            else:
+                link.transport.writelines((self._raw, *held))
+        else:
+            link.transport.write(self._raw)
 
     def _leave(self, node: "Node") -> None:
-        self._proxy.fleet.release(node, self._head.length or 0)
+        self._proxy.fleet.release(node, self._size)
         self._node = self.link = None
 
     # The request's body.
 
-    def send(self, data: bytes) -> None:
-        """A framed piece of the body, in order."""
+    def send(self, data: bytes | memoryview) -> None:
+        """A framed piece of the body, in order; a view is good until the caller's read is over, see `keep`."""
         if self._stopped:
             return
         if self.link is None:
@@ -117,6 +131,10 @@ class Exchange:
         else:
             self.sent += len(data)
             self.link.transport.write(data)
+
+    def keep(self) -> None:
+        """What waits for a link must outlive the buffer that it was read into."""
+        self._held = [bytes(data) for data in self._held]
 
     def hold_body(self) -> None:
         """The node takes no more for now."""
@@ -134,33 +152,32 @@ class Exchange:
         if not self.plain:
             self._client.write(forward.interim_head(head))
 
-    def answered(self, head: "ResponseHead", *, bounded: bool) -> None:
-        """Relay the final head, and stop forwarding when the node has refused the body."""
-        self.status = head.status
+    def answered(self, head: "ResponseHead", data: bytes | memoryview, *, bounded: bool) -> None:
+        """Relay the final head with what came of its body, and stop forwarding when the node has refused the body."""
+        self.status = status = head.status
         early = not self.request_done
         if self._node is not None:
-            full = head.status == 503 and any(field[:12].lower() == b"retry-after:" for field in head.fields)
-            self._proxy.fleet.answered(
-                self._node, self._key, head.status, self._proxy.loop.time() - self._begun, full=full
-            )
+            full = status == 503 and head.bears(b"retry-after")
+            self._proxy.fleet.answered(self._node, self._key, status, self._proxy.loop.time() - self._begun, full=full)
         chunked = head.chunked and not self.plain
-        lasting = not early and not self.wants_close and not self._proxy.draining
-        self._keep_alive = lasting and bounded and chunked == head.chunked
-        self._client.write(
-            forward.response_head(
-                head,
-                request_id=self.request_id,
-                minor=self._head.minor,
-                keep_alive=self._keep_alive,
-                chunked=chunked,
-                bodiless=self.bodiless or head.status in {204, 304},
-            )
+        self._keep_alive = keep_alive = (
+            bounded and not (early or self.wants_close or self._proxy.draining) and chunked == head.chunked
         )
+        raw = forward.response_head(
+            head,
+            request_id=self.request_id,
+            minor=self._head.minor,
+            keep_alive=keep_alive,
+            chunked=chunked,
+            bodiless=self.bodiless or status in BODILESS,
+        )
+        self.relayed += len(data)
+        self._client.write(raw + data)
         if early and (head.status >= 300 or not head.keep_alive):
             self._stopped = True
             self._client.refused()
 
-    def answer_data(self, data: bytes) -> None:
+    def answer_data(self, data: bytes | memoryview) -> None:
         """Relay a piece."""
         self.relayed += len(data)
         self._client.write(data)
@@ -251,9 +268,9 @@ class Exchange:
     def _close(self) -> None:
         """Count it and leave the node."""
         self.over = True
-        proxy = self._proxy
-        proxy.counters.bytes_in += self.received
-        proxy.counters.bytes_out += self.relayed
-        proxy.counters.finished(self.status, proxy.loop.time() - self._begun)
+        proxy, counters = self._proxy, self._proxy.counters
+        counters.bytes_in += self.received
+        counters.bytes_out += self.relayed
+        counters.finished(self.status, proxy.clock() - self._begun)
         if self._node is not None:
             self._leave(self._node)

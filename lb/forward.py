@@ -1,17 +1,24 @@
 """The heads that the balancer writes: the request as a node sees it, the answer as a client sees it.
 
-Hop-by-hop fields are already gone (`head.py`); here the framing is written anew from the checked values, never copied,
-so that the node cannot read another length than the balancer counted. Pure: times and ids come in.
+Hop-by-hop fields are already gone (`head.py`); here the framing is written anew from the checked values, so that the
+node cannot read another length than the balancer counted. Only a head proven ordinary (`ordinary.py`) is copied with
+its framing, which the proof has found canonical. Pure: times and ids come in.
 """
 
 from .head import RequestHead, ResponseHead
 
 
-def request_head(head: RequestHead, *, received_ms: int, request_id: bytes, address: bytes) -> bytes:
+def request_head(head: RequestHead, received_ms: int, request_id: bytes, address: bytes) -> bytes:
     """The head for a node: the client's end-to-end fields, then ours.
 
     `Snapsurge-Received-At` is unix milliseconds; `address` the client's address without port.
     """
+    if head.plain:
+        return (
+            b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n"
+            b"X-Forwarded-Host: %b\r\nVia: 1.1 snapsurge\r\n\r\n"
+            % (head.plain, received_ms, request_id, address, head.host)
+        )
     # HTTP/1.0 may leave Host out, HTTP/1.1 may not.
     host = head.host or b"localhost"
     if head.chunked:
@@ -39,10 +46,14 @@ def response_head(
     the connection. A `bodiless` answer (HEAD, 304) keeps the length it speaks of (RFC 9110 section 8.6);
     204 has none.
     """
-    parts = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields]
+    if head.plain and keep_alive and minor:
+        if head.has_request_id:
+            return head.plain + b"Via: 1.1 snapsurge\r\n\r\n"
+        return b"%bX-Request-Id: %b\r\nVia: 1.1 snapsurge\r\n\r\n" % (head.plain, request_id)
+    parts = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *_fields(head)]
     if chunked and not bodiless:
         parts.append(b"Transfer-Encoding: chunked")
-    elif head.length is not None and head.status != 204:
+    elif head.length is not None and head.status != 204 and not head.plain:
         parts.append(b"Content-Length: %d" % head.length)
     if not head.has_request_id:
         parts.append(b"X-Request-Id: " + request_id)
@@ -58,3 +69,8 @@ def response_head(
 def interim_head(head: ResponseHead) -> bytes:
     """An interim answer (1xx) passed on: status line and fields, no framing and no connection options."""
     return b"\r\n".join([b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields, b"\r\n"])
+
+
+def _fields(head: ResponseHead) -> list[bytes]:
+    """The field lines, those of an ordinary head cut from it, its length among them."""
+    return head.plain.split(b"\r\n")[1:-1] if head.plain else head.fields

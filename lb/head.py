@@ -5,6 +5,8 @@ everything ambiguous is refused: no obs-fold, no bare CR, LF or NUL, no space be
 digits-only Content-Length, Transfer-Encoding exactly `chunked` and only in HTTP/1.1, one valid Host. One regular
 expression checks all field lines in C; after it, lines are only split. Nothing here looks at a body, a clock or a node.
 `fields` are the end-to-end lines as they came; `forward.py` writes the new head around them.
+Almost every head is ordinary: `ordinary.py` proves it with one expression, and it is not split at all but passed on
+as `plain`, the very bytes that were checked. All else is read here line by line.
 """
 
 import re
@@ -12,6 +14,7 @@ import re
 import msgspec
 
 from .errors import RequestError, ResponseError
+from .ordinary import requests, responses
 
 FIELDS_MAX = 100  # More fields than any client of ours sends (a phone: about 12); each costs time to check.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -27,10 +30,15 @@ _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticat
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
 _ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
 _OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these, so a client's are dropped.
+_ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
+_ORDINARY_RESPONSE = responses(names=_ENDED)
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
-    """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token."""
+    """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token.
+
+    `plain` is empty, or the request line and all fields to be sent on as they are; then `fields` is empty.
+    """
 
     method: bytes
     target: bytes
@@ -43,10 +51,14 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     expects_continue: bool
     authorization: bytes
     request_id: bytes
+    plain: bytes = b""
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
-    """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection."""
+    """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection.
+
+    `plain` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
+    """
 
     status: int
     reason: bytes
@@ -55,21 +67,45 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     chunked: bool
     keep_alive: bool
     has_request_id: bool
+    plain: bytes = b""
+
+    def bears(self, name: bytes) -> bool:
+        """Whether there is a field of this lower-case name; for the rare answer that is asked."""
+        lines = self.plain.split(b"\r\n")[1:] if self.plain else self.fields
+        return any(line.lower().startswith(name + b":") for line in lines)
 
 
 def take_request(data: bytes, bytes_max: int) -> tuple[RequestHead, bytes] | None:
-    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError.
+    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError."""
+    found = find_request(data, bytes_max)
+    return None if found is None else (found[0], data[found[1] :])
+
+
+def find_request(data: bytes, bytes_max: int) -> tuple[RequestHead, int] | None:
+    """The first request head in data and where it ends, None while it is incomplete; raises RequestError.
 
     The beginning of a head that can no longer become a valid one is refused without waiting for its end.
     """
     end = data.find(b"\r\n\r\n")
     if (end if end >= 0 else len(data)) > bytes_max:
         raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
-    if end >= 0:
-        return parse_request(data[: end + 2]), data[end + 4 :]
-    if data.count(b"\n") != data.count(b"\r\n"):
-        raise RequestError("bad-request", "A line ends with a bare LF.")
-    return None
+    if end < 0:
+        if data.count(b"\n") != data.count(b"\r\n"):
+            raise RequestError("bad-request", "A line ends with a bare LF.")
+        return None
+    ordinary = _ORDINARY_REQUEST(data, 0, end + 2)
+    return (parse_request(data[: end + 2]) if ordinary is None else _ordinary(ordinary, data[: end + 2])), end + 4
+
+
+def _ordinary(found: re.Match[bytes], plain: bytes) -> RequestHead:
+    """The value of a head proven ordinary; the groups stand in the order of `ordinary.requests`."""
+    method, target, host, length, authorization, connection = found.groups()
+    if connection is not None:
+        start, stop = found.span(6)
+        plain = plain[:start] + plain[stop:]
+    size = None if length is None else int(length)
+    # By position, which is half the price: minor, fields, chunked, keep_alive and expects_continue are known.
+    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", plain)
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -111,6 +147,9 @@ def parse_request(head: bytes) -> RequestHead:
 
 def parse_response(head: bytes) -> ResponseHead:
     """Check a node's response head, given without its last empty line; raises ResponseError."""
+    if found := _ORDINARY_RESPONSE(head):
+        status, reason, length, request_id = found.groups()
+        return ResponseHead(int(status), reason or b"", [], int(length), False, True, request_id is not None, head)
     line, _, block = head.partition(b"\r\n")
     start = _STATUS_LINE.fullmatch(line)
     if start is None or _FIELDS.fullmatch(block) is None:

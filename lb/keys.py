@@ -7,6 +7,7 @@ address stays on one node. Pure: head and address in, bytes out.
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -63,11 +64,16 @@ def _by_header(name: bytes) -> Keyer:
     if name == b"authorization":
         return lambda head, address: head.authorization or address
 
+    search = re.compile(rb"\r\n%b:([^\r]*)" % re.escape(name), re.IGNORECASE).search
+
     def key(head: RequestHead, address: bytes) -> bytes:
+        if head.plain:
+            value = search(head.plain)
+            return value[1].strip() if value else address
         for field in head.fields:
-            found, _, value = field.partition(b":")
+            found, _, told = field.partition(b":")
             if found.lower() == name:
-                return value.strip()
+                return told.strip()
         return address
 
     return key

@@ -8,6 +8,8 @@ It knows nothing of clients, retries or health.
 
 import asyncio
 import os
+import select
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .fleet import Node
 
 READ_BYTES = 65536
+NO_BODY = frozenset({*range(100, 200), 204, 304})  # RFC 9112 section 6.3, whatever length they speak of.
 
 
 class Link(asyncio.Protocol):
@@ -37,7 +40,8 @@ class Link(asyncio.Protocol):
         self._head_bytes_max = head_bytes_max
         self._write_bytes_max = write_bytes_max
         self._fd = -1
-        self._paused = False
+        self._look: Callable[[int], list[tuple[int, int]]]
+        self.paused = False
         self._buffer = b""
         self._framing: Framing | None = None
 
@@ -46,6 +50,9 @@ class Link(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self._write_bytes_max, low=self._write_bytes_max // 4)
         self._fd = transport.get_extra_info("socket").fileno()
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        self._look = poll.poll
         self.alive = True
 
     def begin(self, receiver: Receiver) -> None:
@@ -59,15 +66,8 @@ class Link(asyncio.Protocol):
     @property
     def stale(self) -> bool:
         """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
-        if not self.alive or self.transport.is_closing():
-            return True
-        try:
-            os.read(self._fd, 1)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True  # End of file, or an answer that nobody asked for.
+        # The look finds an end of file, an error, or an answer that nobody asked for.
+        return not self.alive or self.transport.is_closing() or bool(self._look(0))
 
     def close(self) -> None:
         """End it now, whatever is under way; no further word to the receiver."""
@@ -77,14 +77,14 @@ class Link(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more for now."""
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
+        if not self.paused and not self.transport.is_closing():
+            self.paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -94,12 +94,11 @@ class Link(asyncio.Protocol):
         if receiver is None:
             self.close()
             return
-        framing = self._framing
         try:
-            if framing is None:
+            if self._framing is None:
                 self._read_head(data, receiver)
             else:
-                self._read_body(data, receiver, framing)
+                self._read_body(data, receiver, self._framing)
         except (ResponseError, BodyError) as error:
             self._end(f"invalid answer: {error}", clean=False)
 
@@ -116,6 +115,14 @@ class Link(asyncio.Protocol):
         if head.status == 101:
             raise ResponseError("switching protocols was not asked for")
         rest = data[end + 4 :]
+        if head.length == len(rest) and head.status not in NO_BODY and not receiver.bodiless:
+            # The whole answer in one read, as most are: nothing to follow.
+            self.reusable = head.keep_alive
+            receiver.answered(head, rest, bounded=True)
+            if self.receiver is receiver:
+                self.receiver = None
+                receiver.answer_done()
+            return
         if head.status < 200:
             receiver.interim(head)
             if rest and self.receiver is receiver:
@@ -124,14 +131,15 @@ class Link(asyncio.Protocol):
         self._framing = framing = self._frame(head, receiver)
         bounded = not isinstance(framing, UntilClose)
         self.reusable = head.keep_alive and bounded
-        receiver.answered(head, bounded=bounded)
-        if self.receiver is receiver and (rest or framing.done):
-            self._read_body(rest, receiver, framing)
+        # The first piece goes with the head, so that a short answer is one write.
+        receiver.answered(head, framing.feed(rest) if rest else b"", bounded=bounded)
+        if framing.done and self.receiver is receiver:
+            self._complete(receiver, framing)
 
     @staticmethod
     def _frame(head: ResponseHead, receiver: Receiver) -> Framing:
         """How the answer's body ends (RFC 9112 section 6.3)."""
-        if receiver.bodiless or head.status in {204, 304}:
+        if receiver.bodiless or head.status in NO_BODY:
             return Nothing()
         if head.chunked:
             return Chunked(reframe=not receiver.plain)
@@ -142,10 +150,13 @@ class Link(asyncio.Protocol):
         if out:
             receiver.answer_data(out)
         if framing.done and self.receiver is receiver:
-            self.receiver = None
-            if framing.rest:
-                self.reusable = False
-            receiver.answer_done()
+            self._complete(receiver, framing)
+
+    def _complete(self, receiver: Receiver, framing: Framing) -> None:
+        self.receiver = None
+        if framing.rest:
+            self.reusable = False
+        receiver.answer_done()
 
     def eof_received(self) -> None:
         """The node has said all; what we still wanted to write has no reader."""

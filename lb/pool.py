@@ -45,6 +45,7 @@ class Pool:
         self._limits = limits
         self._spawn = spawn
         self._idle: dict[Node, list[Link]] = {}
+        self._loop = asyncio.get_running_loop()
 
     def take(self, node: Node) -> Link | None:
         """An idle link that is still open, the last one used first."""
@@ -59,12 +60,15 @@ class Pool:
 
     def put(self, link: Link) -> None:
         """A link whose answer is complete: kept if it can serve again."""
-        idle = self._idle.setdefault(link.node, [])
+        idle = self._idle.get(link.node)
+        if idle is None:
+            idle = self._idle[link.node] = []
         if not link.alive or not link.reusable or not link.taking or len(idle) >= self._limits.idle_max:
             link.close()
             return
-        link.resume()
-        link.idle_since = asyncio.get_running_loop().time()
+        if link.paused:
+            link.resume()
+        link.idle_since = self._loop.time()
         idle.append(link)
 
     def connect(self, node: Node, waiter: Waiter) -> None:

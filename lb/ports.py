@@ -4,6 +4,7 @@ A client connection is a Speaker to its exchange; an exchange is a Receiver to i
 class, so that each is tested alone and another kind of either (TLS, another protocol) fits in.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .head import ResponseHead
@@ -13,9 +14,7 @@ class Speaker(Protocol):
     """The client's side, as an exchange sees it."""
 
     address: bytes
-
-    def write(self, data: bytes) -> None:
-        """Send to the client."""
+    write: Callable[[bytes | memoryview], None]  # To the client; perhaps the transport's own method.
 
     def hold(self) -> None:
         """Read no more of the body for now."""
@@ -42,10 +41,10 @@ class Receiver(Protocol):
     def interim(self, head: ResponseHead) -> None:
         """A 1xx head came; the final one follows."""
 
-    def answered(self, head: ResponseHead, *, bounded: bool) -> None:
-        """The final head came; `bounded` is false when the body ends with the connection."""
+    def answered(self, head: ResponseHead, data: bytes | memoryview, *, bounded: bool) -> None:
+        """The final head came, and `data` of its body; `bounded` is false when that ends with the connection."""
 
-    def answer_data(self, data: bytes) -> None:
+    def answer_data(self, data: bytes | memoryview) -> None:
         """A piece of the body, framed for the client."""
 
     def answer_done(self) -> None:

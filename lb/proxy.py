@@ -5,6 +5,7 @@ signals, Redis or the admin port.
 """
 
 import asyncio
+import itertools
 import random
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from .client import Client
 from .counters import Counters
 from .keys import keyer
 from .pool import Pool, PoolLimits, Spawn
+from .tank import Tank
 
 if TYPE_CHECKING:
     from .config import Config
@@ -29,8 +31,12 @@ class Proxy:
         self.config = config
         self.fleet = fleet
         self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
         self.counters = Counters()
+        self.tank = Tank()
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
+        self._id_start = b"%016x" % random.getrandbits(64)
+        self._ids = itertools.count()
         self.draining = False
         self.clients: set[Client] = set()
         self.pool = Pool(
@@ -67,11 +73,11 @@ class Proxy:
 
     def unix_ms(self) -> int:
         """The wall clock in milliseconds."""
-        return int(time.time() * 1000)
+        return time.time_ns() // 1_000_000
 
     def new_id(self) -> bytes:
-        """A request id."""
-        return b"%032x" % random.getrandbits(128)
+        """A request id: who we are since our start, at random, and a count."""
+        return b"%b%016x" % (self._id_start, next(self._ids))
 
     def retry_after_s(self) -> int:
         """Seconds to wait before a retry, spread so that refused clients do not return together."""

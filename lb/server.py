@@ -31,7 +31,7 @@ BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.c
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says; `check` is a path, or None for no active checks."""
+    """What the command line says; `check` is a path, or None for no active checks; `processes` share the port."""
 
     listen: tuple[str, int]
     admin: tuple[str, int] | None
@@ -39,6 +39,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     hash_on: str
     policy: str
     check: str | None
+    processes: int = 1
 
 
 def placement(config: Config, options: Options) -> Placement:
@@ -96,7 +97,7 @@ async def listen_and_drain(
 ) -> None:
     """Open the ports, say so, wait for `stop`, close in order."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(proxy, *options.listen, backlog=BACKLOG)
+    server = await loop.create_server(proxy, *options.listen, backlog=BACKLOG, reuse_port=options.processes > 1 or None)
     admin = "none"
     if options.admin is not None:
         await runner.setup()

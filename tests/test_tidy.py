@@ -49,6 +49,7 @@ PURE = {
     "lb/keys.py",
     "lb/node.py",
     "lb/nodes.py",
+    "lb/ordinary.py",
     "lb/overrides.py",
     "lb/pace.py",
     "lb/placement.py",

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 
 import pytest
 
@@ -37,6 +37,10 @@ class FakeTransport:
         """Kept, unless closed."""
         if not self.closed:
             self.written += data
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """Kept, unless closed."""
+        self.write(b"".join(parts))
 
     def write_eof(self) -> None:
         """Half-closed."""

@@ -9,7 +9,7 @@ RAW = b"POST /x HTTP/1.1\r\nHost: a\r\nA: 1\r\n%b"
 def forwarded(extra: bytes) -> bytes:
     """The head that a node gets."""
     head = parse_request(RAW % extra)
-    return request_head(head, received_ms=1234, request_id=b"r", address=b"10.0.0.1")
+    return request_head(head, 1234, b"r", b"10.0.0.1")
 
 
 def test_the_node_gets_the_clients_fields_and_ours() -> None:
@@ -33,7 +33,7 @@ def test_http_1_0_gets_a_host() -> None:
     """What HTTP/1.0 leaves out HTTP/1.1 needs."""
     head = parse_request(b"GET / HTTP/1.0\r\n")
 
-    assert b"Host: localhost\r\n" in request_head(head, received_ms=1, request_id=b"r", address=b"-")
+    assert b"Host: localhost\r\n" in request_head(head, 1, b"r", b"-")
 
 
 def answer(raw: bytes, *, minor: int = 1, keep_alive: bool = True, bodiless: bool = False) -> list[bytes]:

@@ -27,8 +27,9 @@ class Recorder:
         """Noted."""
         self.told.append(f"interim {head.status}")
 
-    def answered(self, head: ResponseHead, *, bounded: bool) -> None:
-        """Noted."""
+    def answered(self, head: ResponseHead, data: bytes, *, bounded: bool) -> None:
+        """Noted, the first piece collected."""
+        self.body += data
         self.told.append(f"{head.status} {'bounded' if bounded else 'endless'}")
 
     def answer_data(self, data: bytes) -> None:

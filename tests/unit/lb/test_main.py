@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb.__main__ import main, options
+from lb.__main__ import main, options, share
 from lb.config import Config, rows
 
 NODES = ["--node", "a=127.0.0.1:1", "--node", "b=127.0.0.1:2"]
@@ -20,6 +20,16 @@ def test_the_documented_command_line_is_understood() -> None:
     assert options(["--admin", "off"], Config(redis_url="redis://h")).admin is None
 
 
+def test_processes_share_the_port_and_have_admin_ports_of_their_own() -> None:
+    """P, P+1, ...; 0 and off stay what they are."""
+    chosen = options([*NODES, "--admin", "127.0.0.1:8090", "--processes", "2"], Config())
+    second = share(chosen, ("127.0.0.1", 4711), 1)
+
+    assert (second.listen, second.admin, second.processes) == (("127.0.0.1", 4711), ("127.0.0.1", 8091), 2)
+    for given, kept in (("127.0.0.1:0", ("127.0.0.1", 0)), ("off", None)):
+        assert share(options([*NODES, "--admin", given], Config()), ("127.0.0.1", 1), 1).admin == kept
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -29,6 +39,7 @@ def test_the_documented_command_line_is_understood() -> None:
         [*NODES, "--listen", "8080"],
         [*NODES, "--check", "readyz"],
         [*NODES, "--hash-on", "moon"],
+        [*NODES, "--processes", "0"],
     ],
 )
 def test_wrong_options_are_one_line_and_status_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,123 @@
+"""The load: so many requests over so many connections, each sent when the one before it was answered.
+
+Closed loop, because the contest compares what a request costs, not what a queue does; every answer is checked. Users
+are many, so that every balancer spreads them over all nodes by its own hash.
+"""
+
+import asyncio
+import ssl
+import time
+from typing import Final, cast
+
+import msgspec
+
+ANSWER_START: Final = b"HTTP/1.1 200 "
+ANSWER_END: Final = b"\r\n\r\nok"
+USERS: Final = 1009
+PATIENCE_S: Final = 60.0
+_HEAD: Final = (
+    "POST /v1/moments/m1/posts HTTP/1.1\r\nHost: lb.example\r\nUser-Agent: phone/1.0 (iOS 17; iPhone15,2)\r\n"
+    "Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en-GB\r\nX-User: user-{user}\r\n"
+    "Content-Type: multipart/form-data; boundary=0123456789abcdef\r\n"
+    "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MTIzNDUifQ.c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJl\r\n"
+    "Content-Length: {length}\r\n\r\n"
+)
+
+
+class LoadError(Exception):
+    """An answer was wrong or did not come."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests with bodies of `body` bytes, over `connections`, kept alive or `fresh` for each request."""
+
+    body: int
+    requests: int
+    connections: int
+    fresh: bool
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where to send, with TLS when `context` is given."""
+
+    port: int
+    context: ssl.SSLContext | None = None
+
+
+class Caller(asyncio.Protocol):
+    """One client connection with one request under way at most."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self._answer: asyncio.Future[None] | None = None
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def ask(self, parts: list[bytes]) -> asyncio.Future[None]:
+        """Send one request; the future ends with its answer."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.writelines(parts)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        """The answer, perhaps in pieces."""
+        self._read += data
+        if self._answer is None or not self._read.startswith(ANSWER_START[: len(self._read)]):
+            self._fail(repr(self._read[:200]))
+        elif self._read.endswith(ANSWER_END):
+            self._read = b""
+            self._answer.set_result(None)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Closed; wrong only when an answer was awaited."""
+        self._fail("the connection ended without an answer")
+
+    def _fail(self, reason: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(LoadError(reason))
+
+
+def head(user: int, length: int) -> bytes:
+    """A request head as a phone sends it."""
+    return _HEAD.format(user=user % USERS, length=length).encode()
+
+
+async def connected(target: Target) -> Caller:
+    """A new connection."""
+    loop = asyncio.get_running_loop()
+    name = "lb.example" if target.context else None
+    _, caller = await loop.create_connection(Caller, "127.0.0.1", target.port, ssl=target.context, server_hostname=name)
+    return caller
+
+
+async def run(target: Target, load: Load) -> tuple[float, list[float]]:
+    """Seconds that it took, and milliseconds of each request, the connecting counted in when it is fresh."""
+    body = bytes(load.body)
+    heads = [head(user, load.body) for user in range(USERS)]
+    latencies: list[float] = []
+    begun = 0
+
+    async def caller_loop() -> None:
+        nonlocal begun
+        caller: Caller | None = None
+        while begun < load.requests:
+            user, begun = begun % USERS, begun + 1
+            start = time.perf_counter()
+            if caller is None:
+                caller = await connected(target)
+            await caller.ask([heads[user], body] if body else [heads[user]])
+            latencies.append((time.perf_counter() - start) * 1000)
+            if load.fresh:
+                caller.transport.close()
+                caller = None
+        if caller is not None:
+            caller.transport.close()
+
+    start = time.perf_counter()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        for _ in range(load.connections):
+            tasks.create_task(caller_loop())
+    return time.perf_counter() - start, latencies

@@ -1,0 +1,64 @@
+"""The node behind every balancer of the contest: takes a body of known length, says 200; as little work as can be.
+
+    python -m bench.peers.sink 9001 9002 9003
+
+It trusts what it reads, for only balancers talk to it. One process listens on all ports given.
+"""
+
+import asyncio
+import re
+import sys
+from typing import Final, cast
+
+import uvloop
+
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+BACKLOG: Final = 4096
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
+
+
+class Sink(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self._head = b""
+        self._left = 0
+        self._closes = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A head, or a piece of a body; the answer goes out with the last byte."""
+        if self._left:
+            self._left -= len(data)
+        else:
+            data = self._head + data
+            end = data.find(b"\r\n\r\n")
+            self._head = data if end < 0 else b""
+            if end < 0:
+                return
+            length = _LENGTH.search(data, 0, end)
+            self._closes = _CLOSE.search(data, 0, end) is not None
+            self._left = (int(length[1]) if length else 0) - (len(data) - end - 4)
+        if self._left <= 0:
+            self._left = 0
+            self.transport.write(ANSWER)
+            if self._closes:
+                self.transport.close()
+
+
+async def serve(ports: list[int]) -> None:
+    """Listen until killed; says `ready` when all ports are open."""
+    loop = asyncio.get_running_loop()
+    for port in ports:
+        await loop.create_server(Sink, "127.0.0.1", port, backlog=BACKLOG)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve([int(port) for port in sys.argv[1:]]))

@@ -1,0 +1,72 @@
+"""Processes of a contest: started on a free port, waited for, and ended by their own id, whatever happens."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+READY_S: Final = 15.0
+END_S: Final = 10.0
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATH: Final = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"  # Debian keeps haproxy and nginx out of a user's PATH
+
+
+class StartError(Exception):
+    """A balancer did not come up; the text is for whoever runs the bench."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def process(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, listening on the port; ended at the end. Its standard error is shown only when it fails."""
+    running = subprocess.Popen(
+        [*("env", f"PATH={PATH}")[: 2 * ("/" not in command[0])], *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        _await_port(running, port)
+        yield running
+    finally:
+        running.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.communicate(timeout=END_S)
+        running.kill()
+        running.wait()
+
+
+def _await_port(running: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if running.poll() is not None:
+            said = running.stderr.read().decode(errors="replace") if running.stderr else ""
+            raise StartError(f"{running.args!r} ended: {said.strip()[-500:]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise StartError(f"{running.args!r} does not listen on {port}")
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed ECDSA P-256 certificate for lb.example, chain and key in one file."""
+    file, key, chain = folder / "lb.pem", folder / "lb.key", folder / "lb.crt"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    name = ("-subj", "/CN=lb.example", "-addext", "subjectAltName=DNS:lb.example")
+    place = ("-keyout", str(key), "-out", str(chain))
+    subprocess.run(
+        ["openssl", "req", "-x509", *curve, "-noenc", "-days", "2", *name, *place], check=True, capture_output=True
+    )
+    file.write_bytes(chain.read_bytes() + key.read_bytes())
+    return file

@@ -1,0 +1,66 @@
+"""bench.peers.loadgen: so many requests, each answer checked."""
+
+import asyncio
+
+import pytest
+
+from bench.peers import loadgen
+from bench.peers.loadgen import Load, LoadError, Target, head
+from bench.peers.sink import Sink
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_all_requests_are_sent_and_timed(fresh: bool) -> None:  # noqa: FBT001
+    """Kept alive or fresh, the number asked for, on the connections asked for."""
+    made: list[Sink] = []
+
+    def sink() -> Sink:
+        made.append(Sink())
+        return made[-1]
+
+    server = await asyncio.get_running_loop().create_server(sink, "127.0.0.1", 0)
+    async with server:
+        target = Target(server.sockets[0].getsockname()[1])
+        seconds, latencies = await loadgen.run(target, Load(body=300_000, requests=20, connections=4, fresh=fresh))
+
+    assert len(latencies) == 20
+    assert 0 < max(latencies) / 1000 <= seconds
+    assert len(made) == (20 if fresh else 4)
+
+
+class Wrong(Sink):
+    """Says what it should not."""
+
+    def data_received(self, data: bytes) -> None:
+        """Anything is refused."""
+        del data
+        self.transport.write(b"HTTP/1.1 503 No\r\n\r\nok")
+
+
+class Silent(Sink):
+    """Hangs up."""
+
+    def data_received(self, data: bytes) -> None:
+        """No answer."""
+        del data
+        self.transport.close()
+
+
+@pytest.mark.parametrize(("node", "said"), [(Wrong, "503"), (Silent, "without an answer")])
+async def test_a_wrong_answer_ends_the_load(node: type[Sink], said: str) -> None:
+    """A contest of wrong answers would be worth nothing."""
+    server = await asyncio.get_running_loop().create_server(node, "127.0.0.1", 0)
+    async with server:
+        target = Target(server.sockets[0].getsockname()[1])
+        with pytest.raises(ExceptionGroup) as failed:
+            await loadgen.run(target, Load(body=0, requests=5, connections=1, fresh=False))
+
+    assert isinstance(failed.value.exceptions[0], LoadError)
+    assert said in str(failed.value.exceptions[0])
+
+
+def test_heads_name_their_user_and_length() -> None:
+    """What the balancers hash on, and the framing."""
+    assert b"\r\nX-User: user-7\r\n" in head(7, 5)
+    assert head(7 + loadgen.USERS, 5) == head(7, 5)
+    assert head(7, 5).endswith(b"\r\nContent-Length: 5\r\n\r\n")
