@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Literal
 
 import uvloop
 from aiohttp import web
@@ -98,7 +99,8 @@ async def _until_stopped(
     """
 
     def member() -> Member:
-        return Member(address, weight=1, zone="", state="draining" if running.lifecycle.draining else "serving")
+        state: Literal["serving", "draining"] = "draining" if running.lifecycle.draining else "serving"
+        return Member(address, weight=config.weight, zone=config.zone, state=state)
 
     heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s)
     async with asyncio.TaskGroup() as tasks:

@@ -45,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     keepalive_s: Annotated[float, Meta(gt=0, description="idle seconds before a connection is closed")] = 75.0
 
     batch_linger_s: Annotated[float, Meta(ge=0, le=1, description="uploads this close share a round trip")] = 0.002
+    weight: Annotated[int, Meta(ge=0, le=100, description="this node's part of the keys; 0 = none")] = 1
+    zone: Annotated[str, Meta(description="where this node stands, for balancers with `--policy zone-aware`")] = ""
     heartbeat_s: Annotated[float, Meta(gt=0, description="between two heartbeats to the balancers")] = 1.0
     # Balancers check every 2 s, jitter included 2.4: two checks missed, and six.
     register_s: Annotated[float, Meta(ge=0, description="unasked by any balancer until it registers anew; 0 = not")] = (

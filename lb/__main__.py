@@ -24,6 +24,7 @@ log = logging.getLogger("snapsurge.lb")
 
 PROCESSES_MAX = 256
 EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001"
+NODE_HELP = "a node; repeat for more; may end with ,weight=N and ,zone=NAME"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", help="port for clients (%(default)s)")
     made.add_argument("--admin", metavar="HOST:PORT|off", default="127.0.0.1:8090", help="admin port (%(default)s)")
-    made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help="a node; repeat for more")
+    made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help=NODE_HELP)
     made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
     made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how nodes are chosen (%(default)s)")
     made.add_argument(

@@ -20,6 +20,7 @@ import redis.asyncio
 from .config import Config
 from .nodes import Member
 from .roster import Look
+from .slots import WEIGHT_MAX
 
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
@@ -69,7 +70,7 @@ def parse_entry(name: bytes, raw: bytes) -> Member | None:
         return Member(
             id=name.decode(),
             address=checked_address(entry.address),
-            weight=max(0, min(entry.weight, 100)),
+            weight=max(0, min(entry.weight, WEIGHT_MAX)),
             zone=entry.zone,
             state=entry.state,
         )

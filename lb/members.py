@@ -19,6 +19,7 @@ from .heartbeats import Heartbeats, checked_address, connect
 from .nodes import Member
 from .overrides import Overrides
 from .roster import Roster
+from .slots import WEIGHT_MAX
 from .snapshot import read_members, read_overrides, write_members, write_overrides
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ BACKOFF_S_MAX = 5.0
 
 
 def parse_option(option: str) -> Member:
-    """`--node ID=HOST:PORT`; raises ValueError."""
-    name, _, address = option.partition("=")
-    if not name or not address:
-        raise ValueError(f"--node {option}: use ID=HOST:PORT")
-    return Member(id=name, address=checked_address(address))
+    """`--node ID=HOST:PORT[,weight=N][,zone=NAME]`; raises ValueError."""
+    name, _, rest = option.partition("=")
+    address, *more = rest.split(",")
+    said = dict(field.partition("=")[::2] for field in more)
+    weight = said.pop("weight", "1")
+    zone = said.pop("zone", "")
+    if not name or not address or said or not weight.isdecimal() or int(weight) > WEIGHT_MAX:
+        raise ValueError(f"--node {option}: use ID=HOST:PORT[,weight=0 to {WEIGHT_MAX}][,zone=NAME]")
+    return Member(id=name, address=checked_address(address), weight=int(weight), zone=zone)
 
 
 class Membership:

@@ -33,7 +33,7 @@ class Ring:
             raise ValueError(f"{len(weights)} members on a ring for {MEMBERS_MAX}")
         self.ids = tuple(sorted(weights))
         self.weights = weights
-        self._seed, self._slots = seed, slots
+        self.seed, self.slots = seed, slots
         secret = blake2b(seed).digest()
         self._hash = blake2s(digest_size=8, key=secret[:32])
         self._market = Market([(name, weights[name]) for name in self.ids], secret)
@@ -48,7 +48,7 @@ class Ring:
 
     def _resembles(self, before: "Ring") -> bool:
         """Whether the other table is of this kind and has members that stay."""
-        alike = (self._seed, self._slots) == (before._seed, before._slots)
+        alike = (self.seed, self.slots) == (before.seed, before.slots)
         return alike and bool(self.weights.items() & before.weights.items())
 
     def _changed(self, before: "Ring") -> Cells:
@@ -69,17 +69,17 @@ class Ring:
 
     def first(self, digest: int) -> int:
         """The index of the home for a digest; NOBODY on an empty ring."""
-        return self._cells[digest % self._slots * 2]
+        return self._cells[digest % self.slots * 2]
 
     def two(self, digest: int) -> tuple[int, int]:
         """The indices of the first two members for a digest; NOBODY where there is none."""
-        at = digest % self._slots * 2
+        at = digest % self.slots * 2
         cells = self._cells
         return cells[at], cells[at + 1]
 
     def rest(self, digest: int) -> list[int]:
         """The indices of all the others, in order; worked out once for each slot that is asked for."""
-        return self._order(digest % self._slots)[2:] if len(self.ids) > 2 else []
+        return self._order(digest % self.slots)[2:] if len(self.ids) > 2 else []
 
     def order(self, key: bytes) -> Iterator[str]:
         """All members in this key's order of preference, each once, found as far as asked."""
@@ -93,9 +93,9 @@ class Ring:
     def _shares(self) -> dict[str, float]:
         """The part of the slots, 0 to 1, that each member is home to."""
         counts = np.zeros(MEMBERS_MAX + 1, np.int64)
-        for start in range(0, self._slots, 1 << 15):
+        for start in range(0, self.slots, 1 << 15):
             counts += np.bincount(self.table[start : start + (1 << 15), 0], minlength=MEMBERS_MAX + 1)
-        return {name: int(counts[index]) / self._slots for index, name in enumerate(self.ids)}
+        return {name: int(counts[index]) / self.slots for index, name in enumerate(self.ids)}
 
     def moved(self, other: "Ring") -> dict[tuple[str, str], int]:
         """Slots whose home differs in the other ring of as many slots, by old and new home."""

@@ -20,9 +20,12 @@ def test_options_are_id_and_address() -> None:
     """`--node a=h:1`, IPv6 in brackets too."""
     assert parse_option("a=h:1") == A
     assert parse_option("x=[::1]:9").address == "[::1]:9"
+    assert parse_option("a=h:1,weight=3,zone=z") == Member(id="a", address="h:1", weight=3, zone="z")
 
 
-@pytest.mark.parametrize("option", ["a", "=h:1", "a=", "a=h", "a=h:x", "a=:1", "a=h:0", "a=h:65536"])
+@pytest.mark.parametrize(
+    "option", ["a", "=h:1", "a=", "a=h", "a=h:x", "a=:1", "a=h:0", "a=h:1,weight=x", "a=h:1,sone=z"]
+)
 def test_bad_options_are_refused(option: str) -> None:
     """The error repeats what was given."""
     with pytest.raises(ValueError, match=r"host:port|ID=HOST:PORT"):

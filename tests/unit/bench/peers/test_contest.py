@@ -1,6 +1,5 @@
 """bench.peers.contest: what is measured, in which order, and what is said when it cannot be."""
 
-import asyncio
 import os
 
 import pytest
@@ -9,7 +8,7 @@ from bench.peers import contest, started
 from bench.peers.contest import QUICK, Balancer, Case, compare, lacking, percentile, summary
 from bench.peers.loadgen import Target
 from bench.peers.rows import CPU_UNIT, Row
-from bench.peers.sink import Sink
+from tests.unit.bench.peers.listening import listening
 
 
 def test_cases_have_their_loads() -> None:
@@ -31,9 +30,7 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 async def test_a_case_gives_a_row_for_each_measure() -> None:
     """CPU with its aim first, then throughput and latency, of every balancer."""
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening() as (port, _):
         balancers = {name: Balancer(os.getpid(), Target(port)) for name in ("snapsurge", "haproxy", "nginx")}
         rows = await compare(Case(0, False, False), balancers, port, QUICK)
 

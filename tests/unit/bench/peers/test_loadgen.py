@@ -1,27 +1,20 @@
 """bench.peers.loadgen: so many requests, each answer checked."""
 
-import asyncio
-
 import pytest
 
 from bench.peers import loadgen
 from bench.peers.loadgen import Load, LoadError, Target, head
 from bench.peers.sink import Sink
+from tests.unit.bench.peers.listening import listening
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_all_requests_are_sent_and_timed(fresh: bool) -> None:  # noqa: FBT001
     """Kept alive or fresh, the number asked for, on the connections asked for."""
-    made: list[Sink] = []
-
-    def sink() -> Sink:
-        made.append(Sink())
-        return made[-1]
-
-    server = await asyncio.get_running_loop().create_server(sink, "127.0.0.1", 0)
-    async with server:
-        target = Target(server.sockets[0].getsockname()[1])
-        seconds, latencies = await loadgen.run(target, Load(body=300_000, requests=20, connections=4, fresh=fresh))
+    async with listening() as (port, made):
+        seconds, latencies = await loadgen.run(
+            Target(port), Load(body=300_000, requests=20, connections=4, fresh=fresh)
+        )
 
     assert len(latencies) == 20
     assert 0 < max(latencies) / 1000 <= seconds
@@ -49,11 +42,9 @@ class Silent(Sink):
 @pytest.mark.parametrize(("node", "said"), [(Wrong, "503"), (Silent, "without an answer")])
 async def test_a_wrong_answer_ends_the_load(node: type[Sink], said: str) -> None:
     """A contest of wrong answers would be worth nothing."""
-    server = await asyncio.get_running_loop().create_server(node, "127.0.0.1", 0)
-    async with server:
-        target = Target(server.sockets[0].getsockname()[1])
+    async with listening(node) as (port, _):
         with pytest.raises(ExceptionGroup) as failed:
-            await loadgen.run(target, Load(body=0, requests=5, connections=1, fresh=False))
+            await loadgen.run(Target(port), Load(body=0, requests=5, connections=1, fresh=False))
 
     assert isinstance(failed.value.exceptions[0], LoadError)
     assert said in str(failed.value.exceptions[0])
