@@ -153,9 +153,15 @@ def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
             read.setdefault(name, []).append(value.strip(b" \t"))
             if name != b"authorization":
                 continue
-        # Some servers read `_` as `-`, so both spellings of our own names are dropped.
-        elif name.startswith(_OURS) or (b"_" in name and name.replace(b"_", b"-").startswith(_OURS)):
+        elif name.startswith(_OURS):
             continue
+        elif b"_" in name:
+            # Some servers read `_` as `-`: the other spelling of a name that we decide by must not reach one.
+            dashed = name.replace(b"_", b"-")
+            if dashed in _FRAMING:
+                raise RequestError("bad-request", "A framing field is spelt with an underscore.")
+            if dashed in _READ or dashed.startswith(_OURS):
+                continue
         fields.append(field)
     return fields, read
 
