@@ -17,6 +17,7 @@ from .keys import keyer
 from .members import checked_address, parse_option
 from .policy import POLICIES
 from .server import Options, serve
+from .tls import Termination
 
 EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001"
 
@@ -37,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
     made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how nodes are chosen (%(default)s)")
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
+    made.add_argument("--tls-cert", metavar="FILE", help="speak TLS to clients; chain in PEM, read again on SIGHUP")
+    made.add_argument("--tls-key", metavar="FILE", help="its key, without a password")
+    made.add_argument("--proxy-protocol", action="store_true", help="expect a PROXY header (v1, v2) on connections")
     return made
 
 
@@ -62,7 +66,13 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("no nodes: give --node ID=HOST:PORT or set SNAPSURGE_REDIS_URL")
     if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
         raise ValueError("--check must be a path or off")
+    if bool(given.tls_cert) != bool(given.tls_key):
+        raise ValueError("--tls-cert and --tls-key go together")
+    if given.tls_cert:
+        Termination(given.tls_cert, given.tls_key)
     return Options(
+        tls=(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        proxy_protocol=given.proxy_protocol,
         listen=endpoint(given.listen, "--listen"),
         admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),
         nodes=nodes,

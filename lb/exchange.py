@@ -8,6 +8,7 @@ the body is no longer forwarded. Bytes are only counted here and handed from one
 from typing import TYPE_CHECKING
 
 from . import forward
+from .access import Seen
 from .errors import PROBLEMS, problem
 from .policy import Refuse
 from .replay import replayable, stored
@@ -27,21 +28,23 @@ class Exchange:
         self._proxy = proxy
         self._client = client
         self._head = head
-        self._key = proxy.keyer(head, client.address)
+        origin = client.origin
+        if head.claims and client.trusted:
+            origin = proxy.origin(head, client)
+        self._key = proxy.keyer(head, origin.client)
         self._begun = proxy.loop.time()
         self._attempts: list[Node] = []
         self._held: list[bytes] = []
         self._node: Node | None = None
         self._stopped = self._timed_out = self._keep_alive = False
         self.request_id = head.request_id or proxy.new_id()
-        self._raw = forward.request_head(
-            head, received_ms=proxy.unix_ms(), request_id=self.request_id, address=client.address
-        )
+        self._raw = forward.request_head(head, origin, received_ms=proxy.unix_ms(), request_id=self.request_id)
         self.link: Link | None = None
         self.bodiless = head.method == b"HEAD"
         self.plain = head.minor == 0
         self.request_done = self.over = False
         self.received = self.sent = self.relayed = self.status = 0
+        self.uploaded = 0.0  # when the body was complete, on the loop's clock
         self.awaits_continue = head.expects_continue
         self.wants_close = not head.keep_alive
 
@@ -229,6 +232,14 @@ class Exchange:
             self.status = 0
             self._close()
 
+    def _seen(self, unix_us: int, seconds: float) -> Seen:
+        head = self._head
+        return Seen(
+            *(unix_us, self.request_id, self._client.address, self._key, head.method, head.target),
+            *(-1 if head.length is None else head.length, self.received, self.relayed, self.status),
+            *(self._node.member.id if self._node else "", seconds, (self.uploaded or seconds + self._begun) - self._begun),
+        )
+
     def _abandon(self) -> None:
         """Break off the link: part of a request is on it."""
         if self.link is not None:
@@ -240,6 +251,9 @@ class Exchange:
         proxy = self._proxy
         proxy.counters.bytes_in += self.received
         proxy.counters.bytes_out += self.relayed
-        proxy.counters.finished(self.status, proxy.loop.time() - self._begun)
+        seconds = proxy.loop.time() - self._begun
+        proxy.counters.finished(self.status, seconds)
+        if proxy.note:
+            proxy.note(self._seen(proxy.unix_us(seconds), seconds))
         if self._node is not None:
             self._leave(self._node)

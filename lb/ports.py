@@ -7,12 +7,15 @@ class, so that each is tested alone and another kind of either (TLS, another pro
 from typing import Protocol
 
 from .head import ResponseHead
+from .peers import Origin
 
 
 class Speaker(Protocol):
     """The client's side, as an exchange sees it."""
 
     address: bytes
+    origin: Origin
+    trusted: bool
 
     def write(self, data: bytes) -> None:
         """Send to the client."""

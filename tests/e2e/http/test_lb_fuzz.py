@@ -86,6 +86,10 @@ class Wire:
         """Closed or cut."""
         return self.closed
 
+    def can_write_eof(self) -> bool:
+        """Plain TCP can."""
+        return True
+
     def close(self) -> None:
         """Closed."""
         self.closed = True

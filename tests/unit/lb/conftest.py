@@ -38,6 +38,10 @@ class FakeTransport:
         if not self.closed:
             self.written += data
 
+    def can_write_eof(self) -> bool:
+        """Plain TCP can."""
+        return True
+
     def write_eof(self) -> None:
         """Half-closed."""
         self.ended = True
