@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check minio bench bench-lb bench-ring lock clean
+.PHONY: help setup demo test test-long lint check minio bench bench-lb bench-ring lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: setup ## stack up, moment opened, burst replayed, a node killed, a report 
 test: setup ## all tests, on real Redis and real MinIO
 	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
 	$(PY) -m pytest
+
+test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 50,000 fuzzed streams
+	$(PY) -m pytest -m long -s
 
 lint: setup ## style and types
 	$(VENV)/bin/ruff check .

@@ -22,6 +22,7 @@ from .pipeline import bench
 from .plan import Options
 from .ports import PortTaken
 from .replay import TRACE, ReplayFailed
+from .restart import RestartFailed, restart
 from .servers import ServerMissing
 from .state import StateTaken
 from .supervisor import StartFailed
@@ -31,7 +32,7 @@ from .up import up
 STATE: Final = Path(".snapsurge")
 QUICK_ARRIVALS: Final = 300
 REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # exit 2: nothing was begun
-FAILED: Final = (ServerMissing, StartFailed, DemoFailed, ReplayFailed, OSError)
+FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         ("up", _add_up, "run the whole stack until Ctrl-C"),
         ("demo", _add_demo, "the main job: replay a burst, kill a node half-way, check that nothing was lost"),
         ("bench", _add_bench, "replay a burst and print the CPU cost of a pair in each tier"),
+        ("restart", _add_restart, "restart the balancers and nodes of a running stack one after another, losing nothing"),
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
@@ -96,6 +98,11 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_restart(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
+
+
 def _add_token(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", required=True, help="the subject: a user id")
     command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
@@ -131,6 +138,12 @@ def run_bench(args: argparse.Namespace, config: Config) -> int:
     return asyncio.run(job)
 
 
+def run_restart(args: argparse.Namespace, _: Config) -> int:
+    """`restart`."""
+    print(restart(args.state.resolve(), args.timeout))
+    return 0
+
+
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """`token`."""
     print(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
@@ -147,6 +160,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "up": run_up,
     "demo": run_demo,
     "bench": run_bench,
+    "restart": run_restart,
     "token": run_token,
     "minio": run_minio,
 }

@@ -21,7 +21,7 @@ from .config import Config, Environment
 from .plan import Options, Plan, Surroundings, plan
 from .ports import Ports
 from .state import claimed
-from .supervisor import Program, Supervisor
+from .supervisor import Keeper, Program, StartFailed, Supervisor
 
 WORKERS_EVERY_S: Final = 0.5  # between two looks at who the workers are; restarts are heard of at once
 WORKERLESS_S: Final = 3.0  # an autoscaler that has no worker by then is one that may have none
@@ -34,6 +34,7 @@ class LocalStack:
     def __init__(self, planned: Plan, supervisor: Supervisor, state: Path, own_pid: int) -> None:
         self.plan, self.state = planned, state
         self._supervisor, self._own_pid = supervisor, own_pid
+        self.rolls = 0  # rolling restarts done
 
     @property
     def killed(self) -> bool:
@@ -68,6 +69,7 @@ class LocalStack:
             autoscaler=stack.Process(pid(planned.autoscaler)),
             servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
             supervisor=stack.Process(self._own_pid),
+            rolls=self.rolls,
         )
 
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
@@ -107,6 +109,44 @@ class LocalStack:
                 async with asyncio.timeout(WORKERS_EVERY_S):
                     await changed.wait()
 
+    async def roll(self, session: aiohttp.ClientSession, wait_s: float) -> None:
+        """Restart balancers and nodes one after another, each ready before the next; StartFailed when one is not.
+
+        A balancer's next life takes its sockets over; a node drains, and its users are served by the others meanwhile.
+        """
+        planned, loop = self.plan, asyncio.get_running_loop()
+        addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
+
+        async def ready_again(keeper: Keeper, lives: int, url: str | None) -> bool:
+            if keeper.lives == lives or keeper.retiring or not keeper.alive:
+                return False
+            if url and not await ready.serves(session, f"{url}/readyz"):
+                return False
+            return all([await ready.knows_all(session, each.admin, addresses) for each in planned.balancers])
+
+        programs = [*((each.program, None) for each in planned.balancers), *((n.program, n.url) for n in planned.nodes)]
+        for program, url in programs:
+            keeper = self._supervisor.keepers[program.name]
+            check = partial(ready_again, keeper, keeper.lives, url)
+            keeper.restart()
+            await self._supervisor.until(program.name, check, loop.time() + wait_s)
+
+    async def roll_when(
+        self, asked: asyncio.Event, session: aiohttp.ClientSession, wait_s: float, say: Callable[[str], None]
+    ) -> None:
+        """Roll whenever asked, until cancelled; one that fails leaves the rest as it was."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            say("restarting balancers and nodes one after another")
+            try:
+                await self.roll(session, wait_s)
+            except StartFailed as error:
+                say(f"restart broken off: {error}")
+            else:
+                self.rolls += 1
+                say("restarted")
+
     async def _up(self, program: Program, check: Callable[[], Awaitable[bool]], deadline: float) -> None:
         if program.name not in self._supervisor.keepers:
             self._supervisor.start(program)
@@ -136,13 +176,27 @@ async def running(
         opened.callback(stack.clear, state.folder)
         session = await opened.enter_async_context(aiohttp.ClientSession())
         supervisor = Supervisor(stop_s=config.stop_s, keep=(state.lock,), say=say)
+        asked = asyncio.Event()
         opened.enter_context(interrupts(supervisor, say))
+        opened.enter_context(asks(asked))
         await opened.enter_async_context(supervisor)
         local = LocalStack(planned, supervisor, state.folder, os.getpid())
         await local.start(asyncio.get_running_loop().time() + config.start_s, session)
         stack.write(local.record(), state.folder)
         supervisor.accompany(local.follow(say), "follow")
+        supervisor.accompany(local.roll_when(asked, session, config.start_s + config.stop_s, say), "roll")
         yield local
+
+
+@contextmanager
+def asks(event: asyncio.Event) -> Iterator[None]:
+    """SIGUSR2 sets the event: the sign for a rolling restart, as HAProxy has it."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR2, event.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR2)
 
 
 @contextmanager

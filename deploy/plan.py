@@ -5,8 +5,10 @@ and leaves the store and Redis to the last, because everything else ends by writ
 upload path by their priority: a late picture is a late picture, a late answer is a lost phone.
 """
 
+import hashlib
 import string
 import sys
+import tempfile
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -23,6 +25,7 @@ NODE_IDS: Final = string.ascii_lowercase
 BUCKET: Final = "snapsurge"
 WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
+SOCKET_PATH_MAX: Final = 90  # The kernel takes 104 bytes or more; the balancer adds its pid while it makes the socket.
 
 
 class Drains(IntEnum):
@@ -166,9 +169,22 @@ def _autoscaler(options: Options, around: Surroundings, shared: Mapping[str, str
     return around.program("autoscaler", tuple(command), Drains.AUTOSCALER, shared, WORKER_NICE)
 
 
+def handover(state: Path, name: str) -> str:
+    """Where a balancer gives its sockets to its next life; in the temporary folder if the state's path is too long."""
+    path = state / f"{name}.sock"
+    if len(bytes(path)) > SOCKET_PATH_MAX:
+        digest = hashlib.blake2b(bytes(path), digest_size=8).hexdigest()
+        path = Path(tempfile.gettempdir()) / f"snapsurge-{digest}.sock"
+    return str(path)
+
+
 def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
     name = f"lb-{number}"
     command = (sys.executable, "-m", "lb", "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
-    extra = {**shared, "SNAPSURGE_LB_SNAPSHOT": str(around.state / f"{name}.json")}
-    program = around.program(name, command, Drains.BALANCER, extra)
+    extra = {
+        **shared,
+        "SNAPSURGE_LB_SNAPSHOT": str(around.state / f"{name}.json"),
+        "SNAPSURGE_LB_HANDOVER": handover(around.state, name),
+    }
+    program = msgspec.structs.replace(around.program(name, command, Drains.BALANCER, extra), overlaps=True)
     return BalancerPlan(f"http://{HOST}:{port}", f"http://{HOST}:{admin}", program)

@@ -59,6 +59,7 @@ class Stack(Ready, frozen=True, kw_only=True):
     autoscaler: Process | None
     servers: tuple[Server, ...]
     supervisor: Process
+    rolls: int = 0  # rolling restarts done
 
     def ready(self) -> Ready:
         """The part that `--json` prints."""

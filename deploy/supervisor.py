@@ -31,7 +31,10 @@ class StartFailed(Exception):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. `drains` is its place in the drain, the lowest first; `nice` makes it give way to the others."""
+    """What to run. `drains` is its place in the drain, the lowest first; `nice` makes it give way to the others.
+
+    One that `overlaps` is restarted by starting its next life beside it, which takes its sockets over and so ends it.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -40,6 +43,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     drains: int = 0
     nice: int = 0
+    overlaps: bool = False
 
 
 class Keeper:
@@ -53,7 +57,8 @@ class Keeper:
         self.lives = 0
         self.quick_ends = 0
         self._keep, self._stop_s, self._say, self._changed = keep, stop_s, say, changed
-        self._stopping, self._ended = asyncio.Event(), asyncio.Event()
+        self._stopping, self._ended, self._renew = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.retiring = 0  # lives that end beside the current one
         self._alive = False
         self._end = "was never started"  # how the last life ended
         self._groups: set[int] = set()  # process groups that may still have a member
@@ -92,10 +97,15 @@ class Keeper:
         loop, pause_s = asyncio.get_running_loop(), BACKOFF_FIRST_S
         while not self._stopping.is_set():
             self._began = loop.time()
-            self._end = await self._live()
+            self._end = await self._live(group)
             if self._stopping.is_set():
                 await self._clear()
                 break
+            if self._renew.is_set():
+                self._renew.clear()
+                if not self.program.overlaps:
+                    group.create_task(self._clear(), name=f"clear {self.program.name}")
+                continue
             settled = loop.time() - self._began >= SETTLED_S
             pause_s = BACKOFF_FIRST_S if settled else pause_s
             self.quick_ends = 1 if settled else self.quick_ends + 1
@@ -105,6 +115,20 @@ class Keeper:
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+    def restart(self) -> None:
+        """Begin another life: beside this one where the program overlaps, after its drain where it does not."""
+        self._renew.set()
+        if not self.program.overlaps:
+            self.signal(signal.SIGTERM)
+
+    async def _retire(self, ending: "asyncio.Task[int]") -> None:
+        """Let a life that was replaced drain; what does not end in time is ended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stop_s):
+                await asyncio.shield(ending)
+        await self._clear()
+        self.retiring -= 1
 
     async def stop(self) -> None:
         """SIGTERM, and after the deadline SIGKILL for all that is left of it."""
@@ -139,8 +163,8 @@ class Keeper:
             await leash.clear_group(leader, self._stop_s)
             self._groups.discard(leader)
 
-    async def _live(self) -> str:
-        """One life; how it ended."""
+    async def _live(self, group: asyncio.TaskGroup) -> str:
+        """One life; how it ended, or that it is being replaced."""
         program = self.program
         try:
             with program.log.open("ab") as log:
@@ -159,7 +183,16 @@ class Keeper:
         self._changed.set()
         if self._stopping.is_set():  # asked to stop while it was being started
             self.signal(self._last_word)
-        code = await self._process.wait()
+        ending = group.create_task(self._process.wait(), name=f"end of {program.name}")
+        if program.overlaps:
+            renewal = group.create_task(self._renew.wait(), name=f"renewal of {program.name}")
+            await asyncio.wait({ending, renewal}, return_when=asyncio.FIRST_COMPLETED)
+            renewal.cancel()
+            if not ending.done():
+                self.retiring += 1
+                group.create_task(self._retire(ending), name=f"retire {program.name}")
+                return f"(pid {self.pid}) is being replaced"
+        code = await ending
         self._alive = False
         return f"(pid {self.pid}) was killed by signal {-code}" if code < 0 else f"(pid {self.pid}) ended with {code}"
 

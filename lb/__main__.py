@@ -19,6 +19,7 @@ from .members import checked_address, parse_option
 from .policy import POLICIES
 from .processes import Family, reserve
 from .server import Options, serve
+from .tls import Termination
 
 log = logging.getLogger("snapsurge.lb")
 
@@ -50,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
         help="processes sharing the port; their admin ports are P, P+1, ... (%(default)s)",
     )
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
+    made.add_argument("--tls-cert", metavar="FILE", help="speak TLS to clients; chain in PEM, read again on SIGHUP")
+    made.add_argument("--tls-key", metavar="FILE", help="its key, without a password")
+    made.add_argument("--proxy-protocol", action="store_true", help="expect a PROXY header (v1, v2) on connections")
     return made
 
 
@@ -77,7 +81,13 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError(f"--processes must be 1 to {PROCESSES_MAX}")
     if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
         raise ValueError("--check must be a path or off")
+    if bool(given.tls_cert) != bool(given.tls_key):
+        raise ValueError("--tls-cert and --tls-key go together")
+    if given.tls_cert:
+        Termination(given.tls_cert, given.tls_key)
     return Options(
+        tls=(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        proxy_protocol=given.proxy_protocol,
         listen=endpoint(given.listen, "--listen"),
         admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),
         nodes=nodes,

@@ -11,11 +11,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from .access import Seen
 from .body import BodyError, Chunked, Counted, Framing, Nothing
-from .errors import RequestError, problem
+from .errors import PROBLEMS, RequestError, problem
 from .exchange import Exchange
 from .head import RequestHead, find_request
 from .pace import Pace
+from .peers import Origin
 from .tank import VIEW_BYTES_MIN
 from .tcp import reset
 
@@ -28,14 +30,18 @@ NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` take
 
 
 class Client(asyncio.BufferedProtocol):
-    """A connection accepted from a client."""
+    """A connection accepted from a client; `address` where a PROXY header told another than the socket's."""
 
-    def __init__(self, proxy: "Proxy") -> None:
+    def __init__(self, proxy: "Proxy", address: str = "") -> None:
         self._proxy = proxy
         self._tank = proxy.tank
+        self._told = address
         self.transport: asyncio.Transport
         self.write: Callable[[bytes | memoryview], None]
         self.address = b""
+        self.origin = Origin(b"", b"")
+        self.trusted = False
+        self.fresh = True  # No request has come yet.
         self.exchange: Exchange | None = None
         self._receive: Callable[[bytes | memoryview], None] = self._collect
         self._buffer = b""
@@ -51,7 +57,10 @@ class Client(asyncio.BufferedProtocol):
         self.transport = cast("asyncio.Transport", transport)
         self.write = self.transport.write
         peer = transport.get_extra_info("peername")
-        self.address = peer[0].encode() if peer else b"unknown"
+        address = self._told or (peer[0] if peer else "unknown")
+        self.address = address.encode()
+        self.origin = Origin(self.address, self.address, proto=self._proxy.proto)
+        self.trusted = self._proxy.trusts(address)
         high = self._proxy.config.write_bytes_max
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
         if not self._proxy.admit(self):
@@ -107,6 +116,7 @@ class Client(asyncio.BufferedProtocol):
     def _begin(self, head: RequestHead) -> Exchange:
         self.exchange = exchange = Exchange(self._proxy, self, head)
         self._quiet_s = 0.0
+        self.fresh = False
         self._seen_in = self._seen_out = 0
         self._pace = None
         if head.chunked:
@@ -126,7 +136,11 @@ class Client(asyncio.BufferedProtocol):
         proxy = self._proxy
         proxy.counters.heads_refused += 1
         self._buffer = b""
-        self.write(problem(code, proxy.new_id(), detail=detail, retry_after_s=proxy.retry_after_s()))
+        request_id = proxy.new_id()
+        if proxy.note:
+            status, at = PROBLEMS[code].status, proxy.unix_us(0.0)
+            proxy.note(Seen(at, request_id, self.address, self.address, b"", b"", -1, 0, 0, status, "", 0.0, 0.0))
+        self.write(problem(code, request_id, detail=detail, retry_after_s=proxy.retry_after_s()))
         self.refused()
         self.finished(keep_alive=False)
 
@@ -147,6 +161,7 @@ class Client(asyncio.BufferedProtocol):
             return
         if framing.done:
             exchange.request_done = True
+            exchange.uploaded = self._proxy.loop.time()
             self._receive = self._queue
         if out:
             exchange.send(out)
@@ -200,8 +215,11 @@ class Client(asyncio.BufferedProtocol):
             elif self._held:
                 self.resume()
         elif self._receive == self._discard and not self._ended:
-            if not self.transport.is_closing():
-                self.transport.write_eof()
+            if self.transport.can_write_eof():
+                if not self.transport.is_closing():
+                    self.transport.write_eof()
+            else:
+                self.transport.close()  # Under TLS this says so, then drops what comes until the client ends it.
         else:
             self.transport.close()
 
@@ -271,7 +289,8 @@ class Client(asyncio.BufferedProtocol):
             return
         if self._receive == self._discard:
             self._linger_s += seconds
-            if self._linger_s > config.linger_s or self._idle_s > config.linger_idle_s:
+            quiet = self._idle_s > config.linger_idle_s and not self.transport.is_closing()
+            if self._linger_s > config.linger_s or quiet:
                 self.transport.abort()
         elif self._buffer:
             if self._idle_s > config.head_s:

@@ -12,9 +12,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from .peers import networks
+
 TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
 SHARED = ("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS", "SNAPSURGE_AUTH_SECRET")
 PREFIX = "SNAPSURGE_LB_"
+HANDOVER_BYTES_MAX = 92  # A pid is added for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
+NODE_IDLE_S = 75  # aiohttp's own keep-alive time, nginx's too: ours must be the side that closes first.
 
 
 def _name(field: str) -> str:
@@ -94,6 +98,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
     redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one look at Redis")] = 500
     announce_ms: Annotated[int, Meta(ge=0, description="milliseconds not ready but accepting, when draining")] = 1000
+    drain_fresh_ms: Annotated[
+        int, Meta(ge=0, description="milliseconds that a new connection may still send its request, when draining")
+    ] = 1000
+    handover: Annotated[
+        str, Meta(description="Unix socket on which the next process asks for the listening sockets; empty = none")
+    ] = ""
+    trusted_peers: Annotated[
+        str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
+    ] = ""
+    access_log: Annotated[
+        str, Meta(description="file for one JSON line a request, `-` = stderr; empty = none; reopened on SIGHUP")
+    ] = ""
+    access_lines_s_max: Annotated[
+        int, Meta(ge=1, description="lines a second; beyond it every n-th request, `weight` n")
+    ] = 100
+    trace: Annotated[
+        str, Meta(description="file for one row an upload, for `python -m bench record`; empty = none")
+    ] = ""
+    trace_secret: Annotated[
+        str, Meta(description="key of the hash that hides users in the trace; empty = a new one each start")
+    ] = ""
     drain_s: Annotated[int, Meta(ge=0, description="seconds for requests under way to finish when draining")] = 30
 
 
@@ -128,6 +153,14 @@ def contradictions(config: Config) -> Iterator[str]:
         yield f"{PREFIX}LINGER_IDLE_S must not exceed {PREFIX}LINGER_S"
     if config.check_fast_ms > config.check_ms:
         yield f"{PREFIX}CHECK_FAST_MS must not exceed {PREFIX}CHECK_MS"
+    try:
+        networks(config.trusted_peers)
+    except ValueError as error:
+        yield f"{PREFIX}TRUSTED_PEERS: {error}"
+    if len(config.handover.encode()) > HANDOVER_BYTES_MAX:
+        yield f"{PREFIX}HANDOVER must be at most {HANDOVER_BYTES_MAX} bytes long, as the kernel wants it"
+    if config.pool_idle_s >= NODE_IDLE_S:
+        yield f"{PREFIX}POOL_IDLE_S must be under {NODE_IDLE_S}, the time that nodes keep an idle connection"
     if config.members_gone_s <= config.members_s:
         yield f"{PREFIX}MEMBERS_GONE_S must exceed {PREFIX}MEMBERS_S"
 

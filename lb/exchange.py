@@ -8,6 +8,7 @@ the body is no longer forwarded. Bytes are only counted here and handed from one
 from typing import TYPE_CHECKING
 
 from . import forward
+from .access import Seen
 from .errors import PROBLEMS, problem
 from .policy import Refuse
 from .replay import replayable, stored
@@ -40,13 +41,17 @@ class Exchange:
         self._proxy = proxy
         self._client = client
         self._head = head
-        self._key = proxy.keyer(head, client.address)
+        origin = client.origin
+        if head.claims and client.trusted:
+            origin = proxy.origin(head, client)
+        self._key = proxy.keyer(head, origin.client)
         self._begun = proxy.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
         self._held: list[bytes | memoryview] = []
         self.request_id = head.request_id or proxy.new_id()
-        self._raw = forward.request_head(head, proxy.unix_ms(), self.request_id, client.address)
+        self._raw = forward.request_head(head, origin, proxy.unix_ms(), self.request_id)
+        self.uploaded = 0.0  # when the body was complete, on the loop's clock
         self.bodiless = head.method == b"HEAD"
         self.plain = head.minor == 0
         self.awaits_continue = head.expects_continue
@@ -260,6 +265,14 @@ class Exchange:
             self.status = 0
             self._close()
 
+    def _seen(self, unix_us: int, seconds: float) -> Seen:
+        head = self._head
+        return Seen(
+            *(unix_us, self.request_id, self._client.address, self._key, head.method, head.target),
+            *(-1 if head.length is None else head.length, self.received, self.relayed, self.status),
+            *(self._node.member.id if self._node else "", seconds, (self.uploaded or seconds + self._begun) - self._begun),
+        )
+
     def _abandon(self) -> None:
         """Break off the link: part of a request is on it."""
         if self.link is not None:
@@ -271,6 +284,9 @@ class Exchange:
         proxy, counters = self._proxy, self._proxy.counters
         counters.bytes_in += self.received
         counters.bytes_out += self.relayed
-        counters.finished(self.status, proxy.clock() - self._begun)
+        seconds = proxy.clock() - self._begun
+        counters.finished(self.status, seconds)
+        if proxy.note:
+            proxy.note(self._seen(proxy.unix_us(seconds), seconds))
         if self._node is not None:
             self._leave(self._node)

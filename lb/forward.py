@@ -6,18 +6,19 @@ its framing, which the proof has found canonical. Pure: times and ids come in.
 """
 
 from .head import RequestHead, ResponseHead
+from .peers import Origin
 
 
-def request_head(head: RequestHead, received_ms: int, request_id: bytes, address: bytes) -> bytes:
+def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id: bytes) -> bytes:
     """The head for a node: the client's end-to-end fields, then ours.
 
-    `Snapsurge-Received-At` is unix milliseconds; `address` the client's address without port.
+    `Snapsurge-Received-At` is unix milliseconds: the first balancer's, where the origin knows it, else `received_ms`.
     """
     if head.plain:
         return (
-            b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n"
+            b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
             b"X-Forwarded-Host: %b\r\nVia: 1.1 snapsurge\r\n\r\n"
-            % (head.plain, received_ms, request_id, address, head.host)
+            % (head.plain, received_ms, request_id, origin.forwarded_for, origin.proto, head.host)
         )
     # HTTP/1.0 may leave Host out, HTTP/1.1 may not.
     host = head.host or b"localhost"
@@ -30,10 +31,15 @@ def request_head(head: RequestHead, received_ms: int, request_id: bytes, address
     if head.expects_continue:
         framing += b"Expect: 100-continue\r\n"
     fields = b"\r\n".join(head.fields) + b"\r\n" if head.fields else b""
+    if origin.others:
+        fields += b"\r\n".join(origin.others) + b"\r\n"
     return (
         b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n"
-        b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: %b\r\nVia: 1.%d snapsurge\r\n\r\n"
-        % (head.method, head.target, host, fields, framing, received_ms, request_id, address, host, head.minor)
+        b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.%d snapsurge\r\n\r\n"
+        % (
+            *(head.method, head.target, host, fields, framing, origin.received_ms or received_ms, request_id),
+            *(origin.forwarded_for, origin.proto, origin.host or host, head.minor),
+        )
     )
 
 

@@ -29,7 +29,7 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade"})
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
 _ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
-_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these, so a client's are dropped.
+_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these: claims, never fields.
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
 
@@ -38,6 +38,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token.
 
     `plain` is empty, or the request line and all fields to be sent on as they are; then `fields` is empty.
+    `claims` are the lines that only a balancer may say; who sent them decides whether they count (`peers.py`).
     """
 
     method: bytes
@@ -52,6 +53,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     authorization: bytes
     request_id: bytes
     plain: bytes = b""
+    claims: list[bytes] = msgspec.field(default_factory=list)
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
@@ -122,7 +124,7 @@ def parse_request(head: bytes) -> RequestHead:
     if block.count(b"\r\n") > FIELDS_MAX:
         raise RequestError("head-too-large", f"There are more than {FIELDS_MAX} header fields.")
     minor = int(minor_digit)
-    fields, read = _sort_fields(block)
+    fields, read, claims = _sort_fields(block)
     options = _options(read)
     target, host = _aim(method, target, _one_host(read, minor), minor)
     length, chunked = _request_framing(read, minor)
@@ -142,6 +144,7 @@ def parse_request(head: bytes) -> RequestHead:
         expects_continue=expect is not None and minor == 1,
         authorization=b"".join(read[b"authorization"]) if b"authorization" in read else b"",
         request_id=request_id[0] if len(request_id) == 1 and _REQUEST_ID.fullmatch(request_id[0]) else b"",
+        claims=_without(claims, options),
     )
 
 
@@ -181,9 +184,10 @@ def parse_response(head: bytes) -> ResponseHead:
     )
 
 
-def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
-    """End-to-end lines to pass on, and the values of the fields that the balancer reads or ends here."""
+def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]], list[bytes]]:
+    """End-to-end lines to pass on, the values of the fields that the balancer reads or ends here, and the claims."""
     fields: list[bytes] = []
+    claims: list[bytes] = []
     read: dict[bytes, list[bytes]] = {}
     for field in block.split(b"\r\n")[:-1]:
         name, _, value = field.partition(b":")
@@ -192,11 +196,18 @@ def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
             read.setdefault(name, []).append(value.strip(b" \t"))
             if name != b"authorization":
                 continue
-        # Some servers read `_` as `-`, so both spellings of our own names are dropped.
-        elif name.startswith(_OURS) or (b"_" in name and name.replace(b"_", b"-").startswith(_OURS)):
+        elif name.startswith(_OURS):
+            claims.append(field)
             continue
+        elif b"_" in name:
+            # Some servers read `_` as `-`: the other spelling of a name that we decide by must not reach one.
+            dashed = name.replace(b"_", b"-")
+            if dashed in _FRAMING:
+                raise RequestError("bad-request", "A framing field is spelt with an underscore.")
+            if dashed in _READ or dashed.startswith(_OURS):
+                continue
         fields.append(field)
-    return fields, read
+    return fields, read, claims
 
 
 def _options(read: dict[bytes, list[bytes]]) -> set[bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .head import ResponseHead
+from .peers import Origin
 
 
 class Speaker(Protocol):
@@ -15,6 +16,8 @@ class Speaker(Protocol):
 
     address: bytes
     write: Callable[[bytes | memoryview], None]  # To the client; perhaps the transport's own method.
+    origin: Origin
+    trusted: bool
 
     def hold(self) -> None:
         """Read no more of the body for now."""

@@ -8,11 +8,14 @@ import asyncio
 import itertools
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .access import Seen
 from .client import Client
 from .counters import Counters
 from .keys import keyer
+from .peers import Origin, networks, origin, trusted
 from .pool import Pool, PoolLimits, Spawn
 from .tank import Tank
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from .config import Config
     from .exchange import Exchange
     from .fleet import Fleet
+    from .head import RequestHead
+    from .ports import Speaker
 
 CHECK_S = 1.0  # All deadlines are whole seconds, so one look a second is precise enough.
 
@@ -50,11 +55,22 @@ class Proxy:
             ),
             spawn,
         )
+        self.proto = b"http"
+        self.note: Callable[[Seen], None] | None = None
+        self._trusted = networks(config.trusted_peers)
         self._emptied = asyncio.Event()
 
-    def __call__(self) -> Client:
-        """A protocol for a connection just accepted."""
-        return Client(self)
+    def __call__(self, address: str = "") -> Client:
+        """A protocol for a connection just accepted; `address` if it is known better than from the socket."""
+        return Client(self, address)
+
+    def trusts(self, address: str) -> bool:
+        """Whether this peer may say what only balancers may."""
+        return bool(self._trusted) and trusted(address, self._trusted)
+
+    def origin(self, head: "RequestHead", client: "Speaker") -> Origin:
+        """Where a request from a trusted peer comes from."""
+        return origin(head.claims, client.address, self.proto, self._trusted)
 
     def admit(self, client: Client) -> bool:
         """Count a new connection in; False when there are too many."""
@@ -70,6 +86,10 @@ class Proxy:
         self.clients.discard(client)
         if not self.clients:
             self._emptied.set()
+
+    def unix_us(self, ago_s: float) -> int:
+        """The wall clock so many seconds ago, in microseconds."""
+        return int((time.time() - ago_s) * 1e6)
 
     def unix_ms(self) -> int:
         """The wall clock in milliseconds."""
@@ -99,12 +119,19 @@ class Proxy:
             self.pool.sweep(now)
             before = now
 
-    async def drain(self, deadline_s: float) -> int:
-        """Let requests under way finish, no longer than the deadline; returns how many were cut."""
-        self.draining = True
+    def _end_idle(self, *, fresh: bool) -> None:
         for client in list(self.clients):
-            if client.idle:
+            if client.idle and (fresh or not client.fresh):
                 client.transport.close()
+
+    async def drain(self, deadline_s: float) -> int:
+        """Let requests under way finish, no longer than the deadline; returns how many were cut.
+
+        A connection accepted a moment ago may have its first request on the way, so it gets a moment more.
+        """
+        self.draining = True
+        self._end_idle(fresh=False)
+        self.loop.call_later(self.config.drain_fresh_ms / 1000, lambda: self._end_idle(fresh=True))
         self._emptied.clear()
         if self.clients:
             try:

@@ -2,7 +2,8 @@
 
 All tasks live in one TaskGroup here. SIGTERM or SIGINT: not ready, but accepting, for the announce time, so that who
 asks `/readyz` sends elsewhere; then no new connections, `Connection: close` on every answer, and requests under way
-finish up to the deadline. A second signal ends the process at once.
+finish up to the deadline. A second signal ends the process at once. A successor that has taken the sockets over
+(`handover.py`) is a reason to drain too, without announcing. SIGHUP reads the certificate and opens log files anew.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 
 import msgspec
 from aiohttp import web
@@ -19,19 +20,24 @@ from aiohttp import web
 from .admin import application
 from .config import Config
 from .fleet import Fleet, Placement
+from .handover import Doors, Giver, take
+from .journal import Journal
+from .listening import Reception, opened
 from .members import Membership, connect
 from .nodes import Damping, Member, Thresholds
 from .policy import Bound
 from .probes import Probes
 from .proxy import Proxy
+from .tls import Termination, TlsError
 
 log = logging.getLogger("snapsurge.lb.server")
 
-BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.core.somaxconn.
-
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says; `check` is a path, or None for no active checks; `processes` share the port."""
+    """What the command line says; `check` is a path or None for no active checks, `tls` certificate and key files.
+
+    `processes` share the port, each in a process of its own.
+    """
 
     listen: tuple[str, int]
     admin: tuple[str, int] | None
@@ -40,6 +46,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     check: str | None
     processes: int = 1
+    tls: tuple[str, str] | None = None
+    proxy_protocol: bool = False
 
 
 def placement(config: Config, options: Options) -> Placement:
@@ -84,39 +92,99 @@ async def serve(config: Config, options: Options) -> None:
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
         runner = web.AppRunner(application(proxy, membership), access_log=None, handle_signals=False)
+        tls = Termination(*options.tls) if options.tls else None
+        journal = Journal(config, proxy)
+        background.append(tasks.create_task(journal.run(), name="journal"))
+        on_hangup(tls, journal)
+        reception = Reception(proxy, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
+        proxy.proto = b"https" if tls else b"http"
         try:
-            await listen_and_drain(config, options, proxy, runner, stop)
+            await listen_and_drain(config, options, proxy, reception, runner, stop)
         finally:
             for task in background:
                 task.cancel()
             await runner.cleanup()
+            journal.close()
 
 
 async def listen_and_drain(
-    config: Config, options: Options, proxy: Proxy, runner: web.AppRunner, stop: asyncio.Event
+    config: Config, options: Options, proxy: Proxy, reception: Reception, runner: web.AppRunner, stop: asyncio.Event
 ) -> None:
-    """Open the ports, say so, wait for `stop`, close in order."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(proxy, *options.listen, backlog=BACKLOG, reuse_port=options.processes > 1 or None)
+    """Open the ports or take them over, say so, wait for `stop` or a successor, close in order."""
+    taken = await asyncio.to_thread(take, config.handover) if config.handover else None
+    doors = dict(taken.doors) if taken else {}
+    doors["listen"] = doors.get("listen") or await opened(*options.listen, shared=options.processes > 1)
+    await reception.start(doors["listen"])
     admin = "none"
     if options.admin is not None:
+        doors["admin"] = doors.get("admin") or await opened(*options.admin)
         await runner.setup()
-        await web.TCPSite(runner, *options.admin).start()
-        admin = url(runner.addresses[0])
-    log.info("listening on %s, admin %s", url(server.sockets[0].getsockname()), admin)
-    await stop.wait()
+        for door in doors["admin"]:
+            await web.SockSite(runner, door.dup()).start()
+        admin = url(doors["admin"][0].getsockname())
+    scheme = proxy.proto.decode()
+    log.info("listening on %s, admin %s", url(doors["listen"][0].getsockname(), scheme), admin)
+    if taken:
+        taken.go()
+    async with successor(config, doors) as replaced:
+        await either(stop, replaced)
     proxy.draining = True
     log.info("draining: %d connections, deadline %d s", len(proxy.clients), config.drain_s)
-    await asyncio.sleep(config.announce_ms / 1000)
-    server.close()
+    if replaced.is_set():
+        log.info("another process has taken over")
+        for site in list(runner.sites):
+            await site.stop()
+    else:
+        await asyncio.sleep(config.announce_ms / 1000)
+    reception.close()
+    for door in (door for kind in doors.values() for door in kind):
+        door.close()
+    if options.tls or options.proxy_protocol:
+        # Handshakes and headers under way are no clients yet.
+        await asyncio.sleep(config.drain_fresh_ms / 1000)
     cut = await proxy.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
 
 
-def url(address: tuple[str, int]) -> str:
+@contextlib.asynccontextmanager
+async def successor(config: Config, doors: Doors) -> AsyncIterator[asyncio.Event]:
+    """While open, the next process may ask for the sockets; the event says that it has them."""
+    giver = Giver(config.handover, doors)
+    async with asyncio.TaskGroup() as tasks:
+        giving = tasks.create_task(giver.run(), name="handover") if config.handover else None
+        yield giver.replaced
+        if giving:
+            giving.cancel()
+
+
+async def either(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+def on_hangup(tls: Termination | None, journal: Journal) -> None:
+    """SIGHUP: certificate and key are read again, log files opened anew (for logrotate)."""
+
+    def reload() -> None:
+        try:
+            journal.reopen()
+            if tls:
+                tls.reload()
+                log.info("certificate read again")
+        except (TlsError, OSError) as error:
+            log.error("not reloaded: %s", error)  # noqa: TRY400 - a line for the operator, the rest runs on
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+def url(address: tuple[str, int], scheme: str = "http") -> str:
     """An address as people write it."""
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"http://{host}:{address[1]}"
+    return f"{scheme}://{host}:{address[1]}"
 
 
 def stop_signals() -> asyncio.Event:

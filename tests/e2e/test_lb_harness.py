@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,14 +45,18 @@ class Balancer:
 
 @asynccontextmanager
 async def balancer(
-    *nodes: tuple[str, int], environment: Mapping[str, str] | None = None, check: str = "off", hash_on: str = "uri"
+    *nodes: tuple[str, int],
+    environment: Mapping[str, str] | None = None,
+    check: str = "off",
+    hash_on: str = "uri",
+    extra: Sequence[str] = (),
 ) -> AsyncIterator[Balancer]:
     """A balancer on free ports over the nodes given as id and port."""
     settings = [f"{name}={value}" for name, value in (environment or {}).items()]
     options = [f"--node={name}=127.0.0.1:{port}" for name, port in nodes]
     process = await asyncio.create_subprocess_exec(
         *("env", *settings, sys.executable, "-m", "lb", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-        *(*options, "--check", check, "--hash-on", hash_on),
+        *(*options, "--check", check, "--hash-on", hash_on, *extra),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -60,7 +64,7 @@ async def balancer(
         log: list[str] = []
         while process.stderr and (line := (await process.stderr.readline()).decode()):
             log.append(line)
-            if ready := re.search(r"listening on http://[\d.]+:(\d+), admin http://[\d.]+:(\d+)", line):
+            if ready := re.search(r"listening on https?://[\d.]+:(\d+), admin http://[\d.]+:(\d+)", line):
                 break
         else:
             pytest.fail("".join(log))

@@ -42,6 +42,10 @@ class FakeTransport:
         """Kept, unless closed."""
         self.write(b"".join(parts))
 
+    def can_write_eof(self) -> bool:
+        """Plain TCP can."""
+        return True
+
     def write_eof(self) -> None:
         """Half-closed."""
         self.ended = True

@@ -2,6 +2,7 @@
 
 from lb.forward import interim_head, request_head, response_head
 from lb.head import parse_request, parse_response
+from lb.peers import Origin
 
 RAW = b"POST /x HTTP/1.1\r\nHost: a\r\nA: 1\r\n%b"
 
@@ -9,7 +10,7 @@ RAW = b"POST /x HTTP/1.1\r\nHost: a\r\nA: 1\r\n%b"
 def forwarded(extra: bytes) -> bytes:
     """The head that a node gets."""
     head = parse_request(RAW % extra)
-    return request_head(head, 1234, b"r", b"10.0.0.1")
+    return request_head(head, Origin(b"10.0.0.1", b"10.0.0.1"), 1234, b"r")
 
 
 def test_the_node_gets_the_clients_fields_and_ours() -> None:
@@ -33,7 +34,7 @@ def test_http_1_0_gets_a_host() -> None:
     """What HTTP/1.0 leaves out HTTP/1.1 needs."""
     head = parse_request(b"GET / HTTP/1.0\r\n")
 
-    assert b"Host: localhost\r\n" in request_head(head, 1, b"r", b"-")
+    assert b"Host: localhost\r\n" in request_head(head, Origin(b"-", b"-"), 1, b"r")
 
 
 def answer(raw: bytes, *, minor: int = 1, keep_alive: bool = True, bodiless: bool = False) -> list[bytes]:

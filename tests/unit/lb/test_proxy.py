@@ -17,13 +17,18 @@ async def test_connections_over_the_limit_are_refused(stage) -> None:  # noqa: A
 
 
 async def test_draining_closes_the_idle_and_waits_for_the_rest(stage) -> None:  # noqa: ANN001
-    """Between requests: closed at once; under way: finished; past the deadline: cut and counted."""
+    """Between requests: closed at once; new or under way: finished; past the deadline: cut and counted."""
     idle, idle_transport = stage.client()
+    idle.fresh = False
+    new, new_transport = stage.client()
     busy, busy_transport = stage.client()
     busy.data_received(GET)
     drain = asyncio.gather(stage.proxy.drain(30))
     await asyncio.sleep(0)
-    assert (idle_transport.closed, busy_transport.closed) == (True, False)
+    assert (idle_transport.closed, new_transport.closed, busy_transport.closed) == (True, False, False)
+    stage.proxy._end_idle(fresh=True)
+    assert (new_transport.closed, busy_transport.closed) == (True, False)
+    new.connection_lost(None)
     idle.connection_lost(None)
     busy.connection_lost(None)
     assert await drain == [0]

@@ -1,0 +1,81 @@
+"""What a balancer in front may say of a request: believed from trusted addresses only, dropped from all others.
+
+A trusted peer's `Snapsurge-*` and `X-Forwarded-*` fields are kept, so that behind two balancers `Snapsurge-Received-At`
+is still the time of the first, and the client's address is the nearest one in `X-Forwarded-For` that is not itself a
+trusted peer's (RFC 7239 section 7.4 says why no farther one can be believed). Pure: no sockets, no clock.
+"""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import msgspec
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_MILLISECONDS = re.compile(rb"[0-9]{12,14}")
+_PROTO = re.compile(rb"https?")
+_HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a request, when and how; empty or 0 where nothing was said. `others` are field lines passed as they are.
+
+    `client` is the address alone, `forwarded_for` the list as the node gets it, both without ports.
+    """
+
+    client: bytes
+    forwarded_for: bytes
+    received_ms: int = 0
+    proto: bytes = b"http"
+    host: bytes = b""
+    others: tuple[bytes, ...] = ()
+
+
+def networks(cidrs: str) -> Networks:
+    """Comma-separated CIDRs; ValueError names a bad one."""
+    return tuple(ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip())
+
+
+def trusted(address: str, known: Networks) -> bool:
+    """Whether the address is in one of the networks; an IPv4 address mapped into IPv6 counts as itself."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found in network for network in known)
+
+
+def origin(claims: list[bytes], peer: bytes, proto: bytes, known: Networks) -> Origin:
+    """The origin of a request from a trusted peer, by the field lines that it sent."""
+    said: dict[bytes, bytes] = {}
+    others: list[bytes] = []
+    forwarded: list[bytes] = []
+    for claim in claims:
+        name, _, value = claim.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name == b"x-forwarded-for":
+            forwarded += [part.strip(b" \t") for part in value.split(b",") if part.strip(b" \t")]
+        elif name in {b"snapsurge-received-at", b"x-forwarded-proto", b"x-forwarded-host"}:
+            said.setdefault(name, value)
+        else:
+            others.append(claim)
+    received = said.get(b"snapsurge-received-at", b"")
+    named = said.get(b"x-forwarded-host", b"")
+    spoken = said.get(b"x-forwarded-proto", b"").lower()
+    return Origin(
+        client=_nearest(forwarded, peer, known),
+        forwarded_for=b", ".join([*forwarded, peer]),
+        received_ms=int(received) if _MILLISECONDS.fullmatch(received) else 0,
+        proto=spoken if _PROTO.fullmatch(spoken) else proto,
+        host=named if _HOST.fullmatch(named) else b"",
+        others=tuple(others),
+    )
+
+
+def _nearest(forwarded: list[bytes], peer: bytes, known: Networks) -> bytes:
+    """The last address in the list that no trusted peer has; the first one if all are trusted."""
+    for address in reversed(forwarded):
+        if not trusted(address.decode("latin-1"), known):
+            return address
+    return forwarded[0] if forwarded else peer
