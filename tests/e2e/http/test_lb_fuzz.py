@@ -82,6 +82,10 @@ class Wire:
         """Kept."""
         self.written += data
 
+    def writelines(self, parts: list[bytes]) -> None:
+        """Kept."""
+        self.write(b"".join(parts))
+
     def is_closing(self) -> bool:
         """Closed or cut."""
         return self.closed
@@ -109,7 +113,7 @@ def believed(pieces: list[bytes]) -> list[tuple[bytes, int, bool]]:
     near, far = socket.socketpair()
     near.setblocking(False)
     placement = Placement(
-        policy="ring", seed=b"s", vnodes=1, bound=Bound(125, 16), thresholds=Thresholds(), checked=False
+        policy="ring", seed=b"s", slots=1024, bound=Bound(125, 16), thresholds=Thresholds(), checked=False
     )
     fleet = Fleet(placement)
     fleet.set_members([Member(id="a", address="127.0.0.1:9")], 0.0)

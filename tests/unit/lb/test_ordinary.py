@@ -8,6 +8,7 @@ from lb.errors import RequestError, ResponseError
 from lb.forward import request_head, response_head
 from lb.head import _ENDED, _ORDINARY_REQUEST, _OURS, _READ, find_request, parse_request, parse_response
 from lb.ordinary import requests, responses
+from lb.peers import Origin
 
 LINE = b"POST /v1/x?y=1 HTTP/1.1\r\n"
 HOST = b"Host: lb.example\r\n"
@@ -59,7 +60,7 @@ def test_what_is_ordinary_reads_the_same_line_by_line(line: bytes, fields: list[
     for name in ("method", "target", "minor", "host", "length", "chunked", "keep_alive", "expects_continue",
                  "authorization", "request_id"):  # fmt: skip
         assert getattr(found[0], name) == getattr(strict, name)
-    sent, expected = (request_head(head, 1, b"id", b"10.0.0.1") for head in (found[0], strict))
+    sent, expected = (request_head(head, Origin(b"10.0.0.1", b"10.0.0.1"), 1, b"id") for head in (found[0], strict))
     assert lines_of(sent) == lines_of(expected)
 
 
