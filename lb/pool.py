@@ -99,8 +99,6 @@ class Pool:
         members = set(self._fleet.nodes.values())
         for node, idle in list(self._idle.items()):
             kept = [link for link in idle if link.alive and link.idle_since > oldest and node in members]
-            if any(not link.alive for link in idle):
-                self._fleet.doubt(node)  # It closed idle connections before their time, as a dying process does.
             for link in set(idle).difference(kept):
                 if link.alive:
                     link.close()

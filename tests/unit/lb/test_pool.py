@@ -74,19 +74,6 @@ async def test_idle_links_age_and_leave_with_their_node(stage) -> None:  # noqa:
     assert b.transport.closed
 
 
-async def test_a_node_that_closes_idle_links_is_checked_at_once(stage) -> None:  # noqa: ANN001
-    """A process that dies is noticed without any request; links that age out say nothing."""
-    node, other = stage.fleet.nodes["a"], stage.fleet.nodes["b"]
-    links = [reusable(stage, node), reusable(stage, other)]
-    for link in links:
-        stage.proxy.pool.put(link)
-        link.node.check_at = 99.0
-    links[0].connection_lost(None)
-    stage.proxy.pool.sweep(asyncio.get_running_loop().time())
-
-    assert (node.check_at, other.check_at) == (0.0, 99.0)
-
-
 async def test_closing_closes_all(stage) -> None:  # noqa: ANN001
     """Nothing stays open."""
     link = reusable(stage, stage.fleet.nodes["a"])
