@@ -165,6 +165,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Read what still waits in the socket, then end."""
+        if self.alive and self.receiver is None:
+            self.node.check_at = 0.0  # The node ended an idle connection, as a dying process does: check it at once.
         self.alive = False
         if self.receiver is not None:
             self._read_dry()

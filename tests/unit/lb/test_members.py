@@ -8,11 +8,14 @@ from redis.asyncio import Redis
 from ingest.heartbeat import Heartbeat
 from ingest.heartbeat import Member as Said
 from lb.config import Config
+from lb.fleet import Fleet
 from lb.members import Membership, parse_option
 from lb.nodes import Event, Member, State
 from lb.overrides import Overrides
+from lb.server import Options, placement
 from lb.snapshot import read_members, read_overrides, write_members
 
+OPTIONS = Options(listen=("h", 0), admin=None, nodes=[], hash_on="uri", policy="ring", check=None)
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 
 
@@ -87,3 +90,18 @@ async def test_the_operators_changes_are_in_force_and_kept(stage, tmp_path: Path
     assert not stage.fleet.stale
     assert read_overrides(config.snapshot) == membership.overrides
     assert set(Membership(config, stage.fleet, [A, B]).overrides.over(membership.announced)) == {"b"}
+
+
+async def test_a_balancer_without_redis_agrees_with_one_that_has_it(redis: Redis, tmp_path: Path) -> None:
+    """One hears nine nodes beat, the other starts later from the snapshot: 10,000 keys have the same homes."""
+    path = str(tmp_path / "members.json")
+    fleets = [Fleet(placement(Config(ring_slots=4096), OPTIONS)) for _ in range(2)]
+    hearing = Membership(Config(redis_url="redis://unused", snapshot=path), fleets[0], [A])
+    for number in (4, 1, 8, 3, 7, 2, 9, 5, 6):
+        await Heartbeat(redis, f"n{number}", lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
+    await hearing.try_look(redis)
+    Membership(Config(redis_url="redis://unused", snapshot=path), fleets[1], [A])
+
+    assert len(fleets[0].nodes) == len(fleets[1].nodes) == 10
+    keys = [b"key-%d" % number for number in range(10_000)]
+    assert [fleets[0].home(key) for key in keys] == [fleets[1].home(key) for key in keys]
