@@ -260,5 +260,7 @@ class Exchange:
         counters.bytes_in += self.received
         counters.bytes_out += self.relayed
         counters.finished(self.status, proxy.clock() - self._begun)
-        if self._node is not None:
-            self._leave(self._node)
+        node = self._node
+        if node is not None:
+            proxy.fleet.release(node, self._size)
+            self._node = self.link = None
