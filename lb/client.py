@@ -32,25 +32,26 @@ NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` take
 class Client(asyncio.BufferedProtocol):
     """A connection accepted from a client; `address` where a PROXY header told another than the socket's."""
 
+    # What a connection begins with stands in the class; an instance sets only what has changed.
+    exchange: Exchange | None = None
+    origin = Origin(b"", b"")
+    trusted = False
+    fresh = True  # No request has come yet.
+    address = _buffer = b""
+    _framing: Framing = NOTHING
+    _pace: Pace | None = None
+    _held = _excused = _taking_paused = _ended = False
+    # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
+    _seen_in = _seen_out = _dropped = 0
+    _quiet_s = _idle_s = _linger_s = 0.0
+
     def __init__(self, proxy: "Proxy", address: str = "") -> None:
         self._proxy = proxy
         self._tank = proxy.tank
         self._told = address
         self.transport: asyncio.Transport
         self.write: Callable[[bytes | memoryview], None]
-        self.address = b""
-        self.origin = Origin(b"", b"")
-        self.trusted = False
-        self.fresh = True  # No request has come yet.
-        self.exchange: Exchange | None = None
         self._receive: Callable[[bytes | memoryview], None] = self._collect
-        self._buffer = b""
-        self._framing: Framing = NOTHING
-        self._pace: Pace | None = None
-        self._held = self._excused = self._taking_paused = self._ended = False
-        # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
-        self._seen_in = self._seen_out = self._dropped = 0
-        self._quiet_s = self._idle_s = self._linger_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted, or over the limit."""

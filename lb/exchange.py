@@ -288,5 +288,7 @@ class Exchange:
         counters.finished(self.status, seconds)
         if proxy.note:
             proxy.note(self._seen(proxy.unix_us(seconds), seconds))
-        if self._node is not None:
-            self._leave(self._node)
+        node = self._node
+        if node is not None:
+            proxy.fleet.release(node, self._size)
+            self._node = self.link = None

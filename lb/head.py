@@ -107,7 +107,7 @@ def _ordinary(found: re.Match[bytes], plain: bytes) -> RequestHead:
         plain = plain[:start] + plain[stop:]
     size = None if length is None else int(length)
     # By position, which is half the price: minor, fields, chunked, keep_alive and expects_continue are known.
-    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", plain)
+    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", plain=plain)
 
 
 def parse_request(head: bytes) -> RequestHead:

@@ -63,7 +63,6 @@ class Link(asyncio.Protocol):
         self._framing = None
         self._buffer = b""
 
-    @property
     def stale(self) -> bool:
         """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
         # The look finds an end of file, an error, or an answer that nobody asked for.

@@ -52,7 +52,7 @@ class Pool:
         idle = self._idle.get(node)
         while idle:
             link = idle.pop()
-            if not link.stale:
+            if not link.stale():
                 return link
             if link.alive:
                 link.close()

@@ -14,7 +14,7 @@ WIDTH: Final = 860
 BAR: Final = 11
 GROUP: Final = 46
 TOP: Final = 74
-RATIO_MAX: Final = 4.0
+RATIO_MAX: Final = 3.0
 SCALE: Final = (WIDTH - LEFT - 110) / RATIO_MAX
 
 
@@ -60,6 +60,8 @@ def _group(row: Row, top: int) -> Iterable[str]:
         ratio = row.ratio if name == OURS and row.ratio is not None else value / unit
         length, y = min(ratio, RATIO_MAX) * SCALE, top + 2 + index * (BAR + 2)
         yield f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{COLOURS.get(name, "#cbd5e1")}"/>'
+        if name == OURS and row.aim is not None:
+            length = max(length, row.aim * SCALE)  # The number stands behind the tick, not under it.
         yield f'<text x="{LEFT + length + 5:.1f}" y="{y + 9.5}" font-size="10" fill="#334155">{value:.3g}</text>'
     if row.aim is not None:
         x = LEFT + row.aim * SCALE

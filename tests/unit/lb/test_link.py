@@ -97,7 +97,7 @@ async def test_a_cut_answer_is_lost(stage, raw: bytes) -> None:  # noqa: ANN001
     used.eof_received()
 
     assert receiver.told[-1] == "lost: the node closed the connection"
-    assert used.stale
+    assert used.stale()
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ async def test_bodiless_answers_have_no_body(stage) -> None:  # noqa: ANN001
 async def test_a_link_looks_before_it_is_used_again(stage) -> None:  # noqa: ANN001
     """Open and silent is fresh; closed by the node, or speaking out of turn, is stale."""
     fresh = link(stage, Recorder())
-    assert not fresh.stale
+    assert not fresh.stale()
     fresh.transport.far.close()
-    assert fresh.stale
+    assert fresh.stale()
     speaking = link(stage, Recorder())
     speaking.receiver = None
     speaking.data_received(b"HTTP/1.1 408 Idle\r\n\r\n")
-    assert speaking.stale
+    assert speaking.stale()
 
 
 async def test_backpressure_is_passed_on(stage) -> None:  # noqa: ANN001
