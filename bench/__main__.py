@@ -1,4 +1,4 @@
-"""`python -m bench`: make a synthetic burst, or replay a trace at a running service and check what became of it.
+"""`python -m bench`: make a synthetic burst or a trace of a recording, replay one and check what became of it.
 
 The composition root: reads arguments and settings, builds the parts, runs them, and turns the report into an exit
 code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not be run.
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from . import config as settings
 from . import options
+from . import record as records
 from . import report as reports
 from . import trace as traces
 from .client import Client
@@ -42,6 +43,17 @@ def synth(args: argparse.Namespace) -> int:
     trace = Trace(header, synthesize(shape, random.Random(args.seed)))
     traces.write(args.out, trace)
     print(f"{args.out}: {len(trace.rows)} arrivals in {trace.span_s:.1f} s, window {header.window_s} s")
+    return 0
+
+
+def record(args: argparse.Namespace) -> int:
+    """Make a trace of a recording."""
+    fires_us = records.fires_at_us(args.fires_at)
+    shape = {"window_s": args.window_s, "span_s": args.span_s, "path": args.path, "note": args.note}
+    trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)
+    traces.write(args.out, trace)
+    users = len({row.u for row in trace.rows})
+    print(f"{args.out}: {len(trace.rows)} arrivals of {users} users in {trace.span_s:.1f} s")
     return 0
 
 
@@ -107,8 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parser().parse_args(argv)
     try:
         config = settings.load()
-        return synth(args) if args.command == "synth" else replay(args, options.configured(args, config))
-    except* (ConfigError, TraceError, PlanError, ServiceError, msgspec.ValidationError) as errors:
+        if args.command == "replay":
+            return replay(args, options.configured(args, config))
+        return {"synth": synth, "record": record}[args.command](args)
+    except* (ValueError, ConfigError, TraceError, PlanError, ServiceError, msgspec.ValidationError) as errors:
         print(f"bench: {_first(errors)}", file=sys.stderr)
     return 2
 
