@@ -1,12 +1,12 @@
 """`record`: a balancer's rows become a trace of one moment.
 
-The balancer knows nothing of photos: its rows (`SNAPSURGE_LB_TRACE`) say when, who by a keyed hash, how long the body was
-announced, how much of it came in which time, and the status. Here the moment's `fires_at` becomes the zero of time,
-half of the body each photo, the n-th row of a user the n-th attempt. Refused and aborted arrivals are kept: the burst is
-what was asked of us, not what we served. Rows of before the moment, past the span or of other paths are left out.
+The balancer knows nothing of photos: its rows (`SNAPSURGE_LB_TRACE`) say when, who by a keyed hash, how long the body
+was announced, how much of it came in which time, and the status. Here the moment's `fires_at` becomes the zero of time,
+half of the body each photo, the n-th row of a user the n-th attempt. Refused and aborted arrivals are kept: the burst
+is what was asked of us, not what we served. Rows of before the moment, past the span or of other paths are left out.
 """
 
-import datetime
+import datetime as dt
 import re
 import statistics
 from collections import Counter
@@ -23,7 +23,7 @@ UPLINK_MAX: Final = 10**9  # A body that came with its head in one segment has n
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A balancer's row, as `lb/access.py` writes it: unix µs, user hash, path, length (-1 unknown), come, bytes/s, status."""
+    """A balancer's row (`lb/access.py`): unix µs, user hash, path, length (-1 unknown), bytes come, bytes/s, status."""
 
     at: int
     u: str
@@ -36,7 +36,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 def fires_at_us(text: str) -> int:
     """RFC 3339, as the API says it, in unix µs; ValueError."""
-    moment = datetime.datetime.fromisoformat(text)
+    moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"--fires-at {text}: say the zone, as in 2026-01-01T12:00:00Z")
     return round(moment.timestamp() * 1_000_000)

@@ -74,9 +74,9 @@ def test_what_is_not_quite_one_is_refused(name: str) -> None:
     raw = BAD[name]
     with pytest.raises(ProxyError):
         parse(raw)
+    ends = (parse(raw[:end]) for end in range(1, len(raw) + 1))
     with pytest.raises(ProxyError):
-        for end in range(1, len(raw) + 1):
-            assert parse(raw[:end]) is None
+        assert all(found is None for found in ends)
 
 
 @given(st.binary(max_size=80) | st.builds(lambda tail: SIGNATURE + tail, st.binary(max_size=60)))
