@@ -1,4 +1,4 @@
-"""`python -m bench`: make a synthetic burst, or replay one at a running service, or set our balancer beside its peers.
+"""`python -m bench`: make a burst or a trace of a recording, replay one, or set our balancer beside its peers.
 
 The composition root: reads arguments and settings, builds the parts, runs them, and turns the report into an exit
 code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not be run.
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from . import config as settings
 from . import options
+from . import record as records
 from . import report as reports
 from . import trace as traces
 from .client import Client
@@ -45,6 +46,17 @@ def synth(args: argparse.Namespace) -> int:
     trace = Trace(header, synthesize(shape, random.Random(args.seed)))
     traces.write(args.out, trace)
     print(f"{args.out}: {len(trace.rows)} arrivals in {trace.span_s:.1f} s, window {header.window_s} s")
+    return 0
+
+
+def record(args: argparse.Namespace) -> int:
+    """Make a trace of a recording."""
+    fires_us = records.fires_at_us(args.fires_at)
+    shape = {"window_s": args.window_s, "span_s": args.span_s, "path": args.path, "note": args.note}
+    trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)
+    traces.write(args.out, trace)
+    users = len({row.u for row in trace.rows})
+    print(f"{args.out}: {len(trace.rows)} arrivals of {users} users in {trace.span_s:.1f} s")
     return 0
 
 
@@ -112,8 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "lb":
             return contest.run(quick=args.quick)
         config = settings.load()
-        return synth(args) if args.command == "synth" else replay(args, options.configured(args, config))
+        if args.command == "replay":
+            return replay(args, options.configured(args, config))
+        return {"synth": synth, "record": record}[args.command](args)
     except* (
+        ValueError,
         ConfigError,
         StartError,
         LoadError,

@@ -11,6 +11,7 @@ from . import config as settings
 from .config import Config
 from .plan import Shape
 
+PATH: Final = "/v1/moments/[^/]+/posts"
 STACK_FILE: Final = Path(".snapsurge/stack.json")
 SYNTH: Final = (  # field of Shape (or of the header), kind, meaning
     ("posters", int, "users who post, once each"),
@@ -35,6 +36,14 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
     _add_synth(commands.add_parser("synth", help="make a synthetic burst", description="Make a synthetic burst."))
+    _add_record(
+        commands.add_parser(
+            "record",
+            help="make a trace of what balancers recorded",
+            description="Make a trace of one moment from the rows that balancers wrote to SNAPSURGE_LB_TRACE; give all "
+            "balancers the same SNAPSURGE_LB_TRACE_SECRET, so that a user is one user.",
+        )
+    )
     _add_replay(
         commands.add_parser(
             "replay",
@@ -60,6 +69,16 @@ def _add_synth(command: argparse.ArgumentParser) -> None:
     command.add_argument("--window-s", type=int, default=120, help="seconds until posts are late (default %(default)s)")
     command.add_argument("--seed", type=int, default=1, help="same seed, same bytes (default %(default)s)")
     command.add_argument("--note", help="how the trace was made (default: this command)")
+    command.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
+
+
+def _add_record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--fires-at", metavar="TIME", required=True, help="of the moment, as in 2026-01-01T12:00:00Z")
+    command.add_argument("--window-s", type=int, default=120, help="seconds until posts are late (default %(default)s)")
+    command.add_argument("--span-s", type=float, default=600.0, help="rows later than this are left out (%(default)s)")
+    command.add_argument("--path", metavar="REGEX", default=PATH, help="paths of uploads (default %(default)s)")
+    command.add_argument("--note", default="recorded by balancers", help="how the trace was made")
+    command.add_argument("rows", metavar="ROWS", type=Path, nargs="+", help="files that balancers wrote")
     command.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
 
 

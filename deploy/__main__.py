@@ -49,7 +49,11 @@ def parser() -> argparse.ArgumentParser:
         ("up", _add_up, "run the whole stack until Ctrl-C"),
         ("demo", _add_demo, "the main job: replay a burst, kill a node half-way, check that nothing was lost"),
         ("bench", _add_bench, "replay a burst and print the CPU cost of a pair in each tier"),
-        ("restart", _add_restart, "restart the balancers and nodes of a running stack one after another, losing nothing"),
+        (
+            "restart",
+            _add_restart,
+            "restart the balancers and nodes of a running stack one after another, losing nothing",
+        ),
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):

@@ -31,6 +31,11 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     upload_s: float  # from the head to the body's last byte so far
 
 
+def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> Seen:
+    """A head that made no request."""
+    return Seen(unix_us, request_id, client, client, b"", b"", -1, 0, 0, status, "", 0.0, 0.0)
+
+
 class Line(msgspec.Struct, frozen=True, gc=False):
     """An access log line."""
 

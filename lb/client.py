@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from .access import Seen
+from .access import refusal
 from .body import BodyError, Chunked, Counted, Framing, Nothing
 from .errors import PROBLEMS, RequestError, problem
 from .exchange import Exchange
@@ -139,8 +139,7 @@ class Client(asyncio.BufferedProtocol):
         self._buffer = b""
         request_id = proxy.new_id()
         if proxy.note:
-            status, at = PROBLEMS[code].status, proxy.unix_us(0.0)
-            proxy.note(Seen(at, request_id, self.address, self.address, b"", b"", -1, 0, 0, status, "", 0.0, 0.0))
+            proxy.note(refusal(proxy.unix_us(0.0), request_id, self.address, PROBLEMS[code].status))
         self.write(problem(code, request_id, detail=detail, retry_after_s=proxy.retry_after_s()))
         self.refused()
         self.finished(keep_alive=False)
@@ -216,11 +215,10 @@ class Client(asyncio.BufferedProtocol):
             elif self._held:
                 self.resume()
         elif self._receive == self._discard and not self._ended:
-            if self.transport.can_write_eof():
-                if not self.transport.is_closing():
-                    self.transport.write_eof()
-            else:
+            if not self.transport.can_write_eof():
                 self.transport.close()  # Under TLS this says so, then drops what comes until the client ends it.
+            elif not self.transport.is_closing():
+                self.transport.write_eof()
         else:
             self.transport.close()
 

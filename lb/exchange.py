@@ -270,7 +270,11 @@ class Exchange:
         return Seen(
             *(unix_us, self.request_id, self._client.address, self._key, head.method, head.target),
             *(-1 if head.length is None else head.length, self.received, self.relayed, self.status),
-            *(self._node.member.id if self._node else "", seconds, (self.uploaded or seconds + self._begun) - self._begun),
+            *(
+                self._node.member.id if self._node else "",
+                seconds,
+                (self.uploaded or seconds + self._begun) - self._begun,
+            ),
         )
 
     def _abandon(self) -> None:

@@ -37,7 +37,7 @@ class Taken:
 
 
 def take(path: str) -> Taken | None:
-    """Ask the process that runs; None where there is none. Blocks, for at most a few seconds, before the loop is busy."""
+    """Ask the process that runs; None where there is none. Blocks for at most a few seconds."""
     try:
         if Path(path).stat().st_uid != os.geteuid():
             return None
@@ -67,16 +67,7 @@ class Giver:
 
     async def run(self) -> None:
         """Until cancelled."""
-        partial = f"{self._path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            Path(partial).unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(partial)
-        Path(partial).chmod(0o600)
-        listener.listen(4)
-        Path(partial).replace(self._path)
-        inode = Path(self._path).stat().st_ino
+        listener, inode = bound(self._path)
         try:
             while not self.replaced.is_set():
                 line, _ = await asyncio.get_running_loop().sock_accept(listener)
@@ -84,16 +75,36 @@ class Giver:
                     await self._give(line)
         finally:
             listener.close()
-            with contextlib.suppress(FileNotFoundError):
-                if Path(self._path).stat().st_ino == inode:
-                    Path(self._path).unlink()
+            leave(self._path, inode)
 
     async def _give(self, line: socket.socket) -> None:
         pairs = [(name, door) for name, doors in self._doors.items() for door in doors]
         try:
-            socket.send_fds(line, [msgspec.json.encode([name for name, _ in pairs])], [door.fileno() for _, door in pairs])
+            socket.send_fds(
+                line, [msgspec.json.encode([name for name, _ in pairs])], [door.fileno() for _, door in pairs]
+            )
             said = await asyncio.get_running_loop().sock_recv(line, len(GO))
         except OSError:
             return
         if said == GO:
             self.replaced.set()
+
+
+def bound(path: str) -> tuple[socket.socket, int]:
+    """A socket that listens at the path, in place of whatever was there, for our own user alone; and its inode."""
+    partial = Path(f"{path}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    listener.bind(str(partial))
+    partial.chmod(0o600)
+    listener.listen(4)
+    partial.replace(path)
+    return listener, Path(path).stat().st_ino
+
+
+def leave(path: str, inode: int) -> None:
+    """Remove the file if it is still ours: a successor has put its own there."""
+    with contextlib.suppress(FileNotFoundError):
+        if Path(path).stat().st_ino == inode:
+            Path(path).unlink()

@@ -48,11 +48,12 @@ class Reception:
         self._servers: list[asyncio.Server] = []
         self._readers: list[socket.socket] = []
         self._open = True
+        self._patience_s = proxy.config.head_s if tls else None
         self.waiting = 0  # connections whose header or handshake is under way
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept; each socket is used by its duplicate, so that the original can still be handed over."""
-        loop, config = asyncio.get_running_loop(), self._proxy.config
+        loop = asyncio.get_running_loop()
         for original in sockets:
             sock = original.dup()
             sock.setblocking(False)
@@ -60,9 +61,8 @@ class Reception:
                 loop.add_reader(sock, self._accept, sock)
                 self._readers.append(sock)
             else:
-                times = {"ssl_handshake_timeout": config.head_s, "ssl_shutdown_timeout": config.linger_s}
                 server = await loop.create_server(
-                    self._proxy, sock=sock, backlog=BACKLOG, ssl=self._tls, **(times if self._tls else {})
+                    self._proxy, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=self._patience_s
                 )
                 self._servers.append(server)
 
@@ -99,13 +99,10 @@ class Reception:
         config, proxy = self._proxy.config, self._proxy
         self.waiting += 1
         try:
-            if config.trusted_peers and not proxy.trusts(peer):
-                raise ProxyError("not a trusted peer")
             async with asyncio.timeout(config.head_s):
-                address = await self._preface(sock)
-            times = {"ssl_handshake_timeout": config.head_s, "ssl_shutdown_timeout": config.linger_s}
+                address = await self._preface(sock, believed=not config.trusted_peers or proxy.trusts(peer))
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: proxy(address), sock, ssl=self._tls, **(times if self._tls else {})
+                lambda: proxy(address), sock, ssl=self._tls, ssl_handshake_timeout=self._patience_s
             )
         except (ProxyError, TimeoutError, OSError):
             proxy.counters.heads_refused += 1
@@ -114,8 +111,10 @@ class Reception:
             self.waiting -= 1
 
     @staticmethod
-    async def _preface(sock: socket.socket) -> str:
+    async def _preface(sock: socket.socket, *, believed: bool = True) -> str:
         loop, data = asyncio.get_running_loop(), b""
+        if not believed:
+            raise ProxyError("not a trusted peer")
         while (found := parse(data) if data else None) is None:
             more = await loop.sock_recv(sock, missing(data))
             if not more:

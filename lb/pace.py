@@ -18,5 +18,6 @@ class Pace:
 
     def went_by(self, seconds: float, received: int) -> bool:
         """Charge the time and credit the bytes received in it; False when the body is too slow."""
-        self.credit = min(self._stall, self.credit + received / self._rate) - seconds
+        # Time first: with a stall as short as the time between two looks, no rate could keep such a credit.
+        self.credit = min(self._stall, self.credit - seconds + received / self._rate)
         return self.credit >= 0

@@ -2,7 +2,8 @@
 
 Format: haproxy.org, doc/proxy-protocol.txt. A port that expects it accepts nothing else, because a guess would let a
 client write the header itself. Strict: one spelling, no leading zeros, lengths that fit. `LOCAL` (the proxy's own
-health check) and `UNKNOWN` stand for the connection's own address. TLVs are skipped, a checksum in them too. Pure: bytes in, an address out.
+health check) and `UNKNOWN` stand for the connection's own address. TLVs are skipped, a checksum in them too.
+Pure: bytes in, an address out.
 """
 
 import re
@@ -14,8 +15,15 @@ SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V1_BYTES_MIN = 15  # `PROXY UNKNOWN` and its CRLF.
 V1_BYTES_MAX = 107  # The longest line with its CRLF, by the format.
 V2_BYTES_MAX = 16 + 2048  # Addresses and TLVs; certificates in TLVs are not sent by default.
-_V1 = re.compile(rb"PROXY (TCP4|TCP6) ([0-9a-fA-F.:]{2,39}) ([0-9a-fA-F.:]{2,39}) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})")
-_KINDS = {0x11: (IPv4Address, 4, 12), 0x12: (IPv4Address, 4, 12), 0x21: (IPv6Address, 16, 36), 0x22: (IPv6Address, 16, 36)}
+_V1 = re.compile(
+    rb"PROXY (TCP4|TCP6) ([0-9a-fA-F.:]{2,39}) ([0-9a-fA-F.:]{2,39}) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})"
+)
+_KINDS = {
+    0x11: (IPv4Address, 4, 12),
+    0x12: (IPv4Address, 4, 12),
+    0x21: (IPv6Address, 16, 36),
+    0x22: (IPv6Address, 16, 36),
+}
 
 
 class ProxyError(Exception):

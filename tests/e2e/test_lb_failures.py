@@ -181,6 +181,19 @@ async def test_a_trickle_is_cut_with_408() -> None:
     assert [problem_of(answer)["stored"] for answer in bodies] == ["unknown", False]
 
 
+async def test_a_slow_phone_is_not_cut() -> None:
+    """Above the minimum rate a body may take many times the grace; scaled: 4 s at 8 kB/s with a second of grace."""
+    short = {"SNAPSURGE_LB_BODY_GRACE_S": "1", "SNAPSURGE_LB_BODY_STALL_S": "1"}
+    async with sink() as node, balancer(("a", node.port), environment=short) as lb:
+        reader, writer = await asyncio.open_connection("127.0.0.1", lb.port)
+        writer.write((UPLOAD % 32_000).replace(b"Host: a", b"Host: a\r\nConnection: close"))
+        for _ in range(16):
+            writer.write(bytes(2000))
+            await asyncio.sleep(0.25)
+        assert status_of(await reader.read()) == 200
+        writer.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_draining_finishes_uploads_under_way(number: signal.Signals) -> None:
     """After the signal: not ready, no new connections, the upload under way gets its answer, exit status 0."""

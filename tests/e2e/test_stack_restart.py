@@ -1,7 +1,7 @@
 """Balancers and nodes restarted one after another, and one balancer killed, under uploads: nothing is lost.
 
-Uploads are raw requests on connections of their own, as phones make them, with no retry: a refused or cut connection, or
-any status but 201, fails.
+Uploads are on connections of their own, as phones make them, with no retry: a refused or cut connection, or any status
+but 201, fails.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.e2e
 
 
 @asynccontextmanager
-async def stack(state: Path) -> AsyncIterator[dict]:
+async def stack(state: Path, *settings: str) -> AsyncIterator[dict]:
     """A stack with two balancers and two nodes on free ports; yields what `up --json` says."""
     process = await asyncio.create_subprocess_exec(
-        *("env", f"SNAPSURGE_AUTH_SECRET={SECRET}"),
+        *("env", f"SNAPSURGE_AUTH_SECRET={SECRET}", *settings),
         *(sys.executable, "-m", "deploy", "up", "--json", "--port", "0", "--nodes", "2", "--balancers", "2"),
-        *("--state", str(state), "--workers-min", "0", "--workers-max", "1"),
+        *("--state", str(state), "--workers-min", "1", "--workers-max", "1"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -51,10 +51,13 @@ async def stack(state: Path) -> AsyncIterator[dict]:
 async def moment(door: str) -> str:
     """An open moment."""
     ops = {"Authorization": f"Bearer {token(SECRET, 'ops', 'ops', now=time.time(), ttl_s=3600)}"}
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"{door}/v1/moments", json={"region": "test"}, headers=ops) as answer:
-            assert answer.status == 201
-            return (await answer.json())["id"]
+    body = {"region": "test"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{door}/v1/moments", json=body, headers=ops) as answer,
+    ):
+        assert answer.status == 201
+        return (await answer.json())["id"]
 
 
 class Phones:
@@ -148,7 +151,7 @@ async def test_a_killed_balancer_costs_no_client_that_knows_both(tmp_path: Path)
         phones = Phones(doors, await moment(doors[0]), second_door=True)
 
         async def strike() -> None:
-            while len(phones.statuses) < 50:
+            while len(phones.statuses) < 50:  # noqa: ASYNC110 - simple enough
                 await asyncio.sleep(0.05)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(ready["balancers"][0]["pid"], signal.SIGKILL)

@@ -163,7 +163,9 @@ async def test_a_short_answer_and_a_long_one_stay_apart() -> None:
         connections += 1
         while True:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
+            )
 
     async with raw_node(node) as port, balancer(("a", port)) as lb:
         answer = await play(lb.port, GET % 1 + GET % 2, bytewise=False)

@@ -77,7 +77,11 @@ async def trial(port: int, rng: random.Random) -> str:
         answer = await upload(port, status, manner, size)
     except (OSError, EOFError, TimeoutError) as error:
         return f"{status} by manner {manner} at {size} bytes: {error!r}"
-    return "" if answer.endswith(b"\r\n\r\nrefused") and statuses(answer) == (status,) else f"{status} by manner {manner} at {size}: {answer!r}"
+    return (
+        ""
+        if answer.endswith(b"\r\n\r\nrefused") and statuses(answer) == (status,)
+        else f"{status} by manner {manner} at {size}: {answer!r}"
+    )
 
 
 async def trials(count: int, hops: int, seed: int) -> None:

@@ -88,7 +88,8 @@ REFUSED = {
     "coding after a bare LF": POST + b"X: a\nTransfer-Encoding: chunked\r\n\r\n" + END,
     "coding after a bare CR": POST + b"X: a\rTransfer-Encoding: chunked\r\n\r\n" + END,
     "coding in HTTP/1.0": b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
-    "coding and keep-alive in 1.0": b"POST /x HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
+    "coding and keep-alive in 1.0": b"POST /x HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + END,
     # Names that CGI-like servers read as the real ones.
     "length underscore name": POST + b"Content_Length: 5\r\n\r\nhello",
     "coding underscore name": POST + b"Transfer_Encoding: chunked\r\n\r\n" + END,
@@ -177,6 +178,10 @@ async def test_broken_chunks_never_complete(pair: tuple[Recorder, Balancer], nam
 
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "bytewise"])
 @pytest.mark.parametrize("name", PASSED)
-async def test_sound_framing_arrives_as_it_was_meant(pair: tuple[Recorder, Balancer], name: str, bytewise: bool) -> None:  # noqa: FBT001
+async def test_sound_framing_arrives_as_it_was_meant(
+    pair: tuple[Recorder, Balancer],
+    name: str,
+    bytewise: bool,  # noqa: FBT001
+) -> None:
     """The node sees the body, framed anew, and the next request after it."""
     await check(*pair, PASSED[name], bytewise=bytewise)

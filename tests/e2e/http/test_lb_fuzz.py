@@ -30,14 +30,24 @@ pytestmark = pytest.mark.e2e
 LINES = [b"GET /a HTTP/1.1", b"POST /b HTTP/1.1", b"POST /c HTTP/1.0", b"HEAD /d HTTP/1.1", b"POST http://a/e HTTP/1.1"]
 FIELDS = [
     *(b"Content-Length: %b" % value for value in (b"0", b"3", b"5", b"05", b"+5", b"5, 5", b"0x5", b"5 ", b"", b"-1")),
-    *(b"Transfer-Encoding: %b" % value for value in (b"chunked", b"Chunked", b"x, chunked", b"identity", b"\x0bchunked")),
+    *(
+        b"Transfer-Encoding: %b" % value
+        for value in (b"chunked", b"Chunked", b"x, chunked", b"identity", b"\x0bchunked")
+    ),
     *(b"Connection: %b" % value for value in (b"close", b"keep-alive", b"Content-Length", b"Transfer-Encoding, Host")),
     *(b"Transfer-Encoding : chunked", b"Content_Length: 9", b" folded", b"X: y", b"Expect: 100-continue", b"Host: b"),
     *(b"X: \xff", b"Upgrade: websocket", b"Upgrade: h2c", b"Sec-WebSocket-Key: x", b"Cookie: a", b"TE: trailers"),
 ]
 BODIES = [
     *(b"", b"abc", b"abcde", b"0\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n", b"3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\n"),
-    *(b"5\r\nabc", b"0\n\n", b"3\r\nabcX\r\n", b"0x3\r\nabc\r\n0\r\n\r\n", b"ffffffffffffffff\r\nab", b"GET /z HTTP/1.1\r\n"),
+    *(
+        b"5\r\nabc",
+        b"0\n\n",
+        b"3\r\nabcX\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"ffffffffffffffff\r\nab",
+        b"GET /z HTTP/1.1\r\n",
+    ),
 ]
 DAMAGE = [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b"0", b"\x80", b";", b"\r\n\r\n"]
 

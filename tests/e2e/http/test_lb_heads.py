@@ -175,7 +175,7 @@ async def test_every_byte_in_a_name_and_a_value(pair: tuple[Recorder, Balancer])
     recorder, lb = pair
     recorder.clear()
     token = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    for byte in map(lambda n: bytes([n]), range(256)):
+    for byte in (bytes([n]) for n in range(256)):
         name = statuses(await play(lb.port, field(b"X" + byte + b"Y: a"), bytewise=False))
         value = statuses(await play(lb.port, field(b"X: a" + byte + b"b"), bytewise=False))
         assert name == ((200,) if byte in token or byte == b":" else (400,)), byte

@@ -1,0 +1,87 @@
+"""`record`: a balancer's rows become a trace of one moment.
+
+The balancer knows nothing of photos: its rows (`SNAPSURGE_LB_TRACE`) say when, who by a keyed hash, how long the body
+was announced, how much of it came in which time, and the status. Here the moment's `fires_at` becomes the zero of time,
+half of the body each photo, the n-th row of a user the n-th attempt. Refused and aborted arrivals are kept: the burst
+is what was asked of us, not what we served. Rows of before the moment, past the span or of other paths are left out.
+"""
+
+import datetime as dt
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from .trace import Header, Row, Trace, TraceError
+
+PHOTO_BYTES_MIN: Final = 1
+UPLINK_MAX: Final = 10**9  # A body that came with its head in one segment has no rate worth the name.
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A balancer's row (`lb/access.py`): unix µs, user hash, path, length (-1 unknown), bytes come, bytes/s, status."""
+
+    at: int
+    u: str
+    p: str
+    len: int
+    got: int
+    up: int
+    s: int
+
+
+def fires_at_us(text: str) -> int:
+    """RFC 3339, as the API says it, in unix µs; ValueError."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"--fires-at {text}: say the zone, as in 2026-01-01T12:00:00Z")
+    return round(moment.timestamp() * 1_000_000)
+
+
+def read(paths: Iterable[Path]) -> list[Seen]:
+    """The rows of all balancers' files in the order of their time; TraceError names file and line."""
+    decoder, rows = msgspec.json.Decoder(Seen), list[Seen]()
+    for path in paths:
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise TraceError(f"{path}: {error.strerror}") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(decoder.decode(line))
+            except msgspec.MsgspecError as error:
+                if number < len(lines):  # the last line may be cut by the end of its process
+                    raise TraceError(f"{path}: line {number}: {error}") from error
+    return sorted(rows, key=lambda row: row.at)
+
+
+def record(seen: Iterable[Seen], *, fires_us: int, window_s: int, span_s: float, path: str, note: str) -> Trace:
+    """The trace; TraceError when no row is of the moment. `path` is a regular expression for whole paths."""
+    wanted = re.compile(path)
+    mine = [row for row in seen if 0 <= row.at - fires_us <= span_s * 1e6 and wanted.fullmatch(row.p)]
+    mine = [row for row in mine if max(row.len, row.got) >= 2 * PHOTO_BYTES_MIN]
+    if not mine:
+        raise TraceError("no row is of this moment; look at --fires-at and --path")
+    rates = [min(row.up, UPLINK_MAX) for row in mine if row.got and row.up]
+    usual = round(statistics.median(rates)) if rates else UPLINK_MAX
+    attempts: Counter[str] = Counter()
+    rows: list[Row] = []
+    for row in mine:
+        attempts[row.u] += 1
+        size = row.len if row.len >= 0 else row.got
+        rows.append(
+            Row(
+                t=row.at - fires_us,
+                u=row.u,
+                f=size - size // 2,
+                b=size // 2,
+                up=max(1, min(row.up, UPLINK_MAX)) if row.got and row.up else usual,
+                n=attempts[row.u],
+                s=row.s,
+            )
+        )
+    return Trace(Header(kind="recorded", window_s=window_s, note=note), tuple(rows))
