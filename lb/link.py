@@ -159,13 +159,15 @@ class Link(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The node has said all; what we still wanted to write has no reader."""
+        if self.receiver is None:
+            self.node.check_at = 0.0  # It ended an idle connection, as a dying process does: check it at once.
         self._end("the node closed the connection", clean=True)
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Read what still waits in the socket, then end."""
         if self.alive and self.receiver is None:
-            self.node.check_at = 0.0  # The node ended an idle connection, as a dying process does: check it at once.
+            self.node.check_at = 0.0  # As at the end of file.
         self.alive = False
         if self.receiver is not None:
             self._read_dry()

@@ -10,6 +10,7 @@ the least of some rounds, for other programs on the machine stall a loop too.
 
 import argparse
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from .nodes import Member, Thresholds
 from .placement import Placement
 from .policy import Bound
 from .ring import Ring
+from .server import SWITCH_S
 
 NODES = (3, 5, 10, 50, 200)
 KEYS = [b"user-%d" % number for number in range(10_000)]
@@ -147,6 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slots", type=int, default=Config().ring_slots, help="rows of the table (%(default)s)")
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="numbers of nodes (%(default)s)")
     given = parser.parse_args(arguments)
+    sys.setswitchinterval(SWITCH_S)
     rows = [measure(count, rounds=1 if given.quick else 3, slots=given.slots) for count in given.nodes]
     print(msgspec.json.format(msgspec.json.encode({"slots": given.slots, "rows": rows})).decode())  # noqa: T201
     return 0

@@ -12,6 +12,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import AsyncIterator, Coroutine
 
 import msgspec
@@ -31,6 +32,8 @@ from .proxy import Proxy
 from .tls import Termination, TlsError
 
 log = logging.getLogger("snapsurge.lb.server")
+
+SWITCH_S = 0.001  # The loop waits no longer for a thread that makes a ring; Python's own five are the whole limit.
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ def placement(config: Config, options: Options) -> Placement:
 async def serve(config: Config, options: Options) -> None:
     """Run until a signal, then drain."""
     raise_file_limit()
+    sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
     fleet = Fleet(placement(config, options))
     membership = Membership(config, fleet, options.nodes)

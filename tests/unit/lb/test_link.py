@@ -190,11 +190,11 @@ def stage_config() -> object:
 
 async def test_a_node_that_ends_an_idle_link_is_checked_at_once(stage) -> None:  # noqa: ANN001 - the stage fixture
     """A process that dies is noticed without any request; links that we close say nothing."""
-    for ours, check_at in ((True, 99.0), (False, 0.0)):
+    for end, check_at in (("close", 99.0), ("eof_received", 0.0), ("connection_lost", 0.0)):
         made = Link(stage.fleet.nodes["a"], head_bytes_max=1000, write_bytes_max=4096)
         made.connection_made(stage.transport())
         made.node.check_at = 99.0
-        if ours:
-            made.close()
+        getattr(made, end)(*([None] if end == "connection_lost" else []))
+        assert made.node.check_at == check_at
         made.connection_lost(None)
         assert made.node.check_at == check_at
