@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-PLAIN_EVERY_S: Final = 2.0
+PLAIN_EVERY_S: Final = 5.0
 LIVE_EVERY_S: Final = 0.25
 
 

@@ -29,6 +29,9 @@ from .tokens import token
 POLL_S: Final = 0.05
 COME_BACK_S: Final = 30.0
 TOKEN_TTL_S: Final = 3600
+# Sender and stack share the machine, so the demo's latencies are no measurement; a sender that lags behind by seconds
+# still sends the whole burst, and what the demo proves is that nothing of it is lost. `bench` keeps the strict limit.
+LAG_ALLOWED: Final = {"SNAPSURGE_BENCH_LAG_P99_MAX_MS": "5000"}
 JPEG: Final = b"\xff\xd8\xff"
 
 
@@ -116,7 +119,7 @@ async def burst(
     node = local.plan.nodes[len(local.plan.nodes) // 2]
     async with (
         aiohttp.ClientSession() as session,
-        replaying(local, trace, report) as replay,
+        replaying(local, trace, report, LAG_ALLOWED) as replay,
         asyncio.TaskGroup() as group,
     ):
         follow = group.create_task(replay.follow(show), name="bench")
@@ -134,7 +137,7 @@ async def burst(
 
 
 async def demo(options: Options, folder: Path, config: Config, *, trace: Path, report: Path, fresh: bool) -> int:
-    """The whole job; 0 only when bench was content and the kill happened."""
+    """The whole job; 0 only when bench was content, every accepted pair came to its end and the kill happened."""
     console = Console(highlight=False, soft_wrap=True)
 
     def show(text: str) -> None:
@@ -149,7 +152,7 @@ async def demo(options: Options, folder: Path, config: Config, *, trace: Path, r
         picture = await save_picture(local, found)
         show("demo: draining the stack")
     show(summary(found, kill, code, report, picture))
-    return int(code != 0 or kill is None)
+    return int(not kept(found, kill, code))
 
 
 async def save_picture(local: LocalStack, report: Report) -> Path | None:
@@ -163,6 +166,11 @@ async def save_picture(local: LocalStack, report: Report) -> Path | None:
     return path
 
 
+def kept(report: Report, kill: Kill | None, code: int) -> bool:
+    """Whether bench found every promise kept, a node died, and each accepted pair was rendered or rejected."""
+    return code == 0 and kill is not None and report.ready + report.rejected == report.accepted
+
+
 def summary(report: Report, kill: Kill | None, code: int, path: Path, picture: Path | None) -> str:
     """What happened, in a few lines."""
     broken = {"lost": report.lost, "half": report.half, "doubled": report.doubled, "wrongly late": report.wrongly_late}
@@ -173,5 +181,5 @@ def summary(report: Report, kill: Kill | None, code: int, path: Path, picture: P
         "bench": f"exit code {code}, report in {path}",
         "a composite": str(picture) if picture else "none",
     }
-    verdict = "nothing was lost" if code == 0 and kill else "FAILED"
+    verdict = "nothing was lost" if kept(report, kill, code) else "FAILED"
     return "\n".join([f"demo: {verdict}", *(f"  {name:<12} {text}" for name, text in rows.items())])

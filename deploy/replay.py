@@ -8,10 +8,11 @@ import asyncio
 import gzip
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -50,6 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     offered: int
     accepted: int
     ready: int
+    rejected: int
     lost: int
     half: int
     doubled: int
@@ -127,8 +129,10 @@ def _make_way(report: Path) -> None:
 
 
 @asynccontextmanager
-async def replaying(local: LocalStack, trace: Path, report: Path) -> AsyncIterator[Replay]:
-    """Bench, started; leaving ends it."""
+async def replaying(
+    local: LocalStack, trace: Path, report: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Replay]:
+    """Bench, started with settings of its own; leaving ends it."""
     _make_way(report)
     process = await leash.spawn(
         tuple(command(local, trace, report)),
@@ -136,6 +140,7 @@ async def replaying(local: LocalStack, trace: Path, report: Path) -> AsyncIterat
             **Environment.current(),
             "SNAPSURGE_AUTH_SECRET": local.plan.secret,
             "PYTHONUNBUFFERED": "1",
+            **settings,
         },
         folder=servers.ROOT,
         output=asyncio.subprocess.PIPE,

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from aiohttp import web
 
-from deploy.demo import JPEG, DemoFailed, Door, Kill, kill_node, save_picture, summary
+from deploy.demo import JPEG, DemoFailed, Door, Kill, kept, kill_node, save_picture, summary
 from deploy.local import LocalStack
 from deploy.replay import Percentiles, Report
 
@@ -19,7 +19,8 @@ NOTHING = Percentiles()
 REPORT = Report(
     offered=10,
     accepted=9,
-    ready=9,
+    ready=8,
+    rejected=1,
     lost=0,
     half=0,
     doubled=0,
@@ -96,6 +97,12 @@ def test_the_verdict_needs_both_bench_and_the_kill(code: int, kill: Kill | None,
 
     assert ("nothing was lost" in shown) is good
     assert ("FAILED" in shown) is not good
+
+
+def test_a_pair_that_came_to_no_end_fails_the_demo() -> None:
+    """Accepted, but neither rendered nor rejected, is not good enough."""
+    assert kept(REPORT, KILL, 0)
+    assert not kept(msgspec.structs.replace(REPORT, ready=7), KILL, 0)
 
 
 def test_the_kill_is_told_in_one_line() -> None:

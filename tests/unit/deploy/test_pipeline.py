@@ -10,6 +10,7 @@ REPORT = Report(
     offered=2,
     accepted=2,
     ready=2,
+    rejected=0,
     lost=0,
     half=0,
     doubled=0,

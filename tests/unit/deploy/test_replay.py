@@ -12,7 +12,7 @@ from deploy.replay import Replay, ReplayFailed, half_s, read_report, shortened
 
 PERCENTILES = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "max": None}
 REPORT = {
-    **dict.fromkeys(("offered", "accepted", "ready", "lost", "half", "doubled", "wrongly_late"), 0),
+    **dict.fromkeys(("offered", "accepted", "ready", "rejected", "lost", "half", "doubled", "wrongly_late"), 0),
     "latency_ms": PERCENTILES,
     "ready_ms": PERCENTILES,
     "cpu_ms_per_pair": {"lb": 0.5, "node": None},
