@@ -20,6 +20,7 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.written = b""
+        self.unsent = 0
         self.reading = True
         self.closed = self.aborted = self.ended = False
         self.near, self.far = socket.socketpair()
@@ -41,6 +42,10 @@ class FakeTransport:
     def writelines(self, parts: Iterable[bytes]) -> None:
         """Kept, unless closed."""
         self.write(b"".join(parts))
+
+    def get_write_buffer_size(self) -> int:
+        """What the test says."""
+        return self.unsent
 
     def write_eof(self) -> None:
         """Half-closed."""
