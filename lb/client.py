@@ -75,10 +75,8 @@ class Client(asyncio.BufferedProtocol):
         """So many bytes came; what must outlive this call is copied."""
         view = self._tank.view[:count]
         self._receive(bytes(view) if count < VIEW_BYTES_MIN else view)
-        if count < VIEW_BYTES_MIN:
-            return
         exchange = self.exchange
-        if exchange is not None:
+        if exchange is not None and count >= VIEW_BYTES_MIN:
             if exchange.link is None:
                 exchange.keep()
             elif exchange.link.transport.get_write_buffer_size():

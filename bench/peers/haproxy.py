@@ -1,6 +1,8 @@
 """HAProxy as its manual sets it up for this work: one thread, keep-alive both ways, consistent hashing on X-User.
 
-Buffers and splicing keep their defaults: `option splice-auto` and larger buffers were tried and cost it more here.
+Buffers and splicing keep their defaults, as its packages ship it. Tuned by hand it does better on large bodies:
+measured once here, `tune.bufsize 65536` takes 0.86 of its own CPU at 700 KB and 0.77 at 5 MB, `option splice-auto` 0.88
+at 200 KB and 5 MB and saves nothing elsewhere.
 """
 
 from collections.abc import Sequence

@@ -20,6 +20,7 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.written = b""
+        self.unsent = 0
         self.reading = True
         self.closed = self.aborted = self.ended = False
         self.near, self.far = socket.socketpair()
@@ -45,6 +46,10 @@ class FakeTransport:
     def can_write_eof(self) -> bool:
         """Plain TCP can."""
         return True
+
+    def get_write_buffer_size(self) -> int:
+        """What the test says."""
+        return self.unsent
 
     def write_eof(self) -> None:
         """Half-closed."""

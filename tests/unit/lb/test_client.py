@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from lb.client import Client
+
 GET = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -196,3 +198,35 @@ async def test_a_client_that_has_said_all_still_gets_its_answer(stage) -> None: 
     half.data_received(POST)
     assert half.eof_received() is False
     assert stage.fleet.in_flight == 0
+
+
+def read(client: Client, data: bytes) -> None:
+    """Bytes as the loop brings them: into the shared buffer."""
+    client.get_buffer(-1)[: len(data)] = data
+    client.buffer_updated(len(data))
+
+
+async def test_what_waits_for_a_link_outlives_the_shared_buffer(stage) -> None:  # noqa: ANN001
+    """Another connection may read into the buffer before the node is connected."""
+    size = 100_000
+    client, _ = stage.client()
+    read(client, b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size + b"a" * size)
+    read(stage.client()[0], b"z" * size)
+    _, node = stage.link(client)
+
+    assert node.take().endswith(b"\r\n\r\n" + b"a" * size)
+
+
+async def test_a_buffer_still_written_from_is_lent(stage) -> None:  # noqa: ANN001
+    """While a node's transport has bytes left, the next read goes elsewhere; small reads are copied anyway."""
+    client, _ = stage.client()
+    read(client, b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n")
+    _, node = stage.link(client)
+    node.unsent = 1
+    first = client.get_buffer(-1)
+    read(client, b"a" * 1000)
+    assert client.get_buffer(-1) is first
+    read(client, b"a" * 100_000)
+
+    assert client.get_buffer(-1) is not first
+    assert node.take().endswith(b"a" * 101_000)
