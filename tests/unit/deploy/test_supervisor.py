@@ -98,8 +98,8 @@ async def test_a_restart_waits_for_the_drain_and_not_for_a_pause(tmp_path: Path)
 async def test_an_overlapping_restart_lets_the_old_life_end_by_itself(tmp_path: Path) -> None:
     """The next life runs beside the old one, which is not signalled as long as it has time to leave."""
     said: list[str] = []
-    leaves = "import os, pathlib, time\nprint('up', os.getpid(), flush=True)\n"
-    leaves += "while not pathlib.Path(f'leave-{os.getpid()}').exists(): time.sleep(0.02)"
+    leaves = "import os, pathlib, select\nprint('up', os.getpid(), flush=True)\n"
+    leaves += "while not pathlib.Path(f'leave-{os.getpid()}').exists(): select.select([], [], [], 0.02)"
     async with supervisor(said) as kept:
         overlapping = msgspec.structs.replace(program(tmp_path, "lb", leaves), overlaps=True)
         keeper = kept.start(overlapping)
