@@ -28,7 +28,7 @@ test: setup ## all tests, on real Redis and real MinIO
 	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
 	$(PY) -m pytest
 
-test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 50,000 fuzzed streams
+test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
 	$(PY) -m pytest -m long -s
 
 lint: setup ## style and types

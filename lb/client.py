@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 from .access import refusal
 from .body import BodyError, Chunked, Counted, Framing, Nothing
+from .deadlines import Timed
 from .errors import PROBLEMS, RequestError, problem
 from .exchange import Exchange
 from .head import RequestHead, find_request
-from .pace import Pace
 from .peers import Origin
 from .tank import VIEW_BYTES_MIN
 from .tcp import reset
@@ -29,7 +29,7 @@ HEAD_BYTES_USUAL = 2048  # A phone's head has 300 to 900 bytes.
 NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
 
 
-class Client(asyncio.BufferedProtocol):
+class Client(Timed, asyncio.BufferedProtocol):
     """A connection accepted from a client; `address` where a PROXY header told another than the socket's."""
 
     # What a connection begins with stands in the class; an instance sets only what has changed.
@@ -39,11 +39,9 @@ class Client(asyncio.BufferedProtocol):
     fresh = True  # No request has come yet.
     address = _buffer = b""
     _framing: Framing = NOTHING
-    _pace: Pace | None = None
-    _held = _excused = _taking_paused = _ended = False
-    # Progress as last seen by `check`, and seconds without any: bytes received, bytes relayed.
-    _seen_in = _seen_out = _dropped = 0
-    _quiet_s = _idle_s = _linger_s = 0.0
+    _ended = False
+    _dropped = 0
+    _idle_s = _linger_s = 0.0
 
     def __init__(self, proxy: "Proxy", address: str = "") -> None:
         self._proxy = proxy
@@ -281,7 +279,7 @@ class Client(asyncio.BufferedProtocol):
         config, exchange = self._proxy.config, self.exchange
         self._idle_s += seconds
         if exchange is not None:
-            self._check_exchange(exchange, seconds)
+            self._check_exchange(exchange, seconds, body=self._receive == self._body)
         if exchange is not None:
             return
         if self._receive == self._discard:
@@ -295,22 +293,3 @@ class Client(asyncio.BufferedProtocol):
         elif self._idle_s > config.idle_s:
             # A connection already closing has bytes left that nobody takes: end it the hard way.
             reset(self.transport) if self.transport.is_closing() else self.transport.close()
-
-    def _check_exchange(self, exchange: Exchange, seconds: float) -> None:
-        config = self._proxy.config
-        received, relayed = exchange.received - self._seen_in, exchange.relayed - self._seen_out
-        self._seen_in, self._seen_out = exchange.received, exchange.relayed
-        # A second in which we stopped reading, or in which the node owes its 100 Continue, is not the client's.
-        excused, self._excused = self._excused or (exchange.awaits_continue and not received), self._held
-        if self._receive == self._body and not excused:
-            pace = self._pace = self._pace or Pace(
-                grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min
-            )
-            self._quiet_s = 0.0
-            if not pace.went_by(seconds, received):
-                exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
-            return
-        self._quiet_s = 0.0 if received or relayed else self._quiet_s + seconds
-        if self._quiet_s > (config.client_stall_s if self._taking_paused else config.answer_s):
-            self._proxy.fleet_doubt(exchange)
-            exchange.fail("gateway-timeout")

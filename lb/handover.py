@@ -29,6 +29,10 @@ class Taken:
         self.doors = doors
         self._line = line
 
+    def at(self, name: str, port: int) -> list[socket.socket]:
+        """The sockets of a name, if they have the port that is wanted now (0 means any)."""
+        return [door for door in self.doors.get(name, []) if port in {0, door.getsockname()[1]}]
+
     def go(self) -> None:
         """We accept: the old one may stop."""
         with contextlib.suppress(OSError):

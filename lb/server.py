@@ -116,12 +116,13 @@ async def listen_and_drain(
 ) -> None:
     """Open the ports or take them over, say so, wait for `stop` or a successor, close in order."""
     taken = await asyncio.to_thread(take, config.handover) if config.handover else None
-    doors = dict(taken.doors) if taken else {}
-    doors["listen"] = doors.get("listen") or await opened(*options.listen, shared=options.processes > 1)
+    shared = options.processes > 1
+    found = taken and taken.at("listen", options.listen[1])
+    doors: Doors = {"listen": found or await opened(*options.listen, shared=shared)}
     await reception.start(doors["listen"])
     admin = "none"
     if options.admin is not None:
-        doors["admin"] = doors.get("admin") or await opened(*options.admin)
+        doors["admin"] = (taken and taken.at("admin", options.admin[1])) or await opened(*options.admin)
         await runner.setup()
         for door in doors["admin"]:
             await web.SockSite(runner, door.dup()).start()

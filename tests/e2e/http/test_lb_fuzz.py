@@ -211,7 +211,7 @@ def agree(pieces: list[bytes]) -> None:
 
 
 @given(pieces=wires())
-@settings(max_examples=50_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_they_do_in_many_more_streams(pieces: list[bytes]) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -79,6 +80,42 @@ async def test_a_program_that_is_killed_is_started_again(tmp_path: Path) -> None
         assert not psutil.pid_exists(first)
     assert said[0] == f"sleeper (pid {first}) was killed by signal 9; starting it again in 0.2 s"
     assert not psutil.pid_exists(keeper.pid)
+
+
+async def test_a_restart_waits_for_the_drain_and_not_for_a_pause(tmp_path: Path) -> None:
+    """A program that drains on SIGTERM begins its next life right after, without a word of failure."""
+    said: list[str] = []
+    async with supervisor(said) as kept:
+        keeper = kept.start(program(tmp_path, "node", LAST_WORD))
+        await kept.until("node", wrote(keeper, "up"), far())
+        before = keeper.pid
+        keeper.restart()
+        await kept.until("node", lives(keeper, 2), far())
+        assert keeper.pid != before
+        assert (said, keeper.quick_ends) == ([], 0)
+
+
+async def test_an_overlapping_restart_lets_the_old_life_end_by_itself(tmp_path: Path) -> None:
+    """The next life runs beside the old one, which is not signalled as long as it has time to leave."""
+    said: list[str] = []
+    leaves = "import os, pathlib, select\nprint('up', os.getpid(), flush=True)\n"
+    leaves += "while not pathlib.Path(f'leave-{os.getpid()}').exists(): select.select([], [], [], 0.02)"
+    async with supervisor(said) as kept:
+        overlapping = msgspec.structs.replace(program(tmp_path, "lb", leaves), overlaps=True)
+        keeper = kept.start(overlapping)
+        await kept.until("lb", wrote(keeper, "up"), far())
+        before = keeper.pid
+        keeper.restart()
+        await kept.until("lb", lives(keeper, 2), far())
+        os.kill(before, 0)
+        assert (keeper.retiring, keeper.pid != before) == (1, True)
+        (tmp_path / f"leave-{before}").touch()
+
+        async def retired() -> bool:
+            return keeper.retiring == 0
+
+        await kept.until("lb", retired, far())
+        assert (said, keeper.alive, keeper.lives) == ([], True, 2)
 
 
 async def test_the_pauses_between_lives_grow(tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ def test_settings_are_read_with_their_units() -> None:
         ("SNAPSURGE_LB_LINGER_S", "1", "SNAPSURGE_LB_LINGER_IDLE_S"),
         ("SNAPSURGE_LB_CHECK_MS", "100", "SNAPSURGE_LB_CHECK_FAST_MS"),
         ("SNAPSURGE_LB_MEMBERS_S", "20", "SNAPSURGE_LB_MEMBERS_GONE_S"),
+        ("SNAPSURGE_LB_POOL_IDLE_S", "75", "SNAPSURGE_LB_POOL_IDLE_S must be under 75"),
+        ("SNAPSURGE_LB_TRUSTED_PEERS", "10.0.0.1/8", "SNAPSURGE_LB_TRUSTED_PEERS"),
+        ("SNAPSURGE_LB_HANDOVER", "/" + "x" * 100, "SNAPSURGE_LB_HANDOVER"),
     ],
 )
 def test_wrong_settings_are_errors_that_name_themselves(name: str, value: str, said: str) -> None:

@@ -29,6 +29,8 @@ async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
             connection, _ = taken.doors["listen"][0].accept()
             connection.close()
         assert not giver.replaced.is_set()
+        assert taken.at("admin", 0) == taken.at("admin", admin.getsockname()[1]) == taken.doors["admin"]
+        assert taken.at("admin", 1) == []
         taken.go()
         await giver.replaced.wait()
     assert taken.doors["admin"][0].getsockname() == admin.getsockname()
