@@ -79,6 +79,8 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("no nodes: give --node ID=HOST:PORT or set SNAPSURGE_REDIS_URL")
     if not 1 <= given.processes <= PROCESSES_MAX:
         raise ValueError(f"--processes must be 1 to {PROCESSES_MAX}")
+    if given.processes > 1 and config.handover:
+        raise ValueError("--processes: sockets are handed over by one process only; unset SNAPSURGE_LB_HANDOVER")
     if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
         raise ValueError("--check must be a path or off")
     if bool(given.tls_cert) != bool(given.tls_key):

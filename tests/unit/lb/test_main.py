@@ -20,6 +20,12 @@ def test_the_documented_command_line_is_understood() -> None:
     assert options(["--admin", "off"], Config(redis_url="redis://h")).admin is None
 
 
+def test_several_processes_hand_nothing_over() -> None:
+    """Which of them would give its socket is nobody's to say: refused at the start."""
+    with pytest.raises(ValueError, match="SNAPSURGE_LB_HANDOVER"):
+        options([*NODES, "--processes", "2"], Config(handover="/tmp/door"))  # noqa: S108 - never opened
+
+
 def test_processes_share_the_port_and_have_admin_ports_of_their_own() -> None:
     """P, P+1, ...; 0 and off stay what they are."""
     chosen = options([*NODES, "--admin", "127.0.0.1:8090", "--processes", "2"], Config())
