@@ -77,12 +77,6 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
         return any(line.lower().startswith(name + b":") for line in lines)
 
 
-def take_request(data: bytes, bytes_max: int) -> tuple[RequestHead, bytes] | None:
-    """The first request head in data and the bytes after it, None while it is incomplete; raises RequestError."""
-    found = find_request(data, bytes_max)
-    return None if found is None else (found[0], data[found[1] :])
-
-
 def find_request(data: bytes, bytes_max: int) -> tuple[RequestHead, int] | None:
     """The first request head in data and where it ends, None while it is incomplete; raises RequestError.
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lb.errors import RequestError, ResponseError
-from lb.head import parse_request, parse_response, take_request
+from lb.head import find_request, parse_request, parse_response
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a duration
 
@@ -112,21 +112,21 @@ def test_a_strange_request_id_is_not_believed(identity: bytes) -> None:
 
 def test_a_bare_line_feed_is_refused_before_the_head_is_complete() -> None:
     """A head of bare LFs would never end, so it is refused as it comes."""
-    assert take_request(b"GET / HTTP/1.1\r\nHost: a\r\nX: \r", 100) is None
+    assert find_request(b"GET / HTTP/1.1\r\nHost: a\r\nX: \r", 100) is None
     with pytest.raises(RequestError):
-        take_request(b"GET / HTTP/1.1\nHost: a\n", 100)
+        find_request(b"GET / HTTP/1.1\nHost: a\n", 100)
 
 
 def test_a_head_is_taken_from_the_stream_within_its_limit() -> None:
-    """What follows the head is handed back; a head over the limit is refused, complete or not."""
+    """It is told where the head ends and what follows begins; a head over the limit is refused, complete or not."""
     raw = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    taken = take_request(raw + b"rest", 100)
+    taken = find_request(raw + b"rest", 100)
 
     assert taken
-    assert (taken[0].target, taken[1]) == (b"/", b"rest")
+    assert (taken[0].target, taken[1]) == (b"/", len(raw))
     for long in (raw, raw[:-2]):
         with pytest.raises(RequestError, match="head-too-large"):
-            take_request(long, 20)
+            find_request(long, 20)
 
 
 @UNHURRIED
