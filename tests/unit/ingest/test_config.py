@@ -5,7 +5,7 @@ import pytest
 from ingest import config
 from storage.settings import SettingsError
 
-SECRET = {"SNAPSURGE_AUTH_SECRET": "x" * 16}
+SECRET = {"SNAPSURGE_AUTH_SECRET": "x" * 32}
 
 
 def test_the_secret_is_all_that_is_required() -> None:
