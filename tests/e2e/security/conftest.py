@@ -111,7 +111,7 @@ def answers(port: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The processes, with every log that there is and the event loop in debug mode; ended by their pids."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]

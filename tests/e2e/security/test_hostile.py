@@ -1,5 +1,6 @@
 """What an attacker sends, to a balancer and past it to a node: no secret in a log, no file out of its place."""
 
+import base64
 import itertools
 import json
 import re
@@ -57,6 +58,7 @@ def test_no_token_and_no_secret_is_ever_logged(stack: Stack) -> None:
     broken = stack.folder / "store" / "moments" / "eu-20260101-broken.json"
     broken.write_bytes(b"not JSON")
     good, foreign = token("ops", "ops"), jwt.encode({"sub": "eve", "scope": "ops"}, "x" * 32, "HS256")
+    deep = ".".join(base64.urlsafe_b64encode(part).decode() for part in (b"{}", b'{"x":' + b"[" * 6000, b"x"))
     expired = jwt.encode({"sub": "late", "scope": "ops", "exp": 1}, SECRET, "HS256")
 
     with pytest.raises(urllib.error.HTTPError, match="500"):
@@ -65,7 +67,8 @@ def test_no_token_and_no_secret_is_ever_logged(stack: Stack) -> None:
     for bearer, port in itertools.product((good, foreign, expired), (stack.node, stack.front)):
         for data in heads(bearer.encode()):
             stack.raw(port, data, ends=True)
-        assert stack.raw(port, GET + END).startswith(b"HTTP/1.1 401")
+        for field in (b"", b"Authorization: Bearer \x80.a.b\r\n", b"Authorization: Bearer %b\r\n" % deep.encode()):
+            assert stack.raw(port, GET + field + END).startswith(b"HTTP/1.1 401")
 
     while b'"status":401' not in stack.logs():  # the journal writes behind
         time.sleep(0.05)
