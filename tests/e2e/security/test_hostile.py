@@ -12,6 +12,7 @@ from pathlib import Path
 import jwt
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from tests.e2e.security.conftest import PLACE, SECRET, Stack, token
 
@@ -155,6 +156,32 @@ def test_the_pair_as_received_is_never_served(stack: Stack) -> None:
         assert PLACE not in answer
         assert b"PK\x03\x04" not in answer
     assert served > 3 * len(links)  # that is, the guesses were asked of a post that is there
+
+
+ODD_USERS = (
+    "../../../etc/passwd", "a:b", "*", "{tag}", "'..redis.call('FLUSHALL')..'", "$7 FLUSHALL", "$(id)", "%s%n", "<script>",
+    '"},{"', "user ñ 用户", "x" * 128,
+)  # fmt: skip
+
+
+async def test_a_user_id_is_data_wherever_it_goes(stack: Stack, redis_url: str) -> None:
+    """Quotes, Lua, globs, commands, markup: each such user posts, is rendered, and deletes their own post alone."""
+    moment = stack.moment()
+    async with Redis.from_url(redis_url) as client:
+        await client.set("sentinel", "here")
+        paths = {user: stack.upload(moment, user) for user in ODD_USERS}
+        for user, path in paths.items():
+            stack.ready(path)
+            assert msgspec.json.decode(stack.call("GET", path, token("anyone")))["user_id"] == user
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                stack.call("DELETE", path, token(f"{user}"[:-1] or "other"))
+        assert await client.get("sentinel") == b"here"
+        await client.delete("sentinel")
+    names = {path.name for path in everything(stack.folder / "store")}
+    assert {f"{path.rsplit('/', 1)[1]}.zip" for path in paths.values()} <= names
+    for user, path in paths.items():
+        stack.call("DELETE", path, token(user))
+    assert not list((stack.folder / "store").glob(f"*/*/{moment}/*"))
 
 
 def series(port: int) -> set[str]:
