@@ -159,8 +159,8 @@ def test_the_pair_as_received_is_never_served(stack: Stack) -> None:
 
 
 ODD_USERS = (
-    "../../../etc/passwd", "a:b", "*", "{tag}", "'..redis.call('FLUSHALL')..'", "$7 FLUSHALL", "$(id)", "%s%n", "<script>",
-    '"},{"', "user ñ 用户", "x" * 128,
+    "../../../etc/passwd", "a:b", "*", "{tag}", "'..redis.call('FLUSHALL')..'", "$7 FLUSHALL", "$(id)", "%s%n",
+    "<script>", '"},{"', "user ñ 用户", "x" * 128,
 )  # fmt: skip
 
 
