@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint check minio bench bench-lb bench-ring lock clean
+.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: setup ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+audit: setup ## known vulnerabilities of what is pinned; fails on those with a fix
+	$(PY) .ci/audit.py
 
 check: lint ## lint, types, tidy, unit tests: under a minute
 	$(PY) -m pytest -q tests/test_tidy.py tests/unit

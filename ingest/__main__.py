@@ -23,6 +23,7 @@ from storage import settings
 from storage.blobs import StoreUnavailable
 
 from . import config as ingest_config
+from .answering import without_bytes
 from .app import Node, node, server
 from .asked import Asked
 from .heartbeat import Heartbeat, Member
@@ -36,9 +37,11 @@ def main() -> int:
     """Exit status: 0 drained, 1 no store or no port, 2 bad settings."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiohttp.server").addFilter(without_bytes)
     try:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()
+        ingest_config.check_secrets(config, host)
         again = uvloop.run(_serve(host, port, arguments.id, config, storage))
     except (settings.SettingsError, ValueError) as error:
         print(f"ingest: {error}", file=sys.stderr)

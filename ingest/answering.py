@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from storage.blobs import StoreFull, StoreUnavailable
 
@@ -22,6 +23,15 @@ from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 log = logging.getLogger("snapsurge.ingest.answering")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def without_bytes(record: logging.LogRecord) -> bool:
+    """A filter of aiohttp's log: it names what was wrong with a head, but not its bytes, which may hold a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+        record.exc_info = None
+    return True
 
 
 class Lifecycle:
@@ -47,6 +57,7 @@ def answering(
         except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
             response = _problem(error, arrival)
         response.headers[REQUEST_ID_HEADER] = arrival.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
         if lifecycle.draining:
             response.force_close()
         route = request.match_info.route.name or "other"

@@ -1,22 +1,30 @@
 """The bodies clients get, as types: what a post, a moment and a page look like over HTTP, and how they are sent."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from storage.records import SIDES, Photos, Post, Side, State, Timestamp
 
 Size = Literal["thumb", "feed", "full"]
 SIZES: tuple[Size, ...] = ("thumb", "feed", "full")
+PAGE_POSTS, PAGE_POSTS_MAX = 100, 1000
+REGION_CHARS_MAX = 32
+WINDOW_S_MAX = 24 * 3600  # a window may not outlast the accepting period
 
 
 class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A moment to create; it fires now unless `fires_at` says when."""
 
-    region: str
-    fires_at: str | None = None
-    window_s: int = 120
+    region: Annotated[
+        str,
+        # The lookahead, because a $ of Python lets a line end pass.
+        Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$(?!\n)", max_length=REGION_CHARS_MAX, examples=["eu-west"]),
+    ]
+    fires_at: Annotated[str, Meta(pattern="^20", extra_json_schema={"format": "date-time"})] | None = None
+    window_s: Annotated[int, Meta(ge=1, le=WINDOW_S_MAX)] = 120
 
 
 class PostView(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,7 +94,7 @@ def application(
     """The router over the table of calls."""
     moments = Moments(store, index)
     posts = Posts(store, index, moments)
-    authenticator = Authenticator(config.auth_secret)
+    authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))

@@ -1,10 +1,11 @@
 """Who is asking: checks the bearer token (JWT, HS256), by PyJWT.
 
-`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` count where a token has them. A token is never
+`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` count where a token has them. While a new secret is
+brought in, tokens of the one before are taken too. The algorithm is ours to choose, never the token's. A token is never
 logged, and why one was refused is told in general words only.
 """
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import jwt
 import msgspec
@@ -25,25 +26,33 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """Knows the secret."""
+    """Knows the secrets: the one that signs now and, unless empty, the one before."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, secret: str, previous: str = "") -> None:
+        self._secrets = [secret, previous] if previous else [secret]
 
     def principal(self, authorization: str | None, *scopes: Scope) -> Principal:
         """The principal of an Authorization header; Refusal 401 without a good token, 403 when its scope is another."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Refusal("unauthenticated", "send Authorization: Bearer <token>", headers=_CHALLENGE)
-        try:
-            claims = jwt.decode(token.strip(), self._secret, algorithms=["HS256"], options={"require": ["sub"]})
-        except jwt.ExpiredSignatureError:
-            raise Refusal("unauthenticated", "the token has expired; get a new one", headers=_CHALLENGE) from None
-        except jwt.InvalidTokenError:
-            raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE) from None
+        claims = self._claims(token.strip())
         user_id, scope = claims["sub"], claims.get("scope")
         if not 0 < len(user_id) <= USER_ID_CHARS_MAX or not user_id.isprintable():
             raise Refusal("unauthenticated", f"`sub` must have 1 to {USER_ID_CHARS_MAX} printable characters")
-        if scope not in {"upload", "ops"} or (scopes and scope not in scopes):
+        if scope not in ("upload", "ops") or (scopes and scope not in scopes):
             raise Refusal("forbidden", f"this needs a token with scope {' or '.join(scopes) or 'upload or ops'}")
         return Principal(user_id, cast("Scope", scope))
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a token says whose signature is by one of the secrets, compared in constant time (PyJWT)."""
+        for secret in self._secrets:
+            try:
+                return jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["sub"]})
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.ExpiredSignatureError:
+                raise Refusal("unauthenticated", "the token has expired; get a new one", headers=_CHALLENGE) from None
+            except (jwt.InvalidTokenError, ValueError, RecursionError):  # bytes that are no text, JSON nested too deep
+                break
+        raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE)

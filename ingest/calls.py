@@ -10,10 +10,12 @@ import msgspec
 from storage.index import Counts
 from storage.records import Moment
 
-from .answers import MomentRequest, PostPage, PostView
+from .answers import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 from .auth import Scope
 
-Parameter = tuple[str, str]  # name, description
+Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
+POST_ID: dict[str, object] = {"type": "string", "pattern": "^[a-z2-7]{25}[aeimquy4]$"}
+PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 
 _UPLOAD_ERRORS = (
     "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
@@ -47,7 +49,8 @@ CALLS = (
     Call(
         name="current_moment", method="GET", path="/v1/moments/current", answer=Moment,
         summary="The last moment of a region that fired and still accepts posts",
-        query=(("region", "the region's name"),), errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
+        query=(("region", "the region's name", {"type": "string", "minLength": 1}),),
+        errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
     ),
     Call(
         name="moment", method="GET", path="/v1/moments/{moment_id}", summary="One moment", answer=Moment,
@@ -60,7 +63,10 @@ CALLS = (
     Call(
         name="moment_posts", method="GET", path="/v1/moments/{moment_id}/posts", summary="A page of its posts",
         scopes=("ops",), answer=PostPage, errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
-        query=(("limit", "posts a page, 1 to 1000; 100 unless said"), ("cursor", "`next` of the page before")),
+        query=(
+            ("limit", f"posts a page; {PAGE_POSTS} unless said", PAGE),
+            ("cursor", "`next` of the page before", POST_ID),
+        ),
     ),
     Call(
         name="upload", method="POST", path="/v1/moments/{moment_id}/posts", scopes=("upload",), body="pair",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated
 
 import msgspec
@@ -10,14 +11,22 @@ from msgspec import Meta
 from storage import settings
 
 KIB, MIB = 1024, 1024 * 1024
+# RFC 7518, section 3.2: a key for HS256 is as long as the hash, 256 bits.
+SECRET_CHARS_MIN = 32
+# Stands in every secret that is public, as the ones that `python -m deploy` and bench use when they are given none.
+DEVELOPMENT_MARK = "not-for-production"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_INGEST_{name.upper()}"):
     """Limits, trust, timing."""
 
-    auth_secret: Annotated[str, Meta(min_length=16, description="signs and checks tokens (HS256)")] = msgspec.field(
+    auth_secret: Annotated[str, Meta(min_length=SECRET_CHARS_MIN, description="checks tokens (HS256)")] = msgspec.field(
         name="SNAPSURGE_AUTH_SECRET"
     )
+    auth_secret_previous: Annotated[
+        str,
+        Meta(description="the secret before: its tokens are taken too, while a new one is brought in; empty = none"),
+    ] = msgspec.field(name="SNAPSURGE_AUTH_SECRET_PREVIOUS", default="")
     trusted_peers: Annotated[
         str, Meta(description="CIDRs whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed")
     ] = "127.0.0.0/8,::1/128"
@@ -63,11 +72,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             raise ValueError("one upload does not fit SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX")
         if self.photo_side_px_min > self.photo_side_px_max:
             raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")
+        if 0 < len(self.auth_secret_previous) < SECRET_CHARS_MIN:
+            raise ValueError(f"SNAPSURGE_AUTH_SECRET_PREVIOUS is shorter than {SECRET_CHARS_MIN} characters")
 
     @property
     def body_bytes_max(self) -> int:
         """Two photos, meta, and the multipart lines around them."""
         return 2 * self.photo_bytes_max + self.meta_bytes_max + 16 * KIB
+
+
+def check_secrets(config: Config, host: str) -> None:
+    """SettingsError when a node that other machines can reach would take tokens that anybody can sign."""
+    public = any(DEVELOPMENT_MARK in secret for secret in (config.auth_secret, config.auth_secret_previous))
+    if public and not _is_loopback(host):
+        raise settings.SettingsError(
+            f"SNAPSURGE_AUTH_SECRET is public, for development only: give a secret of your own to listen on {host}"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it

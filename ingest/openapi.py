@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from .calls import CALLS, Call
+from .calls import CALLS, POST_ID, Call
 from .errors import CODES, Problem
 
 _PATH_PARAMETERS = {
     "moment_id": {"type": "string"},
-    "post_id": {"type": "string", "pattern": "^[a-z2-7]{26}$"},
+    "post_id": POST_ID,
     "side": {"type": "string", "enum": ["front", "back", "composite"]},
     "size": {"type": "string", "enum": ["thumb", "feed", "full"]},
 }
@@ -79,8 +79,8 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", call.path)
     ]
     query = [
-        {"name": name, "in": "query", "required": name == "region", "description": text, "schema": {"type": "string"}}
-        for name, text in call.query
+        {"name": name, "in": "query", "required": name == "region", "description": text, "schema": schema}
+        for name, text, schema in call.query
     ]
     return path + query
 

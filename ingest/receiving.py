@@ -5,6 +5,7 @@ until the pair is returned it exists in this request's memory alone.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 import aiohttp
 import msgspec
@@ -26,6 +27,10 @@ class Pair(msgspec.Struct, frozen=True):
     back: bytes
     photos: Photos
     meta: bytes
+
+
+# Whoever reads the receipt later recurses once a level; what one stack took may be too deep for another.
+META_DEPTH_MAX = 32
 
 
 class Receiver:
@@ -121,7 +126,17 @@ def _json_object(meta: bytes) -> bytes:
     if not meta:
         return b"null"
     try:
-        msgspec.json.decode(meta, type=dict[str, object])
+        level: list[object] = [msgspec.json.decode(meta, type=dict[str, object])]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadMultipart(f"part meta is no JSON object: {error}") from None
+    for _ in range(META_DEPTH_MAX):
+        level = [inner for one in level for inner in _inside(one)]
+    if level:
+        raise BadMultipart(f"part meta nests deeper than {META_DEPTH_MAX}")
     return meta
+
+
+def _inside(value: object) -> Iterable[object]:
+    """The objects and arrays right inside one."""
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (one for one in found if isinstance(one, dict | list))

@@ -15,7 +15,10 @@ from msgspec import Meta
 from .peers import networks
 
 TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
-SHARED = ("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS", "SNAPSURGE_AUTH_SECRET")
+SHARED = (
+    *("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_QUEUE_URLS"),
+    *("SNAPSURGE_AUTH_SECRET", "SNAPSURGE_AUTH_SECRET_PREVIOUS"),
+)
 PREFIX = "SNAPSURGE_LB_"
 HANDOVER_BYTES_MAX = 92  # A pid is added for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
 NODE_IDLE_S = 75  # aiohttp's own keep-alive time, nginx's too: ours must be the side that closes first.

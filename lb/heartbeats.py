@@ -74,7 +74,7 @@ def parse_entry(name: bytes, raw: bytes) -> Member | None:
             zone=entry.zone,
             state=entry.state,
         )
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

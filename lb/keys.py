@@ -49,7 +49,7 @@ def subject(authorization: bytes) -> bytes:
         return b""
     try:
         return _CLAIMS.decode(base64.urlsafe_b64decode(parts[1] + b"==")).sub.encode()
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
+    except (binascii.Error, msgspec.MsgspecError, ValueError, RecursionError):
         return b""
 
 

@@ -216,7 +216,18 @@ def test_the_settings_tables_are_the_code() -> None:
     assert written.strip() == settings_page()
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_every_defence_names_its_test() -> None:
+    """Each row of SECURITY.md's tables names at least one test, and every test it names exists."""
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    rows_of_threats = re.findall(r"^\| (?!threat|---).+$", text, re.MULTILINE)
+    assert len(rows_of_threats) > 20
+    assert [row for row in rows_of_threats if "tests/" not in row] == []
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"])
 def test_commands_and_files_of_the_documents_exist(document: str) -> None:
     """Each `make x` and `python -m x` is a target or a package, each file named is there."""
     text = (ROOT / document).read_text()

@@ -84,7 +84,7 @@ def make_client(tmp_path: Path, redis_url: str, redis: Redis) -> Callable[..., A
 
     @asynccontextmanager
     async def made(*, redis_address: str = redis_url, **changes: Any) -> AsyncIterator[Client]:
-        config = Config(auth_secret=SECRET, **({"announce_s": 0.0, "drain_s": 2.0} | changes))
+        config = Config(**({"auth_secret": SECRET, "announce_s": 0.0, "drain_s": 2.0} | changes))
         storage = StorageConfig(store_url=f"file://{tmp_path}/store", redis_url=redis_address)
         async with node(config, storage) as running, aiohttp.ClientSession() as session:
             runner = server(running.app, config)

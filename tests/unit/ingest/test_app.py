@@ -44,3 +44,11 @@ async def test_a_node_without_a_store_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         async with node(Config(auth_secret="x" * 32), storage):
             pass
+
+
+async def test_a_node_takes_tokens_of_both_its_secrets(make_client: Any) -> None:
+    """The client signs with the old one: taken as the present or the previous secret, else 401."""
+    new, old = "a-new-secret-for-tests-of-32-characters", "a-secret-for-tests-of-32-characters"
+    for secrets, status in (((new, old), 404), ((old, ""), 404), ((new, ""), 401)):
+        async with make_client(auth_secret=secrets[0], auth_secret_previous=secrets[1]) as client:
+            assert (await client.call("GET", "/v1/moments/eu-20260101-none")).status == status

@@ -1,11 +1,15 @@
-"""The node's settings: defaults, names, relations."""
+"""The node's settings: defaults, names, relations, and which secrets may face other machines."""
+
+from ipaddress import IPv4Address
 
 import pytest
 
+from bench.config import DEVELOPMENT_SECRET as SECRET_OF_BENCH
+from deploy.config import DEVELOPMENT_SECRET
 from ingest import config
 from storage.settings import SettingsError
 
-SECRET = {"SNAPSURGE_AUTH_SECRET": "x" * 16}
+SECRET = {"SNAPSURGE_AUTH_SECRET": "x" * 32}
 
 
 def test_the_secret_is_all_that_is_required() -> None:
@@ -27,6 +31,8 @@ def test_the_secret_is_all_that_is_required() -> None:
         SECRET | {"SNAPSURGE_INGEST_DRAIN_S": "0"},
         SECRET | {"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX": "1000"},
         SECRET | {"SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN": "13000"},
+        {"SNAPSURGE_AUTH_SECRET": "x" * 31},
+        SECRET | {"SNAPSURGE_AUTH_SECRET_PREVIOUS": "x" * 31},
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, str]) -> None:
@@ -38,3 +44,25 @@ def test_what_is_wrong_is_named(wrong: dict[str, str]) -> None:
 def test_other_tiers_names_are_theirs() -> None:
     """One environment serves all programs."""
     assert config.load(SECRET | {"SNAPSURGE_LB_WHATEVER": "1", "SNAPSURGE_STORE_URL": "file:///x"}).drain_s == 30
+
+
+def test_a_bad_secret_is_not_shown() -> None:
+    """The error names the setting and not what was in it."""
+    with pytest.raises(SettingsError) as refused:
+        config.load({"SNAPSURGE_AUTH_SECRET": "tiger"})
+    assert "SNAPSURGE_AUTH_SECRET" in str(refused.value)
+    assert "tiger" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", [str(IPv4Address(0)), "::", "10.0.0.1", "node-1", "127.0.0.1.example.org"])
+def test_a_public_secret_stays_on_this_machine(host: str) -> None:
+    """The development secret, as the present or the previous one, is refused where others can reach the node."""
+    own = "my-own-secret-of-at-least-32-characters"
+    for public in (DEVELOPMENT_SECRET, SECRET_OF_BENCH):
+        for now, before in ((public, ""), (own, public)):
+            chosen = config.Config(auth_secret=now, auth_secret_previous=before)
+            with pytest.raises(SettingsError, match="public"):
+                config.check_secrets(chosen, host)
+            for here in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
+                config.check_secrets(chosen, here)
+    config.check_secrets(config.Config(auth_secret=own, auth_secret_previous=own), host)

@@ -11,7 +11,13 @@ async def test_the_page_fetches_from_this_node_only(client: Any) -> None:
     addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
 
     assert page.status == 200
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    policy = page.headers["Content-Security-Policy"]
+    for directive in ("default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"):
+        assert directive in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script>|<style|style=|\son\w+=", text)
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
     assert "http" not in "".join(addresses)
     for address in addresses:
         if not address.startswith("data:"):
@@ -24,3 +30,11 @@ async def test_only_the_two_files_of_the_wheel_are_served(client: Any) -> None:
     for name in ("swagger-editor.js", "..%2f__init__.py", "nothing"):
         answer = await client.call("GET", f"/docs/{name}")
         assert (answer.status, answer.body["code"]) == (404, "no-such-page")
+
+
+async def test_no_answer_is_guessed_to_be_a_page(client: Any) -> None:
+    """Every answer, errors included, says its type and that it is to be believed; only /docs is HTML."""
+    for path in ("/docs", "/docs/start.js", "/openapi.json", "/metrics", "/livez", "/nothing", "/v1/posts/x"):
+        answer = await client.call("GET", path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (answer.content_type == "text/html") is (path == "/docs")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config import DEVELOPMENT_SECRET
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -48,6 +50,7 @@ def test_help_has_every_setting() -> None:
         ((), {}, 2, "SNAPSURGE_AUTH_SECRET"),
         ((), {"SNAPSURGE_INGEST_X": "1"}, 2, "unknown setting SNAPSURGE_INGEST_X"),
         (("--listen", "nowhere"), {"SNAPSURGE_AUTH_SECRET": "x" * 32}, 2, "--listen"),
+        (("--listen", "0.0.0.0:1"), {"SNAPSURGE_AUTH_SECRET": DEVELOPMENT_SECRET}, 2, "of your own"),
         ((), {"SNAPSURGE_AUTH_SECRET": "x" * 32, "SNAPSURGE_STORE_URL": "ftp://x"}, 2, "not a store address"),
         ((), {"SNAPSURGE_AUTH_SECRET": "x" * 32, "SNAPSURGE_STORE_URL": "file:///dev/null/x"}, 1, "/dev/null"),
     ],

@@ -32,6 +32,12 @@ async def test_a_moment_is_created_and_found(client: Any) -> None:
         {"region": "eu", "fires_at": "tomorrow"},
         {"region": "eu", "fires_at": "2026-01-01T00:00:00"},
         {"region": "eu", "colour": "red"},
+        {"region": "eu\n"},
+        *(
+            {"region": "eu", "fires_at": f"{day}T00:00:00Z"}
+            for day in ("9999-12-31", "2100-01-01", "1999-12-31", "0001-01-01")
+        ),
+        {"region": "eu", "fires_at": "2000-01-01T00:00:00+00:01"},
         [],
     ],
 )
@@ -43,7 +49,11 @@ async def test_bad_wishes_are_refused(client: Any, wanted: Any) -> None:
     assert not (client.root / "moments").exists()
 
 
-@pytest.mark.parametrize("wanted", [{"region": "x" * 32}, {"region": "eu", "window_s": 86_400}, {"region": "a-1-b"}])
+FIRST_AND_LAST = ("2000-01-01T00:00:00Z", "2099-12-31T23:59:59.999Z")
+
+
+@pytest.mark.parametrize("wanted", [{"region": "x" * 32}, {"region": "eu", "window_s": 86_400}, {"region": "a-1-b"},
+                                    *({"region": "eu", "fires_at": at} for at in FIRST_AND_LAST)])  # fmt: skip
 async def test_wishes_at_the_limits_are_granted(client: Any, wanted: dict[str, Any]) -> None:
     """The last good value is good."""
     assert (await client.call("POST", "/v1/moments", "o", "ops", json=wanted)).status == 201
@@ -84,7 +94,7 @@ async def test_pages_walk_every_post_once(client: Any) -> None:
         cursor = page["next"]
 
     assert sorted(seen) == sorted(made)
-    for query in ("limit=0", "limit=1001", "limit=x", "cursor=zzz"):
+    for query in ("limit=0", "limit=1001", "limit=" + "9" * 5000, "limit=x", "cursor=zzz"):
         assert (await client.call("GET", f"/v1/moments/{moment}/posts?{query}", "o", "ops")).status == 400
     counts = (await client.call("GET", f"/v1/moments/{moment}/summary", "o", "ops")).body
     assert counts == {"accepted": 7, "on_time": 0, "late": 0, "ready": 0, "rejected": 0, "pending": 7}

@@ -43,6 +43,11 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def nested(depth: int) -> bytes:
+    """A JSON object that many levels deep."""
+    return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
 GOOD = jpeg()
 BAD_PAIRS = {
     "missing back": (form(front=GOOD), 400, "bad-multipart"),
@@ -51,6 +56,7 @@ BAD_PAIRS = {
     "meta no JSON": (form(front=GOOD, back=GOOD, meta=b"{"), 400, "bad-multipart"),
     "meta no object": (form(front=GOOD, back=GOOD, meta=b"[1]"), 400, "bad-multipart"),
     "meta too deep": (form(front=GOOD, back=GOOD, meta=b"[" * 4000), 400, "bad-multipart"),
+    "meta one too deep": (form(front=GOOD, back=GOOD, meta=nested(33)), 400, "bad-multipart"),
     "meta too long": (form(front=GOOD, back=GOOD, meta=b'{"a":"' + b"x" * 4096 + b'"}'), 413, "too-large"),
     "empty photo": (form(front=b"", back=GOOD), 422, "bad-photo"),
     "text named .jpg": (form(front=b"hello, I am a photo", back=GOOD), 415, "not-a-photo"),
@@ -119,6 +125,11 @@ async def test_sizes_at_the_limit_are_taken(client: Any, size: tuple[int, int]) 
     answer = await client.upload(await client.moment(), body=form(front=jpeg(size), back=GOOD))
 
     assert answer.status == 201
+
+
+async def test_a_meta_of_32_levels_is_taken(client: Any) -> None:
+    """The limit is inside; every reader of the receipt recurses once a level."""
+    assert (await client.upload(await client.moment(), body=form(front=GOOD, back=GOOD, meta=nested(32)))).status == 201
 
 
 async def test_a_photo_of_exactly_10_mib_is_taken(client: Any) -> None:

@@ -79,7 +79,7 @@ async def test_a_redis_that_is_away_raises(free_port: int) -> None:
     assert looks._version == ""
 
 
-@pytest.mark.parametrize("raw", [b"{", b"[]", b'{"address":"nowhere"}', b""])
+@pytest.mark.parametrize("raw", [b"{", b"[]", b'{"address":"nowhere"}', b"", b'{"x":' + b"[" * 6000])
 def test_unreadable_entries_are_none(raw: bytes) -> None:
     """A node that writes nonsense harms nobody else."""
     assert parse_entry(b"a", raw) is None

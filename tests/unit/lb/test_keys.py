@@ -36,6 +36,8 @@ def test_the_subject_is_read_without_checking() -> None:
         bearer([1]),
         bearer({"sub": 5}),
         b"Bearer a.\xff.c",
+        b"Bearer a." + base64.urlsafe_b64encode(b'{"x":' + b"[" * 6000) + b".c",
+        b"Bearer a." + base64.urlsafe_b64encode(rb'{"sub":"\ud800"}') + b".c",
     ],
 )
 def test_no_readable_subject_falls_back_to_the_address(bad: bytes) -> None:

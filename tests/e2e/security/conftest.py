@@ -1,0 +1,145 @@
+"""One of each, as processes whose logs are kept: Redis, a node, a balancer before it, a worker; and a raw socket."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import msgspec
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRET = "a-secret-for-tests-of-32-characters"
+PLACE = b"48.8584 N 2.2945 E"  # Where a photo says it was taken.
+PATIENCE_S = 60
+
+
+def token(user: str, scope: str = "upload") -> str:
+    """A token of the stack under test."""
+    return jwt.encode({"sub": user, "scope": scope}, SECRET, "HS256")
+
+
+def photo(colour: str) -> bytes:
+    """A photo that says where it was taken."""
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = PLACE.decode()
+    exif.get_ifd(0x8825)[29] = PLACE.decode()
+    Image.new("RGB", (96, 128), colour).save(out, "JPEG", exif=exif, comment=PLACE)
+    return out.getvalue()
+
+
+class Stack:
+    """The processes, and how to speak to them."""
+
+    def __init__(self, folder: Path, node: int, front: int, admin: int) -> None:
+        self.folder = folder
+        self.node, self.front, self.admin = node, front, admin
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, words: list[str], environment: dict[str, str]) -> None:
+        """A program of ours, its output in a file of its name."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            command = [sys.executable, "-m", *words]
+            self.processes.append(
+                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            )
+
+    def logs(self) -> bytes:
+        """All that was logged: by the programs, in the access log, in the trace."""
+        return b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.log")))
+
+    def call(self, method: str, path: str, bearer: str = "", body: bytes | None = None, kind: str = "") -> bytes:
+        """The body of an answer through the balancer; OSError when it is no success."""
+        headers = {"Authorization": f"Bearer {bearer}"} | ({"Content-Type": kind} if kind else {})
+        url = f"http://127.0.0.1:{self.front}{path}"
+        request = urllib.request.Request(url, method=method, data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return bytes(answer.read())
+
+    def raw(self, port: int, data: bytes, *, ends: bool = False) -> bytes:
+        """What comes back for these bytes until the other side ends; `ends` says that no more will come."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+            try:
+                connection.sendall(data)
+                if ends:
+                    connection.shutdown(socket.SHUT_WR)
+                while piece := connection.recv(1 << 16):
+                    answer += piece
+            except OSError:
+                pass  # cut off: that, too, is an answer
+        return answer
+
+    def moment(self) -> str:
+        """A new moment's id."""
+        return str(msgspec.json.decode(self.call("POST", "/v1/moments", token("ops", "ops"), b'{"region":"eu"}'))["id"])
+
+    def upload(self, moment: str, user: str) -> str:
+        """The path of a user's new post."""
+        head = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n'
+        parts = [head.format(side).encode() + photo(side) + b"\r\n" for side in ("teal", "navy")]
+        body = b"".join(parts).replace(b'"teal"', b'"front"', 1).replace(b'"navy"', b'"back"', 1) + b"--x--\r\n"
+        kind = "multipart/form-data; boundary=x"
+        post = msgspec.json.decode(self.call("POST", f"/v1/moments/{moment}/posts", token(user), body, kind))
+        return str(post["links"]["self"])
+
+    def ready(self, path: str) -> dict[str, str]:
+        """The links of a post, once it is rendered."""
+        while True:
+            post = msgspec.json.decode(self.call("GET", path, token("anyone")))
+            if post["state"] == "ready":
+                return dict(post["links"])
+            time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    """Whether it is ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@pytest.fixture(scope="package")
+def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The processes, with every log that there is and the event loop in debug mode; ended by their pids."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    made = Stack(tmp_path_factory.mktemp("stack"), *(one.getsockname()[1] for one in listeners))
+    for one in listeners:
+        one.close()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SNAPSURGE_")}  # noqa: TID251
+    environment = clean | {
+        "PYTHONASYNCIODEBUG": "1",
+        "SNAPSURGE_AUTH_SECRET": SECRET,
+        "SNAPSURGE_STORE_URL": f"file://{made.folder}/store",
+        "SNAPSURGE_INGEST_ANNOUNCE_S": "0",
+        "SNAPSURGE_INGEST_USER_UPLOADS_BURST": "1000000",
+        "SNAPSURGE_LB_ACCESS_LOG": f"{made.folder}/access.log",
+        "SNAPSURGE_LB_ACCESS_LINES_S_MAX": "1000000",
+        "SNAPSURGE_LB_TRACE": f"{made.folder}/trace.log",
+    }
+    with_redis = environment | {"SNAPSURGE_REDIS_URL": redis_url}
+    node, front, admin = (f"127.0.0.1:{port}" for port in (made.node, made.front, made.admin))
+    try:
+        made.start("node", ["ingest", "--listen", node], with_redis)
+        made.start("balancer", ["lb", "--listen", front, "--admin", admin, "--node", f"a={node}"], environment)
+        made.start("worker", ["processors"], with_redis)
+        while not (answers(made.node) and answers(made.admin)):
+            assert [process.poll() for process in made.processes] == [None] * 3, made.logs().decode()
+            time.sleep(0.05)
+        yield made
+    finally:
+        for process in made.processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()

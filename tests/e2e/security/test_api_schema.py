@@ -1,0 +1,69 @@
+"""`/openapi.json` against a real node, by Schemathesis: no 5xx, and no answer that the document does not know.
+
+It runs as its own program: its pytest plugin is switched off in pyproject.toml. It is not asked whether every valid
+request is accepted, because JSON Schema cannot say what a photo is.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.security.conftest import Stack, token
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """
+headers = {{ Authorization = "Bearer {ops}" }}
+parameters = {{ "path.post_id" = "{post}" }}
+
+[checks]
+positive_data_acceptance.enabled = false
+# Another moment than an open one is refused before the body is looked at, and so is a body that is too long.
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 410, 413, 415, 422]
+
+[[operations]]
+include-operation-id = "upload"
+headers = {{ Authorization = "Bearer {upload}" }}
+
+# It would end the post that the others are asked about.
+[[operations]]
+include-operation-id = "delete_post"
+parameters = {{ "path.post_id" = "{other}" }}
+"""
+
+
+def run(stack: Stack, folder: Path, examples: int, seed: int) -> None:
+    """Each operation with so many examples; pytest shows what disagrees, and how to repeat it."""
+    moment = stack.moment()
+    posts = [stack.upload(moment, user).rsplit("/", 1)[1] for user in ("kept", "deleted")]
+    stack.ready(f"/v1/posts/{posts[0]}")
+    settings = SETTINGS.format(ops=token("ops", "ops"), upload=token("alice"), post=posts[0], other=posts[1])
+    (folder / "schemathesis.toml").write_text(settings)
+    where = f"http://127.0.0.1:{stack.node}/openapi.json"
+    command = [str(Path(sys.executable).with_name("st")), "run", where, "--seed", str(seed), "-n", str(examples)]
+    done = subprocess.run(
+        [*command, "--continue-on-failure", "--warnings", "off"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert "Tested: 13" in done.stdout
+    assert b"Traceback" not in (stack.folder / "node.log").read_bytes()
+
+
+def test_every_answer_is_in_the_document(stack: Stack, tmp_path: Path) -> None:
+    """Examples, edge cases, random requests valid and not, and chains of calls: statuses, types, schemas, headers."""
+    run(stack, tmp_path, examples=8, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [2, 3])
+def test_every_answer_is_in_the_document_long(stack: Stack, tmp_path: Path, seed: int) -> None:
+    """The same with many more examples."""
+    run(stack, tmp_path, examples=300, seed=seed)
