@@ -31,6 +31,7 @@ from .peers import networks
 from .posts import PostCalls
 from .ratelimit import RateLimiter
 from .receiving import Receiver
+from .scaling import ScalingCall
 from .uploads import Uploads
 
 # As the balancer: it forwards heads of up to 16 KiB.
@@ -124,6 +125,7 @@ def application(
         "post": post_calls.get,
         "delete_post": post_calls.delete,
         "photo": post_calls.photo,
+        "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
         "livez": livez,
