@@ -25,8 +25,8 @@ RESULTS: Final = servers.ROOT / "bench" / "results" / "pipeline.json"
 TIERS: Final = {"lb": "balancer", "node": "node", "worker": "worker"}
 UNIT: Final = "CPU ms per pair"
 DRAWING: Final = RESULTS.with_name("burst.svg")
-IMPATIENT: Final = {"SNAPSURGE_PROCESSORS_SCALE_DOWN_S": "20"}
-AFTER_S: Final = 30.0  # longer than that, so that the fall is seen
+IMPATIENT: Final = {"SNAPSURGE_PROCESSORS_SCALE_DOWN_S": "15", "SNAPSURGE_PROCESSORS_WARM_HOLD_S": "5"}
+AFTER_S: Final = 35.0  # longer than both together, so that the fall is seen
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
