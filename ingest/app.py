@@ -99,8 +99,9 @@ def application(
     admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
-    receiver = Receiver(config, metrics)
-    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
+    uploads = Uploads(
+        authenticator, limiter, admission, Receiver(config, metrics), store, moments, posts, batcher, metrics
+    )
     moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
 
     async def livez(_request: web.Request) -> web.Response:
