@@ -99,13 +99,9 @@ def application(
     admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
-    uploads = Uploads(
-        authenticator, limiter, admission, Receiver(config, metrics), store, moments, posts, batcher, metrics
-    )
+    receiver = Receiver(config, metrics)
+    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
     moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
-
-    async def livez(_request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
 
     async def readyz(request: web.Request) -> web.Response:
         if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
@@ -129,7 +125,7 @@ def application(
         "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        "livez": livez,
+        "livez": _alive,
         "readyz": readyz,
         "metrics": scrape,
     }
@@ -141,6 +137,10 @@ def application(
     app.router.add_get("/docs/start.js", docs.start)
     app.router.add_get("/docs/{name}", docs.file)
     return app
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
 
 
 async def _say_nothing(_request: web.Request) -> None:
