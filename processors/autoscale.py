@@ -135,7 +135,7 @@ class Autoscaler:
     async def _stand_by(self) -> None:
         """Another one decides: no workers here, and no history to decide by later."""
         if self._desired != 0:
-            log.info("another autoscaler is elected: standing by")
+            log.info("not elected: standing by")
         self._desired, self._history = 0, ()
         if self._pool is not None:
             await self._pool.tend(0, self._monotonic(), self._idle())
