@@ -41,10 +41,11 @@ WIDTH = 16
 BATCH = 256
 # An old moment gets its late posts by the dozen: five minutes is soon enough, and 512 listings each cost little then.
 REST_MAX_S = 300.0
-# Cursors by moment, and the run id of the Redis that they were written to; those of sweeps by hand apart.
+# Holds the run id of the Redis that the last step met.
+MARK_KEY = "snapsurge:swept"
+# Cursors by moment; those of sweeps by hand apart.
 CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"
-RUN_FIELD = b"run_id"
 # Who broke a sweep off by hand goes on with it within a day.
 BY_HAND_TTL_S = 24 * 3600
 
@@ -178,15 +179,17 @@ class Sweeper:
 
     async def _cursors(self) -> dict[str, Cursor]:
         """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""
-        run_id = str((await self._redis.info("server"))["run_id"]).encode()
-        found: dict[bytes, bytes] = await self._redis.hgetall(CURSORS_KEY)  # type: ignore[misc] # redis-py's types
-        if found.pop(RUN_FIELD, None) != run_id:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.delete(CURSORS_KEY)
-            pipe.hset(CURSORS_KEY, mapping={RUN_FIELD: run_id})
-            await pipe.execute()
+        if await self._redis_is_another():
+            await self._redis.delete(CURSORS_KEY)
             return {}
+        found: dict[bytes, bytes] = await self._redis.hgetall(CURSORS_KEY)  # type: ignore[misc] # redis-py's types
         return {name.decode(): msgspec.json.decode(one, type=Cursor) for name, one in found.items()}
+
+    async def _redis_is_another(self) -> bool:
+        """Whether Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
+        run_id = str((await self._redis.info("server"))["run_id"])
+        mark: bytes | None = await self._redis.set(MARK_KEY, run_id, get=True)
+        return mark is None or mark.decode() != run_id
 
     async def _generation(self, moment_id: str) -> str:
         """The generation to recount a moment's posts in; empty where its counts are complete."""

@@ -184,7 +184,7 @@ async def test_a_restarted_redis_is_swept_at_once(world: Any) -> None:
     await steps(swept, NOW_S)
     await swept.step(NOW_S)
     assert await swept.step(NOW_S + 1 / 64) is None
-    await world.redis.hset("snapsurge:sweep", "run_id", "of another life")
+    await world.redis.set("snapsurge:swept", "of another life")
 
     assert await swept.step(NOW_S + 1 / 64) is not None
 
