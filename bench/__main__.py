@@ -78,6 +78,7 @@ def replay(args: argparse.Namespace, config: Config) -> int:
         window_s=trace.header.window_s,
         obey_uplink=args.uplink == "trace",
         stack_file=_stack_file(args.stack, targets),
+        after_s=args.after,
     )
     with contextlib.suppress(ValueError, OSError):  # each upload in flight is an open file
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -87,7 +87,9 @@ def _add_replay(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--target", metavar="URL", action="append", required=True, help="balancer; may be given again, used in turn"
     )
-    command.add_argument("--report", metavar="FILE", type=Path, help="write the report as JSON")
+    command.add_argument(
+        "--report", metavar="FILE", type=Path, help="write the report as JSON, and its course as SVG beside it"
+    )
     command.add_argument("--region", help="region of the moment")
     command.add_argument("--scale", type=float, default=1.0, help="so many times the arrivals, as jittered copies")
     command.add_argument("--uplink", choices=("trace", "none"), default="trace", help="pace of the uploads")
@@ -99,6 +101,9 @@ def _add_replay(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--attempts", type=int, help="tries of one upload")
     command.add_argument("--ready-timeout", metavar="S", type=float, help="wait for posts to be ready")
+    command.add_argument(
+        "--after", metavar="S", type=float, default=0.0, help="watch queue and workers so long after the last post"
+    )
     command.add_argument("--check-sample", metavar="N", type=int, help="decode all renditions of every Nth post")
     command.add_argument(
         "--stack", metavar="FILE", type=Path, help=f"stack file, for CPU per tier (default {STACK_FILE} if it fits)"

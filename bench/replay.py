@@ -17,6 +17,7 @@ from .check import Finding, Sent, Terms, judge
 from .client import Client
 from .clock import Clock
 from .config import Config
+from .course import Course, CourseWatch, by_second
 from .cpu import CpuMeter, Tier
 from .outcome import Attempt, Outcome, Upload
 from .photos import Gallery
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     window_s: int
     obey_uplink: bool = True
     stack_file: Path | None = None
+    after_s: float = 0.0  # watched further when everything is ready
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     bad_renditions: tuple[str, ...]
     cpu_ms: dict[Tier, float | None]
+    course: Course
     seconds: float
 
 
@@ -74,19 +77,25 @@ class Replay:
         )
         print(f"moment {moment.id} fires at {stamp(moment.fires_at)}", flush=True)
         watch = ReadyWatch(self._service, moment.id, self._clock)
+        course = CourseWatch(self._service, milliseconds(moment.fires_at) / 1000, self._clock)
         async with asyncio.TaskGroup() as group:
             show = group.create_task(self._show(progress, watch), name="progress")
             measure = group.create_task(self._measure(), name="cpu")
             follow = group.create_task(watch.follow(), name="ready")
+            look = group.create_task(course.follow(), name="course")
             outcomes = await self._send_all(moment)
             follow.cancel()
             pending = await self._settle(outcomes, watch)
             measure.cancel()
-            seconds = self._clock.now() - began
+            settled = self._clock.now()
             self._tally.phase = "checking"
             posts, findings = await self._judge(moment, outcomes, watch)
             ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._sent})
             bad = await check_renditions(self._service, ready, self._config.check_sample)
+            if self._job.after_s:
+                self._tally.phase = "watching"
+                await self._clock.sleep(settled + self._job.after_s - self._clock.now())
+            look.cancel()
             show.cancel()
         self._count_ready(watch)
         progress.show(self._tally)
@@ -100,7 +109,10 @@ class Replay:
             findings=findings,
             bad_renditions=tuple(bad),
             cpu_ms=self._meter.spent_ms() if self._meter else {},
-            seconds=seconds,
+            course=Course(
+                window_s=self._job.window_s, arrivals=by_second(self._job.rows), samples=tuple(course.samples)
+            ),
+            seconds=settled - began,
         )
 
     async def _settle(self, outcomes: Sequence[Outcome], watch: ReadyWatch) -> int:

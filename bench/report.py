@@ -15,7 +15,9 @@ from typing import Final
 
 import msgspec
 
+from . import burst
 from .config import Config
+from .course import Course
 from .cpu import TIERS
 from .replay import Run
 
@@ -68,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     target: tuple[str, ...]
     statuses: dict[str, int]
     examples: tuple[str, ...]
+    course: Course
     machine: dict[str, str | int]
 
     @property
@@ -131,6 +134,7 @@ def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Repor
         target=tuple(targets),
         statuses={str(status): count for status, count in sorted(answers.items())},
         examples=tuple([*examples, *run.bad_renditions][:EXAMPLES_MAX]),
+        course=run.course,
         machine=machine(),
     )
 
@@ -149,6 +153,7 @@ def machine() -> dict[str, str | int]:
 
 
 def write(report: Report, path: Path) -> None:
-    """Put the report into a file as JSON, two spaces deep."""
+    """Put the report into a file as JSON, two spaces deep, and its course as an SVG beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    path.with_suffix(".svg").write_text(burst.svg(report.course))

@@ -4,6 +4,7 @@ Every read is tried on each target in turn for a while, because a replay may run
 being killed: a check must not fail for what it is there to survive.
 """
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
@@ -81,6 +82,15 @@ class Summary(msgspec.Struct, frozen=True):
     rejected: int = 0
 
 
+class Scaling(msgspec.Struct, frozen=True):
+    """What the service's scaler sees and wants, as far as it matters here."""
+
+    desired: int
+    workers: int
+    ready: int
+    oldest_s: float
+
+
 class _Page(msgspec.Struct):
     posts: list[Post]
     next: str | None = None
@@ -139,11 +149,17 @@ class Service:
         """The bytes of `front/thumb`, `composite/feed` and so on."""
         return await self._call("GET", f"/v1/posts/{post_id}/photos/{name}")
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+    async def scaling(self) -> Scaling | None:
+        """The scaler's decision now, None when it is not known: asked once, because a second later it is another."""
+        with contextlib.suppress(ServiceError):
+            return _decoded(await self._call("GET", "/v1/scaling", tries=1), Scaling, "/v1/scaling")
+        return None
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None, tries: int = TRIES_MAX) -> bytes:
         """The body of a 2xx answer; ServiceError after a 4xx, or after so many tries that met 5xx or nothing."""
         bearer = token(self._config.auth_secret, OPS_USER, "ops", self._clock.now())
         said, status = "no answer", 0
-        for attempt in range(TRIES_MAX):
+        for attempt in range(tries):
             if attempt:
                 await self._clock.sleep(PAUSE_S)
             url = self._targets[attempt % len(self._targets)] + path

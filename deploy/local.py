@@ -8,10 +8,11 @@ the stack, so that it drains on its way out; a second one kills everything. What
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -160,9 +161,17 @@ class LocalStack:
 
 @asynccontextmanager
 async def running(
-    options: Options, folder: Path, config: Config, *, say: Callable[[str], None], fresh: bool = False
+    options: Options,
+    folder: Path,
+    config: Config,
+    *,
+    say: Callable[[str], None],
+    fresh: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[LocalStack]:
     """A stack that is ready, its state in `folder` (absolute); leaving drains it. `fresh` empties the folder first.
+
+    `settings` count where the environment has none of their names.
 
     Raises state.StateTaken, ports.PortTaken, servers.ServerMissing, supervisor.StartFailed, ValueError; the task is
     cancelled by the first SIGTERM or SIGINT.
@@ -170,7 +179,8 @@ async def running(
     async with AsyncExitStack() as opened:
         state = opened.enter_context(claimed(folder, patience_s=config.stop_s, fresh=fresh))
         ports = opened.enter_context(Ports())
-        around = Surroundings(state.folder, servers.ROOT, Environment.current(), config.auth_secret)
+        environment = {**settings, **Environment.current()}
+        around = Surroundings(state.folder, servers.ROOT, environment, config.auth_secret)
         planned = plan(options, ports, around)
         (state.folder / stack.FILE).unlink(missing_ok=True)
         opened.callback(stack.clear, state.folder)

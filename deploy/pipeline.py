@@ -1,7 +1,8 @@
 """`bench`: what a pair costs in each tier, measured by replaying a burst at a stack of our own.
 
 The figures are CPU time of the processes that `stack.json` names, per accepted pair, as bench reports them. They are
-printed and written in the table form that all benches share; nothing in it is typed by hand.
+printed and written in the table form that all benches share; nothing in it is typed by hand. The burst's drawing goes
+beside them; so that it shows the workers falling too, they stay for seconds here that stay for minutes elsewhere.
 """
 
 import os
@@ -23,6 +24,9 @@ from .replay import Report, half_s, read_report, replaying, shortened
 RESULTS: Final = servers.ROOT / "bench" / "results" / "pipeline.json"
 TIERS: Final = {"lb": "balancer", "node": "node", "worker": "worker"}
 UNIT: Final = "CPU ms per pair"
+DRAWING: Final = RESULTS.with_name("burst.svg")
+IMPATIENT: Final = {"SNAPSURGE_PROCESSORS_SCALE_DOWN_S": "15", "SNAPSURGE_PROCESSORS_WARM_HOLD_S": "5"}
+AFTER_S: Final = 35.0  # longer than both together, so that the fall is seen
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +84,10 @@ async def bench(
     report = folder / "report.json"
     half_s(trace)  # an unreadable trace is said before anything starts
     show(f"bench: starting the stack (state in {folder})")
-    async with running(options, folder, config, say=lambda text: show(f"bench: {text}"), fresh=fresh) as local:
+    say = lambda text: show(f"bench: {text}")  # noqa: E731 - one line for two words
+    async with running(options, folder, config, say=say, fresh=fresh, settings=IMPATIENT) as local:
         sent = shortened(trace, arrivals, local.state / "quick.jsonl.gz") if arrivals else trace
-        async with replaying(local, sent, report) as replay:
+        async with replaying(local, sent, report, after_s=AFTER_S) as replay:
             code = await replay.follow(show)
         found = read_report(report)
         show("bench: draining the stack")
@@ -91,7 +96,8 @@ async def bench(
     if code == 0:
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-        show(f"bench: written to {RESULTS}")
+        DRAWING.write_text(report.with_suffix(".svg").read_text())
+        show(f"bench: written to {RESULTS} and {DRAWING}")
     return code
 
 

@@ -114,10 +114,10 @@ class Replay:
         return code
 
 
-def command(local: LocalStack, trace: Path, report: Path) -> Iterator[str]:
+def command(local: LocalStack, trace: Path, report: Path, after_s: float) -> Iterator[str]:
     """The words of the replay."""
     yield from (sys.executable, "-m", "bench", "replay", str(trace), "--report", str(report))
-    yield from ("--stack", str(local.file))
+    yield from ("--stack", str(local.file), "--after", f"{after_s:g}")
     for target in local.targets:
         yield from ("--target", target)
 
@@ -130,12 +130,17 @@ def _make_way(report: Path) -> None:
 
 @asynccontextmanager
 async def replaying(
-    local: LocalStack, trace: Path, report: Path, settings: Mapping[str, str] = MappingProxyType({})
+    local: LocalStack,
+    trace: Path,
+    report: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    *,
+    after_s: float = 0.0,
 ) -> AsyncIterator[Replay]:
-    """Bench, started with settings of its own; leaving ends it."""
+    """Bench, started with settings of its own, watching `after_s` longer than it must; leaving ends it."""
     _make_way(report)
     process = await leash.spawn(
-        tuple(command(local, trace, report)),
+        tuple(command(local, trace, report, after_s)),
         environment={
             **Environment.current(),
             "SNAPSURGE_AUTH_SECRET": local.plan.secret,

@@ -31,6 +31,7 @@ from .peers import networks
 from .posts import PostCalls
 from .ratelimit import RateLimiter
 from .receiving import Receiver
+from .scaling import ScalingCall
 from .uploads import Uploads
 
 # As the balancer: it forwards heads of up to 16 KiB.
@@ -102,9 +103,6 @@ def application(
     uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
     moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
 
-    async def livez(_request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
     async def readyz(request: web.Request) -> web.Response:
         if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
             lifecycle.asked.by_balancer()
@@ -124,9 +122,10 @@ def application(
         "post": post_calls.get,
         "delete_post": post_calls.delete,
         "photo": post_calls.photo,
+        "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        "livez": livez,
+        "livez": _alive,
         "readyz": readyz,
         "metrics": scrape,
     }
@@ -138,6 +137,10 @@ def application(
     app.router.add_get("/docs/start.js", docs.start)
     app.router.add_get("/docs/{name}", docs.file)
     return app
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
 
 
 async def _say_nothing(_request: web.Request) -> None:

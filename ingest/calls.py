@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from storage.decision import Scaling
 from storage.index import Counts
 from storage.records import Moment
 
@@ -85,6 +86,11 @@ CALLS = (
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", answer="image/jpeg",
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
         errors=(*_READ_ERRORS, "no-such-post", "bad-range"),
+    ),
+    Call(
+        name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,
+        summary="How many workers there should be, and the queue that this follows from",
+        errors=("unauthenticated", "forbidden", "scaling-unavailable"),
     ),
     Call(name="openapi", method="GET", path="/openapi.json", summary="This document", scopes=None,
          answer="application/json", errors=()),

@@ -35,6 +35,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Our fault"),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "We are full"),
     "storage-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer"),
+    "scaling-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "No autoscaler decides now"),
     "storage-full": (HTTPStatus.INSUFFICIENT_STORAGE, "The store is full"),
 }
 

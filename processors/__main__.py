@@ -7,11 +7,13 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import uvloop
 from redis.exceptions import RedisError
 
 import storage.config
 from storage.blobs import StoreUnavailable
+from storage.moments import NoSuchMoment
 from storage.opening import blob_store, redis_client
 from storage.settings import SettingsError, table
 
@@ -40,21 +42,33 @@ def parser() -> argparse.ArgumentParser:
     scaler = commands.add_parser("autoscale", help="keep as many workers as the queue needs, and sweep")
     scaler.add_argument("--workers-min", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MIN")
     scaler.add_argument("--workers-max", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MAX")
-    commands.add_parser("sweep", help="once: queue the jobs of accepted pairs that have no record, and say how many")
+    scaler.add_argument(
+        "--decide-only", action="store_true", help="start no workers: who does, as KEDA, asks for GET /v1/scaling"
+    )
+    sweeps = commands.add_parser(
+        "sweep",
+        help="once: queue the jobs of accepted pairs that have no record, and say how many",
+        description="Queue the jobs of accepted pairs that have no record, and tell the index of all posts again where "
+        "their counts are lost. One that was broken off goes on where it was, within a day.",
+    )
+    sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
+    sweeps.add_argument("--json", action="store_true", help="say it as JSON")
     return top
 
 
-async def sweep(config: Config, storage_config: storage.config.Config) -> None:
-    """Every moment that accepts posts, once."""
+async def sweep(config: Config, storage_config: storage.config.Config, moment_id: str | None, *, as_json: bool) -> None:
+    """One moment, or every one that accepts posts, once."""
     async with redis_client(storage_config) as redis, blob_store(storage_config) as store:
-        print(await Sweeper(store, redis, every_s=config.sweep_every_s).sweep(time.time()))
+        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s)
+        swept = await (sweeper.moment(moment_id) if moment_id else sweeper.sweep(time.time()))
+    print(msgspec.json.encode(swept).decode() if as_json else swept)
 
 
-async def serve(config: Config, storage_config: storage.config.Config, *, at_eof: bool, scaling: bool) -> None:
+async def serve(config: Config, storage_config: storage.config.Config, options: argparse.Namespace) -> None:
     """A worker or the autoscaler, until told to stop."""
-    stop = stopping(at_eof=at_eof)
-    if scaling:
-        await autoscale.run(config, storage_config, stop)
+    stop = stopping(at_eof=options.until_eof)
+    if options.command == "autoscale":
+        await autoscale.run(config, storage_config, stop, decide_only=options.decide_only)
     else:
         await worker.run(config, storage_config, stop)
 
@@ -74,12 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     program: Coroutine[Any, Any, None]
     if options.command == "sweep":
-        program = sweep(config, storage_config)
+        program = sweep(config, storage_config, options.moment, as_json=options.json)
     else:
-        scaling = options.command == "autoscale"
-        program = serve(config, storage_config, at_eof=options.until_eof, scaling=scaling)
+        program = serve(config, storage_config, options)
     try:
         uvloop.run(program)
+    except NoSuchMoment as error:
+        log.error("there is no moment %s", error)  # noqa: TRY400 - the same
+        return 1
     except (StoreUnavailable, RedisError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the operator needs the sentence, not the stack
         return 1

@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         float, Meta(gt=0, description="between two sweeps of a young moment; older ones rest longer")
     ] = 15.0
     autoscaler_listen: Annotated[
-        str, Meta(description="`host:port` of the autoscaler's `/metrics` and `/workers`; off when empty")
+        str, Meta(description="`host:port` of the autoscaler's `/metrics`, `/workers`, `/v1/scaling`; off when empty")
     ] = ""
 
     @property

@@ -3,7 +3,7 @@
 Registries belong to the value, not to the process: two workers in one test do not meet.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,6 +51,9 @@ class ScalerMetrics:
         self.workers = Gauge("snapsurge_workers", "Worker processes that claim jobs", registry=registry)
         self.desired = Gauge("snapsurge_workers_desired", "Worker processes there should be", registry=registry)
         self.dead = Gauge("snapsurge_dead_letters", "Jobs given up and kept", registry=registry)
+        self.elected = Gauge(
+            "snapsurge_autoscaler_elected", "1 while this autoscaler decides, 0 while another does", registry=registry
+        )
         self.swept = Counter("snapsurge_swept_jobs_total", "Jobs that the sweeper queued", registry=registry)
 
 
@@ -58,9 +61,12 @@ class ScalerMetrics:
 async def exposed(
     listen: tuple[str, int] | None,
     registry: CollectorRegistry,
-    views: Mapping[str, Callable[[], Any]] | None = None,
+    views: Mapping[str, Callable[[], Awaitable[Any]]] | None = None,
 ) -> AsyncIterator[int | None]:
-    """Serve `/metrics`, `/livez` and each view as JSON while inside; gives the port, None where nothing listens."""
+    """Serve `/metrics`, `/livez` and each view as JSON while inside; gives the port, None where nothing listens.
+
+    A view that gives None does not know: 503.
+    """
     if listen is None:
         yield None
         return
@@ -72,7 +78,9 @@ async def exposed(
         return web.Response(text="alive\n")
 
     async def view(request: web.Request) -> web.Response:
-        shown = (views or {})[request.path]()
+        shown = await (views or {})[request.path]()
+        if shown is None:
+            return web.Response(status=503, text="not known now\n")
         return web.Response(body=msgspec.json.encode(shown), content_type="application/json")
 
     app = web.Application()

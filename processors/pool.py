@@ -1,7 +1,8 @@
-"""The worker processes of this machine: as many as desired, the dead ones replaced, the newest ones sent home first.
+"""The worker processes of this machine: as many as desired, the dead ones replaced, the idle ones sent home first.
 
 `Pool.tend` is called every second with a number and the time; it starts, stops and replaces, and never waits. A worker
-sent home gets SIGTERM and finishes what runs, so it counts no longer but is still here. One that dies on its own is
+sent home gets SIGTERM and finishes what runs, so it counts no longer but is still here. Of the idle ones, and then of
+the busy ones, the newest goes first. One that dies on its own is
 replaced at once when it had worked for a while, else after a delay that doubles: a worker that cannot start must not
 become a fork storm. Processes come from `start`, so that a test needs none; `spawned` starts the real ones.
 """
@@ -11,7 +12,7 @@ import contextlib
 import logging
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -80,11 +81,12 @@ class Pool:
         """Process ids of the workers that claim jobs, the oldest first."""
         return [worker.process.pid for worker in self._working]
 
-    async def tend(self, desired: int, now: float) -> None:
-        """Replace the dead, then start or send home until there are as many as desired."""
+    async def tend(self, desired: int, now: float, idle: Collection[int] = ()) -> None:
+        """Replace the dead, then start or send home until there are as many as desired; `idle` are process ids."""
         self._bury(now)
-        while len(self._working) > desired:
-            self._send_home()
+        by_worth = sorted(self._working, key=lambda worker: worker.process.pid in idle)
+        for worker in by_worth[desired:][::-1]:
+            self._send_home(worker)
         while len(self._working) < desired and now >= self._start_not_before:
             taken = {worker.slot for worker in self._working + self._leaving}
             slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
@@ -96,8 +98,8 @@ class Pool:
 
     async def close(self, grace_s: float) -> None:
         """SIGTERM to all; SIGKILL to those that are here after the grace."""
-        while self._working:
-            self._send_home()
+        for worker in self._working[::-1]:
+            self._send_home(worker)
         leaving = self._leaving
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -111,8 +113,8 @@ class Pool:
                 await worker.process.wait()
         leaving.clear()
 
-    def _send_home(self) -> None:
-        worker = self._working.pop()
+    def _send_home(self, worker: _Worker) -> None:
+        self._working.remove(worker)
         with contextlib.suppress(ProcessLookupError):
             worker.process.terminate()
         self._leaving.append(worker)

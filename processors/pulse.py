@@ -2,7 +2,8 @@
 
 Pure. A pulse counts since its worker's start, so that a lost one costs nothing; the meter takes differences. Jobs that
 arrived are those that were done plus those by which the queue grew. Both figures are smoothed over a few seconds: one
-second of a burst is noisy, and the decision itself is already slow to go down.
+second of a burst is noisy, and the decision itself is already slow to go down. While no worker that there should be is
+heard, what was done is not known: the service time stays, and arrivals can only be seen to rise.
 """
 
 from collections.abc import Mapping
@@ -20,10 +21,11 @@ SERVICE_MIN_S = 0.002
 
 
 class Pulse(msgspec.Struct, frozen=True):
-    """Jobs done and seconds spent on renders since the worker's start."""
+    """Jobs done and seconds spent on renders since the worker's start, and jobs that it is running now."""
 
     jobs_done: int
     busy_s: float
+    running: int = 0
 
 
 def pulse_key(host: str, pid: int) -> str:
@@ -35,22 +37,23 @@ class Meter:
     """Turns queue depths and pulses into a Load. One instant after the other; times of any clock in seconds."""
 
     def __init__(self) -> None:
-        self._last: Mapping[int, Pulse] = {}
+        self._last: Mapping[str, Pulse] = {}
         self._last_ready = 0
         self._last_at: float | None = None
         self._arrivals_per_s = 0.0
         self._service_s = SERVICE_GUESS_S
 
-    def load(self, ready: int, oldest_s: float, pulses: Mapping[int, Pulse], now_s: float) -> Load:
-        """The queue as measured now, with what the time since the last measure tells."""
+    def load(self, ready: int, oldest_s: float, pulses: Mapping[str, Pulse], workers: int, now_s: float) -> Load:
+        """The queue as measured now, with what the time since the last measure tells; `workers` should be heard."""
         if self._last_at is not None and now_s > self._last_at:
             elapsed_s = now_s - self._last_at
             weight = min(elapsed_s / SMOOTHING_S, 1.0)
-            past = {pid: self._last.get(pid, Pulse(0, 0.0)) for pid in pulses}
-            done = sum(pulse.jobs_done - past[pid].jobs_done for pid, pulse in pulses.items())
-            busy_s = sum(pulse.busy_s - past[pid].busy_s for pid, pulse in pulses.items())
-            arrived = max(done + ready - self._last_ready, 0)
-            self._arrivals_per_s += weight * (arrived / elapsed_s - self._arrivals_per_s)
+            past = {name: self._last.get(name, Pulse(0, 0.0)) for name in pulses}
+            done = sum(pulse.jobs_done - past[name].jobs_done for name, pulse in pulses.items())
+            busy_s = sum(pulse.busy_s - past[name].busy_s for name, pulse in pulses.items())
+            arrivals_per_s = max(done + ready - self._last_ready, 0) / elapsed_s
+            if pulses or not workers or arrivals_per_s > self._arrivals_per_s:
+                self._arrivals_per_s += weight * (arrivals_per_s - self._arrivals_per_s)
             if done > 0:
                 self._service_s += weight * (max(busy_s / done, SERVICE_MIN_S) - self._service_s)
         self._last, self._last_ready, self._last_at = {**self._last, **pulses}, ready, now_s

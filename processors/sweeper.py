@@ -6,12 +6,15 @@ finishes between the two listings is not queued again. A media object without in
 overtaken by a deletion; it is removed after the store was asked once more, because the pair may be newer than the
 first listing. Dead letters are left alone until ops requeue them.
 
-A sweep costs two listings for each of 256 spreads, so a moment is swept the more seldom the older it is (`rest_s`), and
-all at once after Redis was emptied or restarted.
+A pass over a moment costs two listings for each of 256 spreads. It goes in steps of a few spreads, evenly over the time
+that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
+stands in Redis, so that another sweeper goes on where this one stopped. Where Redis was emptied or restarted there is
+no such cursor, and the first pass goes as fast as it can: it fills the queue. The next one finds that the moment's
+counts are not complete, and tells the index of every post again, which restores its entries and the counts.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +26,7 @@ from storage import keys
 from storage.blobs import BlobStore, StoreUnavailable
 from storage.index import Index
 from storage.moments import Moments
+from storage.posts import Posts
 from storage.queue import Queue, jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
 
@@ -37,8 +41,13 @@ WIDTH = 16
 BATCH = 256
 # An old moment gets its late posts by the dozen: five minutes is soon enough, and 512 listings each cost little then.
 REST_MAX_S = 300.0
-# Holds the run id of the Redis that the last sweep met.
+# Holds the run id of the Redis that the last step met.
 MARK_KEY = "snapsurge:swept"
+# Cursors by moment; those of sweeps by hand apart.
+CURSORS_KEY = "snapsurge:sweep"
+BY_HAND_KEY = "snapsurge:sweep-by-hand"
+# Who broke a sweep off by hand goes on with it within a day.
+BY_HAND_TTL_S = 24 * 3600
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -49,6 +58,7 @@ class Swept(msgspec.Struct, frozen=True):
     unfinished: int = 0
     queued: int = 0
     tidied: int = 0
+    recounted: int = 0
 
     def __add__(self, other: "Swept") -> "Swept":
         return Swept(
@@ -57,13 +67,23 @@ class Swept(msgspec.Struct, frozen=True):
             self.unfinished + other.unfinished,
             self.queued + other.queued,
             self.tidied + other.tidied,
+            self.recounted + other.recounted,
         )
 
     def __str__(self) -> str:
         return (
             f"{self.moments} moments, {self.posts} posts, {self.unfinished} unfinished: "
-            f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed"
+            f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed, "
+            f"{self.recounted} posts told to the index anew"
         )
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a pass over a moment is: spreads done, unix seconds of its begin, the generation that it recounts."""
+
+    done: int
+    begun_s: float
+    generation: str = ""
 
 
 def rest_s(age_s: float, every_s: float) -> float:
@@ -71,15 +91,22 @@ def rest_s(age_s: float, every_s: float) -> float:
     return max(every_s, min(age_s / 20, REST_MAX_S))
 
 
-def due(moments: Iterable[Moment], last_swept_s: dict[str, float], now_s: float, every_s: float) -> list[str]:
-    """Ids of the moments that accept posts, or did until just now, and have rested long enough. Unix seconds."""
-    found = []
+def due_s(age_s: float, cursor: Cursor | None, every_s: float) -> float:
+    """When the next step of a moment's pass, or its next pass, is due; unix seconds, 0 where nothing is known."""
+    if cursor is None:
+        return 0.0
+    return cursor.begun_s + rest_s(age_s, every_s) * cursor.done / len(keys.SPREADS)
+
+
+def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: float, every_s: float) -> str | None:
+    """The id of the moment whose next step is due the longest, of those that accept posts or did until just now."""
+    found: list[tuple[float, str]] = []
     for moment in moments:
         age_s = now_s - to_ms(moment.fires_at) / 1000
-        accepts = 0 <= age_s <= (ACCEPTING_MS + MARGIN_MS) / 1000
-        if accepts and now_s - last_swept_s.get(moment.id, 0) >= rest_s(age_s, every_s):
-            found.append(moment.id)
-    return found
+        due = due_s(age_s, cursors.get(moment.id), every_s)
+        if 0 <= age_s <= (ACCEPTING_MS + MARGIN_MS) / 1000 and due <= now_s:
+            found.append((due, moment.id))
+    return min(found)[1] if found else None
 
 
 class Sweeper:
@@ -90,38 +117,104 @@ class Sweeper:
         self._redis = redis
         self._index = Index(redis)
         self._moments = Moments(store, self._index)
+        self._posts = Posts(store, self._index, self._moments)
         self._queue = Queue(redis)
         self._dead = DeadLetters(redis)
         self._every_s = every_s
-        self._last_swept_s: dict[str, float] = {}
 
-    async def sweep(self, now_s: float) -> Swept:
-        """Every moment that is due; all of them when Redis may have lost something."""
-        since_ms = int(now_s * 1000) - ACCEPTING_MS - MARGIN_MS
-        if await self._redis_is_another():
-            self._last_swept_s.clear()
-        swept = Swept()
-        for moment_id in due(await self._moments.since(since_ms), self._last_swept_s, now_s, self._every_s):
-            swept += await self.moment(moment_id)
-            self._last_swept_s[moment_id] = now_s
+    @property
+    def pace_s(self) -> float:
+        """How often to ask for a step: twice as often as one is due in the youngest moment."""
+        return self._every_s * WIDTH / len(keys.SPREADS) / 2
+
+    async def step(self, now_s: float) -> Swept | None:
+        """The step that is due the longest; None when none is."""
+        cursors = await self._cursors()
+        moments = await self._accepting(now_s)
+        moment_id = next_due(moments, cursors, now_s, self._every_s)
+        if moment_id is None:
+            return None
+        cursor = cursors.get(moment_id)
+        if cursor is None:
+            cursor = Cursor(0, 0.0)
+        elif cursor.done >= len(keys.SPREADS):
+            cursor = Cursor(0, now_s, await self._generation(moment_id))
+        swept, cursor = await self._advance(moment_id, cursor)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(CURSORS_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
+        gone = cursors.keys() - {moment.id for moment in moments}
+        if gone:
+            pipe.hdel(CURSORS_KEY, *gone)
+        await pipe.execute()
         return swept
 
+    async def sweep(self, now_s: float) -> Swept:
+        """By hand: every moment that accepts posts, whenever it was swept last."""
+        await self._redis.ping()  # the moments alone could be had from the store
+        swept = Swept()
+        for moment in await self._accepting(now_s):
+            if to_ms(moment.fires_at) <= now_s * 1000:
+                swept += await self.moment(moment.id)
+        return swept
+
+    async def moment(self, moment_id: str) -> Swept:
+        """By hand: one moment, all of it, from where an earlier such sweep was broken off; moments.NoSuchMoment."""
+        await self._moments.get(moment_id)
+        known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
+        cursor = msgspec.json.decode(known, type=Cursor) if known else Cursor(0, 0.0, await self._generation(moment_id))
+        swept = Swept()
+        while cursor.done < len(keys.SPREADS):
+            step, cursor = await self._advance(moment_id, cursor)
+            swept += step
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hset(BY_HAND_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
+            pipe.expire(BY_HAND_KEY, BY_HAND_TTL_S)
+            await pipe.execute()
+        await self._redis.hdel(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
+        return swept
+
+    async def _accepting(self, now_s: float) -> list[Moment]:
+        """Moments that accept posts, did until just now, or are still to fire."""
+        return await self._moments.since(int(now_s * 1000) - ACCEPTING_MS - MARGIN_MS)
+
+    async def _cursors(self) -> dict[str, Cursor]:
+        """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""
+        if await self._redis_is_another():
+            await self._redis.delete(CURSORS_KEY)
+            return {}
+        found: dict[bytes, bytes] = await self._redis.hgetall(CURSORS_KEY)  # type: ignore[misc] # redis-py's types
+        return {name.decode(): msgspec.json.decode(one, type=Cursor) for name, one in found.items()}
+
     async def _redis_is_another(self) -> bool:
-        """Whether Redis was emptied or restarted since the last sweep: our mark is gone, or not of this run."""
+        """Whether Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
         run_id = str((await self._redis.info("server"))["run_id"])
         mark: bytes | None = await self._redis.set(MARK_KEY, run_id, get=True)
         return mark is None or mark.decode() != run_id
 
-    async def moment(self, moment_id: str) -> Swept:
-        """One moment, all of it."""
-        swept = Swept(moments=1)
-        for start in range(0, len(keys.SPREADS), WIDTH):
-            spreads = keys.SPREADS[start : start + WIDTH]
-            for part in await _together([partial(self._spread, spread, moment_id) for spread in spreads]):
-                swept += part
-        return swept
+    async def _generation(self, moment_id: str) -> str:
+        """The generation to recount a moment's posts in; empty where its counts are complete."""
+        return await self._index.recount(moment_id) if await self._index.counts(moment_id) is None else ""
 
-    async def _spread(self, spread: str, moment_id: str) -> Swept:
+    async def _advance(self, moment_id: str, cursor: Cursor) -> tuple[Swept, Cursor]:
+        """The next few spreads of a pass; the index is told of their posts where it is being recounted."""
+        spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
+        swept, accepted = Swept(), []
+        for part, post_ids in await _together([partial(self._spread, one, moment_id) for one in spreads]):
+            swept += part
+            accepted += post_ids
+        if cursor.generation:
+            async for posts in self._posts.stored_some(moment_id, accepted):
+                await self._index.observe(posts)
+                swept += Swept(recounted=len(posts))
+        cursor = msgspec.structs.replace(cursor, done=cursor.done + len(spreads))
+        if cursor.done >= len(keys.SPREADS):
+            swept += Swept(moments=1)
+            if cursor.generation:
+                await self._index.counts_are_complete(moment_id, cursor.generation)
+        return swept, cursor
+
+    async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, list[str]]:
+        """What was met and done in one spread, and the posts that it has."""
         accepted = await self._listed(keys.intake_prefix(spread, moment_id))
         finished = await self._listed(keys.media_prefix(spread, moment_id))
         unfinished = sorted(accepted - finished)
@@ -133,7 +226,8 @@ class Sweeper:
             if not await self._store.exists(keys.intake(moment_id, post_id)):
                 await self._store.delete(keys.media(moment_id, post_id))
                 tidied += 1
-        return Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
+        swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
+        return swept, sorted(accepted)
 
     async def _listed(self, prefix: str) -> set[str]:
         return {keys.name_in(key) async for key in self._store.list(prefix)}

@@ -15,7 +15,6 @@ import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.asyncio import BlockingConnectionPool
@@ -36,6 +35,7 @@ from .images import render
 from .jobs import Jobs
 from .metrics import Metrics, exposed
 from .pulse import Pulse, pulse_key
+from .pulses import leave
 from .retries import DeadLetters, Patience, Retrying
 from .stopping import pause
 
@@ -125,10 +125,8 @@ class JobWorker(Worker):
         if now - self._last_health_check < self.health_check_interval:
             return
         self._last_health_check = now
-        pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s)
-        await self.pool.set(
-            self.health_check_key, msgspec.msgpack.encode(pulse), px=int(self.health_check_interval * 3000)
-        )
+        pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, self.job_counter)
+        await leave(self.pool, self.health_check_key, pulse, ttl_s=self.health_check_interval * 3)
 
     async def _finish_running(self) -> None:
         """Wait for what runs; what is not done within the grace goes back to the queue."""

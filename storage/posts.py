@@ -127,7 +127,7 @@ class Posts:
         counted: Counter[str] = Counter()
         told = 0
         async for ids in self.ids(moment_id):
-            async for posts in self._stored_some(moment_id, ids):
+            async for posts in self.stored_some(moment_id, ids):
                 counted.update(["accepted"] * len(posts))
                 counted.update(post.state for post in posts if post.state != "accepted")
                 counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
@@ -165,11 +165,11 @@ class Posts:
         known: dict[str, Post] = {}
         with contextlib.suppress(RedisError):
             known = {post.id: post for post in await self._index.posts(ids) if post is not None}
-        async for posts in self._stored_some(moment_id, [one for one in ids if one not in known]):
+        async for posts in self.stored_some(moment_id, [one for one in ids if one not in known]):
             known.update((post.id, post) for post in posts)
         return [known[one] for one in ids if one in known]
 
-    async def _stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
+    async def stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
         """Posts as the store has them, a few at a time, without those that it does not have."""
         for start in range(0, len(ids), WIDTH):
             some = ids[start : start + WIDTH]

@@ -1,11 +1,9 @@
-"""The CPU rows as one SVG: a bar for each balancer, HAProxy being 1, the aim as a tick; drawn by hand, no library.
-
-It is text, so that it diffs, and readable on a light page and on a dark one, because it brings its own background.
-"""
+"""The CPU rows as one SVG: a bar for each balancer, HAProxy being 1, the aim as a tick."""
 
 from collections.abc import Iterable
 from typing import Final
 
+from ..drawing import page
 from .rows import CPU_UNIT, OURS, RIVAL, Results, Row
 
 COLOURS: Final = {OURS: "#c2410c", RIVAL: "#475569", "nginx": "#94a3b8"}
@@ -22,17 +20,10 @@ def svg(results: Results) -> str:
     """The whole drawing."""
     rows = [row for row in results.rows if row.unit == CPU_UNIT]
     height = TOP + GROUP * len(rows) + 14
-    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12" fill="#0f172a">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        '<text x="16" y="26" font-size="16" font-weight="600">CPU of the balancer per request, HAProxy = 1</text>',
-        *_legend(),
-        *_grid(height),
-    ]
+    parts = [*_legend(), *_grid(height)]
     for index, row in enumerate(rows):
         parts += _group(row, TOP + GROUP * index)
-    return "\n".join([*parts, "</svg>\n"])
+    return page(WIDTH, height, "CPU of the balancer per request, HAProxy = 1", parts)
 
 
 def _legend() -> Iterable[str]:

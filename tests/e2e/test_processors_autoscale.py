@@ -10,6 +10,7 @@ import aiohttp
 import psutil
 import pytest
 
+from storage.index import Index
 from tests.e2e.test_processors_harness import QUICK, Stack, another_port, children, running, until
 
 pytestmark = pytest.mark.e2e
@@ -105,3 +106,54 @@ async def test_an_emptied_redis_is_refilled_by_the_autoscaler(stack: Stack) -> N
         return await stack.ready(posts) == len(posts)
 
     await until(everything, stack.log)
+
+
+async def test_one_of_two_decides_and_is_followed_when_killed(stack: Stack) -> None:
+    """Neither starts workers; both tell the elected one's decision; after kill -9 the other one decides."""
+    await stack.post(40)
+    listens = [f"127.0.0.1:{another_port()}" for _ in range(2)]
+    first, second = (
+        stack.start("autoscale", "--decide-only", autoscaler_listen=one, warm_lead_s=0, workers_warm=1, **QUICK)
+        for one in listens
+    )
+    async with aiohttp.ClientSession() as session:
+
+        async def told(listen: str) -> tuple[int, int]:
+            """Workers desired, and whether this one decides; -1 while it knows no decision or does not listen yet."""
+            try:
+                async with session.get(f"http://{listen}/v1/scaling") as answer:
+                    desired = (await answer.json())["desired"] if answer.status == 200 else -1
+                async with session.get(f"http://{listen}/metrics") as answer:
+                    return desired, "snapsurge_autoscaler_elected 1.0" in await answer.text()
+            except aiohttp.ClientError:
+                return -1, False
+
+        async def one_decides() -> bool:
+            return sorted([await told(one) for one in listens]) == [(2, False), (2, True)]
+
+        await until(one_decides, stack.log)
+        elected = [(await told(one))[1] for one in listens].index(True)
+        (first, second)[elected].kill()
+
+        async def other_decides() -> bool:
+            return await told(listens[1 - elected]) == (2, True)
+
+        await until(other_decides, stack.log)
+    assert children((first, second)[1 - elected]) == []
+
+
+async def test_a_summary_is_right_after_flushall_by_the_sweeper_alone(stack: Stack) -> None:
+    """No job runs and nobody asks for it: the index has every post and complete counts again."""
+    posts = await stack.post(5)
+    assert stack.moment
+    await stack.redis.flushall()
+    stack.start("autoscale", "--decide-only", sweep_every_s=0.5, **QUICK)
+    index, moment_id = Index(stack.redis), stack.moment.id
+
+    async def counted() -> bool:
+        counts = await index.counts(moment_id)
+        return counts is not None and (counts.accepted, counts.pending) == (5, 5)
+
+    await until(counted, stack.log)
+    assert sorted(post.id for post in await index.posts(posts) if post) == sorted(posts)
+    assert await stack.redis.zcard("arq:queue") == 10

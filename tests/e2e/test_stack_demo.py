@@ -42,6 +42,8 @@ def test_a_small_demo_kills_a_node_and_loses_nothing(tmp_path: Path) -> None:
     assert (state / "composite.jpg").read_bytes().startswith(b"\xff\xd8")
     report = json.loads((state / "report.json").read_text())
     assert (report["lost"], report["ready"]) == (0, report["accepted"])
+    assert report["course"]["samples"][0]["t"] < 0 < report["course"]["samples"][-1]["workers"]
+    assert (state / "report.svg").read_text().startswith("<svg")
     assert json.loads((state / "stack.json").read_text())["nodes"] == []
 
 

@@ -66,6 +66,7 @@ class Faults:
     never_ready: bool = False
     keep_exif: bool = False
     no_summary: bool = False
+    no_scaler: bool = False
     page: int = 3
 
 
@@ -91,6 +92,7 @@ class FakeService:
         app.router.add_post("/v1/moments/{moment}/posts", self.accept)
         app.router.add_get("/v1/moments/{moment}/posts", self.list)
         app.router.add_get("/v1/moments/{moment}/summary", self.summary)
+        app.router.add_get("/v1/scaling", self.scaling)
         app.router.add_get("/v1/posts/{post}", self.show)
         app.router.add_get("/v1/posts/{post}/photos/{photo}/{size}", self.rendition)
         return TestServer(app)
@@ -198,6 +200,14 @@ class FakeService:
             return web.json_response({}, status=404)
         ready = sum(post["state"] == "ready" for post in self.posts.values())
         return web.json_response({"accepted": len(self.posts), "ready": ready, "rejected": 0})
+
+    async def scaling(self, request: web.Request) -> web.Response:
+        """Two workers, three wanted."""
+        assert self.claims(request)["scope"] == "ops"
+        if self.faults.no_scaler:
+            return web.json_response({"code": "scaling-unavailable"}, status=503)
+        found = {"desired": 3, "workers": 2, "ready": len(self.posts), "oldest_s": 0.5, "service_s": 0.1}
+        return web.json_response(found)
 
     async def show(self, request: web.Request) -> web.Response:
         """One post."""

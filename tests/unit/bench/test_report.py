@@ -11,6 +11,7 @@ import pytest
 from bench import report as reports
 from bench.check import Finding
 from bench.config import Config
+from bench.course import Course
 from bench.outcome import Attempt, Outcome
 from bench.replay import Run
 from bench.report import Percentiles, Report, build, percentiles
@@ -49,6 +50,7 @@ def run(**changes: Any) -> Run:
         "findings": (),
         "bad_renditions": (),
         "cpu_ms": {"lb": 0.9, "node": 3.0, "worker": None},
+        "course": Course(window_s=20, arrivals=(3, 2)),
         "seconds": 12.34,
     }
     return Run(**(values | changes))

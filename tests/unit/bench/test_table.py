@@ -5,6 +5,7 @@ import io
 import msgspec
 from rich.console import Console
 
+from bench.course import Course
 from bench.report import Percentiles, Report
 from bench.table import table
 
@@ -27,6 +28,7 @@ REPORT = Report(
     target=(),
     statuses={},
     examples=(),
+    course=Course(window_s=20, arrivals=()),
     machine={},
 )
 

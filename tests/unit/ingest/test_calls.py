@@ -16,6 +16,7 @@ def test_every_call_of_the_contract_is_there() -> None:
         ("GET", "/v1/posts/{post_id}"),
         ("GET", "/v1/posts/{post_id}/photos/{side}/{size}"),
         ("DELETE", "/v1/posts/{post_id}"),
+        ("GET", "/v1/scaling"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
         ("GET", "/livez"),

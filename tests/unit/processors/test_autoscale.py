@@ -1,6 +1,7 @@
 """The autoscaler on a real queue, with processes that are none and a clock that is set."""
 
 import logging
+import socket
 from typing import Any
 
 import pytest
@@ -8,9 +9,13 @@ from redis.asyncio import Redis
 
 from processors.autoscale import Autoscaler, limits_of
 from processors.config import load
+from processors.election import Election
 from processors.metrics import ScalerMetrics
 from processors.pool import Pool
+from processors.pulse import Pulse, pulse_key
+from processors.pulses import leave
 from processors.scaling import Limits
+from storage.decision import latest
 from storage.queue import Job
 
 LIMITS = Limits(workers_min=1, workers_max=6, workers_warm=4, drain_s=60, lead_s=60, hold_s=30, down_s=300)
@@ -41,13 +46,23 @@ class Fake:
 class Scaled:
     """An autoscaler, its pool and its clock."""
 
-    def __init__(self, world: Any, redis: Redis, now_s: float) -> None:
+    def __init__(self, world: Any, redis: Redis, now_s: float, *, with_pool: bool = True) -> None:
         self.now_s = now_s
         self.pids = iter(range(100, 10_000))
         self.pool = Pool(self._start)
         self.metrics = ScalerMetrics()
+        self.election = Election(redis, f"scaler {id(self)}", term_s=60)
         clock = lambda: self.now_s  # noqa: E731 - one clock, read in two places
-        self.autoscaler = Autoscaler(LIMITS, redis, world.moments, self.pool, self.metrics, clock, clock)
+        self.autoscaler = Autoscaler(
+            LIMITS,
+            redis,
+            world.moments,
+            self.pool if with_pool else None,
+            self.metrics,
+            self.election,
+            clock=clock,
+            monotonic=clock,
+        )
 
     async def _start(self, _slot: int) -> Fake:
         return Fake(next(self.pids))
@@ -117,6 +132,7 @@ async def test_without_redis_the_pool_stays_as_it_is(
 ) -> None:
     """A stale metric sends nobody home, and is logged once, not every second."""
     scaled = Scaled(world, absent_redis, QUIET_S)
+    scaled.election.elected = True
     await scaled.pool.tend(3, 0.0)
 
     assert [await scaled.tick() for _ in range(5)] == [3] * 5
@@ -131,6 +147,56 @@ async def test_a_worker_that_died_is_replaced(world: Any, redis: Redis) -> None:
 
     assert await scaled.tick(30) == 1
     assert scaled.pool.pids == [101]
+
+
+async def test_the_decision_is_told(world: Any, redis: Redis) -> None:
+    """What is desired, what there is, and the measures, for whoever asks a node or another autoscaler."""
+    scaled = Scaled(world, redis, QUIET_S)
+    await enqueue(world, 10_000)
+    await scaled.tick()
+
+    told = await latest(redis)
+
+    assert told is not None
+    assert (told.desired, told.workers, told.ready) == (6, 6, 10_000)
+
+
+async def test_without_a_pool_it_only_decides(world: Any, redis: Redis) -> None:
+    """The workers are those that are heard of, wherever they run; as a restarted scaler it stops none of them."""
+    scaled = Scaled(world, redis, QUIET_S, with_pool=False)
+    for pid in range(3):
+        await leave(redis, pulse_key("a pod", pid), Pulse(0, 0.0), ttl_s=60)
+
+    assert await scaled.tick() == 0
+    told = await latest(redis)
+    assert told is not None
+    assert (told.desired, told.workers) == (3, 3)
+
+
+async def test_the_second_of_two_stands_by_until_the_first_is_gone(world: Any, redis: Redis) -> None:
+    """It has no workers while another decides, and takes over when that one resigns; the first sends its own home."""
+    first, second = Scaled(world, redis, QUIET_S), Scaled(world, redis, QUIET_S)
+    await enqueue(world, 10_000)
+    assert [await first.tick(), await second.tick()] == [6, 0]
+    assert [value(one, "snapsurge_autoscaler_elected") for one in (first, second)] == [1, 0]
+
+    await first.election.resign()
+
+    assert [await second.tick(), await first.tick()] == [6, 0]
+
+
+async def test_the_idle_are_sent_home_first(world: Any, redis: Redis) -> None:
+    """Who says that it runs a job stays, whoever is newer."""
+    scaled = Scaled(world, redis, QUIET_S)
+    await enqueue(world, 10_000)
+    await scaled.tick()
+    await redis.delete("arq:queue")
+    for pid in scaled.pool.pids:
+        await leave(redis, pulse_key(socket.gethostname(), pid), Pulse(0, 0.0, int(pid == 105)), ttl_s=60)
+
+    await scaled.tick(301)
+
+    assert scaled.pool.pids == [105]
 
 
 async def test_each_change_of_size_is_logged(world: Any, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:

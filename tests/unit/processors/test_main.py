@@ -80,5 +80,20 @@ async def test_sweep_runs_once_and_says_what_it_did(world: Any, redis: Redis, re
     done = said("sweep", SNAPSURGE_STORE_URL=f"file://{tmp_path}/store", SNAPSURGE_REDIS_URL=redis_url)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "1 moments, 1 posts, 1 unfinished: 2 jobs queued, 0 leftovers of deleted posts removed\n"
+    assert done.stdout == (
+        "1 moments, 1 posts, 1 unfinished: 2 jobs queued, 0 leftovers of deleted posts removed, "
+        "0 posts told to the index anew\n"
+    )
     assert await world.queued() == [f"flag_late:{post_id}", f"render_pair:{post_id}"]
+
+
+async def test_one_moment_is_swept_by_its_id_and_told_as_json(world: Any, redis_url: str, tmp_path: Path) -> None:
+    """However old it is; an id that nobody knows is exit 1."""
+    await world.post(told=False)
+    store = {"SNAPSURGE_STORE_URL": f"file://{tmp_path}/store", "SNAPSURGE_REDIS_URL": redis_url}
+
+    done = said("sweep", "--moment", world.moment_id, "--json", **store)
+    unknown = said("sweep", "--moment", "eu-20260101-none", **store)
+
+    assert msgspec.json.decode(done.stdout, type=dict[str, int])["queued"] == 2
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)

@@ -6,11 +6,19 @@ from processors.metrics import Metrics, ScalerMetrics, exposed
 
 
 async def test_metrics_and_views_are_served_while_inside() -> None:
-    """`/metrics` in Prometheus' form, `/livez`, and each view as JSON."""
+    """`/metrics` in Prometheus' form, `/livez`, and each view as JSON, or 503."""
     metrics = ScalerMetrics()
     metrics.ready.set(7)
+
+    async def workers() -> dict[str, list[int]]:
+        return {"workers": [1]}
+
+    async def unknown() -> None:
+        """Nothing."""
+
+    views = {"/workers": workers, "/unknown": unknown}
     async with (
-        exposed(("127.0.0.1", 0), metrics.registry, {"/workers": lambda: {"workers": [{"pid": 1}]}}) as port,
+        exposed(("127.0.0.1", 0), metrics.registry, views) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         async with session.get("/metrics") as answer:
@@ -18,7 +26,9 @@ async def test_metrics_and_views_are_served_while_inside() -> None:
         async with session.get("/livez") as answer:
             assert answer.status == 200
         async with session.get("/workers") as answer:
-            assert await answer.json() == {"workers": [{"pid": 1}]}
+            assert await answer.json() == {"workers": [1]}
+        async with session.get("/unknown") as answer:
+            assert answer.status == 503
 
 
 async def test_without_an_address_nothing_listens() -> None:

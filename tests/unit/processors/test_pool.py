@@ -69,6 +69,18 @@ async def test_it_grows_and_shrinks_from_the_new_end() -> None:
     assert [one.told for one in factory.started] == [[], ["SIGTERM"], ["SIGTERM"], ["SIGTERM"]]
 
 
+async def test_the_idle_are_sent_home_before_the_busy() -> None:
+    """Of the idle the newest goes first; a busy one only when no idle one is left."""
+    pool = Pool(Factory())
+    await pool.tend(5, 0.0)
+
+    await pool.tend(4, 1.0, idle={101, 102})
+    assert pool.pids == [100, 101, 103, 104]
+    await pool.tend(2, 2.0, idle={101})
+
+    assert pool.pids == [100, 103]
+
+
 async def test_who_is_leaving_keeps_its_slot_until_it_is_gone() -> None:
     """Two workers never have the same metrics port."""
     factory = Factory(stubborn=True)

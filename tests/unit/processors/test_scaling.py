@@ -63,6 +63,25 @@ def test_the_example_of_the_contract() -> None:
     assert once(Load(ready=10_000, oldest_s=0, arrivals_per_s=100, service_s=0.12)).desired == 46
 
 
+def test_the_example_of_the_architecture() -> None:
+    """The table of ARCHITECTURE.md, row by row: warm before the burst, up at once, held, down when nobody needed it."""
+    within = Limits(workers_min=2, workers_warm=40, workers_max=100)
+    schedule = (Moment(fires_at_ms=NOW, window_s=120),)
+    seen: dict[int, tuple[int, float, float] | None] = dict.fromkeys(range(-61, 451), (0, 0.0, 0.0))
+    seen |= {20: (3_000, 5.0, 250.0), 40: (10_000, 20.0, 100.0), 90: (0, 0.0, 10.0), 100: None}
+    history = (Needed(at_ms=NOW - 10**7, workers=2),)
+    desired = {}
+    for second, measured in seen.items():
+        load = None
+        if measured is not None:
+            load = Load(ready=measured[0], oldest_s=measured[1], arrivals_per_s=measured[2], service_s=0.12)
+        decision = decide(load, schedule, within, workers=2, now_ms=NOW + 1000 * second, history=history)
+        history, desired[second] = decision.history, decision.desired
+
+    rows = {-61: 2, -60: 40, 20: 53, 40: 60, 90: 60, 100: 60, 401: 40, 450: 2}
+    assert {second: desired[second] for second in rows} == rows
+
+
 def test_an_exact_quotient_starts_no_extra_worker() -> None:
     """0.7 workers' worth of work at 0.7 utilisation is one worker."""
     for count in range(1, 60):

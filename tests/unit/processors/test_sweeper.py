@@ -1,5 +1,6 @@
-"""The sweeper: what it queues, what it leaves alone, what it tidies, how often it looks."""
+"""The sweeper: what it queues, what it leaves alone, what it tidies, what it restores, how it goes on."""
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.retries import DeadLetter, DeadLetters
-from processors.sweeper import REST_MAX_S, Sweeper, Swept, due, rest_s
+from processors.sweeper import REST_MAX_S, Cursor, Sweeper, Swept, due_s, next_due, rest_s
 from storage import keys
 from storage.records import ACCEPTING_MS, Moment, from_ms
 
@@ -33,7 +34,7 @@ def moment(name: str, age_s: float) -> Moment:
 
 
 async def test_an_emptied_redis_is_rebuilt_from_the_store(world: Any) -> None:
-    """After FLUSHALL every unfinished post is queued again, and no finished one."""
+    """After FLUSHALL one sweep queues every unfinished post and no finished one, and restores index and counts."""
     finished = [await world.post(f"ready {number}") for number in range(3)]
     for post_id in finished:
         await world.jobs().render_pair(world.moment_id, post_id)
@@ -43,8 +44,10 @@ async def test_an_emptied_redis_is_rebuilt_from_the_store(world: Any) -> None:
 
     swept = await sweeper(world).sweep(NOW_S)
 
-    assert swept == Swept(moments=1, posts=23, unfinished=20, queued=40)
+    assert swept == Swept(moments=1, posts=23, unfinished=20, queued=40, recounted=23)
     assert await world.queued() == jobs_of(*waiting)
+    assert await world.counted() == {"accepted": 23, "on_time": 3, "ready": 3, "pending": 20}
+    assert [(await world.indexed(one)).state for one in (finished[0], waiting[0])] == ["ready", "accepted"]
 
 
 async def test_the_life_of_a_pair_on_each_store(any_world: Any) -> None:
@@ -54,7 +57,7 @@ async def test_the_life_of_a_pair_on_each_store(any_world: Any) -> None:
     assert await any_world.jobs().render_pair(any_world.moment_id, post_id) == "ready"
     await any_world.redis.flushall()
 
-    assert await sweeper(any_world).sweep(NOW_S) == Swept(moments=1, posts=1)
+    assert await sweeper(any_world).sweep(NOW_S) == Swept(moments=1, posts=1, recounted=1)
     assert (await any_world.record(post_id)).late is False
 
 
@@ -120,18 +123,95 @@ async def test_a_large_moment_is_queued_in_batches(world: Any, monkeypatch: pyte
     assert await world.queued() == jobs_of(*ids)
 
 
-async def test_a_moment_rests_between_sweeps_until_redis_is_another(world: Any) -> None:
-    """A second sweep looks at nothing; an emptied Redis makes everything due at once."""
+async def steps(swept: Sweeper, now_s: float) -> Swept:
+    """All steps that are due, in one, up to the end of a pass."""
+    met = Swept()
+    while not met.moments and (step := await swept.step(now_s)) is not None:
+        met += step
+    return met
+
+
+async def test_steps_fill_the_queue_first_and_the_index_after(world: Any) -> None:
+    """After FLUSHALL the first pass is due at once and only queues; the next, evenly in time, tells of every post."""
     post_id = await world.post()
-    swept = sweeper(world)
-    assert (await swept.sweep(NOW_S)).moments == 1
-    assert (await swept.sweep(NOW_S + 1)).moments == 0
-    assert (await swept.sweep(NOW_S + 16)).moments == 1
-
     await world.redis.flushall()
+    swept = sweeper(world)
 
-    assert (await swept.sweep(NOW_S + 17)).moments == 1
+    assert await steps(swept, NOW_S) == Swept(moments=1, posts=1, unfinished=1, queued=2)
     assert await world.queued() == jobs_of(post_id)
+    assert await world.counted() == {}
+    second = [await steps(swept, NOW_S + seconds) for seconds in (0, 7, 15)]
+    assert [one.moments for one in second] == [0, 0, 1]
+    assert sum(second, Swept()) == Swept(moments=1, posts=1, unfinished=1, recounted=1)
+    assert await world.counted() == {"accepted": 1, "pending": 1}
+    third = [await steps(swept, NOW_S + seconds) for seconds in (16, 32)]
+    assert [(one.moments, one.recounted) for one in third] == [(0, 0), (1, 0)]
+
+
+async def test_a_pass_goes_evenly_through_its_time(world: Any) -> None:
+    """A sixteenth of the spreads a second, not all of them at once."""
+    swept = sweeper(world)
+    await steps(swept, NOW_S)
+
+    done = []
+    for second in range(16):
+        await steps(swept, NOW_S + 1 + second)
+        cursors = await swept._cursors()
+        done.append(cursors[world.moment_id].done)
+
+    assert done == sorted(done)
+    assert all(0 < after - before <= 32 for before, after in pairwise(done))
+    assert done[-1] == 256
+
+
+async def test_another_sweeper_goes_on_where_one_stopped(world: Any) -> None:
+    """The cursor stands in Redis: no spread is listed twice in a pass, whoever does it."""
+    posts = [await world.post(f"user {number}", told=False) for number in range(40)]
+    first, second = sweeper(world), sweeper(world)
+    early = await first.step(NOW_S)
+    assert early is not None
+
+    rest = await steps(second, NOW_S)
+
+    assert (early + rest).posts == len(posts)
+    assert early.posts + rest.posts > early.posts
+    assert await world.queued() == jobs_of(*posts)
+
+
+async def test_a_restarted_redis_is_swept_at_once(world: Any) -> None:
+    """Cursors that were written to another run of Redis do not count: it may have lost its last second."""
+    swept = sweeper(world)
+    await steps(swept, NOW_S)
+    await swept.step(NOW_S)
+    assert await swept.step(NOW_S + 1 / 64) is None
+    await world.redis.set("snapsurge:swept", "of another life")
+
+    assert await swept.step(NOW_S + 1 / 64) is not None
+
+
+async def test_a_sweep_by_hand_goes_on_where_it_was_broken_off(world: Any, absent_redis: Redis) -> None:
+    """The spreads before the cursor are not listed again; the end forgets it."""
+    await world.post("alice")
+    await world.redis.hset("snapsurge:sweep-by-hand", world.moment_id, msgspec.json.encode(Cursor(256 - 16, 0.0)))
+    swept = sweeper(world)
+    late = [one for one in keys.SPREADS[-16:] if keys.spread(keys.post_id(world.moment_id, "alice")) == one]
+
+    assert (await swept.moment(world.moment_id)).posts == len(late)
+    assert (await swept.moment(world.moment_id)).posts == 1
+    assert not await world.redis.exists("snapsurge:sweep-by-hand")
+
+
+async def test_a_moment_that_is_over_is_swept_by_hand_alone(world: Any) -> None:
+    """Two days later no step is due and its cursor is gone; by its id it is swept all the same."""
+    post_id = await world.post(told=False)
+    swept = sweeper(world)
+    await swept.step(NOW_S)
+    other = await world.moments.create("us-east", int((NOW_S + 2 * 86_400) * 1000), 120)
+
+    assert (await steps(swept, NOW_S + 2 * 86_400 + 1)).posts == 0
+    assert (await swept._cursors()).keys() == {other.id}
+    await world.redis.delete("arq:queue", *[f"arq:job:{one}" for one in jobs_of(post_id)])
+    assert (await swept.moment(world.moment_id)).queued == 2
 
 
 async def test_without_redis_nothing_is_swept(world: Any, absent_redis: Redis) -> None:
@@ -149,17 +229,31 @@ def test_the_older_a_moment_the_longer_it_rests() -> None:
 
 
 def test_only_moments_that_accept_posts_are_due() -> None:
-    """Not one to come, not one of the day before, and none that was swept just now."""
+    """Not one to come, not one of the day before; the one that waits the longest is next."""
     day_s = ACCEPTING_MS / 1000
     moments = [moment("to-come", -5), moment("open", 5), moment("late", day_s), moment("over", day_s + 7200)]
+    done = {"open": Cursor(256, NOW_S - 14), "late": Cursor(256, NOW_S - REST_MAX_S)}
 
-    assert due(moments, {}, NOW_S, 15) == ["open", "late"]
-    assert due(moments, {"open": NOW_S - 14, "late": NOW_S - REST_MAX_S}, NOW_S, 15) == ["late"]
+    assert next_due(moments, {}, NOW_S, 15) in {"open", "late"}
+    assert next_due(moments, done, NOW_S, 15) == "late"
+    assert next_due(moments, done | {"late": Cursor(256, NOW_S - 1)}, NOW_S, 15) is None
+    assert next_due(moments, done, NOW_S + 1, 15) == "late"
+    assert next_due([moments[1]], done, NOW_S + 1, 15) == "open"
+
+
+def test_steps_are_spread_over_the_rest() -> None:
+    """The n-th spread is due after n of 256 parts of it; what was never swept is due at once."""
+    assert due_s(30, None, 15) == 0
+    assert [due_s(30, Cursor(done, 1000), 15) for done in (0, 128, 256)] == [1000, 1007.5, 1015]
+    assert due_s(1200, Cursor(64, 1000), 15) == 1015
 
 
 def test_a_sweep_says_what_it_did() -> None:
     """One line for a person; sums are by field."""
-    swept = Swept(moments=1, posts=2, unfinished=1, queued=2) + Swept(moments=1, posts=5, tidied=1)
+    swept = Swept(moments=1, posts=2, unfinished=1, queued=2) + Swept(moments=1, posts=5, tidied=1, recounted=3)
 
-    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1)
-    assert str(swept) == "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed"
+    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3)
+    assert str(swept) == (
+        "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed, "
+        "3 posts told to the index anew"
+    )

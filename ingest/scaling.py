@@ -1,0 +1,30 @@
+"""The call about workers: the autoscaler's latest decision, as ops and KEDA's metrics-api scaler read it."""
+
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage.decision import latest
+
+from .answers import json_answer
+from .auth import Authenticator
+from .errors import Refusal
+
+
+class ScalingCall:
+    """`/v1/scaling`."""
+
+    def __init__(self, authenticator: Authenticator, redis: Redis) -> None:
+        self._authenticator = authenticator
+        self._redis = redis
+
+    async def get(self, request: web.Request) -> web.Response:
+        """How many workers there should be and why; 503 where nobody said so just now."""
+        self._authenticator.principal(request.headers.get("Authorization"), "ops")
+        try:
+            scaling = await latest(self._redis)
+        except (RedisError, OSError):
+            scaling = None
+        if scaling is None:
+            raise Refusal("scaling-unavailable", "keep the workers that there are, and look after the autoscaler")
+        return json_answer(scaling, Cache_Control="no-store")

@@ -1,0 +1,177 @@
+"""deploy/k8s: each object as the published schemas of Kubernetes and KEDA have it, and true to the programs it runs.
+
+The models are generated from those schemas. They ignore what they do not know, so each object must come out of its
+model as it went in: a misspelt field does not. What only a cluster can tell is left to it.
+"""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+from cloudcoil.models.kubernetes.apps import v1 as apps
+from cloudcoil.models.kubernetes.autoscaling import v2 as autoscaling
+from cloudcoil.models.kubernetes.core import v1 as core
+from cloudcoil.models.kubernetes.policy import v1 as policy
+
+from processors.autoscale import TERM_S_MIN
+from processors.config import load
+from storage.decision import Scaling
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "deploy" / "k8s"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+OBJECTS: dict[str, dict[str, Any]] = {
+    f"{found['kind']}/{found['metadata']['name']}": found
+    for name in KUSTOMIZATION["resources"]
+    for found in yaml.safe_load_all((FOLDER / name).read_text())
+}
+MODELS: dict[str, Any] = {
+    "ConfigMap": core.ConfigMap,
+    "Deployment": apps.Deployment,
+    "PodDisruptionBudget": policy.PodDisruptionBudget,
+    "ScaledObject": keda.ScaledObject,
+    "Service": core.Service,
+    "StatefulSet": apps.StatefulSet,
+}
+PODS = sorted(name for name, found in OBJECTS.items() if "template" in found.get("spec", {}))
+DRAINS_S = {"lb": 1 + 30, "ingest": 2.5 + 30, "processors": load({}).drain_s}
+
+
+def comes_out(model: Any, found: Any) -> Any:
+    """What the model makes of it, written as it came in."""
+    return model.model_validate(found).model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+def pod(name: str) -> dict[str, Any]:
+    """The pod of a workload."""
+    found: dict[str, Any] = OBJECTS[name]["spec"]["template"]["spec"]
+    return found
+
+
+def container(name: str) -> dict[str, Any]:
+    """Its one container."""
+    (found,) = pod(name)["containers"]
+    return dict(found)
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The environment that is given by value, with the names of what is not."""
+    given = {one["name"]: one.get("value") for one in container(name)["env"]}
+    return OBJECTS["ConfigMap/snapsurge"]["data"] | given
+
+
+def settings_of(*packages: str) -> set[str]:
+    """The names in the environment that these packages read."""
+    return {
+        field.encode_name
+        for package in packages
+        for field in msgspec.structs.fields(importlib.import_module(f"{package}.config").Config)
+    }
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+def test_every_object_is_of_its_schema(name: str) -> None:
+    """Required fields are there, types are right, and nothing is misspelt."""
+    found = OBJECTS[name]
+    model = MODELS[found["kind"]]
+
+    assert comes_out(model, found) == found
+    assert found["apiVersion"] == model.model_fields["api_version"].default
+
+
+def test_a_misspelt_field_would_be_found() -> None:
+    """The check of the check."""
+    found = msgspec.json.decode(msgspec.json.encode(OBJECTS["ScaledObject/workers"]))
+    found["spec"]["pollingIntervall"] = 5
+
+    assert comes_out(keda.ScaledObject, found) != found
+
+
+def test_every_file_is_listed() -> None:
+    """What is not in kustomization.yaml is not applied."""
+    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
+
+    assert set(KUSTOMIZATION["resources"]) == files
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_commands_settings_and_secrets_exist(name: str) -> None:
+    """A program of ours, settings that it knows, no secret by value, no settings from names of services."""
+    python, module, package, *_ = container(name)["args"]
+    assert (python, module) == ("python", "-m")
+    shared = {"SNAPSURGE_AUTH_SECRET", "SNAPSURGE_STORE_URL"}
+    given = {key for key in settings(name) if key.startswith("SNAPSURGE_")}
+    assert given <= settings_of(package, *(() if package == "lb" else ("storage",))) | shared
+    assert not [key for key, value in settings(name).items() if re.search("SECRET|SEED|KEY", key) and value]
+    assert pod(name)["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_grace_outlasts_the_drain(name: str) -> None:
+    """Nobody is killed while finishing what runs; the autoscaler has nothing to finish."""
+    package = container(name)["args"][2]
+    if name != "Deployment/autoscaler":
+        assert pod(name)["terminationGracePeriodSeconds"] >= DRAINS_S[package] + 5
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_probes_and_services_meet_a_port_that_is_opened(name: str) -> None:
+    """By the port's name, at the port that the program is told to open."""
+    found = container(name)
+    opened = {one["name"]: one["containerPort"] for one in found["ports"]}
+    told = " ".join([*found["args"], *(str(value) for value in settings(name).values())])
+    for port in opened.values():
+        assert re.search(rf"(0\.0\.0\.0|\$\(POD_IP\)):{port}\b", told)
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert found.get(probe, {}).get("httpGet", {}).get("port", next(iter(opened))) in opened
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if name.startswith(("Service/", "PodDisruptionBudget/"))])
+def test_selectors_select_pods(name: str) -> None:
+    """Labels of exactly one workload, and the port that its container names."""
+    spec = OBJECTS[name]["spec"]
+    wanted = spec["selector"].get("matchLabels", spec["selector"])
+    (selected,) = [one for one in PODS if OBJECTS[one]["spec"]["template"]["metadata"]["labels"] == wanted]
+
+    assert {one["targetPort"] for one in spec.get("ports", [])} <= {one["name"] for one in container(selected)["ports"]}
+
+
+def test_keda_asks_for_what_is_answered() -> None:
+    """The autoscaler's address, a field of its answer, one worker a unit, and nothing that breaks a hold."""
+    spec = OBJECTS["ScaledObject/workers"]["spec"]
+    (trigger,) = spec["triggers"]
+    (port,) = OBJECTS["Service/autoscaler"]["spec"]["ports"]
+    metadata = trigger["metadata"]
+
+    assert metadata["url"] == f"http://autoscaler:{port['port']}/v1/scaling"
+    assert metadata["valueLocation"] in Scaling.__struct_fields__
+    assert (trigger["type"], trigger["metricType"], metadata["targetValue"]) == ("metrics-api", "AverageValue", "1")
+    assert "fallback" not in spec
+    assert f"Deployment/{spec['scaleTargetRef']['name']}" in PODS
+    assert "replicas" not in OBJECTS["Deployment/workers"]["spec"]
+    assert spec["pollingInterval"] <= TERM_S_MIN
+
+
+def test_keda_and_the_decision_have_the_same_bounds() -> None:
+    """Neither cuts off what the other one wants; never to none, which would be KEDA's own rule."""
+    spec, given = OBJECTS["ScaledObject/workers"]["spec"], settings("Deployment/autoscaler")
+    bounds = [int(given[f"SNAPSURGE_PROCESSORS_WORKERS_{name}"]) for name in ("MIN", "WARM", "MAX")]
+
+    assert [spec["minReplicaCount"], spec["maxReplicaCount"]] == [bounds[0], bounds[2]]
+    assert 0 < bounds[0] <= bounds[1] <= bounds[2]
+    assert container("Deployment/autoscaler")["args"][-1] == "--decide-only"
+
+
+def test_up_at_once_and_down_slowly() -> None:
+    """The HPA's own part, by its schema: no waiting either way, any number up, a tenth a minute down."""
+    behaviour = OBJECTS["ScaledObject/workers"]["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    most = OBJECTS["ScaledObject/workers"]["spec"]["maxReplicaCount"]
+
+    assert comes_out(autoscaling.HorizontalPodAutoscalerBehavior, behaviour) == behaviour
+    assert behaviour["scaleUp"]["policies"] == [{"type": "Pods", "value": most, "periodSeconds": 15}]
+    assert {"type": "Percent", "value": 10, "periodSeconds": 60} in behaviour["scaleDown"]["policies"]

@@ -1,0 +1,27 @@
+"""The decision's one key in a real Redis."""
+
+import msgspec
+from redis.asyncio import Redis
+
+from storage.decision import Scaling, latest, publish
+
+DECISION = Scaling(
+    desired=3,
+    workers=2,
+    ready=7,
+    oldest_s=0.5,
+    arrivals_per_s=1.0,
+    service_s=0.1,
+    decided_at="2026-01-01T00:00:00.000Z",
+)
+
+
+async def test_the_latest_one_counts_and_ends_by_itself(redis: Redis) -> None:
+    """None before the first, the last one after, with a life as long as was said."""
+    assert await latest(redis) is None
+
+    await publish(redis, msgspec.structs.replace(DECISION, desired=1), ttl_s=60)
+    await publish(redis, DECISION, ttl_s=5)
+
+    assert await latest(redis) == DECISION
+    assert 4000 < await redis.pttl("snapsurge:scaling") <= 5000
