@@ -49,6 +49,8 @@ class PostCalls:
         for _ in range(2):
             post = await self._finished(post_id)
             place = post.renditions.get(name)
+            if place is None and not post.complete and size == "full":
+                raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
             answer = await self._image(request, post, place)

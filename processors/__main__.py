@@ -47,8 +47,13 @@ def parser() -> argparse.ArgumentParser:
 
 async def sweep(config: Config, storage_config: storage.config.Config) -> None:
     """Every moment that accepts posts, once."""
-    async with redis_client(storage_config) as redis, blob_store(storage_config) as store:
-        print(await Sweeper(store, redis, every_s=config.sweep_every_s).sweep(time.time()))
+    shards = queue_clients(storage_config)
+    try:
+        async with redis_client(storage_config) as redis, blob_store(storage_config) as store:
+            print(await Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards).sweep(time.time()))
+    finally:
+        for client in shards.values():
+            await client.aclose()
 
 
 async def serve(config: Config, storage_config: storage.config.Config, *, at_eof: bool, scaling: bool) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from redis.asyncio import Redis
@@ -20,13 +20,13 @@ import storage.config
 from storage.blobs import StoreUnavailable
 from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, redis_client
-from storage.queue import Queue
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.records import ACCEPTING_MS, to_ms
+from storage.shards import Shards
 
 from .config import Config, address
 from .letters import DeadLetters
-from .metrics import ScalerMetrics, exposed
+from .metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from .pool import Pool, spawned
 from .pulse import Meter, Pulse, pulse_key
 from .scaling import Limits, Load, Moment, Needed, decide
@@ -67,11 +67,13 @@ class Autoscaler:
         metrics: ScalerMetrics,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        shards: Mapping[str, Redis] | None = None,
     ) -> None:
+        shards = shards or {"": redis}
         self._limits = limits
         self._redis = redis
-        self._queue = Queue(redis)
-        self._dead = DeadLetters(redis)
+        self._queue = Shards(shards)
+        self._dead = DeadLetters(*shards.values())
         self._moments = moments
         self._pool = pool
         self._metrics = metrics
@@ -121,6 +123,10 @@ class Autoscaler:
         self._away = False
         self._metrics.ready.set(depth.ready)
         self._metrics.oldest.set(depth.oldest_s)
+        self._metrics.leased.set(depth.leased)
+        self._metrics.deferred.set(depth.deferred)
+        for name in QUEUE_COUNTS:
+            self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
         return self._meter.load(depth.ready, depth.oldest_s, pulses, self._monotonic())
 
     async def _pulses(self) -> dict[int, Pulse]:
@@ -148,12 +154,14 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
     metrics, pool = ScalerMetrics(), Pool(spawned)
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
-        stack.push_async_callback(redis.aclose)
+        shards = queue_clients(storage_config)
+        for client in (redis, *shards.values()):
+            stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         views = {"/workers": lambda: {"workers": [{"pid": pid} for pid in pool.pids]}}
         await stack.enter_async_context(exposed(address(config.autoscaler_listen), metrics.registry, views))
-        autoscaler = Autoscaler(limits_of(config), redis, Moments(store, Index(redis)), pool, metrics)
-        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s)
+        autoscaler = Autoscaler(limits_of(config), redis, Moments(store, Index(redis)), pool, metrics, shards=shards)
+        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         try:
             async with asyncio.TaskGroup() as group:
                 sweeping = group.create_task(_sweeping(sweeper, config.sweep_every_s, metrics), name="sweeper")

@@ -25,6 +25,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     poll_s: Annotated[float, Meta(gt=0, le=5, description="between two looks at the queue")] = 0.05
     # Pillow was measured to hold the GIL for 0.3 s at most, so that four seconds without a beat mean a lost worker.
     lease_s: Annotated[float, Meta(ge=0.3, le=60, description="a lost worker's jobs run elsewhere after this")] = 6.0
+    # Half of what the oldest job may become: there is still time for the saving to hold the target.
+    degrade_s: Annotated[float, Meta(ge=0, description="a render that waited longer leaves `full` for later")] = 30.0
     pulse_s: Annotated[float, Meta(gt=0, le=60, description="between two pulses of a worker in Redis")] = 1.0
     retry_floor_s: Annotated[float, Meta(gt=0, description="shortest wait before a job's next try")] = 0.2
     retry_cap_s: Annotated[float, Meta(gt=0, description="longest wait before a job's next try")] = 30.0

@@ -5,13 +5,16 @@ A job that is queued again starts from nothing: its earlier tries and lapses are
 
 import argparse
 from collections.abc import Sequence
+from typing import cast
 
+import msgspec
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 import storage.config
 from storage.opening import queue_clients
-from storage.queue import Job
+from storage.queue import Job, JobName
 from storage.shards import Shards
 
 from .letters import DeadLetter, DeadLetters
@@ -38,37 +41,46 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
     try:
         dead = DeadLetters(*clients.values())
         letters = await dead.all()
-        ids = {one.id for one in letters} if getattr(options, "all", False) else set(getattr(options, "ids", ()))
-        chosen = [one for one in letters if one.id in ids]
         if options.verb == "list":
             print_list(letters, as_json=options.json)
             return 0
-        for _missing in sorted(ids - {one.id for one in chosen}):
-            pass
+        ids = {one.id for one in letters} if getattr(options, "all", False) else set(options.ids)
+        chosen = [one for one in letters if one.id in ids]
+        for missing in sorted(ids - {one.id for one in chosen}):
+            print(f"no dead letter of {missing}")
         if options.verb == "show":
             for one in chosen:
-                pass
+                print(msgspec.json.encode(one).decode() if options.json else words(one))
+            done = len(chosen)
         elif options.verb == "requeue":
-            jobs = [Job(one.name, *one.args) for one in chosen if len(one.args) == 2]  # type: ignore[arg-type]
-            await Shards(clients).enqueue(jobs)
-            await dead.remove([job.id for job in jobs])
-            for one in chosen:
-                if len(one.args) != 2:
-                    pass
-            return 0 if len(jobs) == len(ids) else 1
+            done = await requeue(Shards(clients), dead, chosen)
+            print(f"{done} queued again")
         else:
-            pass
-        return 0 if len(chosen) == len(ids) else 1
+            done = await dead.remove([one.id for one in chosen])
+            print(f"{done} forgotten")
+        return 0 if done == len(ids) else 1
     finally:
         for client in clients.values():
             await client.aclose()
+
+
+async def requeue(shards: Shards, dead: DeadLetters, letters: Sequence[DeadLetter]) -> int:
+    """Queue these jobs and forget their letters; how many could be."""
+    done = 0
+    for one in letters:
+        if len(one.args) == 2:
+            await shards.enqueue([Job(cast("JobName", one.name), *one.args)])
+            done += await dead.remove([one.id])
+        else:
+            print(f"{one.id} has no arguments that could be read; purge it")
+    return done
 
 
 def print_list(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
     """A line each."""
     if as_json:
         for one in letters:
-            pass
+            print(msgspec.json.encode(one).decode())
         return
     table = Table("job", "reason", "tries", "at", "error")
     for one in letters:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from storage.queue import DEAD_KEY
 from storage.records import Timestamp
+from storage.shards import those_that_answer
 
 T = TypeVar("T")
 
@@ -43,10 +44,10 @@ class DeadLetters:
         await _of(self._shards[0].hset(DEAD_KEY, letter.id, msgspec.json.encode(letter).decode()))
 
     async def among(self, job_ids: Sequence[str]) -> set[str]:
-        """Which of these jobs are dead."""
+        """Which of these jobs are dead, as far as Redis answers."""
         if not job_ids:
             return set()
-        found = await asyncio.gather(*(_of(shard.hmget(DEAD_KEY, list(job_ids))) for shard in self._shards))
+        found = await those_that_answer(_of(shard.hmget(DEAD_KEY, list(job_ids))) for shard in self._shards)
         return {one for letters in found for one, letter in zip(job_ids, letters, strict=True) if letter is not None}
 
     async def all(self) -> list[DeadLetter]:
@@ -63,7 +64,7 @@ class DeadLetters:
 
     async def count(self) -> int:
         """How many there are."""
-        return sum(await asyncio.gather(*(_of(shard.hlen(DEAD_KEY)) for shard in self._shards)))
+        return sum(await those_that_answer(_of(shard.hlen(DEAD_KEY)) for shard in self._shards))
 
 
 def _of(answer: Awaitable[T] | T) -> Awaitable[T]:

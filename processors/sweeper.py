@@ -11,7 +11,7 @@ all at once after Redis was emptied or restarted.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,8 +23,9 @@ from storage import keys
 from storage.blobs import BlobStore, StoreUnavailable
 from storage.index import Index
 from storage.moments import Moments
-from storage.queue import Queue, jobs_of
+from storage.queue import jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
+from storage.shards import Shards, those_that_answer
 
 from .letters import DeadLetters
 
@@ -85,13 +86,16 @@ def due(moments: Iterable[Moment], last_swept_s: dict[str, float], now_s: float,
 class Sweeper:
     """Sweeps moments of one store into one Redis. Methods raise blobs.StoreUnavailable and redis.RedisError."""
 
-    def __init__(self, store: BlobStore, redis: Redis, *, every_s: float) -> None:
+    def __init__(
+        self, store: BlobStore, redis: Redis, *, every_s: float, shards: Mapping[str, Redis] | None = None
+    ) -> None:
+        shards = shards or {"": redis}
         self._store = store
         self._redis = redis
         self._index = Index(redis)
         self._moments = Moments(store, self._index)
-        self._queue = Queue(redis)
-        self._dead = DeadLetters(redis)
+        self._queue = Shards(shards)
+        self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
         self._last_swept_s: dict[str, float] = {}
 
@@ -107,10 +111,15 @@ class Sweeper:
         return swept
 
     async def _redis_is_another(self) -> bool:
-        """Whether Redis was emptied or restarted since the last sweep: our mark is gone, or not of this run."""
-        run_id = str((await self._redis.info("server"))["run_id"])
-        mark: bytes | None = await self._redis.set(MARK_KEY, run_id, get=True)
-        return mark is None or mark.decode() != run_id
+        """Whether a Redis was emptied or restarted since the last sweep: our mark is gone, or not of this run."""
+
+        async def is_another(redis: Redis) -> bool:
+            run_id = str((await redis.info("server"))["run_id"])
+            mark: bytes | None = await redis.set(MARK_KEY, run_id, get=True)
+            return mark is None or mark.decode() != run_id
+
+        shards = self._queue.clients.values()
+        return any([await is_another(self._redis), *await those_that_answer(is_another(one) for one in shards)])
 
     async def moment(self, moment_id: str) -> Swept:
         """One moment, all of it."""

@@ -36,6 +36,7 @@ from storage.lease import Again, Claimed, Settlement
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
 from storage.queue import decode, encode
+from storage.shards import Shards
 
 from .config import Config, address
 from .holding import Holding
@@ -246,16 +247,19 @@ def patience(config: Config) -> Patience:
     )
 
 
-def runs(jobs: Jobs) -> dict[str, Run]:
+def runs(jobs: Jobs, degrade_s: float) -> dict[str, Run]:
     """The jobs by the names that cross the queue."""
 
-    async def render_pair(_: Claimed, moment_id: str, post_id: str) -> None:
-        await jobs.render_pair(moment_id, post_id)
+    async def render_pair(claimed: Claimed, moment_id: str, post_id: str) -> None:
+        await jobs.render_pair(moment_id, post_id, whole=claimed.waited_s <= degrade_s)
 
     async def flag_late(_: Claimed, moment_id: str, post_id: str) -> None:
         await jobs.flag_late(moment_id, post_id)
 
-    return {"render_pair": render_pair, "flag_late": flag_late}
+    async def complete_media(_: Claimed, moment_id: str, post_id: str) -> None:
+        await jobs.complete_media(moment_id, post_id)
+
+    return {"render_pair": render_pair, "flag_late": flag_late, "complete_media": complete_media}
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
@@ -276,9 +280,10 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             render=render,
             threads=ThreadPoolExecutor(1, thread_name_prefix="render"),
             metrics=metrics,
+            enqueue=Shards(clients).enqueue,
             render_timeout_s=config.render_timeout_s,
         )
-        worker = JobWorker(config, clients, runs(jobs), metrics, stuck=lambda: jobs.stuck)
+        worker = JobWorker(config, clients, runs(jobs, config.degrade_s), metrics, stuck=lambda: jobs.stuck)
         try:
             await worker.run_until(stop)
         except Stuck as error:

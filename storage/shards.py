@@ -7,14 +7,17 @@ when it is back. One shard, the index' own Redis, is the usual case.
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
+from typing import TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .queue import Depth, Job, Queue
+
+T = TypeVar("T")
 
 
 def home(post_id: str, names: Iterable[str]) -> str:
@@ -30,25 +33,32 @@ class Shards:
         self._queues = {name: Queue(redis) for name, redis in clients.items()}
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
-        """Queue jobs where they belong, and say how many were not queued already; what can be queued is."""
+        """Queue jobs where they belong, and say how many were not queued already.
+
+        Those of a shard that is away are not; redis.RedisError only when that is true of all.
+        """
         parts: dict[str, list[Job]] = {}
         for job in jobs:
             parts.setdefault(home(job.post_id, self._queues), []).append(job)
-        answers = await asyncio.gather(
-            *(self._queues[name].enqueue(part) for name, part in parts.items()), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return sum(one for one in answers if isinstance(one, int))
+        return sum(await those_that_answer(self._queues[name].enqueue(part) for name, part in parts.items()))
 
     async def depth(self) -> Depth:
-        """All that answer, together."""
-        answers = await asyncio.gather(*(queue.depth() for queue in self._queues.values()), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, RedisError | OSError):
-                raise answer
-        depths = [one for one in answers if isinstance(one, Depth)]
-        if not depths and isinstance(answers[0], BaseException):
-            raise answers[0]
-        return reduce(add, depths)
+        """All that answer, together; redis.RedisError when none does."""
+        return reduce(add, await those_that_answer(queue.depth() for queue in self._queues.values()))
+
+
+async def those_that_answer(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of the Redis that are there; the first error when all are away."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    found: list[T] = []
+    away: BaseException | None = None
+    for answer in answers:
+        if not isinstance(answer, BaseException):
+            found.append(answer)
+        elif isinstance(answer, RedisError | OSError):
+            away = away or answer
+        else:
+            raise answer
+    if away and not found:
+        raise away
+    return found

@@ -84,7 +84,7 @@ class World:
         *,
         store: BlobStore | None = None,
         redis: Redis | None = None,
-        renders: Callable[[bytes, bytes], Renditions] = render,
+        renders: Callable[..., Renditions] = render,
         render_timeout_s: float = 20.0,
     ) -> Jobs:
         """The jobs of a worker; on another store or Redis than the world's, where given."""
@@ -97,6 +97,7 @@ class World:
             render=renders,
             threads=self.threads,
             metrics=self.metrics,
+            enqueue=self.queue.enqueue,
             render_timeout_s=render_timeout_s,
         )
 

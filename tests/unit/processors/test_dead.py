@@ -1,6 +1,5 @@
 """The commands about dead jobs, as a process and on a real Redis: what they print, what they change, how they end."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from deploy.config import Environment
 from processors.letters import DeadLetter, DeadLetters
 from storage.queue import ON_TIME
 
@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def said(redis_url: str, *words: str) -> tuple[int, str]:
     """Exit code and output of `python -m processors dead …`."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("SNAPSURGE_")}
+    environment = {name: text for name, text in Environment.current().items() if not name.startswith("SNAPSURGE_")}
     command = [sys.executable, "-m", "processors", "dead", *words]
     settings = {"SNAPSURGE_REDIS_URL": redis_url, "COLUMNS": "200"}
     done = subprocess.run(
-        command, cwd=ROOT, env={**environment, **settings}, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, env={**environment, **settings}, capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout
 

@@ -27,7 +27,7 @@ class Played:
         self.stuck = False
         self._render = render
 
-    async def render_pair(self, moment_id: str, post_id: str) -> None:
+    async def render_pair(self, moment_id: str, post_id: str, *, whole: bool) -> None:
         """Plays the render."""
         self.called.append(f"render_pair:{post_id}:{moment_id}")
         self.any.set()
@@ -52,7 +52,9 @@ class Working:
     def __init__(self, redis_url: str, jobs: Any, world: Any, config: Config = QUICK) -> None:
         self.clients = queue_clients(StorageConfig(queue_urls=redis_url))
         self.stop = asyncio.Event()
-        self.worker = JobWorker(config, self.clients, runs(jobs), world.metrics, stuck=lambda: jobs.stuck)
+        self.worker = JobWorker(
+            config, self.clients, runs(jobs, config.degrade_s), world.metrics, stuck=lambda: jobs.stuck
+        )
         self.tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -140,7 +142,7 @@ async def test_a_worker_that_cannot_render_any_more_ends(world: Any, redis_url: 
     jobs.stuck = True
     clients = queue_clients(StorageConfig(queue_urls=redis_url))
 
-    worker = JobWorker(QUICK, clients, runs(jobs), world.metrics, stuck=lambda: jobs.stuck)  # type: ignore[arg-type]
+    worker = JobWorker(QUICK, clients, runs(jobs, QUICK.degrade_s), world.metrics, stuck=lambda: jobs.stuck)  # type: ignore[arg-type]
     with pytest.raises(Stuck):
         await worker.run_until(asyncio.Event())
     for client in clients.values():
