@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
