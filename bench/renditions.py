@@ -6,7 +6,7 @@ and tags only; which posts exist and are ready was decided before.
 
 import asyncio
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from PIL import Image
@@ -19,11 +19,12 @@ FETCHES_MAX: Final = 8  # at once: the check must not be a second burst
 GPS_TAG: Final = 0x8825
 
 
-def wanted(post_ids: Sequence[str], every: int) -> Iterator[tuple[str, str]]:
-    """(post id, rendition) of all that is to be looked at."""
+def wanted(post_ids: Sequence[str], every: int, incomplete: Collection[str] = frozenset()) -> Iterator[tuple[str, str]]:
+    """(post id, rendition) of all that is to be looked at; the service says whose `full` is still to come."""
     for index, post_id in enumerate(post_ids):
         if index % every == 0:
-            yield from ((post_id, name) for name in ALL)
+            some = (name for name in ALL if post_id not in incomplete or not name.endswith("/full"))
+            yield from ((post_id, name) for name in some)
         else:
             yield post_id, "back/thumb" if index % 2 else "front/thumb"
 
@@ -43,9 +44,11 @@ def fault(data: bytes, name: str) -> str | None:
     return f"{side} px on the long side, more than {most}" if side > most else None
 
 
-async def check_renditions(service: Service, post_ids: Sequence[str], every: int) -> list[str]:
+async def check_renditions(
+    service: Service, post_ids: Sequence[str], every: int, incomplete: Collection[str] = frozenset()
+) -> list[str]:
     """One line for each rendition that is not right."""
-    queue = list(wanted(post_ids, every))
+    queue = list(wanted(post_ids, every, incomplete))
     faults: list[str] = []
 
     async def fetch() -> None:

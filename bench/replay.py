@@ -91,7 +91,8 @@ class Replay:
             self._tally.phase = "checking"
             posts, findings = await self._judge(moment, outcomes, watch)
             ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._sent})
-            bad = await check_renditions(self._service, ready, self._config.check_sample)
+            incomplete = {post.id for post in posts if not post.complete}
+            bad = await check_renditions(self._service, ready, self._config.check_sample, incomplete)
             if self._job.after_s:
                 self._tally.phase = "watching"
                 await self._clock.sleep(settled + self._job.after_s - self._clock.now())

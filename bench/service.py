@@ -67,6 +67,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     late: bool | None = None
     late_by_ms: int | None = None
     photos: Photos = Photos()
+    complete: bool = True
 
     @property
     def settled(self) -> bool:

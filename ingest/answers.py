@@ -28,7 +28,10 @@ class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PostView(msgspec.Struct, frozen=True, kw_only=True):
-    """A post as clients see it; `late` and `late_by_ms` are null until flagged, `reason` says why it was rejected."""
+    """A post as clients see it; `late` and `late_by_ms` are null until flagged, `reason` says why it was rejected.
+
+    `complete` is there, and false, while the `full` renditions of a ready post are still to come.
+    """
 
     id: str
     moment_id: str
@@ -40,6 +43,7 @@ class PostView(msgspec.Struct, frozen=True, kw_only=True):
     late_by_ms: int | None
     photos: Photos
     thumbhash: dict[Side, str] | msgspec.UnsetType = msgspec.UNSET
+    complete: bool | msgspec.UnsetType = msgspec.UNSET
     links: dict[str, str]
 
 
@@ -71,6 +75,7 @@ def post_view(post: Post) -> PostView:
         late_by_ms=post.late_by_ms,
         photos=post.photos,
         thumbhash=post.thumbhash or msgspec.UNSET,
+        complete=msgspec.UNSET if post.complete else False,
         links=links,
     )
 

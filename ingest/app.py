@@ -1,23 +1,22 @@
 """Composition: one node's parts, put together and taken apart, and the router over the table of calls."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import prometheus_client
 from aiohttp import web
 from redis.asyncio import Redis
 
-from storage.batch import Batcher
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
 from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, redis_client
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.posts import Posts
-from storage.queue import Queue, jobs_of
-from storage.records import Post
+from storage.shards import Shards
 
 from .admission import Admission, Budget
+from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
 from .asked import Asked
 from .auth import Authenticator
@@ -51,15 +50,18 @@ class Node:
 async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
     """A node with its store and Redis open; StoreUnavailable when there is no store to serve from."""
     redis = redis_client(storage)
+    shards = queue_clients(storage) if storage.queue_urls else {"": redis}
     try:
         async with blob_store(storage) as store:
-            index, queue = Index(redis), Queue(redis)
-            announce = announcer(redis, index, queue)
-            async with Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher:
+            index = Index(redis)
+            async with Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer:
                 lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
-                yield Node(application(config, lifecycle, store, redis, index, batcher), lifecycle, redis)
+                yield Node(
+                    application(config, lifecycle, store, redis, index, announcer, Shards(shards)), lifecycle, redis
+                )
     finally:
-        await redis.aclose()
+        for client in (redis, *shards.values()):
+            await client.aclose()
 
 
 def server(app: web.Application, config: Config) -> web.AppRunner:
@@ -76,21 +78,14 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
     )
 
 
-def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Post]], Awaitable[Sequence[None]]]:
-    """Index and jobs of many committed posts in one round trip."""
-
-    async def announce(posts: Sequence[Post]) -> Sequence[None]:
-        pipe = redis.pipeline(transaction=False)
-        index.observe_in(pipe, posts, fresh=True)
-        queue.enqueue_in(pipe, [job for post in posts for job in jobs_of(post.moment_id, post.id)])
-        await pipe.execute()
-        return [None] * len(posts)
-
-    return announce
-
-
 def application(
-    config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, batcher: Batcher[Post, None]
+    config: Config,
+    lifecycle: Lifecycle,
+    store: BlobStore,
+    redis: Redis,
+    index: Index,
+    announcer: Announcer,
+    queue: Shards,
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
@@ -100,8 +95,12 @@ def application(
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)
-    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
-    moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
+    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, announcer, metrics)
+    moment_calls, post_calls, docs = (
+        MomentCalls(authenticator, moments, posts),
+        PostCalls(authenticator, posts, queue),
+        Docs(),
+    )
 
     async def readyz(request: web.Request) -> web.Response:
         if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):

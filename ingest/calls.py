@@ -85,7 +85,7 @@ CALLS = (
     Call(
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", answer="image/jpeg",
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
-        errors=(*_READ_ERRORS, "no-such-post", "bad-range"),
+        errors=(*_READ_ERRORS, "no-such-post", "no-such-rendition", "bad-range"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,

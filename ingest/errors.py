@@ -20,6 +20,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "forbidden": (HTTPStatus.FORBIDDEN, "The token does not allow this"),
     "no-such-moment": (HTTPStatus.NOT_FOUND, "There is no such moment"),
     "no-such-post": (HTTPStatus.NOT_FOUND, "There is no such post"),
+    "no-such-rendition": (HTTPStatus.NOT_FOUND, "This rendition comes later"),
     "no-such-page": (HTTPStatus.NOT_FOUND, "There is nothing here"),
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This cannot be done here"),
     "too-slow": (HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly"),

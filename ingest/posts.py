@@ -5,12 +5,16 @@ it before they are sent, so that a record from the cache that is older than the 
 picture.
 """
 
+import contextlib
 import hashlib
 
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from storage.posts import NoSuchPost, Posts
+from storage.queue import Job
 from storage.records import Post, Rendition
+from storage.shards import Shards
 
 from .answers import json_answer, post_view
 from .auth import Authenticator
@@ -23,9 +27,10 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 class PostCalls:
     """`/v1/posts…`."""
 
-    def __init__(self, authenticator: Authenticator, posts: Posts) -> None:
+    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards) -> None:
         self._authenticator = authenticator
         self._posts = posts
+        self._queue = queue
 
     async def get(self, request: web.Request) -> web.Response:
         """One post."""
@@ -49,6 +54,10 @@ class PostCalls:
         for _ in range(2):
             post = await self._finished(post_id)
             place = post.renditions.get(name)
+            if place is None and not post.complete and size == "full":
+                with contextlib.suppress(RedisError):  # queued already, unless Redis lost it
+                    await self._queue.enqueue([Job("complete_media", post.moment_id, post.id)])
+                raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
             answer = await self._image(request, post, place)

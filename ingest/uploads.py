@@ -16,7 +16,6 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import intake, keys
-from storage.batch import Batcher
 from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreFull, StoreUnavailable
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
@@ -24,6 +23,7 @@ from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepte
 from storage.zips import TAIL_BYTES
 
 from .admission import Admission, retry_after_s
+from .announcing import Announcer
 from .answers import json_answer, post_view
 from .auth import Authenticator
 from .errors import Refusal
@@ -48,7 +48,7 @@ class Uploads:
         store: BlobStore,
         moments: Moments,
         posts: Posts,
-        announcer: Batcher[Post, None],
+        announcer: Announcer,
         metrics: Metrics,
     ) -> None:
         self._authenticator = authenticator
@@ -131,7 +131,7 @@ class Uploads:
     async def _created(self, receipt: Receipt) -> web.Response:
         self._metrics.posts.labels("accepted").inc()
         post = accepted(receipt)
-        await self._announce(post)
+        await self._announce(post, receipt)
         return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
 
     async def _replayed(self, receipt: Receipt, *, committed_now: bool) -> web.Response:
@@ -144,7 +144,7 @@ class Uploads:
         except (NoSuchPost, StoreUnavailable):
             raise _unavailable() from None
         if post.state == "accepted":
-            await self._announce(post)
+            await self._announce(post, receipt)
         return json_answer(post_view(post), 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
 
     async def _receipt(self, key: str) -> Receipt:
@@ -153,11 +153,11 @@ class Uploads:
         except (BlobMissing, StoreUnavailable):  # deleted this instant, or away: the client should ask again
             raise _unavailable() from None
 
-    async def _announce(self, post: Post) -> None:
+    async def _announce(self, post: Post, receipt: Receipt) -> None:
         """Index and jobs; the pair is safe whatever happens here."""
         try:
             with self._metrics.stages.labels("enqueue").time():
-                await self._announcer.add(post)
+                await self._announcer.add(post, late=receipt.late_by_ms > 0)
         except RedisError as error:
             self._metrics.posts.labels("not_queued").inc()
             log.warning("post %s waits for the sweeper: %s", post.id, error)

@@ -1,6 +1,7 @@
-"""`python -m processors`: one worker; `autoscale`: as many as the queue needs; `sweep`: queue what was forgotten."""
+"""`python -m processors`: one worker; `autoscale`: as many as the queue needs; `sweep`, `dead`: for ops, once."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import time
@@ -14,10 +15,10 @@ from redis.exceptions import RedisError
 import storage.config
 from storage.blobs import StoreUnavailable
 from storage.moments import NoSuchMoment
-from storage.opening import blob_store, redis_client
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.settings import SettingsError, table
 
-from . import autoscale, worker
+from . import autoscale, dead, worker
 from .config import Config, load
 from .stopping import stopping
 from .sweeper import Sweeper
@@ -53,13 +54,19 @@ def parser() -> argparse.ArgumentParser:
     )
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
+    dead.add_commands(commands)
     return top
 
 
 async def sweep(config: Config, storage_config: storage.config.Config, moment_id: str | None, *, as_json: bool) -> None:
     """One moment, or every one that accepts posts, once."""
-    async with redis_client(storage_config) as redis, blob_store(storage_config) as store:
-        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s)
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_client(storage_config))
+        shards = queue_clients(storage_config)
+        for client in shards.values():
+            stack.push_async_callback(client.aclose)
+        store = await stack.enter_async_context(blob_store(storage_config))
+        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         swept = await (sweeper.moment(moment_id) if moment_id else sweeper.sweep(time.time()))
     print(msgspec.json.encode(swept).decode() if as_json else swept)
 
@@ -83,23 +90,25 @@ def main(arguments: list[str] | None = None) -> int:
         storage_config = storage.config.load()
         blob_store(storage_config)
         redis_client(storage_config)
+        queue_clients(storage_config)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    program: Coroutine[Any, Any, None]
+    program: Coroutine[Any, Any, int | None]
     if options.command == "sweep":
         program = sweep(config, storage_config, options.moment, as_json=options.json)
+    elif options.command == "dead":
+        program = dead.run(options, storage_config)
     else:
         program = serve(config, storage_config, options)
     try:
-        uvloop.run(program)
+        return uvloop.run(program) or 0
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
         return 1
     except (StoreUnavailable, RedisError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the operator needs the sentence, not the stack
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -24,17 +24,17 @@ from storage.blobs import StoreUnavailable
 from storage.decision import Scaling, latest, publish
 from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, redis_client
-from storage.queue import Queue
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.records import ACCEPTING_MS, from_ms, to_ms
+from storage.shards import Shards
 
 from .config import Config, address
 from .election import Election
-from .metrics import ScalerMetrics, exposed
+from .letters import DeadLetters
+from .metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from .pool import Pool, spawned
 from .pulse import Meter, Pulse, pulse_key
 from .pulses import heard
-from .retries import DeadLetters
 from .scaling import Limits, Load, Moment, Needed, decide
 from .stopping import pause
 from .sweeper import Sweeper
@@ -86,11 +86,13 @@ class Autoscaler:
         term_s: float = TERM_S_MIN,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        shards: Mapping[str, Redis] | None = None,
     ) -> None:
+        shards = shards or {"": redis}
         self._limits = limits
         self._redis = redis
-        self._queue = Queue(redis)
-        self._dead = DeadLetters(redis)
+        self._queue = Shards(shards)
+        self._dead = DeadLetters(*shards.values())
         self._moments = moments
         self._pool = pool
         self._metrics = metrics
@@ -191,8 +193,12 @@ class Autoscaler:
         self._away = False
         self._metrics.ready.set(depth.ready)
         self._metrics.oldest.set(depth.oldest_s)
+        self._metrics.leased.set(depth.leased)
+        self._metrics.deferred.set(depth.deferred)
+        for name in QUEUE_COUNTS:
+            self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
         expected = max(self._desired, 0)
-        return self._meter.load(depth.ready, depth.oldest_s, self._pulses, expected, self._monotonic())
+        return self._meter.load(depth, self._pulses, expected, self._monotonic())
 
     async def _refresh_schedule(self) -> None:
         """The moments of the accepting period and those to come, every few seconds."""
@@ -214,14 +220,18 @@ async def run(
     metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
-        stack.push_async_callback(redis.aclose)
+        shards = queue_clients(storage_config)
+        for client in (redis, *shards.values()):
+            stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
         await stack.enter_async_context(exposed(listen, metrics.registry, _views(redis, pool)))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         moments = Moments(store, Index(redis))
-        autoscaler = Autoscaler(limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config))
-        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s)
+        autoscaler = Autoscaler(
+            limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config), shards=shards
+        )
+        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         try:
             async with asyncio.TaskGroup() as group:
                 sweeping = group.create_task(_sweeping(sweeper, election, metrics), name="sweeper")

@@ -109,8 +109,8 @@ class Renditions(msgspec.Struct, frozen=True, kw_only=True):
 LIMITS: Final = Limits()
 
 
-def render(front: bytes, back: bytes, *, limits: Limits = LIMITS) -> Renditions:
-    """Every rendition of a pair; raises `Undecodable` for the first photo that is none.
+def render(front: bytes, back: bytes, *, limits: Limits = LIMITS, full: bool = True) -> Renditions:
+    """Every rendition of a pair, or all but `full`; raises `Undecodable` for the first photo that is none.
 
     Pillow's warnings are switched off while it decodes: they tell of broken EXIF, which is ignored, and of sizes that
     our stricter limits refuse. Python keeps warning filters per process, so one render at a time in a process, and
@@ -120,7 +120,10 @@ def render(front: bytes, back: bytes, *, limits: Limits = LIMITS) -> Renditions:
         warnings.simplefilter("ignore")
         pair = {"front": _chain("front", front, limits), "back": _chain("back", back, limits)}
     images = [
-        _encoded(f"{side}-{size}", image) for side, chain in pair.items() for size, image in reversed(chain.items())
+        _encoded(f"{side}-{size}", image)
+        for side, chain in pair.items()
+        for size, image in reversed(chain.items())
+        if full or size != "full"
     ]
     images.append(_encoded("composite", composite(back=pair["back"]["feed"], front=pair["front"]["feed"])))
     hashes = {side: _thumbhash(chain["thumb"]) for side, chain in pair.items()}

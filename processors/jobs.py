@@ -1,4 +1,4 @@
-"""The two jobs, over ports: a post's renditions and record, and its late flag. They know neither arq nor processes.
+"""The jobs, over ports: a post's renditions and record, and its late flag. They know neither arq nor processes.
 
 `render_pair` is one GET, one render off the loop and one PUT; the PUT makes the post ready. The index hears of it
 afterwards, and its answer tells whether the world moved on meanwhile. Where it did, the stored receipt decides:
@@ -12,7 +12,11 @@ afterwards, and its answer tells whether the world moved on meanwhile. Where it 
     new           the one rendered        Redis had lost it and knows it again: done
     (no answer)   the one rendered        ready, but the index may still wait for it: tried again
 
-Both jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
+A pair that had to wait long is first rendered without `full`, and `complete_media` writes its object whole when there
+is time. The incomplete object is only ever created, never written over another, so that no worker, however late, takes
+`full` away again; and `full` lies behind the other renditions, whose places and bytes are the same in both.
+
+All jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
 A node that dies between a deletion's tombstone and its first store request leaves a post that waits for the
 tombstone's end (an hour): a deleted post that came back would be worse.
 """
@@ -21,18 +25,20 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Literal, cast
 
 import msgspec
 from redis.exceptions import RedisError
 
 from storage import intake, keys, media
-from storage.blobs import BlobMissing, BlobStore
+from storage.blobs import BlobExists, BlobMissing, BlobStore
 from storage.index import Index, Observed
 from storage.media import Image
 from storage.moments import Moments, NoSuchMoment
+from storage.queue import Job
 from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES
 
@@ -51,19 +57,22 @@ class Reposted(Exception):
     """The pair changed under every render of this job."""
 
 
-Render = Callable[[bytes, bytes], Renditions]
+# Called as `render(front, back)`, or with `full=False`.
+Render = Callable[..., Renditions]
 
 
-def finished(archive: bytes, render: Render) -> tuple[Post, bytes]:
+def finished(archive: bytes, render: Render, *, whole: bool = True) -> tuple[Post, bytes]:
     """The record and the media object that follow from an intake object; zips.Damaged when it is none of ours."""
     pair = intake.unpack(archive)
     post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
     try:
-        rendered = render(pair.front, pair.back)
+        rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
     except Undecodable as error:
         return media.pack(msgspec.structs.replace(post, state="rejected", reason=error.reason), {})
-    post = msgspec.structs.replace(post, state="ready", thumbhash=cast("dict[Side, str]", rendered.thumbhash))
-    return media.pack(post, {one.name: Image(one.data, one.width, one.height) for one in rendered.images})
+    thumbhash = cast("dict[Side, str]", rendered.thumbhash)
+    post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=whole)
+    images = sorted(rendered.images, key=lambda one: one.name.endswith("-full"))
+    return media.pack(post, {one.name: Image(one.data, one.width, one.height) for one in images})
 
 
 class RenderOverdue(Exception):
@@ -82,6 +91,7 @@ class Jobs:
         render: Render,
         threads: Executor,
         metrics: Metrics,
+        enqueue: Callable[[Sequence[Job]], Awaitable[object]],
         render_timeout_s: float = 20.0,
     ) -> None:
         self._store = store
@@ -90,18 +100,28 @@ class Jobs:
         self._render = render
         self._threads = threads
         self._metrics = metrics
+        self._enqueue = enqueue
         self._render_timeout_s = render_timeout_s
         # A render cannot be stopped: from the first that was overdue on, the thread is lost and so is the process.
         self.stuck = False
 
-    async def render_pair(self, moment_id: str, post_id: str) -> Outcome:
-        """Make the post ready or rejected, or tidy up after its deletion."""
-        for _ in range(REPOSTS_MAX):
-            outcome = await self._render_stored(moment_id, post_id)
-            if outcome is not None:
-                self._metrics.posts.labels(outcome).inc()
-                return outcome
-        raise Reposted(post_id)
+    async def render_pair(self, moment_id: str, post_id: str, *, whole: bool = True) -> Outcome:
+        """Make the post ready or rejected, or tidy up after its deletion; what is left out is queued for later."""
+        outcome, post = await self._rendered(moment_id, post_id, whole=whole)
+        self._metrics.posts.labels(outcome).inc()
+        if post is not None:
+            self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
+            if outcome == "rejected":
+                log.warning("post %s of moment %s is rejected: %s", post_id, moment_id, post.reason)
+            if not post.complete:
+                self._metrics.incomplete.inc()
+                await self._enqueue([Job("complete_media", moment_id, post_id)])
+        return outcome
+
+    async def complete_media(self, moment_id: str, post_id: str) -> Outcome:
+        """Write the media object whole, as if it had never been otherwise."""
+        outcome, _ = await self._rendered(moment_id, post_id, whole=True)
+        return outcome
 
     async def flag_late(self, moment_id: str, post_id: str) -> None:
         """Tell the index whether the post was late; nothing for one that is flagged or deleted."""
@@ -110,36 +130,55 @@ class Jobs:
             await self._index.observe([post])
             self._metrics.flagged.inc()
 
-    async def _render_stored(self, moment_id: str, post_id: str) -> Outcome | None:
-        """Render what the store has now; None when the user posted other photos meanwhile."""
-        try:
-            archive = await self._store.read(keys.intake(moment_id, post_id))
-        except BlobMissing:
-            await self._store.delete(keys.media(moment_id, post_id))
-            return "deleted"
-        post, body = await self._off_loop(archive)
-        await self._store.replace(keys.media(moment_id, post_id), body)
-        outcome = await self._told(post)
-        if outcome == "rejected":
-            log.warning("post %s of moment %s is rejected: %s", post_id, moment_id, post.reason)
-        if outcome in {"ready", "rejected"}:
-            self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
-        return outcome
+    async def _rendered(self, moment_id: str, post_id: str, *, whole: bool) -> tuple[Outcome, Post | None]:
+        """What became of the post, and its record as stored unless it is deleted."""
+        for _ in range(REPOSTS_MAX):
+            try:
+                archive = await self._store.read(keys.intake(moment_id, post_id))
+            except BlobMissing:
+                await self._store.delete(keys.media(moment_id, post_id))
+                return "deleted", None
+            post, body = await self._off_loop(archive, whole=whole)
+            stored = await self._stored(post, body)
+            if stored is None:  # there is an object of an earlier post, which only a whole one may replace
+                whole = True
+                continue
+            outcome = await self._told(stored)
+            if outcome is not None:
+                return outcome, None if outcome == "deleted" else stored
+        raise Reposted(post_id)
 
-    async def _off_loop(self, archive: bytes) -> tuple[Post, bytes]:
+    async def _stored(self, post: Post, body: bytes) -> Post | None:
+        """Write the media object; the record that is in it now, None where an incomplete one could not be written."""
+        key = keys.media(post.moment_id, post.id)
+        if post.complete:
+            await self._store.replace(key, body)
+            return post
+        try:
+            await self._store.create(key, body)
+        except BlobExists:
+            with contextlib.suppress(BlobMissing):
+                record = media.record_in(await self._store.read_tail(key, TAIL_BYTES))
+                return record if record.request_id == post.request_id else None
+            return None
+        return post
+
+    async def _off_loop(self, archive: bytes, *, whole: bool) -> tuple[Post, bytes]:
         """`finished` on the render thread; RenderOverdue when it, and what it waits for there, take too long."""
-        rendering = asyncio.get_running_loop().run_in_executor(self._threads, self._finished, archive)
+        rendering = asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(self._finished, archive, whole=whole)
+        )
         done, _ = await asyncio.wait([rendering], timeout=self._render_timeout_s)
         if not done:
             self.stuck = True
             raise RenderOverdue(f"no end of a render within {self._render_timeout_s:g} s")
         return rendering.result()
 
-    def _finished(self, archive: bytes) -> tuple[Post, bytes]:
+    def _finished(self, archive: bytes, *, whole: bool) -> tuple[Post, bytes]:
         """`finished`, timed; runs on the render thread."""
         began = time.perf_counter()
         try:
-            return finished(archive, self._render)
+            return finished(archive, self._render, whole=whole)
         finally:
             took = time.perf_counter() - began
             self._metrics.render.observe(took)

@@ -16,6 +16,10 @@ RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 # From accepted to ready: the drain target decides, so minutes count as much as seconds.
 READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
+TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
+# As the scripts of storage/queue.py and storage/claims.py count them.
+QUEUE_COUNTS = ("enqueued", "finished", "again", "lapsed", "refused", "dead")
+
 
 class Metrics:
     """What one worker did."""
@@ -23,11 +27,24 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.posts = Counter("snapsurge_worker_posts_total", "Renders by outcome", ["outcome"], registry=registry)
+        self.incomplete = Counter(
+            "snapsurge_worker_incomplete_total", "Posts made ready without `full`", registry=registry
+        )
         self.flagged = Counter("snapsurge_worker_flagged_total", "Posts whose late flag was set", registry=registry)
         self.failures = Counter(
             "snapsurge_worker_failures_total", "Tries of jobs that failed", ["job", "error"], registry=registry
         )
         self.dead = Counter("snapsurge_worker_dead_total", "Jobs given up and kept", ["job"], registry=registry)
+        self.tries = Histogram(
+            "snapsurge_worker_tries", "Runs that a job needed", buckets=TRIES_BUCKETS, registry=registry
+        )
+        self.claims = Counter("snapsurge_worker_claims_total", "Jobs claimed", registry=registry)
+        self.lapses = Counter(
+            "snapsurge_worker_lapses_total", "Jobs claimed whose last worker was lost", registry=registry
+        )
+        self.refused = Counter(
+            "snapsurge_worker_refused_total", "Settlements refused: the job was not ours any more", registry=registry
+        )
         self.render = Histogram(
             "snapsurge_render_seconds", "Time on the render thread", buckets=RENDER_BUCKETS, registry=registry
         )
@@ -47,6 +64,12 @@ class ScalerMetrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.ready = Gauge("snapsurge_queue_ready", "Jobs whose time has come and that are not done", registry=registry)
+        self.leased = Gauge("snapsurge_queue_leased", "Jobs that a worker holds", registry=registry)
+        self.deferred = Gauge("snapsurge_queue_deferred", "Jobs that wait for another try", registry=registry)
+        # A gauge, for Redis counts and may lose its counts; rate() takes that for a counter's reset.
+        self.counted = Gauge(
+            "snapsurge_queue_events", "What happened to jobs since Redis was empty", ["event"], registry=registry
+        )
         self.oldest = Gauge("snapsurge_queue_oldest_seconds", "Age of the oldest of them", registry=registry)
         self.workers = Gauge("snapsurge_workers", "Worker processes that claim jobs", registry=registry)
         self.desired = Gauge("snapsurge_workers_desired", "Worker processes there should be", registry=registry)

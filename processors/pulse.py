@@ -1,7 +1,7 @@
 """What a worker tells every second, and what follows from it: arrivals and service time, as the scaler wants them.
 
 Pure. A pulse counts since its worker's start, so that a lost one costs nothing; the meter takes differences. Jobs that
-arrived are those that were done plus those by which the queue grew. Both figures are smoothed over a few seconds: one
+arrived are those that were done plus those by which the queue grew, running and waiting ones included. Both figures are smoothed over a few seconds: one
 second of a burst is noisy, and the decision itself is already slow to go down. While no worker that there should be is
 heard, what was done is not known: the service time stays, and arrivals can only be seen to rise.
 """
@@ -9,6 +9,8 @@ heard, what was done is not known: the service time stays, and arrivals can only
 from collections.abc import Mapping
 
 import msgspec
+
+from storage.queue import Depth
 
 from .scaling import Load
 
@@ -38,23 +40,29 @@ class Meter:
 
     def __init__(self) -> None:
         self._last: Mapping[str, Pulse] = {}
-        self._last_ready = 0
+        self._last_queued = 0
         self._last_at: float | None = None
         self._arrivals_per_s = 0.0
         self._service_s = SERVICE_GUESS_S
 
-    def load(self, ready: int, oldest_s: float, pulses: Mapping[str, Pulse], workers: int, now_s: float) -> Load:
+    def load(self, depth: Depth, pulses: Mapping[str, Pulse], workers: int, now_s: float) -> Load:
         """The queue as measured now, with what the time since the last measure tells; `workers` should be heard."""
+        queued = depth.ready + depth.leased + depth.deferred
         if self._last_at is not None and now_s > self._last_at:
             elapsed_s = now_s - self._last_at
             weight = min(elapsed_s / SMOOTHING_S, 1.0)
             past = {name: self._last.get(name, Pulse(0, 0.0)) for name in pulses}
             done = sum(pulse.jobs_done - past[name].jobs_done for name, pulse in pulses.items())
             busy_s = sum(pulse.busy_s - past[name].busy_s for name, pulse in pulses.items())
-            arrivals_per_s = max(done + ready - self._last_ready, 0) / elapsed_s
+            arrivals_per_s = max(done + queued - self._last_queued, 0) / elapsed_s
             if pulses or not workers or arrivals_per_s > self._arrivals_per_s:
                 self._arrivals_per_s += weight * (arrivals_per_s - self._arrivals_per_s)
             if done > 0:
                 self._service_s += weight * (max(busy_s / done, SERVICE_MIN_S) - self._service_s)
-        self._last, self._last_ready, self._last_at = {**self._last, **pulses}, ready, now_s
-        return Load(ready=ready, oldest_s=oldest_s, arrivals_per_s=self._arrivals_per_s, service_s=self._service_s)
+        self._last, self._last_queued, self._last_at = {**self._last, **pulses}, queued, now_s
+        return Load(
+            ready=depth.ready,
+            oldest_s=depth.oldest_s,
+            arrivals_per_s=self._arrivals_per_s,
+            service_s=self._service_s,
+        )

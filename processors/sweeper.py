@@ -27,10 +27,11 @@ from storage.blobs import BlobStore, StoreUnavailable
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import Queue, jobs_of
+from storage.queue import jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
+from storage.shards import Shards, those_that_answer
 
-from .retries import DeadLetters
+from .letters import DeadLetters
 
 R = TypeVar("R")
 
@@ -112,14 +113,17 @@ def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: fl
 class Sweeper:
     """Sweeps moments of one store into one Redis. Methods raise blobs.StoreUnavailable and redis.RedisError."""
 
-    def __init__(self, store: BlobStore, redis: Redis, *, every_s: float) -> None:
+    def __init__(
+        self, store: BlobStore, redis: Redis, *, every_s: float, shards: Mapping[str, Redis] | None = None
+    ) -> None:
+        shards = shards or {"": redis}
         self._store = store
         self._redis = redis
         self._index = Index(redis)
         self._moments = Moments(store, self._index)
         self._posts = Posts(store, self._index, self._moments)
-        self._queue = Queue(redis)
-        self._dead = DeadLetters(redis)
+        self._queue = Shards(shards)
+        self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
 
     @property
@@ -186,10 +190,15 @@ class Sweeper:
         return {name.decode(): msgspec.json.decode(one, type=Cursor) for name, one in found.items()}
 
     async def _redis_is_another(self) -> bool:
-        """Whether Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
-        run_id = str((await self._redis.info("server"))["run_id"])
-        mark: bytes | None = await self._redis.set(MARK_KEY, run_id, get=True)
-        return mark is None or mark.decode() != run_id
+        """Whether a Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
+
+        async def is_another(redis: Redis) -> bool:
+            run_id = str((await redis.info("server"))["run_id"])
+            mark: bytes | None = await redis.set(MARK_KEY, run_id, get=True)
+            return mark is None or mark.decode() != run_id
+
+        shards = self._queue.clients.values()
+        return any([await is_another(self._redis), *await those_that_answer(is_another(one) for one in shards)])
 
     async def _generation(self, moment_id: str) -> str:
         """The generation to recount a moment's posts in; empty where its counts are complete."""

@@ -3,7 +3,7 @@
 One script, `_OBSERVE`, makes every change to a post's entry: it takes the old entry out of the moment's counts and
 puts the new one in, so the counts are always the sum of the entries. So it can be told the same thing any number of
 times, in any order, by nodes, workers and a rebuild at once, and the counts stay exact. A deleted post leaves a
-tombstone, so that a render that was under way learns of it.
+tombstone, so that a render that was under way learns of it. A record without its `full` renditions never replaces one.
 
 A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
 counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
@@ -68,6 +68,7 @@ local function observe(key, tomb, counts, fresh, state, late, request, record)
     old_state, old_late, counted = false, false, false
   end
   local finished = state ~= 'accepted' and state ~= old_state
+  local whole = state ~= 'accepted' and not string.find(record, '"complete":false', 1, true)
   local first_flag = late and not old_late
   state = (finished or not old_state) and state or old_state
   late = old_late or late
@@ -77,7 +78,8 @@ local function observe(key, tomb, counts, fresh, state, late, request, record)
     redis.call('HSET', key, 's', state, 'r', request, 'g', generation)
   end
   if late then redis.call('HSET', key, 'l', late) end
-  if not old_state or finished or (first_flag and state == 'accepted') then redis.call('HSET', key, 'j', record) end
+  local newer = not old_state or finished or whole or (first_flag and state == 'accepted')
+  if newer then redis.call('HSET', key, 'j', record) end
   redis.call('EXPIRE', key, (late and state ~= 'accepted') and {POST_TTL_S} or {COUNTS_TTL_S})
   redis.call('EXPIRE', counts, {COUNTS_TTL_S})
   return old_state and 'known' or 'new'

@@ -102,7 +102,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of an accepted pair; the last entry of the media object once it is `ready` or `rejected`.
 
     `late` and `late_by_ms` are None until flagged. `request_id` is the receipt's: it tells two posts of one user
-    and moment apart when the first was deleted.
+    and moment apart when the first was deleted. A ready post that is not `complete` has no `full` renditions yet.
     """
 
     id: str
@@ -117,6 +117,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late_by_ms: int | None = None
     renditions: dict[str, Rendition] = {}
     thumbhash: dict[Side, str] = {}
+    complete: bool = True
 
 
 def accepted(receipt: Receipt) -> Post:

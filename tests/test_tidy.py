@@ -68,6 +68,7 @@ PURE = {
     "processors/scaling.py",
     "storage/intake.py",
     "storage/keys.py",
+    "storage/lease.py",
     "storage/media.py",
     "storage/records.py",
     "storage/zips.py",

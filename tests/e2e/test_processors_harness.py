@@ -25,8 +25,9 @@ from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import Queue, jobs_of
+from storage.queue import LEASES_KEY, QUEUES, jobs_of
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
+from storage.shards import Shards
 from storage.zips import TAIL_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +51,10 @@ class Stack:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.store = FileStore(folder / "store")
         self.redis = Redis(port=port)
+        self.queue = Shards({"": self.redis})
         self.moment: Moment | None = None
         self.body = photo()
+        self.extra: dict[str, str] = {}
 
     async def start_redis(self) -> None:
         """Start it, on what it has on disk."""
@@ -83,7 +86,7 @@ class Stack:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "processors", *arguments],
-                env={**inherited, **urls, **names},
+                env={**inherited, **urls, **self.extra, **names},
                 cwd=ROOT,
                 stderr=log,
             )
@@ -112,7 +115,7 @@ class Stack:
             )
             await self.store.create(keys.intake(self.moment.id, receipt.id), intake.pack(receipt, self.body, self.body))
             await Index(self.redis).observe([accepted(receipt)], fresh=True)
-            await Queue(self.redis).enqueue(jobs_of(self.moment.id, receipt.id))
+            await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)
         return ids
 
@@ -126,12 +129,29 @@ class Stack:
                 found += media.record_in(tail).state == "ready"
         return found
 
+    async def leased_by(self, process: "subprocess.Popen[bytes]") -> str:
+        """Wait until this worker renders, and say what: the token in the lease has its process id."""
+        found: list[str] = []
+
+        async def leased() -> bool:
+            leases = await self.redis.hgetall(LEASES_KEY)
+            ours = f"-{process.pid}-".encode()
+            found.extend(job.decode() for job, lease in leases.items() if job.startswith(b"render") and ours in lease)
+            return bool(found)
+
+        await until(leased, self.log)
+        return found[0]
+
+    async def counted(self, event: str) -> int:
+        """How often Redis saw this happen to a job."""
+        return (await self.queue.depth()).counted.get(event, 0)
+
     async def all_ready(self, post_ids: list[str]) -> None:
         """Wait until every post is ready and the queue is empty."""
 
         async def done() -> bool:
             with contextlib.suppress(RedisError):
-                return await self.ready(post_ids) == len(post_ids) and not await self.redis.exists("arq:queue")
+                return await self.ready(post_ids) == len(post_ids) and not await self.redis.exists(*QUEUES)
             return False
 
         await until(done, self.log)

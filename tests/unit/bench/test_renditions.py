@@ -17,6 +17,14 @@ def test_each_post_has_a_thumb_fetched_and_some_have_all() -> None:
     assert len([1 for post, _ in plan if post == "d"]) == 7
 
 
+def test_full_is_not_asked_of_an_incomplete_post() -> None:
+    """The service says itself that it is still to come; everything else is."""
+    plan = list(wanted(["a", "b"], 1, {"b"}))
+
+    assert [name for post, name in plan if post == "a"] == list(ALL)
+    assert [name for post, name in plan if post == "b"] == [name for name in ALL if not name.endswith("/full")]
+
+
 def test_a_good_rendition_has_no_fault() -> None:
     """Decodable, small, silent."""
     assert fault(tiny_jpeg(), "front/thumb") is None

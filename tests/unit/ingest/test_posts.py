@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from storage import intake, keys, media
 from storage.index import Index
+from storage.queue import LATER
 from storage.records import accepted, flagged
 
 IMAGES = {
@@ -17,12 +18,12 @@ IMAGES = {
 }
 
 
-async def finish(client: Any, redis: Redis, path: str) -> str:
+async def finish(client: Any, redis: Redis, path: str, *, complete: bool = True) -> str:
     """What a worker does, with pictures of our own; the post's id."""
     post_id = path.rsplit("/", 1)[1]
     (stored,) = (one for one in client.objects("intake") if one.stem == post_id)
     receipt = intake.unpack(stored.read_bytes()).receipt
-    ready = structs.replace(flagged(accepted(receipt), receipt.late_by_ms), state="ready")
+    ready = structs.replace(flagged(accepted(receipt), receipt.late_by_ms), state="ready", complete=complete)
     post, body = media.pack(ready, IMAGES)
     target = Path(client.root, keys.media(receipt.moment_id, post_id))
     target.parent.mkdir(parents=True)
@@ -70,6 +71,21 @@ async def test_a_rendition_that_is_not_there_is_not_found(client: Any, redis: Re
     post_id = await finish(client, redis, (await client.upload(await client.moment())).headers["Location"])
 
     assert (await client.call("GET", f"/v1/posts/{post_id}/photos/{name}")).status == 404
+
+
+async def test_full_that_is_still_to_come_is_said_and_queued(client: Any, redis: Redis) -> None:
+    """The post says that it is incomplete, links only what is there, and asking for `full` queues it."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    post_id = await finish(client, redis, path, complete=False)
+    post = (await client.call("GET", path)).body
+    answer = await client.call("GET", f"{path}/photos/front/full")
+
+    assert (post["state"], post["complete"]) == ("ready", False)
+    assert not [name for name in post["links"] if name.endswith("full")]
+    assert (answer.status, answer.body["code"]) == (404, "no-such-rendition")
+    assert await redis.zrange(LATER, 0, -1) == [f"complete_media:{post_id}".encode()]
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 200
+    assert (await client.call("GET", f"{path}/photos/front/feed")).body["code"] == "no-such-post"
 
 
 async def test_deletion_is_for_owner_and_ops_and_complete(client: Any, redis: Redis) -> None:

@@ -3,11 +3,12 @@
 import pytest
 
 from processors.pulse import SERVICE_GUESS_S, Meter, Pulse, pulse_key
+from storage.queue import Depth
 
 
 def test_before_anything_is_measured_there_is_an_estimate() -> None:
     """The first look knows the depth only."""
-    load = Meter().load(12, 3.0, {}, 1, 100.0)
+    load = Meter().load(Depth(12, 3.0), {}, 1, 100.0)
 
     assert (load.ready, load.oldest_s, load.arrivals_per_s, load.service_s) == (12, 3.0, 0.0, SERVICE_GUESS_S)
 
@@ -17,7 +18,7 @@ def test_steady_state_is_measured() -> None:
     meter = Meter()
     for second in range(30):
         pulses = {"a": Pulse(10 * second, second), "b": Pulse(10 * second, second)}
-        load = meter.load(20 * second, 0.0, pulses, 2, float(second))
+        load = meter.load(Depth(20 * second, 0.0), pulses, 2, float(second))
 
     assert load.arrivals_per_s == pytest.approx(40, rel=0.01)
     assert load.service_s == pytest.approx(0.1, rel=0.01)
@@ -26,9 +27,9 @@ def test_steady_state_is_measured() -> None:
 def test_a_worker_that_misses_a_pulse_or_is_replaced_upsets_nothing() -> None:
     """A lost pulse is made good by the next one; a new process counts from nothing."""
     meter = Meter()
-    meter.load(0, 0.0, {"a": Pulse(100, 10.0)}, 1, 0.0)
-    meter.load(0, 0.0, {}, 1, 1.0)
-    load = meter.load(0, 0.0, {"a": Pulse(110, 11.0), "b": Pulse(5, 0.5)}, 2, 4.0)
+    meter.load(Depth(0, 0.0), {"a": Pulse(100, 10.0)}, 1, 0.0)
+    meter.load(Depth(0, 0.0), {}, 1, 1.0)
+    load = meter.load(Depth(0, 0.0), {"a": Pulse(110, 11.0), "b": Pulse(5, 0.5)}, 2, 4.0)
 
     assert load.arrivals_per_s == pytest.approx(5)
     assert load.service_s == pytest.approx(0.1)
@@ -37,25 +38,34 @@ def test_a_worker_that_misses_a_pulse_or_is_replaced_upsets_nothing() -> None:
 def test_arrivals_are_never_negative() -> None:
     """A queue that was flushed is no negative burst, and a clock that stands still divides nothing."""
     meter = Meter()
-    meter.load(1000, 0.0, {}, 0, 0.0)
+    meter.load(Depth(1000, 0.0), {}, 0, 0.0)
 
-    assert meter.load(0, 0.0, {}, 0, 1.0).arrivals_per_s == 0
-    assert meter.load(50, 0.0, {}, 0, 1.0).arrivals_per_s == 0
+    assert meter.load(Depth(0, 0.0), {}, 0, 1.0).arrivals_per_s == 0
+    assert meter.load(Depth(50, 0.0), {}, 0, 1.0).arrivals_per_s == 0
 
 
 def test_old_pulses_hold_what_was_measured() -> None:
     """While no worker is heard arrivals do not fall and the service time stays; without workers there is no doubt."""
     meter = Meter()
     for second in range(30):
-        load = meter.load(0, 0.0, {"a": Pulse(40 * second, 4.0 * second)}, 1, float(second))
-    silent = [meter.load(0, 0.0, {}, 1, 30.0 + second) for second in range(60)]
+        load = meter.load(Depth(0, 0.0), {"a": Pulse(40 * second, 4.0 * second)}, 1, float(second))
+    silent = [meter.load(Depth(0, 0.0), {}, 1, 30.0 + second) for second in range(60)]
 
     assert {one.arrivals_per_s for one in silent} == {load.arrivals_per_s}
     assert {one.service_s for one in silent} == {load.service_s}
-    assert meter.load(6000, 0.0, {}, 1, 91.0).arrivals_per_s > load.arrivals_per_s
-    assert meter.load(6000, 0.0, {}, 0, 121.0).arrivals_per_s == 0
+    assert meter.load(Depth(6000, 0.0), {}, 1, 91.0).arrivals_per_s > load.arrivals_per_s
+    assert meter.load(Depth(6000, 0.0), {}, 0, 121.0).arrivals_per_s == 0
 
 
 def test_pulses_are_kept_by_machine_and_process() -> None:
     """Two machines may have the same process ids."""
     assert pulse_key("one", 7) != pulse_key("two", 7)
+
+
+def test_a_claim_is_no_loss_and_a_lapse_no_arrival() -> None:
+    """Jobs that go from ready to leased and back are the same jobs."""
+    meter = Meter()
+    meter.load(Depth(30, 0.0), {}, 0, 0.0)
+    meter.load(Depth(0, 0.0, leased=20, deferred=10), {}, 0, 1.0)
+
+    assert meter.load(Depth(30, 0.0), {}, 0, 2.0).arrivals_per_s == 0

@@ -13,9 +13,10 @@ def test_an_empty_environment_is_enough() -> None:
 
 def test_addresses_have_no_tier_in_their_names() -> None:
     """Store and Redis are given once for all programs."""
-    found = config.load({"SNAPSURGE_STORE_URL": "file:///data", "SNAPSURGE_REDIS_URL": "redis://r:1/2"})
+    addresses = {"STORE_URL": "file:///data", "REDIS_URL": "redis://r:1/2", "QUEUE_URLS": "redis://q:1,redis://q:2"}
+    found = config.load({f"SNAPSURGE_{name}": url for name, url in addresses.items()})
 
-    assert (found.store_url, found.redis_url) == ("file:///data", "redis://r:1/2")
+    assert [found.store_url, found.redis_url, found.queue_urls] == list(addresses.values())
 
 
 def test_each_setting_of_the_tier_is_read() -> None:
@@ -24,7 +25,11 @@ def test_each_setting_of_the_tier_is_read() -> None:
     values = msgspec.structs.asdict(config.load(environ))
 
     assert environ
-    assert {name for name, value in values.items() if value == 2} == values.keys() - {"store_url", "redis_url"}
+    assert {name for name, value in values.items() if value == 2} == values.keys() - {
+        "store_url",
+        "redis_url",
+        "queue_urls",
+    }
 
 
 @pytest.mark.parametrize("name", ["S3_CONNECTIONS_MAX", "S3_READ_TIMEOUT_S", "FILE_THREADS", "REDIS_TIMEOUT_S"])

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage.index import COUNTS_TTL_S, POST_TTL_S, Counts, Index
-from storage.records import Moment, Post, from_ms
+from storage.records import Moment, Post, flagged, from_ms
 
 MOMENT_ID = "eu-20260131-abcdefgh"
 MakePost = Callable[..., Post]
@@ -161,6 +162,18 @@ async def test_a_post_anew_replaces_an_entry_that_outlived_its_post(index: Index
     assert await index.observe([make_post(request_id="second")], fresh=True) == ["new"]
     assert await index.posts([make_post().id]) == [make_post(request_id="second")]
     assert await counted(index) == Counts(accepted=1, pending=1)
+
+
+async def test_an_incomplete_record_never_replaces_a_whole_one(index: Index, make_post: MakePost) -> None:
+    """Whichever comes last: the whole record stays, and nothing is counted twice."""
+    whole = flagged(structs.replace(make_post(), state="ready"), -1)
+    incomplete = structs.replace(whole, complete=False)
+    for told, known in ((incomplete, incomplete), (whole, whole), (incomplete, whole)):
+        await index.observe([told])
+        assert await index.posts([whole.id]) == [known]
+
+    counts = await index.counts(whole.moment_id)
+    assert counts is None or counts.ready == 1
 
 
 async def test_counts_are_unknown_until_complete(index: Index, redis: Redis, make_post: MakePost) -> None:

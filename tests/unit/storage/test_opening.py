@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from storage.config import Config
 from storage.files import FileStore
-from storage.opening import blob_store, redis_client
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.s3 import S3Address, S3Store
 
 
@@ -55,3 +55,13 @@ async def test_a_redis_that_is_away_is_an_error_soon(free_port: int) -> None:
             await client.ping()
     finally:
         await client.aclose()
+
+
+async def test_the_queue_has_a_client_for_each_redis() -> None:
+    """Named without credentials, for names are logged; the one Redis where nothing else is said; none twice."""
+    addresses = "redis://:secret@one:1/0, redis://two:2/0"
+
+    assert list(queue_clients(Config(queue_urls=addresses))) == ["one:1/0", "two:2/0"]
+    assert list(queue_clients(Config(redis_url="redis://only:3/1"))) == ["only:3/1"]
+    with pytest.raises(ValueError, match="twice"):
+        queue_clients(Config(queue_urls="redis://one:1/0,redis://user:pw@one:1/0"))

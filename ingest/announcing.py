@@ -1,0 +1,90 @@
+"""Tells Redis of committed posts: index entry and jobs, many uploads in one round trip to each Redis that has a part.
+
+Uploads of a few milliseconds travel together, those of each queue shard apart, so that a shard that is away delays
+nobody else's answer; while it is, nobody waits for it, and the sweeper queues what it missed. Where the queue is in the
+index' own Redis, as usual, both go in one round trip.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from storage.batch import Batcher
+from storage.index import Index
+from storage.queue import Job, Queue, jobs_of
+from storage.records import Post
+from storage.shards import home
+
+# How long a shard that failed is not asked: one timeout a second is seen, one for each batch would queue uploads up.
+AWAY_S = 1.0
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """A committed post, and whether it is late."""
+
+    post: Post
+    late: bool
+
+
+class Announcer:
+    """`async with Announcer(…) as announcer: await announcer.add(post, late=…)`; leaving tells what is waiting."""
+
+    def __init__(self, redis: Redis, index: Index, shards: Mapping[str, Redis], *, linger_s: float) -> None:
+        self._redis = redis
+        self._index = index
+        self._batchers: dict[str, Batcher[Announced, None]] = {
+            name: Batcher(self._telling(client), linger_s=linger_s) for name, client in shards.items()
+        }
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for batcher in self._batchers.values():
+            await self._stack.enter_async_context(batcher)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def add(self, post: Post, *, late: bool) -> None:
+        """Told, once this returns; redis.RedisError when the index or the post's shard was away."""
+        await self._batchers[home(post.id, self._batchers)].add(Announced(post, late))
+
+    def _telling(self, client: Redis) -> Callable[[Sequence[Announced]], Awaitable[Sequence[None]]]:
+        """How the posts of one shard are told."""
+        queue = Queue(client)
+        away_until = 0.0
+
+        async def enqueue(jobs: Sequence[Job]) -> None:
+            nonlocal away_until
+            if time.monotonic() < away_until:
+                raise RedisConnectionError("the queue was away a moment ago")
+            try:
+                await queue.enqueue(jobs)
+            except RedisError:
+                away_until = time.monotonic() + AWAY_S
+                raise
+
+        async def tell(some: Sequence[Announced]) -> Sequence[None]:
+            jobs = [job for one in some for job in jobs_of(one.post.moment_id, one.post.id, late=one.late)]
+            pipe = self._redis.pipeline(transaction=False)
+            self._index.observe_in(pipe, [one.post for one in some], fresh=True)
+            if client is self._redis:
+                queue.enqueue_in(pipe, jobs)
+                await pipe.execute()
+            else:
+                for answer in await asyncio.gather(pipe.execute(), enqueue(jobs), return_exceptions=True):
+                    if isinstance(answer, BaseException):
+                        raise answer
+            return [None] * len(some)
+
+        return tell

@@ -1,0 +1,64 @@
+"""Several Redis as one queue: each post's jobs have one home among them, found by its id alone.
+
+Rendezvous hashing: a shard's weight for a post is a hash of both, the heaviest is home; adding or losing a shard moves
+only the jobs that it wins or had. A shard that is away costs its own jobs alone, and the sweeper queues them again
+when it is back. One shard, the index' own Redis, is the usual case.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import add
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from .queue import Depth, Job, Queue
+
+T = TypeVar("T")
+
+
+def home(post_id: str, names: Iterable[str]) -> str:
+    """Which of the shards has the jobs of this post."""
+    return max(names, key=lambda name: hashlib.blake2b(f"{name}\0{post_id}".encode(), digest_size=8).digest())
+
+
+class Shards:
+    """The queues by the names of their Redis. Methods raise redis.RedisError where one that is needed is away."""
+
+    def __init__(self, clients: Mapping[str, Redis]) -> None:
+        self.clients = clients
+        self._queues = {name: Queue(redis) for name, redis in clients.items()}
+
+    async def enqueue(self, jobs: Sequence[Job]) -> int:
+        """Queue jobs where they belong, and say how many were not queued already.
+
+        Those of a shard that is away are not; redis.RedisError only when that is true of all.
+        """
+        parts: dict[str, list[Job]] = {}
+        for job in jobs:
+            parts.setdefault(home(job.post_id, self._queues), []).append(job)
+        return sum(await those_that_answer(self._queues[name].enqueue(part) for name, part in parts.items()))
+
+    async def depth(self) -> Depth:
+        """All that answer, together; redis.RedisError when none does."""
+        return reduce(add, await those_that_answer(queue.depth() for queue in self._queues.values()))
+
+
+async def those_that_answer(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of the Redis that are there; the first error when all are away."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    found: list[T] = []
+    away: BaseException | None = None
+    for answer in answers:
+        if not isinstance(answer, BaseException):
+            found.append(answer)
+        elif isinstance(answer, RedisError | OSError):
+            away = away or answer
+        else:
+            raise answer
+    if away and not found:
+        raise away
+    return found
