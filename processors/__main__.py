@@ -1,4 +1,4 @@
-"""`python -m processors`: one worker; `autoscale`: as many as the queue needs; `sweep`: queue what was forgotten."""
+"""`python -m processors`: one worker; `autoscale`: as many as the queue needs; `sweep`, `dead`: for ops, once."""
 
 import argparse
 import logging
@@ -12,10 +12,10 @@ from redis.exceptions import RedisError
 
 import storage.config
 from storage.blobs import StoreUnavailable
-from storage.opening import blob_store, redis_client
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.settings import SettingsError, table
 
-from . import autoscale, worker
+from . import autoscale, dead, worker
 from .config import Config, load
 from .stopping import stopping
 from .sweeper import Sweeper
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     scaler.add_argument("--workers-min", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MIN")
     scaler.add_argument("--workers-max", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MAX")
     commands.add_parser("sweep", help="once: queue the jobs of accepted pairs that have no record, and say how many")
+    dead.add_commands(commands)
     return top
 
 
@@ -69,21 +70,23 @@ def main(arguments: list[str] | None = None) -> int:
         storage_config = storage.config.load()
         blob_store(storage_config)
         redis_client(storage_config)
+        queue_clients(storage_config)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    program: Coroutine[Any, Any, None]
+    program: Coroutine[Any, Any, int | None]
     if options.command == "sweep":
         program = sweep(config, storage_config)
+    elif options.command == "dead":
+        program = dead.run(options, storage_config)
     else:
         scaling = options.command == "autoscale"
         program = serve(config, storage_config, at_eof=options.until_eof, scaling=scaling)
     try:
-        uvloop.run(program)
+        return uvloop.run(program) or 0
     except (StoreUnavailable, RedisError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the operator needs the sentence, not the stack
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from storage.queue import Queue
 from storage.records import ACCEPTING_MS, to_ms
 
 from .config import Config, address
+from .letters import DeadLetters
 from .metrics import ScalerMetrics, exposed
 from .pool import Pool, spawned
 from .pulse import Meter, Pulse, pulse_key
-from .retries import DeadLetters
 from .scaling import Limits, Load, Moment, Needed, decide
 from .stopping import pause
 from .sweeper import Sweeper

@@ -23,8 +23,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     drain_s: Annotated[float, Meta(gt=0, description="finishing what runs after SIGTERM")] = 35.0
     # At 50 ms and a render of 100 to 150 ms the next job is always claimed before the render thread is idle.
     poll_s: Annotated[float, Meta(gt=0, le=5, description="between two looks at the queue")] = 0.05
-    # arq leaves running jobs at the head of the queue: it must read past all that the whole fleet is running.
-    queue_read_max: Annotated[int, Meta(ge=1, le=10_000, description="queue entries read at once")] = 100
+    # Pillow was measured to hold the GIL for 0.3 s at most, so that four seconds without a beat mean a lost worker.
+    lease_s: Annotated[float, Meta(ge=0.3, le=60, description="a lost worker's jobs run elsewhere after this")] = 6.0
     pulse_s: Annotated[float, Meta(gt=0, le=60, description="between two pulses of a worker in Redis")] = 1.0
     retry_floor_s: Annotated[float, Meta(gt=0, description="shortest wait before a job's next try")] = 0.2
     retry_cap_s: Annotated[float, Meta(gt=0, description="longest wait before a job's next try")] = 30.0
@@ -92,7 +92,6 @@ def checked(config: Config) -> Config:
         ("workers_min", "workers_ready", "a moment needs no fewer workers than no moment"),
         ("workers_ready", "workers_most", "there are never more than the maximum"),
         ("faults_max", "outages_max", "an outage deserves more patience than a fault"),
-        ("jobs_max", "queue_read_max", "what a worker may run it must be able to read"),
     ):
         if getattr(config, smaller) > getattr(config, larger):
             raise SettingsError(f"{_NAMES[smaller]} must not be above {_NAMES[larger]}: {reason}")

@@ -16,6 +16,8 @@ RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 # From accepted to ready: the drain target decides, so minutes count as much as seconds.
 READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
+TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
+
 
 class Metrics:
     """What one worker did."""
@@ -28,6 +30,16 @@ class Metrics:
             "snapsurge_worker_failures_total", "Tries of jobs that failed", ["job", "error"], registry=registry
         )
         self.dead = Counter("snapsurge_worker_dead_total", "Jobs given up and kept", ["job"], registry=registry)
+        self.tries = Histogram(
+            "snapsurge_worker_tries", "Runs that a job needed", buckets=TRIES_BUCKETS, registry=registry
+        )
+        self.claims = Counter("snapsurge_worker_claims_total", "Jobs claimed", registry=registry)
+        self.lapses = Counter(
+            "snapsurge_worker_lapses_total", "Jobs claimed whose last worker was lost", registry=registry
+        )
+        self.refused = Counter(
+            "snapsurge_worker_refused_total", "Settlements refused: the job was not ours any more", registry=registry
+        )
         self.render = Histogram(
             "snapsurge_render_seconds", "Time on the render thread", buckets=RENDER_BUCKETS, registry=registry
         )

@@ -26,7 +26,7 @@ from storage.moments import Moments
 from storage.queue import Queue, jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
 
-from .retries import DeadLetters
+from .letters import DeadLetters
 
 R = TypeVar("R")
 

@@ -1,10 +1,13 @@
-"""One worker process: arq's worker over our jobs, claiming until told to stop and finishing what runs.
+"""One worker process: arq's worker over our jobs, with our claim under it and our loop around it.
 
-What stock arq lacks, and where it stands: tries and dead letters in retries.py; here the rest. Redis errors end an
-arq worker or leave its job counter wrong, so `JobWorker` lives for one stretch of a Redis that answers: on an error it
-finishes what runs, and `Work` makes another one, for as long as Redis is away. SIGTERM stops the claiming, lets what
-runs finish within the grace and ends with 0; a second one ends at once. Any other error ends the process with 1, for
-its supervisor to restart; its jobs come back when their locks end. Claiming itself is still arq's.
+Kept of arq: the jobs' format and keys, its registry of functions and their context, and `run_job`, which reads a body,
+runs its function and tells success, Retry and cancellation apart. Replaced: how jobs are claimed and held
+(holding.py), how they end (`finish_job` says it to the holding), what is tried again (retries.py), signals. arq itself
+never speaks to Redis: what `run_job` asks for at its start the claim has brought (`_Brought`).
+
+SIGTERM stops the claiming, lets what runs finish within the grace, hands back what does not, and ends with 0; a second
+one ends at once. A Redis that is away ends nothing. Any other error ends the process with 1, for its supervisor to
+restart; its jobs are claimed elsewhere when their leases end.
 """
 
 import asyncio
@@ -12,184 +15,257 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import socket
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, cast
 
 import msgspec
-from arq.connections import ArqRedis
-from arq.worker import Worker, func
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry as RedisRetry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from arq.constants import job_key_prefix
+from arq.jobs import deserialize_job_raw
+from arq.typing import WorkerCoroutine
+from arq.worker import Retry, Worker, func
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import storage.config
+from storage.claims import Claims
 from storage.index import Index
+from storage.lease import Again, Claimed, Settlement
 from storage.moments import Moments
-from storage.opening import blob_store
+from storage.opening import blob_store, queue_clients, redis_client
 from storage.queue import decode, encode
 
 from .config import Config, address
+from .holding import Holding
 from .images import render
 from .jobs import Jobs
 from .metrics import Metrics, exposed
 from .pulse import Pulse, pulse_key
-from .retries import DeadLetters, Patience, Retrying
+from .retries import Patience, Retrying
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
 
-# Our own policy decides; arq counts starts, kills and hand-backs included, and forgets a job that had too many.
+# Retries and poison are counted by us.
 _ARQ_TRIES_MAX = 1_000_000
 # arq's deadline ends a job for good, so ours comes first and arq's is there for a job that ignores it.
 _ARQ_TIMEOUT_MARGIN_S = 5.0
-# How long apart are two looks at a Redis that is away: soon enough to resume at once, seldom enough to log.
-_AWAY_S = 0.5
 
-
-def connect(config: storage.config.Config) -> ArqRedis:
-    """A Redis client as arq wants it, which rides out a lost connection; a server that stays silent is given up."""
-    pool = BlockingConnectionPool.from_url(
-        config.redis_url,
-        max_connections=config.redis_connections_max,
-        timeout=config.redis_timeout_s,
-        socket_timeout=config.redis_timeout_s,
-        socket_connect_timeout=config.redis_timeout_s,
-        retry=RedisRetry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-    )
-    redis = ArqRedis(pool)
-    redis.job_serializer, redis.job_deserializer = encode, decode
-    return redis
-
-
-class JobWorker(Worker):
-    """arq's worker with our loop around its poll, our pulse for its health check, and no signal handlers."""
-
-    def __init__(
-        self,
-        config: Config,
-        redis: ArqRedis,
-        jobs: Jobs,
-        retrying: Retrying,
-        metrics: Metrics,
-        stop: asyncio.Event,
-    ) -> None:
-        timeout_s = config.job_timeout_s + _ARQ_TIMEOUT_MARGIN_S
-        named = {"render_pair": jobs.render_pair, "flag_late": jobs.flag_late}
-        super().__init__(
-            [func(retrying.wrap(name, job), name=name) for name, job in named.items()],
-            redis_pool=redis,
-            handle_signals=False,
-            job_timeout=timeout_s,
-            max_jobs=config.jobs_max,
-            max_tries=_ARQ_TRIES_MAX,
-            poll_delay=config.poll_s,
-            queue_read_limit=config.queue_read_max,
-            keep_result=0,
-            log_results=False,
-            allow_abort_jobs=False,
-            health_check_interval=config.pulse_s,
-            health_check_key=pulse_key(socket.gethostname(), os.getpid()),
-            job_serializer=encode,
-            job_deserializer=decode,
-        )
-        self._jobs = jobs
-        self._stop = stop
-        self._grace_s = config.drain_s
-        self._metrics = metrics
-        # arq adds ten seconds; a killed worker's job need not wait longer than its rival could still be writing.
-        self.in_progress_timeout_s = timeout_s + 1
-
-    async def serve(self) -> None:
-        """Claim and run until told to stop or stuck, then finish what runs; RedisError when Redis goes away."""
-        try:
-            while not self._stop.is_set() and not self._jobs.stuck:
-                await self._poll_iteration()
-                await pause(self._stop, self.poll_delay_s)
-        finally:
-            await self._finish_running()
-
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Claim one after the other while there is room, and none after the stop."""
-        for job_id in job_ids:
-            if self.job_counter >= self.max_jobs or self._stop.is_set():
-                return
-            await super().start_jobs([job_id])
-
-    async def record_health(self) -> None:
-        """Leave the pulse, which ends by itself when the worker does."""
-        now = self.loop.time()
-        if now - self._last_health_check < self.health_check_interval:
-            return
-        self._last_health_check = now
-        pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s)
-        await self.pool.set(
-            self.health_check_key, msgspec.msgpack.encode(pulse), px=int(self.health_check_interval * 3000)
-        )
-
-    async def _finish_running(self) -> None:
-        """Wait for what runs; what is not done within the grace goes back to the queue."""
-        running = list(self.tasks.values())
-        if not running:
-            return
-        _, undone = await asyncio.wait(running, timeout=self._grace_s)
-        for task in undone:
-            task.cancel()
-        for ended in await asyncio.gather(*running, return_exceptions=True):
-            if isinstance(ended, Exception) and not isinstance(ended, RedisError):
-                log.error("a job ended outside its own error handling", exc_info=ended)
+# A job as it is registered: what was claimed, then its arguments.
+Run = Callable[..., Awaitable[object]]
 
 
 class Stuck(Exception):
     """The process can render no more and must be replaced."""
 
 
-class Work:
-    """The worker process's life: one JobWorker after another, as Redis comes and goes."""
+class JobWorker(Worker):
+    """arq's worker, claiming through a Holding. `runs` are the jobs by name; `stuck` tells that no more can be done."""
 
-    def __init__(self, config: Config, redis: ArqRedis, jobs: Jobs, metrics: Metrics) -> None:
-        self._config = config
-        self._redis = redis
-        self._jobs = jobs
-        self._metrics = metrics
-        patience = Patience(
-            floor_s=config.retry_floor_s,
-            cap_s=config.retry_cap_s,
-            faults_max=config.faults_max,
-            outages_max=config.outages_max,
-            deadline_s=config.job_timeout_s,
+    def __init__(
+        self,
+        config: Config,
+        clients: Mapping[str, Redis],
+        runs: Mapping[str, Run],
+        metrics: Metrics,
+        *,
+        stuck: Callable[[], bool] = bool,
+    ) -> None:
+        super().__init__(
+            [func(cast("WorkerCoroutine", self._judged(name, run)), name=name) for name, run in runs.items()],
+            handle_signals=False,
+            job_timeout=config.job_timeout_s + _ARQ_TIMEOUT_MARGIN_S,
+            max_jobs=config.jobs_max,
+            max_tries=_ARQ_TRIES_MAX,
+            poll_delay=config.poll_s,
+            keep_result=0,
+            log_results=False,
+            health_check_interval=config.pulse_s,
+            health_check_key=pulse_key(socket.gethostname(), os.getpid()),
+            job_serializer=encode,
+            job_deserializer=decode,
         )
-        self._retrying = Retrying(DeadLetters(redis), metrics, patience, random.Random())
+        self._metrics = metrics
+        self._grace_s = config.drain_s
+        self._stuck = stuck
+        self._freed = asyncio.Event()
+        self._claimed: dict[str, Claimed] = {}
+        self._judgements: dict[str, Settlement] = {}
+        self._pulse_to = next(iter(clients.values()))
+        self._retrying = Retrying(metrics, patience(config), random.Random())
+        self._holding = Holding(
+            {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
+            worker=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+            lease_s=config.lease_s,
+            metrics=metrics,
+            lost=self._lost,
+        )
+
+    @property
+    def pool(self) -> Any:  # noqa: ANN401 - as much of a Redis as arq's `run_job` needs
+        """Not Redis: what the claim brought."""
+        return _Brought(self._claimed)
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Serve the queue until told to stop; Stuck when a render does not end."""
-        away = False
-        while not stop.is_set():
-            try:
-                await self._redis.ping()
-                if away:
-                    log.warning("Redis is back")
-                away = False
-                worker = JobWorker(self._config, self._redis, self._jobs, self._retrying, self._metrics, stop)
-                await worker.serve()
-                if self._jobs.stuck:
-                    raise Stuck("a render did not end, and its thread cannot be stopped")
-            except (RedisError, OSError) as error:
-                if not away:
-                    log.warning("Redis is away, jobs wait for it: %s", error)
-                away = True
-                await pause(stop, _AWAY_S)
+        """Claim and run until told to stop, then finish what runs; Stuck when no more can be done."""
+        async with self._holding, asyncio.TaskGroup() as beside:
+            pulsing = beside.create_task(self._pulsing(), name="pulse")
+            while not stop.is_set() and not self._stuck():
+                free = self.max_jobs - len(self.tasks)
+                self._freed.clear()
+                claimed = await self._holding.claim(free) if free else []
+                for one in claimed:
+                    self._start(one)
+                await pause(stop if len(claimed) < free else self._freed, self.poll_delay_s)
+            await self._finish_running()
+            pulsing.cancel()
+        if self._stuck():
+            raise Stuck("a render did not end, and its thread cannot be stopped")
+
+    async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:  # noqa: ANN401, FBT001 - arq's
+        """Settle as judged; a job that was cut off goes back as it came."""
+        claimed = self._claimed[job_id]
+        settlement = self._judgements.pop(job_id, None)
+        if settlement is None and finish:  # arq's own deadline
+            settlement = self._retrying.failed(claimed, job_id.partition(":")[0], _args(claimed), TimeoutError())
+        self._holding.settle(settlement or Again(claimed, claimed.attempts))
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:  # noqa: ARG002 - arq's
+        """A body that cannot be read, or a function that we do not have: kept, not dropped."""
+        claimed = self._claimed[job_id]
+        name = job_id.partition(":")[0]
+        error = LookupError("no such job, or a body that cannot be read")
+        self._holding.settle(self._retrying.given_up(claimed, name, _args(claimed), error, reason="unreadable"))
+
+    def _judged(self, name: str, run: Run) -> Callable[..., Awaitable[None]]:
+        """The job as arq calls it: its end is judged, and arq hears only of success and Retry."""
+
+        async def judged(ctx: dict[Any, Any], *args: str) -> None:
+            claimed = self._claimed[ctx["job_id"]]
+
+            async def job(*args: str) -> None:
+                await run(claimed, *args)
+
+            self._judgements[claimed.id] = settlement = await self._retrying.run(claimed, name, job, args)
+            if isinstance(settlement, Again):
+                raise Retry(defer=settlement.defer_s)
+
+        judged.__qualname__ = name
+        return judged
+
+    def _start(self, claimed: Claimed) -> None:
+        self._claimed[claimed.id] = claimed
+        task = self.tasks[claimed.id] = self.loop.create_task(self.run_job(claimed.id, 0), name=claimed.id)
+
+        def ended(_: object) -> None:
+            del self.tasks[claimed.id], self._claimed[claimed.id]
+            self._freed.set()
+            if not task.cancelled() and task.exception() is not None:
+                log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
+
+        task.add_done_callback(ended)
+
+    def _lost(self, job_id: str) -> None:
+        """Another worker may have it: what still runs here is a waste, and its end will be refused."""
+        log.warning("%s is not ours any more: its lease ended", job_id)
+        if job_id in self.job_tasks:
+            self.job_tasks[job_id].cancel()
+
+    async def _pulsing(self) -> None:
+        """Leave the pulse, which ends by itself when the worker does."""
+        while True:
+            pulse = msgspec.msgpack.encode(Pulse(self._metrics.jobs_done, self._metrics.busy_s))
+            with contextlib.suppress(RedisError, OSError):
+                lasts_ms = int(self.health_check_interval * 3000)
+                await self._pulse_to.set(self.health_check_key, pulse, px=lasts_ms)
+            await asyncio.sleep(self.health_check_interval)
+
+    async def _finish_running(self) -> None:
+        """Wait for what runs; what is not done within the grace goes back to its queue."""
+        running = list(self.tasks.values())
+        if not running:
+            return
+        _, undone = await asyncio.wait(running, timeout=self._grace_s)
+        for task in undone:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class _Brought:
+    """What arq's `run_job` reads from Redis at a job's start (body, number of the run), out of the claim."""
+
+    def __init__(self, claimed: Mapping[str, Claimed]) -> None:
+        self._claimed = claimed
+        self._id = ""
+
+    def pipeline(self, *, transaction: bool) -> Self:  # noqa: ARG002 - arq's
+        """Itself."""
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to give back."""
+
+    def get(self, key: str) -> None:
+        """The body of this job is wanted."""
+        self._id = key.removeprefix(job_key_prefix)
+
+    def incr(self, _: str) -> None:
+        """Runs are counted by the claim."""
+
+    def expire(self, _: str, __: int) -> None:
+        """Nothing expires."""
+
+    async def execute(self) -> tuple[bytes, int, bool]:
+        """Body, number of this run, and that the count expires."""
+        claimed = self._claimed[self._id]
+        return claimed.body, claimed.attempts.runs, True
+
+
+def _args(claimed: Claimed) -> tuple[str, ...]:
+    """The job's arguments, none where the body cannot be read."""
+    try:
+        _, args, *_ = deserialize_job_raw(claimed.body, deserializer=decode)
+    except Exception:  # noqa: BLE001 - arq's own error has no common class with msgspec's
+        return ()
+    return tuple(args)
+
+
+def patience(config: Config) -> Patience:
+    """The settings as retrying takes them."""
+    return Patience(
+        floor_s=config.retry_floor_s,
+        cap_s=config.retry_cap_s,
+        faults_max=config.faults_max,
+        outages_max=config.outages_max,
+        deadline_s=config.job_timeout_s,
+    )
+
+
+def runs(jobs: Jobs) -> dict[str, Run]:
+    """The jobs by the names that cross the queue."""
+
+    async def render_pair(_: Claimed, moment_id: str, post_id: str) -> None:
+        await jobs.render_pair(moment_id, post_id)
+
+    async def flag_late(_: Claimed, moment_id: str, post_id: str) -> None:
+        await jobs.flag_late(moment_id, post_id)
+
+    return {"render_pair": render_pair, "flag_late": flag_late}
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
     """One worker process until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
-        redis = connect(storage_config)
-        stack.push_async_callback(redis.aclose, close_connection_pool=True)
+        redis = await stack.enter_async_context(redis_client(storage_config))
+        clients = queue_clients(storage_config)
+        for client in clients.values():
+            stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
         index = Index(redis)
@@ -202,8 +278,9 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             metrics=metrics,
             render_timeout_s=config.render_timeout_s,
         )
+        worker = JobWorker(config, clients, runs(jobs), metrics, stuck=lambda: jobs.stuck)
         try:
-            await Work(config, redis, jobs, metrics).run_until(stop)
+            await worker.run_until(stop)
         except Stuck as error:
             log.error("%s: leaving for a new process", error)  # noqa: TRY400 - where it is stuck, no stack of ours tells
             os._exit(1)  # an ordinary end would wait for that thread

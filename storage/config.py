@@ -19,6 +19,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     redis_url: Annotated[str, Meta(description="the Redis of index, queue and membership")] = msgspec.field(
         name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0"
     )
+    queue_urls: Annotated[str, Meta(description="Redis addresses that share the queue, by comma; empty = the one")] = (
+        msgspec.field(name="SNAPSURGE_QUEUE_URLS", default="")
+    )
     # 128 connections of one node at 20 ms a PUT carry 6,400 pairs/s, several times what one node's core can do.
     s3_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to the store")] = 128
     s3_connect_timeout_s: Annotated[float, Meta(gt=0, description="giving up a connect to the store")] = 2.0

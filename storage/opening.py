@@ -29,8 +29,26 @@ def blob_store(config: Config) -> BlobStore:
 
 def redis_client(config: Config) -> Redis:
     """A client of `SNAPSURGE_REDIS_URL`: its pool waits instead of growing, and no call outlasts the timeout."""
+    return _client(config.redis_url, config)
+
+
+def queue_clients(config: Config) -> dict[str, Redis]:
+    """A client of each Redis of `SNAPSURGE_QUEUE_URLS` by its address without credentials; ValueError on a double."""
+    urls = [url.strip() for url in config.queue_urls.split(",") if url.strip()] or [config.redis_url]
+    clients = {_name(url): _client(url, config) for url in urls}
+    if len(clients) < len(urls):
+        raise ValueError("SNAPSURGE_QUEUE_URLS names a Redis twice")
+    return clients
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _client(url: str, config: Config) -> Redis:
     pool = BlockingConnectionPool.from_url(
-        config.redis_url,
+        url,
         max_connections=config.redis_connections_max,
         timeout=config.redis_timeout_s,
         socket_timeout=config.redis_timeout_s,

@@ -1,9 +1,10 @@
 """The words that cross the queue, and how jobs get onto it: ARQ's own format, one script call for many jobs.
 
 arq's `enqueue_job` costs three round trips and a connection of its own per job. `_ENQUEUE` writes the same two keys
-(`arq:job:{id}` and the sorted set `arq:queue`) for a whole batch, atomically, and skips an id that is queued already:
-the id is made of the job's name and its post, so doubles are impossible. Scores are Redis' own clock, so that a node
-whose clock is wrong neither delays nor overtakes. Bodies are msgpack, not pickle: Redis need not be trusted with code.
+(`arq:job:{id}` and a sorted set) for a whole batch, atomically, and skips an id that is queued already, or running: the
+id is made of the job's name and its post, so doubles are impossible. Scores are Redis' own clock, so that a node whose
+clock is wrong neither delays nor overtakes. Bodies are msgpack, not pickle: Redis need not be trusted with code. How
+jobs are claimed stands in claims.py; several Redis in shards.py.
 """
 
 import time
@@ -11,55 +12,95 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from arq.constants import default_queue_name, job_key_prefix, result_key_prefix
+from arq.constants import default_queue_name, job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-JobName = Literal["render_pair", "flag_late"]
+JobName = Literal["render_pair", "flag_late", "complete_media"]
+
+# Sorted sets in the order of their urgency: flags (milliseconds each), renders on time, late renders, and what a burst
+# left for later. A job's score is when it may be claimed: now, the end of a retry's wait, or the end of its lease.
+FLAGS, ON_TIME, LATE, LATER = QUEUES = tuple(f"{default_queue_name}{one}" for one in (":flags", "", ":late", ":later"))
+LEASES_KEY = "snapsurge:leases"
+DEAD_KEY = "snapsurge:dead"
+COUNTED_KEY = "snapsurge:queue"
 
 # A body that nobody claimed for a week is past any moment; the sweeper would make it anew.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
+# ARGV: queue number, id and body of each job.
 _ENQUEUE = f"""
 local now = redis.call('TIME')
 local score = now[1] * 1000 + math.floor(now[2] / 1000)
-local added = 0
-for i = 1, #ARGV, 2 do
-  local id, body = ARGV[i], ARGV[i + 1]
-  if redis.call('EXISTS', '{job_key_prefix}' .. id, '{result_key_prefix}' .. id) == 0 then
-    redis.call('PSETEX', '{job_key_prefix}' .. id, {_BODY_TTL_MS}, body)
-    redis.call('ZADD', KEYS[1], score, id)
+local added, scores = 0, {{}}
+for i = 1, #ARGV, 3 do
+  local queue, id, body = unpack(ARGV, i, i + 2)
+  if redis.call('SET', '{job_key_prefix}' .. id, body, 'NX', 'PX', {_BODY_TTL_MS}) then
+    local list = scores[queue] or {{}}
+    scores[queue] = list
+    list[#list + 1], list[#list + 2] = score, id
     added = added + 1
   end
 end
+for queue, list in pairs(scores) do
+  for i = 1, #list, 4000 do redis.call('ZADD', KEYS[queue + 0], unpack(list, i, math.min(i + 3999, #list))) end
+end
+if added > 0 then redis.call('HINCRBY', '{COUNTED_KEY}', 'enqueued', added) end
 return added
 """
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One thing to do for one post."""
+    """One thing to do for one post; `late` if the post is, as far as known when it is queued."""
 
     name: JobName
     moment_id: str
     post_id: str
+    late: bool = False
 
     @property
     def id(self) -> str:
         """What makes a second enqueue of the same job a no-op."""
         return f"{self.name}:{self.post_id}"
 
+    @property
+    def queue(self) -> str:
+        """Where it waits."""
+        if self.name == "render_pair":
+            return LATE if self.late else ON_TIME
+        return FLAGS if self.name == "flag_late" else LATER
+
 
 class Depth(msgspec.Struct, frozen=True):
-    """What waits: ready jobs, and the age of the oldest of them in seconds."""
+    """What there is: jobs by state, the age in seconds of the oldest ready one, what was counted since Redis was empty.
+
+    `leased` are running, or ran on a worker that is gone; `deferred` wait for another try. What was put off for later
+    is ready, but its age presses nobody.
+    """
 
     ready: int
     oldest_s: float
+    leased: int = 0
+    deferred: int = 0
+    counted: dict[str, int] = {}
+
+    def __add__(self, other: "Depth") -> "Depth":
+        return Depth(
+            self.ready + other.ready,
+            max(self.oldest_s, other.oldest_s),
+            self.leased + other.leased,
+            self.deferred + other.deferred,
+            {
+                name: self.counted.get(name, 0) + other.counted.get(name, 0)
+                for name in {**self.counted, **other.counted}
+            },
+        )
 
 
-def jobs_of(moment_id: str, post_id: str) -> tuple[Job, Job]:
+def jobs_of(moment_id: str, post_id: str, *, late: bool = False) -> tuple[Job, Job]:
     """What an accepted pair needs, the cheap one first."""
-    return Job("flag_late", moment_id, post_id), Job("render_pair", moment_id, post_id)
+    return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late)
 
 
 def encode(value: dict[str, Any]) -> bytes:
@@ -91,16 +132,29 @@ class Queue:
         fields: list[Any] = []
         for job in jobs:
             body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=encode)
-            fields += [job.id, body]
-        pipe.eval(_ENQUEUE, 1, default_queue_name, *fields)
+            fields += [QUEUES.index(job.queue) + 1, job.id, body]
+        pipe.eval(_ENQUEUE, len(QUEUES), *QUEUES, *fields)
 
     async def depth(self) -> Depth:
-        """Jobs whose time has come and that nobody finished, by Redis' clock."""
+        """The queues as they are, by Redis' clock."""
         seconds, micros = await self._redis.time()
         now_ms = seconds * 1000 + micros // 1000
         pipe = self._redis.pipeline(transaction=False)
-        pipe.zcount(default_queue_name, "-inf", now_ms)
-        pipe.zrange(default_queue_name, 0, 0, withscores=True)
-        ready, head = await pipe.execute()
-        oldest_ms = min(now_ms, int(head[0][1])) if head else now_ms
-        return Depth(int(ready), (now_ms - oldest_ms) / 1000)
+        for queue in QUEUES:
+            pipe.zcount(queue, "-inf", now_ms)
+            pipe.zcard(queue)
+            pipe.zrange(queue, 0, 0, withscores=True)
+        pipe.hlen(LEASES_KEY)
+        pipe.hgetall(COUNTED_KEY)
+        *found, leased, counted = await pipe.execute()
+        ready, queued, heads = sum(found[0::3]), sum(found[1::3]), found[2::3]
+        oldest_ms = min(
+            [now_ms, *(int(head[0][1]) for queue, head in zip(QUEUES, heads, strict=True) if head and queue != LATER)]
+        )
+        return Depth(
+            ready,
+            (now_ms - oldest_ms) / 1000,
+            leased,
+            max(queued - ready - leased, 0),
+            {name.decode(): int(number) for name, number in counted.items()},
+        )

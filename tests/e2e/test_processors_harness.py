@@ -25,7 +25,7 @@ from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import Queue, jobs_of
+from storage.queue import QUEUES, Queue, jobs_of
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
 from storage.zips import TAIL_BYTES
 
@@ -131,7 +131,7 @@ class Stack:
 
         async def done() -> bool:
             with contextlib.suppress(RedisError):
-                return await self.ready(post_ids) == len(post_ids) and not await self.redis.exists("arq:queue")
+                return await self.ready(post_ids) == len(post_ids) and not await self.redis.exists(*QUEUES)
             return False
 
         await until(done, self.log)

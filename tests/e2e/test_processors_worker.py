@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.queue import QUEUES
 from tests.e2e.test_processors_harness import Stack, running, until
 
 pytestmark = pytest.mark.e2e
@@ -41,9 +42,9 @@ async def test_sigterm_finishes_what_runs_and_leaves_the_rest(stack: Stack) -> N
     worker.terminate()
     assert worker.wait(20) == 0
 
-    left = {one.decode() for one in await stack.redis.zrange("arq:queue", 0, -1)}
+    left = {one.decode() for queue in QUEUES for one in await stack.redis.zrange(queue, 0, -1)}
     assert len(left) > 0
-    assert not await stack.redis.keys("arq:in-progress:*")
+    assert not await stack.redis.exists("snapsurge:leases")
     renders = {one.split(":")[1] for one in left if one.startswith("render_pair:")}
     assert await stack.ready([one for one in posts if one not in renders]) == len(posts) - len(renders)
     assert await stack.ready(sorted(renders)) == 0

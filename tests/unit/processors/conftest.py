@@ -21,7 +21,7 @@ from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import Queue, jobs_of
+from storage.queue import QUEUES, Queue, jobs_of
 from storage.records import Photo, Photos, Post, Receipt, accepted, from_ms, to_ms
 from storage.zips import TAIL_BYTES
 
@@ -145,7 +145,7 @@ class World:
 
     async def queued(self) -> list[str]:
         """The ids of queued jobs, sorted."""
-        return sorted(one.decode() for one in await self.redis.zrange("arq:queue", 0, -1))
+        return sorted([one.decode() for queue in QUEUES for one in await self.redis.zrange(queue, 0, -1)])
 
     async def delete(self, user: str = "alice") -> None:
         """Delete a post as a node does."""

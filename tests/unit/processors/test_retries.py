@@ -1,35 +1,48 @@
-"""Tries, backoff and dead letters: nothing is dropped, whatever a job raises."""
+"""Tries, backoff and what is judged of an end: nothing is dropped, whatever a job raises."""
 
 import asyncio
 import random
 from typing import Any
 
+import msgspec
 import pytest
-from arq.worker import Retry
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from processors.letters import DeadLetter
 from processors.metrics import Metrics
-from processors.retries import DeadLetter, DeadLetters, NeverEnds, Overdue, Patience, Retrying, backoff_s, is_last
+from processors.retries import Overdue, Patience, Poison, Retrying, after, backoff_s
 from storage.blobs import StoreFull, StoreUnavailable
+from storage.lease import Again, Attempts, Claimed, Done, Settlement
 
 PATIENCE = Patience(floor_s=0.2, cap_s=30, faults_max=5, outages_max=120, deadline_s=30)
+NONE = Attempts()
 
 
-def failing(error: Exception) -> Any:
-    """A job that raises."""
+async def judged(
+    error: Exception | None, attempts: Attempts = NONE, *, deaths: int = 0, patience: Patience = PATIENCE
+) -> Settlement:
+    """How a run is judged that raises this, after these."""
 
     async def job(*_args: str) -> None:
-        raise error
+        if error:
+            raise error
 
-    return job
+    return await Retrying(Metrics(), patience, random.Random(1)).run(
+        held(attempts, deaths), "render_pair", job, ("m", "x")
+    )
 
 
-def retrying(redis: Redis, patience: Patience = PATIENCE) -> Retrying:
-    """What a worker wraps its jobs in."""
-    return Retrying(DeadLetters(redis), Metrics(), patience, random.Random(1))
+def held(attempts: Attempts = NONE, deaths: int = 0) -> Claimed:
+    """A claimed job."""
+    return Claimed("render_pair:x", b"", "arq:queue", "worker:1", attempts, 0.0, deaths)
+
+
+def letter_in(settlement: Settlement) -> DeadLetter:
+    """The letter of a job that was given up."""
+    assert isinstance(settlement, Done)
+    return msgspec.json.decode(settlement.letter, type=DeadLetter)
 
 
 @given(tries=st.integers(1, 10_000), seed=st.integers())
@@ -50,102 +63,83 @@ def test_backoff_grows_and_is_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "tries_max"),
+    ("error", "kind", "most"),
     [
-        (StoreUnavailable("503"), 120),
-        (StoreFull("full"), 120),
-        (RedisConnectionError("gone"), 120),
-        (TimeoutError(), 120),
-        (OSError("connection reset"), 120),
-        (Overdue("slow"), 120),
-        (ValueError("a bug"), 5),
-        (MemoryError(), 5),
+        (StoreUnavailable("503"), "outages", 120),
+        (StoreFull("full"), "outages", 120),
+        (RedisConnectionError("gone"), "outages", 120),
+        (TimeoutError(), "outages", 120),
+        (OSError("connection reset"), "outages", 120),
+        (Overdue("slow"), "outages", 120),
+        (ValueError("a bug"), "faults", 5),
+        (MemoryError(), "faults", 5),
     ],
 )
-def test_outages_get_more_patience_than_faults(error: Exception, tries_max: int) -> None:
-    """What heals by itself is tried for half an hour, what does not is given up after five tries."""
-    assert not is_last(error, tries_max - 1, PATIENCE)
-    assert is_last(error, tries_max, PATIENCE)
+def test_outages_get_more_patience_than_faults(error: Exception, kind: str, most: int) -> None:
+    """What heals by itself is tried for half an hour, what does not is given up after five tries; each counts apart."""
+    others = {"faults": 4, "outages": 119, "lapses": 9}
+    before, at = Attempts(**{**others, kind: most - 2}), Attempts(**{**others, kind: most - 1})
+
+    assert after(error, before, PATIENCE) == (Attempts(**{**others, kind: most - 1}), False)
+    assert after(error, at, PATIENCE) == (Attempts(**{**others, kind: most}), True)
 
 
-async def test_success_is_silent(redis: Redis) -> None:
+async def test_success_is_silent() -> None:
     """A job that worked is done and counted."""
     metrics = Metrics()
+    ran: list[tuple[str, ...]] = []
 
-    async def job(*_args: str) -> None:
-        """Works."""
+    async def job(*args: str) -> None:
+        ran.append(args)
 
-    wrapped = Retrying(DeadLetters(redis), metrics, PATIENCE, random.Random(1)).wrap("render_pair", job)
-    await wrapped({"job_id": "render_pair:x", "job_try": 1}, "moment", "x")
-
-    assert metrics.jobs_done == 1
-    assert await DeadLetters(redis).count() == 0
-
-
-async def test_a_failure_becomes_arqs_retry_with_a_delay(redis: Redis) -> None:
-    """Anything unexpected is tried again, later."""
-    wrapped = retrying(redis).wrap("render_pair", failing(ValueError("a bug")))
-
-    with pytest.raises(Retry) as raised:
-        await wrapped({"job_id": "render_pair:x", "job_try": 4}, "moment", "x")
-
-    assert raised.value.defer_score is not None
-    assert 200 <= raised.value.defer_score <= 30_000
+    retrying = Retrying(metrics, PATIENCE, random.Random(1))
+    assert await retrying.run(held(), "render_pair", job, ("m", "x")) == Done(held())
+    assert (metrics.jobs_done, ran) == (1, [("m", "x")])
 
 
-async def test_after_the_last_try_the_job_is_kept(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """The dead letter has what ops need, arq sees success, and the log says so once."""
-    wrapped = retrying(redis).wrap("render_pair", failing(ValueError("a bug")))
+async def test_a_failure_is_tried_again_later() -> None:
+    """Anything unexpected has another run, after a wait within the bounds."""
+    settlement = await judged(ValueError("a bug"), Attempts(faults=3, outages=7))
 
-    await wrapped({"job_id": "render_pair:x", "job_try": 5}, "moment", "x")
+    assert isinstance(settlement, Again)
+    assert settlement.attempts == Attempts(faults=4, outages=7)
+    assert 0.2 <= settlement.defer_s <= 30
 
-    (letter,) = await DeadLetters(redis).all()
-    assert (letter.id, letter.name, letter.args) == ("render_pair:x", "render_pair", ("moment", "x"))
-    assert (letter.error, letter.tries) == ("ValueError('a bug')", 5)
+
+async def test_after_the_last_try_the_job_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """The dead letter has what ops need, the stack included, and the log says so once."""
+    letter = letter_in(await judged(ValueError("a bug"), Attempts(faults=4, lapses=1)))
+
+    assert (letter.id, letter.name, letter.args) == ("render_pair:x", "render_pair", ("m", "x"))
+    assert (letter.error, letter.tries, letter.reason) == ("ValueError('a bug')", 6, "fault")
+    assert "raise error" in letter.traceback
     assert [record.levelname for record in caplog.records if "render_pair:x" in record.message] == ["ERROR"]
 
 
-async def test_a_job_that_never_ends_is_kept_too(redis: Redis) -> None:
-    """A job that was started too often, its workers dying with it, is not started again."""
-    wrapped = retrying(redis).wrap("render_pair", failing(AssertionError("was started")))
+async def test_poison_is_not_run() -> None:
+    """A job whose workers died with it is kept for people to look at."""
+    letter = letter_in(await judged(AssertionError("was run"), Attempts(lapses=2), deaths=2))
 
-    await wrapped({"job_id": "render_pair:x", "job_try": PATIENCE.outages_max + 1}, "moment", "x")
-
-    (letter,) = await DeadLetters(redis).all()
-    assert NeverEnds.__name__ in letter.error
+    assert (letter.reason, letter.tries) == ("poison", 2)
+    assert Poison.__name__ in letter.error
 
 
-async def test_a_letter_that_cannot_be_kept_is_not_lost(absent_redis: Redis) -> None:
-    """With Redis away the job is tried once more instead."""
-    wrapped = retrying(absent_redis).wrap("render_pair", failing(ValueError("a bug")))
-
-    with pytest.raises(Retry):
-        await wrapped({"job_id": "render_pair:x", "job_try": 5}, "moment", "x")
+async def test_a_lapse_long_ago_is_no_poison() -> None:
+    """Only a run that has just lapsed can condemn a job."""
+    assert isinstance(await judged(None, Attempts(lapses=5), deaths=0), Done)
 
 
-async def test_a_job_that_waits_too_long_is_ended(redis: Redis) -> None:
-    """Our own deadline ends a try, as an outage: a silent store must not make dead letters."""
+async def test_a_job_that_waits_too_long_is_ended() -> None:
+    """Our own deadline ends a run, as an outage: a silent store must not make dead letters soon."""
 
     async def stuck(*_args: str) -> None:
         await asyncio.Event().wait()
 
-    patience = Patience(deadline_s=0.01, faults_max=1, outages_max=2)
-    wrapped = retrying(redis, patience).wrap("render_pair", stuck)
-    with pytest.raises(Retry):
-        await wrapped({"job_id": "render_pair:x", "job_try": 1}, "moment", "x")
-    await wrapped({"job_id": "render_pair:x", "job_try": 2}, "moment", "x")
+    async def run(attempts: Attempts) -> Any:
+        retrying = Retrying(Metrics(), Patience(deadline_s=0.01, faults_max=1, outages_max=2), random.Random(1))
+        return await retrying.run(held(attempts), "render_pair", stuck, ("m", "x"))
 
-    (letter,) = await DeadLetters(redis).all()
+    assert (await run(Attempts())).attempts == Attempts(outages=1)
+    letter = letter_in(await run(Attempts(outages=1)))
     assert letter.error.startswith("Overdue")
-
-
-async def test_dead_letters_are_found_by_job(redis: Redis) -> None:
-    """One job has one letter, and the sweeper can ask which are dead."""
-    dead = DeadLetters(redis)
-    letter = DeadLetter(id="a", name="n", args=("m", "p"), error="E", tries=5, at="2026-01-01T00:00:00.000Z")
-    await dead.keep(letter)
-    await dead.keep(letter)
-
-    assert await dead.count() == 1
-    assert await dead.among(["a", "b"]) == {"a"}
-    assert await dead.among([]) == set()
+    assert letter.reason == "outage"

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from processors.retries import DeadLetter, DeadLetters
+from processors.letters import DeadLetter, DeadLetters
 from processors.sweeper import REST_MAX_S, Sweeper, Swept, due, rest_s
 from storage import keys
 from storage.records import ACCEPTING_MS, Moment, from_ms

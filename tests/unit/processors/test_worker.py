@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from processors.config import Config
 from processors.pulse import Pulse
-from processors.worker import Stuck, Work, connect
+from processors.worker import JobWorker, Stuck, runs
 from storage.config import Config as StorageConfig
+from storage.opening import queue_clients
 from storage.queue import Job
 
 QUICK = Config(poll_s=0.001, pulse_s=0.001)
@@ -49,25 +50,26 @@ class Working:
     """A worker in this process, until left; leaving stops it and waits."""
 
     def __init__(self, redis_url: str, jobs: Any, world: Any, config: Config = QUICK) -> None:
-        self.redis = connect(StorageConfig(redis_url=redis_url))
+        self.clients = queue_clients(StorageConfig(queue_urls=redis_url))
         self.stop = asyncio.Event()
-        self.work = Work(config, self.redis, jobs, world.metrics)
+        self.worker = JobWorker(config, self.clients, runs(jobs), world.metrics, stuck=lambda: jobs.stuck)
         self.tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
         await self.tasks.__aenter__()
-        self.task = self.tasks.create_task(self.work.run_until(self.stop))
+        self.task = self.tasks.create_task(self.worker.run_until(self.stop))
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self.stop.set()
         await self.tasks.__aexit__(None, None, None)
-        await self.redis.aclose(close_connection_pool=True)
+        for client in self.clients.values():
+            await client.aclose()
 
 
 async def empty(redis: Redis) -> bool:
     """Whether nothing of arq is left."""
-    return not await redis.exists("arq:queue") and not await redis.keys("arq:*")
+    return not await redis.keys("arq:*") and not await redis.exists("snapsurge:leases", "snapsurge:attempts")
 
 
 async def test_queued_jobs_run_and_leave_nothing_behind(world: Any, redis: Redis, redis_url: str) -> None:
@@ -116,7 +118,7 @@ async def test_a_stop_finishes_what_runs_and_claims_nothing(world: Any, redis: R
 
     assert len(jobs.called) == 1
     assert len(await world.queued()) == 4
-    assert not await redis.keys("arq:in-progress:*")
+    assert not await redis.exists("snapsurge:leases", "snapsurge:attempts")
 
 
 async def test_what_outlasts_the_grace_goes_back_to_the_queue(world: Any, redis: Redis, redis_url: str) -> None:
@@ -129,18 +131,20 @@ async def test_what_outlasts_the_grace_goes_back_to_the_queue(world: Any, redis:
         await jobs.any.wait()
 
     assert len(await world.queued()) == 1
-    assert not await redis.keys("arq:in-progress:*")
+    assert not await redis.exists("snapsurge:leases", "snapsurge:attempts")
 
 
 async def test_a_worker_that_cannot_render_any_more_ends(world: Any, redis_url: str) -> None:
     """It is told from a stop: the process is to be replaced."""
     jobs = Played()
     jobs.stuck = True
-    connected = connect(StorageConfig(redis_url=redis_url))
+    clients = queue_clients(StorageConfig(queue_urls=redis_url))
 
+    worker = JobWorker(QUICK, clients, runs(jobs), world.metrics, stuck=lambda: jobs.stuck)  # type: ignore[arg-type]
     with pytest.raises(Stuck):
-        await Work(QUICK, connected, jobs, world.metrics).run_until(asyncio.Event())  # type: ignore[arg-type]
-    await connected.aclose(close_connection_pool=True)
+        await worker.run_until(asyncio.Event())
+    for client in clients.values():
+        await client.aclose()
 
 
 async def test_the_pulse_tells_what_was_done(world: Any, redis: Redis, redis_url: str) -> None:
@@ -164,14 +168,14 @@ async def test_without_redis_it_waits_and_can_be_stopped(
     """It neither ends nor fills the log, and a stop does not wait for Redis."""
 
     async def warned() -> bool:
-        return "Redis is away" in caplog.text
+        return "is away" in caplog.text
 
     async with Working(f"redis://127.0.0.1:{free_port}/0", Played(), world) as working:
         await until(warned)
         assert not working.task.done()
 
     assert working.task.done()
-    assert caplog.text.count("Redis is away") == 1
+    assert caplog.text.count("is away") == 1
 
 
 async def test_connections_that_break_are_ridden_out(world: Any, redis: Redis, redis_url: str) -> None:

@@ -1,0 +1,169 @@
+"""The jobs that one worker holds on all shards: claimed in turn, extended while they run, settled when they end.
+
+A shard has two tasks. One settles: endings that come while a round trip is under way share the next one, and nobody
+waits for it, so a slot is free as soon as its job ended. The other beats: it extends the leases well before they end,
+and tells of jobs that were lost. A shard that does not answer is left out of claiming until a beat finds it again;
+what a claim took whose answer never came is then given back, what ended meanwhile is settled, or refused if another
+worker has it by now. It knows leases, not what jobs do.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from redis.exceptions import RedisError
+
+from storage.claims import Claims
+from storage.lease import Again, Claimed, Settlement, beat_s, order
+from storage.queue import QUEUES
+
+from .metrics import Metrics
+
+log = logging.getLogger("snapsurge.processors.holding")
+
+# How long apart are two looks at a Redis that is away: soon enough to resume at once, seldom enough to log.
+AWAY_S = 0.5
+# After the last job ended, for the last settlements; a Redis that does not take them by then is away.
+CLOSE_S = 2.0
+SETTLED_MAX = 256
+
+
+class Shard:
+    """One Redis, as this worker knows it."""
+
+    def __init__(self, name: str, claims: Claims) -> None:
+        self.name = name
+        self.claims = claims
+        self.held: dict[str, Claimed] = {}
+        self.unsettled: list[Settlement] = []
+        self.ended = asyncio.Event()
+        self.doubtful: list[str] = []
+        self.away = False
+
+
+class Holding:
+    """`async with Holding(…)`: claim and settle inside; leaving settles what is left, as far as Redis answers.
+
+    `worker` names this process uniquely. `lost` hears of each job that another worker may have by now.
+    """
+
+    def __init__(
+        self,
+        shards: Mapping[str, Claims],
+        *,
+        worker: str,
+        lease_s: float,
+        metrics: Metrics,
+        lost: Callable[[str], None],
+    ) -> None:
+        self._shards = [Shard(name, claims) for name, claims in shards.items()]
+        self._worker = worker
+        self._beat_s = beat_s(lease_s)
+        self._metrics = metrics
+        self._lost = lost
+        self._turn = 0
+        self._tasks = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        for shard in self._shards:
+            self._running.append(self._tasks.create_task(self._settling(shard), name=f"settling-{shard.name}"))
+            self._running.append(self._tasks.create_task(self._beating(shard), name=f"beating-{shard.name}"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + CLOSE_S
+        while any(shard.unsettled and not shard.away for shard in self._shards):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.001)
+        for task in self._running:
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    async def claim(self, free: int) -> list[Claimed]:
+        """Up to `free` jobs; each claim begins with another shard. Shards that are away have none."""
+        self._turn += 1
+        claimed: list[Claimed] = []
+        queues = order(QUEUES, self._turn)
+        start = self._turn % len(self._shards)
+        for shard in (*self._shards[start:], *self._shards[:start]):
+            if len(claimed) < free and not shard.away:
+                claimed += await self._claim_on(shard, free - len(claimed), queues)
+        return claimed
+
+    def settle(self, settlement: Settlement) -> None:
+        """Say how a claimed job ended; it is told to Redis as soon as may be."""
+        for shard in self._shards:
+            held = shard.held.get(settlement.claimed.id)
+            if held is not None and held.token == settlement.claimed.token:
+                shard.unsettled.append(settlement)
+                shard.ended.set()
+
+    async def _claim_on(self, shard: Shard, free: int, queues: list[str]) -> list[Claimed]:
+        token = f"{self._worker}:{self._turn}"
+        try:
+            found = await shard.claims.claim(token, free, queues)
+        except (RedisError, OSError) as error:
+            shard.doubtful.append(token)
+            self._went_away(shard, error)
+            return []
+        self._metrics.claims.inc(len(found))
+        claimed = []
+        for one in found:
+            self._metrics.lapses.inc(one.deaths > 0)
+            if any(one.id in other.held for other in self._shards):
+                # Lost once, still running here: its end will be refused, so it has to run again, but not beside itself.
+                shard.unsettled.append(Again(one, one.attempts, self._beat_s))
+                shard.ended.set()
+            else:
+                shard.held[one.id] = one
+                claimed.append(one)
+        return claimed
+
+    async def _settling(self, shard: Shard) -> None:
+        while True:
+            await shard.ended.wait()
+            shard.ended.clear()
+            while shard.unsettled:
+                batch = shard.unsettled[:SETTLED_MAX]
+                try:
+                    kept = await shard.claims.settle(batch)
+                except (RedisError, OSError) as error:
+                    self._went_away(shard, error)
+                    await asyncio.sleep(AWAY_S)
+                    continue
+                del shard.unsettled[: len(batch)]
+                self._metrics.refused.inc(kept.count(False))
+                for one in batch:
+                    held = shard.held.get(one.claimed.id)
+                    if held is not None and held.token == one.claimed.token:
+                        del shard.held[one.claimed.id]
+
+    async def _beating(self, shard: Shard) -> None:
+        while True:
+            await asyncio.sleep(AWAY_S if shard.away else self._beat_s)
+            try:
+                while shard.doubtful:
+                    await shard.claims.release(shard.doubtful[-1])
+                    shard.doubtful.pop()
+                lost = await shard.claims.extend(list(shard.held.values()))
+            except (RedisError, OSError) as error:
+                self._went_away(shard, error)
+                continue
+            if shard.away:
+                log.warning("Redis %s is back", shard.name)
+                shard.away = False
+            for one in lost:
+                if shard.held.get(one.id) is one:
+                    self._lost(one.id)
+
+    def _went_away(self, shard: Shard, error: Exception) -> None:
+        if not shard.away:
+            log.warning("Redis %s is away, jobs wait for it: %s", shard.name, error)
+        shard.away = True

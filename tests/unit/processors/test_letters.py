@@ -1,0 +1,33 @@
+"""Dead letters on a real Redis: one a job, found by job, forgotten when told."""
+
+from redis.asyncio import Redis
+
+from processors.letters import DeadLetter, DeadLetters
+
+
+def letter(job_id: str, at: str) -> DeadLetter:
+    """A letter of this job."""
+    return DeadLetter(id=job_id, name="n", args=("m", "p"), error="E", tries=5, at=at)
+
+
+async def test_dead_letters_are_found_by_job(redis: Redis) -> None:
+    """One job has one letter, and the sweeper can ask which are dead."""
+    dead = DeadLetters(redis)
+    await dead.keep(letter("a", "2026-01-01T00:00:00.000Z"))
+    await dead.keep(letter("a", "2026-01-01T00:00:01.000Z"))
+
+    assert await dead.count() == 1
+    assert await dead.among(["a", "b"]) == {"a"}
+    assert await dead.among([]) == set()
+
+
+async def test_letters_are_listed_by_age_and_removed(redis: Redis) -> None:
+    """The oldest first; what is removed is gone, what is not there is not counted."""
+    dead = DeadLetters(redis)
+    await dead.keep(letter("young", "2026-01-02T00:00:00.000Z"))
+    await dead.keep(letter("old", "2026-01-01T00:00:00.000Z"))
+
+    assert [one.id for one in await dead.all()] == ["old", "young"]
+    assert await dead.remove(["old", "nobody"]) == 1
+    assert await dead.remove([]) == 0
+    assert [one.id for one in await dead.all()] == ["young"]

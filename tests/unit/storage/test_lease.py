@@ -1,0 +1,362 @@
+"""The lease rules, and one state machine for both who keep them: a plain model, and the real scripts on a real Redis.
+
+Time passes on Redis by moving every score back, which is what passing time looks like from there.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from storage.claims import Claims
+from storage.lease import (
+    FAIR_TURNS,
+    POISON_LAPSES_MAX,
+    Again,
+    Attempts,
+    Claimed,
+    Done,
+    Settlement,
+    beat_s,
+    is_poison,
+    order,
+)
+from storage.queue import QUEUES, Job, Queue
+
+T = TypeVar("T")
+
+LEASE_S = 6.0
+# Sums of these never come within half a second of the lease or of DEFER_S: a test machine may dawdle.
+PASSING_S = (2.5, 7.0)
+DEFER_S = 4.0
+
+
+def lapsed(lapses: int, deaths: int) -> Claimed:
+    """A job claimed after so many lapses, so many workers having died lately."""
+    return Claimed("job", b"", "arq:queue", "w:1", Attempts(lapses=lapses), 0.0, deaths)
+
+
+def test_the_most_urgent_queue_leads_and_each_has_its_turn() -> None:
+    """Within so many claims every queue led at least once, and every claim asks every queue once."""
+    orders = [order("abcd", turn) for turn in range(4 * FAIR_TURNS)]
+
+    assert all(sorted(one) == list("abcd") for one in orders)
+    assert {one[0] for one in orders} == set("abcd")
+    assert [one[0] for one in orders].count("a") == 4 * FAIR_TURNS - 3
+    assert orders[2 * FAIR_TURNS - 1] == list("bacd")
+
+
+@pytest.mark.parametrize(
+    ("lapses", "deaths", "poison"),
+    [(1, 1, False), (2, 0, False), (2, 2, True), (2, 8, True), (2, 9, False), (5, 21, False), (6, 1000, True)],
+)
+def test_two_lapses_make_poison_but_in_a_storm_of_kills(lapses: int, deaths: int, *, poison: bool) -> None:
+    """Where many workers die, dying with one proves little; six times is enough anywhere."""
+    assert is_poison(lapsed(lapses, deaths)) is poison
+
+
+@given(lapses=st.integers(0, 20), deaths=st.integers(1, 100))
+def test_lapses_are_bounded(lapses: int, deaths: int) -> None:
+    """More lapses never make a job less suspect, and some number is always enough."""
+    assert not is_poison(lapsed(lapses, deaths)) or is_poison(lapsed(lapses + 1, deaths))
+    assert is_poison(lapsed(POISON_LAPSES_MAX, deaths))
+
+
+def test_a_lease_outlives_two_lost_beats() -> None:
+    """Beats come three to a lease."""
+    assert 2 * beat_s(LEASE_S) < LEASE_S <= 3 * beat_s(LEASE_S)
+
+
+class Ledger(Protocol):
+    """What is tested: a queue with leases, and time that passes."""
+
+    async def enqueue(self, job: Job) -> None:
+        """Queue a job that is not."""
+
+    async def claim(self, token: str, free: int) -> list[Claimed]:
+        """Lease what is ready."""
+
+    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
+        """Lease on; what was lost."""
+
+    async def settle(self, settlements: list[Settlement]) -> list[bool]:
+        """How jobs ended; whether that counts."""
+
+    async def release(self, token: str) -> int:
+        """Undo a claim."""
+
+    async def passing(self, seconds: float) -> None:
+        """Let time pass."""
+
+    async def dead(self) -> set[str]:
+        """What was given up."""
+
+
+class Model:
+    """The rules in plain words."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.numbers = itertools.count()
+        self.queued: dict[str, tuple[float, int, str]] = {}
+        self.holder: dict[str, str] = {}
+        self.attempts: dict[str, Attempts] = {}
+        self.letters: set[str] = set()
+
+    async def enqueue(self, job: Job) -> None:
+        """Unless it is there."""
+        self.queued.setdefault(job.id, (self.now, next(self.numbers), job.queue))
+
+    async def claim(self, token: str, free: int) -> list[Claimed]:
+        """The most urgent queue first, in each what is due the longest."""
+        due = [one for one, (at, _, _) in self.queued.items() if at <= self.now]
+        due.sort(key=lambda one: (QUEUES.index(self.queued[one][2]), self.queued[one][0], one.encode()))
+        found = []
+        for one in due[:free]:
+            attempts = self.attempts.get(one, Attempts())
+            if one in self.holder:
+                attempts = Attempts(attempts.faults, attempts.outages, attempts.lapses + 1)
+            self.attempts[one] = attempts
+            self.holder[one] = token
+            queue = self.queued[one][2]
+            self.queued[one] = (self.now + LEASE_S, next(self.numbers), queue)
+            found.append(Claimed(one, b"", queue, token, attempts))
+        return found
+
+    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
+        """Of those that are held."""
+        for one in claimed:
+            if self.holder.get(one.id) == one.token:
+                self.queued[one.id] = (self.now + LEASE_S, next(self.numbers), one.queue)
+        return [one for one in claimed if self.holder.get(one.id) != one.token]
+
+    async def settle(self, settlements: list[Settlement]) -> list[bool]:
+        """For those that are held."""
+        return [self._settled(one) for one in settlements]
+
+    def _settled(self, one: Settlement) -> bool:
+        job_id = one.claimed.id
+        if self.holder.get(job_id) != one.claimed.token:
+            return False
+        del self.holder[job_id]
+        if isinstance(one, Again):
+            self.attempts[job_id] = one.attempts
+            self.queued[job_id] = (self.now + one.defer_s, next(self.numbers), one.claimed.queue)
+        else:
+            del self.queued[job_id], self.attempts[job_id]
+            if one.letter:
+                self.letters.add(job_id)
+        return True
+
+    async def release(self, token: str) -> int:
+        """As if it had not been claimed."""
+        mine = [one for one, holder in self.holder.items() if holder == token]
+        for one in mine:
+            del self.holder[one]
+            self.queued[one] = (self.now, next(self.numbers), self.queued[one][2])
+        return len(mine)
+
+    async def passing(self, seconds: float) -> None:
+        """The clock goes on."""
+        self.now += seconds
+
+    async def dead(self) -> set[str]:
+        """Ids of kept jobs."""
+        return self.letters
+
+
+class Real:
+    """The scripts."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.claims = Claims(redis, LEASE_S)
+
+    async def enqueue(self, job: Job) -> None:
+        """As nodes do."""
+        await Queue(self.redis).enqueue([job])
+
+    async def claim(self, token: str, free: int) -> list[Claimed]:
+        """As workers do."""
+        return await self.claims.claim(token, free)
+
+    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
+        """As workers do."""
+        return await self.claims.extend(claimed)
+
+    async def settle(self, settlements: list[Settlement]) -> list[bool]:
+        """As workers do."""
+        return await self.claims.settle(settlements)
+
+    async def release(self, token: str) -> int:
+        """As workers do."""
+        return await self.claims.release(token)
+
+    async def passing(self, seconds: float) -> None:
+        """Every score moves back."""
+        for queue in QUEUES:
+            scores = {
+                one: score - seconds * 1000 for one, score in await self.redis.zrange(queue, 0, -1, withscores=True)
+            }
+            if scores:
+                await self.redis.zadd(queue, scores)
+
+    async def dead(self) -> set[str]:
+        """Ids of kept jobs."""
+        return {one.decode() for one in await self.redis.hkeys("snapsurge:dead")}
+
+
+class Leases(RuleBasedStateMachine):
+    """Workers that claim, beat, die, come back as zombies, fail and finish, beside the model."""
+
+    make_real: Callable[[], Ledger]
+    runner: asyncio.Runner
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: Ledger = Model()
+        self.real = type(self).make_real()
+        self.turns = itertools.count()
+        self.enqueued: set[str] = set()
+        self.finished: set[str] = set()
+        self.runs: dict[str, int] = {}
+        self.claimed: list[tuple[Claimed, Claimed]] = []
+
+    def both(self, ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> tuple[T, T]:
+        """Ask the model and the real one."""
+
+        async def asked() -> tuple[T, T]:
+            return await ask(self.model), await ask(self.real)
+
+        return type(self).runner.run(asked())
+
+    @rule(
+        name=st.sampled_from(["render_pair", "flag_late", "complete_media"]),
+        post=st.sampled_from("abcd"),
+        late=st.booleans(),
+    )
+    def enqueue(self, name: Any, post: str, *, late: bool) -> None:
+        """A node queues a job, perhaps again."""
+        job = Job(name, "m", post, late)
+        if job.id not in self.finished:
+            self.enqueued.add(job.id)
+            self.both(lambda ledger: ledger.enqueue(job))
+
+    @rule(free=st.integers(1, 3))
+    def claim(self, free: int) -> None:
+        """A worker claims: both give the same jobs with the same past."""
+        token = f"worker-{next(self.turns)}:1"
+        model, real = self.both(lambda ledger: ledger.claim(token, free))
+        assert [one.queue for one in model] == [one.queue for one in real]
+        if {one.id for one in model} == {one.id for one in real}:
+            pairs = {one.id: one for one in real}
+            for one in model:
+                assert one.attempts == pairs[one.id].attempts
+                self.runs[one.id] = self.runs.get(one.id, 0) + 1
+                self.claimed.append((one, pairs[one.id]))
+        else:  # scores of one millisecond here, of two there: put both back
+            self.both(lambda ledger: ledger.release(token))
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def beat(self, data: st.DataObject) -> None:
+        """Somebody, perhaps a zombie, extends what it believes to hold: both agree on what it lost."""
+        at = data.draw(st.integers(0, len(self.claimed) - 1))
+        mine = [pair for pair in self.claimed if pair[0].token == self.claimed[at][0].token]
+        lost_by_model = type(self).runner.run(self.model.extend([one for one, _ in mine]))
+        lost = type(self).runner.run(self.real.extend([one for _, one in mine]))
+        assert {one.id for one in lost_by_model} == {one.id for one in lost}
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), end=st.sampled_from(["done", "dead", "fault", "outage", "back"]))
+    def settle(self, data: st.DataObject, end: str) -> None:
+        """Somebody, perhaps a zombie, says how a job ended: accepted once a claim, refused when fenced."""
+        pair = self.claimed[data.draw(st.integers(0, len(self.claimed) - 1))]
+        kept = [
+            type(self).runner.run(ledger.settle([ended(one, end)]))
+            for ledger, one in zip((self.model, self.real), pair, strict=True)
+        ]
+        assert kept[0] == kept[1]
+        if kept[0] == [True] and end in {"done", "dead"}:
+            self.finished.add(pair[0].id)
+
+    @rule(seconds=st.sampled_from(PASSING_S))
+    def passing(self, seconds: float) -> None:
+        """Time passes; leases end of workers that did not beat."""
+        self.both(lambda ledger: ledger.passing(seconds))
+
+    @invariant()
+    def nobody_is_lost(self) -> None:
+        """Every job is queued or finished, in the model, which the claims show to be the truth."""
+        assert isinstance(self.model, Model)
+        assert self.enqueued == self.model.queued.keys() | self.finished
+
+    @invariant()
+    def every_run_is_counted_once(self) -> None:
+        """A run counts as a fault, an outage or a lapse, or was handed back: never more runs counted than begun."""
+        assert isinstance(self.model, Model)
+        for job_id, attempts in self.model.attempts.items():
+            assert attempts.runs - 1 <= self.runs.get(job_id, 0)
+
+    def teardown(self) -> None:
+        """In the end, with every worker gone, a last one gets exactly what is not finished."""
+        self.both(lambda ledger: ledger.passing(PASSING_S[1] + PASSING_S[1]))
+        model, real = self.both(lambda ledger: ledger.claim("last:1", 100))
+        assert {(one.id, one.attempts) for one in model} == {(one.id, one.attempts) for one in real}
+        assert {one.id for one in real} == self.enqueued - self.finished
+        letters = self.both(lambda ledger: ledger.dead())
+        assert letters[0] == letters[1]
+
+
+def ended(claimed: Claimed, end: str) -> Settlement:
+    """The settlement of this kind."""
+    before = claimed.attempts
+    match end:
+        case "done":
+            return Done(claimed)
+        case "dead":
+            return Done(claimed, b"{}")
+        case "fault":
+            return Again(claimed, Attempts(before.faults + 1, before.outages, before.lapses), DEFER_S)
+        case "outage":
+            return Again(claimed, Attempts(before.faults, before.outages + 1, before.lapses), DEFER_S)
+    return Again(claimed, before)
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """A loop for machines that know none."""
+    with asyncio.Runner() as made:
+        yield made
+
+
+def test_leases_of_the_scripts_are_those_of_the_model(redis_url: str, runner: asyncio.Runner) -> None:
+    """Redis and the model agree: no job lost, one holder a token, every run counted, zombies fenced."""
+    redis = Redis.from_url(redis_url)
+
+    def emptied() -> Ledger:
+        runner.run(redis.flushall())
+        return Real(redis)
+
+    class OnRedis(Leases):
+        make_real = staticmethod(emptied)
+
+    OnRedis.runner = runner
+    try:
+        run_state_machine_as_test(
+            OnRedis,
+            settings=settings(
+                max_examples=30,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        runner.run(redis.aclose())

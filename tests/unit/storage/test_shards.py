@@ -1,0 +1,47 @@
+"""Several Redis as one queue: homes that hardly move, one depth, one that is away costs its own jobs alone."""
+
+from collections import Counter
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage.queue import Job, jobs_of
+from storage.shards import Shards, home
+
+NAMES = ["one:6379/0", "two:6379/0", "three:6379/0"]
+
+
+def test_posts_spread_evenly_and_a_lost_shard_moves_only_its_own() -> None:
+    """A third each, within a few percent; without one of three, the other two thirds stay."""
+    posts = [f"post{number}" for number in range(3000)]
+    before = {post: home(post, NAMES) for post in posts}
+
+    assert all(900 < count < 1100 for count in Counter(before.values()).values())
+    assert {post: home(post, reversed(NAMES)) for post in posts} == before
+    for post in posts:
+        if before[post] != NAMES[1]:
+            assert home(post, [NAMES[0], NAMES[2]]) == before[post]
+
+
+async def test_one_redis_is_the_usual_case(redis: Redis) -> None:
+    """All jobs are there, once."""
+    shards = Shards({"only": redis})
+
+    assert await shards.enqueue([*jobs_of("m", "a"), *jobs_of("m", "b")]) == 4
+    assert await shards.enqueue(jobs_of("m", "a")) == 0
+    assert (await shards.depth()).ready == 4
+    assert await shards.enqueue([]) == 0
+
+
+async def test_a_shard_that_is_away_costs_its_own_jobs_alone(redis: Redis, free_port: int) -> None:
+    """The error is told, the other shard has its jobs and its depth; with all away, so is the depth."""
+    jobs = [Job("render_pair", "m", f"post{number}") for number in range(100)]
+    async with Redis(port=free_port) as absent:
+        shards = Shards({"here": redis, "away": absent})
+        with pytest.raises(RedisError):
+            await shards.enqueue(jobs)
+
+        assert (await shards.depth()).ready == sum(home(job.post_id, ["here", "away"]) == "here" for job in jobs) > 20
+        with pytest.raises(RedisError):
+            await Shards({"away": absent}).depth()
