@@ -1,6 +1,7 @@
 """saq, the fastest asyncio queue of the same kind, as a queue contender."""
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -41,6 +42,7 @@ async def work(url: str, workers: int, tally: drill.Tally) -> None:
         timers: Any = dict.fromkeys(("schedule", "worker_info", "sweep", "abort"), NEVER_S)
         worker: Any = Worker(queue, [("no_op", no_op)], burst=True, dequeue_timeout=0.1, timers=timers)
         worker.SIGNALS = []
+        logging.getLogger("saq").setLevel(logging.ERROR)  # it warns of each worker that ends
         await worker.start()
         await queue.disconnect()
 
