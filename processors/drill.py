@@ -1,7 +1,7 @@
 """`python -m processors.drill fill|work URL COUNT`: no-op jobs through the real queue and claim.
 
-For `make bench-queue`: speaks as its other contenders do (`bench/peers/drill.py`): one line of JSON at the end; `work` says `ready` and begins
-when a line comes, `work --hold` says `held` when it has a job, and keeps it.
+For `make bench-queue`: speaks as its other contenders do (`bench/peers/drill.py`). One line of JSON at the end; `work`
+says `ready` and begins when a line comes on standard input, `work --hold` says `held` when it has a job, and keeps it.
 """
 
 import argparse
