@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring lock clean
+.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: setup ## CPU cost per pair of balancer, node and worker, from a replay of
 
 bench-ring: setup ## how keys are placed: shares, moves, picking, rebuilding (QUICK=1 for fewer rounds)
 	$(PY) -m bench.ring $(if $(QUICK),--quick)
+
+bench-queue: setup ## our claim beside stock arq and saq, with 1 to 64 workers (QUICK=1: a minute)
+	$(PY) -m bench.queues $(if $(QUICK),--quick)
 
 bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latency, memory (QUICK=1: a minute)
 	$(PY) -m bench lb $(if $(QUICK),--quick)

@@ -1,9 +1,9 @@
 """What a worker tells every second, and what follows from it: arrivals and service time, as the scaler wants them.
 
 Pure. A pulse counts since its worker's start, so that a lost one costs nothing; the meter takes differences. Jobs that
-arrived are those that were done plus those by which the queue grew, running and waiting ones included. Both figures are smoothed over a few seconds: one
-second of a burst is noisy, and the decision itself is already slow to go down. While no worker that there should be is
-heard, what was done is not known: the service time stays, and arrivals can only be seen to rise.
+arrived are those that were done plus those by which the queue grew, with all that run and wait. Both figures are
+smoothed over a few seconds: one second of a burst is noisy, and the decision itself is already slow to go down. While
+no worker that there should be is heard, what was done is not known: the service time stays, arrivals can only rise.
 """
 
 from collections.abc import Mapping

@@ -39,13 +39,15 @@ class Results(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-def row(case: str, unit: str, rounds: Mapping[str, list[float]], *, aim: float | None = None) -> Row:
-    """A figure from its readings by balancer, a list of rounds each: medians, and the median of the rounds' ratios.
+def row(
+    case: str, unit: str, rounds: Mapping[str, list[float]], *, aim: float | None = None, rival: str = RIVAL
+) -> Row:
+    """A figure from its readings by program, a list of rounds each: medians, and the median of the ratios to the rival.
 
     Each round's ratio is of two readings seconds apart, so what the machine did meanwhile to both cancels out.
     """
     medians = {name: statistics.median(found) for name, found in rounds.items()}
-    ratios = [ours / theirs for ours, theirs in zip(rounds[OURS], rounds[RIVAL], strict=True) if theirs > 0]
+    ratios = [ours / theirs for ours, theirs in zip(rounds[OURS], rounds[rival], strict=True) if theirs > 0]
     ratio = statistics.median(ratios) if ratios else None
     return Row(
         case=case,
@@ -59,16 +61,21 @@ def row(case: str, unit: str, rounds: Mapping[str, list[float]], *, aim: float |
 
 
 def memory_row(phones: int, kib: Mapping[str, float]) -> Row:
-    """Memory for each open upload; the ratio is to the limit of 64 KiB, not to a peer."""
-    ours = kib[OURS]
+    """Memory for each open upload."""
+    return limit_row(f"{phones} slow uploads", "KiB RSS per open upload", kib, limit=RSS_KIB_MAX)
+
+
+def limit_row(case: str, unit: str, values: Mapping[str, float], *, limit: float) -> Row:
+    """A figure with a limit of its own; the ratio is to that, not to a peer."""
+    ours = values[OURS]
     return Row(
-        case=f"{phones} slow uploads (ratio to {RSS_KIB_MAX} KiB)",
-        unit="KiB RSS per open upload",
+        case=f"{case} (ratio to {limit:g} {unit.split(maxsplit=1)[0]})",
+        unit=unit,
         ours=_short(ours),
-        peers={name: _short(value) for name, value in kib.items() if name != OURS},
-        ratio=_short(ours / RSS_KIB_MAX),
+        peers={name: _short(value) for name, value in values.items() if name != OURS},
+        ratio=_short(ours / limit),
         aim=1.0,
-        met=ours <= RSS_KIB_MAX,
+        met=ours <= limit,
     )
 
 

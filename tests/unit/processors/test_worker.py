@@ -56,7 +56,9 @@ class Working:
             config,
             next(iter(self.clients.values())),
             self.clients,
-            runs(jobs, config.degrade_s), world.metrics, stuck=lambda: jobs.stuck
+            runs(jobs, config.degrade_s),
+            world.metrics,
+            stuck=lambda: jobs.stuck,
         )
         self.tasks = asyncio.TaskGroup()
 

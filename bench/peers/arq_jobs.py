@@ -1,0 +1,56 @@
+"""Stock arq as a queue contender. By default it looks twice a second, and the bench would measure its sleep.
+
+So here it looks every 10 ms and keeps no results. Everything else is as it comes.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from arq import create_pool
+from arq.connections import RedisSettings
+from arq.worker import Worker, func
+
+from . import drill
+
+POLL_S = 0.01
+TOGETHER = 32
+
+
+async def fill(url: str, jobs: int) -> None:
+    """Queue them, some at a time, as an upload tier would."""
+    redis = await create_pool(RedisSettings.from_dsn(url))
+    numbers = iter(range(jobs))
+
+    async def some() -> None:
+        for number in numbers:
+            await redis.enqueue_job("no_op", f"post-{number}")
+
+    await asyncio.gather(*(some() for _ in range(TOGETHER)))
+    await redis.aclose()
+
+
+async def work(url: str, workers: int, tally: drill.Tally) -> None:
+    """So many workers of ten jobs each, until the queue is empty."""
+
+    async def no_op(_context: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - arq's type
+        await tally.count()
+
+    job: Any = no_op  # arq wants a type that no function has
+    made = [
+        Worker(
+            [func(job, name="no_op", keep_result=0)],
+            redis_settings=RedisSettings.from_dsn(url),
+            burst=True,
+            poll_delay=POLL_S,
+            handle_signals=False,
+            log_results=False,
+        )
+        for _ in range(workers)
+    ]
+    await asyncio.gather(*(worker.main() for worker in made))
+    await asyncio.gather(*(worker.close() for worker in made))
+
+
+if __name__ == "__main__":
+    sys.exit(drill.main("bench.peers.arq_jobs", fill, work))

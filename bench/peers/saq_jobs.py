@@ -1,0 +1,53 @@
+"""saq, the fastest asyncio queue of the same kind, as a queue contender."""
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+from saq import Queue, Worker
+
+from . import drill
+
+TOGETHER = 32
+NEVER_S = 3600
+
+
+def opened(url: str) -> Any:  # noqa: ANN401 - of several classes
+    """The queue, with as many Redis connections at once as there are jobs under way."""
+    return Queue.from_url(url, max_concurrent_ops=TOGETHER)
+
+
+async def fill(url: str, jobs: int) -> None:
+    """Queue them, some at a time, as an upload tier would."""
+    queue = opened(url)
+    numbers = iter(range(jobs))
+
+    async def some() -> None:
+        for number in numbers:
+            await queue.enqueue("no_op", post_id=f"post-{number}")
+
+    await asyncio.gather(*(some() for _ in range(TOGETHER)))
+    await queue.disconnect()
+
+
+async def work(url: str, workers: int, tally: drill.Tally) -> None:
+    """So many workers of ten jobs each, until the queue is empty."""
+
+    async def no_op(_context: Any, *, post_id: str) -> None:  # noqa: ANN401, ARG001 - saq passes by name
+        await tally.count()
+
+    async def one() -> None:
+        queue = opened(url)
+        timers: Any = dict.fromkeys(("schedule", "worker_info", "sweep", "abort"), NEVER_S)
+        worker: Any = Worker(queue, [("no_op", no_op)], burst=True, dequeue_timeout=0.1, timers=timers)
+        worker.SIGNALS = []
+        logging.getLogger("saq").setLevel(logging.ERROR)  # it warns of each worker that ends
+        await worker.start()
+        await queue.disconnect()
+
+    await asyncio.gather(*(one() for _ in range(workers)))
+
+
+if __name__ == "__main__":
+    sys.exit(drill.main("bench.peers.saq_jobs", fill, work))

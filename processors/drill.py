@@ -1,0 +1,102 @@
+"""`python -m processors.drill fill|work URL COUNT`: no-op jobs through the real queue and claim.
+
+For `make bench-queue`: speaks as its other contenders do (`bench/peers/drill.py`). One line of JSON at the end; `work`
+says `ready` and begins when a line comes on standard input, `work --hold` says `held` when it has a job, and keeps it.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+
+import msgspec
+import uvloop
+from redis.asyncio import Redis
+
+from storage.lease import Claimed
+from storage.queue import Job, Queue
+
+from .config import Config
+from .metrics import Metrics
+from .worker import JobWorker, Run
+
+# As many jobs in one call as an upload node's batch holds at most.
+BATCH = 256
+# As many jobs a worker as arq and saq run by default.
+CONFIG = Config(jobs_max=10, poll_s=0.01)
+# Nothing was done for so long: look whether the queue is empty.
+LULL_S = 0.05
+
+
+class Report(msgspec.Struct):
+    """What is printed; seconds of the machine's monotonic clock."""
+
+    began_s: float
+    ended_s: float
+    cpu_s: float = 0.0
+    done: int = 0
+
+
+async def fill(url: str, jobs: int, report: Report) -> None:
+    """Queue no-op jobs, some at a time."""
+    async with Redis.from_url(url) as redis:
+        queue = Queue(redis)
+        for start in range(0, jobs, BATCH):
+            numbers = range(start, min(start + BATCH, jobs))
+            report.done += await queue.enqueue([Job("render_pair", "drill", f"post-{number}") for number in numbers])
+    report.ended_s = time.monotonic()
+
+
+async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
+    """So many workers until the queue is empty: nothing ready, waiting or leased."""
+
+    async def no_op(_: Claimed, *__: str) -> None:
+        if hold:
+            print("held", flush=True)  # noqa: T201 - see above
+            await asyncio.Event().wait()
+        report.done += 1
+        report.ended_s = time.monotonic()
+
+    stop = asyncio.Event()
+    async with Redis.from_url(url) as redis, asyncio.TaskGroup() as running:
+        for _ in range(workers):
+            running.create_task(_worker(url, no_op, stop), name="drill-worker")
+        queue = Queue(redis)
+        while not stop.is_set():
+            await asyncio.sleep(LULL_S)
+            if time.monotonic() - report.ended_s > LULL_S:
+                depth = await queue.depth()
+                if not depth.ready + depth.leased + depth.deferred:
+                    stop.set()
+
+
+async def _worker(url: str, job: Run, stop: asyncio.Event) -> None:
+    async with Redis.from_url(url) as redis:
+        await JobWorker(CONFIG, redis, {"drill": redis}, {"render_pair": job}, Metrics()).run_until(stop)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__)
+    parser.add_argument("command", choices=("fill", "work"))
+    parser.add_argument("url", help="redis://…")
+    parser.add_argument("count", type=int, help="jobs to queue, or workers to run")
+    parser.add_argument("--hold", action="store_true", help="begin a job and never end it")
+    given = parser.parse_args(arguments)
+    if given.command == "work":
+        print("ready", flush=True)  # noqa: T201 - see above
+        sys.stdin.readline()
+    began_s, cpu_s = time.monotonic(), time.process_time()
+    report = Report(began_s, began_s)
+    if given.command == "fill":
+        uvloop.run(fill(given.url, given.count, report))
+    else:
+        uvloop.run(work(given.url, given.count, report, hold=given.hold))
+    report.cpu_s = time.process_time() - cpu_s
+    print(msgspec.json.encode(report).decode(), flush=True)  # noqa: T201 - see above
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
