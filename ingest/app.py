@@ -89,9 +89,6 @@ def application(
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
     post_calls = PostCalls(authenticator, posts, announcer.queue)
 
-    async def livez(_request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
     async def readyz(request: web.Request) -> web.Response:
         if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
             lifecycle.asked.by_balancer()
@@ -113,7 +110,7 @@ def application(
         "photo": post_calls.photo,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        "livez": livez,
+        "livez": _livez,
         "readyz": readyz,
         "metrics": scrape,
     }
@@ -125,6 +122,11 @@ def application(
     app.router.add_get("/docs/start.js", docs.start)
     app.router.add_get("/docs/{name}", docs.file)
     return app
+
+
+async def _livez(_request: web.Request) -> web.Response:
+    """This process answers."""
+    return web.Response(text="alive\n")
 
 
 async def _say_nothing(_request: web.Request) -> None:
