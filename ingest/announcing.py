@@ -21,7 +21,7 @@ from storage.batch import Batcher
 from storage.index import Index
 from storage.queue import Job, Queue, jobs_of
 from storage.records import Post
-from storage.shards import home
+from storage.shards import Shards, home
 
 # How long a shard that failed is not asked: one timeout a second is seen, one for each batch would queue uploads up.
 AWAY_S = 1.0
@@ -35,11 +35,15 @@ class Announced(msgspec.Struct, frozen=True):
 
 
 class Announcer:
-    """`async with Announcer(…) as announcer: await announcer.add(post, late=…)`; leaving tells what is waiting."""
+    """`async with Announcer(…) as announcer: await announcer.add(post, late=…)`; leaving tells what is waiting.
+
+    `queue` is for jobs that no upload brings.
+    """
 
     def __init__(self, redis: Redis, index: Index, shards: Mapping[str, Redis], *, linger_s: float) -> None:
         self._redis = redis
         self._index = index
+        self.queue = Shards(shards)
         self._batchers: dict[str, Batcher[Announced, None]] = {
             name: Batcher(self._telling(client), linger_s=linger_s) for name, client in shards.items()
         }

@@ -13,7 +13,6 @@ from storage.index import Index
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
 from storage.posts import Posts
-from storage.shards import Shards
 
 from .admission import Admission, Budget
 from .announcing import Announcer
@@ -56,9 +55,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
             index = Index(redis)
             async with Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer:
                 lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
-                yield Node(
-                    application(config, lifecycle, store, redis, index, announcer, Shards(shards)), lifecycle, redis
-                )
+                yield Node(application(config, lifecycle, store, redis, index, announcer), lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
             await client.aclose()
@@ -79,13 +76,7 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
 
 
 def application(
-    config: Config,
-    lifecycle: Lifecycle,
-    store: BlobStore,
-    redis: Redis,
-    index: Index,
-    announcer: Announcer,
-    queue: Shards,
+    config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, announcer: Announcer
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
@@ -96,11 +87,8 @@ def application(
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)
     uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, announcer, metrics)
-    moment_calls, post_calls, docs = (
-        MomentCalls(authenticator, moments, posts),
-        PostCalls(authenticator, posts, queue),
-        Docs(),
-    )
+    moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
+    post_calls = PostCalls(authenticator, posts, announcer.queue)
 
     async def readyz(request: web.Request) -> web.Response:
         if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
@@ -124,7 +112,7 @@ def application(
         "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        "livez": _alive,
+        "livez": _livez,
         "readyz": readyz,
         "metrics": scrape,
     }
@@ -138,7 +126,8 @@ def application(
     return app
 
 
-async def _alive(_request: web.Request) -> web.Response:
+async def _livez(_request: web.Request) -> web.Response:
+    """This process answers."""
     return web.Response(text="alive\n")
 
 

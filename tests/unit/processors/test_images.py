@@ -222,15 +222,6 @@ def test_the_same_pair_gives_the_same_bytes() -> None:
     assert render(front, back) == render(front, back)
 
 
-def test_without_full_the_others_are_the_same() -> None:
-    """What is left out is `full` alone, so that the rest need not change when it comes."""
-    front, back = noisy(640, 480), noisy(480, 640)
-    whole, rest = render(front, back), render(front, back, full=False)
-
-    assert rest.images == tuple(one for one in whole.images if not one.name.endswith("-full"))
-    assert (len(rest.images), rest.thumbhash) == (5, whole.thumbhash)
-
-
 def test_the_thumbhash_is_one_and_each_sides_own() -> None:
     """The hash decodes to the photo's mean colour and proportions."""
     hashes = render(written(Image.new("RGB", (600, 800), RED)), written(Image.new("RGB", (800, 600), BLUE))).thumbhash

@@ -1,12 +1,9 @@
-"""The lease rules, and one state machine for both who keep them: a plain model, and the real scripts on a real Redis.
-
-Time passes on Redis by moving every score back, which is what passing time looks like from there.
-"""
+"""The lease rules, and one state machine for both who keep them: a plain model, and the scripts on a real Redis."""
 
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from storage.claims import Claims
 from storage.lease import (
     FAIR_TURNS,
     POISON_LAPSES_MAX,
@@ -27,14 +23,16 @@ from storage.lease import (
     is_poison,
     order,
 )
-from storage.queue import QUEUES, Job, Queue
+from storage.queue import Job
+from tests.unit.storage.lease_model import LEASE_S, Ledger, Model, Real
 
 T = TypeVar("T")
 
-LEASE_S = 6.0
-# Sums of these never come within half a second of the lease or of DEFER_S: a test machine may dawdle.
-PASSING_S = (2.5, 7.0)
-DEFER_S = 4.0
+# Sums of these never come within ten seconds of the lease or of DEFER_S: a test machine may dawdle.
+PASSING_S = (25.0, 70.0)
+DEFER_S = 40.0
+# Between any two steps, so that what was queued earlier is due earlier on both sides.
+STEP_S = 0.002
 
 
 def lapsed(lapses: int, deaths: int) -> Claimed:
@@ -71,145 +69,6 @@ def test_lapses_are_bounded(lapses: int, deaths: int) -> None:
 def test_a_lease_outlives_two_lost_beats() -> None:
     """Beats come three to a lease."""
     assert 2 * beat_s(LEASE_S) < LEASE_S <= 3 * beat_s(LEASE_S)
-
-
-class Ledger(Protocol):
-    """What is tested: a queue with leases, and time that passes."""
-
-    async def enqueue(self, job: Job) -> None:
-        """Queue a job that is not."""
-
-    async def claim(self, token: str, free: int) -> list[Claimed]:
-        """Lease what is ready."""
-
-    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
-        """Lease on; what was lost."""
-
-    async def settle(self, settlements: list[Settlement]) -> list[bool]:
-        """How jobs ended; whether that counts."""
-
-    async def release(self, token: str) -> int:
-        """Undo a claim."""
-
-    async def passing(self, seconds: float) -> None:
-        """Let time pass."""
-
-    async def dead(self) -> set[str]:
-        """What was given up."""
-
-
-class Model:
-    """The rules in plain words."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.numbers = itertools.count()
-        self.queued: dict[str, tuple[float, int, str]] = {}
-        self.holder: dict[str, str] = {}
-        self.attempts: dict[str, Attempts] = {}
-        self.letters: set[str] = set()
-
-    async def enqueue(self, job: Job) -> None:
-        """Unless it is there."""
-        self.queued.setdefault(job.id, (self.now, next(self.numbers), job.queue))
-
-    async def claim(self, token: str, free: int) -> list[Claimed]:
-        """The most urgent queue first, in each what is due the longest."""
-        due = [one for one, (at, _, _) in self.queued.items() if at <= self.now]
-        due.sort(key=lambda one: (QUEUES.index(self.queued[one][2]), self.queued[one][0], one.encode()))
-        found = []
-        for one in due[:free]:
-            attempts = self.attempts.get(one, Attempts())
-            if one in self.holder:
-                attempts = Attempts(attempts.faults, attempts.outages, attempts.lapses + 1)
-            self.attempts[one] = attempts
-            self.holder[one] = token
-            queue = self.queued[one][2]
-            self.queued[one] = (self.now + LEASE_S, next(self.numbers), queue)
-            found.append(Claimed(one, b"", queue, token, attempts))
-        return found
-
-    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
-        """Of those that are held."""
-        for one in claimed:
-            if self.holder.get(one.id) == one.token:
-                self.queued[one.id] = (self.now + LEASE_S, next(self.numbers), one.queue)
-        return [one for one in claimed if self.holder.get(one.id) != one.token]
-
-    async def settle(self, settlements: list[Settlement]) -> list[bool]:
-        """For those that are held."""
-        return [self._settled(one) for one in settlements]
-
-    def _settled(self, one: Settlement) -> bool:
-        job_id = one.claimed.id
-        if self.holder.get(job_id) != one.claimed.token:
-            return False
-        del self.holder[job_id]
-        if isinstance(one, Again):
-            self.attempts[job_id] = one.attempts
-            self.queued[job_id] = (self.now + one.defer_s, next(self.numbers), one.claimed.queue)
-        else:
-            del self.queued[job_id], self.attempts[job_id]
-            if one.letter:
-                self.letters.add(job_id)
-        return True
-
-    async def release(self, token: str) -> int:
-        """As if it had not been claimed."""
-        mine = [one for one, holder in self.holder.items() if holder == token]
-        for one in mine:
-            del self.holder[one]
-            self.queued[one] = (self.now, next(self.numbers), self.queued[one][2])
-        return len(mine)
-
-    async def passing(self, seconds: float) -> None:
-        """The clock goes on."""
-        self.now += seconds
-
-    async def dead(self) -> set[str]:
-        """Ids of kept jobs."""
-        return self.letters
-
-
-class Real:
-    """The scripts."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self.claims = Claims(redis, LEASE_S)
-
-    async def enqueue(self, job: Job) -> None:
-        """As nodes do."""
-        await Queue(self.redis).enqueue([job])
-
-    async def claim(self, token: str, free: int) -> list[Claimed]:
-        """As workers do."""
-        return await self.claims.claim(token, free)
-
-    async def extend(self, claimed: list[Claimed]) -> list[Claimed]:
-        """As workers do."""
-        return await self.claims.extend(claimed)
-
-    async def settle(self, settlements: list[Settlement]) -> list[bool]:
-        """As workers do."""
-        return await self.claims.settle(settlements)
-
-    async def release(self, token: str) -> int:
-        """As workers do."""
-        return await self.claims.release(token)
-
-    async def passing(self, seconds: float) -> None:
-        """Every score moves back."""
-        for queue in QUEUES:
-            scores = {
-                one: score - seconds * 1000 for one, score in await self.redis.zrange(queue, 0, -1, withscores=True)
-            }
-            if scores:
-                await self.redis.zadd(queue, scores)
-
-    async def dead(self) -> set[str]:
-        """Ids of kept jobs."""
-        return {one.decode() for one in await self.redis.hkeys("snapsurge:dead")}
 
 
 class Leases(RuleBasedStateMachine):
@@ -253,15 +112,12 @@ class Leases(RuleBasedStateMachine):
         """A worker claims: both give the same jobs with the same past."""
         token = f"worker-{next(self.turns)}:1"
         model, real = self.both(lambda ledger: ledger.claim(token, free))
-        assert [one.queue for one in model] == [one.queue for one in real]
-        if {one.id for one in model} == {one.id for one in real}:
-            pairs = {one.id: one for one in real}
-            for one in model:
-                assert one.attempts == pairs[one.id].attempts
-                self.runs[one.id] = self.runs.get(one.id, 0) + 1
-                self.claimed.append((one, pairs[one.id]))
-        else:  # scores of one millisecond here, of two there: put both back
-            self.both(lambda ledger: ledger.release(token))
+        assert [(one.id, one.queue, one.attempts) for one in model] == [
+            (one.id, one.queue, one.attempts) for one in real
+        ]
+        self.claimed += zip(model, real, strict=True)
+        for one in model:
+            self.runs[one.id] = self.runs.get(one.id, 0) + 1
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
@@ -290,6 +146,23 @@ class Leases(RuleBasedStateMachine):
     def passing(self, seconds: float) -> None:
         """Time passes; leases end of workers that did not beat."""
         self.both(lambda ledger: ledger.passing(seconds))
+
+    @rule(data=st.data())
+    def lose_an_answer(self, data: st.DataObject) -> None:
+        """A claim whose answer is lost is taken back by its token: as if it had not been."""
+        token = f"worker-{next(self.turns)}:1"
+        free = data.draw(st.integers(1, 3))
+        model, real = self.both(lambda ledger: ledger.claim(token, free))
+        assert [one.id for one in model] == [one.id for one in real]
+        for one in model:
+            self.runs[one.id] = self.runs.get(one.id, 0) + 1
+        released = self.both(lambda ledger: ledger.release(token))
+        assert released == (len(model), len(model))
+
+    @invariant()
+    def time_passes(self) -> None:
+        """A little."""
+        self.both(lambda ledger: ledger.passing(STEP_S))
 
     @invariant()
     def nobody_is_lost(self) -> None:
