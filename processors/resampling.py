@@ -11,7 +11,11 @@ in pyproject.toml, and a test against Pillow's own LANCZOS. What is resized and 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 
-PIXEL_BYTES_MAX = 4
+from .memory import ensure
+
+PIXEL_BYTES = 4
+# Six lobes of Lanczos at two bytes and up a source pixel, for both passes, generously.
+TABLE_BYTES = 64
 
 
 def resampled(
@@ -21,12 +25,23 @@ def resampled(
 
     `box` is left, top, right, bottom in pixels, all of them inside the image.
     """
-    # Where Rust finds no memory the process ends. So Python asks for as much first: the picture between the two
-    # passes, which has the new width and the old height, and the passes' tables.
-    bytes(PIXEL_BYTES_MAX * (size[0] * image.height + 64 * (sum(size) + sum(image.size))))
+    result = Image.new(image.mode, size, None)
     options = ResizeOptions(resize_alg=ResizeAlg.convolution(FilterType.lanczos3), use_alpha=False)
     if box is not None:
         options.crop_box = CropBox(box[0], box[1], box[2] - box[0], box[3] - box[1])
-    result = Image.new(image.mode, size, None)
+    # Where Rust finds no memory the process ends. It takes a picture of the new width and the old height, and tables.
+    ensure(PIXEL_BYTES * size[0] * image.height + TABLE_BYTES * (max(image.size) + max(size)))
     Resizer().resize_pil(image, result, options)
     return result
+
+
+def shrunk(image: Image.Image, long_side: int) -> Image.Image:
+    """The image reduced to the long side."""
+    size = fitted(image.size, long_side)
+    return image if size == image.size else resampled(image, size)
+
+
+def fitted(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """The size reduced to the long side, never enlarged, never below one pixel."""
+    factor = max(1.0, max(size) / long_side)
+    return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))

@@ -31,7 +31,9 @@ from storage.moments import Moments
 from storage.opening import blob_store
 from storage.queue import decode, encode
 
+from . import memory
 from .config import Config, address
+from .decoding import LIMITS
 from .images import render
 from .jobs import Jobs
 from .metrics import Metrics, exposed
@@ -186,6 +188,7 @@ class Work:
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
     """One worker process until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
+    memory.bound(LIMITS.decode_bytes_max)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         redis = connect(storage_config)

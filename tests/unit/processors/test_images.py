@@ -13,7 +13,8 @@ import pytest
 import thumbhash
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
-from processors.images import LIMITS, Limits, Rendition, Renditions, Undecodable, render
+from processors.decoding import LIMITS, Limits, Undecodable
+from processors.images import Rendition, Renditions, render
 
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (120, 120, 120)
 SECRET = b"N48.8584 E2.2945 secret"
