@@ -1,6 +1,6 @@
 """How near a picture comes to a reference: SSIM and PSNR of their luma (ITU-R BT.601), in numpy.
 
-SSIM as Wang, Bovik, Sheikh and Simoncelli defined it (IEEE TIP 13/4, 2004), mean over all 8x8 windows, K1 0.01, K2 0.03.
+SSIM is that of Wang, Bovik, Sheikh and Simoncelli (IEEE TIP 13/4, 2004): mean over all 8x8 windows, K1 0.01, K2 0.03.
 """
 
 import math
@@ -40,4 +40,4 @@ def _windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     height, width = values.shape[0] - WINDOW + 1, values.shape[1] - WINDOW + 1
     corners = sums[WINDOW:, WINDOW:] - sums[:height, WINDOW:] - sums[WINDOW:, :width] + sums[:height, :width]
-    return corners / WINDOW**2
+    return np.asarray(corners / WINDOW**2)

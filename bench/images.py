@@ -1,4 +1,4 @@
-"""`python -m bench.images`: what rendering a photo costs beside libvips and plain Pillow, and how good the pictures are.
+"""`python -m bench.images`: what rendering a photo costs beside libvips and plain Pillow, and how good it looks.
 
 Each contender is a program of its own (`python -m processors.measure`, `python -m bench.peers.renderers`), a fresh
 process a round, in turns: A-B-C-A-B-C, so that what else the machine does falls on all alike. All make the same three
@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "Pillow": ["bench.peers.renderers", "pillow"],
 }
 NOT_INSTALLED: Final = 3
+# As our workers set it by themselves: else glibc gives each picture's pages back and faults them in again.
+ALLOCATOR: Final = ("MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=67108864")
 # A hair: nobody sees a thousandth of SSIM or a hundredth of the decibels.
 SSIM_AIM: Final = 0.999
 PSNR_AIM: Final = 0.99
@@ -68,7 +70,17 @@ Found = dict[str, dict[str, Figures]]  # by subject, then contender
 
 def run(contender: str, photo: Path, out: Path, times: int) -> Figures | None:
     """One fresh process of a contender; None when it is not installed."""
-    command = [sys.executable, "-m", *COMMANDS[contender], str(out), str(photo), "--times", str(times)]
+    command = [
+        "env",
+        *ALLOCATOR,
+        sys.executable,
+        "-m",
+        *COMMANDS[contender],
+        str(out),
+        str(photo),
+        "--times",
+        str(times),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == NOT_INSTALLED:
         return None

@@ -2,8 +2,8 @@
 
 Photos are hostile input: whatever is wrong with one ends as `Undecodable` with a reason a person understands, and a
 fault of ours never does. The format is what the magic bytes say, the size what the header says, and both are judged
-before anything is decoded; the memory that such a photo may need is asked for first, because decoders call a lack of
-it a corrupt file. Not known here: renditions, posts, deadlines (a decode too long is ended with its process).
+before anything is decoded; the memory that any photo may take is asked for first, because decoders call a lack of it a
+corrupt file. Not known here: renditions, posts, deadlines (a decode too long is ended with its process).
 """
 
 import io
@@ -91,7 +91,7 @@ LIMITS: Final = Limits()
 def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
     """The photo upright in sRGB, its long side at most so long, carrying nothing but pixels; Undecodable, MemoryError.
 
-    MemoryError says that we lack what the photo, by its header, may take; one that takes more is Undecodable.
+    MemoryError says that we lack what a photo may take (`decode_bytes_max`); one that takes more is Undecodable.
     """
     kind = _kind(photo)
     # Every scan starts with an SOS marker, and inside compressed data FF is never followed by DA.
@@ -111,6 +111,7 @@ def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
 
 def _opened(photo: bytes, kind: str, long_side: int, limits: Limits) -> Image.Image:
     """The photo's pixels as stored, decoded at the smallest size the decoder offers that is enough."""
+    ensure(limits.decode_bytes_max)  # all of it, before the header is read: libwebp takes half of what it needs then
     try:
         image = Image.open(io.BytesIO(photo), formats=[kind])
         _check(kind, image.size, limits)  # before `draft`, which rewrites the size
@@ -118,7 +119,6 @@ def _opened(photo: bytes, kind: str, long_side: int, limits: Limits) -> Image.Im
         raise Undecodable(f"more than {_megapixels(limits.most(kind))} megapixels") from error
     except PHOTO_ERRORS as error:
         raise Undecodable(_fault(kind, error)) from error
-    ensure(DECODE_BYTES[kind] * image.width * image.height)
     try:
         image.draft(None, fitted(image.size, long_side))
         image.load()

@@ -14,11 +14,13 @@ from typing import Final
 
 MIB: Final = 1 << 20
 # What a worker needs beside the photo it decodes: about 110 MiB idle, 16 stacks of the file store's threads (128), the
-# archives of the two pairs under way (2 x 40), the renditions of the photo before (36).
-PROCESS_BYTES: Final = 448 * MIB
+# archives of the two pairs under way (2 x 40), the renditions of the photo before (36), what the heap keeps (64).
+PROCESS_BYTES: Final = 512 * MIB
 
-# glibc's malloc.h. One arena: the heap that is trimmed below is the main thread's, and renders run in another one.
-_MALLOPT: Final = {-8: 1, -3: 32 * MIB, -1: 256 * MIB}  # M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, for renders run in a thread and the heap
+# that is trimmed is the main thread's. Up to 15.5 MiB comes from it: a `full` picture (2000x2000 in 4 bytes a pixel)
+# does, the blocks of 16 MiB that Pillow makes large photos of do not, and go back at once.
+_MALLOPT: Final = {-8: 1, -3: 31 * MIB // 2, -1: 64 * MIB}
 
 
 def bound(photo_bytes: int) -> None:
@@ -26,8 +28,8 @@ def bound(photo_bytes: int) -> None:
 
     RLIMIT_DATA (Linux 4.7: heap and private writable mappings) and not RLIMIT_AS, which counts reservations and mapped
     libraries too, half of what a worker has mapped. glibc gives freed pictures back to the kernel and faults the same
-    pages in again for the next: 5,000 faults and 5 to 10 ms a photo; told to keep 256 MiB it makes 500. Elsewhere
-    (musl, macOS) both may do nothing.
+    pages in again for the next: 2,000 to 6,000 faults and 5 to 10 ms a photo; told to keep 64 MiB it makes some 500.
+    Elsewhere (musl, macOS) both may do nothing.
     """
     with contextlib.suppress(ValueError, OSError):  # an administrator's hard limit below ours stays
         resource.setrlimit(resource.RLIMIT_DATA, (photo_bytes + PROCESS_BYTES, resource.RLIM_INFINITY))

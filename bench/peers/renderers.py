@@ -2,8 +2,8 @@
 
 Each makes of one photo what our workers make of it: upright JPEGs of at most 2000, 1080 and 320 pixels a side, quality
 80, 4:2:0, without metadata. `vips` is written as its makers advise: shrink on load, each size from the one before, one
-thread, no cache of operations. `pillow` is what one writes first. Printed as JSON: CPU milliseconds of each turn, and the
-most memory the process held, before the photo was read and at the end.
+thread, no cache of operations. `pillow` is what one writes first. Printed as JSON: CPU milliseconds of each turn, and
+the most memory the process held, before the photo was read and at the end.
 """
 
 import argparse

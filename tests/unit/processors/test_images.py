@@ -2,12 +2,17 @@
 
 import base64
 import contextlib
+import hashlib
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import thumbhash
@@ -16,6 +21,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 from processors.decoding import LIMITS, Limits, Undecodable
 from processors.images import Rendition, Renditions, render
 
+ROOT = Path(__file__).parents[3]
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (120, 120, 120)
 SECRET = b"N48.8584 E2.2945 secret"
 # How a picture must be stored so that this orientation shows it upright: the inverse turn.
@@ -216,11 +222,45 @@ def test_no_metadata_survives(kind: str) -> None:
         assert one.data.endswith(b"\xff\xd9")
 
 
-def test_the_same_pair_gives_the_same_bytes() -> None:
-    """Rendering twice makes no difference, so a job may run twice."""
-    front, back = noisy(640, 480), written(quarters(), "HEIF")
+def segments(jpeg: bytes) -> list[int]:
+    """The markers up to the first scan, read byte by byte (T.81, B.1.1)."""
+    found, at = [], 2
+    while not found or found[-1] != 0xDA:
+        assert jpeg[at] == 0xFF
+        found.append(jpeg[at + 1])
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return found
 
-    assert render(front, back) == render(front, back)
+
+@pytest.mark.parametrize("marker", [*range(0xE0, 0xF0), 0xFE])
+def test_no_segment_of_a_photo_survives(marker: int) -> None:
+    """IPTC, a maker's own, a comment: of any application segment nothing is left, nor a segment to hold it."""
+    hidden = b"Photoshop 3.0\08BIM\x04\x04\0\0\0\0\0\x12" + SECRET
+    segment = bytes([0xFF, marker]) + (len(hidden) + 2).to_bytes(2, "big") + hidden
+    photo = PLAIN[:20] + segment + PLAIN[20:]  # behind SOI and JFIF
+    assert SECRET in photo
+
+    for one in render(photo, photo).images:
+        assert segments(one.data) == [0xE0, 0xDB, 0xDB, 0xC0, 0xC4, 0xC4, 0xC4, 0xC4, 0xDA]
+        assert SECRET not in one.data
+        assert one.data.find(b"\xff\xd9") == len(one.data) - 2  # one picture, and nothing behind it
+
+
+def test_the_same_pair_gives_the_same_bytes() -> None:
+    """In any process, whatever its hash seed and however often, so a job may run twice."""
+    front, back = noisy(640, 480), written(quarters(), "HEIF")
+    made = render(front, back)
+    script = (
+        "import sys, hashlib, msgspec; from processors.images import render;"
+        f"pair = sys.stdin.buffer.read(); made = render(pair[:{len(front)}], pair[{len(front)}:]);"
+        "print(hashlib.sha256(msgspec.msgpack.encode(made)).hexdigest())"
+    )
+
+    assert render(front, back) == made
+    for seed in ("1", "2"):
+        command = ["env", f"PYTHONHASHSEED={seed}", sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=ROOT, input=front + back, capture_output=True, check=True)
+        assert done.stdout.decode().strip() == hashlib.sha256(msgspec.msgpack.encode(made)).hexdigest()
 
 
 def test_the_thumbhash_is_one_and_each_sides_own() -> None:
