@@ -33,6 +33,13 @@ def png_with(*chunks: bytes) -> bytes:
     return png[:33] + b"".join(chunks) + png[33:]
 
 
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of few bytes whose header promises this size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def reason(photo: bytes, limits: Limits = LIMITS) -> str:
     """Why this photo is refused."""
     with pytest.raises(Undecodable) as refused:
@@ -101,6 +108,36 @@ def test_what_is_hostile_is_refused_with_a_reason(kind: str) -> None:
 
     assert found.endswith(expected)
     assert not {"Error", "error", "<", "'"} & set(found.split())
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(60_000, 60_000), (12_000, 9_000), (10_001, 5_000)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    """More than 50 megapixels are never decoded, whether Pillow warns, refuses or finds it fine."""
+    assert "megapixels" in reason(png_claiming(*size))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (63, 64), (12_001, 64)])
+def test_sides_have_bounds(size: tuple[int, int]) -> None:
+    """A strip of one pixel or one too long is no photo, and the reason says the sizes."""
+    assert reason(png_claiming(*size)) == f"{size[0]}x{size[1]} pixels; a side must have 64 to 12000"
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each scan of a progressive JPEG is a pass over all pixels, so their number is bounded."""
+    photo = written(PICTURE, progressive=True)
+    scans = photo.count(b"\xff\xda")
+
+    assert reason(photo, Limits(scans_max=scans - 1)) == f"a JPEG of more than {scans - 1} scans"
+    assert decoded(photo, 2000, Limits(scans_max=scans)).size == (120, 160)
+
+
+@pytest.mark.parametrize(
+    "photo", [b"", b"\xff", b"hello, I am a photo.jpg", b"GIF89a" + bytes(99), b"%PDF-1.7", bytes(5000)]
+)
+def test_what_is_no_photo_is_refused(photo: bytes) -> None:
+    """Text, nothing, and formats we do not take get the same plain answer."""
+    assert reason(photo) == "not a JPEG, PNG, WebP or HEIC image"
 
 
 def test_each_format_ends_where_its_memory_does() -> None:
