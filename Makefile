@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue lock clean
+.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue bench-images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-queue: setup ## our claim beside stock arq and saq, with 1 to 64 workers (
 
 bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latency, memory (QUICK=1: a minute)
 	$(PY) -m bench lb $(if $(QUICK),--quick)
+
+bench-images: setup ## a photo's renditions beside libvips and Pillow: CPU, memory, fidelity (QUICK=1: a minute)
+	$(PY) -m bench.images $(if $(QUICK),--quick)
 
 lock: setup ## pin the dependencies anew, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv

@@ -40,7 +40,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return _through(profile, image)
         except PROFILE_ERRORS:
             pass
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _through(profile: bytes, image: Image.Image) -> Image.Image:

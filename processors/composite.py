@@ -7,6 +7,8 @@ This file does not know where the photos come from or how the result is encoded.
 
 from PIL import Image, ImageDraw
 
+from .resampling import resampled
+
 # In percent of the back photo's short side.
 INSET_WIDTH = 30
 MARGIN = 3.5
@@ -29,8 +31,7 @@ def composite(back: Image.Image, front: Image.Image) -> Image.Image:
     result = back.copy()
     frame = (inset[0] + 2 * border, inset[1] + 2 * border)
     result.paste(BORDER_COLOUR, (margin, margin), _rounded(frame, radius + border))
-    # Sharp and cheap, because faces are small in the inset: an exact halving first, then LANCZOS.
-    photo = front.resize(inset, Image.Resampling.LANCZOS, box=_middle(front, inset), reducing_gap=1.5)
+    photo = resampled(front, inset, box=_middle(front, inset))
     result.paste(photo, (margin + border, margin + border), _rounded(inset, radius))
     return result
 

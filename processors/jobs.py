@@ -42,7 +42,8 @@ from storage.queue import Job
 from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES
 
-from .images import Renditions, Undecodable
+from .decoding import Undecodable
+from .images import Renditions
 from .metrics import Metrics
 
 log = logging.getLogger("snapsurge.processors.jobs")

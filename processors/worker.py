@@ -37,7 +37,9 @@ from storage.opening import blob_store, queue_clients, redis_client
 from storage.queue import decode, encode
 from storage.shards import Shards
 
+from . import memory
 from .config import Config, address
+from .decoding import LIMITS
 from .holding import Holding
 from .images import render
 from .jobs import Jobs
@@ -264,6 +266,7 @@ def runs(jobs: Jobs, degrade_s: float) -> dict[str, Run]:
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
     """One worker process until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
+    memory.bound(LIMITS.decode_bytes_max)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))

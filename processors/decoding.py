@@ -1,0 +1,178 @@
+"""A photo's bytes in, its pixels out: upright, 8-bit sRGB, at most so large as asked for, and nothing but pixels.
+
+Photos are hostile input: whatever is wrong with one ends as `Undecodable` with a reason a person understands, and a
+fault of ours never does. The format is what the magic bytes say, the size what the header says, and both are judged
+before anything is decoded; the memory that any photo may take is asked for first, because decoders call a lack of it a
+corrupt file. Not known here: renditions, posts, deadlines (a decode too long is ended with its process).
+"""
+
+import io
+import struct
+import zlib
+from typing import Final
+
+import msgspec
+from PIL import Image
+from pillow_heif import register_heif_opener
+
+from .colour import flattened, to_srgb
+from .memory import MIB, ensure
+from .resampling import fitted, shrunk
+
+# The only global state: Pillow learns HEIF at import. One thread, because a worker owns one core; the embedded
+# thumbnail is never decoded in place of the photo, because it may show another picture.
+register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+
+HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+NAMES: Final = {"HEIF": "HEIC", "WEBP": "WebP"}  # where people write it otherwise than Pillow
+# What decoding takes at most, in bytes a pixel, the steps of `flattened` included. Measured at 50 MP: JPEG 1.2,
+# progressive 3.2 (its coefficients; 8 as CMYK without subsampling), PNG 5.3, with alpha 9.1, HEIC 7.3, WebP 15.7, with
+# alpha 16.9.
+DECODE_BYTES: Final = {"JPEG": 12, "PNG": 13, "HEIF": 13, "WEBP": 17}
+# EXIF 2.32, tag Orientation: how to turn the stored pixels upright.
+ORIENTATION_TAG: Final = 0x0112
+UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow, its plugins and libheif raise for bytes that are no photo (found by fuzzing). The bytes are in memory, so
+# an OSError is no disk; MemoryError is not among them.
+PHOTO_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+class Undecodable(Exception):
+    """The photo cannot be rendered and never will be; `reason` is written for the person who took it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a photo may be, by its header.
+
+    50 MP covers every phone's default; at 17 bytes a pixel WebP ends at 39 MP, which no phone makes. Encoders write
+    about 10 scans; a hostile progressive JPEG has thousands, each a pass over all pixels: 64 at 50 MP in 10 MiB are
+    some three seconds.
+    """
+
+    pixels_max: int = 50_000_000
+    side_min: int = 64
+    side_max: int = 12_000
+    scans_max: int = 64
+    decode_bytes_max: int = 640 * MIB
+
+    def most(self, kind: str) -> int:
+        """The pixels that a photo of this kind may have."""
+        return min(self.pixels_max, self.decode_bytes_max // DECODE_BYTES[kind])
+
+
+LIMITS: Final = Limits()
+
+
+def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
+    """The photo upright in sRGB, its long side at most so long, carrying nothing but pixels; Undecodable, MemoryError.
+
+    MemoryError says that we lack what a photo may take (`decode_bytes_max`); one that takes more is Undecodable.
+    """
+    kind = _kind(photo)
+    # Every scan starts with an SOS marker, and inside compressed data FF is never followed by DA.
+    if kind == "JPEG" and photo.count(b"\xff\xda") > limits.scans_max:
+        raise Undecodable(f"a JPEG of more than {limits.scans_max} scans")
+    image = _opened(photo, kind, long_side, limits)
+    profile = image.info.get("icc_profile")
+    orientation = _orientation(image)
+    # The dear steps come after the reduction; none of them minds.
+    image = shrunk(flattened(image), long_side)
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
+    image = to_srgb(image, profile)
+    image.info = {}  # Pillow would write a comment found here into the rendition
+    return image
+
+
+def _opened(photo: bytes, kind: str, long_side: int, limits: Limits) -> Image.Image:
+    """The photo's pixels as stored, decoded at the smallest size the decoder offers that is enough."""
+    ensure(limits.decode_bytes_max)  # all of it, before the header is read: libwebp takes half of what it needs then
+    try:
+        image = Image.open(io.BytesIO(photo), formats=[kind])
+        _check(kind, image.size, limits)  # before `draft`, which rewrites the size
+    except Image.DecompressionBombError as error:  # beyond 179 MP Pillow refuses by itself
+        raise Undecodable(f"more than {_megapixels(limits.most(kind))} megapixels") from error
+    except PHOTO_ERRORS as error:
+        raise Undecodable(_fault(kind, error)) from error
+    try:
+        image.draft(None, fitted(image.size, long_side))
+        image.load()
+    except PHOTO_ERRORS as error:
+        raise Undecodable(_fault(kind, error)) from error
+    except MemoryError as error:
+        raise Undecodable(f"a {NAMES.get(kind, kind)} that needs more memory than its size explains") from error
+    if image.width * image.height > limits.most(kind):  # libheif may find another size than the header's
+        raise Undecodable(f"more than {_megapixels(limits.most(kind))} megapixels")
+    return image
+
+
+def _fault(kind: str, error: Exception) -> str:
+    """What is wrong with a photo of this kind, in words, by what its decoder raised."""
+    cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
+    return f"{'truncated' if cut_off else 'corrupt or incomplete'} {NAMES.get(kind, kind)}"
+
+
+def _kind(photo: bytes) -> str:
+    """The format by its magic bytes, in Pillow's words; a file name or media type is never asked."""
+    if photo.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if photo.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if photo.startswith(b"RIFF") and photo[8:12] == b"WEBP":
+        return "WEBP"
+    if photo[4:8] == b"ftyp" and photo[8:12] in HEIF_BRANDS:
+        return "HEIF"
+    raise Undecodable("not a JPEG, PNG, WebP or HEIC image")
+
+
+def _check(kind: str, size: tuple[int, int], limits: Limits) -> None:
+    """Raise `Undecodable` when a photo of this kind and size is none we take."""
+    width, height = size
+    if width * height > limits.most(kind):
+        raise Undecodable(
+            f"{width}x{height} pixels are {_megapixels(width * height)} megapixels; "
+            f"the limit for {NAMES.get(kind, kind)} is {_megapixels(limits.most(kind))}"
+        )
+    if min(size) < limits.side_min or max(size) > limits.side_max:
+        raise Undecodable(f"{width}x{height} pixels; a side must have {limits.side_min} to {limits.side_max}")
+
+
+def _megapixels(pixels: int) -> str:
+    """The number in megapixels, for a sentence."""
+    return f"{pixels / 1e6:.1f}".removesuffix(".0")
+
+
+def _orientation(image: Image.Image) -> object:
+    """The EXIF orientation; of broken EXIF, the upright one.
+
+    HEIF turns by its container alone, EXIF there only informs: libheif has turned, and pillow_heif reports upright.
+    """
+    try:
+        return image.getexif().get(ORIENTATION_TAG, 1)
+    except PHOTO_ERRORS:
+        return 1
