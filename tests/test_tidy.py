@@ -62,6 +62,7 @@ PURE = {
     "lb/roster.py",
     "lb/slots.py",
     "lb/standing.py",
+    "lb/tickets.py",
     "processors/pulse.py",
     "processors/scaling.py",
     "storage/intake.py",
