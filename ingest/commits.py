@@ -20,10 +20,11 @@ WINDOW_S: Final = 0.5
 SAMPLES_MIN: Final = 5
 SLACK_S: Final = 0.25  # what a phone does not notice
 PUTS_MIN: Final = 4
-PUTS_FIRST: Final = 32
+PUTS_FIRST: Final = 16
 PUTS_MAX: Final = 128  # the S3 client's connections
 PROBE_S: Final = 20.0
-STALL_S: Final = 5.0  # with PUTs under way and none ending, the store hangs
+SILENCE_S: Final = 1.0  # with PUTs under way and none ending, there are too many for the store
+STALL_S: Final = 5.0  # after so much of it the store hangs
 GROWTH: Final = 1.5
 IN_FLIGHT_MIN: Final = 8
 RECEIVE_WEIGHT: Final = 0.05
@@ -40,7 +41,7 @@ class Commits:
         self.growth = math.inf  # of the bound on uploads in flight; infinite until bodies first waited
         self._receive_s = 0.0
         self._unloaded_s = math.inf
-        self._ended_at = self._window_at = self._probed_at = 0.0
+        self._ended_at = self._window_at = self._probed_at = self._halved_at = 0.0
         self._before_probe = 0.0  # puts_max outside a probe; 0 when there is none
         self._reset(0.0)
 
@@ -64,8 +65,13 @@ class Commits:
         return max(IN_FLIGHT_MIN, self.growth * self.rate * (self._receive_s + wait_s))
 
     def stalled(self, now: float) -> bool:
-        """Whether PUTs are under way and none has ended for long."""
-        return self.under_way > 0 and now - self._ended_at > STALL_S
+        """Whether PUTs are under way and none has ended for long; each second of such silence halves `puts_max`."""
+        if not self.under_way:
+            return False
+        if now - max(self._ended_at, self._halved_at) > SILENCE_S:
+            self._halved_at, self._before_probe = now, 0.0
+            self.puts_max = max(PUTS_MIN, min(self.puts_max, self.under_way) / 2)
+        return now - self._ended_at > STALL_S
 
     def refused(self, *, by_bound: bool) -> None:
         """An upload was not admitted; if by the bound on uploads in flight, that may be too low."""

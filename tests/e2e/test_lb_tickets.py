@@ -1,6 +1,7 @@
 """Over real balancers and nodes, a retry with its ticket is as late as its first try was, and no later.
 
-Be it that the node was full, died under the upload, or that there was none. A moment's window ends between the tries. Whether a post is late follows from the `received_at` in its answer alone.
+Be it that the node was full, died under the upload, or that there was none. A moment's window ends between the tries.
+Whether a post is late follows from the `received_at` in its answer alone.
 """
 
 import asyncio

@@ -107,6 +107,21 @@ def test_a_quiet_time_is_no_slow_one(store: Store) -> None:
     assert store.commits.rate > rate / 2
 
 
+def test_silence_halves_the_puts_before_any_has_ended() -> None:
+    """Once a second, down to four; a store that became slow shows it so before it answers anything."""
+    commits = Commits()
+    for _ in range(PUTS_FIRST):
+        commits.began(100.0)
+    bounds = []
+    for tenths in range(1, 45):
+        commits.stalled(100.0 + tenths / 10)
+        bounds.append(commits.puts_max)
+
+    assert bounds[8] == PUTS_FIRST
+    assert bounds[12] == PUTS_FIRST / 2
+    assert bounds[-1] == PUTS_MIN
+
+
 def test_a_hanging_store_is_noticed() -> None:
     """PUTs under way and none ended for longer than five seconds; with none under way there is nothing to notice."""
     commits = Commits()
