@@ -34,9 +34,9 @@ from .service import Moment, Service
 from .throttle import Throttle
 
 TIMES: Final = (1, 2, 4, 10)
-PHOTO_BYTES: Final = 20_000
+PHOTO_BYTES: Final = 40_000
 PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # with the receipt and the request's head
-PAIRS_S: Final = 25  # what the proxy lets through
+PAIRS_S: Final = 30  # what the proxy lets through
 SLOWER: Final = 10
 FULL: Final = 2
 MARGIN_S: Final = 0.05
@@ -53,7 +53,7 @@ class Lengths(msgspec.Struct, frozen=True):
     slow_s: float = 60.0
 
 
-QUICK: Final = Lengths(capacity_s=5.0, phase_s=8.0, after_s=8.0, slow_s=12.0)
+QUICK: Final = Lengths(capacity_s=5.0, phase_s=8.0, after_s=8.0, slow_s=14.0)
 
 
 class Run:
@@ -102,6 +102,7 @@ class Run:
                     await self._clock.sleep(at - self._clock.now())
                     phase.lag_s = max(phase.lag_s, self._clock.now() - at)
                     phase.offered += at < end
+                    phase.arrived.append(at)
                     phones.create_task(self._send(self._upload(moment), phase))
 
         await cut([arrivals, partial(self._stack.watch, phase)], seconds + after_s)

@@ -92,23 +92,20 @@ def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Po
     return announce
 
 
+def budget(config: Config) -> Budget:
+    """What may be in flight, by the settings or, in bytes, by this machine."""
+    size = config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max)
+    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size, reads_max=config.reads_max)
+
+
 def application(
     config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, batcher: Batcher[Post, None]
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
     posts = Posts(store, index, moments)
-    authenticator = Authenticator(config.auth_secret)
-    commits = Commits()
-    admission = Admission(
-        Budget(
-            requests_max=config.in_flight_requests_max,
-            bytes_max=config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max),
-            reads_max=config.reads_max,
-        ),
-        commits,
-    )
-    gate = Gate(commits, wait_s_max=config.commit_wait_s)
+    authenticator, admission = Authenticator(config.auth_secret), Admission(budget(config), Commits())
+    gate = Gate(admission.commits, wait_s_max=config.commit_wait_s)
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)

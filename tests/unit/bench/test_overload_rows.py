@@ -18,6 +18,7 @@ def phase(times: float, goodput: int, *, shed: int = 0, slow: bool = False, afte
             attempts = Attempt(at - 2.0, at - 1.9, 503, ticket=True), Attempt(at - 0.1, at, 201)
             made.accept(Outcome(user="u", intended=at - 2.0, attempts=attempts))
         made.shed += [100.0 + second] * shed
+        made.arrived += [100.0 + second] * goodput
     accepted, refused = len(made.accepted), len(made.shed)
     spent = 0.002 * accepted + 0.0005 * refused
     made.samples += [Sample(0, 1.0, 1.0, 0, 0), Sample(2**25, 1.0 + spent, 1.0 + spent / 2, accepted, refused)]

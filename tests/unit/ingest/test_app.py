@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.app import node
+from ingest.app import budget, node
 from ingest.config import Config
 from storage.blobs import StoreUnavailable
 from storage.config import Config as StorageConfig
@@ -44,3 +44,12 @@ async def test_a_node_without_a_store_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         async with node(Config(auth_secret="x" * 32), storage):
             pass
+
+
+def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
+    """0 asks the machine; one upload fits in any case."""
+    told = budget(Config(auth_secret="x" * 32, in_flight_bytes_max=30_000_000, reads_max=3))
+    found = budget(Config(auth_secret="x" * 32))
+
+    assert (told.bytes_max, told.reads_max) == (30_000_000, 3)
+    assert found.bytes_max >= Config(auth_secret="x" * 32).body_bytes_max
