@@ -36,7 +36,7 @@ from .throttle import Throttle
 TIMES: Final = (1, 2, 4, 10)
 PHOTO_BYTES: Final = 40_000
 PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # with the receipt and the request's head
-PAIRS_S: Final = 30  # what the proxy lets through
+PAIRS_S: Final = 20  # what the proxy lets through
 SLOWER: Final = 10
 FULL: Final = 2
 MARGIN_S: Final = 0.05

@@ -18,6 +18,7 @@ from .outcome import Outcome
 
 RESULTS: Final = Path(__file__).parent / "results"
 SETTLE_S: Final = 2.0
+LAG_MS_MAX: Final = 250
 WIDTH: Final = 860
 PANEL: Final = 120
 LEFT: Final = 60
@@ -115,6 +116,9 @@ def _of(phase: Phase, peak: float) -> Iterable[Row]:
     yield Row(case=f"p99 of accepted tries at {phase.name}", unit="ms", ours=_p99_ms(phase.try_s))
     yield Row(case=f"p99 from first try to accepted at {phase.name}", unit="ms", ours=_p99_ms(phase.whole_s))
     yield Row(case=f"shed at {phase.name}", unit="answers", ours=len(phase.shed))
+    behind = round(phase.lag_s * 1000 / LAG_MS_MAX, 3)
+    case = f"sender behind its time at {phase.name}, else the phase is void"
+    yield Row(case=case, unit="ms", ours=round(phase.lag_s * 1000), ratio=behind, aim=1, met=behind <= 1)
     late = phase.wrongly_late
     yield Row(case=f"wrongly late at {phase.name}", unit="pairs", ours=late, ratio=late, aim=0, met=late == 0)
     grown = max((sample.rss for sample in phase.samples), default=0) / 2**20

@@ -52,6 +52,16 @@ def test_recovery_memory_and_lateness_are_judged() -> None:
     assert FOUND["wrongly late at 10x"].met
 
 
+@pytest.mark.parametrize(("lag_s", "met"), [(0.25, True), (0.26, False)])
+def test_a_phase_whose_sender_lagged_is_void(lag_s: float, met: bool) -> None:  # noqa: FBT001
+    """A quarter of a second is the most."""
+    lagged = phase(1, 20)
+    lagged.lag_s = lag_s
+    found = {row.case: row for row in rows([lagged, phase(10, 20)])}
+
+    assert found["sender behind its time at 1x, else the phase is void"].met is met
+
+
 def test_latencies_are_of_the_accepted_try_and_of_the_whole() -> None:
     """The try took 100 ms, the phone waited two seconds."""
     assert FOUND["p99 of accepted tries at 1x"].ours == pytest.approx(100.0)
