@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue bench-images lock clean
+.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue bench-images bench-overload lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latenc
 
 bench-images: setup ## a photo's renditions beside libvips and Pillow: CPU, memory, fidelity (QUICK=1: a minute)
 	$(PY) -m bench.images $(if $(QUICK),--quick)
+
+bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a slow store too (QUICK=1: a minute)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.overload $(if $(QUICK),--quick)
 
 lock: setup ## pin the dependencies anew, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv

@@ -6,7 +6,7 @@ A pure judgement over what the phones saw and what the service shows; fetching i
 - half: a post with one photo, acknowledged or not: a pair is stored whole or not at all.
 - doubled: more than one post of a user in the moment, or another id than the one acknowledged.
 - wrongly late: a settled post whose flag does not follow from `received_at` and the moment's end, or whose
-  `received_at` lies in none of the tries that could have been the accepted one.
+  `received_at` lies in none of the tries that could have been the accepted one, nor in the first that got a ticket.
 """
 
 from collections import defaultdict
@@ -95,9 +95,9 @@ def _wrongly_late(outcome: Outcome, post: Post, terms: Terms) -> str | None:
     received_ms = milliseconds(post.received_at)
     if not any(
         attempt.started * 1000 - terms.margin_ms <= received_ms <= attempt.finished * 1000 + terms.margin_ms
-        for attempt in outcome.attempts
+        for attempt in outcome.timely
     ):
-        return f"post {post.id}: received_at {post.received_at.isoformat()} lies in none of its tries"
+        return f"post {post.id}: received_at {post.received_at.isoformat()} lies in none of the tries that may set it"
     if post.late is None:
         return None  # not flagged yet: pending, not wrong
     due_ms = received_ms - terms.closes_at_ms

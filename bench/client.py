@@ -1,12 +1,17 @@
 """The reference client of one upload: how a phone should send its pair so that a burst ends well for everybody.
 
-It sends at its uplink's pace, obeys `Retry-After`, backs off with jitter and a floor, gives up after a bounded
-number of tries, and brings a ticket back with its retry. Trying again is safe after anything that leaves the
-outcome open, because the server keys a post by moment and user: 201 the first time, 200 on a replay. It knows
-nothing of the burst it is part of; time, randomness and connections come in.
+It sends at its uplink's pace, obeys `Retry-After` and a little more, so that clients do not return in lockstep, and
+otherwise backs off exponentially with jitter and a floor; it gives up after a bounded number of tries. Its retry brings
+back the last ticket and the very same bytes, and asks with `Expect: 100-continue` before it sends them again: who was
+turned away once may be again, and a head is cheaper than a pair.
+Trying again is safe after anything, answered `stored: "unknown"` or not at all, because the server keys a post by
+moment and user: 201 the first time, 200 on a replay. It knows nothing of the burst it is part of; time, randomness
+and connections come in.
 """
 
 import asyncio
+import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
@@ -42,10 +47,12 @@ class Answer(msgspec.Struct, frozen=True):
     ticket: str | None = None
     replayed: bool = False
     post_id: str | None = None
+    received_at: dt.datetime | None = None
 
 
 class _PostBody(msgspec.Struct):
     id: str | None = None
+    received_at: dt.datetime | None = None
 
 
 NO_ANSWER: Final = Answer(0)
@@ -95,7 +102,7 @@ class Client:
         while True:
             started = self._clock.now()
             answer = await self._try(target, upload, body, headers)
-            attempts.append(Attempt(started, self._clock.now(), answer.status))
+            attempts.append(Attempt(started, self._clock.now(), answer.status, bool(answer.ticket)))
             on_attempt(attempts[-1])
             if answer.ticket:
                 headers["Snapsurge-Ticket"] = answer.ticket
@@ -111,6 +118,7 @@ class Client:
             post_id=answer.post_id,
             replayed=answer.replayed,
             ticket=headers.get("Snapsurge-Ticket"),
+            received_at=answer.received_at,
         )
 
     async def _try(self, target: int, upload: Upload, body: bytes, headers: dict[str, str]) -> Answer:
@@ -119,7 +127,12 @@ class Client:
         try:
             async with (
                 asyncio.timeout(patience_s),
-                self._session.post(url, data=self._chunks(body, upload.pace), headers=headers) as response,
+                self._session.post(
+                    url,
+                    data=self._chunks(body, upload.pace),
+                    headers=headers,
+                    expect100="Snapsurge-Ticket" in headers,
+                ) as response,
             ):
                 return read_answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError):
@@ -148,16 +161,15 @@ class Headers(Protocol):
 def read_answer(status: int, headers: Headers, body: bytes) -> Answer:
     """What matters of a response. `Retry-After` counts only as seconds; a body that is no post has no id."""
     asked = headers.get("Retry-After") or ""
-    post_id = None
+    post = _PostBody()
     if status in ACKNOWLEDGED:
-        try:
-            post_id = msgspec.json.decode(body, type=_PostBody).id
-        except msgspec.MsgspecError:
-            post_id = None
+        with contextlib.suppress(msgspec.MsgspecError):
+            post = msgspec.json.decode(body, type=_PostBody)
     return Answer(
         status,
         float(asked) if asked.isascii() and asked.isdigit() else None,
         headers.get("Snapsurge-Ticket"),
         (headers.get("Idempotent-Replayed") or "").lower() == "true",
-        post_id,
+        post.id,
+        post.received_at,
     )

@@ -1,5 +1,6 @@
 """One upload as a value: what a phone has to send, each of its tries, and how it ended as the phone saw it."""
 
+import datetime as dt
 from typing import Final
 
 import msgspec
@@ -20,11 +21,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try: Unix seconds of its start and end, the status, 0 where no answer came."""
+    """One try: Unix seconds of its start and end, the status, 0 where no answer came, and whether it got a ticket."""
 
     started: float
     finished: float
     status: int
+    ticket: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     post_id: str | None = None
     replayed: bool = False
     ticket: str | None = None
+    received_at: dt.datetime | None = None
+
+    @property
+    def timely(self) -> tuple[Attempt, ...]:
+        """The tries that may have set `received_at`: up to the first that got a ticket, which the later brought."""
+        first = next((at for at, attempt in enumerate(self.attempts) if attempt.ticket), len(self.attempts))
+        return self.attempts[: first + 1]
 
     @property
     def status(self) -> int:

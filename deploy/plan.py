@@ -181,8 +181,11 @@ def handover(state: Path, name: str) -> str:
 def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
     name = f"lb-{number}"
     command = (sys.executable, "-m", "lb", "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
+    # Drawn from the secret that is there anyway, so that all balancers and their next lives share it unasked.
+    ticket_secret = hashlib.blake2b(around.secret.encode(), person=b"snapsurge-ticket").hexdigest()
     extra = {
         **shared,
+        "SNAPSURGE_LB_TICKET_SECRET": around.environment.get("SNAPSURGE_LB_TICKET_SECRET") or ticket_secret,
         "SNAPSURGE_LB_SNAPSHOT": str(around.state / f"{name}.json"),
         "SNAPSURGE_LB_HANDOVER": handover(around.state, name),
     }

@@ -13,12 +13,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from storage.blobs import StoreFull, StoreUnavailable
 
-from .admission import retry_after_s
 from .answers import json_answer
 from .asked import Asked
 from .errors import Refusal
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
+from .returns import when_away_s
 
 log = logging.getLogger("snapsurge.ingest.answering")
 
@@ -85,7 +85,7 @@ def _refusal_of(error: Exception) -> Refusal:
     if isinstance(error, StoreFull):
         return Refusal("storage-full", "ops must make room")
     if isinstance(error, StoreUnavailable):
-        wait = {"Retry-After": str(retry_after_s(random.random()))}
+        wait = {"Retry-After": str(when_away_s(random.random()))}
         return Refusal("storage-unavailable", "ask again", headers=wait)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))

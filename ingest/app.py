@@ -20,14 +20,18 @@ from .answering import Handler, Lifecycle, answering
 from .asked import Asked
 from .auth import Authenticator
 from .calls import CALLS
+from .commits import Commits
 from .config import Config
 from .docs import Docs
+from .gate import Gate
 from .limits import Rate
+from .memory import found_bytes
 from .metrics import Metrics
 from .moments import MomentCalls
 from .peers import networks
 from .posts import PostCalls
 from .ratelimit import RateLimiter
+from .reads import shedding
 from .receiving import Receiver
 from .scaling import ScalingCall
 from .uploads import Uploads
@@ -75,6 +79,12 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
     )
 
 
+def budget(config: Config) -> Budget:
+    """What may be in flight, by the settings or, in bytes, by this machine."""
+    size = config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max)
+    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size, reads_max=config.reads_max)
+
+
 def application(
     config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, announcer: Announcer
 ) -> web.Application:
@@ -82,11 +92,12 @@ def application(
     moments = Moments(store, index)
     posts = Posts(store, index, moments)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
-    admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
+    admission = Admission(budget(config), Commits())
+    gate = Gate(admission.commits, wait_s_max=config.commit_wait_s)
     metrics = Metrics(admission)
     limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)
-    uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, announcer, metrics)
+    uploads = Uploads(authenticator, limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
     post_calls = PostCalls(authenticator, posts, announcer.queue)
 
@@ -104,11 +115,11 @@ def application(
         "current_moment": moment_calls.current,
         "moment": moment_calls.get,
         "summary": moment_calls.summary,
-        "moment_posts": moment_calls.posts,
+        "moment_posts": shedding(moment_calls.posts, admission),
         "upload": uploads.post,
-        "post": post_calls.get,
+        "post": shedding(post_calls.get, admission),
         "delete_post": post_calls.delete,
-        "photo": post_calls.photo,
+        "photo": shedding(post_calls.photo, admission),
         "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,

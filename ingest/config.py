@@ -39,10 +39,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = 64
     photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = 12_000
 
-    # Bodies live in memory until the PUT returns, twice over at its end (parts and archive).
-    in_flight_bytes_max: Annotated[int, Meta(ge=1, description="bytes of uploads in flight in this node")] = 512 * MIB
+    # Bodies live in memory until the PUT returns; `memory.py` says what fits.
+    in_flight_bytes_max: Annotated[
+        int, Meta(ge=0, description="bytes of uploads in flight in this node; 0 = by its cgroup's limit or the RAM")
+    ] = 0
     # 64 KiB of connection state each: a quarter of a GiB.
     in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096
+    # A rendition has 0.3 MB at most, and a node that is asked for more at once is asked by too few.
+    reads_max: Annotated[int, Meta(ge=1, description="posts and photos being read in this node")] = 256
+    # Longer than a store's hiccup, shorter than the balancer's patience with a silent node.
+    commit_wait_s: Annotated[float, Meta(gt=0, description="longest wait of a received pair for its PUT")] = 20.0
     # One pair and its retries; a client that needs more within a minute is broken.
     user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads one user may start at once")] = 10
     user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is granted anew")] = 60
@@ -68,7 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     def __post_init__(self) -> None:
         """Limits that must fit each other do."""
-        if self.body_bytes_max > self.in_flight_bytes_max:
+        if 0 < self.in_flight_bytes_max < self.body_bytes_max:
             raise ValueError("one upload does not fit SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX")
         if self.photo_side_px_min > self.photo_side_px_max:
             raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")

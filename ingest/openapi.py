@@ -28,6 +28,20 @@ _PAIR = {
         },
     },
 }
+_ABOUT = """Photo pairs of a moment. Times are RFC 3339 UTC with milliseconds; every error is application/problem+json
+with a stable `code`.
+
+**How a phone should upload** (`bench/client.py` is this in Python):
+
+1. Build the multipart body once, with a `Content-Length`; every try sends the very same bytes. A post is keyed by
+   moment and user, so any try may be repeated: 201 the first time, 200 with `Idempotent-Replayed` if one had arrived.
+2. Retry after 408, 429, 502, 503, 504 and after a broken connection, never after another 4xx or 507. Wait at least
+   `Retry-After` and up to a tenth more by chance; where there is none 0.2 s, doubled each time up to 5 s, by chance.
+3. Bring the last `Snapsurge-Ticket` back: the retry then counts as received at the first try. It is good for ten
+   minutes and for the same user, path, length and, where sent, `Content-Digest`. Bring it with `Expect: 100-continue`
+   and send the body after `100 Continue`, so that being turned away again costs a head only.
+4. Wait for the answer 30 s, and twice as long as the pair should take on this uplink; then try again.
+"""
 
 
 def document() -> bytes:
@@ -46,8 +60,7 @@ def document() -> bytes:
             "info": {
                 "title": "snapsurge",
                 "version": "1",
-                "description": "Photo pairs of a moment. Times are RFC 3339 UTC with milliseconds; every error is "
-                "application/problem+json with a stable `code`.",
+                "description": _ABOUT,
             },
             "paths": paths,
             "components": {
@@ -82,7 +95,9 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": name == "region", "description": text, "schema": schema}
         for name, text, schema in call.query
     ]
-    return path + query
+    ticket = {"name": "Snapsurge-Ticket", "in": "header", "required": False, "schema": {"type": "string"}}
+    ticket["description"] = "of the last 502, 503 or 504, for this very request"
+    return path + query + ([ticket] if call.name == "upload" else [])
 
 
 def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -108,4 +123,9 @@ def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     for status, codes in by_status.items():
         text = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
         responses[status] = {"description": text, "content": problem}
+    if call.name == "upload":
+        responses["503"]["headers"] = {
+            "Retry-After": {"schema": {"type": "integer"}, "description": "seconds"},
+            "Snapsurge-Ticket": {"schema": {"type": "string"}, "description": "to be brought back by the retry"},
+        }
     return responses

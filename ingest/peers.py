@@ -12,16 +12,21 @@ from aiohttp import web
 Networks = Sequence[IPv4Network | IPv6Network]
 
 RECEIVED_AT_HEADER = "Snapsurge-Received-At"
+RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When the first balancer had read the request's head (unix ms), and the id it goes by in every log."""
+    """When the first balancer had read the request's head (unix ms), and the id it goes by in every log.
+
+    `retry`: it was turned away before, and its ticket kept that time.
+    """
 
     received_at_ms: int
     request_id: str
+    retry: bool = False
 
 
 # Where the middleware leaves it for the handlers.
@@ -35,13 +40,15 @@ def networks(cidrs: str) -> Networks:
 
 def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
     """By the peer's word where it is trusted and well formed, by our own clock otherwise."""
-    received_at, request_id = "", ""
+    received_at, request_id, retry = "", "", False
     if _is_trusted(request.remote, trusted):
         received_at = request.headers.get(RECEIVED_AT_HEADER, "")
         request_id = request.headers.get(REQUEST_ID_HEADER, "")
+        retry = request.headers.get(RETRY_HEADER) == "1"
     return Arrival(
         int(received_at) if _MILLISECONDS.fullmatch(received_at) else time.time_ns() // 1_000_000,
         request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
+        retry,
     )
 
 

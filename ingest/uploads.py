@@ -22,16 +22,18 @@ from storage.posts import NoSuchPost, Posts
 from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
 from storage.zips import TAIL_BYTES
 
-from .admission import Admission, retry_after_s
+from .admission import Admission, Rank
 from .announcing import Announcer
 from .answers import json_answer, post_view
 from .auth import Authenticator
 from .errors import Refusal
+from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
 from .metrics import Metrics
-from .peers import ARRIVAL
+from .peers import ARRIVAL, Arrival
 from .ratelimit import RateLimiter
 from .receiving import Pair, Receiver
+from .returns import Returns, when_away_s
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 
@@ -44,6 +46,7 @@ class Uploads:
         authenticator: Authenticator,
         limiter: RateLimiter,
         admission: Admission,
+        gate: Gate,
         receiver: Receiver,
         store: BlobStore,
         moments: Moments,
@@ -54,6 +57,8 @@ class Uploads:
         self._authenticator = authenticator
         self._limiter = limiter
         self._admission = admission
+        self._gate = gate
+        self._returns = Returns()
         self._receiver = receiver
         self._store = store
         self._moments = moments
@@ -67,14 +72,15 @@ class Uploads:
         principal = self._authenticator.principal(request.headers.get("Authorization"), "upload")
         moment = await self._open_moment(request.match_info["moment_id"], arrival.received_at_ms)
         boundary, length = self._receiver.announced(request)
-        await self._limit(principal.user_id)
-        if not self._admission.admit(length):
-            wait = retry_after_s(random.random())
-            self._metrics.posts.labels("shed").inc()
-            raise Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
+        # Before the user's limit: what we turn away costs no look at Redis, and is not held against the user.
+        if not self._admission.admit(length, _rank(arrival, moment), time.perf_counter()):
+            raise self._overloaded()
         try:
+            await self._limit(principal.user_id)
+            started = time.perf_counter()
             with self._metrics.stages.labels("accept").time():
                 pair = await self._receiver.receive(request, boundary)
+            self._admission.commits.received(time.perf_counter() - started)
             receipt = Receipt(
                 id=keys.post_id(moment.id, principal.user_id),
                 moment_id=moment.id,
@@ -88,6 +94,11 @@ class Uploads:
             return await self._commit(receipt, pair)
         finally:
             self._admission.release(length)
+
+    def _overloaded(self) -> Refusal:
+        self._metrics.posts.labels("shed").inc()
+        wait = self._returns.retry_after_s(time.perf_counter(), self._admission.commits.rate, random.random())
+        return Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
 
     async def _open_moment(self, moment_id: str, received_at_ms: int) -> Moment:
         """The moment, if it takes posts received now."""
@@ -113,7 +124,10 @@ class Uploads:
         key = keys.intake(receipt.moment_id, receipt.id)
         started = time.perf_counter()
         try:
-            await self._store.create(key, intake.pack(receipt, pair.front, pair.back))
+            async with self._gate.passed():
+                await self._store.create(key, intake.pack(receipt, pair.front, pair.back))
+        except GateTimeout:
+            raise self._overloaded() from None
         except BlobExists:
             earlier = await self._receipt(key)
             if not _same_photos(earlier, receipt):
@@ -163,6 +177,10 @@ class Uploads:
             log.warning("post %s waits for the sweeper: %s", post.id, error)
 
 
+def _rank(arrival: Arrival, moment: Moment) -> Rank:
+    return Rank.of(retry=arrival.retry, late=arrival.received_at_ms > to_ms(moment.closes_at))
+
+
 def _same_photos(one: Receipt, other: Receipt) -> bool:
     def digests(photos: Photos) -> str:
         return photos.front.sha256 + photos.back.sha256
@@ -172,5 +190,5 @@ def _same_photos(one: Receipt, other: Receipt) -> bool:
 
 def _unavailable() -> Refusal:
     """The store did not say whether it has the pair: the same request again finds out."""
-    wait = {"Retry-After": str(retry_after_s(random.random()))}
+    wait = {"Retry-After": str(when_away_s(random.random()))}
     return Refusal("storage-unavailable", "send the same pair again", headers=wait, stored="unknown")

@@ -8,6 +8,7 @@ Exit status: 0 drained, 1 killed by a second signal or a port that is taken, 2 w
 import argparse
 import asyncio
 import logging
+import secrets
 import sys
 
 import msgspec
@@ -111,6 +112,9 @@ def main(arguments: list[str]) -> int:
         print(f"lb: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if not config.ticket_secret:
+        log.warning("SNAPSURGE_LB_TICKET_SECRET is not set: tickets are good at this balancer only, until it restarts")
+        config = msgspec.structs.replace(config, ticket_secret=secrets.token_hex())
     if chosen.processes == 1:
         return run(config, chosen)
     try:

@@ -21,6 +21,7 @@ SHARED = (
 )
 PREFIX = "SNAPSURGE_LB_"
 HANDOVER_BYTES_MAX = 92  # A pid is added for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
+TICKET_SECRET_BYTES_MIN = 16  # what the MAC's 128 bits are worth
 NODE_IDLE_S = 75  # aiohttp's own keep-alive time, nginx's too: ours must be the side that closes first.
 
 
@@ -59,6 +60,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retry_percent: Annotated[int, Meta(ge=0, le=100, description="of all requests, that may be moved to a node")] = 20
     retry_floor: Annotated[int, Meta(ge=0, description="requests in ten seconds that may be moved in any case")] = 3
     retry_after_s: Annotated[int, Meta(ge=1, description="longest Retry-After; each answer has a random one")] = 5
+    ticket_secret: Annotated[
+        str, Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random one")
+    ] = ""
     tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (about 400 bytes each)")] = 16384
     connections_max: Annotated[int, Meta(ge=1, description="client connections; over it 503 `overloaded`")] = 20000
     head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
@@ -124,6 +128,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     drain_s: Annotated[int, Meta(ge=0, description="seconds for requests under way to finish when draining")] = 30
 
+    @property
+    def ticket_secrets(self) -> tuple[bytes, ...]:
+        """The one that signs, then the others that are accepted; none without a secret."""
+        return tuple(secret.strip().encode() for secret in self.ticket_secret.split(",") if secret.strip())
+
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
     """The settings of an environment (the process's own by default); raises ConfigError."""
@@ -160,6 +169,8 @@ def contradictions(config: Config) -> Iterator[str]:
         networks(config.trusted_peers)
     except ValueError as error:
         yield f"{PREFIX}TRUSTED_PEERS: {error}"
+    if any(len(secret) < TICKET_SECRET_BYTES_MIN for secret in config.ticket_secrets):
+        yield f"{PREFIX}TICKET_SECRET: each secret must have at least {TICKET_SECRET_BYTES_MIN} bytes"
     if len(config.handover.encode()) > HANDOVER_BYTES_MAX:
         yield f"{PREFIX}HANDOVER must be at most {HANDOVER_BYTES_MAX} bytes long, as the kernel wants it"
     if config.pool_idle_s >= NODE_IDLE_S:

@@ -6,6 +6,7 @@
 from bisect import bisect_left
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+TICKETS = ("given", "honoured", "malformed", "foreign", "expired", "ahead")
 
 
 class Counters:
@@ -23,12 +24,14 @@ class Counters:
         "pooled",
         "requests",
         "retries",
+        "tickets",
     )
 
     def __init__(self) -> None:
         self.bytes_in = self.bytes_out = 0
         self.connections = self.connections_refused = self.heads_refused = 0
         self.retries = self.lost = self.pooled = 0
+        self.tickets = dict.fromkeys(TICKETS, 0)
         self.requests = [0] * 6
         self.latency_s = [[0] * (len(LATENCY_S) + 1) for _ in range(6)]
         self.latency_sum_s = [0.0] * 6

@@ -56,10 +56,14 @@ def problem(
     detail: str = "",
     stored: Stored = False,
     retry_after_s: int = 0,
+    ticket: bytes = b"",
     close: bool = True,
     bodiless: bool = False,
 ) -> bytes:
-    """The whole answer, head and body; `bodiless` is for HEAD, which gets the head of the same answer."""
+    """The whole answer, head and body; `bodiless` is for HEAD, which gets the head of the same answer.
+
+    `ticket`, where there is one, keeps the time of this try for the next.
+    """
     row = PROBLEMS[code]
     said = {
         "type": f"urn:snapsurge:problem:{code}",
@@ -72,6 +76,8 @@ def problem(
     }
     body = msgspec.json.encode(said)
     retry = f"Retry-After: {retry_after_s}\r\n" if retry_after_s and row.retry else ""
+    if ticket:
+        retry += f"Snapsurge-Ticket: {ticket.decode('ascii')}\r\n"
     head = (
         f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"

@@ -12,6 +12,7 @@ from .access import Seen
 from .errors import PROBLEMS, problem
 from .policy import Refuse
 from .replay import replayable, stored
+from .tickets import stamped
 
 if TYPE_CHECKING:
     from .fleet import Node
@@ -41,9 +42,7 @@ class Exchange:
         self._proxy = proxy
         self._client = client
         self._head = head
-        origin = client.origin
-        if head.claims and client.trusted:
-            origin = proxy.origin(head, client)
+        origin = proxy.origin(head, client) if head.claims else client.origin
         self._key = proxy.keyer(head, origin.client)
         self._begun = proxy.clock()
         self._size = head.length or 0
@@ -160,9 +159,11 @@ class Exchange:
     def answered(self, head: "ResponseHead", data: bytes | memoryview, *, bounded: bool) -> None:
         """Relay the final head with what came of its body, and stop forwarding when the node has refused the body."""
         self.status = status = head.status
-        early = not self.request_done
-        if self._node is not None:
+        early, full = not self.request_done, False
+        if status >= 500:
             full = status == 503 and head.bears(b"retry-after")
+            head = stamped(head, self._proxy.ticket(self._head, status, self._raw))
+        if self._node is not None:
             self._proxy.fleet.answered(self._node, self._key, status, self._proxy.loop.time() - self._begun, full=full)
         chunked = head.chunked and not self.plain
         self._keep_alive = keep_alive = (
@@ -248,6 +249,7 @@ class Exchange:
             detail=detail,
             stored=kept,
             retry_after_s=self._proxy.retry_after_s(),
+            ticket=self._proxy.ticket(self._head, self.status, self._raw),
             close=not keep_alive,
             bodiless=self.bodiless,
         )

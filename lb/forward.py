@@ -43,6 +43,11 @@ def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id
     )
 
 
+def told_ms(raw: bytes) -> int:
+    """When a request was received, as its head for the node says; no client's line of this name is in it."""
+    return int(raw.rpartition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
+
+
 def response_head(
     head: ResponseHead, *, request_id: bytes, minor: int, keep_alive: bool, chunked: bool, bodiless: bool
 ) -> bytes:

@@ -55,6 +55,10 @@ class ProxyCollector(Collector):
         yield CounterMetricFamily("snapsurge_lb_retries", "Requests moved to another node", counters.retries)
         yield CounterMetricFamily("snapsurge_lb_lost", "Node connections lost before the answer", counters.lost)
         yield CounterMetricFamily("snapsurge_lb_pooled", "Requests sent on a pooled connection", counters.pooled)
+        tickets = CounterMetricFamily("snapsurge_lb_tickets", "Given, and brought back by worth", labels=["outcome"])
+        for outcome, count in counters.tickets.items():
+            tickets.add_metric([outcome], count)
+        yield tickets
         yield GaugeMetricFamily("snapsurge_lb_clients", "Client connections open", len(proxy.clients))
         yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", proxy.fleet.in_flight)
         size = sum(node.bytes_in_flight for node in proxy.fleet.nodes.values())

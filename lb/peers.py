@@ -30,6 +30,10 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     host: bytes = b""
     others: tuple[bytes, ...] = ()
 
+    def retried(self, first_ms: int) -> "Origin":
+        """The same of a request first received then, which the node may prefer."""
+        return msgspec.structs.replace(self, received_ms=first_ms, others=(*self.others, b"Snapsurge-Retry: 1"))
+
 
 def networks(cidrs: str) -> Networks:
     """Comma-separated CIDRs; ValueError names a bad one."""

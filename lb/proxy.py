@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from .access import Seen
 from .client import Client
 from .counters import Counters
+from .forward import told_ms
 from .keys import keyer
 from .peers import Origin, networks, origin, trusted
 from .pool import Pool, PoolLimits, Spawn
 from .tank import Tank
+from .tickets import STATUSES, Tickets, part
 
 if TYPE_CHECKING:
     from .config import Config
@@ -39,6 +41,7 @@ class Proxy:
         self.clock = self.loop.time
         self.counters = Counters()
         self.tank = Tank()
+        self.tickets = Tickets(config.ticket_secrets)
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self._id_start = b"%016x" % random.getrandbits(64)
         self._ids = itertools.count()
@@ -69,8 +72,22 @@ class Proxy:
         return bool(self._trusted) and trusted(address, self._trusted)
 
     def origin(self, head: "RequestHead", client: "Speaker") -> Origin:
-        """Where a request from a trusted peer comes from."""
-        return origin(head.claims, client.address, self.proto, self._trusted)
+        """Where a request that claims something comes from: by a trusted peer's word, and by its ticket."""
+        claims, ticket = part(head.claims)
+        found = client.origin
+        if client.trusted:
+            found = origin(claims, client.address, self.proto, self._trusted)
+        if ticket is None:
+            return found
+        verdict = self.tickets.read(head, ticket, self.unix_ms())
+        self.counters.tickets[verdict.outcome] += 1
+        return found.retried(verdict.first_ms) if verdict.first_ms else found
+
+    def ticket(self, head: "RequestHead", status: int, raw: bytes) -> bytes:
+        """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none."""
+        ticket = self.tickets.give(head, told_ms(raw), self.unix_ms()) if status in STATUSES else b""
+        self.counters.tickets["given"] += bool(ticket)
+        return ticket
 
     def admit(self, client: Client) -> bool:
         """Count a new connection in; False when there are too many."""

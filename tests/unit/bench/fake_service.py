@@ -84,6 +84,7 @@ class FakeService:
     moments: dict[str, dict[str, Any]] = field(default_factory=dict)
     posts: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
 
     def server(self) -> AbstractAsyncContextManager[TestServer]:
         """A server on a free loopback port, to be entered."""
@@ -129,7 +130,10 @@ class FakeService:
         received_at = self.now()
         claims = self.claims(request)
         assert claims["scope"] == "upload"
+        if "Snapsurge-Ticket" in request.headers:
+            received_at = self.first[claims["sub"]]
         if self.due("shed"):
+            self.first[claims["sub"]] = received_at
             return web.json_response({}, status=503, headers={"Retry-After": "0", "Snapsurge-Ticket": "ticket-1"})
         if self.due("limit"):
             return web.json_response({}, status=429, headers={"Retry-After": "2"})

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import msgspec
 import pytest
 
 from bench.check import Sent, Terms, judge
@@ -80,6 +81,15 @@ def test_any_try_may_be_the_one_that_counts() -> None:
 
     assert [kinds(tried, post(at_s)) for at_s in (1.5, 5.5, 9.5)] == [[], [], []]
     assert kinds(tried, post(7.5)) == ["wrongly_late"]
+
+
+def test_with_a_ticket_only_the_first_try_counts() -> None:
+    """Whoever was given one and is then judged by a later try was wronged."""
+    tried = outcome((1, 2, 503), (5, 6, 503), (9, 10, 201))
+    attempts = tuple(msgspec.structs.replace(attempt, ticket=attempt.status == 503) for attempt in tried.attempts)
+    ticketed = msgspec.structs.replace(tried, attempts=attempts)
+
+    assert [kinds(ticketed, post(at_s)) for at_s in (1.5, 5.5, 9.5)] == [[], ["wrongly_late"], ["wrongly_late"]]
 
 
 def test_a_finding_says_why() -> None:

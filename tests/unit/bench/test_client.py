@@ -67,7 +67,10 @@ async def test_a_shed_client_returns_with_its_ticket(session: aiohttp.ClientSess
 
     assert [attempt.status for attempt in outcome.attempts] == [503, 503, 201]
     assert [head.get("Snapsurge-Ticket") for _, _, head in fake.requests] == [None, "ticket-1", "ticket-1"]
+    assert [head.get("Expect") for _, _, head in fake.requests] == [None, "100-continue", "100-continue"]
     assert outcome.ticket == "ticket-1"
+    assert outcome.timely == outcome.attempts[:1]
+    assert outcome.received_at
 
 
 async def test_a_limited_client_waits_as_long_as_it_was_told(session: aiohttp.ClientSession) -> None:

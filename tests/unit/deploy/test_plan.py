@@ -61,6 +61,15 @@ def test_every_program_gets_the_stacks_addresses_and_keeps_settings_of_its_own(p
     assert snapshots == {str(tmp_path / "lb-1.json"), str(tmp_path / "lb-2.json")}
 
 
+def test_balancers_share_a_ticket_secret(ports: Ports, tmp_path: Path) -> None:
+    """Drawn from the tokens' secret, the same for all and in every life, and not that secret itself."""
+    found = planned(ports, tmp_path)
+    secrets = {each.program.environment["SNAPSURGE_LB_TICKET_SECRET"] for each in found.balancers}
+
+    assert len(secrets) == 1
+    assert found.secret not in secrets
+
+
 def test_the_drain_goes_against_the_stream(ports: Ports, tmp_path: Path) -> None:
     """Balancers, nodes, workers, store, Redis; and only the workers give way."""
     found = planned(ports, tmp_path)

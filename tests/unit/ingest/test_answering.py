@@ -7,6 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ingest.admission import Admission, Budget
 from ingest.answering import Lifecycle, answering
+from ingest.commits import Commits
 from ingest.metrics import Metrics
 from ingest.peers import networks
 from storage.blobs import StoreFull, StoreUnavailable
@@ -20,7 +21,7 @@ async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None)
             raise error
         return web.Response(text="fine")
 
-    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1)))
+    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1, reads_max=1), Commits()))
     middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"))
     app = web.Application()
     app.router.add_get("/", handler, name="call")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.app import node
+from ingest.app import budget, node
 from ingest.config import Config
 from storage.blobs import StoreUnavailable
 from storage.config import Config as StorageConfig
@@ -52,3 +52,12 @@ async def test_a_node_takes_tokens_of_both_its_secrets(make_client: Any) -> None
     for secrets, status in (((new, old), 404), ((old, ""), 404), ((new, ""), 401)):
         async with make_client(auth_secret=secrets[0], auth_secret_previous=secrets[1]) as client:
             assert (await client.call("GET", "/v1/moments/eu-20260101-none")).status == status
+
+
+def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
+    """0 asks the machine; one upload fits in any case."""
+    told = budget(Config(auth_secret="x" * 32, in_flight_bytes_max=30_000_000, reads_max=3))
+    found = budget(Config(auth_secret="x" * 32))
+
+    assert (told.bytes_max, told.reads_max) == (30_000_000, 3)
+    assert found.bytes_max >= Config(auth_secret="x" * 32).body_bytes_max

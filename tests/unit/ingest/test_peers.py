@@ -17,8 +17,12 @@ def arrival(remote: str, **headers: str) -> Arrival:
 def test_a_trusted_peers_word_counts() -> None:
     """Time and request id are taken over."""
     said = arrival("127.0.0.9", Snapsurge_Received_At="1700000000123", X_Request_Id="abc-1")
+    again = arrival("127.0.0.9", Snapsurge_Received_At="1700000000123", X_Request_Id="abc-1", Snapsurge_Retry="1")
 
     assert said == Arrival(1_700_000_000_123, "abc-1")
+    assert again == Arrival(1_700_000_000_123, "abc-1", retry=True)
+    assert not arrival("10.0.0.1", Snapsurge_Retry="1").retry
+    assert not arrival("127.0.0.9", Snapsurge_Retry="yes").retry
 
 
 @pytest.mark.parametrize("remote", ["10.0.0.1", "2001:db8::1", "", "not an address"])

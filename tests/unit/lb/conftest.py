@@ -85,7 +85,7 @@ class Stage:
     """A proxy over nodes `a` and `b`, whose connections the test makes or fails."""
 
     def __init__(self, **settings: int) -> None:
-        self.config = Config(**settings)
+        self.config = Config(ticket_secret="a-secret-of-this-stage", **settings)
         placement = Placement(
             policy="ring", seed=b"s", slots=1024, bound=Bound(125, 16 * 16384), thresholds=Thresholds(), checked=False
         )

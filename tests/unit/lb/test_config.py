@@ -40,6 +40,7 @@ def test_settings_are_read_with_their_units() -> None:
         ("SNAPSURGE_LB_MEMBERS_S", "20", "SNAPSURGE_LB_MEMBERS_GONE_S"),
         ("SNAPSURGE_LB_POOL_IDLE_S", "75", "SNAPSURGE_LB_POOL_IDLE_S must be under 75"),
         ("SNAPSURGE_LB_TRUSTED_PEERS", "10.0.0.1/8", "SNAPSURGE_LB_TRUSTED_PEERS"),
+        ("SNAPSURGE_LB_TICKET_SECRET", "sixteen-bytes-ok,tooshort", "SNAPSURGE_LB_TICKET_SECRET"),
         ("SNAPSURGE_LB_HANDOVER", "/" + "x" * 100, "SNAPSURGE_LB_HANDOVER"),
     ],
 )
@@ -47,6 +48,15 @@ def test_wrong_settings_are_errors_that_name_themselves(name: str, value: str, s
     """Unknown names, values of the wrong kind, limits that contradict each other."""
     with pytest.raises(ConfigError, match=said):
         load({name: value})
+
+
+def test_two_ticket_secrets_are_accepted_and_the_first_signs() -> None:
+    """Separated by a comma; without any there are none."""
+    assert load({"SNAPSURGE_LB_TICKET_SECRET": "the-new-secret-16, the-old-secret-16"}).ticket_secrets == (
+        b"the-new-secret-16",
+        b"the-old-secret-16",
+    )
+    assert load({}).ticket_secrets == ()
 
 
 def test_every_setting_is_described() -> None:

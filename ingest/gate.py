@@ -1,0 +1,70 @@
+"""The gate before the store: as many PUTs at once as `Commits` allows, bodies waiting in the order they came.
+
+It only counts, waits and measures; what is allowed is decided in `commits.py`.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from storage.blobs import BlobExists
+
+from .commits import Commits
+
+
+class GateTimeout(Exception):
+    """No PUT could begin in time; nothing was sent to the store."""
+
+
+class Gate:
+    """One for each node; `wait_s_max` bounds the wait of a body."""
+
+    def __init__(self, commits: Commits, *, wait_s_max: float) -> None:
+        self._commits = commits
+        self._wait_s_max = wait_s_max
+        self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """Bodies that wait."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def passed(self) -> AsyncIterator[None]:
+        """Inside is one PUT; raises GateTimeout instead of entering when none could begin in time."""
+        if self._waiting or not self._commits.free:
+            await self._turn()
+        else:
+            self._commits.began(time.perf_counter())
+        began, committed = time.perf_counter(), False
+        try:
+            yield
+            committed = True
+        except BlobExists:  # the store did its work
+            committed = True
+            raise
+        finally:
+            now = time.perf_counter()
+            self._commits.ended(now, now - began, waiting=len(self._waiting), committed=committed)
+            self._let_in()
+
+    async def _turn(self) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = None
+        try:
+            async with asyncio.timeout(self._wait_s_max):
+                await place
+        except BaseException as error:
+            if self._waiting.pop(place, place) is place:  # let in at the very moment that it gave up
+                self._commits.left()
+                self._let_in()
+            if isinstance(error, TimeoutError):
+                raise GateTimeout from None
+            raise
+
+    def _let_in(self) -> None:
+        while self._waiting and self._commits.free:
+            self._commits.began(time.perf_counter())
+            self._waiting.popitem(last=False)[0].set_result(None)

@@ -1,0 +1,133 @@
+"""The bounds on PUTs and uploads in flight, step by step; `tests/sim/test_overload.py` has them at work."""
+
+import math
+
+import pytest
+
+from ingest.commits import GROWTH, IN_FLIGHT_MIN, PROBE_S, PUTS_FIRST, PUTS_MAX, PUTS_MIN, SAMPLES_MIN, STALL_S, Commits
+
+
+class Store:
+    """Windows of PUTs that all take the same time."""
+
+    def __init__(self) -> None:
+        self.commits, self.now = Commits(), 1000.0
+
+    def window(self, seconds: float, *, waiting: int = 0, full: bool = True, committed: bool = True) -> None:
+        """One window: as many PUTs as may be begin, or five; five of them end after so long."""
+        commits = self.commits
+        for _ in range(int(commits.puts_max) if full else 5):
+            commits.began(self.now)
+        self.now += max(seconds, 0.5)
+        for _ in range(min(commits.under_way, SAMPLES_MIN)):
+            commits.ended(self.now, seconds, waiting=waiting, committed=committed)
+        while commits.under_way:
+            commits.left()
+
+
+@pytest.fixture
+def store() -> Store:
+    """Of which nothing is known yet."""
+    return Store()
+
+
+def test_puts_grow_while_the_store_answers_in_time(store: Store) -> None:
+    """By the square root a window, up to the client's connections; but only when all were used."""
+    store.window(0.1, full=False)
+    assert store.commits.puts_max == PUTS_FIRST
+    store.window(0.1)
+    assert store.commits.puts_max == PUTS_FIRST + math.sqrt(PUTS_FIRST)
+    for _ in range(30):
+        store.window(0.1)
+    assert store.commits.puts_max == PUTS_MAX
+
+
+def test_puts_shrink_when_the_store_answers_late(store: Store) -> None:
+    """By half a window at most, and never below four."""
+    store.window(0.1, full=False)
+    store.window(3.0)
+    assert store.commits.puts_max == PUTS_FIRST / 2 + math.sqrt(PUTS_FIRST)
+    for _ in range(15):
+        store.window(1.0)
+    assert PUTS_MIN <= store.commits.puts_max < PUTS_MIN + 0.5
+    assert repr(store.commits) == f"<Commits 0/{PUTS_MIN} PUTs, {store.commits.rate:.0f}/s>"
+
+
+def test_what_unloaded_means_is_measured_anew(store: Store) -> None:
+    """After twenty seconds under load a quarter of the PUTs says how long the store takes now; then they are back."""
+    store.window(0.1, full=False)
+    for _ in range(100):
+        if store.commits._before_probe:
+            break
+        store.window(1.0)
+    assert store.commits._before_probe
+    assert store.now - 1000.0 > PROBE_S
+    store.window(1.0)
+    before = store.commits.puts_max
+    store.window(1.0)
+    assert store.commits.puts_max > before
+
+
+def test_uploads_in_flight_are_unbounded_until_bodies_wait(store: Store) -> None:
+    """Then rate x (time to receive + wait), at least eight; it grows by half while it refuses some and none waits."""
+    store.commits.received(2.0)
+    store.window(0.5)
+    assert store.commits.in_flight_max(1.0) == math.inf
+    store.window(0.5, waiting=1)
+    rate = store.commits.rate
+    assert store.commits.in_flight_max(1.0) == rate * 3.0
+    assert store.commits.in_flight_max(-2.0) == IN_FLIGHT_MIN
+    store.window(0.5)
+    assert store.commits.growth == 1.0
+    store.commits.refused(by_bound=True)
+    store.window(0.5)
+    assert store.commits.growth == GROWTH
+
+
+def test_the_rate_falls_only_when_there_was_enough_to_do(store: Store) -> None:
+    """An idle node remembers; one with bodies waiting, or that turned uploads away, has slowed down."""
+    store.window(0.5)
+    busy = store.commits.rate
+    store.window(0.8)
+    assert store.commits.rate == busy
+    store.commits.refused(by_bound=False)
+    store.window(0.8)
+    assert store.commits.rate < busy
+    slower = store.commits.rate
+    store.window(0.5, waiting=3, committed=False)
+    assert store.commits.rate < slower
+
+
+def test_a_quiet_time_is_no_slow_one(store: Store) -> None:
+    """A window that began long ago begins anew with the next PUT."""
+    store.window(0.5, waiting=1)
+    rate = store.commits.rate
+    store.now += 3600
+    store.window(0.5, waiting=1)
+    assert store.commits.rate > rate / 2
+
+
+def test_silence_halves_the_puts_before_any_has_ended() -> None:
+    """Once a second, down to four; a store that became slow shows it so before it answers anything."""
+    commits = Commits()
+    for _ in range(PUTS_FIRST):
+        commits.began(100.0)
+    bounds = []
+    for tenths in range(1, 45):
+        commits.stalled(100.0 + tenths / 10)
+        bounds.append(commits.puts_max)
+
+    assert bounds[8] == PUTS_FIRST
+    assert bounds[12] == PUTS_FIRST / 2
+    assert bounds[-1] == PUTS_MIN
+
+
+def test_a_hanging_store_is_noticed() -> None:
+    """PUTs under way and none ended for longer than five seconds; with none under way there is nothing to notice."""
+    commits = Commits()
+    assert not commits.stalled(10 * STALL_S)
+    commits.began(100.0)
+    assert not commits.stalled(100.0 + STALL_S)
+    assert commits.stalled(100.1 + STALL_S)
+    commits.left()
+    assert not commits.stalled(100.1 + STALL_S)

@@ -1,0 +1,84 @@
+"""The gate lets in as many PUTs as are allowed, in order, and loses no place whoever gives up."""
+
+import asyncio
+
+import pytest
+
+from ingest.commits import Commits
+from ingest.gate import Gate, GateTimeout
+from storage.blobs import BlobExists, StoreUnavailable
+
+PATIENT, IMPATIENT = 60.0, 0.001
+
+
+def narrow() -> Commits:
+    """One PUT at a time."""
+    commits = Commits()
+    commits.puts_max = 1.0
+    return commits
+
+
+async def settle() -> None:
+    """Let all tasks come to rest."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_bodies_wait_their_turn() -> None:
+    """One at a time, in the order they came."""
+    gate, order, go = Gate(narrow(), wait_s_max=PATIENT), [], asyncio.Event()
+
+    async def put(number: int) -> None:
+        async with gate.passed():
+            order.append(number)
+            await go.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(3):
+            tasks.create_task(put(number))
+        await settle()
+        assert (order, gate.waiting) == ([0], 2)
+        go.set()
+    assert order == [0, 1, 2]
+
+
+async def test_a_wait_has_an_end() -> None:
+    """GateTimeout, and the place of who gave up goes to nobody."""
+    commits = narrow()
+    gate = Gate(commits, wait_s_max=IMPATIENT)
+
+    async with gate.passed():
+        with pytest.raises(GateTimeout):
+            async with gate.passed():
+                pass
+        assert gate.waiting == 0
+    assert commits.under_way == 0
+
+
+async def test_who_is_cancelled_as_the_turn_comes_passes_it_on() -> None:
+    """The turn was given and never used: the next one has it."""
+    commits = narrow()
+    gate, passed = Gate(commits, wait_s_max=PATIENT), []
+
+    async def put(number: int) -> None:
+        async with gate.passed():
+            passed.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        async with gate.passed():
+            first, _ = tasks.create_task(put(1)), tasks.create_task(put(2))
+            await settle()
+        first.cancel()
+    assert (passed, commits.under_way) == ([2], 0)
+
+
+@pytest.mark.parametrize(("error", "committed"), [(BlobExists, 5), (StoreUnavailable, 0)])
+async def test_errors_pass_and_count_for_what_they_are(error: type[Exception], committed: int) -> None:
+    """A store that says that it has the object has done its work; one that fails has not."""
+    commits = Commits()
+    gate = Gate(commits, wait_s_max=PATIENT)
+    for _ in range(5):
+        with pytest.raises(error):
+            async with gate.passed():
+                raise error
+    assert commits._committed == committed

@@ -1,0 +1,70 @@
+"""The memory budget by what cgroups and the kernel say, v1 and v2, in containers and outside."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from ingest.memory import MIB, PROCESS_BYTES, budget_bytes, cgroup_bytes, found_bytes, ram_bytes
+
+GIB = 1024 * MIB
+FOREVER = "9223372036854771712\n"
+
+
+def files(found: Mapping[str, str]) -> Callable[[str], str]:
+    """A machine with only these files."""
+
+    def read(name: str) -> str:
+        if name not in found:
+            raise FileNotFoundError(name)
+        return found[name]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("found", "limit"),
+    [
+        ({}, None),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "1073741824\n"}, GIB),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "max\n"}, None),
+        (
+            {
+                "/proc/self/cgroup": "0::/a.slice/b\n",
+                "/sys/fs/cgroup/a.slice/b/memory.max": "max\n",
+                "/sys/fs/cgroup/a.slice/memory.max": "536870912\n",
+            },
+            GIB // 2,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "7:cpu:/d/x\n5:memory:/d/x\n0::/\n",
+                "/sys/fs/cgroup/memory/d/x/memory.limit_in_bytes": "268435456\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": FOREVER,
+            },
+            GIB // 4,
+        ),
+    ],
+)
+def test_the_least_limit_above_a_process_counts(found: Mapping[str, str], limit: int | None) -> None:
+    """`max` and a missing file are no limit; a parent's holds for its children."""
+    assert cgroup_bytes(files(found)) == limit
+
+
+def test_the_budget_is_half_of_what_a_cgroup_leaves() -> None:
+    """A limit at or above the RAM is none: then an eighth of the RAM; one upload always fits."""
+    assert budget_bytes(GIB, 8 * GIB, least=1) == (GIB - PROCESS_BYTES) // 2
+    assert budget_bytes(None, 8 * GIB, least=1) == GIB
+    assert budget_bytes(8 * GIB, 8 * GIB, least=1) == GIB
+    assert budget_bytes(int(FOREVER), 8 * GIB, least=1) == GIB
+    assert budget_bytes(PROCESS_BYTES, 8 * GIB, least=7) == 7
+
+
+def test_the_ram_is_what_the_kernel_says() -> None:
+    """In KiB; a GiB where nobody says."""
+    assert ram_bytes(files({"/proc/meminfo": "MemTotal:       16384 kB\nMemFree: 1 kB\n"})) == 16 * MIB
+    assert ram_bytes(files({})) == GIB
+
+
+def test_this_machine_has_a_budget() -> None:
+    """Whatever it is, an upload fits."""
+    assert found_bytes(least=20 * MIB) >= 20 * MIB
