@@ -65,7 +65,7 @@ FAULTS = (
     _toxic("store", "minio connections cut in a PUT", lambda rng: CutAfter("up", rng.randint(500, 30_000)), S3),
     Fault("minio connections reset", "store", partial(strikes.cut_all, "store"), S3),
     Fault("disk full", "store", strikes.disk_full, ("file",)),
-    _toxic("door", "phones cut in their body", lambda rng: CutAfter("up", rng.randint(100, 60_000))),
+    _toxic("door", "phones cut in their body", lambda rng: CutAfter("up", rng.randint(100, 12_000))),
     _toxic("door", "answers to phones lost", lambda _: Swallowed(POST)),
     _toxic("door", "phones half-open", lambda _: Blackhole("down")),
     _toxic("door", "phones slow", lambda rng: Slow(rng.uniform(0.05, 0.3), 200_000)),

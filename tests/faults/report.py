@@ -13,6 +13,7 @@ import msgspec
 from tests.faults.checker import KINDS
 from tests.faults.rounds import Played
 
+ALL = "all rounds"
 RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results" / "faults.json"
 
 
@@ -47,7 +48,7 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
     """A row for each fault and store, and one for all of them."""
     found: dict[str, Row] = {}
     for played in rounds:
-        for case in (*played.faults, "all rounds"):
+        for case in (*played.faults, ALL):
             row = found.setdefault(case, Row(case=case, store=played.store, broken=dict.fromkeys(KINDS, 0)))
             if played.void or played.verdict is None:
                 row.void += 1
@@ -60,7 +61,7 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
                 row.broken[kind] += verdict.count(kind)
             row.ours = sum(row.broken.values())
             row.met = not row.ours
-    return list(found.values())
+    return [row for case, row in found.items() if case != ALL] + [found[ALL]] if found else []
 
 
 def table(rounds: Sequence[Played]) -> str:

@@ -76,6 +76,15 @@ class Server:
         return f"pid {self.pid} ended with {self._process.wait()}"
 
 
+def needs(store: Kind) -> None:
+    """Skip where there is no MinIO; in CI that is a failure."""
+    try:
+        if store == "minio":
+            servers.minio_program()
+    except servers.ServerMissing as missing:
+        (pytest.fail if Environment.current().get("CI") == "true" else pytest.skip)(str(missing))
+
+
 async def listens(port: int) -> bool:
     """Somebody takes connections there."""
     try:

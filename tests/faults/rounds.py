@@ -54,7 +54,7 @@ class Game:
         self.rounds: list[Played] = []
 
     async def play(self, seed: str, faults: Sequence[Fault] | None = None) -> Played:
-        """One round with these faults, or with one to three that the seed chooses."""
+        """One round with these faults, or with one to four that the seed chooses."""
         rig, rng = self.rig, random.Random(seed)
         chosen = chosen_by(rng, rig.kind) if faults is None else faults
 
@@ -116,10 +116,10 @@ TARGETS = frozenset(fault.target for fault in FAULTS)
 
 
 def chosen_by(rng: random.Random, store: Kind, targets: Collection[str] = TARGETS) -> tuple[Fault, ...]:
-    """One to three faults of different targets."""
+    """One to four faults of different targets."""
     possible = [fault for fault in FAULTS if store in fault.stores and fault.target in targets and not fault.alone]
     found: dict[str, Fault] = {}
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(1, 4)):
         fault = rng.choice(possible)
         found.setdefault(fault.target, fault)
     return tuple(found.values())

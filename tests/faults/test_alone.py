@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.report import line, table, write
-from tests.faults.rig import Kind, Rig
+from tests.faults.rig import Kind, Rig, needs
 from tests.faults.rounds import Game
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(1800)]
 @pytest.mark.parametrize("store", ["file", "minio"])
 async def test_no_single_fault_breaks_a_promise(store: Kind, tmp_path: Path) -> None:
     """Every fault happens, provably, and nothing acknowledged is lost, halved, doubled, made up or wrongly late."""
+    needs(store)
     async with Rig(store, tmp_path / "rig", small_disk=True) as rig:
         game = Game(rig, lambda played: print(line(played), flush=True))
         for fault in FAULTS:

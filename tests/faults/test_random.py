@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy.config import Environment
-from deploy.servers import ServerMissing, minio_program
 from tests.faults.report import line, table, write
-from tests.faults.rig import Kind, Rig
+from tests.faults.rig import Kind, Rig, needs
 from tests.faults.rounds import Game, Played, chosen_by
 
 pytestmark = pytest.mark.e2e
@@ -32,15 +31,6 @@ def say(played: Played) -> None:
 def broken(game: Game) -> list[str]:
     """The rounds that broke a promise."""
     return [line(played) for played in game.rounds if played.verdict is None or played.verdict.findings]
-
-
-def needs(store: Kind) -> None:
-    """Skip where there is no MinIO; in CI that is a failure."""
-    try:
-        if store == "minio":
-            minio_program()
-    except ServerMissing as missing:
-        (pytest.fail if Environment.current().get("CI") == "true" else pytest.skip)(str(missing))
 
 
 @pytest.mark.parametrize("store", BOTH)

@@ -19,9 +19,8 @@ from tests.faults.evidence import frozen, signalled
 from tests.faults.phones import Phones
 from tests.faults.proxy import Hold
 from tests.faults.report import line, write
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, needs
 from tests.faults.rounds import Game, Played
-from tests.faults.test_random import needs
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
