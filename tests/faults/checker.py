@@ -7,22 +7,23 @@
 - wrongly late: the flag does not follow from `received_at`, or `received_at` lies in no try that can have made it. A
   try that brought a ticket counts from the try that the ticket was given for: exactly then, neither later nor earlier.
 - unsettled: accepted, and after the drain neither ready nor rejected, or not flagged, or renditions unlike the record.
+- miscounted: the moment's counts are not those of its posts.
 - refused: a client's fault was found where there was none.
 
 Recovered, which is allowed and counted: the outcome was unknown to the client, and the pair is there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from tests.faults.witness import Operation, Try
 
-Kind = Literal["lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "refused"]
+Kind = Literal["lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused"]
 
-KINDS: tuple[Kind, ...] = ("lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "refused")
+KINDS: tuple[Kind, ...] = ("lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused")
 
 
 class _Owned(Protocol):
@@ -89,7 +90,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    operations: Sequence[Operation], stored: Sequence[Stored], shown: Sequence[Shown], closes_at: int, margin: int
+    operations: Sequence[Operation],
+    stored: Sequence[Stored],
+    shown: Sequence[Shown],
+    counts: Mapping[str, int],
+    *,
+    closes_at: int,
+    margin: int,
 ) -> Verdict:
     """The verdict on one moment that closes at this Unix ms; `margin` is how far two clocks may differ, in ms."""
     asked, kept, seen = _by_user(operations), _by_user(stored), _by_user(shown)
@@ -108,6 +115,7 @@ def judge(
         ]
         findings += [Finding(kind, user, why) for kind, why in reasons]
         recovered += sum(one.ending == "unknown" and any(_same(one, blob) for blob in there) for one in ours)
+    findings += [Finding("miscounted", "", why) for why in _miscounted(shown, counts)]
     endings = [one.ending for one in operations]
     return Verdict(
         ok=endings.count("ok"),
@@ -200,6 +208,19 @@ def _unsettled(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str
     if there and not settled:
         yield f"{there[0].key}: {', '.join(f'{post.state}, late {post.late}' for post in listed) or 'not listed'}"
     yield from (f"post {post.id}: {post.wrong}" for post in listed if post.wrong)
+
+
+def _miscounted(shown: Sequence[Shown], counts: Mapping[str, int]) -> Iterator[str]:
+    due = {
+        "accepted": len(shown),
+        "on_time": sum(post.late is False for post in shown),
+        "late": sum(post.late is True for post in shown),
+        "ready": sum(post.state == "ready" for post in shown),
+        "rejected": sum(post.state == "rejected" for post in shown),
+        "pending": sum(post.state == "accepted" for post in shown),
+    }
+    if due != counts:
+        yield f"the counts are {dict(counts)}, the posts {due}"
 
 
 def _refused(ours: Sequence[Operation]) -> Iterator[str]:

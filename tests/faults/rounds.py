@@ -107,9 +107,11 @@ class Game:
 
     async def _look(self, played: Played) -> Verdict:
         rig = self.rig
+        door = rig.record().balancers[0].url
         stored = await survey.stored(rig.store, played.moment)
-        shown = await survey.shown(rig.session, rig.record().balancers[0].url, rig.store, played.moment)
-        return judge(read(played.log), stored, shown, played.closes_at, MARGIN_MS)
+        shown = await survey.shown(rig.session, door, rig.store, played.moment)
+        counts = await survey.counts(rig.session, door, played.moment)
+        return judge(read(played.log), stored, shown, counts, closes_at=played.closes_at, margin=MARGIN_MS)
 
 
 TARGETS = frozenset(fault.target for fault in FAULTS)

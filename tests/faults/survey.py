@@ -97,6 +97,11 @@ async def shown(session: aiohttp.ClientSession, door: str, store: BlobStore, mom
     return found
 
 
+async def counts(session: aiohttp.ClientSession, door: str, moment: str) -> dict[str, int]:
+    """The moment's counts as ops see them."""
+    return msgspec.json.decode(await _get(session, f"{door}/v1/moments/{moment}/summary"), type=dict[str, int])
+
+
 async def _listed(session: aiohttp.ClientSession, door: str, moment: str) -> AsyncIterator[ApiPost]:
     cursor: str | None = ""
     while cursor is not None:

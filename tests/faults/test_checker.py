@@ -32,18 +32,33 @@ LATE_BLOB = replace(BLOB, received_at=11_010)
 LATE_POST = replace(POST, received_at=11_010, late=True, late_by=1_010)
 
 
+def judged(
+    operations: tuple[Operation, ...] = (OK,), stored: tuple[Stored, ...] = (BLOB,), shown: tuple[Shown, ...] = (POST,)
+) -> Verdict:
+    """The verdict, with the counts that these posts should have."""
+    counts = {
+        "accepted": len(shown),
+        "on_time": sum(post.late is False for post in shown),
+        "late": sum(post.late is True for post in shown),
+        "ready": sum(post.state == "ready" for post in shown),
+        "rejected": sum(post.state == "rejected" for post in shown),
+        "pending": sum(post.state == "accepted" for post in shown),
+    }
+    return judge(operations, stored, shown, counts, closes_at=CLOSES, margin=20)
+
+
 def kinds(
     operations: tuple[Operation, ...] = (OK,), stored: tuple[Stored, ...] = (BLOB,), shown: tuple[Shown, ...] = (POST,)
 ) -> set[str]:
     """What the checker finds."""
-    return {finding.kind for finding in judge(operations, stored, shown, CLOSES, 20).findings}
+    return {finding.kind for finding in judged(operations, stored, shown).findings}
 
 
 def test_a_good_round_has_no_findings() -> None:
     """Acknowledged, stored, shown, on time; and one that was shed for good and is nowhere."""
     other = replace(FAILED, op="v/0", user="v")
 
-    assert judge((OK, other), (BLOB,), (POST,), CLOSES, 20) == Verdict(ok=1, fail=1)
+    assert judged((OK, other)) == Verdict(ok=1, fail=1)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +105,8 @@ def test_phantom() -> None:
 
 def test_recovered_is_allowed_and_counted() -> None:
     """Unknown to the client and there: one recovered. Unknown and not there: nothing."""
-    assert judge((UNKNOWN,), (BLOB,), (POST,), CLOSES, 20) == Verdict(unknown=1, recovered=1)
-    assert judge((UNKNOWN,), (), (), CLOSES, 20) == Verdict(unknown=1)
+    assert judged((UNKNOWN,)) == Verdict(unknown=1, recovered=1)
+    assert judged((UNKNOWN,), (), ()) == Verdict(unknown=1)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,14 @@ def test_unsettled() -> None:
     assert kinds(shown=(replace(POST, late=None),)) == {"unsettled"}
     assert kinds(shown=(replace(POST, wrong="thumb has other bytes"),)) == {"unsettled"}
     assert kinds(operations=(UNKNOWN,), shown=()) == {"unsettled"}
+
+
+def test_miscounted() -> None:
+    """One post more or less than there are, or in another state."""
+    good = {"accepted": 1, "on_time": 1, "late": 0, "ready": 1, "rejected": 0, "pending": 0}
+    for wrong in ({"accepted": 2}, {"on_time": 0}, {"late": 1}, {"ready": 0}, {"rejected": 1}, {"pending": 1}):
+        verdict = judge((OK,), (BLOB,), (POST,), good | wrong, closes_at=CLOSES, margin=20)
+        assert [finding.kind for finding in verdict.findings] == ["miscounted"]
 
 
 def test_refused() -> None:
