@@ -64,13 +64,13 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
     return [row for case, row in found.items() if case != ALL] + [found[ALL]] if found else []
 
 
-def table(rounds: Sequence[Played]) -> str:
+def table(found: Sequence[Row]) -> str:
     """For people."""
-    heads = ("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", *KINDS)
-    lines = [heads]
-    for row in rows(rounds):
-        counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered, *row.broken.values())
-        lines.append((row.case, row.store, *map(str, counts)))
+    lines = [("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", *KINDS)]
+    for row in found:
+        counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered)
+        broken = (row.broken.get(kind, 0) for kind in KINDS)
+        lines.append((row.case, row.store, *map(str, counts), *map(str, broken)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     shown = [
         [word.ljust(width) for word, width in zip(words, widths[:2], strict=False)]
@@ -80,17 +80,21 @@ def table(rounds: Sequence[Played]) -> str:
     return "\n" + "\n".join("  ".join(words) for words in shown)
 
 
+def saved() -> list[Row]:
+    """The rows of the file."""
+    return msgspec.json.decode(RESULTS.read_bytes(), type=Results).rows if RESULTS.exists() else []
+
+
 def write(rounds: Sequence[Played], suite: str) -> None:
-    """Add a suite's rows to the file, over its earlier ones."""
-    kept = msgspec.json.decode(RESULTS.read_bytes(), type=Results).rows if RESULTS.exists() else []
+    """Put a suite's rows into the file, in the place of its earlier ones."""
     fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in rows(rounds)]
+    kept = [row for row in saved() if not row.case.startswith(f"{suite}: ")]
     machine: dict[str, str | int] = {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": os.cpu_count() or 1,
         "python": platform.python_version(),
     }
-    all_rows = [row for row in kept if not row.case.startswith(f"{suite}: ")] + fresh
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(Results(machine, all_rows)), indent=2) + b"\n")
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(Results(machine, kept + fresh)), indent=2) + b"\n")
 
 
 def line(played: Played) -> str:

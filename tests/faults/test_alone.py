@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.report import line, table, write
+from tests.faults.report import line, write
 from tests.faults.rig import Kind, Rig, needs
 from tests.faults.rounds import Game
 
@@ -28,7 +28,6 @@ async def test_no_single_fault_breaks_a_promise(store: Kind, tmp_path: Path) -> 
             await game.judge(wait=False)
         await game.judge(wait=True)
     write(game.rounds, f"alone-{store}")
-    print(table(game.rounds))
     assert not [played for played in game.rounds if played.verdict and played.verdict.findings]
     proven = {name for played in game.rounds if not played.void for name in played.faults}
     assert proven == {fault.name for fault in FAULTS if store in fault.stores}

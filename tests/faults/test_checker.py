@@ -205,4 +205,4 @@ def test_the_table_counts_by_fault_and_leaves_void_rounds_out() -> None:
     assert (row.times, row.void, row.ok, row.unknown, row.recovered, row.ours) == (1, 1, 3, 2, 1, len(KINDS))
     assert row.broken == dict.fromkeys(KINDS, 1)
     assert not row.met
-    assert "node killed" in table([played])
+    assert "node killed" in table(rows([played]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config import Environment
-from tests.faults.report import line, table, write
+from tests.faults.report import line, write
 from tests.faults.rig import Kind, Rig, needs
 from tests.faults.rounds import Game, Played, chosen_by
 
@@ -73,6 +73,5 @@ async def test_no_rounds_of_random_faults_break_a_promise(store: Kind, tmp_path:
             await game.judge(wait=False)
         await game.judge(wait=True)
     write(game.rounds, f"random-{store}")
-    print(table(game.rounds))
     assert not broken(game)
     assert sum(not played.void for played in game.rounds) >= 0.9 * len(mine)

@@ -70,7 +70,7 @@ async def killed(rig: Rig, victim: str) -> str:
 async def held(game: Game, step: str, victim: str, how: str) -> Played:
     """One upload, held at the step while the victim is struck, then let go; judged."""
     where, make = STEPS[step]
-    name = f"{victim} {how} {step}"
+    name, fault = f"{victim} {how} {step}", f"{victim} {how} at a step"
 
     async def act(phones: Phones, played: Played) -> None:
         hold, rng = make(), random.Random(name)
@@ -83,15 +83,15 @@ async def held(game: Game, step: str, victim: str, how: str) -> Played:
                 async with asyncio.timeout(HELD_S):
                     await hold.reached.wait()
                 if how == "killed":
-                    played.evidence[name] = await killed(game.rig, victim)
+                    played.evidence[fault] = await killed(game.rig, victim)
                     hold.release()
                 else:
                     stopped = group.create_task(frozen(game.rig.pids(victim)[0], 1.5), name="freeze")
                     await asyncio.sleep(0.3)
                     hold.release()
-                    played.evidence[name] = await stopped
+                    played.evidence[fault] = await stopped
 
-    played = await game.round(name, (name,), act, tries=TRIES)
+    played = await game.round(name, (fault,), act, tries=TRIES)
     await game.judge(wait=True)
     return played
 
