@@ -30,6 +30,8 @@ from .composite import composite
 # The only global state: Pillow learns HEIF at import. One thread, because a worker owns one core; the embedded
 # thumbnail is never decoded in place of the photo, because it may show another picture.
 register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+# All plugins now: one that Pillow cannot load later, for want of a descriptor, would make good photos undecodable.
+Image.init()
 
 # Long sides in pixels, large to small; the order is the chain.
 SIZES: Final = {"full": 2000, "feed": 1080, "thumb": 320}

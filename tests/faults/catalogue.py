@@ -45,6 +45,7 @@ FAULTS = (
     Fault("SIGTERM storm", "worker", strikes.terms),
     Fault("balancer out of descriptors", "balancer", partial(strikes.descriptors, "balancer")),
     Fault("node out of descriptors", "node", partial(strikes.descriptors, "node")),
+    Fault("worker out of descriptors", "worker", strikes.worker_descriptors),
     Fault("node's clock 5 min ahead", "node", partial(strikes.clock, STEP_S)),
     Fault("node's clock 5 min behind", "node", partial(strikes.clock, -STEP_S)),
     Fault("redis killed", "redis", strikes.redis_kill),

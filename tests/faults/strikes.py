@@ -93,6 +93,19 @@ async def descriptors(tier: str, rig: Rig, rng: random.Random) -> str:
     return proven(refused > 0, f"pid {victim.pid} could not serve {refused} new connections")
 
 
+async def worker_descriptors(rig: Rig, rng: random.Random) -> str:
+    """The same for a worker, which nobody can connect to: it had more open than it might have, from begin to end."""
+    pid = some(rig, "worker", rng)
+    try:
+        limits, fewer = resource.prlimit(pid, resource.RLIMIT_NOFILE), psutil.Process(pid).num_fds() // 2
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (fewer, limits[1]))
+        await asyncio.sleep(rng.uniform(0.8, 2.0))
+        over = resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)[0] == fewer <= psutil.Process(pid).num_fds()
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        raise Void(f"worker {pid} was gone") from None
+    return proven(over, f"worker {pid} could open nothing: {fewer} descriptors allowed")
+
+
 async def clock(offset_s: float, rig: Rig, rng: random.Random) -> str:
     """One node's clock steps, and steps back."""
     node = rng.choice(rig.record().nodes)

@@ -18,7 +18,7 @@ from tests.faults.rounds import Game, Played, chosen_by
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 20
-SHORT_SEED = "short:1"
+SHORT_SEED = "short"
 QUICK_TARGETS = {"balancer", "node", "redis", "store", "door"}  # what heals in a second or two
 BOTH: tuple[Kind, ...] = ("file", "minio")
 
@@ -33,6 +33,7 @@ def broken(game: Game) -> list[str]:
     return [line(played) for played in game.rounds if played.verdict is None or played.verdict.findings]
 
 
+@pytest.mark.timeout(300)  # seconds on an idle machine
 @pytest.mark.parametrize("store", BOTH)
 async def test_a_short_round_of_random_faults_breaks_no_promise(store: Kind, tmp_path: Path) -> None:
     """Whatever the seed chose happened, and the witness finds everything as it should be."""
@@ -40,10 +41,14 @@ async def test_a_short_round_of_random_faults_breaks_no_promise(store: Kind, tmp
     seed = Environment.current().get("SEED", SHORT_SEED)
     async with Rig(store, tmp_path / "rig") as rig:
         game = Game(rig, say)
-        await game.play(seed, chosen_by(random.Random(seed), store, QUICK_TARGETS))
+        for number in range(3):  # a round that is void is followed by another
+            name = f"{seed}:{number}"
+            played = await game.play(name, chosen_by(random.Random(name), store, QUICK_TARGETS))
+            if not played.void:
+                break
         await game.judge(wait=True)
     assert not broken(game)
-    assert not game.rounds[0].void
+    assert not played.void
 
 
 def asked() -> tuple[str, range]:
