@@ -5,7 +5,8 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint audit check minio bench bench-lb bench-ring bench-queue bench-images bench-overload lock clean
+.PHONY: help setup demo test test-long test-faults lint audit check minio lock clean
+.PHONY: bench bench-lb bench-ring bench-queue bench-images bench-node bench-overload
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +30,10 @@ test: setup ## all tests, on real Redis and real MinIO
 	$(PY) -m pytest -n 3 --dist loadfile
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
-	$(PY) -m pytest -m long -s
+	$(PY) -m pytest -m long -s --ignore=tests/faults
+
+test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=200 SEED=7; SEED=7:31 plays one again)
+	$(PY) -m pytest -m long -s tests/faults
 
 lint: setup ## style and types
 	$(VENV)/bin/ruff check .

@@ -1,14 +1,16 @@
 """Who is asking: checks the bearer token (JWT, HS256), by PyJWT.
 
-`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` count where a token has them. While a new secret is
-brought in, tokens of the one before are taken too. The algorithm is ours to choose, never the token's. A token is never
-logged, and why one was refused is told in general words only.
+`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` count where a token has them. `iat` does not: it is
+no condition (RFC 7519, section 4.1.6), and a node whose clock is behind would refuse every fresh token. While a new
+secret is brought in, tokens of the one before are taken too. The algorithm is ours to choose, never the token's. A
+token is never logged, and why one was refused is told in general words only.
 """
 
 from typing import Any, Literal, cast
 
 import jwt
 import msgspec
+from jwt.types import Options
 
 from .errors import Refusal
 
@@ -16,6 +18,8 @@ Scope = Literal["upload", "ops"]
 
 USER_ID_CHARS_MAX = 128
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
+# As PyJWT names them.
+_OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -48,7 +52,7 @@ class Authenticator:
         """What a token says whose signature is by one of the secrets, compared in constant time (PyJWT)."""
         for secret in self._secrets:
             try:
-                return jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["sub"]})
+                return jwt.decode(token, secret, algorithms=["HS256"], options=_OPTIONS)
             except jwt.InvalidSignatureError:
                 continue
             except jwt.ExpiredSignatureError:

@@ -16,6 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from storage.records import Format, Photo, Side
 
 pillow_heif.register_heif_opener()
+# Pillow loads a format's plugin when it first meets one, from a file: in a node that is out of descriptors just then, a
+# good photo would be called bad, and every later one of its format too.
+Image.init()
 # The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None
 

@@ -22,6 +22,8 @@ from .resampling import fitted, shrunk
 # The only global state: Pillow learns HEIF at import. One thread, because a worker owns one core; the embedded
 # thumbnail is never decoded in place of the photo, because it may show another picture.
 register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+# All plugins now: one that Pillow cannot load later, for want of a descriptor, would make good photos undecodable.
+Image.init()
 
 HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 NAMES: Final = {"HEIF": "HEIC", "WEBP": "WebP"}  # where people write it otherwise than Pillow

@@ -28,6 +28,11 @@ def test_a_good_token_names_user_and_scope() -> None:
     assert authenticator.principal(bearer(scope="ops", exp=time.time() + 60)).scope == "ops"
 
 
+def test_a_token_from_a_clock_that_is_ahead_of_ours_is_good() -> None:
+    """`iat` says when it was issued, not from when on it counts: a node five minutes behind takes it."""
+    assert Authenticator(SECRET).principal(bearer(iat=time.time() + 300)).user_id == "alice"
+
+
 @pytest.mark.parametrize(
     "header",
     [

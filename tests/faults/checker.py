@@ -1,0 +1,233 @@
+"""What became of every upload, in the words of Jepsen's total-queue: a pure judgement of one moment.
+
+- lost: an upload ended ok, and the store or the API has no post of this user, or one with other bytes.
+- half: an intake object without two whole photos that fit its receipt, or a record that lacks one.
+- doubled: two intake objects or two listed posts of one user, or a listed post that the store does not have.
+- phantom: stored though nobody sent these photos, or though every try was answered with `stored: false`.
+- wrongly late: the flag does not follow from `received_at`, or `received_at` lies in no try that can have made it. A
+  try that brought a ticket counts from the try that the ticket was given for: exactly then, neither later nor earlier.
+- unsettled: accepted, and after the drain neither ready nor rejected, or not flagged, or renditions unlike the record.
+- miscounted: the moment's counts are not those of its posts.
+- refused: a client's fault was found where there was none.
+
+Recovered, which is allowed and counted: the outcome was unknown to the client, and the pair is there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from tests.faults.witness import Operation, Try
+
+Kind = Literal["lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused"]
+
+KINDS: tuple[Kind, ...] = ("lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused")
+
+
+class _Owned(Protocol):
+    @property
+    def user(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Owned)
+
+# What a client is answered for reasons that are not its own fault, or for its second pair.
+NOT_REFUSALS = {408, 409, 429}
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An intake object: whose, digests of the bytes that are there, Unix ms of its receipt; `broken` says why not."""
+
+    key: str
+    user: str
+    front: str
+    back: str
+    received_at: int
+    broken: str = ""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A post as the API shows it; None where the record lacks a photo. `wrong` says what its renditions are not."""
+
+    id: str
+    user: str
+    front: str | None
+    back: str | None
+    received_at: int
+    state: str
+    late: bool | None
+    late_by: int | None
+    wrong: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.state in {"ready", "rejected"} and self.late is not None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One broken promise."""
+
+    kind: Kind
+    user: str
+    why: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round came to."""
+
+    ok: int = 0
+    fail: int = 0
+    unknown: int = 0
+    recovered: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    def count(self, kind: Kind) -> int:
+        """How many findings there are of a kind."""
+        return sum(finding.kind == kind for finding in self.findings)
+
+
+def judge(
+    operations: Sequence[Operation],
+    stored: Sequence[Stored],
+    shown: Sequence[Shown],
+    counts: Mapping[str, int],
+    *,
+    closes_at: int,
+    margin: int,
+) -> Verdict:
+    """The verdict on one moment that closes at this Unix ms; `margin` is how far two clocks may differ, in ms."""
+    asked, kept, seen = _by_user(operations), _by_user(stored), _by_user(shown)
+    findings: list[Finding] = []
+    recovered = 0
+    for user in sorted({*asked, *kept, *seen}):
+        ours, there, listed = asked[user], kept[user], seen[user]
+        reasons: list[tuple[Kind, str]] = [
+            *(("lost", why) for why in _lost(ours, there, listed)),
+            *(("half", why) for why in _half(there, listed)),
+            *(("doubled", why) for why in _doubled(there, listed)),
+            *(("phantom", why) for why in _phantom(ours, there)),
+            *(("wrongly_late", why) for why in _wrongly_late(ours, there, listed, closes_at, margin)),
+            *(("unsettled", why) for why in _unsettled(there, listed)),
+            *(("refused", why) for why in _refused(ours)),
+        ]
+        findings += [Finding(kind, user, why) for kind, why in reasons]
+        recovered += sum(one.ending == "unknown" and any(_same(one, blob) for blob in there) for one in ours)
+    findings += [Finding("miscounted", "", why) for why in _miscounted(shown, counts)]
+    endings = [one.ending for one in operations]
+    return Verdict(
+        ok=endings.count("ok"),
+        fail=endings.count("fail"),
+        unknown=endings.count("unknown"),
+        recovered=recovered,
+        findings=tuple(findings),
+    )
+
+
+def _by_user(values: Iterable[T]) -> defaultdict[str, list[T]]:
+    found: defaultdict[str, list[T]] = defaultdict(list)
+    for value in values:
+        found[value.user].append(value)
+    return found
+
+
+def _same(one: Operation, other: Stored | Shown) -> bool:
+    return (one.front, one.back) == (other.front, other.back)
+
+
+def _lost(ours: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+    for one in ours:
+        if one.ending != "ok":
+            continue
+        if not any(_same(one, blob) for blob in there):
+            yield f"{one.op} is acknowledged, the store has {'other bytes' if there else 'nothing'}"
+        elif not any(_same(one, post) for post in listed):
+            yield f"{one.op} is acknowledged and stored, the API shows {'other digests' if listed else 'no post'}"
+
+
+def _half(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+    yield from (f"{blob.key}: {blob.broken}" for blob in there if blob.broken)
+    yield from (f"post {post.id} lacks a photo" for post in listed if not (post.front and post.back))
+
+
+def _doubled(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+    if len(there) > 1:
+        yield f"objects {', '.join(blob.key for blob in there)}"
+    if len(listed) > 1:
+        yield f"posts {', '.join(post.id for post in listed)}"
+    if listed and not there:
+        yield f"post {listed[0].id} is listed and not stored"
+
+
+def _phantom(ours: Sequence[Operation], there: Sequence[Stored]) -> Iterator[str]:
+    for blob in there:
+        senders = [one for one in ours if _same(one, blob)]
+        if not senders:
+            yield f"{blob.key}: nobody sent these photos"
+        elif not any(_can_have_stored(attempt) for one in senders for attempt in one.tries):
+            yield f"{blob.key}: every try was told that nothing is stored"
+
+
+def _can_have_stored(attempt: Try) -> bool:
+    return attempt.kept is not False
+
+
+def _window(attempt: Try, margin: int) -> tuple[int, int | None]:
+    """When a balancer can have read the head: one that was stopped reads it after its client has given up."""
+    ended = attempt.ended if attempt.status else None
+    return attempt.began - margin, None if ended is None else ended + margin
+
+
+def _wrongly_late(
+    ours: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown], closes_at: int, margin: int
+) -> Iterator[str]:
+    for blob in there:
+        windows = [
+            _window(one.tries[attempt.first], margin)
+            for one in ours
+            if _same(one, blob)
+            for attempt in one.tries
+            if _can_have_stored(attempt)
+        ]
+        if windows and not any(
+            began <= blob.received_at and (ended is None or blob.received_at <= ended) for began, ended in windows
+        ):
+            yield f"{blob.key}: received_at {blob.received_at} lies in none of {windows}"
+        for post in listed:
+            due = blob.received_at - closes_at
+            if post.received_at != blob.received_at:
+                yield f"post {post.id}: received_at is {post.received_at}, the receipt says {blob.received_at}"
+            if post.late is not None and (post.late, post.late_by) != (due > 0, due):
+                yield f"post {post.id}: late {post.late} by {post.late_by} ms, received_at makes it {due}"
+
+
+def _unsettled(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+    settled = [post for post in listed if post.settled]
+    if there and not settled:
+        yield f"{there[0].key}: {', '.join(f'{post.state}, late {post.late}' for post in listed) or 'not listed'}"
+    yield from (f"post {post.id}: {post.wrong}" for post in listed if post.wrong)
+
+
+def _miscounted(shown: Sequence[Shown], counts: Mapping[str, int]) -> Iterator[str]:
+    due = {
+        "accepted": len(shown),
+        "on_time": sum(post.late is False for post in shown),
+        "late": sum(post.late is True for post in shown),
+        "ready": sum(post.state == "ready" for post in shown),
+        "rejected": sum(post.state == "rejected" for post in shown),
+        "pending": sum(post.state == "accepted" for post in shown),
+    }
+    if due != counts:
+        yield f"the counts are {dict(counts)}, the posts {due}"
+
+
+def _refused(ours: Sequence[Operation]) -> Iterator[str]:
+    for one in ours:
+        statuses = {attempt.status for attempt in one.tries}
+        yield from (
+            f"{one.op} was answered {status}"
+            for status in sorted(statuses)
+            if 400 <= status < 500 and status not in NOT_REFUSALS
+        )

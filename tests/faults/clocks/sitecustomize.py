@@ -1,0 +1,45 @@
+"""A wrong clock for one process, for tests only: `time` and `datetime` of the node NAME are off by what file NAME says.
+
+Python imports this file at start when its folder is on PYTHONPATH. The folder of the files is FAULTS_CLOCKS; a file
+holds one double, seconds, and is mapped, so that a step reaches a running process. Other programs are left alone, and
+so is the monotonic clock, which no step of the time of day moves.
+"""
+
+import datetime as dt
+import mmap
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+
+
+def _step(offset: mmap.mmap) -> None:
+    true_time, true_ns = time.time, time.time_ns
+
+    def seconds() -> float:
+        return float(struct.unpack_from("d", offset)[0])
+
+    class Shifted(dt.datetime):
+        """What libraries import as `datetime`."""
+
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> "Shifted":
+            """The wrong time."""
+            return super().now(tz) + dt.timedelta(seconds=seconds())
+
+        @classmethod
+        def utcnow(cls) -> "Shifted":
+            """The same, as old libraries ask for it."""
+            return cls.now(dt.UTC).replace(tzinfo=None)
+
+    time.time = lambda: true_time() + seconds()
+    time.time_ns = lambda: true_ns() + int(seconds() * 1e9)
+    dt.datetime = Shifted  # type: ignore[misc]
+
+
+_words = sys.orig_argv
+_folder = os.environ.get("FAULTS_CLOCKS")  # noqa: TID251 - it runs before anything of ours
+if _folder and "ingest" in _words and "--id" in _words:
+    with (Path(_folder) / _words[_words.index("--id") + 1]).open("r+b") as _file:
+        _step(mmap.mmap(_file.fileno(), 8))

@@ -1,0 +1,109 @@
+"""What rounds came to: a line for each as it is judged, a table by fault, and bench/results/faults.json.
+
+A round counts for each of its faults. Void rounds are counted as void and for nothing else.
+"""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.faults.checker import KINDS
+from tests.faults.rounds import Played
+
+ALL = "all rounds"
+RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results" / "faults.json"
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """A fault over all its rounds, in the form of all bench tables: `ours` is what was broken, the aim is none."""
+
+    case: str
+    unit: str = "promises broken"
+    ours: int = 0
+    peers: dict[str, float] = {}
+    ratio: float | None = None
+    aim: int = 0
+    met: bool = True
+    store: str = ""
+    times: int = 0
+    void: int = 0
+    ok: int = 0
+    fail: int = 0
+    unknown: int = 0
+    recovered: int = 0
+    broken: dict[str, int] = {}
+
+
+class Results(msgspec.Struct):
+    """The file: rows of earlier suites are kept until the same suite is run again."""
+
+    machine: dict[str, str | int]
+    rows: list[Row]
+
+
+def rows(rounds: Iterable[Played]) -> list[Row]:
+    """A row for each fault and store, and one for all of them."""
+    found: dict[str, Row] = {}
+    for played in rounds:
+        for case in (*played.faults, ALL):
+            row = found.setdefault(case, Row(case=case, store=played.store, broken=dict.fromkeys(KINDS, 0)))
+            if played.void or played.verdict is None:
+                row.void += 1
+                continue
+            verdict = played.verdict
+            row.times += 1
+            row.ok, row.fail = row.ok + verdict.ok, row.fail + verdict.fail
+            row.unknown, row.recovered = row.unknown + verdict.unknown, row.recovered + verdict.recovered
+            for kind in KINDS:
+                row.broken[kind] += verdict.count(kind)
+            row.ours = sum(row.broken.values())
+            row.met = not row.ours
+    return [row for case, row in found.items() if case != ALL] + [found[ALL]] if found else []
+
+
+def table(found: Sequence[Row]) -> str:
+    """For people."""
+    lines = [("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", *KINDS)]
+    for row in found:
+        counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered)
+        broken = (row.broken.get(kind, 0) for kind in KINDS)
+        lines.append((row.case, row.store, *map(str, counts), *map(str, broken)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shown = [
+        [word.ljust(width) for word, width in zip(words, widths[:2], strict=False)]
+        + [word.rjust(width) for word, width in zip(words[2:], widths[2:], strict=True)]
+        for words in lines
+    ]
+    return "\n" + "\n".join("  ".join(words) for words in shown)
+
+
+def saved() -> list[Row]:
+    """The rows of the file."""
+    return msgspec.json.decode(RESULTS.read_bytes(), type=Results).rows if RESULTS.exists() else []
+
+
+def write(rounds: Sequence[Played], suite: str) -> None:
+    """Put a suite's rows into the file, in the place of its earlier ones."""
+    fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in rows(rounds)]
+    kept = [row for row in saved() if not row.case.startswith(f"{suite}: ")]
+    machine: dict[str, str | int] = {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpus": os.cpu_count() or 1,
+        "python": platform.python_version(),
+    }
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(Results(machine, kept + fresh)), indent=2) + b"\n")
+
+
+def line(played: Played) -> str:
+    """One round: its seed, its faults with their evidence, what came of it."""
+    said = [f"{name} ({played.evidence[name]})" for name in played.faults if name in played.evidence]
+    said += [f"VOID {name}: {reason}" for name, reason in played.void.items()]
+    verdict = played.verdict
+    if verdict is None:
+        return f"{played.store} SEED={played.name}: not judged; {'; '.join(said)}"
+    counts = f"{verdict.ok} ok, {verdict.fail} fail, {verdict.unknown} unknown, {verdict.recovered} recovered"
+    broken = "".join(f"\n    {one.kind} {one.user}: {one.why}" for one in verdict.findings)
+    return f"{played.store} SEED={played.name}: {counts}; {'; '.join(said)}{broken}"

@@ -1,0 +1,127 @@
+"""Rounds: a short moment, a burst of phones, faults meanwhile; then healed, drained, judged. All from one seed.
+
+A round's uploads and faults follow from its seed and number alone, so `SEED=7:31` plays round 31 of seed 7 again. A
+round with a fault that cannot prove itself is void and counts for nothing. Posts are rendered while later rounds run:
+a round is judged when it has settled, or when its time for that is over.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from storage.records import to_ms
+from tests.faults import survey
+from tests.faults.catalogue import FAULTS, Fault
+from tests.faults.checker import Verdict, judge
+from tests.faults.evidence import Void
+from tests.faults.phones import Camera, Phones
+from tests.faults.rig import Kind, Rig
+from tests.faults.witness import Witness, read
+
+WINDOW_S = 2
+SPAN_S = 3.0  # of the burst: its last third is late
+PAIRS = (20, 40)
+SETTLE_S = 120.0
+LOOK_S = 0.5
+MARGIN_MS = 20  # one machine, one clock
+
+
+class Played(msgspec.Struct, kw_only=True):
+    """A round; `verdict` once it is judged."""
+
+    name: str
+    store: Kind
+    faults: tuple[str, ...]
+    moment: str
+    closes_at: int
+    log: Path
+    evidence: dict[str, str] = {}
+    void: dict[str, str] = {}
+    deadline: float = 0.0
+    verdict: Verdict | None = None
+
+
+class Game:
+    """Rounds on one rig."""
+
+    def __init__(self, rig: Rig, say: Callable[[Played], None] = lambda _: None) -> None:
+        self.rig, self._say = rig, say
+        self.camera = Camera()
+        self.rounds: list[Played] = []
+
+    async def play(self, seed: str, faults: Sequence[Fault] | None = None) -> Played:
+        """One round with these faults, or with one to four that the seed chooses."""
+        rig, rng = self.rig, random.Random(seed)
+        chosen = chosen_by(rng, rig.kind) if faults is None else faults
+
+        async def strike(fault: Fault, rng: random.Random, played: Played) -> None:
+            await asyncio.sleep(rng.uniform(0.1, 1.2))
+            try:
+                played.evidence[fault.name] = await fault.run(rig, rng)
+            except Void as reason:
+                played.void[fault.name] = str(reason)
+
+        async def act(phones: Phones, played: Played) -> None:
+            async with asyncio.TaskGroup() as group:
+                burst = phones.burst(f"r{len(self.rounds)}", rng.randint(*PAIRS), SPAN_S, self.camera, rng)
+                group.create_task(burst, name="burst")
+                for fault in chosen:
+                    group.create_task(strike(fault, random.Random(rng.random()), played), name=fault.name)
+
+        return await self.round(seed, tuple(fault.name for fault in chosen), act)
+
+    async def round(
+        self, name: str, faults: tuple[str, ...], act: Callable[[Phones, Played], Awaitable[None]], *, tries: int = 5
+    ) -> Played:
+        """A moment on a whole stack in which this happens; its verdict comes with `judge`."""
+        rig = self.rig
+        await rig.healthy()
+        moment = await rig.open_moment(WINDOW_S)
+        log = rig.folder / f"witness-{len(self.rounds)}.jsonl"
+        played = Played(
+            name=name, store=rig.kind, faults=faults, moment=moment.id, closes_at=to_ms(moment.closes_at), log=log
+        )
+        with Witness(log) as witness:
+            await act(Phones(rig.session, rig.doors, witness, moment.id, tries=tries), played)
+        played.deadline = time.monotonic() + SETTLE_S
+        self.rounds.append(played)
+        return played
+
+    async def judge(self, *, wait: bool) -> None:
+        """Look at every round that is not judged yet; with `wait` until all are."""
+        await self.rig.healthy()
+        while pending := [played for played in self.rounds if played.verdict is None]:
+            for played in pending:
+                verdict = await self._look(played)
+                if not verdict.findings or time.monotonic() > played.deadline:
+                    played.verdict = verdict
+                    self._say(played)
+                    await self.rig.retire(played.moment)
+            if not wait:
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self, played: Played) -> Verdict:
+        rig = self.rig
+        door = rig.record().balancers[0].url
+        stored = await survey.stored(rig.store, played.moment)
+        shown = await survey.shown(rig.session, door, rig.store, played.moment)
+        counts = await survey.counts(rig.session, door, played.moment)
+        return judge(read(played.log), stored, shown, counts, closes_at=played.closes_at, margin=MARGIN_MS)
+
+
+TARGETS = frozenset(fault.target for fault in FAULTS)
+
+
+def chosen_by(rng: random.Random, store: Kind, targets: Collection[str] = TARGETS) -> tuple[Fault, ...]:
+    """One to four faults of different targets."""
+    possible = [fault for fault in FAULTS if store in fault.stores and fault.target in targets and not fault.alone]
+    found: dict[str, Fault] = {}
+    for _ in range(rng.randint(1, 4)):
+        fault = rng.choice(possible)
+        found.setdefault(fault.target, fault)
+    return tuple(found.values())

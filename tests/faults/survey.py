@@ -1,0 +1,155 @@
+"""What there is of a moment after the storm: every intake object byte by byte, every record, every rendition.
+
+Read from the store itself, past all proxies, and from the API as ops read it. Reads, no judgement.
+"""
+
+import asyncio
+import hashlib
+import io
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import msgspec
+from PIL import Image
+
+from deploy.config import DEVELOPMENT_SECRET
+from deploy.tokens import token
+from storage import intake, keys, media
+from storage.blobs import BlobMissing, BlobStore
+from storage.records import Post, to_ms
+from storage.zips import Damaged
+from tests.faults.checker import Shown, Stored
+
+LIST_S = 30.0
+
+
+class Page(msgspec.Struct):
+    """A page of the API's listing."""
+
+    posts: list[dict[str, object]]
+    next: str | None
+
+
+class ApiPhoto(msgspec.Struct):
+    """A photo in the API."""
+
+    sha256: str | None = None
+
+
+class ApiPost(msgspec.Struct):
+    """A post in the API."""
+
+    id: str
+    user_id: str
+    received_at: str
+    state: str
+    photos: dict[str, ApiPhoto | None]
+    links: dict[str, str]
+    late: bool | None = None
+    late_by_ms: int | None = None
+
+
+async def stored(store: BlobStore, moment: str) -> list[Stored]:
+    """Every intake object of the moment, wherever its key lies."""
+    listed = [key async for key in store.list("") if f"/intake/{moment}/" in key]
+    return [_stored(key, await store.read(key)) for key in listed]
+
+
+def _stored(key: str, archive: bytes) -> Stored:
+    digest = hashlib.sha256(archive).hexdigest()
+    try:
+        pair = intake.unpack(archive)
+    except Damaged as error:
+        return Stored(key=key, user=key, front=digest, back=digest, received_at=0, broken=str(error))
+    receipt = pair.receipt
+    front, back = (hashlib.sha256(photo).hexdigest() for photo in (pair.front, pair.back))
+    fits = (front, back) == (receipt.photos.front.sha256, receipt.photos.back.sha256)
+    ours = key == keys.intake(receipt.moment_id, receipt.id) == keys.intake(receipt.moment_id, keys.name_in(key))
+    return Stored(
+        key=key,
+        user=receipt.user_id,
+        front=front,
+        back=back,
+        received_at=to_ms(receipt.received_at),
+        broken="" if fits and ours else "the receipt is of other photos or of another key",
+    )
+
+
+async def shown(session: aiohttp.ClientSession, door: str, store: BlobStore, moment: str) -> list[Shown]:
+    """Every post that the API lists, with its renditions looked at once it is ready."""
+    found: list[Shown] = []
+    async for post in _listed(session, door, moment):
+        front, back = post.photos.get("front"), post.photos.get("back")
+        found.append(
+            Shown(
+                id=post.id,
+                user=post.user_id,
+                front=front.sha256 if front else None,
+                back=back.sha256 if back else None,
+                received_at=to_ms(post.received_at),
+                state=post.state,
+                late=post.late,
+                late_by=post.late_by_ms,
+                wrong=await _wrong(session, door, store, moment, post) if post.state == "ready" else "",
+            )
+        )
+    return found
+
+
+async def counts(session: aiohttp.ClientSession, door: str, moment: str) -> dict[str, int]:
+    """The moment's counts as ops see them."""
+    return msgspec.json.decode(await _get(session, f"{door}/v1/moments/{moment}/summary"), type=dict[str, int])
+
+
+async def _listed(session: aiohttp.ClientSession, door: str, moment: str) -> AsyncIterator[ApiPost]:
+    cursor: str | None = ""
+    while cursor is not None:
+        url = f"{door}/v1/moments/{moment}/posts?limit=500" + (f"&cursor={cursor}" if cursor else "")
+        page = msgspec.json.decode(await _get(session, url), type=Page)
+        for post in page.posts:
+            yield msgspec.convert(post, ApiPost)
+        cursor = page.next
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> bytes:
+    """The body of a 200; tried for a while, because what was killed may still be coming back."""
+    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
+    said = ""
+    async with asyncio.timeout(LIST_S):
+        while True:
+            try:
+                async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
+                    body, status = await answer.read(), answer.status
+            except (aiohttp.ClientError, OSError) as error:
+                said, status = repr(error), 0
+            else:
+                if status == 200:
+                    return body
+                said = f"{status} {body[:200]!r}"
+            if 400 <= status < 500:
+                raise AssertionError(f"GET {url}: {said}")
+            await asyncio.sleep(0.2)
+
+
+async def _wrong(session: aiohttp.ClientSession, door: str, store: BlobStore, moment: str, post: ApiPost) -> str:
+    """What is wrong with the media object of a ready post; one of its renditions is fetched as a phone does."""
+    try:
+        archive = await store.read(keys.media(moment, post.id))
+        record: Post = media.record_in(archive)
+    except (BlobMissing, Damaged) as error:
+        return f"ready, but its media object is {error!r}"
+    if len(record.renditions) != len(post.links) - 2:  # beside them: itself and its moment
+        return f"the record has {sorted(record.renditions)}, the API {sorted(post.links)}"
+    for name, place in record.renditions.items():
+        data = archive[place.offset : place.offset + place.bytes]
+        if hashlib.sha256(data).hexdigest() != place.sha256:
+            return f"{name} has other bytes than its record says"
+    name = sorted(record.renditions)[int(post.id[0], 36) % len(record.renditions)]
+    place = record.renditions[name]
+    data = await _get(session, door + post.links[name])
+    if hashlib.sha256(data).hexdigest() != place.sha256:
+        return f"{name} is served with other bytes than it has"
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    return ""

@@ -1,0 +1,43 @@
+"""A good photo is never called bad for our lack of descriptors: what Pillow would load lazily is loaded at the start."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pillow_heif import register_heif_opener
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = ("JPEG", "PNG", "WEBP", "HEIF")
+# The process reads the photo, may open nothing from then on, and judges it for the first time.
+NODE = (
+    "from ingest.photos import PixelLimits, inspect\ndef judge(data): inspect('front', data, '0' * 64, PixelLimits())"
+)
+WORKER = "from processors.images import render\ndef judge(data): render(data, data)"
+THEN = """
+import resource, sys
+data = sys.stdin.buffer.read()
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+try:
+    open("/dev/null")
+except OSError as error:
+    print(error.strerror)
+judge(data)
+print("good")
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("judge", [NODE, WORKER], ids=["node", "worker"])
+def test_a_good_photo_is_good_without_a_descriptor_to_spare(judge: str, kind: str) -> None:
+    """Each format is judged with none left, the first of its process."""
+    register_heif_opener()
+    photo = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(photo, kind, exif=Image.Exif().tobytes())
+
+    command = [sys.executable, "-c", judge + THEN]
+    done = subprocess.run(command, cwd=ROOT, input=photo.getvalue(), capture_output=True, check=False)
+
+    assert done.stdout.decode().splitlines() == ["Too many open files", "good"], done.stderr.decode()[-2000:]

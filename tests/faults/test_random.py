@@ -1,0 +1,82 @@
+"""All faults at random: one short round on each store in `make test`, hundreds in `make test-faults`.
+
+`ROUNDS=200 SEED=7 make test-faults`: that many rounds, half of them on each store. The seed is printed; a round that
+failed is played again by the seed that its line shows, `SEED=7:31`.
+"""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.config import Environment
+from tests.faults.report import line, write
+from tests.faults.rig import Kind, Rig, needs
+from tests.faults.rounds import Game, Played, chosen_by
+
+pytestmark = pytest.mark.e2e
+
+ROUNDS = 20
+SHORT_SEED = "short"
+QUICK_TARGETS = {"balancer", "node", "redis", "store", "door"}  # what heals in a second or two
+BOTH: tuple[Kind, ...] = ("file", "minio")
+
+
+def say(played: Played) -> None:
+    """For who watches, and in the report of a test that failed."""
+    print(line(played), flush=True)
+
+
+def broken(game: Game) -> list[str]:
+    """The rounds that broke a promise."""
+    return [line(played) for played in game.rounds if played.verdict is None or played.verdict.findings]
+
+
+@pytest.mark.timeout(300)  # seconds on an idle machine
+@pytest.mark.parametrize("store", BOTH)
+async def test_a_short_round_of_random_faults_breaks_no_promise(store: Kind, tmp_path: Path) -> None:
+    """Whatever the seed chose happened, and the witness finds everything as it should be."""
+    needs(store)
+    seed = Environment.current().get("SEED", SHORT_SEED)
+    async with Rig(store, tmp_path / "rig") as rig:
+        game = Game(rig, say)
+        for number in range(3):  # a round that is void is followed by another
+            name = f"{seed}:{number}"
+            played = await game.play(name, chosen_by(random.Random(name), store, QUICK_TARGETS))
+            if not played.void:
+                break
+        await game.judge(wait=True)
+    assert not broken(game)
+    assert not played.void
+
+
+def asked() -> tuple[str, range]:
+    """The seed and the numbers of the rounds to play on each store."""
+    environment = Environment.current()
+    seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
+    if number:
+        return seed, range(int(number), int(number) + 1)
+    return seed, range(int(environment.get("ROUNDS", ROUNDS)))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("store", BOTH)
+async def test_no_rounds_of_random_faults_break_a_promise(store: Kind, tmp_path: Path) -> None:
+    """Even numbers on files, odd ones on MinIO; a round that is void is played once more with another seed."""
+    needs(store)
+    seed, numbers = asked()
+    mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]
+    print(f"\nSEED={seed}: {len(mine)} rounds on {store}")
+    async with Rig(store, tmp_path / "rig", small_disk=True) as rig:
+        game = Game(rig, say)
+        for number in mine:
+            played = await game.play(f"{seed}:{number}")
+            if played.void:
+                await game.play(f"{seed}:{number}:again")
+            await game.judge(wait=False)
+        await game.judge(wait=True)
+    write(game.rounds, f"random-{store}")
+    assert not broken(game)
+    assert sum(not played.void for played in game.rounds) >= 0.9 * len(mine)

@@ -1,0 +1,127 @@
+"""The outside witness: a log of JSON lines, each on disk before the client goes on, and what it says of each upload.
+
+Pure but for the file. `invoke` is written before the first byte is sent, `sent` and `answer` around every try, and one
+of `ok`, `fail`, `unknown` at the end; an upload whose end is missing is unknown. It believes nobody but the client.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+
+import msgspec
+
+Ending = Literal["ok", "fail", "unknown"]
+
+
+class Invoke(msgspec.Struct, frozen=True, tag="invoke", kw_only=True):
+    """An upload begins: hex SHA-256 of both photos."""
+
+    op: str
+    moment: str
+    user: str
+    front: str
+    back: str
+
+
+class Sent(msgspec.Struct, frozen=True, tag="sent", kw_only=True):
+    """A try begins. Unix ms; `first` is the try whose ticket it carries, itself without one."""
+
+    op: str
+    number: int
+    at: int
+    first: int
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", kw_only=True):
+    """A try ended; status 0 without an answer. `kept` is False where the answer says that nothing was stored."""
+
+    op: str
+    number: int
+    at: int
+    status: int
+    kept: bool | None = None
+    ticket: bool = False
+
+
+class End(msgspec.Struct, frozen=True, tag="end", kw_only=True):
+    """How the upload ended for its client."""
+
+    op: str
+    ending: Ending
+
+
+Line = Invoke | Sent | Answer | End
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. Unix ms; one without an end may go on for ever."""
+
+    began: int
+    ended: int | None = None
+    status: int = 0
+    kept: bool | None = None
+    first: int = 0
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One upload with all its tries."""
+
+    op: str
+    moment: str
+    user: str
+    front: str
+    back: str
+    tries: tuple[Try, ...] = ()
+    ending: Ending = "unknown"
+
+
+class Witness:
+    """Appends lines; each is synced before `note` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self, line: Line) -> None:
+        """Write it and wait for the disk."""
+        self._file.write(msgspec.json.encode(line) + b"\n")
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        self._file: IO[bytes] = self.path.open("ab", buffering=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> tuple[Operation, ...]:
+    """Every operation of a log, in the order of their begin; a last line that was cut off is left out."""
+    whole = path.read_bytes().split(b"\n")[:-1]
+    return operations(msgspec.json.decode(line, type=Line) for line in whole)
+
+
+def operations(lines: Iterable[Line]) -> tuple[Operation, ...]:
+    """What the lines say of each operation."""
+    found: dict[str, Operation] = {}
+    for line in lines:
+        if isinstance(line, Invoke):
+            found[line.op] = Operation(op=line.op, moment=line.moment, user=line.user, front=line.front, back=line.back)
+            continue
+        known = found[line.op]
+        match line:
+            case Sent():
+                tries = (*known.tries, Try(began=line.at, first=line.first))
+                found[line.op] = msgspec.structs.replace(known, tries=tries)
+            case Answer():
+                ended = msgspec.structs.replace(
+                    known.tries[line.number], ended=line.at, status=line.status, kept=line.kept
+                )
+                tries = (*known.tries[: line.number], ended, *known.tries[line.number + 1 :])
+                found[line.op] = msgspec.structs.replace(known, tries=tries)
+            case End():
+                found[line.op] = msgspec.structs.replace(known, ending=line.ending)
+    return tuple(found.values())
