@@ -1,4 +1,4 @@
-"""A good photo is never called bad for our lack of descriptors: what Pillow would load lazily is loaded at the start."""
+"""No good photo is called bad for our lack of descriptors: what Pillow would load lazily is loaded at the start."""
 
 import io
 import subprocess
