@@ -113,7 +113,7 @@ class Uploads:
         key = keys.intake(receipt.moment_id, receipt.id)
         started = time.perf_counter()
         try:
-            await self._store.create(key, intake.pack(receipt, pair.front, pair.back))
+            await self._store.create(key, *intake.pack(receipt, pair.front, pair.back))
         except BlobExists:
             earlier = await self._receipt(key)
             if not _same_photos(earlier, receipt):
@@ -125,6 +125,7 @@ class Uploads:
             raise Refusal("storage-full", "ops must make room", stored=False) from error
         except StoreUnavailable as error:
             raise _unavailable() from error
+        self._receiver.release(pair)
         self._metrics.stages.labels("store").observe(time.perf_counter() - started)
         return await self._created(receipt)
 
