@@ -35,6 +35,8 @@ from .uploads import Uploads
 
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
+# Of a body that comes before it was decided upon, at most about twice this is taken in (by aiohttp, with copies).
+EARLY_BYTES = 32 * 1024
 
 
 class Node:
@@ -54,9 +56,13 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
         async with blob_store(storage) as store:
             index, queue = Index(redis), Queue(redis)
             announce = announcer(redis, index, queue)
-            async with Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher:
+            rate = Rate(config.user_uploads_burst, config.user_uploads_period_s)
+            async with (
+                Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher,
+                RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
+            ):
                 lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
-                yield Node(application(config, lifecycle, store, redis, index, batcher), lifecycle, redis)
+                yield Node(application(config, lifecycle, store, limiter, index, batcher), lifecycle, redis)
     finally:
         await redis.aclose()
 
@@ -71,6 +77,7 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
         keepalive_timeout=config.keepalive_s,
         max_field_size=HEAD_BYTES_MAX,
         max_line_size=HEAD_BYTES_MAX,
+        read_bufsize=EARLY_BYTES,
         shutdown_timeout=config.drain_s,
     )
 
@@ -89,7 +96,12 @@ def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Po
 
 
 def application(
-    config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, batcher: Batcher[Post, None]
+    config: Config,
+    lifecycle: Lifecycle,
+    store: BlobStore,
+    limiter: RateLimiter,
+    index: Index,
+    batcher: Batcher[Post, None],
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
@@ -97,7 +109,6 @@ def application(
     authenticator = Authenticator(config.auth_secret)
     admission = Admission(Budget(requests_max=config.in_flight_requests_max, bytes_max=config.in_flight_bytes_max))
     metrics = Metrics(admission)
-    limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)
     uploads = Uploads(authenticator, limiter, admission, receiver, store, moments, posts, batcher, metrics)
     moment_calls, post_calls, docs = MomentCalls(authenticator, moments, posts), PostCalls(authenticator, posts), Docs()
