@@ -1,7 +1,8 @@
 """Keeps each user's place in the rate limit: in Redis, shared by all nodes, or in this process while Redis is away.
 
-Uploads that come within the linger share one script call. The ring sends a user to one node, so the local copy is nearly as good as the shared one;
-without Redis a user is limited by node, never let off. The clock is Redis' own, so that nodes agree.
+Uploads that come within the linger share one script call. The ring sends a user to one node, so the local copy is
+nearly as good as the shared one; without Redis a user is limited by node, never let off. The clock is Redis' own, so
+that nodes agree.
 """
 
 import logging

@@ -136,15 +136,16 @@ class S3Store:
             self._client = await opened.enter_async_context(client)
             await self._make_bucket()
             self._puts = Puts(
-                self._client.meta.endpoint_url, self._bucket, self.address.region, await session.get_credentials()
-            )
-            self._puts.open(
+                self._client.meta.endpoint_url,
+                self._bucket,
+                self.address.region,
+                await session.get_credentials(),
                 connections_max=self._config.max_pool_connections,
                 connect_timeout_s=self._config.connect_timeout,
                 read_timeout_s=self._config.read_timeout,
                 ca_file=session._session.get_config_variable("ca_bundle") or "",  # noqa: SLF001 - as botocore itself
             )
-            opened.push_async_callback(self._puts.close)
+            opened.callback(self._puts.close)
             self._opened = opened.pop_all()
         return self
 

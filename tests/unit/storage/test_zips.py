@@ -15,7 +15,7 @@ NAMES = ("front.jpg", "back.heic", "receipt.json")
 
 def archive_of(front: bytes, back: bytes, record: bytes) -> bytes:
     """An archive of three entries."""
-    return zips.pack(dict(zip(NAMES, (front, back, record), strict=True)))
+    return b"".join(zips.pack(dict(zip(NAMES, (front, back, record), strict=True))))
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
@@ -45,7 +45,7 @@ def test_the_tail_holds_the_longest_record_and_directory() -> None:
     """Eight entries with long names, as a media object has, and a record at its limit still fit."""
     entries = {f"front-composite-{number}.jpg": b"x" * 9000 for number in range(8)}
     record = b"r" * zips.RECORD_BYTES_MAX
-    archive = zips.pack({**entries, "post.json": record})
+    archive = b"".join(zips.pack({**entries, "post.json": record}))
 
     assert zips.last_entry(archive[-zips.TAIL_BYTES :], "post.json") == record
 
@@ -63,7 +63,7 @@ def test_photos_that_look_like_archives_do_no_harm() -> None:
 def test_offsets_are_where_the_bytes_are(bodies: list[bytes]) -> None:
     """Each entry's offset, computed before packing, is the one in the archive."""
     entries = {f"größe-{number}.jpg": body for number, body in enumerate(bodies)}
-    archive = zips.pack({**entries, "post.json": b"{}"})
+    archive = b"".join(zips.pack({**entries, "post.json": b"{}"}))
 
     for name, offset in zips.data_offsets(entries).items():
         assert archive[offset : offset + len(entries[name])] == entries[name]
