@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint check minio bench bench-lb bench-ring lock clean
+.PHONY: help setup demo test test-long lint check minio bench bench-lb bench-node bench-ring lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ bench-ring: setup ## how keys are placed: shares, moves, picking, rebuilding (QU
 
 bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latency, memory (QUICK=1: a minute)
 	$(PY) -m bench lb $(if $(QUICK),--quick)
+
+bench-node: setup ## CPU of a pair in node and store beside the textbook stack and tusd; memory (QUICK=1: a minute)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.node $(if $(QUICK),--quick)
 
 lock: setup ## pin the dependencies anew, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv

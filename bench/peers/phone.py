@@ -18,7 +18,7 @@ class Phone(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
-        self.closed = False
+        self.closed = asyncio.Event()
         self._answer: asyncio.Future[bytes] | None = None
         self._read = b""
 
@@ -49,7 +49,7 @@ class Phone(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Closed; wrong only when an answer was awaited."""
-        self.closed = True
+        self.closed.set()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(PhoneError("the connection ended without an answer"))
 

@@ -74,6 +74,24 @@ def test_the_same_entries_give_the_same_bytes() -> None:
     assert archive_of(b"a", b"b", b"c") == archive_of(b"a", b"b", b"c")
 
 
+def test_it_is_what_the_standard_library_writes() -> None:
+    """Header for header, so that whoever reads theirs reads ours."""
+    entries = {"front.jpg": b"f" * 999, "größe.heic": b"", "receipt.json": b"{}"}
+    theirs = io.BytesIO()
+    with zipfile.ZipFile(theirs, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+    assert b"".join(zips.pack(entries)) == theirs.getvalue()
+
+
+def test_packing_copies_no_photo() -> None:
+    """The buffers given are among those returned."""
+    photo = memoryview(b"photo")
+
+    assert any(part is photo for part in zips.pack({"front.jpg": photo, "receipt.json": b"{}"}))
+
+
 def test_entries_are_stored_not_compressed() -> None:
     """Photos do not shrink, and ranged reads need them as they are."""
     archive = zipfile.ZipFile(io.BytesIO(archive_of(b"a" * 999, b"b", b"c")))
