@@ -33,6 +33,8 @@ from .ratelimit import RateLimiter
 from .receiving import Receiver
 from .uploads import Uploads
 
+Announcer = Batcher[Post, None]
+
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
 # Of a body that comes before it was decided upon, at most about twice this is taken in (by aiohttp, with copies).
@@ -58,7 +60,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
             announce = announcer(redis, index, queue)
             rate = Rate(config.user_uploads_burst, config.user_uploads_period_s)
             async with (
-                Batcher[Post, None](announce, linger_s=config.batch_linger_s) as batcher,
+                Announcer(announce, linger_s=config.batch_linger_s) as batcher,
                 RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
             ):
                 lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
@@ -96,12 +98,7 @@ def announcer(redis: Redis, index: Index, queue: Queue) -> Callable[[Sequence[Po
 
 
 def application(
-    config: Config,
-    lifecycle: Lifecycle,
-    store: BlobStore,
-    limiter: RateLimiter,
-    index: Index,
-    batcher: Batcher[Post, None],
+    config: Config, lifecycle: Lifecycle, store: BlobStore, limiter: RateLimiter, index: Index, batcher: Announcer
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)

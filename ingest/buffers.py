@@ -11,8 +11,8 @@ import mmap
 from collections import defaultdict
 from typing import Final
 
-# What is kept for reuse: sixteen pairs of 1 MB, more than one core works on at a time.
-KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
+# What is kept for reuse: eight pairs of 1 MB; one that ends leaves its buffer to the next that begins.
+KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 CAPACITY_BYTES_MIN: Final = 64 * 1024
 
 _memmem = ctypes.CDLL(None).memmem

@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = 64
     photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = 12_000
 
-    # Bodies live in memory until the PUT returns, twice over at its end (parts and archive).
+    # Bodies live in memory until the PUT returns, once: the archive is sent out of the buffer they came into.
     in_flight_bytes_max: Annotated[int, Meta(ge=1, description="bytes of uploads in flight in this node")] = 512 * MIB
     # 64 KiB of connection state each: a quarter of a GiB.
     in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096

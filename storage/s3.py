@@ -2,11 +2,12 @@
 
 Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
 missing). Keys come from the usual AWS_… variables. Checksums are `when_required`: since botocore 1.36 the default
-sends trailers that many S3 servers refuse; the SigV4 body hash still protects every PUT end to end.
+sends trailers that many S3 servers refuse; the SigV4 body hash protects every PUT of botocore end to end, a signed
+CRC-32 those of `create`, which goes its own, cheaper way (`puts.py`).
 
-The ambiguous PUT: botocore repeats a PUT whose connection broke, and when the first had been committed the repeat
+The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
 meets 412. The caller learns BlobExists and reads the receipt, so that a commit is never mistaken for a loss.
-This file is the only one that knows botocore.
+No other file knows botocore, but for the form of its credentials.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
