@@ -68,6 +68,10 @@ bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a sl
 	@$(MAKE) --no-print-directory minio
 	$(PY) -m bench.overload $(if $(QUICK),--quick)
 
+bench-node: setup ## CPU of a pair in node and store beside the textbook stack and tusd; memory (QUICK=1: a minute)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.node $(if $(QUICK),--quick)
+
 lock: setup ## pin the dependencies anew, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

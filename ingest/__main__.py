@@ -8,6 +8,7 @@ drains likewise and then starts over in the same process.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -85,6 +86,8 @@ async def _serve(
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port, backlog=4096).start()
+            gc.collect()
+            gc.freeze()  # what is here now stays: no collection need walk over the libraries again
             log.info("serving on http://%s:%d", host, port)
             again = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
         finally:

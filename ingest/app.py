@@ -38,6 +38,8 @@ from .uploads import Uploads
 
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
+# Of a body that comes before it was decided upon, at most about twice this is taken in (by aiohttp, with copies).
+EARLY_BYTES = 32 * 1024
 
 
 class Node:
@@ -56,10 +58,14 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
     shards = queue_clients(storage) if storage.queue_urls else {"": redis}
     try:
         async with blob_store(storage) as store:
-            index = Index(redis)
-            async with Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer:
+            index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
+            async with (
+                Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
+                RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
+            ):
                 lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
-                yield Node(application(config, lifecycle, store, redis, index, announcer), lifecycle, redis)
+                app = application(config, lifecycle, store, redis, index, limiter, announcer)
+                yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
             await client.aclose()
@@ -75,6 +81,7 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
         keepalive_timeout=config.keepalive_s,
         max_field_size=HEAD_BYTES_MAX,
         max_line_size=HEAD_BYTES_MAX,
+        read_bufsize=EARLY_BYTES,
         shutdown_timeout=config.drain_s,
     )
 
@@ -86,7 +93,13 @@ def budget(config: Config) -> Budget:
 
 
 def application(
-    config: Config, lifecycle: Lifecycle, store: BlobStore, redis: Redis, index: Index, announcer: Announcer
+    config: Config,
+    lifecycle: Lifecycle,
+    store: BlobStore,
+    redis: Redis,
+    index: Index,
+    limiter: RateLimiter,
+    announcer: Announcer,
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
@@ -95,7 +108,6 @@ def application(
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s)
     metrics = Metrics(admission)
-    limiter = RateLimiter(redis, Rate(config.user_uploads_burst, config.user_uploads_period_s))
     receiver = Receiver(config, metrics)
     uploads = Uploads(authenticator, limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()

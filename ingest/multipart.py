@@ -1,18 +1,27 @@
-"""Reads a multipart/form-data body (RFC 7578, RFC 2046) in one pass, into one buffer, hashing as the bytes arrive.
+"""Reads a multipart/form-data body (RFC 7578, RFC 2046) in one pass, in one buffer, hashing as the bytes arrive.
 
-Pure: bytes go in by `feed`, parts come out of `finish`. Strict where leniency has hurt others: no preamble, no unknown
-or doubled part, bounded part headers, and a part over its limit is refused when the limit is passed, not at its end.
-The buffer is the only copy; a part is a range of it. This file does not know what a photo is.
+Pure: bytes go in by `feed`, or by `room` and `landed` without a copy; parts come out of `finish`. Strict where leniency
+has hurt others: no preamble, no unknown or doubled part, bounded part headers, and a part over its limit is refused
+when the limit is passed, not at its end. The buffer is the only copy; a part is a range of it. This file does not know
+what a photo is.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from email.message import Message
+from functools import lru_cache
 
 import msgspec
 
+from .buffers import Buffer
+
 PART_HEAD_BYTES_MAX = 4096
 BOUNDARY_CHARS_MAX = 70  # RFC 2046, section 5.1.1
+# One app's part headers are nearly always the same bytes, and parsing them costs more than anything else here.
+HEADS_KEPT_MAX = 256
+# What every client sends, told without the parser for what RFC 2045 allows.
+_PLAIN_TYPE = re.compile(r"multipart/form-data; boundary=([\w'+,./:?-]{1,70})", re.ASCII)
 
 
 class BadMultipart(Exception):
@@ -34,6 +43,8 @@ class Part(msgspec.Struct):
 
 def boundary_of(content_type: str) -> bytes:
     """The boundary of a multipart/form-data content type; BadMultipart."""
+    if plain := _PLAIN_TYPE.fullmatch(content_type):
+        return plain[1].encode()
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_param("boundary")
@@ -45,13 +56,15 @@ def boundary_of(content_type: str) -> bytes:
 
 
 class MultipartReader:
-    """One body. `bytes_max` names the parts that may come, and how long each may be."""
+    """One body, no longer than its buffer. `bytes_max` names the parts that may come, and how long each may be."""
 
-    def __init__(self, boundary: bytes, bytes_max: Mapping[str, int]) -> None:
+    def __init__(self, boundary: bytes, bytes_max: Mapping[str, int], buffer: Buffer) -> None:
         self._opening = b"--" + boundary
         self._delimiter = b"\r\n--" + boundary
         self._bytes_max = bytes_max
-        self._buffer = bytearray()
+        self._buffer = buffer
+        self._view = buffer.view
+        self._filled = 0
         self._parts: dict[str, Part] = {}
         self._part: Part | None = None  # the one whose bytes are coming
         self._hash = hashlib.sha256()
@@ -60,9 +73,17 @@ class MultipartReader:
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body; BadMultipart, PartTooLarge."""
-        if not self._ended:
-            self._buffer += data
+        """Take the next bytes of the body; BadMultipart, PartTooLarge, ValueError when they do not fit."""
+        self._view[self._filled : self._filled + len(data)] = data
+        self.landed(len(data))
+
+    def room(self) -> memoryview:
+        """Where the bytes of the body go that have not come."""
+        return self._view[self._filled :]
+
+    def landed(self, count: int) -> None:
+        """So many bytes have come into the room; BadMultipart, PartTooLarge."""
+        self._filled += count
         while self._step():
             pass
 
@@ -72,26 +93,25 @@ class MultipartReader:
             raise BadMultipart("the body ends before its last boundary")
         return self._parts
 
-    def data(self, part: Part) -> bytes:
-        """The part's bytes."""
-        with memoryview(self._buffer) as view:
-            return bytes(view[part.start : part.end])
+    def data(self, part: Part) -> memoryview:
+        """The part's bytes, in the buffer."""
+        return self._view[part.start : part.end]
 
     # Each step consumes something and returns True, or returns False because it needs more bytes.
 
     def _open(self) -> bool:
-        if len(self._buffer) < len(self._opening):
+        if self._filled < len(self._opening):
             return False
-        if not self._buffer.startswith(self._opening):
+        if self._view[: len(self._opening)] != self._opening:
             raise BadMultipart("the body does not begin with its boundary")
         self._position = len(self._opening)
         self._step = self._after_delimiter
         return True
 
     def _after_delimiter(self) -> bool:
-        mark = bytes(self._buffer[self._position : self._position + 2])
-        if len(mark) < 2:
+        if self._filled < self._position + 2:
             return False
+        mark = bytes(self._view[self._position : self._position + 2])
         if mark not in {b"--", b"\r\n"}:
             raise BadMultipart("something follows a boundary on its line")
         self._position += 2
@@ -103,12 +123,12 @@ class MultipartReader:
         return False  # it says nothing (RFC 2046, 5.1.1), and the body's length is bounded elsewhere
 
     def _head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", self._position)
-        if (end if end >= 0 else len(self._buffer)) - self._position > PART_HEAD_BYTES_MAX:
+        end = self._buffer.find(b"\r\n\r\n", self._position, self._filled)
+        if (end if end >= 0 else self._filled) - self._position > PART_HEAD_BYTES_MAX:
             raise BadMultipart(f"the headers of a part have more than {PART_HEAD_BYTES_MAX} bytes")
         if end < 0:
             return False
-        name = _name_in(bytes(self._buffer[self._position : end]))
+        name = _name_in(bytes(self._view[self._position : end]))
         if name not in self._bytes_max:
             raise BadMultipart(f"unknown part {name!r}; send {', '.join(self._bytes_max)}")
         if name in self._parts:
@@ -122,13 +142,12 @@ class MultipartReader:
     def _body(self) -> bool:
         part = self._part
         assert part is not None  # noqa: S101 - _head came before
-        end = self._buffer.find(self._delimiter, self._position)
+        end = self._buffer.find(self._delimiter, self._position, self._filled)
         # Without a delimiter, its beginning may still be the last bytes here: those are left for the next time.
-        sure = end if end >= 0 else max(self._position, len(self._buffer) - len(self._delimiter) + 1)
+        sure = end if end >= 0 else max(self._position, self._filled - len(self._delimiter) + 1)
         if sure - part.start > self._bytes_max[part.name]:
             raise PartTooLarge(f"part {part.name} has more than {self._bytes_max[part.name]} bytes")
-        with memoryview(self._buffer) as view:
-            self._hash.update(view[self._position : sure])
+        self._hash.update(self._view[self._position : sure])
         self._position = sure
         if end < 0:
             return False
@@ -139,6 +158,7 @@ class MultipartReader:
         return True
 
 
+@lru_cache(maxsize=HEADS_KEPT_MAX)
 def _name_in(head: bytes) -> str:
     """The name that a part's Content-Disposition gives it."""
     for line in head.split(b"\r\n"):

@@ -8,6 +8,7 @@ full decode is the worker's; a photo that passes here and fails there makes the 
 import io
 import struct
 import warnings
+from collections.abc import Iterator
 
 import msgspec
 import pillow_heif
@@ -22,10 +23,13 @@ Image.init()
 # The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None
 
-_PILLOW_NAMES: dict[Format, str] = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "heif": "HEIF"}
+_PILLOW_NAMES: dict[Format, str] = {"png": "PNG", "webp": "WEBP", "heif": "HEIF"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM and RST0 to RST7
+_START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # those are tables and a reserved one
 _START_OF_SCAN = 0xDA
+_END_OF_IMAGE = b"\xff\xd9"
+_TAIL_BYTES = 4096
 
 
 class NotAPhoto(Exception):
@@ -44,21 +48,17 @@ class PixelLimits(msgspec.Struct, frozen=True, kw_only=True):
     pixels_max: int = 50_000_000
 
 
-def inspect(side: Side, data: bytes, sha256: str, limits: PixelLimits) -> Photo:
+def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> Photo:
     """What the header says, if it is a photo we take; NotAPhoto, BadPhoto."""
     if not data:
         raise BadPhoto(f"the {side} photo is empty")
     kind = format_of(data)
     if kind is None:
         raise NotAPhoto(f"the {side} photo is no JPEG, PNG, WebP or HEIC by its first bytes")
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[kind]]) as image,
-        ):
-            width, height = image.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
-        raise BadPhoto(f"the header of the {side} photo cannot be read") from error
+    size = _jpeg_size(data) if kind == "jpeg" else _pillow_size(kind, data)
+    if size is None:
+        raise BadPhoto(f"the header of the {side} photo cannot be read")
+    width, height = size
     if not (limits.side_px_min <= min(width, height) and max(width, height) <= limits.side_px_max):
         raise BadPhoto(
             f"the {side} photo measures {width} x {height} px; each side must have "
@@ -71,51 +71,79 @@ def inspect(side: Side, data: bytes, sha256: str, limits: PixelLimits) -> Photo:
     return Photo(sha256=sha256, bytes=len(data), width=width, height=height, format=kind)
 
 
-def format_of(data: bytes) -> Format | None:
+def format_of(data: memoryview) -> Format | None:
     """The type by magic bytes, or None."""
-    if data.startswith(b"\xff\xd8\xff"):
+    start = bytes(data[:12])
+    if start.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
         return "heif"
     return None
 
 
-def is_whole(kind: Format, data: bytes) -> bool:
+def is_whole(kind: Format, data: memoryview) -> bool:
     """Whether the file's end is there; phones may append something after it, which is no harm."""
     match kind:
         case "jpeg":
             # Inside a scan FF is followed by 00 or RSTn only, so an end marker after it is a real one (T.81, B.1.1.5).
-            scan = _start_of_scan(data)
-            return scan is not None and data.rfind(b"\xff\xd9", scan) >= 0
+            scan = next((at for marker, at in _segments(data) if marker == _START_OF_SCAN), None)
+            return scan is not None and _END_OF_IMAGE in _last_of(data[scan:], _END_OF_IMAGE)
         case "png":
-            return b"IEND\xaeB`\x82" in data[-65536:]
+            return b"IEND\xaeB`\x82" in bytes(data[-65536:])
         case "webp":
             return int.from_bytes(data[4:8], "little") + 8 <= len(data)
         case "heif":
             return _boxes_fit(data)
 
 
-def _start_of_scan(data: bytes) -> int | None:
-    """Where the JPEG's first scan begins, walking the segments, so that an EXIF thumbnail is not taken for it."""
+def _last_of(data: memoryview, mark: bytes) -> bytes:
+    """The end of the data where the mark nearly always is, all of it only when it is not there."""
+    tail = bytes(data[-_TAIL_BYTES:])
+    return tail if mark in tail else bytes(data)
+
+
+def _segments(data: memoryview) -> Iterator[tuple[int, int]]:
+    """Marker and place of a JPEG's segments up to its first scan, so that an EXIF thumbnail is not taken for it."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
-        elif marker == _START_OF_SCAN:
-            return at
-        elif marker in _STANDALONE_MARKERS:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            continue
+        yield marker, at
+        if marker == _START_OF_SCAN:
+            return
+        at += 2 if marker in _STANDALONE_MARKERS else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
+    """Width and height by the frame header (T.81, B.2.2): 8 bits a sample; grey, three colours or four."""
+    for marker, at in _segments(data):
+        if marker in _START_OF_FRAME and at + 10 <= len(data):
+            precision, components = data[at + 4], data[at + 9]
+            if precision != 8 or components not in {1, 3, 4}:
+                return None
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
     return None
 
 
-def _boxes_fit(data: bytes) -> bool:
+def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
+    """Width and height as Pillow reads them from the header."""
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[kind]]) as image,
+        ):
+            return image.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error, EOFError):
+        return None
+
+
+def _boxes_fit(data: memoryview) -> bool:
     """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit)."""
     at = 0
     while at < len(data):

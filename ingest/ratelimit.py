@@ -1,15 +1,21 @@
 """Keeps each user's place in the rate limit: in Redis, shared by all nodes, or in this process while Redis is away.
 
-One script call an upload. The ring sends a user to one node, so the local copy is nearly as good as the shared one;
-without Redis a user is limited by node, never let off. The clock is Redis' own, so that nodes agree.
+Uploads that come within the linger share one script call. The ring sends a user to one node, so the local copy is
+nearly as good as the shared one; without Redis a user is limited by node, never let off. The clock is Redis' own, so
+that nodes agree.
 """
 
 import logging
 import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from storage.batch import Batcher
 
 from .limits import Decision, Rate, decide
 
@@ -18,35 +24,56 @@ log = logging.getLogger("snapsurge.ingest.ratelimit")
 # 100,000 users of some 200 bytes are 20 MB; an evicted user starts anew, which only ever favours him.
 LOCAL_USERS_MAX = 100_000
 
-# The arithmetic of `limits.decide`; the decision itself is made there from the TAT as it was.
+# The arithmetic of `limits.decide` for each key in turn; the decisions are made there from the TATs as they were.
 _ADVANCE = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
-local next = math.max(tat, now_ms) + interval
-if next - now_ms <= tolerance then redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', next - now_ms) end
-return {string.format('%.0f', tat), string.format('%.0f', now_ms)}
+local answer = {string.format('%.0f', now_ms)}
+for i, key in ipairs(KEYS) do
+  local tat = tonumber(redis.call('GET', key) or '0')
+  local next = math.max(tat, now_ms) + interval
+  if next - now_ms <= tolerance then redis.call('SET', key, string.format('%.0f', next), 'PX', next - now_ms) end
+  answer[i + 1] = string.format('%.0f', tat)
+end
+return answer
 """
 
 
 class RateLimiter:
-    """Says of each upload whether its user is within the rate."""
+    """Says of each upload whether its user is within the rate. Enter it first."""
 
-    def __init__(self, redis: Redis, rate: Rate) -> None:
+    def __init__(self, redis: Redis, rate: Rate, linger_s: float = 0.0) -> None:
         self.rate = rate
         self._redis = redis
         self._local: LRUCache[str, int] = LRUCache(LOCAL_USERS_MAX)
+        self._batcher = Batcher[str, Decision](self._decide, linger_s=linger_s)
 
     async def check(self, user_id: str) -> Decision:
         """Count one upload of the user. Never fails: without Redis this node counts alone."""
+        return await self._batcher.add(user_id)
+
+    async def __aenter__(self) -> Self:
+        await self._batcher.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._batcher.__aexit__(kind, error, trace)
+
+    async def _decide(self, users: Sequence[str]) -> Sequence[Decision]:
         interval_ms = self.rate.interval_ms
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_ADVANCE, 1, f"snapsurge:rate:{user_id}", str(interval_ms), str(interval_ms * self.rate.burst))
+        names = [f"snapsurge:rate:{user}" for user in users]
+        pipe.eval(_ADVANCE, len(names), *names, str(interval_ms), str(interval_ms * self.rate.burst))
         try:
-            ((tat_ms, now_ms),) = await pipe.execute()
+            ((now_ms, *tats),) = await pipe.execute()
         except RedisError as error:
             log.warning("limiting %s by this node alone: %s", "uploads", error)
-            self._local[user_id], decision = decide(self._local.get(user_id, 0), time.time_ns() // 1_000_000, self.rate)
-            return decision
-        return decide(int(tat_ms), int(now_ms), self.rate)[1]
+            return [self._alone(user) for user in users]
+        return [decide(int(tat_ms), int(now_ms), self.rate)[1] for tat_ms in tats]
+
+    def _alone(self, user: str) -> Decision:
+        self._local[user], decision = decide(self._local.get(user, 0), time.time_ns() // 1_000_000, self.rate)
+        return decision

@@ -13,20 +13,23 @@ from aiohttp import web
 
 from storage.records import SIDES, Photos
 
+from .buffers import Buffer, Buffers
 from .config import Config
 from .errors import Refusal
+from .landing import Landing
 from .metrics import Metrics
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
 from .photos import BadPhoto, NotAPhoto, PixelLimits, inspect
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """Two photos as received, what their headers say, and the client's `meta` as it was sent."""
+    """Two photos as received, in the upload's one buffer, what their headers say, and the client's `meta` as sent."""
 
-    front: bytes
-    back: bytes
+    front: memoryview
+    back: memoryview
     photos: Photos
     meta: bytes
+    buffer: Buffer
 
 
 # Whoever reads the receipt later recurses once a level; what one stack took may be too deep for another.
@@ -39,6 +42,7 @@ class Receiver:
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._config = config
         self._metrics = metrics
+        self._buffers = Buffers()
         self._part_bytes_max = {
             "front": config.photo_bytes_max,
             "back": config.photo_bytes_max,
@@ -67,10 +71,12 @@ class Receiver:
 
     async def receive(self, request: web.Request, boundary: bytes) -> Pair:
         """The pair; Refusal when the body is malformed, too slow, too large, or holds no two photos that we take."""
-        reader = MultipartReader(boundary, self._part_bytes_max)
+        length = request.content_length
+        buffer = self._buffers.take(self._config.body_bytes_max if length is None else length)
+        reader = MultipartReader(boundary, self._part_bytes_max, buffer)
         try:
             await self._read_into(reader, request)
-            return self._pair(reader)
+            return self._pair(reader, buffer)
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
         except PartTooLarge as error:
@@ -80,35 +86,51 @@ class Receiver:
         except BadPhoto as error:
             raise Refusal("bad-photo", str(error), stored=False) from None
 
-    def _pair(self, reader: MultipartReader) -> Pair:
+    def release(self, pair: Pair) -> None:
+        """The store has the pair, whole: nobody reads it here any more. One that went wrong is not released."""
+        self._buffers.give(pair.buffer)
+
+    def _pair(self, reader: MultipartReader, buffer: Buffer) -> Pair:
         parts = reader.finish()
         missing = [side for side in SIDES if side not in parts]
         if missing:
             raise BadMultipart(f"part {' and '.join(missing)} is missing")
         data = {name: reader.data(part) for name, part in parts.items()}
         photos = {side: inspect(side, data[side], parts[side].sha256, self._pixels) for side in SIDES}
-        return Pair(data["front"], data["back"], Photos(**photos), _json_object(data.get("meta", b"")))
+        return Pair(data["front"], data["back"], Photos(**photos), _json_object(bytes(data.get("meta", b""))), buffer)
 
     async def _read_into(self, reader: MultipartReader, request: web.Request) -> None:
         """Feed the reader until the body ends, no slower than the minimum rate and no longer than the limit."""
         await _continue(request)
-        received = 0
-        deadline = asyncio.get_running_loop().time() + self._config.body_grace_s
+        before, grace_ends = len(reader.room()), asyncio.get_running_loop().time() + self._config.body_grace_s
         try:
-            async with asyncio.timeout_at(deadline) as patience:
-                while chunk := await request.content.readany():
-                    received += len(chunk)
-                    if received > self._config.body_bytes_max:
-                        raise self._too_large()
-                    reader.feed(chunk)
-                    patience.reschedule(deadline + received / self._config.body_rate_min_bytes_s)
+            if request.content_length is None:
+                await self._read_chunked(reader, request, grace_ends)
+            else:
+                while early := request.content.read_nowait():
+                    reader.feed(early)
+                if missing := len(reader.room()):
+                    # What came early bought time too.
+                    since = grace_ends + (before - missing) / self._config.body_rate_min_bytes_s
+                    await Landing(request, reader, lambda n: since + n / self._config.body_rate_min_bytes_s).run()
         except TimeoutError:
             rate = f"{self._config.body_rate_min_bytes_s} bytes/s"
             raise Refusal("too-slow", f"send at least {rate} on average", stored=False) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
             raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
         finally:
-            self._metrics.bytes.inc(received)
+            self._metrics.bytes.inc(before - len(reader.room()))
+
+    async def _read_chunked(self, reader: MultipartReader, request: web.Request, grace_ends: float) -> None:
+        """A body whose length nobody announced comes through aiohttp, which knows its chunks."""
+        received = 0
+        async with asyncio.timeout_at(grace_ends) as patience:
+            while chunk := await request.content.readany():
+                received += len(chunk)
+                if received > self._config.body_bytes_max:
+                    raise self._too_large()
+                reader.feed(chunk)
+                patience.reschedule(grace_ends + received / self._config.body_rate_min_bytes_s)
 
     def _too_large(self) -> Refusal:
         return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)

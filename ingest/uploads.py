@@ -125,7 +125,7 @@ class Uploads:
         started = time.perf_counter()
         try:
             async with self._gate.passed():
-                await self._store.create(key, intake.pack(receipt, pair.front, pair.back))
+                await self._store.create(key, *intake.pack(receipt, pair.front, pair.back))
         except GateTimeout:
             raise self._overloaded() from None
         except BlobExists:
@@ -139,6 +139,7 @@ class Uploads:
             raise Refusal("storage-full", "ops must make room", stored=False) from error
         except StoreUnavailable as error:
             raise _unavailable() from error
+        self._receiver.release(pair)
         self._metrics.stages.labels("store").observe(time.perf_counter() - started)
         return await self._created(receipt)
 

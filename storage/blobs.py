@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Protocol, Self
 
+Buffer = bytes | bytearray | memoryview
+
 
 class BlobExists(Exception):
     """There is an object under this key already; nothing was changed."""
@@ -27,8 +29,11 @@ class StoreFull(StoreUnavailable):
 class BlobStore(Protocol):
     """Objects under keys. Every method may raise StoreUnavailable; a blob, once seen, is whole and durable."""
 
-    async def create(self, key: str, body: bytes) -> None:
-        """Put a new object: durable when this returns. Of many at once exactly one wins, the others get BlobExists."""
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """Put a new object of these buffers in a row: durable when this returns; until then they must not change.
+
+        Of many at once exactly one wins, the others get BlobExists.
+        """
 
     async def replace(self, key: str, body: bytes) -> None:
         """Put an object over whatever is there: durable when this returns; readers see the old or the new, whole."""

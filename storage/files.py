@@ -12,18 +12,19 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import uuid4
 
-from .blobs import BlobExists, BlobMissing, StoreFull, StoreUnavailable
+from .blobs import BlobExists, BlobMissing, Buffer, StoreFull, StoreUnavailable
 
 R = TypeVar("R")
 
 _LEFTOVER_S = 3600
+_BUFFERS_MAX = 1024  # IOV_MAX of Linux and macOS
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -39,11 +40,11 @@ class FileStore:
     def __repr__(self) -> str:
         return f"<FileStore {self.root}>"
 
-    async def create(self, key: str, body: bytes) -> None:
-        await self._run(lambda: self._write(key, body, exclusive=True))
+    async def create(self, key: str, *parts: Buffer) -> None:
+        await self._run(lambda: self._write(key, parts, exclusive=True))
 
     async def replace(self, key: str, body: bytes) -> None:
-        await self._run(lambda: self._write(key, body, exclusive=False))
+        await self._run(lambda: self._write(key, [body], exclusive=False))
 
     async def read(self, key: str) -> bytes:
         return await self._run((self.root / key).read_bytes)
@@ -107,13 +108,12 @@ class FileStore:
                 if leftover.stat().st_mtime < time.time() - _LEFTOVER_S:
                     leftover.unlink()
 
-    def _write(self, key: str, body: bytes, *, exclusive: bool) -> None:
+    def _write(self, key: str, parts: Sequence[Buffer], *, exclusive: bool) -> None:
         target = self.root / key
         temporary = self._temporary / uuid4().hex
         try:
-            with temporary.open("xb") as file:
-                file.write(body)
-                file.flush()
+            with temporary.open("xb", buffering=0) as file:
+                _write_all(file.fileno(), parts)
                 os.fsync(file.fileno())
             self._make_folder(target.parent)
             try:
@@ -156,6 +156,17 @@ class FileStore:
     def _keys(self, prefix: str) -> Iterator[str]:
         for folder, _, names in os.walk(self.root / prefix, onerror=_raise):
             yield from (str((Path(folder) / name).relative_to(self.root)) for name in names)
+
+
+def _write_all(descriptor: int, parts: Sequence[Buffer]) -> None:
+    """All bytes in a row; a write that stops short (a limit, a signal) is gone on with."""
+    left = [memoryview(part) for part in parts if len(part)]
+    while left:
+        written = os.writev(descriptor, left[:_BUFFERS_MAX])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]
 
 
 def _raise(error: OSError) -> None:

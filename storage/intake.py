@@ -7,6 +7,7 @@ into its photos (GPS too), so it is never served as it is.
 import msgspec
 
 from . import zips
+from .blobs import Buffer
 from .records import EXTENSIONS, SIDES, Receipt
 
 RECEIPT_ENTRY = "receipt.json"
@@ -23,8 +24,8 @@ class Intake(msgspec.Struct, frozen=True):
     back: bytes
 
 
-def pack(receipt: Receipt, front: bytes, back: bytes) -> bytes:
-    """The object to PUT; ValueError when the receipt is too long to be found again."""
+def pack(receipt: Receipt, front: Buffer, back: Buffer) -> list[Buffer]:
+    """The object to PUT, as buffers in a row; ValueError when the receipt is too long to be found again."""
     names = {side: f"{side}.{EXTENSIONS[getattr(receipt.photos, side).format]}" for side in SIDES}
     return zips.pack({names["front"]: front, names["back"]: back, RECEIPT_ENTRY: _encode(receipt)})
 

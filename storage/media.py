@@ -44,7 +44,7 @@ def pack(post: Post, images: Mapping[str, Image]) -> tuple[Post, bytes]:
             for name, image in images.items()
         },
     )
-    return record, zips.pack({**entries, RECORD_ENTRY: _encode(record)})
+    return record, b"".join(zips.pack({**entries, RECORD_ENTRY: _encode(record)}))
 
 
 def record_in(tail: bytes) -> Post:

@@ -2,15 +2,16 @@
 
 Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
 missing). Keys come from the usual AWS_… variables. Checksums are `when_required`: since botocore 1.36 the default
-sends trailers that many S3 servers refuse; the SigV4 body hash still protects every PUT end to end.
+sends trailers that many S3 servers refuse; the SigV4 body hash protects every PUT of botocore end to end, a signed
+CRC-32 those of `create`, which goes its own, cheaper way (`puts.py`).
 
-The ambiguous PUT: botocore repeats a PUT whose connection broke, and when the first had been committed the repeat
+The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
 meets 412. The caller learns BlobExists and reads the receipt, so that a commit is never mistaken for a loss.
-This file is the only one that knows botocore.
+No other file knows botocore, but for the form of its credentials.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,8 @@ import msgspec
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .blobs import BlobExists, BlobMissing, StoreFull, StoreUnavailable
+from .blobs import BlobExists, BlobMissing, Buffer, StoreFull, StoreUnavailable
+from .puts import Puts
 
 # Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
@@ -64,6 +66,7 @@ class S3Store:
     ) -> None:
         self.address = address
         self._bucket = address.bucket
+        self._attempts_max = attempts_max
         self._config = AioConfig(
             max_pool_connections=connections_max,
             connect_timeout=connect_timeout_s,
@@ -75,13 +78,17 @@ class S3Store:
             tcp_keepalive=True,
         )
         self._client: Any = None
-        self._opened: Any = None
+        self._opened: AsyncExitStack
+        self._puts: Puts
 
     def __repr__(self) -> str:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
 
-    async def create(self, key: str, body: bytes) -> None:
-        await self._call(self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*"))
+    async def create(self, key: str, *parts: Buffer) -> None:
+        with _translated():
+            answer = await self._puts.create(key, parts, self._attempts_max)
+        if answer.status != 200:
+            raise _error_of(answer.code)(answer.text)
 
     async def replace(self, key: str, body: bytes) -> None:
         await self._call(self._client.put_object(Bucket=self._bucket, Key=key, Body=body))
@@ -123,15 +130,24 @@ class S3Store:
 
     async def __aenter__(self) -> Self:
         session = aioboto3.Session()
-        self._opened = session.client(
-            "s3", region_name=self.address.region, endpoint_url=self.address.endpoint, config=self._config
-        )
-        self._client = await self._opened.__aenter__()
-        try:
+        async with AsyncExitStack() as opened:
+            client = session.client(
+                "s3", region_name=self.address.region, endpoint_url=self.address.endpoint, config=self._config
+            )
+            self._client = await opened.enter_async_context(client)
             await self._make_bucket()
-        except BaseException:
-            await self._opened.__aexit__(None, None, None)
-            raise
+            self._puts = Puts(
+                self._client.meta.endpoint_url,
+                self._bucket,
+                self.address.region,
+                await session.get_credentials(),
+                connections_max=self._config.max_pool_connections,
+                connect_timeout_s=self._config.connect_timeout,
+                read_timeout_s=self._config.read_timeout,
+                ca_file=session._session.get_config_variable("ca_bundle") or "",  # noqa: SLF001 - as botocore itself
+            )
+            opened.callback(self._puts.close)
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(
@@ -161,17 +177,21 @@ class S3Store:
             return await request
 
 
+def _error_of(code: str) -> type[Exception]:
+    """The port's error for a code of S3."""
+    if code in _EXISTS:
+        return BlobExists
+    if code in _MISSING:
+        return BlobMissing
+    return StoreFull if code in _FULL else StoreUnavailable
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Botocore's errors as the port's: the one place that reads their codes."""
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _EXISTS:
-            raise BlobExists(str(error)) from error
-        if code in _MISSING:
-            raise BlobMissing(str(error)) from error
-        raise (StoreFull if code in _FULL else StoreUnavailable)(str(error)) from error
+        raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

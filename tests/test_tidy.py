@@ -74,6 +74,7 @@ PURE = {
     "storage/lease.py",
     "storage/media.py",
     "storage/records.py",
+    "storage/signing.py",
     "storage/zips.py",
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "time", "aiohttp", "redis", "aioboto3", "subprocess"}

@@ -78,6 +78,16 @@ async def test_of_many_creates_at_once_exactly_one_wins(store: BlobStore) -> Non
     assert winners == [await store.read(KEY)]
 
 
+async def test_an_object_may_be_given_in_parts(store: BlobStore) -> None:
+    """Bytes, views and empty buffers in a row, more than one system call takes, are one object; nothing is one too."""
+    parts = [b"one", memoryview(b"-two-")[1:4], b"", bytearray(b"three"), *([b"."] * 2000), bytes(300_000)]
+    await store.create(KEY, *parts)
+    await store.create(f"{KEY}-empty")
+
+    assert await store.read(KEY) == b"onetwothree" + b"." * 2000 + bytes(300_000)
+    assert await store.read(f"{KEY}-empty") == b""
+
+
 async def test_replace_puts_over_and_puts_new(store: BlobStore) -> None:
     """The last replace counts, whether or not something was there."""
     await store.replace(KEY, b"old and long")

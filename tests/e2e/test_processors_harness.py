@@ -113,7 +113,9 @@ class Stack:
                 request_id=f"request {number}",
                 photos=Photos(front=shot, back=shot),
             )
-            await self.store.create(keys.intake(self.moment.id, receipt.id), intake.pack(receipt, self.body, self.body))
+            await self.store.create(
+                keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
+            )
             await Index(self.redis).observe([accepted(receipt)], fresh=True)
             await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)

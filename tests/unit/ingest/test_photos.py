@@ -11,11 +11,11 @@ LIMITS = PixelLimits()
 PILLOW_NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "heif": "HEIF"}
 
 
-def photo(kind: str, **options: object) -> bytes:
+def photo(kind: str, **options: object) -> memoryview:
     """A small photo of noise, so that its middle is data."""
     out = io.BytesIO()
     Image.effect_noise((96, 128), 80).convert("RGB").save(out, PILLOW_NAMES[kind], **options)
-    return out.getvalue()
+    return memoryview(out.getvalue())
 
 
 @pytest.mark.parametrize("kind", PILLOW_NAMES)
@@ -39,17 +39,38 @@ def test_a_cut_photo_is_bad_wherever_it_was_cut(kind: str) -> None:
 def test_a_jpeg_cut_after_its_thumbnail_is_not_taken_for_whole() -> None:
     """The end marker of an EXIF thumbnail is not the photo's."""
     thumbnail, data = photo("jpeg"), photo("jpeg")
-    exif = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
-    data = data[:2] + exif + data[2:]
+    exif = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + bytes(thumbnail)
+    data = memoryview(bytes(data[:2]) + exif + bytes(data[2:]))
 
     assert is_whole("jpeg", data)
-    assert b"\xff\xd9" in data[:-1000]
+    assert b"\xff\xd9" in bytes(data[:-1000])
     assert not is_whole("jpeg", data[:-1000])
 
 
 def test_bytes_after_a_jpegs_end_are_no_harm() -> None:
     """Phones append films to photos."""
-    assert is_whole("jpeg", photo("jpeg") + b"\0\0\0\x18ftypmp42")
+    assert all(is_whole("jpeg", memoryview(bytes(photo("jpeg")) + b"\0\0\0\x18ftypmp42" * more)) for more in (1, 1000))
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"), [("L", {}), ("RGB", {"quality": 1}), ("CMYK", {}), ("RGB", {"progressive": 1})]
+)
+def test_a_jpegs_size_is_what_pillow_says(mode: str, options: dict[str, int]) -> None:
+    """Grey, colours, print colours, baseline and progressive: width and height as the library reads them."""
+    out = io.BytesIO()
+    Image.new(mode, (321, 123)).save(out, "JPEG", **options)
+    known = inspect("front", memoryview(out.getvalue()), "", LIMITS)
+
+    assert (known.width, known.height) == (321, 123)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(4, 12), (9, 2)])
+def test_a_jpeg_of_a_kind_no_decoder_takes_is_bad(offset: int, value: int) -> None:
+    """Twelve bits a sample, two components: the frame header says so."""
+    data = bytearray(photo("jpeg"))
+    data[data.index(b"\xff\xc0") + offset] = value
+    with pytest.raises(BadPhoto, match="header"):
+        inspect("front", memoryview(data), "", LIMITS)
 
 
 def test_progressive_and_baseline_are_both_taken() -> None:
@@ -61,16 +82,16 @@ def test_progressive_and_baseline_are_both_taken() -> None:
 @pytest.mark.parametrize("data", [b"hello", b"GIF89a", b"\xff\xd8", b"RIFF\0\0\0\0AVI ", b"\0\0\0\x18ftypqt  "])
 def test_other_types_are_no_photos(data: bytes) -> None:
     """By their first bytes, whatever their name."""
-    assert format_of(data) is None
+    assert format_of(memoryview(data)) is None
     with pytest.raises(NotAPhoto, match="the front photo"):
-        inspect("front", data, "", LIMITS)
+        inspect("front", memoryview(data), "", LIMITS)
 
 
 def test_a_header_of_rubbish_is_a_bad_photo() -> None:
     """Magic bytes and nothing behind them."""
     for magic in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x20\0\0\0WEBP", b"\0\0\0\x18ftypheic"):
         with pytest.raises(BadPhoto):
-            inspect("front", magic + b"rubbish" * 10, "", LIMITS)
+            inspect("front", memoryview(magic + b"rubbish" * 10), "", LIMITS)
 
 
 def test_pixels_are_limited_from_both_sides() -> None:

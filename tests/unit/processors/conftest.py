@@ -134,7 +134,7 @@ class World:
     ) -> str:
         """Accept a pair as a node does, and tell the index unless Redis is to know nothing of it; the post id."""
         receipt = self.receipt(user, request_id=request_id, after_ms=after_ms)
-        body = intake.pack(receipt, photo("teal") if front is None else front, photo("navy"))
+        body = b"".join(intake.pack(receipt, photo("teal") if front is None else front, photo("navy")))
         await self.store.create(keys.intake(self.moment_id, receipt.id), body)
         if told:
             await self.index.observe([accepted(receipt)], fresh=True)

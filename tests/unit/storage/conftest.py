@@ -68,7 +68,7 @@ class Shelf:
     async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
         """Commit a pair as a node does; `tell` the index or not."""
         key = keys.intake(receipt.moment_id, receipt.id)
-        await self.store.create(key, intake.pack(receipt, b"front", b"back"))
+        await self.store.create(key, b"".join(intake.pack(receipt, b"front", b"back")))
         if tell:
             await self.index.observe([accepted(receipt)], fresh=True)
         return accepted(receipt)

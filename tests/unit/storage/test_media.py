@@ -70,4 +70,4 @@ def test_a_full_record_fits_its_limit(make_post: Callable[..., Post]) -> None:
 def test_another_record_is_damaged(record: bytes) -> None:
     """JSON that is no post, and no JSON."""
     with pytest.raises(zips.Damaged):
-        media.record_in(zips.pack({"post.json": record}))
+        media.record_in(b"".join(zips.pack({"post.json": record})))

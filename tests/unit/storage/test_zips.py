@@ -15,7 +15,7 @@ NAMES = ("front.jpg", "back.heic", "receipt.json")
 
 def archive_of(front: bytes, back: bytes, record: bytes) -> bytes:
     """An archive of three entries."""
-    return zips.pack(dict(zip(NAMES, (front, back, record), strict=True)))
+    return b"".join(zips.pack(dict(zip(NAMES, (front, back, record), strict=True))))
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
@@ -45,7 +45,7 @@ def test_the_tail_holds_the_longest_record_and_directory() -> None:
     """Eight entries with long names, as a media object has, and a record at its limit still fit."""
     entries = {f"front-composite-{number}.jpg": b"x" * 9000 for number in range(8)}
     record = b"r" * zips.RECORD_BYTES_MAX
-    archive = zips.pack({**entries, "post.json": record})
+    archive = b"".join(zips.pack({**entries, "post.json": record}))
 
     assert zips.last_entry(archive[-zips.TAIL_BYTES :], "post.json") == record
 
@@ -63,7 +63,7 @@ def test_photos_that_look_like_archives_do_no_harm() -> None:
 def test_offsets_are_where_the_bytes_are(bodies: list[bytes]) -> None:
     """Each entry's offset, computed before packing, is the one in the archive."""
     entries = {f"größe-{number}.jpg": body for number, body in enumerate(bodies)}
-    archive = zips.pack({**entries, "post.json": b"{}"})
+    archive = b"".join(zips.pack({**entries, "post.json": b"{}"}))
 
     for name, offset in zips.data_offsets(entries).items():
         assert archive[offset : offset + len(entries[name])] == entries[name]
@@ -72,6 +72,24 @@ def test_offsets_are_where_the_bytes_are(bodies: list[bytes]) -> None:
 def test_the_same_entries_give_the_same_bytes() -> None:
     """No clock, no randomness: a job that runs twice writes the same object."""
     assert archive_of(b"a", b"b", b"c") == archive_of(b"a", b"b", b"c")
+
+
+def test_it_is_what_the_standard_library_writes() -> None:
+    """Header for header, so that whoever reads theirs reads ours."""
+    entries = {"front.jpg": b"f" * 999, "größe.heic": b"", "receipt.json": b"{}"}
+    theirs = io.BytesIO()
+    with zipfile.ZipFile(theirs, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+    assert b"".join(zips.pack(entries)) == theirs.getvalue()
+
+
+def test_packing_copies_no_photo() -> None:
+    """The buffers given are among those returned."""
+    photo = memoryview(b"photo")
+
+    assert any(part is photo for part in zips.pack({"front.jpg": photo, "receipt.json": b"{}"}))
 
 
 def test_entries_are_stored_not_compressed() -> None:

@@ -1,0 +1,60 @@
+"""One phone's connection to an upload server: requests one after another, each answer checked; kept alive."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final, cast
+
+_STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3})")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+
+
+class PhoneError(Exception):
+    """An answer was wrong or did not come."""
+
+
+class Phone(asyncio.Protocol):
+    """At most one request under way."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.closed = asyncio.Event()
+        self._answer: asyncio.Future[bytes] | None = None
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    async def post(self, parts: Sequence[bytes], status: int = 201) -> bytes:
+        """Send one request, head and body in parts; the answer whole. PhoneError when it has another status."""
+        self._read = b""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.writelines(parts)
+        answer = await self._answer
+        said = _STATUS.match(answer)
+        if said is None or int(said[1]) != status:
+            raise PhoneError(repr(answer[:400]))
+        return answer
+
+    def data_received(self, data: bytes) -> None:
+        """The answer, perhaps in pieces."""
+        self._read += data
+        end = self._read.find(b"\r\n\r\n")
+        if end < 0 or self._answer is None or self._answer.done():
+            return
+        length = _LENGTH.search(self._read, 0, end + 2)
+        if len(self._read) >= end + 4 + (int(length[1]) if length else 0):
+            self._answer.set_result(self._read)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Closed; wrong only when an answer was awaited."""
+        self.closed.set()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(PhoneError("the connection ended without an answer"))
+
+
+async def connected(port: int) -> Phone:
+    """A new connection."""
+    _, phone = await asyncio.get_running_loop().create_connection(Phone, "127.0.0.1", port)
+    return phone

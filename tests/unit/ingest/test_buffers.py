@@ -1,0 +1,68 @@
+"""Buffers: memory only where bytes came, found as bytes.find finds, and used again within a bound."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.buffers import CAPACITY_BYTES_MIN, Buffer, Buffers, capacity_for
+
+
+def resident_bytes() -> int:
+    """This process's resident memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@given(st.binary(max_size=200), st.binary(min_size=1, max_size=3), st.integers(0, 200), st.integers(0, 200))
+def test_search_is_that_of_bytes(data: bytes, needle: bytes, start: int, end: int) -> None:
+    """The first place wholly between start and end, -1 for none, nulls included."""
+    buffer = Buffer(200)
+    buffer.view[: len(data)] = data
+    whole = bytes(buffer.view)
+
+    assert buffer.find(needle, start, end) == (whole.find(needle, start, end) if start <= end else -1)
+
+
+@pytest.mark.parametrize(
+    ("length", "capacity"),
+    [(0, CAPACITY_BYTES_MIN), (1, CAPACITY_BYTES_MIN), (65_536, 65_536), (65_537, 131_072), (2**21 + 1, 2**22)],
+)
+def test_capacities_are_powers_of_two(length: int, capacity: int) -> None:
+    """At their limits too; the view is exactly as long as was asked."""
+    buffer = Buffer(length)
+
+    assert (capacity_for(length), buffer.capacity, len(buffer.view)) == (capacity, capacity, length)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_what_has_not_come_takes_no_memory() -> None:
+    """A hundred buffers of 4 MiB with a page each: some pages more, not 400 MiB."""
+    before = resident_bytes()
+    buffers = [Buffer(4 * 2**20) for _ in range(100)]
+    for buffer in buffers:
+        buffer.view[0] = 1
+
+    assert resident_bytes() - before < 20 * 2**20
+
+
+def test_a_buffer_given_back_is_taken_again_for_any_length_it_holds() -> None:
+    """Same capacity: the same memory, cut anew; another capacity: another buffer."""
+    buffers = Buffers()
+    first = buffers.take(100_000)
+    buffers.give(first)
+    assert buffers.kept_bytes == first.capacity
+
+    assert buffers.take(200_000) is not first
+    again = buffers.take(70_000)
+    assert again is first
+    assert (len(again.view), buffers.kept_bytes) == (70_000, 0)
+
+
+def test_no_more_is_kept_than_the_bound() -> None:
+    """The bound itself is kept, one more is let go."""
+    buffers = Buffers(kept_bytes_max=3 * CAPACITY_BYTES_MIN)
+    for buffer in [buffers.take(1) for _ in range(4)]:
+        buffers.give(buffer)
+
+    assert buffers.kept_bytes == 3 * CAPACITY_BYTES_MIN

@@ -1,0 +1,133 @@
+"""Landing over real sockets: the rest of a body into its buffer, and the connection good for the next request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+from aiohttp import web
+
+from ingest.landing import SCRAP_BYTES, Landing
+
+
+class Field:
+    """Ground that remembers; `bad_at` makes it refuse when so many bytes have come."""
+
+    def __init__(self, length: int, bad_at: int | None = None) -> None:
+        self.data, self.count, self.bad_at = bytearray(length), 0, bad_at
+
+    def room(self) -> memoryview:
+        """Behind what came."""
+        return memoryview(self.data)[self.count :]
+
+    def landed(self, count: int) -> None:
+        """Count it."""
+        self.count += count
+        if self.bad_at is not None and self.count >= self.bad_at:
+            raise ValueError("bad")
+
+
+@asynccontextmanager
+async def serving(
+    *, bad_at: int | None = None, due: Callable[[int], float] = lambda _: 1e12
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event]]:
+    """A server whose handler lands bodies and says how many bytes were `x`; a connection; an event: a landing began."""
+    begun = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        field = Field(request.content_length or 0, bad_at)
+        while early := request.content.read_nowait():
+            field.data[field.count : field.count + len(early)] = early
+            field.landed(len(early))
+        try:
+            if field.room():
+                begun.set()
+                await Landing(request, field, due).run()
+        except (ValueError, TimeoutError) as error:
+            return web.Response(status=400, text=type(error).__name__)
+        return web.Response(text=str(field.data.count(b"x")))
+
+    app = web.Application()
+    app.router.add_post("/", handler)
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+        yield reader, writer, begun
+        writer.close()
+    finally:
+        await runner.cleanup()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, str]:
+    """Status and text of one answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return int(head.split()[1]), (await reader.readexactly(length)).decode()
+
+
+def head(length: int) -> bytes:
+    """Of a POST."""
+    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
+
+
+async def two_bodies_and_a_pipelined_request() -> None:
+    """The story of the test below, on whichever loop."""
+    async with serving() as (reader, writer, _):
+        for length in (3_000_000, 300_000):
+            writer.write(head(length) + b"x" * 10)
+            await writer.drain()
+            writer.write(b"x" * (length - 10) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await answer(reader) == (200, str(length))
+            assert await answer(reader) == (200, "0")
+
+
+async def test_not_a_byte_more_than_the_body_is_read() -> None:
+    """A body, a request right behind it, and the same again: each is answered, in order, on one connection."""
+    await two_bodies_and_a_pipelined_request()
+
+
+def test_it_lands_on_uvloop_too() -> None:
+    """The loop that nodes run on reads by other rules."""
+    uvloop.run(two_bodies_and_a_pipelined_request())
+
+
+async def test_a_refused_body_is_read_to_its_end_and_the_connection_goes_on() -> None:
+    """The ground refuses early: the answer comes, what is left is thrown away, the next request is served."""
+    async with serving(bad_at=1000) as (reader, writer, begun):
+        length = 10 * SCRAP_BYTES
+        writer.write(head(length) + b"x" * 2)
+        await begun.wait()
+        writer.write(b"x" * 5000)
+        assert await answer(reader) == (400, "ValueError")
+        writer.write(b"x" * (length - 5002) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await answer(reader) == (200, "0")
+
+
+async def test_bytes_buy_time_and_silence_ends_it() -> None:
+    """`due` is asked again when its time has come: with what has arrived by then, and it alone decides."""
+    asked: list[int] = []
+
+    def due(received: int) -> float:
+        asked.append(received)
+        # At first now; once bytes have come a little later; then it is over.
+        return asyncio.get_running_loop().time() + (0.01 if len(asked) < 3 else -1)
+
+    async with serving(due=due) as (reader, writer, _):
+        writer.write(head(100) + b"x")
+        assert await answer(reader) == (400, "TimeoutError")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("sent", [1, 50_000])
+async def test_a_client_that_goes_is_heard_of(sent: int) -> None:
+    """The connection ends in the body: the handler ends, and the server closes without waiting."""
+    async with serving() as (reader, writer, begun):
+        writer.write(head(200_000) + b"x" * sent)
+        await begun.wait()
+        writer.write_eof()
+        assert await reader.read() == b""

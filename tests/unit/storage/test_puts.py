@@ -1,0 +1,131 @@
+"""PUTs on a real MinIO: the body as it was given, and a store that says later, or something else, or nothing."""
+
+import asyncio
+import contextlib
+import zlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from storage.puts import Answer, Puts
+from storage.s3 import S3Address, S3Store
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+LATER = b"HTTP/1.1 503 x\r\nContent-Length: 40\r\n\r\n<Error><Code>SlowDown</Code></Error>    "
+EXISTS = b"HTTP/1.1 412 x\r\nContent-Length: 40\r\n\r\n<Code>PreconditionFailed</Code>         "
+GARBLED = b"HTTP/1.1 400 x\r\nContent-Length: 40\r\n\r\n<Code>XAmzContentChecksumMismatch</Code>"
+DENIED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n<Code>AccessDenied</Code>\r\n0\r\n\r\n"
+
+
+class Credentials:
+    """As botocore gives them."""
+
+    async def get_frozen_credentials(self) -> SimpleNamespace:
+        """Never the same object twice, for they may be renewed."""
+        return SimpleNamespace(access_key="a", secret_key="s", token=None)
+
+
+class Store:
+    """Answers each PUT by the next of its answers (b"" hangs up), and keeps heads and bodies."""
+
+    def __init__(self, answers: Sequence[bytes]) -> None:
+        self.answers, self.heads, self.bodies = list(answers), list[bytes](), list[bytes]()
+        self.serving: list[asyncio.Task[None] | None] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.serving.append(asyncio.current_task())
+        try:
+            while self.answers:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head.lower())
+                length = int(self.heads[-1].split(b"content-length: ")[1].split(b"\r\n")[0])
+                self.bodies.append(await reader.readexactly(length))
+                said = self.answers.pop(0)
+                if not said:
+                    break
+                writer.write(said)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@asynccontextmanager
+async def puts_to(store: Store) -> AsyncIterator[Puts]:
+    """Puts at that store."""
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
+    endpoint = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+    limits = {"connections_max": 2, "connect_timeout_s": 2.0, "read_timeout_s": 5.0}
+    puts = Puts(endpoint, "b", "us-east-1", Credentials(), **limits)  # type: ignore[arg-type]
+    try:
+        yield puts
+    finally:
+        puts.close()
+        server.close()
+        await asyncio.gather(*(task for task in store.serving if task))
+
+
+async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
+    """Head, length, condition and CRC-32 of all parts; nothing is asked for in advance."""
+    store = Store([OK])
+    async with puts_to(store) as puts:
+        answer = await puts.create("a7/x", [b"one", memoryview(b"-two-")[1:4], bytearray(b"")], 1)
+
+    assert (answer, store.bodies) == (Answer(200), [b"onetwo"])
+    crc = b64encode(zlib.crc32(b"onetwo").to_bytes(4, "big")).lower()
+    assert all(line in store.heads[0] for line in (b"put /b/a7/x http/1.1", b"if-none-match: *", b"crc32: " + crc))
+    assert b"expect" not in store.heads[0]
+
+
+@pytest.mark.parametrize("trouble", [LATER, GARBLED, b""])
+async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: bytes) -> None:
+    """SlowDown, a body garbled on its way, a connection that broke: then it went well."""
+    store = Store([trouble, OK])
+    async with puts_to(store) as puts:
+        assert await puts.create("x", [b"same"], 2) == Answer(200)
+
+    assert store.bodies == [b"same"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts", "status", "code"),
+    [
+        ([LATER, LATER], 2, 503, "SlowDown"),
+        ([EXISTS], 3, 412, "PreconditionFailed"),
+        ([b"", EXISTS], 3, 412, "PreconditionFailed"),
+        ([DENIED], 3, 403, "AccessDenied"),
+    ],
+)
+async def test_the_last_answer_counts(answers: list[bytes], attempts: int, status: int, code: str) -> None:
+    """Later for ever, there already (at once, or after a try of ours that broke), and refused: not tried again."""
+    store = Store(answers)
+    async with puts_to(store) as puts:
+        answer = await puts.create("x", [b"1"], attempts)
+
+    assert (answer.status, answer.code, store.answers) == (status, code, [])
+
+
+async def test_a_store_that_hangs_up_each_time_is_an_error() -> None:
+    """As many tries as were given, then OSError."""
+    store = Store([b"", b"", OK])
+    async with puts_to(store) as puts:
+        with pytest.raises(OSError, match=r".*"):
+            await puts.create("x", [b"1"], 2)
+
+    assert len(store.bodies) == 2
+
+
+async def test_minio_refuses_a_body_that_does_not_fit_its_sum(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CRC-32 that is wrong: the real store says so and keeps nothing."""
+    async with S3Store(S3Address.parse(s3_url)) as store:
+        monkeypatch.setattr("storage.puts.isal_zlib", SimpleNamespace(crc32=lambda part, crc: 7))
+        answer = await store._puts.create("a7/x", [b"bytes"], 1)
+
+        assert (answer.status, answer.code) == (400, "XAmzContentChecksumMismatch")
+        assert not await store.exists("a7/x")
