@@ -94,15 +94,18 @@ async def descriptors(tier: str, rig: Rig, rng: random.Random) -> str:
 
 
 async def worker_descriptors(rig: Rig, rng: random.Random) -> str:
-    """The same for a worker, which nobody can connect to: it had more open than it might have, from begin to end."""
+    """The same for a worker, which nobody connects to: it had more open than it might have, or ended for want of one."""
     pid = some(rig, "worker", rng)
     try:
         limits, fewer = resource.prlimit(pid, resource.RLIMIT_NOFILE), psutil.Process(pid).num_fds() // 2
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (fewer, limits[1]))
-        await asyncio.sleep(rng.uniform(0.8, 2.0))
-        over = resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)[0] == fewer <= psutil.Process(pid).num_fds()
     except (psutil.NoSuchProcess, ProcessLookupError):
         raise Void(f"worker {pid} was gone") from None
+    await asyncio.sleep(rng.uniform(0.8, 2.0))
+    try:
+        over = resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)[0] == fewer <= psutil.Process(pid).num_fds()
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return f"worker {pid} ended with {fewer} descriptors allowed"
     return proven(over, f"worker {pid} could open nothing: {fewer} descriptors allowed")
 
 
