@@ -113,15 +113,6 @@ def application(
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
     post_calls = PostCalls(authenticator, posts, announcer.queue)
 
-    async def readyz(request: web.Request) -> web.Response:
-        if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
-            lifecycle.asked.by_balancer()
-        return web.Response(text="draining\n", status=503) if lifecycle.draining else web.Response(text="ready\n")
-
-    async def scrape(_request: web.Request) -> web.Response:
-        body = prometheus_client.generate_latest(metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
-
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
         "current_moment": moment_calls.current,
@@ -135,9 +126,7 @@ def application(
         "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        "livez": _livez,
-        "readyz": readyz,
-        "metrics": scrape,
+        **_probes(lifecycle, metrics),
     }
     app = web.Application(middlewares=[answering(lifecycle, metrics, networks(config.trusted_peers))])
     for call in CALLS:
@@ -149,9 +138,22 @@ def application(
     return app
 
 
-async def _livez(_request: web.Request) -> web.Response:
-    """This process answers."""
-    return web.Response(text="alive\n")
+def _probes(lifecycle: Lifecycle, metrics: Metrics) -> dict[str, Handler]:
+    """What orchestrators, balancers and Prometheus ask for."""
+
+    async def livez(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
+            lifecycle.asked.by_balancer()
+        return web.Response(text="draining\n", status=503) if lifecycle.draining else web.Response(text="ready\n")
+
+    async def scrape(_request: web.Request) -> web.Response:
+        body = prometheus_client.generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+    return {"livez": livez, "readyz": readyz, "metrics": scrape}
 
 
 async def _say_nothing(_request: web.Request) -> None:

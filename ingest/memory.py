@@ -1,8 +1,8 @@
 """How many bytes of uploads a node may hold: from what its cgroup or the machine leaves it.
 
-A body lies in memory once, and what its sockets hold on the way in and out is charged to the same limit, so half of what
-is left beside the interpreter is the budget. A cgroup's limit is the node's own; without one the machine's memory is
-shared with other nodes, workers and perhaps the store, so a node takes an eighth.
+A body lies in memory once, and what its sockets hold on the way in and out is charged to the same limit, so half of
+what is left beside the interpreter is the budget. A cgroup's limit is the node's own; without one the machine's memory
+is shared with other nodes, workers and perhaps the store, so a node takes an eighth.
 """
 
 import re

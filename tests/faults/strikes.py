@@ -94,7 +94,7 @@ async def descriptors(tier: str, rig: Rig, rng: random.Random) -> str:
 
 
 async def worker_descriptors(rig: Rig, rng: random.Random) -> str:
-    """The same for a worker, which nobody connects to: it had more open than it might have, or ended for want of one."""
+    """The same for a worker, which nobody connects to: it had more open than it might, or ended for want of one."""
     pid = some(rig, "worker", rng)
     try:
         limits, fewer = resource.prlimit(pid, resource.RLIMIT_NOFILE), psutil.Process(pid).num_fds() // 2

@@ -1,4 +1,4 @@
-"""No good photo is called bad for our lack of descriptors: what Pillow would load lazily is loaded at the start."""
+"""A good photo is never called bad for our lack of descriptors: what Pillow loads lazily is loaded at start."""
 
 import io
 import subprocess

@@ -100,6 +100,10 @@ def test_pixels_are_limited_from_both_sides() -> None:
     assert inspect("front", data, "", PixelLimits(pixels_max=96 * 128)).width == 96
     with pytest.raises(BadPhoto, match="12288 pixels, more than 12287"):
         inspect("front", data, "", PixelLimits(pixels_max=96 * 128 - 1))
+    webp = io.BytesIO()
+    Image.new("L", (6000, 6501)).save(webp, "webp", quality=1)
+    with pytest.raises(BadPhoto, match="more than 39000000 as webp"):
+        inspect("front", memoryview(webp.getvalue()), "", PixelLimits())
     for limits in (PixelLimits(side_px_min=97), PixelLimits(side_px_max=127)):
         with pytest.raises(BadPhoto, match="96 x 128"):
             inspect("front", data, "", limits)
