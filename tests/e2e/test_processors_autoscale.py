@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from storage.index import Index
+from storage.queue import FLAGS, ON_TIME
 from tests.e2e.test_processors_harness import QUICK, Stack, another_port, children, running, until
 
 pytestmark = pytest.mark.e2e
@@ -156,4 +157,4 @@ async def test_a_summary_is_right_after_flushall_by_the_sweeper_alone(stack: Sta
 
     await until(counted, stack.log)
     assert sorted(post.id for post in await index.posts(posts) if post) == sorted(posts)
-    assert await stack.redis.zcard("arq:queue") == 10
+    assert [await stack.redis.zcard(queue) for queue in (FLAGS, ON_TIME)] == [5, 5]

@@ -81,7 +81,7 @@ async def posted(stack: Stack, name: str, front: bytes) -> str:
         request_id=name,
         photos=Photos(front=shot, back=shot),
     )
-    await stack.store.create(keys.intake(stack.moment.id, receipt.id), intake.pack(receipt, front, GOOD))
+    await stack.store.create(keys.intake(stack.moment.id, receipt.id), *intake.pack(receipt, front, GOOD))
     await Queue(stack.redis).enqueue(jobs_of(stack.moment.id, receipt.id))
     return receipt.id
 

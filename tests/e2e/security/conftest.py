@@ -1,4 +1,4 @@
-"""One of each, as processes whose logs are kept: Redis, a node, a balancer before it, a worker; and a raw socket."""
+"""One of each, as processes whose logs are kept: Redis, node, balancer before it, worker, autoscaler; and a raw socket."""
 
 import io
 import os
@@ -101,6 +101,16 @@ class Stack:
                 return dict(post["links"])
             time.sleep(0.05)
 
+    def decided(self) -> None:
+        """Wait for a decision of the autoscaler: without one its answer is 503, as it should be."""
+        while True:
+            try:
+                self.call("GET", "/v1/scaling", token("ops", "ops"))
+            except urllib.error.HTTPError:
+                time.sleep(0.05)
+            else:
+                return
+
 
 def answers(port: int) -> bool:
     """Whether it is ready."""
@@ -135,8 +145,9 @@ def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         made.start("node", ["ingest", "--listen", node], with_redis)
         made.start("balancer", ["lb", "--listen", front, "--admin", admin, "--node", f"a={node}"], environment)
         made.start("worker", ["processors"], with_redis)
+        made.start("autoscaler", ["processors", "autoscale", "--decide-only"], with_redis)
         while not (answers(made.node) and answers(made.admin)):
-            assert [process.poll() for process in made.processes] == [None] * 3, made.logs().decode()
+            assert [process.poll() for process in made.processes] == [None] * 4, made.logs().decode()
             time.sleep(0.05)
         yield made
     finally:
