@@ -1,4 +1,4 @@
-"""One of each, as processes whose logs are kept: Redis, node, balancer before it, worker, autoscaler; and a raw socket."""
+"""One of each, as processes whose logs are kept: Redis, node, balancer, worker, autoscaler; and a raw socket."""
 
 import io
 import os
