@@ -5,9 +5,7 @@ code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not b
 """
 
 import argparse
-import contextlib
 import random
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +15,8 @@ import msgspec
 import uvloop
 from rich.console import Console
 
+from . import command, contest, options
 from . import config as settings
-from . import options
 from . import record as records
 from . import report as reports
 from . import trace as traces
@@ -26,9 +24,6 @@ from .client import Client
 from .clock import SystemClock
 from .config import Config, ConfigError
 from .cpu import read_stack, serves
-from .peers import contest
-from .peers.loadgen import LoadError
-from .peers.started import StartError
 from .photos import Gallery
 from .plan import PlanError, first_attempts, superpose, synthesize
 from .progress import progress_for
@@ -80,9 +75,7 @@ def replay(args: argparse.Namespace, config: Config) -> int:
         stack_file=_stack_file(args.stack, targets),
         after_s=args.after,
     )
-    with contextlib.suppress(ValueError, OSError):  # each upload in flight is an open file
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    command.open_all_files()
     run = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
     report = reports.build(run, config, str(args.trace), targets)
     Console().print(table(report))
@@ -123,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parser().parse_args(argv)
     try:
         if args.command == "lb":
-            return contest.run(quick=args.quick)
+            return contest.run(args.out, quick=args.quick)
         config = settings.load()
         if args.command == "replay":
             return replay(args, options.configured(args, config))
@@ -131,20 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except* (
         ValueError,
         ConfigError,
-        StartError,
-        LoadError,
         TraceError,
         PlanError,
         ServiceError,
         msgspec.ValidationError,
     ) as errors:
-        print(f"bench: {_first(errors)}", file=sys.stderr)
+        print(f"bench: {command.first(errors)}", file=sys.stderr)
     return 2
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first cause in a group of groups."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ Load comes from this process, whose own CPU does not count. CPU is user and syst
 of MinIO. The last row is memory: many slow uploads at once, resident bytes beyond those received.
 """
 
-import argparse
 import asyncio
 import contextlib
 import itertools
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -23,12 +21,13 @@ from typing import Final
 import msgspec
 import uvloop
 
+from . import command
 from .client import BOUNDARY, multipart, token
-from .peers import backing, meter, rows, started, textbook, tusd
+from .peers import backing, meter, started, textbook, tusd
 from .peers.phone import Phone, PhoneError, connected
 from .photos import Gallery
+from .rows import OURS, Row, against, judged
 
-RESULTS: Final = Path(__file__).parent / "results" / "node.json"
 SIZES: Final = {100_000: "2 x 100 KB", 350_000: "2 x 350 KB", 1_000_000: "2 x 1 MB"}
 AIM: Final = 0.25
 SECRET: Final = "a-secret-of-the-bench-32-characters"  # noqa: S105 - of servers that end with the bench
@@ -122,7 +121,7 @@ def contenders(behind: backing.Backing) -> Iterator[dict[str, Contender]]:
         book = stack.enter_context(started.process(textbook_command(ports[1], behind), ports[1]))
         peer = stack.enter_context(started.process(tusd.command(ports[2], behind.s3), ports[2]))
         yield {
-            rows.OURS: Contender(node.pid, ports[0], upload(moment_path(ports[0]))),
+            OURS: Contender(node.pid, ports[0], upload(moment_path(ports[0]))),
             "textbook": Contender(book.pid, ports[1], upload("/upload")),
             "tusd": Contender(peer.pid, ports[2], resumable),
         }
@@ -146,7 +145,7 @@ async def post(
 
 async def compare(
     size: int, field: Mapping[str, Contender], minio_pid: int, users: Iterator[int], effort: Effort
-) -> list[rows.Row]:
+) -> list[Row]:
     """Both rows of one size: CPU ms per pair of the server, and of MinIO under it."""
     gallery = Gallery(size, size)
     pairs = [(gallery.photo(str(n), "front", size), gallery.photo(str(n), "back", size)) for n in range(PAIRS)]
@@ -165,20 +164,13 @@ async def compare(
                 readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
     for phone in itertools.chain(*phones.values()):
         phone.transport.close()
-    return [row(f"{SIZES[size]}, {part}", found, AIM if part == "server" else None) for part, found in readings.items()]
+    return [
+        against(f"{SIZES[size]}, {part}", "CPU ms per pair", found, at_most=AIM if part == "server" else None)
+        for part, found in readings.items()
+    ]
 
 
-def row(case: str, rounds: Mapping[str, Sequence[float]], aim: float | None) -> rows.Row:
-    """A figure: medians of the rounds, and the median of each round's ratio to the better peer."""
-    medians = {name: round(statistics.median(found), 3) for name, found in rounds.items()}
-    ours, peers = rounds[rows.OURS], [found for name, found in rounds.items() if name != rows.OURS]
-    ratio = round(statistics.median(mine / min(theirs) for mine, *theirs in zip(ours, *peers, strict=True)), 3)
-    met = None if aim is None else ratio <= aim
-    mine = medians.pop(rows.OURS)
-    return rows.Row(case=case, unit="CPU ms per pair", ours=mine, peers=medians, ratio=ratio, aim=aim, met=met)
-
-
-async def slow_uploads(contender: Contender, effort: Effort) -> rows.Row:
+async def slow_uploads(contender: Contender, effort: Effort) -> Row:
     """Many phones at 64 kbit/s: the most memory beyond what they have sent so far, read between their pieces."""
     photo = Gallery(1, SLOW_PHOTO_BYTES).photo("slow", "front", SLOW_PHOTO_BYTES)
     piece, most, sent = int(SLOW_BYTES_S * BEAT_S), 0.0, 0
@@ -201,45 +193,32 @@ async def slow_uploads(contender: Contender, effort: Effort) -> rows.Row:
         for phone in phones:
             phone.transport.abort()
     what = f"{effort.slow} uploads of 700 KB at 64 kbit/s, {sent / 2**20:.0f} MiB received"
-    ratio = round(most / EXTRA_MIB_MAX, 3)
     unit = f"MiB RSS beyond received (ratio to {EXTRA_MIB_MAX})"
-    return rows.Row(case=what, unit=unit, ours=round(most, 1), ratio=ratio, aim=1.0, met=ratio <= 1)
+    return judged(what, unit, most, ratio=most / EXTRA_MIB_MAX, at_most=1.0)
 
 
-async def measure(behind: backing.Backing, effort: Effort) -> tuple[rows.Row, ...]:
+async def measure(behind: backing.Backing, effort: Effort, tell: command.Tell) -> None:
     """Every row."""
-    users, found = itertools.count(), []
+    users = itertools.count()
     with contenders(behind) as field:
         for size in SIZES:
-            found += await compare(size, field, behind.minio_pid, users, effort)
-            print(f"{found[-2].case}: {found[-2].ours} ({found[-2].peers}), ratio {found[-2].ratio}", flush=True)
+            for row in await compare(size, field, behind.minio_pid, users, effort):
+                tell(row)
         # The node has served already: what it keeps from that is part of the answer.
-        found.append(await slow_uploads(field[rows.OURS], effort))
-    return tuple(found)
+        tell(await slow_uploads(field[OURS], effort))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write; 0 measured, 2 it could not be."""
-    parser = argparse.ArgumentParser(prog="python -m bench.node", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, the same rows")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (%(default)s)")
-    given = parser.parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; the exit code."""
+    given = command.given("node", __doc__, "node.json", arguments)
     effort = QUICK if given.quick else FULL
-    found: tuple[rows.Row, ...] = ()
-    try:
+
+    def told(tell: command.Tell) -> None:
         tusd.program()
         with tempfile.TemporaryDirectory(prefix="bench-node-") as folder, backing.backing(Path(folder)) as behind:
-            found = uvloop.run(measure(behind, effort))
-    except* (started.StartError, PhoneError, OSError) as errors:
-        print(f"bench: {errors.exceptions[0]!r}", file=sys.stderr)
-    if not found:
-        return 2
-    results = rows.Results(rows.machine() | {"rounds": effort.rounds}, found)
-    print(rows.markdown(results))
-    given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(msgspec.json.format(msgspec.json.encode(results), indent=1).decode() + "\n")
-    print(f"written to {given.out}")
-    return 0
+            uvloop.run(measure(behind, effort, tell))
+
+    return command.run(given.out, told, rounds=effort.rounds)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from . import config as settings
+from .command import options as table_options
 from .config import Config
 from .plan import Shape
 
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     contest = commands.add_parser("lb", help="our balancer beside HAProxy and nginx, as ratios of one run")
-    contest.add_argument("--quick", action="store_true", help="the same rows within a minute, roughly")
+    table_options(contest, "lb.json")
     return top
 
 

@@ -7,11 +7,9 @@ it. No worker runs: rendering is not what is measured. Goodput counts pairs acce
 accepted with a time that is not that of the first try that got a ticket.
 """
 
-import argparse
 import asyncio
 import contextlib
 import random
-import resource
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
@@ -23,11 +21,12 @@ import aiohttp
 import msgspec
 import uvloop
 
+from . import command
 from .client import Client
 from .clock import SystemClock
 from .config import Config, load
 from .outcome import Attempt, Outcome, Upload
-from .overload_rows import Phase, rows, write
+from .overload_rows import Phase, chart, rows
 from .overload_stack import Stack, overloaded_stack
 from .photos import Gallery
 from .service import Moment, Service
@@ -171,24 +170,18 @@ async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phas
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about a minute, the same rows")
-    given = parser.parse_args(arguments)
-    lengths = QUICK if given.quick else Lengths()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory(prefix="snapsurge-overload-") as folder:
-        phases = uvloop.run(measured(lengths, load(), Path(folder)))
-    found = rows(phases)
-    write(found, phases)
-    for row in found:
-        mark = {None: "", True: "met", False: "MISSED"}[row.met]
-        aim = "" if row.aim is None else f"aim {row.aim:g}"
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        print(f"{row.case:<66} {row.ours:>9.2f} {row.unit:<10} {ratio:>6} {aim:>8} {mark}")
-    return 0
+    """Measure, print, write the table and beside it the picture; the exit code."""
+    given = command.given("overload", __doc__, "overload.json", arguments)
+    command.open_all_files()
+
+    def measure(tell: command.Tell) -> None:
+        with tempfile.TemporaryDirectory(prefix="snapsurge-overload-") as folder:
+            phases = uvloop.run(measured(QUICK if given.quick else Lengths(), load(), Path(folder)))
+        for row in rows(phases):
+            tell(row)
+        given.out.with_suffix(".svg").write_text(chart(phases))
+
+    return command.run(given.out, measure)
 
 
 if __name__ == "__main__":

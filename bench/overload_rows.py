@@ -1,28 +1,25 @@
-"""From what was seen under overload to the table and the picture: pure but for the writing of the two files.
+"""From what was seen under overload to the table and the picture.
 
 Ratios of goodput are to the peak, the best mean of any phase at full speed, with a slow store to the capacity measured
-with it, and after the overload to what arrived meanwhile. "at least" stands in the case where more is better, else
-`met` asks for no more than the aim.
+with it, and after the overload to what arrived meanwhile.
 """
 
 import math
-import os
-import platform
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from .drawing import page
 from .outcome import Outcome
+from .rows import Row, judged, percentile
 
-RESULTS: Final = Path(__file__).parent / "results"
 SETTLE_S: Final = 2.0
 LAG_MS_MAX: Final = 250
+BUDGET_MIB: Final = 32
 WIDTH: Final = 860
 PANEL: Final = 120
 LEFT: Final = 60
-FONT: Final = 'font-family="sans-serif" font-size="12" fill="#0f172a"'
 TITLE: Final = "Accepted (bars) and shed (line) a second; green: capacity"
 
 
@@ -77,64 +74,44 @@ class Phase(msgspec.Struct, kw_only=True):
         return self.goodput(min(SETTLE_S, self.seconds / 2), self.seconds)
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of the table."""
-
-    case: str
-    unit: str
-    ours: float
-    peers: dict[str, float] = {}
-    ratio: float | None = None
-    aim: float | None = None
-    met: bool | None = None
-
-
-def rows(phases: Sequence[Phase]) -> tuple[Row, ...]:
+def rows(phases: Sequence[Phase]) -> Iterable[Row]:
     """The table."""
     fast = [phase for phase in phases if not phase.slow]
     peak = max(phase.steady for phase in fast)
-    found = [Row(case="capacity", unit="pairs/s", ours=round(fast[0].capacity, 2))]
+    yield judged("capacity", "pairs/s", fast[0].capacity)
     for phase in phases:
-        found += _of(phase, phase.capacity if phase.slow else peak)
+        yield from _of(phase, phase.capacity if phase.slow else peak)
     for phase in (phase for phase in phases if phase.after_s):
         first = phase.seconds + min(30.0, phase.after_s / 2)
         back = phase.goodput(first, phase.seconds + phase.after_s)
-        case = f"goodput {first - phase.seconds:g} s after {phase.name}, at least"
         came = sum(first <= at - phase.began for at in phase.arrived) / (phase.seconds + phase.after_s - first)
-        found.append(_at_least(case, back, came, 0.95))
-    base, most = fast[0], fast[-1]
+        yield _goodput(f"goodput {first - phase.seconds:g} s after {phase.name}", back, came, 0.95)
     for tier in ("node_s", "lb_s"):
-        cost = _shed_ms(base, most, tier)
-        found.append(Row(case=f"CPU of the {tier[:-2]} for one shed request", unit="CPU ms", ours=round(cost, 3)))
-    return tuple(found)
+        cost = _shed_ms(fast[0], fast[-1], tier)
+        yield judged(f"CPU of the {tier[:-2]} for one shed request", "CPU ms", cost)
 
 
 def _of(phase: Phase, peak: float) -> Iterable[Row]:
     """The rows of one phase."""
-    aim = 0.9 if phase.times == 10 else None
-    yield _at_least(f"goodput at {phase.name}{', at least' if aim else ''}", phase.steady, peak, aim)
-    yield Row(case=f"p99 of accepted tries at {phase.name}", unit="ms", ours=_p99_ms(phase.try_s))
-    yield Row(case=f"p99 from first try to accepted at {phase.name}", unit="ms", ours=_p99_ms(phase.whole_s))
-    yield Row(case=f"shed at {phase.name}", unit="answers", ours=len(phase.shed))
-    behind = round(phase.lag_s * 1000 / LAG_MS_MAX, 3)
-    case = f"sender behind its time at {phase.name}, else the phase is void"
-    yield Row(case=case, unit="ms", ours=round(phase.lag_s * 1000), ratio=behind, aim=1, met=behind <= 1)
+    yield _goodput(f"goodput at {phase.name}", phase.steady, peak, 0.9 if phase.times == 10 else None)
+    yield judged(f"p99 of accepted tries at {phase.name}", "ms", _p99_ms(phase.try_s))
+    yield judged(f"p99 from first try to accepted at {phase.name}", "ms", _p99_ms(phase.whole_s))
+    yield judged(f"shed at {phase.name}", "answers", len(phase.shed))
+    behind_ms, case = phase.lag_s * 1000, f"sender behind its time at {phase.name}, else the phase is void"
+    yield judged(case, "ms", behind_ms, ratio=behind_ms / LAG_MS_MAX, at_most=1)
     late = phase.wrongly_late
-    yield Row(case=f"wrongly late at {phase.name}", unit="pairs", ours=late, ratio=late, aim=0, met=late == 0)
+    yield judged(f"wrongly late at {phase.name}", "pairs", late, ratio=late, at_most=0)
     grown = max((sample.rss for sample in phase.samples), default=0) / 2**20
-    yield Row(case=f"node's RSS over idle at {phase.name}, to its budget of 32 MiB", unit="MiB", ours=round(grown, 1),
-              ratio=round(grown / 32, 3), aim=2, met=grown / 32 <= 2)  # fmt: skip
+    case = f"node's RSS over idle at {phase.name}, to its budget of {BUDGET_MIB} MiB"
+    yield judged(case, "MiB", grown, ratio=grown / BUDGET_MIB, at_most=2)
 
 
-def _at_least(case: str, ours: float, peak: float, aim: float | None) -> Row:
-    ratio = round(ours / peak, 3) if peak else 0.0
-    met = None if aim is None else ratio >= aim
-    return Row(case=case, unit="pairs/s", ours=round(ours, 2), ratio=ratio, aim=aim, met=met)
+def _goodput(case: str, ours: float, peak: float, aim: float | None) -> Row:
+    return judged(case, "pairs/s", ours, ratio=ours / peak if peak else 0.0, at_least=aim)
 
 
 def _p99_ms(seconds: Sequence[float]) -> float:
-    ranked = sorted(seconds)
-    return round(ranked[math.ceil(0.99 * len(ranked)) - 1] * 1000, 1) if ranked else 0.0
+    return percentile(sorted(seconds), 99) * 1000 if seconds else 0.0
 
 
 def _shed_ms(base: Phase, most: Phase, tier: str) -> float:
@@ -150,26 +127,11 @@ def _grown(phase: Phase, tier: str) -> tuple[float, int, int]:
     return getattr(last, tier) - getattr(first, tier), last.accepted - first.accepted, last.shed - first.shed
 
 
-def write(found: Sequence[Row], phases: Sequence[Phase]) -> None:
-    """`results/overload.json` and `.svg`."""
-    machine = {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
-    RESULTS.mkdir(exist_ok=True)
-    encoded = msgspec.json.encode({"machine": machine, "rows": found})
-    (RESULTS / "overload.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
-    (RESULTS / "overload.svg").write_text(chart(phases))
-
-
 def chart(phases: Sequence[Phase]) -> str:
     """One panel a phase: pairs accepted (bars) and answers shed (line) in each second, the capacity as a rule."""
     height = 50 + PANEL * len(phases)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" {FONT}>',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="16" y="26" font-size="16" font-weight="600">{TITLE}</text>',
-    ]
-    for number, phase in enumerate(phases):
-        parts += _panel(phase, 50 + PANEL * number)
-    return "\n".join([*parts, "</svg>\n"])
+    parts = (part for number, phase in enumerate(phases) for part in _panel(phase, 50 + PANEL * number))
+    return page(WIDTH, height, TITLE, parts)
 
 
 def _panel(phase: Phase, top: int) -> Iterable[str]:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +17,12 @@ from typing import Final
 import msgspec
 import psutil
 
-from .overload_rows import Phase, Sample
-from .peers.started import ROOT, free_port, process
+from .overload_rows import BUDGET_MIB, Phase, Sample
+from .peers import backing
+from .peers.started import ROOT, StartError
 from .throttle import Throttle
 
-BUDGET_BYTES: Final = 32 * 2**20
-KEYS: Final = {"AWS_ACCESS_KEY_ID": "snapsurge", "AWS_SECRET_ACCESS_KEY": "snapsurge-overload"}
-ENVIRONMENT: Final = {"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX": str(BUDGET_BYTES), "AWS_EC2_METADATA_DISABLED": "true"}
+ENVIRONMENT: Final = (f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}", "AWS_EC2_METADATA_DISABLED=true")
 SAMPLE_S: Final = 0.25
 
 
@@ -57,13 +57,11 @@ class Stack:
 @asynccontextmanager
 async def overloaded_stack(folder: Path, bytes_s: float) -> AsyncIterator[tuple[Stack, Throttle]]:
     """A stack and the throttle before its store."""
-    port = free_port()
-    words = [f"MINIO_ROOT_USER={KEYS['AWS_ACCESS_KEY_ID']}", f"MINIO_ROOT_PASSWORD={KEYS['AWS_SECRET_ACCESS_KEY']}"]
-    minio = ["env", *words, _minio(), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
-    with process([*minio, "--console-address", f"127.0.0.1:{free_port()}", str(folder / "minio")], port):
+    with backing.minio(folder) as (url, _):
+        port = urllib.parse.urlsplit(url).port or 0
         async with Throttle(("127.0.0.1", port), bytes_s).listening() as throttle:
             endpoint = f"http://127.0.0.1:{throttle.port}"
-            async with _up(folder / "state", f"s3://snapsurge?endpoint={endpoint}&region=us-east-1") as stack:
+            async with _up(folder / "state", f"s3://snapsurge?endpoint={endpoint}&region={backing.REGION}") as stack:
                 yield stack, throttle
 
 
@@ -72,7 +70,7 @@ async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
     """`deploy up`, its autoscaler stopped."""
     sizes = ("--nodes", "1", "--balancers", "1", "--workers-min", "0", "--workers-max", "1", "--port", "0")
     running = await asyncio.create_subprocess_exec(
-        *("env", *(f"{name}={value}" for name, value in {**KEYS, **ENVIRONMENT}.items())),
+        *("env", *backing.credentials(), *ENVIRONMENT),
         *(sys.executable, "-m", "deploy", "up", "--json", "--state", str(state), "--store", store, *sizes),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
@@ -80,7 +78,7 @@ async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
     )
     try:
         if running.stdout is None or not await running.stdout.readline():
-            raise RuntimeError(f"the stack did not start; see {state}/logs")
+            raise StartError(f"the stack did not start; see {state}/logs")
         record = msgspec.json.decode((state / "stack.json").read_bytes(), type=_Record)
         os.kill(record.autoscaler.pid, signal.SIGSTOP)
         try:
@@ -91,9 +89,3 @@ async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
         if running.returncode is None:
             running.terminate()
             await running.wait()
-
-
-def _minio() -> str:
-    """Where the server is."""
-    own = ROOT / ".tools" / "bin" / "minio"
-    return str(own) if own.exists() else "minio"

@@ -5,10 +5,8 @@ two processes. Throughput, CPU of workers and Redis, and Redis' own count of com
 Prints a table and writes bench/results/queue.json.
 """
 
-import argparse
 import contextlib
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,11 +20,11 @@ from typing import Any, Final
 import msgspec
 from redis import Redis
 
-from .peers import meter, rows, started
+from . import command
+from .peers import backing, meter, started
+from .rows import OURS, Row, against, limited, medians
 
-RESULTS: Final = Path(__file__).parent / "results"
-OURS: Final = "processors.drill"
-CONTENDERS: Final = {rows.OURS: OURS, "arq": "bench.peers.arq_jobs", "saq": "bench.peers.saq_jobs"}
+CONTENDERS: Final = {OURS: "processors.drill", "arq": "bench.peers.arq_jobs", "saq": "bench.peers.saq_jobs"}
 WORKERS: Final = (1, 4, 16, 64)
 PROCESSES: Final = 2
 WALL_UNIT: Final = "µs per job"
@@ -53,8 +51,8 @@ class Effort(msgspec.Struct, frozen=True):
     jobs: dict[str, int]
 
 
-FULL: Final = Effort(3, {rows.OURS: 20_000, "arq": 3_000, "saq": 6_000})
-QUICK: Final = Effort(1, {rows.OURS: 6_000, "arq": 600, "saq": 1_500})
+FULL: Final = Effort(3, {OURS: 20_000, "arq": 3_000, "saq": 6_000})
+QUICK: Final = Effort(1, {OURS: 6_000, "arq": 600, "saq": 1_500})
 
 
 class Bench:
@@ -88,8 +86,8 @@ class Bench:
 
     def recovery_s(self) -> float:
         """From the kill -9 of the one worker that has our job to its end in another."""
-        self.fill(rows.OURS, 1)
-        holder, other = self._started("work", rows.OURS, 1, "--hold"), self._started("work", rows.OURS, 1)
+        self.fill(OURS, 1)
+        holder, other = self._started("work", OURS, 1, "--hold"), self._started("work", OURS, 1)
         for program in (holder, other):
             _expect(program, "ready")
         _tell(holder)
@@ -146,17 +144,11 @@ def _cost(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
 @contextlib.contextmanager
 def running_redis() -> Iterator[Bench]:
     """A Redis of its own, which keeps nothing."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise started.StartError("no Redis here: install redis-server or valkey-server")
-    port = started.free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        with started.process([program, *options], port) as process:
-            yield Bench(f"redis://127.0.0.1:{port}/0", process.pid)
+    with tempfile.TemporaryDirectory() as folder, backing.redis(Path(folder)) as (url, pid):
+        yield Bench(url, pid)
 
 
-def measure(bench: Bench, effort: Effort) -> Iterator[rows.Row]:
+def measure(bench: Bench, effort: Effort) -> Iterator[Row]:
     """Every row, as it is known."""
     filled: Readings = defaultdict(lambda: {name: [] for name in CONTENDERS})
     alone_us = 0.0
@@ -171,50 +163,27 @@ def measure(bench: Bench, effort: Effort) -> Iterator[rows.Row]:
         case = f"{workers} worker{'s' * (workers > 1)}"
         for unit, found in worked.items():
             aim = SPEEDUP_AIM if (workers, unit) == (16, WALL_UNIT) else None
-            yield rows.row(f"{case} (ratio to arq)", unit, found, aim=aim, rival="arq")
-        yield rows.limit_row(case, COMMANDS_UNIT, medians(worked[COMMANDS_UNIT]), limit=COMMANDS_MAX)
-        ours_us = statistics.median(worked[WALL_UNIT][rows.OURS])
+            yield against(f"{case} (ratio to arq)", unit, found, rival="arq", at_most=aim)
+        yield limited(case, COMMANDS_UNIT, medians(worked[COMMANDS_UNIT]), limit=COMMANDS_MAX)
+        ours_us = statistics.median(worked[WALL_UNIT][OURS])
         alone_us = alone_us or ours_us
-        yield rows.limit_row(
-            f"{case} against one", WALL_UNIT, {rows.OURS: ours_us}, limit=round(alone_us * SHRINK_MAX, 1)
-        )
+        yield limited(f"{case} against one", WALL_UNIT, ours_us, limit=round(alone_us * SHRINK_MAX, 1))
     for unit, limit in ((WALL_UNIT, ENQUEUE_US_MAX), (CPU_UNIT, ENQUEUE_CPU_US_MAX)):
-        yield rows.limit_row("enqueue by one producer", unit, medians(filled[unit]), limit=limit)
-    waits = {rows.OURS: bench.recovery_s(), "arq": bench.arq_recovery_s()}
-    yield rows.limit_row("kill -9 of a worker", "s until its job is run", waits, limit=RECOVERY_S_MAX)
-
-
-def medians(readings: Mapping[str, list[float]]) -> dict[str, float]:
-    """Of each contender's rounds."""
-    return {name: statistics.median(values) for name, values in readings.items()}
+        yield limited("enqueue by one producer", unit, medians(filled[unit]), limit=limit)
+    waits = {OURS: bench.recovery_s(), "arq": bench.arq_recovery_s()}
+    yield limited("kill -9 of a worker", "s until its job is run", waits, limit=RECOVERY_S_MAX)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m bench.queues", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of fewer jobs, the same rows")
-    parser.add_argument("--out", type=Path, default=RESULTS / "queue.json", help="where the table goes (%(default)s)")
-    given = parser.parse_args(arguments)
-    found = []
-    try:
+    """Measure, print, write; the exit code."""
+    given = command.given("queues", __doc__, "queue.json", arguments)
+
+    def told(tell: command.Tell) -> None:
         with running_redis() as bench:
             for row in measure(bench, QUICK if given.quick else FULL):
-                found.append(row)
-                print(line(row), flush=True)
-    except started.StartError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    results = rows.Results(rows.machine(), tuple(found))
-    given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(msgspec.json.format(msgspec.json.encode(results), indent=2).decode() + "\n")
-    return 0
+                tell(row)
 
-
-def line(row: rows.Row) -> str:
-    """A row as it is printed."""
-    peers = "  ".join(f"{name} {value:g}" for name, value in row.peers.items())
-    mark = {None: "", True: f"aim {row.aim:g}: met" if row.aim else "", False: f"aim {row.aim}: MISSED"}[row.met]
-    return f"{row.case:<42} {row.ours:>9g} {row.unit:<26} {peers:<26} ratio {row.ratio:g}  {mark}"
+    return command.run(given.out, told)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ answers (503, 429), all other counts are arrivals: offered = accepted + failed +
 sender kept up, else the p99 in ms by which it lagged, and then the run is void whatever else it says.
 """
 
-import math
-import os
-import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +17,7 @@ from .config import Config
 from .course import Course
 from .cpu import TIERS
 from .replay import Run
+from .rows import machine, percentile
 
 EXAMPLES_MAX: Final = 10
 BROKEN: Final = ("lost", "half", "doubled", "wrongly_late")
@@ -84,8 +82,7 @@ def percentiles(values: Iterable[float]) -> Percentiles:
     ranked = sorted(values)
     if not ranked:
         return Percentiles()
-    picked = [ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in (0.5, 0.9, 0.99, 1.0)]
-    return Percentiles(*(round(value, 1) for value in picked))
+    return Percentiles(*(round(percentile(ranked, percent), 1) for percent in (50, 90, 99, 100)))
 
 
 def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Report:
@@ -141,15 +138,6 @@ def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Repor
 
 def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
     return round(spent_ms / pairs, 3) if spent_ms is not None and pairs else None
-
-
-def machine() -> dict[str, str | int]:
-    """Where the run took place; sender and service share it unless the target says otherwise."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count() or 0,
-        "python": platform.python_version(),
-    }
 
 
 def write(report: Report, path: Path) -> None:

@@ -4,16 +4,16 @@ It runs `python -m lb.measure` as a program, for the bench is a black box. There
 column is a textbook ring with 160 points a node, as nginx has it. `ratio` is the figure itself, `aim` its limit.
 """
 
-import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from . import command
+from .peers.started import ROOT
+from .rows import OURS, Row, judged
+
 PEER = "ring, 160 points"
 # Figure, unit, what it says, aim; `moved_max` has one where a mean has slots enough to be met.
 FIGURES: tuple[tuple[str, str, str, float | None], ...] = (
@@ -32,42 +32,25 @@ FIGURES: tuple[tuple[str, str, str, float | None], ...] = (
 )
 
 
-def table(measured: dict[str, Any]) -> list[dict[str, Any]]:
+def table(measured: dict[str, Any]) -> Iterator[Row]:
     """The rows of what was measured, by figure and then number of nodes."""
-    rows = []
     for name, unit, text, aim in FIGURES:
-        for row in measured["rows"]:
-            value = round(row[name], 4)
-            peers = {PEER: round(row["ketama_160"], 4)} if name == "share_max" else {}
-            met = None if aim is None else value <= aim
-            case = f"{text}, {row['nodes']} nodes"
-            rows.append(
-                {"case": case, "unit": unit, "ours": value, "peers": peers, "ratio": value, "aim": aim, "met": met}
-            )
-    return rows
-
-
-def machine() -> dict[str, Any]:
-    """Where it was measured."""
-    return {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+        for found in measured["rows"]:
+            values = {OURS: found[name]} | ({PEER: found["ketama_160"]} if name == "share_max" else {})
+            yield judged(f"{text}, {found['nodes']} nodes", unit, values, ratio=found[name], at_most=aim)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ring", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, the same rows")
-    parser.add_argument("--out", type=Path, default=RESULTS / "ring.json", help="where the table goes (%(default)s)")
-    given = parser.parse_args(arguments)
-    command = [sys.executable, "-m", "lb.measure", *(["--quick"] if given.quick else [])]
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
-    rows = table(json.loads(done.stdout))
-    given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1, ensure_ascii=False) + "\n")
-    for row in rows:
-        mark = {None: "", True: "met", False: "MISSED"}[row["met"]]
-        aim = "" if row["aim"] is None else f"≤ {row['aim']}"
-        print(f"{row['case']:<52} {row['ours']:>10} {row['unit']:<9} {aim:>7} {mark}")
-    return 0
+    """Measure, print, write; the exit code."""
+    given = command.given("ring", __doc__, "ring.json", arguments)
+
+    def measure(tell: command.Tell) -> None:
+        words = [sys.executable, "-m", "lb.measure", *(["--quick"] if given.quick else [])]
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        for row in table(json.loads(done.stdout)):
+            tell(row)
+
+    return command.run(given.out, measure)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from .election import Election
 from .letters import DeadLetters
 from .metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from .pool import Pool, spawned
-from .pulse import Meter, Pulse, pulse_key
+from .pulse import Meter, Pulse, process_of
 from .pulses import heard
 from .scaling import Limits, Load, Moment, Needed, decide
 from .stopping import pause
@@ -171,8 +171,8 @@ class Autoscaler:
     def _idle(self) -> set[int]:
         """Process ids of our workers that say that they run nothing."""
         pids = [] if self._pool is None else self._pool.pids
-        names = {pulse_key(self._host, pid): pid for pid in pids}
-        return {names[name] for name, pulse in self._pulses.items() if name in names and not pulse.running}
+        still = {process_of(name) for name, pulse in self._pulses.items() if not pulse.running}
+        return {pid for pid in pids if (self._host, pid) in still}
 
     async def _load(self) -> Load | None:
         """The queue and what the workers tell of themselves; None when Redis does not answer, or another one decides.
@@ -183,7 +183,8 @@ class Autoscaler:
             if not await self._election.campaign():
                 return None
             depth = await self._queue.depth()
-            self._pulses = await heard(self._redis)
+            self._pulses, lost = await heard(self._redis)
+            await self._queue.note_deaths(lost)
             self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:

@@ -30,9 +30,15 @@ class Pulse(msgspec.Struct, frozen=True):
     running: int = 0
 
 
-def pulse_key(host: str, pid: int) -> str:
-    """Where a worker leaves its pulse in Redis."""
-    return f"snapsurge:worker:{host}:{pid}"
+def worker_name(host: str, pid: int, life: str) -> str:
+    """A worker, told from one that had its process id before."""
+    return f"{host}:{pid}:{life}"
+
+
+def process_of(worker: str) -> tuple[str, int]:
+    """Host and process id of a worker's name."""
+    host, pid, _ = worker.rsplit(":", 2)
+    return host, int(pid)
 
 
 class Meter:

@@ -44,8 +44,8 @@ from .holding import Holding
 from .images import render
 from .jobs import Jobs
 from .metrics import Metrics, exposed
-from .pulse import Pulse, pulse_key
-from .pulses import leave
+from .pulse import Pulse, worker_name
+from .pulses import beat, end
 from .retries import Patience, Retrying
 from .stopping import pause
 
@@ -87,10 +87,10 @@ class JobWorker(Worker):
             keep_result=0,
             log_results=False,
             health_check_interval=config.pulse_s,
-            health_check_key=pulse_key(socket.gethostname(), os.getpid()),
             job_serializer=encode,
             job_deserializer=decode,
         )
+        self._name = worker_name(socket.gethostname(), os.getpid(), secrets.token_hex(4))
         self._metrics = metrics
         self._grace_s = config.drain_s
         self._stuck = stuck
@@ -101,7 +101,7 @@ class JobWorker(Worker):
         self._retrying = Retrying(metrics, patience(config), random.Random())
         self._holding = Holding(
             {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
-            worker=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+            worker=self._name,
             lease_s=config.lease_s,
             metrics=metrics,
             lost=self._lost,
@@ -125,6 +125,8 @@ class JobWorker(Worker):
                 await pause(stop if len(claimed) < free else self._freed, self.poll_delay_s)
             await self._finish_running()
             pulsing.cancel()
+            with contextlib.suppress(RedisError, OSError):
+                await end(self._redis, self._name)
         if self._stuck():
             raise Stuck("a render did not end, and its thread cannot be stopped")
 
@@ -178,11 +180,11 @@ class JobWorker(Worker):
             self.job_tasks[job_id].cancel()
 
     async def _pulsing(self) -> None:
-        """Leave the pulse, which ends by itself when the worker does."""
+        """Tell of oneself, for as long as this worker lives."""
         while True:
             pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, len(self.tasks))
             with contextlib.suppress(RedisError, OSError):
-                await leave(self._redis, self.health_check_key, pulse, ttl_s=self.health_check_interval * 3)
+                await beat(self._redis, self._name, pulse, ttl_s=self.health_check_interval * 3)
             await asyncio.sleep(self.health_check_interval)
 
     async def _finish_running(self) -> None:

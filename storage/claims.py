@@ -169,6 +169,14 @@ end
 return freed
 """
 
+# ARGV: workers. Where one of them had a job, the claim that finds it lapsed names it again.
+_NOTE_DEATHS = f"""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, worker in ipairs(ARGV) do redis.call('ZADD', '{DEATHS_KEY}', now, worker) end
+redis.call('PEXPIRE', '{DEATHS_KEY}', {DEATHS_MS})
+"""
+
 # Redis names a script by the SHA-1 of its text; nothing here is a secret.
 _SHAS = {one: hashlib.sha1(one.encode()).hexdigest() for one in (_CLAIM, _EXTEND, _SETTLE, _REVIVE)}  # noqa: S324
 
@@ -240,3 +248,8 @@ def _words(settlement: Settlement) -> tuple[str, bytes | str, int]:
             return "done", letter, 0
         case Again(attempts=attempts, defer_s=defer_s):
             return "again", f"{attempts.faults}|{attempts.outages}|{attempts.lapses}||", round(defer_s * 1000)
+
+
+async def note_deaths(redis: Redis, workers: Sequence[str]) -> None:
+    """Workers that were lost, for is_poison to weigh a lapse by; redis.RedisError."""
+    await redis.eval(_NOTE_DEATHS, 0, *workers)  # type: ignore[misc] # redis-py's types

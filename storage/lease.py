@@ -5,8 +5,8 @@ extends the leases of what it runs, and a lease that ends unextended is a *lapse
 faults (the job failed), outages (store or Redis was away) and lapses (its worker was gone). A hand-back counts nowhere.
 
 Who is guilty of a lapse cannot be seen: the job may have killed its worker, or somebody killed the worker for other
-reasons. Two lapses make poison, unless many workers died lately: then the job must account for a fourth of the deaths,
-so that a storm of kills quarantines nobody's photos; six lapses are enough whatever else dies.
+reasons. Two lapses make poison, unless many workers died lately: then the job must account for half of the deaths, so
+that a storm of kills quarantines nobody's photos; six lapses are enough whatever else dies.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 POISON_LAPSES = 2
 POISON_LAPSES_MAX = 6
-POISON_DEATHS_PER_LAPSE = 4
+POISON_DEATHS_PER_LAPSE = 2
 # A lapse comes at most seconds after the one before, since a lapsed job is the oldest of its queue.
 DEATHS_MS = 600_000
 # Of so many claims, one begins with another queue than the most urgent: each queue gets its turn, nobody starves.

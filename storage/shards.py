@@ -15,6 +15,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .claims import note_deaths
 from .queue import Depth, Job, Queue
 
 T = TypeVar("T")
@@ -45,6 +46,11 @@ class Shards:
     async def depth(self) -> Depth:
         """All that answer, together; redis.RedisError when none does."""
         return reduce(add, await those_that_answer(queue.depth() for queue in self._queues.values()))
+
+    async def note_deaths(self, workers: Sequence[str]) -> None:
+        """Workers that were lost, whether or not they ran a job; told to all shards that answer."""
+        if workers:
+            await those_that_answer(note_deaths(redis, workers) for redis in self.clients.values())
 
 
 async def those_that_answer(calls: Iterable[Awaitable[T]]) -> list[T]:

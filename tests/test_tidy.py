@@ -33,7 +33,9 @@ ARROW_EXCEPTIONS = {("bench", "storage.records")}
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
     "bench/burst.py",
+    "bench/chart.py",
     "bench/drawing.py",
+    "bench/overload_rows.py",
     "bench/plan.py",
     "ingest/admission.py",
     "ingest/asked.py",

@@ -1,1 +1,1 @@
-"""The balancer beside HAProxy and nginx: the same sink, the same load, the same key, in turn, as ratios of one run."""
+"""The other programs that benches set beside ours, and what starts, loads and measures them."""

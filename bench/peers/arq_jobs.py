@@ -14,19 +14,12 @@ from arq.worker import Worker, func
 from . import drill
 
 POLL_S = 0.01
-TOGETHER = 32
 
 
 async def fill(url: str, jobs: int) -> None:
-    """Queue them, some at a time, as an upload tier would."""
+    """Queue them."""
     redis = await create_pool(RedisSettings.from_dsn(url))
-    numbers = iter(range(jobs))
-
-    async def some() -> None:
-        for number in numbers:
-            await redis.enqueue_job("no_op", f"post-{number}")
-
-    await asyncio.gather(*(some() for _ in range(TOGETHER)))
+    await drill.together(jobs, lambda number: redis.enqueue_job("no_op", f"post-{number}"))
     await redis.aclose()
 
 

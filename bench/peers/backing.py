@@ -52,15 +52,26 @@ def redis_program() -> str:
 
 
 @contextlib.contextmanager
-def backing(folder: Path) -> Iterator[Backing]:
-    """Both started on free ports, their data in the folder; ended at the end."""
-    s3, console, redis = (started.free_port() for _ in range(3))
+def minio(folder: Path) -> Iterator[tuple[str, int]]:
+    """MinIO on a free port, its data below the folder, until the end: its URL and process id."""
+    port, console = started.free_port(), started.free_port()
     keys = ["env", f"MINIO_ROOT_USER={USER}", f"MINIO_ROOT_PASSWORD={PASSWORD}", "MINIO_BROWSER=off"]
-    place = ["--quiet", "--address", f"127.0.0.1:{s3}", "--console-address", f"127.0.0.1:{console}"]
-    quiet = ["--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    minio = [*keys, minio_program(), "server", *place, str(folder / "minio")]
-    with (
-        started.process(minio, s3) as store,
-        started.process([redis_program(), "--port", str(redis), *quiet], redis),
-    ):
-        yield Backing(f"http://127.0.0.1:{s3}", f"redis://127.0.0.1:{redis}/0", store.pid)
+    place = ["--quiet", "--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
+    with started.process([*keys, minio_program(), "server", *place, str(folder / "minio")], port) as running:
+        yield f"http://127.0.0.1:{port}", running.pid
+
+
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[tuple[str, int]]:
+    """A Redis that keeps nothing, on a free port, until the end: its URL and process id."""
+    port = started.free_port()
+    quiet = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    with started.process([redis_program(), "--port", str(port), *quiet], port) as running:
+        yield f"redis://127.0.0.1:{port}/0", running.pid
+
+
+@contextlib.contextmanager
+def backing(folder: Path) -> Iterator[Backing]:
+    """Both."""
+    with minio(folder) as (s3, pid), redis(folder) as (queue, _):
+        yield Backing(s3, queue, pid)

@@ -16,6 +16,8 @@ from typing import Any
 Fill = Callable[[str, int], Coroutine[Any, Any, None]]
 Work = Callable[[str, int, "Tally"], Coroutine[Any, Any, None]]
 
+TOGETHER = 32
+
 
 class Tally:
     """Jobs done, and when the last of them was; a job that is to be held never ends."""
@@ -32,6 +34,17 @@ class Tally:
             await asyncio.Event().wait()
         self.done += 1
         self.last_s = time.monotonic()
+
+
+async def together(jobs: int, queued: Callable[[int], Coroutine[Any, Any, object]]) -> None:
+    """Queue so many jobs, some at a time, as an upload tier would."""
+    numbers = iter(range(jobs))
+
+    async def some() -> None:
+        for number in numbers:
+            await queued(number)
+
+    await asyncio.gather(*(some() for _ in range(TOGETHER)))
 
 
 def main(program: str, fill: Fill, work: Work, arguments: Sequence[str] | None = None) -> int:

@@ -9,25 +9,18 @@ from saq import Queue, Worker
 
 from . import drill
 
-TOGETHER = 32
 NEVER_S = 3600
 
 
 def opened(url: str) -> Any:  # noqa: ANN401 - of several classes
     """The queue, with as many Redis connections at once as there are jobs under way."""
-    return Queue.from_url(url, max_concurrent_ops=TOGETHER)
+    return Queue.from_url(url, max_concurrent_ops=drill.TOGETHER)
 
 
 async def fill(url: str, jobs: int) -> None:
-    """Queue them, some at a time, as an upload tier would."""
+    """Queue them."""
     queue = opened(url)
-    numbers = iter(range(jobs))
-
-    async def some() -> None:
-        for number in numbers:
-            await queue.enqueue("no_op", post_id=f"post-{number}")
-
-    await asyncio.gather(*(some() for _ in range(TOGETHER)))
+    await drill.together(jobs, lambda number: queue.enqueue("no_op", post_id=f"post-{number}"))
     await queue.disconnect()
 
 

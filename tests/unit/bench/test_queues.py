@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers import rows
-from bench.queues import COMMANDS_UNIT, CPU_UNIT, REDIS_UNIT, WALL_UNIT, WORKERS, Bench, line, main, running_redis
+from bench.queues import COMMANDS_UNIT, CPU_UNIT, REDIS_UNIT, WALL_UNIT, WORKERS, Bench, running_redis
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +32,8 @@ def test_a_killed_workers_job_is_locked_for_minutes_in_arq(bench: Bench) -> None
     assert bench.arq_recovery_s() > 60
 
 
-def test_a_row_is_a_line() -> None:
-    """Figure, peers, ratio and verdict."""
-    said = line(rows.limit_row("enqueue", WALL_UNIT, {rows.OURS: 20.0, "arq": 200.0}, limit=10))
-
-    assert said.split()[:2] == ["enqueue", "(ratio"]
-    assert "arq 200" in said
-    assert said.endswith("aim 1.0: MISSED")
-
-
 def test_the_last_result_has_every_row() -> None:
     """The file in the repository is of this code's form."""
     written = json.loads((Path(__file__).parents[3] / "bench" / "results" / "queue.json").read_text())
 
     assert len(written["rows"]) == 6 * len(WORKERS) + 3
-    assert main.__doc__

@@ -12,9 +12,10 @@ from processors.config import load
 from processors.election import Election
 from processors.metrics import ScalerMetrics
 from processors.pool import Pool
-from processors.pulse import Pulse, pulse_key
-from processors.pulses import leave
+from processors.pulse import Pulse, worker_name
+from processors.pulses import beat
 from processors.scaling import Limits
+from storage.claims import DEATHS_KEY
 from storage.decision import latest
 from storage.queue import Job
 
@@ -165,12 +166,25 @@ async def test_without_a_pool_it_only_decides(world: Any, redis: Redis) -> None:
     """The workers are those that are heard of, wherever they run; as a restarted scaler it stops none of them."""
     scaled = Scaled(world, redis, QUIET_S, with_pool=False)
     for pid in range(3):
-        await leave(redis, pulse_key("a pod", pid), Pulse(0, 0.0), ttl_s=60)
+        await beat(redis, worker_name("a pod", pid, "x"), Pulse(0, 0.0), ttl_s=60)
 
     assert await scaled.tick() == 0
     told = await latest(redis)
     assert told is not None
     assert (told.desired, told.workers) == (3, 3)
+
+
+async def test_a_worker_that_was_lost_is_noted(world: Any, redis: Redis) -> None:
+    """Whether or not it ran a job: a storm of kills makes no job poison."""
+    scaled = Scaled(world, redis, QUIET_S, with_pool=False)
+    for worker in ("killed", "alive"):
+        await beat(redis, worker_name(worker, 1, "x"), Pulse(0, 0.0), ttl_s=60)
+    await scaled.tick()
+    assert not await redis.exists(DEATHS_KEY)
+    await redis.delete("snapsurge:worker:killed:1:x")
+    await scaled.tick()
+
+    assert await redis.zrange(DEATHS_KEY, 0, -1) == [b"killed:1:x"]
 
 
 async def test_the_second_of_two_stands_by_until_the_first_is_gone(world: Any, redis: Redis) -> None:
@@ -192,7 +206,8 @@ async def test_the_idle_are_sent_home_first(world: Any, redis: Redis) -> None:
     await scaled.tick()
     await redis.delete("arq:queue")
     for pid in scaled.pool.pids:
-        await leave(redis, pulse_key(socket.gethostname(), pid), Pulse(0, 0.0, int(pid == 105)), ttl_s=60)
+        name = worker_name(socket.gethostname(), pid, "x")
+        await beat(redis, name, Pulse(0, 0.0, int(pid == 105)), ttl_s=60)
 
     await scaled.tick(301)
 

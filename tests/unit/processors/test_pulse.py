@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.pulse import SERVICE_GUESS_S, Meter, Pulse, pulse_key
+from processors.pulse import SERVICE_GUESS_S, Meter, Pulse, process_of, worker_name
 from storage.queue import Depth
 
 
@@ -57,9 +57,12 @@ def test_old_pulses_hold_what_was_measured() -> None:
     assert meter.load(Depth(6000, 0.0), {}, 0, 121.0).arrivals_per_s == 0
 
 
-def test_pulses_are_kept_by_machine_and_process() -> None:
-    """Two machines may have the same process ids."""
-    assert pulse_key("one", 7) != pulse_key("two", 7)
+def test_workers_are_named_by_machine_process_and_life() -> None:
+    """Two machines may have the same process ids, a restarted container has its old one; the name tells its process."""
+    names = {worker_name(host, 7, life) for host in ("one", "fe80::1") for life in ("a", "b")}
+
+    assert len(names) == 4
+    assert {process_of(name) for name in names} == {("one", 7), ("fe80::1", 7)}
 
 
 def test_a_claim_is_no_loss_and_a_lapse_no_arrival() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from storage.claims import Claims
+from storage.claims import Claims, note_deaths
 from storage.lease import Again, Attempts, Done
 from storage.queue import FLAGS, LATE, LATER, ON_TIME, Job, Queue, jobs_of
 
@@ -78,6 +78,16 @@ async def test_workers_that_were_lost_are_counted_once_each(redis: Redis) -> Non
     await until_ready(redis)
 
     assert [one.deaths for one in await Claims(redis, 60).claim("heir:1", 3)] == [2, 2, 2]
+
+
+async def test_deaths_that_others_saw_count_too(redis: Redis) -> None:
+    """Who was noted and then found by its lapse is one death."""
+    await Queue(redis).enqueue(renders(1))
+    await Claims(redis, 0.001).claim("one:7:a:1", 1)
+    await note_deaths(redis, ["one:7:a", "idle:8:b"])
+    await until_ready(redis)
+
+    assert [one.deaths for one in await Claims(redis, 60).claim("heir:9:c:1", 1)] == [2]
 
 
 async def test_a_retry_waits_and_remembers(redis: Redis) -> None:

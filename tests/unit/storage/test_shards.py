@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.claims import DEATHS_KEY
 from storage.queue import Job, jobs_of
 from storage.shards import Shards, home
 
@@ -32,6 +33,17 @@ async def test_one_redis_is_the_usual_case(redis: Redis) -> None:
     assert await shards.enqueue(jobs_of("m", "a")) == 0
     assert (await shards.depth()).ready == 4
     assert await shards.enqueue([]) == 0
+
+
+async def test_lost_workers_are_told_to_every_shard_that_answers(redis: Redis, free_port: int) -> None:
+    """Nobody lost is nothing told."""
+    async with Redis(port=free_port) as absent:
+        shards = Shards({"here": redis, "away": absent})
+        await shards.note_deaths([])
+        assert not await redis.exists(DEATHS_KEY)
+        await shards.note_deaths(["one:7:a"])
+
+    assert await redis.zcard(DEATHS_KEY) == 1
 
 
 async def test_a_shard_that_is_away_costs_its_own_jobs_alone(redis: Redis, free_port: int) -> None:

@@ -26,6 +26,25 @@ async def holding(url: str, workers: int, tally: drill.Tally) -> None:
         await tally.count()
 
 
+async def test_jobs_are_queued_once_and_some_at_a_time() -> None:
+    """Each number, and never more at once than may be."""
+    numbers: list[int] = []
+    waiting: set[int] = set()
+    most = 0
+
+    async def queued(number: int) -> None:
+        nonlocal most
+        waiting.add(number)
+        most = max(most, len(waiting))
+        await asyncio.sleep(0)
+        waiting.remove(number)
+        numbers.append(number)
+
+    await drill.together(2 * drill.TOGETHER, queued)
+    assert sorted(numbers) == list(range(2 * drill.TOGETHER))
+    assert most == drill.TOGETHER
+
+
 def test_fill_reports_what_was_queued(capsys: pytest.CaptureFixture[str]) -> None:
     """The number of jobs, and the times."""
     assert drill.main("x", fill, work, ["fill", "redis://", "7"]) == 0

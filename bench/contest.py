@@ -2,11 +2,12 @@
 
 All balancers run all the time and idle while another one is loaded; each case goes A-B-C-A-B-C, so that what else the
 machine does falls on all alike, and each round gives a ratio. CPU is the kernel's count for the balancer's process.
+The aims are those of the balancer's specification: CPU per request against HAProxy, and memory for each open upload
+against a fixed 64 KiB. All other rows are there to be read, without an aim.
 """
 
 import contextlib
 import functools
-import math
 import shutil
 import ssl
 import statistics
@@ -20,9 +21,10 @@ from typing import Final
 import msgspec
 import uvloop
 
-from . import chart, haproxy, loadgen, meter, nginx, ours, rows, started, trickle
+from . import chart, command
+from .peers import haproxy, loadgen, meter, nginx, ours, started, trickle
+from .rows import OURS, Row, against, limited, markdown, percentile
 
-RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 NODES: Final = 3
 CONNECTIONS: Final = 16
 BODIES: Final = {0: "no body", 20_000: "20 KB", 200_000: "200 KB", 700_000: "700 KB", 5_000_000: "5 MB"}
@@ -31,6 +33,7 @@ FRESH_REQUESTS_MAX: Final = 1500
 TLS_FRESH_REQUESTS_MAX: Final = 300
 LATENCY_REQUESTS_MAX: Final = 300
 PERCENTILES: Final = (50, 99)
+RSS_KIB_MAX: Final = 64
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,53 +92,58 @@ def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
     context = ssl.create_default_context(cafile=certificate) if certificate else None
     with contextlib.ExitStack() as stack:
         found: Field = {}
-        for name, peer in ((rows.OURS, ours), (rows.RIVAL, haproxy), ("nginx", nginx)):
+        for name, peer in ((OURS, ours), (chart.RIVAL, haproxy), ("nginx", nginx)):
             port = started.free_port()
             process = stack.enter_context(started.process(peer.command(port, nodes, folder, certificate), port))
             found[name] = Balancer(process.pid, loadgen.Target(port, context))
         yield found
 
 
-async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> list[rows.Row]:
+async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> list[Row]:
     """All rows of one case."""
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    aim = cpu_aim(case.body, tls=case.tls)
     load, single = case.load(effort.part), case.single(effort.part)
     for balancer in balancers.values():  # so that no round pays for first connections and cold code
         await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
     for number in range(effort.rounds):
-        _, direct = await loadgen.run(loadgen.Target(sink), single)
+        direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1])
         turn = list(balancers.items())
         for name, balancer in turn[number % len(turn) :] + turn[: number % len(turn)]:
             before = meter.cpu_ms(balancer.pid)
             seconds, _ = await loadgen.run(balancer.target, load)
-            readings[rows.CPU_UNIT][name].append((meter.cpu_ms(balancer.pid) - before) / load.requests)
+            readings[chart.CPU_UNIT][name].append((meter.cpu_ms(balancer.pid) - before) / load.requests)
             readings["requests/s"][name].append(load.requests / seconds)
-            _, latencies = await loadgen.run(balancer.target, single)
+            latencies = sorted((await loadgen.run(balancer.target, single))[1])
             for percent in PERCENTILES:
                 added = percentile(latencies, percent) - percentile(direct, percent)
                 readings[f"added ms, p{percent}"][name].append(added)
     return [
-        rows.row(case.name, unit, found, aim=rows.cpu_aim(case.body, tls=case.tls) if unit == rows.CPU_UNIT else None)
+        against(case.name, unit, found, rival=chart.RIVAL, at_most=aim if unit == chart.CPU_UNIT else None)
         for unit, found in readings.items()
     ]
 
 
-def percentile(values: list[float], percent: int) -> float:
-    """The least value that so many percent do not exceed."""
-    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+def cpu_aim(body: int, *, tls: bool) -> float:
+    """The greatest ratio to HAProxy that satisfies."""
+    if tls:
+        return 1.3
+    return 1.5 if body == 0 else 1.0 if body < 200_000 else 0.9
 
 
-async def measure(folder: Path, effort: Effort, *, tls: bool) -> tuple[rows.Row, ...]:
+async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
     """Every row."""
-    found: list[rows.Row] = []
+    tls = ours.speaks_tls()
+    if not tls:
+        print("no TLS rows: `python -m lb --help` names no --tls-cert")
     nodes = [started.free_port() for _ in range(NODES)]
     sink = [sys.executable, "-m", "bench.peers.sink", *map(str, nodes)]
     with started.process(sink, nodes[-1]):
         for secure in (False, True) if tls else (False,):
             with field(folder, nodes, tls=secure) as balancers:
                 for case in (Case(body, fresh, secure) for fresh in (False, True) for body in BODIES):
-                    found += await compare(case, balancers, nodes[0], effort)
-                    print(f"{case.name}: {summary(found[-2 - len(PERCENTILES)])}", flush=True)
+                    for row in await compare(case, balancers, nodes[0], effort):
+                        tell(row)
         with field(folder, nodes, tls=False) as balancers:
             memory: dict[str, float] = {}
             for name, balancer in balancers.items():
@@ -143,15 +151,7 @@ async def measure(folder: Path, effort: Effort, *, tls: bool) -> tuple[rows.Row,
                 seen = await trickle.measure(balancer.target, effort.phones, effort.trickle_s, rss)
                 print(f"{name}: {seen.before} KiB, {seen.open} with {effort.phones} slow uploads, then {seen.end}")
                 memory[name] = seen.per_upload(effort.phones)
-            found.append(rows.memory_row(effort.phones, memory))
-    return tuple(found)
-
-
-def summary(row: rows.Row) -> str:
-    """One row in a line."""
-    peers = ", ".join(f"{name} {value:.3g}" for name, value in row.peers.items())
-    verdict = "" if row.met is None else ", met" if row.met else ", missed"
-    return f"{row.unit}: {row.ours:.3g} ({peers}), ratio {row.ratio}, aim {row.aim}{verdict}"
+            tell(limited(f"{effort.phones} slow uploads", "KiB RSS per open upload", memory, limit=RSS_KIB_MAX))
 
 
 def lacking() -> str:
@@ -161,20 +161,25 @@ def lacking() -> str:
     return f"on Debian: apt-get install {' '.join(missing)}" if missing else ""
 
 
-def run(*, quick: bool) -> int:
-    """Measure, print, write; the exit code: 0 measured, 2 it could not be."""
-    if hint := lacking():
-        print(f"bench: {hint}", file=sys.stderr)
-        return 2
-    tls = ours.speaks_tls()
-    if not tls:
-        print("no TLS rows: `python -m lb --help` names no --tls-cert")
-    with tempfile.TemporaryDirectory(prefix="bench-lb-") as folder:
-        found = uvloop.run(measure(Path(folder), QUICK if quick else FULL, tls=tls))
-    results = rows.Results(rows.machine() | {"rounds": (QUICK if quick else FULL).rounds}, found)
-    print(rows.markdown(results))
-    for path in rows.write(results, RESULTS, chart.svg(results)):
-        print(f"written to {path}")
-    ratios = [row.ratio for row in found if row.unit == rows.CPU_UNIT and row.ratio is not None]
-    print(f"CPU against HAProxy, median of all cases: {statistics.median(ratios):.2f}")
-    return 0
+def run(out: Path, *, quick: bool) -> int:
+    """Measure, print, write the table, and beside it as Markdown and as a picture; the exit code."""
+    effort = QUICK if quick else FULL
+    found: list[Row] = []
+
+    def told(tell: command.Tell) -> None:
+        def both(row: Row) -> None:
+            found.append(row)
+            tell(row)
+
+        if hint := lacking():
+            raise started.StartError(hint)
+        with tempfile.TemporaryDirectory(prefix="bench-lb-") as folder:
+            uvloop.run(measure(Path(folder), effort, both))
+
+    code = command.run(out, told, rounds=effort.rounds)
+    if code == 0:
+        out.with_suffix(".md").write_text(markdown(found))
+        out.with_suffix(".svg").write_text(chart.svg(found))
+        ratios = [row.ratio for row in found if row.unit == chart.CPU_UNIT and row.ratio is not None]
+        print(f"CPU against HAProxy, median of all cases: {statistics.median(ratios):.2f}")
+    return code

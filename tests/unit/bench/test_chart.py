@@ -1,9 +1,9 @@
-"""bench.peers.chart: well-formed, a bar for each, within the page."""
+"""bench.chart: well-formed, a bar for each, within the page."""
 
 from xml.etree import ElementTree as ET
 
-from bench.peers.chart import COLOURS, LEFT, WIDTH, svg
-from bench.peers.rows import CPU_UNIT, Results, Row
+from bench.chart import COLOURS, CPU_UNIT, LEFT, WIDTH, svg
+from bench.rows import Row
 
 ROWS = (
     Row(case="no body, keep-alive", unit=CPU_UNIT, ours=0.02, peers={"haproxy": 0.01, "nginx": 0.2}, ratio=2, aim=1.5),
@@ -13,7 +13,7 @@ ROWS = (
 
 def test_every_cpu_row_is_drawn_to_scale() -> None:
     """A bar for each balancer, ours twice as long as HAProxy's, none past the edge, other units left out."""
-    tree = ET.fromstring(svg(Results({}, ROWS)))  # noqa: S314 - our own text
+    tree = ET.fromstring(svg(ROWS))  # noqa: S314 - our own text
     bars = [found for found in tree.iter("{http://www.w3.org/2000/svg}rect") if found.get("x") == str(LEFT)]
     lengths = [float(bar.get("width", "0")) for bar in bars]
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from ..drawing import page
-from .rows import CPU_UNIT, OURS, RIVAL, Results, Row
+from .drawing import page
+from .rows import OURS, Row
 
+RIVAL: Final = "haproxy"
+CPU_UNIT: Final = "CPU ms per request"
 COLOURS: Final = {OURS: "#c2410c", RIVAL: "#475569", "nginx": "#94a3b8"}
 LEFT: Final = 210
 WIDTH: Final = 860
@@ -16,9 +18,9 @@ RATIO_MAX: Final = 3.0
 SCALE: Final = (WIDTH - LEFT - 110) / RATIO_MAX
 
 
-def svg(results: Results) -> str:
+def svg(found: Iterable[Row]) -> str:
     """The whole drawing."""
-    rows = [row for row in results.rows if row.unit == CPU_UNIT]
+    rows = [row for row in found if row.unit == CPU_UNIT]
     height = TOP + GROUP * len(rows) + 14
     parts = [*_legend(), *_grid(height)]
     for index, row in enumerate(rows):

@@ -1,13 +1,15 @@
-"""bench.peers.contest: what is measured, in which order, and what is said when it cannot be."""
+"""bench.contest: what is measured, in which order, and what is said when it cannot be."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from bench.peers import contest, started
-from bench.peers.contest import QUICK, Balancer, Case, compare, lacking, percentile, summary
+from bench import contest
+from bench.chart import CPU_UNIT
+from bench.contest import QUICK, Balancer, Case, compare, cpu_aim, lacking
+from bench.peers import started
 from bench.peers.loadgen import Target
-from bench.peers.rows import CPU_UNIT, Row
 from tests.unit.bench.peers.listening import listening
 
 
@@ -21,11 +23,12 @@ def test_cases_have_their_loads() -> None:
     assert kept.single(1.0).connections == 1
 
 
-def test_percentiles_are_values_that_were_seen() -> None:
-    """Nearest rank."""
-    values = [float(value) for value in range(1, 101)]
-
-    assert (percentile(values, 50), percentile(values, 99), percentile([7.0], 99)) == (50.0, 99.0, 7.0)
+@pytest.mark.parametrize(
+    ("body", "tls", "aim"), [(0, False, 1.5), (20_000, False, 1.0), (200_000, False, 0.9), (5_000_000, True, 1.3)]
+)
+def test_aims_are_those_of_the_specification(body: int, tls: bool, aim: float) -> None:  # noqa: FBT001
+    """By body, and one for TLS."""
+    assert cpu_aim(body, tls=tls) == aim
 
 
 async def test_a_case_gives_a_row_for_each_measure() -> None:
@@ -39,19 +42,12 @@ async def test_a_case_gives_a_row_for_each_measure() -> None:
     assert all(row.peers.keys() == {"haproxy", "nginx"} for row in rows)
 
 
-def test_a_row_in_a_line() -> None:
-    """Met, missed, or neither."""
-    row = Row(case="c", unit="u", ours=1.0, peers={"haproxy": 2.0}, ratio=0.5, aim=0.9, met=True)
-
-    assert summary(row) == "u: 1 (haproxy 2), ratio 0.5, aim 0.9, met"
-
-
 def test_what_is_lacking_is_said_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The packages to install, and status 2."""
     monkeypatch.setattr(started, "PATH", "/nowhere")
 
     assert lacking() == "on Debian: apt-get install haproxy nginx openssl"
-    assert contest.run(quick=True) == 2
+    assert contest.run(tmp_path / "lb.json", quick=True) == 2
     assert capsys.readouterr().err.count("\n") == 1
