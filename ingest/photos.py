@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 import msgspec
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - the plugin is to be loaded
 
 from storage.records import Format, Photo, Side
 
 pillow_heif.register_heif_opener()
 # Pillow loads a format's plugin when it first meets one, from a file: in a node that is out of descriptors just then, a
-# good photo would be called bad, and every later one of its format too.
-Image.init()
+# good photo would be called bad, and every later one of its format too. All plugins would cost 2 MiB.
+Image.preinit()
 # The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None
 
