@@ -8,7 +8,6 @@ here too, by the C library's memmem: bytes.find takes three times as long for a 
 
 import ctypes
 import mmap
-from collections import defaultdict
 from typing import Final
 
 # What is kept for reuse: eight pairs of 1 MB; one that ends leaves its buffer to the next that begins.
@@ -51,23 +50,25 @@ class Buffer:
 
 
 class Buffers:
-    """Those at rest, by capacity (powers of two)."""
+    """Those at rest, the last given first; too many for the bound, the one that rested longest goes."""
 
     def __init__(self, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._kept_bytes_max = kept_bytes_max
-        self._kept: defaultdict[int, list[Buffer]] = defaultdict(list)
+        self._kept: list[Buffer] = []
         self.kept_bytes = 0
 
     def take(self, length: int) -> Buffer:
         """A buffer of this length, an old one if there is one."""
         capacity = capacity_for(length)
-        if not self._kept[capacity]:
-            return Buffer(length)
-        self.kept_bytes -= capacity
-        return self._kept[capacity].pop().cut(length)
+        for at in range(len(self._kept) - 1, -1, -1):
+            if self._kept[at].capacity == capacity:
+                self.kept_bytes -= capacity
+                return self._kept.pop(at).cut(length)
+        return Buffer(length)
 
     def give(self, buffer: Buffer) -> None:
         """Nobody reads or writes it any more."""
-        if self.kept_bytes + buffer.capacity <= self._kept_bytes_max:
-            self.kept_bytes += buffer.capacity
-            self._kept[buffer.capacity].append(buffer)
+        self._kept.append(buffer)
+        self.kept_bytes += buffer.capacity
+        while self.kept_bytes > self._kept_bytes_max:
+            self.kept_bytes -= self._kept.pop(0).capacity

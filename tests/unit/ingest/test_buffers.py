@@ -60,9 +60,26 @@ def test_a_buffer_given_back_is_taken_again_for_any_length_it_holds() -> None:
 
 
 def test_no_more_is_kept_than_the_bound() -> None:
-    """The bound itself is kept, one more is let go."""
+    """The bound itself is kept; one more sends away the one that rested longest, and the last given is taken first."""
     buffers = Buffers(kept_bytes_max=3 * CAPACITY_BYTES_MIN)
+    given = [buffers.take(1) for _ in range(4)]
+    for buffer in given:
+        buffers.give(buffer)
+    assert buffers.kept_bytes == 3 * CAPACITY_BYTES_MIN
+
+    assert [buffers.take(1) for _ in range(3)] == given[:0:-1]
+    assert buffers.kept_bytes == 0
+
+
+def test_buffers_of_a_size_that_nobody_wants_any_more_make_room() -> None:
+    """Small ones fill the bound; a large one that is given is kept in their place, and one above the bound is not."""
+    buffers = Buffers(kept_bytes_max=4 * CAPACITY_BYTES_MIN)
     for buffer in [buffers.take(1) for _ in range(4)]:
         buffers.give(buffer)
+    large = buffers.take(3 * CAPACITY_BYTES_MIN)
+    buffers.give(large)
 
-    assert buffers.kept_bytes == 3 * CAPACITY_BYTES_MIN
+    assert buffers.kept_bytes == 4 * CAPACITY_BYTES_MIN
+    assert buffers.take(3 * CAPACITY_BYTES_MIN) is large
+    buffers.give(buffers.take(5 * CAPACITY_BYTES_MIN))
+    assert buffers.kept_bytes == 0
