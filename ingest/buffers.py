@@ -68,6 +68,8 @@ class Buffers:
 
     def give(self, buffer: Buffer) -> None:
         """Nobody reads or writes it any more."""
+        if buffer.capacity > self._kept_bytes_max:
+            return
         self._kept.append(buffer)
         self.kept_bytes += buffer.capacity
         while self.kept_bytes > self._kept_bytes_max:
