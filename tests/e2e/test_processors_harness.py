@@ -137,7 +137,7 @@ class Stack:
 
         async def leased() -> bool:
             leases = await self.redis.hgetall(LEASES_KEY)
-            ours = f"-{process.pid}-".encode()
+            ours = f":{process.pid}:".encode()
             found.extend(job.decode() for job, lease in leases.items() if job.startswith(b"render") and ours in lease)
             return bool(found)
 
