@@ -83,6 +83,14 @@ def until(holds: Callable[[], Any]) -> Any:
     raise TimeoutError(f"not within {WAIT_S} s")
 
 
+def ended(process: psutil.Process) -> bool:
+    """Whether this very process runs no more; a zombie does not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def gone(pids: set[int]) -> bool:
     """None of them runs; a zombie that waits for somebody else's init does not count."""
     return not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
@@ -193,9 +201,11 @@ def test_two_stacks_do_not_meet_and_a_killed_one_leaves_nothing(stack: Up, tmp_p
         mine, theirs = stack.pids(), other.pids()
         assert not mine & theirs
         assert upload(other, "ida")["state"] == "ready"
+        # Processes, not their ids: beside other tests an id is soon somebody else's.
+        left = [psutil.Process(pid) for pid in theirs if psutil.pid_exists(pid)]
         other.process.kill()
         other.process.wait()
-        until(lambda: gone(theirs))
+        until(lambda: all(ended(one) for one in left))
     assert all(psutil.pid_exists(pid) for pid in mine)
 
 
