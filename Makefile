@@ -27,7 +27,7 @@ demo: setup ## stack up, moment opened, burst replayed, a node killed, a report 
 
 test: setup ## all tests, on real Redis and real MinIO
 	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
-	$(PY) -m pytest -n 3 --dist loadfile || { echo 'what failed is tried once more, alone'; $(PY) -m pytest --last-failed; }
+	$(PY) -m pytest -n 3 --dist loadfile
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
 	$(PY) -m pytest -m long -s --ignore=tests/faults

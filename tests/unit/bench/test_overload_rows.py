@@ -48,9 +48,20 @@ def test_recovery_memory_and_lateness_are_judged() -> None:
     """Half of what came after, RSS to the budget, and not one wrongly late."""
     assert FOUND["goodput 5 s after 10x, at least"].met
     assert FOUND["node's RSS over idle at 1x, to its budget of 32 MiB"] == Row(
-        case="node's RSS over idle at 1x, to its budget of 32 MiB", unit="MiB", ours=32.0, ratio=1.0, aim=2, met=True
+        case="node's RSS over idle at 1x, to its budget of 32 MiB", unit="MiB", ours=32.0, ratio=1.0, aim=1, met=True
     )
     assert FOUND["wrongly late at 10x"].met
+
+
+@pytest.mark.parametrize(("rss", "met"), [(2**25, True), (2**25 + 2**20, False)])
+def test_a_node_keeps_to_its_budget(rss: int, met: bool) -> None:  # noqa: FBT001
+    """To the byte it may use all of it; a mebibyte more is a miss."""
+    used = phase(1, 20)
+    used.samples.append(Sample(rss, 2.0, 2.0, 0, 0))
+
+    judged = next(row for row in rows((used,)) if "over idle" in row.case)
+
+    assert judged.met is met
 
 
 @pytest.mark.parametrize(("lag_s", "met"), [(0.25, True), (0.26, False)])
