@@ -16,6 +16,8 @@ from PIL import Image
 from bench.clock import SystemClock
 from bench.config import DEVELOPMENT_SECRET, Config
 from bench.photos import exif as phone_exif
+from ingest.buffers import Buffer
+from ingest.multipart import MultipartReader, boundary_of
 
 QUICK = Config(
     lead_s=0.05, backoff_floor_s=0.0, backoff_max_s=0.001, answer_timeout_s=20, ready_timeout_s=0, lag_p99_max_ms=60_000
@@ -139,9 +141,7 @@ class FakeService:
             return web.json_response({}, status=429, headers={"Retry-After": "2"})
         if self.due("refuse"):
             return web.json_response({"code": "forbidden"}, status=403)
-        photos = {}
-        async for part in await request.multipart():
-            photos[part.name] = bytes(await part.read())
+        photos = await pair_in(request)
         if self.due("close_before_storing"):
             return self.hang_up(request)
         post_id = hashlib.blake2b(f"{request.match_info['moment']} {claims['sub']}".encode()).hexdigest()[:26]
@@ -225,6 +225,15 @@ class FakeService:
         if request.match_info["post"] not in self.posts:
             return web.json_response({"code": "no-such-post"}, status=404)
         return web.Response(body=tiny_jpeg(with_exif=self.faults.keep_exif), content_type="image/jpeg")
+
+
+async def pair_in(request: web.Request) -> dict[str, bytes]:
+    """The photos by side."""
+    body = await request.read()
+    boundary = boundary_of(request.headers["Content-Type"])
+    reader = MultipartReader(boundary, dict.fromkeys(("front", "back", "meta"), len(body)), Buffer(len(body)))
+    reader.feed(body)
+    return {name: bytes(reader.data(part)) for name, part in reader.finish().items()}
 
 
 def tiny_jpeg(*, with_exif: bool = False, side: int = 24) -> bytes:
