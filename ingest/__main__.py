@@ -17,7 +17,6 @@ import sys
 from typing import Literal
 
 import uvloop
-from aiohttp import web
 
 from storage import config as storage_config
 from storage import settings
@@ -28,6 +27,7 @@ from .answering import without_bytes
 from .app import Node, node, server
 from .asked import Asked
 from .heartbeat import Heartbeat, Member
+from .landing import listening
 
 log = logging.getLogger("snapsurge.ingest")
 
@@ -82,16 +82,11 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     async with node(config, storage) as running:
-        runner = server(running.app, config)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=4096).start()
+        async with listening(server(running.app, config), host, port):
             gc.collect()
             gc.freeze()  # what is here now stays: no collection need walk over the libraries again
             log.info("serving on http://%s:%d", host, port)
             again = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
-        finally:
-            await runner.cleanup()
         log.info("drained")
         return again
 

@@ -61,8 +61,8 @@ def answering(
         if lifecycle.draining:
             response.force_close()
         route = request.match_info.route.name or "other"
-        metrics.requests.labels(route, str(response.status)).inc()
-        metrics.seconds.labels(route).observe(time.perf_counter() - started)
+        metrics.requests(route, str(response.status)).inc()
+        metrics.seconds(route).observe(time.perf_counter() - started)
         return response
 
     return answer

@@ -38,8 +38,8 @@ from .uploads import Uploads
 
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
-# Of a body that comes before it was decided upon, at most about twice this is taken in (by aiohttp, with copies).
-EARLY_BYTES = 32 * 1024
+# Of a body that comes before it was decided upon, about a read more than twice this is taken in (with copies).
+EARLY_BYTES = 1024
 
 
 class Node:

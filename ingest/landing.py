@@ -1,21 +1,25 @@
-"""Lets the rest of a body land where it stays: read by the kernel straight into the upload's buffer.
+"""Lets a body land where it stays: read by the kernel straight into the upload's buffer.
 
 aiohttp hands a body out in pieces after copying each of them three times, which at 1 MB costs more than hashing it. So
-once the head is decided upon, this takes the connection's place as its protocol until the announced length is there,
-and then hands it back with a parser that knows nothing of the body. It never reads a byte beyond the body. A body that
-was refused is read to its end and thrown away, so that its client hears why. It knows no multipart; the one place that
-touches what aiohttp keeps to itself (`_parser`) is here, and `test_landing.py` holds it to that.
+a `Doorway` stands before each connection. What it reads goes in to aiohttp, little at a time, until a handler that has
+decided upon a head lets the rest of the body land; then the kernel writes it into the ground, never a byte beyond the
+body, and aiohttp goes on with a parser that knows nothing of it. A body that was refused is read to its end and thrown
+away, so that its client hears why. This file knows no multipart; the one place that touches what aiohttp keeps to
+itself (`_parser`) is here, and `test_landing.py` holds it to that.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
-SCRAP_BYTES = 64 * 1024
+# Read and handed on before anything else is read, so all connections share one buffer of each.
+_HEAD = memoryview(bytearray(16 * 1024))
+_SCRAP = memoryview(bytearray(64 * 1024))
 
 
 class Ground(Protocol):
@@ -28,19 +32,76 @@ class Ground(Protocol):
         """So many came; whatever it raises ends the landing."""
 
 
-class Landing(asyncio.BufferedProtocol):
+class Doorway(asyncio.BufferedProtocol):
+    """One connection: aiohttp's, but for the bodies that land."""
+
+    __slots__ = ("handler", "landing")
+
+    def __init__(self, handler: RequestHandler) -> None:
+        self.handler = handler
+        self.landing: Landing | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.handler.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Where the next bytes go."""
+        return self.landing.room() if self.landing else _HEAD
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """They are there."""
+        if self.landing:
+            self.landing.came(nbytes)
+        else:
+            self.handler.data_received(bytes(_HEAD[:nbytes]))
+
+    def eof_received(self) -> None:
+        """The client sends no more: the connection ends, as aiohttp has it."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cut off, or closed by us."""
+        self.handler.connection_lost(exc)
+        if self.landing:
+            self.landing.end(exc or ConnectionResetError("the connection ended in the body"))
+
+    def pause_writing(self) -> None:
+        """It is aiohttp that writes."""
+        self.handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The same."""
+        self.handler.resume_writing()
+
+
+@asynccontextmanager
+async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 4096) -> AsyncIterator[asyncio.Server]:
+    """Take connections, each by a doorway of its own; leaving takes no more and finishes what is under way. OSError."""
+    await runner.setup()
+    serve = cast("Callable[[], RequestHandler]", runner.server)
+    try:
+        server = await asyncio.get_running_loop().create_server(lambda: Doorway(serve()), host, port, backlog=backlog)
+        try:
+            yield server
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+
+
+class Landing:
     """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
+
+    __slots__ = ("_content", "_done", "_doorway", "_due", "_ground", "_loop", "_missing", "_received", "_timer")
 
     def __init__(self, request: web.Request, ground: Ground, due: Callable[[int], float]) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         self._loop = asyncio.get_running_loop()
-        self._transport = request.transport
-        self._server = request.protocol
+        self._doorway = cast("Doorway", request.transport.get_protocol())
         self._content = request.content
         self._ground: Ground | None = ground
-        self._room = ground.room()
-        self._missing = len(self._room)
+        self._missing = len(ground.room())
         self._received = 0
         self._due = due
         self._done: asyncio.Future[None] = self._loop.create_future()
@@ -48,56 +109,33 @@ class Landing(asyncio.BufferedProtocol):
 
     async def run(self) -> None:
         """Return when the body is there. TimeoutError, ConnectionError, or what the ground raised."""
-        self._switch(self)
+        self._doorway.landing = self
         try:
             await self._done
         finally:
             self._timer.cancel()
-            if self._missing:
-                self._scrap()
+            self._ground = None  # what still comes of a body that was given up is thrown away
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+    def room(self) -> memoryview:
         """Where the next bytes go: never more than the body has left."""
-        return self._room[-self._missing :] if self._ground else self._room[: self._missing]
+        return self._ground.room() if self._ground else _SCRAP[: self._missing]
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """They are there."""
-        self._missing -= nbytes
-        self._received += nbytes
+    def came(self, count: int) -> None:
+        """So many bytes are in the room."""
+        self._missing -= count
+        self._received += count
         if self._ground is not None:
             try:
-                self._ground.landed(nbytes)
+                self._ground.landed(count)
             except Exception as error:  # noqa: BLE001 - it is the waiting handler's
-                self._end(error)
+                self._ground = None
+                self.end(error)
         if not self._missing:
             self._hand_back()
-            self._end(None)
+            self.end(None)
 
-    def eof_received(self) -> None:
-        """The client sends no more: the connection ends, as aiohttp has it."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cut off."""
-        self._server.connection_lost(exc)
-        self._end(exc or ConnectionResetError("the connection ended in the body"))
-
-    def pause_writing(self) -> None:
-        """It is aiohttp that writes."""
-        self._server.pause_writing()
-
-    def resume_writing(self) -> None:
-        """The same."""
-        self._server.resume_writing()
-
-    def _look(self) -> None:
-        """Has the time for what came run out? Bytes that came since it was set have moved it."""
-        due = self._due(self._received)
-        if due <= self._loop.time():
-            self._end(TimeoutError())
-        else:
-            self._timer = self._loop.call_at(due, self._look)
-
-    def _end(self, error: Exception | None) -> None:
+    def end(self, error: Exception | None) -> None:
+        """Let the handler go on."""
         if self._done.done():
             return
         if error is None:
@@ -105,30 +143,27 @@ class Landing(asyncio.BufferedProtocol):
         else:
             self._done.set_exception(error)
 
-    def _scrap(self) -> None:
-        """What still comes is read over itself; the buffer is free."""
-        self._ground = None
-        self._room = memoryview(bytearray(min(self._missing, SCRAP_BYTES)))
+    def _look(self) -> None:
+        """Has the time for what came run out? Bytes that came since it was set have moved it."""
+        due = self._due(self._received)
+        if due <= self._loop.time():
+            self.end(TimeoutError())
+        else:
+            self._timer = self._loop.call_at(due, self._look)
 
     def _hand_back(self) -> None:
         """The connection is aiohttp's again; its parser was in the middle of the body, so it gets a new one."""
-        server = self._server
-        server._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
-            server,
+        handler = self._doorway.handler
+        self._doorway.landing = None
+        handler._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
+            handler,
             self._loop,
-            SCRAP_BYTES,
-            max_line_size=server.max_line_size,
-            max_headers=server.max_headers,
-            max_field_size=server.max_field_size,
+            len(_HEAD),
+            max_line_size=handler.max_line_size,
+            max_headers=handler.max_headers,
+            max_field_size=handler.max_field_size,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
             max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
         )
-        self._switch(server)
         self._content.feed_eof()
-
-    def _switch(self, protocol: asyncio.BaseProtocol) -> None:
-        """uvloop looks only at the start of reading whether a protocol brings its own buffer."""
-        self._transport.pause_reading()
-        self._transport.set_protocol(protocol)
-        self._transport.resume_reading()

@@ -67,7 +67,7 @@ class MultipartReader:
         self._filled = 0
         self._parts: dict[str, Part] = {}
         self._part: Part | None = None  # the one whose bytes are coming
-        self._hash = hashlib.sha256()
+        self._hash: hashlib._Hash  # of that part
         self._position = 0  # everything before it is understood
         self._step = self._open
         self._ended = False

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from uuid import uuid4
+from secrets import token_hex
 
 import msgspec
 from aiohttp import web
@@ -47,7 +47,7 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
         retry = request.headers.get(RETRY_HEADER) == "1"
     return Arrival(
         int(received_at) if _MILLISECONDS.fullmatch(received_at) else time.time_ns() // 1_000_000,
-        request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
+        request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
         retry,
     )
 

@@ -8,7 +8,6 @@ full decode is the worker's; a photo that passes here and fails there makes the 
 import io
 import struct
 import warnings
-from collections.abc import Iterator
 
 import msgspec
 import pillow_heif
@@ -28,8 +27,12 @@ _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM and RST0 to RST7
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # those are tables and a reserved one
 _START_OF_SCAN = 0xDA
+_SEGMENT = struct.Struct(">BBH")
+_FRAME = struct.Struct(">BHHB")
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
+# Segments of a JPEG or boxes of a HEIF that are looked at: photos have some dozens, and a node has other uploads.
+STEPS_MAX = 4096
 
 
 class NotAPhoto(Exception):
@@ -59,7 +62,7 @@ def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> P
     kind = format_of(data)
     if kind is None:
         raise NotAPhoto(f"the {side} photo is no JPEG, PNG, WebP or HEIC by its first bytes")
-    size = _jpeg_size(data) if kind == "jpeg" else _pillow_size(kind, data)
+    size, whole = _jpeg(data) if kind == "jpeg" else (_pillow_size(kind, data), is_whole(kind, data))
     if size is None:
         raise BadPhoto(f"the header of the {side} photo cannot be read")
     width, height = size
@@ -71,7 +74,7 @@ def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> P
     pixels_max = min(limits.pixels_max, WEBP_PIXELS_MAX) if kind == "webp" else limits.pixels_max
     if width * height > pixels_max:
         raise BadPhoto(f"the {side} photo has {width * height} pixels, more than {pixels_max} as {kind}")
-    if not is_whole(kind, data):
+    if not whole:
         raise BadPhoto(f"the {side} photo is cut off: its end is missing")
     return Photo(sha256=sha256, bytes=len(data), width=width, height=height, format=kind)
 
@@ -94,9 +97,7 @@ def is_whole(kind: Format, data: memoryview) -> bool:
     """Whether the file's end is there; phones may append something after it, which is no harm."""
     match kind:
         case "jpeg":
-            # Inside a scan FF is followed by 00 or RSTn only, so an end marker after it is a real one (T.81, B.1.1.5).
-            scan = next((at for marker, at in _segments(data) if marker == _START_OF_SCAN), None)
-            return scan is not None and _END_OF_IMAGE in _last_of(data[scan:], _END_OF_IMAGE)
+            return _jpeg(data)[1]
         case "png":
             return b"IEND\xaeB`\x82" in bytes(data[-65536:])
         case "webp":
@@ -105,35 +106,37 @@ def is_whole(kind: Format, data: memoryview) -> bool:
             return _boxes_fit(data)
 
 
-def _last_of(data: memoryview, mark: bytes) -> bytes:
-    """The end of the data where the mark nearly always is, all of it only when it is not there."""
-    tail = bytes(data[-_TAIL_BYTES:])
-    return tail if mark in tail else bytes(data)
+def _jpeg(data: memoryview) -> tuple[tuple[int, int] | None, bool]:
+    """A JPEG's width and height by its frame header (T.81, B.2.2), and whether its end is there.
 
-
-def _segments(data: memoryview) -> Iterator[tuple[int, int]]:
-    """Marker and place of a JPEG's segments up to its first scan, so that an EXIF thumbnail is not taken for it."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
+    Segment by segment up to the first scan, so that an EXIF thumbnail is not taken for the photo. We take 8 bits a
+    sample, and grey, three colours or four. Inside a scan FF is followed by 00 or RSTn only, so an end marker after it
+    is a real one (B.1.1.5).
+    """
+    at, last, size = 2, len(data) - 4, None
+    for _ in range(STEPS_MAX):
+        if at > last:
+            break
+        mark, marker, length = _SEGMENT.unpack_from(data, at)
+        if mark != 0xFF:
+            break
+        if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        yield marker, at
         if marker == _START_OF_SCAN:
-            return
-        at += 2 if marker in _STANDALONE_MARKERS else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-
-
-def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Width and height by the frame header (T.81, B.2.2): 8 bits a sample; grey, three colours or four."""
-    for marker, at in _segments(data):
-        if marker in _START_OF_FRAME and at + 10 <= len(data):
-            precision, components = data[at + 4], data[at + 9]
+            return size, data[-2:] == _END_OF_IMAGE or _ends(data[at:])
+        if size is None and marker in _START_OF_FRAME and at + 10 <= len(data):
+            precision, height, width, components = _FRAME.unpack_from(data, at + 4)
             if precision != 8 or components not in {1, 3, 4}:
-                return None
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-    return None
+                break
+            size = width, height
+        at += 2 if marker in _STANDALONE_MARKERS else 2 + length
+    return size, False
+
+
+def _ends(scan: memoryview) -> bool:
+    """Whether an end marker is in a scan; nearly always it is near the end."""
+    return _END_OF_IMAGE in bytes(scan[-_TAIL_BYTES:]) or _END_OF_IMAGE in bytes(scan)
 
 
 def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
@@ -151,7 +154,9 @@ def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
 def _boxes_fit(data: memoryview) -> bool:
     """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit)."""
     at = 0
-    while at < len(data):
+    for _ in range(STEPS_MAX):
+        if at >= len(data):
+            break
         size = int.from_bytes(data[at : at + 4], "big")
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")

@@ -78,7 +78,7 @@ class Uploads:
         try:
             await self._limit(principal.user_id)
             started = time.perf_counter()
-            with self._metrics.stages.labels("accept").time():
+            with self._metrics.stages("accept").time():
                 pair = await self._receiver.receive(request, boundary)
             self._admission.commits.received(time.perf_counter() - started)
             receipt = Receipt(
@@ -96,7 +96,7 @@ class Uploads:
             self._admission.release(length)
 
     def _overloaded(self) -> Refusal:
-        self._metrics.posts.labels("shed").inc()
+        self._metrics.posts("shed").inc()
         wait = self._returns.retry_after_s(time.perf_counter(), self._admission.commits.rate, random.random())
         return Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
 
@@ -115,7 +115,7 @@ class Uploads:
     async def _limit(self, user_id: str) -> None:
         decision = await self._limiter.check(user_id)
         if not decision.allowed:
-            self._metrics.posts.labels("limited").inc()
+            self._metrics.posts("limited").inc()
             fields = rate_headers(decision, self._limiter.rate)
             raise Refusal("rate-limited", "send one pair a moment", headers=fields, stored=False)
 
@@ -131,7 +131,7 @@ class Uploads:
         except BlobExists:
             earlier = await self._receipt(key)
             if not _same_photos(earlier, receipt):
-                self._metrics.posts.labels("conflict").inc()
+                self._metrics.posts("conflict").inc()
                 detail = "this user's post for the moment has other photos; delete it first"
                 raise Refusal("already-posted", detail, stored=False) from None
             return await self._replayed(earlier, committed_now=earlier.request_id == receipt.request_id)
@@ -140,11 +140,11 @@ class Uploads:
         except StoreUnavailable as error:
             raise _unavailable() from error
         self._receiver.release(pair)
-        self._metrics.stages.labels("store").observe(time.perf_counter() - started)
+        self._metrics.stages("store").observe(time.perf_counter() - started)
         return await self._created(receipt)
 
     async def _created(self, receipt: Receipt) -> web.Response:
-        self._metrics.posts.labels("accepted").inc()
+        self._metrics.posts("accepted").inc()
         post = accepted(receipt)
         await self._announce(post, receipt)
         return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
@@ -153,7 +153,7 @@ class Uploads:
         """The same pair again: whoever sent it first may have died before its jobs were queued."""
         if committed_now:  # a repeat inside the store's client met the PUT that it thought was lost
             return await self._created(receipt)
-        self._metrics.posts.labels("replayed").inc()
+        self._metrics.posts("replayed").inc()
         try:
             post = await self._posts.stored(receipt.moment_id, receipt.id)
         except (NoSuchPost, StoreUnavailable):
@@ -171,10 +171,10 @@ class Uploads:
     async def _announce(self, post: Post, receipt: Receipt) -> None:
         """Index and jobs; the pair is safe whatever happens here."""
         try:
-            with self._metrics.stages.labels("enqueue").time():
+            with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
         except RedisError as error:
-            self._metrics.posts.labels("not_queued").inc()
+            self._metrics.posts("not_queued").inc()
             log.warning("post %s waits for the sweeper: %s", post.id, error)
 
 

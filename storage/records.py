@@ -6,6 +6,7 @@ This file does not know where a record is stored or how it got there.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,21 +22,23 @@ State = Literal["accepted", "ready", "rejected"]
 SIDES: tuple[Side, Side] = ("front", "back")
 EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "heif": "heic"}
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A moment takes posts for a day after it fires; those past its window are accepted and late.
 ACCEPTING_MS = 24 * 3600 * 1000
 
 
 def from_ms(ms: int) -> Timestamp:
     """Unix milliseconds as a `Timestamp`."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
+@lru_cache(maxsize=256)  # the same few again and again: a moment's
 def to_ms(when: Timestamp) -> int:
     """A `Timestamp` (or any RFC 3339 time with an offset) as unix milliseconds; ValueError when it is none."""
     parsed = datetime.fromisoformat(when)
     if parsed.tzinfo is None:
         raise ValueError("the time has no offset; write e.g. 2026-01-31T12:00:00.000Z")
-    return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (parsed - _EPOCH) // timedelta(milliseconds=1)
 
 
 def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:

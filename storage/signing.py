@@ -7,6 +7,7 @@ body whatever the headers say. Source: "Signing and authenticating REST requests
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 import msgspec
 
@@ -35,9 +36,15 @@ def signed(keys: Keys, region: str, host: str, path: str, fields: dict[str, str]
     request = f"PUT\n{path}\n\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = f"AWS4{keys.secret}".encode()
-    for word in scope.split("/"):
-        key = hmac.digest(key, word.encode(), "sha256")
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    signature = hmac.digest(_signing_key(keys.secret, scope), text.encode(), "sha256").hex()
     said = f"{_ALGORITHM} Credential={keys.access}/{scope}, SignedHeaders={listed}, Signature={signature}"
     return fields | {"authorization": said}
+
+
+@lru_cache(maxsize=4)
+def _signing_key(secret: str, scope: str) -> bytes:
+    """The same for a day."""
+    key = f"AWS4{secret}".encode()
+    for word in scope.split("/"):
+        key = hmac.digest(key, word.encode(), "sha256")
+    return key

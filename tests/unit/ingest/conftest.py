@@ -1,7 +1,6 @@
 """A real node on a real socket, over a real Redis and a folder; pairs to send it; tokens to send them with."""
 
 import io
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
-from aiohttp import web
 from PIL import Image
 from redis.asyncio import Redis
 
 from ingest.answering import Lifecycle
 from ingest.app import node, server
 from ingest.config import Config
+from ingest.landing import listening
 from storage.config import Config as StorageConfig
 
 SECRET = "a-secret-for-tests-of-32-characters"
@@ -86,15 +85,13 @@ def make_client(tmp_path: Path, redis_url: str, redis: Redis) -> Callable[..., A
     async def made(*, redis_address: str = redis_url, **changes: Any) -> AsyncIterator[Client]:
         config = Config(**({"auth_secret": SECRET, "announce_s": 0.0, "drain_s": 2.0} | changes))
         storage = StorageConfig(store_url=f"file://{tmp_path}/store", redis_url=redis_address)
-        async with node(config, storage) as running, aiohttp.ClientSession() as session:
-            runner = server(running.app, config)
-            await runner.setup()
-            try:
-                listener = socket.create_server(("127.0.0.1", 0))
-                await web.SockSite(runner, listener).start()
-                yield Client(session, listener.getsockname()[1], tmp_path / "store", running.lifecycle)
-            finally:
-                await runner.cleanup()
+        async with (
+            node(config, storage) as running,
+            listening(server(running.app, config), "127.0.0.1", 0) as listener,
+            aiohttp.ClientSession() as session,
+        ):
+            port = listener.sockets[0].getsockname()[1]
+            yield Client(session, port, tmp_path / "store", running.lifecycle)
 
     return made
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from ingest.photos import BadPhoto, NotAPhoto, PixelLimits, format_of, inspect, is_whole
+from ingest.photos import STEPS_MAX, BadPhoto, NotAPhoto, PixelLimits, format_of, inspect, is_whole
 
 LIMITS = PixelLimits()
 PILLOW_NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "heif": "HEIF"}
@@ -71,6 +71,15 @@ def test_a_jpeg_of_a_kind_no_decoder_takes_is_bad(offset: int, value: int) -> No
     data[data.index(b"\xff\xc0") + offset] = value
     with pytest.raises(BadPhoto, match="header"):
         inspect("front", memoryview(data), "", LIMITS)
+
+
+@pytest.mark.parametrize(("steps", "whole"), [(STEPS_MAX - 20, True), (STEPS_MAX + 1, False)])
+def test_a_header_is_read_so_far_and_no_further(steps: int, whole: bool) -> None:  # noqa: FBT001
+    """Millions of fill bytes or empty boxes would keep a node from its other uploads."""
+    jpeg, heif = bytes(photo("jpeg")), bytes(photo("heif"))
+
+    assert is_whole("jpeg", memoryview(jpeg[:2] + b"\xff" * steps + jpeg[2:])) is whole
+    assert is_whole("heif", memoryview(heif + b"\0\0\0\x08free" * steps)) is whole
 
 
 def test_progressive_and_baseline_are_both_taken() -> None:
