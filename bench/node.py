@@ -36,7 +36,7 @@ PAIRS: Final = 8  # different pairs sent in turn; users never repeat
 SLOW_PHOTO_BYTES: Final = 350_000
 SLOW_BYTES_S: Final = 8000  # 64 kbit/s
 BEAT_S: Final = 0.5
-EXTRA_MIB_MAX: Final = 100
+EXTRA_MB_MAX: Final = 100
 
 Pair = tuple[bytes, bytes]
 Request = list[bytes]
@@ -186,15 +186,15 @@ async def slow_uploads(contender: Contender, effort: Effort) -> Row:
                 phone.transport.write(body[at : at + piece])
             await asyncio.sleep(BEAT_S)
             sent += piece * len(phones)
-            most = max(most, (meter.rss_kib(contender.pid) * 1024 - sent) / 2**20)
+            most = max(most, (meter.rss_kib(contender.pid) * 1024 - sent) / 1e6)
         if any(phone.closed.is_set() for phone in phones):
             raise PhoneError("a slow upload was cut")
     finally:
         for phone in phones:
             phone.transport.abort()
-    what = f"{effort.slow} uploads of 700 KB at 64 kbit/s, {sent / 2**20:.0f} MiB received"
-    unit = f"MiB RSS beyond received (ratio to {EXTRA_MIB_MAX})"
-    return judged(what, unit, most, ratio=most / EXTRA_MIB_MAX, at_most=1.0)
+    what = f"{effort.slow} uploads of 700 KB at 64 kbit/s, {sent / 1e6:.0f} MB received"
+    unit = f"MB RSS beyond received (ratio to {EXTRA_MB_MAX})"
+    return judged(what, unit, most, ratio=most / EXTRA_MB_MAX, at_most=1.0)
 
 
 async def measure(behind: backing.Backing, effort: Effort, tell: command.Tell) -> None:

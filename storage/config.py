@@ -35,6 +35,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     redis_timeout_s: Annotated[float, Meta(gt=0, description="giving up on Redis")] = 0.5
 
 
+class AwsVariables(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"AWS_{name.upper()}"):
+    """The usual variables of clients of S3, as far as we read them ourselves."""
+
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    session_token: str = ""
+    ca_bundle: str = ""
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it
     """The settings of this environment; settings.SettingsError says what is wrong."""
     return settings.load(Config, "STORAGE", environ)
+
+
+def aws(environ: Mapping[str, str] = os.environ) -> AwsVariables:  # noqa: TID251 - the same
+    """Those of this environment; what is not set is empty."""
+    return msgspec.convert(dict(environ), AwsVariables)

@@ -1,34 +1,34 @@
 """Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, which the store decides atomically.
 
 Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
-missing). Keys come from the usual AWS_… variables. Checksums are `when_required`: since botocore 1.36 the default
-sends trailers that many S3 servers refuse; the SigV4 body hash protects every PUT of botocore end to end, a signed
-CRC-32 those of `create`, which goes its own, cheaper way (`puts.py`).
+missing). Keys come as `credentials.py` says. A PUT's CRC-32 is signed with it, so that the store keeps no garbled body.
+
+Calls about one object, or the bucket as such, go the short way (`objects.py`). Listing is aioboto3's, which is loaded
+when it is first needed: it takes as much memory as all else that a node is, and most nodes never list.
 
 The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
 meets 412. The caller learns BlobExists and reads the receipt, so that a commit is never mistaken for a loss.
-No other file knows botocore, but for the form of its credentials.
+No other file knows botocore.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-import aioboto3
-import aiohttp
 import msgspec
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
 
+from . import config, credentials
 from .blobs import BlobExists, BlobMissing, Buffer, StoreFull, StoreUnavailable
-from .puts import Puts
+from .objects import Answer, Method, Objects
 
 # Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+_BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
 
 
 class S3Address(msgspec.Struct, frozen=True):
@@ -66,56 +66,47 @@ class S3Store:
     ) -> None:
         self.address = address
         self._bucket = address.bucket
+        self._connections_max = connections_max
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
         self._attempts_max = attempts_max
-        self._config = AioConfig(
-            max_pool_connections=connections_max,
-            connect_timeout=connect_timeout_s,
-            read_timeout=read_timeout_s,
-            retries={"total_max_attempts": attempts_max, "mode": "standard"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path"},
-            tcp_keepalive=True,
-        )
-        self._client: Any = None
-        self._opened: AsyncExitStack
-        self._puts: Puts
+        self._opened = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._library: Any = None
+        self._objects: Objects
 
     def __repr__(self) -> str:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        with _translated():
-            answer = await self._puts.create(key, parts, self._attempts_max)
-        if answer.status != 200:
-            raise _error_of(answer.code)(answer.text)
+        await self._done(self._objects.put(key, parts, new=True))
 
     async def replace(self, key: str, body: bytes) -> None:
-        await self._call(self._client.put_object(Bucket=self._bucket, Key=key, Body=body))
+        await self._done(self._objects.put(key, (body,), new=False))
 
     async def read(self, key: str) -> bytes:
-        return await self._get(key)
+        return (await self._call("GET", key)).body
 
     async def read_range(self, key: str, offset: int, length: int) -> bytes:
-        return await self._get(key, Range=f"bytes={offset}-{offset + length - 1}")
+        return (await self._call("GET", key, {"range": f"bytes={offset}-{offset + length - 1}"})).body
 
     async def read_tail(self, key: str, length: int) -> bytes:
-        return await self._get(key, Range=f"bytes=-{length}")
+        return (await self._call("GET", key, {"range": f"bytes=-{length}"})).body
 
     async def exists(self, key: str) -> bool:
         try:
-            await self._call(self._client.head_object(Bucket=self._bucket, Key=key))
+            await self._call("HEAD", key)
         except BlobMissing:
             return False
         return True
 
     async def delete(self, key: str) -> None:
-        await self._call(self._client.delete_object(Bucket=self._bucket, Key=key))
+        await self._call("DELETE", key)
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
         start = {"StartAfter": after} if after else {}
         while True:
-            page = await self._call(self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **start))
+            page = await self._by_library("list_objects_v2", Prefix=prefix, **start)
             for item in page.get("Contents", []):
                 yield item["Key"]
             if not page.get("IsTruncated"):
@@ -124,30 +115,28 @@ class S3Store:
 
     async def probe(self) -> None:
         try:
-            await self._call(self._client.head_bucket(Bucket=self._bucket))
+            await self._call("HEAD", "")
         except BlobMissing as error:
             raise StoreUnavailable(f"there is no bucket {self._bucket}") from error
 
     async def __aenter__(self) -> Self:
-        session = aioboto3.Session()
-        async with AsyncExitStack() as opened:
-            client = session.client(
-                "s3", region_name=self.address.region, endpoint_url=self.address.endpoint, config=self._config
-            )
-            self._client = await opened.enter_async_context(client)
+        keys, ca_file = await credentials.found(config.aws())
+        endpoint = self.address.endpoint or f"https://s3.{self.address.region}.amazonaws.com"
+        self._objects = Objects(
+            endpoint,
+            self._bucket,
+            self.address.region,
+            keys,
+            connections_max=self._connections_max,
+            connect_timeout_s=self._connect_timeout_s,
+            read_timeout_s=self._read_timeout_s,
+            attempts_max=self._attempts_max,
+            ca_file=ca_file,
+        )
+        self._opened.callback(self._objects.close)
+        async with self._opened:
             await self._make_bucket()
-            self._puts = Puts(
-                self._client.meta.endpoint_url,
-                self._bucket,
-                self.address.region,
-                await session.get_credentials(),
-                connections_max=self._config.max_pool_connections,
-                connect_timeout_s=self._config.connect_timeout,
-                read_timeout_s=self._config.read_timeout,
-                ca_file=session._session.get_config_variable("ca_bundle") or "",  # noqa: SLF001 - as botocore itself
-            )
-            opened.callback(self._puts.close)
-            self._opened = opened.pop_all()
+            self._opened = self._opened.pop_all()
         return self
 
     async def __aexit__(
@@ -157,24 +146,55 @@ class S3Store:
 
     async def _make_bucket(self) -> None:
         try:
-            await self._call(self._client.head_bucket(Bucket=self._bucket))
+            await self._call("HEAD", "")
         except BlobMissing:
-            place = {"LocationConstraint": self.address.region}
+            place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
             # us-east-1 is the one region that S3 does not take as a constraint.
-            options = {} if self.address.region == "us-east-1" else {"CreateBucketConfiguration": place}
+            wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
-                await self._call(self._client.create_bucket(Bucket=self._bucket, **options))
+                await self._done(self._objects.put("", (wanted,), new=False))
 
-    async def _get(self, key: str, **options: str) -> bytes:
-        with _translated():
-            answer = await self._client.get_object(Bucket=self._bucket, Key=key, **options)
-            async with answer["Body"] as stream:
-                body: bytes = await stream.read()
-                return body
+    async def _call(self, method: Method, key: str, fields: Mapping[str, str] | None = None) -> Answer:
+        return await self._done(self._objects.call(method, key, fields))
 
-    async def _call(self, request: Awaitable[Any]) -> Any:  # noqa: ANN401 - botocore's answers have no types
-        with _translated():
-            return await request
+    async def _done(self, call: Awaitable[Answer]) -> Answer:
+        """Its answer when it went well, else the port's error."""
+        try:
+            answer = await call
+        except OSError as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        if not answer.went_well:
+            raise _error_of(answer.code)(answer.body.decode("utf-8", "replace") or answer.code)
+        return answer
+
+    async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
+        """One call of aioboto3 about the bucket, its errors as the port's."""
+        from aiohttp import ClientError as ConnectionTrouble  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module's docstring
+
+        try:
+            async with self._opening:
+                self._library = self._library or await self._opened.enter_async_context(self._client())
+            return await getattr(self._library, name)(Bucket=self._bucket, **options)
+        except ClientError as error:
+            raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
+        except (BotoCoreError, ConnectionTrouble, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def _client(self) -> Any:  # noqa: ANN401 - botocore has no types
+        import aioboto3  # noqa: PLC0415 - see the module's docstring
+        from aiobotocore.config import AioConfig  # noqa: PLC0415
+
+        settings = AioConfig(
+            max_pool_connections=self._connections_max,
+            connect_timeout=self._connect_timeout_s,
+            read_timeout=self._read_timeout_s,
+            retries={"total_max_attempts": self._attempts_max, "mode": "standard"},
+            s3={"addressing_style": "path"},
+            tcp_keepalive=True,
+        )
+        place = {"region_name": self.address.region, "endpoint_url": self.address.endpoint}
+        return aioboto3.Session().client("s3", config=settings, **place)
 
 
 def _error_of(code: str) -> type[Exception]:
@@ -184,14 +204,3 @@ def _error_of(code: str) -> type[Exception]:
     if code in _MISSING:
         return BlobMissing
     return StoreFull if code in _FULL else StoreUnavailable
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Botocore's errors as the port's: the one place that reads their codes."""
-    try:
-        yield
-    except ClientError as error:
-        raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
-    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -20,13 +20,20 @@ class Unsigned(S3SigV4Auth):  # type: ignore[misc] # botocore has no types
 TEXT = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789/+=", min_size=8, max_size=40)
 
 
-@given(TEXT, TEXT, st.none() | TEXT, st.from_regex(r"/bucket/[a-z0-9/._~-]{1,40}", fullmatch=True))
-def test_the_signature_is_botocores(access: str, secret: str, token: str | None, path: str) -> None:
+@given(
+    TEXT,
+    TEXT,
+    st.none() | TEXT,
+    st.sampled_from(["PUT", "GET"]),
+    st.from_regex(r"/bucket/[a-z0-9/._~-]{1,40}", fullmatch=True),
+)
+def test_the_signature_is_botocores(access: str, secret: str, token: str | None, method: str, path: str) -> None:
     """For any keys, with and without a session, and any path of unreserved characters."""
+    host = "127.0.0.1:9000"
     fields = {"if-none-match": "*", "x-amz-checksum-crc32": "AAAAAA==", "content-length": "5"}
-    ours = signed(Keys(access, secret, token), "eu-west-1", "127.0.0.1:9000", path, fields, "20260131T235959Z")
+    ours = signed(Keys(access, secret, token), "eu-west-1", host, method, path, fields, "20260131T235959Z")
 
-    request = AWSRequest("PUT", f"http://127.0.0.1:9000{path}", headers={**fields, "host": "127.0.0.1:9000"})
+    request = AWSRequest(method, f"http://{host}{path}", headers={**fields, "host": host})
     request.context["timestamp"] = ours["x-amz-date"]
     signer = Unsigned(Credentials(access, secret, token), "s3", "eu-west-1")
     signer._modify_request_before_signing(request)

@@ -59,6 +59,7 @@ def answering(*answers: bytes, byte_by_byte: bool = False) -> Serve:
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"2\r\nhi\r\n0\r\n\r\n"),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
     ],
 )
 @pytest.mark.parametrize("slowly", [False, True])
@@ -67,7 +68,25 @@ async def test_an_answer_is_heard_whole(said: bytes, body: bytes, slowly: bool) 
     async with wires_to(answering(said, byte_by_byte=slowly)) as wires:
         heard = await wires.ask([b"one\n"])
 
-    assert (heard.status, heard.body) == (200, body)
+    assert (heard.status, heard.body) == (int(said.rsplit(b"HTTP/1.1 ")[-1][:3]), body)
+
+
+async def test_a_large_answer_is_heard_whole_and_one_cut_short_is_an_error() -> None:
+    """Of three megabytes every byte; where the connection ends before its length, not the part that came."""
+    head, body = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(range(250)) * 12_000
+    async with wires_to(answering(head + body)) as wires:
+        assert (await wires.ask([b"one\n"])).body == body
+    async with wires_to(answering(head + body[:-1])) as wires:
+        with pytest.raises(ConnectionError):
+            await wires.ask([b"one\n"])
+
+
+async def test_an_answer_to_head_has_no_body_and_keeps_its_connection() -> None:
+    """Its length is that of the object; the next request goes the same way."""
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    async with wires_to(answering(said, said + b"hello")) as wires:
+        assert (await wires.ask([b"one\n"], head_only=True)).body == b""
+        assert (await wires.ask([b"one\n"])).body == b"hello"
 
 
 async def test_a_connection_is_used_again_unless_it_was_closed() -> None:
@@ -119,3 +138,21 @@ async def test_silence_is_a_timeout_and_rubbish_a_broken_connection() -> None:
     async with wires_to(answering(b"SSH-2.0 hello\r\n\r\n")) as wires:
         with pytest.raises(ConnectionError, match=r"not HTTP/1\.1"):
             await wires.ask([b"one\n"])
+    async with wires_to(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n12")) as wires:
+        with pytest.raises(ConnectionError, match="more than it announced"):
+            await wires.ask([b"one\n"])
+
+
+async def test_a_store_that_speaks_slowly_is_not_silent() -> None:
+    """Each piece of an answer, and each that it takes of a request, buys another while."""
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", *[b"x"] * 6):
+            writer.write(piece)
+            with contextlib.suppress(TimeoutError):  # the client says no more, so this is a pause
+                await asyncio.wait_for(reader.readline(), 0.1)
+        writer.close()
+
+    async with wires_to(slow, silence_s=0.3) as wires:
+        assert (await wires.ask([b"one\n"])).body == b"xxxxxx"

@@ -1,4 +1,4 @@
-"""PUTs on a real MinIO: the body as it was given, and a store that says later, or something else, or nothing."""
+"""Calls about objects: a body as it was given, and a store that says later, or something else, or nothing."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from storage.puts import Answer, Puts
+from storage.objects import Answer, Objects
 from storage.s3 import S3Address, S3Store
+from storage.signing import Keys
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LATER = b"HTTP/1.1 503 x\r\nContent-Length: 40\r\n\r\n<Error><Code>SlowDown</Code></Error>    "
@@ -20,12 +21,9 @@ GARBLED = b"HTTP/1.1 400 x\r\nContent-Length: 40\r\n\r\n<Code>XAmzContentChecksu
 DENIED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n<Code>AccessDenied</Code>\r\n0\r\n\r\n"
 
 
-class Credentials:
-    """As botocore gives them."""
-
-    async def get_frozen_credentials(self) -> SimpleNamespace:
-        """Never the same object twice, for they may be renewed."""
-        return SimpleNamespace(access_key="a", secret_key="s", token=None)
+async def keys() -> Keys:
+    """Asked before each call."""
+    return Keys("a", "s")
 
 
 class Store:
@@ -42,7 +40,7 @@ class Store:
             while self.answers:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.heads.append(head.lower())
-                length = int(self.heads[-1].split(b"content-length: ")[1].split(b"\r\n")[0])
+                length = int((self.heads[-1] + b"content-length: 0").split(b"content-length: ")[1].split(b"\r\n")[0])
                 self.bodies.append(await reader.readexactly(length))
                 said = self.answers.pop(0)
                 if not said:
@@ -57,25 +55,33 @@ class Store:
 
 
 @asynccontextmanager
-async def puts_to(store: Store) -> AsyncIterator[Puts]:
-    """Puts at that store."""
+async def listening(store: Store) -> AsyncIterator[str]:
+    """The store's endpoint."""
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
-    endpoint = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
-    limits = {"connections_max": 2, "connect_timeout_s": 2.0, "read_timeout_s": 5.0}
-    puts = Puts(endpoint, "b", "us-east-1", Credentials(), **limits)  # type: ignore[arg-type]
     try:
-        yield puts
+        yield "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
     finally:
-        puts.close()
         server.close()
         await asyncio.gather(*(task for task in store.serving if task))
+
+
+@asynccontextmanager
+async def objects_at(store: Store, attempts: int = 3) -> AsyncIterator[Objects]:
+    """Calls to that store."""
+    async with listening(store) as endpoint:
+        limits = {"connections_max": 2, "attempts_max": attempts}
+        objects = Objects(endpoint, "b", "us-east-1", keys, connect_timeout_s=2.0, read_timeout_s=5.0, **limits)
+        try:
+            yield objects
+        finally:
+            objects.close()
 
 
 async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
     """Head, length, condition and CRC-32 of all parts; nothing is asked for in advance."""
     store = Store([OK])
-    async with puts_to(store) as puts:
-        answer = await puts.create("a7/x", [b"one", memoryview(b"-two-")[1:4], bytearray(b"")], 1)
+    async with objects_at(store) as objects:
+        answer = await objects.put("a7/x", [b"one", memoryview(b"-two-")[1:4], bytearray(b"")], new=True)
 
     assert (answer, store.bodies) == (Answer(200), [b"onetwo"])
     crc = b64encode(zlib.crc32(b"onetwo").to_bytes(4, "big")).lower()
@@ -87,8 +93,8 @@ async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
 async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: bytes) -> None:
     """SlowDown, a body garbled on its way, a connection that broke: then it went well."""
     store = Store([trouble, OK])
-    async with puts_to(store) as puts:
-        assert await puts.create("x", [b"same"], 2) == Answer(200)
+    async with objects_at(store) as objects:
+        assert await objects.put("x", [b"same"], new=True) == Answer(200)
 
     assert store.bodies == [b"same"] * 2
 
@@ -105,8 +111,8 @@ async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: b
 async def test_the_last_answer_counts(answers: list[bytes], attempts: int, status: int, code: str) -> None:
     """Later for ever, there already (at once, or after a try of ours that broke), and refused: not tried again."""
     store = Store(answers)
-    async with puts_to(store) as puts:
-        answer = await puts.create("x", [b"1"], attempts)
+    async with objects_at(store, attempts) as objects:
+        answer = await objects.put("x", [b"1"], new=True)
 
     assert (answer.status, answer.code, store.answers) == (status, code, [])
 
@@ -114,18 +120,62 @@ async def test_the_last_answer_counts(answers: list[bytes], attempts: int, statu
 async def test_a_store_that_hangs_up_each_time_is_an_error() -> None:
     """As many tries as were given, then OSError."""
     store = Store([b"", b"", OK])
-    async with puts_to(store) as puts:
+    async with objects_at(store, 2) as objects:
         with pytest.raises(OSError, match=r".*"):
-            await puts.create("x", [b"1"], 2)
+            await objects.put("x", [b"1"], new=True)
 
     assert len(store.bodies) == 2
+
+
+async def test_a_put_over_what_is_there_has_no_condition() -> None:
+    """The other kind of PUT."""
+    store = Store([OK])
+    async with objects_at(store) as objects:
+        await objects.put("x", [b"1"], new=False)
+
+    assert b"if-none-match" not in store.heads[0]
+
+
+async def test_each_call_is_its_method_and_its_path() -> None:
+    """An object's bytes, whether it is there, its end, and the bucket itself; a path is escaped."""
+    store = Store([b"HTTP/1.1 206 x\r\nContent-Length: 3\r\n\r\nabc", OK, b"HTTP/1.1 204 x\r\n\r\n", OK])
+    async with objects_at(store) as objects:
+        answers = [
+            await objects.call("GET", "a7/x y", {"range": "bytes=0-2"}),
+            await objects.call("HEAD", "a7/x"),
+            await objects.call("DELETE", "a7/x"),
+            await objects.call("HEAD", ""),
+        ]
+
+    assert answers == [Answer(206, b"abc"), Answer(200), Answer(204), Answer(200)]
+    lines = [head.split(b" http/1.1")[0] for head in store.heads]
+    assert lines == [b"get /b/a7/x%20y", b"head /b/a7/x", b"delete /b/a7/x", b"head /b"]
+    assert b"signedheaders=host;range;x-amz" in store.heads[0]
+
+
+@pytest.mark.parametrize(("region", "said"), [("us-east-1", b""), ("eu-west-1", b">eu-west-1<")])
+async def test_a_bucket_is_made_where_its_region_is(
+    region: str,
+    said: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S3 wants to be told of every region but its first."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    store = Store([b"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\n", OK])
+    async with listening(store) as endpoint, S3Store(S3Address("b", endpoint, region)):
+        pass
+
+    assert store.heads[1].startswith(b"put /b http/1.1")
+    assert bool(store.bodies[1]) == bool(said)
+    assert said in store.bodies[1]
 
 
 async def test_minio_refuses_a_body_that_does_not_fit_its_sum(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CRC-32 that is wrong: the real store says so and keeps nothing."""
     async with S3Store(S3Address.parse(s3_url)) as store:
-        monkeypatch.setattr("storage.puts.isal_zlib", SimpleNamespace(crc32=lambda part, crc: 7))
-        answer = await store._puts.create("a7/x", [b"bytes"], 1)
+        monkeypatch.setattr("storage.objects.isal_zlib", SimpleNamespace(crc32=lambda part, crc: 7))
+        answer = await store._objects.put("a7/x", [b"bytes"], new=True)
 
         assert (answer.status, answer.code) == (400, "XAmzContentChecksumMismatch")
         assert not await store.exists("a7/x")
