@@ -3,14 +3,19 @@
 aiohttp hands a body out in pieces after copying each of them three times, which at 1 MB costs more than hashing it. So
 a `Doorway` stands before each connection. What it reads goes in to aiohttp, little at a time, until a handler that has
 decided upon a head lets the rest of the body land; then the kernel writes it into the ground, never a byte beyond the
-body, and aiohttp goes on with a parser that knows nothing of it. A body that was refused is read to its end and thrown
-away, so that its client hears why. This file knows no multipart; the one place that touches what aiohttp keeps to
-itself (`_parser`) is here, and `test_landing.py` holds it to that.
+body, and aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for 32 KiB or the body's end, not
+for each of a phone's segments. A body that was refused is read to its end and thrown away, so that its client hears
+why. This file knows no multipart; the one place that touches what aiohttp keeps to itself (`_parser`) is here, and
+`test_landing.py` holds it to that.
 """
 
 import asyncio
+import fcntl
+import socket
+import sys
+import termios
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, cast
 
 from aiohttp import web
@@ -20,6 +25,9 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 # Read and handed on before anything else is read, so all connections share one buffer of each.
 _HEAD = memoryview(bytearray(16 * 1024))
 _SCRAP = memoryview(bytearray(64 * 1024))
+# So much may wait in the kernel before we are woken. In pieces of 4 KiB, a pair of 2 x 100 KB cost 1.6 ms without this,
+# 1.4 with 16 KiB, 1.3 with this, and no less with twice as much.
+_WAKE_BYTES = 32 * 1024
 
 
 class Ground(Protocol):
@@ -92,13 +100,18 @@ async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 
 class Landing:
     """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
 
-    __slots__ = ("_content", "_done", "_doorway", "_due", "_ground", "_loop", "_missing", "_received", "_timer")
+    __slots__ = (
+        *("_content", "_done", "_doorway", "_due", "_ground", "_loop", "_missing", "_received", "_socket", "_timer"),
+        "_wake_bytes",
+    )
 
     def __init__(self, request: web.Request, ground: Ground, due: Callable[[int], float]) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         self._loop = asyncio.get_running_loop()
         self._doorway = cast("Doorway", request.transport.get_protocol())
+        self._socket: socket.socket = request.transport.get_extra_info("socket")
+        self._wake_bytes = 1  # as the kernel has it
         self._content = request.content
         self._ground: Ground | None = ground
         self._missing = len(ground.room())
@@ -110,6 +123,7 @@ class Landing:
     async def run(self) -> None:
         """Return when the body is there. TimeoutError, ConnectionError, or what the ground raised."""
         self._doorway.landing = self
+        self._wake_at(min(self._missing, _WAKE_BYTES))
         try:
             await self._done
         finally:
@@ -131,8 +145,11 @@ class Landing:
                 self._ground = None
                 self.end(error)
         if not self._missing:
+            self._wake_at(1)
             self._hand_back()
             self.end(None)
+        elif self._missing < self._wake_bytes:
+            self._wake_at(self._missing)
 
     def end(self, error: Exception | None) -> None:
         """Let the handler go on."""
@@ -144,12 +161,21 @@ class Landing:
             self._done.set_exception(error)
 
     def _look(self) -> None:
-        """Has the time for what came run out? Bytes that came since it was set have moved it."""
-        due = self._due(self._received)
+        """Has the time for what came run out? Bytes that came since it was set, or wait to be read, have moved it."""
+        if self._done.done():
+            return
+        waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
+        due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))
         if due <= self._loop.time():
             self.end(TimeoutError())
         else:
             self._timer = self._loop.call_at(due, self._look)
+
+    def _wake_at(self, count: int) -> None:
+        """Be told of so many bytes, or of the connection's end, and of nothing less (socket(7), SO_RCVLOWAT)."""
+        self._wake_bytes = count
+        with suppress(OSError):  # closed just now: that we are told
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def _hand_back(self) -> None:
         """The connection is aiohttp's again; its parser was in the middle of the body, so it gets a new one."""

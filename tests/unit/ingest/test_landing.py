@@ -15,7 +15,7 @@ class Field:
     """Ground that remembers; `bad_at` makes it refuse when so many bytes have come."""
 
     def __init__(self, length: int, bad_at: int | None = None) -> None:
-        self.data, self.count, self.bad_at = bytearray(length), 0, bad_at
+        self.data, self.count, self.looks, self.bad_at = bytearray(length), 0, 0, bad_at
 
     def room(self) -> memoryview:
         """Behind what came."""
@@ -24,6 +24,7 @@ class Field:
     def landed(self, count: int) -> None:
         """Count it."""
         self.count += count
+        self.looks += 1
         if self.bad_at is not None and self.count >= self.bad_at:
             raise ValueError("bad")
 
@@ -46,12 +47,12 @@ async def serving(
                 await Landing(request, field, due).run()
         except (ValueError, TimeoutError) as error:
             return web.Response(status=400, text=type(error).__name__)
-        return web.Response(text=str(field.data.count(b"x")))
+        return web.Response(text=str(field.data.count(b"x")), headers={"Looks": str(field.looks)})
 
     app = web.Application()
     app.router.add_post("/", handler)
     app.router.add_get("/", handler)
-    async with listening(web.AppRunner(app, access_log=None), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer, begun
         writer.close()
@@ -96,9 +97,9 @@ async def test_a_refused_body_is_read_to_its_end_and_the_connection_goes_on() ->
         length = 600_000
         writer.write(head(length) + b"x" * 2)
         await begun.wait()
-        writer.write(b"x" * 5000)
+        writer.write(b"x" * 50_000)
         assert await answer(reader) == (400, "ValueError")
-        writer.write(b"x" * (length - 5002) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"x" * (length - 50_002) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await answer(reader) == (200, "0")
 
 
@@ -115,6 +116,41 @@ async def test_bytes_buy_time_and_silence_ends_it() -> None:
         writer.write(head(100) + b"x")
         assert await answer(reader) == (400, "TimeoutError")
     assert len(asked) == 3
+
+
+async def test_bytes_that_nobody_read_yet_buy_time_too() -> None:
+    """Too few to wake us for lie in the kernel; they are counted when the time is up."""
+    asked: list[int] = []
+
+    def due(received: int) -> float:
+        asked.append(received)
+        return asyncio.get_running_loop().time() + (0.1 if len(asked) < 2 else -1)
+
+    async with serving(due=due) as (reader, writer, begun):
+        writer.write(head(200_000) + b"x")
+        await begun.wait()
+        writer.write(b"x" * 5000)
+        assert await answer(reader) == (400, "TimeoutError")
+    assert asked == [0, 5000]
+
+
+async def wakes_for(pieces: int) -> int:
+    """How often a body of so many pieces of 1,000 bytes, each sent when the one before has come, is looked at."""
+    async with serving() as (reader, writer, begun):
+        writer.write(head(pieces * 1000))
+        await begun.wait()
+        for _ in range(pieces):
+            writer.write(b"x" * 1000)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        looks = int((await reader.readuntil(b"\r\n\r\n")).split(b"Looks: ")[1].split(b"\r\n")[0])
+        assert await reader.readexactly(6) == b"%d" % (pieces * 1000)
+    return looks
+
+
+def test_a_trickle_does_not_wake_us_for_every_piece() -> None:
+    """Two hundred pieces are looked at a dozen times, the last of them at once."""
+    assert uvloop.run(wakes_for(200)) <= 12
 
 
 @pytest.mark.parametrize("sent", [1, 50_000])
