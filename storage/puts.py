@@ -27,6 +27,8 @@ _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Answers of 400 that say that the body did not arrive as it was sent.
 _GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
+# The answer of 409 to a conditional PUT that met a delete on its way: "on a 409 failure you should retry the upload".
+_CROSSED: Final = {"ConditionalRequestConflict"}
 _PAUSE_S: Final = 0.2  # before the second try at most, twice as long before each further one
 _PAUSE_S_MAX: Final = 5.0
 
@@ -41,7 +43,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def worth_a_retry(self) -> bool:
         """Whether the same request may go well a moment later."""
-        return self.status in _LATER or self.code in _GARBLED
+        return self.status in _LATER or self.code in _GARBLED | _CROSSED
 
 
 class Puts:

@@ -17,6 +17,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LATER = b"HTTP/1.1 503 x\r\nContent-Length: 40\r\n\r\n<Error><Code>SlowDown</Code></Error>    "
 EXISTS = b"HTTP/1.1 412 x\r\nContent-Length: 40\r\n\r\n<Code>PreconditionFailed</Code>         "
 GARBLED = b"HTTP/1.1 400 x\r\nContent-Length: 40\r\n\r\n<Code>XAmzContentChecksumMismatch</Code>"
+ODD = b"HTTP/1.1 202 x\r\nContent-Length: 0\r\n\r\n"
 DENIED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n<Code>AccessDenied</Code>\r\n0\r\n\r\n"
 
 
@@ -94,16 +95,46 @@ async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: b
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "worth"),
+    [
+        *((status, "", True) for status in (429, 500, 502, 503, 504)),
+        *((400, code, True) for code in ("RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch")),
+        (409, "ConditionalRequestConflict", True),
+        *((status, "", False) for status in (400, 403, 404, 409, 412, 501, 507)),
+    ],
+)
+def test_what_is_worth_a_retry(status: int, code: str, *, worth: bool) -> None:
+    """Later, garbled, or crossed by a delete; what says no says it to the next try too."""
+    assert Answer(status, code).worth_a_retry is worth
+
+
+async def test_pauses_double_up_to_a_bound_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything from nothing on, so that clients which failed together do not come back together."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        asked.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr("storage.puts.random", SimpleNamespace(uniform=uniform))
+    async with puts_to(Store([LATER] * 7)) as puts:
+        await puts.create("x", [b"1"], 7)
+
+    assert asked == [(0, bound) for bound in (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)]
+
+
+@pytest.mark.parametrize(
     ("answers", "attempts", "status", "code"),
     [
         ([LATER, LATER], 2, 503, "SlowDown"),
         ([EXISTS], 3, 412, "PreconditionFailed"),
         ([b"", EXISTS], 3, 412, "PreconditionFailed"),
         ([DENIED], 3, 403, "AccessDenied"),
+        ([ODD], 3, 202, "202"),
     ],
 )
 async def test_the_last_answer_counts(answers: list[bytes], attempts: int, status: int, code: str) -> None:
-    """Later for ever, there already (at once, or after a try of ours that broke), and refused: not tried again."""
+    """Later for ever, there already (at once or after a broken try), refused, no 200: what may be later is no commit."""
     store = Store(answers)
     async with puts_to(store) as puts:
         answer = await puts.create("x", [b"1"], attempts)
