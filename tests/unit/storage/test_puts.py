@@ -22,11 +22,14 @@ DENIED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n<Code>Acces
 
 
 class Credentials:
-    """As botocore gives them."""
+    """As botocore gives them; the token comes with temporary ones."""
+
+    def __init__(self, token: str | None = None) -> None:
+        self.token = token
 
     async def get_frozen_credentials(self) -> SimpleNamespace:
         """Never the same object twice, for they may be renewed."""
-        return SimpleNamespace(access_key="a", secret_key="s", token=None)
+        return SimpleNamespace(access_key="a", secret_key="s", token=self.token)
 
 
 class Store:
@@ -57,13 +60,17 @@ class Store:
                 await writer.wait_closed()
 
 
+def puts_at(endpoint: str, token: str | None = None, ca_file: str = "") -> Puts:
+    """Puts at that address."""
+    limits = {"connections_max": 2, "connect_timeout_s": 2.0, "read_timeout_s": 5.0}
+    return Puts(endpoint, "b", "us-east-1", Credentials(token), ca_file=ca_file, **limits)  # type: ignore[arg-type]
+
+
 @asynccontextmanager
-async def puts_to(store: Store) -> AsyncIterator[Puts]:
+async def puts_to(store: Store, token: str | None = None) -> AsyncIterator[Puts]:
     """Puts at that store."""
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
-    endpoint = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
-    limits = {"connections_max": 2, "connect_timeout_s": 2.0, "read_timeout_s": 5.0}
-    puts = Puts(endpoint, "b", "us-east-1", Credentials(), **limits)  # type: ignore[arg-type]
+    puts = puts_at("http://127.0.0.1:{1}".format(*server.sockets[0].getsockname()), token)
     try:
         yield puts
     finally:
@@ -82,6 +89,44 @@ async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
     crc = b64encode(zlib.crc32(b"onetwo").to_bytes(4, "big")).lower()
     assert all(line in store.heads[0] for line in (b"put /b/a7/x http/1.1", b"if-none-match: *", b"crc32: " + crc))
     assert b"expect" not in store.heads[0]
+
+
+async def test_temporary_keys_bring_their_token() -> None:
+    """The store knows such keys by it alone."""
+    store = Store([OK])
+    async with puts_to(store, token="t0ken") as puts:
+        await puts.create("x", [b"1"], 1)
+
+    assert b"x-amz-security-token: t0ken\r\n" in store.heads[0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "place"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", ("s3.eu-west-1.amazonaws.com", 443, True)),
+        ("http://minio", ("minio", 80, False)),
+        ("https://minio:9000", ("minio", 9000, True)),
+    ],
+)
+def test_a_store_is_reached_where_its_address_says(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, place: tuple[str, int, bool]
+) -> None:
+    """With TLS where it says https, at that scheme's port unless it says another."""
+    made: list[tuple[str, int, bool]] = []
+
+    def wires(host: str, port: int, tls: object, **_: object) -> None:
+        made.append((host, port, tls is not None))
+
+    monkeypatch.setattr("storage.puts.Wires", wires)
+    puts_at(endpoint)
+
+    assert made == [place]
+
+
+def test_another_authority_is_believed_where_it_is_named() -> None:
+    """A file that is not there is an error at start."""
+    with pytest.raises(FileNotFoundError):
+        puts_at("https://minio:9000", ca_file="/nowhere/ca.pem")
 
 
 @pytest.mark.parametrize("trouble", [LATER, GARBLED, b""])
