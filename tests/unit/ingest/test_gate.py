@@ -42,6 +42,27 @@ async def test_bodies_wait_their_turn() -> None:
     assert order == [0, 1, 2]
 
 
+async def test_nobody_overtakes_who_waits() -> None:
+    """Who comes when more PUTs have just been allowed stands behind those that were there."""
+    commits, order, go = narrow(), [], asyncio.Event()
+    gate = Gate(commits, wait_s_max=PATIENT)
+
+    async def put(number: int) -> None:
+        async with gate.passed():
+            order.append(number)
+            await go.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(put(0))
+        tasks.create_task(put(1))
+        await settle()
+        commits.puts_max = 2.0
+        tasks.create_task(put(2))
+        await settle()
+        go.set()
+    assert order == [0, 1, 2]
+
+
 async def test_a_wait_has_an_end() -> None:
     """GateTimeout, and the place of who gave up goes to nobody."""
     commits = narrow()
