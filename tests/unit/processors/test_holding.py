@@ -201,9 +201,7 @@ async def test_what_ended_while_redis_was_away_is_told_when_it_is_back(redis: Re
         await until(told)
 
 
-async def test_leaving_does_not_wait_for_a_redis_that_is_silent(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_leaving_does_not_wait_for_a_redis_that_is_silent(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not known to be away, and never answers: what it was not told is found by the lease's end."""
     monkeypatch.setattr("processors.holding.CLOSE_S", 0.05)
 
