@@ -203,7 +203,8 @@ def test_keda_asks_for_what_is_answered() -> None:
     (port,) = OBJECTS["Service/autoscaler"]["spec"]["ports"]
     metadata = trigger["metadata"]
 
-    assert metadata["url"] == f"http://autoscaler:{port['port']}/v1/scaling"
+    # KEDA asks from its own namespace, where a name without one means another service.
+    assert metadata["url"] == f"http://autoscaler.{KUSTOMIZATION['namespace']}.svc:{port['port']}/v1/scaling"
     assert metadata["valueLocation"] in Scaling.__struct_fields__
     assert (trigger["type"], trigger["metricType"], metadata["targetValue"]) == ("metrics-api", "AverageValue", "1")
     assert "fallback" not in spec
