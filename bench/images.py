@@ -32,7 +32,8 @@ COMMANDS: Final = {
     "Pillow": ["bench.peers.renderers", "pillow"],
 }
 NOT_INSTALLED: Final = 3
-# As our workers set it by themselves: else glibc gives each picture's pages back and faults them in again.
+# Else glibc gives each picture's pages back and faults them in again. Our workers set as much by themselves, but give
+# blocks above 15.5 MiB back (`processors/memory.py`): the peers keep more.
 ALLOCATOR: Final = ("MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=67108864")
 # A hair: nobody sees a thousandth of SSIM or a hundredth of the decibels.
 SSIM_AIM: Final = 0.999

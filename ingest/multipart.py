@@ -124,7 +124,8 @@ class MultipartReader:
 
     def _head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n", self._position, self._filled)
-        if (end if end >= 0 else self._filled) - self._position > PART_HEAD_BYTES_MAX:
+        # Without an end, its first three bytes may be the last ones here: those are not the head's.
+        if (end if end >= 0 else self._filled - 3) - self._position > PART_HEAD_BYTES_MAX:
             raise BadMultipart(f"the headers of a part have more than {PART_HEAD_BYTES_MAX} bytes")
         if end < 0:
             return False

@@ -124,8 +124,8 @@ def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         text = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
         responses[status] = {"description": text, "content": problem}
     if call.name == "upload":
-        responses["503"]["headers"] = {
-            "Retry-After": {"schema": {"type": "integer"}, "description": "seconds"},
-            "Snapsurge-Ticket": {"schema": {"type": "string"}, "description": "to be brought back by the retry"},
-        }
+        wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+        ticket = {"schema": {"type": "string"}, "description": "to be brought back by the retry"}
+        responses["429"]["headers"] = wait
+        responses["503"]["headers"] = wait | {"Snapsurge-Ticket": ticket}
     return responses

@@ -173,9 +173,10 @@ class Uploads:
         try:
             with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
-        except RedisError as error:
+        except Exception as error:  # Redis is away, or we are wrong: either way the pair is committed
             self._metrics.posts("not_queued").inc()
-            log.warning("post %s waits for the sweeper: %s", post.id, error)
+            fault = None if isinstance(error, RedisError) else error
+            log.warning("post %s waits for the sweeper: %s", post.id, error, exc_info=fault)
 
 
 def _rank(arrival: Arrival, moment: Moment) -> Rank:

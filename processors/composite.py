@@ -39,7 +39,8 @@ def composite(back: Image.Image, front: Image.Image) -> Image.Image:
 def _middle(front: Image.Image, inset: tuple[int, int]) -> tuple[float, float, float, float]:
     """The largest part of the photo around its middle that has the inset's proportions: all of it, but for strips."""
     scale = min(front.width / inset[0], front.height / inset[1])
-    left, top = (front.width - inset[0] * scale) / 2, (front.height - inset[1] * scale) / 2
+    # Where nothing is cut off, what the division lost would lie outside of the photo.
+    left, top = (max(0.0, whole - part * scale) / 2 for whole, part in zip(front.size, inset, strict=True))
     return left, top, front.width - left, front.height - top
 
 

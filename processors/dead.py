@@ -84,7 +84,7 @@ def print_list(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
     table = Table("job", "reason", "tries", "at", "error")
     for one in letters:
         table.add_row(one.id, one.reason, str(one.tries), one.at, one.error)
-    Console(highlight=False).print(table if letters else "no dead letters")
+    Console(highlight=False, markup=False).print(table if letters else "no dead letters")
 
 
 def words(letter: DeadLetter) -> str:

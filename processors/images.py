@@ -53,7 +53,6 @@ def render(front: bytes, back: bytes, *, limits: Limits = LIMITS, full: bool = T
 
     MemoryError where we lack memory.
 
-
     Pillow's warnings are switched off while it decodes: they tell of broken EXIF, which is ignored, and of sizes that
     our stricter limits refuse. Python keeps warning filters per process, so one render at a time in a process, and
     what other threads would warn of meanwhile is lost.

@@ -18,7 +18,7 @@ from .scaling import Load
 SERVICE_GUESS_S = 0.07
 # How fast the smoothed figures follow: after this many seconds two thirds of a step are in.
 SMOOTHING_S = 3.0
-# A worker that renders nothing still needs this long for a job: claiming it takes seven round trips.
+# What a job without a render costs a worker at least, its part of the claim and of the settlement included.
 SERVICE_MIN_S = 0.002
 
 

@@ -38,6 +38,10 @@ async def heard(redis: Redis) -> tuple[dict[str, Pulse], list[str]]:
     found = dict(zip(names, await redis.mget([_PULSE_KEY + name for name in names]), strict=True))
     lost = [name for name, pulse in found.items() if pulse is None]
     if lost:
-        await redis.srem(_NAMES_KEY, *lost)  # type: ignore[misc] # as above; who pulses again is named again
+        pipe = redis.pipeline(transaction=False)
+        for name in lost:
+            pipe.srem(_NAMES_KEY, name)  # who pulses again is named again
+        # Whose name was gone by itself has ended orderly, between our two looks.
+        lost = [name for name, removed in zip(lost, await pipe.execute(), strict=True) if removed]
     fresh = {name: msgspec.msgpack.decode(pulse, type=Pulse) for name, pulse in found.items() if pulse is not None}
     return fresh, lost

@@ -77,7 +77,7 @@ for i, id in ipairs(ids) do
   local faults, outages, lapses, _, holder = parsed(leases[i] or tried[i] or '0|0|0||')
   if leases[i] then
     lapses = lapses + 1
-    lapsed[#lapsed + 1] = #answer + 1
+    lapsed[#lapsed + 1] = bodies[i] and #answer + 1 or 0
     redis.call('ZADD', '{DEATHS_KEY}', now, string.match(holder, '^(.*):') or holder)
   end
   if tried[i] then redis.call('HDEL', '{ATTEMPTS_KEY}', id) end

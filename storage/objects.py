@@ -29,6 +29,9 @@ _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Answers of 400 that say that the body did not arrive as it was sent.
 _GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
+# The answer of 409 to a conditional PUT that met a delete on its way: "on a 409 failure you should retry the upload".
+_CROSSED: Final = {"ConditionalRequestConflict"}
+_DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 _PAUSE_S: Final = 0.2  # before the second try at most, twice as long before each further one
 _PAUSE_S_MAX: Final = 5.0
 
@@ -45,12 +48,12 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def went_well(self) -> bool:
         """Whether what was asked is done."""
-        return self.status < 300
+        return self.status in _DONE
 
     @property
     def worth_a_retry(self) -> bool:
         """Whether the same request may go well a moment later."""
-        return self.status in _LATER or self.code in _GARBLED
+        return self.status in _LATER or self.code in _GARBLED | _CROSSED
 
 
 class Objects:
@@ -128,7 +131,7 @@ class Objects:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
         said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
-        if said.status < 300:
+        if said.status in _DONE:
             return Answer(said.status, said.body)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status))

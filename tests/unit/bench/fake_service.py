@@ -136,7 +136,8 @@ class FakeService:
             received_at = self.first[claims["sub"]]
         if self.due("shed"):
             self.first[claims["sub"]] = received_at
-            return web.json_response({}, status=503, headers={"Retry-After": "0", "Snapsurge-Ticket": "ticket-1"})
+            ticket = f"ticket-{len(self.requests)}"
+            return web.json_response({}, status=503, headers={"Retry-After": "0", "Snapsurge-Ticket": ticket})
         if self.due("limit"):
             return web.json_response({}, status=429, headers={"Retry-After": "2"})
         if self.due("refuse"):

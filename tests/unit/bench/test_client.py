@@ -1,20 +1,26 @@
 """The reference client against a service that refuses, limits and hangs up."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import aiohttp
+import jwt
 import pytest
 from aiohttp.test_utils import TestServer
 from multidict import CIMultiDict
 
-from bench.client import NO_ANSWER, Answer, Client, multipart, read_answer, wait_s
+from bench.client import NO_ANSWER, RETRIED, Answer, Client, multipart, read_answer, token, wait_s
 from bench.config import Config
 from bench.outcome import Outcome, Upload
+from ingest.openapi import document
 from tests.unit.bench.fake_service import QUICK, FakeClock, FakeService, Faults, MiddleRng
 
 MOMENT = {"fires_at": "2026-01-01T00:00:00.000Z", "closes_at": "2026-01-01T00:02:00.000Z", "window_s": 120}
 DEAD = "http://127.0.0.1:1"
+LENGTH = len(multipart(b"f" * 60_000, b"b" * 40_000))
 
 
 @pytest.fixture
@@ -57,18 +63,18 @@ async def test_a_pair_is_stored_at_the_first_try(session: aiohttp.ClientSession)
 
     assert (outcome.status, outcome.acknowledged, outcome.replayed) == (201, True, False)
     assert list(fake.posts) == [outcome.post_id]
-    assert fake.requests[0][2]["Content-Length"] == str(len(multipart(b"f" * 60_000, b"b" * 40_000)))
+    assert fake.requests[0][2]["Content-Length"] == str(LENGTH)
 
 
 async def test_a_shed_client_returns_with_its_ticket(session: aiohttp.ClientSession) -> None:
-    """503 twice, then 201; the ticket travels from the second try on."""
+    """503 twice, then 201; the last ticket travels from the second try on."""
     fake = service(shed=2)
     outcome = await sent(session, fake)
 
     assert [attempt.status for attempt in outcome.attempts] == [503, 503, 201]
-    assert [head.get("Snapsurge-Ticket") for _, _, head in fake.requests] == [None, "ticket-1", "ticket-1"]
+    assert [head.get("Snapsurge-Ticket") for _, _, head in fake.requests] == [None, "ticket-1", "ticket-2"]
     assert [head.get("Expect") for _, _, head in fake.requests] == [None, "100-continue", "100-continue"]
-    assert outcome.ticket == "ticket-1"
+    assert outcome.ticket == "ticket-2"
     assert outcome.timely == outcome.attempts[:1]
     assert outcome.received_at
 
@@ -123,6 +129,45 @@ async def test_rows_start_at_different_targets(session: aiohttp.ClientSession) -
     assert [attempt.status for attempt in outcome.attempts] == [201]
 
 
+async def test_who_was_turned_away_asks_the_same_target_again(session: aiohttp.ClientSession) -> None:
+    """Only a connection that fails is a reason to go elsewhere."""
+    outcome = await sent(session, service(shed=1), upload(first_target=1), before=(DEAD,))
+
+    assert [attempt.status for attempt in outcome.attempts] == [503, 201]
+
+
+@pytest.mark.parametrize(("pace", "more_s"), [(None, 0.0), (50_000, 2 * LENGTH / 50_000)])
+async def test_an_answer_is_waited_for_as_long_as_the_uplink_needs(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, pace: int | None, more_s: float
+) -> None:
+    """The setting, and twice the time that the pair should take."""
+    waited: list[float] = []
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        waited.append(seconds)
+        return asyncio.timeout(60)
+
+    monkeypatch.setattr("bench.client.asyncio", SimpleNamespace(timeout=timeout))
+    await sent(session, service(), upload(pace=pace))
+
+    assert waited == [pytest.approx(QUICK.answer_timeout_s + more_s)]
+
+
+def test_what_is_tried_again_is_what_the_document_says() -> None:
+    """The statuses in the guide of /openapi.json."""
+    guide = json.loads(document())["info"]["description"]
+    (statuses,) = re.findall(r"Retry after ((?:\d+,? )+)and", guide)
+
+    assert set(re.findall(r"\d+", statuses)) == {str(status) for status in RETRIED}
+
+
+def test_a_token_lives_for_an_hour() -> None:
+    """Longer than any burst, not for ever."""
+    claims = jwt.decode(token("s" * 32, "u", "upload", 1e9), options={"verify_signature": False})
+
+    assert (claims["sub"], claims["scope"], claims["exp"] - claims["iat"]) == ("u", "upload", 3600)
+
+
 async def test_no_answer_at_all_is_unknown(session: aiohttp.ClientSession) -> None:
     """Neither accepted nor refused."""
     outcome = await Client(session, [DEAD], QUICK, FakeClock(), MiddleRng()).send(upload())
@@ -163,10 +208,11 @@ def test_waits_grow_to_a_bound_and_have_a_floor() -> None:
 
 
 def test_an_answer_is_read_carefully() -> None:
-    """A Retry-After that is a date counts as none; a 201 without a post has no id."""
+    """A Retry-After that is a date or no digits of ours counts as none; a 201 without a post has no id."""
     headers = CIMultiDict({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "snapsurge-ticket": "t"})
 
     assert read_answer(503, headers, b"") == Answer(503, None, "t")
+    assert read_answer(503, CIMultiDict({"retry-after": "²"}), b"") == Answer(503)
     assert read_answer(201, CIMultiDict(), b"<html>") == Answer(201)
     assert read_answer(201, CIMultiDict(), b'{"id":"p","state":"accepted"}').post_id == "p"
     assert NO_ANSWER.status == 0

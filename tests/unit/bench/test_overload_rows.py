@@ -44,6 +44,40 @@ def test_goodput_is_judged_against_the_peak() -> None:
     assert FOUND["goodput at 2x"].met is None
 
 
+def test_a_slow_store_is_no_measure_of_the_others() -> None:
+    """Neither for the peak nor for the price of a shed request."""
+    found = {row.case: row for row in rows((*PHASES[:3], phase(10, 40, shed=5, slow=True)))}
+
+    assert found["goodput at 10x, at least"].ratio == FOUND["goodput at 10x, at least"].ratio
+    (base, _, most, slow), cost = (
+        (*PHASES[:3], phase(10, 40, shed=5, slow=True)),
+        "CPU of the node for one shed request",
+    )
+    slow.samples[-1] = Sample(0, 9.0, 9.0, 400, 50)
+    assert {row.case: row for row in rows((base, most, slow))}[cost].ours == pytest.approx(0.5)
+
+
+def test_a_phase_has_two_seconds_to_settle() -> None:
+    """What was taken before does not count, and each pair counts in one second only."""
+    begun = phase(10, 20)
+    begun.accepted = [at for at in begun.accepted if at - begun.began >= 2]
+
+    assert begun.steady == 20.0
+    begun.accepted = [101.0, 102.0]
+    assert [begun.goodput(first, first + 1) for first in (0, 1, 2)] == [0.0, 1.0, 1.0]
+
+
+def test_one_wrongly_late_pair_is_a_miss_and_so_is_a_slow_recovery() -> None:
+    """After the overload at least 95 % of what comes is taken."""
+    bad = phase(10, 20, after_s=10.0)
+    bad.wrongly_late = 1
+    bad.accepted = [at for number, at in enumerate(bad.accepted) if at < 110.0 or number % 10]
+    found = {row.case: row for row in rows([bad])}
+
+    assert found["wrongly late at 10x"].met is False
+    assert found["goodput 5 s after 10x, at least"].met is False
+
+
 def test_recovery_memory_and_lateness_are_judged() -> None:
     """Half of what came after, RSS to the budget, and not one wrongly late."""
     assert FOUND["goodput 5 s after 10x, at least"].met
@@ -55,9 +89,9 @@ def test_recovery_memory_and_lateness_are_judged() -> None:
 
 @pytest.mark.parametrize(("rss", "met"), [(2**25, True), (2**25 + 2**20, False)])
 def test_a_node_keeps_to_its_budget(rss: int, met: bool) -> None:  # noqa: FBT001
-    """To the byte it may use all of it; a mebibyte more is a miss."""
+    """To the byte it may use all of it; a mebibyte more is a miss, whenever it was."""
     used = phase(1, 20)
-    used.samples.append(Sample(rss, 2.0, 2.0, 0, 0))
+    used.samples += [Sample(rss, 2.0, 2.0, 0, 0), Sample(0, 2.0, 2.0, 0, 0)]
 
     judged = next(row for row in rows((used,)) if "over idle" in row.case)
 

@@ -5,6 +5,7 @@ There may be no container engine where this runs; what only one can tell is left
 
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ def test_the_image_holds_every_package_and_runs_as_nobody_special() -> None:
     assert "PYTHONPATH=/app PYTHONSAFEPATH=1" in DOCKERFILE
     final = DOCKERFILE.rsplit("FROM ", maxsplit=1)[1]
     assert "\nUSER snapsurge\n" in final
+
+
+def test_tools_of_development_are_not_in_the_image() -> None:
+    """But for the peers of the benches, and for what Swagger UI's wheel wants too."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["dev"]
+    names = {re.split(r"[^\w-]", tool)[0] for tool in tools}
+    _, _, removed = DOCKERFILE.replace("\\\n", " ").partition("pip uninstall --yes ")
+
+    assert names - {"pyvips", "pyvips-binary", "pyyaml", "saq"} <= set(removed.splitlines()[0].split())
 
 
 def test_targets_of_the_build_exist() -> None:

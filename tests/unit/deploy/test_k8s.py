@@ -16,10 +16,13 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.kubernetes.apps import v1 as apps
 from cloudcoil.models.kubernetes.autoscaling import v2 as autoscaling
 from cloudcoil.models.kubernetes.core import v1 as core
+from cloudcoil.models.kubernetes.networking import v1 as networking
 from cloudcoil.models.kubernetes.policy import v1 as policy
 
 from processors.autoscale import TERM_S_MIN
 from processors.config import load
+from processors.decoding import LIMITS
+from processors.memory import MIB, PROCESS_BYTES
 from storage.decision import Scaling
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,6 +36,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
 MODELS: dict[str, Any] = {
     "ConfigMap": core.ConfigMap,
     "Deployment": apps.Deployment,
+    "NetworkPolicy": networking.NetworkPolicy,
     "PodDisruptionBudget": policy.PodDisruptionBudget,
     "ScaledObject": keda.ScaledObject,
     "Service": core.Service,
@@ -111,6 +115,41 @@ def test_commands_settings_and_secrets_exist(name: str) -> None:
     assert pod(name)["enableServiceLinks"] is False
 
 
+def test_balancers_share_their_secrets() -> None:
+    """A ring and tickets that are the same at all of them; without a setting each would draw its own ticket secret."""
+    given = {one["name"]: one.get("valueFrom") for one in container("Deployment/balancers")["env"]}
+
+    assert OBJECTS["Deployment/balancers"]["spec"]["replicas"] > 1
+    assert given["SNAPSURGE_LB_RING_SEED"]
+    assert given["SNAPSURGE_LB_TICKET_SECRET"]
+
+
+def test_every_key_of_the_secret_is_explained() -> None:
+    """The command that makes it, in kustomization.yaml, names what the pods take from it."""
+    taken = {
+        one["valueFrom"]["secretKeyRef"]["key"]
+        for name in PODS
+        for one in container(name)["env"]
+        if "secretKeyRef" in one.get("valueFrom", {})
+    }
+
+    assert taken == set(re.findall(r"--from-literal=([\w-]+)=", (FOLDER / "kustomization.yaml").read_text()))
+
+
+def test_a_worker_may_have_what_it_allows_itself() -> None:
+    """Else a large photo would have it killed, and taken for poison, where it would have said MemoryError."""
+    limit = container("Deployment/workers")["resources"]["limits"]["memory"]
+
+    assert int(limit.removesuffix("Mi")) * MIB > LIMITS.decode_bytes_max + PROCESS_BYTES
+
+
+def test_a_node_is_given_the_memory_that_it_fills() -> None:
+    """Its budget of uploads follows the limit, so the scheduler has to know of all of it."""
+    resources = container("StatefulSet/node")["resources"]
+
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
+
+
 @pytest.mark.parametrize("name", PODS)
 def test_grace_outlasts_the_drain(name: str) -> None:
     """Nobody is killed while finishing what runs; the autoscaler has nothing to finish."""
@@ -141,6 +180,22 @@ def test_selectors_select_pods(name: str) -> None:
     assert {one["targetPort"] for one in spec.get("ports", [])} <= {one["name"] for one in container(selected)["ports"]}
 
 
+def test_the_admin_port_and_the_nodes_are_for_nobody_outside() -> None:
+    """Anybody reaches the balancers' one port for phones; nodes are reached by balancers alone."""
+    (phones,) = OBJECTS["NetworkPolicy/balancers"]["spec"]["ingress"]
+    (inside,) = OBJECTS["NetworkPolicy/nodes"]["spec"]["ingress"]
+    labels = {
+        name: OBJECTS[name]["spec"]["template"]["metadata"]["labels"]
+        for name in ("Deployment/balancers", "StatefulSet/node")
+    }
+
+    assert phones == {"ports": [{"port": "http", "protocol": "TCP"}]}
+    assert inside["from"] == [{"podSelector": {"matchLabels": labels["Deployment/balancers"]}}]
+    for policy_name, pods in (("balancers", "Deployment/balancers"), ("nodes", "StatefulSet/node")):
+        spec = OBJECTS[f"NetworkPolicy/{policy_name}"]["spec"]
+        assert (spec["podSelector"]["matchLabels"], spec["policyTypes"]) == (labels[pods], ["Ingress"])
+
+
 def test_keda_asks_for_what_is_answered() -> None:
     """The autoscaler's address, a field of its answer, one worker a unit, and nothing that breaks a hold."""
     spec = OBJECTS["ScaledObject/workers"]["spec"]
@@ -148,7 +203,8 @@ def test_keda_asks_for_what_is_answered() -> None:
     (port,) = OBJECTS["Service/autoscaler"]["spec"]["ports"]
     metadata = trigger["metadata"]
 
-    assert metadata["url"] == f"http://autoscaler:{port['port']}/v1/scaling"
+    # KEDA asks from its own namespace, where a name without one means another service.
+    assert metadata["url"] == f"http://autoscaler.{KUSTOMIZATION['namespace']}.svc:{port['port']}/v1/scaling"
     assert metadata["valueLocation"] in Scaling.__struct_fields__
     assert (trigger["type"], trigger["metricType"], metadata["targetValue"]) == ("metrics-api", "AverageValue", "1")
     assert "fallback" not in spec

@@ -79,6 +79,17 @@ def test_a_store_that_hangs_is_sent_nothing_more() -> None:
     assert asked.admit(1, Rank.HOLDER, NOW + STALL_S + 1)
 
 
+def test_a_refusal_for_want_of_memory_does_not_widen_the_bound_on_uploads() -> None:
+    """The bound may be too low only where it was the bound that refused."""
+    asked = admission(size=10)
+
+    assert not asked.admit(11, Rank.HOLDER, NOW)
+    assert (asked.commits._refused, asked.commits._bound_met) == (True, False)
+    asked.commits.growth = 0.0
+    assert not all(asked.admit(1, Rank.HOLDER, NOW) for _ in range(9))
+    assert asked.commits._bound_met
+
+
 def test_reads_have_a_limit_of_their_own_and_give_way_to_uploads() -> None:
     """So many at once, and none once uploads fill their part of the budget."""
     asked = admission(reads=2)

@@ -4,7 +4,19 @@ import math
 
 import pytest
 
-from ingest.commits import GROWTH, IN_FLIGHT_MIN, PROBE_S, PUTS_FIRST, PUTS_MAX, PUTS_MIN, SAMPLES_MIN, STALL_S, Commits
+from ingest.commits import (
+    GROWTH,
+    IN_FLIGHT_MIN,
+    PROBE_S,
+    PUTS_FIRST,
+    PUTS_MAX,
+    PUTS_MIN,
+    RECEIVE_WEIGHT,
+    SAMPLES_MIN,
+    SILENCE_S,
+    STALL_S,
+    Commits,
+)
 
 
 class Store:
@@ -53,19 +65,81 @@ def test_puts_shrink_when_the_store_answers_late(store: Store) -> None:
     assert repr(store.commits) == f"<Commits 0/{PUTS_MIN} PUTs, {store.commits.rate:.0f}/s>"
 
 
-def test_what_unloaded_means_is_measured_anew(store: Store) -> None:
-    """After twenty seconds under load a quarter of the PUTs says how long the store takes now; then they are back."""
+def test_a_store_that_became_faster_is_known_for_it(store: Store) -> None:
+    """Its best answer under load is what unloaded means from then on."""
+    store.window(1.0, full=False)
+    store.window(0.1)
+    before = store.commits.puts_max
+    store.window(1.0)
+
+    assert store.commits.puts_max < before
+
+
+def probing(store: Store) -> Store:
+    """The store under load, for so long that it is being measured anew."""
     store.window(0.1, full=False)
     for _ in range(100):
         if store.commits._before_probe:
             break
         store.window(1.0)
     assert store.commits._before_probe
+    return store
+
+
+def test_what_unloaded_means_is_measured_anew(store: Store) -> None:
+    """After twenty seconds under load a quarter of the PUTs says how long the store takes now; then they are back."""
+    probing(store)
     assert store.now - 1000.0 > PROBE_S
     store.window(1.0)
     before = store.commits.puts_max
     store.window(1.0)
     assert store.commits.puts_max > before
+
+
+def test_what_began_under_load_does_not_say_what_unloaded_means(store: Store) -> None:
+    """PUTs that end within the quarter but began before it waited behind the others."""
+    commits = probing(store).commits
+    for _ in range(SAMPLES_MIN):
+        commits.began(store.now)
+    store.now += 0.6
+    for _ in range(SAMPLES_MIN):
+        commits.ended(store.now, 5.0, waiting=1)
+
+    assert commits._before_probe
+
+
+def test_silence_during_the_measurement_is_not_undone_by_its_end(store: Store) -> None:
+    """What was halved stays so: the PUTs of before were too many."""
+    commits = probing(store).commits
+    before = commits._before_probe
+    for _ in range(SAMPLES_MIN):
+        commits.began(store.now)
+    commits.stalled(store.now + SILENCE_S + 0.1)
+    store.now += 2.0
+    for _ in range(SAMPLES_MIN):
+        commits.ended(store.now, 2.0, waiting=1)
+
+    assert commits.puts_max < before
+
+
+def test_who_receives_slowly_once_says_little(store: Store) -> None:
+    """The first body says how long phones take, each further one a twentieth."""
+    store.commits.rate, store.commits.growth = 100.0, 1.0
+    store.commits.received(2.0)
+    store.commits.received(12.0)
+
+    assert store.commits.in_flight_max(0.0) == pytest.approx(100.0 * (2.0 + 10.0 * RECEIVE_WEIGHT))
+
+
+def test_a_window_in_which_nobody_waited_for_a_moment_had_no_queue(store: Store) -> None:
+    """So uploads in flight are not bounded yet."""
+    for _ in range(SAMPLES_MIN):
+        store.commits.began(store.now)
+    store.now += 0.6
+    for number in range(SAMPLES_MIN):
+        store.commits.ended(store.now, 0.6, waiting=number)
+
+    assert store.commits.growth == math.inf
 
 
 def test_uploads_in_flight_are_unbounded_until_bodies_wait(store: Store) -> None:
@@ -80,6 +154,7 @@ def test_uploads_in_flight_are_unbounded_until_bodies_wait(store: Store) -> None
     store.window(0.5)
     assert store.commits.growth == 1.0
     store.commits.refused(by_bound=True)
+    store.commits.refused(by_bound=False)
     store.window(0.5)
     assert store.commits.growth == GROWTH
 
@@ -120,6 +195,17 @@ def test_silence_halves_the_puts_before_any_has_ended() -> None:
     assert bounds[8] == PUTS_FIRST
     assert bounds[12] == PUTS_FIRST / 2
     assert bounds[-1] == PUTS_MIN
+
+
+def test_silence_halves_what_is_under_way_not_what_might_be() -> None:
+    """Many may be, few are: half of the few."""
+    commits = Commits()
+    commits.puts_max = float(PUTS_MAX)
+    for _ in range(20):
+        commits.began(100.0)
+    commits.stalled(100.1 + SILENCE_S)
+
+    assert commits.puts_max == 10
 
 
 def test_a_hanging_store_is_noticed() -> None:

@@ -42,6 +42,71 @@ async def test_bodies_wait_their_turn() -> None:
     assert order == [0, 1, 2]
 
 
+async def test_nobody_overtakes_who_waits() -> None:
+    """Who comes when more PUTs have just been allowed stands behind those that were there."""
+    commits, order, go = narrow(), [], asyncio.Event()
+    gate = Gate(commits, wait_s_max=PATIENT)
+
+    async def put(number: int) -> None:
+        async with gate.passed():
+            order.append(number)
+            await go.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(put(0))
+        tasks.create_task(put(1))
+        await settle()
+        commits.puts_max = 2.0
+        tasks.create_task(put(2))
+        await settle()
+        go.set()
+    assert order == [0, 1, 2]
+
+
+async def test_as_many_as_may_are_let_in_at_once() -> None:
+    """Where one PUT ends and more than one place is free, more than one waiting body begins."""
+    commits, passed, go = narrow(), [], asyncio.Event()
+    gate = Gate(commits, wait_s_max=PATIENT)
+
+    async def put(number: int) -> None:
+        async with gate.passed():
+            passed.append(number)
+            await go.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        async with gate.passed():
+            for number in range(3):
+                tasks.create_task(put(number))
+            await settle()
+            commits.puts_max = 2.0
+        await settle()
+        assert passed == [0, 1]
+        go.set()
+
+
+async def test_the_store_is_judged_by_how_many_wait() -> None:
+    """Each end of a PUT says how many bodies still wait for theirs."""
+    told: list[int] = []
+
+    class Listening(Commits):
+        def ended(self, now: float, seconds: float, *, waiting: int, committed: bool = True) -> None:
+            told.append(waiting)
+            super().ended(now, seconds, waiting=waiting, committed=committed)
+
+    commits = Listening()
+    commits.puts_max = 1.0
+    gate = Gate(commits, wait_s_max=PATIENT)
+
+    async def put() -> None:
+        async with gate.passed():
+            await settle()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(put())
+    assert told == [2, 1, 0]
+
+
 async def test_a_wait_has_an_end() -> None:
     """GateTimeout, and the place of who gave up goes to nobody."""
     commits = narrow()

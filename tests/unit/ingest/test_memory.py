@@ -50,6 +50,15 @@ def test_the_least_limit_above_a_process_counts(found: Mapping[str, str], limit:
     assert cgroup_bytes(files(found)) == limit
 
 
+def test_what_cannot_be_read_is_no_limit() -> None:
+    """A name of a cgroup in letters that we do not read ends no start."""
+
+    def read(name: str) -> str:
+        return b"0::/\xc3\xa4".decode("ascii")
+
+    assert cgroup_bytes(read) is None
+
+
 def test_the_budget_is_half_of_what_a_cgroup_leaves() -> None:
     """A limit at or above the RAM is none: then an eighth of the RAM; one upload always fits."""
     assert budget_bytes(GIB, 8 * GIB, least=1) == (GIB - PROCESS_BYTES) // 2
@@ -57,6 +66,7 @@ def test_the_budget_is_half_of_what_a_cgroup_leaves() -> None:
     assert budget_bytes(8 * GIB, 8 * GIB, least=1) == GIB
     assert budget_bytes(int(FOREVER), 8 * GIB, least=1) == GIB
     assert budget_bytes(PROCESS_BYTES, 8 * GIB, least=7) == 7
+    assert budget_bytes(None, 8 * MIB, least=2 * MIB) == 2 * MIB
 
 
 def test_the_ram_is_what_the_kernel_says() -> None:

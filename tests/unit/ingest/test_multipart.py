@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.buffers import Buffer
-from ingest.multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
+from ingest.multipart import PART_HEAD_BYTES_MAX, BadMultipart, MultipartReader, PartTooLarge, boundary_of
 
 LIMITS = {"front": 1000, "back": 1000, "meta": 10}
 
@@ -87,6 +87,19 @@ def test_a_malformed_body_is_refused(data: bytes, why: str, step: int) -> None:
         read(data, step)
 
 
+@pytest.mark.parametrize("step", [1, 10**9])
+def test_the_headers_of_a_part_are_bounded_from_both_sides(step: int) -> None:
+    """4,096 bytes are taken, one more is refused, however they are cut."""
+    head = b'Content-Disposition: form-data; name="front"\r\nX: '
+    for more, taken in ((0, True), (1, False)):
+        data = b"--x\r\n" + head.ljust(PART_HEAD_BYTES_MAX + more, b"y") + b"\r\n\r\n1\r\n--x--"
+        if taken:
+            assert read(data, step) == {"front": b"1"}
+        else:
+            with pytest.raises(BadMultipart, match="headers of a part"):
+                read(data, step)
+
+
 def test_a_part_is_refused_as_soon_as_it_passes_its_limit() -> None:
     """Exactly the limit passes; more is refused before the part's end is seen."""
     assert len(read(body(("front", b"1" * 1000)))["front"]) == 1000
@@ -99,7 +112,8 @@ def test_a_part_is_refused_as_soon_as_it_passes_its_limit() -> None:
 
 @pytest.mark.parametrize(
     "content_type", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x",
-                     "multipart/form-data; boundary=", f"multipart/form-data; boundary={'x' * 71}"],
+                     "multipart/form-data; boundary=", 'multipart/form-data; boundary="ä"',
+                     f"multipart/form-data; boundary={'x' * 71}"],
 )  # fmt: skip
 def test_a_type_without_a_usable_boundary_is_refused(content_type: str) -> None:
     """Nothing is guessed."""

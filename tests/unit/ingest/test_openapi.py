@@ -39,6 +39,8 @@ def test_the_document_has_every_call_with_its_answers() -> None:
         "507",
     ]
     assert sorted(upload["responses"]) == statuses
+    assert list(upload["responses"]["429"]["headers"]) == ["Retry-After"]
+    assert list(upload["responses"]["503"]["headers"]) == ["Retry-After", "Snapsurge-Ticket"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= made["components"]["schemas"].keys()
 
 

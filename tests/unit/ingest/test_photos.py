@@ -52,6 +52,35 @@ def test_bytes_after_a_jpegs_end_are_no_harm() -> None:
     assert all(is_whole("jpeg", memoryview(bytes(photo("jpeg")) + b"\0\0\0\x18ftypmp42" * more)) for more in (1, 1000))
 
 
+def test_bytes_after_a_pngs_end_are_no_harm() -> None:
+    """Some cameras append as well."""
+    assert is_whole("png", memoryview(bytes(photo("png")) + bytes(1000)))
+
+
+def test_a_webp_is_as_long_as_it_says() -> None:
+    """To the byte, the eight before its length included."""
+    data = photo("webp")
+
+    assert is_whole("webp", data)
+    assert not is_whole("webp", data[:-1])
+
+
+@pytest.mark.parametrize(
+    ("last", "whole"),
+    [
+        (b"\0\0\0\x0cmdat1234", True),
+        (b"\0\0\0\x0dmdat1234", False),
+        (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x141234", True),
+        (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x151234", False),
+        (b"\0\0\0\0mdat and all that follows", True),
+        (b"\0\0\0\x07mda", False),
+    ],
+)
+def test_a_heics_boxes_end_where_it_does(last: bytes, *, whole: bool) -> None:
+    """Lengths of 32 and of 64 bits, none at all, and one that cannot be."""
+    assert is_whole("heif", memoryview(b"\0\0\0\x08ftyp" + last)) is whole
+
+
 @pytest.mark.parametrize(
     ("mode", "options"), [("L", {}), ("RGB", {"quality": 1}), ("CMYK", {}), ("RGB", {"progressive": 1})]
 )
@@ -62,6 +91,15 @@ def test_a_jpegs_size_is_what_pillow_says(mode: str, options: dict[str, int]) ->
     known = inspect("front", memoryview(out.getvalue()), "", LIMITS)
 
     assert (known.width, known.height) == (321, 123)
+
+
+@pytest.mark.parametrize("before", [b"\xff", b"\xff\x01", b"\xff\xc4\0\x04\0\0", b"\xff\xcc\0\x03\0"])
+def test_what_may_stand_before_the_frame_is_passed_over(before: bytes) -> None:
+    """A fill byte, a marker without a length, tables whose markers lie among the frames' (T.81, table B.1)."""
+    data = photo("jpeg")
+    known = inspect("front", memoryview(bytes(data[:2]) + before + bytes(data[2:])), "", LIMITS)
+
+    assert (known.width, known.height) == (96, 128)
 
 
 @pytest.mark.parametrize(("offset", "value"), [(4, 12), (9, 2)])

@@ -25,6 +25,13 @@ def test_time_shortens_the_line() -> None:
     assert returns.retry_after_s(90.0, 10.0, 0.0) == 1
 
 
+def test_a_node_that_commits_nothing_still_has_a_line() -> None:
+    """It moves at two a second."""
+    returns = Returns()
+
+    assert [returns.retry_after_s(50.0, 0.0, 0.0) for _ in range(10)][1::2] == [1, 2, 3, 4, 5]
+
+
 def test_chance_rounds_up_or_down() -> None:
     """2.5 seconds are two, 3 seconds are three however the die falls."""
     returns = Returns()
@@ -42,7 +49,7 @@ def test_a_line_of_more_than_a_minute_is_spread_over_half_of_one(fraction: float
         returns.retry_after_s(0.0, 10.0, 0.0)
 
     assert returns.retry_after_s(0.0, 10.0, fraction) == seconds
-    assert returns.retry_after_s(WAIT_S_MAX / 2, 10.0, 0.0) == WAIT_S_MAX // 2
+    assert returns.retry_after_s(WAIT_S_MAX - 15, 10.0, 0.0) == 15
 
 
 @pytest.mark.parametrize(("fraction", "seconds"), [(0.0, 1), (0.19, 1), (0.5, 3), (0.999, 5)])

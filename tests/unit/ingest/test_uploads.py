@@ -261,6 +261,24 @@ async def test_without_redis_a_pair_is_still_accepted(make_client: MakeClient, f
         assert (await client.call("GET", answer.headers["Location"])).body["state"] == "accepted"
 
 
+@pytest.mark.parametrize("fault", [OSError("reset"), ValueError("a bug")])
+async def test_nothing_after_the_commit_is_an_error_answer(
+    client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    """Whatever keeps the index from being told: 201, the object is there, and the log has the stack."""
+
+    async def add(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("ingest.announcing.Announcer.add", add)
+    answer = await client.upload(await client.moment())
+
+    assert answer.status == 201
+    assert len(client.objects("intake")) == 1
+    (told,) = [record for record in caplog.records if "waits for the sweeper" in record.message]
+    assert told.exc_info
+
+
 async def test_a_store_that_is_away_is_our_fault(client: Any) -> None:
     """503 storage-unavailable with Retry-After, and no word that nothing was stored."""
     moment = await client.moment()

@@ -35,6 +35,11 @@ def upload(
     return parse_request(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, b"\r\n".join(lines)))
 
 
+def posted(target: bytes, *lines: bytes) -> RequestHead:
+    """The head of a POST with these lines."""
+    return parse_request(b"POST %b HTTP/1.1\r\n%b\r\n" % (target, b"\r\n".join(lines)))
+
+
 TICKETS = Tickets([SECRET])
 TICKET = TICKETS.give(upload(), NOW, NOW + 50)
 HONOURED = Verdict("honoured", NOW)
@@ -64,6 +69,26 @@ def test_another_request_has_no_use_for_it(head: RequestHead) -> None:
     assert TICKETS.read(head, TICKET, NOW) == Verdict("foreign")
 
 
+def test_a_renewed_token_of_the_same_user_keeps_it() -> None:
+    """The subject is bound, not the token; where there is none to read, what was sent in its place is."""
+    renewed = (b"Host: a", bearer("ann") + b"newsignature", b"Content-Length: 700000")
+    assert TICKETS.read(posted(b"/v1/moments/m/posts", *renewed), TICKET, NOW) == HONOURED
+
+    mine, other = (posted(b"/", b"Host: a", b"Authorization: Basic " + text) for text in (b"YTpi", b"Yzpk"))
+    ticket = TICKETS.give(mine, NOW, NOW)
+    assert TICKETS.read(mine, ticket, NOW) == HONOURED
+    assert TICKETS.read(other, ticket, NOW) == Verdict("foreign")
+
+
+def test_what_is_bound_is_bound_part_by_part() -> None:
+    """A target that ends as another's length begins, a user that ends as another's target begins."""
+    for one, other in (
+        (upload(target=b"/x?1", length=5), upload(target=b"/x?", length=15)),
+        (upload("ann/x", b"/y"), upload("ann", b"/x/y")),
+    ):
+        assert TICKETS.read(other, TICKETS.give(one, NOW, NOW), NOW) == Verdict("foreign")
+
+
 def test_the_digest_is_bound_where_it_was_sent() -> None:
     """The same one is good, another one or none is not."""
     first = upload("ann", b"/", 5, DIGEST)
@@ -72,6 +97,7 @@ def test_the_digest_is_bound_where_it_was_sent() -> None:
     assert TICKETS.read(first, ticket, NOW) == HONOURED
     for other in (upload("ann", b"/", 5, DIGEST.replace(b"YWJj", b"YWJk")), upload("ann", b"/", 5)):
         assert TICKETS.read(other, ticket, NOW).outcome == "foreign"
+    assert TICKETS.read(upload("ann", b"/", 5, DIGEST.replace(b"Content-D", b"content-d")), ticket, NOW) == HONOURED
 
 
 def test_a_chunked_request_needs_a_digest() -> None:
@@ -135,6 +161,7 @@ def test_a_clock_that_ran_ahead_gives_no_time_away() -> None:
     assert TICKETS.read(upload(), TICKETS.give(upload(), ahead, ahead), NOW) == Verdict("honoured", ahead)
     assert TICKETS.read(upload(), TICKETS.give(upload(), ahead + 1, ahead + 1), NOW) == Verdict("ahead")
     assert TICKETS.read(upload(), TICKETS.give(upload(), NOW, ahead + 1), NOW) == Verdict("ahead")
+    assert TICKETS.read(upload(), TICKETS.give(upload(), ahead + 1, NOW), NOW) == Verdict("ahead")
 
 
 def test_balancers_with_one_secret_honour_each_others_tickets() -> None:

@@ -1,9 +1,11 @@
 """The composite: the front where people look for it, the back everywhere else, at any size and shape."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from processors.composite import BORDER_COLOUR, composite
+from processors.composite import BORDER_COLOUR, _middle, composite
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
@@ -56,3 +58,19 @@ def test_every_shape_has_a_composite(back: tuple[int, int], front: tuple[int, in
         colours = {colour: count for count, colour in image.getcolors(2**24) or []}
         assert colours[RED] > back[0] * back[1] * 0.02
         assert colours[BLUE] > back[0] * back[1] * 0.4
+
+
+def test_a_front_photo_of_other_proportions_has_a_composite() -> None:
+    """5:6 in front of 2:3, where dividing and multiplying again is not exact."""
+    assert of((720, 1080), (900, 1080)).size == (720, 1080)
+
+
+@given(front=st.tuples(*[st.integers(1, 1080)] * 2), inset=st.tuples(*[st.integers(1, 700)] * 2))
+def test_what_is_inset_lies_inside_the_photo(front: tuple[int, int], inset: tuple[int, int]) -> None:
+    """To the last bit, for the resampler takes nothing else."""
+    left, top, right, bottom = _middle(Image.new("1", front), inset)
+
+    assert 0 <= left < right <= front[0]
+    assert 0 <= top < bottom <= front[1]
+    assert left + (right - left) <= front[0]
+    assert top + (bottom - top) <= front[1]

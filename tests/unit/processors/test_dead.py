@@ -51,6 +51,16 @@ async def test_letters_are_listed_and_shown(dead: DeadLetters, redis_url: str) -
     assert said(redis_url, "show", "nobody") == (1, "no dead letter of nobody\n")
 
 
+async def test_an_error_is_listed_as_it_reads(dead: DeadLetters, redis_url: str) -> None:
+    """Brackets in it are no markup: neither swallowed nor a fault of the listing."""
+    error = "OSError('not in [front] but [/path]')"
+    letter = DeadLetter(id="odd", name="odd", args=(), error=error, tries=5, at="2026-01-02T00:00:00.000Z")
+    await dead.keep(letter)
+    code, table = said(redis_url, "list")
+
+    assert (code, error in table) == (0, True)
+
+
 async def test_letters_are_queued_again(dead: DeadLetters, redis: Redis, redis_url: str) -> None:
     """The job waits and its letter is gone; one without arguments stays, and the command says so."""
     code, text = said(redis_url, "requeue", "--all")

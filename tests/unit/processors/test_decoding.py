@@ -117,6 +117,18 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     assert "megapixels" in reason(png_claiming(*size))
 
 
+def test_a_photo_that_takes_more_than_any_of_its_size_is_its_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What any may take was there: to try it again would end as badly."""
+
+    def load(_: object) -> None:
+        raise MemoryError
+
+    photo = written(PICTURE, "PNG")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+
+    assert reason(photo) == "a PNG that needs more memory than its size explains"
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (63, 64), (12_001, 64)])
 def test_sides_have_bounds(size: tuple[int, int]) -> None:
     """A strip of one pixel or one too long is no photo, and the reason says the sizes."""

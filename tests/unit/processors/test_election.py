@@ -37,6 +37,7 @@ async def test_who_resigns_is_followed_at_once_and_ends_nobody_elses_term(redis:
     one, other = candidates(redis)
     await one.campaign()
     await one.resign()
+    assert not one.elected
     assert await other.campaign()
 
     await one.resign()

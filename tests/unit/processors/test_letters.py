@@ -31,3 +31,17 @@ async def test_letters_are_listed_by_age_and_removed(redis: Redis) -> None:
     assert await dead.remove(["old", "nobody"]) == 1
     assert await dead.remove([]) == 0
     assert [one.id for one in await dead.all()] == ["young"]
+
+
+async def test_letters_of_several_redis_are_one_list(redis: Redis, redis_url: str) -> None:
+    """Each Redis has those of its own jobs; who asks, lists, counts or forgets means all."""
+    async with Redis.from_url(redis_url.removesuffix("/0") + "/1") as other:
+        await DeadLetters(redis).keep(letter("here", "2026-01-02T00:00:00.000Z"))
+        await DeadLetters(other).keep(letter("there", "2026-01-01T00:00:00.000Z"))
+        dead = DeadLetters(redis, other)
+
+        assert await dead.count() == 2
+        assert await dead.among(["here", "there", "nowhere"]) == {"here", "there"}
+        assert [one.id for one in await dead.all()] == ["there", "here"]
+        assert await dead.remove(["here", "there"]) == 2
+        assert await dead.count() == 0

@@ -1,5 +1,7 @@
 """Pulses through a real Redis."""
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from processors.pulse import Pulse, worker_name
@@ -35,3 +37,16 @@ async def test_who_ended_orderly_is_not_missed(redis: Redis) -> None:
     await end(redis, ONE)
 
     assert await heard(redis) == ({}, [])
+
+
+async def test_who_ends_between_two_looks_is_not_missed(redis: Redis, redis_url: str) -> None:
+    """Its name was still there, its pulse is not: it took out both itself."""
+
+    class Slow(Redis):
+        async def mget(self, *keys: Any) -> Any:
+            await end(redis, ONE)
+            return await super().mget(*keys)
+
+    await beat(redis, ONE, Pulse(1, 0.1), ttl_s=60)
+    async with Slow.from_url(redis_url) as slow:
+        assert await heard(slow) == ({}, [])

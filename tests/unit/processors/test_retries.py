@@ -116,6 +116,47 @@ async def test_after_the_last_try_the_job_is_kept(caplog: pytest.LogCaptureFixtu
     assert [record.levelname for record in caplog.records if "render_pair:x" in record.message] == ["ERROR"]
 
 
+async def test_of_a_long_story_the_end_is_kept() -> None:
+    """Of a stack the last 4,000 characters, of an error the first 1,000."""
+    letter = letter_in(await judged(ValueError("x" * 5000 + " the end"), Attempts(faults=4)))
+
+    assert len(letter.traceback) == 4000
+    assert letter.traceback.endswith(" the end\n")
+    assert len(letter.error) == 1000
+
+
+async def test_a_fault_after_many_outages_waits_as_a_first_fault_does() -> None:
+    """Each kind has its own backoff."""
+    settlement = await judged(ValueError("a bug"), Attempts(outages=100, lapses=1))
+
+    assert isinstance(settlement, Again)
+    assert settlement.defer_s <= 2 * PATIENCE.floor_s
+
+
+async def test_a_timeout_of_the_jobs_own_keeps_its_name() -> None:
+    """It is an outage too, but not of our deadline."""
+    letter = letter_in(await judged(TimeoutError("of a socket"), Attempts(outages=119)))
+
+    assert (letter.error, letter.reason) == ("TimeoutError('of a socket')", "outage")
+
+
+async def test_ends_are_counted() -> None:
+    """How many runs a job needed, and how many jobs were given up."""
+    metrics = Metrics()
+
+    async def job(*args: str) -> None:
+        if args == ("bad",):
+            raise ValueError("a bug")
+
+    retrying = Retrying(metrics, PATIENCE, random.Random(1))
+    await retrying.run(held(Attempts(faults=2)), "render_pair", job, ("good",))
+    await retrying.run(held(Attempts(faults=4)), "render_pair", job, ("bad",))
+
+    found = metrics.registry.get_sample_value
+    assert (found("snapsurge_worker_tries_count"), found("snapsurge_worker_tries_sum")) == (1, 3)
+    assert found("snapsurge_worker_dead_total", {"job": "render_pair"}) == 1
+
+
 async def test_poison_is_not_run() -> None:
     """A job whose workers died with it is kept for people to look at."""
     letter = letter_in(await judged(AssertionError("was run"), Attempts(lapses=2), deaths=2))

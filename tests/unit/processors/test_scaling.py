@@ -110,6 +110,13 @@ def test_up_at_once_and_down_after_the_patience() -> None:
     assert said == [46] * 300 + [1] * 99
 
 
+def test_a_clock_that_was_set_back_holds_nobody_for_long() -> None:
+    """What was needed at a time that is still far away says nothing of now."""
+    ahead = (Needed(at_ms=NOW + 10**7, workers=30),)
+
+    assert once(IDLE, history=ahead).desired == 1
+
+
 def test_a_restarted_scaler_stops_nobody() -> None:
     """Without a history the running workers count as needed until the patience is over."""
     said = run(IDLE, seconds=range(400), workers=30)

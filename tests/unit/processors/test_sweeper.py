@@ -216,8 +216,14 @@ async def test_a_moment_that_is_over_is_swept_by_hand_alone(world: Any) -> None:
 
 async def test_without_redis_nothing_is_swept(world: Any, absent_redis: Redis) -> None:
     """The caller learns of it and puts the sweep off."""
-    with pytest.raises(RedisError):
-        await Sweeper(world.store, absent_redis, every_s=15).sweep(NOW_S)
+    for now_s in (NOW_S, FIRES_S - 60):  # with a moment to sweep, and with none
+        with pytest.raises(RedisError):
+            await Sweeper(world.store, absent_redis, every_s=15).sweep(now_s)
+
+
+async def test_a_moment_to_come_is_not_swept(world: Any) -> None:
+    """It has no posts."""
+    assert (await sweeper(world).sweep(FIRES_S - 60)).moments == 0
 
 
 def test_the_older_a_moment_the_longer_it_rests() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from storage.claims import Claims, note_deaths
-from storage.lease import Again, Attempts, Done
-from storage.queue import FLAGS, LATE, LATER, ON_TIME, Job, Queue, jobs_of
+from storage.claims import _SHAS, DEATHS_KEY, Claims, note_deaths
+from storage.lease import DEATHS_MS, Again, Attempts, Done
+from storage.queue import FLAGS, LATE, LATER, LEASES_KEY, ON_TIME, Job, Queue, jobs_of
 
 
 def renders(count: int) -> list[Job]:
@@ -90,6 +90,30 @@ async def test_deaths_that_others_saw_count_too(redis: Redis) -> None:
     assert [one.deaths for one in await Claims(redis, 60).claim("heir:9:c:1", 1)] == [2]
 
 
+async def test_deaths_are_forgotten_after_ten_minutes(redis: Redis) -> None:
+    """One of long ago does not count beside one of now, and where no further one comes nothing is kept."""
+    await Queue(redis).enqueue(renders(1))
+    await Claims(redis, 60).claim("one:1", 1)
+    await redis.zadd(ON_TIME, {"render_pair:post0": 1})
+    await redis.zadd(DEATHS_KEY, {"long ago": 1})
+
+    assert [one.deaths for one in await Claims(redis, 60).claim("heir:1", 1)] == [1]
+    assert 0 < await redis.pttl(DEATHS_KEY) <= DEATHS_MS
+    await redis.persist(DEATHS_KEY)
+    await note_deaths(redis, ["other"])
+    assert 0 < await redis.pttl(DEATHS_KEY) <= DEATHS_MS
+
+
+async def test_a_claim_tells_how_long_a_job_was_ready(redis: Redis) -> None:
+    """In seconds, by Redis' clock: from a backlog's age follows what a render leaves out."""
+    await Queue(redis).enqueue(renders(1))
+    seconds, _ = await redis.time()
+    await redis.zadd(ON_TIME, {"render_pair:post0": (seconds - 40) * 1000})
+    (claimed,) = await Claims(redis, 60).claim("w:1", 1)
+
+    assert 40 <= claimed.waited_s < 100
+
+
 async def test_a_retry_waits_and_remembers(redis: Redis) -> None:
     """Ready after its wait, with its counts; handed back, at once."""
     await Queue(redis).enqueue(renders(1))
@@ -107,6 +131,19 @@ async def test_a_retry_waits_and_remembers(redis: Redis) -> None:
     assert again.attempts == claimed.attempts
 
 
+async def test_a_job_that_is_queued_anew_starts_from_nothing(redis: Redis) -> None:
+    """The tries before its end are forgotten with it."""
+    await Queue(redis).enqueue(renders(1))
+    claims = Claims(redis, 60)
+    (claimed,) = await claims.claim("w:1", 1)
+    await claims.settle([Again(claimed, Attempts(faults=1))])
+    (claimed,) = await claims.claim("w:2", 1)
+    await claims.settle([Done(claimed)])
+    await Queue(redis).enqueue(renders(1))
+
+    assert [one.attempts for one in await claims.claim("w:3", 1)] == [Attempts()]
+
+
 async def test_a_job_without_a_body_is_dropped(redis: Redis) -> None:
     """Its body expired after a week: there is nothing to run, and it must not clog the head."""
     await Queue(redis).enqueue(renders(2))
@@ -114,6 +151,18 @@ async def test_a_job_without_a_body_is_dropped(redis: Redis) -> None:
 
     assert [one.id for one in await Claims(redis, 6).claim("w:1", 2)] == ["render_pair:post1"]
     assert await redis.zcard(ON_TIME) == 1
+
+
+async def test_a_lost_job_without_a_body_leaves_nothing(redis: Redis) -> None:
+    """No lease, which would be a lapse of the job's next life, and no death to the job that is claimed beside it."""
+    await Queue(redis).enqueue(renders(2))
+    await Claims(redis, 60).claim("gone:1", 1)
+    await redis.delete("arq:job:render_pair:post0")
+    await redis.zadd(ON_TIME, {"render_pair:post0": 1})
+    (beside,) = await Claims(redis, 60).claim("heir:1", 2)
+
+    assert (beside.id, beside.deaths) == ("render_pair:post1", 0)
+    assert await redis.hkeys(LEASES_KEY) == [b"render_pair:post1"]
 
 
 async def test_a_letter_is_kept_by_who_holds_the_job(redis: Redis) -> None:
@@ -126,6 +175,7 @@ async def test_a_letter_is_kept_by_who_holds_the_job(redis: Redis) -> None:
     assert await redis.hgetall("snapsurge:dead") == {}
     assert await Claims(redis, 60).settle([Done(claimed, b"yes")]) == [True]
     assert await redis.hgetall("snapsurge:dead") == {claimed.id.encode(): b"yes"}
+    assert (await Queue(redis).depth()).counted == {"enqueued": 1, "refused": 1, "dead": 1}
     assert await redis.zcard(ON_TIME) == 0
 
 
@@ -151,6 +201,25 @@ async def test_a_restart_of_redis_is_no_lapse(redis: Redis) -> None:
     assert await Claims(redis, 60).settle([Done(claimed)]) == [True]
 
 
+async def test_a_restart_of_redis_is_noticed_once(redis: Redis) -> None:
+    """Whoever comes first teaches it all the scripts, or the next one would extend every lease again."""
+    await redis.script_flush()
+    await Claims(redis, 60).claim("w:1", 1)
+
+    assert await redis.script_exists(*_SHAS.values()) == [True] * len(_SHAS)
+
+
+async def test_a_restart_of_redis_shortens_no_lease(redis: Redis) -> None:
+    """Whoever comes first may have leases of another length."""
+    await Queue(redis).enqueue(renders(1))
+    await Claims(redis, 60).claim("w:1", 1)
+    until = await redis.zscore(ON_TIME, "render_pair:post0")
+    await redis.script_flush()
+    await Claims(redis, 0.001).claim("other:1", 1)
+
+    assert await redis.zscore(ON_TIME, "render_pair:post0") == until
+
+
 async def test_workers_at_once_never_share_a_job(redis: Redis) -> None:
     """Thirty claims race for a hundred jobs."""
     await Queue(redis).enqueue(renders(100))
@@ -161,15 +230,17 @@ async def test_workers_at_once_never_share_a_job(redis: Redis) -> None:
     assert len(ids) == len(set(ids)) == 100
 
 
-@pytest.mark.parametrize("count", [0, 1, 2500])
+@pytest.mark.parametrize("count", [0, 1, 4500])
 async def test_any_number_can_be_extended(redis: Redis, count: int) -> None:
     """In batches that Lua's stack can take."""
     await Queue(redis).enqueue(renders(count))
     claims = Claims(redis, 60)
-    held = [one for number in range(5) for one in await claims.claim(f"w:{number}", 500)]
+    held = [one for number in range(9) for one in await claims.claim(f"w:{number}", 500)]
+    seconds, _ = await redis.time()
 
     assert len(held) == count
-    assert await claims.extend(held) == []
+    assert await Claims(redis, 600).extend(held) == []
+    assert await redis.zcount(ON_TIME, (seconds + 300) * 1000, "+inf") == count
 
 
 async def until_ready(redis: Redis) -> None:

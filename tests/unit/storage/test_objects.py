@@ -18,12 +18,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LATER = b"HTTP/1.1 503 x\r\nContent-Length: 40\r\n\r\n<Error><Code>SlowDown</Code></Error>    "
 EXISTS = b"HTTP/1.1 412 x\r\nContent-Length: 40\r\n\r\n<Code>PreconditionFailed</Code>         "
 GARBLED = b"HTTP/1.1 400 x\r\nContent-Length: 40\r\n\r\n<Code>XAmzContentChecksumMismatch</Code>"
+ODD = b"HTTP/1.1 202 x\r\nContent-Length: 0\r\n\r\n"
 DENIED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n<Code>AccessDenied</Code>\r\n0\r\n\r\n"
-
-
-async def keys() -> Keys:
-    """Asked before each call."""
-    return Keys("a", "s")
 
 
 class Store:
@@ -54,6 +50,18 @@ class Store:
                 await writer.wait_closed()
 
 
+def objects_by(endpoint: str, *, attempts: int = 3, token: str | None = None, ca_file: str = "") -> Objects:
+    """Calls to that address; temporary keys have a token."""
+
+    async def keys() -> Keys:
+        return Keys("a", "s", token)
+
+    limits = {"connections_max": 2, "attempts_max": attempts}
+    return Objects(
+        endpoint, "b", "us-east-1", keys, connect_timeout_s=2.0, read_timeout_s=5.0, ca_file=ca_file, **limits
+    )
+
+
 @asynccontextmanager
 async def listening(store: Store) -> AsyncIterator[str]:
     """The store's endpoint."""
@@ -66,11 +74,10 @@ async def listening(store: Store) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def objects_at(store: Store, attempts: int = 3) -> AsyncIterator[Objects]:
+async def objects_at(store: Store, attempts: int = 3, token: str | None = None) -> AsyncIterator[Objects]:
     """Calls to that store."""
     async with listening(store) as endpoint:
-        limits = {"connections_max": 2, "attempts_max": attempts}
-        objects = Objects(endpoint, "b", "us-east-1", keys, connect_timeout_s=2.0, read_timeout_s=5.0, **limits)
+        objects = objects_by(endpoint, attempts=attempts, token=token)
         try:
             yield objects
         finally:
@@ -89,6 +96,44 @@ async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
     assert b"expect" not in store.heads[0]
 
 
+async def test_temporary_keys_bring_their_token() -> None:
+    """The store knows such keys by it alone."""
+    store = Store([OK])
+    async with objects_at(store, token="t0ken") as objects:
+        await objects.put("x", [b"1"], new=True)
+
+    assert b"x-amz-security-token: t0ken\r\n" in store.heads[0]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "place"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", ("s3.eu-west-1.amazonaws.com", 443, True)),
+        ("http://minio", ("minio", 80, False)),
+        ("https://minio:9000", ("minio", 9000, True)),
+    ],
+)
+def test_a_store_is_reached_where_its_address_says(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, place: tuple[str, int, bool]
+) -> None:
+    """With TLS where it says https, at that scheme's port unless it says another."""
+    made: list[tuple[str, int, bool]] = []
+
+    def wires(host: str, port: int, tls: object, **_: object) -> None:
+        made.append((host, port, tls is not None))
+
+    monkeypatch.setattr("storage.objects.Wires", wires)
+    objects_by(endpoint)
+
+    assert made == [place]
+
+
+def test_another_authority_is_believed_where_it_is_named() -> None:
+    """A file that is not there is an error at start."""
+    with pytest.raises(FileNotFoundError):
+        objects_by("https://minio:9000", ca_file="/nowhere/ca.pem")
+
+
 @pytest.mark.parametrize("trouble", [LATER, GARBLED, b""])
 async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: bytes) -> None:
     """SlowDown, a body garbled on its way, a connection that broke: then it went well."""
@@ -100,16 +145,47 @@ async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: b
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "worth"),
+    [
+        *((status, "", True) for status in (429, 500, 502, 503, 504)),
+        *((400, code, True) for code in ("RequestTimeout", "BadDigest", "IncompleteBody")),
+        (400, "XAmzContentChecksumMismatch", True),
+        (409, "ConditionalRequestConflict", True),
+        *((status, "", False) for status in (400, 403, 404, 409, 412, 501, 507)),
+    ],
+)
+def test_what_is_worth_a_retry(status: int, code: str, *, worth: bool) -> None:
+    """Later, garbled, or crossed by a delete; what says no says it to the next try too."""
+    assert Answer(status, code=code).worth_a_retry is worth
+
+
+async def test_pauses_double_up_to_a_bound_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything from nothing on, so that clients which failed together do not come back together."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        asked.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr("storage.objects.random", SimpleNamespace(uniform=uniform))
+    async with objects_at(Store([LATER] * 7), 7) as objects:
+        await objects.put("x", [b"1"], new=True)
+
+    assert asked == [(0, bound) for bound in (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)]
+
+
+@pytest.mark.parametrize(
     ("answers", "attempts", "status", "code"),
     [
         ([LATER, LATER], 2, 503, "SlowDown"),
         ([EXISTS], 3, 412, "PreconditionFailed"),
         ([b"", EXISTS], 3, 412, "PreconditionFailed"),
         ([DENIED], 3, 403, "AccessDenied"),
+        ([ODD], 3, 202, "202"),
     ],
 )
 async def test_the_last_answer_counts(answers: list[bytes], attempts: int, status: int, code: str) -> None:
-    """Later for ever, there already (at once, or after a try of ours that broke), and refused: not tried again."""
+    """Later for ever, there already (at once, or after a try of ours that broke), refused, and a success of no kind."""
     store = Store(answers)
     async with objects_at(store, attempts) as objects:
         answer = await objects.put("x", [b"1"], new=True)

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from storage.claims import DEATHS_KEY
 from storage.queue import Job, jobs_of
-from storage.shards import Shards, home
+from storage.shards import Shards, home, those_that_answer
 
 NAMES = ["one:6379/0", "two:6379/0", "three:6379/0"]
 
@@ -60,3 +60,16 @@ async def test_a_shard_that_is_away_costs_its_own_jobs_alone(redis: Redis, free_
             await shards.enqueue([job for job in jobs if job not in here])
         with pytest.raises(RedisError):
             await Shards({"away": absent}).depth()
+
+
+async def test_a_fault_of_ours_is_no_shard_that_is_away() -> None:
+    """Whatever is not Redis' silence is raised, though others answer."""
+
+    async def answer() -> int:
+        return 1
+
+    async def fail() -> int:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        await those_that_answer([answer(), fail()])

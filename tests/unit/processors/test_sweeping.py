@@ -1,0 +1,102 @@
+"""The sweeper while things change under it: between two listings, after a restart, when the store goes away."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from processors.sweeper import Sweeper
+from storage import keys
+from storage.blobs import StoreUnavailable
+from storage.files import FileStore
+
+FIRES_S = 1_767_225_600.0
+NOW_S = FIRES_S + 60
+
+
+class Listed(FileStore):
+    """The world's store, where something happens before each listing; it says whether the listing finds anything."""
+
+    def __init__(self, world: Any, before: Callable[[str], Awaitable[bool]]) -> None:
+        super().__init__(world.store.root)
+        self.before = before
+
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        """The keys, or none."""
+        if await self.before(prefix):
+            async for key in super().list(prefix, after):
+                yield key
+
+
+async def test_what_is_newer_than_the_first_listing_is_no_leftover(world: Any) -> None:
+    """A pair that was accepted and rendered between the listings keeps its renditions."""
+    post_id = await world.post()
+    await world.jobs().render_pair(world.moment_id, post_id)
+
+    async def no_intake(prefix: str) -> bool:
+        return "/intake/" not in prefix
+
+    async with Listed(world, no_intake) as store:
+        swept = await Sweeper(store, world.redis, every_s=15).sweep(NOW_S)
+
+    assert (swept.moments, swept.posts, swept.tidied) == (1, 0, 0)
+    assert await world.record(post_id) is not None
+
+
+async def test_what_is_rendered_between_the_listings_is_not_queued(world: Any) -> None:
+    """Intake is listed first, so that whatever has no media object then really had none."""
+    post_id = await world.post()
+    listed: list[str] = []
+
+    async def rendered_before_the_second(prefix: str) -> bool:
+        if prefix.startswith(f"{keys.spread(post_id)}/"):
+            listed.append(prefix)
+            if len(listed) == 2:
+                await world.jobs().render_pair(world.moment_id, post_id)
+        return True
+
+    async with Listed(world, rendered_before_the_second) as store:
+        swept = await Sweeper(store, world.redis, every_s=15).sweep(NOW_S)
+
+    assert (swept.posts, swept.unfinished) == (1, 0)
+
+
+async def test_all_moments_are_swept_at_once_after_a_restart(world: Any) -> None:
+    """The cursors of the others are as old as the one of the moment that is swept first."""
+    await world.moments.create("us-east", int(FIRES_S * 1000), 120)
+    swept = Sweeper(world.store, world.redis, every_s=15)
+    while await swept.step(NOW_S) is not None:
+        pass
+    await world.redis.set("snapsurge:swept", "of another life")
+
+    assert [await swept.step(NOW_S) is not None for _ in range(33)].count(True) >= 32
+
+
+async def test_a_queue_that_was_emptied_is_swept_at_once(world: Any, redis_url: str) -> None:
+    """Though the cursors stand in another Redis and are all there."""
+    async with Redis.from_url(redis_url.removesuffix("/0") + "/1") as other:
+        swept = Sweeper(world.store, world.redis, every_s=15, shards={"one": world.redis, "other": other})
+        while await swept.step(NOW_S) is not None:
+            pass
+        await other.flushdb()
+
+        assert await swept.step(NOW_S) is not None
+
+
+async def test_a_store_that_goes_away_breaks_a_sweep_off(world: Any) -> None:
+    """As the port's own error; how far the sweep was is known for a day."""
+    listings = 0
+
+    async def for_a_while(_: str) -> bool:
+        nonlocal listings
+        listings += 1
+        if listings > 40:
+            raise StoreUnavailable("away")
+        return True
+
+    async with Listed(world, for_a_while) as store:
+        with pytest.raises(StoreUnavailable):
+            await Sweeper(store, world.redis, every_s=15).moment(world.moment_id)
+
+    assert 0 < await world.redis.ttl("snapsurge:sweep-by-hand") <= 86_400
