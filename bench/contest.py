@@ -32,6 +32,9 @@ REQUESTS: Final = {0: 6000, 20_000: 4000, 200_000: 1500, 700_000: 500, 5_000_000
 FRESH_REQUESTS_MAX: Final = 1500
 TLS_FRESH_REQUESTS_MAX: Final = 300
 LATENCY_REQUESTS_MAX: Final = 300
+PACED_BODY: Final = 200_000
+PACED_CONNECTIONS: Final = 64
+PACED_REQUESTS: Final = 384
 PERCENTILES: Final = (50, 99)
 RSS_KIB_MAX: Final = 64
 
@@ -55,14 +58,21 @@ class Case(msgspec.Struct, frozen=True):
     body: int
     fresh: bool
     tls: bool
+    paced: bool = False  # as a phone's uplink brings it; for CPU alone
 
     @property
     def name(self) -> str:
         """As the table says it."""
-        return f"{BODIES[self.body]}, {'new connection' if self.fresh else 'keep-alive'}{', TLS' * self.tls}"
+        ways = "new connection" if self.fresh else "keep-alive"
+        return f"{BODIES[self.body]}{' as phones send' * self.paced}, {ways}{', TLS' * self.tls}"
 
     def load(self, part: float) -> loadgen.Load:
         """For throughput and CPU."""
+        if self.paced:
+            requests = max(PACED_CONNECTIONS, int(PACED_REQUESTS * part))
+            return loadgen.Load(
+                body=self.body, requests=requests, connections=PACED_CONNECTIONS, fresh=self.fresh, paced=True
+            )
         most = REQUESTS[self.body]
         if self.fresh:
             most = min(most, TLS_FRESH_REQUESTS_MAX if self.tls else FRESH_REQUESTS_MAX)
@@ -73,6 +83,12 @@ class Case(msgspec.Struct, frozen=True):
         """For latency: one request at a time, so that only the way itself is timed."""
         requests = max(10, int(min(LATENCY_REQUESTS_MAX, REQUESTS[self.body]) * part))
         return loadgen.Load(body=self.body, requests=requests, connections=1, fresh=self.fresh)
+
+
+CASES: Final = (
+    *(Case(body, fresh, tls) for tls in (False, True) for fresh in (False, True) for body in BODIES),
+    *(Case(PACED_BODY, fresh, tls=False, paced=True) for fresh in (False, True)),
+)
 
 
 class Balancer(msgspec.Struct, frozen=True):
@@ -103,16 +119,18 @@ async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> li
     """All rows of one case."""
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     aim = cpu_aim(case.body, tls=case.tls)
-    load, single = case.load(effort.part), case.single(effort.part)
+    load, single = case.load(effort.part), None if case.paced else case.single(effort.part)
     for balancer in balancers.values():  # so that no round pays for first connections and cold code
         await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
     for number in range(effort.rounds):
-        direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1])
+        direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1]) if single else []
         turn = list(balancers.items())
         for name, balancer in turn[number % len(turn) :] + turn[: number % len(turn)]:
             before = meter.cpu_ms(balancer.pid)
             seconds, _ = await loadgen.run(balancer.target, load)
             readings[chart.CPU_UNIT][name].append((meter.cpu_ms(balancer.pid) - before) / load.requests)
+            if single is None:
+                continue
             readings["requests/s"][name].append(load.requests / seconds)
             latencies = sorted((await loadgen.run(balancer.target, single))[1])
             for percent in PERCENTILES:
@@ -141,9 +159,10 @@ async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
     with started.process(sink, nodes[-1]):
         for secure in (False, True) if tls else (False,):
             with field(folder, nodes, tls=secure) as balancers:
-                for case in (Case(body, fresh, secure) for fresh in (False, True) for body in BODIES):
-                    for row in await compare(case, balancers, nodes[0], effort):
-                        tell(row)
+                for case in CASES:
+                    if case.tls == secure:
+                        for row in await compare(case, balancers, nodes[0], effort):
+                            tell(row)
         with field(folder, nodes, tls=False) as balancers:
             memory: dict[str, float] = {}
             for name, balancer in balancers.items():

@@ -20,6 +20,7 @@ from .head import RequestHead, find_request
 from .peers import Origin
 from .tank import VIEW_BYTES_MIN
 from .tcp import reset
+from .wakes import PIECE_BYTES
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -159,6 +160,9 @@ class Client(Timed, asyncio.BufferedProtocol):
             exchange.request_done = True
             exchange.uploaded = self._proxy.loop.time()
             self._receive = self._queue
+            self._wake_at(1)
+        elif len(data) < PIECE_BYTES or self._wake_bytes > 1:
+            self._wake_less(framing)
         if out:
             exchange.send(out)
         if framing.rest:
@@ -195,6 +199,7 @@ class Client(Timed, asyncio.BufferedProtocol):
     def refused(self) -> None:
         """From now on the body is dropped; the answer may still be on its way from the node."""
         self._receive = self._discard
+        self._wake_at(1)
         self._idle_s = self._linger_s = 0.0
         self.resume()
 

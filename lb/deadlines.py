@@ -7,13 +7,14 @@ is all it takes. A second in which we stopped reading is not the client's fault.
 from typing import TYPE_CHECKING
 
 from .pace import Pace
+from .wakes import Waking
 
 if TYPE_CHECKING:
     from .exchange import Exchange
     from .proxy import Proxy
 
 
-class Timed:
+class Timed(Waking):
     """The part of a client connection that watches its exchange; values in the class are those it begins with."""
 
     _proxy: "Proxy"
@@ -26,8 +27,9 @@ class Timed:
     def _check_exchange(self, exchange: "Exchange", seconds: float, *, body: bool) -> None:
         """`seconds` went by while a request was under way; `body` says that its body is still to come."""
         config = self._proxy.config
-        received, relayed = exchange.received - self._seen_in, exchange.relayed - self._seen_out
-        self._seen_in, self._seen_out = exchange.received, exchange.relayed
+        came = exchange.received + self._unread()
+        received, relayed = came - self._seen_in, exchange.relayed - self._seen_out
+        self._seen_in, self._seen_out = came, exchange.relayed
         # A second in which we stopped reading, or in which the node owes its 100 Continue, is not the client's.
         excused, self._excused = self._excused or (exchange.awaits_continue and not received), self._held
         if body and not excused:

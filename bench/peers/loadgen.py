@@ -15,6 +15,8 @@ ANSWER_START: Final = b"HTTP/1.1 200 "
 ANSWER_END: Final = b"\r\n\r\nok"
 USERS: Final = 1009
 PATIENCE_S: Final = 60.0
+PIECE_BYTES: Final = 4096
+PAUSE_S: Final = 0.01
 _HEAD: Final = (
     "POST /v1/moments/m1/posts HTTP/1.1\r\nHost: lb.example\r\nUser-Agent: phone/1.0 (iOS 17; iPhone15,2)\r\n"
     "Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en-GB\r\nX-User: user-{user}\r\n"
@@ -29,12 +31,16 @@ class LoadError(Exception):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests with bodies of `body` bytes, over `connections`, kept alive or `fresh` for each request."""
+    """Requests with bodies of `body` bytes, over `connections`, kept alive or `fresh` for each request.
+
+    `paced`: a body in pieces of `PIECE_BYTES`, one every `PAUSE_S`, as a phone's uplink of 3 Mbit/s brings it.
+    """
 
     body: int
     requests: int
     connections: int
     fresh: bool
+    paced: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -61,6 +67,12 @@ class Caller(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.writelines(parts)
         return self._answer
+
+    async def say_slowly(self, body: bytes) -> None:
+        """The body of a request that was begun, piece by piece."""
+        for at in range(0, len(body), PIECE_BYTES):
+            self.transport.write(body[at : at + PIECE_BYTES])
+            await asyncio.sleep(PAUSE_S)
 
     def data_received(self, data: bytes) -> None:
         """The answer, perhaps in pieces."""
@@ -108,7 +120,12 @@ async def run(target: Target, load: Load) -> tuple[float, list[float]]:
             start = time.perf_counter()
             if caller is None:
                 caller = await connected(target)
-            await caller.ask([heads[user], body] if body else [heads[user]])
+            if load.paced:
+                answered = caller.ask([heads[user]])
+                await caller.say_slowly(body)
+                await answered
+            else:
+                await caller.ask([heads[user], body] if body else [heads[user]])
             latencies.append((time.perf_counter() - start) * 1000)
             if load.fresh:
                 caller.transport.close()

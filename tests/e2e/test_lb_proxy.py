@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import random
+import socket
 
 import aiohttp
 import pytest
@@ -170,3 +171,21 @@ async def test_a_head_over_the_limit_gets_431() -> None:
         answer = await talk(lb.port, HEAD + b"X: " + b"a" * 17_000)
         assert (status_of(answer), problem_of(answer)["code"]) == (431, "head-too-large")
         assert node.requests == []
+
+
+async def test_bodies_in_odd_pieces_end_with_their_last_byte() -> None:
+    """Three on one connection, in the pieces of a slow phone: each arrives whole and is answered when it has."""
+    async with sink() as node, balancer(("a", node.port)) as lb:
+        reader, writer = await asyncio.open_connection("127.0.0.1", lb.port)
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for length in (100_001, 100, 40_000):
+            writer.write(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
+            for at in range(0, length, 700):
+                writer.write(b"x" * min(700, length - at))
+                await writer.drain()
+                await asyncio.sleep(0)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            said = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            assert json.loads(said)["length"] == length
+        writer.close()
+    assert [body for *_, body in node.requests] == [b"x" * length for length in (100_001, 100, 40_000)]

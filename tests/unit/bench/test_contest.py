@@ -7,7 +7,7 @@ import pytest
 
 from bench import contest
 from bench.chart import CPU_UNIT
-from bench.contest import QUICK, Balancer, Case, compare, cpu_aim, lacking
+from bench.contest import CASES, QUICK, Balancer, Case, compare, cpu_aim, lacking
 from bench.peers import started
 from bench.peers.loadgen import Target
 from tests.unit.bench.peers.listening import listening
@@ -21,6 +21,9 @@ def test_cases_have_their_loads() -> None:
     assert kept.load(1.0).requests > fresh.load(1.0).requests > secure.load(1.0).requests
     assert kept.load(0.1).requests * 10 == kept.load(1.0).requests
     assert kept.single(1.0).connections == 1
+    paced = Case(200_000, False, False, paced=True)
+    assert (paced.name, paced.load(1.0).paced) == ("200 KB as phones send, keep-alive", True)
+    assert len(set(CASES)) == len(CASES)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,15 @@ async def test_a_case_gives_a_row_for_each_measure() -> None:
     assert [row.unit for row in rows] == [CPU_UNIT, "requests/s", "added ms, p50", "added ms, p99"]
     assert rows[0].aim == 1.5
     assert all(row.peers.keys() == {"haproxy", "nginx"} for row in rows)
+
+
+async def test_a_paced_case_is_about_cpu_alone() -> None:
+    """Its requests take the time that they take."""
+    async with listening() as (port, _):
+        balancers = {name: Balancer(os.getpid(), Target(port)) for name in ("snapsurge", "haproxy", "nginx")}
+        rows = await compare(Case(20_000, False, False, paced=True), balancers, port, QUICK)
+
+    assert [(row.unit, row.aim) for row in rows] == [(CPU_UNIT, 1.0)]
 
 
 def test_what_is_lacking_is_said_in_one_line(

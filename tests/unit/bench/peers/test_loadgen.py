@@ -21,6 +21,15 @@ async def test_all_requests_are_sent_and_timed(fresh: bool) -> None:  # noqa: FB
     assert len(made) == (20 if fresh else 4)
 
 
+async def test_a_paced_body_takes_its_time() -> None:
+    """Five pieces take four pauses and more, whole all the same."""
+    async with listening() as (port, _):
+        load = Load(body=5 * loadgen.PIECE_BYTES, requests=2, connections=2, fresh=False, paced=True)
+        _, latencies = await loadgen.run(Target(port), load)
+
+    assert min(latencies) >= 4 * loadgen.PAUSE_S * 1000
+
+
 class Wrong(Sink):
     """Says what it should not."""
 
