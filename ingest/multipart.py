@@ -8,7 +8,7 @@ what a photo is.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import Message
 from functools import lru_cache
 
@@ -69,7 +69,8 @@ class MultipartReader:
         self._part: Part | None = None  # the one whose bytes are coming
         self._hash: hashlib._Hash  # of that part
         self._position = 0  # everything before it is understood
-        self._step = self._open
+        # Plain functions: bound methods of its own would keep a reader, and its buffer, until the next collection.
+        self._step: Callable[[MultipartReader], bool] = MultipartReader._open
         self._ended = False
 
     def feed(self, data: bytes) -> None:
@@ -84,7 +85,7 @@ class MultipartReader:
     def landed(self, count: int) -> None:
         """So many bytes have come into the room; BadMultipart, PartTooLarge."""
         self._filled += count
-        while self._step():
+        while self._step(self):
             pass
 
     def finish(self) -> dict[str, Part]:
@@ -105,7 +106,7 @@ class MultipartReader:
         if self._view[: len(self._opening)] != self._opening:
             raise BadMultipart("the body does not begin with its boundary")
         self._position = len(self._opening)
-        self._step = self._after_delimiter
+        self._step = MultipartReader._after_delimiter
         return True
 
     def _after_delimiter(self) -> bool:
@@ -116,7 +117,7 @@ class MultipartReader:
             raise BadMultipart("something follows a boundary on its line")
         self._position += 2
         self._ended = mark == b"--"
-        self._step = self._epilogue if self._ended else self._head
+        self._step = MultipartReader._epilogue if self._ended else MultipartReader._head
         return True
 
     def _epilogue(self) -> bool:
@@ -137,7 +138,7 @@ class MultipartReader:
         self._position = end + 4
         self._part = Part(name, self._position, self._position, "")
         self._hash = hashlib.sha256()
-        self._step = self._body
+        self._step = MultipartReader._body
         return True
 
     def _body(self) -> bool:
@@ -155,7 +156,7 @@ class MultipartReader:
         part.end, part.sha256 = end, self._hash.hexdigest()
         self._parts[part.name] = part
         self._position = end + len(self._delimiter)
-        self._step = self._after_delimiter
+        self._step = MultipartReader._after_delimiter
         return True
 
 
