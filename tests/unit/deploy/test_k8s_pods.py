@@ -102,6 +102,11 @@ def too_hasty(pod: dict[str, Any]) -> list[str]:
     }[package]
     needed_s = sum(told(only, name) for name in going) + GRACE_MARGIN_S
     found = ["terminationGracePeriodSeconds"] if pod.get("terminationGracePeriodSeconds", 30) < needed_s else []
+    probe = only["readinessProbe"]
+    if package == "lb" and probe["periodSeconds"] * (probe.get("failureThreshold", 3) - 1) < told(only, going[0]):
+        # With externalTrafficPolicy Local kube-proxy sends to one that ends if none else is there, and it is ready
+        # (KEP-1669); what still comes for any other is dropped.
+        found.append("readinessProbe")
     noticed_s = {"lb": CLOUD_NOTICES_S, "ingest": balancers_notice_s(), "processors": 0.0}[package]
     return found + ([going[0]] if "ANNOUNCE" in going[0] and told(only, going[0]) < noticed_s else [])
 
@@ -192,6 +197,7 @@ def test_a_pod_that_goes_too_early_is_found() -> None:
     brief["containers"][0]["env"].append({"name": "SNAPSURGE_INGEST_ANNOUNCE_S", "value": "1"})
 
     assert too_hasty(without(balancer, announced)) == ["SNAPSURGE_LB_ANNOUNCE_MS"]
+    assert too_hasty(without(balancer, ("containers", 0, "readinessProbe", "failureThreshold"))) == ["readinessProbe"]
     assert too_hasty(brief) == ["SNAPSURGE_INGEST_ANNOUNCE_S"]
     for found, least in ((balancer, 15 + 1 + 30 + 5), (node, 2.5 + 30 + 5), (worker, 35 + 5)):
         assert too_hasty({**found, "terminationGracePeriodSeconds": least}) == []
