@@ -1,8 +1,8 @@
 """`python -m bench.queues`: our claim, arq and saq in turn on one Redis, as 1, 4, 16 and 64 workers of no-op jobs.
 
 Each contender is a program of its own (`bench/peers/drill.py` says how it speaks); more than one worker is spread over
-two processes. Each runs as it comes: ours on uvloop, arq and saq on asyncio's own loop. Throughput, CPU of workers and
-Redis, and Redis' own count of commands, those inside scripts included.
+two processes. All run on uvloop; arq and saq are else as they come, but for pauses (`arq_jobs.py` and `saq_jobs.py` say
+which). Throughput, CPU of workers and Redis, and Redis' own count of commands, those inside scripts included.
 Prints a table and writes bench/results/queue.json.
 """
 

@@ -152,17 +152,22 @@ def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
 
 
 def _boxes_fit(data: memoryview) -> bool:
-    """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit)."""
+    """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit).
+
+    Boxes fill a file, nothing pads it: what is too short for a box's header is the rest of one that was cut off.
+    """
     at = 0
     for _ in range(STEPS_MAX):
         if at >= len(data):
             break
-        size = int.from_bytes(data[at : at + 4], "big")
+        size, header = int.from_bytes(data[at : at + 4], "big"), 8
         if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size == 0:
+            size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        if len(data) - at < header:
+            return False
+        if size == 0 and header == 8:
             return True
-        if size < 8:
+        if size < header:
             return False
         at += size
     return at == len(data)

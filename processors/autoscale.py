@@ -108,6 +108,7 @@ class Autoscaler:
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
         self._away = False
+        self._unreadable: frozenset[bytes] = frozenset()
 
     @property
     def workers(self) -> int:
@@ -183,8 +184,10 @@ class Autoscaler:
             if not await self._election.campaign():
                 return None
             depth = await self._queue.depth()
-            self._pulses, lost = await heard(self._redis)
-            await self._queue.note_deaths(lost)
+            found = await heard(self._redis)
+            self._pulses = found.fresh
+            self._say_unreadable(found.unreadable)
+            await self._queue.note_deaths(found.lost)
             self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:
@@ -200,6 +203,12 @@ class Autoscaler:
             self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
         expected = max(self._desired, 0)
         return self._meter.load(depth, self._pulses, expected, self._monotonic())
+
+    def _say_unreadable(self, names: frozenset[bytes]) -> None:
+        """Log whoever cannot be read once, not at every look."""
+        if new := sorted(names - self._unreadable):
+            log.warning("workers that cannot be read count as not heard of: %d more, as %.100r", len(new), new[0])
+        self._unreadable = names
 
     async def _refresh_schedule(self) -> None:
         """The moments of the accepting period and those to come, every few seconds."""

@@ -7,8 +7,10 @@ no worker that there should be is heard, what was done is not known: the service
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from storage.queue import Depth
 
@@ -22,12 +24,17 @@ SMOOTHING_S = 3.0
 SERVICE_MIN_S = 0.002
 
 
+# No worker counts so far in its life (these are millennia), and no sum or product of such numbers leaves the floats.
+COUNT_MAX = 2**53
+BUSY_S_MAX = 1e12
+
+
 class Pulse(msgspec.Struct, frozen=True):
     """Jobs done and seconds spent on renders since the worker's start, and jobs that it is running now."""
 
-    jobs_done: int
-    busy_s: float
-    running: int = 0
+    jobs_done: Annotated[int, Meta(ge=0, le=COUNT_MAX)]
+    busy_s: Annotated[float, Meta(ge=0, le=BUSY_S_MAX)]
+    running: Annotated[int, Meta(ge=0, le=COUNT_MAX)] = 0
 
 
 def worker_name(host: str, pid: int, life: str) -> str:
@@ -35,10 +42,30 @@ def worker_name(host: str, pid: int, life: str) -> str:
     return f"{host}:{pid}:{life}"
 
 
-def process_of(worker: str) -> tuple[str, int]:
-    """Host and process id of a worker's name."""
-    host, pid, _ = worker.rsplit(":", 2)
-    return host, int(pid)
+def process_of(worker: str) -> tuple[str, int] | None:
+    """Host and process id of a worker's name; None for what is none."""
+    try:
+        host, pid, _ = worker.rsplit(":", 2)
+        return host, int(pid)
+    except ValueError:
+        return None
+
+
+def parse_name(raw: bytes) -> str | None:
+    """A worker's name as it stands in Redis; None for what is none."""
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return name if process_of(name) else None
+
+
+def parse_pulse(raw: bytes) -> Pulse | None:
+    """A pulse as its worker wrote it; None for what cannot be read, or cannot be."""
+    try:
+        return msgspec.msgpack.decode(raw, type=Pulse)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 class Meter:

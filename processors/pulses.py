@@ -1,14 +1,14 @@
 """The pulses of all workers in one Redis: each leaves its own, the autoscaler hears all of them in two round trips.
 
 A pulse is a key that ends by itself when its worker does; a set names them all, whatever machine or pod they are on.
-Who ends orderly takes its name out, so a name without a pulse is a worker that was lost. What pulses mean is decided in
-pulse.py.
+Who ends orderly takes its name out, so a name without a pulse is a worker that was lost. A name or a pulse that cannot
+be read is one that was not heard: it harms no other. What pulses mean is decided in pulse.py.
 """
 
 import msgspec
 from redis.asyncio import Redis
 
-from .pulse import Pulse
+from .pulse import Pulse, parse_name, parse_pulse
 
 _NAMES_KEY = "snapsurge:workers"
 _PULSE_KEY = "snapsurge:worker:"
@@ -30,18 +30,33 @@ async def end(redis: Redis, worker: str) -> None:
     await pipe.execute()
 
 
-async def heard(redis: Redis) -> tuple[dict[str, Pulse], list[str]]:
-    """The pulses that are fresh by worker, and who was lost since the last look; redis.RedisError."""
-    names = sorted(name.decode() for name in await redis.smembers(_NAMES_KEY))  # type: ignore[misc] # redis-py's types
+class Heard(msgspec.Struct, frozen=True):
+    """What one look brings: fresh pulses by worker, who was lost since the last look, and names of what is unreadable.
+
+    A name is unreadable by itself or by its pulse; such a worker is neither fresh nor lost while that pulse is there.
+    """
+
+    fresh: dict[str, Pulse] = {}
+    lost: list[str] = []
+    unreadable: frozenset[bytes] = frozenset()
+
+
+async def heard(redis: Redis) -> Heard:
+    """All of them; redis.RedisError."""
+    names = sorted(await redis.smembers(_NAMES_KEY))  # type: ignore[misc] # redis-py's types
     if not names:
-        return {}, []
-    found = dict(zip(names, await redis.mget([_PULSE_KEY + name for name in names]), strict=True))
-    lost = [name for name, pulse in found.items() if pulse is None]
-    if lost:
+        return Heard()
+    found = dict(zip(names, await redis.mget([_PULSE_KEY.encode() + name for name in names]), strict=True))
+    gone = [name for name, raw in found.items() if raw is None]
+    if gone:
         pipe = redis.pipeline(transaction=False)
-        for name in lost:
+        for name in gone:
             pipe.srem(_NAMES_KEY, name)  # who pulses again is named again
         # Whose name was gone by itself has ended orderly, between our two looks.
-        lost = [name for name, removed in zip(lost, await pipe.execute(), strict=True) if removed]
-    fresh = {name: msgspec.msgpack.decode(pulse, type=Pulse) for name, pulse in found.items() if pulse is not None}
-    return fresh, lost
+        gone = [name for name, removed in zip(gone, await pipe.execute(), strict=True) if removed]
+    read = {name: (parse_name(name), parse_pulse(raw)) for name, raw in found.items() if raw is not None}
+    return Heard(
+        fresh={name: pulse for name, pulse in read.values() if name is not None and pulse is not None},
+        lost=[name for name in map(parse_name, gone) if name is not None],
+        unreadable=frozenset(name for name, parts in read.items() if None in parts),
+    )

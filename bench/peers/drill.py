@@ -2,7 +2,8 @@
 
 Each prints one line of JSON. `work` says `ready` first and begins when a line comes on its standard input, so that
 several processes start together and no start-up is counted; `work --hold` says `held` when it has a job, and keeps it.
-Times are the machine's monotonic clock, in seconds.
+All run on uvloop, as ours does, so that queues are compared and not loops. Times are the machine's monotonic clock, in
+seconds.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+
+import uvloop
 
 Fill = Callable[[str, int], Coroutine[Any, Any, None]]
 Work = Callable[[str, int, "Tally"], Coroutine[Any, Any, None]]
@@ -60,11 +63,11 @@ def main(program: str, fill: Fill, work: Work, arguments: Sequence[str] | None =
         sys.stdin.readline()
     cpu_s, began_s = time.process_time(), time.monotonic()
     if given.command == "fill":
-        asyncio.run(fill(given.url, given.count))
+        uvloop.run(fill(given.url, given.count))
         ended_s, done = time.monotonic(), given.count
     else:
         tally = Tally(hold=given.hold)
-        asyncio.run(work(given.url, given.count, tally))
+        uvloop.run(work(given.url, given.count, tally))
         ended_s, done = tally.last_s, tally.done
     report = {"began_s": began_s, "ended_s": ended_s, "cpu_s": time.process_time() - cpu_s, "done": done}
     print(json.dumps(report), flush=True)

@@ -1,4 +1,7 @@
-"""saq, the fastest asyncio queue of the same kind, as a queue contender."""
+"""saq, the fastest asyncio queue of the same kind, as a queue contender.
+
+Its timers never fire in a bench, a worker waits 0.1 s for a job before it ends; on uvloop as all contenders.
+"""
 
 import asyncio
 import logging

@@ -1,19 +1,30 @@
 """bench.images: from figures to the table's form."""
 
+import copy
 import json
 from pathlib import Path
 
-from bench.images import Figures, joined, table
+from bench.images import ALLOCATOR, Figures, joined, table
 from bench.rows import OURS
+from processors import memory
 
 
 def test_rounds_add_up() -> None:
     """Turns of all rounds are kept, of memory the most."""
-    rounds = [Figures(cpu_ms=[3.0], rss_bytes=5), Figures(cpu_ms=[2.0], rss_bytes=4)]
-    both = joined(joined(None, rounds[0]), rounds[1])
+    first = Figures(cpu_ms=[3.0], pair_cpu_ms=[7.0], rss_bytes=5, rss_idle_bytes=2)
+    second = Figures(cpu_ms=[2.0], pair_cpu_ms=[6.0], rss_bytes=4, rss_idle_bytes=3)
+    for rounds in ((first, second), (second, first)):
+        both = joined(*(joined(None, copy.deepcopy(one)) for one in rounds))
 
-    assert sorted(both.cpu_ms) == [2.0, 3.0]
-    assert both.rss_bytes == 5
+        assert (sorted(both.cpu_ms), sorted(both.pair_cpu_ms)) == ([2.0, 3.0], [6.0, 7.0])
+        assert (both.rss_bytes, both.rss_idle_bytes) == (5, 3)
+
+
+def test_the_peers_have_the_allocator_of_our_workers() -> None:
+    """Every parameter that a worker sets by itself, with its value: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD."""
+    names = {-8: "MALLOC_ARENA_MAX", -3: "MALLOC_MMAP_THRESHOLD_", -1: "MALLOC_TRIM_THRESHOLD_"}
+
+    assert set(ALLOCATOR) == {f"{names[parameter]}={value}" for parameter, value in memory._MALLOPT.items()}
 
 
 def test_the_least_turn_counts() -> None:

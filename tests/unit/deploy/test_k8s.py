@@ -4,14 +4,11 @@ The models are generated from those schemas. They ignore what they do not know, 
 model as it went in: a misspelt field does not. What only a cluster can tell is left to it.
 """
 
-import importlib
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.kubernetes.apps import v1 as apps
 from cloudcoil.models.kubernetes.autoscaling import v2 as autoscaling
@@ -20,19 +17,11 @@ from cloudcoil.models.kubernetes.networking import v1 as networking
 from cloudcoil.models.kubernetes.policy import v1 as policy
 
 from processors.autoscale import TERM_S_MIN
-from processors.config import load
 from processors.decoding import LIMITS
 from processors.memory import MIB, PROCESS_BYTES
 from storage.decision import Scaling
+from tests.unit.deploy.manifests import FOLDER, KUSTOMIZATION, OBJECTS, PODS, container, pod, settings, settings_of
 
-ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / "deploy" / "k8s"
-KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
-OBJECTS: dict[str, dict[str, Any]] = {
-    f"{found['kind']}/{found['metadata']['name']}": found
-    for name in KUSTOMIZATION["resources"]
-    for found in yaml.safe_load_all((FOLDER / name).read_text())
-}
 MODELS: dict[str, Any] = {
     "ConfigMap": core.ConfigMap,
     "Deployment": apps.Deployment,
@@ -42,40 +31,11 @@ MODELS: dict[str, Any] = {
     "Service": core.Service,
     "StatefulSet": apps.StatefulSet,
 }
-PODS = sorted(name for name, found in OBJECTS.items() if "template" in found.get("spec", {}))
-DRAINS_S = {"lb": 1 + 30, "ingest": 2.5 + 30, "processors": load({}).drain_s}
 
 
 def comes_out(model: Any, found: Any) -> Any:
     """What the model makes of it, written as it came in."""
     return model.model_validate(found).model_dump(by_alias=True, exclude_unset=True, mode="json")
-
-
-def pod(name: str) -> dict[str, Any]:
-    """The pod of a workload."""
-    found: dict[str, Any] = OBJECTS[name]["spec"]["template"]["spec"]
-    return found
-
-
-def container(name: str) -> dict[str, Any]:
-    """Its one container."""
-    (found,) = pod(name)["containers"]
-    return dict(found)
-
-
-def settings(name: str) -> dict[str, Any]:
-    """The environment that is given by value, with the names of what is not."""
-    given = {one["name"]: one.get("value") for one in container(name)["env"]}
-    return OBJECTS["ConfigMap/snapsurge"]["data"] | given
-
-
-def settings_of(*packages: str) -> set[str]:
-    """The names in the environment that these packages read."""
-    return {
-        field.encode_name
-        for package in packages
-        for field in msgspec.structs.fields(importlib.import_module(f"{package}.config").Config)
-    }
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))
@@ -104,8 +64,8 @@ def test_every_file_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_commands_settings_and_secrets_exist(name: str) -> None:
-    """A program of ours, settings that it knows, no secret by value, no settings from names of services."""
+def test_commands_and_settings_exist(name: str) -> None:
+    """A program of ours, settings that it knows, none from names of services."""
     python, module, package, *_ = container(name)["args"]
     assert (python, module) == ("python", "-m")
     shared = {"SNAPSURGE_AUTH_SECRET", "SNAPSURGE_STORE_URL"}
@@ -113,27 +73,6 @@ def test_commands_settings_and_secrets_exist(name: str) -> None:
     assert given <= settings_of(package, *(() if package == "lb" else ("storage",))) | shared
     assert not [key for key, value in settings(name).items() if re.search("SECRET|SEED|KEY", key) and value]
     assert pod(name)["enableServiceLinks"] is False
-
-
-def test_balancers_share_their_secrets() -> None:
-    """A ring and tickets that are the same at all of them; without a setting each would draw its own ticket secret."""
-    given = {one["name"]: one.get("valueFrom") for one in container("Deployment/balancers")["env"]}
-
-    assert OBJECTS["Deployment/balancers"]["spec"]["replicas"] > 1
-    assert given["SNAPSURGE_LB_RING_SEED"]
-    assert given["SNAPSURGE_LB_TICKET_SECRET"]
-
-
-def test_every_key_of_the_secret_is_explained() -> None:
-    """The command that makes it, in kustomization.yaml, names what the pods take from it."""
-    taken = {
-        one["valueFrom"]["secretKeyRef"]["key"]
-        for name in PODS
-        for one in container(name)["env"]
-        if "secretKeyRef" in one.get("valueFrom", {})
-    }
-
-    assert taken == set(re.findall(r"--from-literal=([\w-]+)=", (FOLDER / "kustomization.yaml").read_text()))
 
 
 def test_a_worker_may_have_what_it_allows_itself() -> None:
@@ -148,14 +87,6 @@ def test_a_node_is_given_the_memory_that_it_fills() -> None:
     resources = container("StatefulSet/node")["resources"]
 
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
-
-
-@pytest.mark.parametrize("name", PODS)
-def test_grace_outlasts_the_drain(name: str) -> None:
-    """Nobody is killed while finishing what runs; the autoscaler has nothing to finish."""
-    package = container(name)["args"][2]
-    if name != "Deployment/autoscaler":
-        assert pod(name)["terminationGracePeriodSeconds"] >= DRAINS_S[package] + 5
 
 
 @pytest.mark.parametrize("name", PODS)

@@ -73,12 +73,25 @@ def test_a_webp_is_as_long_as_it_says() -> None:
         (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x141234", True),
         (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x151234", False),
         (b"\0\0\0\0mdat and all that follows", True),
-        (b"\0\0\0\x07mda", False),
+        (b"\0\0\0\x07mdat", False),
+        (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x0f", False),
+        (b"\0\0\0\x01mdat\0\0\0\0\0\0\0\0", False),
     ],
 )
 def test_a_heics_boxes_end_where_it_does(last: bytes, *, whole: bool) -> None:
-    """Lengths of 32 and of 64 bits, none at all, and one that cannot be."""
+    """Lengths of 32 and of 64 bits, none at all, and some that cannot be."""
     assert is_whole("heif", memoryview(b"\0\0\0\x08ftyp" + last)) is whole
+
+
+@pytest.mark.parametrize("header", [b"\0\0\0\0mdat", b"\0\0\0\x08free", b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x10"])
+def test_a_heic_cut_inside_a_boxs_header_is_cut(header: bytes) -> None:
+    """Wherever in it, though its first bytes are the zeros that stand for "to the end"; the whole header is a box."""
+    data = bytes(photo("heif"))
+    for length in range(1, len(header)):
+        assert not is_whole("heif", memoryview(data + header[:length]))
+
+    assert is_whole("heif", memoryview(data))
+    assert is_whole("heif", memoryview(data + header))
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,25 @@ async def test_a_worker_that_was_lost_is_noted(world: Any, redis: Redis) -> None
     assert await redis.zrange(DEATHS_KEY, 0, -1) == [b"killed:1:x"]
 
 
+async def test_what_cannot_be_read_ends_nothing(world: Any, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Nonsense among the workers counts as not heard of: the others do, jobs go on, and it is logged once."""
+    scaled = Scaled(world, redis, QUIET_S)
+    await enqueue(world, 10_000)
+    await scaled.tick()
+    for pid in scaled.pool.pids:
+        await beat(redis, worker_name(socket.gethostname(), pid, "x"), Pulse(0, 0.0, int(pid == 105)), ttl_s=600)
+    for name in (b"nonsense", b"\xff", b"pod:1:x"):
+        await redis.sadd("snapsurge:workers", name)
+        await redis.set(b"snapsurge:worker:" + name, b"\xc1")
+
+    assert [await scaled.tick() for _ in range(3)] == [6] * 3
+    assert scaled.autoscaler._idle() == set(scaled.pool.pids) - {105}
+    assert caplog.text.count("cannot be read") == 1
+    assert "3 more, as b'nonsense'" in caplog.text
+    await redis.set("snapsurge:workers", "not a set at all")
+    assert await scaled.tick() == 6
+
+
 async def test_the_second_of_two_stands_by_until_the_first_is_gone(world: Any, redis: Redis) -> None:
     """It has no workers while another decides, and takes over when that one resigns; the first sends its own home."""
     first, second = Scaled(world, redis, QUIET_S), Scaled(world, redis, QUIET_S)

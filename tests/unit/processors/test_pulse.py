@@ -1,8 +1,23 @@
 """From depths and pulses to arrivals and service time."""
 
-import pytest
+import math
 
-from processors.pulse import SERVICE_GUESS_S, Meter, Pulse, process_of, worker_name
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.pulse import (
+    BUSY_S_MAX,
+    COUNT_MAX,
+    SERVICE_GUESS_S,
+    Meter,
+    Pulse,
+    parse_name,
+    parse_pulse,
+    process_of,
+    worker_name,
+)
 from storage.queue import Depth
 
 
@@ -63,6 +78,26 @@ def test_workers_are_named_by_machine_process_and_life() -> None:
 
     assert len(names) == 4
     assert {process_of(name) for name in names} == {("one", 7), ("fe80::1", 7)}
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_survived(raw: bytes) -> None:
+    """Whatever stands in Redis, reading it does not fail; what is read as a name has a process."""
+    parse_pulse(raw)
+    assert (name := parse_name(raw)) is None or process_of(name)
+
+
+def test_what_is_written_can_be_read() -> None:
+    """A name and a pulse come out as they went in, the greatest numbers too, and those give a load that can be used."""
+    name, most = worker_name("fe80::1", 7, "a"), Pulse(COUNT_MAX, BUSY_S_MAX, COUNT_MAX)
+    assert parse_name(name.encode()) == name
+    assert parse_pulse(msgspec.msgpack.encode(most)) == most
+
+    meter = Meter()
+    for second in range(3):
+        for pulses in ({}, dict.fromkeys("abc", most), {"d": Pulse(1, BUSY_S_MAX)}):
+            load = meter.load(Depth(1, 0.0), pulses, 3, second + 1e-9 * len(pulses))
+            assert math.isfinite(load.arrivals_per_s * load.service_s)
 
 
 def test_a_claim_is_no_loss_and_a_lapse_no_arrival() -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+import uvloop
 
 from bench.peers import drill
 
@@ -53,6 +54,19 @@ def test_fill_reports_what_was_queued(capsys: pytest.CaptureFixture[str]) -> Non
     assert report["done"] == 7
     assert report["began_s"] <= report["ended_s"]
     assert report["cpu_s"] >= 0
+
+
+def test_all_run_on_the_loop_that_ours_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queuing and working, whoever contends."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def seen(*_: object) -> None:
+        loops.append(asyncio.get_running_loop())
+
+    for command in ("fill", "work"):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+        assert drill.main("x", seen, seen, [command, "redis://", "1"]) == 0
+    assert [type(loop) for loop in loops] == [uvloop.Loop] * 2
 
 
 def test_work_waits_for_its_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
