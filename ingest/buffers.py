@@ -27,6 +27,8 @@ def capacity_for(length: int) -> int:
 class Buffer:
     """So many bytes; those that nothing was written to may hold what an earlier upload left."""
 
+    __slots__ = ("_address", "_pages", "_whole", "capacity", "view")
+
     def __init__(self, length: int) -> None:
         self.capacity = capacity_for(length)
         self._pages = mmap.mmap(-1, self.capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -50,7 +52,10 @@ class Buffer:
 
 
 class Buffers:
-    """Those at rest, the last given first; too many for the bound, the one that rested longest goes."""
+    """Those at rest, the last given first; too many for the bound, the one that rested longest goes.
+
+    So does one whenever none fits: what rests then is of lengths that come no more, or not now.
+    """
 
     def __init__(self, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._kept_bytes_max = kept_bytes_max
@@ -64,6 +69,8 @@ class Buffers:
             if self._kept[at].capacity == capacity:
                 self.kept_bytes -= capacity
                 return self._kept.pop(at).cut(length)
+        if self._kept:
+            self.kept_bytes -= self._kept.pop(0).capacity
         return Buffer(length)
 
     def give(self, buffer: Buffer) -> None:

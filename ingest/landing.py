@@ -123,6 +123,7 @@ class Landing:
     async def run(self) -> None:
         """Return when the body is there. TimeoutError, ConnectionError, or what the ground raised."""
         self._doorway.landing = self
+        self._doorway.handler._parser = None  # noqa: SLF001 - the old one is of no use any more, and has its weight
         self._wake_at(min(self._missing, _WAKE_BYTES))
         try:
             await self._done

@@ -58,6 +58,11 @@ def boundary_of(content_type: str) -> bytes:
 class MultipartReader:
     """One body, no longer than its buffer. `bytes_max` names the parts that may come, and how long each may be."""
 
+    __slots__ = (
+        *("_buffer", "_bytes_max", "_delimiter", "_ended", "_filled", "_hash", "_opening", "_part", "_parts"),
+        *("_position", "_step", "_view"),
+    )
+
     def __init__(self, boundary: bytes, bytes_max: Mapping[str, int], buffer: Buffer) -> None:
         self._opening = b"--" + boundary
         self._delimiter = b"\r\n--" + boundary

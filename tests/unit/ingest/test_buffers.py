@@ -47,16 +47,30 @@ def test_what_has_not_come_takes_no_memory() -> None:
 
 
 def test_a_buffer_given_back_is_taken_again_for_any_length_it_holds() -> None:
-    """Same capacity: the same memory, cut anew; another capacity: another buffer."""
+    """Same capacity: the same memory, cut anew."""
     buffers = Buffers()
     first = buffers.take(100_000)
     buffers.give(first)
     assert buffers.kept_bytes == first.capacity
 
-    assert buffers.take(200_000) is not first
     again = buffers.take(70_000)
     assert again is first
     assert (len(again.view), buffers.kept_bytes) == (70_000, 0)
+
+
+def test_where_none_fits_one_that_rests_is_let_go() -> None:
+    """The one that rested longest; at last nothing rests that nobody takes."""
+    buffers = Buffers()
+    first, second = buffers.take(1), buffers.take(1)
+    buffers.give(first)
+    buffers.give(second)
+    assert buffers.take(200_000) not in (first, second)
+    assert buffers.kept_bytes == CAPACITY_BYTES_MIN
+
+    assert buffers.take(1) is second
+    buffers.give(second)
+    buffers.take(200_000)
+    assert buffers.kept_bytes == 0
 
 
 def test_no_more_is_kept_than_the_bound() -> None:
@@ -77,10 +91,11 @@ def test_buffers_of_a_size_that_nobody_wants_any_more_make_room() -> None:
     for buffer in [buffers.take(1) for _ in range(4)]:
         buffers.give(buffer)
     large = buffers.take(3 * CAPACITY_BYTES_MIN)
+    assert buffers.kept_bytes == 3 * CAPACITY_BYTES_MIN
     buffers.give(large)
 
     assert buffers.kept_bytes == 4 * CAPACITY_BYTES_MIN
     assert buffers.take(3 * CAPACITY_BYTES_MIN) is large
     buffers.give(large)
-    buffers.give(buffers.take(5 * CAPACITY_BYTES_MIN))
+    buffers.give(Buffer(5 * CAPACITY_BYTES_MIN))
     assert buffers.take(3 * CAPACITY_BYTES_MIN) is large
