@@ -2,7 +2,8 @@
 
 All servers run at once; rounds go from one to the next, so that what the machine does meanwhile meets all of them.
 Load comes from this process, whose own CPU does not count. CPU is user and system time of the server and, separately,
-of MinIO. The last row is memory: many slow uploads at once, resident bytes beyond those received.
+of MinIO. What no server can go below, the calls that move, sum and hash a pair, is measured beside them. The last row
+is memory: many slow uploads at once, bytes held beyond those received.
 """
 
 import asyncio
@@ -23,13 +24,14 @@ import uvloop
 
 from . import command
 from .client import BOUNDARY, multipart, token
-from .peers import backing, meter, started, textbook, tusd
+from .peers import backing, bare, meter, started, textbook, tusd
 from .peers.phone import Phone, PhoneError, connected
 from .photos import Gallery
 from .rows import OURS, Row, against, judged
 
 SIZES: Final = {100_000: "2 x 100 KB", 350_000: "2 x 350 KB", 1_000_000: "2 x 1 MB"}
 AIM: Final = 0.25
+FLOOR: Final = "bare calls"
 SECRET: Final = "a-secret-of-the-bench-32-characters"  # noqa: S105 - of servers that end with the bench
 PHONES: Final = 16
 PAIRS: Final = 8  # different pairs sent in turn; users never repeat
@@ -103,6 +105,12 @@ def textbook_command(port: int, behind: backing.Backing) -> list[str]:
     return ["env", *backing.credentials(), sys.executable, "-m", textbook.__name__, *given]
 
 
+def bare_command(port: int, behind: backing.Backing) -> list[str]:
+    """The floor; it puts beside the textbook's objects."""
+    given = [str(port), behind.s3, "textbook"]
+    return [sys.executable, "-m", bare.__name__, *given]
+
+
 def moment_path(port: int) -> str:
     """A moment of the node that is open now, as the path of its posts."""
     address, bearer = f"http://127.0.0.1:{port}/v1/moments", token(SECRET, "bench", "ops", time.time())
@@ -114,16 +122,18 @@ def moment_path(port: int) -> str:
 
 @contextlib.contextmanager
 def contenders(behind: backing.Backing) -> Iterator[dict[str, Contender]]:
-    """All three, listening. The textbook is started first: it makes its bucket and tusd's."""
-    ports = [started.free_port() for _ in range(3)]
+    """All of them, listening. The textbook makes its bucket and tusd's."""
+    ports = [started.free_port() for _ in range(4)]
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(started.process(node_command(ports[0], behind), ports[0]))
         book = stack.enter_context(started.process(textbook_command(ports[1], behind), ports[1]))
         peer = stack.enter_context(started.process(tusd.command(ports[2], behind.s3), ports[2]))
+        floor = stack.enter_context(started.process(bare_command(ports[3], behind), ports[3]))
         yield {
             OURS: Contender(node.pid, ports[0], upload(moment_path(ports[0]))),
             "textbook": Contender(book.pid, ports[1], upload("/upload")),
             "tusd": Contender(peer.pid, ports[2], resumable),
+            FLOOR: Contender(floor.pid, ports[3], upload("/upload")),
         }
 
 
@@ -146,7 +156,7 @@ async def post(
 async def compare(
     size: int, field: Mapping[str, Contender], minio_pid: int, users: Iterator[int], effort: Effort
 ) -> list[Row]:
-    """Both rows of one size: CPU ms per pair of the server, and of MinIO under it."""
+    """The rows of one size: CPU ms per pair of the server, and of MinIO under it, and what the bare calls take."""
     gallery = Gallery(size, size)
     pairs = [(gallery.photo(str(n), "front", size), gallery.photo(str(n), "back", size)) for n in range(PAIRS)]
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -164,9 +174,12 @@ async def compare(
                 readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
     for phone in itertools.chain(*phones.values()):
         phone.transport.close()
+    floor = {part: found.pop(FLOOR) for part, found in readings.items()}
+    unit = "CPU ms per pair"
     return [
-        against(f"{SIZES[size]}, {part}", "CPU ms per pair", found, at_most=AIM if part == "server" else None)
-        for part, found in readings.items()
+        against(f"{SIZES[size]}, server", unit, readings["server"], at_most=AIM),
+        against(f"{SIZES[size]}, MinIO", unit, readings["MinIO"]),
+        against(f"{SIZES[size]}, {FLOOR} in our place", unit, readings["server"] | {OURS: floor["server"]}),
     ]
 
 

@@ -1,11 +1,12 @@
 """bench.peers.meter: CPU and memory of real processes."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from contextlib import suppress
 
-from bench.peers.meter import cpu_ms, family, rss_kib
+from bench.peers.meter import cpu_ms, family, rss_kib, unread_bytes
 
 
 def test_work_is_seen_and_so_are_children() -> None:
@@ -30,3 +31,29 @@ def test_what_is_gone_costs_nothing() -> None:
     child.wait()
 
     assert (family(child.pid), cpu_ms(child.pid), rss_kib(child.pid)) == ([], 0.0, 0)
+
+
+async def test_what_a_server_has_not_read_is_seen() -> None:
+    """What its clients sent, of its own port alone, until it reads."""
+    read = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await read.wait()
+        writer.transport.resume_reading()
+        await reader.readexactly(7000)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        await asyncio.sleep(0)
+        for _, writer in connections:
+            writer.write(bytes(7000))
+        assert unread_bytes(port) == 14_000
+        assert unread_bytes(1) == 0
+        read.set()
+        for reader, writer in connections:
+            assert await reader.read() == b""
+            writer.close()
+        assert unread_bytes(port) == 0
