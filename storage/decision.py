@@ -4,6 +4,8 @@ A decision that is not renewed is no decision: whoever finds none keeps what the
 is the processors' business.
 """
 
+from contextlib import suppress
+
 import msgspec
 from redis.asyncio import Redis
 
@@ -30,6 +32,8 @@ async def publish(redis: Redis, scaling: Scaling, *, ttl_s: float) -> None:
 
 
 async def latest(redis: Redis) -> Scaling | None:
-    """The decision, None when there is no fresh one; redis.RedisError."""
+    """The decision, None when there is no fresh one that can be read; redis.RedisError."""
     found = await redis.get(_KEY)
-    return None if found is None else msgspec.json.decode(found, type=Scaling)
+    with suppress(msgspec.DecodeError):
+        return None if found is None else msgspec.json.decode(found, type=Scaling)
+    return None

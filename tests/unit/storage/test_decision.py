@@ -1,6 +1,7 @@
 """The decision's one key in a real Redis."""
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
 from storage.decision import Scaling, latest, publish
@@ -25,3 +26,11 @@ async def test_the_latest_one_counts_and_ends_by_itself(redis: Redis) -> None:
 
     assert await latest(redis) == DECISION
     assert 4000 < await redis.pttl("snapsurge:scaling") <= 5000
+
+
+@pytest.mark.parametrize("found", [b"", b"no json", b"{}", b'{"desired":"three"}'])
+async def test_what_cannot_be_read_is_none(redis: Redis, found: bytes) -> None:
+    """Whoever wrote it: what there is stays."""
+    await redis.set("snapsurge:scaling", found)
+
+    assert await latest(redis) is None
