@@ -72,6 +72,7 @@ class Doorway(asyncio.BufferedProtocol):
         self.handler.connection_lost(exc)
         if self.landing:
             self.landing.end(exc or ConnectionResetError("the connection ended in the body"))
+            self.landing = None
 
     def pause_writing(self) -> None:
         """It is aiohttp that writes."""
@@ -117,7 +118,7 @@ class Landing:
         self._missing = len(ground.room())
         self._received = 0
         self._due = due
-        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._done: asyncio.Future[None] | None = self._loop.create_future()
         self._timer = self._loop.call_at(due(0), self._look)
 
     async def run(self) -> None:
@@ -126,7 +127,8 @@ class Landing:
         self._doorway.handler._parser = None  # noqa: SLF001 - the old one is of no use any more, and has its weight
         self._wake_at(min(self._missing, _WAKE_BYTES))
         try:
-            await self._done
+            if self._done:
+                await self._done
         finally:
             self._timer.cancel()
             self._ground = None  # what still comes of a body that was given up is thrown away
@@ -153,17 +155,18 @@ class Landing:
             self._wake_at(self._missing)
 
     def end(self, error: Exception | None) -> None:
-        """Let the handler go on."""
-        if self._done.done():
+        """Let the handler go on. What it awaits is forgotten here: an error's traceback leads back to this landing."""
+        done, self._done = self._done, None
+        if done is None or done.done():
             return
         if error is None:
-            self._done.set_result(None)
+            done.set_result(None)
         else:
-            self._done.set_exception(error)
+            done.set_exception(error)
 
     def _look(self) -> None:
         """Has the time for what came run out? Bytes that came since it was set, or wait to be read, have moved it."""
-        if self._done.done():
+        if self._done is None:
             return
         waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
         due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))

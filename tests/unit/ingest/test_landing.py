@@ -1,6 +1,9 @@
 """Landing over real sockets: the rest of a body into its buffer, and the connection good for the next request."""
 
 import asyncio
+import gc
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -29,6 +32,10 @@ class Field:
             raise ValueError("bad")
 
 
+# Of the last tests, as long as anybody holds them.
+FIELDS: deque[weakref.ref[Field]] = deque(maxlen=9)
+
+
 @asynccontextmanager
 async def serving(
     *, bad_at: int | None = None, due: Callable[[int], float] = lambda _: 1e12
@@ -38,6 +45,7 @@ async def serving(
 
     async def handler(request: web.Request) -> web.Response:
         field = Field(request.content_length or 0, bad_at)
+        FIELDS.append(weakref.ref(field))
         while early := request.content.read_nowait():
             field.data[field.count : field.count + len(early)] = early
             field.landed(len(early))
@@ -45,7 +53,7 @@ async def serving(
             if field.room():
                 begun.set()
                 await Landing(request, field, due).run()
-        except (ValueError, TimeoutError) as error:
+        except (ValueError, TimeoutError, ConnectionError) as error:
             return web.Response(status=400, text=type(error).__name__)
         return web.Response(text=str(field.data.count(b"x")), headers={"Looks": str(field.looks)})
 
@@ -161,3 +169,25 @@ async def test_a_client_that_goes_is_heard_of(sent: int) -> None:
         await begun.wait()
         writer.write_eof()
         assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("end", ["whole", "bad", "slow", "cut"])
+async def test_the_ground_is_free_when_the_upload_is(end: str) -> None:
+    """However it ends: nothing waits for the collector, for a burst of what fails would fill the memory meanwhile."""
+    gc.collect()
+    gc.disable()
+    try:
+        late = end == "slow"
+        async with serving(bad_at=10 if end == "bad" else None, due=lambda _: 0.0 if late else 1e12) as connected:
+            reader, writer, begun = connected
+            writer.write(head(100_000))
+            await begun.wait()
+            writer.write(b"x" * (50_000 if end == "cut" else 100_000))
+            if end == "cut":
+                await writer.drain()
+                writer.transport.abort()
+            else:
+                await answer(reader)
+        assert FIELDS[-1]() is None
+    finally:
+        gc.enable()
