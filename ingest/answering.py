@@ -16,6 +16,7 @@ from storage.blobs import StoreFull, StoreUnavailable
 from .answers import json_answer
 from .asked import Asked
 from .errors import Refusal
+from .landing import discard
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .returns import when_away_s
@@ -56,6 +57,7 @@ def answering(
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
             response = _problem(error, arrival)
+            discard(request)
         response.headers[REQUEST_ID_HEADER] = arrival.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
         if lifecycle.draining:

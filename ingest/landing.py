@@ -47,7 +47,7 @@ class Doorway(asyncio.BufferedProtocol):
 
     def __init__(self, handler: RequestHandler) -> None:
         self.handler = handler
-        self.landing: Landing | None = None
+        self.landing: Rest | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
@@ -71,7 +71,7 @@ class Doorway(asyncio.BufferedProtocol):
         """Cut off, or closed by us."""
         self.handler.connection_lost(exc)
         if self.landing:
-            self.landing.end(exc or ConnectionResetError("the connection ended in the body"))
+            self.landing.lost(exc or ConnectionResetError("the connection ended in the body"))
             self.landing = None
 
     def pause_writing(self) -> None:
@@ -98,24 +98,72 @@ async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 
         await runner.cleanup()
 
 
-class Landing:
-    """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
+class Rest:
+    """What is still to come of a body that nobody wants: read over itself, so that its client hears why."""
 
-    __slots__ = (
-        *("_content", "_done", "_doorway", "_due", "_ground", "_loop", "_missing", "_received", "_socket", "_timer"),
-        "_wake_bytes",
-    )
+    __slots__ = ("_content", "_doorway", "_loop", "_missing")
 
-    def __init__(self, request: web.Request, ground: Ground, due: Callable[[int], float]) -> None:
+    def __init__(self, request: web.Request, length: int) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         self._loop = asyncio.get_running_loop()
         self._doorway = cast("Doorway", request.transport.get_protocol())
+        self._content = request.content
+        self._missing = length - request.content.total_bytes
+
+    def room(self) -> memoryview:
+        """Where the next bytes go: never more than the body has left."""
+        return _SCRAP[: self._missing]
+
+    def came(self, count: int) -> None:
+        """So many bytes are in the room."""
+        self._missing -= count
+        if not self._missing:
+            self._hand_back()
+
+    def lost(self, error: Exception) -> None:  # noqa: ARG002 - for those who wait
+        """The connection ended. aiohttp would wait ten seconds for the rest of a body that it has answered."""
+        self._content.feed_eof()
+
+    def _hand_back(self) -> None:
+        """The connection is aiohttp's again; its parser was in the middle of the body, so it gets a new one."""
+        handler = self._doorway.handler
+        self._doorway.landing = None
+        handler._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
+            handler,
+            self._loop,
+            len(_HEAD),
+            max_line_size=handler.max_line_size,
+            max_headers=handler.max_headers,
+            max_field_size=handler.max_field_size,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+        )
+        self._content.feed_eof()
+
+
+def discard(request: web.Request) -> None:
+    """The request is answered, whatever of its body is still to come; of one that announced no length, aiohttp sees."""
+    length, transport = request.content_length, request.transport
+    if length is None or transport is None or request.content.is_eof():
+        return
+    doorway = cast("Doorway", transport.get_protocol())
+    if doorway.landing is None and length > request.content.total_bytes:
+        doorway.landing = Rest(request, length)
+
+
+class Landing(Rest):
+    """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
+
+    __slots__ = ("_done", "_due", "_ground", "_received", "_socket", "_timer", "_wake_bytes")
+
+    def __init__(self, request: web.Request, ground: Ground, due: Callable[[int], float]) -> None:
+        super().__init__(request, request.content.total_bytes + len(ground.room()))
+        assert request.transport is not None  # noqa: S101 - seen just now
         self._socket: socket.socket = request.transport.get_extra_info("socket")
         self._wake_bytes = 1  # as the kernel has it
-        self._content = request.content
         self._ground: Ground | None = ground
-        self._missing = len(ground.room())
         self._received = 0
         self._due = due
         self._done: asyncio.Future[None] | None = self._loop.create_future()
@@ -134,27 +182,33 @@ class Landing:
             self._ground = None  # what still comes of a body that was given up is thrown away
 
     def room(self) -> memoryview:
-        """Where the next bytes go: never more than the body has left."""
-        return self._ground.room() if self._ground else _SCRAP[: self._missing]
+        """In the ground, as long as it is wanted."""
+        return self._ground.room() if self._ground else super().room()
 
     def came(self, count: int) -> None:
-        """So many bytes are in the room."""
-        self._missing -= count
+        """The ground's, as long as it is wanted."""
         self._received += count
         if self._ground is not None:
             try:
                 self._ground.landed(count)
             except Exception as error:  # noqa: BLE001 - it is the waiting handler's
                 self._ground = None
-                self.end(error)
-        if not self._missing:
+                self._end(error)
+        missing = self._missing - count
+        if not missing:
             self._wake_at(1)
-            self._hand_back()
-            self.end(None)
-        elif self._missing < self._wake_bytes:
-            self._wake_at(self._missing)
+        elif missing < self._wake_bytes:
+            self._wake_at(missing)
+        super().came(count)
+        if not missing:
+            self._end(None)
 
-    def end(self, error: Exception | None) -> None:
+    def lost(self, error: Exception) -> None:
+        """The connection ended in the body."""
+        self._end(error)
+        super().lost(error)
+
+    def _end(self, error: Exception | None) -> None:
         """Let the handler go on. What it awaits is forgotten here: an error's traceback leads back to this landing."""
         done, self._done = self._done, None
         if done is None or done.done():
@@ -171,7 +225,7 @@ class Landing:
         waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
         due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))
         if due <= self._loop.time():
-            self.end(TimeoutError())
+            self._end(TimeoutError())
         else:
             self._timer = self._loop.call_at(due, self._look)
 
@@ -180,20 +234,3 @@ class Landing:
         self._wake_bytes = count
         with suppress(OSError):  # closed just now: that we are told
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-
-    def _hand_back(self) -> None:
-        """The connection is aiohttp's again; its parser was in the middle of the body, so it gets a new one."""
-        handler = self._doorway.handler
-        self._doorway.landing = None
-        handler._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
-            handler,
-            self._loop,
-            len(_HEAD),
-            max_line_size=handler.max_line_size,
-            max_headers=handler.max_headers,
-            max_field_size=handler.max_field_size,
-            payload_exception=RequestPayloadError,
-            auto_decompress=False,
-            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
-        )
-        self._content.feed_eof()

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from ingest.landing import Landing, listening
+from ingest.landing import Landing, discard, listening
 
 
 class Field:
@@ -109,6 +109,45 @@ async def test_a_refused_body_is_read_to_its_end_and_the_connection_goes_on() ->
         assert await answer(reader) == (400, "ValueError")
         writer.write(b"x" * (length - 50_002) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await answer(reader) == (200, "0")
+
+
+@asynccontextmanager
+async def refusing() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server that wants nobody's body, and would wait for it for ever."""
+
+    async def handler(request: web.Request) -> web.Response:
+        discard(request)
+        return web.Response(status=400, text="no")
+
+    app = web.Application()
+    app.router.add_route("*", "/", handler)
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield reader, writer
+        writer.close()
+
+
+@pytest.mark.parametrize("early", [0, 10, 200_000])
+async def test_a_body_that_nobody_wants_is_read_to_its_end_and_the_connection_goes_on(early: int) -> None:
+    """Whatever had come of it when it was refused, all of it too: the answer first, then the next request's."""
+    async with refusing() as (reader, writer):
+        writer.write(head(200_000) + b"x" * early)
+        assert await answer(reader) == (400, "no")
+        writer.write(b"x" * (200_000 - early) + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await answer(reader) == (400, "no")
+
+
+async def test_nothing_waits_for_a_refused_client_that_has_gone() -> None:
+    """The server's task for the connection ends with it, though the body never came."""
+    async with refusing() as (reader, writer):
+        before = asyncio.all_tasks()
+        writer.write(head(200_000) + b"x")
+        assert await answer(reader) == (400, "no")
+        assert len(asyncio.all_tasks()) == len(before)
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            while len(asyncio.all_tasks()) >= len(before):  # noqa: ASYNC110 - the loop has to turn a few times
+                await asyncio.sleep(0)
 
 
 async def test_bytes_buy_time_and_silence_ends_it() -> None:
