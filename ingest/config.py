@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     # 4 KiB/s is half of a 64 kbit/s phone; the grace covers handshakes and a tunnel.
     body_rate_min_bytes_s: Annotated[int, Meta(ge=1, description="slowest body, on average")] = 4 * KIB
-    body_grace_s: Annotated[float, Meta(gt=0, description="seconds a body may take beyond its rate")] = 15.0
+    body_grace_s: Annotated[float, Meta(gt=0, description="seconds a body may take beyond its rate")] = 20.0
     # The balancer keeps idle connections for less, so that it never sends into one that is being closed.
     keepalive_s: Annotated[float, Meta(gt=0, description="idle seconds before a connection is closed")] = 75.0
 

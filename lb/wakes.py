@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 PIECE_BYTES: Final = 8 * 1024  # Smaller pieces are not worth a read each.
-# At 4 KiB a second, below which a node gives a body up, these are 4 s: within the grace it gives beyond ours.
-WAKE_BYTES: Final = 16 * 1024
+# At 4 KiB a second, below which a node gives a body up, these are 8 s: within the grace it gives beyond ours.
+WAKE_BYTES: Final = 32 * 1024
 
 
 class Waking:
