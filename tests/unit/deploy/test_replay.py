@@ -33,7 +33,9 @@ def test_half_of_the_arrivals_not_half_of_the_time(tmp_path: Path) -> None:
     assert half_s(trace(tmp_path / "t.gz", 0, 1_000_000, 1_500_000, 2_000_000, 60_000_000)) == 1.5
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}\n", mtime=0), gzip.compress(b'{}\n{"u":1}\n')])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"{}\n", mtime=0), gzip.compress(b'{}\n{"u":1}\n', mtime=0)]
+)
 def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     """Empty, not compressed, without arrivals, without times."""
     path = tmp_path / "t.gz"
