@@ -125,7 +125,8 @@ async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: He
     before = loop.time()
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await stop.wait()
         now = loop.time()
         verdict = asked.went_by(now - before)
         before = now

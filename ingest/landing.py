@@ -222,7 +222,9 @@ class Landing(Rest):
         """Has the time for what came run out? Bytes that came since it was set, or wait to be read, have moved it."""
         if self._done is None:
             return
-        waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
+        waiting = bytes(4)
+        with suppress(OSError, ValueError):  # closed just now: that we are told
+            waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, waiting)
         due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))
         if due <= self._loop.time():
             self._end(TimeoutError())

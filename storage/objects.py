@@ -132,6 +132,8 @@ class Objects:
         head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
         said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
         if said.status in _DONE:
+            if method == "GET" and not said.measured:
+                raise ConnectionError("the store did not say how long the object is")
             return Answer(said.status, said.body)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status))

@@ -1,14 +1,39 @@
 """Turns addresses into a store and a Redis client: the only place that knows that there are two stores."""
 
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .blobs import BlobStore
 from .config import Config
 from .files import FileStore
 from .s3 import S3Address, S3Store
+
+
+class _Cancellable(AbstractConnection):
+    """A connection whose sending can be cancelled.
+
+    redis-py sends under `asyncio.wait_for` where there is a `socket_timeout`. On Python 3.11 that loses a cancellation
+    which comes when the bytes have just been handed over (python/cpython#86296): a stop would wait for ever for a task
+    that goes on, and an `asyncio.timeout` would never end. It also costs a task for each command.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        """As redis-py's, within the same time; redis.TimeoutError."""
+        await self.connect()  # type: ignore[no-untyped-call] # within its own times
+        limit_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(limit_s):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = limit_s
 
 
 def blob_store(config: Config) -> BlobStore:
@@ -54,4 +79,5 @@ def _client(url: str, config: Config) -> Redis:
         socket_timeout=config.redis_timeout_s,
         socket_connect_timeout=config.redis_timeout_s,
     )
+    pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
     return Redis.from_pool(pool)

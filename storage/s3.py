@@ -79,10 +79,10 @@ class S3Store:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        await self._done(self._objects.put(key, parts, new=True))
+        await self._done(f"PUT {key}", self._objects.put(key, parts, new=True))
 
     async def replace(self, key: str, body: bytes) -> None:
-        await self._done(self._objects.put(key, (body,), new=False))
+        await self._done(f"PUT {key}", self._objects.put(key, (body,), new=False))
 
     async def read(self, key: str) -> bytes:
         return (await self._call("GET", key)).body
@@ -152,19 +152,20 @@ class S3Store:
             # us-east-1 is the one region that S3 does not take as a constraint.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
-                await self._done(self._objects.put("", (wanted,), new=False))
+                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), new=False))
 
     async def _call(self, method: Method, key: str, fields: Mapping[str, str] | None = None) -> Answer:
-        return await self._done(self._objects.call(method, key, fields))
+        return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
 
-    async def _done(self, call: Awaitable[Answer]) -> Answer:
-        """Its answer when it went well, else the port's error."""
+    async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
+        """Its answer when it went well, else the port's error, which says what was asked."""
         try:
             answer = await call
         except OSError as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
-            raise _error_of(answer.code)(answer.body.decode("utf-8", "replace") or answer.code)
+            text = answer.body.decode("utf-8", "replace")
+            raise _error_of(answer.code)(f"{what}: the store answered {answer.status} {text}".rstrip())
         return answer
 
     async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types

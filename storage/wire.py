@@ -26,13 +26,14 @@ _TEXT_BYTES_MAX: Final = 64 * 1024
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A status, and the body as it came (framing included where it was chunked)."""
+    """A status and a body; `measured` when its length was announced, else it is as it came: framed, or cut."""
 
     status: int
     body: bytes
+    measured: bool
 
 
-class Answer:
+class _Reply:
     """One answer as it comes: `said` once it is whole. To HEAD there is no body, whatever length is said."""
 
     __slots__ = ("_body", "_head_only", "_length", "_missing", "_read", "_status", "keeps", "said")
@@ -64,12 +65,12 @@ class Answer:
             if self._missing < 0:
                 raise ConnectionError("the store said more than it announced")
         if whole:
-            self.said = Said(self._status, b"".join(self._body))
+            self.said = Said(self._status, b"".join(self._body), measured=self._length is not None)
 
     def ended(self) -> None:
         """The connection ended: an answer without a length ends so too."""
         if self._status and self._length is None and self.said is None:
-            self.said = Said(self._status, b"".join(self._body))
+            self.said = Said(self._status, b"".join(self._body), measured=False)
 
     def _head(self, data: bytes) -> bytes:
         """What is left of the data behind the head, once that is there."""
@@ -101,7 +102,7 @@ class Wire(asyncio.Protocol):
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._answer = Answer(head_only=False)
+        self._reply = _Reply(head_only=False)
         self._waiting: asyncio.Future[Said] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -115,9 +116,9 @@ class Wire(asyncio.Protocol):
     async def ask(self, parts: Sequence[Buffer], *, head_only: bool) -> Said:
         """Send one request and hear the answer. ConnectionError; TimeoutError when neither side moved for so long."""
         self._waiting = self._loop.create_future()
-        self._answer = Answer(head_only=head_only)
+        self._reply = _Reply(head_only=head_only)
         self._transport.writelines(parts)
-        self._unsent = self._transport.get_write_buffer_size()
+        self._unsent, self._moved = self._transport.get_write_buffer_size(), False
         self._timer = self._loop.call_later(self._silence_s, self._look)
         try:
             return await self._waiting
@@ -139,22 +140,22 @@ class Wire(asyncio.Protocol):
             return
         self._moved = True
         try:
-            self._answer.take(data)
+            self._reply.take(data)
         except ConnectionError as error:
             self._waiting.set_exception(error)
-        if self._answer.said:
+        if self._reply.said:
             # An answer that came before all was sent leaves a connection in the middle of a body.
-            self.usable = self._answer.keeps and not self._transport.get_write_buffer_size()
-            self._waiting.set_result(self._answer.said)
+            self.usable = self._reply.keeps and not self._transport.get_write_buffer_size()
+            self._waiting.set_result(self._reply.said)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ended."""
         self.usable = False
         if self._waiting is not None and not self._waiting.done():
             if exc is None:
-                self._answer.ended()
-            if self._answer.said:
-                self._waiting.set_result(self._answer.said)
+                self._reply.ended()
+            if self._reply.said:
+                self._waiting.set_result(self._reply.said)
             else:
                 self._waiting.set_exception(exc or ConnectionResetError("the store closed the connection"))
 

@@ -1,7 +1,8 @@
 """What every test may ask for: a real Redis, a real MinIO, both stores. Fixtures only.
 
-The servers start once a session, when the first test asks, on free loopback ports and in temporary folders; each is
-ended by its pid. A machine without one skips its tests and says what to do; in CI (CI=true) that is a failure.
+The servers that tests share start once a session, when the first test asks, on free loopback ports and in temporary
+folders; each is ended by its pid. A machine without one skips its tests and says what to do; in CI (CI=true) that is a
+failure.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -87,15 +89,27 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Redis that is ours alone."""
-    folder, port = tmp_path_factory.mktemp("redis"), _port()
-    try:
-        command = redis_command(port, folder)
-    except ServerMissing as error:
-        _missing(error)
-    with _server(command, folder / "server.log", {}, lambda: _redis_answers(port)):
-        yield f"redis://127.0.0.1:{port}/0"
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[str]]:
+    """A context with a real Redis of its own, for what the fixture `redis` would empty under one's feet."""
+
+    @contextlib.contextmanager
+    def started() -> Iterator[str]:
+        folder, port = tmp_path_factory.mktemp("redis"), _port()
+        try:
+            command = redis_command(port, folder)
+        except ServerMissing as error:
+            _missing(error)
+        with _server(command, folder / "server.log", {}, lambda: _redis_answers(port)):
+            yield f"redis://127.0.0.1:{port}/0"
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The address of a real Redis that tests share, each for as long as it runs."""
+    with redis_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jwt
@@ -41,8 +42,9 @@ def photo(colour: str) -> bytes:
 class Stack:
     """The processes, and how to speak to them."""
 
-    def __init__(self, folder: Path, node: int, front: int, admin: int) -> None:
+    def __init__(self, folder: Path, redis_url: str, node: int, front: int, admin: int) -> None:
         self.folder = folder
+        self.redis_url = redis_url
         self.node, self.front, self.admin = node, front, admin
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -122,10 +124,20 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="package")
-def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The processes, with every log that there is and the event loop in debug mode; ended by their pids."""
+def stack(
+    redis_server: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The processes, with every log that there is and the event loop in debug mode; ended by their pids.
+
+    With a Redis of their own: they outlive the tests of this folder, and another test's would be emptied.
+    """
+    with redis_server() as redis_url:
+        yield from _running(redis_url, tmp_path_factory.mktemp("stack"))
+
+
+def _running(redis_url: str, folder: Path) -> Iterator[Stack]:
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    made = Stack(tmp_path_factory.mktemp("stack"), *(one.getsockname()[1] for one in listeners))
+    made = Stack(folder, redis_url, *(one.getsockname()[1] for one in listeners))
     for one in listeners:
         one.close()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SNAPSURGE_")}  # noqa: TID251

@@ -164,10 +164,10 @@ ODD_USERS = (
 )  # fmt: skip
 
 
-async def test_a_user_id_is_data_wherever_it_goes(stack: Stack, redis_url: str) -> None:
+async def test_a_user_id_is_data_wherever_it_goes(stack: Stack) -> None:
     """Quotes, Lua, globs, commands, markup: each such user posts, is rendered, and deletes their own post alone."""
     moment = stack.moment()
-    async with Redis.from_url(redis_url) as client:
+    async with Redis.from_url(stack.redis_url) as client:
         await client.set("sentinel", "here")
         paths = {user: stack.upload(moment, user) for user in ODD_USERS}
         for user, path in paths.items():

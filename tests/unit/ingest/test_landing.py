@@ -6,6 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 import uvloop
@@ -179,6 +180,21 @@ async def test_bytes_that_nobody_read_yet_buy_time_too() -> None:
         writer.write(b"x" * 5000)
         assert await answer(reader) == (400, "TimeoutError")
     assert asked == [0, 5000]
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+async def test_a_look_at_a_socket_that_was_just_closed_is_no_fault(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits in it then, and nothing is raised in a timer, where nobody would hear it."""
+
+    def closed(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr("ingest.landing.fcntl", SimpleNamespace(ioctl=closed))
+    async with serving(due=lambda _: 0.0) as (reader, writer, _):
+        writer.write(head(100) + b"x")
+        assert await answer(reader) == (400, "TimeoutError")
 
 
 async def wakes_for(pieces: int) -> int:

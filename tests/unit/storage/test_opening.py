@@ -1,9 +1,12 @@
 """Addresses become a store and a Redis client."""
 
+import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from storage.config import Config
 from storage.files import FileStore
@@ -54,6 +57,42 @@ async def test_a_redis_that_is_away_is_an_error_soon(free_port: int) -> None:
         with pytest.raises(RedisError):
             await client.ping()
     finally:
+        await client.aclose()
+
+
+async def test_a_command_can_be_cancelled_at_every_step(redis_url: str) -> None:
+    """Whenever the cancellation comes, it ends the task: none is lost while the bytes are handed over."""
+    client = redis_client(Config(redis_url=redis_url))
+
+    async def asking() -> None:
+        while True:
+            await client.ping()
+
+    try:
+        await client.ping()
+        for steps in range(100):
+            task = asyncio.get_running_loop().create_task(asking())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled(), f"lost after {steps} steps"
+    finally:
+        await client.aclose()
+
+
+async def test_a_redis_that_takes_nothing_is_an_error_soon() -> None:
+    """Sending has its time, like connecting and answering, and what was half sent is not sent on."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0?protocol=2"
+        client = redis_client(Config(redis_url=url, redis_timeout_s=0.2))
+        connection = client.connection_pool.make_connection()
+        connection.lib_name = connection.lib_version = None  # who connects says who he is, and waits for an answer
+        await connection.connect()
+        with pytest.raises(RedisTimeoutError, match="writing"):
+            await connection.send_command("SET", "key", bytes(64 << 20))
+        assert not connection.is_connected
+        assert connection.socket_timeout == 0.2
         await client.aclose()
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from storage.wire import Wires
+from storage.wire import Wire, Wires
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -53,22 +53,23 @@ def answering(*answers: bytes, byte_by_byte: bool = False) -> Serve:
 
 
 @pytest.mark.parametrize(
-    ("said", "body"),
+    ("said", "body", "measured"),
     [
-        (b"HTTP/1.1 200 OK\r\nA: b\r\ncontent-length: 5\r\n\r\nhello", b"hello"),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"2\r\nhi\r\n0\r\n\r\n"),
-        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\ncontent-length: 5\r\n\r\nhello", b"hello", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"2\r\nhi\r\n0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
     ],
 )
 @pytest.mark.parametrize("slowly", [False, True])
-async def test_an_answer_is_heard_whole(said: bytes, body: bytes, slowly: bool) -> None:  # noqa: FBT001 - a parameter
+async def test_an_answer_is_heard_whole(said: bytes, body: bytes, *, measured: bool, slowly: bool) -> None:
     """By its length, after an interim one, by its last chunk, by the connection's end; in one piece or in many."""
     async with wires_to(answering(said, byte_by_byte=slowly)) as wires:
         heard = await wires.ask([b"one\n"])
 
     assert (heard.status, heard.body) == (int(said.rsplit(b"HTTP/1.1 ")[-1][:3]), body)
+    assert heard.measured is measured
 
 
 async def test_a_large_answer_is_heard_whole_and_one_cut_short_is_an_error() -> None:
@@ -141,6 +142,32 @@ async def test_silence_is_a_timeout_and_rubbish_a_broken_connection() -> None:
     async with wires_to(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n12")) as wires:
         with pytest.raises(ConnectionError, match="more than it announced"):
             await wires.ask([b"one\n"])
+
+
+async def test_an_answer_before_buys_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was used is silent as soon as a new one is."""
+    looks = 0
+
+    def look(wire: Wire) -> None:
+        nonlocal looks
+        looks += 1
+        looked(wire)
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    looked = Wire._look
+    monkeypatch.setattr(Wire, "_look", look)
+    async with wires_to(once, silence_s=0.2) as wires:
+        await wires.ask([b"one\n"])
+        looks = 0
+        with pytest.raises(TimeoutError):
+            await wires.ask([b"two\n"])
+
+    assert looks == 1
 
 
 async def test_a_store_that_speaks_slowly_is_not_silent() -> None:
