@@ -40,7 +40,7 @@ from storage.media import Image
 from storage.moments import Moments, NoSuchMoment
 from storage.queue import Job
 from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
-from storage.zips import TAIL_BYTES
+from storage.zips import TAIL_BYTES, Damaged
 
 from .decoding import Undecodable
 from .images import Renditions
@@ -158,7 +158,7 @@ class Jobs:
         try:
             await self._store.create(key, body)
         except BlobExists:
-            with contextlib.suppress(BlobMissing):
+            with contextlib.suppress(BlobMissing, Damaged):
                 record = media.record_in(await self._store.read_tail(key, TAIL_BYTES))
                 return record if record.request_id == post.request_id else None
             return None

@@ -33,6 +33,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
 
 
+def parse_letter(job_id: bytes, raw: bytes) -> DeadLetter:
+    """A letter as it stands in Redis; of one that cannot be read, that its job is dead."""
+    try:
+        return msgspec.json.decode(raw, type=DeadLetter)
+    except (ValueError, RecursionError) as error:
+        name = job_id.decode(errors="backslashreplace")
+        kind, text = name.partition(":")[0], f"the letter cannot be read: {error}"
+        return DeadLetter(id=name, name=kind, args=(), error=text, tries=0, at="", reason="unreadable")
+
+
 class DeadLetters:
     """The kept jobs of one or more Redis. Every method may raise redis.RedisError."""
 
@@ -52,8 +62,8 @@ class DeadLetters:
 
     async def all(self) -> list[DeadLetter]:
         """Every letter, the oldest first."""
-        found = await asyncio.gather(*(_of(shard.hvals(DEAD_KEY)) for shard in self._shards))
-        letters = [msgspec.json.decode(one, type=DeadLetter) for some in found for one in some]
+        found = await asyncio.gather(*(_of(shard.hgetall(DEAD_KEY)) for shard in self._shards))
+        letters = [parse_letter(job_id, raw) for some in found for job_id, raw in some.items()]
         return sorted(letters, key=lambda one: one.at)
 
     async def remove(self, job_ids: Sequence[str]) -> int:

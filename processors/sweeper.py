@@ -87,6 +87,14 @@ class Cursor(msgspec.Struct, frozen=True):
     generation: str = ""
 
 
+def parse_cursor(raw: bytes | None) -> Cursor | None:
+    """A cursor as it stands in Redis; None for what cannot be read."""
+    try:
+        return msgspec.json.decode(raw or b"", type=Cursor)
+    except (ValueError, RecursionError):
+        return None
+
+
 def rest_s(age_s: float, every_s: float) -> float:
     """How long a moment rests between two sweeps, by its age: a twentieth of it, between `every_s` and five minutes."""
     return max(every_s, min(age_s / 20, REST_MAX_S))
@@ -165,7 +173,7 @@ class Sweeper:
         """By hand: one moment, all of it, from where an earlier such sweep was broken off; moments.NoSuchMoment."""
         await self._moments.get(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
-        cursor = msgspec.json.decode(known, type=Cursor) if known else Cursor(0, 0.0, await self._generation(moment_id))
+        cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generation(moment_id))
         swept = Swept()
         while cursor.done < len(keys.SPREADS):
             step, cursor = await self._advance(moment_id, cursor)
@@ -187,7 +195,8 @@ class Sweeper:
             await self._redis.delete(CURSORS_KEY)
             return {}
         found: dict[bytes, bytes] = await self._redis.hgetall(CURSORS_KEY)  # type: ignore[misc] # redis-py's types
-        return {name.decode(): msgspec.json.decode(one, type=Cursor) for name, one in found.items()}
+        read = {name.decode(errors="replace"): parse_cursor(raw) for name, raw in found.items()}
+        return {name: cursor for name, cursor in read.items() if cursor is not None}
 
     async def _redis_is_another(self) -> bool:
         """Whether a Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
@@ -239,7 +248,8 @@ class Sweeper:
         return swept, sorted(accepted)
 
     async def _listed(self, prefix: str) -> set[str]:
-        return {keys.name_in(key) async for key in self._store.list(prefix)}
+        """Ids of posts; what is not named by one is somebody else's."""
+        return {name async for key in self._store.list(prefix) if keys.is_post_id(name := keys.name_in(key))}
 
     async def _enqueue(self, moment_id: str, post_ids: Sequence[str]) -> int:
         """Queue what these posts still need: both jobs, or the render alone where the flag is known; never the dead."""

@@ -34,6 +34,6 @@ async def publish(redis: Redis, scaling: Scaling, *, ttl_s: float) -> None:
 async def latest(redis: Redis) -> Scaling | None:
     """The decision, None when there is no fresh one that can be read; redis.RedisError."""
     found = await redis.get(_KEY)
-    with suppress(msgspec.DecodeError):
+    with suppress(ValueError, RecursionError):
         return None if found is None else msgspec.json.decode(found, type=Scaling)
     return None

@@ -16,8 +16,8 @@ Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, r request id
 `snapsurge:moments-since` (from which fires_at on they are all there).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -25,11 +25,14 @@ from redis.asyncio.client import Pipeline
 
 from .records import ACCEPTING_MS, Moment, Post, to_ms
 
+T = TypeVar("T")
+
 Observed = Literal["new", "known", "stale", "deleted"]
 
 _COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 
 _decode_post = msgspec.json.Decoder(Post).decode
+_decode_moment = msgspec.json.Decoder(Moment).decode
 
 # Two days outlive the accepting period (24 h) and the jobs of its last post; after that the store answers. An entry
 # that still waits for its flag or its renditions lives as long as the counts, which would count it again.
@@ -170,7 +173,7 @@ class Index:
         pipe = self._redis.pipeline(transaction=False)
         for post_id in post_ids:
             pipe.hget(f"snapsurge:post:{post_id}", "j")
-        return [None if found is None else _decode_post(found) for found in await pipe.execute()]
+        return [_read(_decode_post, found) for found in await pipe.execute()]
 
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None when they do not cover everything that the store has."""
@@ -209,7 +212,7 @@ class Index:
     async def moment(self, moment_id: str) -> Moment | None:
         """The moment, or None when the index does not have it."""
         found = await self._redis.get(f"snapsurge:moment:{moment_id}")
-        return None if found is None else msgspec.json.decode(found, type=Moment)
+        return _read(_decode_moment, found)
 
     async def current_moment_id(self, region: str, now_ms: int) -> str | None:
         """The last moment of a region that fired and still accepts posts; None when there is none, or maybe one."""
@@ -227,6 +230,14 @@ class Index:
         pipe.zrangebyscore("snapsurge:moments", since_ms, "+inf")
         known_since, found = await pipe.execute()
         return [one.decode() for one in found] if _covers(known_since, since_ms) else None
+
+
+def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:
+    """An entry; one that cannot be read is as good as none, for the store has the truth."""
+    try:
+        return None if found is None else decode(found)
+    except (ValueError, RecursionError):
+        return None
 
 
 def counts_of(numbers: Mapping[str, int]) -> Counts:

@@ -36,7 +36,7 @@ def unpack(archive: bytes) -> Intake:
     by_stem = {name.split(".")[0]: data for name, data in entries.items()}
     try:
         return Intake(_decode(by_stem["receipt"]), by_stem["front"], by_stem["back"])
-    except (KeyError, msgspec.DecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise zips.Damaged(f"not an intake object: {error}") from error
 
 
@@ -44,5 +44,5 @@ def receipt_in(tail: bytes) -> Receipt:
     """The receipt out of the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
     try:
         return _decode(zips.last_entry(tail, RECEIPT_ENTRY))
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise zips.Damaged(f"not a receipt: {error}") from error

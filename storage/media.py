@@ -51,5 +51,5 @@ def record_in(tail: bytes) -> Post:
     """The record out of the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
     try:
         return _decode(zips.last_entry(tail, RECORD_ENTRY))
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise zips.Damaged(f"not a post record: {error}") from error

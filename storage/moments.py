@@ -4,6 +4,7 @@ import contextlib
 import logging
 import secrets
 from base64 import b32encode
+from collections.abc import Sequence
 
 import msgspec
 from cachetools import LRUCache
@@ -51,7 +52,7 @@ class Moments:
         return moment
 
     async def get(self, moment_id: str) -> Moment:
-        """The moment of this id; NoSuchMoment."""
+        """The moment of this id; NoSuchMoment, also where its object is none."""
         if moment_id in self._cache:
             return self._cache[moment_id]
         if not keys.is_moment_id(moment_id):
@@ -85,20 +86,32 @@ class Moments:
         ids = None
         with contextlib.suppress(RedisError):
             ids = await self._index.moment_ids(since_ms)
-        moments = await self._listed(since_ms) if ids is None else [await self.get(one) for one in ids]
+        moments = await self._listed(since_ms) if ids is None else await self._some(ids)
         return sorted((one for one in moments if to_ms(one.fires_at) >= since_ms), key=lambda one: one.fires_at)
 
     async def _listed(self, since_ms: int) -> list[Moment]:
         """Moments from the day of this time on, by the store's listing; the index has them all afterwards."""
         first_day = from_ms(since_ms)[:10].replace("-", "")
         listed = [keys.name_in(key) async for key in self._store.list(keys.MOMENTS_PREFIX)]
-        moments = [await self.get(one) for one in listed if one.rsplit("-", 2)[1] >= first_day]
+        # What is not named as we name them is somebody else's.
+        moments = await self._some([one for one in listed if one.count("-") > 1 and one.rsplit("-", 2)[1] >= first_day])
         with contextlib.suppress(RedisError):
             await self._index.put_moments(moments, since_ms=since_ms)
         return moments
+
+    async def _some(self, ids: Sequence[str]) -> list[Moment]:
+        """Those that there are: one that cannot be read hides no other."""
+        found = []
+        for one in ids:
+            with contextlib.suppress(NoSuchMoment):
+                found.append(await self.get(one))
+        return found
 
     async def _from_store(self, moment_id: str) -> Moment:
         try:
             return msgspec.json.decode(await self._store.read(keys.moment(moment_id)), type=Moment)
         except BlobMissing:
+            raise NoSuchMoment(moment_id) from None
+        except (ValueError, RecursionError) as error:
+            log.error("%s is damaged: %s", keys.moment(moment_id), error)  # noqa: TRY400 - where it was read says nothing
             raise NoSuchMoment(moment_id) from None

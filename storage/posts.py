@@ -8,6 +8,7 @@ checks their digest, so an old record can cost a second read but never a wrong p
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
@@ -21,7 +22,9 @@ from .blobs import BlobMissing, BlobStore
 from .index import Counts, Index, counts_of
 from .moments import Moments
 from .records import Post, Rendition, accepted
-from .zips import TAIL_BYTES
+from .zips import TAIL_BYTES, Damaged
+
+log = logging.getLogger("snapsurge.storage.posts")
 
 R = TypeVar("R")
 
@@ -68,15 +71,23 @@ class Posts:
         return post
 
     async def stored(self, moment_id: str, post_id: str) -> Post:
-        """The post as the store has it; NoSuchPost. A deleted post has no intake object, whatever else is left."""
+        """The post as the store has it; NoSuchPost, zips.Damaged.
+
+        A deleted post has no intake object, whatever else is left. One whose media object cannot be read is to be
+        rendered again.
+        """
         try:
             receipt = intake.receipt_in(await self._store.read_tail(keys.intake(moment_id, post_id), TAIL_BYTES))
         except BlobMissing:
             raise NoSuchPost(post_id) from None
-        with contextlib.suppress(BlobMissing):
+        try:
             record = media.record_in(await self._store.read_tail(keys.media(moment_id, post_id), TAIL_BYTES))
             if record.request_id == receipt.request_id:
                 return record
+        except BlobMissing:
+            pass
+        except Damaged as error:
+            log.error("%s is damaged: %s", keys.media(moment_id, post_id), error)  # noqa: TRY400 - as below
         return accepted(receipt)
 
     async def rendition(self, post: Post, place: Rendition, offset: int, length: int) -> bytes:
@@ -155,6 +166,8 @@ class Posts:
         beyond = keys.intake(moment_id, after) if after is not None else ""
         found: list[str] = []
         async for key in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
+            if not keys.is_post_id(keys.name_in(key)):
+                continue  # somebody else's
             found.append(keys.name_in(key))
             if len(found) == most:
                 break
@@ -170,7 +183,7 @@ class Posts:
         return [known[one] for one in ids if one in known]
 
     async def stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
-        """Posts as the store has them, a few at a time, without those that it does not have."""
+        """Posts as the store has them, a few at a time, without those that it does not have whole."""
         for start in range(0, len(ids), WIDTH):
             some = ids[start : start + WIDTH]
             found = await _together([partial(self._stored_or_none, moment_id, post_id) for post_id in some])
@@ -190,6 +203,9 @@ class Posts:
         try:
             return await self.stored(moment_id, post_id)
         except NoSuchPost:
+            return None
+        except Damaged as error:  # one that cannot be read must not hide all others
+            log.error("%s is damaged: %s", keys.intake(moment_id, post_id), error)  # noqa: TRY400 - the key is what helps
             return None
 
 

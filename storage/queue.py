@@ -156,5 +156,5 @@ class Queue:
             (now_ms - oldest_ms) / 1000,
             leased,
             max(queued - ready - leased, 0),
-            {name.decode(): int(number) for name, number in counted.items()},
+            {name.decode(errors="replace"): int(number) for name, number in counted.items() if number.isdigit()},
         )

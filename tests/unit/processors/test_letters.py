@@ -1,8 +1,10 @@
 """Dead letters on a real Redis: one a job, found by job, forgotten when told."""
 
+import pytest
 from redis.asyncio import Redis
 
 from processors.letters import DeadLetter, DeadLetters
+from storage.queue import DEAD_KEY
 
 
 def letter(job_id: str, at: str) -> DeadLetter:
@@ -31,6 +33,18 @@ async def test_letters_are_listed_by_age_and_removed(redis: Redis) -> None:
     assert await dead.remove(["old", "nobody"]) == 1
     assert await dead.remove([]) == 0
     assert [one.id for one in await dead.all()] == ["young"]
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{}", b'{"id":"\xff"}', b"[" * 100_000])
+async def test_a_letter_that_cannot_be_read_is_listed_all_the_same(rubbish: bytes, redis: Redis) -> None:
+    """By its job, and it can be removed; the others are as they were."""
+    dead, fine = DeadLetters(redis), letter("render_pair:b", "2026-01-02T00:00:00.000Z")
+    await dead.keep(fine)
+    await redis.hset(DEAD_KEY, "render_pair:a", rubbish)
+
+    bad, other = await dead.all()
+    assert (bad.id, bad.name, bad.reason, other) == ("render_pair:a", "render_pair", "unreadable", fine)
+    assert await dead.remove([bad.id]) == 1
 
 
 async def test_letters_of_several_redis_are_one_list(redis: Redis, redis_url: str) -> None:

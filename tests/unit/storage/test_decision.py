@@ -28,7 +28,7 @@ async def test_the_latest_one_counts_and_ends_by_itself(redis: Redis) -> None:
     assert 4000 < await redis.pttl("snapsurge:scaling") <= 5000
 
 
-@pytest.mark.parametrize("found", [b"", b"no json", b"{}", b'{"desired":"three"}'])
+@pytest.mark.parametrize("found", [b"", b"no json", b"{}", b'{"desired":"three"}', b'{"decided_at":"\xff"}'])
 async def test_what_cannot_be_read_is_none(redis: Redis, found: bytes) -> None:
     """Whoever wrote it: what there is stays."""
     await redis.set("snapsurge:scaling", found)

@@ -87,6 +87,8 @@ async def test_what_was_queued_is_counted(redis: Redis) -> None:
     await Queue(redis).enqueue(jobs(7))
 
     assert (await Queue(redis).depth()).counted == {"enqueued": 7}
+    await redis.hset("snapsurge:queue", mapping={"rubbish": "much", b"\xff": "1"})
+    assert (await Queue(redis).depth()).counted == {"enqueued": 7, "\ufffd": 1}
 
 
 def test_depths_add_up() -> None:
