@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
+from cachetools import LRUCache
 from msgspec import Meta
 
 from storage.queue import Depth
@@ -22,6 +23,8 @@ SERVICE_GUESS_S = 0.07
 SMOOTHING_S = 3.0
 # What a job without a render costs a worker at least, its part of the claim and of the settlement included.
 SERVICE_MIN_S = 0.002
+# Who misses a pulse is known again at the next; who has gone for good is forgotten when so many others have come.
+WORKERS_KEPT_MAX = 10_000
 
 
 # No worker counts so far in its life (these are millennia), and no sum or product of such numbers leaves the floats.
@@ -72,7 +75,7 @@ class Meter:
     """Turns queue depths and pulses into a Load. One instant after the other; times of any clock in seconds."""
 
     def __init__(self) -> None:
-        self._last: Mapping[str, Pulse] = {}
+        self._last: LRUCache[str, Pulse] = LRUCache(WORKERS_KEPT_MAX)
         self._last_queued = 0
         self._last_at: float | None = None
         self._arrivals_per_s = 0.0
@@ -92,7 +95,8 @@ class Meter:
                 self._arrivals_per_s += weight * (arrivals_per_s - self._arrivals_per_s)
             if done > 0:
                 self._service_s += weight * (max(busy_s / done, SERVICE_MIN_S) - self._service_s)
-        self._last, self._last_queued, self._last_at = {**self._last, **pulses}, queued, now_s
+        self._last.update(pulses)
+        self._last_queued, self._last_at = queued, now_s
         return Load(
             ready=depth.ready,
             oldest_s=depth.oldest_s,

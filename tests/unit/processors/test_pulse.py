@@ -11,6 +11,7 @@ from processors.pulse import (
     BUSY_S_MAX,
     COUNT_MAX,
     SERVICE_GUESS_S,
+    WORKERS_KEPT_MAX,
     Meter,
     Pulse,
     parse_name,
@@ -48,6 +49,14 @@ def test_a_worker_that_misses_a_pulse_or_is_replaced_upsets_nothing() -> None:
 
     assert load.arrivals_per_s == pytest.approx(5)
     assert load.service_s == pytest.approx(0.1)
+
+
+def test_workers_that_are_gone_are_forgotten_in_the_end() -> None:
+    """An autoscaler outlives any number of them."""
+    meter = Meter()
+    for number in range(WORKERS_KEPT_MAX + 10):
+        meter.load(Depth(0, 0.0), {str(number): Pulse(1, 1.0)}, 1, float(number))
+    assert len(meter._last) == WORKERS_KEPT_MAX
 
 
 def test_arrivals_are_never_negative() -> None:
