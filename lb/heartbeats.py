@@ -93,12 +93,15 @@ def parse_look(answer: Answer, late_ms: int) -> Look:
 
 
 def connect(config: Config) -> "redis.asyncio.Redis":
-    """A client that does not retry by itself, and whose time its caller bounds.
+    """A client that gives up quickly and does not retry by itself; its caller bounds the time of a call.
 
     With a `socket_timeout` redis-py would send under `asyncio.wait_for`, which loses cancellations on Python 3.11
     (python/cpython#86296), those of an `asyncio.timeout` too.
     """
-    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool.from_url(config.redis_url))
+    pool = redis.asyncio.ConnectionPool.from_url(
+        config.redis_url, socket_connect_timeout=config.redis_timeout_ms / 1000
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 class Heartbeats:
