@@ -37,7 +37,7 @@ from storage import intake, keys, media
 from storage.blobs import BlobExists, BlobMissing, BlobStore
 from storage.index import Index, Observed
 from storage.media import Image
-from storage.moments import Moments, NoSuchMoment
+from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue import Job
 from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES, Damaged
@@ -223,7 +223,7 @@ class Jobs:
         if post is not None and post.late is not None:
             return None
         if post is not None:
-            with contextlib.suppress(NoSuchMoment):
+            with contextlib.suppress(NoSuchMoment, DamagedMoment):
                 moment = await self._moments.get(moment_id)
                 late_ms = late_by_ms(post.received_at, moment.closes_at)
                 return flagged(post, late_ms)

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from redis.exceptions import RedisError
 
 from . import keys
-from .blobs import BlobMissing, BlobStore
+from .blobs import BlobMissing, BlobStore, StoreUnavailable
 from .index import Index
 from .records import ACCEPTING_MS, Moment, from_ms, to_ms
 
@@ -23,6 +23,10 @@ CACHED_MAX = 1000
 
 class NoSuchMoment(Exception):
     """There is no moment of this name, in Redis or in the store."""
+
+
+class DamagedMoment(StoreUnavailable):
+    """The moment's object cannot be read. Nobody is told that there is no such moment: that would be our fault."""
 
 
 class Moments:
@@ -52,7 +56,7 @@ class Moments:
         return moment
 
     async def get(self, moment_id: str) -> Moment:
-        """The moment of this id; NoSuchMoment, also where its object is none."""
+        """The moment of this id; NoSuchMoment, DamagedMoment."""
         if moment_id in self._cache:
             return self._cache[moment_id]
         if not keys.is_moment_id(moment_id):
@@ -103,7 +107,7 @@ class Moments:
         """Those that there are: one that cannot be read hides no other."""
         found = []
         for one in ids:
-            with contextlib.suppress(NoSuchMoment):
+            with contextlib.suppress(NoSuchMoment, DamagedMoment):
                 found.append(await self.get(one))
         return found
 
@@ -114,4 +118,4 @@ class Moments:
             raise NoSuchMoment(moment_id) from None
         except (ValueError, RecursionError) as error:
             log.error("%s is damaged: %s", keys.moment(moment_id), error)  # noqa: TRY400 - where it was read says nothing
-            raise NoSuchMoment(moment_id) from None
+            raise DamagedMoment(f"{keys.moment(moment_id)} cannot be read") from None

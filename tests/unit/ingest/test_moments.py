@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 
 async def test_a_moment_is_created_and_found(client: Any) -> None:
@@ -98,3 +99,15 @@ async def test_pages_walk_every_post_once(client: Any) -> None:
         assert (await client.call("GET", f"/v1/moments/{moment}/posts?{query}", "o", "ops")).status == 400
     counts = (await client.call("GET", f"/v1/moments/{moment}/summary", "o", "ops")).body
     assert counts == {"accepted": 7, "on_time": 0, "late": 0, "ready": 0, "rejected": 0, "pending": 7}
+
+
+async def test_a_moment_that_cannot_be_read_is_our_fault(make_client: Any, redis: Redis) -> None:
+    """503 for whoever asks or posts, who may come again: nobody is told that there is no such moment."""
+    async with make_client() as client:
+        moment_id = await client.moment()
+        (client.root / "moments" / f"{moment_id}.json").write_bytes(b"rubbish")
+    await redis.flushall()
+    async with make_client() as client:
+        for answer in (await client.call("GET", f"/v1/moments/{moment_id}"), await client.upload(moment_id)):
+            assert (answer.status, answer.body["code"]) == (503, "storage-unavailable")
+            assert "Retry-After" in answer.headers

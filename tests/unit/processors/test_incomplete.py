@@ -64,16 +64,6 @@ async def test_an_incomplete_object_is_told_again_by_the_next_try(world: Any) ->
     assert (await world.indexed(post_id)).complete is False
 
 
-async def test_a_damaged_object_is_replaced_by_a_whole_one(world: Any) -> None:
-    """What cannot be read is no post's."""
-    post_id = await world.post()
-    await world.store.create(keys.media(world.moment_id, post_id), b"rubbish")
-
-    assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
-
-    assert (await world.record(post_id)).complete
-
-
 async def test_an_earlier_posts_object_is_replaced_by_a_whole_one(world: Any) -> None:
     """Deleted and posted again while the old media object was still there: the new photos win."""
     post_id = await world.post()

@@ -84,22 +84,6 @@ async def test_a_queue_that_was_emptied_is_swept_at_once(world: Any, redis_url: 
         assert await swept.step(NOW_S) is not None
 
 
-async def test_one_damaged_object_stops_no_sweep(world: Any) -> None:
-    """After Redis was emptied every other post is told to the index anew, and the moment's counts are complete."""
-    posts = sorted([await world.post(f"user {number}", told=False) for number in range(3)])
-    await world.store.replace(keys.intake(world.moment_id, posts[0]), b"rubbish")
-    for prefix in (keys.intake_prefix("a7", world.moment_id), keys.media_prefix("a7", world.moment_id)):
-        await world.store.create(f"{prefix}READ ME.txt", b"somebody else's")
-    await world.redis.flushall()
-    sweeper = Sweeper(world.store, world.redis, every_s=15)
-
-    swept = await sweeper.sweep(NOW_S)
-
-    assert (swept.posts, swept.queued, swept.tidied, swept.recounted) == (3, 6, 0, 2)
-    assert (await world.counted())["accepted"] == 2
-    assert [(await world.indexed(post_id)) is not None for post_id in posts] == [False, True, True]
-
-
 @pytest.mark.parametrize("rubbish", [b"", b"\xff", b"{}", b"[" * 100_000])
 async def test_a_cursor_that_cannot_be_read_is_none(rubbish: bytes, world: Any) -> None:
     """The pass begins anew, by hand and by itself."""

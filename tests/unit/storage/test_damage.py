@@ -7,7 +7,7 @@ import pytest
 
 from storage import keys, zips
 from storage.index import Counts
-from storage.moments import NoSuchMoment
+from storage.moments import DamagedMoment
 from storage.posts import NoSuchPost
 from storage.records import Moment, Receipt
 
@@ -61,7 +61,7 @@ async def test_an_entry_that_cannot_be_read_is_none(shelf: Any, moment: Moment, 
 async def test_a_moment_that_cannot_be_read_hides_no_other(
     rubbish: bytes, shelf: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is as good as none, and says so; objects that are named otherwise are not looked at."""
+    """Asked for, it is our fault, not a missing one; objects that are named otherwise are not looked at."""
     good, bad = [await shelf.moments.create("eu", NOW_MS + n, 120) for n in range(2)]
     await shelf.store.replace(keys.moment(bad.id), rubbish)
     for name in ("README", "eu-20260131", "a-b-c d"):
@@ -71,7 +71,7 @@ async def test_a_moment_that_cannot_be_read_hides_no_other(
     for _ in range(2):  # by the store, then by Redis
         anew = shelf.again().moments
         assert await anew.since(0) == [good]
-        with pytest.raises(NoSuchMoment):
+        with pytest.raises(DamagedMoment):
             await anew.get(bad.id)
     assert await shelf.redis.exists("snapsurge:moments-since")
     assert f"{keys.moment(bad.id)} is damaged" in caplog.text
