@@ -56,14 +56,15 @@ def test_no_token_and_no_secret_is_ever_logged(stack: Stack) -> None:
     """Good and bad tokens in good and malformed requests, a fault of ours with its traceback: no log has a part."""
     moment = stack.moment()
     stack.ready(stack.upload(moment, "logged"))
-    broken = stack.folder / "store" / "moments" / "eu-20260101-broken.json"
-    broken.write_bytes(b"not JSON")
+    post = stack.upload(moment, "broken").rsplit("/", 1)[1]
+    (broken,) = (stack.folder / "store").glob(f"*/intake/{moment}/{post}.zip")
+    broken.write_bytes(b"no ZIP")
     good, foreign = token("ops", "ops"), jwt.encode({"sub": "eve", "scope": "ops"}, "x" * 32, "HS256")
     deep = ".".join(base64.urlsafe_b64encode(part).decode() for part in (b"{}", b'{"x":' + b"[" * 6000, b"x"))
     expired = jwt.encode({"sub": "late", "scope": "ops", "exp": 1}, SECRET, "HS256")
 
     with pytest.raises(urllib.error.HTTPError, match="500"):
-        stack.call("GET", "/v1/moments/eu-20260101-broken", good)
+        stack.upload(moment, "broken")
     broken.unlink()
     for bearer, port in itertools.product((good, foreign, expired), (stack.node, stack.front)):
         for data in heads(bearer.encode()):
@@ -76,7 +77,7 @@ def test_no_token_and_no_secret_is_ever_logged(stack: Stack) -> None:
     logged = stack.logs()
     assert b"Traceback" in logged  # the fault was logged
     assert b"Error handling request from 127.0.0.1: " in logged  # and so were malformed heads, without their bytes
-    for bearer in (good, foreign, expired, token("logged")):
+    for bearer in (good, foreign, expired, token("logged"), token("broken")):
         _, payload, signature = bearer.encode().split(b".")
         assert payload not in logged
         assert signature not in logged
