@@ -1,5 +1,6 @@
 """lb.heartbeats: what is read from Redis, and how little."""
 
+import asyncio
 import json
 
 import pytest
@@ -67,6 +68,27 @@ async def test_all_is_read_anew_after_a_loss_and_now_and_then(redis: Redis) -> N
     await redis.hset("snapsurge:nodes", "x", json.dumps({"address": "h:2"}))
     found = [await looks.look(redis) for _ in range(WHOLE_EVERY)]
     assert [look.mute for look in found if look.whole] == [frozenset("x")]
+
+
+async def test_a_look_can_be_cancelled_at_every_step(redis_url: str) -> None:
+    """Its caller bounds its time: no cancellation is lost while the bytes are handed over."""
+    client, looks = connect(Config(redis_url=redis_url)), Heartbeats(2000)
+
+    async def looking() -> None:
+        while True:
+            await looks.look(client)
+
+    try:
+        await looks.look(client)
+        for steps in range(100):
+            task = asyncio.get_running_loop().create_task(looking())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled(), f"lost after {steps} steps"
+    finally:
+        await client.aclose()
 
 
 async def test_a_redis_that_is_away_raises(free_port: int) -> None:
