@@ -81,7 +81,7 @@ class Announcer:
         async def tell(some: Sequence[Announced]) -> Sequence[None]:
             jobs = [job for one in some for job in jobs_of(one.post.moment_id, one.post.id, late=one.late)]
             pipe = self._redis.pipeline(transaction=False)
-            self._index.observe_in(pipe, [one.post for one in some], fresh=True)
+            self._index.observe_in(pipe, [one.post for one in some])
             if client is self._redis:
                 queue.enqueue_in(pipe, jobs)
                 await pipe.execute()

@@ -103,7 +103,7 @@ def application(
 ) -> web.Application:
     """The router over the table of calls."""
     moments = Moments(store, index)
-    posts = Posts(store, index, moments)
+    posts = Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s)

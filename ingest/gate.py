@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from storage.blobs import BlobExists
+from storage.existence import Superseded
 
 from .commits import Commits
 
@@ -42,7 +42,7 @@ class Gate:
         try:
             yield
             committed = True
-        except BlobExists:  # the store did its work
+        except Superseded:  # the store did its work
             committed = True
             raise
         finally:

@@ -4,14 +4,17 @@ import re
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 
 import msgspec
 from aiohttp import web
 
+from storage.records import attempt_id
+
 Networks = Sequence[IPv4Network | IPv6Network]
 
 RECEIVED_AT_HEADER = "Snapsurge-Received-At"
+TRIED_AT_HEADER = "Snapsurge-Tried-At"
 RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
@@ -21,12 +24,18 @@ _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 class Arrival(msgspec.Struct, frozen=True):
     """When the first balancer had read the request's head (unix ms), and the id it goes by in every log.
 
-    `retry`: it was turned away before, and its ticket kept that time.
+    `retry`: it was turned away before, and its ticket kept that time; `tried_at_ms` is that of this very try.
     """
 
     received_at_ms: int
     request_id: str
     retry: bool = False
+    tried_at_ms: int = 0
+
+    @property
+    def attempt(self) -> str:
+        """A new `records.attempt_id` of this try."""
+        return attempt_id(self.tried_at_ms or self.received_at_ms, token_bytes(10))
 
 
 # Where the middleware leaves it for the handlers.
@@ -40,15 +49,17 @@ def networks(cidrs: str) -> Networks:
 
 def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
     """By the peer's word where it is trusted and well formed, by our own clock otherwise."""
-    received_at, request_id, retry = "", "", False
+    received_at, tried_at, request_id, retry = "", "", "", False
     if _is_trusted(request.remote, trusted):
         received_at = request.headers.get(RECEIVED_AT_HEADER, "")
+        tried_at = request.headers.get(TRIED_AT_HEADER, "")
         request_id = request.headers.get(REQUEST_ID_HEADER, "")
         retry = request.headers.get(RETRY_HEADER) == "1"
     return Arrival(
         int(received_at) if _MILLISECONDS.fullmatch(received_at) else time.time_ns() // 1_000_000,
         request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
         retry,
+        int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
     )
 
 

@@ -2,15 +2,17 @@
 
 A rendition is one ranged read of the media object. Its digest is its strong ETag, and whole images are checked against
 it before they are sent, so that a record from the cache that is older than the object costs a second look, not a wrong
-picture.
+picture. A part of one, and 304, are answered only after the store was asked which object is there.
 """
 
 import contextlib
 import hashlib
+import random
 
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from storage import keys
 from storage.posts import NoSuchPost, Posts
 from storage.queue import Job
 from storage.records import Post, Rendition
@@ -19,6 +21,8 @@ from storage.shards import Shards
 from .answers import json_answer, post_view
 from .auth import Authenticator
 from .errors import Refusal
+from .peers import ARRIVAL
+from .returns import when_away_s
 
 # A rendition never changes under its ETag, but it is behind a token and may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
@@ -38,12 +42,21 @@ class PostCalls:
         return json_answer(post_view(await self._post(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """The end of a post, by its owner or ops: 204, and every object is gone."""
+        """The end of a post, by its owner or ops: 204, and nothing shows it any more. It may be asked for again."""
         principal = self._authenticator.principal(request.headers.get("Authorization"))
-        post = await self._post(request)
-        if principal.scope != "ops" and principal.user_id != post.user_id:
+        post_id = request.match_info["post_id"]
+        owned = keys.is_post_id(post_id) and post_id == keys.post_id(keys.moment_of(post_id), principal.user_id)
+        if principal.scope != "ops" and not owned:
+            await self._post(request)
             raise Refusal("forbidden", "only its owner or ops may delete a post")
-        await self._posts.delete(post)
+        try:
+            await self._posts.delete(post_id, request[ARRIVAL].attempt)
+        except NoSuchPost:
+            raise _no_such_post(post_id) from None
+        except RedisError as error:
+            wait = {"Retry-After": str(when_away_s(random.random()))}
+            detail = "the post is deleted, but a copy of its record may still be shown: delete it again"
+            raise Refusal("storage-unavailable", detail, headers=wait) from error
         return web.Response(status=204)
 
     async def photo(self, request: web.Request) -> web.Response:
@@ -60,9 +73,10 @@ class PostCalls:
                 raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
-            answer = await self._image(request, post, place)
-            if answer is not None:
-                return answer
+            with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next look tells
+                answer = await self._image(request, post, place)
+                if answer is not None:
+                    return answer
             self._posts.drop(post_id)
         raise Refusal("no-such-post", f"post {post_id} is changing; ask again")
 
@@ -70,10 +84,16 @@ class PostCalls:
         """The answer, or None when the object is not the one that the record speaks of."""
         etag = f'"{place.sha256}"'
         fields = {"ETag": etag, "Cache-Control": CACHE_CONTROL, "Accept-Ranges": "bytes"}
-        if _matches(request.headers.get("If-None-Match"), etag):
+        known = _matches(request.headers.get("If-None-Match"), etag)
+        start, stop = (0, place.bytes) if known else _wanted(request, place.bytes, etag)
+        mark = ""
+        if known or stop - start < place.bytes:
+            mark = await self._posts.shown(post)
+            if not mark:
+                return None
+        if known:
             return web.Response(status=304, headers=fields)
-        start, stop = _wanted(request, place.bytes, etag)
-        data = await self._posts.rendition(post, place, start, stop - start)
+        data = await self._posts.rendition(post, place, start, stop - start, mark)
         if stop - start < place.bytes:
             fields["Content-Range"] = f"bytes {start}-{stop - 1}/{place.bytes}"
             return web.Response(body=data, status=206, headers=fields, content_type="image/jpeg")
@@ -86,13 +106,17 @@ class PostCalls:
         try:
             return await self._posts.get(post_id)
         except NoSuchPost:
-            raise Refusal("no-such-post", f"no post {post_id[:100]}") from None
+            raise _no_such_post(post_id) from None
 
     async def _finished(self, post_id: str) -> Post:
         try:
             return await self._posts.finished(post_id)
         except NoSuchPost:
-            raise Refusal("no-such-post", f"no post {post_id[:100]}") from None
+            raise _no_such_post(post_id) from None
+
+
+def _no_such_post(post_id: str) -> Refusal:
+    return Refusal("no-such-post", f"no post {post_id[:150]}")
 
 
 def _matches(condition: str | None, etag: str) -> bool:

@@ -2,8 +2,9 @@
 
 The order is the design. Everything that can refuse does so before a byte of the body is read, and a client that sent
 `Expect: 100-continue` is told to go on only then. The PUT with `If-None-Match: *` on a key made of moment and user is
-the commit: it decides what is a new post, a repetition or a conflict, whatever other uploads are under way. After it
-nothing may turn success into failure: without Redis the answer is still 201, and the sweeper queues the jobs.
+the commit: it decides what is a new post, a repetition or a conflict, whatever other uploads are under way, and
+`storage/existence.py` how it meets a deletion. After it nothing may turn success into failure: without Redis the answer
+is still 201, and the sweeper queues the jobs.
 """
 
 import hmac
@@ -16,11 +17,11 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import intake, keys
-from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreFull, StoreUnavailable
+from storage.blobs import BlobStore, StoreFull, StoreUnavailable
+from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
 from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
-from storage.zips import TAIL_BYTES
 
 from .admission import Admission, Rank
 from .announcing import Announcer
@@ -60,7 +61,7 @@ class Uploads:
         self._gate = gate
         self._returns = Returns()
         self._receiver = receiver
-        self._store = store
+        self._existence = Existence(store)
         self._moments = moments
         self._posts = posts
         self._announcer = announcer
@@ -88,6 +89,7 @@ class Uploads:
                 received_at=from_ms(arrival.received_at_ms),
                 closes_at=moment.closes_at,
                 request_id=arrival.request_id,
+                attempt=arrival.attempt,
                 photos=pair.photos,
                 meta=msgspec.Raw(pair.meta),
             )
@@ -121,24 +123,25 @@ class Uploads:
 
     async def _commit(self, receipt: Receipt, pair: Pair) -> web.Response:
         """One PUT, which decides."""
-        key = keys.intake(receipt.moment_id, receipt.id)
         started = time.perf_counter()
         try:
             async with self._gate.passed():
-                await self._store.create(key, *intake.pack(receipt, pair.front, pair.back))
+                stored = await self._existence.commit(receipt, intake.pack(receipt, pair.front, pair.back))
         except GateTimeout:
             raise self._overloaded() from None
-        except BlobExists:
-            earlier = await self._receipt(key)
-            if not _same_photos(earlier, receipt):
-                self._metrics.posts("conflict").inc()
-                detail = "this user's post for the moment has other photos; delete it first"
-                raise Refusal("already-posted", detail, stored=False) from None
-            return await self._replayed(earlier, committed_now=earlier.request_id == receipt.request_id)
+        except Superseded as error:
+            detail = "the post was deleted while this upload was under way; send the pair again"
+            raise Refusal("storage-unavailable", detail, headers=_soon(), stored=False) from error
         except StoreFull as error:
             raise Refusal("storage-full", "ops must make room", stored=False) from error
         except StoreUnavailable as error:
             raise _unavailable() from error
+        if stored.attempt != receipt.attempt:
+            if _same_photos(stored, receipt):
+                return await self._replayed(stored)
+            self._metrics.posts("conflict").inc()
+            detail = "this user's post for the moment has other photos; delete it first"
+            raise Refusal("already-posted", detail, stored=False)
         self._receiver.release(pair)
         self._metrics.stages("store").observe(time.perf_counter() - started)
         return await self._created(receipt)
@@ -149,10 +152,8 @@ class Uploads:
         await self._announce(post, receipt)
         return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
 
-    async def _replayed(self, receipt: Receipt, *, committed_now: bool) -> web.Response:
+    async def _replayed(self, receipt: Receipt) -> web.Response:
         """The same pair again: whoever sent it first may have died before its jobs were queued."""
-        if committed_now:  # a repeat inside the store's client met the PUT that it thought was lost
-            return await self._created(receipt)
         self._metrics.posts("replayed").inc()
         try:
             post = await self._posts.stored(receipt.moment_id, receipt.id)
@@ -161,12 +162,6 @@ class Uploads:
         if post.state == "accepted":
             await self._announce(post, receipt)
         return json_answer(post_view(post), 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
-
-    async def _receipt(self, key: str) -> Receipt:
-        try:
-            return intake.receipt_in(await self._store.read_tail(key, TAIL_BYTES))
-        except (BlobMissing, StoreUnavailable):  # deleted this instant, or away: the client should ask again
-            raise _unavailable() from None
 
     async def _announce(self, post: Post, receipt: Receipt) -> None:
         """Index and jobs; the pair is safe whatever happens here."""
@@ -192,5 +187,8 @@ def _same_photos(one: Receipt, other: Receipt) -> bool:
 
 def _unavailable() -> Refusal:
     """The store did not say whether it has the pair: the same request again finds out."""
-    wait = {"Retry-After": str(when_away_s(random.random()))}
-    return Refusal("storage-unavailable", "send the same pair again", headers=wait, stored="unknown")
+    return Refusal("storage-unavailable", "send the same pair again", headers=_soon(), stored="unknown")
+
+
+def _soon() -> dict[str, str]:
+    return {"Retry-After": str(when_away_s(random.random()))}

@@ -30,9 +30,10 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     host: bytes = b""
     others: tuple[bytes, ...] = ()
 
-    def retried(self, first_ms: int) -> "Origin":
-        """The same of a request first received then, which the node may prefer."""
-        return msgspec.structs.replace(self, received_ms=first_ms, others=(*self.others, b"Snapsurge-Retry: 1"))
+    def retried(self, first_ms: int, now_ms: int) -> "Origin":
+        """The same of a request first received then, and tried again now, which the node may prefer."""
+        said = (*self.others, b"Snapsurge-Retry: 1", b"Snapsurge-Tried-At: %d" % now_ms)
+        return msgspec.structs.replace(self, received_ms=first_ms, others=said)
 
 
 def networks(cidrs: str) -> Networks:

@@ -79,9 +79,10 @@ class Proxy:
             found = origin(claims, client.address, self.proto, self._trusted)
         if ticket is None:
             return found
-        verdict = self.tickets.read(head, ticket, self.unix_ms())
+        now_ms = self.unix_ms()
+        verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
-        return found.retried(verdict.first_ms) if verdict.first_ms else found
+        return found.retried(verdict.first_ms, now_ms) if verdict.first_ms else found
 
     def ticket(self, head: "RequestHead", status: int, raw: bytes) -> bytes:
         """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none."""

@@ -67,7 +67,7 @@ async def sweep(config: Config, storage_config: storage.config.Config, moment_id
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
-        swept = await (sweeper.moment(moment_id) if moment_id else sweeper.sweep(time.time()))
+        swept = await (sweeper.moment(moment_id, time.time()) if moment_id else sweeper.sweep(time.time()))
     print(msgspec.json.encode(swept).decode() if as_json else swept)
 
 

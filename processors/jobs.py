@@ -1,24 +1,20 @@
 """The jobs, over ports: a post's renditions and record, and its late flag. They know neither arq nor processes.
 
 `render_pair` is one GET, one render off the loop and one PUT; the PUT makes the post ready. The index hears of it
-afterwards, and its answer tells whether the world moved on meanwhile. Where it did, the stored receipt decides:
+afterwards, and its answer tells whether the world moved on meanwhile. Where it did, the intake object decides:
 
-    index says    receipt in the store    then
+    index says    intake object           then
     known         (not asked)             done
-    any           gone                    the post was deleted: so is its media object
-    deleted       the one rendered        its deletion is under way: the same
-    any           another                 deleted and posted again: render again
-    stale         the one rendered        the index missed that deletion: it is put right
-    new           the one rendered        Redis had lost it and knows it again: done
-    (no answer)   the one rendered        ready, but the index may still wait for it: tried again
+    any           a tombstone, or none    the post was deleted: its media object shows nothing (existence.py)
+    any           another pair            deleted and posted again: render again
+    (no answer)   the pair rendered       ready, but the index may still wait for it: tried again
+    any other     the pair rendered       Redis had lost it and knows it again, or will: done
 
 A pair that had to wait long is first rendered without `full`, and `complete_media` writes its object whole when there
-is time. The incomplete object is only ever created, never written over another, so that no worker, however late, takes
-`full` away again; and `full` lies behind the other renditions, whose places and bytes are the same in both.
+is time. The incomplete object never replaces a whole one, so that no worker, however late, takes `full` away again; and
+`full` lies behind the other renditions, whose places and bytes are the same in both.
 
 All jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
-A node that dies between a deletion's tombstone and its first store request leaves a post that waits for the
-tombstone's end (an hour): a deleted post that came back would be worse.
 """
 
 import asyncio
@@ -33,14 +29,14 @@ from typing import Literal, cast
 import msgspec
 from redis.exceptions import RedisError
 
-from storage import intake, keys, media
-from storage.blobs import BlobExists, BlobMissing, BlobStore
+from storage import intake, keys, media, tombstones
+from storage.blobs import BlobMissing, BlobStore
+from storage.existence import Existence
 from storage.index import Index, Observed
 from storage.media import Image
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue import Job
 from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
-from storage.zips import TAIL_BYTES, Damaged
 
 from .decoding import Undecodable
 from .images import Renditions
@@ -96,6 +92,7 @@ class Jobs:
         render_timeout_s: float = 20.0,
     ) -> None:
         self._store = store
+        self._existence = Existence(store)
         self._index = index
         self._moments = moments
         self._render = render
@@ -134,35 +131,24 @@ class Jobs:
     async def _rendered(self, moment_id: str, post_id: str, *, whole: bool) -> tuple[Outcome, Post | None]:
         """What became of the post, and its record as stored unless it is deleted."""
         for _ in range(REPOSTS_MAX):
-            try:
-                archive = await self._store.read(keys.intake(moment_id, post_id))
-            except BlobMissing:
-                await self._store.delete(keys.media(moment_id, post_id))
+            archive = await self._pair(moment_id, post_id)
+            if archive is None:
+                await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             post, body = await self._off_loop(archive, whole=whole)
-            stored = await self._stored(post, body)
-            if stored is None:  # there is an object of an earlier post, which only a whole one may replace
-                whole = True
-                continue
-            outcome = await self._told(stored)
+            stored = await self._existence.put_media(post, body)
+            outcome = await self._told(stored) if stored is not None else None
             if outcome is not None:
                 return outcome, None if outcome == "deleted" else stored
         raise Reposted(post_id)
 
-    async def _stored(self, post: Post, body: bytes) -> Post | None:
-        """Write the media object; the record that is in it now, None where an incomplete one could not be written."""
-        key = keys.media(post.moment_id, post.id)
-        if post.complete:
-            await self._store.replace(key, body)
-            return post
+    async def _pair(self, moment_id: str, post_id: str) -> bytes | None:
+        """The intake object as long as it is a pair."""
         try:
-            await self._store.create(key, body)
-        except BlobExists:
-            with contextlib.suppress(BlobMissing, Damaged):
-                record = media.record_in(await self._store.read_tail(key, TAIL_BYTES))
-                return record if record.request_id == post.request_id else None
+            archive = await self._store.read(keys.intake(moment_id, post_id))
+        except BlobMissing:
             return None
-        return post
+        return archive if tombstones.tombstone_in(archive) is None else None
 
     async def _off_loop(self, archive: bytes, *, whole: bool) -> tuple[Post, bytes]:
         """`finished` on the render thread; RenderOverdue when it, and what it waits for there, take too long."""
@@ -195,27 +181,17 @@ class Jobs:
             trouble = error
         if answer == "known":
             return _outcome(post)
-        stored = await self._stored_request_id(post)
-        if stored is None or (stored == post.request_id and answer == "deleted"):
+        there = await self._existence.look(post.moment_id, post.id)
+        if there.receipt is None and (there.tombstone is not None or not there.mark):
             if answer == "new":
-                await self._index.forget(post.id, post.moment_id)
-            await self._store.delete(keys.media(post.moment_id, post.id))
+                await self._index.forget(post.id, post.moment_id, max(there.attempt, post.attempt))
+            await self._existence.fence(post.moment_id, post.id)
             return "deleted"
-        if stored != post.request_id:
+        if there.attempt != post.attempt:
             return None
         if trouble is not None:
             raise trouble
-        if answer == "stale":
-            await self._index.observe([post], fresh=True)
         return _outcome(post)
-
-    async def _stored_request_id(self, post: Post) -> str | None:
-        """Which post of this user and moment the store has now, None when it has none."""
-        try:
-            tail = await self._store.read_tail(keys.intake(post.moment_id, post.id), TAIL_BYTES)
-        except BlobMissing:
-            return None
-        return intake.receipt_in(tail).request_id
 
     async def _flagged(self, moment_id: str, post_id: str) -> Post | None:
         """The post with its flag, from Redis and the cached moment; only where they fail, from the stored receipt."""
@@ -227,11 +203,8 @@ class Jobs:
                 moment = await self._moments.get(moment_id)
                 late_ms = late_by_ms(post.received_at, moment.closes_at)
                 return flagged(post, late_ms)
-        try:
-            receipt = intake.receipt_in(await self._store.read_tail(keys.intake(moment_id, post_id), TAIL_BYTES))
-        except BlobMissing:
-            return None
-        return flagged(accepted(receipt), receipt.late_by_ms)
+        receipt = (await self._existence.look(moment_id, post_id)).receipt
+        return flagged(accepted(receipt), receipt.late_by_ms) if receipt is not None else None
 
 
 def _outcome(post: Post) -> Outcome:

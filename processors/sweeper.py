@@ -2,15 +2,16 @@
 
 A post is unfinished when it has an intake object and no media object; queueing one whose job is queued or running is a
 no-op by its job id, so the sweeper need not know which are on their way. Intake is listed before media: a post that
-finishes between the two listings is not queued again. A media object without intake is what a render left that was
-overtaken by a deletion; it is removed after the store was asked once more, because the pair may be newer than the
-first listing. Dead letters are left alone until ops requeue them.
+finishes between the two listings is not queued again. A media object of a deleted post is what a deletion left that was
+broken off; it is fenced as that would have done (existence.py). Tombstones, known by their length, are removed when the
+moment can accept nothing any more. Dead letters are left alone until ops requeue them.
 
 A pass over a moment costs two listings for each of 256 spreads. It goes in steps of a few spreads, evenly over the time
 that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
 stands in Redis, so that another sweeper goes on where this one stopped. Where Redis was emptied or restarted there is
 no such cursor, and the first pass goes as fast as it can: it fills the queue. The next one finds that the moment's
-counts are not complete, and tells the index of every post again, which restores its entries and the counts.
+counts are not complete, and tells the index of every post and of every deletion again, which restores its entries and
+the counts.
 """
 
 import asyncio
@@ -24,19 +25,24 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.blobs import BlobStore, StoreUnavailable
+from storage.existence import Existence
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue import jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
 from storage.shards import Shards, those_that_answer
+from storage.tombstones import BYTES_MAX as TOMBSTONE_BYTES_MAX
 
 from .letters import DeadLetters
 
 R = TypeVar("R")
 
-# Posts accepted in the last second of the accepting period get swept too, with an hour for slow uploads.
-MARGIN_MS = 3600 * 1000
+# What was received in the last second of the accepting period may be committed a day later: as long we let a phone come
+# back with the ticket of an outage of ours. An hour more for slow uploads, then nothing can come any more.
+OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
+# In the hour after that, tombstones are removed.
+SWEPT_MS = OPEN_MS + 3600 * 1000
 # How many spreads are listed at once, and how many jobs go to the queue in one script call.
 WIDTH = 16
 BATCH = 256
@@ -79,6 +85,13 @@ class Swept(msgspec.Struct, frozen=True):
         )
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What a part of a moment has: posts with a pair, and posts with a tombstone."""
+
+    accepted: set[str] = set()
+    deleted: set[str] = set()
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """How far a pass over a moment is: spreads done, unix seconds of its begin, the generation that it recounts."""
 
@@ -108,12 +121,12 @@ def due_s(age_s: float, cursor: Cursor | None, every_s: float) -> float:
 
 
 def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: float, every_s: float) -> str | None:
-    """The id of the moment whose next step is due the longest, of those that accept posts or did until just now."""
+    """The id of the moment whose next step is due the longest, of those that may get posts or did until just now."""
     found: list[tuple[float, str]] = []
     for moment in moments:
         age_s = now_s - to_ms(moment.fires_at) / 1000
         due = due_s(age_s, cursors.get(moment.id), every_s)
-        if 0 <= age_s <= (ACCEPTING_MS + MARGIN_MS) / 1000 and due <= now_s:
+        if 0 <= age_s <= SWEPT_MS / 1000 and due <= now_s:
             found.append((due, moment.id))
     return min(found)[1] if found else None
 
@@ -129,7 +142,8 @@ class Sweeper:
         self._redis = redis
         self._index = Index(redis)
         self._moments = Moments(store, self._index)
-        self._posts = Posts(store, self._index, self._moments)
+        self._posts = Posts(store, self._index)
+        self._existence = Existence(store)
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
@@ -151,7 +165,7 @@ class Sweeper:
             cursor = Cursor(0, 0.0)
         elif cursor.done >= len(keys.SPREADS):
             cursor = Cursor(0, now_s, await self._generation(moment_id))
-        swept, cursor = await self._advance(moment_id, cursor)
+        swept, cursor = await self._advance(moment_id, cursor, now_s)
         pipe = self._redis.pipeline(transaction=False)
         pipe.hset(CURSORS_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
         gone = cursors.keys() - {moment.id for moment in moments}
@@ -166,17 +180,17 @@ class Sweeper:
         swept = Swept()
         for moment in await self._accepting(now_s):
             if to_ms(moment.fires_at) <= now_s * 1000:
-                swept += await self.moment(moment.id)
+                swept += await self.moment(moment.id, now_s)
         return swept
 
-    async def moment(self, moment_id: str) -> Swept:
+    async def moment(self, moment_id: str, now_s: float) -> Swept:
         """By hand: one moment, all of it, from where an earlier such sweep was broken off; moments.NoSuchMoment."""
         await self._moments.get(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
         cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generation(moment_id))
         swept = Swept()
         while cursor.done < len(keys.SPREADS):
-            step, cursor = await self._advance(moment_id, cursor)
+            step, cursor = await self._advance(moment_id, cursor, now_s)
             swept += step
             pipe = self._redis.pipeline(transaction=False)
             pipe.hset(BY_HAND_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
@@ -186,8 +200,8 @@ class Sweeper:
         return swept
 
     async def _accepting(self, now_s: float) -> list[Moment]:
-        """Moments that accept posts, did until just now, or are still to fire."""
-        return await self._moments.since(int(now_s * 1000) - ACCEPTING_MS - MARGIN_MS)
+        """Moments that may get posts, did until just now, or are still to fire."""
+        return await self._moments.since(int(now_s * 1000) - SWEPT_MS)
 
     async def _cursors(self) -> dict[str, Cursor]:
         """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""
@@ -213,17 +227,21 @@ class Sweeper:
         """The generation to recount a moment's posts in; empty where its counts are complete."""
         return await self._index.recount(moment_id) if await self._index.counts(moment_id) is None else ""
 
-    async def _advance(self, moment_id: str, cursor: Cursor) -> tuple[Swept, Cursor]:
-        """The next few spreads of a pass; the index is told of their posts where it is being recounted."""
+    async def _advance(self, moment_id: str, cursor: Cursor, now_s: float) -> tuple[Swept, Cursor]:
+        """The next few spreads of a pass; the index is told of what they hold where it is being recounted."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
-        swept, accepted = Swept(), []
-        for part, post_ids in await _together([partial(self._spread, one, moment_id) for one in spreads]):
+        swept, found = Swept(), Found()
+        for part, there in await _together([partial(self._spread, one, moment_id) for one in spreads]):
             swept += part
-            accepted += post_ids
+            found = Found(found.accepted | there.accepted, found.deleted | there.deleted)
         if cursor.generation:
-            async for posts in self._posts.stored_some(moment_id, accepted):
+            async for posts in self._posts.stored_some(moment_id, sorted(found.accepted)):
                 await self._index.observe(posts)
                 swept += Swept(recounted=len(posts))
+            await self._tell_deletions(moment_id, found.deleted)
+        if found.deleted and await self._is_over(moment_id, now_s):
+            for post_id in found.deleted:
+                await self._existence.clear(moment_id, post_id)
         cursor = msgspec.structs.replace(cursor, done=cursor.done + len(spreads))
         if cursor.done >= len(keys.SPREADS):
             swept += Swept(moments=1)
@@ -231,25 +249,38 @@ class Sweeper:
                 await self._index.counts_are_complete(moment_id, cursor.generation)
         return swept, cursor
 
-    async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, list[str]]:
-        """What was met and done in one spread, and the posts that it has."""
-        accepted = await self._listed(keys.intake_prefix(spread, moment_id))
-        finished = await self._listed(keys.media_prefix(spread, moment_id))
+    async def _is_over(self, moment_id: str, now_s: float) -> bool:
+        """Whether nothing can be posted in the moment any more."""
+        return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
+
+    async def _tell_deletions(self, moment_id: str, post_ids: Iterable[str]) -> None:
+        """An index that was restored from an older copy shows posts that were deleted since."""
+        for post_id in post_ids:
+            there = await self._existence.look(moment_id, post_id)
+            if there.tombstone is not None:
+                await self._index.forget(post_id, moment_id, there.attempt)
+
+    async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, Found]:
+        """What was met and done in one spread, and what it has."""
+        accepted, deleted = await self._listed(keys.intake_prefix(spread, moment_id))
+        finished, _ = await self._listed(keys.media_prefix(spread, moment_id))
         unfinished = sorted(accepted - finished)
         queued = 0
         for start in range(0, len(unfinished), BATCH):
             queued += await self._enqueue(moment_id, unfinished[start : start + BATCH])
         tidied = 0
         for post_id in finished - accepted:
-            if not await self._store.exists(keys.intake(moment_id, post_id)):
-                await self._store.delete(keys.media(moment_id, post_id))
-                tidied += 1
+            tidied += await self._existence.fence(moment_id, post_id)
         swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
-        return swept, sorted(accepted)
+        return swept, Found(accepted, deleted)
 
-    async def _listed(self, prefix: str) -> set[str]:
-        """Ids of posts; what is not named by one is somebody else's."""
-        return {name async for key in self._store.list(prefix) if keys.is_post_id(name := keys.name_in(key))}
+    async def _listed(self, prefix: str) -> tuple[set[str], set[str]]:
+        """Posts with an object there, and those with a tombstone; what is not named by one is somebody else's."""
+        found: tuple[set[str], set[str]] = set(), set()
+        async for entry in self._store.list(prefix):
+            if keys.is_post_id(name := keys.name_in(entry.key)):
+                found[entry.size <= TOMBSTONE_BYTES_MAX].add(name)
+        return found
 
     async def _enqueue(self, moment_id: str, post_ids: Sequence[str]) -> int:
         """Queue what these posts still need: both jobs, or the render alone where the flag is known; never the dead."""

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -15,7 +17,11 @@ class BlobExists(Exception):
 
 
 class BlobMissing(Exception):
-    """There is no object under this key."""
+    """There is no object under this key, or not so much of one."""
+
+
+class BlobChanged(Exception):
+    """The object under this key is not the one that was seen; nothing was changed."""
 
 
 class StoreUnavailable(Exception):
@@ -26,8 +32,30 @@ class StoreFull(StoreUnavailable):
     """The store has no room; a retry helps only after ops made some."""
 
 
+class Blob(msgspec.Struct, frozen=True):
+    """Bytes of an object, and the mark of that very object.
+
+    No other object under its key has the same mark, if each has something in it that no other has: S3 makes marks of
+    the bytes.
+    """
+
+    body: bytes
+    mark: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A line of a listing: an object's key, and its length in bytes."""
+
+    key: str
+    size: int
+
+
 class BlobStore(Protocol):
-    """Objects under keys. Every method may raise StoreUnavailable; a blob, once seen, is whole and durable."""
+    """Objects under keys. Every method may raise StoreUnavailable; a blob, once seen, is whole and durable.
+
+    Every change but `delete` is conditional, so that a request which is late, or comes twice, changes nothing that came
+    after it.
+    """
 
     async def create(self, key: str, *parts: Buffer) -> None:
         """Put a new object of these buffers in a row: durable when this returns; until then they must not change.
@@ -35,26 +63,27 @@ class BlobStore(Protocol):
         Of many at once exactly one wins, the others get BlobExists.
         """
 
-    async def replace(self, key: str, body: bytes) -> None:
-        """Put an object over whatever is there: durable when this returns; readers see the old or the new, whole."""
+    async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        """Put an object of these buffers in place of the one with this mark; readers see the old or the new, whole.
+
+        Durable when this returns. BlobChanged when another object is there, or none: of many at once exactly one wins.
+        Where the store keeps versions, that of the object replaced is removed.
+        """
 
     async def read(self, key: str) -> bytes:
         """The whole object, or BlobMissing."""
 
-    async def read_range(self, key: str, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset` (both inside the object), or BlobMissing."""
+    async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
+        """`length` bytes from `offset`, of the object with this mark if one is given; BlobMissing, BlobChanged."""
 
-    async def read_tail(self, key: str, length: int) -> bytes:
+    async def read_tail(self, key: str, length: int) -> Blob:
         """The last `length` bytes, or all of a shorter object; BlobMissing."""
 
-    async def exists(self, key: str) -> bool:
-        """Whether there is such an object, asked of the store itself."""
-
     async def delete(self, key: str) -> None:
-        """Remove the object for good; none there is no error."""
+        """Remove whatever object is there; none is no error. Only for keys that nobody writes any more."""
 
-    def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        """The keys under a prefix that ends in `/`, sorted, from the first greater than `after`."""
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
+        """The objects under a prefix that ends in `/`, sorted by key, from the first greater than `after`."""
 
     async def probe(self) -> None:
         """Return when the store answers; StoreUnavailable when it does not."""

@@ -1,15 +1,17 @@
 """Objects as local files: the embedded store. Durable and exclusive by temp file, fsync, link and fsync of the folder.
 
 `create` links the finished temp file to its name: link(2) fails when the name exists, so of many writers one wins and
-nobody ever sees half a file. `replace` renames instead. The folder is synced after either, because a name is not on
-disk before its folder is (fsync(2), "Notes"); also by a writer who lost, since the winner may not have come so far and
-"it exists" is an answer that a client is told. The temp folder is there as long as the store is: without it nothing is
-missing, the disk is. Blocking calls run on a pool of threads of our own. This file knows nothing of what it stores.
+nobody ever sees half a file. `swap` renames instead, under a lock. The folder is synced after either, because a name is
+not on disk before its folder is (fsync(2), "Notes"); also by a writer who lost, since the winner may not have come so
+far and "it exists" is an answer that a client is told. The temp folder is there as long as the store is: without it
+nothing is missing, the disk is. Blocking calls run on a pool of threads of our own. This file knows nothing of what it
+stores.
 """
 
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -19,11 +21,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 from uuid import uuid4
 
-from .blobs import BlobExists, BlobMissing, Buffer, StoreFull, StoreUnavailable
+from .blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
 
 R = TypeVar("R")
 
 _LEFTOVER_S = 3600
+_LOCK = "lock-"  # one for each spread, in the temp folder
 _BUFFERS_MAX = 1024  # IOV_MAX of Linux and macOS
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -41,37 +44,35 @@ class FileStore:
         return f"<FileStore {self.root}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        await self._run(lambda: self._write(key, parts, exclusive=True))
+        await self._run(lambda: self._write(key, parts))
 
-    async def replace(self, key: str, body: bytes) -> None:
-        await self._run(lambda: self._write(key, [body], exclusive=False))
+    async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        await self._run(lambda: self._swap(key, mark, parts))
 
     async def read(self, key: str) -> bytes:
         return await self._run((self.root / key).read_bytes)
 
-    async def read_range(self, key: str, offset: int, length: int) -> bytes:
-        return await self._run(lambda: self._read_from(key, offset, length))
+    async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
+        found = await self._run(lambda: self._read_from(key, offset, length))
+        if mark and found.mark != mark:
+            raise BlobChanged(key)
+        if len(found.body) < length:
+            raise BlobMissing(f"{key} ends before byte {offset + length}")
+        return found.body
 
-    async def read_tail(self, key: str, length: int) -> bytes:
+    async def read_tail(self, key: str, length: int) -> Blob:
         return await self._run(lambda: self._read_from(key, -length, length))
-
-    async def exists(self, key: str) -> bool:
-        try:
-            await self._run((self.root / key).stat)
-        except BlobMissing:
-            return False
-        return True
 
     async def delete(self, key: str) -> None:
         with contextlib.suppress(BlobMissing):
             await self._run(lambda: self._unlink(key))
 
-    async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        found: list[str] = []
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
+        found: list[Entry] = []
         with contextlib.suppress(BlobMissing):
-            found = await self._run(lambda: sorted(key for key in self._keys(prefix) if key > after))
-        for key in found:
-            yield key
+            found = await self._run(lambda: sorted(self._entries(prefix, after), key=lambda entry: entry.key))
+        for entry in found:
+            yield entry
 
     async def probe(self) -> None:
         await self._run(self._temporary.stat)
@@ -104,16 +105,32 @@ class FileStore:
         """Make the root, and remove what writers that were killed left behind more than an hour ago."""
         self._make_folder(self._temporary)
         for leftover in self._temporary.iterdir():
+            if leftover.name.startswith(_LOCK):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 if leftover.stat().st_mtime < time.time() - _LEFTOVER_S:
                     leftover.unlink()
 
-    def _write(self, key: str, parts: Sequence[Buffer], *, exclusive: bool) -> None:
+    def _swap(self, key: str, mark: str, parts: Sequence[Buffer]) -> None:
+        """A compare-and-swap by a lock of the kernel's that all processes share and a killed one leaves (flock(2))."""
+        with (self._temporary / f"{_LOCK}{key[:2]}").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                found = _mark((self.root / key).stat())
+            except FileNotFoundError:
+                found = ""
+            if found != mark:
+                raise BlobChanged(key)
+            self._write(key, parts, exclusive=False)
+
+    def _write(self, key: str, parts: Sequence[Buffer], *, exclusive: bool = True) -> None:
         target = self.root / key
         temporary = self._temporary / uuid4().hex
         try:
             with temporary.open("xb", buffering=0) as file:
                 _write_all(file.fileno(), parts)
+                # The kernel's own times come in steps of milliseconds; a mark is made of this one.
+                os.utime(file.fileno(), ns=(time.time_ns(), time.time_ns()))
                 os.fsync(file.fileno())
             self._make_folder(target.parent)
             try:
@@ -143,19 +160,30 @@ class FileStore:
             _sync_folder(folder.parent)
         self._durable.add(folder)
 
-    def _read_from(self, key: str, offset: int, length: int) -> bytes:
+    def _read_from(self, key: str, offset: int, length: int) -> Blob:
         with (self.root / key).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(offset if offset >= 0 else size + offset, 0))
-            return file.read(length)
+            status = os.fstat(file.fileno())
+            file.seek(max(offset if offset >= 0 else status.st_size + offset, 0))
+            return Blob(file.read(length), _mark(status))
 
     def _unlink(self, key: str) -> None:
         (self.root / key).unlink()
         _sync_folder((self.root / key).parent)
 
-    def _keys(self, prefix: str) -> Iterator[str]:
-        for folder, _, names in os.walk(self.root / prefix, onerror=_raise):
-            yield from (str((Path(folder) / name).relative_to(self.root)) for name in names)
+    def _entries(self, prefix: str, after: str) -> Iterator[Entry]:
+        for folder, folders, names in os.walk(self.root / prefix, onerror=_raise):
+            if self._temporary.name in folders:
+                folders.remove(self._temporary.name)
+            for path in (Path(folder) / name for name in names):
+                key = str(path.relative_to(self.root))
+                if key > after:
+                    with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                        yield Entry(key, path.stat().st_size)
+
+
+def _mark(status: os.stat_result) -> str:
+    """Two files that were ever at one place differ in inode or time: each is written beside the one it replaces."""
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
 def _write_all(descriptor: int, parts: Sequence[Buffer]) -> None:

@@ -2,16 +2,18 @@
 
 One script, `_OBSERVE`, makes every change to a post's entry: it takes the old entry out of the moment's counts and
 puts the new one in, so the counts are always the sum of the entries. So it can be told the same thing any number of
-times, in any order, by nodes, workers and a rebuild at once, and the counts stay exact. A deleted post leaves a
-tombstone, so that a render that was under way learns of it. A record without its `full` renditions never replaces one.
+times, in any order, by nodes, workers and a rebuild at once, and the counts stay exact. Attempts are ordered by their
+ids: an entry is replaced by a younger attempt's and by none that is older, and the id of the last deletion, kept as
+long as entries are, keeps out all attempts before it. So a late word undoes nothing. A record without its `full`
+renditions never replaces one that has them.
 
 A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
 counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
 taken for complete, nor anything be counted twice. They are complete only for the run of Redis that heard it: one that
 was restarted, or took over, may have lost the last second.
 
-Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, r request id, g generation),
-`snapsurge:deleted:{id}`, `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
+Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, a attempt, g generation),
+`snapsurge:deletion:{id}` (its id), `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
 `snapsurge:moment:{id}` (JSON), `snapsurge:moments` and `snapsurge:moments:{region}` (ids by fires_at),
 `snapsurge:moments-since` (from which fires_at on they are all there).
 """
@@ -43,8 +45,6 @@ MOMENT_TTL_S = 7 * 24 * 3600
 RECOUNT_S = 24 * 3600
 # A moment whose writer could not reach Redis is found in the store this much later.
 MOMENTS_SINCE_TTL_S = 60
-# A tombstone outlives every job that could still write the post: retries included, minutes.
-TOMBSTONE_TTL_S = 3600
 
 _COUNT = """
 local function count(counts, state, late, by)
@@ -52,20 +52,21 @@ local function count(counts, state, late, by)
   if state ~= 'accepted' then redis.call('HINCRBY', counts, state, by) end
   if late then redis.call('HINCRBY', counts, tonumber(late) > 0 and 'late' or 'on_time', by) end
 end
-local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'r', 'g')) end
+local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'a', 'g')) end
 local function generation_of(counts) return redis.call('HGET', counts, 'generation') or '' end
 """
 
 _OBSERVE = f"""
 {_COUNT}
-local function observe(key, tomb, counts, fresh, state, late, request, record)
+local function observe(key, deletion, counts, state, late, attempt, record)
   local generation = generation_of(counts)
-  local old_state, old_late, old_request, old_generation = entry_of(key)
-  if fresh then redis.call('DEL', tomb)
-  elseif redis.call('EXISTS', tomb) == 1 then return 'deleted'
-  elseif old_state and old_request ~= request then return 'stale' end
+  local old_state, old_late, old_attempt, old_generation = entry_of(key)
+  old_attempt = old_attempt or ''
+  local gone = redis.call('GET', deletion)
+  if gone and attempt <= gone then return 'deleted' end
+  if old_state and old_attempt > attempt then return 'stale' end
   local counted = old_state and old_generation == generation
-  if old_state and old_request ~= request then
+  if old_state and old_attempt ~= attempt then
     if counted then count(counts, old_state, old_late, -1) end
     redis.call('DEL', key)
     old_state, old_late, counted = false, false, false
@@ -78,7 +79,7 @@ local function observe(key, tomb, counts, fresh, state, late, request, record)
   if not counted or finished or first_flag then
     if counted then count(counts, old_state, old_late, -1) end
     count(counts, state, late, 1)
-    redis.call('HSET', key, 's', state, 'r', request, 'g', generation)
+    redis.call('HSET', key, 's', state, 'a', attempt, 'g', generation)
   end
   if late then redis.call('HSET', key, 'l', late) end
   local newer = not old_state or finished or whole or (first_flag and state == 'accepted')
@@ -88,20 +89,21 @@ local function observe(key, tomb, counts, fresh, state, late, request, record)
   return old_state and 'known' or 'new'
 end
 local answers = {{}}
-for i = 2, #ARGV, 6 do
-  local id, moment, state, late, request, record = unpack(ARGV, i, i + 5)
-  answers[#answers + 1] = observe('snapsurge:post:'..id, 'snapsurge:deleted:'..id, 'snapsurge:counts:'..moment,
-    ARGV[1] == '1', state, late ~= '' and late, request, record)
+for i = 1, #ARGV, 6 do
+  local id, moment, state, late, attempt, record = unpack(ARGV, i, i + 5)
+  answers[#answers + 1] = observe('snapsurge:post:'..id, 'snapsurge:deletion:'..id, 'snapsurge:counts:'..moment,
+    state, late ~= '' and late, attempt, record)
 end
 return answers
 """
 
 _FORGET = f"""
 {_COUNT}
-local key, counts = 'snapsurge:post:'..ARGV[1], 'snapsurge:counts:'..ARGV[2]
-local state, late, _, generation = entry_of(key)
-redis.call('SET', 'snapsurge:deleted:'..ARGV[1], '1', 'EX', {TOMBSTONE_TTL_S})
-if state and generation == generation_of(counts) then count(counts, state, late, -1) end
+local key, deletion, counts = 'snapsurge:post:'..ARGV[1], 'snapsurge:deletion:'..ARGV[1], 'snapsurge:counts:'..ARGV[2]
+local state, late, attempt, generation = entry_of(key)
+if ARGV[3] > (redis.call('GET', deletion) or '') then redis.call('SET', deletion, ARGV[3], 'EX', {POST_TTL_S}) end
+if not state or (attempt or '') > ARGV[3] then return end
+if generation == generation_of(counts) then count(counts, state, late, -1) end
 redis.call('DEL', key)
 """
 
@@ -142,30 +144,29 @@ class Index:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def observe(self, posts: Sequence[Post], *, fresh: bool = False) -> list[Observed]:
+    async def observe(self, posts: Sequence[Post]) -> list[Observed]:
         """Tell what is known of some posts; see `observe_in`."""
         pipe = self._redis.pipeline(transaction=False)
-        self.observe_in(pipe, posts, fresh=fresh)
+        self.observe_in(pipe, posts)
         return cast("list[Observed]", [answer.decode() for answer in (await pipe.execute())[0]])
 
-    def observe_in(self, pipe: Pipeline, posts: Sequence[Post], *, fresh: bool) -> None:
+    def observe_in(self, pipe: Pipeline, posts: Sequence[Post]) -> None:
         """Add the telling to a round trip that others share.
 
-        `fresh` says that the pair was committed just now, which ends an earlier post's entry and tombstone. A finished
-        post carries its late flag. Answers, a post each: `new` (the index did not have it), `known`, `stale` (the
-        entry is of another post of this user and moment: this one was deleted and posted again) or `deleted`.
+        A finished post carries its late flag. Answers, a post each: `new` (the index did not have it), `known`, `stale`
+        (the entry is of a younger attempt: this one was deleted and posted again) or `deleted`.
         """
-        fields: list[Any] = [int(fresh)]
+        fields: list[Any] = []
         for post in posts:
             late = "" if post.late_by_ms is None else post.late_by_ms
             record = msgspec.json.encode(post)
-            fields += [post.id, post.moment_id, post.state, late, post.request_id, record]
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, record]
         pipe.eval(_OBSERVE, 0, *fields)
 
-    async def forget(self, post_id: str, moment_id: str) -> None:
-        """Take a post out of index and counts, and leave a tombstone."""
+    async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
+        """Take a post out of index and counts, unless its attempt is younger than this deletion, which is kept."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_FORGET, 0, post_id, moment_id)
+        pipe.eval(_FORGET, 0, post_id, moment_id, deletion)
         await pipe.execute()
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:

@@ -1,7 +1,8 @@
 """Stored names: how a moment and a user become one post id, and where its objects lie.
 
-Pure. Post id: 26 characters, lower-case base32 of the first 16 bytes of BLAKE2b(moment id, NUL, user id). Keys carry a
-two-hex-digit spread first, the first byte of that digest, because object stores throttle by prefix.
+Pure. Post id: 26 characters, lower-case base32 of the first 16 bytes of BLAKE2b(moment id, NUL, user id), then a dash
+and the moment id, so that a post is found, or found not to be, by one look. Keys carry a two-hex-digit spread first,
+the first byte of that digest, because object stores throttle by prefix.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ from base64 import b32encode
 SPREADS = tuple(f"{byte:02x}" for byte in range(256))
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"  # base32 (RFC 4648, section 6), in lower case
-_POST_ID = re.compile(r"[a-z2-7]{25}[aeimquy4]")
+_DIGEST = re.compile(r"[a-z2-7]{25}[aeimquy4]")
+_DIGEST_CHARS = 26
 _MOMENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MOMENT_ID_CHARS_MAX = 80
 
@@ -19,12 +21,18 @@ MOMENT_ID_CHARS_MAX = 80
 def post_id(moment_id: str, user_id: str) -> str:
     """The one id a user's post in a moment can have."""
     digest = hashlib.blake2b(f"{moment_id}\0{user_id}".encode()).digest()[:16]
-    return b32encode(digest).decode().rstrip("=").lower()
+    return f"{b32encode(digest).decode().rstrip('=').lower()}-{moment_id}"
 
 
 def is_post_id(text: str) -> bool:
     """Whether this can be a post id: 128 bits leave three bits in the last of 26 base32 characters."""
-    return _POST_ID.fullmatch(text) is not None
+    digest, dash, moment_id = text[:_DIGEST_CHARS], text[_DIGEST_CHARS : _DIGEST_CHARS + 1], moment_of(text)
+    return dash == "-" and _DIGEST.fullmatch(digest) is not None and is_moment_id(moment_id)
+
+
+def moment_of(post_id: str) -> str:
+    """The moment that a post belongs to."""
+    return post_id[_DIGEST_CHARS + 1 :]
 
 
 def is_moment_id(text: str) -> bool:

@@ -96,7 +96,7 @@ class Moments:
     async def _listed(self, since_ms: int) -> list[Moment]:
         """Moments from the day of this time on, by the store's listing; the index has them all afterwards."""
         first_day = from_ms(since_ms)[:10].replace("-", "")
-        listed = [keys.name_in(key) async for key in self._store.list(keys.MOMENTS_PREFIX)]
+        listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
         # What is not named as we name them is somebody else's.
         moments = await self._some([one for one in listed if one.count("-") > 1 and one.rsplit("-", 2)[1] >= first_day])
         with contextlib.suppress(RedisError):

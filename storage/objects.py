@@ -25,6 +25,8 @@ from .credentials import Source
 from .signing import signed
 from .wire import Wires
 
+_ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Answers of 400 that say that the body did not arrive as it was sent.
@@ -44,6 +46,17 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     code: str = ""
+    head: bytes = b""
+
+    @property
+    def etag(self) -> str:
+        """The object's entity tag, in its quotes; S3 makes it of the content and, under some keys, of chance."""
+        return _told(_ETAG, self.head)
+
+    @property
+    def version(self) -> str:
+        """The object's version, empty in a bucket that never kept any."""
+        return _told(_VERSION, self.head)
 
     @property
     def went_well(self) -> bool:
@@ -54,6 +67,11 @@ class Answer(msgspec.Struct, frozen=True):
     def worth_a_retry(self) -> bool:
         """Whether the same request may go well a moment later."""
         return self.status in _LATER or self.code in _GARBLED | _CROSSED
+
+
+def _told(field: re.Pattern[bytes], head: bytes) -> str:
+    found = field.search(head)
+    return found[1].decode("ascii", "replace").strip() if found else ""
 
 
 class Objects:
@@ -92,27 +110,34 @@ class Objects:
         """Close the connections."""
         self._wires.close()
 
-    async def put(self, key: str, parts: Sequence[Buffer], *, new: bool) -> Answer:
-        """PUT these buffers in a row, with `If-None-Match: *` when it must be new; as `call`."""
+    async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
+        """PUT these buffers in a row under a condition (`if-none-match: *`, `if-match: …`, or none); as `call`."""
         crc = 0
         for part in parts:
             crc = isal_zlib.crc32(part, crc)
         fields = {
             "content-length": str(sum(map(len, parts))),
             "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
+            **condition,
         }
-        if new:
-            fields["if-none-match"] = "*"
         return await self.call("PUT", key, fields, parts)
 
     async def call(
-        self, method: Method, key: str, fields: Mapping[str, str] | None = None, parts: Sequence[Buffer] = ()
+        self,
+        method: Method,
+        key: str,
+        fields: Mapping[str, str] | None = None,
+        parts: Sequence[Buffer] = (),
+        *,
+        version: str = "",
     ) -> Answer:
-        """One call about an object, or about the bucket where the key is empty.
+        """One call about an object (or this version of it), or about the bucket where the key is empty.
 
         The last answer of as many tries as may be; OSError (TimeoutError is one) when there was none.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
+        if version:
+            path += f"?versionId={quote(version, safe='~')}"
         for attempt in range(1, self._attempts_max + 1):
             try:
                 answer = await self._tried(method, path, fields or {}, parts)
@@ -134,6 +159,6 @@ class Objects:
         if said.status in _DONE:
             if method == "GET" and not said.measured:
                 raise ConnectionError("the store did not say how long the object is")
-            return Answer(said.status, said.body)
+            return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status))

@@ -3,7 +3,8 @@
 The store is the truth. A post's record is the tail of its media object once it is finished, and follows from the
 receipt in the tail of its intake object before that. Finished records are kept in a bounded cache of this process for
 a few seconds, for the sake of the renditions that a feed asks for at once; whoever reads bytes by a cached record
-checks their digest, so an old record can cost a second read but never a wrong picture.
+checks their digest, or names the object that the record is in (`shown`), so an old record can cost a second read but
+never a wrong picture.
 """
 
 import asyncio
@@ -17,12 +18,16 @@ from typing import Any, TypeVar
 from cachetools import TTLCache
 from redis.exceptions import RedisError
 
-from . import intake, keys, media
-from .blobs import BlobMissing, BlobStore
+from . import keys, media
+from .blobs import BlobChanged, BlobMissing, BlobStore
+from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
-from .moments import Moments
 from .records import Post, Rendition, accepted
+from .tombstones import BYTES_MAX as TOMBSTONE_BYTES_MAX
+from .tombstones import tombstone_in
 from .zips import TAIL_BYTES, Damaged
+
+__all__ = ["NoSuchPost", "Posts"]
 
 log = logging.getLogger("snapsurge.storage.posts")
 
@@ -35,17 +40,13 @@ CACHED_S = 5.0
 WIDTH = 16
 
 
-class NoSuchPost(Exception):
-    """There is no post of this id: never accepted, or deleted."""
-
-
 class Posts:
     """All posts. Methods raise blobs.StoreUnavailable when only the store could answer and does not."""
 
-    def __init__(self, store: BlobStore, index: Index, moments: Moments) -> None:
+    def __init__(self, store: BlobStore, index: Index) -> None:
         self._store = store
         self._index = index
-        self._moments = moments
+        self._existence = Existence(store)
         self._finished: TTLCache[str, Post] = TTLCache(CACHED_MAX, CACHED_S)
 
     async def get(self, post_id: str) -> Post:
@@ -56,10 +57,11 @@ class Posts:
             (post,) = await self._index.posts([post_id])
             if post is not None:
                 return post
-        found = await self._search(post_id)
-        if found is None:
-            raise NoSuchPost(post_id)
-        return found
+        try:
+            return await self.stored(keys.moment_of(post_id), post_id)
+        except Damaged as error:
+            log.error("%s is damaged: %s", keys.intake(keys.moment_of(post_id), post_id), error)  # noqa: TRY400 - as below
+            raise NoSuchPost(post_id) from None
 
     async def finished(self, post_id: str) -> Post:
         """The post's record from the cache while it is fresh, else as `get`."""
@@ -73,28 +75,49 @@ class Posts:
     async def stored(self, moment_id: str, post_id: str) -> Post:
         """The post as the store has it; NoSuchPost, zips.Damaged.
 
-        A deleted post has no intake object, whatever else is left. One whose media object cannot be read is to be
-        rendered again.
+        A deleted post has no pair for its intake object, whatever else is left. One whose media object cannot be read
+        is to be rendered again.
         """
+        there = await self._existence.look(moment_id, post_id)
+        if there.receipt is None:
+            if there.mark and there.tombstone is None:
+                raise Damaged(f"{keys.intake(moment_id, post_id)} cannot be read")
+            raise NoSuchPost(post_id)
         try:
-            receipt = intake.receipt_in(await self._store.read_tail(keys.intake(moment_id, post_id), TAIL_BYTES))
-        except BlobMissing:
-            raise NoSuchPost(post_id) from None
-        try:
-            record = media.record_in(await self._store.read_tail(keys.media(moment_id, post_id), TAIL_BYTES))
-            if record.request_id == receipt.request_id:
+            tail = (await self._store.read_tail(keys.media(moment_id, post_id), TAIL_BYTES)).body
+            if tombstone_in(tail) is None and (record := media.record_in(tail)).attempt == there.attempt:
                 return record
         except BlobMissing:
             pass
         except Damaged as error:
             log.error("%s is damaged: %s", keys.media(moment_id, post_id), error)  # noqa: TRY400 - as below
-        return accepted(receipt)
+        return accepted(there.receipt)
 
-    async def rendition(self, post: Post, place: Rendition, offset: int, length: int) -> bytes:
-        """A part of a rendition's bytes, `offset` counted inside it; NoSuchPost when the media object is gone."""
+    async def shown(self, post: Post) -> str:
+        """The mark of the media object that shows this post, asked of the store itself.
+
+        Empty when it shows another attempt's by now; NoSuchPost when it shows nothing.
+        """
         try:
-            return await self._store.read_range(keys.media(post.moment_id, post.id), place.offset + offset, length)
+            tail = await self._store.read_tail(keys.media(post.moment_id, post.id), TAIL_BYTES)
+            if tombstone_in(tail.body) is None:
+                return tail.mark if media.record_in(tail.body).attempt == post.attempt else ""
         except BlobMissing:
+            pass
+        except Damaged:
+            return ""
+        self.drop(post.id)
+        raise NoSuchPost(post.id)
+
+    async def rendition(self, post: Post, place: Rendition, offset: int, length: int, mark: str = "") -> bytes:
+        """A part of a rendition's bytes, `offset` counted inside it; NoSuchPost when there are none any more.
+
+        With a mark they are of that very media object; NoSuchPost when it is another by now.
+        """
+        key = keys.media(post.moment_id, post.id)
+        try:
+            return await self._store.read_range(key, place.offset + offset, length, mark)
+        except (BlobMissing, BlobChanged):
             self.drop(post.id)
             raise NoSuchPost(post.id) from None
 
@@ -102,13 +125,17 @@ class Posts:
         """Forget the cached record."""
         self._finished.pop(post_id, None)
 
-    async def delete(self, post: Post) -> None:
-        """Remove every object of the post: the intake first, so that a render under way finds it gone and tidies up."""
-        with contextlib.suppress(RedisError):
-            await self._index.forget(post.id, post.moment_id)
-        await self._store.delete(keys.intake(post.moment_id, post.id))
-        await self._store.delete(keys.media(post.moment_id, post.id))
-        self.drop(post.id)
+    async def delete(self, post_id: str, deletion: str) -> None:
+        """End the post: once this returns, nothing shows it any more; `deletion` is a `records.attempt_id`.
+
+        NoSuchPost when there never was one; redis.RedisError when the index may go on showing it: delete it again.
+        """
+        if not keys.is_post_id(post_id):
+            raise NoSuchPost(post_id)
+        moment_id = keys.moment_of(post_id)
+        await self._existence.end(moment_id, post_id, deletion)
+        self.drop(post_id)
+        await self._index.forget(post_id, moment_id, deletion)
 
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in the order of their keys, and the id to go on after; ValueError on a bad `after`."""
@@ -165,10 +192,10 @@ class Posts:
     async def _listed(self, spread: str, moment_id: str, after: str | None, most: int | None) -> list[str]:
         beyond = keys.intake(moment_id, after) if after is not None else ""
         found: list[str] = []
-        async for key in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
-            if not keys.is_post_id(keys.name_in(key)):
-                continue  # somebody else's
-            found.append(keys.name_in(key))
+        async for entry in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
+            if entry.size <= TOMBSTONE_BYTES_MAX or not keys.is_post_id(keys.name_in(entry.key)):
+                continue  # deleted, or somebody else's
+            found.append(keys.name_in(entry.key))
             if len(found) == most:
                 break
         return found
@@ -188,16 +215,6 @@ class Posts:
             some = ids[start : start + WIDTH]
             found = await _together([partial(self._stored_or_none, moment_id, post_id) for post_id in some])
             yield [post for post in found if post is not None]
-
-    async def _search(self, post_id: str) -> Post | None:
-        """The post in whichever moment has it, the latest first; a post id alone does not say."""
-        moment_ids = [one.id for one in reversed(await self._moments.since(0))]
-        for start in range(0, len(moment_ids), WIDTH):
-            some = moment_ids[start : start + WIDTH]
-            for post in await _together([partial(self._stored_or_none, one, post_id) for one in some]):
-                if post is not None:
-                    return post
-        return None
 
     async def _stored_or_none(self, moment_id: str, post_id: str) -> Post | None:
         try:

@@ -41,6 +41,15 @@ def to_ms(when: Timestamp) -> int:
     return (parsed - _EPOCH) // timedelta(milliseconds=1)
 
 
+def attempt_id(at_ms: int, chance: bytes) -> str:
+    """A name that no other attempt to post or delete has, later ones greater: 48 bits of unix ms, 80 of chance, in hex.
+
+    The layout is that of UUIDv7 (RFC 9562, section 5.7) without its fixed bits. `at_ms` is when the balancer had read
+    the request's head, which is what attempts of one user are ordered by.
+    """
+    return f"{at_ms:012x}{chance.hex()[:20]}"
+
+
 def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
     """Milliseconds from the window's end to the post; zero or less is on time. Nothing else makes a post late."""
     return to_ms(received_at) - to_ms(closes_at)
@@ -74,7 +83,10 @@ class Photos(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was accepted, from whom and when: the last entry of the intake object, and all that lateness depends on."""
+    """What was accepted, from whom and when: the last entry of the intake object, and all that lateness depends on.
+
+    `attempt` is the upload's own name (`attempt_id`), `request_id` a label that its client may have chosen.
+    """
 
     id: str
     moment_id: str
@@ -82,6 +94,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     received_at: Timestamp
     closes_at: Timestamp
     request_id: str
+    attempt: str = ""
     photos: Photos
     meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object, byte for byte
 
@@ -104,15 +117,15 @@ class Rendition(msgspec.Struct, frozen=True, kw_only=True):
 class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of an accepted pair; the last entry of the media object once it is `ready` or `rejected`.
 
-    `late` and `late_by_ms` are None until flagged. `request_id` is the receipt's: it tells two posts of one user
-    and moment apart when the first was deleted. A ready post that is not `complete` has no `full` renditions yet.
+    `late` and `late_by_ms` are None until flagged. `attempt` is the receipt's: it tells two posts of one user and
+    moment apart when the first was deleted. A ready post that is not `complete` has no `full` renditions yet.
     """
 
     id: str
     moment_id: str
     user_id: str
     received_at: Timestamp
-    request_id: str
+    attempt: str = ""
     state: State
     photos: Photos
     reason: str | None = None
@@ -130,7 +143,7 @@ def accepted(receipt: Receipt) -> Post:
         moment_id=receipt.moment_id,
         user_id=receipt.user_id,
         received_at=receipt.received_at,
-        request_id=receipt.request_id,
+        attempt=receipt.attempt,
         state="accepted",
         photos=receipt.photos,
     )

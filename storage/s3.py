@@ -1,17 +1,20 @@
-"""Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, which the store decides atomically.
+"""Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, `swap` one with `If-Match`; the store decides.
 
 Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
-missing). Keys come as `credentials.py` says. A PUT's CRC-32 is signed with it, so that the store keeps no garbled body.
+missing, DeleteObjectVersion only where it keeps versions). Keys come as `credentials.py` says. A PUT's CRC-32 is signed
+with it, so that the store keeps no garbled body.
 
 Calls about one object, or the bucket as such, go the short way (`objects.py`). Listing is aioboto3's, which is loaded
 when it is first needed: it takes as much memory as all else that a node is, and most nodes never list.
 
 The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
-meets 412. The caller learns BlobExists and reads the receipt, so that a commit is never mistaken for a loss.
+meets 412. The caller learns BlobExists or BlobChanged and reads what is there, so that a commit is never mistaken for a
+loss. A mark is the entity tag, with the version behind a space. S3's DELETE has no condition that every store obeys.
 No other file knows botocore.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
@@ -21,8 +24,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from . import config, credentials
-from .blobs import BlobExists, BlobMissing, Buffer, StoreFull, StoreUnavailable
+from .blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
 from .objects import Answer, Method, Objects
+
+log = logging.getLogger("snapsurge.storage.s3")
 
 # Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
@@ -79,36 +84,45 @@ class S3Store:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        await self._done(f"PUT {key}", self._objects.put(key, parts, new=True))
+        await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}))
 
-    async def replace(self, key: str, body: bytes) -> None:
-        await self._done(f"PUT {key}", self._objects.put(key, (body,), new=False))
+    async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        etag, _, version = mark.partition(" ")
+        try:
+            made = await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-match": etag}))
+        except (BlobExists, BlobMissing) as error:  # 412, and S3's 404 to a condition on nothing
+            raise BlobChanged(key) from error
+        if version and version != made.version:  # a bucket whose versions are suspended has one, named `null`
+            await self._remove_version(key, version)
 
     async def read(self, key: str) -> bytes:
         return (await self._call("GET", key)).body
 
-    async def read_range(self, key: str, offset: int, length: int) -> bytes:
-        return (await self._call("GET", key, {"range": f"bytes={offset}-{offset + length - 1}"})).body
-
-    async def read_tail(self, key: str, length: int) -> bytes:
-        return (await self._call("GET", key, {"range": f"bytes=-{length}"})).body
-
-    async def exists(self, key: str) -> bool:
+    async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
+        fields = {"range": f"bytes={offset}-{offset + length - 1}"}
+        if mark:
+            fields["if-match"] = mark.partition(" ")[0]
         try:
-            await self._call("HEAD", key)
-        except BlobMissing:
-            return False
-        return True
+            body = (await self._call("GET", key, fields)).body
+        except BlobExists as error:  # 412
+            raise BlobChanged(key) from error
+        if len(body) < length:
+            raise BlobMissing(f"{key} ends before byte {offset + length}")
+        return body
+
+    async def read_tail(self, key: str, length: int) -> Blob:
+        answer = await self._call("GET", key, {"range": f"bytes=-{length}"})
+        return Blob(answer.body, f"{answer.etag} {answer.version}".rstrip())
 
     async def delete(self, key: str) -> None:
         await self._call("DELETE", key)
 
-    async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
         start = {"StartAfter": after} if after else {}
         while True:
             page = await self._by_library("list_objects_v2", Prefix=prefix, **start)
             for item in page.get("Contents", []):
-                yield item["Key"]
+                yield Entry(item["Key"], item["Size"])
             if not page.get("IsTruncated"):
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}
@@ -152,7 +166,18 @@ class S3Store:
             # us-east-1 is the one region that S3 does not take as a constraint.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
-                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), new=False))
+                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}))
+
+    async def _remove_version(self, key: str, version: str) -> None:
+        """What was replaced can be read no more, as the bucket's policy lets us."""
+        try:
+            await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, version=version))
+        except (StoreUnavailable, BlobExists, BlobMissing) as error:
+            log.error(  # noqa: TRY400 - where it was called says nothing
+                "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
+                "whoever may read versions can read it; remove it by hand (%s)",
+                *(version, key, error),
+            )
 
     async def _call(self, method: Method, key: str, fields: Mapping[str, str] | None = None) -> Answer:
         return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))

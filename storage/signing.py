@@ -28,6 +28,8 @@ def signed(
 ) -> dict[str, str]:
     """The fields of a call about `path` (percent-encoded) with those that sign them all; names in lower case.
 
+    A query behind `?` is one pair, percent-encoded.
+
     `stamp` is the time as `20260131T235959Z`; the store refuses one that is a quarter of an hour off.
     """
     fields = {**fields, "host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": stamp}
@@ -36,7 +38,8 @@ def signed(
     names = sorted(fields)
     lines = "".join(f"{name}:{fields[name]}\n" for name in names)
     listed = ";".join(names)
-    request = f"{method}\n{path}\n\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
+    place, _, query = path.partition("?")
+    request = f"{method}\n{place}\n{query}\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.digest(_signing_key(keys.secret, scope), text.encode(), "sha256").hex()

@@ -26,9 +26,10 @@ _TEXT_BYTES_MAX: Final = 64 * 1024
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A status and a body; `measured` when its length was announced, else it is as it came: framed, or cut."""
+    """A status, a head and a body; `measured` when its length was announced, else it is as it came: framed, or cut."""
 
     status: int
+    head: bytes
     body: bytes
     measured: bool
 
@@ -36,11 +37,11 @@ class Said(msgspec.Struct, frozen=True):
 class _Reply:
     """One answer as it comes: `said` once it is whole. To HEAD there is no body, whatever length is said."""
 
-    __slots__ = ("_body", "_head_only", "_length", "_missing", "_read", "_status", "keeps", "said")
+    __slots__ = ("_body", "_fields", "_head_only", "_length", "_missing", "_read", "_status", "keeps", "said")
 
     def __init__(self, *, head_only: bool) -> None:
         self._head_only = head_only
-        self._read = b""
+        self._read = self._fields = b""
         self._status = 0
         self._body: list[bytes] = []
         self._length: int | None = None
@@ -65,12 +66,15 @@ class _Reply:
             if self._missing < 0:
                 raise ConnectionError("the store said more than it announced")
         if whole:
-            self.said = Said(self._status, b"".join(self._body), measured=self._length is not None)
+            self.said = self._saying(measured=self._length is not None)
 
     def ended(self) -> None:
         """The connection ended: an answer without a length ends so too."""
         if self._status and self._length is None and self.said is None:
-            self.said = Said(self._status, b"".join(self._body), measured=False)
+            self.said = self._saying(measured=False)
+
+    def _saying(self, *, measured: bool) -> Said:
+        return Said(self._status, self._fields, b"".join(self._body), measured)
 
     def _head(self, data: bytes) -> bytes:
         """What is left of the data behind the head, once that is there."""
@@ -91,7 +95,7 @@ class _Reply:
             self._length = int(length[1])
         self._missing = self._length or 0
         self.keeps = self._length is not None and _CLOSE.search(self._read, 0, end) is None
-        rest, self._read = self._read[end:], b""
+        self._fields, rest, self._read = self._read[:end], self._read[end:], b""
         return rest
 
 

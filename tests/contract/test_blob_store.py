@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreUnavailable
+from storage.blobs import BlobChanged, BlobExists, BlobMissing, BlobStore, Entry, StoreUnavailable
 from storage.files import FileStore
 from storage.s3 import S3Address, S3Store
 
@@ -15,7 +15,21 @@ KEY = "a7/intake/eu-20260131-abcdefgh/xyz.zip"
 
 async def listed(store: BlobStore, prefix: str, after: str = "") -> list[str]:
     """A listing as a list."""
-    return [key async for key in store.list(prefix, after)]
+    return [entry.key async for entry in store.list(prefix, after)]
+
+
+async def mark_of(store: BlobStore, key: str = KEY) -> str:
+    """The mark of what is there now."""
+    return (await store.read_tail(key, 1)).mark
+
+
+async def put_over(store: BlobStore, body: bytes) -> None:
+    """Swap until it is there, whoever else does."""
+    while True:
+        try:
+            return await store.swap(KEY, await mark_of(store), body)
+        except BlobChanged:
+            continue
 
 
 async def fill(store: BlobStore, keys: list[str]) -> None:
@@ -32,11 +46,10 @@ async def fill(store: BlobStore, keys: list[str]) -> None:
 
 
 async def test_what_was_created_is_read_back(store: BlobStore) -> None:
-    """An object has the bytes that were put, and is there."""
+    """An object has the bytes that were put."""
     await store.create(KEY, b"one")
 
     assert await store.read(KEY) == b"one"
-    assert await store.exists(KEY)
 
 
 @pytest.mark.parametrize("size", [0, 5 * 1024 * 1024 + 1])
@@ -44,11 +57,12 @@ async def test_bodies_of_any_size_are_byte_equal(store: BlobStore, size: int) ->
     """An empty object and one of five MiB come back as they went."""
     body = random.Random(size).randbytes(size)
     await store.create(KEY, body)
-    await store.replace(f"{KEY}2", body)
+    await store.create(f"{KEY}2", b"something else")
+    await store.swap(f"{KEY}2", await mark_of(store, f"{KEY}2"), body)
 
     assert await store.read(KEY) == body
     assert await store.read(f"{KEY}2") == body
-    assert await store.read_tail(KEY, 8192) == body[-8192:]
+    assert (await store.read_tail(KEY, 8192)).body == body[-8192:]
 
 
 async def test_a_second_create_changes_nothing(store: BlobStore) -> None:
@@ -88,22 +102,87 @@ async def test_an_object_may_be_given_in_parts(store: BlobStore) -> None:
     assert await store.read(f"{KEY}-empty") == b""
 
 
-async def test_replace_puts_over_and_puts_new(store: BlobStore) -> None:
-    """The last replace counts, whether or not something was there."""
-    await store.replace(KEY, b"old and long")
-    await store.replace(KEY, b"new")
+async def test_swap_takes_the_place_of_what_was_seen(store: BlobStore) -> None:
+    """The object is another one then, and has another mark."""
+    await store.create(KEY, b"old and long")
+    before = await store.read_tail(KEY, 100)
+    await store.swap(KEY, before.mark, b"n", b"ew")
 
-    assert await store.read(KEY) == b"new"
+    after = await store.read_tail(KEY, 100)
+    assert (before.body, after.body) == (b"old and long", b"new")
+    assert before.mark != after.mark
 
 
-async def test_a_reader_never_sees_half_a_replace(store: BlobStore) -> None:
+@pytest.mark.parametrize("later", [(), (b"three",), (b"three", b"four")])
+async def test_a_change_that_comes_late_or_twice_changes_nothing(store: BlobStore, later: tuple[bytes, ...]) -> None:
+    """Whatever came after it: a create and a swap that are sent again find what they name no more."""
+    await store.create(KEY, b"one")
+    first = await mark_of(store)
+    await store.swap(KEY, first, b"two")
+    for body in later:
+        await store.swap(KEY, await mark_of(store), body)
+    there = await store.read_tail(KEY, 100)
+
+    with pytest.raises(BlobChanged):
+        await store.swap(KEY, first, b"two")
+    with pytest.raises(BlobExists):
+        await store.create(KEY, b"one")
+    assert await store.read_tail(KEY, 100) == there
+
+
+async def test_a_swap_of_nothing_says_so(store: BlobStore) -> None:
+    """An object that is gone is not the one that was seen, nor is one that never was."""
+    await store.create(KEY, b"one")
+    mark = await mark_of(store)
+    await store.delete(KEY)
+
+    for key in (KEY, f"{KEY}-never"):
+        with pytest.raises(BlobChanged):
+            await store.swap(key, mark, b"two")
+        with pytest.raises(BlobMissing):
+            await store.read(key)
+
+
+async def test_of_many_swaps_at_once_exactly_one_wins(store: BlobStore) -> None:
+    """16 at once that saw the same object: one returns, 15 get BlobChanged, and the winner's bytes are there."""
+    await store.create(KEY, b"before")
+    mark = await mark_of(store)
+
+    async def attempt(body: bytes) -> bytes | None:
+        try:
+            await store.swap(KEY, mark, body)
+        except BlobChanged:
+            return None
+        return body
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(f"writer {number}".encode() * 100)) for number in range(16)]
+
+    assert [task.result() for task in tasks if task.result()] == [await store.read(KEY)]
+
+
+async def test_a_part_may_be_asked_of_the_very_object_that_was_seen(store: BlobStore) -> None:
+    """With its mark the bytes come as long as it is there; then BlobChanged, or BlobMissing where nothing is."""
+    await store.create(KEY, b"0123456789")
+    mark = await mark_of(store)
+    assert await store.read_range(KEY, 2, 3, mark) == b"234"
+
+    await store.swap(KEY, mark, b"abcdefghij")
+    with pytest.raises(BlobChanged):
+        await store.read_range(KEY, 2, 3, mark)
+    await store.delete(KEY)
+    with pytest.raises(BlobMissing):
+        await store.read_range(KEY, 2, 3, mark)
+
+
+async def test_a_reader_never_sees_half_a_swap(store: BlobStore) -> None:
     """While an object is replaced over and over, each read gives one of the bodies, whole."""
     bodies = {bytes([number]) * 200_000 for number in range(8)}
-    await store.replace(KEY, next(iter(bodies)))
+    await store.create(KEY, next(iter(bodies)))
 
     async with asyncio.TaskGroup() as group:
         for body in bodies:
-            group.create_task(store.replace(KEY, body))
+            group.create_task(put_over(store, body))
         reads = [group.create_task(store.read(KEY)) for _ in range(16)]
 
     assert {read.result() for read in reads} <= bodies
@@ -118,24 +197,32 @@ async def test_a_range_inside_the_object(store: BlobStore) -> None:
         assert await store.read_range(KEY, offset, length) == body[offset : offset + length]
 
 
+@pytest.mark.parametrize(("offset", "length"), [(255, 2), (256, 1), (1000, 10)])
+async def test_a_range_that_the_object_does_not_have(store: BlobStore, offset: int, length: int) -> None:
+    """It is missing, in part or whole: nobody gets fewer bytes than asked for."""
+    await store.create(KEY, bytes(range(256)))
+
+    with pytest.raises(BlobMissing):
+        await store.read_range(KEY, offset, length)
+
+
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 8192])
 async def test_a_tail_shorter_or_longer_than_the_object(store: BlobStore, length: int) -> None:
     """The last bytes, or all of a shorter object."""
     body = bytes(range(256))
     await store.create(KEY, body)
 
-    assert await store.read_tail(KEY, length) == body[-length:]
+    assert (await store.read_tail(KEY, length)).body == body[-length:]
 
 
 async def test_reading_nothing_says_so(store: BlobStore) -> None:
-    """Whole, range and tail of no object: BlobMissing; and it does not exist."""
+    """Whole, range and tail of no object: BlobMissing."""
     with pytest.raises(BlobMissing):
         await store.read(KEY)
     with pytest.raises(BlobMissing):
         await store.read_range(KEY, 0, 1)
     with pytest.raises(BlobMissing):
         await store.read_tail(KEY, 1)
-    assert not await store.exists(KEY)
 
 
 async def test_deleted_is_gone_and_may_be_deleted_again(store: BlobStore) -> None:
@@ -144,7 +231,6 @@ async def test_deleted_is_gone_and_may_be_deleted_again(store: BlobStore) -> Non
     await store.delete(KEY)
     await store.delete(KEY)
 
-    assert not await store.exists(KEY)
     assert await listed(store, "a7/intake/") == []
     await store.create(KEY, b"two")
     assert await store.read(KEY) == b"two"
@@ -159,6 +245,15 @@ async def test_a_listing_is_sorted_and_keeps_to_its_prefix(store: BlobStore) -> 
     assert await listed(store, "a7/intake/m/") == ["a7/intake/m/a.zip", "a7/intake/m/c.zip"]
     assert await listed(store, "a7/") == sorted(keys[:4])
     assert await listed(store, "moments/") == []
+
+
+async def test_a_listing_tells_how_long_objects_are(store: BlobStore) -> None:
+    """Also of one that is empty, and of one that was swapped for another."""
+    await store.create("a7/x", b"")
+    await store.create("a7/y", b"some bytes")
+    await store.swap("a7/y", await mark_of(store, "a7/y"), b"some more bytes")
+
+    assert [entry async for entry in store.list("a7/")] == [Entry("a7/x", 0), Entry("a7/y", 15)]
 
 
 async def test_a_listing_goes_on_after_a_key(store: BlobStore) -> None:
@@ -186,8 +281,8 @@ async def test_a_listing_may_be_left_early(store: BlobStore) -> None:
     for name in "ab":
         await store.create(f"a7/intake/m/{name}", b".")
 
-    async for key in store.list("a7/intake/m/"):
-        assert key == "a7/intake/m/a"
+    async for entry in store.list("a7/intake/m/"):
+        assert entry.key == "a7/intake/m/a"
         break
 
 

@@ -15,14 +15,15 @@ from redis.asyncio import Redis
 from processors.images import Renditions, render
 from processors.jobs import Jobs
 from processors.metrics import Metrics
-from storage import intake, keys, media
-from storage.blobs import BlobMissing, BlobStore
+from storage import intake, keys, media, tombstones
+from storage.blobs import BlobMissing, BlobStore, Buffer
+from storage.existence import Existence
 from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue import QUEUES, Queue, jobs_of
-from storage.records import Photo, Photos, Post, Receipt, accepted, from_ms, to_ms
+from storage.records import Photo, Photos, Post, Receipt, accepted, attempt_id, from_ms, to_ms
 from storage.zips import TAIL_BYTES
 
 FIRES_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -41,14 +42,15 @@ class Busy(FileStore):
     def __init__(self, root: Path, *happenings: Callable[[], Awaitable[Any]]) -> None:
         super().__init__(root)
         self.happenings = list(happenings)
-        self.replaced = 0
+        self.written = 0
 
-    async def replace(self, key: str, body: bytes) -> None:
+    async def create(self, key: str, *parts: Buffer) -> None:
         """Write it, after what happens first."""
-        self.replaced += 1
-        if self.happenings:
-            await self.happenings.pop(0)()
-        await super().replace(key, body)
+        if "/media/" in key:
+            self.written += 1
+            if self.happenings:
+                await self.happenings.pop(0)()
+        await super().create(key, *parts)
 
 
 class Counting(FileStore):
@@ -60,13 +62,13 @@ class Counting(FileStore):
 
     def __getattribute__(self, name: str) -> Any:
         """Any request of the port is noted."""
-        if name in {"create", "replace", "read", "read_range", "read_tail", "exists", "delete"}:
+        if name in {"create", "swap", "read", "read_range", "read_tail", "delete"}:
             self.requests.append(name)
         return super().__getattribute__(name)
 
 
 class World:
-    """Store, Redis and one moment; whoever posts, posts with the request id given."""
+    """Store, Redis and one moment; every attempt to post or delete is a second after the one before."""
 
     def __init__(self, store: FileStore, redis: Redis, threads: ThreadPoolExecutor) -> None:
         self.store = store
@@ -74,7 +76,9 @@ class World:
         self.index = Index(redis)
         self.queue = Queue(redis)
         self.moments = Moments(store, self.index)
-        self.posts = Posts(store, self.index, self.moments)
+        self.posts = Posts(store, self.index)
+        self.existence = Existence(store)
+        self.attempts: list[str] = []
         self.metrics = Metrics()
         self.threads = threads
         self.moment_id = ""
@@ -109,7 +113,12 @@ class World:
         """The same store, counting."""
         return Counting(self.store.root)
 
-    def receipt(self, user: str, *, request_id: str = "first", after_ms: int = 1000) -> Receipt:
+    def attempt(self) -> str:
+        """The id of the next attempt."""
+        self.attempts.append(attempt_id(FIRES_MS + 1000 * len(self.attempts), b"0123456789"))
+        return self.attempts[-1]
+
+    def receipt(self, user: str, *, after_ms: int = 1000) -> Receipt:
         """What a node writes for a pair received so long after the moment fired."""
         digest = hashlib.sha256(user.encode()).hexdigest()
         shot = Photo(sha256=digest, bytes=1, width=96, height=128, format="jpeg")
@@ -119,7 +128,8 @@ class World:
             user_id=user,
             received_at=from_ms(FIRES_MS + after_ms),
             closes_at=from_ms(FIRES_MS + 120_000),
-            request_id=request_id,
+            request_id="the client's own",
+            attempt=self.attempt(),
             photos=Photos(front=shot, back=shot),
         )
 
@@ -127,17 +137,16 @@ class World:
         self,
         user: str = "alice",
         *,
-        request_id: str = "first",
         after_ms: int = 1000,
         front: bytes | None = None,
         told: bool = True,
     ) -> str:
         """Accept a pair as a node does, and tell the index unless Redis is to know nothing of it; the post id."""
-        receipt = self.receipt(user, request_id=request_id, after_ms=after_ms)
-        body = b"".join(intake.pack(receipt, photo("teal") if front is None else front, photo("navy")))
-        await self.store.create(keys.intake(self.moment_id, receipt.id), body)
+        receipt = self.receipt(user, after_ms=after_ms)
+        pair = intake.pack(receipt, photo("teal") if front is None else front, photo("navy"))
+        assert await self.existence.commit(receipt, pair) is receipt
         if told:
-            await self.index.observe([accepted(receipt)], fresh=True)
+            await self.index.observe([accepted(receipt)])
         return receipt.id
 
     async def enqueue(self, *post_ids: str) -> int:
@@ -150,14 +159,15 @@ class World:
 
     async def delete(self, user: str = "alice") -> None:
         """Delete a post as a node does."""
-        await self.posts.delete(accepted(self.receipt(user)))
+        await self.posts.delete(keys.post_id(self.moment_id, user), self.attempt())
 
     async def record(self, post_id: str) -> Post | None:
-        """The record in the media object, None when there is none."""
+        """The record in the media object, None when there is none, or a tombstone."""
         try:
-            return media.record_in(await self.store.read_tail(keys.media(self.moment_id, post_id), TAIL_BYTES))
+            tail = (await self.store.read_tail(keys.media(self.moment_id, post_id), TAIL_BYTES)).body
         except BlobMissing:
             return None
+        return None if tombstones.tombstone_in(tail) else media.record_in(tail)
 
     async def indexed(self, post_id: str) -> Post | None:
         """The post as the index has it."""

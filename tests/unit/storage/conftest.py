@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from storage import intake, keys
 from storage.blobs import BlobStore
+from storage.existence import Existence
 from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
@@ -20,7 +21,7 @@ CLOSES_AT_MS = FIRES_AT_MS + 120_000
 MOMENT_ID = "eu-20260131-abcdefgh"
 
 
-def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1000, request_id: str = "r1") -> Receipt:
+def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1000, attempt: str = "a1") -> Receipt:
     photo = Photo(sha256="0" * 64, bytes=5, width=4, height=3, format="jpeg")
     return Receipt(
         id=keys.post_id(moment_id, user),
@@ -28,14 +29,15 @@ def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1
         user_id=user,
         received_at=from_ms(CLOSES_AT_MS + late_by_ms),
         closes_at=from_ms(CLOSES_AT_MS),
-        request_id=request_id,
+        request_id="the client's own",
+        attempt=attempt,
         photos=Photos(front=photo, back=msgspec.structs.replace(photo, format="png")),
     )
 
 
 @pytest.fixture
 def make_receipt() -> Callable[..., Receipt]:
-    """Receipts of a moment that closed at a fixed time: `user`, `moment_id`, `late_by_ms`, `request_id`."""
+    """Receipts of a moment that closed at a fixed time: `user`, `moment_id`, `late_by_ms`, `attempt`."""
     return _receipt
 
 
@@ -59,7 +61,8 @@ class Shelf:
         self.redis = redis
         self.index = Index(redis)
         self.moments = Moments(store, self.index)
-        self.posts = Posts(store, self.index, self.moments)
+        self.posts = Posts(store, self.index)
+        self.existence = Existence(store)
 
     def again(self, redis: Redis | None = None) -> "Shelf":
         """The same store seen by another process, with nothing cached."""
@@ -67,10 +70,9 @@ class Shelf:
 
     async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
         """Commit a pair as a node does; `tell` the index or not."""
-        key = keys.intake(receipt.moment_id, receipt.id)
-        await self.store.create(key, b"".join(intake.pack(receipt, b"front", b"back")))
+        assert await self.existence.commit(receipt, intake.pack(receipt, b"front", b"back")) is receipt
         if tell:
-            await self.index.observe([accepted(receipt)], fresh=True)
+            await self.index.observe([accepted(receipt)])
         return accepted(receipt)
 
 

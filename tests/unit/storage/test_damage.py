@@ -10,6 +10,7 @@ from storage.index import Counts
 from storage.moments import DamagedMoment
 from storage.posts import NoSuchPost
 from storage.records import Moment, Receipt
+from tests.stores import put
 
 NOW_MS = 1_769_860_800_000
 RUBBISH = [b"", b"\xff", b"{}", b"[" * 100_000]
@@ -31,8 +32,8 @@ async def test_an_object_that_cannot_be_read_hides_no_other(
     """A page, a count and a search pass over it, and say so; objects of other names are not looked at."""
     posts = [await shelf.accept(make_receipt(user=user, moment_id=moment.id)) for user in ("ann", "bob", "cid")]
     damaged, lost, fine = sorted(posts, key=lambda post: keys.intake(moment.id, post.id))
-    await shelf.store.replace(keys.media(moment.id, damaged.id), rubbish)
-    await shelf.store.replace(keys.intake(moment.id, lost.id), rubbish)
+    await put(shelf.store, keys.media(moment.id, damaged.id), rubbish)
+    await put(shelf.store, keys.intake(moment.id, lost.id), rubbish)
     await shelf.store.create(keys.intake_prefix("a7", moment.id) + "README.txt", b"by hand")
     await shelf.redis.flushall()
 
@@ -63,7 +64,7 @@ async def test_a_moment_that_cannot_be_read_hides_no_other(
 ) -> None:
     """Asked for, it is our fault, not a missing one; objects that are named otherwise are not looked at."""
     good, bad = [await shelf.moments.create("eu", NOW_MS + n, 120) for n in range(2)]
-    await shelf.store.replace(keys.moment(bad.id), rubbish)
+    await put(shelf.store, keys.moment(bad.id), rubbish)
     for name in ("README", "eu-20260131", "a-b-c d"):
         await shelf.store.create(f"{keys.MOMENTS_PREFIX}{name}.json", b"by hand")
     await shelf.redis.flushall()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.blobs import BlobExists, BlobMissing, StoreFull, StoreUnavailable
+from storage.blobs import BlobChanged, BlobExists, BlobMissing, StoreFull, StoreUnavailable
 from storage.files import FileStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,25 +55,28 @@ def test_of_two_processes_each_key_has_one_winner(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_of_winners_and_losers(files: FileStore) -> None:
-    """After a create, a lost create and a replace there is one file and no temporary one."""
+    """After a create, a lost create, a swap and a lost swap there is one file, and the lock that swaps take."""
     await files.create("a7/x", b"1")
     with pytest.raises(BlobExists):
         await files.create("a7/x", b"2")
-    await files.replace("a7/x", b"3")
+    mark = (await files.read_tail("a7/x", 1)).mark
+    await files.swap("a7/x", mark, b"3")
+    with pytest.raises(BlobChanged):
+        await files.swap("a7/x", mark, b"4")
 
-    assert [path.name for path in files.root.rglob("*") if path.is_file()] == ["x"]
+    assert sorted(path.name for path in files.root.rglob("*") if path.is_file()) == ["lock-a7", "x"]
 
 
 async def test_leftovers_of_killed_writers_go_after_an_hour(tmp_path: Path) -> None:
-    """Opening removes temp files older than an hour; a younger one may be somebody's who is still writing."""
+    """Opening removes temp files older than an hour; a younger one may be somebody's, and a lock is everybody's."""
     incoming = tmp_path / "store" / ".incoming"
     incoming.mkdir(parents=True)
-    for name, age_s in (("old", 3700), ("young", 3500)):
+    for name, age_s in (("old", 3700), ("young", 3500), ("lock-a7", 3700)):
         (incoming / name).write_bytes(b"half")
         os.utime(incoming / name, (time.time() - age_s,) * 2)
 
     async with FileStore(tmp_path / "store"):
-        assert [path.name for path in incoming.iterdir()] == ["young"]
+        assert sorted(path.name for path in incoming.iterdir()) == ["lock-a7", "young"]
 
 
 async def test_listings_do_not_show_what_is_being_written(files: FileStore) -> None:
@@ -81,7 +84,8 @@ async def test_listings_do_not_show_what_is_being_written(files: FileStore) -> N
     (files.root / ".incoming" / "half").write_bytes(b"half")
     await files.create("a7/intake/m/x", b"1")
 
-    assert [key async for key in files.list("a7/")] == ["a7/intake/m/x"]
+    for prefix in ("", "a7/"):
+        assert [entry.key async for entry in files.list(prefix)] == ["a7/intake/m/x"]
 
 
 def traced(folder: Path) -> list[str]:
@@ -127,10 +131,9 @@ async def test_a_store_whose_folder_went_away_is_unavailable_not_empty(files: Fi
         files.read("a7/x"),
         files.read_range("a7/x", 0, 1),
         files.read_tail("a7/x", 1),
-        files.exists("a7/x"),
         files.delete("a7/x"),
         files.create("a7/y", b""),
-        files.replace("a7/y", b""),
+        files.swap("a7/x", "mark", b""),
         anext(listing),
     ):
         with pytest.raises(StoreUnavailable):
@@ -166,7 +169,12 @@ async def test_a_file_in_the_way_is_an_error_of_the_store(files: FileStore) -> N
     """A key below another key is none that we make; it is neither missing nor a crash."""
     await files.create("a7/x", b"1")
 
-    for call in (files.read("a7/x/y"), files.exists("a7/x/y"), files.create("a7/x/y", b""), files.delete("a7/x/y")):
+    for call in (
+        files.read("a7/x/y"),
+        files.swap("a7/x/y", "mark"),
+        files.create("a7/x/y", b""),
+        files.delete("a7/x/y"),
+    ):
         with pytest.raises(StoreUnavailable):
             await call
 

@@ -70,13 +70,13 @@ async def test_counts_are_the_sum_of_the_entries(seed: int, index: Index, redis:
     users = ["ann", "bob", "eve"]
     generation = ""
     for _ in range(30):
-        request_id, late_by_ms = rng.choice([("r1", -1), ("r2", 1)])  # one request is always as late as it was
-        fields = {"user": rng.choice(users), "late_by_ms": late_by_ms, "request_id": request_id}
+        attempt, late_by_ms = rng.choice([("a1", -1), ("a2", 1), ("a3", 0)])  # an attempt is always as late as it was
+        fields = {"user": rng.choice(users), "late_by_ms": late_by_ms, "attempt": attempt}
         post = make_post(rng.choice(["accepted", "ready", "rejected"]), late=rng.random() < 0.5 or None, **fields)
         if rng.random() < 0.2:
-            await index.forget(post.id, post.moment_id)
+            await index.forget(post.id, post.moment_id, f"{attempt}-deletion")
         else:
-            await index.observe([post], fresh=rng.random() < 0.2)
+            await index.observe([post])
         if rng.random() < 0.05:
             generation = await index.recount(MOMENT_ID)
             await index.observe([one for one in await entries(index, users, make_post) if one])
@@ -121,7 +121,7 @@ async def test_a_flag_is_seen_at_once(index: Index, make_post: MakePost) -> None
 async def test_a_deleted_post_stays_deleted(index: Index, make_post: MakePost) -> None:
     """A render that was under way is told so, and changes nothing."""
     await index.observe([make_post(late=True)])
-    await index.forget(make_post().id, MOMENT_ID)
+    await index.forget(make_post().id, MOMENT_ID, "a1-deletion")
 
     assert await index.observe([make_post("ready")]) == ["deleted"]
     assert await index.posts([make_post().id]) == [None]
@@ -133,8 +133,8 @@ async def test_forgetting_takes_out_what_was_counted(state: str, index: Index, m
     """Whatever state the post had, and once only."""
     await index.observe([make_post(state, late=True), make_post(state, late=True, user="bob", late_by_ms=1)])
     before = await counted(index)
-    await index.forget(make_post(user="bob").id, MOMENT_ID)
-    await index.forget(make_post(user="bob").id, MOMENT_ID)
+    await index.forget(make_post(user="bob").id, MOMENT_ID, "a1-deletion")
+    await index.forget(make_post(user="bob").id, MOMENT_ID, "a1-deletion")
     after = await counted(index)
 
     assert before is not None
@@ -143,25 +143,51 @@ async def test_forgetting_takes_out_what_was_counted(state: str, index: Index, m
     assert (after.accepted, after.late, after.on_time) == (1, 0, 1)
 
 
-async def test_a_post_anew_ends_the_tombstone(index: Index, make_post: MakePost) -> None:
-    """The user posts again after deleting: the new pair counts, and the old one's late render is stale."""
-    await index.observe([make_post(request_id="first")], fresh=True)
-    await index.forget(make_post().id, MOMENT_ID)
+@pytest.mark.parametrize("late", ["accepted", "ready"])
+async def test_word_of_an_earlier_attempt_undoes_nothing(late: str, index: Index, make_post: MakePost) -> None:
+    """Posted, deleted and posted again: what a node or a worker still says of the first changes nothing."""
+    first, second = make_post(attempt="a1"), make_post(attempt="a2")
+    await index.observe([first])
+    await index.forget(first.id, MOMENT_ID, "a1-deletion")
 
-    assert await index.observe([make_post(request_id="second")]) == ["deleted"]
-    assert await index.observe([make_post(request_id="second")], fresh=True) == ["new"]
-    assert await index.observe([make_post("ready", request_id="first")]) == ["stale"]
-    assert await index.posts([make_post().id]) == [make_post(request_id="second")]
+    assert await index.observe([make_post(late, attempt="a1")]) == ["deleted"]
+    assert await index.observe([second]) == ["new"]
+    assert await index.observe([make_post(late, attempt="a1")]) == ["deleted"]
+    await index.forget(first.id, MOMENT_ID, "a1-deletion")  # sent again
+    assert await index.posts([first.id]) == [second]
     assert await counted(index) == Counts(accepted=1, pending=1)
+
+
+async def test_an_earlier_attempt_is_stale_where_its_deletion_was_lost(index: Index, make_post: MakePost) -> None:
+    """Redis lost the deletion, but knows the younger attempt."""
+    await index.observe([make_post(attempt="a2")])
+
+    assert await index.observe([make_post("ready", attempt="a1")]) == ["stale"]
+    assert await index.posts([make_post().id]) == [make_post(attempt="a2")]
+
+
+async def test_an_earlier_deletion_does_not_take_the_place_of_a_later_one(index: Index, make_post: MakePost) -> None:
+    """Deletions may be told in any order: the last one counts."""
+    for deletion in ("a2-deletion", "a1-deletion"):
+        await index.forget(make_post().id, MOMENT_ID, deletion)
+
+    assert await index.observe([make_post(attempt="a2"), make_post(attempt="a3")]) == ["deleted", "new"]
 
 
 async def test_a_post_anew_replaces_an_entry_that_outlived_its_post(index: Index, make_post: MakePost) -> None:
-    """The old post was deleted while Redis was away: the commit of the new one is the truth."""
-    await index.observe([make_post("ready", request_id="first", late_by_ms=1)])
+    """The old post was deleted while Redis was away: the younger attempt is the truth."""
+    await index.observe([make_post("ready", attempt="a1", late_by_ms=1)])
 
-    assert await index.observe([make_post(request_id="second")], fresh=True) == ["new"]
-    assert await index.posts([make_post().id]) == [make_post(request_id="second")]
+    assert await index.observe([make_post(attempt="a2")]) == ["new"]
+    assert await index.posts([make_post().id]) == [make_post(attempt="a2")]
     assert await counted(index) == Counts(accepted=1, pending=1)
+
+
+async def test_records_of_before_attempts_had_ids_are_older_than_any(index: Index, make_post: MakePost) -> None:
+    """They are known as they were, and give way."""
+    assert await index.observe([make_post(attempt="")]) == ["new"]
+    assert await index.observe([make_post("ready", attempt="")]) == ["known"]
+    assert await index.observe([make_post(attempt="a1")]) == ["new"]
 
 
 async def test_an_incomplete_record_never_replaces_a_whole_one(index: Index, make_post: MakePost) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from storage import keys
 
 # Computed with coreutils: printf 'eu-20260131-abcdefgh\0ann' | b2sum, first 32 hex digits | xxd -r -p | base32.
-KNOWN_ID = "m3acsv5gyf5m2e45d4wkr45pma"
+KNOWN_ID = "m3acsv5gyf5m2e45d4wkr45pma-eu-20260131-abcdefgh"
 KNOWN_SPREAD = "66"
 
 
@@ -22,10 +22,10 @@ def test_a_post_id_is_the_known_value() -> None:
     user_id=st.text(st.characters(exclude_categories=["Cs"])),
 )
 def test_every_post_id_has_the_form(moment_id: str, user_id: str) -> None:
-    """26 characters that pass as an id, never those of a neighbour, with a spread of two hex digits."""
+    """26 characters and the moment, which pass as an id, never a neighbour's, with a spread of two hex digits."""
     post_id = keys.post_id(moment_id, user_id)
 
-    assert len(post_id) == 26
+    assert (len(post_id.partition("-")[0]), keys.moment_of(post_id)) == (26, moment_id)
     assert keys.is_post_id(post_id)
     assert post_id not in {keys.post_id(moment_id, f"{user_id}."), keys.post_id(f"{moment_id}x", user_id)}
     assert keys.spread(post_id) in keys.SPREADS
@@ -37,11 +37,18 @@ def test_moment_and_user_do_not_run_into_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a" * 25, "a" * 27, "A" * 26, "a" * 25 + "b", "a" * 25 + "1", "a" * 26 + "\n", "../" + "a" * 23]
+    "digest", ["", "a" * 25, "a" * 27, "A" * 26, "a" * 25 + "b", "a" * 25 + "1", "a" * 25 + "\n", "../" + "a" * 23]
 )
-def test_what_is_no_post_id(text: str) -> None:
+def test_what_is_no_post_id(digest: str) -> None:
     """Wrong length, upper case, a last character with bits that 128 bits cannot set, a path."""
-    assert not keys.is_post_id(text)
+    assert not keys.is_post_id(f"{digest}-eu-20260131-abcdefgh")
+
+
+@pytest.mark.parametrize("rest", ["", "-", "eu", "-eu\n", "-e/u", "-..", "--eu", "-" + "a" * 81])
+def test_a_post_id_ends_in_a_moment(rest: str) -> None:
+    """Without one, or with what is none, it is no id."""
+    assert not keys.is_post_id("a" * 26 + rest)
+    assert keys.is_post_id("a" * 26 + "-eu")
 
 
 @pytest.mark.parametrize(

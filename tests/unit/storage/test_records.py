@@ -63,7 +63,7 @@ def test_an_accepted_post_says_what_the_receipt_says(make_receipt: Callable[...,
     post = accepted(receipt)
 
     assert (post.state, post.late, post.renditions) == ("accepted", None, {})
-    assert (post.id, post.user_id, post.request_id) == (receipt.id, receipt.user_id, receipt.request_id)
+    assert (post.id, post.user_id, post.attempt) == (receipt.id, receipt.user_id, receipt.attempt)
     assert post.photos == receipt.photos
 
 

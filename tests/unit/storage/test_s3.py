@@ -105,11 +105,10 @@ async def test_a_server_that_never_answers_is_unavailable(relay: Relay, s3_url: 
         await store.create("a7/x", b"1")
         for call in (
             lambda: store.create("a7/y", b""),
-            lambda: store.replace("a7/y", b""),
+            lambda: store.swap("a7/y", "mark", b""),
             lambda: store.read("a7/x"),
             lambda: store.read_range("a7/x", 0, 1),
             lambda: store.read_tail("a7/x", 1),
-            lambda: store.exists("a7/x"),
             lambda: store.delete("a7/z"),
             lambda: anext(store.list("a7/")),
             store.probe,

@@ -1,0 +1,211 @@
+"""Whether a post exists: decided by its intake object alone, once, by a compare-and-swap of the store.
+
+The intake key of a post holds nothing, a pair, or a tombstone; in this order at first, then pair and tombstone in turn:
+
+    nothing   -> pair        `create`: the first commit
+    pair      -> tombstone   `swap`: a deletion
+    tombstone -> pair        `swap`: posted again
+    tombstone -> tombstone   `swap`: deleted again, so that an upload which began before is too late
+
+Every one of these names what it replaces by its mark, and every attempt has an id (`records.attempt_id`) in what it
+writes, so that no two objects have one mark. A request that was delayed, or that a network or a client of ours sends
+again, therefore finds what it names no more and changes nothing. Who comes late himself, because his process stood
+still, is told by the ids: they are ordered by when the balancer had read the head, a deletion touches no pair that is
+younger than itself, and an upload no tombstone that is.
+
+The media object follows: its place is taken by a tombstone of the same deletion before that is answered (`fence`), and
+who writes renditions over anything asks for the intake object between reading the mark and the swap (`put_media`). So
+once a post is deleted nothing that was rendered of it, or is still being, can come to stand there.
+
+Nothing is removed while a moment may accept posts: an absent object is what a late `create` waits for. The sweeper
+removes tombstones afterwards (`clear`). This file knows no index and no queue.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from . import intake, keys, media, tombstones
+from .blobs import Blob, BlobChanged, BlobExists, BlobMissing, BlobStore, Buffer, StoreUnavailable
+from .records import Post, Receipt, attempt_id
+from .tombstones import Tombstone
+from .zips import TAIL_BYTES, Damaged
+
+# Each try lost a race against another change of the same post, which its one user has to make.
+TRIES_MAX = 8
+
+
+class NoSuchPost(Exception):
+    """There is no post of this id: never accepted, or deleted."""
+
+
+class Superseded(StoreUnavailable):
+    """A deletion or an upload that came later has decided: this one comes too late, and changed nothing."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What an intake key holds: a pair's receipt, or a tombstone; neither, and a mark, is an object that is damaged."""
+
+    mark: str = ""
+    receipt: Receipt | None = None
+    tombstone: Tombstone | None = None
+
+    @property
+    def attempt(self) -> str:
+        """The id of the attempt or the deletion that put it there; empty where nobody knows."""
+        if self.receipt is not None:
+            return self.receipt.attempt
+        return self.tombstone.deletion if self.tombstone is not None else ""
+
+
+class Existence:
+    """Posts come and go in one store. Methods raise blobs.StoreUnavailable where it does not say."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+
+    async def look(self, moment_id: str, post_id: str) -> Standing:
+        """What is there now; an empty standing is nothing."""
+        found = await self._tail(keys.intake(moment_id, post_id))
+        if found is None:
+            return Standing()
+        try:
+            tombstone = tombstones.tombstone_in(found.body)
+            receipt = None if tombstone else intake.receipt_in(found.body)
+        except Damaged:
+            return Standing(found.mark)
+        return Standing(found.mark, receipt, tombstone)
+
+    async def commit(self, receipt: Receipt, parts: Sequence[Buffer]) -> Receipt:
+        """Make the post exist; the receipt that is stored: this one, or that of the pair which was there before.
+
+        Superseded when the post was deleted after this upload began. zips.Damaged when what is there cannot be read.
+        """
+        key = keys.intake(receipt.moment_id, receipt.id)
+        for _ in range(TRIES_MAX):
+            try:
+                await self._store.create(key, *parts)
+            except BlobExists:
+                there = await self.look(receipt.moment_id, receipt.id)
+            else:
+                return receipt
+            if there.receipt is not None:
+                return there.receipt
+            if there.tombstone is None:
+                if there.mark:
+                    raise Damaged(f"{key} cannot be read")
+                continue
+            if receipt.attempt <= there.attempt:
+                raise Superseded(f"{key} was deleted after this upload began")
+            await self.fence(receipt.moment_id, receipt.id)
+            try:
+                await self._store.swap(key, there.mark, *parts)
+            except BlobChanged:
+                continue
+            return receipt
+        raise _changing(key)
+
+    async def end(self, moment_id: str, post_id: str, deletion: str) -> None:
+        """Make the post exist no more, and its media object show nothing; once more where that was done before.
+
+        NoSuchPost when there never was one, Superseded when the pair there is younger than the deletion.
+        """
+        key = keys.intake(moment_id, post_id)
+        for _ in range(TRIES_MAX):
+            there = await self.look(moment_id, post_id)
+            if not there.mark:
+                raise NoSuchPost(post_id)
+            if there.tombstone is not None and there.attempt >= deletion:
+                break
+            if there.attempt > deletion:
+                raise Superseded(f"{key} was posted after this deletion began")
+            try:
+                await self._store.swap(key, there.mark, tombstones.pack(Tombstone(deletion)))
+            except BlobChanged:
+                continue  # the next look tells whether it was an earlier try of this very request
+            break
+        else:
+            raise _changing(key)
+        await self.fence(moment_id, post_id)
+
+    async def fence(self, moment_id: str, post_id: str) -> bool:
+        """Make the media object show nothing, if the intake object is no pair; whether there is none."""
+        key = keys.media(moment_id, post_id)
+        for _ in range(TRIES_MAX):
+            shown = await self._tail(key)
+            there = await self.look(moment_id, post_id)  # after the mark was read: see the module's docstring
+            if there.receipt is not None or (there.mark and there.tombstone is None):
+                return False
+            if shown is None and not there.mark:
+                return True
+            deletion = there.tombstone or Tombstone(attempt_id(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
+            try:
+                if shown is None:
+                    await self._store.create(key, tombstones.pack(deletion))
+                elif not there.mark or _tombstone(shown) != deletion:
+                    await self._store.swap(key, shown.mark, tombstones.pack(deletion))
+            except (BlobExists, BlobChanged):
+                continue
+            return True
+        raise _changing(key)
+
+    async def put_media(self, post: Post, body: bytes) -> Post | None:
+        """Show the renditions of an attempt; the record that is shown now, None where that attempt exists no more.
+
+        An object without the `full` renditions never replaces a whole one of the same attempt.
+        """
+        key = keys.media(post.moment_id, post.id)
+        for _ in range(TRIES_MAX):
+            try:
+                await self._store.create(key, body)
+            except BlobExists:
+                shown = await self._tail(key)
+            else:
+                return post
+            record = _record(shown)
+            if record is not None and record.attempt == post.attempt and (record.complete or not post.complete):
+                return record
+            there = await self.look(post.moment_id, post.id)  # after the mark was read: see the module's docstring
+            if there.receipt is None or there.attempt != post.attempt:
+                return None
+            try:
+                if shown is not None:
+                    await self._store.swap(key, shown.mark, body)
+                    return post
+            except BlobChanged:
+                continue
+        raise _changing(key)
+
+    async def clear(self, moment_id: str, post_id: str) -> None:
+        """Remove what a deletion left, once nobody can post in the moment any more: the intake object last."""
+        there = await self.look(moment_id, post_id)
+        if there.tombstone is not None and await self.fence(moment_id, post_id):
+            await self._store.delete(keys.media(moment_id, post_id))
+            await self._store.delete(keys.intake(moment_id, post_id))
+
+    async def _tail(self, key: str) -> Blob | None:
+        try:
+            return await self._store.read_tail(key, TAIL_BYTES)
+        except BlobMissing:
+            return None
+
+
+def _record(shown: Blob | None) -> Post | None:
+    """The record of a media object; None where there is none that can be read."""
+    try:
+        return media.record_in(shown.body) if shown is not None else None
+    except Damaged:
+        return None
+
+
+def _tombstone(shown: Blob) -> Tombstone | None:
+    try:
+        return tombstones.tombstone_in(shown.body)
+    except Damaged:
+        return None
+
+
+def _changing(key: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{key} changed under {TRIES_MAX} tries")
