@@ -32,7 +32,7 @@ from storage.posts import Posts
 from storage.queue import jobs_of
 from storage.records import ACCEPTING_MS, Moment, to_ms
 from storage.shards import Shards, those_that_answer
-from storage.tombstones import BYTES_MAX as TOMBSTONE_BYTES_MAX
+from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .letters import DeadLetters
 
@@ -279,7 +279,7 @@ class Sweeper:
         found: tuple[set[str], set[str]] = set(), set()
         async for entry in self._store.list(prefix):
             if keys.is_post_id(name := keys.name_in(entry.key)):
-                found[entry.size <= TOMBSTONE_BYTES_MAX].add(name)
+                found[entry.size == TOMBSTONE_SIZE].add(name)
         return found
 
     async def _enqueue(self, moment_id: str, post_ids: Sequence[str]) -> int:

@@ -107,15 +107,16 @@ class Existence:
             return receipt
         raise _changing(key)
 
-    async def end(self, moment_id: str, post_id: str, deletion: str) -> None:
-        """Make the post exist no more, and its media object show nothing; once more where that was done before.
+    async def end(self, moment_id: str, post_id: str, deletion: str, *, known: str = "") -> None:
+        """Make the post exist no more, and its media object show nothing; again where an earlier deletion began to.
 
-        NoSuchPost when there never was one, Superseded when the pair there is younger than the deletion.
+        NoSuchPost when there is none, and no deletion but those up to `known`; Superseded when the pair there is
+        younger than this deletion.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
             there = await self.look(moment_id, post_id)
-            if not there.mark:
+            if not there.mark or (there.tombstone is not None and there.attempt <= known):
                 raise NoSuchPost(post_id)
             if there.tombstone is not None and there.attempt >= deletion:
                 break

@@ -169,6 +169,11 @@ class Index:
         pipe.eval(_FORGET, 0, post_id, moment_id, deletion)
         await pipe.execute()
 
+    async def deletion(self, post_id: str) -> str:
+        """The id of the last deletion of this post that the index was told of; empty where there was none."""
+        found = await self._redis.get(f"snapsurge:deletion:{post_id}")
+        return (found or b"").decode("ascii", "replace")
+
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The entries, None for each that is not here."""
         pipe = self._redis.pipeline(transaction=False)

@@ -23,7 +23,7 @@ from .blobs import BlobChanged, BlobMissing, BlobStore
 from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
 from .records import Post, Rendition, accepted
-from .tombstones import BYTES_MAX as TOMBSTONE_BYTES_MAX
+from .tombstones import SIZE as TOMBSTONE_SIZE
 from .tombstones import tombstone_in
 from .zips import TAIL_BYTES, Damaged
 
@@ -128,12 +128,15 @@ class Posts:
     async def delete(self, post_id: str, deletion: str) -> None:
         """End the post: once this returns, nothing shows it any more; `deletion` is a `records.attempt_id`.
 
-        NoSuchPost when there never was one; redis.RedisError when the index may go on showing it: delete it again.
+        NoSuchPost when there is none; redis.RedisError when the index may go on showing it: delete it again. A deletion
+        that the index knows was complete, for it is told last.
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
-        moment_id = keys.moment_of(post_id)
-        await self._existence.end(moment_id, post_id, deletion)
+        moment_id, known = keys.moment_of(post_id), ""
+        with contextlib.suppress(RedisError):
+            known = await self._index.deletion(post_id)
+        await self._existence.end(moment_id, post_id, deletion, known=known)
         self.drop(post_id)
         await self._index.forget(post_id, moment_id, deletion)
 
@@ -193,7 +196,7 @@ class Posts:
         beyond = keys.intake(moment_id, after) if after is not None else ""
         found: list[str] = []
         async for entry in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
-            if entry.size <= TOMBSTONE_BYTES_MAX or not keys.is_post_id(keys.name_in(entry.key)):
+            if entry.size == TOMBSTONE_SIZE or not keys.is_post_id(keys.name_in(entry.key)):
                 continue  # deleted, or somebody else's
             found.append(keys.name_in(entry.key))
             if len(found) == most:

@@ -41,6 +41,9 @@ def to_ms(when: Timestamp) -> int:
     return (parsed - _EPOCH) // timedelta(milliseconds=1)
 
 
+ATTEMPT_ID_CHARS = 32
+
+
 def attempt_id(at_ms: int, chance: bytes) -> str:
     """A name that no other attempt to post or delete has, later ones greater: 48 bits of unix ms, 80 of chance, in hex.
 

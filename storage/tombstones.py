@@ -1,16 +1,16 @@
 """What stands in the place of a pair that was deleted, and of its renditions: a small object that says so.
 
-Pure. A ZIP with one entry, as the objects that it replaces are ZIPs, much shorter than any of them: a listing alone
-tells them apart. It names the deletion, so that no two of them, and so no two entity tags, are ever the same.
+Pure. A ZIP with one entry, as the objects that it replaces are ZIPs. All have one length, which is shorter than any
+receipt or record, so that a listing alone tells them from pairs and renditions. It names the deletion, so that no two
+of them, and so no two entity tags, are ever the same.
 """
 
 import msgspec
 
 from . import zips
+from .records import ATTEMPT_ID_CHARS
 
 ENTRY = "tombstone.json"
-# A tombstone has some 200 bytes; the receipt or record in any other object has more than this by itself.
-BYTES_MAX = 512
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,9 +29,12 @@ def pack(tombstone: Tombstone) -> bytes:
     return b"".join(zips.pack({ENTRY: _encode(tombstone)}))
 
 
+SIZE = len(pack(Tombstone("0" * ATTEMPT_ID_CHARS)))
+
+
 def tombstone_in(tail: bytes) -> Tombstone | None:
     """The tombstone that an object's last `zips.TAIL_BYTES` are, or None; zips.Damaged."""
-    if len(tail) > BYTES_MAX:
+    if len(tail) != SIZE:
         return None
     try:
         return _decode(zips.last_entry(tail, ENTRY))

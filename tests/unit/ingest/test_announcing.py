@@ -22,7 +22,6 @@ def post(number: int) -> Post:
         moment_id="m",
         user_id=f"user {number}",
         received_at="2026-01-01T00:00:00.000Z",
-        request_id="r",
         state="accepted",
         photos=Photos(front=SHOT, back=SHOT),
     )

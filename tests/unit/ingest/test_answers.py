@@ -11,7 +11,6 @@ POST = Post(
     moment_id="m",
     user_id="alice",
     received_at="2026-01-01T00:00:00.000Z",
-    request_id="r",
     state="accepted",
     photos=Photos(front=PHOTO, back=PHOTO),
 )

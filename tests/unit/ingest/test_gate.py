@@ -6,7 +6,8 @@ import pytest
 
 from ingest.commits import Commits
 from ingest.gate import Gate, GateTimeout
-from storage.blobs import BlobExists, StoreUnavailable
+from storage.blobs import StoreUnavailable
+from storage.existence import Superseded
 
 PATIENT, IMPATIENT = 60.0, 0.001
 
@@ -137,9 +138,9 @@ async def test_who_is_cancelled_as_the_turn_comes_passes_it_on() -> None:
     assert (passed, commits.under_way) == ([2], 0)
 
 
-@pytest.mark.parametrize(("error", "committed"), [(BlobExists, 5), (StoreUnavailable, 0)])
+@pytest.mark.parametrize(("error", "committed"), [(Superseded, 5), (StoreUnavailable, 0)])
 async def test_errors_pass_and_count_for_what_they_are(error: type[Exception], committed: int) -> None:
-    """A store that says that it has the object has done its work; one that fails has not."""
+    """A store that has decided otherwise has done its work; one that fails has not."""
     commits = Commits()
     gate = Gate(commits, wait_s_max=PATIENT)
     for _ in range(5):

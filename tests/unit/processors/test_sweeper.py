@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.letters import DeadLetter, DeadLetters
-from processors.sweeper import REST_MAX_S, Cursor, Sweeper, Swept, due_s, next_due, rest_s
+from processors.sweeper import REST_MAX_S, SWEPT_MS, Cursor, Sweeper, Swept, due_s, next_due, rest_s
 from storage import keys
-from storage.records import ACCEPTING_MS, Moment, from_ms
+from storage.records import Moment, from_ms
 
 FIRES_S = 1_767_225_600.0
 NOW_S = FIRES_S + 60
@@ -196,22 +196,22 @@ async def test_a_sweep_by_hand_goes_on_where_it_was_broken_off(world: Any, absen
     swept = sweeper(world)
     late = [one for one in keys.SPREADS[-16:] if keys.spread(keys.post_id(world.moment_id, "alice")) == one]
 
-    assert (await swept.moment(world.moment_id)).posts == len(late)
-    assert (await swept.moment(world.moment_id)).posts == 1
+    assert (await swept.moment(world.moment_id, NOW_S)).posts == len(late)
+    assert (await swept.moment(world.moment_id, NOW_S)).posts == 1
     assert not await world.redis.exists("snapsurge:sweep-by-hand")
 
 
 async def test_a_moment_that_is_over_is_swept_by_hand_alone(world: Any) -> None:
-    """Two days later no step is due and its cursor is gone; by its id it is swept all the same."""
+    """Three days later no step is due and its cursor is gone; by its id it is swept all the same."""
     post_id = await world.post(told=False)
     swept = sweeper(world)
     await swept.step(NOW_S)
-    other = await world.moments.create("us-east", int((NOW_S + 2 * 86_400) * 1000), 120)
+    other = await world.moments.create("us-east", int((NOW_S + 3 * 86_400) * 1000), 120)
 
-    assert (await steps(swept, NOW_S + 2 * 86_400 + 1)).posts == 0
+    assert (await steps(swept, NOW_S + 3 * 86_400 + 1)).posts == 0
     assert (await swept._cursors()).keys() == {other.id}
     await world.redis.delete("arq:queue", *[f"arq:job:{one}" for one in jobs_of(post_id)])
-    assert (await swept.moment(world.moment_id)).queued == 2
+    assert (await swept.moment(world.moment_id, NOW_S)).queued == 2
 
 
 async def test_without_redis_nothing_is_swept(world: Any, absent_redis: Redis) -> None:
@@ -235,9 +235,9 @@ def test_the_older_a_moment_the_longer_it_rests() -> None:
 
 
 def test_only_moments_that_accept_posts_are_due() -> None:
-    """Not one to come, not one of the day before; the one that waits the longest is next."""
-    day_s = ACCEPTING_MS / 1000
-    moments = [moment("to-come", -5), moment("open", 5), moment("late", day_s), moment("over", day_s + 7200)]
+    """Not one to come, not one that is over; the one that waits the longest is next."""
+    over_s = SWEPT_MS / 1000
+    moments = [moment("to-come", -5), moment("open", 5), moment("late", over_s - 1), moment("over", over_s + 1)]
     done = {"open": Cursor(256, NOW_S - 14), "late": Cursor(256, NOW_S - REST_MAX_S)}
 
     assert next_due(moments, {}, NOW_S, 15) in {"open", "late"}

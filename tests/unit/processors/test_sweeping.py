@@ -94,7 +94,7 @@ async def test_a_cursor_that_cannot_be_read_is_none(rubbish: bytes, world: Any) 
     await world.redis.hset("snapsurge:sweep-by-hand", world.moment_id, rubbish)
 
     assert await sweeper.step(NOW_S) is not None
-    assert (await sweeper.moment(world.moment_id)).posts == 1
+    assert (await sweeper.moment(world.moment_id, NOW_S)).posts == 1
 
 
 async def test_a_store_that_goes_away_breaks_a_sweep_off(world: Any) -> None:
@@ -110,6 +110,6 @@ async def test_a_store_that_goes_away_breaks_a_sweep_off(world: Any) -> None:
 
     async with Listed(world, for_a_while) as store:
         with pytest.raises(StoreUnavailable):
-            await Sweeper(store, world.redis, every_s=15).moment(world.moment_id)
+            await Sweeper(store, world.redis, every_s=15).moment(world.moment_id, NOW_S)
 
     assert 0 < await world.redis.ttl("snapsurge:sweep-by-hand") <= 86_400

@@ -16,9 +16,10 @@ from storage.files import FileStore
 from storage.index import Counts, Index, Observed
 from storage.posts import NoSuchPost, Posts, _together
 from storage.records import Moment, Post, Receipt, flagged
-from storage.tombstones import BYTES_MAX
+from storage.tombstones import SIZE
 
 NOW_MS = 1_769_860_800_000
+GONE, GONE_AGAIN = (f"b{number}".ljust(32, "0") for number in (1, 2))  # after attempts `a1` and `a2`
 COMPOSITE = b"composite" * 100  # longer than what a deletion leaves
 MakeReceipt = Callable[..., Receipt]
 
@@ -95,7 +96,7 @@ async def test_everything_is_found_without_redis(
     assert await alone.page(moment.id, None, 10) == ([record], None)
     assert await alone.counts(moment.id) == Counts(accepted=1, ready=1, on_time=1)
     with pytest.raises(RedisError):  # which may have it still
-        await alone.delete(record.id, "a1-deletion")
+        await alone.delete(record.id, GONE)
     with pytest.raises(NoSuchPost):
         await alone.get(record.id)
 
@@ -106,7 +107,7 @@ async def test_no_such_post(post_id: str, shelf: Any, moment: Moment) -> None:
     with pytest.raises(NoSuchPost):
         await shelf.posts.get(post_id)
     with pytest.raises(NoSuchPost):
-        await shelf.posts.delete(post_id, "a1-deletion")
+        await shelf.posts.delete(post_id, GONE)
 
 
 async def test_a_media_object_of_an_earlier_post_does_not_count(
@@ -181,7 +182,7 @@ async def test_counts_are_rebuilt_after_redis_was_emptied(
     assert await asyncio.gather(*(shelf.again().posts.counts(moment.id) for _ in range(3))) == [expected] * 3
     assert await shelf.index.counts(moment.id) == expected
     await render(shelf, posts[39], receipts[39])
-    await shelf.posts.delete(posts[0].id, "a1-deletion")
+    await shelf.posts.delete(posts[0].id, GONE)
     now = await shelf.posts.counts(moment.id)
     assert (now.accepted, now.ready, now.pending, now.late) == (39, 20, 9, 16)
 
@@ -201,14 +202,15 @@ async def test_counts_that_redis_missed_a_part_of_are_not_complete(
 
 
 async def test_a_deleted_post_leaves_nothing(shelf: Any, moment: Moment, make_receipt: MakeReceipt) -> None:
-    """No picture, no entry, no count; a second delete is no error."""
+    """No picture, no entry, no count; a second deletion finds no post."""
     receipt = make_receipt(moment_id=moment.id)
     post = await render(shelf, await shelf.accept(receipt), receipt)
     await shelf.posts.finished(post.id)
-    for deletion in ("a1-deletion", "a1-deletion-again"):
-        await shelf.posts.delete(post.id, deletion)
+    await shelf.posts.delete(post.id, GONE)
+    with pytest.raises(NoSuchPost):
+        await shelf.posts.delete(post.id, GONE_AGAIN)
 
-    assert all([entry.size <= BYTES_MAX async for entry in shelf.store.list(f"{keys.spread(post.id)}/")])
+    assert all([entry.size == SIZE async for entry in shelf.store.list(f"{keys.spread(post.id)}/")])
     for call in (shelf.posts.get, shelf.posts.finished, shelf.again().posts.get):
         with pytest.raises(NoSuchPost):
             await call(post.id)
@@ -225,7 +227,7 @@ async def test_renditions_are_read_in_parts(shelf: Any, moment: Moment, make_rec
 
     assert await shelf.posts.rendition(post, place, 0, place.bytes) == COMPOSITE
     assert await shelf.posts.rendition(post, place, 2, 4) == b"mpos"
-    await shelf.again().posts.delete(post.id, "a1-deletion")
+    await shelf.again().posts.delete(post.id, GONE)
     assert await shelf.posts.finished(receipt.id) == post
     with pytest.raises(NoSuchPost):
         await shelf.posts.rendition(post, place, 0, place.bytes)
