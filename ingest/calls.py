@@ -15,7 +15,12 @@ from .answers import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostVi
 from .auth import Scope
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
-POST_ID: dict[str, object] = {"type": "string", "pattern": "^[a-z2-7]{25}[aeimquy4]$"}
+POST_ID: dict[str, object] = {
+    "type": "string",
+    "pattern": "^[a-z2-7]{25}[aeimquy4](-[a-z0-9]+)+$",
+    "maxLength": 107,
+    "description": "opaque: take it as it comes",
+}
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 
 _UPLOAD_ERRORS = (

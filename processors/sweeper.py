@@ -30,24 +30,18 @@ from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue import jobs_of
-from storage.records import ACCEPTING_MS, Moment, to_ms
+from storage.records import Moment, to_ms
 from storage.shards import Shards, those_that_answer
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .letters import DeadLetters
+from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
 
 R = TypeVar("R")
 
-# What was received in the last second of the accepting period may be committed a day later: as long we let a phone come
-# back with the ticket of an outage of ours. An hour more for slow uploads, then nothing can come any more.
-OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
-# In the hour after that, tombstones are removed.
-SWEPT_MS = OPEN_MS + 3600 * 1000
 # How many spreads are listed at once, and how many jobs go to the queue in one script call.
 WIDTH = 16
 BATCH = 256
-# An old moment gets its late posts by the dozen: five minutes is soon enough, and 512 listings each cost little then.
-REST_MAX_S = 300.0
 # Holds the run id of the Redis that the last step met.
 MARK_KEY = "snapsurge:swept"
 # Cursors by moment; those of sweeps by hand apart.
@@ -90,45 +84,6 @@ class Found(msgspec.Struct, frozen=True):
 
     accepted: set[str] = set()
     deleted: set[str] = set()
-
-
-class Cursor(msgspec.Struct, frozen=True):
-    """How far a pass over a moment is: spreads done, unix seconds of its begin, the generation that it recounts."""
-
-    done: int
-    begun_s: float
-    generation: str = ""
-
-
-def parse_cursor(raw: bytes | None) -> Cursor | None:
-    """A cursor as it stands in Redis; None for what cannot be read."""
-    try:
-        return msgspec.json.decode(raw or b"", type=Cursor)
-    except (ValueError, RecursionError):
-        return None
-
-
-def rest_s(age_s: float, every_s: float) -> float:
-    """How long a moment rests between two sweeps, by its age: a twentieth of it, between `every_s` and five minutes."""
-    return max(every_s, min(age_s / 20, REST_MAX_S))
-
-
-def due_s(age_s: float, cursor: Cursor | None, every_s: float) -> float:
-    """When the next step of a moment's pass, or its next pass, is due; unix seconds, 0 where nothing is known."""
-    if cursor is None:
-        return 0.0
-    return cursor.begun_s + rest_s(age_s, every_s) * cursor.done / len(keys.SPREADS)
-
-
-def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: float, every_s: float) -> str | None:
-    """The id of the moment whose next step is due the longest, of those that may get posts or did until just now."""
-    found: list[tuple[float, str]] = []
-    for moment in moments:
-        age_s = now_s - to_ms(moment.fires_at) / 1000
-        due = due_s(age_s, cursors.get(moment.id), every_s)
-        if 0 <= age_s <= SWEPT_MS / 1000 and due <= now_s:
-            found.append((due, moment.id))
-    return min(found)[1] if found else None
 
 
 class Sweeper:

@@ -33,6 +33,8 @@ log = logging.getLogger("snapsurge.storage.s3")
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+# What was put while a bucket kept no versions, which it may not say.
+_UNVERSIONED = "null"
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
 
 
@@ -92,7 +94,8 @@ class S3Store:
             made = await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-match": etag}))
         except (BlobExists, BlobMissing) as error:  # 412, and S3's 404 to a condition on nothing
             raise BlobChanged(key) from error
-        if version and version != made.version:  # a bucket whose versions are suspended has one, named `null`
+        version = version or _UNVERSIONED
+        if version != (made.version or _UNVERSIONED):
             await self._remove_version(key, version)
 
     async def read(self, key: str) -> bytes:

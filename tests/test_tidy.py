@@ -69,6 +69,7 @@ PURE = {
     "lb/slots.py",
     "lb/standing.py",
     "lb/tickets.py",
+    "processors/passes.py",
     "processors/pulse.py",
     "processors/scaling.py",
     "storage/intake.py",
@@ -77,6 +78,7 @@ PURE = {
     "storage/media.py",
     "storage/records.py",
     "storage/signing.py",
+    "storage/tombstones.py",
     "storage/zips.py",
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "time", "aiohttp", "redis", "aioboto3", "subprocess"}

@@ -116,7 +116,7 @@ class Stack:
             await self.store.create(
                 keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
             )
-            await Index(self.redis).observe([accepted(receipt)], fresh=True)
+            await Index(self.redis).observe([accepted(receipt)])
             await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)
         return ids
@@ -127,7 +127,7 @@ class Stack:
         found = 0
         for post_id in post_ids:
             with contextlib.suppress(BlobMissing):
-                tail = await self.store.read_tail(keys.media(self.moment.id, post_id), TAIL_BYTES)
+                tail = (await self.store.read_tail(keys.media(self.moment.id, post_id), TAIL_BYTES)).body
                 found += media.record_in(tail).state == "ready"
         return found
 

@@ -90,7 +90,7 @@ async def record(stack: Stack, post_id: str) -> Post | None:
     """The post's record, None while there is none."""
     assert stack.moment
     try:
-        return media.record_in(await stack.store.read_tail(keys.media(stack.moment.id, post_id), TAIL_BYTES))
+        return media.record_in((await stack.store.read_tail(keys.media(stack.moment.id, post_id), TAIL_BYTES)).body)
     except BlobMissing:
         return None
 

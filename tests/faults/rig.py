@@ -280,9 +280,9 @@ class Rig:
         """Take a moment that was judged out of store and schedule, so that hundreds do not pile up to be swept."""
         await self.store.delete(keys.moment(moment))
         await self.redis.zrem("snapsurge:moments", moment)
-        async for key in self.store.list(""):
-            if f"/{moment}/" in key:
-                await self.store.delete(key)
+        async for entry in self.store.list(""):
+            if f"/{moment}/" in entry.key:
+                await self.store.delete(entry.key)
 
 
 def runs(pid: int) -> bool:

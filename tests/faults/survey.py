@@ -52,7 +52,7 @@ class ApiPost(msgspec.Struct):
 
 async def stored(store: BlobStore, moment: str) -> list[Stored]:
     """Every intake object of the moment, wherever its key lies."""
-    listed = [key async for key in store.list("") if f"/intake/{moment}/" in key]
+    listed = [entry.key async for entry in store.list("") if f"/intake/{moment}/" in entry.key]
     return [_stored(key, await store.read(key)) for key in listed]
 
 

@@ -1,5 +1,6 @@
 """The calls about posts on a real node: the record, renditions whole and in part, deletion."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from msgspec import structs
 from redis.asyncio import Redis
 
 from storage import intake, keys, media
+from storage.existence import Existence
+from storage.files import FileStore
 from storage.index import Index
 from storage.queue import LATER
-from storage.records import accepted, flagged
+from storage.records import accepted, flagged, from_ms
 from storage.tombstones import SIZE
 
 IMAGES = {
@@ -127,3 +130,85 @@ async def test_no_token_no_post(client: Any) -> None:
     path = (await client.upload(await client.moment())).headers["Location"]
     for method, where in (("GET", path), ("DELETE", path), ("GET", f"{path}/photos/front/thumb")):
         assert (await client.call(method, where, headers={"Authorization": ""})).status == 401
+
+
+async def test_a_request_id_is_a_label_and_names_no_post(client: Any, redis: Redis) -> None:
+    """Deleted and posted again under the client's same id: a late word about the first changes nothing."""
+    moment, label = await client.moment(), {"X-Request-Id": "mine"}
+    path = (await client.upload(moment, headers=label)).headers["Location"]
+    (stored,) = client.objects("intake")
+    receipt = intake.unpack(stored.read_bytes()).receipt
+    ready = structs.replace(flagged(accepted(receipt), receipt.late_by_ms), state="ready")
+    first, body = media.pack(ready, IMAGES)
+    assert (await client.call("DELETE", path)).status == 204
+    made = await client.upload(moment, headers=label)
+
+    assert await Index(redis).observe([first]) == ["deleted"]
+    async with FileStore(client.root) as store:
+        assert await Existence(store).put_media(first, body) is None
+    assert (made.status, made.body["id"]) == (201, receipt.id)
+    assert (await client.call("GET", path)).body["state"] == "accepted"
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).body["code"] == "no-such-post"
+
+
+async def test_a_deletion_that_redis_refuses_is_asked_for_again(client: Any, redis: Redis) -> None:
+    """503 while the record may still be shown; the same call finishes it once Redis takes it."""
+    moment = await client.moment()
+    path = (await client.upload(moment)).headers["Location"]
+    await finish(client, redis, path)
+    await redis.config_set("maxmemory", 1)
+    try:
+        refused = await client.call("DELETE", path)
+    finally:
+        await redis.config_set("maxmemory", 0)
+    assert (refused.status, refused.body["code"]) == (503, "storage-unavailable")
+    assert refused.headers["Retry-After"].isdigit()
+
+    assert (await client.call("DELETE", path)).status == 204
+    assert (await client.call("GET", path)).status == 404
+    counts = (await client.call("GET", f"/v1/moments/{moment}/summary", "o", "ops")).body
+    assert set(counts.values()) == {0}
+
+
+@pytest.mark.parametrize("asking", [{}, {"Range": "bytes=0-3"}, {"If-None-Match": "ETAG"}])
+async def test_who_saw_a_picture_sees_no_more_of_it_once_it_is_deleted(
+    client: Any, make_client: Any, redis: Redis, asking: dict[str, str]
+) -> None:
+    """At a node that has the record in its cache: neither the picture nor a part of it, nor that it is unchanged."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    await finish(client, redis, path)
+    picture = f"{path}/photos/front/thumb"
+    etag = (await client.call("GET", picture)).headers["ETag"]
+    async with make_client() as other:
+        assert (await other.call("DELETE", path)).status == 204
+    headers = {name: value.replace("ETAG", etag) for name, value in asking.items()}
+
+    gone = await client.call("GET", picture, headers=headers)
+    assert (gone.status, gone.body["code"]) == (404, "no-such-post")
+
+
+async def test_a_deletion_older_than_the_pair_touches_nothing(client: Any) -> None:
+    """A node that stood still while the user deleted by another one and posted again."""
+    moment = await client.moment()
+    path = (await client.upload(moment)).headers["Location"]
+    late = await client.call("DELETE", path, headers={"Snapsurge-Received-At": "1700000000000"})
+
+    assert (late.status, late.body["code"]) == (503, "storage-unavailable")
+    assert (await client.call("GET", path)).body["state"] == "accepted"
+
+
+async def test_an_upload_older_than_the_deletion_brings_nothing_back(client: Any, redis: Redis) -> None:
+    """A node that stood still while the user was acknowledged by another one and deleted the post."""
+    moment = await client.moment()
+    before_ms = str(time.time_ns() // 1_000_000)
+    path = (await client.upload(moment)).headers["Location"]
+    assert (await client.call("DELETE", path)).status == 204
+
+    late = await client.upload(moment, headers={"Snapsurge-Received-At": before_ms})
+    assert (late.status, late.body["code"], late.body["stored"]) == (503, "storage-unavailable", False)
+    # The same with a ticket: its first try was before, this one is after.
+    now_ms = str(time.time_ns() // 1_000_000)
+    ticketed = {"Snapsurge-Received-At": before_ms, "Snapsurge-Retry": "1", "Snapsurge-Tried-At": now_ms}
+    again = await client.upload(moment, headers=ticketed)
+    assert again.status == 201
+    assert again.body["received_at"] == from_ms(int(before_ms))

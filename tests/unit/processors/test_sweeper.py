@@ -9,9 +9,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.letters import DeadLetter, DeadLetters
-from processors.sweeper import REST_MAX_S, SWEPT_MS, Cursor, Sweeper, Swept, due_s, next_due, rest_s
+from processors.passes import OPEN_MS, Cursor
+from processors.sweeper import Sweeper, Swept
 from storage import keys
-from storage.records import Moment, from_ms
+from storage.records import from_ms
+from tests.stores import put
 
 FIRES_S = 1_767_225_600.0
 NOW_S = FIRES_S + 60
@@ -25,12 +27,6 @@ def sweeper(world: Any) -> Sweeper:
 def jobs_of(*post_ids: str) -> list[str]:
     """The ids of both jobs of each, sorted."""
     return sorted(f"{name}:{one}" for one in post_ids for name in ("flag_late", "render_pair"))
-
-
-def moment(name: str, age_s: float) -> Moment:
-    """A moment that fired so long ago."""
-    fires_ms = int((NOW_S - age_s) * 1000)
-    return Moment(id=name, region="eu", fires_at=from_ms(fires_ms), closes_at=from_ms(fires_ms + 120_000), window_s=120)
 
 
 async def test_an_emptied_redis_is_rebuilt_from_the_store(world: Any) -> None:
@@ -93,19 +89,71 @@ async def test_the_dead_are_left_alone(world: Any) -> None:
     assert await world.queued() == [f"flag_late:{post_id}"]
 
 
-async def test_the_leftover_of_a_deleted_post_is_removed(world: Any) -> None:
-    """A media object whose intake object is gone goes too; finished posts stay."""
-    kept, deleted = await world.post("kept"), await world.post("deleted")
-    for post_id in (kept, deleted):
+async def test_what_a_broken_off_deletion_left_is_not_shown(world: Any) -> None:
+    """Renditions whose pair is a tombstone, or gone altogether, end too; finished posts stay."""
+    kept, deleted, lost = [await world.post(user) for user in ("kept", "deleted", "lost")]
+    for post_id in (kept, deleted, lost):
         await world.jobs().render_pair(world.moment_id, post_id)
-    await world.store.delete(keys.intake(world.moment_id, deleted))
+    left = await world.store.read(keys.media(world.moment_id, deleted))
+    await world.delete("deleted")
+    await put(world.store, keys.media(world.moment_id, deleted), left)
+    await world.store.delete(keys.intake(world.moment_id, lost))
 
     swept = await sweeper(world).sweep(NOW_S)
 
-    assert swept.tidied == 1
-    assert await world.record(deleted) is None
-    assert await world.record(kept) is not None
+    assert (swept.posts, swept.tidied) == (1, 2)
+    assert [await world.record(one) is not None for one in (kept, deleted, lost)] == [True, False, False]
     assert await world.queued() == []
+    assert (await sweeper(world).sweep(NOW_S)).tidied == 0
+
+
+async def test_a_deleted_post_is_not_unfinished_and_one_posted_again_is(world: Any) -> None:
+    """A tombstone waits for no render; the pair that took its place does."""
+    for user in ("gone", "again"):
+        await world.jobs().render_pair(world.moment_id, await world.post(user))
+        await world.delete(user)
+    again = await world.post("again", told=False)
+
+    swept = await sweeper(world).sweep(NOW_S)
+
+    assert (swept.posts, swept.unfinished, swept.queued) == (1, 1, 2)
+    assert await world.queued() == jobs_of(again)
+
+
+async def test_an_index_restored_from_an_older_copy_learns_of_deletions(world: Any) -> None:
+    """It shows a post that was deleted since, until the pass that restores it; a pair posted again stays known."""
+    gone, again = await world.post("gone"), await world.post("again")
+    copy = {key: await world.redis.dump(key) for key in await world.redis.keys("*")}
+    for user in ("gone", "again"):
+        await world.delete(user)
+    await world.post("again")
+    await world.redis.flushall()
+    for key, value in copy.items():
+        await world.redis.restore(key, 0, value)
+    await world.redis.hdel(f"snapsurge:counts:{world.moment_id}", "complete")  # it is another run of Redis
+    assert await world.indexed(gone) is not None
+
+    await sweeper(world).sweep(NOW_S)
+
+    assert await world.indexed(gone) is None
+    assert (await world.indexed(again)).attempt == world.attempts[-1]
+    assert await world.counted() == {"accepted": 1, "pending": 1}
+
+
+@pytest.mark.parametrize(("after_s", "left"), [(-1, 6), (1, 2)])
+async def test_tombstones_stay_until_nothing_can_be_posted_any_more(world: Any, after_s: int, left: int) -> None:
+    """Of a pair that was rendered, one that was not, and one that is kept: two objects each, then the last alone."""
+    for user in ("rendered", "early", "kept"):
+        post_id = await world.post(user)
+        if user != "early":
+            await world.jobs().render_pair(world.moment_id, post_id)
+        if user != "kept":
+            await world.delete(user)
+
+    await steps(sweeper(world), FIRES_S + OPEN_MS / 1000 + after_s)
+
+    objects = [entry.key async for entry in world.store.list("") if world.moment_id in entry.key]
+    assert len(objects) == left + 1  # and the moment
 
 
 async def test_a_large_moment_is_queued_in_batches(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,34 +272,6 @@ async def test_without_redis_nothing_is_swept(world: Any, absent_redis: Redis) -
 async def test_a_moment_to_come_is_not_swept(world: Any) -> None:
     """It has no posts."""
     assert (await sweeper(world).sweep(FIRES_S - 60)).moments == 0
-
-
-def test_the_older_a_moment_the_longer_it_rests() -> None:
-    """Between the setting and five minutes."""
-    assert rest_s(30, 15) == 15
-    assert rest_s(1200, 15) == 60
-    assert rest_s(24 * 3600, 15) == REST_MAX_S
-    assert rest_s(24 * 3600, 1000) == 1000
-
-
-def test_only_moments_that_accept_posts_are_due() -> None:
-    """Not one to come, not one that is over; the one that waits the longest is next."""
-    over_s = SWEPT_MS / 1000
-    moments = [moment("to-come", -5), moment("open", 5), moment("late", over_s - 1), moment("over", over_s + 1)]
-    done = {"open": Cursor(256, NOW_S - 14), "late": Cursor(256, NOW_S - REST_MAX_S)}
-
-    assert next_due(moments, {}, NOW_S, 15) in {"open", "late"}
-    assert next_due(moments, done, NOW_S, 15) == "late"
-    assert next_due(moments, done | {"late": Cursor(256, NOW_S - 1)}, NOW_S, 15) is None
-    assert next_due(moments, done, NOW_S + 1, 15) == "late"
-    assert next_due([moments[1]], done, NOW_S + 1, 15) == "open"
-
-
-def test_steps_are_spread_over_the_rest() -> None:
-    """The n-th spread is due after n of 256 parts of it; what was never swept is due at once."""
-    assert due_s(30, None, 15) == 0
-    assert [due_s(30, Cursor(done, 1000), 15) for done in (0, 128, 256)] == [1000, 1007.5, 1015]
-    assert due_s(1200, Cursor(64, 1000), 15) == 1015
 
 
 def test_a_sweep_says_what_it_did() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from storage.blobs import BlobExists, BlobMissing, StoreUnavailable
+from storage.blobs import BlobChanged, BlobExists, BlobMissing, StoreUnavailable
 from storage.s3 import S3Address, S3Store
 
 CHUNK = 65536
@@ -19,6 +19,7 @@ class Relay:
     def __init__(self, endpoint: str) -> None:
         self._behind = urlsplit(endpoint)
         self.heads: list[bytes] = []
+        self.requests: list[bytes] = []
         self.answers: list[int] = []
         self.swallow = 0
         self._serving: set[asyncio.Task[None] | None] = set()
@@ -49,6 +50,7 @@ class Relay:
         while data := await reader.read(CHUNK):
             if data.startswith((b"PUT ", b"GET ", b"HEAD ")):
                 self.heads.append(data.split(b"\r\n\r\n")[0])
+                self.requests.append(data)
             behind.write(data)
         behind.write_eof()
 
@@ -97,6 +99,58 @@ async def test_a_put_whose_answer_was_lost_is_found_done(relay: Relay, s3_url: s
             await store.create("a7/x", b"ours")
         assert relay.answers == [200, 412]
         assert await store.read("a7/x") == b"ours"
+
+
+async def test_a_swap_whose_answer_was_lost_is_found_done(relay: Relay, s3_url: str) -> None:
+    """The same with a swap: BlobChanged, and what is there is ours."""
+    async with relay.open() as endpoint, S3Store(address(s3_url, endpoint)) as store:
+        await store.create("a7/x", b"before")
+        mark = (await store.read_tail("a7/x", 1)).mark
+        relay.answers.clear()
+        relay.swallow = 1
+        with pytest.raises(BlobChanged):
+            await store.swap("a7/x", mark, b"ours")
+        assert relay.answers == [200, 412]
+        assert await store.read("a7/x") == b"ours"
+
+
+async def test_requests_that_come_again_from_the_network_change_nothing(
+    relay: Relay, s3_url: str, minio_url: str
+) -> None:
+    """Every PUT, byte for byte, after all that came since: the server refuses it, and the last object stays."""
+    async with relay.open() as endpoint, S3Store(address(s3_url, endpoint)) as store:
+        relay.requests.clear()
+        await store.create("a7/x", b"one")
+        for body in (b"two", b"three", b"four"):
+            await store.swap("a7/x", (await store.read_tail("a7/x", 1)).mark, body)
+        puts = [request for request in relay.requests if request.startswith(b"PUT ")]
+        for put in puts:
+            reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(minio_url).port)
+            writer.write(put)
+            refused = await reader.readline()
+            writer.close()
+            assert refused.startswith(b"HTTP/1.1 412"), put
+
+        assert len(puts) == 4
+        assert await store.read("a7/x") == b"four"
+
+
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
+async def test_a_bucket_that_keeps_versions_keeps_none_of_what_was_replaced(s3_url: str, status: str) -> None:
+    """Not those made since it keeps versions, nor the one from before; the newest object stays."""
+    async with S3Store(S3Address.parse(s3_url)) as store:
+        await store.create("a7/x", b"before")
+        await store._by_library("put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"})
+        await store.create("a7/y", b"versioned")
+        await store._by_library("put_bucket_versioning", VersioningConfiguration={"Status": status})
+        for key in ("a7/x", "a7/y"):
+            for body in (b"second", b"third"):
+                await store.swap(key, (await store.read_tail(key, 1)).mark, body)
+        found = await store._by_library("list_object_versions", Prefix="a7/")
+
+        assert [one["Key"] for one in found["Versions"]] == ["a7/x", "a7/y"]
+        assert "DeleteMarkers" not in found
+        assert [await store.read(key) for key in ("a7/x", "a7/y")] == [b"third"] * 2
 
 
 async def test_a_server_that_never_answers_is_unavailable(relay: Relay, s3_url: str) -> None:
