@@ -17,7 +17,7 @@ from .auth import Scope
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
 POST_ID: dict[str, object] = {
     "type": "string",
-    "pattern": "^[a-z2-7]{25}[aeimquy4](-[a-z0-9]+)+$",
+    "pattern": "^[a-z2-7]{25}[aeimquy4]-[a-z0-9-]+$",
     "maxLength": 107,
     "description": "opaque: take it as it comes",
 }

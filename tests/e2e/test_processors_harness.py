@@ -158,8 +158,7 @@ class Stack:
 
         await until(done, self.log)
         assert self.moment
-        index = Index(self.redis)
-        counts = await Posts(self.store, index, Moments(self.store, index)).counts(self.moment.id)
+        counts = await Posts(self.store, Index(self.redis)).counts(self.moment.id)
         assert (counts.accepted, counts.ready, counts.on_time, counts.pending) == (len(post_ids),) * 3 + (0,)
 
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from storage.tombstones import SIZE
 from tests.e2e.security.conftest import PLACE, SECRET, Stack, token
 
 pytestmark = pytest.mark.e2e
@@ -182,7 +183,8 @@ async def test_a_user_id_is_data_wherever_it_goes(stack: Stack) -> None:
     assert {f"{path.rsplit('/', 1)[1]}.zip" for path in paths.values()} <= names
     for user, path in paths.items():
         stack.call("DELETE", path, token(user))
-    assert not list((stack.folder / "store").glob(f"*/*/{moment}/*"))
+    left = list((stack.folder / "store").glob(f"*/*/{moment}/*"))
+    assert {path.stat().st_size for path in left} == {SIZE}  # tombstones
 
 
 def series(port: int) -> set[str]:
