@@ -90,9 +90,11 @@ def _png_refusal(data: memoryview) -> str | None:
         _, _, width, height, bits, colour = _PNG_HEAD.unpack_from(data, at)
         raw = width * height * bits * _PNG_CHANNELS.get(colour, 4) // 8
         if bits > 8 and raw > PNG_RAW_BYTES_MAX:
-            return f"a PNG with {raw / MEGA:.0f} MB of {bits}-bit pixels; the limit is {PNG_RAW_BYTES_MAX / MEGA:.0f} MB"
+            return (
+                f"a PNG with {raw / MEGA:.0f} MB of {bits}-bit pixels; the limit is {PNG_RAW_BYTES_MAX / MEGA:.0f} MB"
+            )
     for _ in range(PNG_CHUNKS_MAX):
-        if at + _PNG_CHUNK > len(data) or data[at + 4 : at + 8] == b"IEND":
+        if at + _PNG_CHUNK > len(data) or bytes(data[at + 4 : at + 8]) == b"IEND":
             return None
         at += _PNG_CHUNK + int.from_bytes(data[at : at + 4], "big")
     return f"a PNG of more than {PNG_CHUNKS_MAX} chunks"

@@ -109,7 +109,9 @@ def _inputs(iref: memoryview | None) -> Iterator[int]:
         if box.name == b"dimg":
             count = int.from_bytes(box.body[size : size + 2], "big")
             start = size + 2
-            yield from (int.from_bytes(box.body[start + n * size : start + (n + 1) * size], "big") for n in range(count))
+            yield from (
+                int.from_bytes(box.body[start + n * size : start + (n + 1) * size], "big") for n in range(count)
+            )
 
 
 def _overlaps(iloc: memoryview | None) -> bool:
