@@ -180,9 +180,16 @@ class Rendering:
         """The renderer; SlotTaken when none can be had, which is final."""
         if self._process is not None and self._process.returncode is None:
             return self._process
-        if self.broken:
-            raise SlotTaken("no renderer can be started")
+        if not self.broken:
+            cause = await self._start()
+            if cause is None and self._process is not None:
+                return self._process
+            log.error("no render process can be started (%s): this worker leaves for a new one", cause)
         self.broken = True
+        raise SlotTaken("no render process can be started")
+
+    async def _start(self) -> str | None:
+        """Start one and wait until it is ready; why it is not, else None."""
         try:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self._program,
@@ -194,21 +201,16 @@ class Rendering:
                 start_new_session=True,  # a terminal's Ctrl-C is the worker's, which lets its renderer finish
             )
         except OSError as error:
-            raise SlotTaken(f"no renderer can be started: {error}") from error
+            return str(error)
         try:
             async with asyncio.timeout(START_S):
                 answer = await _answer(process)
-        except (TimeoutError, msgspec.MsgspecError) as error:
+        except BaseException as error:
             await self._killed(process)
-            raise SlotTaken("no renderer can be started: it did not say that it is ready") from error
-        except BaseException:
-            await self._killed(process)
-            self.broken = False
+            if isinstance(error, TimeoutError | msgspec.MsgspecError):
+                return "it did not say that it is ready"
             raise
-        if answer is None:
-            raise SlotTaken(f"no renderer can be started: it ended with {await self._ended(process, END_S)}")
-        self.broken = False
-        return process
+        return None if answer else f"it ended with {await self._ended(process, END_S)}"
 
     def _mourned(self, code: int) -> Exception:
         """What the renderer's end means for its pair."""
