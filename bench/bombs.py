@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -137,18 +137,19 @@ def jpeg(recipe: Recipe) -> bytes | None:
         data = SOS.join(data.split(SOS)[: recipe["cut"] + 1])
     last = data[data.rfind(SOS) :]
     again = last if len(last) < 2000 else last[: 2 + int.from_bytes(last[2:4], "big")]
-    data += again * recipe["scans"]
+    data += again * int(recipe["scans"])
     marker = {"huffman": 0, "arithmetic": 0xCA if recipe["progressive"] else 0xC9, "lossless": 0xC3}[recipe["frame"]]
     if marker:
         data = data.replace(b"\xff\xc2" if recipe["progressive"] else b"\xff\xc0", bytes((0xFF, marker)), 1)
-    data = data[:2] + b"\xff\xfe\0\2" * recipe["segments"] + data[2:]
+    data = data[:2] + b"\xff\xfe\0\2" * int(recipe["segments"]) + data[2:]
     return data[: BYTES_MAX - 2] + b"\xff\xd9"
 
 
 def png(recipe: Recipe) -> bytes | None:
     """Chunk by chunk: every depth and colour, the same filter in all rows, any number of empty chunks."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[recipe["colour"]]
-    bits, (width, height) = recipe["bits"], recipe["size"]
+    bits: int = recipe["bits"]
+    width, height = cast("tuple[int, int]", recipe["size"])
     if (bits == 1 and recipe["colour"] not in {0, 3}) or (bits == 16 and recipe["colour"] == 3):
         return None
     row_bytes = (width * channels * bits + 7) // 8
@@ -160,7 +161,7 @@ def png(recipe: Recipe) -> bytes | None:
     header = struct.pack(">IIBBBBB", width, height, bits, recipe["colour"], 0, 0, recipe["interlaced"])
     palette = chunk(b"PLTE", bytes(range(256)) * 3) if recipe["colour"] == 3 and bits == 8 else b""
     palette = palette or (chunk(b"PLTE", bytes(6)) if recipe["colour"] == 3 else b"")
-    more = chunk(b"tIME", bytes(7)) * recipe["chunks"]
+    more = chunk(b"tIME", bytes(7)) * int(recipe["chunks"])
     pixels_ = chunk(b"IDAT", packed + packer.flush())
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + more + pixels_ + chunk(b"IEND", b"")
 
@@ -172,11 +173,13 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 def webp(recipe: Recipe) -> bytes | None:
     """As libwebp encodes it, fast; moving ones have the picture some times."""
+    frames: dict[str, Any] = {}
     if recipe["lossless"] and recipe["content"] == "noise" and recipe["size"][0] > 2000:
         return None  # larger than allowed, and half a minute to encode
     image = pixels(recipe["size"], recipe["content"], "RGBA" if recipe["alpha"] else "RGB")
     out = io.BytesIO()
-    frames = {"save_all": True, "append_images": [image.rotate(180)] * recipe["frames"]} if recipe["frames"] > 1 else {}
+    if recipe["frames"] > 1:
+        frames = {"save_all": True, "append_images": [image.rotate(180)] * recipe["frames"]}
     if frames and recipe["size"][0] > 2000:
         return None
     image.save(out, "WEBP", lossless=recipe["lossless"], quality=recipe["quality"], method=0, **frames)

@@ -53,7 +53,7 @@ class Found(msgspec.Struct, frozen=True):
         """CPU seconds of a pair's photo's pixel."""
         side = self.recipe.get("side", 0) * self.recipe.get("columns", 0)
         width, height = self.recipe.get("size", (side, side))
-        return self.weight.cpu_s / (width * height)
+        return self.weight.cpu_s / int(width * height)
 
     @property
     def an_mb(self) -> float:
