@@ -41,6 +41,7 @@ PROGRAM: Final = (sys.executable, "-m", "processors.renderer")
 # Python, Pillow and libheif load in half a second of CPU.
 START_S: Final = 30.0
 END_S: Final = 2.0
+STARTS_MAX: Final = 3
 # What stays of the file between two pairs: the usual pair and its renditions; larger ones give their room back.
 KEPT_BYTES: Final = 4 << 20
 OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
@@ -180,11 +181,11 @@ class Rendering:
         """The renderer; SlotTaken when none can be had, which is final."""
         if self._process is not None and self._process.returncode is None:
             return self._process
-        if not self.broken:
+        for _ in range(0 if self.broken else STARTS_MAX):
             cause = await self._start()
             if cause is None and self._process is not None:
                 return self._process
-            log.error("no render process can be started (%s): this worker leaves for a new one", cause)
+            log.error("a render process cannot be started: %s", cause)
         self.broken = True
         raise SlotTaken("no render process can be started")
 
