@@ -6,7 +6,7 @@ STORE ?= file
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-long test-faults lint audit check minio lock clean
-.PHONY: bench bench-lb bench-ring bench-queue bench-images bench-node bench-overload
+.PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-overload
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latenc
 
 bench-images: setup ## a photo's renditions beside libvips and Pillow: CPU, memory, fidelity (QUICK=1: a minute)
 	$(PY) -m bench.images $(if $(QUICK),--quick)
+
+bench-worst: setup ## the dearest photo of each format, by search: CPU s a pair, CPU s an uploaded MB (QUICK=1: minutes)
+	$(PY) -m bench.worst $(if $(QUICK),--quick)
 
 bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a slow store too (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio

@@ -13,6 +13,7 @@ import msgspec
 import pillow_heif
 from PIL import Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - the plugin is to be loaded
 
+from storage import costs, jpeg
 from storage.records import Format, Photo, Side
 
 pillow_heif.register_heif_opener()
@@ -24,15 +25,10 @@ Image.MAX_IMAGE_PIXELS = None
 
 _PILLOW_NAMES: dict[Format, str] = {"png": "PNG", "webp": "WEBP", "heif": "HEIF"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-_STANDALONE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM and RST0 to RST7
-_START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # those are tables and a reserved one
-_START_OF_SCAN = 0xDA
-_SEGMENT = struct.Struct(">BBH")
-_FRAME = struct.Struct(">BHHB")
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
-# Segments of a JPEG or boxes of a HEIF that are looked at: photos have some dozens, and a node has other uploads.
-STEPS_MAX = 4096
+# Boxes of a HEIF that are looked at: photos have some dozens, and a node has other uploads.
+STEPS_MAX = jpeg.STEPS_MAX
 
 
 class NotAPhoto(Exception):
@@ -62,6 +58,9 @@ def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> P
     kind = format_of(data)
     if kind is None:
         raise NotAPhoto(f"the {side} photo is no JPEG, PNG, WebP or HEIC by its first bytes")
+    refusal = costs.refusal(kind, data)
+    if refusal is not None:
+        raise BadPhoto(f"the {side} photo is {refusal}")
     size, whole = _jpeg(data) if kind == "jpeg" else (_pillow_size(kind, data), is_whole(kind, data))
     if size is None:
         raise BadPhoto(f"the header of the {side} photo cannot be read")
@@ -107,31 +106,13 @@ def is_whole(kind: Format, data: memoryview) -> bool:
 
 
 def _jpeg(data: memoryview) -> tuple[tuple[int, int] | None, bool]:
-    """A JPEG's width and height by its frame header (T.81, B.2.2), and whether its end is there.
+    """A JPEG's width and height by its frame header, and whether its end is there.
 
-    Segment by segment up to the first scan, so that an EXIF thumbnail is not taken for the photo. We take 8 bits a
-    sample, and grey, three colours or four. Inside a scan FF is followed by 00 or RSTn only, so an end marker after it
-    is a real one (B.1.1.5).
+    Inside a scan FF is followed by 00 or RSTn only, so an end marker after it is a real one (T.81, B.1.1.5).
     """
-    at, last, size = 2, len(data) - 4, None
-    for _ in range(STEPS_MAX):
-        if at > last:
-            break
-        mark, marker, length = _SEGMENT.unpack_from(data, at)
-        if mark != 0xFF:
-            break
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if marker == _START_OF_SCAN:
-            return size, data[-2:] == _END_OF_IMAGE or _ends(data[at:])
-        if size is None and marker in _START_OF_FRAME and at + 10 <= len(data):
-            precision, height, width, components = _FRAME.unpack_from(data, at + 4)
-            if precision != 8 or components not in {1, 3, 4}:
-                break
-            size = width, height
-        at += 2 if marker in _STANDALONE_MARKERS else 2 + length
-    return size, False
+    head = jpeg.head(data)
+    size = (head.width, head.height) if head.frame else None
+    return size, head.scan > 0 and (data[-2:] == _END_OF_IMAGE or _ends(data[head.scan :]))
 
 
 def _ends(scan: memoryview) -> bool:

@@ -16,9 +16,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     # One renders on the worker's one render thread, the other reads its intake or writes its media meanwhile.
     jobs_max: Annotated[int, Meta(ge=1, le=64, description="jobs one worker runs at once")] = 2
-    # The slowest pair allowed (two photos of 50 MP) renders in about five seconds, after another such pair.
-    render_timeout_s: Annotated[float, Meta(gt=0, description="one render, until its worker is given up")] = 20.0
-    # Beside the render: a slow store and its retries.
+    # A far backstop: what a render may take is a budget of CPU seconds (renderer.py). The slowest pair allowed (two
+    # photos of 50 MP) has about seven, so that a worker with a third of a core renders it.
+    render_timeout_s: Annotated[
+        float, Meta(gt=0, description="one render on the wall, until this machine is held too slow for it")
+    ] = 20.0
+    # Beside the render: the wait for the worker's render slot, a slow store and its retries.
     job_timeout_s: Annotated[float, Meta(gt=0, description="one try of one job")] = 30.0
     drain_s: Annotated[float, Meta(gt=0, description="finishing what runs after SIGTERM")] = 35.0
     # At 50 ms and a render of 100 to 150 ms the next job is always claimed before the render thread is idle.

@@ -3,7 +3,7 @@
 Photos are hostile input: whatever is wrong with one ends as `Undecodable` with a reason a person understands, and a
 fault of ours never does. The format is what the magic bytes say, the size what the header says, and both are judged
 before anything is decoded; the memory that any photo may take is asked for first, because decoders call a lack of it a
-corrupt file. Not known here: renditions, posts, deadlines (a decode too long is ended with its process).
+corrupt file. Not known here: renditions, posts, budgets (`renderer.py`).
 """
 
 import io
@@ -14,6 +14,9 @@ from typing import Final
 import msgspec
 from PIL import Image
 from pillow_heif import register_heif_opener
+
+from storage import costs
+from storage.records import Format
 
 from .colour import flattened, to_srgb
 from .memory import MIB, ensure
@@ -27,6 +30,7 @@ Image.init()
 
 HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 NAMES: Final = {"HEIF": "HEIC", "WEBP": "WebP"}  # where people write it otherwise than Pillow
+FORMATS: Final[dict[str, Format]] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "HEIF": "heif"}
 # What decoding takes at most, in bytes a pixel, the steps of `flattened` included. Measured at 50 MP: JPEG 1.2,
 # progressive 3.2 (its coefficients; 8 as CMYK without subsampling), PNG 5.3, with alpha 9.1, HEIC 7.3, WebP 15.7, with
 # alpha 16.9.
@@ -71,15 +75,13 @@ class Undecodable(Exception):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a photo may be, by its header.
 
-    50 MP covers every phone's default; at 17 bytes a pixel WebP ends at 39 MP, which no phone makes. Encoders write
-    about 10 scans; a hostile progressive JPEG has thousands, each a pass over all pixels: 64 at 50 MP in 10 MiB are
-    some three seconds.
+    50 MP covers every phone's default; at 17 bytes a pixel WebP ends at 39 MP, which no phone makes. What else no phone
+    writes (`storage/costs.py`) is refused as a node refuses it.
     """
 
     pixels_max: int = 50_000_000
     side_min: int = 64
     side_max: int = 12_000
-    scans_max: int = 64
     decode_bytes_max: int = 640 * MIB
 
     def most(self, kind: str) -> int:
@@ -96,9 +98,9 @@ def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
     MemoryError says that we lack what a photo may take (`decode_bytes_max`); one that takes more is Undecodable.
     """
     kind = _kind(photo)
-    # Every scan starts with an SOS marker, and inside compressed data FF is never followed by DA.
-    if kind == "JPEG" and photo.count(b"\xff\xda") > limits.scans_max:
-        raise Undecodable(f"a JPEG of more than {limits.scans_max} scans")
+    refusal = costs.refusal(FORMATS[kind], memoryview(photo))
+    if refusal is not None:
+        raise Undecodable(refusal)
     image = _opened(photo, kind, long_side, limits)
     profile = image.info.get("icc_profile")
     orientation = _orientation(image)

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from storage.claims import Claims
 from storage.lease import Again, Claimed, Settlement, beat_s, order
-from storage.queue import QUEUES
+from storage.queue import DEAR, QUEUES
 
 from .metrics import Metrics
 
@@ -86,13 +86,17 @@ class Holding:
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    async def claim(self, free: int) -> list[Claimed]:
-        """Up to `free` jobs; each claim begins with another shard. Shards that are away have none."""
+    async def claim(self, free: int, *, dear: bool = True) -> list[Claimed]:
+        """Up to `free` jobs, or one dear job alone; each claim begins with another shard. Shards away have none."""
         self._turn += 1
         claimed: list[Claimed] = []
-        queues = order(QUEUES, self._turn)
+        queues = [queue for queue in order(QUEUES, self._turn) if dear or queue != DEAR]
         start = self._turn % len(self._shards)
         for shard in (*self._shards[start:], *self._shards[:start]):
+            if claimed and claimed[-1].queue == DEAR:
+                break
+            if claimed:
+                queues = [queue for queue in queues if queue != DEAR]
             if len(claimed) < free and not shard.away:
                 claimed += await self._claim_on(shard, free - len(claimed), queues)
         return claimed

@@ -17,30 +17,24 @@ is time. The incomplete object never replaces a whole one, so that no worker, ho
 All jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
 """
 
-import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
-from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
-import msgspec
 from redis.exceptions import RedisError
 
-from storage import intake, keys, media, tombstones
+from storage import keys, tombstones
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
 from storage.index import Index, Observed
-from storage.media import Image
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue import Job
-from storage.records import Post, Side, accepted, flagged, late_by_ms, to_ms
+from storage.records import Post, accepted, flagged, late_by_ms, to_ms
 
-from .decoding import Undecodable
-from .images import Renditions
 from .metrics import Metrics
+from .rendering import RenderOverdue, overdue
 
 log = logging.getLogger("snapsurge.processors.jobs")
 
@@ -54,26 +48,8 @@ class Reposted(Exception):
     """The pair changed under every render of this job."""
 
 
-# Called as `render(front, back)`, or with `full=False`.
-Render = Callable[..., Renditions]
-
-
-def finished(archive: bytes, render: Render, *, whole: bool = True) -> tuple[Post, bytes]:
-    """The record and the media object that follow from an intake object; zips.Damaged when it is none of ours."""
-    pair = intake.unpack(archive)
-    post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
-    try:
-        rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
-    except Undecodable as error:
-        return media.pack(msgspec.structs.replace(post, state="rejected", reason=error.reason), {})
-    thumbhash = cast("dict[Side, str]", rendered.thumbhash)
-    post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=whole)
-    images = sorted(rendered.images, key=lambda one: one.name.endswith("-full"))
-    return media.pack(post, {one.name: Image(one.data, one.width, one.height) for one in images})
-
-
-class RenderOverdue(Exception):
-    """A render took longer than any photo we accept: the photo's fault or ours, but no outage."""
+# Called as `render(archive, whole=…, dear=…)`: the record and the media object that follow from an intake object.
+Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
 class Jobs:
@@ -86,26 +62,25 @@ class Jobs:
         moments: Moments,
         *,
         render: Render,
-        threads: Executor,
         metrics: Metrics,
         enqueue: Callable[[Sequence[Job]], Awaitable[object]],
-        render_timeout_s: float = 20.0,
     ) -> None:
         self._store = store
         self._existence = Existence(store)
         self._index = index
         self._moments = moments
         self._render = render
-        self._threads = threads
         self._metrics = metrics
         self._enqueue = enqueue
-        self._render_timeout_s = render_timeout_s
-        # A render cannot be stopped: from the first that was overdue on, the thread is lost and so is the process.
-        self.stuck = False
 
-    async def render_pair(self, moment_id: str, post_id: str, *, whole: bool = True) -> Outcome:
-        """Make the post ready or rejected, or tidy up after its deletion; what is left out is queued for later."""
-        outcome, post = await self._rendered(moment_id, post_id, whole=whole)
+    async def render_pair(
+        self, moment_id: str, post_id: str, *, whole: bool = True, dear: bool = True, last: bool = False
+    ) -> Outcome:
+        """Make the post ready or rejected, or tidy up after its deletion; what is left out is queued for later.
+
+        RenderDear where the pair costs more than most and may not be `dear`; RenderOverdue unless it is the `last` try.
+        """
+        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last)
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
@@ -116,9 +91,15 @@ class Jobs:
                 await self._enqueue([Job("complete_media", moment_id, post_id)])
         return outcome
 
-    async def complete_media(self, moment_id: str, post_id: str) -> Outcome:
-        """Write the media object whole, as if it had never been otherwise."""
-        outcome, _ = await self._rendered(moment_id, post_id, whole=True)
+    async def complete_media(self, moment_id: str, post_id: str, *, last: bool = False) -> Outcome:
+        """Write the media object whole, as if it had never been otherwise; RenderOverdue as for `render_pair`."""
+        try:
+            outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False)
+        except RenderOverdue:
+            if not last:
+                raise
+            log.warning("post %s of moment %s stays without `full`: its render used up its budget", post_id, moment_id)
+            return "ready"
         return outcome
 
     async def flag_late(self, moment_id: str, post_id: str) -> None:
@@ -128,14 +109,16 @@ class Jobs:
             await self._index.observe([post])
             self._metrics.flagged.inc()
 
-    async def _rendered(self, moment_id: str, post_id: str, *, whole: bool) -> tuple[Outcome, Post | None]:
+    async def _rendered(
+        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool
+    ) -> tuple[Outcome, Post | None]:
         """What became of the post, and its record as stored unless it is deleted."""
         for _ in range(REPOSTS_MAX):
             archive = await self._pair(moment_id, post_id)
             if archive is None:
                 await self._existence.fence(moment_id, post_id)
                 return "deleted", None
-            post, body = await self._off_loop(archive, whole=whole)
+            post, body = await self._off_loop(archive, whole=whole, dear=dear, last=last)
             stored = await self._existence.put_media(post, body)
             outcome = await self._told(stored) if stored is not None else None
             if outcome is not None:
@@ -150,26 +133,14 @@ class Jobs:
             return None
         return archive if tombstones.tombstone_in(archive) is None else None
 
-    async def _off_loop(self, archive: bytes, *, whole: bool) -> tuple[Post, bytes]:
-        """`finished` on the render thread; RenderOverdue when it, and what it waits for there, take too long."""
-        rendering = asyncio.get_running_loop().run_in_executor(
-            self._threads, partial(self._finished, archive, whole=whole)
-        )
-        done, _ = await asyncio.wait([rendering], timeout=self._render_timeout_s)
-        if not done:
-            self.stuck = True
-            raise RenderOverdue(f"no end of a render within {self._render_timeout_s:g} s")
-        return rendering.result()
-
-    def _finished(self, archive: bytes, *, whole: bool) -> tuple[Post, bytes]:
-        """`finished`, timed; runs on the render thread."""
-        began = time.perf_counter()
+    async def _off_loop(self, archive: bytes, *, whole: bool, dear: bool, last: bool) -> tuple[Post, bytes]:
+        """The render; the last one that uses up its budget rejects the post."""
         try:
-            return finished(archive, self._render, whole=whole)
-        finally:
-            took = time.perf_counter() - began
-            self._metrics.render.observe(took)
-            self._metrics.busy_s += took
+            return await self._render(archive, whole=whole, dear=dear)
+        except RenderOverdue:
+            if not last:
+                raise
+            return overdue(archive)
 
     async def _told(self, post: Post) -> Outcome | None:
         """Tell the index of a stored media object, by the table above."""

@@ -13,9 +13,11 @@ import resource
 from typing import Final
 
 MIB: Final = 1 << 20
-# What a worker needs beside the photo it decodes: about 110 MiB idle, 16 stacks of the file store's threads (128), the
-# archives of the two pairs under way (2 x 40), the renditions of the photo before (36), what the heap keeps (64).
-PROCESS_BYTES: Final = 512 * MIB
+# What a renderer needs beside the photo it decodes, and a worker beside its archives: 70 MiB idle, a pair and its copy
+# (40), the renditions of the photo before (36), what the heap keeps (64); 16 stacks of the file store's threads (128).
+PROCESS_BYTES: Final = 256 * MIB
+# The archives of the two pairs that a worker has under way, their media objects, and twice as much for copies.
+ARCHIVES_BYTES: Final = 128 * MIB
 
 # glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, for renders run in a thread and the heap
 # that is trimmed is the main thread's. Up to 15.5 MiB comes from it: a `full` picture (2000x2000 in 4 bytes a pixel)

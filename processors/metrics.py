@@ -46,7 +46,13 @@ class Metrics:
             "snapsurge_worker_refused_total", "Settlements refused: the job was not ours any more", registry=registry
         )
         self.render = Histogram(
-            "snapsurge_render_seconds", "Time on the render thread", buckets=RENDER_BUCKETS, registry=registry
+            "snapsurge_render_seconds", "Time in the render process", buckets=RENDER_BUCKETS, registry=registry
+        )
+        self.renderers = Counter(
+            "snapsurge_worker_renderers_ended_total",
+            "Render processes that ended unasked",
+            ["cause"],
+            registry=registry,
         )
         self.ready = Histogram(
             "snapsurge_accept_to_ready_seconds",

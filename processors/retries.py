@@ -39,6 +39,15 @@ class Overdue(Exception):
 OUTAGES: tuple[type[Exception], ...] = (StoreUnavailable, RedisError, OSError, Overdue)
 
 
+class HandBack(Exception):
+    """A run after which the job goes back, into `queue` where one is named; it counts as a fault, or not at all."""
+
+    def __init__(self, text: str, *, queue: str = "", fault: bool = False) -> None:
+        super().__init__(text)
+        self.queue = queue
+        self.fault = fault
+
+
 class Poison(Exception):
     """A job that was started time and again without an end: it takes its worker with it."""
 
@@ -85,11 +94,22 @@ class Retrying:
             return self.given_up(claimed, name, args, error, reason="poison")
         try:
             await self._within_deadline(job, args)
+        except HandBack as error:
+            return self._handed_back(claimed, name, args, error)
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
         return Done(claimed)
+
+    def _handed_back(self, claimed: Claimed, name: str, args: Sequence[str], error: HandBack) -> Settlement:
+        """Back as it came or as a fault, without a wait where another queue was named: the wait is there."""
+        if error.fault:
+            settlement = self.failed(claimed, name, args, error)
+            return (
+                settlement if isinstance(settlement, Done) else msgspec.structs.replace(settlement, queue=error.queue)
+            )
+        return Again(claimed, claimed.attempts, 0.0 if error.queue else self._patience.floor_s, error.queue)
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
         """What follows from an error."""

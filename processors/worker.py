@@ -3,7 +3,7 @@
 Kept of arq: the jobs' format and keys, its registry of functions and their context, and `run_job`, which reads a body,
 runs its function and tells success, Retry and cancellation apart. Replaced: how jobs are claimed and held
 (holding.py), how they end (`finish_job` says it to the holding), what is tried again (retries.py), signals. arq itself
-never speaks to Redis: what `run_job` asks for at its start the claim has brought (`_Brought`).
+never speaks to Redis: what `run_job` asks for at its start the claim has brought (brought.py).
 
 SIGTERM stops the claiming, lets what runs finish within the grace, hands back what does not, and ends with 0; a second
 one ends at once. A Redis that is away ends nothing. Any other error ends the process with 1, for its supervisor to
@@ -18,11 +18,8 @@ import random
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self, cast
+from typing import Any, cast
 
-from arq.constants import job_key_prefix
-from arq.jobs import deserialize_job_raw
 from arq.typing import WorkerCoroutine
 from arq.worker import Retry, Worker, func
 from redis.asyncio import Redis
@@ -31,21 +28,21 @@ from redis.exceptions import RedisError
 import storage.config
 from storage.claims import Claims
 from storage.index import Index
-from storage.lease import Again, Claimed, Settlement
+from storage.lease import Again, Claimed, Settlement, Share
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
-from storage.queue import decode, encode
+from storage.queue import DEAR, decode, encode
 from storage.shards import Shards
 
 from . import memory
+from .brought import Brought, arguments
 from .config import Config, address
-from .decoding import LIMITS
 from .holding import Holding
-from .images import render
 from .jobs import Jobs
 from .metrics import Metrics, exposed
 from .pulse import Pulse, worker_name
 from .pulses import beat, end
+from .rendering import Rendering, SlotTaken
 from .retries import Patience, Retrying
 from .stopping import pause
 
@@ -95,6 +92,7 @@ class JobWorker(Worker):
         self._grace_s = config.drain_s
         self._stuck = stuck
         self._freed = asyncio.Event()
+        self._share = Share()
         self._claimed: dict[str, Claimed] = {}
         self._judgements: dict[str, Settlement] = {}
         self._redis = redis
@@ -110,16 +108,18 @@ class JobWorker(Worker):
     @property
     def pool(self) -> Any:  # noqa: ANN401 - as much of a Redis as arq's `run_job` needs
         """Not Redis: what the claim brought."""
-        return _Brought(self._claimed)
+        return Brought(self._claimed)
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Claim and run until told to stop, then finish what runs; Stuck when no more can be done."""
         async with self._holding, asyncio.TaskGroup() as beside:
             pulsing = beside.create_task(self._pulsing(), name="pulse")
             while not stop.is_set() and not self._stuck():
-                free = self.max_jobs - len(self.tasks)
+                free = 0 if self._is_dear() else self.max_jobs - len(self.tasks)
                 self._freed.clear()
-                claimed = await self._holding.claim(free) if free else []
+                claimed = await self._holding.claim(free, dear=self._share.allows(self.loop.time())) if free else []
+                if any(one.queue != DEAR for one in claimed):
+                    self._share.others(self.loop.time())
                 for one in claimed:
                     self._start(one)
                 await pause(stop if len(claimed) < free else self._freed, self.poll_delay_s)
@@ -128,14 +128,14 @@ class JobWorker(Worker):
             with contextlib.suppress(RedisError, OSError):
                 await end(self._redis, self._name)
         if self._stuck():
-            raise Stuck("a render did not end, and its thread cannot be stopped")
+            raise Stuck("no render process can be started: leaving for a new worker")
 
     async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:  # noqa: ANN401, FBT001 - arq's
         """Settle as judged; a job that was cut off goes back as it came."""
         claimed = self._claimed[job_id]
         settlement = self._judgements.pop(job_id, None)
         if settlement is None and finish:  # arq's own deadline
-            settlement = self._retrying.failed(claimed, job_id.partition(":")[0], _args(claimed), TimeoutError())
+            settlement = self._retrying.failed(claimed, job_id.partition(":")[0], arguments(claimed), TimeoutError())
         self._holding.settle(settlement or Again(claimed, claimed.attempts))
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:  # noqa: ARG002 - arq's
@@ -143,7 +143,7 @@ class JobWorker(Worker):
         claimed = self._claimed[job_id]
         name = job_id.partition(":")[0]
         error = LookupError("no such job, or a body that cannot be read")
-        self._holding.settle(self._retrying.given_up(claimed, name, _args(claimed), error, reason="unreadable"))
+        self._holding.settle(self._retrying.given_up(claimed, name, arguments(claimed), error, reason="unreadable"))
 
     def _judged(self, name: str, run: Run) -> Callable[..., Awaitable[None]]:
         """The job as arq calls it: its end is judged, and arq hears only of success and Retry."""
@@ -161,12 +161,19 @@ class JobWorker(Worker):
         judged.__qualname__ = name
         return judged
 
+    def _is_dear(self) -> bool:
+        """Whether a dear job has the render slot: what else there is had better be claimed by others."""
+        return any(one.queue == DEAR for one in self._claimed.values())
+
     def _start(self, claimed: Claimed) -> None:
+        began = self.loop.time()
         self._claimed[claimed.id] = claimed
         task = self.tasks[claimed.id] = self.loop.create_task(self.run_job(claimed.id, 0), name=claimed.id)
 
         def ended(_: object) -> None:
             del self.tasks[claimed.id], self._claimed[claimed.id]
+            if claimed.queue == DEAR:
+                self._share.spent(self.loop.time() - began, self.loop.time())
             self._freed.set()
             if not task.cancelled() and task.exception() is not None:
                 log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
@@ -198,48 +205,6 @@ class JobWorker(Worker):
         await asyncio.gather(*running, return_exceptions=True)
 
 
-class _Brought:
-    """What arq's `run_job` reads from Redis at a job's start (body, number of the run), out of the claim."""
-
-    def __init__(self, claimed: Mapping[str, Claimed]) -> None:
-        self._claimed = claimed
-        self._id = ""
-
-    def pipeline(self, *, transaction: bool) -> Self:  # noqa: ARG002 - arq's
-        """Itself."""
-        return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing to give back."""
-
-    def get(self, key: str) -> None:
-        """The body of this job is wanted."""
-        self._id = key.removeprefix(job_key_prefix)
-
-    def incr(self, _: str) -> None:
-        """Runs are counted by the claim."""
-
-    def expire(self, _: str, __: int) -> None:
-        """Nothing expires."""
-
-    async def execute(self) -> tuple[bytes, int, bool]:
-        """Body, number of this run, and that the count expires."""
-        claimed = self._claimed[self._id]
-        return claimed.body, claimed.attempts.runs, True
-
-
-def _args(claimed: Claimed) -> tuple[str, ...]:
-    """The job's arguments, none where the body cannot be read."""
-    try:
-        _, args, *_ = deserialize_job_raw(claimed.body, deserializer=decode)
-    except Exception:  # noqa: BLE001 - arq's own error has no common class with msgspec's
-        return ()
-    return tuple(args)
-
-
 def patience(config: Config) -> Patience:
     """The settings as retrying takes them."""
     return Patience(
@@ -255,20 +220,21 @@ def runs(jobs: Jobs, degrade_s: float) -> dict[str, Run]:
     """The jobs by the names that cross the queue."""
 
     async def render_pair(claimed: Claimed, moment_id: str, post_id: str) -> None:
-        await jobs.render_pair(moment_id, post_id, whole=claimed.waited_s <= degrade_s)
+        whole, dear = claimed.waited_s <= degrade_s, claimed.queue == DEAR
+        await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0)
 
     async def flag_late(_: Claimed, moment_id: str, post_id: str) -> None:
         await jobs.flag_late(moment_id, post_id)
 
-    async def complete_media(_: Claimed, moment_id: str, post_id: str) -> None:
-        await jobs.complete_media(moment_id, post_id)
+    async def complete_media(claimed: Claimed, moment_id: str, post_id: str) -> None:
+        await jobs.complete_media(moment_id, post_id, last=claimed.attempts.faults > 0)
 
     return {"render_pair": render_pair, "flag_late": flag_late, "complete_media": complete_media}
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
     """One worker process until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
-    memory.bound(LIMITS.decode_bytes_max)
+    memory.bound(memory.ARCHIVES_BYTES)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))
@@ -277,20 +243,26 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
+        slot_wait_s = config.job_timeout_s - config.render_timeout_s
+        try:
+            rendering = await stack.enter_async_context(
+                Rendering(metrics, timeout_s=config.render_timeout_s, wait_s=slot_wait_s)
+            )
+        except SlotTaken as error:
+            raise OSError(str(error)) from error
         index = Index(redis)
         jobs = Jobs(
             store,
             index,
             Moments(store, index),
-            render=render,
-            threads=ThreadPoolExecutor(1, thread_name_prefix="render"),
+            render=rendering.render,
             metrics=metrics,
             enqueue=Shards(clients).enqueue,
-            render_timeout_s=config.render_timeout_s,
         )
-        worker = JobWorker(config, redis, clients, runs(jobs, config.degrade_s), metrics, stuck=lambda: jobs.stuck)
+        worker = JobWorker(
+            config, redis, clients, runs(jobs, config.degrade_s), metrics, stuck=lambda: rendering.broken
+        )
         try:
             await worker.run_until(stop)
         except Stuck as error:
-            log.error("%s: leaving for a new process", error)  # noqa: TRY400 - where it is stuck, no stack of ours tells
-            os._exit(1)  # an ordinary end would wait for that thread
+            raise OSError(str(error)) from error

@@ -1,9 +1,9 @@
 """Claiming jobs from one Redis: four scripts that hand out leases, extend them, settle them and take them back.
 
-A claim takes jobs that are ready, moves their scores to the lease's end and notes who holds them, all in one step, so
-the head of a queue never clogs, two workers never get the same job, and a dead worker's jobs are ready again by
-themselves. Clock: Redis' own. Every later word on a job must bring the claim's token, which fences a worker that was
-believed dead: its settlement is refused. Commands are variadic, a handful for a batch of any size.
+A claim takes jobs that are ready, a dear one alone, moves their scores to the lease's end and notes who holds them, all
+in one step, so the head of a queue never clogs, two workers never get the same job, and a dead worker's jobs are ready
+again by themselves. Clock: Redis' own. Every later word on a job must bring the claim's token, which fences a worker
+that was believed dead: its settlement is refused. Commands are variadic, a handful for a batch of any size.
 
 A Redis that restarted has forgotten the scripts; whoever notices first extends every lease once, because while it was
 away nobody could. Lapses then tell of workers, not of Redis.
@@ -23,7 +23,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from .lease import DEATHS_MS, Again, Attempts, Claimed, Done, Settlement
-from .queue import COUNTED_KEY, DEAD_KEY, LEASES_KEY, QUEUES
+from .queue import COUNTED_KEY, DEAD_KEY, DEAR, LEASES_KEY, QUEUES
 
 ATTEMPTS_KEY = "snapsurge:attempts"
 DEATHS_KEY = "snapsurge:deaths"
@@ -60,8 +60,11 @@ _CLAIM = f"""
 local token, lease, free = ARGV[1], ARGV[2] + 0, ARGV[3] + 0
 local ids, queues, due, bodies = {{}}, {{}}, {{}}, {{}}
 for _, queue in ipairs(KEYS) do
-  if #ids < free then
-    local found = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, free - #ids)
+  local room, alone = free - #ids, queue == '{DEAR}'
+  if alone then room = #ids == 0 and 1 or 0 end
+  if room > 0 then
+    local found = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
+    if alone and #found > 0 then free = 1 end
     for i = 1, #found, 2 do
       ids[#ids + 1], queues[#queues + 1], due[#due + 1] = found[i], queue, found[i + 1]
       bodies[#bodies + 1] = '{job_key_prefix}' .. found[i]
@@ -117,17 +120,18 @@ return answer
 
 _SETTLE = f"""
 {_COMMON}
-local ids, mine = held(1, 5)
+local ids, mine = held(1, 6)
 local done, bodies, letters, scores, tried, leased, answer = {{}}, {{}}, {{}}, {{}}, {{}}, {{}}, {{}}
 local finished, refused = 0, 0
 for i, id in ipairs(ids) do
-  local verb, text, defer = unpack(ARGV, i * 5 - 2, i * 5)
+  local verb, text, defer, to = unpack(ARGV, i * 6 - 3, i * 6)
   answer[i] = mine[i] and 1 or 0
   if not mine[i] then refused = refused + 1
   else
     leased[#leased + 1] = id
     if verb == 'again' then
-      put(scores, mine[i], now + defer, id)
+      if to == '' then to = mine[i] elseif to ~= mine[i] then redis.call('ZREM', mine[i], id) end
+      put(scores, to, now + defer, id)
       if text ~= '0|0|0||' then tried[#tried + 1], tried[#tried + 2] = id, text end
     else
       done[mine[i]] = done[mine[i]] or {{}}
@@ -242,12 +246,12 @@ class Claims:
         return await cast("Any", self._redis.evalsha(_SHAS[script], len(keys), *keys, *arguments))
 
 
-def _words(settlement: Settlement) -> tuple[str, bytes | str, int]:
+def _words(settlement: Settlement) -> tuple[str, bytes | str, int, str]:
     match settlement:
         case Done(letter=letter):
-            return "done", letter, 0
-        case Again(attempts=attempts, defer_s=defer_s):
-            return "again", f"{attempts.faults}|{attempts.outages}|{attempts.lapses}||", round(defer_s * 1000)
+            return "done", letter, 0, ""
+        case Again(attempts=attempts, defer_s=defer_s, queue=queue):
+            return "again", f"{attempts.faults}|{attempts.outages}|{attempts.lapses}||", round(defer_s * 1000), queue
 
 
 async def note_deaths(redis: Redis, workers: Sequence[str]) -> None:

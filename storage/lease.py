@@ -23,6 +23,9 @@ POISON_DEATHS_PER_LAPSE = 2
 DEATHS_MS = 600_000
 # Of so many claims, one begins with another queue than the most urgent: each queue gets its turn, nobody starves.
 FAIR_TURNS = 16
+# Dear renders get a quarter of a worker's time, and all of it where there has been nothing else for a second.
+DEAR_REST = 3.0
+DEAR_LULL_S = 1.0
 # Two beats may be lost before a lease ends.
 BEATS_PER_LEASE = 3
 
@@ -64,11 +67,12 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """The job goes back into its queue, ready after `defer_s`."""
+    """The job goes back into its queue, or into another one that is named, ready after `defer_s`."""
 
     claimed: Claimed
     attempts: Attempts
     defer_s: float = 0.0
+    queue: str = ""
 
 
 Settlement = Done | Again
@@ -80,6 +84,30 @@ def order(queues: Sequence[T], turn: int) -> list[T]:
         return list(queues)
     leads = turn // FAIR_TURNS % len(queues)
     return [queues[leads], *queues[:leads], *queues[leads + 1 :]]
+
+
+class Share:
+    """When a worker may claim a dear job: one at a time, and after it for a while no other, so long as others come.
+
+    So whoever sends dear photos, however many users they are, delays the others by a part of each worker's time only,
+    and the dear ones never starve. Times are seconds of any clock that does not go back.
+    """
+
+    def __init__(self) -> None:
+        self._rests_until = 0.0
+        self._others_at = float("-inf")
+
+    def others(self, now: float) -> None:
+        """Jobs of other queues were claimed."""
+        self._others_at = now
+
+    def spent(self, seconds: float, now: float) -> None:
+        """A dear job ended after so long."""
+        self._rests_until = now + DEAR_REST * seconds
+
+    def allows(self, now: float) -> bool:
+        """Whether a dear job may be claimed."""
+        return now >= self._rests_until or now - self._others_at >= DEAR_LULL_S
 
 
 def is_poison(claimed: Claimed) -> bool:

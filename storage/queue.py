@@ -19,9 +19,12 @@ from redis.asyncio.client import Pipeline
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 
-# Sorted sets in the order of their urgency: flags (milliseconds each), renders on time, late renders, and what a burst
-# left for later. A job's score is when it may be claimed: now, the end of a retry's wait, or the end of its lease.
-FLAGS, ON_TIME, LATE, LATER = QUEUES = tuple(f"{default_queue_name}{one}" for one in (":flags", "", ":late", ":later"))
+# Sorted sets in the order of their urgency: flags (milliseconds each), renders on time, late renders, renders that cost
+# more than most (a worker finds out and puts them there), and what a burst left for later. A job's score is when it may
+# be claimed: now, the end of a retry's wait, or the end of its lease.
+FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = tuple(
+    f"{default_queue_name}{one}" for one in (":flags", "", ":late", ":dear", ":later")
+)
 LEASES_KEY = "snapsurge:leases"
 DEAD_KEY = "snapsurge:dead"
 COUNTED_KEY = "snapsurge:queue"

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from ingest.photos import BadPhoto, NotAPhoto, PixelLimits, inspect
 from storage import intake, keys, media
 from storage.blobs import BlobMissing
 from storage.queue import Queue, jobs_of
@@ -68,10 +69,11 @@ def hostile() -> dict[str, tuple[bytes, str]]:
     }
 
 
-async def posted(stack: Stack, name: str, front: bytes) -> str:
-    """Accept this front with a good back, past the node's checks, and queue its jobs; the post's id."""
+async def posted(stack: Stack, name: str, front: bytes, seen: Photo | None = None) -> str:
+    """Accept this front with a good back, past the node's checks, as a node that saw `seen`; the post's id."""
     assert stack.moment
     shot = Photo(sha256="0" * 64, bytes=1, width=120, height=160, format="jpeg")
+    seen = seen or inspected(front, shot)
     receipt = Receipt(
         id=keys.post_id(stack.moment.id, name),
         moment_id=stack.moment.id,
@@ -79,11 +81,19 @@ async def posted(stack: Stack, name: str, front: bytes) -> str:
         received_at=from_ms(to_ms(stack.moment.fires_at) + 1),
         closes_at=stack.moment.closes_at,
         request_id=name,
-        photos=Photos(front=shot, back=shot),
+        photos=Photos(front=seen, back=shot),
     )
     await stack.store.create(keys.intake(stack.moment.id, receipt.id), *intake.pack(receipt, front, GOOD))
     await Queue(stack.redis).enqueue(jobs_of(stack.moment.id, receipt.id))
     return receipt.id
+
+
+def inspected(photo: bytes, otherwise: Photo) -> Photo:
+    """What a node says of a photo that it takes; of one that it would refuse, something else."""
+    try:
+        return inspect("front", memoryview(photo), "0" * 64, PixelLimits())
+    except (BadPhoto, NotAPhoto):
+        return otherwise
 
 
 async def record(stack: Stack, post_id: str) -> Post | None:

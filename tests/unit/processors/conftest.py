@@ -1,5 +1,6 @@
 """A small world for jobs and sweeps: a folder as store, a real Redis, one open moment, users who post and delete."""
 
+import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 from processors.images import Renditions, render
 from processors.jobs import Jobs
 from processors.metrics import Metrics
+from processors.renderer import finished
 from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore, Buffer
 from storage.existence import Existence
@@ -89,20 +91,25 @@ class World:
         store: BlobStore | None = None,
         redis: Redis | None = None,
         renders: Callable[..., Renditions] = render,
-        render_timeout_s: float = 20.0,
     ) -> Jobs:
         """The jobs of a worker; on another store or Redis than the world's, where given."""
         index = Index(redis or self.redis)
         moments = Moments(store or self.store, index)
+
+        async def rendered(archive: bytes, *, whole: bool, **_: bool) -> tuple[Post, bytes]:
+            loop = asyncio.get_running_loop()
+            self.metrics.busy_s += 0.001
+            return await loop.run_in_executor(
+                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole)
+            )
+
         return Jobs(
             store or self.store,
             index,
             moments,
-            render=renders,
-            threads=self.threads,
+            render=rendered,
             metrics=self.metrics,
             enqueue=self.queue.enqueue,
-            render_timeout_s=render_timeout_s,
         )
 
     def busy(self, *happenings: Callable[[], Awaitable[Any]]) -> Busy:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from processors.decoding import DECODE_BYTES, LIMITS, Limits, Undecodable, decoded
 from processors.memory import MIB
+from storage.costs import SCANS_MAX
 from tests.unit.processors.test_memory import said
 
 
@@ -138,10 +139,19 @@ def test_sides_have_bounds(size: tuple[int, int]) -> None:
 def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     """Each scan of a progressive JPEG is a pass over all pixels, so their number is bounded."""
     photo = written(PICTURE, progressive=True)
-    scans = photo.count(b"\xff\xda")
+    last = photo[photo.rfind(b"\xff\xda") : -2]
+    more = SCANS_MAX - photo.count(b"\xff\xda")
 
-    assert reason(photo, Limits(scans_max=scans - 1)) == f"a JPEG of more than {scans - 1} scans"
-    assert decoded(photo, 2000, Limits(scans_max=scans)).size == (120, 160)
+    assert reason(photo[:-2] + last * (more + 1) + photo[-2:]) == f"a JPEG of more than {SCANS_MAX} scans"
+    assert decoded(photo[:-2] + last * more + photo[-2:], 2000, LIMITS).size == (120, 160)
+
+
+@pytest.mark.parametrize("frame", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_a_jpeg_in_a_coding_that_no_phone_writes_is_refused(frame: int) -> None:
+    """Lossless, differential and arithmetic frames, before a decoder sees them."""
+    photo = written(PICTURE).replace(b"\xff\xc0", bytes((0xFF, frame)), 1)
+
+    assert f"(SOF{frame - 0xC0}), which no phone writes" in reason(photo)
 
 
 @pytest.mark.parametrize(

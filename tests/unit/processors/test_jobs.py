@@ -1,6 +1,5 @@
 """The two jobs: what they leave in store and index, and what they do when the world moves on under a render."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -8,7 +7,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.images import render
-from processors.jobs import RenderOverdue, Reposted, finished
+from processors.jobs import Reposted
+from processors.renderer import finished
+from processors.rendering import OVERDUE_REASON, RenderOverdue
 from storage import intake, keys, zips
 from storage.blobs import BlobMissing, StoreUnavailable
 from tests.stores import put
@@ -211,22 +212,40 @@ async def test_running_out_of_memory_does_not_reject_the_post(world: Any) -> Non
     assert await world.record(post_id) is None
 
 
-async def test_a_render_without_end_is_given_up(world: Any) -> None:
-    """The job fails, and the worker can be told that its thread is lost."""
-    released = threading.Event()
+def overdue_jobs(world: Any, spent: Exception) -> Any:
+    """Jobs whose every render ends like this."""
 
-    def endless(front: bytes, back: bytes) -> Any:
-        released.wait(30)
-        return render(front, back)
+    def ended(*_: object, **__: object) -> Any:
+        raise spent
 
+    return world.jobs(renders=ended)
+
+
+async def test_a_second_overdue_render_rejects_the_post(world: Any) -> None:
+    """The first one is tried again, and nothing is written; the last is the photos' fault, with a reason."""
     post_id = await world.post()
-    jobs = world.jobs(renders=endless, render_timeout_s=0.01)
+    jobs = overdue_jobs(world, RenderOverdue())
     with pytest.raises(RenderOverdue):
         await jobs.render_pair(world.moment_id, post_id)
-    released.set()
-
-    assert jobs.stuck
     assert await world.record(post_id) is None
+
+    assert await jobs.render_pair(world.moment_id, post_id, last=True) == "rejected"
+
+    assert (await world.record(post_id)).reason == OVERDUE_REASON
+    assert await world.counted() == {"accepted": 1, "on_time": 1, "rejected": 1}
+
+
+async def test_a_ready_post_is_never_rejected_for_its_full(world: Any) -> None:
+    """What is overdue while `full` is completed leaves the post as it is, and ends."""
+    post_id = await world.post()
+    await world.jobs().render_pair(world.moment_id, post_id, whole=False)
+    jobs = overdue_jobs(world, RenderOverdue())
+    with pytest.raises(RenderOverdue):
+        await jobs.complete_media(world.moment_id, post_id)
+
+    assert await jobs.complete_media(world.moment_id, post_id, last=True) == "ready"
+
+    assert (await world.record(post_id)).state == "ready"
 
 
 @pytest.mark.parametrize(("after_ms", "late"), [(120_000, False), (120_001, True)])
@@ -293,5 +312,6 @@ async def test_the_result_follows_from_the_intake_object_alone(world: Any) -> No
     post_id = await world.post()
     archive = await world.store.read(keys.intake(world.moment_id, post_id))
 
-    assert finished(archive, render) == finished(archive, render)
-    assert finished(archive, render)[0].attempt == intake.unpack(archive).receipt.attempt
+    pair = intake.unpack(archive)
+    assert finished(pair, render) == finished(pair, render)
+    assert finished(pair, render)[0].attempt == pair.receipt.attempt

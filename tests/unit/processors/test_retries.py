@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from processors.letters import DeadLetter
 from processors.metrics import Metrics
-from processors.retries import Overdue, Patience, Poison, Retrying, after, backoff_s
+from processors.retries import HandBack, Overdue, Patience, Poison, Retrying, after, backoff_s
 from storage.blobs import StoreFull, StoreUnavailable
 from storage.lease import Again, Attempts, Claimed, Done, Settlement
 
@@ -49,6 +49,18 @@ def letter_in(settlement: Settlement) -> DeadLetter:
 def test_backoff_stays_between_floor_and_cap(tries: int, seed: int) -> None:
     """Neither a first try nor the thousandth waits less than the floor or more than the cap."""
     assert PATIENCE.floor_s <= backoff_s(tries, PATIENCE, random.Random(seed)) <= PATIENCE.cap_s
+
+
+async def test_a_hand_back_counts_only_where_it_is_a_fault() -> None:
+    """It goes into the queue that was named; the fifth fault is the last as of any job."""
+    earlier = Attempts(faults=1, outages=2)
+
+    assert await judged(HandBack("no slot"), earlier) == Again(held(earlier), earlier, PATIENCE.floor_s)
+    assert await judged(HandBack("dear", queue="q"), earlier) == Again(held(earlier), earlier, 0.0, "q")
+    overdue = await judged(HandBack("overdue", queue="q", fault=True), earlier)
+    assert isinstance(overdue, Again)
+    assert (overdue.queue, overdue.attempts) == ("q", Attempts(faults=2, outages=2))
+    assert letter_in(await judged(HandBack("again", fault=True), Attempts(faults=4))).reason == "fault"
 
 
 def test_backoff_grows_and_is_spread() -> None:

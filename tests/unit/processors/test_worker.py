@@ -27,7 +27,7 @@ class Played:
         self.stuck = False
         self._render = render
 
-    async def render_pair(self, moment_id: str, post_id: str, *, whole: bool) -> None:
+    async def render_pair(self, moment_id: str, post_id: str, **_: bool) -> None:
         """Plays the render."""
         self.called.append(f"render_pair:{post_id}:{moment_id}")
         self.any.set()
@@ -58,7 +58,7 @@ class Working:
             self.clients,
             runs(jobs, config.degrade_s),
             world.metrics,
-            stuck=lambda: jobs.stuck,
+            stuck=lambda: bool(getattr(jobs, "stuck", False)),
         )
         self.tasks = asyncio.TaskGroup()
 
@@ -153,7 +153,7 @@ async def test_a_worker_that_cannot_render_any_more_ends(world: Any, redis_url: 
         clients,
         runs(jobs, QUICK.degrade_s),  # type: ignore[arg-type]
         world.metrics,
-        stuck=lambda: jobs.stuck,
+        stuck=lambda: bool(getattr(jobs, "stuck", False)),
     )
     with pytest.raises(Stuck):
         await worker.run_until(asyncio.Event())

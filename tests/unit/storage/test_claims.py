@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from storage.claims import _SHAS, DEATHS_KEY, Claims, note_deaths
 from storage.lease import DEATHS_MS, Again, Attempts, Done
-from storage.queue import FLAGS, LATE, LATER, LEASES_KEY, ON_TIME, Job, Queue, jobs_of
+from storage.queue import DEAR, FLAGS, LATE, LATER, LEASES_KEY, ON_TIME, Job, Queue, jobs_of
 
 
 def renders(count: int) -> list[Job]:
@@ -39,6 +39,33 @@ async def test_the_most_urgent_queue_is_claimed_first(redis: Redis) -> None:
     assert [one.queue for one in first] == [FLAGS, FLAGS]
     assert [one.id for one in rest] == ["complete_media:a", "render_pair:c", "render_pair:b"]
     assert await claims.claim("w:3", 9) == []
+
+
+async def test_a_dear_job_is_put_aside_and_claimed_alone(redis: Redis) -> None:
+    """It leaves its queue for that of its like, with its counts; where anything else is ready it is not claimed."""
+    await Queue(redis).enqueue(renders(4))
+    claims = Claims(redis, 6)
+    found = await claims.claim("w:1", 4)
+    aside = [Again(one, Attempts(faults=1), queue=DEAR) for one in found[:2]]
+    assert await claims.settle([*aside, *(Again(one, Attempts()) for one in found[2:])]) == [True] * 4
+    assert [await redis.zcard(queue) for queue in (ON_TIME, DEAR)] == [2, 2]
+
+    others = await claims.claim("w:2", 4)
+    dear = await claims.claim("w:3", 4)
+
+    assert [one.queue for one in others] == [ON_TIME, ON_TIME]
+    assert [(one.queue, one.attempts.faults) for one in dear] == [(DEAR, 1)]
+    assert await claims.settle([Done(one) for one in [*others, *dear]]) == [True] * 3
+
+
+async def test_a_dear_job_whose_turn_it_is_comes_without_others(redis: Redis) -> None:
+    """A worker has one render slot: what came with it would only wait."""
+    await Queue(redis).enqueue(renders(2))
+    claims = Claims(redis, 6)
+    one, _ = found = await claims.claim("w:1", 2)
+    await claims.settle([Again(one, Attempts(), queue=DEAR), Again(found[1], Attempts())])
+
+    assert [job.queue for job in await claims.claim("w:2", 9, (DEAR, ON_TIME))] == [DEAR]
 
 
 async def test_a_job_costs_few_commands(redis: Redis) -> None:

@@ -19,6 +19,7 @@ from storage.lease import (
     Claimed,
     Done,
     Settlement,
+    Share,
     beat_s,
     is_poison,
     order,
@@ -64,6 +65,21 @@ def test_lapses_are_bounded(lapses: int, deaths: int) -> None:
     """More lapses never make a job less suspect, and some number is always enough."""
     assert not is_poison(lapsed(lapses, deaths)) or is_poison(lapsed(lapses + 1, deaths))
     assert is_poison(lapsed(POISON_LAPSES_MAX, deaths))
+
+
+def test_dear_jobs_get_a_quarter_of_the_time_while_there_are_others() -> None:
+    """After ten seconds for one there is none for thirty, unless nothing else comes for a second."""
+    share = Share()
+    assert share.allows(0)
+    share.others(10)
+    share.spent(10, 10)
+
+    share.others(39)
+    assert not share.allows(39.5)
+    assert share.allows(40)
+    share.others(20)
+    assert not share.allows(20.9)
+    assert share.allows(21)
 
 
 def test_a_lease_outlives_two_lost_beats() -> None:

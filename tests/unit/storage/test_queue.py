@@ -9,7 +9,7 @@ from arq.constants import default_queue_name
 from redis.asyncio import Redis
 
 from storage import queue
-from storage.queue import FLAGS, LATE, LATER, ON_TIME, QUEUES, Depth, Job, Queue, jobs_of
+from storage.queue import DEAR, FLAGS, LATE, LATER, ON_TIME, QUEUES, Depth, Job, Queue, jobs_of
 
 
 def jobs(count: int) -> list[Job]:
@@ -28,7 +28,7 @@ def test_each_job_knows_its_queue() -> None:
     assert [job.queue for job in jobs_of("eu-1", "p")] == [FLAGS, ON_TIME]
     assert [job.queue for job in jobs_of("eu-1", "p", late=True)] == [FLAGS, LATE]
     assert Job("complete_media", "eu-1", "p").queue == LATER
-    assert QUEUES == (FLAGS, ON_TIME, LATE, LATER)
+    assert QUEUES == (FLAGS, ON_TIME, LATE, DEAR, LATER)
     assert default_queue_name == ON_TIME
 
 
