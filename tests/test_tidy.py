@@ -43,6 +43,7 @@ PURE = {
     "ingest/errors.py",
     "ingest/limits.py",
     "ingest/multipart.py",
+    "ingest/readiness.py",
     "ingest/returns.py",
     "lb/access.py",
     "lb/body.py",
