@@ -28,7 +28,8 @@ _REQUEST_ID = re.compile(rb"%b{1,128}" % _TOKEN)
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade"})
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
-_ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
+_CAUSE = b"snapsurge-cause"
+_ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", _CAUSE, *_HOP_BY_HOP})
 _OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these: claims, never fields.
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
@@ -60,6 +61,8 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection.
 
     `plain` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
+    `cause` is the node's word to the balancer on what a 503 comes from where that is not too many requests
+    (`Snapsurge-Cause`, for this hop only).
     """
 
     status: int
@@ -70,6 +73,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     keep_alive: bool
     has_request_id: bool
     plain: bytes = b""
+    cause: bytes = b""
 
     def bears(self, name: bytes) -> bool:
         """Whether there is a field of this lower-case name; for the rare answer that is asked."""
@@ -175,6 +179,7 @@ def parse_response(head: bytes) -> ResponseHead:
         chunked=bool(codings),
         keep_alive=b"close" not in options and (start[1] == b"1" or b"keep-alive" in options),
         has_request_id=b"x-request-id" in read,
+        cause=b" ".join(read.get(_CAUSE, ())),
     )
 
 

@@ -20,7 +20,8 @@ _HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
 class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who sent a request, when and how; empty or 0 where nothing was said. `others` are field lines passed as they are.
 
-    `client` is the address alone, `forwarded_for` the list as the node gets it, both without ports.
+    `client` is the address alone, `forwarded_for` the list as the node gets it, both without ports. `refused` are the
+    places of the key's order that refused it before.
     """
 
     client: bytes
@@ -29,10 +30,12 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     proto: bytes = b"http"
     host: bytes = b""
     others: tuple[bytes, ...] = ()
+    refused: int = 0
 
-    def retried(self, first_ms: int) -> "Origin":
+    def retried(self, first_ms: int, refused: int) -> "Origin":
         """The same of a request first received then, which the node may prefer."""
-        return msgspec.structs.replace(self, received_ms=first_ms, others=(*self.others, b"Snapsurge-Retry: 1"))
+        others = (*self.others, b"Snapsurge-Retry: 1")
+        return msgspec.structs.replace(self, received_ms=first_ms, others=others, refused=refused)
 
 
 def networks(cidrs: str) -> Networks:

@@ -24,7 +24,7 @@ from .tickets import STATUSES, Tickets, part
 if TYPE_CHECKING:
     from .config import Config
     from .exchange import Exchange
-    from .fleet import Fleet
+    from .fleet import Fleet, Node
     from .head import RequestHead
     from .ports import Speaker
 
@@ -81,11 +81,20 @@ class Proxy:
             return found
         verdict = self.tickets.read(head, ticket, self.unix_ms())
         self.counters.tickets[verdict.outcome] += 1
-        return found.retried(verdict.first_ms) if verdict.first_ms else found
+        return found.retried(verdict.first_ms, verdict.refused) if verdict.first_ms else found
 
-    def ticket(self, head: "RequestHead", status: int, raw: bytes) -> bytes:
-        """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none."""
-        ticket = self.tickets.give(head, told_ms(raw), self.unix_ms()) if status in STATUSES else b""
+    def ticket(
+        self, head: "RequestHead", status: int, raw: bytes, *, key: bytes, node: "Node | None", refused: int
+    ) -> bytes:
+        """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none.
+
+        The retry passes by this node, where one was asked, and by those at the places of the key's order in `refused`.
+        """
+        if status not in STATUSES:
+            return b""
+        if node is not None:
+            refused = self.fleet.noted(key, node, refused)
+        ticket = self.tickets.give(head, told_ms(raw), self.unix_ms(), refused)
         self.counters.tickets["given"] += bool(ticket)
         return ticket
 
