@@ -63,8 +63,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ticket_secret: Annotated[
         str, Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random one")
     ] = ""
-    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (about 400 bytes each)")] = 16384
-    connections_max: Annotated[int, Meta(ge=1, description="client connections; over it 503 `overloaded`")] = 20000
+    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (500 bytes each, 1 KB at most)")] = (
+        16384
+    )
+    connections_max: Annotated[
+        int, Meta(ge=1, description="client connections, handshakes under way too; over it 503")
+    ] = 20000
     head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
     head_s: Annotated[int, Meta(ge=1, description="seconds for a request head; over it 408")] = 10
     idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may idle between requests")] = 75

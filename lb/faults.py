@@ -2,7 +2,7 @@
 
 One user can make one URL fail as often as he likes, so failures are counted by user: 5xx answers eject a node only when
 several distinct keys met one within the window, at least half of its answers there were such, and its peers do better:
-what fails everywhere (a store that is away, a bad release) is not this node's, and ejecting nodes in turn mends nothing.
+what fails everywhere (a store that is away, a bad release) is not this node's, and ejecting all in turn mends nothing.
 A broken connection counts at once, but once a window for each key. Pure: the fleet says when a window is over.
 """
 

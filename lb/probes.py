@@ -1,10 +1,10 @@
 """Active checks: asks each node for one path and tells the fleet what came of it.
 
 Any status below 500 passes: a server that says 404 lives and has no such page, ours say 503 when they are not ready.
-A refused connection is told as such: it counts at once. A check brings this balancer's time, as requests do, so that a
-node can tell a wrong clock; a node that is not ready says why in its answer, which the log repeats. Checks are spread by jitter, so that balancers do not ask in
-step, and faster for a node that is not healthy. With checks off, an ejected node gets another chance after a rest.
-The loop here is also the fleet's clock: it says the time twenty times a second.
+A refused connection is told as such: it counts at once. A check brings this balancer's time, as requests do, so that
+a node can tell a wrong clock; a node that is not ready says why in its answer, and the log repeats it. Jitter spreads
+the checks, so that balancers do not ask in step; a node that is not healthy is asked more often. With checks off, an
+ejected node gets another chance after a rest. The loop here is also the fleet's clock, twenty times a second.
 """
 
 import asyncio

@@ -47,6 +47,7 @@ class Proxy:
         self._ids = itertools.count()
         self.draining = False
         self.clients: set[Client] = set()
+        self.expected = 0  # connections whose header or handshake is under way
         self.pool = Pool(
             fleet,
             PoolLimits(
@@ -97,6 +98,15 @@ class Proxy:
         ticket = self.tickets.give(head, told_ms(raw), self.unix_ms(), refused)
         self.counters.tickets["given"] += bool(ticket)
         return ticket
+
+    def expect(self) -> bool:
+        """Count in a connection that has a header or a handshake before it; False when there are too many."""
+        if len(self.clients) + self.expected >= self.config.connections_max:
+            self.counters.connections += 1
+            self.counters.connections_refused += 1
+            return False
+        self.expected += 1
+        return True
 
     def admit(self, client: Client) -> bool:
         """Count a new connection in; False when there are too many."""
