@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from .access import Seen
 from .client import Client
 from .counters import Counters
+from .errors import RequestError
 from .forward import told_ms
 from .keys import keyer
 from .peers import Origin, networks, origin, trusted
 from .pool import Pool, PoolLimits, Spawn
+from .private import PrivatePaths
 from .tank import Tank
 from .tickets import STATUSES, Tickets, part
 
@@ -42,6 +44,7 @@ class Proxy:
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
+        self.private = PrivatePaths(config.private_paths)
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self._id_start = b"%016x" % random.getrandbits(64)
         self._ids = itertools.count()
@@ -83,6 +86,13 @@ class Proxy:
         verdict = self.tickets.read(head, ticket, self.unix_ms())
         self.counters.tickets[verdict.outcome] += 1
         return found.retried(verdict.first_ms, verdict.refused) if verdict.first_ms else found
+
+    def check_head(self, head: "RequestHead") -> None:
+        """RequestError for a request of which no node is asked."""
+        if (head.length or 0) > self.config.body_bytes_max:
+            raise RequestError("too-large", "")
+        if self.private.hide(head.target):
+            raise RequestError("no-such-page", "")
 
     def ticket(
         self, head: "RequestHead", status: int, raw: bytes, *, key: bytes, node: "Node | None", refused: int

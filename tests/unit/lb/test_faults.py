@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from lb.faults import KEYS_MAX, WINDOW_S, Faults, Window
+from lb.nodes import State
+from tests.unit.lb.test_fleet import fleet
 
 
 @dataclass
@@ -72,3 +74,20 @@ def test_each_user_breaks_a_connection_once_a_window() -> None:
     faults.forget()
     assert faults.reset(b"a")
     assert sum(faults.reset(b"%d" % number) for number in range(1000)) == KEYS_MAX - 1
+
+
+def test_what_all_nodes_fail_in_ejects_none() -> None:
+    """The store is away for all, in whatever order users find out; one node that then fails alone is ejected."""
+    found = fleet()
+    for number in range(30):
+        for node in found.nodes.values():
+            found.answered(node, b"%d" % number, 503, 0.1)
+        if number > 8:
+            found.tick(1.0)
+    assert {node.health.state for node in found.nodes.values()} == {State.HEALTHY}
+    found.tick(60.0)
+    for number in range(30):
+        for name, node in found.nodes.items():
+            found.answered(node, b"%d" % number, 503 if name == "b" else 201, 0.1)
+    found.tick(60.1)
+    assert [name for name, node in found.nodes.items() if node.health.state is State.SUSPECT] == ["b"]

@@ -203,46 +203,6 @@ def test_5xx_counts_by_user_and_overload_does_not() -> None:
     assert node.health.state is State.SUSPECT
 
 
-def test_what_all_nodes_fail_in_ejects_none() -> None:
-    """The store is away for all, in whatever order users find out; one node that then fails alone is ejected."""
-    found = fleet()
-    for number in range(30):
-        for node in found.nodes.values():
-            found.answered(node, b"%d" % number, 503, 0.1)
-        if number > 8:
-            found.tick(1.0)
-    assert {node.health.state for node in found.nodes.values()} == {State.HEALTHY}
-    found.tick(60.0)
-    for number in range(30):
-        for name, node in found.nodes.items():
-            found.answered(node, b"%d" % number, 503 if name == "b" else 201, 0.1)
-    found.tick(60.1)
-    assert [name for name, node in found.nodes.items() if node.health.state is State.SUSPECT] == ["b"]
-
-
-def test_a_refused_request_goes_on_along_its_order() -> None:
-    """Each try at another node, until all had it; then again from home. Health in between changes no place."""
-    found = fleet("abcd")
-    for key in KEYS:
-        order, refused, tried = list(found._order(found._ring.digest(key))), 0, []
-        for _ in range(8):
-            tried.append(found.place(key, refused=refused))
-            refused = found.noted(key, tried[-1], refused)
-        assert tried == order * 2
-
-    home, second, third, _ = found._order(found._ring.digest(b"k"))
-    refused = found.noted(b"k", home, 0)
-    found.note(home, Event.REFUSED, 1.0)
-    assert found.place(b"k", refused=refused) is second
-    refused = found.noted(b"k", second, refused)
-    found.note(home, Event.RESTED, 2.0)
-    assert found.place(b"k", refused=refused) is third
-    for node in found.nodes.values():
-        if node is not home:
-            found.note(node, Event.REFUSED, 3.0)
-    assert found.place(b"k", refused=refused) is home
-
-
 def test_a_broken_connection_counts_at_once_but_once_for_each_user() -> None:
     """The node is suspect after one, dead after another user's, not after the same one's."""
     found = fleet()

@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lb.nodes import Event
 from lb.refusals import PLACES, noted, refusers
+from tests.unit.lb.test_fleet import KEYS, fleet
 
 ORDER = "cabdefghij"
 
@@ -28,3 +30,26 @@ def test_each_usable_node_is_tried_before_any_is_tried_again(order: list[str], d
 
     for start in range(0, len(tried), len(usable)):
         assert set(tried[start : start + len(usable)]) == set(usable)
+
+
+def test_a_refused_request_goes_on_along_its_order() -> None:
+    """Each try at another node, until all had it; then again from home. Health in between changes no place."""
+    found = fleet("abcd")
+    for key in KEYS:
+        order, refused, tried = list(found._order(found._ring.digest(key))), 0, []
+        for _ in range(8):
+            tried.append(found.place(key, refused=refused))
+            refused = found.noted(key, tried[-1], refused)
+        assert tried == order * 2
+
+    home, second, third, _ = found._order(found._ring.digest(b"k"))
+    refused = found.noted(b"k", home, 0)
+    found.note(home, Event.REFUSED, 1.0)
+    assert found.place(b"k", refused=refused) is second
+    refused = found.noted(b"k", second, refused)
+    found.note(home, Event.RESTED, 2.0)
+    assert found.place(b"k", refused=refused) is third
+    for node in found.nodes.values():
+        if node is not home:
+            found.note(node, Event.REFUSED, 3.0)
+    assert found.place(b"k", refused=refused) is home
