@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -144,7 +144,7 @@ def run_bench(args: argparse.Namespace, config: Config) -> int:
 
 def run_restart(args: argparse.Namespace, _: Config) -> int:
     """`restart`."""
-    print(restart(args.state.resolve(), args.timeout))
+    print(restart(args.state.resolve(), args.timeout, lambda line: print(f"deploy: {line}", file=sys.stderr)))
     return 0
 
 
@@ -185,11 +185,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _leaves(error: BaseException) -> Iterator[str]:
+    """What really went wrong: the texts of the errors inside groups, whose own texts name none of it."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield str(error)
+
+
 def _say(errors: BaseExceptionGroup[BaseException], code: int) -> int:
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    print(f"deploy: {first}", file=sys.stderr)
+    print(f"deploy: {'; '.join(dict.fromkeys(_leaves(errors)))}", file=sys.stderr)
     return code
 
 

@@ -35,7 +35,8 @@ class LocalStack:
     def __init__(self, planned: Plan, supervisor: Supervisor, state: Path, own_pid: int) -> None:
         self.plan, self.state = planned, state
         self._supervisor, self._own_pid = supervisor, own_pid
-        self.rolls = 0  # rolling restarts done
+        self.rolls_begun = self.rolls = self.rolls_broken = 0
+        self.broken = ""
 
     @property
     def killed(self) -> bool:
@@ -70,7 +71,10 @@ class LocalStack:
             autoscaler=stack.Process(pid(planned.autoscaler)),
             servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
             supervisor=stack.Process(self._own_pid),
+            rolls_begun=self.rolls_begun,
             rolls=self.rolls,
+            rolls_broken=self.rolls_broken,
+            broken=self.broken,
         )
 
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
@@ -139,14 +143,18 @@ class LocalStack:
         while True:
             await asked.wait()
             asked.clear()
+            self.rolls_begun += 1
+            self._supervisor.changed.set()
             say("restarting balancers and nodes one after another")
             try:
                 await self.roll(session, wait_s)
             except StartFailed as error:
+                self.rolls_broken, self.broken = self.rolls_broken + 1, str(error)
                 say(f"restart broken off: {error}")
             else:
                 self.rolls += 1
                 say("restarted")
+            self._supervisor.changed.set()
 
     async def _up(self, program: Program, check: Callable[[], Awaitable[bool]], deadline: float) -> None:
         if program.name not in self._supervisor.keepers:

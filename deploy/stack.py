@@ -59,7 +59,10 @@ class Stack(Ready, frozen=True, kw_only=True):
     autoscaler: Process | None
     servers: tuple[Server, ...]
     supervisor: Process
+    rolls_begun: int = 0
     rolls: int = 0  # rolling restarts done
+    rolls_broken: int = 0  # broken off
+    broken: str = ""  # why the last of these was
 
     def ready(self) -> Ready:
         """The part that `--json` prints."""

@@ -21,6 +21,7 @@ import uvloop
 from storage import config as storage_config
 from storage import settings
 from storage.blobs import StoreUnavailable
+from storage.causes import unwrapped
 
 from . import config as ingest_config
 from .answering import without_bytes
@@ -45,7 +46,8 @@ def main() -> int:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()
         ingest_config.check_secrets(config, host)
-        again = uvloop.run(_serve(host, port, arguments.id, config, storage))
+        with unwrapped():
+            again = uvloop.run(_serve(host, port, arguments.id, config, storage))
     except (settings.SettingsError, ValueError) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 2

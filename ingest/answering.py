@@ -19,6 +19,7 @@ from .errors import Refusal
 from .landing import discard
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
+from .readiness import Cause, Readiness
 from .returns import when_away_s
 
 log = logging.getLogger("snapsurge.ingest.answering")
@@ -35,13 +36,22 @@ def without_bytes(record: logging.LogRecord) -> bool:
     return True
 
 
+# To the balancer alone, which takes it off: what a 503 of this node comes from, where that is not too many requests.
+CAUSE_HEADER = "Snapsurge-Cause"
+
+
 class Lifecycle:
-    """Whether the node drains (it then says so, and closes each connection after its answer), and who asks for it."""
+    """Whether the node drains (it then says so, and closes each connection after its answer), who asks, what fails."""
 
     draining = False
 
-    def __init__(self, asked: Asked | None = None) -> None:
+    def __init__(self, asked: Asked | None = None, readiness: Readiness | None = None) -> None:
         self.asked = asked or Asked(register_s=0, restart_s=0)
+        self.readiness = readiness
+
+    def not_ready(self) -> dict[Cause, str]:
+        """Why the node cannot do its job; empty when it can."""
+        return self.readiness.reasons(time.perf_counter()) if self.readiness else {}
 
 
 def answering(
@@ -57,6 +67,8 @@ def answering(
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
             response = _problem(error, arrival)
+            if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
+                response.headers[CAUSE_HEADER] = next(iter(causes))
             discard(request)
         response.headers[REQUEST_ID_HEADER] = arrival.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
@@ -78,6 +90,11 @@ def _problem(error: Exception, arrival: Arrival) -> web.Response:
     response.content_type = "application/problem+json"
     response.headers.update(refusal.headers)
     return response
+
+
+def _causes(error: Exception) -> tuple[Cause, ...]:
+    """What a 503 of a node that is ready comes from; nothing for overload, which is no fault of the node's."""
+    return ("store",) if _refusal_of(error).code == "storage-unavailable" else ()
 
 
 def _refusal_of(error: Exception) -> Refusal:

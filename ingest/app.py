@@ -1,5 +1,6 @@
 """Composition: one node's parts, put together and taken apart, and the router over the table of calls."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,18 +29,23 @@ from .limits import Rate
 from .memory import found_bytes
 from .metrics import Metrics
 from .moments import MomentCalls
-from .peers import networks
+from .peers import Networks, networks, stamp_of
 from .posts import PostCalls
 from .ratelimit import RateLimiter
+from .readiness import Readiness, told
 from .reads import shedding
 from .receiving import Receiver
 from .scaling import ScalingCall
 from .uploads import Uploads
+from .watching import Watch
 
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
 # Of a body that comes before it was decided upon, about a read more than twice this is taken in (with copies).
 EARLY_BYTES = 1024
+# How a balancer's check names itself: then a name of its own, by which its word on the time is told from others'.
+BALANCER = "snapsurge-lb"
+ASKER_CHARS_MAX = 64
 
 
 class Node:
@@ -59,11 +65,14 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
     try:
         async with blob_store(storage) as store:
             index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
+            readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
             async with (
+                Watch(readiness, store, redis),
                 Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
             ):
-                lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s))
+                asked = Asked(register_s=config.register_s, restart_s=config.restart_s)
+                lifecycle = Lifecycle(asked, readiness)
                 app = application(config, lifecycle, store, redis, index, limiter, announcer)
                 yield Node(app, lifecycle, redis)
     finally:
@@ -106,8 +115,8 @@ def application(
     posts = Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
-    gate = Gate(admission.commits, wait_s_max=config.commit_wait_s)
-    metrics = Metrics(admission)
+    gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
+    metrics, trusted = Metrics(admission), networks(config.trusted_peers)
     receiver = Receiver(config, metrics)
     uploads = Uploads(authenticator, limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
@@ -126,9 +135,9 @@ def application(
         "scaling": ScalingCall(authenticator, redis).get,
         "openapi": docs.openapi,
         "docs": docs.docs,
-        **_probes(lifecycle, metrics),
+        **_probes(lifecycle, metrics, trusted),
     }
-    app = web.Application(middlewares=[answering(lifecycle, metrics, networks(config.trusted_peers))])
+    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted)])
     for call in CALLS:
         # The upload answers `Expect: 100-continue` itself, after it has decided; aiohttp would at once.
         expect = _say_nothing if call.body == "pair" else None
@@ -138,16 +147,24 @@ def application(
     return app
 
 
-def _probes(lifecycle: Lifecycle, metrics: Metrics) -> dict[str, Handler]:
+def _probes(lifecycle: Lifecycle, metrics: Metrics, trusted: Networks) -> dict[str, Handler]:
     """What orchestrators, balancers and Prometheus ask for."""
 
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(request: web.Request) -> web.Response:
-        if request.headers.get("User-Agent", "").startswith("snapsurge-lb"):
+        asker = request.headers.get("User-Agent", "")
+        if asker.startswith(BALANCER):
             lifecycle.asked.by_balancer()
-        return web.Response(text="draining\n", status=503) if lifecycle.draining else web.Response(text="ready\n")
+            stamp = stamp_of(request, trusted)
+            if stamp is not None and lifecycle.readiness:
+                lifecycle.readiness.stamped(asker[:ASKER_CHARS_MAX], time.time() - stamp, time.perf_counter())
+        if lifecycle.draining:
+            return web.Response(text="draining\n", status=503)
+        if reasons := lifecycle.not_ready():
+            return web.Response(text=f"not ready: {told(reasons)}\n", status=503)
+        return web.Response(text="ready\n")
 
     async def scrape(_request: web.Request) -> web.Response:
         body = prometheus_client.generate_latest(metrics.registry)

@@ -103,7 +103,7 @@ CALLS = (
          answer="text/html", errors=()),
     Call(name="livez", method="GET", path="/livez", summary="The process is alive", scopes=None,
          answer="text/plain", errors=()),
-    Call(name="readyz", method="GET", path="/readyz", summary="The node may take traffic; 503 while it drains",
+    Call(name="readyz", method="GET", path="/readyz", summary="The node can do its job; else 503 and why",
          scopes=None, answer="text/plain", errors=()),
     Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
          answer="text/plain", errors=()),

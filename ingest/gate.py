@@ -9,9 +9,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from storage.blobs import StoreFull, StoreUnavailable
 from storage.existence import Superseded
 
 from .commits import Commits
+from .readiness import Readiness
 
 
 class GateTimeout(Exception):
@@ -19,10 +21,11 @@ class GateTimeout(Exception):
 
 
 class Gate:
-    """One for each node; `wait_s_max` bounds the wait of a body."""
+    """One for each node; `wait_s_max` bounds the wait of a body, `readiness` learns how PUTs end."""
 
-    def __init__(self, commits: Commits, *, wait_s_max: float) -> None:
+    def __init__(self, commits: Commits, *, wait_s_max: float, readiness: Readiness | None = None) -> None:
         self._commits = commits
+        self._readiness = readiness or Readiness(0.0, room_bytes=0)
         self._wait_s_max = wait_s_max
         self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
@@ -45,8 +48,15 @@ class Gate:
         except Superseded:  # the store did its work
             committed = True
             raise
+        except StoreFull:  # it answered
+            raise
+        except StoreUnavailable:
+            self._readiness.failed(time.perf_counter())
+            raise
         finally:
             now = time.perf_counter()
+            if committed:
+                self._readiness.committed(now)
             self._commits.ended(now, now - began, waiting=len(self._waiting), committed=committed)
             self._let_in()
 

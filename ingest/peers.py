@@ -63,6 +63,14 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
     )
 
 
+def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
+    """The time, unix s, that a trusted peer says it sent this; None where none says so."""
+    said = request.headers.get(RECEIVED_AT_HEADER, "")
+    if not _MILLISECONDS.fullmatch(said) or not _is_trusted(request.remote, trusted):
+        return None
+    return int(said) / 1000
+
+
 def _is_trusted(remote: str | None, trusted: Networks) -> bool:
     try:
         address = ip_address(remote or "")

@@ -14,6 +14,7 @@ import sys
 import msgspec
 import uvloop
 
+from .causes import unwrapped
 from .config import Config, ConfigError, load, rows
 from .keys import keyer
 from .members import checked_address, parse_option
@@ -138,14 +139,12 @@ def share(chosen: Options, listen: tuple[str, int], index: int) -> Options:
 def run(config: Config, chosen: Options) -> int:
     """Serve in this process until drained; returns the exit status."""
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with unwrapped(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, chosen))
-    except* OSError as group:
-        print(f"lb: {'; '.join(str(error) for error in group.exceptions)}", file=sys.stderr)
-        return_status = 1
-    else:
-        return_status = 0
-    return return_status
+    except OSError as error:
+        print(f"lb: {'; '.join([str(error), *getattr(error, '__notes__', [])])}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

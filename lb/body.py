@@ -13,6 +13,8 @@ from typing import Protocol
 
 LINE_BYTES_MAX = 256  # A chunk-size line: 15 hex digits and a short extension.
 TRAILER_BYTES_MAX = 8192  # Trailers are dropped, so they may not become a second body.
+# As the next one, for the usual length of a line.
+_SHORT_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]{0,9}+;[^\x00-\x08\x0a-\x1f\x7f]{0,99}+)?+\r\n")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -96,19 +98,37 @@ class Chunked:
         self._state: Callable[[bytes, int, list[bytes]], int] = self._size_line
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Check, and return the payload in data as chunks of ours."""
-        out: list[bytes] = []
+        """Check, and return the payload in data as one chunk of ours, however small the client's were."""
+        pieces: list[bytes] = []
         data, self._held = self._held + data, b""
         position = 0
         while not self.done and position < len(data):
-            taken = self._state(data, position, out)
+            if self._state == self._size_line:
+                position = self._whole_chunks(data, position, pieces)
+            taken = self._state(data, position, pieces)
             if not taken:
                 self._held = data[position:]
-                return b"".join(out)
+                break
             position += taken
         if self.done:
             self.rest = data[position:]
-        return b"".join(out)
+        payload = b"".join(pieces)
+        if self._reframe:
+            framed = b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
+            return framed + b"0\r\n\r\n" if self.done else framed
+        return payload
+
+    @staticmethod
+    def _whole_chunks(data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Take the chunks that are whole; what follows them is for the states."""
+        while found := _SHORT_SIZE_LINE.match(data, position):
+            start, size = found.end(), int(found[1], 16)
+            end = start + size
+            if not size or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(data[start:end])
+            position = end + 2
+        return position
 
     def _line(self, data: bytes, position: int, limit: int) -> bytes | None:
         """The line at position without its CRLF, or None while it is not complete."""
@@ -132,12 +152,12 @@ class Chunked:
         self._state = self._payload if self._left else self._trailer_line
         return len(line) + 2
 
-    def _payload(self, data: bytes, position: int, out: list[bytes]) -> int:
+    def _payload(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         piece = data[position : position + self._left]
         self._left -= len(piece)
         if not self._left:
             self._state = self._payload_end
-        out += (b"%x\r\n" % len(piece), piece, b"\r\n") if self._reframe else (piece,)
+        pieces.append(piece)
         return len(piece)
 
     def _payload_end(self, data: bytes, position: int, _: list[bytes]) -> int:
@@ -149,7 +169,7 @@ class Chunked:
         self._state = self._size_line
         return 2
 
-    def _trailer_line(self, data: bytes, position: int, out: list[bytes]) -> int:
+    def _trailer_line(self, data: bytes, position: int, _: list[bytes]) -> int:
         line = self._line(data, position, TRAILER_BYTES_MAX)
         if line is None:
             return 0
@@ -158,6 +178,4 @@ class Chunked:
             raise BodyError("the trailer is malformed or too long")
         if not line:
             self.done = True
-            if self._reframe:
-                out.append(b"0\r\n\r\n")
         return len(line) + 2

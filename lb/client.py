@@ -25,8 +25,8 @@ from .wakes import PIECE_BYTES
 if TYPE_CHECKING:
     from .proxy import Proxy
 
-
 HEAD_BYTES_USUAL = 2048  # A phone's head has 300 to 900 bytes.
+CHUNKED_READ_BYTES = 32768  # Some 5 ms of work when it comes in chunks of one byte.
 NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
 
 
@@ -67,8 +67,8 @@ class Client(Timed, asyncio.BufferedProtocol):
             self._refuse("overloaded", "")
 
     def get_buffer(self, _: int) -> memoryview:
-        """Where the next read goes."""
-        return self._tank.view
+        """Where the next read goes; of a chunked body, whose bytes may all be framing, only so much in one go."""
+        return self._tank.view[:CHUNKED_READ_BYTES] if isinstance(self._framing, Chunked) else self._tank.view
 
     def buffer_updated(self, count: int) -> None:
         """So many bytes came; what must outlive this call is copied."""
@@ -93,10 +93,11 @@ class Client(Timed, asyncio.BufferedProtocol):
         try:
             parsed = None if self._buffer else find_request(start, self._proxy.config.head_bytes_max)
             if parsed is None:
+                seen = len(self._buffer)
                 start = data = self._buffer + data if self._buffer else bytes(data)
-                parsed = find_request(start, self._proxy.config.head_bytes_max)
-            if parsed and (parsed[0].length or 0) > self._proxy.config.body_bytes_max:
-                raise RequestError("too-large", "")  # noqa: TRY301 - the same end as for any head refused
+                parsed = find_request(start, self._proxy.config.head_bytes_max, seen)
+            if parsed:
+                self._proxy.check_head(parsed[0])
         except RequestError as error:
             self._refuse(error.code, error.detail)
             return
@@ -285,7 +286,6 @@ class Client(Timed, asyncio.BufferedProtocol):
         self._idle_s += seconds
         if exchange is not None:
             self._check_exchange(exchange, seconds, body=self._receive == self._body)
-        if exchange is not None:
             return
         if self._receive == self._discard:
             self._linger_s += seconds

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from .peers import networks
+from .private import PrivatePaths
 
 TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
 SHARED = (
@@ -63,8 +64,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ticket_secret: Annotated[
         str, Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random one")
     ] = ""
-    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (about 400 bytes each)")] = 16384
-    connections_max: Annotated[int, Meta(ge=1, description="client connections; over it 503 `overloaded`")] = 20000
+    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (500 bytes each, 1 KB at most)")] = (
+        16384
+    )
+    connections_max: Annotated[
+        int, Meta(ge=1, description="client connections, handshakes under way too; over it 503")
+    ] = 20000
     head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
     head_s: Annotated[int, Meta(ge=1, description="seconds for a request head; over it 408")] = 10
     idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may idle between requests")] = 75
@@ -111,6 +116,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handover: Annotated[
         str, Meta(description="Unix socket on which the next process asks for the listening sockets; empty = none")
     ] = ""
+    private_paths: Annotated[
+        str, Meta(description="paths that clients get 404 for, in any spelling; ask the nodes themselves; empty = none")
+    ] = "/metrics"
     trusted_peers: Annotated[
         str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
     ] = ""
@@ -165,10 +173,7 @@ def contradictions(config: Config) -> Iterator[str]:
         yield f"{PREFIX}LINGER_IDLE_S must not exceed {PREFIX}LINGER_S"
     if config.check_fast_ms > config.check_ms:
         yield f"{PREFIX}CHECK_FAST_MS must not exceed {PREFIX}CHECK_MS"
-    try:
-        networks(config.trusted_peers)
-    except ValueError as error:
-        yield f"{PREFIX}TRUSTED_PEERS: {error}"
+    yield from _unreadable(config)
     if any(len(secret) < TICKET_SECRET_BYTES_MIN for secret in config.ticket_secrets):
         yield f"{PREFIX}TICKET_SECRET: each secret must have at least {TICKET_SECRET_BYTES_MIN} bytes"
     if len(config.handover.encode()) > HANDOVER_BYTES_MAX:
@@ -177,6 +182,16 @@ def contradictions(config: Config) -> Iterator[str]:
         yield f"{PREFIX}POOL_IDLE_S must be under {NODE_IDLE_S}, the time that nodes keep an idle connection"
     if config.members_gone_s <= config.members_s:
         yield f"{PREFIX}MEMBERS_GONE_S must exceed {PREFIX}MEMBERS_S"
+
+
+def _unreadable(config: Config) -> Iterator[str]:
+    """What is a list, and cannot be read as one."""
+    lists = (("TRUSTED_PEERS", networks, config.trusted_peers), ("PRIVATE_PATHS", PrivatePaths, config.private_paths))
+    for name, read, text in lists:
+        try:
+            read(text)
+        except ValueError as error:
+            yield f"{PREFIX}{name}: {error}"
 
 
 def rows() -> list[tuple[str, str, str]]:

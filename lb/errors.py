@@ -23,6 +23,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 PROBLEMS: dict[str, Problem] = {
     "bad-request": Problem(400, "Bad Request", "The request is malformed; correct it before sending it again."),
+    "no-such-page": Problem(404, "Not Found", "Nothing is served here; use the paths that the service documents."),
     "too-slow": Problem(408, "Request Timeout", "The request came too slowly; send it again on a better connection."),
     "too-large": Problem(413, "Content Too Large", "The body is over the limit of this service; send a smaller one."),
     "expectation-failed": Problem(417, "Expectation Failed", "Only `Expect: 100-continue` is known; leave it out."),

@@ -43,6 +43,7 @@ class Exchange:
         self._client = client
         self._head = head
         origin = proxy.origin(head, client) if head.claims else client.origin
+        self._refused = origin.refused
         self._key = proxy.keyer(head, origin.client)
         self._begun = proxy.clock()
         self._size = head.length or 0
@@ -64,7 +65,7 @@ class Exchange:
     def start(self) -> None:
         """Place the request, again after each node that cannot be reached."""
         proxy, attempts = self._proxy, self._attempts
-        node = proxy.fleet.place(self._key, attempts, self._size)
+        node = proxy.fleet.place(self._key, attempts, self._size, self._refused)
         if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
@@ -161,8 +162,8 @@ class Exchange:
         self.status = status = head.status
         early, full = not self.request_done, False
         if status >= 500:
-            full = status == 503 and head.bears(b"retry-after")
-            head = stamped(head, self._proxy.ticket(self._head, status, self._raw))
+            full = status == 503 and not head.cause and head.bears(b"retry-after")
+            head = stamped(head, self._ticket(status))
         if self._node is not None:
             self._proxy.fleet.answered(self._node, self._key, status, self._proxy.loop.time() - self._begun, full=full)
         chunked = head.chunked and not self.plain
@@ -249,7 +250,7 @@ class Exchange:
             detail=detail,
             stored=kept,
             retry_after_s=self._proxy.retry_after_s(),
-            ticket=self._proxy.ticket(self._head, self.status, self._raw),
+            ticket=self._ticket(self.status),
             close=not keep_alive,
             bodiless=self.bodiless,
         )
@@ -268,16 +269,15 @@ class Exchange:
             self._close()
 
     def _seen(self, unix_us: int, seconds: float) -> Seen:
-        head = self._head
+        head, node = self._head, self._node.member.id if self._node else ""
         return Seen(
             *(unix_us, self.request_id, self._client.address, self._key, head.method, head.target),
             *(-1 if head.length is None else head.length, self.received, self.relayed, self.status),
-            *(
-                self._node.member.id if self._node else "",
-                seconds,
-                (self.uploaded or seconds + self._begun) - self._begun,
-            ),
+            *(node, seconds, (self.uploaded or seconds + self._begun) - self._begun),
         )
+
+    def _ticket(self, status: int) -> bytes:
+        return self._proxy.ticket(self._head, status, self._raw, key=self._key, node=self._node, refused=self._refused)
 
     def _abandon(self) -> None:
         """Break off the link: part of a request is on it."""

@@ -11,14 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from .budget import Budget
-from .faults import Faults
+from .faults import Faults, Window
 from .node import RAMP_FULL, Node
 from .nodes import Event, Member, State, newcomer, step
 from .placement import Placement
 from .policy import POLICIES, Choice, Crowd, Rank, Refuse
+from .refusals import noted, refusers
 from .ring import Ring
 from .slots import MEMBERS_MAX
-from .standing import TROUBLED, Standing, stand
+from .standing import CALM, PANIC, TROUBLED, Standing, stand
 
 log = logging.getLogger("snapsurge.lb.fleet")
 
@@ -43,6 +44,7 @@ class Fleet:
         self._standing = Standing()
         self._ramping: list[Node] = []
         self._settled = False
+        self._window = Window()
         self._budget = Budget(percent=placement.retry_percent, floor=placement.retry_floor)
         self.now = 0.0
         self.nodes: dict[str, Node] = {}
@@ -55,8 +57,7 @@ class Fleet:
 
         `later` leaves the ring to `draft` and `adopt`; until then new nodes get no keys.
         """
-        before = self.nodes
-        nodes: dict[str, Node] = {}
+        before, nodes = self.nodes, dict[str, Node]()
         for member in sorted(members, key=lambda member: member.id)[:MEMBERS_MAX]:
             node = before.get(member.id)
             if node is None or node.member.address != member.address:
@@ -89,8 +90,7 @@ class Fleet:
 
     def draft(self) -> Callable[[], Ring]:
         """What makes the ring of the present members: pure, to be called anywhere, also in a thread."""
-        placement = self._placement
-        members = list(self._weights.items())
+        members, placement = list(self._weights.items()), self._placement
         return partial(Ring, members, seed=placement.seed, slots=placement.slots, before=self._ring)
 
     def adopt(self, ring: Ring) -> None:
@@ -127,6 +127,9 @@ class Fleet:
         """The time went on: slow starts go up a step, old retries are forgotten."""
         self.now = now
         self._budget.turn(now, self.requests)
+        for node in self._window.guilty(self.nodes.values(), now):
+            self.doubt(node)
+            self.note(node, Event.FAULTY, now, "5xx answers to several users, fewer at its peers")
         self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
@@ -143,10 +146,10 @@ class Fleet:
             if node.health.refused is not before.refused:
                 self._weigh()
             return
-        words = (node.member.id, before.state.value, node.health.state.value, node.health.reason)
-        level = logging.WARNING if node.health.state in TROUBLED else logging.INFO
-        log.log(level, "node %s: %s -> %s (%s)", *words)
-        if node.health.state is State.HEALTHY and before.state in _BACK:
+        after = node.health
+        level = logging.WARNING if after.state in TROUBLED else logging.INFO
+        log.log(level, "node %s: %s -> %s (%s)", node.member.id, before.state.value, after.state.value, after.reason)
+        if after.state is State.HEALTHY and before.state in _BACK:
             self._begin_ramp(node, now)
         self._weigh()
 
@@ -172,24 +175,24 @@ class Fleet:
     def lost(self, node: Node, key: bytes, now: float) -> None:
         """The connection of this key's request broke before its answer was complete."""
         self.doubt(node)
-        if node.faults.reset(key, now):
+        if node.faults.reset(key):
             self.note(node, Event.RESET, now, "connection lost in a request")
 
     def answered(self, node: Node, key: bytes, status: int, seconds: float, *, full: bool = False) -> None:
-        """A final answer came after so long; `full` says that a 503 carried Retry-After: overload, not death."""
+        """A final answer came after so long; `full` says that a 503 was overload, not a fault of the node's."""
         node.answered(seconds, self.now)
         if status < 500 or full:
             node.faults.good += 1
-        elif node.faults.failed(key, self.now):
-            self.doubt(node)
-            self.note(node, Event.FAULTY, self.now, "5xx answers to several users")
+            return
+        node.faults.failed(key)
+        self._window.failing |= node.faults.suspicious
 
     def _weigh(self) -> None:
         """Who takes keys now."""
         before = self._standing.panic
         self._standing = stand(self.nodes.values(), self._placement.zone)
         if self.panic is not before:
-            log.warning("most is ejected: all are used" if self.panic else "half is well again: checks are believed")
+            log.warning(PANIC if self.panic else CALM)
 
     @property
     def panic(self) -> bool:
@@ -198,10 +201,16 @@ class Fleet:
 
     # Placing.
 
-    def place(self, key: bytes, tried: Collection[Node] = (), size: int = 0) -> Node | Refuse:
-        """The node for a key and a body of `size` bytes, leaving out those already tried for this request."""
+    def place(self, key: bytes, tried: Collection[Node] = (), size: int = 0, refused: int = 0) -> Node | Refuse:
+        """The node for a key and a body of `size` bytes, leaving out those already tried for this request.
+
+        Nodes that `refused` it before (places of `refusals.py`) are left out as long as another one is preferred.
+        """
         ring, load = self._ring, self.load + max(size, self._request_bytes)
         digest = ring.digest(key)
+        if refused:
+            around = {*tried, *refusers(self._order(digest), refused)}
+            tried = tried if self._standing.among <= around else around
         if not self._plain or tried:
             return self._choose(digest, tried, load)
         home = self._by_index[ring.first(digest)]
@@ -213,6 +222,10 @@ class Fleet:
         chosen = self._choose(digest, tried, load)
         self.spills += chosen is not home
         return chosen
+
+    def noted(self, key: bytes, node: Node, refused: int) -> int:
+        """The places that refused a request of this key, now that this node has; for its next try."""
+        return noted(self._order(self._ring.digest(key)), node, refused, self._standing.preferred)
 
     def _choose(self, digest: int, tried: Collection[Node], load: int) -> Node | Refuse:
         usable, among = self._standing.preferred, self._standing.among
@@ -243,10 +256,9 @@ class Fleet:
         return [node for node in nodes if node.rank is Rank.LAST_RESORT and node.weight and node not in tried]
 
     def _order(self, digest: int) -> Iterator[Node]:
-        """The nodes as the key prefers them, then those that the ring does not have yet."""
+        """The nodes as the key prefers them, then those not on the ring yet."""
         ring, by_index = self._ring, self._by_index
-        known = [by_index[index] for index in ring.two(digest)]
-        yield from (node for node in known if node is not None)
+        yield from (node for index in ring.two(digest) if (node := by_index[index]) is not None)
         yield from (node for index in ring.rest(digest) if (node := by_index[index]) is not None)
         yield from (node for name, node in self.nodes.items() if name not in ring.weights)
 

@@ -3,7 +3,9 @@
 The old process waits on a Unix socket. The new one connects, gets the descriptors (SCM_RIGHTS) and their names, begins
 to accept, and says `go`; then the old one stops accepting and drains. Both hold the same sockets, hence the same accept
 queue, so there is no moment in which a connection could be refused or left in a queue that closes. If the new process
-dies before its `go`, nothing has happened. Only a socket file of our own user is trusted.
+dies before its `go`, nothing has happened. Only a socket file of our own user is trusted. Nobody removes the file: the
+next process puts its own in its place, and one that nobody listens on is as good as none. A process that looked whether
+the file is its own and then removed it would remove its successor's, now and then.
 """
 
 import asyncio
@@ -71,7 +73,7 @@ class Giver:
 
     async def run(self) -> None:
         """Until cancelled."""
-        listener, inode = bound(self._path)
+        listener = bound(self._path)
         try:
             while not self.replaced.is_set():
                 line, _ = await asyncio.get_running_loop().sock_accept(listener)
@@ -79,7 +81,6 @@ class Giver:
                     await self._give(line)
         finally:
             listener.close()
-            leave(self._path, inode)
 
     async def _give(self, line: socket.socket) -> None:
         pairs = [(name, door) for name, doors in self._doors.items() for door in doors]
@@ -94,21 +95,18 @@ class Giver:
             self.replaced.set()
 
 
-def bound(path: str) -> tuple[socket.socket, int]:
-    """A socket that listens at the path, in place of whatever was there, for our own user alone; and its inode."""
+def bound(path: str) -> socket.socket:
+    """A socket that listens at the path, in place of whatever was there, for our own user alone."""
     partial = Path(f"{path}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)
-    listener.bind(str(partial))
-    partial.chmod(0o600)
-    listener.listen(4)
-    partial.replace(path)
-    return listener, Path(path).stat().st_ino
-
-
-def leave(path: str, inode: int) -> None:
-    """Remove the file if it is still ours: a successor has put its own there."""
-    with contextlib.suppress(FileNotFoundError):
-        if Path(path).stat().st_ino == inode:
-            Path(path).unlink()
+    try:
+        partial.unlink(missing_ok=True)
+        listener.bind(str(partial))
+        partial.chmod(0o600)
+        listener.listen(4)
+        partial.replace(path)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen for the next process: {error.strerror}", path) from error
+    return listener

@@ -17,18 +17,20 @@ from .errors import RequestError, ResponseError
 from .ordinary import requests, responses
 
 FIELDS_MAX = 100  # More fields than any client of ours sends (a phone: about 12); each costs time to check.
+OPTIONS_MAX = 32  # Of Connection; each names a field.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _FIELDS = re.compile(rb"(?:%b++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+" % _TOKEN)
-_REQUEST_LINE = re.compile(rb"(%b{1,32}) ([!-~]+) HTTP/([0-9])\.([0-9])" % _TOKEN)
+_REQUEST_LINE = re.compile(rb"(%b{1,32}+) ([!-~]++) HTTP/([0-9])\.([0-9])" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
-_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][^#]*)?")
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]++)([/?][^#]*+)?+")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}+|\[[0-9A-Fa-f:.]{2,45}+\])(?::[0-9]{1,5}+)?+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _REQUEST_ID = re.compile(rb"%b{1,128}" % _TOKEN)
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade"})
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
-_ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", *_HOP_BY_HOP})
+_CAUSE = b"snapsurge-cause"
+_ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", _CAUSE, *_HOP_BY_HOP})
 _OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these: claims, never fields.
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
@@ -60,6 +62,8 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection.
 
     `plain` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
+    `cause` is the node's word to the balancer on what a 503 comes from where that is not too many requests
+    (`Snapsurge-Cause`, for this hop only).
     """
 
     status: int
@@ -70,6 +74,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     keep_alive: bool
     has_request_id: bool
     plain: bytes = b""
+    cause: bytes = b""
 
     def bears(self, name: bytes) -> bool:
         """Whether there is a field of this lower-case name; for the rare answer that is asked."""
@@ -77,16 +82,17 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
         return any(line.lower().startswith(name + b":") for line in lines)
 
 
-def find_request(data: bytes, bytes_max: int) -> tuple[RequestHead, int] | None:
+def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHead, int] | None:
     """The first request head in data and where it ends, None while it is incomplete; raises RequestError.
 
-    The beginning of a head that can no longer become a valid one is refused without waiting for its end.
+    The beginning of a head that can no longer become a valid one is refused without waiting for its end. The first
+    `seen` bytes were given before and found incomplete: they are not looked through again for each byte of a trickle.
     """
-    end = data.find(b"\r\n\r\n")
+    end = data.find(b"\r\n\r\n", max(0, seen - 3))
     if (end if end >= 0 else len(data)) > bytes_max:
         raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
     if end < 0:
-        if data.count(b"\n") != data.count(b"\r\n"):
+        if data.count(b"\n", seen) != data.count(b"\r\n", max(0, seen - 1)):
             raise RequestError("bad-request", "A line ends with a bare LF.")
         return None
     ordinary = _ORDINARY_REQUEST(data, 0, end + 2)
@@ -119,7 +125,7 @@ def parse_request(head: bytes) -> RequestHead:
         raise RequestError("head-too-large", f"There are more than {FIELDS_MAX} header fields.")
     minor = int(minor_digit)
     fields, read, claims = _sort_fields(block)
-    options = _options(read)
+    options = _options(read, RequestError("bad-request", f"Connection has more than {OPTIONS_MAX} options."))
     target, host = _aim(method, target, _one_host(read, minor), minor)
     length, chunked = _request_framing(read, minor)
     expect = read.get(b"expect")
@@ -166,7 +172,7 @@ def parse_response(head: bytes) -> ResponseHead:
         raise ResponseError("ambiguous response framing")
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked" or start[1] == b"0"):
         raise ResponseError("unknown transfer coding")
-    options = _options(read)
+    options = _options(read, ResponseError("too many connection options"))
     return ResponseHead(
         status=int(start[2]),
         reason=start[3] or b"",
@@ -175,6 +181,7 @@ def parse_response(head: bytes) -> ResponseHead:
         chunked=bool(codings),
         keep_alive=b"close" not in options and (start[1] == b"1" or b"keep-alive" in options),
         has_request_id=b"x-request-id" in read,
+        cause=b" ".join(read.get(_CAUSE, ())),
     )
 
 
@@ -204,10 +211,15 @@ def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]], l
     return fields, read, claims
 
 
-def _options(read: dict[bytes, list[bytes]]) -> set[bytes]:
+def _options(read: dict[bytes, list[bytes]], too_many: Exception) -> set[bytes]:
     """The options of all Connection fields, in lower case."""
     values = read.get(b"connection")
-    return {option.strip(b" \t").lower() for option in b",".join(values).split(b",")} if values else set()
+    if not values:
+        return set()
+    options = b",".join(values).split(b",", OPTIONS_MAX)
+    if len(options) > OPTIONS_MAX:
+        raise too_many
+    return {option.strip(b" \t").lower() for option in options}
 
 
 def _without(fields: list[bytes], options: set[bytes]) -> list[bytes]:

@@ -102,8 +102,9 @@ class Link(asyncio.Protocol):
             self._end(f"invalid answer: {error}", clean=False)
 
     def _read_head(self, data: bytes, receiver: Receiver) -> None:
-        data = self._buffer + data if self._buffer else data
-        end = data.find(b"\r\n\r\n")
+        seen = len(self._buffer)
+        data = self._buffer + data if seen else data
+        end = data.find(b"\r\n\r\n", max(0, seen - 3))
         if end < 0 or end > self._head_bytes_max:
             if len(data) > self._head_bytes_max:
                 raise ResponseError("response head too long")

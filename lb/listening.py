@@ -1,7 +1,8 @@
 """The listening sockets: opened, or taken over, and what happens to a connection before it becomes a client.
 
-Without the PROXY protocol the loop accepts, TLS included. With it, each connection's header is read first, no byte
-beyond it, so that TLS or HTTP begin where they should; who sends no proper header within the head's time is closed.
+Plain HTTP is accepted by the loop. A PROXY header and a TLS handshake come before a connection is a client: such a
+connection counts from its accept, has the head's time for either, and is closed without a word when there are too many.
+A header is read to its end and no byte beyond it, so that TLS or HTTP begin where they should.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .proxyproto import ProxyError, missing, parse
+from .proxyproto import V2_BYTES_MAX, ProxyError, parse
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("snapsurge.lb.listening")
 
 BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.core.somaxconn.
+ACCEPTS = 16  # Connections accepted in one go, so that those there are have their turn.
 ACCEPT_REST_S = 0.1  # Out of descriptors: leave some to connections that end.
 
 Spawn = Callable[[Coroutine[object, object, None]], object]
@@ -49,7 +52,6 @@ class Reception:
         self._readers: list[socket.socket] = []
         self._open = True
         self._patience_s = proxy.config.head_s if tls else None
-        self.waiting = 0  # connections whose header or handshake is under way
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept; each socket is used by its duplicate, so that the original can still be handed over."""
@@ -57,14 +59,11 @@ class Reception:
         for original in sockets:
             sock = original.dup()
             sock.setblocking(False)
-            if self._proxied:
+            if self._proxied or self._tls:
                 loop.add_reader(sock, self._accept, sock)
                 self._readers.append(sock)
             else:
-                server = await loop.create_server(
-                    self._proxy, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=self._patience_s
-                )
-                self._servers.append(server)
+                self._servers.append(await loop.create_server(self._proxy, sock=sock, backlog=BACKLOG))
 
     def close(self) -> None:
         """Accept no more; connections accepted go on."""
@@ -77,30 +76,35 @@ class Reception:
             sock.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            sock, peer = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            log.warning("cannot accept: %s", error.strerror)
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(listener)
-            loop.call_later(ACCEPT_REST_S, self._accept_again, listener)
-            return
-        sock.setblocking(False)
-        self._spawn(self._welcome(sock, str(peer[0])))
+        for _ in range(ACCEPTS):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.warning("cannot accept a connection: %s; trying again in %.1f s", error.strerror, ACCEPT_REST_S)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                loop.call_later(ACCEPT_REST_S, self._accept_again, listener)
+                return
+            if self._proxy.expect():
+                sock.setblocking(False)
+                self._spawn(self._welcome(sock, str(peer[0])))
+            else:
+                sock.close()
 
     def _accept_again(self, listener: socket.socket) -> None:
         if self._open:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def _welcome(self, sock: socket.socket, peer: str) -> None:
-        """Read the header, then let the connection begin."""
+        """Read the header, shake hands, then let the connection begin."""
         config, proxy = self._proxy.config, self._proxy
-        self.waiting += 1
+        address = ""
         try:
-            async with asyncio.timeout(config.head_s):
-                address = await self._preface(sock, believed=not config.trusted_peers or proxy.trusts(peer))
+            if self._proxied:
+                async with asyncio.timeout(config.head_s):
+                    address = await self._preface(sock, believed=not config.trusted_peers or proxy.trusts(peer))
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: proxy(address), sock, ssl=self._tls, ssl_handshake_timeout=self._patience_s
             )
@@ -108,16 +112,31 @@ class Reception:
             proxy.counters.heads_refused += 1
             sock.close()
         finally:
-            self.waiting -= 1
+            proxy.expected -= 1
 
     @staticmethod
     async def _preface(sock: socket.socket, *, believed: bool = True) -> str:
-        loop, data = asyncio.get_running_loop(), b""
+        """The address in the header. Bytes are looked at before they are taken: mostly one read, and never too far."""
+        data = b""
         if not believed:
             raise ProxyError("not a trusted peer")
-        while (found := parse(data) if data else None) is None:
-            more = await loop.sock_recv(sock, missing(data))
-            if not more:
-                raise ProxyError("left")
-            data += more
-        return found.address
+        while True:
+            await _readable(sock)
+            with suppress(BlockingIOError):
+                seen = sock.recv(V2_BYTES_MAX - len(data), socket.MSG_PEEK)
+                if not seen:
+                    raise ProxyError("left")
+                found = parse(data + seen)
+                data += sock.recv(found.length - len(data) if found else len(seen))
+                if found:
+                    return found.address
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Until there is something to read."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sock, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(sock)

@@ -60,6 +60,7 @@ class ProxyCollector(Collector):
             tickets.add_metric([outcome], count)
         yield tickets
         yield GaugeMetricFamily("snapsurge_lb_clients", "Client connections open", len(proxy.clients))
+        yield GaugeMetricFamily("snapsurge_lb_expected", "Connections in a handshake or PROXY header", proxy.expected)
         yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", proxy.fleet.in_flight)
         size = sum(node.bytes_in_flight for node in proxy.fleet.nodes.values())
         yield GaugeMetricFamily("snapsurge_lb_in_flight_bytes", "Declared bodies of requests at nodes", size)

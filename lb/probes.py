@@ -1,15 +1,18 @@
 """Active checks: asks each node for one path and tells the fleet what came of it.
 
 Any status below 500 passes: a server that says 404 lives and has no such page, ours say 503 when they are not ready.
-A refused connection is told as such: it counts at once. Checks are spread by jitter, so that balancers do not ask in
-step, and faster for a node that is not healthy. With checks off, an ejected node gets another chance after a rest.
-The loop here is also the fleet's clock: it says the time twenty times a second.
+A refused connection is told as such: it counts at once. A check brings this balancer's time, as requests do, so that
+a node can tell a wrong clock; a node that is not ready says why in its answer, and the log repeats it. Jitter spreads
+the checks, so that balancers do not ask in step; a node that is not healthy is asked more often. With checks off, an
+ejected node gets another chance after a rest. The loop here is also the fleet's clock, twenty times a second.
 """
 
 import asyncio
 import logging
 import random
 import re
+import secrets
+import time
 from typing import TYPE_CHECKING
 
 from .nodes import Event, State
@@ -21,20 +24,30 @@ if TYPE_CHECKING:
 log = logging.getLogger("snapsurge.lb.probes")
 
 LOOK_S = 0.05  # How often due checks are looked for: well below the shortest interval.
+REASON_BYTES_MAX = 2048  # Of a failed check's answer, head included.
+REASON_CHARS_MAX = 120
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
+_REASON = re.compile(rb"\r\n\r\n([ -~]+)")
+# Each process has a name of its own, by which a node tells its word on the time from another balancer's.
+AGENT = f"snapsurge-lb ({secrets.token_hex(4)})"
 
 
 async def ask(host: str, port: int, path: str, timeout_s: float) -> tuple[Event, str]:
     """PASSED, FAILED or REFUSED, and why."""
+    reason = ""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
             request = (
-                f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: snapsurge-lb\r\nConnection: close\r\n\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {AGENT}\r\n"
+                f"Snapsurge-Received-At: {time.time_ns() // 1_000_000}\r\nConnection: close\r\n\r\n"
             )
             writer.write(request.encode("ascii"))
             line = await reader.readline()
+            status = _STATUS.match(line)
+            if status and int(status[1]) >= 500:
+                reason = await _reason(reader)
     except TimeoutError:
         return Event.FAILED, "check timed out"
     except ConnectionRefusedError:
@@ -44,12 +57,22 @@ async def ask(host: str, port: int, path: str, timeout_s: float) -> tuple[Event,
     finally:
         if writer is not None:
             writer.transport.abort()
-    status = _STATUS.match(line)
     if status is None:
         return Event.FAILED, "check got no HTTP answer"
     if int(status[1]) >= 500:
-        return Event.FAILED, f"check answered {int(status[1])}"
+        return Event.FAILED, f"check answered {int(status[1])}" + (f": {reason}" if reason else "")
     return Event.PASSED, "checks pass"
+
+
+async def _reason(reader: asyncio.StreamReader) -> str:
+    """The first line of the answer's body as far as it is plain text, empty where there is none."""
+    answer = b"\r\n"  # The status line's, which was read.
+    while not (found := _REASON.search(answer)) or not answer.endswith(b"\n"):
+        more = await reader.read(REASON_BYTES_MAX - len(answer))
+        if not more:
+            break
+        answer += more
+    return found[1].decode("ascii")[:REASON_CHARS_MAX] if found else ""
 
 
 class Probes:

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 from .access import Seen
 from .client import Client
 from .counters import Counters
+from .errors import RequestError
 from .forward import told_ms
 from .keys import keyer
 from .peers import Origin, networks, origin, trusted
 from .pool import Pool, PoolLimits, Spawn
+from .private import PrivatePaths
 from .tank import Tank
 from .tickets import STATUSES, Tickets, part
 
 if TYPE_CHECKING:
     from .config import Config
     from .exchange import Exchange
-    from .fleet import Fleet
+    from .fleet import Fleet, Node
     from .head import RequestHead
     from .ports import Speaker
 
@@ -42,11 +44,13 @@ class Proxy:
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
+        self.private = PrivatePaths(config.private_paths)
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self._id_start = b"%016x" % random.getrandbits(64)
         self._ids = itertools.count()
         self.draining = False
         self.clients: set[Client] = set()
+        self.expected = 0  # connections whose header or handshake is under way
         self.pool = Pool(
             fleet,
             PoolLimits(
@@ -82,13 +86,38 @@ class Proxy:
         now_ms = self.unix_ms()
         verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
-        return found.retried(verdict.first_ms, now_ms) if verdict.first_ms else found
+        return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found
 
-    def ticket(self, head: "RequestHead", status: int, raw: bytes) -> bytes:
-        """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none."""
-        ticket = self.tickets.give(head, told_ms(raw), self.unix_ms()) if status in STATUSES else b""
+    def check_head(self, head: "RequestHead") -> None:
+        """RequestError for a request of which no node is asked."""
+        if (head.length or 0) > self.config.body_bytes_max:
+            raise RequestError("too-large", "")
+        if self.private.hide(head.target):
+            raise RequestError("no-such-page", "")
+
+    def ticket(
+        self, head: "RequestHead", status: int, raw: bytes, *, key: bytes, node: "Node | None", refused: int
+    ) -> bytes:
+        """A ticket for a retry of this request, sent to its node as `raw`; empty where the answer calls for none.
+
+        The retry passes by this node, where one was asked, and by those at the places of the key's order in `refused`.
+        """
+        if status not in STATUSES:
+            return b""
+        if node is not None:
+            refused = self.fleet.noted(key, node, refused)
+        ticket = self.tickets.give(head, told_ms(raw), self.unix_ms(), refused)
         self.counters.tickets["given"] += bool(ticket)
         return ticket
+
+    def expect(self) -> bool:
+        """Count in a connection that has a header or a handshake before it; False when there are too many."""
+        if len(self.clients) + self.expected >= self.config.connections_max:
+            self.counters.connections += 1
+            self.counters.connections_refused += 1
+            return False
+        self.expected += 1
+        return True
 
     def admit(self, client: Client) -> bool:
         """Count a new connection in; False when there are too many."""

@@ -12,7 +12,6 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 import msgspec
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
-V1_BYTES_MIN = 15  # `PROXY UNKNOWN` and its CRLF.
 V1_BYTES_MAX = 107  # The longest line with its CRLF, by the format.
 V2_BYTES_MAX = 16 + 2048  # Addresses and TLVs; certificates in TLVs are not sent by default.
 _V1 = re.compile(
@@ -38,21 +37,15 @@ class Preface(msgspec.Struct, frozen=True):
 
 
 def parse(data: bytes) -> Preface | None:
-    """The header at the start of data, None while it is incomplete; raises ProxyError as early as it is sure."""
+    """The header at the start of data; raises ProxyError as early as it is sure.
+
+    None while it is incomplete: then every byte so far belongs to it.
+    """
     if data.startswith(SIGNATURE[: len(data)]) and data:
         return _version_2(data)
     if data.startswith(b"PROXY "[: len(data)]):
         return _version_1(data)
     raise ProxyError("no PROXY header")
-
-
-def missing(data: bytes) -> int:
-    """How many more bytes surely belong to a header that `parse` calls incomplete: so many may be read, no more."""
-    if len(data) < V1_BYTES_MIN:
-        return V1_BYTES_MIN - len(data)
-    if not data.startswith(SIGNATURE):
-        return 1
-    return 16 - len(data) if len(data) < 16 else 16 + int.from_bytes(data[14:16], "big") - len(data)
 
 
 def _version_1(data: bytes) -> Preface | None:

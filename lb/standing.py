@@ -14,6 +14,8 @@ from .node import Node
 from .nodes import State
 from .policy import Rank
 
+PANIC = "panic mode: more than half the weight is ejected, ignoring health; look for what all nodes depend on"
+CALM = "panic mode ends: half the weight is healthy again, ejected nodes get no new requests"
 TROUBLED = frozenset({State.SUSPECT, State.DEAD})
 _RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.SUSPECT: Rank.LAST_RESORT}
 

@@ -1,4 +1,4 @@
-"""Tickets: the balancer's signed word on when it first saw a request, given with a 502, 503 or 504 to a POST.
+"""Tickets: the balancer's signed word on when it first saw a request, given with a 502, 503, 504 or 507 to a POST.
 
 The retry that brings it back counts as received at its first try, so nobody is late because we were full or broken,
 and nobody gains by hammering. A ticket is base64url of version, first time, expiry and a MAC (HMAC-SHA256, RFC 2104,
@@ -10,6 +10,9 @@ cut to 128 bits) over these and what it is bound to: token subject, target, leng
   ticket only with a digest, which binds more.
 - A retry that is refused again gets a new ticket with the same first time and ten more minutes: the outage is ours, and
   may last longer than one ticket. Nothing else renews it, and after a day it is over.
+- The last byte of the expiry says which places of the key's order refused the request (`refusals.py`). There it costs
+  neither length nor a version: a balancer of before takes it for a quarter of a second, a ticket of before names some
+  place by chance, and its retry goes past that node, which serves as well. It is under the MAC like all else.
 - Two secrets may be accepted: the first signs. Without a secret there are no tickets.
 
 Pure: times and secrets come in. It does not know what a POST means, nor who counts what it says.
@@ -26,8 +29,9 @@ import msgspec
 
 from .head import RequestHead, ResponseHead
 from .keys import subject
+from .refusals import PLACES
 
-STATUSES: Final = frozenset({502, 503, 504})
+STATUSES: Final = frozenset({502, 503, 504, 507})
 LIFE_MS: Final = 600_000  # design.md, section 5
 AGE_MS_MAX: Final = 86_400_000  # from the first try; the longest that a service accepts what comes late
 AHEAD_MS_MAX: Final = 2_000  # how far the clock of the balancer that signed may be ahead of ours
@@ -37,15 +41,20 @@ VERSION: Final = 1
 _TIMES = struct.Struct(">BQQ")  # version, first try and expiry in unix ms
 _TEXT = re.compile(rb"[0-9A-Za-z_-]{%d}" % ((_TIMES.size + MAC_BYTES) * 4 // 3))
 _NAME = b"snapsurge-ticket"
+_PLACES = (1 << PLACES) - 1
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a ticket is worth; `first_ms` is the first try's time in unix ms, 0 unless it is honoured."""
+    """What a ticket is worth; `first_ms` is the first try's time in unix ms, 0 unless it is honoured.
+
+    `refused` are the places of the key's order that refused it.
+    """
 
     outcome: Outcome
     first_ms: int = 0
+    refused: int = 0
 
 
 class Tickets:
@@ -54,12 +63,12 @@ class Tickets:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = tuple(secrets)
 
-    def give(self, head: RequestHead, first_ms: int, now_ms: int) -> bytes:
+    def give(self, head: RequestHead, first_ms: int, now_ms: int, refused: int = 0) -> bytes:
         """A ticket for a request first seen then; empty where none can be given."""
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
             return b""
-        times = _TIMES.pack(VERSION, first_ms, now_ms + LIFE_MS)
+        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~_PLACES | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
     def read(self, head: RequestHead, ticket: bytes, now_ms: int) -> Verdict:
@@ -74,11 +83,11 @@ class Tickets:
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
-        if max(first_ms, expires_ms - LIFE_MS) > now_ms + AHEAD_MS_MAX:
+        if max(first_ms, (expires_ms & ~_PLACES) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
             return Verdict("ahead")
         if now_ms > expires_ms or now_ms - first_ms > AGE_MS_MAX:
             return Verdict("expired")
-        return Verdict("honoured", first_ms)
+        return Verdict("honoured", first_ms, expires_ms & _PLACES)
 
     def _signed(self, times: bytes, bound: bytes, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(secret, times, bound), mac) for secret in self._secrets)

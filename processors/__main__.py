@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 import storage.config
 from storage.blobs import StoreUnavailable
+from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
 from storage.opening import blob_store, queue_clients, redis_client
 from storage.settings import SettingsError, table
@@ -102,7 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         program = serve(config, storage_config, options)
     try:
-        return uvloop.run(program) or 0
+        with unwrapped():
+            return uvloop.run(program) or 0
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
         return 1

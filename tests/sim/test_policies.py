@@ -190,6 +190,73 @@ def test_zone_aware_stays_in_its_zone_while_it_can(seed: int) -> None:
     assert world.balancers[0].fleet.nodes["n0"].health.state is State.DEAD
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_node_that_fails_alone_costs_nobody_all_tries(policy: str, seed: int) -> None:
+    """Its checks pass all the while: users' 503 eject it, and whoever it turned away goes past it."""
+    world = World(seed, policy=policy, nodes=3, balancers=2)
+    world.traffic(per_s=60, until=90)
+    world.at(10, lambda: setattr(world.upstreams["n1"], "sick", 1.0))
+    world.at(50, lambda: setattr(world.upstreams["n1"], "sick", 0.0))
+    world.run(300)
+
+    assert world.outcomes() == {"served": len(world.requests)}
+    assert max(request.tries for request in world.requests) == 2
+    assert world.shares(20, 50)["n1"] < 0.1
+    assert all(balancer.fleet.nodes["n1"].health.ejections for balancer in world.balancers)
+    assert {balancer.fleet.nodes["n1"].health.state for balancer in world.balancers} == {State.HEALTHY}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_half_of_many_nodes_may_fail_and_nobody_needs_more_than_six_tries(seed: int) -> None:
+    """Four of eight at once, their checks blind to it: a key's order is walked, not its first two."""
+    world = World(seed, nodes=8, balancers=2)
+    world.traffic(per_s=60, until=60)
+    for number in range(4):
+        world.at(10, lambda number=number: setattr(world.upstreams[f"n{number}"], "sick", 1.0))
+    world.run(200)
+
+    assert world.outcomes() == {"served": len(world.requests)}
+    assert max(request.tries for request in world.requests) <= 5
+
+
+@pytest.mark.parametrize("unready", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_outage_of_what_all_nodes_need_ejects_nobody_for_good(seed: int, unready: bool) -> None:  # noqa: FBT001
+    """Whether their checks tell of it or not: all are used in it, and all are healthy right after it."""
+    world = World(seed, balancers=2)
+    world.traffic(per_s=60, until=90)
+    used: set[str] = set()
+
+    def everybody(**is_now: float) -> None:
+        for upstream in world.upstreams.values():
+            for name, value in is_now.items():
+                setattr(upstream, name, value)
+
+    for second in range(10, 50, 5):  # It comes and goes, as a store does that is on its knees.
+        world.at(second, lambda: everybody(sick=1.0, unready=unready))
+        world.at(second + 4.5, lambda: everybody(sick=0.0, unready=False))
+    world.at(45, lambda: used.update(name for name, share in world.shares(20, 45).items() if share > 0.05))
+    world.run(53)
+
+    assert used == set(world.upstreams)
+    for balancer in world.balancers:
+        assert {node.health.state for node in balancer.fleet.nodes.values()} == {State.HEALTHY}
+        assert not balancer.fleet.panic
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_overload_of_all_ejects_nobody(seed: int) -> None:
+    """Four of five requests are told to come back later, by every node: no node changes its state."""
+    world = World(seed, balancers=2)
+    for upstream in world.upstreams.values():
+        upstream.full = 0.8
+    world.traffic(per_s=60, until=60)
+    world.run(100)
+
+    assert all(node.health.ejections == 0 for balancer in world.balancers for node in balancer.fleet.nodes.values())
+
+
 def test_a_seed_is_a_history() -> None:
     """The same seed tells the same story to the last byte, another one another."""
 

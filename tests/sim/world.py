@@ -18,12 +18,16 @@ from lb.placement import Placement
 from lb.policy import Bound, Refuse
 
 CHECK_S, CHECK_FAST_S, TICK_S, HANG_S = 2.0, 0.5, 0.05, 1.0
+TRIES, REFUSE_S, RETRY_S_MAX = 6, 0.002, 5.0  # as phones try, and as a node's Retry-After is spread
 MIB = 1 << 20
 
 
 @dataclass(eq=False)
 class Request:
-    """One upload and what became of it: `served`, `lost` in flight, `refused` by the balancer, empty until then."""
+    """One upload and what became of it: `served`, `lost` in flight, `refused`, `given up`, empty until then.
+
+    A node's 503 is met with another try, as phones do, with the ticket's word on who `turned` it away.
+    """
 
     key: bytes
     size: int
@@ -32,17 +36,25 @@ class Request:
     outcome: str = ""
     took: float = 0.0
     moves: int = 0
+    tries: int = 1
+    turned: int = 0
 
 
 @dataclass(eq=False)
 class Upstream:
-    """A node as it really is."""
+    """A node as it really is; by chance it is `sick` and answers 503 with its cause, or `full`: with Retry-After alone.
+
+    `unready` says so to checks.
+    """
 
     name: str
     lanes: int = 4
     slow: float = 1.0
     alive: bool = True
     hung: bool = False
+    sick: float = 0.0
+    full: float = 0.0
+    unready: bool = False
     bytes_s: float = 4.0 * MIB
     reached: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -200,7 +212,7 @@ class Balancer:
 
     def _check(self, node: Node) -> None:
         world, upstream = self._world, self._world.upstreams[node.member.id]
-        if upstream.hung and upstream.alive:
+        if (upstream.hung or upstream.unready) and upstream.alive:
             self.fleet.note(node, Event.FAILED, world.now, "check timed out")
         else:
             self.fleet.note(node, Event.PASSED if upstream.alive else Event.REFUSED, world.now)
@@ -210,7 +222,7 @@ class Balancer:
     def take(self, request: Request, tried: tuple[Node, ...] = ()) -> None:
         """A request from a client, or one that a node could not take."""
         world, fleet = self._world, self.fleet
-        node = fleet.place(request.key, tried, request.size)
+        node = fleet.place(request.key, tried, request.size, request.turned)
         if isinstance(node, Refuse) or (tried and not fleet.may_retry()):
             request.outcome = "refused"
             return
@@ -224,6 +236,12 @@ class Balancer:
             self.take(request, (*tried, node))
             return
 
+        chance = world.rng.random()
+        if chance < upstream.sick or chance < upstream.full:
+            upstream.reached.append(world.now)
+            world.at(world.now + REFUSE_S, lambda: self._turn_away(request, node, full=chance >= upstream.sick))
+            return
+
         def done(answered: bool) -> None:  # noqa: FBT001 - a callback
             request.outcome, request.took = "served" if answered else "lost", world.now - request.begun
             if answered:
@@ -233,3 +251,16 @@ class Balancer:
             fleet.release(node, request.size)
 
         world.submit(upstream, Job(request, done))
+
+    def _turn_away(self, request: Request, node: Node, *, full: bool) -> None:
+        """The node's 503, and the retry that passes it by, at any balancer."""
+        world, fleet = self._world, self.fleet
+        fleet.answered(node, request.key, 503, REFUSE_S, full=full)
+        fleet.release(node, request.size)
+        request.turned = fleet.noted(request.key, node, request.turned)
+        request.tries += 1
+        if request.tries > TRIES:
+            request.outcome = "given up"
+            return
+        again = world.rng.choice(world.balancers)
+        world.at(world.now + world.rng.uniform(1, RETRY_S_MAX), lambda: again.take(request))

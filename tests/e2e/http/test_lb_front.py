@@ -10,6 +10,7 @@ import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from lb.proxyproto import SIGNATURE
@@ -149,6 +150,44 @@ async def test_the_proxy_protocol_names_the_client(bytewise: bool, pem: tuple[Pa
             with contextlib.suppress(ConnectionError):
                 assert await play(lb.port, bad + LAST, bytewise=bytewise) == b""
         assert recorder.seen == []
+
+
+@pytest.mark.parametrize("front", ["tls", "proxy"])
+async def test_connections_that_are_no_clients_yet_count_and_have_an_end(front: str, pem: tuple[Path, Path]) -> None:
+    """Whoever begins no handshake, or no header, has a place for the head's time and no longer."""
+    extra = ["--tls-cert", str(pem[0]), "--tls-key", str(pem[1])] if front == "tls" else ["--proxy-protocol"]
+    settings = {"SNAPSURGE_LB_CONNECTIONS_MAX": "5", "SNAPSURGE_LB_HEAD_S": "2"}
+    recorder = Recorder()
+    async with (
+        raw_node(recorder.serve) as port,
+        balancer(("a", port), extra=extra, environment=settings) as lb,
+        asyncio.timeout(PATIENCE_S),
+    ):
+
+        async def expected(count: int) -> None:
+            async def holds() -> bool:
+                url = f"http://127.0.0.1:{lb.admin}/metrics"
+                async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                    return f"snapsurge_lb_expected {count}.0\n" in await answer.text()
+
+            await until(holds)
+
+        silent = [await asyncio.open_connection("127.0.0.1", lb.port) for _ in range(5)]
+        await expected(5)
+        reader, one_more = await asyncio.open_connection("127.0.0.1", lb.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        for reader, writer in silent:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+        one_more.close()
+        await expected(0)
+        context = trusting() if front == "tls" else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", lb.port, ssl=context)
+        writer.write((b"" if context else version_1("10.1.2.3")) + LAST)
+        assert statuses(await reader.read()) == (200,)
+        writer.close()
 
 
 async def test_the_proxy_protocol_stands_before_tls(pem: tuple[Path, Path]) -> None:

@@ -8,8 +8,10 @@ from aiohttp.test_utils import make_mocked_request
 from ingest.admission import Admission, Budget
 from ingest.answering import Lifecycle, answering
 from ingest.commits import Commits
+from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import networks
+from ingest.readiness import Readiness
 from storage.blobs import StoreFull, StoreUnavailable
 
 
@@ -55,3 +57,14 @@ async def test_a_draining_node_closes_connections_after_their_answer() -> None:
     assert (await answer_to(None, lifecycle)).keep_alive is not False
     lifecycle.draining = True
     assert (await answer_to(None, lifecycle)).keep_alive is False
+
+
+async def test_a_503_names_its_cause_unless_that_is_overload() -> None:
+    """A full node is not a sick one; what a sick one refuses is laid to what it is sick of."""
+    sick = Lifecycle(readiness=Readiness(-1e9, room_bytes=0))
+    full, away = Refusal("overloaded", "come back later"), StoreUnavailable("gone")
+
+    assert "Snapsurge-Cause" not in (await answer_to(full)).headers
+    assert (await answer_to(away)).headers["Snapsurge-Cause"] == "store"
+    assert (await answer_to(full, sick)).headers["Snapsurge-Cause"] == "store"
+    assert "Snapsurge-Cause" not in (await answer_to(StoreFull("no space"), sick)).headers

@@ -1,5 +1,7 @@
 """The whole node: it says whether it lives and may take traffic, and its parts come and go together."""
 
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,41 @@ async def test_a_node_says_that_it_lives_and_whether_it_is_ready(client: Any) ->
     client.lifecycle.draining = True
     assert (await client.call("GET", "/livez")).status == 200
     assert (await client.call("GET", "/readyz")).status == 503
+
+
+async def test_a_node_that_cannot_do_its_job_says_why(client: Any) -> None:
+    """503 with the reason until a commit goes well; it lives all the while."""
+    moment = await client.moment()
+    for commit in range(3):
+        client.lifecycle.readiness.failed(time.perf_counter() + commit)
+    answer = await client.call("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.raw.startswith(b"not ready: store: ")
+    assert (await client.call("GET", "/livez")).status == 200
+    assert (await client.upload(moment)).status == 201
+    assert (await client.call("GET", "/readyz")).raw == b"ready\n"
+
+
+async def test_an_upload_that_the_store_failed_names_the_cause(client: Any) -> None:
+    """`Snapsurge-Cause`, for the balancer."""
+    moment = await client.moment()
+    client.root.joinpath(".incoming").rename(client.root / "gone")
+    answer = await client.upload(moment)
+    assert (answer.status, answer.body["code"]) == (503, "storage-unavailable")
+    assert answer.headers["Snapsurge-Cause"] == "store"
+
+
+async def test_the_clock_of_a_balancers_check_counts_from_trusted_peers_only(make_client: Any) -> None:
+    """A stamp twenty minutes back in a check makes the node say that it is ahead; a stranger's is not heard."""
+    stamp = str(int((time.time() - 1203) * 1000))
+    asked = {"User-Agent": "snapsurge-lb (1)", "Snapsurge-Received-At": stamp}
+    for peers, status in (("127.0.0.0/8", 503), ("10.0.0.0/8", 200)):
+        async with make_client(trusted_peers=peers, redis_address="redis://127.0.0.1:1/0") as client:
+            answer = await client.call("GET", "/readyz", headers=asked)
+            assert answer.status == status
+            if status == 503:
+                assert re.fullmatch(rb"not ready: clock: 1,20\d s ahead of the balancers\n", answer.raw)
+            assert (await client.call("GET", "/readyz", headers={"Snapsurge-Received-At": stamp})).status == status
 
 
 async def test_metrics_tell_of_calls_by_route_and_status(client: Any) -> None:

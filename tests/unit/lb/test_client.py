@@ -230,3 +230,15 @@ async def test_a_buffer_still_written_from_is_lent(stage) -> None:  # noqa: ANN0
 
     assert client.get_buffer(-1) is not first
     assert node.take().endswith(b"a" * 101_000)
+
+
+async def test_a_private_path_reaches_no_node(stage) -> None:  # noqa: ANN001 - the stage
+    """404, and the connection ends, whatever body comes behind."""
+    for raw in (
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /%6detrics HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
+    ):
+        client, transport = stage.client()
+        client.data_received(raw)
+        assert transport.written.startswith(b"HTTP/1.1 404 Not Found\r\n")
+        assert client.exchange is None

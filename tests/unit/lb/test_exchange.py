@@ -249,14 +249,27 @@ async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stag
     assert link.node.health.state is State.HEALTHY
 
 
-@pytest.mark.parametrize(("field", "state"), [(b"", State.SUSPECT), (b"Retry-After: 1\r\n", State.HEALTHY)])
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [
+        (b"", State.SUSPECT),
+        (b"Retry-After: 1\r\n", State.HEALTHY),
+        (b"Retry-After: 1\r\nSnapsurge-Cause: store\r\n", State.SUSPECT),
+    ],
+)
 async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: State) -> None:  # noqa: ANN001
-    """Five users told 503: with Retry-After the node is full, without it something is wrong there."""
+    """Five users told 503: with Retry-After the node is full; without it, or with a cause, something is wrong there.
+
+    The cause is between node and balancer: no client sees it.
+    """
     stage.fleet.note(stage.fleet.nodes["b"], Event.REFUSED, 0.0)
     for number in range(5):
-        client, _ = stage.client()
+        client, transport = stage.client()
         client.data_received(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
         link, _ = stage.link(client) if client.exchange.link is None else (client.exchange.link, None)
         link.data_received(b"HTTP/1.1 503 Busy\r\n%bContent-Length: 0\r\n\r\n" % field)
+        assert b"Busy" in transport.written
+        assert b"Cause" not in transport.written
+    stage.fleet.tick(1.0)
 
     assert stage.fleet.nodes["a"].health.state is state

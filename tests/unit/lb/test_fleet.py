@@ -192,11 +192,14 @@ def test_5xx_counts_by_user_and_overload_does_not() -> None:
     for number in range(100):
         found.answered(node, b"%d" % number, 503, 0.1, full=True)
         found.answered(node, b"same", 500, 0.1)
+    found.tick(1.0)
     assert node.health.state is State.HEALTHY
     found.tick(60.0)
     for number in range(5):
+        found.tick(60.1)
         assert node.health.state is State.HEALTHY
         found.answered(node, b"%d" % number, 500, 0.1)
+    found.tick(60.1)
     assert node.health.state is State.SUSPECT
 
 

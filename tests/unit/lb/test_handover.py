@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from pathlib import Path
 
-from lb.handover import Giver, take
+from lb.handover import Giver, bound, take
 
 
 def door() -> socket.socket:
@@ -34,7 +35,7 @@ async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
         taken.go()
         await giver.replaced.wait()
     assert taken.doors["admin"][0].getsockname() == admin.getsockname()
-    assert not Path(path).exists()
+    assert take(path) is None
     for sock in (admin, *taken.doors["listen"], *taken.doors["admin"]):
         sock.close()
 
@@ -63,3 +64,39 @@ def test_without_a_predecessor_there_is_nothing_to_take(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
         left.bind(str(tmp_path / "s"))
     assert take(str(tmp_path / "s")) is None
+
+
+async def test_whoever_leaves_takes_nothing_from_who_came(tmp_path: Path) -> None:
+    """The file is the successor's from the moment it is there, whenever the one before ends and whatever goes wrong."""
+    path, listening = str(tmp_path / "s"), door()
+    for _ in range(30):
+        async with asyncio.TaskGroup() as tasks:
+            before = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            await asyncio.sleep(0)
+            after = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            await asyncio.sleep(0)
+            before.cancel()
+            taken = await asyncio.to_thread(take, path)
+            assert taken is not None
+            taken._line.close()
+            taken.doors["listen"][0].close()
+            after.cancel()
+    listening.close()
+
+
+def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> None:
+    """Somebody removes it the moment it is there: that is no reason to die."""
+    path, enough = tmp_path / "s", threading.Event()
+
+    def remove() -> None:
+        while not enough.is_set():
+            path.unlink(missing_ok=True)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(2000):
+            bound(str(path)).close()
+    finally:
+        enough.set()
+        remover.join()

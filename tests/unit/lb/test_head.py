@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lb.errors import RequestError, ResponseError
-from lb.head import find_request, parse_request, parse_response
+from lb.head import OPTIONS_MAX, find_request, parse_request, parse_response
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a duration
 
@@ -189,3 +189,24 @@ def test_what_only_a_balancer_may_say_is_kept_apart() -> None:
     raw = b"GET / HTTP/1.1\r\nHost: a\r\nSnapsurge-Retry: 1\r\nX-Forwarded-For: 1\r\nConnection: snapsurge-retry\r\n"
     head = parse_request(raw)
     assert (head.fields, head.claims) == ([], [b"X-Forwarded-For: 1"])
+
+
+def test_connection_names_a_bounded_number_of_fields() -> None:
+    """The last one that counts, and one more; in one line or several."""
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n"
+    assert parse_request(head + b"Connection: " + b"a," * (OPTIONS_MAX - 1) + b"b\r\n").keep_alive
+    for one_more in (b"Connection: " + b"a," * OPTIONS_MAX + b"b\r\n", b"Connection: a\r\n" * (OPTIONS_MAX + 1)):
+        with pytest.raises(RequestError, match="Connection has more than"):
+            parse_request(head + one_more)
+
+
+def test_a_head_in_pieces_is_the_same_head() -> None:
+    """Wherever it is cut, told what was seen before; a bare LF is found at once, also at a cut."""
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    bare = b"GET / HTTP/1.1\r\nHost: a\n"
+    for cut in range(len(whole)):
+        assert find_request(whole[:cut], 100) is None
+        assert find_request(whole, 100, cut) == find_request(whole, 100)
+    for cut in range(len(bare)):
+        with pytest.raises(RequestError, match="bare LF"):
+            find_request(bare, 100, cut)

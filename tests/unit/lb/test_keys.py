@@ -2,11 +2,12 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 
 from lb.head import RequestHead, parse_request
-from lb.keys import keyer, subject
+from lb.keys import CACHED_BYTES_MAX, keyer, subject
 
 
 def request(*fields: bytes) -> RequestHead:
@@ -64,3 +65,24 @@ def test_unknown_sources_are_refused(hash_on: str) -> None:
     """The error names the option."""
     with pytest.raises(ValueError, match="--hash-on"):
         keyer(hash_on, cache_max=1)
+
+
+def test_long_tokens_take_no_memory() -> None:
+    """What is kept is bounded in bytes, whatever clients send: a token up to the limit is kept, a longer one is not."""
+    kept_max = 1024
+
+    def kept(length: int) -> float:
+        key, count = keyer("bearer-sub", cache_max=256), 512
+        start = bearer({"sub": "u"})
+        heads = (request(b"Authorization: " + start + b"%x" % n * 4 + b"a" * length) for n in range(count))
+        tracemalloc.start()
+        try:
+            for head in heads:
+                assert key(head, b"10.0.0.1") == b"u"
+            return tracemalloc.get_traced_memory()[0] / 256
+        finally:
+            tracemalloc.stop()
+
+    assert 300 < kept(CACHED_BYTES_MAX - 60) < kept_max
+    for length in (CACHED_BYTES_MAX, 15_000):
+        assert kept(length) < kept_max / 4

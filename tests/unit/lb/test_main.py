@@ -1,5 +1,9 @@
 """lb.__main__: options, errors, help."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from lb.__main__ import main, options, share
@@ -72,3 +76,15 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(name in text for name, _, _ in rows())
+
+
+def test_a_program_that_cannot_go_on_names_the_cause(tmp_path: Path) -> None:
+    """One line with the file that is not there, not a word of task groups."""
+    words = ["env", f"SNAPSURGE_LB_HANDOVER={tmp_path}/none/s", sys.executable, "-m", "lb", *NODES]
+    words += ["--listen", "127.0.0.1:0", "--admin", "off", "--check", "off"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 1
+    reason = "cannot listen for the next process: No such file or directory"
+    assert f"lb: [Errno 2] {reason}: '{tmp_path}/none/s'" in ended.stderr
+    assert "TaskGroup" not in ended.stderr

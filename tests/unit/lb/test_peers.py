@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb.peers import networks, origin, trusted
+from lb.peers import HOPS_MAX, networks, origin, trusted
 
 KNOWN = networks("10.0.0.0/8, ::1/128")
 
@@ -57,3 +57,15 @@ def test_nonsense_from_a_trusted_peer_is_not_passed_on() -> None:
 def test_if_all_are_trusted_the_first_is_the_client() -> None:
     """A balancer's own request through another."""
     assert origin([b"X-Forwarded-For: 10.0.0.7, 10.0.0.8"], b"10.0.0.1", b"http", KNOWN).client == b"10.0.0.7"
+
+
+def test_only_the_nearest_addresses_are_read() -> None:
+    """As many as there can be proxies of ours; what stands before them is a client's own writing."""
+    near = [b"10.0.0.%d" % number for number in range(HOPS_MAX)]
+    claims = [b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-For: " + b", ".join(near)]
+    found = origin(claims, b"127.0.0.1", b"http", networks("10.0.0.0/8"))
+
+    assert found.forwarded_for == b", ".join([*near, b"127.0.0.1"])
+    assert found.client == near[0]
+    claims = [b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-For: " + b", ".join(near[1:])]
+    assert origin(claims, b"127.0.0.1", b"http", networks("10.0.0.0/8")).client == b"6.6.6.6"

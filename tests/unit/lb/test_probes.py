@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
 from lb.config import Config
+from lb.forward import told_ms
 from lb.nodes import Event, Member, State
 from lb.probes import Probes, ask
 
@@ -14,7 +16,10 @@ async def answered(raw: bytes) -> tuple[Event, str]:
     """What a check says to a node that answers this."""
 
     async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
+        assert b"\r\nUser-Agent: snapsurge-lb (" in request
+        assert abs(told_ms(request) / 1000 - time.time()) < 60
         writer.write(raw)
         writer.close()
 
@@ -32,6 +37,10 @@ async def answered(raw: bytes) -> tuple[Event, str]:
         (b"HTTP/1.1 200 OK\r\n\r\n", "checks pass"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n", "checks pass"),
         (b"HTTP/1.1 503 Busy\r\n\r\n", "check answered 503"),
+        (b"HTTP/1.1 503 Busy\r\nA: b\r\n\r\nstore: away\nmore", "check answered 503: store: away"),
+        (b"HTTP/1.1 503 Busy\r\n\r\nab\x1b[0mc\n", "check answered 503: ab"),
+        (b"HTTP/1.1 500 Busy\r\n\r\n" + b"x" * 9999, "check answered 500: " + "x" * 120),
+        (b"HTTP/1.1 503 Busy\r\nA: " + b"x" * 9999 + b"\r\n\r\nreason\n", "check answered 503"),
         (b"hello\r\n", "check got no HTTP answer"),
         (b"", "check got no HTTP answer"),
     ],

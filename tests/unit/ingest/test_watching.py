@@ -1,0 +1,83 @@
+"""The watch sees a store and a Redis go and come back, and never takes Redis for a reason."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from ingest.readiness import Readiness
+from ingest.watching import Watch, free_bytes
+from storage.blobs import StoreUnavailable
+from storage.files import FileStore
+
+PATIENCE_S = 20
+
+
+class Stubborn(FileStore):
+    """A folder that answers no probe when told so."""
+
+    away = hangs = False
+    probes = 0
+
+    async def probe(self) -> None:
+        """As the folder's, or not."""
+        self.probes += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.away:
+            raise StoreUnavailable("away")
+        await super().probe()
+
+
+async def seen(store: Stubborn, count: int) -> None:
+    """So many probes more have begun."""
+    until = store.probes + count
+    async with asyncio.timeout(PATIENCE_S):
+        while store.probes < until:  # noqa: ASYNC110 - the count is the event
+            await asyncio.sleep(0)
+
+
+async def test_the_store_is_probed_again_and_again(tmp_path: Path, redis: Redis) -> None:
+    """Each answer counts; while there is none the last one grows old, and the free bytes stay."""
+    readiness = Readiness(time.perf_counter() - 60, room_bytes=1)
+    async with Stubborn(tmp_path) as store:
+        store.away = True
+        async with Watch(readiness, store, redis, every_s=0):
+            await seen(store, 2)
+            assert list(readiness.reasons(time.perf_counter())) == ["store"]
+            store.away = False
+            await seen(store, 2)
+            assert readiness.reasons(time.perf_counter()) == {}
+        assert 0 < (readiness._free_bytes or 0) <= free_bytes(store) + 2**30
+
+
+async def test_a_probe_that_hangs_holds_nothing_up(tmp_path: Path, redis: Redis) -> None:
+    """Leaving the watch ends it, and Redis is asked meanwhile."""
+    readiness = Readiness(time.perf_counter(), room_bytes=1)
+    async with Stubborn(tmp_path) as store:
+        store.hangs = True
+        async with asyncio.timeout(PATIENCE_S), Watch(readiness, store, redis, every_s=0):
+            while not readiness._stamps:  # noqa: ASYNC110 - the stamp is the event
+                await asyncio.sleep(0)
+
+
+async def test_the_clock_is_compared_with_redis(tmp_path: Path, redis: Redis) -> None:
+    """Ours is twenty minutes ahead."""
+    readiness = Readiness(time.perf_counter(), room_bytes=1)
+    async with (
+        Stubborn(tmp_path) as store,
+        asyncio.timeout(PATIENCE_S),
+        Watch(readiness, store, redis, every_s=0, unix_s=lambda: time.time() + 1200),
+    ):
+        while not readiness.reasons(time.perf_counter()):  # noqa: ASYNC110 - the reason is the event
+            await asyncio.sleep(0)
+        assert readiness.reasons(time.perf_counter())["clock"].endswith("s ahead of Redis")
+
+
+async def test_redis_away_is_no_reason(tmp_path: Path) -> None:
+    """Nobody listens there: uploads are answered all the same."""
+    readiness = Readiness(time.perf_counter(), room_bytes=1)
+    async with Stubborn(tmp_path) as store, Redis(port=1) as nobody, Watch(readiness, store, nobody, every_s=0):
+        await seen(store, 5)
+        assert readiness.reasons(time.perf_counter()) == {}
