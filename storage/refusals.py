@@ -1,8 +1,8 @@
 """What a Redis says that answers but refuses, in few words and without what it was asked.
 
-Pure. A refusal speaks of the server (a replica, no disk, no memory, no rights, still loading, busy), not of the command:
-another connection may reach another server. Error codes are open-ended, so those that speak of the command are listed,
-and every other one is a refusal.
+Pure. A refusal speaks of the server (a replica, no disk, no memory, no rights, still loading, busy), not of the
+command: another connection may reach another server. Error codes are open-ended, so those that speak of the command are
+listed, and every other one is a refusal.
 """
 
 import re
@@ -31,6 +31,8 @@ _CODES: dict[type[Exception], str] = {
     ReadOnlyError: "READONLY",
 }
 _CODE = re.compile(r"[A-Z]{2,} ")
+# Redis 7.0 gives no code where a script may not do what it does.
+_SCRIPT_NOPERM = "The user executing the script can't"
 # The command is wrong, or what it found: no other server would take it.
 _OF_THE_COMMAND = frozenset(
     {"ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT", "NOPROTO", "CROSSSLOT", "BUSYKEY", "BUSYGROUP", "NOGROUP", "NOTBUSY"}
@@ -59,5 +61,8 @@ def is_refusal(error: BaseException) -> bool:
 
 def _code(error: Exception) -> str:
     known = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
-    found = _CODE.match(_PIPELINE.sub("", str(error)))
+    text = _PIPELINE.sub("", str(error))
+    if text.startswith(_SCRIPT_NOPERM):
+        return "NOPERM"
+    found = _CODE.match(text)
     return known or (found.group().strip() if found else "ERR")
