@@ -8,7 +8,8 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 
 A look brings the entries changed since the version known, the beats that are late, and how many are in time. All
 entries are read when the version is unknown or too old, and now and then in any case, so that a writer who leaves the
-versions out is heard too.
+versions out is heard too. A Redis that takes no heartbeats is not believed: the look is declared as a script that
+writes, which a replica (from Redis 7.0 on) refuses, and what was refused is dialled anew.
 """
 
 from collections.abc import Awaitable
@@ -16,6 +17,7 @@ from typing import cast
 
 import msgspec
 import redis.asyncio
+from redis.exceptions import ResponseError
 
 from .config import Config
 from .nodes import Member
@@ -26,7 +28,7 @@ KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
 WHOLE_EVERY = 15  # Looks between two at everything.
 
-_LOOK = """
+_LOOK = """#!lua
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local version = redis.call('GET', KEYS[4]) or ''
@@ -117,7 +119,11 @@ class Heartbeats:
         known = self._version if self._looks % WHOLE_EVERY else ""
         self._version = ""
         call = client.eval(_LOOK, len(KEYS), *KEYS, known, str(self._late_ms))
-        answer = await cast("Awaitable[Answer]", call)
+        try:
+            answer = await cast("Awaitable[Answer]", call)
+        except ResponseError:  # a demoted primary, say, which keeps its sessions; its address may lead elsewhere by now
+            await client.connection_pool.disconnect()
+            raise
         self._version = answer[1].decode()
         self._looks += 1
         return parse_look(answer, self._late_ms)

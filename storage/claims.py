@@ -31,6 +31,10 @@ DEATHS_KEY = "snapsurge:deaths"
 # Lua's unpack puts its arguments on a stack of 8,000.
 BATCH = 1000
 
+# The first line has Redis (from 7.0) refuse a script that writes before it begins, even where it would find nothing to
+# write: else a worker would wait for jobs at a demoted primary for ever. Without memory it runs: settling frees some.
+_WRITES = "#!lua flags=allow-oom"
+
 _COMMON = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -55,7 +59,7 @@ local function held(start, stride)
 end
 """
 
-_CLAIM = f"""
+_CLAIM = f"""{_WRITES}
 {_COMMON}
 local token, lease, free = ARGV[1], ARGV[2] + 0, ARGV[3] + 0
 local ids, queues, due, bodies = {{}}, {{}}, {{}}, {{}}
@@ -103,7 +107,7 @@ end
 return answer
 """
 
-_EXTEND = f"""
+_EXTEND = f"""{_WRITES}
 {_COMMON}
 local ids, mine = held(2, 2)
 local scores, answer = {{}}, {{}}
@@ -115,7 +119,7 @@ move(scores)
 return answer
 """
 
-_SETTLE = f"""
+_SETTLE = f"""{_WRITES}
 {_COMMON}
 local ids, mine = held(1, 5)
 local done, bodies, letters, scores, tried, leased, answer = {{}}, {{}}, {{}}, {{}}, {{}}, {{}}, {{}}
@@ -152,7 +156,7 @@ return answer
 """
 
 # Where ARGV names a token, its jobs are ready again, and nothing is counted; else every lease is extended.
-_REVIVE = f"""
+_REVIVE = f"""{_WRITES}
 {_COMMON}
 local leases, scores, freed = redis.call('HGETALL', '{LEASES_KEY}'), {{}}, 0
 for i = 1, #leases, 2 do

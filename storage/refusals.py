@@ -1,8 +1,8 @@
 """What a Redis says that answers but refuses, in few words and without what it was asked.
 
-Pure. A refusal speaks of the server (a replica, no disk, no memory, no rights, still loading, busy), not of the
-command: another connection may reach another server. Error codes are open-ended, so those that speak of the command are
-listed, and every other one is a refusal.
+A refusal speaks of the server (a replica, no disk, no memory, no rights, still loading, busy), not of the command:
+another connection may reach another server. Error codes are open-ended, so those that speak of the command are listed,
+and every other one is a refusal.
 """
 
 import re

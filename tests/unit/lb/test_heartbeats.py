@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -126,3 +128,20 @@ def test_bad_addresses_are_refused(address: str) -> None:
     """The error repeats what was given."""
     with pytest.raises(ValueError, match="host:port"):
         checked_address(address)
+
+
+async def test_a_demoted_primary_is_not_believed(redis_server: Callable[[], AbstractContextManager[str]]) -> None:
+    """It hears no heartbeats any more: the look fails, and the next one dials anew."""
+    with redis_server() as url:
+        client = connect(Config(redis_url=url))
+        looks = Heartbeats(60_000)
+        await node(client, "a").beat()
+        assert (await looks.look(client)).fresh == 1
+        sessions = await client.client_list()
+        await client.replicaof("127.0.0.1", 1)
+        with pytest.raises(RedisError):
+            await looks.look(client)
+        await client.replicaof("NO", "ONE")
+        assert (await looks.look(client)).fresh == 1
+        assert not {one["id"] for one in sessions} & {one["id"] for one in await client.client_list()}
+        await client.aclose()
