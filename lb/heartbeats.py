@@ -6,7 +6,8 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 - sorted set `snapsurge:nodes:changes`: node id by the version at which its entry changed or went, kept for an hour;
 - string `snapsurge:nodes:version`: the last of those versions, growing like unix ms, also over a restart of Redis.
 
-A look brings the entries changed since the version known, the beats that are late, and how many are in time. All
+A look brings the entries changed since the version known, the beats that are late (one in the future is: TIME was set
+back, and the node has not been heard since), and how many are in time. All
 entries are read when the version is unknown or too old, and now and then in any case, so that a writer who leaves the
 versions out is heard too. A Redis that takes no heartbeats is not believed: the look is declared as a script that
 writes, which a replica (from Redis 7.0 on) refuses, and what was refused is dialled anew.
@@ -37,6 +38,8 @@ if ARGV[1] == '' or version == '' or (version ~= ARGV[1] and tonumber(ARGV[1]) <
   return {1, version, ms, 0, beats, redis.call('HGETALL', KEYS[1])}
 end
 local late = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('(%.0f', ms - ARGV[2]), 'WITHSCORES')
+local ahead = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', ms + ARGV[2]), '+inf', 'WITHSCORES')
+for _, word in ipairs(ahead) do late[#late + 1] = word end
 local changed = {}
 if version ~= ARGV[1] then
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[1], '+inf')) do
@@ -89,7 +92,7 @@ def parse_look(answer: Answer, late_ms: int) -> Look:
     scores = {name.decode(errors="replace"): float(score) for name, score in zip(beats[::2], beats[1::2], strict=True)}
     if not whole:
         return Look(changed=changed, late=frozenset(scores), fresh=fresh)
-    late = frozenset(name for name, score in scores.items() if now_ms - score > late_ms)
+    late = frozenset(name for name, score in scores.items() if abs(now_ms - score) > late_ms)
     mute = frozenset(changed.keys() - scores.keys())
     return Look(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, mute=mute)
 

@@ -47,15 +47,15 @@ async def test_a_look_brings_only_what_changed(redis: Redis) -> None:
 
 
 async def test_late_beats_are_told_and_fresh_ones_only_counted(redis: Redis) -> None:
-    """By the clock of Redis, at the first look and later ones."""
+    """By the clock of Redis, at the first look and later ones; what it cannot have heard yet is late too."""
     looks = Heartbeats(2000)
-    for name in "ab":
+    for name in "abc":
         await node(redis, name).beat()
     seconds, _ = await redis.time()
-    await redis.zadd("snapsurge:nodes:beats", {"b": (seconds - 5) * 1000})
+    await redis.zadd("snapsurge:nodes:beats", {"b": (seconds - 5) * 1000, "c": (seconds + 600) * 1000})
     for whole in (True, False):
         look = await looks.look(redis)
-        assert (look.whole, look.late, look.fresh) == (whole, frozenset("b"), 1)
+        assert (look.whole, look.late, look.fresh) == (whole, frozenset("bc"), 1)
 
 
 async def test_all_is_read_anew_after_a_loss_and_now_and_then(redis: Redis) -> None:
