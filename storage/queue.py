@@ -26,16 +26,18 @@ JobName = Literal["render_pair", "flag_late", "complete_media"]
 FLAGS, ON_TIME, LATE, LATER = QUEUES = tuple(f"{default_queue_name}{one}" for one in (":flags", "", ":late", ":later"))
 LEASES_KEY = "snapsurge:leases"
 DEAD_KEY = "snapsurge:dead"
+# Ids of dead jobs whose letters ops purged, by when: the sweeper would find their posts unfinished, and run them again.
+PURGED_KEY = "snapsurge:purged"
 COUNTED_KEY = "snapsurge:queue"
 
 # A body that nobody claimed for a week is past any moment; the sweeper would make it anew.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
-# ARGV: queue number, id and body of each job.
+# ARGV: queue number, id and body of each job. Who queues a dead job means to run it: a new post, or ops.
 _ENQUEUE = f"""
 {CLOCK}
 local score = string.format('%.0f', now)
-local added, scores = 0, {{}}
+local added, ids, scores = 0, {{}}, {{}}
 for i = 1, #ARGV, 3 do
   local queue, id, body = unpack(ARGV, i, i + 2)
   if redis.call('SET', '{job_key_prefix}' .. id, body, 'NX', 'PX', {_BODY_TTL_MS}) then
@@ -43,6 +45,13 @@ for i = 1, #ARGV, 3 do
     scores[queue] = list
     list[#list + 1], list[#list + 2] = score, id
     added = added + 1
+    ids[added] = id
+  end
+end
+if added > 0 and redis.call('EXISTS', '{DEAD_KEY}', '{PURGED_KEY}') > 0 then
+  for i = 1, added, 4000 do
+    redis.call('HDEL', '{DEAD_KEY}', unpack(ids, i, math.min(i + 3999, added)))
+    redis.call('ZREM', '{PURGED_KEY}', unpack(ids, i, math.min(i + 3999, added)))
   end
 end
 for queue, list in pairs(scores) do
