@@ -32,8 +32,13 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(tat_ms: int, now_ms: int, rate: Rate) -> tuple[int, Decision]:
-    """The TAT after this upload (unchanged when it is refused), and the decision. A TAT of 0 is a user never seen."""
+    """The TAT after this upload (unchanged when it is refused), and the decision. A TAT of 0 is a user never seen.
+
+    So is one further ahead than any upload brings it: the clock was set back, or the rate changed.
+    """
     tolerance_ms = rate.interval_ms * rate.burst
+    if tat_ms > now_ms + tolerance_ms:
+        tat_ms = 0
     start_ms = max(tat_ms, now_ms)
     next_ms = start_ms + rate.interval_ms
     if next_ms - now_ms > tolerance_ms:

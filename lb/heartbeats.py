@@ -6,9 +6,11 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 - sorted set `snapsurge:nodes:changes`: node id by the version at which its entry changed or went, kept for an hour;
 - string `snapsurge:nodes:version`: the last of those versions, growing like unix ms, also over a restart of Redis.
 
-A look brings the entries changed since the version known, the beats that are late, and how many are in time. All
+A look brings the entries changed since the version known, the beats that are late (one in the future is: TIME was set
+back, and the node has not been heard since), and how many are in time. All
 entries are read when the version is unknown or too old, and now and then in any case, so that a writer who leaves the
-versions out is heard too.
+versions out is heard too. A Redis that takes no heartbeats is not believed: the look is declared as a script that
+writes, which a replica (from Redis 7.0 on) refuses, and what was refused is dialled anew.
 """
 
 from collections.abc import Awaitable
@@ -16,6 +18,7 @@ from typing import cast
 
 import msgspec
 import redis.asyncio
+from redis.exceptions import ResponseError
 
 from .config import Config
 from .nodes import Member
@@ -26,7 +29,7 @@ KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
 WHOLE_EVERY = 15  # Looks between two at everything.
 
-_LOOK = """
+_LOOK = """#!lua
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local version = redis.call('GET', KEYS[4]) or ''
@@ -35,6 +38,8 @@ if ARGV[1] == '' or version == '' or (version ~= ARGV[1] and tonumber(ARGV[1]) <
   return {1, version, ms, 0, beats, redis.call('HGETALL', KEYS[1])}
 end
 local late = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('(%.0f', ms - ARGV[2]), 'WITHSCORES')
+local ahead = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', ms + ARGV[2]), '+inf', 'WITHSCORES')
+for _, word in ipairs(ahead) do late[#late + 1] = word end
 local changed = {}
 if version ~= ARGV[1] then
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[1], '+inf')) do
@@ -87,7 +92,7 @@ def parse_look(answer: Answer, late_ms: int) -> Look:
     scores = {name.decode(errors="replace"): float(score) for name, score in zip(beats[::2], beats[1::2], strict=True)}
     if not whole:
         return Look(changed=changed, late=frozenset(scores), fresh=fresh)
-    late = frozenset(name for name, score in scores.items() if now_ms - score > late_ms)
+    late = frozenset(name for name, score in scores.items() if abs(now_ms - score) > late_ms)
     mute = frozenset(changed.keys() - scores.keys())
     return Look(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, mute=mute)
 
@@ -117,7 +122,11 @@ class Heartbeats:
         known = self._version if self._looks % WHOLE_EVERY else ""
         self._version = ""
         call = client.eval(_LOOK, len(KEYS), *KEYS, known, str(self._late_ms))
-        answer = await cast("Awaitable[Answer]", call)
+        try:
+            answer = await cast("Awaitable[Answer]", call)
+        except ResponseError:  # a demoted primary, say, which keeps its sessions; its address may lead elsewhere by now
+            await client.connection_pool.disconnect()
+            raise
         self._version = answer[1].decode()
         self._looks += 1
         return parse_look(answer, self._late_ms)

@@ -1,6 +1,7 @@
 """`python -m processors dead …`: ops look at the jobs that were given up, run them again, or forget them.
 
-A job that is queued again starts from nothing: its earlier tries and lapses are forgotten with its letter.
+A job that is queued again starts from nothing: its earlier tries and lapses are forgotten with its letter. One that is
+purged is never run again, unless its user posts anew.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     showing = verbs.add_parser("show", help="everything known of one")
     showing.add_argument("ids", metavar="ID", nargs=1, help="as listed, e.g. render_pair:POST")
     showing.add_argument("--json", action="store_true", help="one JSON object")
-    for verb, does in (("requeue", "run them again, as if for the first time"), ("purge", "forget them")):
+    for verb, does in (("requeue", "run them again, as if for the first time"), ("purge", "forget them, for good")):
         changing = verbs.add_parser(verb, help=does)
         changing.add_argument("ids", metavar="ID", nargs="*", help="as listed")
         changing.add_argument("--all", action="store_true", help="instead of ids")
@@ -55,7 +56,7 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
             done = await requeue(Shards(clients), dead, chosen)
             print(f"{done} queued again")
         else:
-            done = await dead.remove([one.id for one in chosen])
+            done = await dead.purge([one.id for one in chosen])
             print(f"{done} forgotten")
         return 0 if done == len(ids) else 1
     finally:
@@ -68,8 +69,9 @@ async def requeue(shards: Shards, dead: DeadLetters, letters: Sequence[DeadLette
     done = 0
     for one in letters:
         if len(one.args) == 2:
-            await shards.enqueue([Job(cast("JobName", one.name), *one.args)])
-            done += await dead.remove([one.id])
+            if not await shards.enqueue([Job(cast("JobName", one.name), *one.args)]):
+                await dead.remove([one.id])  # queued already, by whoever else
+            done += 1
         else:
             print(f"{one.id} has no arguments that could be read; purge it")
     return done

@@ -9,9 +9,12 @@ from redis.asyncio import Redis
 
 _KEY = "snapsurge:elected"
 
-_CAMPAIGN = """
+# A holder whose term has longer to go than this many of ours has died before Redis' clock was set back.
+TERMS_MAX = 10
+
+_CAMPAIGN = f"""
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= {TERMS_MAX} * ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """

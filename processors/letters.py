@@ -2,6 +2,8 @@
 
 A hash a Redis (`snapsurge:dead`, job id → JSON), so that one job has one letter and the sweeper can leave dead jobs
 alone. Letters are written by the claim's own settlement (storage/claims.py), so that only who holds a job can bury it.
+Of a letter that is purged its job's id is kept (`snapsurge:purged`) until no sweep can find the post any more. Whoever
+queues such a job again ends both (storage/queue.py).
 """
 
 import asyncio
@@ -11,11 +13,27 @@ from typing import Literal, TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
-from storage.queue import DEAD_KEY
+from storage.queue import DEAD_KEY, PURGED_KEY
 from storage.records import Timestamp
 from storage.shards import those_that_answer
 
 T = TypeVar("T")
+
+# A moment is swept for a day and an hour after it fires, by hand for somewhat longer.
+PURGED_S = 72 * 3600
+
+_PURGE = f"""
+local now, purged = redis.call('TIME')[1], 0
+for _, id in ipairs(ARGV) do
+  if redis.call('HDEL', '{DEAD_KEY}', id) == 1 then
+    redis.call('ZADD', '{PURGED_KEY}', now, id)
+    purged = purged + 1
+  end
+end
+redis.call('ZREMRANGEBYSCORE', '{PURGED_KEY}', '-inf', now - {PURGED_S})
+redis.call('EXPIRE', '{PURGED_KEY}', {PURGED_S})
+return purged
+"""
 
 Reason = Literal["fault", "outage", "poison", "unreadable"]
 
@@ -54,17 +72,31 @@ class DeadLetters:
         await _of(self._shards[0].hset(DEAD_KEY, letter.id, msgspec.json.encode(letter).decode()))
 
     async def among(self, job_ids: Sequence[str]) -> set[str]:
-        """Which of these jobs are dead, as far as Redis answers."""
+        """Which of these jobs are dead, purged ones included, as far as Redis answers."""
         if not job_ids:
             return set()
-        found = await those_that_answer(_of(shard.hmget(DEAD_KEY, list(job_ids))) for shard in self._shards)
-        return {one for letters in found for one, letter in zip(job_ids, letters, strict=True) if letter is not None}
+
+        async def known(shard: Redis) -> set[str]:
+            pipe = shard.pipeline(transaction=False)
+            pipe.hmget(DEAD_KEY, list(job_ids))
+            pipe.zmscore(PURGED_KEY, list(job_ids))
+            letters, purged = await pipe.execute()
+            return {one for one, *found in zip(job_ids, letters, purged, strict=True) if found != [None, None]}
+
+        return set().union(*await those_that_answer(known(shard) for shard in self._shards))
 
     async def all(self) -> list[DeadLetter]:
         """Every letter, the oldest first."""
         found = await asyncio.gather(*(_of(shard.hgetall(DEAD_KEY)) for shard in self._shards))
         letters = [parse_letter(job_id, raw) for some in found for job_id, raw in some.items()]
         return sorted(letters, key=lambda one: one.at)
+
+    async def purge(self, job_ids: Sequence[str]) -> int:
+        """Forget these for good: no sweep queues their jobs again; how many there were."""
+        if not job_ids:
+            return 0
+        purged = await asyncio.gather(*(_of(shard.eval(_PURGE, 0, *job_ids)) for shard in self._shards))
+        return sum(int(one) for one in purged)
 
     async def remove(self, job_ids: Sequence[str]) -> int:
         """Forget these; how many there were."""

@@ -41,9 +41,12 @@ def rest_s(age_s: float, every_s: float) -> float:
     return max(every_s, min(age_s / 20, REST_MAX_S))
 
 
-def due_s(age_s: float, cursor: Cursor | None, every_s: float) -> float:
-    """When the next step of a moment's pass, or its next pass, is due; unix seconds, 0 where nothing is known."""
-    if cursor is None:
+def due_s(age_s: float, cursor: Cursor | None, every_s: float, now_s: float) -> float:
+    """When the next step of a moment's pass, or its next pass, is due; unix seconds, 0 where nothing is known.
+
+    A pass that begins in the future was begun by a clock that has been set back since.
+    """
+    if cursor is None or cursor.begun_s > now_s:
         return 0.0
     return cursor.begun_s + rest_s(age_s, every_s) * cursor.done / len(keys.SPREADS)
 
@@ -53,7 +56,7 @@ def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: fl
     found: list[tuple[float, str]] = []
     for moment in moments:
         age_s = now_s - to_ms(moment.fires_at) / 1000
-        due = due_s(age_s, cursors.get(moment.id), every_s)
+        due = due_s(age_s, cursors.get(moment.id), every_s, now_s)
         if 0 <= age_s <= SWEPT_MS / 1000 and due <= now_s:
             found.append((due, moment.id))
     return min(found)[1] if found else None

@@ -1,4 +1,4 @@
-"""The pulses of all workers in one Redis: each leaves its own, the autoscaler hears all of them in two round trips.
+"""The pulses of all workers in one Redis: each leaves its own, the autoscaler hears all of them in three round trips.
 
 A pulse is a key that ends by itself when its worker does; a set names them all, whatever machine or pod they are on.
 Who ends orderly takes its name out, so a name without a pulse is a worker that was lost. A name or a pulse that cannot
@@ -12,12 +12,14 @@ from .pulse import Pulse, parse_name, parse_pulse
 
 _NAMES_KEY = "snapsurge:workers"
 _PULSE_KEY = "snapsurge:worker:"
+# A pulse that has longer to go was left before Redis' clock was set back, and its worker has not been heard since.
+TTL_S_MAX = 60.0
 
 
 async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None:
     """Tell of oneself, for so long; redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
-    pipe.set(_PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(ttl_s * 1000))
+    pipe.set(_PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(min(ttl_s, TTL_S_MAX) * 1000))
     pipe.sadd(_NAMES_KEY, worker)
     await pipe.execute()
 
@@ -47,6 +49,12 @@ async def heard(redis: Redis) -> Heard:
     if not names:
         return Heard()
     found = dict(zip(names, await redis.mget([_PULSE_KEY.encode() + name for name in names]), strict=True))
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.pttl(_PULSE_KEY.encode() + name)
+    for name, left_ms in zip(names, await pipe.execute(), strict=True):
+        if left_ms > TTL_S_MAX * 1000:
+            found[name] = None
     gone = [name for name, raw in found.items() if raw is None]
     if gone:
         pipe = redis.pipeline(transaction=False)

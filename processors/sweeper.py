@@ -4,7 +4,8 @@ A post is unfinished when it has an intake object and no media object; queueing 
 no-op by its job id, so the sweeper need not know which are on their way. Intake is listed before media: a post that
 finishes between the two listings is not queued again. A media object of a deleted post is what a deletion left that was
 broken off; it is fenced as that would have done (existence.py). Tombstones, known by their length, are removed when the
-moment can accept nothing any more. Dead letters are left alone until ops requeue them.
+moment can accept nothing any more. Dead jobs are left alone, purged or not, until ops or a new post queue them again;
+the jobs of a queue shard that is away are left to the next pass.
 
 A pass over a moment costs two listings for each of 256 spreads. It goes in steps of a few spreads, evenly over the time
 that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
@@ -249,7 +250,7 @@ class Sweeper:
         ]
         dead = await self._dead.among([job.id for job in needed])
         jobs = [job for job in needed if job.id not in dead]
-        return await self._queue.enqueue(jobs) if jobs else 0
+        return await self._queue.offer(jobs)
 
 
 async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]]) -> list[R]:

@@ -2,7 +2,7 @@
 
 A claim takes jobs that are ready, a dear one alone, moves their scores to the lease's end and notes who holds them, all
 in one step, so the head of a queue never clogs, two workers never get the same job, and a dead worker's jobs are ready
-again by themselves. Clock: Redis' own. Every later word on a job must bring the claim's token, which fences a worker
+again by themselves. Clock: clock.py. Every later word on a job must bring the claim's token, which fences a worker
 that was believed dead: its settlement is refused. Commands are variadic, a handful for a batch of any size.
 
 A Redis that restarted has forgotten the scripts; whoever notices first extends every lease once, because while it was
@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
+from .clock import CLOCK, WRITES
 from .lease import DEATHS_MS, Again, Attempts, Claimed, Done, Settlement
 from .queue import COUNTED_KEY, DEAD_KEY, DEAR, LEASES_KEY, QUEUES
 
@@ -32,8 +33,7 @@ DEATHS_KEY = "snapsurge:deaths"
 BATCH = 1000
 
 _COMMON = f"""
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+{CLOCK}
 local function move(scores)
   for queue, pairs_ in pairs(scores) do redis.call('ZADD', queue, unpack(pairs_)) end
 end
@@ -55,7 +55,7 @@ local function held(start, stride)
 end
 """
 
-_CLAIM = f"""
+_CLAIM = f"""{WRITES}
 {_COMMON}
 local token, lease, free = ARGV[1], ARGV[2] + 0, ARGV[3] + 0
 local ids, queues, due, bodies = {{}}, {{}}, {{}}, {{}}
@@ -106,7 +106,7 @@ end
 return answer
 """
 
-_EXTEND = f"""
+_EXTEND = f"""{WRITES}
 {_COMMON}
 local ids, mine = held(2, 2)
 local scores, answer = {{}}, {{}}
@@ -118,7 +118,7 @@ move(scores)
 return answer
 """
 
-_SETTLE = f"""
+_SETTLE = f"""{WRITES}
 {_COMMON}
 local ids, mine = held(1, 6)
 local done, bodies, letters, scores, tried, leased, answer = {{}}, {{}}, {{}}, {{}}, {{}}, {{}}, {{}}
@@ -156,7 +156,7 @@ return answer
 """
 
 # Where ARGV names a token, its jobs are ready again, and nothing is counted; else every lease is extended.
-_REVIVE = f"""
+_REVIVE = f"""{WRITES}
 {_COMMON}
 local leases, scores, freed = redis.call('HGETALL', '{LEASES_KEY}'), {{}}, 0
 for i = 1, #leases, 2 do
@@ -175,8 +175,7 @@ return freed
 
 # ARGV: workers. Where one of them had a job, the claim that finds it lapsed names it again.
 _NOTE_DEATHS = f"""
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+{CLOCK}
 for _, worker in ipairs(ARGV) do redis.call('ZADD', '{DEATHS_KEY}', now, worker) end
 redis.call('PEXPIRE', '{DEATHS_KEY}', {DEATHS_MS})
 """

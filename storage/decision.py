@@ -26,14 +26,29 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: Timestamp
 
 
+class _Told(Scaling, frozen=True, kw_only=True):
+    """A decision as it stands in Redis, with how long it counts."""
+
+    ttl_ms: int = 180_000
+
+
 async def publish(redis: Redis, scaling: Scaling, *, ttl_s: float) -> None:
     """Replace the decision; redis.RedisError."""
-    await redis.set(_KEY, msgspec.json.encode(scaling), px=int(ttl_s * 1000))
+    told = _Told(**msgspec.structs.asdict(scaling), ttl_ms=int(ttl_s * 1000))
+    await redis.set(_KEY, msgspec.json.encode(told), px=told.ttl_ms)
 
 
 async def latest(redis: Redis) -> Scaling | None:
-    """The decision, None when there is no fresh one that can be read; redis.RedisError."""
-    found = await redis.get(_KEY)
+    """The decision, None when there is no fresh one that can be read; redis.RedisError.
+
+    One that has longer to go than it had at first was told before Redis' clock was set back, and not renewed since.
+    """
+    pipe = redis.pipeline(transaction=False)
+    pipe.get(_KEY)
+    pipe.pttl(_KEY)
+    found, left_ms = await pipe.execute()
     with suppress(ValueError, RecursionError):
-        return None if found is None else msgspec.json.decode(found, type=Scaling)
+        told = None if found is None else msgspec.json.decode(found, type=_Told)
+        if told is not None and left_ms <= told.ttl_ms:
+            return msgspec.convert(told, Scaling, from_attributes=True)
     return None

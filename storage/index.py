@@ -9,8 +9,8 @@ renditions never replaces one that has them.
 
 A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
 counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
-taken for complete, nor anything be counted twice. They are complete only for the run of Redis that heard it: one that
-was restarted, or took over, may have lost the last second.
+taken for complete, nor anything be counted twice. They are complete only for the reign that heard it, one run of one
+Redis as the primary: one that was restarted, or took over, may have lost the last second, and a replica may be behind.
 
 Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, a attempt, g generation),
 `snapsurge:deletion:{id}` (its id), `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
@@ -121,7 +121,9 @@ return now
 
 _COMPLETE = f"""
 if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'complete', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'))
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local reign = run..':'..string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+redis.call('HSET', KEYS[1], 'complete', reign)
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
 """
@@ -186,8 +188,10 @@ class Index:
         pipe = self._redis.pipeline(transaction=False)
         pipe.hmget(f"snapsurge:counts:{moment_id}", ["complete", *_COUNTED])
         pipe.info("server")
-        (complete, *numbers), server = await pipe.execute()
-        if complete is None or complete.decode() != server["run_id"]:
+        pipe.info("replication")
+        (complete, *numbers), server, replication = await pipe.execute()
+        reign = f"{server['run_id']}:{replication['master_replid']}"
+        if complete is None or complete.decode() != reign or replication["role"] != "master":
             return None
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 

@@ -2,20 +2,22 @@
 
 arq's `enqueue_job` costs three round trips and a connection of its own per job. `_ENQUEUE` writes the same two keys
 (`arq:job:{id}` and a sorted set) for a whole batch, atomically, and skips an id that is queued already, or running: the
-id is made of the job's name and its post, so doubles are impossible. Scores are Redis' own clock, so that a node whose
-clock is wrong neither delays nor overtakes. Bodies are msgpack, not pickle: Redis need not be trusted with code. How
+id is made of the job's name and its post, so doubles are impossible. Scores are times of clock.py, so that no node's
+or Redis' wrong clock delays or overtakes. Bodies are msgpack, not pickle: Redis need not be trusted with code. How
 jobs are claimed stands in claims.py; several Redis in shards.py.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Sequence
+from typing import Any, Literal, cast
 
 import msgspec
 from arq.constants import default_queue_name, job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+
+from .clock import CLOCK, WRITES
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 
@@ -27,16 +29,18 @@ FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = tuple(
 )
 LEASES_KEY = "snapsurge:leases"
 DEAD_KEY = "snapsurge:dead"
+# Ids of dead jobs whose letters ops purged, by when: the sweeper would find their posts unfinished, and run them again.
+PURGED_KEY = "snapsurge:purged"
 COUNTED_KEY = "snapsurge:queue"
 
 # A body that nobody claimed for a week is past any moment; the sweeper would make it anew.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
-# ARGV: queue number, id and body of each job.
+# ARGV: queue number, id and body of each job. Who queues a dead job means to run it: a new post, or ops.
 _ENQUEUE = f"""
-local now = redis.call('TIME')
-local score = now[1] * 1000 + math.floor(now[2] / 1000)
-local added, scores = 0, {{}}
+{CLOCK}
+local score = string.format('%.0f', now)
+local added, ids, scores = 0, {{}}, {{}}
 for i = 1, #ARGV, 3 do
   local queue, id, body = unpack(ARGV, i, i + 2)
   if redis.call('SET', '{job_key_prefix}' .. id, body, 'NX', 'PX', {_BODY_TTL_MS}) then
@@ -44,6 +48,13 @@ for i = 1, #ARGV, 3 do
     scores[queue] = list
     list[#list + 1], list[#list + 2] = score, id
     added = added + 1
+    ids[added] = id
+  end
+end
+if added > 0 and redis.call('EXISTS', '{DEAD_KEY}', '{PURGED_KEY}') > 0 then
+  for i = 1, added, 4000 do
+    redis.call('HDEL', '{DEAD_KEY}', unpack(ids, i, math.min(i + 3999, added)))
+    redis.call('ZREM', '{PURGED_KEY}', unpack(ids, i, math.min(i + 3999, added)))
   end
 end
 for queue, list in pairs(scores) do
@@ -51,6 +62,12 @@ for queue, list in pairs(scores) do
 end
 if added > 0 then redis.call('HINCRBY', '{COUNTED_KEY}', 'enqueued', added) end
 return added
+"""
+
+
+_NOW = f"""{WRITES}
+{CLOCK}
+return string.format('%.0f', now)
 """
 
 
@@ -139,9 +156,8 @@ class Queue:
         pipe.eval(_ENQUEUE, len(QUEUES), *QUEUES, *fields)
 
     async def depth(self) -> Depth:
-        """The queues as they are, by Redis' clock."""
-        seconds, micros = await self._redis.time()
-        now_ms = seconds * 1000 + micros // 1000
+        """The queues as they are, by the clock of their scores."""
+        now_ms = int(await cast("Awaitable[bytes]", self._redis.eval(_NOW, 0)))
         pipe = self._redis.pipeline(transaction=False)
         for queue in QUEUES:
             pipe.zcount(queue, "-inf", now_ms)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from deploy.config import Environment
 from deploy.servers import ServerMissing, redis_command
 from storage import intake, keys, media
-from storage.blobs import BlobMissing
+from storage.blobs import BlobExists, BlobMissing
 from storage.files import FileStore
 from storage.index import Index
 from storage.moments import Moments
@@ -97,13 +97,18 @@ class Stack:
         """What all of them logged."""
         return (self.folder / "log").read_text()
 
-    async def post(self, count: int) -> list[str]:
-        """Accept so many pairs and queue their jobs, as nodes do."""
+    def ids(self, count: int, *, first: int = 0) -> list[str]:
+        """The ids of so many users' posts."""
+        assert self.moment
+        return [keys.post_id(self.moment.id, f"user {number}") for number in range(first, first + count)]
+
+    async def post(self, count: int, *, first: int = 0, tell: bool = True) -> list[str]:
+        """Accept so many pairs and, to `tell`, queue their jobs, as nodes do."""
         assert self.moment
         received_at = from_ms(to_ms(self.moment.fires_at) + 1)
         shot = Photo(sha256=hashlib.sha256(self.body).hexdigest(), bytes=1, width=900, height=1200, format="jpeg")
         ids = []
-        for number in range(count):
+        for number in range(first, first + count):
             receipt = Receipt(
                 id=keys.post_id(self.moment.id, f"user {number}"),
                 moment_id=self.moment.id,
@@ -113,11 +118,13 @@ class Stack:
                 request_id=f"request {number}",
                 photos=Photos(front=shot, back=shot),
             )
-            await self.store.create(
-                keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
-            )
-            await Index(self.redis).observe([accepted(receipt)])
-            await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
+            with contextlib.suppress(BlobExists):
+                await self.store.create(
+                    keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
+                )
+            if tell:
+                await Index(self.redis).observe([accepted(receipt)])
+                await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)
         return ids
 

@@ -53,3 +53,16 @@ async def test_without_redis_the_node_limits_alone(free_port: int) -> None:
         allowed = [(await limiter.check("alice")).allowed for _ in range(5)]
 
     assert allowed == [True] * 4 + [False]
+
+
+async def test_a_clock_that_was_set_back_limits_nobody(redis: Redis, free_port: int) -> None:
+    """A place further ahead than any upload can bring it is forgotten; one as far as that is not."""
+    now_ms = (await redis.time())[0] * 1000
+    bound_ms = RATE.interval_ms * RATE.burst
+    await redis.mset({"snapsurge:rate:ann": now_ms + bound_ms + 599_000, "snapsurge:rate:bob": now_ms + bound_ms})
+    async with RateLimiter(redis, RATE) as limiter:
+        assert (await limiter.check("ann")).remaining == 3
+        assert (await limiter.check("ann")).remaining == 2
+        refused = await limiter.check("bob")
+    assert not refused.allowed
+    assert refused.retry_after_s <= RATE.interval_ms / 1000

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -45,15 +47,15 @@ async def test_a_look_brings_only_what_changed(redis: Redis) -> None:
 
 
 async def test_late_beats_are_told_and_fresh_ones_only_counted(redis: Redis) -> None:
-    """By the clock of Redis, at the first look and later ones."""
+    """By the clock of Redis, at the first look and later ones; what it cannot have heard yet is late too."""
     looks = Heartbeats(2000)
-    for name in "ab":
+    for name in "abc":
         await node(redis, name).beat()
     seconds, _ = await redis.time()
-    await redis.zadd("snapsurge:nodes:beats", {"b": (seconds - 5) * 1000})
+    await redis.zadd("snapsurge:nodes:beats", {"b": (seconds - 5) * 1000, "c": (seconds + 600) * 1000})
     for whole in (True, False):
         look = await looks.look(redis)
-        assert (look.whole, look.late, look.fresh) == (whole, frozenset("b"), 1)
+        assert (look.whole, look.late, look.fresh) == (whole, frozenset("bc"), 1)
 
 
 async def test_all_is_read_anew_after_a_loss_and_now_and_then(redis: Redis) -> None:
@@ -126,3 +128,20 @@ def test_bad_addresses_are_refused(address: str) -> None:
     """The error repeats what was given."""
     with pytest.raises(ValueError, match="host:port"):
         checked_address(address)
+
+
+async def test_a_demoted_primary_is_not_believed(redis_server: Callable[[], AbstractContextManager[str]]) -> None:
+    """It hears no heartbeats any more: the look fails, and the next one dials anew."""
+    with redis_server() as url:
+        client = connect(Config(redis_url=url))
+        looks = Heartbeats(60_000)
+        await node(client, "a").beat()
+        assert (await looks.look(client)).fresh == 1
+        sessions = await client.client_list()
+        await client.replicaof("127.0.0.1", 1)
+        with pytest.raises(RedisError):
+            await looks.look(client)
+        await client.replicaof("NO", "ONE")
+        assert (await looks.look(client)).fresh == 1
+        assert not {one["id"] for one in sessions} & {one["id"] for one in await client.client_list()}
+        await client.aclose()

@@ -53,3 +53,13 @@ async def test_while_redis_is_away_nothing_changes(redis: Redis, absent_redis: R
         with pytest.raises(RedisError):
             await candidate.campaign()
         assert candidate.elected is elected
+
+
+async def test_a_holder_from_before_the_clock_was_set_back_is_followed(redis: Redis) -> None:
+    """It cannot have so long to go; a holder with a somewhat longer term than ours is left alone."""
+    ours, theirs = Election(redis, "ours", term_s=5), Election(redis, "theirs", term_s=20)
+    assert await theirs.campaign()
+    assert not await ours.campaign()
+    await redis.pexpire("snapsurge:elected", 604_000)
+    assert await ours.campaign()
+    assert not await theirs.campaign()

@@ -35,6 +35,7 @@ def test_only_moments_that_accept_posts_are_due() -> None:
 
 def test_steps_are_spread_over_the_rest() -> None:
     """The n-th spread is due after n of 256 parts of it; what was never swept is due at once."""
-    assert due_s(30, None, 15) == 0
-    assert [due_s(30, Cursor(done, 1000), 15) for done in (0, 128, 256)] == [1000, 1007.5, 1015]
-    assert due_s(1200, Cursor(64, 1000), 15) == 1015
+    assert due_s(30, None, 15, 2000) == 0
+    assert [due_s(30, Cursor(done, 1000), 15, 2000) for done in (0, 128, 256)] == [1000, 1007.5, 1015]
+    assert due_s(1200, Cursor(64, 1000), 15, 2000) == 1015
+    assert due_s(30, Cursor(128, 1000), 15, 999) == 0  # the clock was set back

@@ -112,3 +112,12 @@ async def test_who_was_unreadable_and_is_gone_was_lost(redis: Redis) -> None:
     await redis.delete(f"snapsurge:worker:{ONE}")
 
     assert await heard(redis) == Heard(lost=[ONE])
+
+
+async def test_a_pulse_from_before_the_clock_was_set_back_is_of_a_lost_worker(redis: Redis) -> None:
+    """It lives longer than any that is left now; the worker that is alive leaves another, and is heard again."""
+    await beat(redis, ONE, Pulse(1, 0.1), ttl_s=3)
+    await redis.pexpire("snapsurge:worker:" + ONE, 602_000)
+    assert await heard(redis) == Heard(lost=[ONE])
+    await beat(redis, ONE, Pulse(2, 0.1), ttl_s=3)
+    assert await heard(redis) == Heard(fresh={ONE: Pulse(2, 0.1)})

@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from processors.letters import DeadLetter, DeadLetters
 from processors.sweeper import Sweeper
 from storage import keys
 from storage.blobs import StoreUnavailable
 from storage.files import FileStore
+from storage.queue import PURGED_KEY
+from storage.records import from_ms
+from storage.shards import home
 
 FIRES_S = 1_767_225_600.0
 NOW_S = FIRES_S + 60
@@ -113,3 +118,57 @@ async def test_a_store_that_goes_away_breaks_a_sweep_off(world: Any) -> None:
             await Sweeper(store, world.redis, every_s=15).moment(world.moment_id, NOW_S)
 
     assert 0 < await world.redis.ttl("snapsurge:sweep-by-hand") <= 86_400
+
+
+async def test_a_queue_shard_that_is_away_stops_no_sweep(world: Any, absent_redis: Redis) -> None:
+    """Even where all posts of a step belong to it: the others' posts are queued, its own at the next pass."""
+    shards = {"here": world.redis, "away": absent_redis}
+    posts = [await world.post(f"user {number}", told=False) for number in range(24)]
+    here = {one for one in posts if home(one, shards) == "here"}
+    assert 0 < len(here) < len(posts)
+
+    swept = await Sweeper(world.store, world.redis, every_s=15, shards=shards).sweep(NOW_S)
+
+    assert (swept.moments, swept.posts, swept.queued) == (1, len(posts), 2 * len(here))
+    assert {one.partition(":")[2] for one in await world.queued()} == here
+    back = {"here": world.redis, "away": world.redis}
+    assert (await Sweeper(world.store, world.redis, every_s=15, shards=back).sweep(NOW_S)).queued > 0
+    assert {one.partition(":")[2] for one in await world.queued()} == {*posts}
+
+
+async def test_a_sweep_without_any_queue_is_put_off(world: Any, absent_redis: Redis) -> None:
+    """It would list for nothing."""
+    await world.post(told=False)
+    with pytest.raises(RedisError):
+        await Sweeper(world.store, world.redis, every_s=15, shards={"away": absent_redis}).sweep(NOW_S)
+
+
+async def test_what_was_purged_stays_so_until_the_user_posts_anew(world: Any) -> None:
+    """The sweeper finds its post unfinished for days; a new post, or ops, queue it as ever."""
+    post_id = await world.post(front=b"no photo")
+    job_id, dead = f"render_pair:{post_id}", DeadLetters(world.redis)
+    letter = DeadLetter(
+        id=job_id, name="render_pair", args=(world.moment_id, post_id), error="E", tries=5, at=from_ms(0)
+    )
+    await dead.keep(letter)
+    assert await dead.purge([job_id, "render_pair:nobody"]) == 1
+    assert await dead.all() == []
+
+    for now_s in (NOW_S, NOW_S + 3600, NOW_S + 86_400):
+        await Sweeper(world.store, world.redis, every_s=15).sweep(now_s)
+        assert job_id not in await world.queued()
+    assert await world.redis.ttl(PURGED_KEY) > 49 * 3600
+    assert not await world.redis.zscore(PURGED_KEY, "render_pair:nobody")
+
+    await world.enqueue(post_id)
+    assert job_id in await world.queued()
+    assert await dead.among([job_id]) == set()
+
+
+async def test_a_new_post_ends_the_letter_of_the_old_one(world: Any) -> None:
+    """Else the sweeper would take the new one for dead, should Redis lose its job."""
+    post_id = await world.post()
+    job_id, dead = f"render_pair:{post_id}", DeadLetters(world.redis)
+    await dead.keep(DeadLetter(id=job_id, name="render_pair", args=(), error="E", tries=5, at=from_ms(0)))
+    await world.enqueue(post_id)
+    assert await dead.all() == []

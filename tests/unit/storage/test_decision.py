@@ -34,3 +34,13 @@ async def test_what_cannot_be_read_is_none(redis: Redis, found: bytes) -> None:
     await redis.set("snapsurge:scaling", found)
 
     assert await latest(redis) is None
+
+
+async def test_a_decision_from_before_the_clock_was_set_back_is_none(redis: Redis) -> None:
+    """It was not renewed, or it would not have so long to go."""
+    await publish(redis, DECISION, ttl_s=5)
+    await redis.pexpire("snapsurge:scaling", 604_000)
+
+    assert await latest(redis) is None
+    await publish(redis, DECISION, ttl_s=5)
+    assert await latest(redis) == DECISION

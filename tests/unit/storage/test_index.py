@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -253,3 +254,19 @@ async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakeP
     for call in (index.observe([make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
         with pytest.raises(RedisError):
             await call
+
+
+async def test_counts_of_a_demoted_primary_are_not_complete(
+    redis_server: Callable[[], AbstractContextManager[str]], make_post: MakePost
+) -> None:
+    """A replica may be behind for ever; the primary again, it may lack what another one heard meanwhile."""
+    with redis_server() as url:
+        async with Redis.from_url(url) as own:
+            index = Index(own)
+            await index.observe([make_post()])
+            await index.counts_are_complete(MOMENT_ID)
+            assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
+            await own.replicaof("127.0.0.1", 1)
+            assert await index.counts(MOMENT_ID) is None
+            await own.replicaof("NO", "ONE")
+            assert await index.counts(MOMENT_ID) is None
