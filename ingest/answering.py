@@ -20,6 +20,7 @@ from .landing import discard
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .returns import when_away_s
+from .sending import Sender
 
 log = logging.getLogger("snapsurge.ingest.answering")
 
@@ -45,7 +46,7 @@ class Lifecycle:
 
 
 def answering(
-    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks
+    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Around every call: when it arrived, its errors as problem+json, its request id and its measurements."""
 
@@ -54,17 +55,21 @@ def answering(
         started = time.perf_counter()
         arrival = request[ARRIVAL] = arrival_of(request, trusted)
         try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
-            response = _problem(error, arrival)
-            discard(request)
-        response.headers[REQUEST_ID_HEADER] = arrival.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
-        if lifecycle.draining:
-            response.force_close()
-        route = request.match_info.route.name or "other"
-        metrics.requests(route, str(response.status)).inc()
-        metrics.seconds(route).observe(time.perf_counter() - started)
+            try:
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
+                response = _problem(error, arrival)
+                discard(request)
+            response.headers[REQUEST_ID_HEADER] = arrival.request_id
+            response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
+            if lifecycle.draining:
+                response.force_close()
+            route = request.match_info.route.name or "other"
+            metrics.requests(route, str(response.status)).inc()
+            metrics.seconds(route).observe(time.perf_counter() - started)
+            await sender.send(request, response)
+        finally:
+            sender.leave(request)
         return response
 
     return answer
@@ -84,10 +89,10 @@ def _refusal_of(error: Exception) -> Refusal:
     """What a client is told of an error, whoever raised it."""
     if isinstance(error, Refusal):
         return error
+    wait = {"Retry-After": str(when_away_s(random.random()))}
     if isinstance(error, StoreFull):
-        return Refusal("storage-full", "ops must make room")
+        return Refusal("storage-full", "ops must make room", headers=wait)
     if isinstance(error, StoreUnavailable):
-        wait = {"Retry-After": str(when_away_s(random.random()))}
         return Refusal("storage-unavailable", "ask again", headers=wait)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))

@@ -14,6 +14,7 @@ Networks = Sequence[IPv4Network | IPv6Network]
 RECEIVED_AT_HEADER = "Snapsurge-Received-At"
 RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
+ADDRESSES_CHARS_MAX = 256  # of a list of addresses, from its end, that is looked at
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
@@ -50,6 +51,12 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
         request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
         retry,
     )
+
+
+def client_of(request: web.BaseRequest, trusted: Networks) -> str:
+    """The address of who asks: a trusted peer's word on it, else the peer's own."""
+    said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:].rpartition(",")[2].strip()
+    return said if said and _is_trusted(request.remote, trusted) else request.remote or ""
 
 
 def _is_trusted(remote: str | None, trusted: Networks) -> bool:

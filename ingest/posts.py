@@ -19,6 +19,7 @@ from storage.shards import Shards
 from .answers import json_answer, post_view
 from .auth import Authenticator
 from .errors import Refusal
+from .reads import Reads
 
 # A rendition never changes under its ETag, but it is behind a token and may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
@@ -27,14 +28,14 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 class PostCalls:
     """`/v1/posts…`."""
 
-    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards) -> None:
+    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards, reads: Reads) -> None:
+        self._reads = reads
         self._authenticator = authenticator
         self._posts = posts
         self._queue = queue
 
     async def get(self, request: web.Request) -> web.Response:
         """One post."""
-        self._authenticator.principal(request.headers.get("Authorization"))
         return json_answer(post_view(await self._post(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -48,7 +49,6 @@ class PostCalls:
 
     async def photo(self, request: web.Request) -> web.Response:
         """A rendition, whole or in part."""
-        self._authenticator.principal(request.headers.get("Authorization"))
         post_id, side, size = (request.match_info[name] for name in ("post_id", "side", "size"))
         name = "composite" if (side, size) == ("composite", "feed") else f"{side}-{size}"
         for _ in range(2):
@@ -73,6 +73,7 @@ class PostCalls:
         if _matches(request.headers.get("If-None-Match"), etag):
             return web.Response(status=304, headers=fields)
         start, stop = _wanted(request, place.bytes, etag)
+        self._reads.hold(request, stop - start)
         data = await self._posts.rendition(post, place, start, stop - start)
         if stop - start < place.bytes:
             fields["Content-Range"] = f"bytes {start}-{stop - 1}/{place.bytes}"
