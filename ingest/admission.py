@@ -30,6 +30,9 @@ REVIEW_S: Final = 0.25  # between two looks at everybody's pace
 READ_BYTES_MIN: Final = 64 * 1024  # less than this is not worth a read: then somebody has to go
 LAGGARD_S: Final = 600.0  # as long as a ticket lives
 LAGGARDS_MAX: Final = 10_000
+# Until uploads have come whole: phones on weak networks, photos of usual size.
+USUAL_S: Final = 15.0
+USUAL_BYTES: Final = 1024 * 1024
 
 
 class Rank(Enum):
@@ -60,7 +63,7 @@ class Admission:
         self.budget = budget
         self.commits = commits
         self.requests = self.bytes = self.held = 0
-        self.usual_s, self.usual_bytes = Usual(4.0), Usual(1024 * 1024)
+        self.usual_s, self.usual_bytes = Usual(USUAL_S), Usual(USUAL_BYTES)
         self._slow = self._slow_bytes = 0  # how many are slow, and what they are charged
         self._coming: dict[Place, None] = {}
         self._users: dict[str, list[Place]] = {}

@@ -6,6 +6,8 @@ the minimum rate is cut off, as an upload is: after the head there is no other w
 """
 
 import asyncio
+import socket
+import struct
 import time
 
 from aiohttp import web
@@ -14,6 +16,8 @@ from .metrics import Metrics
 from .reading import Reader, Reading
 
 PIECE_BYTES = 64 * 1024
+# Closed with this, a connection is reset: else the kernel would keep for minutes what nobody reads (socket(7)).
+_NO_LINGER = struct.pack("ii", 1, 0)
 # Where a read leaves its place for the sender.
 READER = web.RequestKey("reader", Reader)
 
@@ -33,17 +37,12 @@ class Sender:
         if reader is None or transport is None or not isinstance(response, web.Response):
             return
 
-        def shed() -> None:
-            self._metrics.readers_cut("shed").inc()
-            transport.abort()
-
-        reader.on_shed = shed
+        reader.on_shed = lambda: self._cut(transport, "shed")
         transport.set_write_buffer_limits(high=0)
         try:
             await self._write(request, response, reader)
         except TimeoutError:
-            self._metrics.readers_cut("too-slow").inc()
-            transport.abort()
+            self._cut(transport, "too-slow")
         except ConnectionError:
             pass
         finally:
@@ -53,6 +52,12 @@ class Sender:
         """Give the place of a read back, whatever became of it."""
         if (reader := request.get(READER)) is not None:
             self._reading.release(reader)
+
+    def _cut(self, transport: asyncio.Transport, why: str) -> None:
+        """End the connection now, and what the kernel holds of the answer with it."""
+        self._metrics.readers_cut(why).inc()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
     async def _write(self, request: web.Request, response: web.Response, reader: Reader) -> None:
         """TimeoutError when the reader is too slow; ConnectionError when it is gone."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -56,9 +56,22 @@ async def world(size: int, *, grace_s: float = 1e6, rate_bytes_s: int = 1) -> As
         yield made
 
 
+# Closed after each test, however it ended.
+CLIENTS: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Leave no client open."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
 async def connect(port: int, method: str = "GET", times: int = 1) -> socket.socket:
     """A client with a small buffer that has asked, and reads nothing by itself."""
     client = socket.socket()
+    CLIENTS.append(client)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -100,7 +113,6 @@ async def place_held_until_the_last_byte() -> None:
         while came < 2 * MIB:
             came += len(await loop.sock_recv(client, 32 * 1024))
         await settled(made)
-        client.close()
 
 
 async def test_a_place_is_held_until_the_last_byte_is_with_the_kernel() -> None:
@@ -116,13 +128,12 @@ def test_so_it_is_on_uvloop() -> None:
 async def test_a_client_that_does_not_read_is_cut_off_and_its_place_comes_back() -> None:
     """Below the minimum rate; of one that has been answered before, too."""
     async with world(3 * MIB, grace_s=0.2, rate_bytes_s=10**9) as made:
-        clients = [await connect(made.port, times=2) for _ in range(5)]
+        for _ in range(5):
+            await connect(made.port, times=2)
         await settled(made, 5)
         await settled(made)
         assert made.cut("too-slow") == 5
         assert made.reading.bytes == 0
-        for client in clients:
-            client.close()
 
 
 async def test_a_client_at_the_minimum_rate_is_served() -> None:
@@ -131,7 +142,6 @@ async def test_a_client_at_the_minimum_rate_is_served() -> None:
         client, loop, came = await connect(made.port), asyncio.get_running_loop(), 0
         while came < 3 * MIB:
             came += len(await loop.sock_recv(client, 16 * 1024))
-        client.close()
         await settled(made)
         assert made.cut("too-slow") == 0
 
@@ -152,7 +162,6 @@ async def test_one_that_has_to_go_is_cut_off_at_once() -> None:
             while await loop.sock_recv(client, MIB):
                 pass
         assert made.cut("shed") == 1
-        client.close()
 
 
 async def test_what_the_kernel_holds_of_an_answer_is_bounded() -> None:
@@ -170,3 +179,4 @@ async def test_what_the_kernel_holds_of_an_answer_is_bounded() -> None:
             taken += len(await loop.sock_recv(client, 4096))
         assert taken <= 16 * PIECE_BYTES
         client.close()
+        await settled(made)
