@@ -214,7 +214,9 @@ class Admission:
             return True
         self._review(now)
         if not place.slow and self._fits(self._active + 1, self.bytes - self._slow_bytes + size, percent):
-            while not self._fits(self.requests + 1, self.bytes + size, percent) and (victim := self._worst(now, True)):
+            while not self._fits(self.requests + 1, self.bytes + size, percent) and (
+                victim := self._worst(now, slow_only=True)
+            ):
                 self._shed(victim, victims, now)
         return self._fits(self.requests + 1, self.bytes + size, percent)
 
@@ -228,7 +230,7 @@ class Admission:
         self.release(place)
         victims.append(place)
 
-    def _worst(self, now: float, slow_only: bool = False) -> Place | None:
+    def _worst(self, now: float, *, slow_only: bool = False) -> Place | None:
         """The upload that has to go first, of those that are still coming."""
         for _ in range(2):
             while self._queue:

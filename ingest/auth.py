@@ -18,6 +18,9 @@ from .errors import Refusal
 Scope = Literal["upload", "ops"]
 
 USER_ID_CHARS_MAX = 128
+# Ours have 200; one with the claims of an identity provider has 2,000. Before its signature is checked, a token's head
+# is decoded and read as JSON.
+TOKEN_CHARS_MAX = 4096
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
 # As PyJWT names them.
 _OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
@@ -53,6 +56,8 @@ class Authenticator:
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Refusal("unauthenticated", "send Authorization: Bearer <token>", headers=_CHALLENGE)
+        if len(token) > TOKEN_CHARS_MAX:
+            raise Refusal("unauthenticated", f"a token may have {TOKEN_CHARS_MAX} characters", headers=_CHALLENGE)
         claims = self._claims(token.strip())
         user_id, scope = claims["sub"], claims.get("scope")
         if not 0 < len(user_id) <= USER_ID_CHARS_MAX or not user_id.isprintable():

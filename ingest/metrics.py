@@ -36,7 +36,9 @@ class Metrics:
         self.stages = cache(stages.labels)
         self.posts = cache(Counter("snapsurge_posts", "Uploads by outcome", ["outcome"], registry=self.registry).labels)
         cut = Counter(
-            "snapsurge_ingest_readers_cut", "Answers cut off: reader too slow, or place needed", ["why"],
+            "snapsurge_ingest_readers_cut",
+            "Answers cut off: reader too slow, or place needed",
+            ["why"],
             registry=self.registry,
         )
         self.readers_cut = cache(cut.labels)

@@ -3,7 +3,8 @@
 Pure: time comes in; the caller ends those that it is given back. An answer holds its place and its bytes until the last
 of them is written, so whoever does not read could hold them for ever. Where there is no room for a newcomer, the reader
 goes that has stood still for longest, and the sooner the more places its user has: one who has thirty loses one after a
-sixth of a second, one who has a single place after five. Who reads as fast as a phone can keeps the place.
+sixth of a second, one who has a single place after five. Who reads as fast as a phone can keeps the place. A user who
+lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
 """
 
 from collections import Counter
@@ -15,6 +16,9 @@ import msgspec
 
 STALLED_S: Final = 5.0  # 64 KiB, the piece that is sent at once, at 13 KB/s
 SHARE: Final = 8  # the part of all places, and of all bytes, that one user or one address may have
+LAGGARD_S: Final = 60.0
+LAGGARDS_MAX: Final = 10_000
+LAGGARD_PERCENT: Final = 70  # of the places and the bytes, from which laggards get none
 PAGES_MAX: Final = 16
 SCRAPES_MAX: Final = 4
 
@@ -65,6 +69,7 @@ class Reading:
         self.bytes = 0
         self._readers: dict[Kind, dict[Reader, None]] = {kind: {} for kind in Kind}
         self._users: Counter[tuple[Kind, str]] = Counter()
+        self._laggards: dict[str, float] = {}  # until when
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.count(kind)}/{self.places.most(kind)} {kind.value}s" for kind in Kind)
@@ -80,10 +85,11 @@ class Reading:
         own = max(1, self.places.most(kind) // SHARE)
         while self._users[kind, who] >= own and self._make_room(kind, now, victims, who):
             pass
-        while self.count(kind) >= self.places.most(kind) and self._make_room(kind, now, victims):
-            pass
-        if self._users[kind, who] >= own or self.count(kind) >= self.places.most(kind):
+        if self._users[kind, who] >= own:
             return None, victims
+        while not self._fits(who, now, self.count(kind) + 1, self.places.most(kind)):
+            if self._is_laggard(who, now) or not self._make_room(kind, now, victims):
+                return None, victims
         reader = Reader(who, kind)
         self._readers[kind][reader] = None
         self._users[kind, who] += 1
@@ -96,10 +102,11 @@ class Reading:
         more = size - reader.held
         while self._held_by(reader) + more > share and self._make_room(reader.kind, now, victims, reader.who):
             pass
-        while self.bytes + more > self.places.bytes_max and self._make_room(reader.kind, now, victims):
-            pass
-        if reader.gone or self._held_by(reader) + more > share or self.bytes + more > self.places.bytes_max:
+        if reader.gone or self._held_by(reader) + more > share:
             return False, victims
+        while not self._fits(reader.who, now, self.bytes + more, self.places.bytes_max):
+            if self._is_laggard(reader.who, now) or not self._make_room(reader.kind, now, victims):
+                return False, victims
         self.bytes += more
         reader.held = size
         return True, victims
@@ -114,6 +121,19 @@ class Reading:
         if not self._users[reader.kind, reader.who]:
             del self._users[reader.kind, reader.who]
         self.bytes -= reader.held
+
+    def stood_still(self, reader: Reader, now: float) -> None:
+        """Its user is a laggard from now on."""
+        self._laggards.pop(reader.who, None)
+        self._laggards[reader.who] = now + LAGGARD_S
+        if len(self._laggards) > LAGGARDS_MAX:
+            del self._laggards[next(iter(self._laggards))]
+
+    def _is_laggard(self, who: str, now: float) -> bool:
+        return self._laggards.get(who, now) > now
+
+    def _fits(self, who: str, now: float, count: int, most: int) -> bool:
+        return count * 100 <= most * (LAGGARD_PERCENT if self._is_laggard(who, now) else 100)
 
     def _held_by(self, reader: Reader) -> int:
         return sum(one.held for one in self._of(reader.kind, reader.who))
@@ -130,6 +150,7 @@ class Reading:
         worst = max(self._of(kind, who), key=standstill, default=None)
         if worst is None or standstill(worst) < STALLED_S:
             return False
+        self.stood_still(worst, now)
         self.release(worst)
         victims.append(worst)
         return True

@@ -22,9 +22,7 @@ from .sending import READER
 class Reads:
     """Makes calls into such that hold a place. `give_way` are those that uploads come before."""
 
-    def __init__(
-        self, reading: Reading, admission: Admission, authenticator: Authenticator, trusted: Networks
-    ) -> None:
+    def __init__(self, reading: Reading, admission: Admission, authenticator: Authenticator, trusted: Networks) -> None:
         self._reading = reading
         self._admission = admission
         self._authenticator = authenticator

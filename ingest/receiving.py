@@ -21,8 +21,8 @@ from .errors import Refusal
 from .landing import Landing
 from .metrics import Metrics
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
-from .places import Place
 from .photos import BadPhoto, NotAPhoto, PixelLimits, inspect
+from .places import Place
 
 
 class Pair(msgspec.Struct, frozen=True):

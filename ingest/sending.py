@@ -42,6 +42,7 @@ class Sender:
         try:
             await self._write(request, response, reader)
         except TimeoutError:
+            self._reading.stood_still(reader, time.perf_counter())
             self._cut(transport, "too-slow")
         except ConnectionError:
             pass

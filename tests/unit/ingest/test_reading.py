@@ -2,7 +2,18 @@
 
 import pytest
 
-from ingest.reading import PAGES_MAX, SCRAPES_MAX, SHARE, STALLED_S, Kind, Places, Reader, Reading
+from ingest.reading import (
+    LAGGARD_S,
+    LAGGARDS_MAX,
+    PAGES_MAX,
+    SCRAPES_MAX,
+    SHARE,
+    STALLED_S,
+    Kind,
+    Places,
+    Reader,
+    Reading,
+)
 
 NOW = 100.0
 
@@ -112,3 +123,31 @@ def test_bytes_of_those_who_stand_still_are_taken_too() -> None:
     held, victims = made.hold(reader, 1500, NOW)
 
     assert (held, len(victims), made.bytes) == (True, 2, 7500)
+
+
+def test_a_laggard_takes_nobodys_place_and_leaves_some_free() -> None:
+    """Of places and of bytes; for a minute."""
+    made = reading(reads_max=10)
+    made.stood_still(Reader("laggard", Kind.POST), NOW)
+    for number in range(6):
+        sent(made, f"still{number}", size=900, moved_at=NOW - STALLED_S)
+    back, _ = made.admit("laggard", Kind.POST, NOW)
+
+    assert back is not None
+    assert made.hold(back, 201, NOW) == (False, [])
+    assert made.hold(back, 200, NOW) == (True, [])
+    assert made.admit("laggard", Kind.POST, NOW) == (None, [])
+    made.release(back)
+    sent(made, "still6", size=900, moved_at=NOW - STALLED_S)
+    assert made.admit("laggard", Kind.POST, NOW) == (None, [])
+    assert made.admit("laggard", Kind.POST, NOW + LAGGARD_S)[0]
+
+
+def test_laggards_are_remembered_within_a_bound() -> None:
+    """The oldest is forgotten."""
+    made = reading()
+    for number in range(LAGGARDS_MAX + 1):
+        made.stood_still(Reader(f"user{number}", Kind.POST), NOW)
+
+    assert len(made._laggards) == LAGGARDS_MAX
+    assert "user0" not in made._laggards

@@ -158,9 +158,13 @@ async def test_one_that_has_to_go_is_cut_off_at_once() -> None:
         made.reading.release(reader)
         reader.shed()
         loop = asyncio.get_running_loop()
-        with pytest.raises(ConnectionResetError):
+
+        async def read() -> None:
             while await loop.sock_recv(client, MIB):
                 pass
+
+        with pytest.raises(ConnectionResetError):
+            await read()
         assert made.cut("shed") == 1
 
 
