@@ -1,0 +1,261 @@
+"""A Redis that answers but refuses: each refusal is really caused, recognised, told in few words, and dialled anew."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from storage.config import Config
+from storage.opening import redis_client
+from storage.refusals import REASON_CHARS_MAX, is_refusal, reason
+
+SECRET = "user-4711"
+
+
+@pytest.fixture
+def own_url(redis_server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The address of a Redis that this test may break."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def ops(own_url: str) -> AsyncIterator[Redis]:
+    """An operator's client of it, connected before anything is broken."""
+    async with Redis.from_url(own_url, single_connection_client=True) as client:
+        await client.ping()
+        yield client
+        for words in (("REPLICAOF", "NO", "ONE"), ("CONFIG", "SET", "save", "")):  # else it would not end on SIGTERM
+            with contextlib.suppress(RedisError):
+                await client.execute_command(*words)
+
+
+async def _readonly(ops: Redis, url: str) -> None:
+    await ops.replicaof("127.0.0.1", 1)
+
+
+async def _masterdown(ops: Redis, url: str) -> None:
+    await ops.config_set("replica-serve-stale-data", "no")
+    await ops.replicaof("127.0.0.1", 1)
+
+
+async def _oom(ops: Redis, url: str) -> None:
+    await ops.config_set("maxmemory", 1)
+
+
+async def _noperm(ops: Redis, url: str) -> None:
+    await ops.execute_command("ACL", "SETUSER", "default", "-@write")
+
+
+async def _noreplicas(ops: Redis, url: str) -> None:
+    await ops.config_set("min-replicas-to-write", 1)
+
+
+async def _misconf(ops: Redis, url: str) -> None:
+    """Its folder is gone, so that the next snapshot fails."""
+    folder = (await ops.config_get("dir"))["dir"]
+    await ops.config_set("appendonly", "no")
+    await ops.config_set("save", "1 1")
+    shutil.rmtree(folder)
+    await ops.bgsave()
+    while (await ops.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+        pass
+
+
+async def _busy(ops: Redis, url: str) -> None:
+    """A script without end, past the time after which Redis says so."""
+    await ops.config_set("busy-reply-threshold", 1)
+    async with Redis.from_url(url, single_connection_client=True) as other:
+        await other.ping()
+        await other.connection.send_command("EVAL", "while true do end", 0)  # type: ignore[union-attr] # connected
+        while True:
+            try:
+                await ops.ping()
+            except RedisError:
+                break
+
+
+Cause = Callable[[Redis, str], Awaitable[None]]
+_REFUSALS: dict[str, Cause] = {
+    "READONLY": _readonly,
+    "MASTERDOWN": _masterdown,
+    "OOM": _oom,
+    "NOPERM": _noperm,
+    "NOREPLICAS": _noreplicas,
+    "MISCONF": _misconf,
+    "BUSY": _busy,
+}
+
+
+def _older(client: Redis) -> None:
+    """As if its connections had been dialled long ago."""
+    for one in client.connection_pool._available_connections:
+        one.dialled_s -= 3600
+
+
+async def _asking(client: Redis) -> None:
+    while True:
+        await client.get("key 1")
+
+
+async def _ask(client: Redis, how: str, verb: str) -> None:
+    """One command that is refused, in one of the three ways in which we ask."""
+    words = (verb, SECRET, "1")[: 2 + (verb == "SET")]
+    if how == "plain":
+        await client.execute_command(*words)
+        return
+    pipe = client.pipeline(transaction=False)
+    if how == "pipeline":
+        await pipe.execute_command(*words).set("b", "2").execute()  # type: ignore[union-attr] # redis-py's types
+    else:
+        await pipe.eval("return redis.call(unpack(ARGV))", 0, *words, "x" * 4000).execute()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("code", _REFUSALS)
+@pytest.mark.parametrize("how", ["plain", "pipeline", "script"])
+async def test_a_refusal_is_known_and_the_next_command_dials_anew(
+    own_url: str, ops: Redis, code: str, how: str
+) -> None:
+    """In whatever way it comes: a RedisError, its reason short and without the command; the session is given up."""
+    client = redis_client(Config(redis_url=own_url))
+    try:
+        await client.ping()
+        (session,) = client.connection_pool._available_connections
+        _older(client)
+        writer = session._writer
+        await _REFUSALS[code](ops, own_url)
+        with pytest.raises(RedisError) as caught:
+            await _ask(client, how, "GET" if code == "MASTERDOWN" else "SET")
+        assert is_refusal(caught.value)
+        assert reason(caught.value).startswith(f"{code}: ")
+        assert SECRET not in f"{caught.value!r} {reason(caught.value)}"
+        assert len(reason(caught.value)) <= REASON_CHARS_MAX
+        with contextlib.suppress(RedisError):
+            await client.set(SECRET, "1")
+        assert session._writer is not writer
+    finally:
+        await client.aclose()
+        if code == "BUSY":
+            await ops.script_kill()
+
+
+async def test_a_server_that_goes_on_refusing_is_not_dialled_for_every_command(own_url: str, ops: Redis) -> None:
+    """The session that was just dialled is kept for a while: ports are finite."""
+    client = redis_client(Config(redis_url=own_url))
+    await _oom(ops, own_url)
+    before = (await ops.info("stats"))["total_connections_received"]
+    try:
+        for _ in range(50):
+            with pytest.raises(RedisError):
+                await client.set("a", "1")
+        assert (await ops.info("stats"))["total_connections_received"] - before < 25
+    finally:
+        await client.aclose()
+
+
+async def test_a_refusal_ends_the_sessions_of_readers_too(own_url: str, ops: Redis) -> None:
+    """A replica answers readers for ever: one refused write outdates the whole pool."""
+    client = redis_client(Config(redis_url=own_url))
+    try:
+        await asyncio.gather(client.ping(), client.ping(), client.ping())
+        there = list(client.connection_pool._available_connections)
+        assert len(there) == 3
+        await _readonly(ops, own_url)
+        with pytest.raises(RedisError):
+            await client.set("a", "1")
+        assert all(one.outdated for one in there)
+        _older(client)
+        sessions = [one._writer for one in there]
+        await asyncio.gather(client.ping(), client.ping(), client.ping())
+        assert not {*sessions} & {one._writer for one in there}
+    finally:
+        await client.aclose()
+
+
+async def test_a_wrong_command_is_no_refusal(own_url: str) -> None:
+    """Another server would say the same: the session stays."""
+    client = redis_client(Config(redis_url=own_url))
+    try:
+        await client.set("text", "1")
+        (session,) = client.connection_pool._available_connections
+        _older(client)
+        writer = session._writer
+        for wrong in (
+            client.hget("text", "a"),
+            client.evalsha("0" * 40, 0),
+            client.eval("return redis.call('HGET', 'text', 'a')", 0),
+            client.eval("nonsense(", 0),
+            client.execute_command("NOSUCH", SECRET),
+        ):
+            with pytest.raises(ResponseError) as caught:
+                await wrong  # type: ignore[misc] # redis-py's types
+            assert not is_refusal(caught.value)
+            assert SECRET not in reason(caught.value)
+        assert await client.ping()
+        assert session._writer is writer
+        assert not session.outdated
+    finally:
+        await client.aclose()
+
+
+async def test_who_is_not_let_in_is_refused(own_url: str, ops: Redis) -> None:
+    """No password, and no room: redis-py closes such sessions itself."""
+    await ops.config_set("requirepass", "open sesame")
+    client = redis_client(Config(redis_url=own_url))
+    with pytest.raises(AuthenticationError) as unknown:
+        await client.ping()
+    assert is_refusal(unknown.value)
+    assert reason(unknown.value) == "NOAUTH: Authentication required."
+    await ops.config_set("requirepass", "")
+    await ops.config_set("maxclients", 1)
+    with pytest.raises(RedisError):
+        await client.ping()
+    await ops.config_set("maxclients", 100)
+    assert await client.ping()
+    await client.aclose()
+
+
+async def test_a_replica_that_is_loading_refuses(
+    own_url: str, ops: Redis, redis_server: Callable[[], AbstractContextManager[str]]
+) -> None:
+    """LOADING, while it takes over its primary's data; afterwards it answers."""
+    with redis_server() as primary_url:
+        address = urlsplit(primary_url)
+        async with Redis.from_url(primary_url) as primary:
+            await primary.mset({f"key {n}": "x" * 100 for n in range(20_000)})
+        await ops.config_set("appendonly", "no")  # it would be written anew, which no SIGTERM interrupts
+        await ops.config_set("key-load-delay", 100)
+        await ops.config_set("loading-process-events-interval-bytes", 1024)
+        client = redis_client(Config(redis_url=own_url))
+        try:
+            await client.ping()
+            await ops.replicaof(address.hostname, address.port)
+            with pytest.raises(RedisError) as caught:
+                await _asking(client)
+            assert is_refusal(caught.value)
+            assert reason(caught.value).startswith("LOADING: ")
+            await ops.config_set("key-load-delay", 0)
+            while True:
+                with contextlib.suppress(RedisError):
+                    if await client.get("key 1"):
+                        break
+        finally:
+            await client.aclose()
+
+
+def test_a_reason_is_short_whatever_the_error() -> None:
+    """Code or class, first line, no command, no arguments, no script."""
+    long = ResponseError(f"Command # 3 (EVALSHA {SECRET} of pipeline) of pipeline caused error: MISCONF no disk\nmore")
+    assert reason(long) == "MISCONF: no disk"
+    assert is_refusal(long)
+    assert reason(ResponseError("CLUSTERDOWN Hash slot not served")) == "CLUSTERDOWN: Hash slot not served"
+    assert reason(ResponseError("")) == "ERR"
+    assert reason(TimeoutError()) == "TimeoutError"
+    assert len(reason(OSError("x" * 5000))) == REASON_CHARS_MAX
+    assert not is_refusal(OSError())
