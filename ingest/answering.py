@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from redis.exceptions import RedisError
 
 from storage.blobs import StoreFull, StoreUnavailable
+from storage.refusals import reason
 
 from .answers import json_answer
 from .asked import Asked
@@ -78,7 +80,9 @@ def answering(
 def _problem(error: Exception, arrival: Arrival) -> web.Response:
     refusal = _refusal_of(error)
     if refusal.status >= 500:
-        log.warning("%s: %s", arrival.request_id, refusal, exc_info=error if refusal.code == "internal" else None)
+        fault = error if refusal.code == "internal" and not isinstance(error, RedisError) else None
+        why = reason(error) if isinstance(error, RedisError) else refusal
+        log.warning("%s: %s", arrival.request_id, why, exc_info=fault)
     response = json_answer(refusal.problem(arrival.request_id), refusal.status)
     response.content_type = "application/problem+json"
     response.headers.update(refusal.headers)

@@ -3,7 +3,7 @@
 Pure: time comes in; the caller ends those that it is given back. An answer holds its place and its bytes until the last
 of them is written, so whoever does not read could hold them for ever. Where there is no room for a newcomer, the reader
 goes that has stood still for longest, and the sooner the more places its user has: one who has thirty loses one after a
-sixth of a second, one who has a single place after five. Who reads as fast as a phone can keeps the place. A user who
+fifteenth of a second, one who has a single place after two. Who reads as fast as a phone can keeps the place. A user who
 lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-STALLED_S: Final = 5.0  # 64 KiB, the piece that is sent at once, at 13 KB/s
+STALLED_S: Final = 2.0  # 64 KiB, the piece that is sent at once, at 32 KB/s
 SHARE: Final = 8  # the part of all places, and of all bytes, that one user or one address may have
 LAGGARD_S: Final = 60.0
 LAGGARDS_MAX: Final = 10_000

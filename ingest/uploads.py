@@ -20,6 +20,7 @@ from storage.blobs import BlobExists, BlobMissing, BlobStore, StoreFull, StoreUn
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
 from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
+from storage.refusals import reason
 from storage.zips import TAIL_BYTES
 
 from .admission import Admission, Rank
@@ -30,6 +31,7 @@ from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
 from .metrics import Metrics
+from .outages import Outage
 from .peers import ARRIVAL, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
@@ -66,6 +68,7 @@ class Uploads:
         self._posts = posts
         self._announcer = announcer
         self._metrics = metrics
+        self._outage = Outage()
 
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
@@ -192,10 +195,17 @@ class Uploads:
         try:
             with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
-        except Exception as error:  # Redis is away, or we are wrong: either way the pair is committed
+        except RedisError as error:  # the pair is committed all the same
             self._metrics.posts("not_queued").inc()
-            fault = None if isinstance(error, RedisError) else error
-            log.warning("post %s waits for the sweeper: %s", post.id, error, exc_info=fault)
+            if self._outage.failed(time.monotonic()):
+                told = "Redis takes no jobs (%s): posts are stored, the sweeper queues their jobs later; mend Redis"
+                log.warning(told, reason(error))
+        except Exception:  # so it is when we are wrong
+            self._metrics.posts("not_queued").inc()
+            log.exception("post %s is stored and waits for the sweeper: this is a fault of the node", post.id)
+        else:
+            if self._outage.worked(time.monotonic()):
+                log.info("Redis takes jobs again")
 
 
 def _same_photos(one: Receipt, other: Receipt) -> bool:

@@ -357,6 +357,7 @@ def test_reads_give_way_to_uploads_that_are_not_slow() -> None:
 def test_everybody_is_looked_at_now_and_then_only() -> None:
     """A refusal costs no look at thousands: so soon after the last one nothing has changed."""
     asked = Asked(size=2 * MIB)
+    asked.usual_s.value = 1.0
     asked.ask(2 * MIB)
     assert not asked.ask(MIB, now=NOW + PATIENCE_S - 0.01)
     assert not asked.ask(MIB, now=NOW + PATIENCE_S - 0.01 + REVIEW_S / 2)

@@ -100,11 +100,11 @@ def test_who_stands_still_longest_goes_when_places_are_short() -> None:
 
 
 def test_who_has_many_places_loses_one_sooner() -> None:
-    """Ten places: half a second of standstill counts as five."""
+    """Ten places: a tenth of the standstill is enough."""
     made = reading(reads_max=80)
     many = [sent(made, "many", moved_at=NOW - STALLED_S / 10) for _ in range(10)]
     for number in range(70):
-        sent(made, f"user{number}", moved_at=NOW - 4)
+        sent(made, f"user{number}", moved_at=NOW - STALLED_S + 0.1)
     reader, victims = made.admit("new", Kind.POST, NOW)
 
     assert reader is not None
