@@ -3,8 +3,8 @@
 Pure: time comes in; the caller ends those that it is given back. An answer holds its place and its bytes until the last
 of them is written, so whoever does not read could hold them for ever. Where there is no room for a newcomer, the reader
 goes that has stood still for longest, and the sooner the more places its user has: one who has thirty loses one after a
-fifteenth of a second, one who has a single place after two. Who reads as fast as a phone can keeps the place. A user who
-lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
+fifteenth of a second, one who has a single place after two. Who reads as fast as a phone can keeps the place. A user
+who lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
 """
 
 from collections import Counter
