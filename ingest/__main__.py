@@ -29,6 +29,7 @@ from .app import Node, node, server
 from .asked import Asked
 from .heartbeat import Heartbeat, Member
 from .landing import listening
+from .memory import give_back
 
 log = logging.getLogger("snapsurge.ingest")
 
@@ -42,6 +43,7 @@ def main() -> int:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
+    give_back()
     try:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()

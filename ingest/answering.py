@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from redis.exceptions import RedisError
 
 from storage.blobs import StoreFull, StoreUnavailable
+from storage.refusals import reason
 
 from .answers import json_answer
 from .asked import Asked
@@ -21,6 +23,7 @@ from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
+from .sending import Sender
 
 log = logging.getLogger("snapsurge.ingest.answering")
 
@@ -55,7 +58,7 @@ class Lifecycle:
 
 
 def answering(
-    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks
+    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Around every call: when it arrived, its errors as problem+json, its request id and its measurements."""
 
@@ -64,19 +67,23 @@ def answering(
         started = time.perf_counter()
         arrival = request[ARRIVAL] = arrival_of(request, trusted)
         try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
-            response = _problem(error, arrival)
-            if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
-                response.headers[CAUSE_HEADER] = next(iter(causes))
-            discard(request)
-        response.headers[REQUEST_ID_HEADER] = arrival.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
-        if lifecycle.draining:
-            response.force_close()
-        route = request.match_info.route.name or "other"
-        metrics.requests(route, str(response.status)).inc()
-        metrics.seconds(route).observe(time.perf_counter() - started)
+            try:
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
+                response = _problem(error, arrival)
+                if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
+                    response.headers[CAUSE_HEADER] = next(iter(causes))
+                discard(request)
+            response.headers[REQUEST_ID_HEADER] = arrival.request_id
+            response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
+            if lifecycle.draining:
+                response.force_close()
+            route = request.match_info.route.name or "other"
+            metrics.requests(route, str(response.status)).inc()
+            metrics.seconds(route).observe(time.perf_counter() - started)
+            await sender.send(request, response)
+        finally:
+            sender.leave(request)
         return response
 
     return answer
@@ -85,7 +92,9 @@ def answering(
 def _problem(error: Exception, arrival: Arrival) -> web.Response:
     refusal = _refusal_of(error)
     if refusal.status >= 500:
-        log.warning("%s: %s", arrival.request_id, refusal, exc_info=error if refusal.code == "internal" else None)
+        fault = error if refusal.code == "internal" and not isinstance(error, RedisError) else None
+        why = reason(error) if isinstance(error, RedisError) else refusal
+        log.warning("%s: %s", arrival.request_id, why, exc_info=fault)
     response = json_answer(refusal.problem(arrival.request_id), refusal.status)
     response.content_type = "application/problem+json"
     response.headers.update(refusal.headers)
@@ -101,10 +110,10 @@ def _refusal_of(error: Exception) -> Refusal:
     """What a client is told of an error, whoever raised it."""
     if isinstance(error, Refusal):
         return error
+    wait = {"Retry-After": str(when_away_s(random.random()))}
     if isinstance(error, StoreFull):
-        return Refusal("storage-full", "ops must make room")
+        return Refusal("storage-full", "ops must make room", headers=wait)
     if isinstance(error, StoreUnavailable):
-        wait = {"Retry-After": str(when_away_s(random.random()))}
         return Refusal("storage-unavailable", "ask again", headers=wait)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))

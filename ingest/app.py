@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import prometheus_client
 from aiohttp import web
 from redis.asyncio import Redis
 
@@ -33,19 +32,26 @@ from .peers import Networks, networks, stamp_of
 from .posts import PostCalls
 from .ratelimit import RateLimiter
 from .readiness import Readiness, told
-from .reads import shedding
+from .reading import Kind, Places, Reading
+from .reads import Reads
 from .receiving import Receiver
 from .scaling import ScalingCall
+from .sending import Sender
 from .uploads import Uploads
 from .watching import Watch
 
 # As the balancer: it forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
+# The longest path of ours has 150 characters. aiohttp looks a path up from each of its slashes on, so a head full of
+# them cost 44 ms. It takes 128 fields, and no more.
+TARGET_BYTES_MAX = 2048
 # Of a body that comes before it was decided upon, about a read more than twice this is taken in (with copies).
 EARLY_BYTES = 1024
 # How a balancer's check names itself: then a name of its own, by which its word on the time is told from others'.
 BALANCER = "snapsurge-lb"
 ASKER_CHARS_MAX = 64
+# Of the budget of uploads, what answers may hold beside it: a hundred renditions even where there is little memory.
+READ_PART, READ_BYTES_MIN = 4, 32 * 1024 * 1024
 
 
 class Node:
@@ -89,7 +95,7 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
         handle_signals=False,
         keepalive_timeout=config.keepalive_s,
         max_field_size=HEAD_BYTES_MAX,
-        max_line_size=HEAD_BYTES_MAX,
+        max_line_size=TARGET_BYTES_MAX,
         read_bufsize=EARLY_BYTES,
         shutdown_timeout=config.drain_s,
     )
@@ -98,7 +104,12 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
 def budget(config: Config) -> Budget:
     """What may be in flight, by the settings or, in bytes, by this machine."""
     size = config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max)
-    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size, reads_max=config.reads_max)
+    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size)
+
+
+def places(config: Config, uploads: Budget) -> Places:
+    """What may be read at once: in bytes a part of what uploads may take, and beside it."""
+    return Places(reads_max=config.reads_max, bytes_max=max(READ_BYTES_MIN, uploads.bytes_max // READ_PART))
 
 
 def application(
@@ -114,41 +125,45 @@ def application(
     moments = Moments(store, index)
     posts = Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
-    admission = Admission(budget(config), Commits())
+    trusted, admission = networks(config.trusted_peers), Admission(budget(config), Commits())
+    reading = Reading(places(config, admission.budget))
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
-    metrics, trusted = Metrics(admission), networks(config.trusted_peers)
-    receiver = Receiver(config, metrics)
+    metrics = Metrics(admission)
+    receiver = Receiver(config, metrics, admission)
     uploads = Uploads(authenticator, limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
+    reads = Reads(reading, admission, authenticator, trusted)
     moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
-    post_calls = PostCalls(authenticator, posts, announcer.queue)
+    post_calls = PostCalls(authenticator, posts, announcer.queue, reads)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
         "current_moment": moment_calls.current,
         "moment": moment_calls.get,
         "summary": moment_calls.summary,
-        "moment_posts": shedding(moment_calls.posts, admission),
+        "moment_posts": reads.by_user(moment_calls.posts, "ops"),
         "upload": uploads.post,
-        "post": shedding(post_calls.get, admission),
-        "delete_post": post_calls.delete,
-        "photo": shedding(post_calls.photo, admission),
+        "post": reads.by_user(post_calls.get),
+        "delete_post": reads.by_user(post_calls.delete),
+        "photo": reads.by_user(post_calls.photo),
         "scaling": ScalingCall(authenticator, redis).get,
-        "openapi": docs.openapi,
-        "docs": docs.docs,
-        **_probes(lifecycle, metrics, trusted),
+        "openapi": reads.by_address(docs.openapi, Kind.PAGE),
+        "docs": reads.by_address(docs.docs, Kind.PAGE),
+        "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
+        **_probes(lifecycle, trusted),
     }
-    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted)])
+    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=config.body_grace_s)
+    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender)])
     for call in CALLS:
         # The upload answers `Expect: 100-continue` itself, after it has decided; aiohttp would at once.
         expect = _say_nothing if call.body == "pair" else None
         app.router.add_route(call.method, call.path, handlers[call.name], name=call.name, expect_handler=expect)
-    app.router.add_get("/docs/start.js", docs.start)
-    app.router.add_get("/docs/{name}", docs.file)
+    app.router.add_get("/docs/start.js", reads.by_address(docs.start, Kind.PAGE))
+    app.router.add_get("/docs/{name}", reads.by_address(docs.file, Kind.PAGE))
     return app
 
 
-def _probes(lifecycle: Lifecycle, metrics: Metrics, trusted: Networks) -> dict[str, Handler]:
-    """What orchestrators, balancers and Prometheus ask for."""
+def _probes(lifecycle: Lifecycle, trusted: Networks) -> dict[str, Handler]:
+    """What orchestrators and balancers ask for."""
 
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -166,11 +181,7 @@ def _probes(lifecycle: Lifecycle, metrics: Metrics, trusted: Networks) -> dict[s
             return web.Response(text=f"not ready: {told(reasons)}\n", status=503)
         return web.Response(text="ready\n")
 
-    async def scrape(_request: web.Request) -> web.Response:
-        body = prometheus_client.generate_latest(metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
-
-    return {"livez": livez, "readyz": readyz, "metrics": scrape}
+    return {"livez": livez, "readyz": readyz}
 
 
 async def _say_nothing(_request: web.Request) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import jwt
 import msgspec
+from aiohttp import web
 from jwt.types import Options
 
 from .errors import Refusal
@@ -17,6 +18,9 @@ from .errors import Refusal
 Scope = Literal["upload", "ops"]
 
 USER_ID_CHARS_MAX = 128
+# Ours have 200; one with the claims of an identity provider has 2,000. Before its signature is checked, a token's head
+# is decoded and read as JSON.
+TOKEN_CHARS_MAX = 4096
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
 # As PyJWT names them.
 _OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
@@ -29,23 +33,36 @@ class Principal(msgspec.Struct, frozen=True):
     scope: Scope
 
 
+# Whoever a request was found to come from, so that a token is checked once.
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+
 class Authenticator:
     """Knows the secrets: the one that signs now and, unless empty, the one before."""
 
     def __init__(self, secret: str, previous: str = "") -> None:
         self._secrets = [secret, previous] if previous else [secret]
 
+    def of(self, request: web.Request, *scopes: Scope) -> Principal:
+        """The principal of a request; as `principal`."""
+        found = request.get(PRINCIPAL)
+        if found is None:
+            found = request[PRINCIPAL] = self.principal(request.headers.get("Authorization"))
+        _check_scope(found.scope, scopes)
+        return found
+
     def principal(self, authorization: str | None, *scopes: Scope) -> Principal:
         """The principal of an Authorization header; Refusal 401 without a good token, 403 when its scope is another."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Refusal("unauthenticated", "send Authorization: Bearer <token>", headers=_CHALLENGE)
+        if len(token) > TOKEN_CHARS_MAX:
+            raise Refusal("unauthenticated", f"a token may have {TOKEN_CHARS_MAX} characters", headers=_CHALLENGE)
         claims = self._claims(token.strip())
         user_id, scope = claims["sub"], claims.get("scope")
         if not 0 < len(user_id) <= USER_ID_CHARS_MAX or not user_id.isprintable():
             raise Refusal("unauthenticated", f"`sub` must have 1 to {USER_ID_CHARS_MAX} printable characters")
-        if scope not in ("upload", "ops") or (scopes and scope not in scopes):
-            raise Refusal("forbidden", f"this needs a token with scope {' or '.join(scopes) or 'upload or ops'}")
+        _check_scope(scope, scopes)
         return Principal(user_id, cast("Scope", scope))
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -60,3 +77,8 @@ class Authenticator:
             except (jwt.InvalidTokenError, ValueError, RecursionError):  # bytes that are no text, JSON nested too deep
                 break
         raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE)
+
+
+def _check_scope(scope: object, scopes: tuple[Scope, ...]) -> None:
+    if scope not in ("upload", "ops") or (scopes and scope not in scopes):
+        raise Refusal("forbidden", f"this needs a token with scope {' or '.join(scopes) or 'upload or ops'}")

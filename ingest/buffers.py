@@ -27,7 +27,7 @@ def capacity_for(length: int) -> int:
 class Buffer:
     """So many bytes; those that nothing was written to may hold what an earlier upload left."""
 
-    __slots__ = ("_address", "_pages", "_whole", "capacity", "view")
+    __slots__ = ("_address", "_pages", "_whole", "capacity", "touched", "view")
 
     def __init__(self, length: int) -> None:
         self.capacity = capacity_for(length)
@@ -37,11 +37,17 @@ class Buffer:
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
         self._whole = memoryview(self._pages)
         self.view = self._whole[:length]
+        self.touched = 0  # bytes that have memory, whatever lies in them
 
     def cut(self, length: int) -> "Buffer":
         """The same memory for another upload, of at most `capacity` bytes."""
         self.view = self._whole[:length]
         return self
+
+    def empty(self) -> None:
+        """Give the memory back now, whoever still refers to the buffer: it reads as zeros from here on."""
+        self._pages.madvise(mmap.MADV_DONTNEED)
+        self.touched = 0
 
     def find(self, needle: bytes, start: int, end: int) -> int:
         """Where the needle first lies wholly between the two, or -1."""
@@ -75,6 +81,7 @@ class Buffers:
 
     def give(self, buffer: Buffer) -> None:
         """Nobody reads or writes it any more."""
+        buffer.touched = max(buffer.touched, len(buffer.view))
         if buffer.capacity > self._kept_bytes_max:
             return
         self._kept.append(buffer)

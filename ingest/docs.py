@@ -41,7 +41,7 @@ _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript
 
 
 class Docs:
-    """The document is made once; the wheel's two files are sent from where it was installed."""
+    """The document is made once, and the wheel's two files are read once: an answer costs its bytes."""
 
     def __init__(self) -> None:
         self._document = document()
@@ -49,7 +49,8 @@ class Docs:
         spec = find_spec("swagger_ui")
         if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError("swagger-ui-py is not installed; run `make setup`")
-        self._static = Path(spec.submodule_search_locations[0]) / "static"
+        static = Path(spec.submodule_search_locations[0]) / "static"
+        self._files = {name: (static / name).read_bytes() for name in _FILES}
 
     async def openapi(self, _request: web.Request) -> web.Response:
         """The document."""
@@ -63,9 +64,10 @@ class Docs:
         """The page's one line of script."""
         return web.Response(text=_START, content_type="text/javascript")
 
-    async def file(self, request: web.Request) -> web.StreamResponse:
+    async def file(self, request: web.Request) -> web.Response:
         """Swagger UI's script and style."""
         name = request.match_info["name"]
         if name not in _FILES:
             raise web.HTTPNotFound
-        return web.FileResponse(self._static / name, headers={"Cache-Control": "max-age=86400"})
+        fields = {"Cache-Control": "max-age=86400"}
+        return web.Response(body=self._files[name], content_type=_FILES[name], headers=fields)

@@ -5,6 +5,8 @@ what is left beside the interpreter is the budget. A cgroup's limit is the node'
 is shared with other nodes, workers and perhaps the store, so a node takes an eighth.
 """
 
+import contextlib
+import ctypes
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,9 @@ MIB: Final = 1024 * 1024
 PROCESS_BYTES: Final = 96 * MIB  # interpreter, libraries, connections
 COPIES: Final = 2
 SHARED_PART: Final = 8
+# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD. Left alone, the threads of the file store have an arena each, and the
+# first large body that is freed makes room for all later ones in the heap, which never shrinks again.
+_MALLOPT: Final = {-8: 2, -3: 1024 * 1024}
 Read = Callable[[str], str]
 
 
@@ -41,6 +46,14 @@ def ram_bytes(read: Read) -> int:
     """The machine's memory; a GiB where nothing says how much there is."""
     total = re.search(r"^MemTotal:\s+(\d+) kB$", _text(read, "/proc/meminfo"), re.MULTILINE)
     return int(total[1]) * 1024 if total else 1024 * MIB
+
+
+def give_back() -> None:
+    """Have large bodies leave the process when they are freed; elsewhere than on glibc this may do nothing."""
+    with contextlib.suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in _MALLOPT.items():
+            mallopt(parameter, value)
 
 
 def found_bytes(*, least: int) -> int:

@@ -1,18 +1,25 @@
 """What a node counts, under the names of the contract; one registry a node, no globals."""
 
+import time
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from .admission import Admission
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
+# The text is made once for all who ask within this time: it costs milliseconds, and asking costs nothing.
+KEPT_S = 1.0
+
+
 class Metrics:
     """The node's counters; those with labels are kept, because the library takes four times as long to look one up."""
 
     def __init__(self, admission: Admission) -> None:
+        self._text, self._made_at = b"", float("-inf")
         self.registry = CollectorRegistry()
         requests = Counter(
             "snapsurge_ingest_requests", "Requests answered", ["route", "status"], registry=self.registry
@@ -28,13 +35,30 @@ class Metrics:
         )
         self.stages = cache(stages.labels)
         self.posts = cache(Counter("snapsurge_posts", "Uploads by outcome", ["outcome"], registry=self.registry).labels)
+        cut = Counter(
+            "snapsurge_ingest_readers_cut",
+            "Answers cut off: reader too slow, or place needed",
+            ["why"],
+            registry=self.registry,
+        )
+        self.readers_cut = cache(cut.labels)
         in_flight = Gauge("snapsurge_ingest_in_flight_requests", "Uploads in flight", registry=self.registry)
         in_flight.set_function(lambda: admission.requests)
-        in_flight_bytes = Gauge("snapsurge_ingest_in_flight_bytes", "Bytes admitted", registry=self.registry)
+        in_flight_bytes = Gauge(
+            "snapsurge_ingest_in_flight_bytes", "Bytes of uploads, held or soon to come", registry=self.registry
+        )
         in_flight_bytes.set_function(lambda: admission.bytes)
-        budget = Gauge("snapsurge_ingest_in_flight_bytes_max", "Budget of bytes admitted", registry=self.registry)
+        held = Gauge("snapsurge_ingest_held_bytes", "Bytes of uploads in memory", registry=self.registry)
+        held.set_function(lambda: admission.held)
+        budget = Gauge("snapsurge_ingest_in_flight_bytes_max", "Budget of either", registry=self.registry)
         budget.set_function(lambda: admission.budget.bytes_max)
         puts = Gauge("snapsurge_ingest_puts_max", "Commits that may be under way", registry=self.registry)
         puts.set_function(lambda: admission.commits.puts_max)
         rate = Gauge("snapsurge_ingest_commits_per_second", "Commits, smoothed", registry=self.registry)
         rate.set_function(lambda: admission.commits.rate)
+
+    async def scrape(self, _request: web.Request) -> web.Response:
+        """All of it in Prometheus' form, at most `KEPT_S` old."""
+        if time.monotonic() - self._made_at >= KEPT_S:
+            self._text, self._made_at = generate_latest(self.registry), time.monotonic()
+        return web.Response(body=self._text, headers={"Content-Type": CONTENT_TYPE_LATEST})

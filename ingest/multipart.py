@@ -18,6 +18,11 @@ from .buffers import Buffer
 
 PART_HEAD_BYTES_MAX = 4096
 BOUNDARY_CHARS_MAX = 70  # RFC 2046, section 5.1.1
+# A field that is longer, or has more parameters, is refused unread: the parser for what RFC 2045 allows takes time that
+# grows with their product, and no client needs a tenth of it.
+FIELD_CHARS_MAX = 1024
+PARAMETERS_MAX = 16
+DISPOSITIONS_MAX = 4  # lines of a part's head that may say what it is
 # One app's part headers are nearly always the same bytes, and parsing them costs more than anything else here.
 HEADS_KEPT_MAX = 256
 # What every client sends, told without the parser for what RFC 2045 allows.
@@ -45,14 +50,22 @@ def boundary_of(content_type: str) -> bytes:
     """The boundary of a multipart/form-data content type; BadMultipart."""
     if plain := _PLAIN_TYPE.fullmatch(content_type):
         return plain[1].encode()
-    message = Message()
-    message["Content-Type"] = content_type
+    message = _field("Content-Type", content_type)
     boundary = message.get_param("boundary")
     if message.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         raise BadMultipart("send multipart/form-data with a boundary")
     if not 0 < len(boundary) <= BOUNDARY_CHARS_MAX or not boundary.isascii():
         raise BadMultipart(f"the boundary must have 1 to {BOUNDARY_CHARS_MAX} ASCII characters")
     return boundary.encode()
+
+
+def _field(name: str, value: str) -> Message:
+    """The field, its parameters to be asked for; BadMultipart when that would be too much work."""
+    if len(value) > FIELD_CHARS_MAX or value.count(";") > PARAMETERS_MAX:
+        raise BadMultipart(f"{name} may have {FIELD_CHARS_MAX} characters and {PARAMETERS_MAX} parameters")
+    message = Message()
+    message[name] = value
+    return message
 
 
 class MultipartReader:
@@ -137,7 +150,7 @@ class MultipartReader:
             return False
         name = _name_in(bytes(self._view[self._position : end]))
         if name not in self._bytes_max:
-            raise BadMultipart(f"unknown part {name!r}; send {', '.join(self._bytes_max)}")
+            raise BadMultipart(f"unknown part {name[:100]!r}; send {', '.join(self._bytes_max)}")
         if name in self._parts:
             raise BadMultipart(f"part {name} comes twice")
         self._position = end + 4
@@ -168,11 +181,14 @@ class MultipartReader:
 @lru_cache(maxsize=HEADS_KEPT_MAX)
 def _name_in(head: bytes) -> str:
     """The name that a part's Content-Disposition gives it."""
+    seen = 0
     for line in head.split(b"\r\n"):
         field, _, value = line.partition(b":")
         if field.strip().lower() == b"content-disposition":
-            message = Message()
-            message["Content-Disposition"] = value.decode("utf-8", "replace").strip()
+            seen += 1
+            if seen > DISPOSITIONS_MAX:
+                break
+            message = _field("Content-Disposition", value.decode("utf-8", "replace").strip())
             name = message.get_param("name", header="content-disposition")
             if message.get_content_disposition() == "form-data" and isinstance(name, str):
                 return name

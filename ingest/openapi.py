@@ -35,7 +35,7 @@ with a stable `code`.
 
 1. Build the multipart body once, with a `Content-Length`; every try sends the very same bytes. A post is keyed by
    moment and user, so any try may be repeated: 201 the first time, 200 with `Idempotent-Replayed` if one had arrived.
-2. Retry after 408, 429, 502, 503, 504 and after a broken connection, never after another 4xx or 507. Wait at least
+2. Retry after 408, 429, 502, 503, 504, 507 and after a broken connection, never after another 4xx. Wait at least
    `Retry-After` and up to a tenth more by chance; where there is none 0.2 s, doubled each time up to 5 s, by chance.
 3. Bring the last `Snapsurge-Ticket` back: the retry then counts as received at the first try. It is good for ten
    minutes and for the same user, path, length and, where sent, `Content-Digest`. Bring it with `Expect: 100-continue`

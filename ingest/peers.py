@@ -17,6 +17,7 @@ RECEIVED_AT_HEADER = "Snapsurge-Received-At"
 TRIED_AT_HEADER = "Snapsurge-Tried-At"
 RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
+ADDRESSES_CHARS_MAX = 256  # of a list of addresses, from its end, that is looked at
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
@@ -69,6 +70,12 @@ def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
     if not _MILLISECONDS.fullmatch(said) or not _is_trusted(request.remote, trusted):
         return None
     return int(said) / 1000
+
+
+def client_of(request: web.BaseRequest, trusted: Networks) -> str:
+    """The address of who asks: a trusted peer's word on it, else the peer's own."""
+    said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:].rpartition(",")[2].strip()
+    return said if said and _is_trusted(request.remote, trusted) else request.remote or ""
 
 
 def _is_trusted(remote: str | None, trusted: Networks) -> bool:

@@ -22,6 +22,7 @@ from .answers import json_answer, post_view
 from .auth import Authenticator
 from .errors import Refusal
 from .peers import ARRIVAL
+from .reads import Reads
 from .returns import when_away_s
 
 # A rendition never changes under its ETag, but it is behind a token and may be deleted.
@@ -31,14 +32,14 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 class PostCalls:
     """`/v1/posts…`."""
 
-    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards) -> None:
+    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards, reads: Reads) -> None:
+        self._reads = reads
         self._authenticator = authenticator
         self._posts = posts
         self._queue = queue
 
     async def get(self, request: web.Request) -> web.Response:
         """One post."""
-        self._authenticator.principal(request.headers.get("Authorization"))
         return json_answer(post_view(await self._post(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -61,7 +62,6 @@ class PostCalls:
 
     async def photo(self, request: web.Request) -> web.Response:
         """A rendition, whole or in part."""
-        self._authenticator.principal(request.headers.get("Authorization"))
         post_id, side, size = (request.match_info[name] for name in ("post_id", "side", "size"))
         name = "composite" if (side, size) == ("composite", "feed") else f"{side}-{size}"
         for _ in range(2):
@@ -93,6 +93,7 @@ class PostCalls:
                 return None
         if known:
             return web.Response(status=304, headers=fields)
+        self._reads.hold(request, stop - start)
         data = await self._posts.rendition(post, place, start, stop - start, mark)
         if stop - start < place.bytes:
             fields["Content-Range"] = f"bytes {start}-{stop - 1}/{place.bytes}"

@@ -1,25 +1,75 @@
-"""Reads give way: a call around which an overloaded node says 503 before it asks the store anything."""
+"""Reads give way: a call around which a node that is full says 503 before it asks the store anything.
+
+The place that a read gets here is given back by `answering.py`, after the last byte of its answer was written.
+"""
 
 import random
+import time
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from .admission import Admission
 from .answering import Handler
+from .auth import Authenticator, Scope
 from .errors import Refusal
+from .peers import Networks, client_of
+from .reading import Kind, Reader, Reading
 from .returns import when_away_s
+from .sending import READER
 
 
-def shedding(handler: Handler, admission: Admission) -> Handler:
-    """The handler, as long as reads are admitted."""
+class Reads:
+    """Makes calls into such that hold a place. `give_way` are those that uploads come before."""
 
-    async def read(request: web.Request) -> web.StreamResponse:
-        if not admission.admit_read():
-            wait = {"Retry-After": str(when_away_s(random.random()))}
-            raise Refusal("overloaded", "uploads come first; ask again", headers=wait)
-        try:
-            return await handler(request)
-        finally:
-            admission.release_read()
+    def __init__(self, reading: Reading, admission: Admission, authenticator: Authenticator, trusted: Networks) -> None:
+        self._reading = reading
+        self._admission = admission
+        self._authenticator = authenticator
+        self._trusted = trusted
 
-    return read
+    def by_user(self, handler: Handler, *scopes: Scope) -> Handler:
+        """For who has a token: places are shared among users."""
+
+        async def read(request: web.Request) -> web.StreamResponse:
+            who = self._authenticator.of(request, *scopes).user_id
+            if self._admission.reads_give_way:
+                raise _full("uploads come first; ask again")
+            return await self._within(who, Kind.POST, handler, request)
+
+        return read
+
+    def by_address(self, handler: Handler, kind: Kind) -> Handler:
+        """For anybody: places are shared among addresses."""
+
+        async def read(request: web.Request) -> web.StreamResponse:
+            return await self._within(client_of(request, self._trusted), kind, handler, request)
+
+        return read
+
+    def hold(self, request: web.Request, size: int) -> None:
+        """An answer of so many bytes is about to be made; Refusal when there is no room for it."""
+        held, victims = self._reading.hold(request[READER], size, time.perf_counter())
+        _shed(victims)
+        if not held:
+            raise _full("too many answers are being read slowly; ask again")
+
+    async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:
+        reader, victims = self._reading.admit(who, kind, time.perf_counter())
+        _shed(victims)
+        if reader is None:
+            raise _full("too many are reading; ask again")
+        request[READER] = reader
+        response = await handler(request)
+        if kind is Kind.POST and isinstance(response, web.Response) and isinstance(response.body, bytes):
+            self.hold(request, len(response.body))
+        return response
+
+
+def _shed(victims: Sequence[Reader]) -> None:
+    for victim in victims:
+        victim.shed()
+
+
+def _full(detail: str) -> Refusal:
+    return Refusal("overloaded", detail, headers={"Retry-After": str(when_away_s(random.random()))})

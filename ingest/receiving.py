@@ -5,7 +5,8 @@ until the pair is returned it exists in this request's memory alone.
 """
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import aiohttp
 import msgspec
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from storage.records import SIDES, Photos
 
+from .admission import Admission
 from .buffers import Buffer, Buffers
 from .config import Config
 from .errors import Refusal
@@ -20,6 +22,7 @@ from .landing import Landing
 from .metrics import Metrics
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
 from .photos import BadPhoto, NotAPhoto, PixelLimits, inspect
+from .places import Place
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -32,6 +35,10 @@ class Pair(msgspec.Struct, frozen=True):
     buffer: Buffer
 
 
+class Shed(Exception):
+    """The upload had to go, for another that needs its memory."""
+
+
 # Whoever reads the receipt later recurses once a level; what one stack took may be too deep for another.
 META_DEPTH_MAX = 32
 
@@ -39,7 +46,8 @@ META_DEPTH_MAX = 32
 class Receiver:
     """Knows the limits of a body."""
 
-    def __init__(self, config: Config, metrics: Metrics) -> None:
+    def __init__(self, config: Config, metrics: Metrics, admission: Admission) -> None:
+        self._admission = admission
         self._config = config
         self._metrics = metrics
         self._buffers = Buffers()
@@ -69,13 +77,19 @@ class Receiver:
             raise self._too_large()
         return boundary, self._config.body_bytes_max if length is None else length
 
-    async def receive(self, request: web.Request, boundary: bytes) -> Pair:
-        """The pair; Refusal when the body is malformed, too slow, too large, or holds no two photos that we take."""
-        length = request.content_length
-        buffer = self._buffers.take(self._config.body_bytes_max if length is None else length)
+    async def receive(self, request: web.Request, boundary: bytes, place: Place) -> Pair:
+        """The pair; Refusal when the body is malformed, too slow, too large, or holds no two photos that we take.
+
+        Shed when admission gave the place to somebody else meanwhile.
+        """
+        buffer = self._buffers.take(place.length)
+        if not self._admission.hold(place, buffer.touched):
+            buffer.empty()
         reader = MultipartReader(boundary, self._part_bytes_max, buffer)
+        arriving = Arriving(reader, buffer, place, self._admission)
         try:
-            await self._read_into(reader, request)
+            await self._read_into(arriving, request)
+            self._admission.whole(place, time.perf_counter())
             return self._pair(reader, buffer)
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
@@ -85,6 +99,8 @@ class Receiver:
             raise Refusal("not-a-photo", str(error), stored=False) from None
         except BadPhoto as error:
             raise Refusal("bad-photo", str(error), stored=False) from None
+        finally:
+            arriving.end()
 
     def release(self, pair: Pair) -> None:
         """The store has the pair, whole: nobody reads it here any more. One that went wrong is not released."""
@@ -99,41 +115,92 @@ class Receiver:
         photos = {side: inspect(side, data[side], parts[side].sha256, self._pixels) for side in SIDES}
         return Pair(data["front"], data["back"], Photos(**photos), _json_object(bytes(data.get("meta", b""))), buffer)
 
-    async def _read_into(self, reader: MultipartReader, request: web.Request) -> None:
+    async def _read_into(self, arriving: "Arriving", request: web.Request) -> None:
         """Feed the reader until the body ends, no slower than the minimum rate and no longer than the limit."""
+        if arriving.place.gone:
+            raise Shed
         await _continue(request)
-        before, grace_ends = len(reader.room()), asyncio.get_running_loop().time() + self._config.body_grace_s
+        grace_ends = asyncio.get_running_loop().time() + self._config.body_grace_s
         try:
             if request.content_length is None:
-                await self._read_chunked(reader, request, grace_ends)
+                await self._read_chunked(arriving, request, grace_ends)
             else:
                 while early := request.content.read_nowait():
-                    reader.feed(early)
-                if missing := len(reader.room()):
+                    arriving.feed(early)
+                if arriving.place.received < request.content_length:
                     # What came early bought time too.
-                    since = grace_ends + (before - missing) / self._config.body_rate_min_bytes_s
-                    await Landing(request, reader, lambda n: since + n / self._config.body_rate_min_bytes_s).run()
+                    since = grace_ends + arriving.place.received / self._config.body_rate_min_bytes_s
+                    landing = Landing(request, arriving, lambda n: since + n / self._config.body_rate_min_bytes_s)
+                    arriving.wake = lambda: landing.give_up(Shed())
+                    await landing.run()
         except TimeoutError:
+            if arriving.place.gone:
+                raise Shed from None
             rate = f"{self._config.body_rate_min_bytes_s} bytes/s"
             raise Refusal("too-slow", f"send at least {rate} on average", stored=False) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
             raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
         finally:
-            self._metrics.bytes.inc(before - len(reader.room()))
+            self._metrics.bytes.inc(arriving.place.received)
 
-    async def _read_chunked(self, reader: MultipartReader, request: web.Request, grace_ends: float) -> None:
+    async def _read_chunked(self, arriving: "Arriving", request: web.Request, grace_ends: float) -> None:
         """A body whose length nobody announced comes through aiohttp, which knows its chunks."""
         received = 0
         async with asyncio.timeout_at(grace_ends) as patience:
+            arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)
             while chunk := await request.content.readany():
                 received += len(chunk)
                 if received > self._config.body_bytes_max:
                     raise self._too_large()
-                reader.feed(chunk)
+                arriving.feed(chunk)
                 patience.reschedule(grace_ends + received / self._config.body_rate_min_bytes_s)
 
     def _too_large(self) -> Refusal:
         return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)
+
+
+class Arriving:
+    """One body on its way into its buffer, as far as admission has room for it. It is the ground of its landing."""
+
+    def __init__(self, reader: MultipartReader, buffer: Buffer, place: Place, admission: Admission) -> None:
+        self.place = place
+        self.wake: Callable[[], None] | None = None  # lets its handler go on that waits for the next piece
+        self._reader = reader
+        self._buffer = buffer
+        self._admission = admission
+        place.on_shed = self._shed
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that came through aiohttp; Shed, and what the reader raises."""
+        if len(self._ask(len(data))) < len(data) or self.place.gone:
+            raise Shed
+        self._admission.arrived(self.place, len(data))
+        self._reader.feed(data)
+
+    def room(self) -> memoryview:
+        """Where the next bytes go: so much of the buffer as there is memory for."""
+        return self._ask(len(self._reader.room()))
+
+    def landed(self, count: int) -> None:
+        """So many bytes have come into the room; what the reader raises."""
+        self._admission.arrived(self.place, count)
+        self._reader.landed(count)
+
+    def end(self) -> None:
+        """Nothing more comes. What refers to each other is parted, or it would wait for the collector."""
+        self.place.on_shed = None
+        self.wake = None
+
+    def _ask(self, wanted: int) -> memoryview:
+        granted, victims = self._admission.room(self.place, wanted, time.perf_counter())
+        for victim in victims:
+            victim.shed()
+        return self._reader.room()[:granted]
+
+    def _shed(self) -> None:
+        self._buffer.empty()
+        if self.wake:
+            self.wake()
 
 
 async def _continue(request: web.Request) -> None:

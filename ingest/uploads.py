@@ -22,6 +22,7 @@ from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
 from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
+from storage.refusals import reason
 
 from .admission import Admission, Rank
 from .announcing import Announcer
@@ -31,9 +32,11 @@ from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
 from .metrics import Metrics
+from .outages import Outage
 from .peers import ARRIVAL, Arrival
+from .places import Place
 from .ratelimit import RateLimiter
-from .receiving import Pair, Receiver
+from .receiving import Pair, Receiver, Shed
 from .returns import Returns, when_away_s
 
 log = logging.getLogger("snapsurge.ingest.uploads")
@@ -66,27 +69,26 @@ class Uploads:
         self._posts = posts
         self._announcer = announcer
         self._metrics = metrics
+        self._outage = Outage()
 
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
         arrival = request[ARRIVAL]
         principal = self._authenticator.principal(request.headers.get("Authorization"), "upload")
-        moment = await self._open_moment(request.match_info["moment_id"], arrival.received_at_ms)
+        moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
         boundary, length = self._receiver.announced(request)
+        rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))
         # Before the user's limit: what we turn away costs no look at Redis, and is not held against the user.
-        if not self._admission.admit(length, _rank(arrival, moment), time.perf_counter()):
-            raise self._overloaded()
+        place = self._place(principal.user_id, length, rank, announced=request.content_length is not None)
         try:
             await self._limit(principal.user_id)
-            started = time.perf_counter()
             with self._metrics.stages("accept").time():
-                pair = await self._receiver.receive(request, boundary)
-            self._admission.commits.received(time.perf_counter() - started)
+                pair = await self._receiver.receive(request, boundary, place)
             receipt = Receipt(
                 id=keys.post_id(moment.id, principal.user_id),
                 moment_id=moment.id,
                 user_id=principal.user_id,
-                received_at=from_ms(arrival.received_at_ms),
+                received_at=from_ms(received_at_ms),
                 closes_at=moment.closes_at,
                 request_id=arrival.request_id,
                 attempt=arrival.attempt,
@@ -94,25 +96,44 @@ class Uploads:
                 meta=msgspec.Raw(pair.meta),
             )
             return await self._commit(receipt, pair)
+        except Shed:
+            raise self._overloaded() from None
         finally:
-            self._admission.release(length)
+            self._admission.release(place)
+
+    def _place(self, user: str, length: int, rank: Rank, *, announced: bool) -> Place:
+        """A place among the uploads in flight, for which others may have to go."""
+        place, victims = self._admission.admit(user, length, rank, time.perf_counter(), announced=announced)
+        for victim in victims:
+            victim.shed()
+        if place is None:
+            raise self._overloaded()
+        return place
 
     def _overloaded(self) -> Refusal:
         self._metrics.posts("shed").inc()
         wait = self._returns.retry_after_s(time.perf_counter(), self._admission.commits.rate, random.random())
         return Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
 
-    async def _open_moment(self, moment_id: str, received_at_ms: int) -> Moment:
-        """The moment, if it takes posts received now."""
+    async def _open_moment(self, moment_id: str, arrival: Arrival) -> tuple[Moment, int]:
+        """The moment, if it takes posts received now, and when this one was.
+
+        One whose first try came before the moment opened and met our failure is not refused for that: it counts as
+        received when the moment opened.
+        """
+        received_at_ms = arrival.received_at_ms
         try:
             moment = await self._moments.get(moment_id)
         except NoSuchMoment:
             raise Refusal("no-such-moment", f"no moment {moment_id[:100]}", stored=False) from None
-        if received_at_ms < to_ms(moment.fires_at):
+        fires_at_ms = to_ms(moment.fires_at)
+        if arrival.retry and received_at_ms < fires_at_ms <= time.time_ns() // 1_000_000:
+            received_at_ms = fires_at_ms
+        if received_at_ms < fires_at_ms:
             raise Refusal("moment-not-open", f"the moment fires at {moment.fires_at}", stored=False)
-        if received_at_ms > to_ms(moment.fires_at) + ACCEPTING_MS:
+        if received_at_ms > fires_at_ms + ACCEPTING_MS:
             raise Refusal("moment-closed", f"the moment fired at {moment.fires_at}, a day ago", stored=False)
-        return moment
+        return moment, received_at_ms
 
     async def _limit(self, user_id: str) -> None:
         decision = await self._limiter.check(user_id)
@@ -133,7 +154,7 @@ class Uploads:
             detail = "the post was deleted while this upload was under way; send the pair again"
             raise Refusal("storage-unavailable", detail, headers=_soon(), stored=False) from error
         except StoreFull as error:
-            raise Refusal("storage-full", "ops must make room", stored=False) from error
+            raise Refusal("storage-full", "ops must make room", headers=_soon(), stored=False) from error
         except StoreUnavailable as error:
             raise _unavailable() from error
         if stored.attempt != receipt.attempt:
@@ -168,14 +189,17 @@ class Uploads:
         try:
             with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
-        except Exception as error:  # Redis is away, or we are wrong: either way the pair is committed
+        except RedisError as error:  # the pair is committed all the same
             self._metrics.posts("not_queued").inc()
-            fault = None if isinstance(error, RedisError) else error
-            log.warning("post %s waits for the sweeper: %s", post.id, error, exc_info=fault)
-
-
-def _rank(arrival: Arrival, moment: Moment) -> Rank:
-    return Rank.of(retry=arrival.retry, late=arrival.received_at_ms > to_ms(moment.closes_at))
+            if self._outage.failed(time.monotonic()):
+                told = "Redis takes no jobs (%s): posts are stored, the sweeper queues their jobs later; mend Redis"
+                log.warning(told, reason(error))
+        except Exception:  # so it is when we are wrong
+            self._metrics.posts("not_queued").inc()
+            log.exception("post %s is stored and waits for the sweeper: this is a fault of the node", post.id)
+        else:
+            if self._outage.worked(time.monotonic()):
+                log.info("Redis takes jobs again")
 
 
 def _same_photos(one: Receipt, other: Receipt) -> bool:

@@ -1,28 +1,38 @@
 """A node under a crowd, in small steps of a virtual clock: the real admission around a simulated store.
 
 The store gives each PUT under way the same part of its speed, but none less than its latency. A phone takes its time to
-send; one that is shed comes back when it was told to, with a ticket. No time passes but by steps, so a minute takes a
-second or two and a seed gives one history.
+send, and its bytes come in pieces, as a balancer and the kernel hand them on; one that is shed, before or while it
+sends, comes back when it was told to, with a ticket. Attackers do the same for ever. No time passes but by steps, so a
+minute takes a second or two and a seed gives one history.
 """
 
 import random
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ingest.admission import Admission, Budget, Rank
 from ingest.commits import Commits
+from ingest.places import Place
 from ingest.returns import Returns
 
 STEP_S = 0.01
 BYTES = 700_000
+PIECE_BYTES = 32 * 1024
 
 
 @dataclass(eq=False)
 class Upload:
-    """One pair under way; `left` is the part of its PUT still to do."""
+    """One pair under way; `left` is the part of its PUT still to do. `aim` is what really comes, `length` what is said.
 
-    admitted: float
-    send_s: float
+    `honest` when it counts; others are never committed.
+    """
+
+    user: str
+    length: int
+    rate: float
+    honest: bool = True
+    place: Place | None = None
     arrived: float = 0.0
     begun: float = 0.0
     left: float = 1.0
@@ -42,17 +52,20 @@ class Crowd:
     waits: list[float] = field(default_factory=list)
     committed: Counter[int] = field(default_factory=Counter)
     shed: Counter[int] = field(default_factory=Counter)
+    displaced: Counter[bool] = field(default_factory=Counter)
     returned: Counter[str] = field(default_factory=Counter)
+    held_most: int = 0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.commits, self.returns = Commits(), Returns()
-        self.admission = Admission(Budget(requests_max=100_000, bytes_max=self.bytes_max, reads_max=1), self.commits)
-        self.sending: list[Upload] = []
+        self.admission = Admission(Budget(requests_max=4096, bytes_max=self.bytes_max), self.commits)
+        self.uploads: dict[Place, Upload] = {}
         self.waiting: deque[Upload] = deque()
         self.putting: list[Upload] = []
-        self.coming: dict[int, int] = {}
+        self._events: dict[int, list[Callable[[], None]]] = {}
         self._due = 0.0
+        self._users = 0
         self.start = self.now
 
     def run(self, seconds: float) -> None:
@@ -63,21 +76,19 @@ class Crowd:
             while self._due >= 1:
                 self._due -= 1
                 self.come(Rank.FIRST)
-            for _ in range(self.coming.pop(int(self.now / STEP_S), 0)):
-                self.come(Rank.HOLDER)
-            self._step()
+            for act in self._events.pop(int(self.now / STEP_S), ()):
+                act()
+            self._put()
 
     def come(self, rank: Rank) -> None:
-        """A phone asks."""
-        admitted = self.admission.admit(BYTES, rank, self.now)
-        self.returned["taken" if admitted else "shed"] += rank is Rank.HOLDER
-        if admitted:
-            self.sending.append(Upload(self.now, self.rng.uniform(*self.send_s)))
-            return
-        self.shed[self.second] += 1
-        wait = self.returns.retry_after_s(self.now, self.commits.rate, self.rng.random())
-        at = int((self.now + wait * self.rng.uniform(1.0, 1.1)) / STEP_S)
-        self.coming[at] = self.coming.get(at, 0) + 1
+        """A phone that was never here asks."""
+        self._users += 1
+        self._ask(Upload(f"phone{self._users}", BYTES, BYTES / self.rng.uniform(*self.send_s)), rank)
+
+    def attack(self, accounts: int, uploads: int, *, length: int, rate: float) -> None:
+        """So many accounts send so many uploads each, at so many bytes a second, for ever."""
+        for number in range(accounts * uploads):
+            self._ask(Upload(f"attacker{number % accounts}", length, rate, honest=False), Rank.FIRST)
 
     @property
     def second(self) -> int:
@@ -88,13 +99,56 @@ class Crowd:
         """Commits a second, from one second to before another."""
         return sum(self.committed[second] for second in range(first, last)) / (last - first)
 
-    def _step(self) -> None:
-        arrived = [upload for upload in self.sending if self.now - upload.admitted >= upload.send_s]
-        self.sending = [upload for upload in self.sending if self.now - upload.admitted < upload.send_s]
-        for upload in arrived:
-            upload.arrived = self.now
-            self.commits.received(upload.send_s)
-        self.waiting.extend(arrived)
+    def _at(self, seconds: float, act: Callable[[], None]) -> None:
+        self._events.setdefault(max(int((self.now + seconds) / STEP_S), int(self.now / STEP_S) + 1), []).append(act)
+
+    def _ask(self, upload: Upload, rank: Rank) -> None:
+        place, victims = self.admission.admit(upload.user, upload.length, rank, self.now)
+        self._displace(victims)
+        if upload.honest:
+            self.returned["taken" if place else "shed"] += rank is Rank.HOLDER
+        if place is None:
+            self.shed[self.second] += upload.honest
+            self._later(upload)
+            return
+        upload.place = place
+        self.uploads[place] = upload
+        self._next_piece(upload)
+
+    def _later(self, upload: Upload) -> None:
+        wait = self.returns.retry_after_s(self.now, self.commits.rate, self.rng.random())
+        self._at(wait * self.rng.uniform(1.0, 1.1), lambda: self._ask(upload, Rank.HOLDER))
+
+    def _displace(self, victims: list[Place]) -> None:
+        for place in victims:
+            upload = self.uploads.pop(place)
+            self.displaced[upload.honest] += 1
+            self._later(upload)
+
+    def _next_piece(self, upload: Upload) -> None:
+        place = upload.place
+        assert place is not None
+        size = min(PIECE_BYTES, upload.length - place.received)
+
+        def came() -> None:
+            if place.gone:
+                return
+            granted, victims = self.admission.room(place, size, self.now)
+            self._displace(victims)
+            if place.gone:
+                return
+            self.admission.arrived(place, granted)
+            self.held_most = max(self.held_most, self.admission.held)
+            if place.received < upload.length:
+                self._next_piece(upload)
+            else:
+                self.admission.whole(place, self.now)
+                upload.arrived, upload.left = self.now, 1.0
+                self.waiting.append(upload)
+
+        self._at(size / upload.rate, came)
+
+    def _put(self) -> None:
         self._let_in()
         part = STEP_S * min(self.rate / max(len(self.putting), 1), 1 / self.latency_s)
         for upload in list(self.putting):
@@ -112,7 +166,12 @@ class Crowd:
     def _end(self, upload: Upload) -> None:
         self.putting.remove(upload)
         self.commits.ended(self.now, self.now - upload.begun, waiting=len(self.waiting))
-        self.admission.release(BYTES)
-        self.waits.append(self.now - upload.arrived)
-        self.committed[self.second] += 1
+        assert upload.place is not None
+        self.admission.release(upload.place)
+        del self.uploads[upload.place]
+        if upload.honest:
+            self.waits.append(self.now - upload.arrived)
+            self.committed[self.second] += 1
+        else:
+            self._at(1.0, lambda: self._ask(upload, Rank.FIRST))
         self._let_in()

@@ -12,6 +12,8 @@ from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import networks
 from ingest.readiness import Readiness
+from ingest.reading import Places, Reading
+from ingest.sending import Sender
 from storage.blobs import StoreFull, StoreUnavailable
 
 
@@ -23,8 +25,9 @@ async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None)
             raise error
         return web.Response(text="fine")
 
-    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1, reads_max=1), Commits()))
-    middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"))
+    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
+    sender = Sender(Reading(Places(reads_max=1, bytes_max=1)), metrics, rate_bytes_s=1, grace_s=1.0)
+    middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"), sender)
     app = web.Application()
     app.router.add_get("/", handler, name="call")
     request = make_mocked_request("GET", "/", app=app)
@@ -48,7 +51,8 @@ async def test_every_error_becomes_a_problem() -> None:
         assert code in answer.body
         assert b"a secret" not in answer.body
         assert answer.headers["X-Request-Id"].encode() in answer.body
-    assert int((await answer_to(StoreUnavailable("gone"))).headers["Retry-After"]) >= 1
+    for error in (StoreUnavailable("gone"), StoreFull("no space")):
+        assert int((await answer_to(error)).headers["Retry-After"]) >= 1
 
 
 async def test_a_draining_node_closes_connections_after_their_answer() -> None:

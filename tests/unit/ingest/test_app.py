@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ingest.app import budget, node
+from ingest.admission import Budget
+from ingest.app import READ_BYTES_MIN, budget, node, places
 from ingest.config import Config
 from storage.blobs import StoreUnavailable
 from storage.config import Config as StorageConfig
@@ -96,5 +97,14 @@ def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
     told = budget(Config(auth_secret="x" * 32, in_flight_bytes_max=30_000_000, reads_max=3))
     found = budget(Config(auth_secret="x" * 32))
 
-    assert (told.bytes_max, told.reads_max) == (30_000_000, 3)
+    assert told.bytes_max == 30_000_000
     assert found.bytes_max >= Config(auth_secret="x" * 32).body_bytes_max
+
+
+def test_answers_may_hold_a_quarter_of_what_uploads_may() -> None:
+    """And a hundred renditions in any case."""
+    config = Config(auth_secret="x" * 32, reads_max=3)
+    large, small = (places(config, Budget(requests_max=1, bytes_max=size)) for size in (10**9, 10**6))
+
+    assert (large.reads_max, large.bytes_max) == (3, 250_000_000)
+    assert small.bytes_max == READ_BYTES_MIN

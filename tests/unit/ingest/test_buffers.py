@@ -99,3 +99,19 @@ def test_buffers_of_a_size_that_nobody_wants_any_more_make_room() -> None:
     buffers.give(large)
     buffers.give(Buffer(5 * CAPACITY_BYTES_MIN))
     assert buffers.take(3 * CAPACITY_BYTES_MIN) is large
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_an_emptied_buffer_has_given_its_memory_back_at_once() -> None:
+    """Though somebody still refers to it; what it had in memory is known, and known again when it is used again."""
+    buffers = Buffers()
+    buffer = buffers.take(16 * 2**20)
+    buffer.view[:] = bytes(1) * len(buffer.view)
+    buffers.give(buffer)
+    full, touched = resident_bytes(), buffer.touched
+    buffer.empty()
+
+    assert touched == 16 * 2**20
+    assert full - resident_bytes() > 15 * 2**20
+    assert (buffer.touched, buffer.view[0]) == (0, 0)
+    assert buffers.take(10 * 2**20) is buffer

@@ -1,10 +1,11 @@
 """The memory budget by what cgroups and the kernel say, v1 and v2, in containers and outside."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
-from ingest.memory import MIB, PROCESS_BYTES, budget_bytes, cgroup_bytes, found_bytes, ram_bytes
+from ingest.memory import MIB, PROCESS_BYTES, budget_bytes, cgroup_bytes, found_bytes, give_back, ram_bytes
 
 GIB = 1024 * MIB
 FOREVER = "9223372036854771712\n"
@@ -78,3 +79,18 @@ def test_the_ram_is_what_the_kernel_says() -> None:
 def test_this_machine_has_a_budget() -> None:
     """Whatever it is, an upload fits."""
     assert found_bytes(least=20 * MIB) >= 20 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_freed_bodies_leave_the_process() -> None:
+    """Those of the size of a large picture, every second one of a hundred: nearly all of them."""
+
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    give_back()
+    bodies = [bytes([1]) * (2 * MIB) for _ in range(50)]
+    full = resident_bytes()
+    del bodies[::2]
+
+    assert full - resident_bytes() > 40 * MIB

@@ -9,10 +9,10 @@ from ingest.metrics import Metrics
 
 def test_names_are_those_of_the_contract() -> None:
     """Everything starts with snapsurge_; what is in flight is read when asked."""
-    admission = Admission(Budget(requests_max=10, bytes_max=100, reads_max=1), Commits())
+    admission = Admission(Budget(requests_max=10, bytes_max=100), Commits())
     text = generate_latest(Metrics(admission).registry).decode()
     names = {line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    admission.admit(42, Rank.FIRST, 1.0)
+    admission.admit("alice", 42, Rank.FIRST, 1.0)
 
     assert all(name.startswith("snapsurge_") for name in names)
     assert "snapsurge_posts_total" in names

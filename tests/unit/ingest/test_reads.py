@@ -1,27 +1,81 @@
-"""Reads of an overloaded node are refused before they cost anything."""
+"""Reads of an overloaded node are refused before they cost anything, and hold their place until they are told."""
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from ingest.admission import Admission, Budget
+from ingest.admission import Admission, Budget, Rank
+from ingest.auth import Authenticator
 from ingest.commits import Commits
 from ingest.errors import Refusal
-from ingest.reads import shedding
+from ingest.peers import networks
+from ingest.reading import SCRAPES_MAX, Kind, Places, Reading
+from ingest.reads import Reads
+from ingest.sending import READER
+
+from .conftest import SECRET, token
 
 
-async def test_reads_are_counted_and_refused_over_their_limit() -> None:
-    """One inside the other is one too many: 503 with Retry-After; and every place is given back, after errors too."""
-    admission = Admission(Budget(requests_max=1, bytes_max=1, reads_max=1), Commits())
-    request = make_mocked_request("GET", "/")
+def reads(reads_max: int = 8, bytes_max: int = 1000) -> tuple[Reads, Reading, Admission]:
+    """With these limits, beside a node that takes ten uploads."""
+    reading = Reading(Places(reads_max=reads_max, bytes_max=bytes_max))
+    admission = Admission(Budget(requests_max=10, bytes_max=1000), Commits())
+    return Reads(reading, admission, Authenticator(SECRET), networks("")), reading, admission
 
-    async def inner(_request: web.Request) -> web.StreamResponse:
-        return web.Response()
 
-    inside = shedding(inner, admission)
-    for _ in range(2):
-        with pytest.raises(Refusal, match="overloaded") as refused:
-            await shedding(inside, admission)(request)
-        assert 1 <= int(refused.value.headers["Retry-After"]) <= 5
-    assert (await inside(request)).status == 200
-    assert admission.reads == 0
+async def hello(_request: web.Request) -> web.StreamResponse:
+    """A handler."""
+    return web.Response(body=b"hello")
+
+
+def request(user: str = "alice", scope: str = "upload") -> web.Request:
+    """A request with a good token."""
+    return make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {token(user, scope)}"})
+
+
+async def test_a_read_holds_its_place_and_its_bytes_until_it_is_told() -> None:
+    """The handler's end is not the answer's; a user's share is one of eight places here, another user has his own."""
+    inside, reading, _ = reads()
+    call, first = inside.by_user(hello), request()
+    await call(first)
+
+    assert (reading.count(Kind.POST), reading.bytes) == (1, 5)
+    with pytest.raises(Refusal, match="overloaded") as refused:
+        await call(request())
+    assert 1 <= int(refused.value.headers["Retry-After"]) <= 6
+    await call(request("bob"))
+    reading.release(first[READER])
+    await call(request())
+    assert (reading.count(Kind.POST), reading.bytes) == (2, 10)
+
+
+async def test_an_answer_without_room_for_its_bytes_is_refused() -> None:
+    """Before it is made, where its size is known; its place is the request's to give back."""
+    inside, reading, _ = reads(bytes_max=8)
+    await inside.by_user(hello)(request())
+    call = request("bob")
+    with pytest.raises(Refusal, match="overloaded"):
+        await inside.by_user(hello)(call)
+
+    reading.release(call[READER])
+    assert (reading.count(Kind.POST), reading.bytes) == (1, 5)
+
+
+async def test_uploads_come_first() -> None:
+    """From 70 % of their budget on nobody reads posts, but whoever watches the node reads its metrics."""
+    inside, reading, admission = reads()
+    admission.admit("carol", 701, Rank.FIRST, 0.0)
+
+    with pytest.raises(Refusal, match="uploads come first"):
+        await inside.by_user(hello)(request())
+    await inside.by_address(hello, Kind.SCRAPE)(make_mocked_request("GET", "/"))
+    assert reading.count(Kind.SCRAPE) == 1 <= SCRAPES_MAX
+
+
+async def test_a_token_is_asked_for_first() -> None:
+    """Whoever has none, or another scope, takes no place."""
+    inside, reading, _ = reads()
+    for call, code in ((make_mocked_request("GET", "/"), "unauthenticated"), (request(), "forbidden")):
+        with pytest.raises(Refusal, match=code):
+            await inside.by_user(hello, "ops")(call)
+    assert reading.count(Kind.POST) == 0

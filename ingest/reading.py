@@ -1,0 +1,156 @@
+"""Who may read from this node: so many answers at once and so many bytes of them, for all and for each who asks.
+
+Pure: time comes in; the caller ends those that it is given back. An answer holds its place and its bytes until the last
+of them is written, so whoever does not read could hold them for ever. Where there is no room for a newcomer, the reader
+goes that has stood still for longest, and the sooner the more places its user has: one who has thirty loses one after a
+fifteenth of a second, one who has a single place after two. Who reads as fast as a phone can keeps the place. A user
+who lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+STALLED_S: Final = 2.0  # 64 KiB, the piece that is sent at once, at 32 KB/s
+SHARE: Final = 8  # the part of all places, and of all bytes, that one user or one address may have
+LAGGARD_S: Final = 60.0
+LAGGARDS_MAX: Final = 10_000
+LAGGARD_PERCENT: Final = 70  # of the places and the bytes, from which laggards get none
+PAGES_MAX: Final = 16
+SCRAPES_MAX: Final = 4
+
+
+class Kind(Enum):
+    """What is read: posts and photos; the document and its page; metrics. Each has places of its own."""
+
+    POST = "post"
+    PAGE = "page"
+    SCRAPE = "scrape"
+
+
+class Reader:
+    """One answer under way; `who` is a user, or an address where nobody says who it is."""
+
+    __slots__ = ("gone", "held", "kind", "moved_at", "on_shed", "who")
+
+    def __init__(self, who: str, kind: Kind) -> None:
+        self.who = who
+        self.kind = kind
+        self.held = 0
+        self.moved_at: float | None = None  # when its client last took something; None until it is sent
+        self.gone = False
+        self.on_shed: Callable[[], None] | None = None
+
+    def shed(self) -> None:
+        """End it: it has been counted out."""
+        if self.on_shed:
+            self.on_shed()
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """How many answers of each kind, and how many bytes in all, may be under way."""
+
+    reads_max: int
+    bytes_max: int
+
+    def most(self, kind: Kind) -> int:
+        """Of this kind at once."""
+        return {Kind.POST: self.reads_max, Kind.PAGE: PAGES_MAX, Kind.SCRAPE: SCRAPES_MAX}[kind]
+
+
+class Reading:
+    """Counts the answers that are under way."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.bytes = 0
+        self._readers: dict[Kind, dict[Reader, None]] = {kind: {} for kind in Kind}
+        self._users: Counter[tuple[Kind, str]] = Counter()
+        self._laggards: dict[str, float] = {}  # until when
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(kind)}/{self.places.most(kind)} {kind.value}s" for kind in Kind)
+        return f"<Reading {counts}, {self.bytes}/{self.places.bytes_max} bytes>"
+
+    def count(self, kind: Kind) -> int:
+        """Answers of this kind under way."""
+        return len(self._readers[kind])
+
+    def admit(self, who: str, kind: Kind, now: float) -> tuple[Reader | None, list[Reader]]:
+        """A place, or None, and whom the caller has to end."""
+        victims: list[Reader] = []
+        own = max(1, self.places.most(kind) // SHARE)
+        while self._users[kind, who] >= own and self._make_room(kind, now, victims, who):
+            pass
+        if self._users[kind, who] >= own:
+            return None, victims
+        while not self._fits(who, now, self.count(kind) + 1, self.places.most(kind)):
+            if self._is_laggard(who, now) or not self._make_room(kind, now, victims):
+                return None, victims
+        reader = Reader(who, kind)
+        self._readers[kind][reader] = None
+        self._users[kind, who] += 1
+        return reader, victims
+
+    def hold(self, reader: Reader, size: int, now: float) -> tuple[bool, list[Reader]]:
+        """Whether an answer of so many bytes may be made for the reader, and whom the caller has to end."""
+        victims: list[Reader] = []
+        share = max(size, self.places.bytes_max // SHARE)
+        more = size - reader.held
+        while self._held_by(reader) + more > share and self._make_room(reader.kind, now, victims, reader.who):
+            pass
+        if reader.gone or self._held_by(reader) + more > share:
+            return False, victims
+        while not self._fits(reader.who, now, self.bytes + more, self.places.bytes_max):
+            if self._is_laggard(reader.who, now) or not self._make_room(reader.kind, now, victims):
+                return False, victims
+        self.bytes += more
+        reader.held = size
+        return True, victims
+
+    def release(self, reader: Reader) -> None:
+        """Its last byte is written, or nobody wants it."""
+        if reader.gone:
+            return
+        reader.gone = True
+        del self._readers[reader.kind][reader]
+        self._users[reader.kind, reader.who] -= 1
+        if not self._users[reader.kind, reader.who]:
+            del self._users[reader.kind, reader.who]
+        self.bytes -= reader.held
+
+    def stood_still(self, reader: Reader, now: float) -> None:
+        """Its user is a laggard from now on."""
+        self._laggards.pop(reader.who, None)
+        self._laggards[reader.who] = now + LAGGARD_S
+        if len(self._laggards) > LAGGARDS_MAX:
+            del self._laggards[next(iter(self._laggards))]
+
+    def _is_laggard(self, who: str, now: float) -> bool:
+        return self._laggards.get(who, now) > now
+
+    def _fits(self, who: str, now: float, count: int, most: int) -> bool:
+        return count * 100 <= most * (LAGGARD_PERCENT if self._is_laggard(who, now) else 100)
+
+    def _held_by(self, reader: Reader) -> int:
+        return sum(one.held for one in self._of(reader.kind, reader.who))
+
+    def _of(self, kind: Kind, who: str | None) -> Iterator[Reader]:
+        return (one for one in self._readers[kind] if who is None or one.who == who)
+
+    def _make_room(self, kind: Kind, now: float, victims: list[Reader], who: str | None = None) -> bool:
+        """Count out the one that has stood still for longest, if that is long enough; whether there was one."""
+
+        def standstill(reader: Reader) -> float:
+            return 0.0 if reader.moved_at is None else (now - reader.moved_at) * self._users[kind, reader.who]
+
+        worst = max(self._of(kind, who), key=standstill, default=None)
+        if worst is None or standstill(worst) < STALLED_S:
+            return False
+        self.stood_still(worst, now)
+        self.release(worst)
+        victims.append(worst)
+        return True

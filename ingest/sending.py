@@ -1,0 +1,79 @@
+"""Sends the answers of reads piece by piece, as fast as they are read, and holds each one's place until the last byte.
+
+A piece is given to the kernel when the one before has gone there wholly, so that an answer nobody reads costs the body
+that its place is charged for and what the kernel holds for one connection, which `landing.py` bounds. A reader below
+the minimum rate is cut off, as an upload is: after the head there is no other way to say no.
+"""
+
+import asyncio
+import socket
+import struct
+import time
+
+from aiohttp import web
+
+from .metrics import Metrics
+from .reading import Reader, Reading
+
+PIECE_BYTES = 64 * 1024
+# Closed with this, a connection is reset: else the kernel would keep for minutes what nobody reads (socket(7)).
+_NO_LINGER = struct.pack("ii", 1, 0)
+# Where a read leaves its place for the sender.
+READER = web.RequestKey("reader", Reader)
+
+
+class Sender:
+    """Knows how slow a reader may be: `rate_bytes_s` on average after `grace_s` seconds."""
+
+    def __init__(self, reading: Reading, metrics: Metrics, *, rate_bytes_s: int, grace_s: float) -> None:
+        self._reading = reading
+        self._metrics = metrics
+        self._rate_bytes_s = rate_bytes_s
+        self._grace_s = grace_s
+
+    async def send(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Write the whole answer of a read; of any other call, aiohttp will. A client that goes is no error."""
+        reader, transport = request.get(READER), request.transport
+        if reader is None or transport is None or not isinstance(response, web.Response):
+            return
+
+        reader.on_shed = lambda: self._cut(transport, "shed")
+        transport.set_write_buffer_limits(high=0)
+        try:
+            await self._write(request, response, reader)
+        except TimeoutError:
+            self._reading.stood_still(reader, time.perf_counter())
+            self._cut(transport, "too-slow")
+        except ConnectionError:
+            pass
+        finally:
+            reader.on_shed = None
+
+    def leave(self, request: web.Request) -> None:
+        """Give the place of a read back, whatever became of it."""
+        if (reader := request.get(READER)) is not None:
+            self._reading.release(reader)
+
+    def _cut(self, transport: asyncio.Transport, why: str) -> None:
+        """End the connection now, and what the kernel holds of the answer with it."""
+        self._metrics.readers_cut(why).inc()
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
+
+    async def _write(self, request: web.Request, response: web.Response, reader: Reader) -> None:
+        """TimeoutError when the reader is too slow; ConnectionError when it is gone."""
+        begun = asyncio.get_running_loop().time()
+        body = response.body if isinstance(response.body, bytes) and request.method != "HEAD" else b""
+        async with asyncio.timeout_at(begun + self._grace_s) as patience:
+            reader.moved_at = time.perf_counter()
+            await response.prepare(request)
+            if len(body) <= PIECE_BYTES:
+                await response.write_eof()
+                return
+            for start in range(0, len(body), PIECE_BYTES):
+                piece = memoryview(body)[start : start + PIECE_BYTES]
+                patience.reschedule(begun + self._grace_s + (start + len(piece)) / self._rate_bytes_s)
+                await response.write(piece)
+                await request.writer.drain()
+                reader.moved_at = time.perf_counter()
+            await web.StreamResponse.write_eof(response)  # a Response's own would write its body again
