@@ -69,7 +69,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
     }
 
 
-async def posted(stack: Stack, name: str, front: bytes, seen: Photo | None = None) -> str:
+async def posted(stack: Stack, name: str, front: bytes, seen: Photo | None = None, back: bytes = GOOD) -> str:
     """Accept this front with a good back, past the node's checks, as a node that saw `seen`; the post's id."""
     assert stack.moment
     shot = Photo(sha256="0" * 64, bytes=1, width=120, height=160, format="jpeg")
@@ -83,7 +83,7 @@ async def posted(stack: Stack, name: str, front: bytes, seen: Photo | None = Non
         request_id=name,
         photos=Photos(front=seen, back=shot),
     )
-    await stack.store.create(keys.intake(stack.moment.id, receipt.id), *intake.pack(receipt, front, GOOD))
+    await stack.store.create(keys.intake(stack.moment.id, receipt.id), *intake.pack(receipt, front, back))
     await Queue(stack.redis).enqueue(jobs_of(stack.moment.id, receipt.id))
     return receipt.id
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from processors.colour import flattened, to_srgb
+from processors.colour import PROFILE_BYTES_MAX, PROFILE_CHAIN, flattened, to_srgb
 
 SIZE = (8, 6)
 ORANGE = (240, 120, 20)
@@ -114,3 +114,13 @@ def test_a_profile_of_another_colour_model_counts_as_none(mode: str) -> None:
     image = Image.new("RGB", SIZE, (90, 90, 90)).convert(mode)
 
     assert near(to_srgb(image, swapped()).getpixel((0, 0)), (90, 90, 90))
+
+
+def test_a_profile_that_costs_too_much_counts_as_absent() -> None:
+    """One with a chain of float elements, and one larger than a press's; lcms never sees them."""
+    image = Image.new("RGB", (8, 8), (200, 30, 60))
+    profile = swapped()
+    assert to_srgb(image, profile).tobytes() != image.tobytes()
+
+    for dear in (profile + PROFILE_CHAIN, profile + bytes(PROFILE_BYTES_MAX)):
+        assert to_srgb(image, dear).tobytes() == image.tobytes()

@@ -29,7 +29,7 @@ from tests.unit.processors.test_decoding import PICTURE, written
 
 # A renderer that does as its order's first bytes say; it is started for each test anew.
 PLAYED = """
-import json, os, signal, sys, time
+import json, os, signal, sys
 file = int(sys.argv[1])
 def say(**answer): print(json.dumps(answer), flush=True)
 say(outcome="ready")
@@ -38,7 +38,7 @@ for line in sys.stdin:
     if word == "dear": say(outcome="dear")
     elif word == "failed": say(outcome="failed", error="why")
     elif word == "leave": sys.exit(3)
-    elif word == "sleep": time.sleep(60)
+    elif word == "sleep": signal.pause()
     else: os.kill(os.getpid(), int(word))
 """
 
