@@ -68,7 +68,7 @@ CALLS = (
     ),
     Call(
         name="moment_posts", method="GET", path="/v1/moments/{moment_id}/posts", summary="A page of its posts",
-        scopes=("ops",), answer=PostPage, errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
+        scopes=("ops",), answer=PostPage, errors=(*_READ_ERRORS, "bad-request", "no-such-moment", "overloaded"),
         query=(
             ("limit", f"posts a page; {PAGE_POSTS} unless said", PAGE),
             ("cursor", "`next` of the page before", POST_ID),
@@ -81,7 +81,7 @@ CALLS = (
     ),
     Call(
         name="post", method="GET", path="/v1/posts/{post_id}", summary="One post", answer=PostView,
-        errors=(*_READ_ERRORS, "no-such-post"),
+        errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(
         name="delete_post", method="DELETE", path="/v1/posts/{post_id}", status=204,
@@ -90,7 +90,7 @@ CALLS = (
     Call(
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", answer="image/jpeg",
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
-        errors=(*_READ_ERRORS, "no-such-post", "no-such-rendition", "bad-range"),
+        errors=(*_READ_ERRORS, "no-such-post", "no-such-rendition", "bad-range", "overloaded"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,
@@ -98,13 +98,13 @@ CALLS = (
         errors=("unauthenticated", "forbidden", "scaling-unavailable"),
     ),
     Call(name="openapi", method="GET", path="/openapi.json", summary="This document", scopes=None,
-         answer="application/json", errors=()),
+         answer="application/json", errors=("overloaded",)),
     Call(name="docs", method="GET", path="/docs", summary="This document as a page", scopes=None,
-         answer="text/html", errors=()),
+         answer="text/html", errors=("overloaded",)),
     Call(name="livez", method="GET", path="/livez", summary="The process is alive", scopes=None,
          answer="text/plain", errors=()),
     Call(name="readyz", method="GET", path="/readyz", summary="The node can do its job; else 503 and why",
          scopes=None, answer="text/plain", errors=()),
     Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
-         answer="text/plain", errors=()),
+         answer="text/plain", errors=("overloaded",)),
 )  # fmt: skip
