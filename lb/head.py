@@ -88,7 +88,7 @@ def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHea
     The beginning of a head that can no longer become a valid one is refused without waiting for its end. The first
     `seen` bytes were given before and found incomplete: they are not looked through again for each byte of a trickle.
     """
-    end = data.find(b"\r\n\r\n", max(0, seen - 3))
+    end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
     if (end if end >= 0 else len(data)) > bytes_max:
         raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
     if end < 0:

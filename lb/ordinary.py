@@ -2,7 +2,7 @@
 
 Such a head is passed on as the very bytes that were checked, which is both the cheapest and the safest copy: there is
 no second writer that could err. The proof is narrower than the rules of `head.py`, never wider: canonical spelling of
-the framing, one of each field that is read, no field of the names given, no underscore in a name, HTTP/1.1 only.
+framing and path, one of each field that is read, no field of the names given, no underscore in a name, HTTP/1.1 only.
 What it does not match is not refused but read line by line there. So a rule added there by name is kept here too.
 """
 
@@ -13,6 +13,8 @@ Match = Callable[..., re.Match[bytes] | None]
 
 _NAME = rb"[!#$%&'*+\-.^`|~0-9A-Za-z]"  # A token without `_`, which some servers read as `-`.
 _VALUE = rb"[\t -~\x80-\xff]*+"
+# A path in its only spelling: nothing percent-encoded, no empty and no dot segment.
+_TARGET = rb"((?:/(?![/.])[!\"$&-.0-~]*+)++)"
 _LENGTH = rb"(0|[1-9][0-9]{0,14}+)"
 # Connection options that change nothing between HTTP/1.1 peers; the line is cut out, because it is hop-by-hop.
 _CONNECTION = rb"([Cc]onnection: [Kk]eep-[Aa]live\r\n)"
@@ -25,13 +27,13 @@ def requests(*, names: Collection[bytes], prefixes: Collection[bytes], fields_ma
     The fields read here may stand once; `(?(n)(?!))` fails the second time.
     """
     pattern = (
-        rb"((?!CONNECT )[A-Z]{1,32}+) (/[!\"$-~]*+) HTTP/1\.1\r\n"
+        rb"((?!CONNECT )[A-Z]{1,32}+) %b HTTP/1\.1\r\n"
         rb"(?:[Hh]ost: (?(3)(?!))([A-Za-z0-9._~\-]++(?::[0-9]{1,5}+)?+)\r\n"
         rb"|[Cc]ontent-[Ll]ength: (?(4)(?!))%b\r\n"
         rb"|[Aa]uthorization: (?(5)(?!))([!-~]++(?: [!-~]++)*+)\r\n"
         rb"|(?(6)(?!))%b"
         rb"|%b){1,%d}+(?(3)|(?!))"
-    ) % (_LENGTH, _CONNECTION, _other(names, prefixes), fields_max)
+    ) % (_TARGET, _LENGTH, _CONNECTION, _other(names, prefixes), fields_max)
     return re.compile(pattern).fullmatch
 
 

@@ -92,7 +92,8 @@ class Proxy:
         """RequestError for a request of which no node is asked."""
         if (head.length or 0) > self.config.body_bytes_max:
             raise RequestError("too-large", "")
-        if self.private.hide(head.target):
+        # An ordinary head has its path in its only spelling, so most need no second look.
+        if (head.target.startswith(self.private.starts) or not head.plain) and self.private.hide(head.target):
             raise RequestError("no-such-page", "")
 
     def ticket(
