@@ -111,7 +111,10 @@ class Game:
         stored = await survey.stored(rig.store, played.moment)
         shown = await survey.shown(rig.session, door, rig.store, played.moment)
         counts = await survey.counts(rig.session, door, played.moment)
-        return judge(read(played.log), stored, shown, counts, closes_at=played.closes_at, margin=MARGIN_MS)
+        operations, nodes = read(played.log), {node.id: node.url for node in rig.record().nodes}
+        goers = sorted({one.user for one in operations if one.what == "delete"})
+        seen = await survey.seen(rig.session, nodes, rig.store, played.moment, goers)
+        return judge(operations, stored, shown, counts, seen, closes_at=played.closes_at, margin=MARGIN_MS)
 
 
 TARGETS = frozenset(fault.target for fault in FAULTS)
