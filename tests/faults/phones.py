@@ -28,6 +28,7 @@ UPLINK_S = 1.5  # half of all bodies take up to that long, so that faults meet u
 PIECES = 10
 WAIT_MAX_S = 1.5  # a Retry-After is obeyed up to here: rounds are short
 SIZES = (6_000, 12_000, 40_000, 200_000)
+SIZE_LEFT = 60  # bytes of comment at least, so that every photo is unique
 BOUNDARY = "faults-3c1f"
 RETRIED = {408, 429, 500, 502, 503, 504, 507}
 TICKET = "Snapsurge-Ticket"
@@ -55,18 +56,18 @@ class Pair(msgspec.Struct, frozen=True):
 class Camera:
     """Small real JPEGs, unique by their comments: quick to render, as long as wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sequence[int] = SIZES, width: int = 128) -> None:
+        self._sizes = sizes
         rng = np.random.default_rng(1)
-        self._pictures = tuple(render(rng, 128, 60, sideways=sideways) for sideways in (False, True))
+        self._pictures = tuple(render(rng, width, 60, sideways=sideways) for sideways in (False, True))
 
     def pair(self, rng: random.Random) -> Pair:
         """A pair of a random size."""
         return Pair(*(self._photo(picture, rng) for picture in self._pictures))
 
-    @staticmethod
-    def _photo(picture: bytes, rng: random.Random) -> bytes:
+    def _photo(self, picture: bytes, rng: random.Random) -> bytes:
         cut = comment_offset(picture)
-        comments = fill(rng, rng.choice(SIZES) - len(picture))
+        comments = fill(rng, max(SIZE_LEFT, rng.choice(self._sizes) - len(picture)))
         return picture[:cut] + comments + picture[cut:]
 
 
@@ -82,7 +83,7 @@ class Phones:
     def __init__(
         self, session: aiohttp.ClientSession, doors: Sequence[str], witness: Witness, moment: str, *, tries: int = 5
     ) -> None:
-        self._session, self._doors, self._witness, self._moment = session, doors, witness, moment
+        self._session, self._doors, self.witness, self._moment = session, doors, witness, moment
         self._tries = tries  # with five, two taps of one user stay within the rate limit of ten
 
     async def burst(self, name: str, count: int, span_s: float, camera: Camera, rng: random.Random) -> None:
@@ -128,21 +129,21 @@ class Phones:
     ) -> Ending:
         """The deletion of the user's post until it is acknowledged or given up."""
         await asyncio.sleep(delay_s)
-        self._witness.note(Invoke(op=op, moment=self._moment, user=user, what="delete"))
+        self.witness.note(Invoke(op=op, moment=self._moment, user=user, what="delete"))
         bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
-        path, headers = f"/v1/posts/{keys.post_id(self._moment, user)}", {"Authorization": f"Bearer {bearer}"}
+        path, headers = self.link(user), {"Authorization": f"Bearer {bearer}"}
         definite = True
         for number in range(self._tries):
-            self._witness.note(Sent(op=op, number=number, at=now_ms(), first=number))
+            self.witness.note(Sent(op=op, number=number, at=now_ms(), first=number))
             status, _, fields = await self._ask("DELETE", path, door + number, headers, answer_s=answer_s)
             kept = False if status in {REFUSED, 401, 403, 429} else None
-            self._witness.note(Answer(op=op, number=number, at=now_ms(), status=max(status, 0), kept=kept))
+            self.witness.note(Answer(op=op, number=number, at=now_ms(), status=max(status, 0), kept=kept))
             definite = definite and kept is False
             if status > 0 and status not in RETRIED:
                 break
             await asyncio.sleep(rng.uniform(0.2, 0.5) + _wait_s(fields) * rng.random())
         ending: Ending = "ok" if status in {204, 404} else "fail" if definite else "unknown"
-        self._witness.note(End(op=op, ending=ending))
+        self.witness.note(End(op=op, ending=ending))
         return ending
 
     async def upload(
@@ -159,7 +160,7 @@ class Phones:
         """One pair until acknowledged, refused for good or given up; `label` goes as X-Request-Id."""
         await asyncio.sleep(delay_s)
         front, back = (hashlib.sha256(photo).hexdigest() for photo in (pair.front, pair.back))
-        self._witness.note(Invoke(op=op, moment=self._moment, user=user, front=front, back=back))
+        self.witness.note(Invoke(op=op, moment=self._moment, user=user, front=front, back=back))
         bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
         headers = {"Authorization": f"Bearer {bearer}", "Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         headers |= {"X-Request-Id": label} if label else {}
@@ -167,9 +168,9 @@ class Phones:
         headers["Content-Length"] = str(len(body))
         pace_s = max(0.0, rng.uniform(-UPLINK_S, UPLINK_S))
         for number in range(self._tries):
-            self._witness.note(Sent(op=op, number=number, at=now_ms(), first=number if first is None else first))
+            self.witness.note(Sent(op=op, number=number, at=now_ms(), first=number if first is None else first))
             answer, ticket, wait_s = await self._try(op, number, door + number, paced(body, pace_s), headers)
-            self._witness.note(answer)
+            self.witness.note(answer)
             if ticket:
                 headers[TICKET] = ticket
                 first = number if first is None else first
@@ -178,8 +179,12 @@ class Phones:
                 break
             await asyncio.sleep(rng.uniform(0.2, 0.5) + wait_s * rng.random())
         ending: Ending = "ok" if answer.status in {200, 201} else "fail" if definite else "unknown"
-        self._witness.note(End(op=op, ending=ending))
+        self.witness.note(End(op=op, ending=ending))
         return ending
+
+    def link(self, user: str) -> str:
+        """The path of the user's post."""
+        return f"/v1/posts/{keys.post_id(self._moment, user)}"
 
     async def _try(
         self, op: str, number: int, door: int, body: AsyncIterator[bytes], headers: dict[str, str]

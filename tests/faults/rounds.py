@@ -75,12 +75,18 @@ class Game:
         return await self.round(seed, tuple(fault.name for fault in chosen), act)
 
     async def round(
-        self, name: str, faults: tuple[str, ...], act: Callable[[Phones, Played], Awaitable[None]], *, tries: int = 5
+        self,
+        name: str,
+        faults: tuple[str, ...],
+        act: Callable[[Phones, Played], Awaitable[None]],
+        *,
+        tries: int = 5,
+        window_s: int = WINDOW_S,
     ) -> Played:
         """A moment on a whole stack in which this happens; its verdict comes with `judge`."""
         rig = self.rig
         await rig.healthy()
-        moment = await rig.open_moment(WINDOW_S)
+        moment = await rig.open_moment(window_s)
         log = rig.folder / f"witness-{len(self.rounds)}.jsonl"
         played = Played(
             name=name, store=rig.kind, faults=faults, moment=moment.id, closes_at=to_ms(moment.closes_at), log=log
