@@ -5,6 +5,7 @@ has to come from what a request costs the stack, not from this machine's two cor
 """
 
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import msgspec
 
 from tests.attack import bombs, existence, heads, lonely, readers, slow, storms
 from tests.attack.stage import Outcome, Stage
-from tests.faults.rig import Kind
+from tests.faults.rig import Kind, Rig
 
 BOTH: tuple[Kind, ...] = ("file", "minio")
 S3: tuple[Kind, ...] = ("minio",)
@@ -29,6 +30,7 @@ class Attack(msgspec.Struct, frozen=True):
     """`row` of the issue's table, 0 beside it. `twin`: the control has something to do, too.
 
     `alone`: too long or too thorough for a round of several. `span_s`: how long honest phones come meanwhile.
+    `prepare`: what has to be there for both, and is no harm by itself.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Attack(msgspec.Struct, frozen=True):
     twin: bool = False
     alone: bool = False
     span_s: float = 10.0
+    prepare: Callable[[Rig], Awaitable[None]] | None = None
 
 
 ATTACKS = (
@@ -61,14 +64,22 @@ ATTACKS = (
     Attack("600 connections that do not read a rendition", 7, "reads", readers.unread_renditions),
     Attack("Content-Type of 15,000 semicolons", 8, "heads", heads.content_type, twin=True),
     Attack(
-        "GETs of unknown posts, 1,200 moments", 9, "reads", readers.unknown_posts, twin=True, alone=True, span_s=20.0
+        "GETs of unknown posts, 1,200 moments",
+        9,
+        "reads",
+        readers.unknown_posts,
+        twin=True,
+        alone=True,
+        span_s=20.0,
+        prepare=readers.old_moments,
     ),
     Attack(
         "GETs of unknown posts",
         9,
         "reads",
-        partial(readers.unknown_posts, getters=80, moments=200),
+        partial(readers.unknown_posts, getters=80),
         twin=True,
+        prepare=partial(readers.old_moments, count=200),
     ),
     Attack("deletions while Redis refuses writes", 10, "existence", existence.redis_refuses),
     Attack("large legal pairs, sent slowly by 200 accounts", 0, "uploads", storms.slow_large_pairs, twin=True),

@@ -16,6 +16,7 @@ import msgspec
 
 from deploy.config import DEVELOPMENT_SECRET
 from deploy.tokens import Scope, token
+from tests.faults.evidence import Void
 from tests.faults.phones import BOUNDARY, Camera, Pair, Phones
 from tests.faults.rig import Opened, Rig
 
@@ -32,8 +33,11 @@ class Outcome(msgspec.Struct, frozen=True):
 class Stage:
     """One phase of a trial, an attack or its control. `name` is in no other phase's users."""
 
-    def __init__(self, rig: Rig, name: str, phones: Phones, judged: str, camera: Camera, lasts_s: float) -> None:
+    def __init__(
+        self, rig: Rig, name: str, phones: Phones, judged: str, camera: Camera, lasts_s: float, *, mixed: bool
+    ) -> None:
         self.rig, self.name, self.phones, self.judged, self.camera = rig, name, phones, judged, camera
+        self.mixed = mixed  # with other attacks, so that what the stack spends is not one's own fault
         self.ends = time.monotonic() + lasts_s
         self.spare: list[Opened] = []
 
@@ -75,6 +79,15 @@ class Stage:
         """An upload that no witness sees."""
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         return await self.ask("POST", f"/v1/moments/{moment}/posts", user, door=door, body=pair.body, headers=kind)
+
+    async def posted(self, moment: str, user: str, pair: Pair) -> dict[str, Any]:
+        """The post of an upload that was taken at last; Void when it was not."""
+        for door in range(6):
+            status, post = await self.post(moment, user, pair, door=door)
+            if status in {200, 201}:
+                return dict(post)
+            await asyncio.sleep(1.0)
+        raise Void(f"an attacker's pair was answered {status}")
 
     async def until_ready(self, post_id: str, user: str, timeout_s: float = 20.0) -> dict[str, Any]:
         """The post once it is ready; TimeoutError."""

@@ -52,7 +52,7 @@ async def slow_large_pairs(stage: Stage, rng: random.Random, *, harmful: bool, a
 async def ranges(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
     """A rendition by a Range field of very many ranges, and byte by byte; the control asks for one range."""
     moment, user = await stage.moment(), f"{stage.name}-ranges"
-    _, post = await stage.post(moment.id, user, stage.camera.pair(rng))
+    post = await stage.posted(moment.id, user, stage.camera.pair(rng))
     link = (await stage.until_ready(post["id"], user, 30.0))["links"]["front-feed"]
     answers: Counter[int] = Counter()
 

@@ -8,7 +8,10 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+import aiohttp
 import msgspec
+import psutil
+from redis.exceptions import RedisError
 
 from tests.attack.catalogue import Attack, chosen_by
 from tests.attack.crowd import Crowd, Goodput
@@ -72,6 +75,9 @@ class Trials:
         evidence: dict[str, str] = {}
         void: dict[str, str] = {}
         broken: list[str] = []
+        for attack in chosen:
+            if attack.prepare:
+                await attack.prepare(self.rig)
         control, first = await self._phase(seed, tuple(one for one in chosen if one.twin), chosen, False, {}, void, [])
         beside, second = await self._phase(seed, chosen, chosen, True, evidence, void, broken)
         if control.good < CONTROL_MIN * control.phones:
@@ -111,7 +117,7 @@ class Trials:
         async def strike(attack: Attack, stage: Stage) -> None:
             try:
                 said = await attack.run(stage, random.Random(f"{seed}:{attack.name}"), harmful=harmful)
-            except (Void, TimeoutError) as reason:
+            except (Void, OSError, aiohttp.ClientError, RedisError, psutil.Error) as reason:
                 void[attack.name] = f"{reason!r}"
             else:
                 evidence[attack.name] = said.evidence
@@ -119,7 +125,8 @@ class Trials:
 
         async def act(phones: Phones, judged: Played) -> None:
             crowd = Crowd(self.rig.session, self.rig.doors, self.game.camera)
-            stage = Stage(self.rig, name, phones, judged.moment, self.game.camera, LEAD_S + span_s + REST_S)
+            lasts_s = LEAD_S + span_s + REST_S
+            stage = Stage(self.rig, name, phones, judged.moment, self.game.camera, lasts_s, mixed=len(chosen) > 1)
             async with asyncio.TaskGroup() as group:
                 for attack in played:
                     group.create_task(strike(attack, stage), name=attack.name)
