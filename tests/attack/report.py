@@ -105,11 +105,12 @@ def saved() -> list[Row]:
 
 
 def write(trials: Sequence[Trial], suite: str) -> None:
-    """Put a suite's rows into the file, in the place of its earlier ones of the same attacks."""
-    fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in rows(trials)]
+    """Put a suite's rows into the file, in the place of its earlier ones; of a single trial, of the same attack."""
+    several = len(trials) > 1
+    fresh = [row for row in rows(trials) if several or row.case != ALL]
+    fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in fresh]
     names = {row.case for row in fresh}
-    whole = any(row.case == f"{suite}: {ALL}" and row.times + row.void > 1 for row in fresh)
-    kept = [row for row in saved() if row.case not in names and not (whole and row.case.startswith(f"{suite}: "))]
+    kept = [row for row in saved() if row.case not in names and not (several and row.case.startswith(f"{suite}: "))]
     machine: dict[str, str | int] = {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": os.cpu_count() or 1,
