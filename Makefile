@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-faults lint audit check minio lock clean
+.PHONY: help setup demo test test-long test-faults test-attack lint audit check minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-overload
 
 help: ## list the targets
@@ -30,10 +30,13 @@ test: setup ## all tests, on real Redis and real MinIO
 	$(PY) -m pytest -n 3 --dist loadfile
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
-	$(PY) -m pytest -m long -s --ignore=tests/faults
+	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack
 
 test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=200 SEED=7; SEED=7:31 plays one again)
 	$(PY) -m pytest -m long -s tests/faults
+
+test-attack: setup ## attack everything beside honest phones, each attack alone, then at random (ROUNDS=60 SEED=7; SEED=7:31 plays one again)
+	$(PY) -m pytest -m long -s tests/attack
 
 lint: setup ## style and types
 	$(VENV)/bin/ruff check .

@@ -10,14 +10,17 @@ from functools import partial
 import msgspec
 
 from tests.faults import strikes
-from tests.faults.proxy import Blackhole, Busy, CutAfter, Slow, Swallowed, Toxic
+from tests.faults.proxy import Toxic
 from tests.faults.rig import Kind, Rig
+from tests.faults.toxics import Blackhole, Busy, CutAfter, Late, Lost, Slow, Swallowed
 
 Run = Callable[[Rig, random.Random], Awaitable[str]]
 
 POST = rb"POST /v1/moments/[^/ ]+/posts "
 PUT_INTAKE = rb"PUT /[^ ]*/intake/"
 PUT_MEDIA = rb"PUT /[^ ]*/media/"
+# What changes a post's existence or its pictures.
+CHANGE = rb"(PUT|DELETE) /[^ ]*/(intake|media)/"
 STEP_S = 300.0
 BOTH: tuple[Kind, ...] = ("file", "minio")
 
@@ -32,8 +35,14 @@ class Fault(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
-def _toxic(where: str, name: str, make: Callable[[random.Random], Toxic], stores: tuple[Kind, ...] = BOTH) -> Fault:
-    return Fault(name, where, partial(strikes.poisoned, make, where), stores)
+def _toxic(
+    where: str,
+    name: str,
+    make: Callable[[random.Random], Toxic],
+    stores: tuple[Kind, ...] = BOTH,
+    for_s: float = 2.5,
+) -> Fault:
+    return Fault(name, where, partial(strikes.poisoned, make, where, for_s=for_s), stores)
 
 
 S3: tuple[Kind, ...] = ("minio",)
@@ -64,6 +73,9 @@ FAULTS = (
     _toxic("store", "minio resets after its commit", lambda _: Swallowed(PUT_INTAKE), S3),
     _toxic("store", "minio resets after a media PUT", lambda _: Swallowed(PUT_MEDIA), S3),
     _toxic("store", "minio connections cut in a PUT", lambda rng: CutAfter("up", rng.randint(500, 30_000)), S3),
+    _toxic("store", "minio requests lost", lambda rng: Lost(CHANGE, rng.randint(1, 4)), S3, 6.0),
+    _toxic("store", "minio requests late", lambda rng: Late(CHANGE, rng.uniform(0.5, 5.0)), S3, 4.0),
+    Fault("minio requests repeated", "store", partial(strikes.repeated, CHANGE), S3),
     Fault("minio connections reset", "store", partial(strikes.cut_all, "store"), S3),
     Fault("disk full", "store", strikes.disk_full, ("file",)),
     _toxic("door", "phones cut in their body", lambda rng: CutAfter("up", rng.randint(100, 12_000))),

@@ -1,6 +1,8 @@
-"""What became of every upload, in the words of Jepsen's total-queue: a pure judgement of one moment.
+"""What became of every upload and deletion, in the words of Jepsen's total-queue: a pure judgement of one moment.
 
-- lost: an upload ended ok, and the store or the API has no post of this user, or one with other bytes.
+- lost: an upload ended ok, no deletion can have come after it, and the store, the API or one node has no post of this
+  user, or one with other bytes.
+- revived: a deletion ended ok after every upload that can have made it, and the pair, a record or a picture is there.
 - half: an intake object without two whole photos that fit its receipt, or a record that lacks one.
 - doubled: two intake objects or two listed posts of one user, or a listed post that the store does not have.
 - phantom: stored though nobody sent these photos, or though every try was answered with `stored: false`.
@@ -10,20 +12,23 @@
 - miscounted: the moment's counts are not those of its posts.
 - refused: a client's fault was found where there was none.
 
-Recovered, which is allowed and counted: the outcome was unknown to the client, and the pair is there.
+Of one user's operations one comes after another only when it began after the other had ended; one whose outcome is
+unknown may act at any time, or never. Recovered, which is allowed and counted: the outcome of an upload was unknown to
+the client, and the pair is there.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
 import msgspec
 
-from tests.faults.witness import Operation, Try
+from tests.faults.sightings import Seen, Shown, Stored
+from tests.faults.witness import Operation, Try, What
 
-Kind = Literal["lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused"]
+Kind = Literal["lost", "half", "doubled", "phantom", "revived", "wrongly_late", "unsettled", "miscounted", "refused"]
 
-KINDS: tuple[Kind, ...] = ("lost", "half", "doubled", "phantom", "wrongly_late", "unsettled", "miscounted", "refused")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class _Owned(Protocol):
@@ -33,38 +38,8 @@ class _Owned(Protocol):
 
 T = TypeVar("T", bound=_Owned)
 
-# What a client is answered for reasons that are not its own fault, or for its second pair.
-NOT_REFUSALS = {408, 409, 429}
-
-
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """An intake object: whose, digests of the bytes that are there, Unix ms of its receipt; `broken` says why not."""
-
-    key: str
-    user: str
-    front: str
-    back: str
-    received_at: int
-    broken: str = ""
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A post as the API shows it; None where the record lacks a photo. `wrong` says what its renditions are not."""
-
-    id: str
-    user: str
-    front: str | None
-    back: str | None
-    received_at: int
-    state: str
-    late: bool | None
-    late_by: int | None
-    wrong: str = ""
-
-    @property
-    def settled(self) -> bool:
-        """Nothing more will happen to it."""
-        return self.state in {"ready", "rejected"} and self.late is not None
+# What a client is answered for reasons that are not its own fault, or for its second pair; a deletion may come twice.
+NOT_REFUSALS: Mapping[What, frozenset[int]] = {"post": frozenset({408, 409, 429}), "delete": frozenset({404, 429})}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -82,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     fail: int = 0
     unknown: int = 0
     recovered: int = 0
+    deleted: int = 0
     findings: tuple[Finding, ...] = ()
 
     def count(self, kind: Kind) -> int:
@@ -94,30 +70,36 @@ def judge(
     stored: Sequence[Stored],
     shown: Sequence[Shown],
     counts: Mapping[str, int],
+    seen: Sequence[Seen] = (),
     *,
     closes_at: int,
     margin: int,
 ) -> Verdict:
     """The verdict on one moment that closes at this Unix ms; `margin` is how far two clocks may differ, in ms."""
-    asked, kept, seen = _by_user(operations), _by_user(stored), _by_user(shown)
+    asked, kept, given, looked = _by_user(operations), _by_user(stored), _by_user(shown), _by_user(seen)
     findings: list[Finding] = []
     recovered = 0
-    for user in sorted({*asked, *kept, *seen}):
-        ours, there, listed = asked[user], kept[user], seen[user]
+    for user in sorted({*asked, *kept, *given}):
+        all_ours, there, listed = asked[user], kept[user], given[user]
+        ours, gone = _parted(all_ours)
         reasons: list[tuple[Kind, str]] = [
-            *(("lost", why) for why in _lost(ours, there, listed)),
+            *(("lost", why) for why in _lost(ours, gone, there, listed)),
             *(("half", why) for why in _half(there, listed)),
-            *(("doubled", why) for why in _doubled(there, listed)),
+            *(("doubled", why) for why in _doubled(gone, there, listed)),
             *(("phantom", why) for why in _phantom(ours, there)),
-            *(("wrongly_late", why) for why in _wrongly_late(ours, there, listed, closes_at, margin)),
+            *(("revived", why) for why in _revived(ours, gone, there, listed)),
+            *_seen_otherwise(there, looked[user]),
+            *(("wrongly_late", why) for why in _wrongly_late(ours, gone, there, listed, closes_at, margin)),
             *(("unsettled", why) for why in _unsettled(there, listed)),
-            *(("refused", why) for why in _refused(ours)),
+            *(("refused", why) for why in _refused(all_ours)),
         ]
         findings += [Finding(kind, user, why) for kind, why in reasons]
         recovered += sum(one.ending == "unknown" and any(_same(one, blob) for blob in there) for one in ours)
     findings += [Finding("miscounted", "", why) for why in _miscounted(shown, counts)]
-    endings = [one.ending for one in operations]
+    uploads, deletions = _parted(operations)
+    endings = [one.ending for one in uploads]
     return Verdict(
+        deleted=sum(one.ending == "ok" for one in deletions),
         ok=endings.count("ok"),
         fail=endings.count("fail"),
         unknown=endings.count("unknown"),
@@ -137,9 +119,24 @@ def _same(one: Operation, other: Stored | Shown) -> bool:
     return (one.front, one.back) == (other.front, other.back)
 
 
-def _lost(ours: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+def _parted(operations: Iterable[Operation]) -> tuple[list[Operation], list[Operation]]:
+    """Uploads, and deletions that were not refused."""
+    every = list(operations)
+    gone = [one for one in every if one.what == "delete" and one.ending != "fail"]
+    return [one for one in every if one.what == "post"], gone
+
+
+def _ended_by(one: Operation, gone: Sequence[Operation]) -> bool:
+    """A deletion that ended ok began after this upload had ended: it cannot be what is there."""
+    return any(each.ending == "ok" and one.precedes(each) for each in gone)
+
+
+def _lost(
+    ours: Sequence[Operation], gone: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown]
+) -> Iterator[str]:
     for one in ours:
-        if one.ending != "ok":
+        deletable = any(not each.precedes(one) for each in gone)
+        if one.ending != "ok" or (deletable and not any(_same(one, blob) for blob in there)):
             continue
         if not any(_same(one, blob) for blob in there):
             yield f"{one.op} is acknowledged, the store has {'other bytes' if there else 'nothing'}"
@@ -152,12 +149,12 @@ def _half(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
     yield from (f"post {post.id} lacks a photo" for post in listed if not (post.front and post.back))
 
 
-def _doubled(there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
+def _doubled(gone: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown]) -> Iterator[str]:
     if len(there) > 1:
         yield f"objects {', '.join(blob.key for blob in there)}"
     if len(listed) > 1:
         yield f"posts {', '.join(post.id for post in listed)}"
-    if listed and not there:
+    if listed and not there and not gone:
         yield f"post {listed[0].id} is listed and not stored"
 
 
@@ -168,6 +165,36 @@ def _phantom(ours: Sequence[Operation], there: Sequence[Stored]) -> Iterator[str
             yield f"{blob.key}: nobody sent these photos"
         elif not any(_can_have_stored(attempt) for one in senders for attempt in one.tries):
             yield f"{blob.key}: every try was told that nothing is stored"
+
+
+def _revived(
+    ours: Sequence[Operation], gone: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown]
+) -> Iterator[str]:
+    for blob in there:
+        senders = [one for one in ours if _same(one, blob)]
+        if senders and all(_ended_by(one, gone) for one in senders):
+            yield f"{blob.key}: {senders[-1].op} was deleted, and is stored"
+    for post in listed:
+        if gone and not any(_same_photos(post, blob) for blob in there):
+            yield f"post {post.id} is listed, and {'the store has other photos' if there else 'not stored'}"
+
+
+def _same_photos(post: Shown | Seen, blob: Stored) -> bool:
+    return (post.front, post.back) == (blob.front, blob.back)
+
+
+def _seen_otherwise(there: Sequence[Stored], seen: Sequence[Seen]) -> Iterator[tuple[Kind, str]]:
+    """Each node shows what the store has, and so do the renditions."""
+    for one in seen:
+        if not there:
+            if one.status != 404 or one.picture != 404:
+                yield "revived", f"{one.where} answers {one.status}, pictures {one.picture}, of what is not stored"
+        elif one.status == 404:
+            yield "lost", f"{one.where} does not know what is stored"
+        elif one.status == 200 and not any(_same_photos(one, blob) for blob in there):
+            yield "revived", f"{one.where} shows other photos than the store has"
+        elif (one.status, one.picture) != (200, 200):
+            yield "unsettled", f"{one.where} answers {one.status}, pictures {one.picture}, of what is stored"
 
 
 def _can_have_stored(attempt: Try) -> bool:
@@ -181,13 +208,18 @@ def _window(attempt: Try, margin: int) -> tuple[int, int | None]:
 
 
 def _wrongly_late(
-    ours: Sequence[Operation], there: Sequence[Stored], listed: Sequence[Shown], closes_at: int, margin: int
+    ours: Sequence[Operation],
+    gone: Sequence[Operation],
+    there: Sequence[Stored],
+    listed: Sequence[Shown],
+    closes_at: int,
+    margin: int,
 ) -> Iterator[str]:
     for blob in there:
         windows = [
             _window(one.tries[attempt.first], margin)
             for one in ours
-            if _same(one, blob)
+            if _same(one, blob) and not _ended_by(one, gone)
             for attempt in one.tries
             if _can_have_stored(attempt)
         ]
@@ -229,5 +261,5 @@ def _refused(ours: Sequence[Operation]) -> Iterator[str]:
         yield from (
             f"{one.op} was answered {status}"
             for status in sorted(statuses)
-            if 400 <= status < 500 and status not in NOT_REFUSALS
+            if 400 <= status < 500 and status not in NOT_REFUSALS[one.what]
         )

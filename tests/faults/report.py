@@ -34,6 +34,7 @@ class Row(msgspec.Struct, kw_only=True):
     fail: int = 0
     unknown: int = 0
     recovered: int = 0
+    deleted: int = 0
     broken: dict[str, int] = {}
 
 
@@ -57,6 +58,7 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
             row.times += 1
             row.ok, row.fail = row.ok + verdict.ok, row.fail + verdict.fail
             row.unknown, row.recovered = row.unknown + verdict.unknown, row.recovered + verdict.recovered
+            row.deleted += verdict.deleted
             for kind in KINDS:
                 row.broken[kind] += verdict.count(kind)
             row.ours = sum(row.broken.values())
@@ -66,9 +68,9 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
 
 def table(found: Sequence[Row]) -> str:
     """For people."""
-    lines = [("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", *KINDS)]
+    lines = [("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", "deleted", *KINDS)]
     for row in found:
-        counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered)
+        counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered, row.deleted)
         broken = (row.broken.get(kind, 0) for kind in KINDS)
         lines.append((row.case, row.store, *map(str, counts), *map(str, broken)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -105,5 +107,6 @@ def line(played: Played) -> str:
     if verdict is None:
         return f"{played.store} SEED={played.name}: not judged; {'; '.join(said)}"
     counts = f"{verdict.ok} ok, {verdict.fail} fail, {verdict.unknown} unknown, {verdict.recovered} recovered"
+    counts += f", {verdict.deleted} deleted"
     broken = "".join(f"\n    {one.kind} {one.user}: {one.why}" for one in verdict.findings)
     return f"{played.store} SEED={played.name}: {counts}; {'; '.join(said)}{broken}"

@@ -114,19 +114,22 @@ def free_port() -> int:
 class Rig:
     """`async with Rig(kind, folder)`; `small_disk`: the file store on a tmpfs of its own where root may mount.
 
-    `single`: one of each tier, so that whoever has an upload in hand is known.
+    `single`: one of each tier, so that whoever has an upload in hand is known. `settings`: more of them.
     """
 
     store: BlobStore
 
-    def __init__(self, kind: Kind, folder: Path, *, small_disk: bool = False, single: bool = False) -> None:
-        self.kind, self.folder = kind, folder
+    def __init__(
+        self, kind: Kind, folder: Path, *, small_disk: bool = False, single: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.kind, self.folder, self._settings = kind, folder, {**SETTINGS, **(settings or {})}
         self._counts = (1, 1, 1) if single else (2, 3, 2)  # balancers, nodes, workers at most
         self._small_disk = small_disk
         self.minio: Server | None = None
         self.store_proxy: FaultProxy | None = None
         self.disk: Path | None = None  # of the file store, when it is small
-        self._opened = contextlib.AsyncExitStack()
+        self.opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as opened:
@@ -146,13 +149,13 @@ class Rig:
                 await opened.enter_async_context(FaultProxy(int(each.url.rpartition(":")[2])))
                 for each in self.record().balancers
             ]
-            self._opened = opened.pop_all()
+            self.opened = opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._opened.aclose()
+        await self.opened.aclose()
 
     async def _start_redis(self, opened: contextlib.AsyncExitStack) -> None:
         port, data = free_port(), self.folder / "redis"
@@ -198,7 +201,7 @@ class Rig:
         command += ["--redis", f"redis://127.0.0.1:{self.redis_proxy.port}/0"]
         for name, count in zip(("balancers", "nodes", "workers-max"), self._counts, strict=True):
             command += [f"--{name}", str(count)]
-        environment = {**Environment.current(), **SETTINGS, "FAULTS_CLOCKS": str(self.clocks)}
+        environment = {**Environment.current(), **self._settings, "FAULTS_CLOCKS": str(self.clocks)}
         environment["PYTHONPATH"] = str(ROOT / "tests" / "faults" / "clocks")
         with (self.folder / "up.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(

@@ -75,12 +75,18 @@ class Game:
         return await self.round(seed, tuple(fault.name for fault in chosen), act)
 
     async def round(
-        self, name: str, faults: tuple[str, ...], act: Callable[[Phones, Played], Awaitable[None]], *, tries: int = 5
+        self,
+        name: str,
+        faults: tuple[str, ...],
+        act: Callable[[Phones, Played], Awaitable[None]],
+        *,
+        tries: int = 5,
+        window_s: int = WINDOW_S,
     ) -> Played:
         """A moment on a whole stack in which this happens; its verdict comes with `judge`."""
         rig = self.rig
         await rig.healthy()
-        moment = await rig.open_moment(WINDOW_S)
+        moment = await rig.open_moment(window_s)
         log = rig.folder / f"witness-{len(self.rounds)}.jsonl"
         played = Played(
             name=name, store=rig.kind, faults=faults, moment=moment.id, closes_at=to_ms(moment.closes_at), log=log
@@ -111,7 +117,10 @@ class Game:
         stored = await survey.stored(rig.store, played.moment)
         shown = await survey.shown(rig.session, door, rig.store, played.moment)
         counts = await survey.counts(rig.session, door, played.moment)
-        return judge(read(played.log), stored, shown, counts, closes_at=played.closes_at, margin=MARGIN_MS)
+        operations, nodes = read(played.log), {node.id: node.url for node in rig.record().nodes}
+        goers = sorted({one.user for one in operations if one.what == "delete"})
+        seen = await survey.seen(rig.session, nodes, rig.store, played.moment, goers)
+        return judge(operations, stored, shown, counts, seen, closes_at=played.closes_at, margin=MARGIN_MS)
 
 
 TARGETS = frozenset(fault.target for fault in FAULTS)

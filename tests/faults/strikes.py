@@ -11,6 +11,7 @@ import random
 import resource
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import aiohttp
@@ -21,6 +22,7 @@ from deploy import stack
 from tests.faults.evidence import Void, clock_of, frozen, proven, signalled, silent
 from tests.faults.proxy import Toxic
 from tests.faults.rig import Rig
+from tests.faults.toxics import Copied
 
 
 def some(rig: Rig, tier: str, rng: random.Random) -> int:
@@ -179,14 +181,28 @@ async def redis_hung(rig: Rig, rng: random.Random) -> str:
 # What proxies do.
 
 
-async def poisoned(make: Callable[[random.Random], Toxic], where: str, rig: Rig, rng: random.Random) -> str:
+async def poisoned(
+    make: Callable[[random.Random], Toxic], where: str, rig: Rig, rng: random.Random, *, for_s: float = 2.5
+) -> str:
     """A toxic in the proxies of one place for a while; how often it hit."""
     toxic = make(rng)
     with contextlib.ExitStack() as toxics:
         for proxy in rig.proxies(where):
             toxics.enter_context(proxy.toxic(toxic))
-        await asyncio.sleep(rng.uniform(0.8, 2.5))
+        await asyncio.sleep(rng.uniform(for_s / 3, for_s))
     return proven(toxic.hits > 0, f"{type(toxic).__name__} hit {toxic.hits} times")
+
+
+async def repeated(request: bytes, rig: Rig, rng: random.Random) -> str:
+    """Requests to the store come a second time, seconds after they were answered, in any order."""
+    proxy = rig.store_proxy
+    assert proxy
+    with proxy.toxic(toxic := Copied(request)):
+        await asyncio.sleep(rng.uniform(1.5, 3.0))
+    await asyncio.sleep(rng.uniform(0.5, 3.0))
+    rng.shuffle(toxic.requests)
+    statuses = Counter(status.decode() for status in await toxic.send_again(proxy.target))
+    return proven(toxic.hits > 0, f"{toxic.hits} requests came twice, answered {dict(statuses)} the second time")
 
 
 async def cut_all(where: str, rig: Rig, rng: random.Random) -> str:

@@ -7,7 +7,8 @@ import asyncio
 import hashlib
 import io
 import time
-from collections.abc import AsyncIterator
+import zipfile
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import aiohttp
 import msgspec
@@ -19,9 +20,11 @@ from storage import intake, keys, media
 from storage.blobs import BlobMissing, BlobStore
 from storage.records import Post, to_ms
 from storage.zips import Damaged
-from tests.faults.checker import Shown, Stored
+from tests.faults.sightings import Seen, Shown, Stored
 
 LIST_S = 30.0
+PICTURE_S = 5.0
+TOMBSTONE_BYTES = 512  # no pair with its receipt is as small
 
 
 class Page(msgspec.Struct):
@@ -51,9 +54,49 @@ class ApiPost(msgspec.Struct):
 
 
 async def stored(store: BlobStore, moment: str) -> list[Stored]:
-    """Every intake object of the moment, wherever its key lies."""
+    """Every intake object of the moment, wherever its key lies, but for tombstones: what stands for a deleted pair."""
     listed = [entry.key async for entry in store.list("") if f"/intake/{moment}/" in entry.key]
-    return [_stored(key, await store.read(key)) for key in listed]
+    archives = [(key, await store.read(key)) for key in listed]
+    return [_stored(key, archive) for key, archive in archives if not is_tombstone(archive)]
+
+
+def is_tombstone(archive: bytes) -> bool:
+    """It is small and says of itself that it stands for something deleted."""
+    if len(archive) >= TOMBSTONE_BYTES:
+        return False
+    try:
+        return zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["tombstone.json"]
+    except zipfile.BadZipFile:
+        return False
+
+
+async def seen(
+    session: aiohttp.ClientSession, nodes: Mapping[str, str], store: BlobStore, moment: str, users: Iterable[str]
+) -> list[Seen]:
+    """The posts of these users as each node shows them by itself, and what of them lies in the store."""
+    found: list[Seen] = []
+    for user in users:
+        post_id = keys.post_id(moment, user)
+        found += [await _seen_at(session, name, url, user, post_id) for name, url in nodes.items()]
+        if await _holds(store, keys.media(moment, post_id)) and not await _holds(store, keys.intake(moment, post_id)):
+            found.append(Seen(user=user, where="the store", status=200))
+    return found
+
+
+async def _holds(store: BlobStore, key: str) -> bool:
+    """Something else than a tombstone is there."""
+    try:
+        return not is_tombstone(await store.read(key))
+    except BlobMissing:
+        return False
+
+
+async def _seen_at(session: aiohttp.ClientSession, name: str, url: str, user: str, post_id: str) -> Seen:
+    status, said = await _answer(session, f"{url}/v1/posts/{post_id}")
+    picture, _ = await _answer(session, f"{url}/v1/posts/{post_id}/photos/front/thumb")
+    photos = msgspec.json.decode(said, type=ApiPost).photos if status == 200 else {}
+    front, back = (photo.sha256 if photo and photo.sha256 else "" for photo in map(photos.get, ("front", "back")))
+    return Seen(user=user, where=f"node {name}", status=status, picture=picture, front=front, back=back)
 
 
 def _stored(key: str, archive: bytes) -> Stored:
@@ -112,24 +155,26 @@ async def _listed(session: aiohttp.ClientSession, door: str, moment: str) -> Asy
         cursor = page.next
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> bytes:
+async def _get(session: aiohttp.ClientSession, url: str, within_s: float = LIST_S) -> bytes:
     """The body of a 200; tried for a while, because what was killed may still be coming back."""
-    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
-    said = ""
-    async with asyncio.timeout(LIST_S):
+    async with asyncio.timeout(within_s):
         while True:
-            try:
-                async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
-                    body, status = await answer.read(), answer.status
-            except (aiohttp.ClientError, OSError) as error:
-                said, status = repr(error), 0
-            else:
-                if status == 200:
-                    return body
-                said = f"{status} {body[:200]!r}"
+            status, body = await _answer(session, url)
+            if status == 200:
+                return body
             if 400 <= status < 500:
-                raise AssertionError(f"GET {url}: {said}")
+                raise AssertionError(f"GET {url}: {status} {body[:200]!r}")
             await asyncio.sleep(0.2)
+
+
+async def _answer(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
+    """Status and body as ops get them; status 0 without an answer."""
+    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
+    try:
+        async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
+            return answer.status, await answer.read()
+    except (aiohttp.ClientError, OSError) as error:
+        return 0, repr(error).encode()
 
 
 async def _wrong(session: aiohttp.ClientSession, door: str, store: BlobStore, moment: str, post: ApiPost) -> str:
@@ -147,7 +192,10 @@ async def _wrong(session: aiohttp.ClientSession, door: str, store: BlobStore, mo
             return f"{name} has other bytes than its record says"
     name = sorted(record.renditions)[int(post.id[0], 36) % len(record.renditions)]
     place = record.renditions[name]
-    data = await _get(session, door + post.links[name])
+    try:
+        data = await _get(session, door + post.links[name], PICTURE_S)
+    except (TimeoutError, AssertionError) as error:
+        return f"{name} is not served: {error!r}"
     if hashlib.sha256(data).hexdigest() != place.sha256:
         return f"{name} is served with other bytes than it has"
     with Image.open(io.BytesIO(data)) as image:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.faults.checker import KINDS, Finding, Shown, Stored, Verdict, judge
+from tests.faults.checker import KINDS, Finding, Verdict, judge
 from tests.faults.report import rows, table
 from tests.faults.rounds import Played
+from tests.faults.sightings import Shown, Stored
 from tests.faults.witness import Answer, End, Invoke, Operation, Sent, Try, Witness, operations, read
 
 CLOSES = 10_000

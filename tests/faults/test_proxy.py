@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.proxy import SLOW_DOWN, Blackhole, Busy, CutAfter, FaultProxy, Hold, Slow, Swallowed
+from tests.faults.proxy import FaultProxy
+from tests.faults.toxics import SLOW_DOWN, Blackhole, Busy, Copied, CutAfter, Hold, Late, Lost, Slow, Swallowed
 
 PUT = b"PUT /bucket/00/intake/m/p.zip HTTP/1.1\r\nHost: x\r\n\r\nbody"
 DONE = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -169,3 +170,43 @@ async def test_a_server_that_is_gone_resets_its_clients() -> None:
     async with FaultProxy(1) as proxy:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await talk(proxy, PUT)
+
+
+async def test_lost_swallows_so_many_requests_and_no_others() -> None:
+    """The client waits for an answer that never comes; other requests pass, and so does the next of this kind."""
+    async with proxied() as (server, proxy):
+        with proxy.toxic(Lost(b"PUT /[^ ]*/intake/")) as toxic:
+            assert await talk(proxy, b"GET / HTTP/1.1\r\n\r\n") == DONE
+            assert await talk(proxy, PUT) == b""
+            assert b"PUT" not in server.got
+            assert await talk(proxy, PUT) == DONE
+        assert toxic.hits == 1
+
+
+async def test_late_delivers_what_its_client_has_given_up() -> None:
+    """The client is gone when its request arrives."""
+    async with proxied() as (server, proxy):
+        with proxy.toxic(Late(b"PUT ", 0.7)) as toxic:
+            assert await talk(proxy, PUT) == b""
+            assert server.got == b""
+            await server.has(PUT)
+        assert toxic.hits == 1
+
+
+async def test_copied_sends_whole_requests_again() -> None:
+    """A request in two pieces is kept whole, and comes a second time on a connection of its own."""
+    whole = PUT.replace(b"Host: x", b"Content-Length: 4")
+    async with proxied() as (server, proxy):
+        with proxy.toxic(toxic := Copied(b"PUT /[^ ]*/intake/")):
+            _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            writer.write(whole[:-2])
+            await server.has(whole[:-2])
+            assert toxic.requests == []
+            writer.write(whole[-2:])
+            await server.has(whole)
+            assert await talk(proxy, b"GET / HTTP/1.1\r\n\r\n") == DONE
+            writer.close()
+        assert toxic.requests == [whole]
+        server.got = b""
+        assert await toxic.send_again(proxy.target) == [b"200"]
+        assert server.got == whole

@@ -17,10 +17,10 @@ import pytest_asyncio
 from tests.faults.catalogue import POST, PUT_INTAKE, PUT_MEDIA
 from tests.faults.evidence import frozen, signalled
 from tests.faults.phones import Phones
-from tests.faults.proxy import Hold
 from tests.faults.report import line, write
 from tests.faults.rig import Rig, needs
 from tests.faults.rounds import Game, Played
+from tests.faults.toxics import Hold
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 

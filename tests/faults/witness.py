@@ -1,7 +1,8 @@
-"""The outside witness: a log of JSON lines, each on disk before the client goes on, and what it says of each upload.
+"""The outside witness: a log of JSON lines, each on disk before the client goes on, and what it says of each operation.
 
-Pure but for the file. `invoke` is written before the first byte is sent, `sent` and `answer` around every try, and one
-of `ok`, `fail`, `unknown` at the end; an upload whose end is missing is unknown. It believes nobody but the client.
+An operation is an upload or a deletion. Pure but for the file. `invoke` is written before the first byte is sent,
+`sent` and `answer` around every try, and one of `ok`, `fail`, `unknown` at the end; an operation whose end is missing
+is unknown. It believes nobody but the client.
 """
 
 import os
@@ -13,16 +14,18 @@ from typing import IO, Literal, Self
 import msgspec
 
 Ending = Literal["ok", "fail", "unknown"]
+What = Literal["post", "delete"]
 
 
 class Invoke(msgspec.Struct, frozen=True, tag="invoke", kw_only=True):
-    """An upload begins: hex SHA-256 of both photos."""
+    """An upload begins, with the hex SHA-256 of both photos, or a deletion of the user's post."""
 
     op: str
     moment: str
     user: str
-    front: str
-    back: str
+    what: What = "post"
+    front: str = ""
+    back: str = ""
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent", kw_only=True):
@@ -46,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, tag="end", kw_only=True):
-    """How the upload ended for its client."""
+    """How the upload or the deletion ended for its client."""
 
     op: str
     ending: Ending
@@ -66,15 +69,30 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One upload with all its tries."""
+    """One upload or one deletion with all its tries."""
 
     op: str
     moment: str
     user: str
-    front: str
-    back: str
+    what: What = "post"
+    front: str = ""
+    back: str = ""
     tries: tuple[Try, ...] = ()
     ending: Ending = "unknown"
+
+    @property
+    def began(self) -> int:
+        """When its first try began; unix ms."""
+        return self.tries[0].began if self.tries else 0
+
+    @property
+    def ended(self) -> int | None:
+        """When its client was told how it ended; None where it may go on for ever."""
+        return self.tries[-1].ended if self.tries and self.ending != "unknown" else None
+
+    def precedes(self, other: "Operation") -> bool:
+        """It had ended when the other began; otherwise the two may have acted in either order."""
+        return self.ended is not None and self.ended < other.began
 
 
 class Witness:
@@ -109,7 +127,7 @@ def operations(lines: Iterable[Line]) -> tuple[Operation, ...]:
     found: dict[str, Operation] = {}
     for line in lines:
         if isinstance(line, Invoke):
-            found[line.op] = Operation(op=line.op, moment=line.moment, user=line.user, front=line.front, back=line.back)
+            found[line.op] = Operation(**msgspec.structs.asdict(line))
             continue
         known = found[line.op]
         match line:

@@ -1,0 +1,73 @@
+"""Attacks at random beside honest phones: one short round in `make test`, sixty in `make test-attack`.
+
+`ROUNDS=60 SEED=7 make test-attack`: that many rounds, half of them on each store. The seed is printed; a round that
+failed is played again by the seed that its line shows, `SEED=7:31`.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from deploy.config import Environment
+from tests.attack.catalogue import ATTACKS
+from tests.attack.report import line, write
+from tests.attack.trials import SETTINGS, Trial, Trials
+from tests.faults.rig import Kind, Rig, needs
+
+pytestmark = pytest.mark.e2e
+
+ROUNDS = 60
+BOTH: tuple[Kind, ...] = ("file", "minio")
+# Quick ones of three kinds: what exists, what is read before a decision, what is rendered.
+SHORT = {"a deletion is lost and sent again", "Content-Type of 15,000 semicolons", "render bombs"}
+
+
+def say(trial: Trial) -> None:
+    """For who watches, and in the report of a test that failed."""
+    print(line(trial), flush=True)
+
+
+@pytest.mark.timeout(300)  # seconds on an idle machine
+async def test_a_short_round_of_attacks_leaves_honest_phones_alone(tmp_path: Path) -> None:
+    """Three kinds at once; honest phones are served as without them, and the checker finds nothing."""
+    needs("minio")
+    chosen = [replace(attack, span_s=6.0) for attack in ATTACKS if attack.name in SHORT]
+    async with Rig("minio", tmp_path / "rig", settings=SETTINGS) as rig:
+        trials = Trials(rig, say)
+        for number in range(2):  # a round that is void is followed by another
+            trial = await trials.play(f"short:{number}", chosen)
+            if not trial.void:
+                break
+    assert not trial.void
+    assert trial.held, line(trial)
+
+
+def asked() -> tuple[str, range]:
+    """The seed and the numbers of the rounds to play."""
+    environment = Environment.current()
+    seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
+    if number:
+        return seed, range(int(number), int(number) + 1)
+    return seed, range(int(environment.get("ROUNDS", ROUNDS)))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("store", BOTH)
+async def test_no_rounds_of_random_attacks_harm_honest_phones(store: Kind, tmp_path: Path) -> None:
+    """Even numbers on files, odd ones on MinIO; a round that is void is played once more with another seed."""
+    needs(store)
+    seed, numbers = asked()
+    mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]
+    print(f"\nSEED={seed}: {len(mine)} rounds on {store}")
+    async with Rig(store, tmp_path / "rig", settings=SETTINGS) as rig:
+        trials = Trials(rig, say)
+        for number in mine:
+            trial = await trials.play(f"{seed}:{number}")
+            if trial.void:
+                await trials.play(f"{seed}:{number}:again")
+    write(trials.trials, f"random-{store}")
+    assert not [line(trial) for trial in trials.trials if not trial.void and not trial.held]
+    assert sum(not trial.void for trial in trials.trials) >= 0.9 * len(mine)

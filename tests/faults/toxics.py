@@ -1,0 +1,223 @@
+"""What goes wrong between two tiers: toxics for a fault proxy.
+
+They understand of HTTP and of Redis only what they look for at the begin of a piece of bytes.
+"""
+
+import asyncio
+import contextlib
+import re
+
+from tests.faults.proxy import Connection, Cut, Toxic, Way
+
+CONTINUE = b"HTTP/1.1 100"
+SLOW_DOWN = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: 111\r\n\r\n"
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>  '
+)
+
+
+class Slow(Toxic):
+    """Every piece waits, and as much longer as its bytes need at the rate."""
+
+    def __init__(self, seconds: float, bytes_s: float = float("inf")) -> None:
+        super().__init__()
+        self._seconds, self._bytes_s = seconds, bytes_s
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """All of it, late."""
+        self.hits += 1
+        await asyncio.sleep(self._seconds + len(data) / self._bytes_s)
+        return data
+
+
+class Blackhole(Toxic):
+    """Bytes vanish, connections stay: a half-open peer, a hung server. `ways` says which direction."""
+
+    def __init__(self, *ways: Way) -> None:
+        super().__init__()
+        self._ways = ways or ("up", "down")
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Nothing."""
+        if way not in self._ways:
+            return data
+        self.hits += 1
+        connection.marks[self] = 1
+        return b""
+
+
+class CutAfter(Toxic):
+    """Each connection is reset once so many bytes have gone this way; 0 for before the first."""
+
+    def __init__(self, way: Way, size: int = 0) -> None:
+        super().__init__()
+        self._way, self._size = way, size
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """The bytes before the cut."""
+        if way != self._way:
+            return data
+        gone = connection.marks.get(self, 0)
+        if gone + len(data) <= self._size:
+            connection.marks[self] = gone + len(data)
+            return data
+        self.hits += 1
+        if rest := self._size - gone:
+            connection.server.write(data[:rest])
+            with contextlib.suppress(ConnectionError):
+                await connection.server.drain()
+        raise Cut
+
+    def healed(self, connection: Connection) -> None:
+        """What was not cut has lost nothing."""
+
+
+class Busy(Toxic):
+    """The proxy answers 503 SlowDown for the server, to requests that begin meanwhile, and drops their bodies."""
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Nothing of a request that was answered here."""
+        if way == "down":
+            return b"" if self in connection.marks else data
+        if self not in connection.marks and re.match(rb"(PUT|GET|HEAD|POST|DELETE) /", data):
+            self.hits += 1
+            connection.marks[self] = 1
+            connection.client.write(SLOW_DOWN)
+            with contextlib.suppress(OSError):
+                connection.client.write_eof()
+        return b"" if self in connection.marks else data
+
+
+class Swallowed(Toxic):
+    """The answer to a request whose head begins like this never comes: reset after the server has done it."""
+
+    def __init__(self, request: bytes) -> None:
+        super().__init__()
+        self._request = re.compile(request)
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Everything but the first bytes of that answer."""
+        if way == "up" and re.match(rb"[A-Z]+ /", data):
+            connection.marks[self] = int(bool(self._request.match(data)))
+        elif way == "down" and connection.marks.get(self) and data.startswith(b"HTTP/1.1 2"):
+            self.hits += 1
+            raise Cut
+        return data
+
+    def healed(self, connection: Connection) -> None:
+        """What was not cut has lost nothing."""
+
+
+class Lost(Toxic):
+    """So many requests whose head begins like this vanish, and the client goes on waiting for their answers."""
+
+    def __init__(self, request: bytes, count: int = 1) -> None:
+        super().__init__()
+        self._request, self._count = re.compile(request), count
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Nothing more of a connection that carries one."""
+        if way == "up" and self.hits < self._count and self._request.match(data):
+            self.hits += 1
+            connection.marks[self] = 1
+        return b"" if self in connection.marks else data
+
+
+class Late(Toxic):
+    """A request whose head begins like this waits so many seconds, longer than its client may do."""
+
+    def __init__(self, request: bytes, seconds: float) -> None:
+        super().__init__()
+        self._request, self._seconds = re.compile(request), seconds
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """All of it, late."""
+        if way == "up" and self._request.match(data):
+            self.hits += 1
+            await asyncio.sleep(self._seconds)
+        return data
+
+    def healed(self, connection: Connection) -> None:
+        """Nothing was lost."""
+
+
+class Copied(Toxic):
+    """Keeps whole requests whose head begins like this, up to so many, so that `send_again` can send them again."""
+
+    def __init__(self, request: bytes, count: int = 50) -> None:
+        super().__init__()
+        self._request, self._count = re.compile(request), count
+        self._copies: dict[Connection, bytearray] = {}
+        self.requests: list[bytes] = []
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """All of it."""
+        if way == "up" and len(self.requests) < self._count:
+            if self._request.match(data):
+                self._copies[connection] = bytearray()
+            if (copy := self._copies.get(connection)) is not None:
+                copy += data
+                if len(copy) >= _length(copy):
+                    self.hits += 1
+                    self.requests.append(bytes(self._copies.pop(connection)))
+        return data
+
+    async def send_again(self, port: int) -> list[bytes]:
+        """Each of them on a connection of its own, in the same order; the statuses."""
+        statuses = []
+        for request in self.requests:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            async with asyncio.timeout(10):
+                line = await reader.readline()
+            statuses.append(line[9:12])
+            writer.close()
+        return statuses
+
+    def healed(self, connection: Connection) -> None:
+        """Nothing was lost."""
+
+
+def _length(request: bytes | bytearray) -> int:
+    """How long the request is by its head; more than there is while the head is not whole."""
+    head, end, _ = bytes(request).partition(b"\r\n\r\n")
+    size = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return len(head) + len(end) + int(size[1] if size else 0) if end else len(request) + 1
+
+
+class Hold(Toxic):
+    """Stops everything at one point of the first request whose piece matches, until `release`.
+
+    Way up: before its first byte, or so many bytes past its head. Way down: before the first byte of its answer.
+    """
+
+    def __init__(self, way: Way, request: bytes, *, past_head: int | None = None) -> None:
+        super().__init__()
+        self._way, self._request, self._past_head = way, re.compile(request, re.DOTALL), past_head
+        self._passed = 0
+        self.reached, self.freed = asyncio.Event(), asyncio.Event()
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """All of it, once it may; a piece that holds both sides of the point is split there."""
+        if way == "up" and not self.hits and self._request.match(data):
+            connection.marks[self] = data.find(b"\r\n\r\n") + 4 + (self._past_head or 0)
+        if self.hits or self not in connection.marks or way != self._way or data.startswith(CONTINUE):
+            return data
+        cut = 0 if self._past_head is None else connection.marks[self] - self._passed
+        if cut > len(data):
+            self._passed += len(data)
+            return data
+        self.hits += 1
+        if cut:
+            connection.server.write(data[:cut])
+        self.reached.set()
+        await self.freed.wait()
+        return data[cut:]
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.freed.set()
+
+    def healed(self, connection: Connection) -> None:
+        """Nothing was lost; whatever is held goes on."""
+        self.release()
