@@ -190,8 +190,9 @@ class Sweeper:
         return swept
 
     async def _accepting(self, now_s: float) -> list[Moment]:
-        """Moments that accept posts, did until just now, or are still to fire."""
-        return await self._moments.since(int(now_s * 1000) - ACCEPTING_MS - MARGIN_MS)
+        """Moments that accept posts, or did until just now."""
+        now_ms = int(now_s * 1000)
+        return await self._moments.since(now_ms - ACCEPTING_MS - MARGIN_MS, now_ms)
 
     async def _cursors(self) -> dict[str, Cursor]:
         """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""
