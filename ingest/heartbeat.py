@@ -17,6 +17,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.refusals import reason
+
 log = logging.getLogger("snapsurge.ingest.heartbeat")
 
 _CHANGED = """
@@ -81,11 +83,11 @@ class Heartbeat:
             await pipe.execute()
         except RedisError as error:
             if self._heard:
-                log.warning("no heartbeat: %s", error)
+                log.warning("Redis takes no heartbeat, balancers hold the members that they know: %s", reason(error))
             self._heard = False
         else:
             if not self._heard:
-                log.warning("heartbeat again")
+                log.warning("Redis takes heartbeats again")
             self._heard = True
 
     async def run(self) -> None:

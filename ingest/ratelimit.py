@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage.batch import Batcher
+from storage.refusals import reason
 
 from .limits import Decision, Rate, decide
 
@@ -47,6 +48,7 @@ class RateLimiter:
     def __init__(self, redis: Redis, rate: Rate, linger_s: float = 0.0) -> None:
         self.rate = rate
         self._redis = redis
+        self._away = False
         self._local: LRUCache[str, int] = LRUCache(LOCAL_USERS_MAX)
         self._batcher = Batcher[str, Decision](self._decide, linger_s=linger_s)
 
@@ -71,9 +73,18 @@ class RateLimiter:
         try:
             ((now_ms, *tats),) = await pipe.execute()
         except RedisError as error:
-            log.warning("limiting %s by this node alone: %s", "uploads", error)
+            self._say(error)
             return [self._alone(user) for user in users]
+        self._say(None)
         return [decide(int(tat_ms), int(now_ms), self.rate)[1] for tat_ms in tats]
+
+    def _say(self, error: RedisError | None) -> None:
+        """Log the change, not every failure."""
+        if error is not None and not self._away:
+            log.warning("this node limits uploads alone, until Redis answers: %s", reason(error))
+        elif error is None and self._away:
+            log.warning("Redis answers again: all nodes limit uploads together")
+        self._away = error is not None
 
     def _alone(self, user: str) -> Decision:
         self._local[user], decision = decide(self._local.get(user, 0), time.time_ns() // 1_000_000, self.rate)

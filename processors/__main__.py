@@ -17,6 +17,7 @@ from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
 from storage.opening import blob_store, queue_clients, redis_client
+from storage.refusals import reason
 from storage.settings import SettingsError, table
 
 from . import autoscale, dead, worker
@@ -109,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
         return 1
     except (StoreUnavailable, RedisError, OSError) as error:
-        log.error("%s", error)  # noqa: TRY400 - the operator needs the sentence, not the stack
+        log.error("%s", reason(error) if isinstance(error, RedisError) else error)  # noqa: TRY400 - the operator needs the sentence, not the stack
         return 1
 
 

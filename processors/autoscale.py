@@ -26,6 +26,7 @@ from storage.index import Index
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
 from storage.records import ACCEPTING_MS, from_ms, to_ms
+from storage.refusals import reason
 from storage.shards import Shards
 
 from .config import Config, address
@@ -43,6 +44,8 @@ log = logging.getLogger("snapsurge.processors.autoscale")
 
 # Moments change seldom; one that is created is known this soon, well before its lead begins.
 SCHEDULE_S = 2.0
+# So much before its lead begins a moment is known, should the next looks fail.
+SCHEDULE_MARGIN_S = 600.0
 # The workers' own grace, and a little for Python to end.
 CLOSE_MARGIN_S = 3.0
 # A decision, and an election, outlive some late ticks and no more: what is older than this is stale.
@@ -107,7 +110,7 @@ class Autoscaler:
         self._history: tuple[Needed, ...] = ()
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
-        self._away = False
+        self._away = self._stale = False
         self._unreadable: frozenset[bytes] = frozenset()
 
     @property
@@ -191,7 +194,7 @@ class Autoscaler:
             self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:
-                log.warning("Redis is away, the number of workers stays: %s", error)
+                log.warning("Redis is away, the number of workers stays: %s", reason(error))
             self._away = True
             return None
         self._away = False
@@ -211,15 +214,19 @@ class Autoscaler:
         self._unreadable = names
 
     async def _refresh_schedule(self) -> None:
-        """The moments of the accepting period and those to come, every few seconds."""
+        """The moments of the accepting period and those whose lead begins before the next look, every few seconds."""
         if self._monotonic() < self._schedule_due:
             return
         self._schedule_due = self._monotonic() + SCHEDULE_S
         try:
-            moments = await self._moments.since(int(self._clock() * 1000) - ACCEPTING_MS)
+            now_ms, ahead_s = int(self._clock() * 1000), self._limits.lead_s + SCHEDULE_MARGIN_S
+            moments = await self._moments.since(now_ms - ACCEPTING_MS, now_ms + int(ahead_s * 1000))
         except Exception as error:  # noqa: BLE001 - a moment that cannot be read must not end the scaling
-            log.warning("the schedule stays as it was: %s", error)
+            if not self._stale:
+                log.warning("moments cannot be read, the schedule stays as it was: %s", reason(error))
+            self._stale = True
             return
+        self._stale = False
         self._schedule = tuple(Moment(fires_at_ms=to_ms(one.fires_at), window_s=one.window_s) for one in moments)
 
 
@@ -272,14 +279,17 @@ def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[
 
 async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
     """Whatever sweep step is due, while elected, until cancelled."""
+    put_off = False
     while True:
         swept, rest_s = None, sweeper.pace_s
         try:
             if election.elected:
                 swept = await sweeper.step(time.time())
+                put_off = False
         except (StoreUnavailable, RedisError, OSError) as error:
-            log.warning("the sweep is put off: %s", error)
-            rest_s = SWEEP_AGAIN_S
+            if not put_off:
+                log.warning("the sweep is put off until the store and Redis answer: %s", reason(error))
+            put_off, rest_s = True, SWEEP_AGAIN_S
         except Exception:
             log.exception("the sweep failed")
             rest_s = SWEEP_AGAIN_S

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from storage.claims import Claims
 from storage.lease import Again, Claimed, Settlement, beat_s, order
 from storage.queue import DEAR, QUEUES
+from storage.refusals import reason
 
 from .metrics import Metrics
 
@@ -169,5 +170,5 @@ class Holding:
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:
-            log.warning("Redis %s is away, jobs wait for it: %s", shard.name, error)
+            log.warning("Redis %s is away, jobs wait for it: %s", shard.name, reason(error))
         shard.away = True

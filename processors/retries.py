@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from storage.blobs import StoreUnavailable
 from storage.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
 from storage.records import from_ms
+from storage.refusals import reason
 
 from .letters import DeadLetter, Reason
 from .metrics import Metrics
@@ -84,6 +85,7 @@ class Retrying:
         self._metrics = metrics
         self._patience = patience
         self._rng = rng
+        self._outage = False
 
     async def run(
         self, claimed: Claimed, name: str, job: Callable[..., Awaitable[object]], args: Sequence[str]
@@ -98,6 +100,9 @@ class Retrying:
             return self._handed_back(claimed, name, args, error)
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
+        if self._outage:
+            log.warning("store and Redis are back: %s is done", claimed.id)
+        self._outage = False
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
         return Done(claimed)
@@ -119,7 +124,11 @@ class Retrying:
         if last:
             return self.given_up(claimed, name, args, error, reason="outage" if outage else "fault")
         delay_s = backoff_s(attempts.outages if outage else attempts.faults, self._patience, self._rng)
-        log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
+        if not outage:
+            log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
+        elif not self._outage:
+            log.warning("store or Redis is away, jobs are tried again: %s: %s", claimed.id, reason(error))
+        self._outage = self._outage or outage
         return Again(claimed, attempts, delay_s)
 
     def given_up(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception, *, reason: Reason) -> Done:

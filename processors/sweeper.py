@@ -156,8 +156,9 @@ class Sweeper:
         return swept
 
     async def _accepting(self, now_s: float) -> list[Moment]:
-        """Moments that may get posts, did until just now, or are still to fire."""
-        return await self._moments.since(int(now_s * 1000) - SWEPT_MS)
+        """Moments that may get posts, or did until just now."""
+        now_ms = int(now_s * 1000)
+        return await self._moments.since(now_ms - SWEPT_MS, now_ms)
 
     async def _cursors(self) -> dict[str, Cursor]:
         """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""

@@ -15,10 +15,10 @@ Redis as the primary: one that was restarted, or took over, may have lost the la
 Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, a attempt, g generation),
 `snapsurge:deletion:{id}` (its id), `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
 `snapsurge:moment:{id}` (JSON), `snapsurge:moments` and `snapsurge:moments:{region}` (ids by fires_at),
-`snapsurge:moments-since` (from which fires_at on they are all there).
+`snapsurge:moments-listed` (from which to which fires_at they are all there).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -43,8 +43,10 @@ COUNTS_TTL_S = 30 * 24 * 3600
 MOMENT_TTL_S = 7 * 24 * 3600
 # A recount that did not finish within a day is begun anew, before the entries it observed can expire.
 RECOUNT_S = 24 * 3600
-# A moment whose writer could not reach Redis is found in the store this much later.
-MOMENTS_SINCE_TTL_S = 60
+# A moment whose writer could not reach Redis is found in the store this much later at the latest; who looks regularly
+# lists the store anew in time, so that nobody who waits for an answer has to.
+LISTED_TTL_S = 60
+LISTED_DUE_S = 30
 
 _COUNT = """
 local function count(counts, state, late, by)
@@ -208,15 +210,18 @@ class Index:
         pipe.eval(_COMPLETE, 1, f"snapsurge:counts:{moment_id}", generation)
         await pipe.execute()
 
-    async def put_moments(self, moments: Iterable[Moment], *, since_ms: int | None = None) -> None:
-        """Copy moments into the index; with `since_ms` they are all that fire, or fired, from then on."""
+    async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
+        """Copy moments into the index; `listed`: they are all that fire, or fired, from then to then."""
         pipe = self._redis.pipeline(transaction=False)
+        places: dict[str, dict[str, int]] = {}
         for moment in moments:
+            for key in ("snapsurge:moments", f"snapsurge:moments:{moment.region}"):
+                places.setdefault(key, {})[moment.id] = to_ms(moment.fires_at)
             pipe.set(f"snapsurge:moment:{moment.id}", msgspec.json.encode(moment), ex=MOMENT_TTL_S)
-            pipe.zadd(f"snapsurge:moments:{moment.region}", {moment.id: to_ms(moment.fires_at)})
-            pipe.zadd("snapsurge:moments", {moment.id: to_ms(moment.fires_at)})
-        if since_ms is not None:
-            pipe.set("snapsurge:moments-since", since_ms, ex=MOMENTS_SINCE_TTL_S)
+        for key, scores in places.items():
+            pipe.zadd(key, scores)
+        if listed is not None:
+            pipe.set("snapsurge:moments-listed", f"{listed[0]} {listed[1]}", ex=LISTED_TTL_S)
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:
@@ -224,22 +229,35 @@ class Index:
         found = await self._redis.get(f"snapsurge:moment:{moment_id}")
         return _read(_decode_moment, found)
 
-    async def current_moment_id(self, region: str, now_ms: int) -> str | None:
-        """The last moment of a region that fired and still accepts posts; None when there is none, or maybe one."""
+    async def moments(self, moment_ids: Sequence[str]) -> list[Moment | None]:
+        """The moments, None for each that the index does not have."""
+        found = await self._redis.mget([f"snapsurge:moment:{one}" for one in moment_ids])
+        return [_read(_decode_moment, one) for one in found]
+
+    async def current_moment_id(self, region: str, now_ms: int) -> tuple[str | None, bool]:
+        """The last moment of a region that fired and still accepts posts; False where the store may know another."""
         since_ms = now_ms - ACCEPTING_MS
         pipe = self._redis.pipeline(transaction=False)
-        pipe.get("snapsurge:moments-since")
+        pipe.get("snapsurge:moments-listed")
+        pipe.pttl("snapsurge:moments-listed")
         pipe.zrevrangebyscore(f"snapsurge:moments:{region}", now_ms, since_ms, start=0, num=1)
-        known_since, found = await pipe.execute()
-        return found[0].decode() if found and _covers(known_since, since_ms) else None
+        listed, left_ms, found = await pipe.execute()
+        known = left_ms <= LISTED_TTL_S * 1000 and _covers(listed, since_ms, now_ms)
+        return found[0].decode() if found else None, known
 
-    async def moment_ids(self, since_ms: int) -> list[str] | None:
-        """Moments that fire, or fired, from this time on, in order; None when the index may not have them all."""
+    async def moment_ids(self, since_ms: int, until_ms: int) -> tuple[list[str] | None, bool]:
+        """Moments that fire, or fired, in this time, in order; None where the index may not have them all.
+
+        And whether the store is to be listed again. A listing that has longer to go than it had at first is of before
+        Redis' clock was set back.
+        """
         pipe = self._redis.pipeline(transaction=False)
-        pipe.get("snapsurge:moments-since")
-        pipe.zrangebyscore("snapsurge:moments", since_ms, "+inf")
-        known_since, found = await pipe.execute()
-        return [one.decode() for one in found] if _covers(known_since, since_ms) else None
+        pipe.get("snapsurge:moments-listed")
+        pipe.pttl("snapsurge:moments-listed")
+        pipe.zrangebyscore("snapsurge:moments", since_ms, until_ms)
+        listed, left_ms, found = await pipe.execute()
+        due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
+        return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:
@@ -256,5 +274,10 @@ def counts_of(numbers: Mapping[str, int]) -> Counts:
     return Counts(**numbers, pending=pending)
 
 
-def _covers(known_since: bytes | None, since_ms: int) -> bool:
-    return known_since is not None and int(known_since) <= since_ms
+def _covers(listed: bytes | None, since_ms: int, until_ms: int) -> bool:
+    """Whether a listing, as it stands in Redis, is of all this time."""
+    try:
+        first_ms, last_ms = map(int, (listed or b"").split())
+    except ValueError:
+        return False
+    return first_ms <= since_ms and until_ms <= last_ms

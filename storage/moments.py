@@ -1,24 +1,42 @@
-"""Moments: created in the store, read through Redis and a cache; immutable, so a copy is never wrong, only missing."""
+"""Moments: created in the store, read through Redis and a cache; immutable, so a copy is never wrong, only missing.
 
+Most moments are still to come, or over: who asks for those of some time pays for the days of that time alone. Redis
+knows which there are as long as somebody listed the store of late; the autoscaler does so in time, so that no upload
+and no phone has to. Without Redis each process lists the store itself, once in a few seconds.
+"""
+
+import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from base64 import b32encode
 from collections.abc import Sequence
 
 import msgspec
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 from redis.exceptions import RedisError
 
 from . import keys
 from .blobs import BlobMissing, BlobStore, StoreUnavailable
 from .index import Index
 from .records import ACCEPTING_MS, Moment, from_ms, to_ms
+from .refusals import reason
 
 log = logging.getLogger("snapsurge.storage.moments")
 
-# Moments are few: regions times days. A thousand records are a few hundred KiB.
-CACHED_MAX = 1000
+# Moments are few: regions times days. Ten thousand records are a few MiB.
+CACHED_MAX = 10_000
+# A moment that cannot be read is tried again after this long.
+UNREADABLE_S = 60.0
+# Without Redis the store is listed this often; a moment that another process created is found so much later.
+LISTED_S = 2.0
+# How many moments are read from the store at once, and asked of Redis in one command.
+WIDTH = 16
+BATCH = 500
+DAY_MS = 24 * 3600 * 1000
+# Later than any moment.
+FOREVER_MS = to_ms("9999-01-01T00:00:00Z")
 
 
 class NoSuchMoment(Exception):
@@ -36,10 +54,13 @@ class Moments:
         self._store = store
         self._index = index
         self._cache: LRUCache[str, Moment] = LRUCache(CACHED_MAX)
+        self._unreadable: TTLCache[str, bool] = TTLCache(CACHED_MAX, UNREADABLE_S)
+        self._listing = asyncio.Lock()
+        self._listed_at, self._days, self._last = -LISTED_S, ("", ""), list[Moment]()
 
     async def create(self, region: str, fires_at_ms: int, window_s: int) -> Moment:
         """A new moment, durable. Its id ends in 40 random bits: when it fires is nobody's to guess."""
-        day = from_ms(fires_at_ms)[:10].replace("-", "")
+        day = _day(fires_at_ms)
         moment = Moment(
             id=f"{region}-{day}-{b32encode(secrets.token_bytes(5)).decode().lower()}",
             region=region,
@@ -48,11 +69,12 @@ class Moments:
             window_s=window_s,
         )
         await self._store.create(keys.moment(moment.id), msgspec.json.encode(moment))
+        self._listed_at = -LISTED_S
         try:
             await self._index.put_moments([moment])
             await self._index.counts_are_complete(moment.id)
         except RedisError as error:
-            log.warning("moment %s is not in the index yet: %s", moment.id, error)
+            log.warning("moment %s is not in the index yet: %s", moment.id, reason(error))
         return moment
 
     async def get(self, moment_id: str) -> Moment:
@@ -73,43 +95,68 @@ class Moments:
 
     async def current(self, region: str, now_ms: int) -> Moment:
         """The region's last moment that has fired and still accepts posts; NoSuchMoment. Never one to come."""
-        try:
-            found = await self._index.current_moment_id(region, now_ms)
-        except RedisError:
-            found = None
-        if found is None:
-            moments = await self.since(now_ms - ACCEPTING_MS)
-            fired = [one for one in moments if one.region == region and to_ms(one.fires_at) <= now_ms]
-            if not fired:
-                raise NoSuchMoment(region)
-            return fired[-1]
-        return await self.get(found)
+        found, known = None, False
+        with contextlib.suppress(RedisError):
+            found, known = await self._index.current_moment_id(region, now_ms)
+        if found is not None and known:
+            return await self.get(found)
+        if not known:
+            for one in reversed(await self._listed(now_ms - ACCEPTING_MS, now_ms)):
+                if one.region == region and now_ms - ACCEPTING_MS <= to_ms(one.fires_at) <= now_ms:
+                    return one
+        raise NoSuchMoment(region)
 
-    async def since(self, since_ms: int) -> list[Moment]:
+    async def since(self, since_ms: int, until_ms: int = FOREVER_MS) -> list[Moment]:
         """Moments that fire, or fired, from this time on, earliest first: from Redis if it has all, else the store."""
-        ids = None
+        ids, due = None, True
         with contextlib.suppress(RedisError):
-            ids = await self._index.moment_ids(since_ms)
-        moments = await self._listed(since_ms) if ids is None else await self._some(ids)
-        return sorted((one for one in moments if to_ms(one.fires_at) >= since_ms), key=lambda one: one.fires_at)
+            ids, due = await self._index.moment_ids(since_ms, until_ms)
+        if ids is not None and not due:
+            return await self._some(ids)
+        try:
+            moments = await self._listed(since_ms, until_ms)
+        except StoreUnavailable:
+            if ids is None:
+                raise
+            return await self._some(ids)
+        return [one for one in moments if since_ms <= to_ms(one.fires_at) <= until_ms]
 
-    async def _listed(self, since_ms: int) -> list[Moment]:
-        """Moments from the day of this time on, by the store's listing; the index has them all afterwards."""
-        first_day = from_ms(since_ms)[:10].replace("-", "")
-        listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
-        # What is not named as we name them is somebody else's.
-        moments = await self._some([one for one in listed if one.count("-") > 1 and one.rsplit("-", 2)[1] >= first_day])
-        with contextlib.suppress(RedisError):
-            await self._index.put_moments(moments, since_ms=since_ms)
-        return moments
+    async def _listed(self, since_ms: int, until_ms: int) -> list[Moment]:
+        """The moments of the days of this time, by the store's listing; the index has them all afterwards."""
+        # A day more at both ends, so that those who ask for a little more or less share one listing.
+        first_ms, last_ms = max(since_ms - DAY_MS, 0) // DAY_MS * DAY_MS, until_ms // DAY_MS * DAY_MS + 2 * DAY_MS - 1
+        days = _day(first_ms), _day(min(last_ms, FOREVER_MS))
+        async with self._listing:
+            covered = self._days[0] <= days[0] and days[1] <= self._days[1]
+            if not covered or time.monotonic() - self._listed_at >= LISTED_S:
+                listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
+                # What is not named as we name them is somebody else's.
+                dated = [(one.rsplit("-", 2)[1], one) for one in listed if one.count("-") > 1]
+                self._last = await self._some([one for day, one in dated if days[0] <= day <= days[1]])
+                self._listed_at, self._days = time.monotonic(), days
+                with contextlib.suppress(RedisError):
+                    await self._index.put_moments(self._last, listed=(first_ms, last_ms))
+            return self._last
 
     async def _some(self, ids: Sequence[str]) -> list[Moment]:
-        """Those that there are: one that cannot be read hides no other."""
-        found = []
-        for one in ids:
-            with contextlib.suppress(NoSuchMoment, DamagedMoment):
-                found.append(await self.get(one))
-        return found
+        """Those that there are, earliest first: one that cannot be read hides no other."""
+        missing = [one for one in ids if one not in self._cache and keys.is_moment_id(one)]
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            with contextlib.suppress(RedisError):
+                found = await self._index.moments(batch)
+                self._cache.update((one.id, one) for one in found if one is not None)
+        unknown = [one for one in missing if one not in self._cache and one not in self._unreadable]
+        for start in range(0, len(unknown), WIDTH):
+            await asyncio.gather(*(self._try(one) for one in unknown[start : start + WIDTH]))
+        return sorted((self._cache[one] for one in ids if one in self._cache), key=lambda one: (one.fires_at, one.id))
+
+    async def _try(self, moment_id: str) -> None:
+        """Read it into the cache, if it can be."""
+        try:
+            self._cache[moment_id] = await self._from_store(moment_id)
+        except (NoSuchMoment, DamagedMoment):
+            self._unreadable[moment_id] = True
 
     async def _from_store(self, moment_id: str) -> Moment:
         try:
@@ -119,3 +166,8 @@ class Moments:
         except (ValueError, RecursionError) as error:
             log.error("%s is damaged: %s", keys.moment(moment_id), error)  # noqa: TRY400 - where it was read says nothing
             raise DamagedMoment(f"{keys.moment(moment_id)} cannot be read") from None
+
+
+def _day(ms: int) -> str:
+    """The day of this time, as moments are named by it."""
+    return from_ms(ms)[:10].replace("-", "")

@@ -156,11 +156,12 @@ class Stack:
         return (await self.queue.depth()).counted.get(event, 0)
 
     async def all_ready(self, post_ids: list[str]) -> None:
-        """Wait until every post is ready and the queue is empty."""
+        """Wait until every post is ready and every queue is empty."""
 
         async def done() -> bool:
             with contextlib.suppress(RedisError):
-                return await self.ready(post_ids) == len(post_ids) and not await self.redis.exists(*QUEUES)
+                left = [await one.exists(*QUEUES) for one in self.queue.clients.values()]
+                return await self.ready(post_ids) == len(post_ids) and not any(left)
             return False
 
         await until(done, self.log)

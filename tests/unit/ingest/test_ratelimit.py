@@ -1,11 +1,16 @@
 """The limiter in Redis and without it: the same decisions as the arithmetic alone."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+import pytest
 from redis.asyncio import Redis
 
 from ingest.limits import Rate
 from ingest.ratelimit import RateLimiter
+from storage.config import Config
+from storage.opening import redis_client
 
 RATE = Rate(burst=4, period_s=3600)
 
@@ -66,3 +71,27 @@ async def test_a_clock_that_was_set_back_limits_nobody(redis: Redis, free_port: 
         refused = await limiter.check("bob")
     assert not refused.allowed
     assert refused.retry_after_s <= RATE.interval_ms / 1000
+
+
+async def test_a_redis_that_refuses_is_logged_once_without_users(
+    redis_server: Callable[[], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Full, a replica, without a disk: this node limits alone, says so when it begins and ends, and names nobody."""
+    with redis_server() as url:
+        client = redis_client(Config(redis_url=url))
+        async with Redis.from_url(url) as ops, RateLimiter(client, RATE) as limiter:
+            await ops.config_set("maxmemory", 1)
+            for _ in range(3):
+                await limiter.check("user-4711")
+            await ops.config_set("maxmemory", 0)
+            await limiter.check("user-4711")
+            assert await ops.exists("snapsurge:rate:user-4711")
+        await client.aclose()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("snapsurge")]
+    assert [one.partition(",")[0].partition(":")[0] for one in said] == [
+        "this node limits uploads alone",
+        "Redis answers again",
+    ]
+    assert "OOM" in said[0]
+    assert "4711" not in said[0]
+    assert len(said[0]) < 300

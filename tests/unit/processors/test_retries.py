@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from processors.letters import DeadLetter
 from processors.metrics import Metrics
@@ -196,3 +197,28 @@ async def test_a_job_that_waits_too_long_is_ended() -> None:
     letter = letter_in(await run(Attempts(outages=1)))
     assert letter.error.startswith("Overdue")
     assert letter.reason == "outage"
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """Not for each of the jobs that meet it; a fault is, and neither holds the command that Redis refused."""
+    errors: list[Exception | None] = [
+        RedisConnectionError("gone"),
+        ResponseError("OOM full"),
+        None,
+        None,
+        ValueError("x"),
+    ]
+
+    async def job(*_args: str) -> None:
+        error = errors.pop(0)
+        if error:
+            raise error
+
+    retrying = Retrying(Metrics(), PATIENCE, random.Random(1))
+    while errors:
+        await retrying.run(held(), "render_pair", job, ("m", "x"))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3
+    assert said[0] == "store or Redis is away, jobs are tried again: render_pair:x: ConnectionError: gone"
+    assert said[1].startswith("store and Redis are back")
+    assert said[2].startswith("render_pair:x failed on run 1")

@@ -74,7 +74,7 @@ async def test_a_moment_that_cannot_be_read_hides_no_other(
         assert await anew.since(0) == [good]
         with pytest.raises(DamagedMoment):
             await anew.get(bad.id)
-    assert await shelf.redis.exists("snapsurge:moments-since")
+    assert await shelf.redis.exists("snapsurge:moments-listed")
     assert f"{keys.moment(bad.id)} is damaged" in caplog.text
 
 

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +12,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.index import COUNTS_TTL_S, POST_TTL_S, Counts, Index
+from storage.index import COUNTS_TTL_S, LISTED_DUE_S, LISTED_TTL_S, POST_TTL_S, Counts, Index
 from storage.records import Moment, Post, flagged, from_ms
 
 MOMENT_ID = "eu-20260131-abcdefgh"
@@ -234,17 +233,31 @@ async def test_moments_are_listed_only_where_all_are_known(index: Index) -> None
     now_ms = 1_769_860_800_000
     first, second = moment("one", now_ms - 1000), moment("two", now_ms - 10)
     await index.put_moments([first])
-    assert await index.moment("one") == first
-    assert await index.moment_ids(0) is None
-    assert await index.current_moment_id("eu", now_ms) is None
 
-    await index.put_moments([second], since_ms=now_ms - 100_000_000)
-    assert await index.moment_ids(now_ms - 500) == ["two"]
-    assert await index.moment_ids(now_ms - 100_000_000) == ["one", "two"]
-    assert await index.moment_ids(0) is None
-    assert await index.current_moment_id("eu", now_ms) == "two"
-    assert await index.current_moment_id("eu", now_ms - 11) == "one"
-    assert await index.current_moment_id("us", now_ms) is None
+    assert await index.moment_ids(0, now_ms) == (None, True)
+    assert await index.current_moment_id("eu", now_ms) == ("one", False)
+
+    since_ms, until_ms = now_ms - 100_000_000, now_ms + 100
+    await index.put_moments([second], listed=(since_ms, until_ms))
+    assert await index.moment_ids(now_ms - 500, now_ms) == (["two"], False)
+    assert await index.moment_ids(since_ms, until_ms) == (["one", "two"], False)
+    assert await index.moment_ids(since_ms - 1, until_ms) == (None, False)
+    assert await index.moment_ids(since_ms, until_ms + 1) == (None, False)
+    assert await index.current_moment_id("eu", now_ms) == ("two", True)
+    assert await index.current_moment_id("eu", now_ms - 11) == ("one", True)
+    assert await index.current_moment_id("eu", until_ms + 1) == ("two", False)
+    assert await index.current_moment_id("us", now_ms) == (None, True)
+    assert await index.moments(["one", "none", "two"]) == [first, None, second]
+
+
+@pytest.mark.parametrize(("left_s", "due"), [(LISTED_TTL_S, False), (LISTED_DUE_S - 1, True), (659, True)])
+async def test_a_listing_is_due_before_it_ends(index: Index, redis: Redis, left_s: int, *, due: bool) -> None:
+    """Also one that has longer to go than it had at first: the clock was set back."""
+    await index.put_moments([], listed=(0, 9_000_000_000_000))
+    await redis.expire("snapsurge:moments-listed", left_s)
+
+    assert await index.moment_ids(0, 1) == ([], due)
+    assert await index.current_moment_id("eu", 100_000_000) == (None, left_s <= LISTED_TTL_S)
 
 
 async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakePost) -> None:
@@ -254,19 +267,3 @@ async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakeP
     for call in (index.observe([make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
         with pytest.raises(RedisError):
             await call
-
-
-async def test_counts_of_a_demoted_primary_are_not_complete(
-    redis_server: Callable[[], AbstractContextManager[str]], make_post: MakePost
-) -> None:
-    """A replica may be behind for ever; the primary again, it may lack what another one heard meanwhile."""
-    with redis_server() as url:
-        async with Redis.from_url(url) as own:
-            index = Index(own)
-            await index.observe([make_post()])
-            await index.counts_are_complete(MOMENT_ID)
-            assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
-            await own.replicaof("127.0.0.1", 1)
-            assert await index.counts(MOMENT_ID) is None
-            await own.replicaof("NO", "ONE")
-            assert await index.counts(MOMENT_ID) is None

@@ -1,5 +1,8 @@
 """Moments: with Redis, without it, and with one that was emptied."""
 
+import asyncio
+import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,9 +12,9 @@ from redis.asyncio import Redis
 from storage import keys
 from storage.blobs import StoreUnavailable
 from storage.files import FileStore
-from storage.index import Counts, Index
-from storage.moments import Moments, NoSuchMoment
-from storage.records import ACCEPTING_MS, Moment
+from storage.index import LISTED_DUE_S, Counts, Index
+from storage.moments import DAY_MS, LISTED_S, Moments, NoSuchMoment
+from storage.records import ACCEPTING_MS, Moment, from_ms
 
 NOW_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 HOUR_MS = 3600 * 1000
@@ -104,8 +107,9 @@ async def test_a_moment_whose_writer_missed_redis_is_found(files: FileStore, red
     await seen.create("eu", NOW_MS - HOUR_MS, 120)
     await seen.since(0)
     missed = await Moments(files, Index(redis_away)).create("eu", NOW_MS, 120)
-    assert 0 < await redis.ttl("snapsurge:moments-since") <= 60
-    await redis.delete("snapsurge:moments-since")  # what its minute of life does
+    assert 0 < await redis.ttl("snapsurge:moments-listed") <= 60
+    await redis.delete("snapsurge:moments-listed")  # what its minute of life does
+    seen._listed_at -= LISTED_S
 
     assert await seen.current("eu", NOW_MS) == missed
 
@@ -147,3 +151,111 @@ async def test_without_store_and_redis_it_is_unavailable(files: FileStore, redis
         await moments.current("eu", NOW_MS)
     with pytest.raises(StoreUnavailable):
         await moments.create("eu", NOW_MS, 120)
+
+
+class Slow(FileStore):
+    """A store that counts what it is asked."""
+
+    listings = 0
+    reads = 0
+
+    def list(self, *words: Any, **more: Any) -> Any:
+        """Counted."""
+        self.listings += 1
+        return super().list(*words, **more)
+
+    async def read(self, key: str) -> bytes:
+        """Counted, and after everybody else who is ready."""
+        self.reads += 1
+        await asyncio.sleep(0)
+        return await super().read(key)
+
+
+async def _scheduled(files: FileStore, count: int, *, first_ms: int = NOW_MS + 10 * DAY_MS) -> None:
+    """So many moments, an hour apart, of which Redis knows nothing."""
+
+    async def create(number: int) -> None:
+        fires_ms = first_ms + number * HOUR_MS
+        day, fires_at = from_ms(fires_ms)[:10].replace("-", ""), from_ms(fires_ms)
+        moment = Moment(id=f"eu-{day}-{number}", region="eu", fires_at=fires_at, closes_at=fires_at, window_s=120)
+        await files.create(keys.moment(moment.id), msgspec.json.encode(moment))
+
+    await asyncio.gather(*map(create, range(count)))
+
+
+async def _cost_s(files: FileStore, redis: Redis) -> float:
+    """CPU seconds of this process for what programs do all the time, once they are warm."""
+    moments = Moments(files, Index(redis))
+    await moments.create("eu", NOW_MS - HOUR_MS, 120)
+    spent = []
+    for _ in range(5):
+        began = time.process_time()
+        for _ in range(40):
+            await moments.current("eu", NOW_MS)
+            assert len(await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)) >= 1
+        spent.append(time.process_time() - began)
+    return min(spent[1:])
+
+
+async def test_moments_to_come_cost_nothing(tmp_path: Path, redis: Redis, redis_url: str) -> None:
+    """3,000 of them against 3: the same work, and none of them is read."""
+    costs = []
+    for count in (3, 3000):
+        await redis.flushall()
+        async with Slow(tmp_path / str(count)) as store:
+            await _scheduled(store, count)
+            costs.append(await _cost_s(store, redis))
+            assert (store.listings, store.reads) <= (1, 1)
+    assert costs[1] <= 2 * costs[0], costs
+
+
+async def test_many_who_ask_without_redis_share_one_listing(files: FileStore, redis_away: Redis) -> None:
+    """However many moments there are, each is read once."""
+    await _scheduled(files, 24, first_ms=NOW_MS - 23 * HOUR_MS)
+    async with Slow(files.root) as store:
+        moments = Moments(store, Index(redis_away))
+        found = await asyncio.gather(*(moments.current("eu", NOW_MS) for _ in range(50)))
+        assert {one.fires_at for one in found} == {from_ms(NOW_MS)}
+        await moments.since(NOW_MS - HOUR_MS, NOW_MS)
+        assert (store.listings, store.reads) == (1, 24)
+
+
+async def test_a_region_without_moments_costs_no_listing(files: FileStore, redis: Redis) -> None:
+    """Redis knows that there is none."""
+    async with Slow(files.root) as store:
+        moments = Moments(store, Index(redis))
+        await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)
+        moments._listed_at -= LISTED_S
+        for _ in range(5):
+            with pytest.raises(NoSuchMoment):
+                await moments.current("nowhere", NOW_MS)
+        assert store.listings == 1
+
+
+async def test_who_looks_regularly_lists_before_others_must(files: FileStore, redis: Redis) -> None:
+    """At half its life; while the store is away what Redis has is good to its end."""
+    async with Slow(files.root) as store:
+        moments = Moments(store, Index(redis))
+        moment = await moments.create("eu", NOW_MS - HOUR_MS, 120)
+        await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)
+        await redis.expire("snapsurge:moments-listed", LISTED_DUE_S - 1)
+        moments._listed_at -= LISTED_S
+        assert await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS) == [moment]
+        assert await redis.ttl("snapsurge:moments-listed") > LISTED_DUE_S
+        assert store.listings == 2
+        await redis.expire("snapsurge:moments-listed", LISTED_DUE_S - 1)
+        moments._listed_at -= LISTED_S
+        files.root.rename(files.root.with_name("elsewhere"))
+        assert await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS) == [moment]
+
+
+async def test_a_moment_that_cannot_be_read_is_not_tried_at_every_look(files: FileStore, redis_away: Redis) -> None:
+    """It hides no other, and costs one read a minute."""
+    await _scheduled(files, 2, first_ms=NOW_MS - 2 * HOUR_MS)
+    await files.create(keys.moment("eu-20260131-bad"), b"{")
+    async with Slow(files.root) as store:
+        moments = Moments(store, Index(redis_away))
+        for _ in range(5):
+            moments._listed_at -= LISTED_S
+            assert len(await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)) == 2
+        assert store.reads == 3

@@ -1,7 +1,12 @@
 """Addresses become a store and a Redis client."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -104,3 +109,24 @@ async def test_the_queue_has_a_client_for_each_redis() -> None:
     assert list(queue_clients(Config(redis_url="redis://only:3/1"))) == ["only:3/1"]
     with pytest.raises(ValueError, match="twice"):
         queue_clients(Config(queue_urls="redis://one:1/0,redis://user:pw@one:1/0"))
+
+
+async def test_a_redis_that_hangs_ends_every_call_and_mixes_no_answers(
+    redis_server: Callable[[], AbstractContextManager[str]],
+) -> None:
+    """Stopped with all connections in use and more calls waiting: each fails in its time; resumed, each has its own."""
+    with redis_server() as url:
+        client = redis_client(Config(redis_url=url, redis_connections_max=2, redis_timeout_s=0.3))
+        pid = (await client.info("server"))["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            ended = await asyncio.gather(*(client.echo(f"lost {n}") for n in range(20)), return_exceptions=True)
+            assert all(isinstance(one, RedisError) for one in ended), ended
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        answers: list[bytes] = []
+        while len(answers) < 20:
+            with contextlib.suppress(RedisError):  # it is busy with what was asked meanwhile
+                answers.append(await client.echo(f"own {len(answers)}"))
+        assert answers == [f"own {n}".encode() for n in range(20)]
+        await client.aclose()

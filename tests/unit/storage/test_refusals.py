@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from storage.config import Config
+from storage.index import Counts, Index
 from storage.opening import redis_client
+from storage.records import Post
 from storage.refusals import REASON_CHARS_MAX, is_refusal, reason
 
 SECRET = "user-4711"
@@ -259,3 +261,15 @@ def test_a_reason_is_short_whatever_the_error() -> None:
     assert reason(TimeoutError()) == "TimeoutError"
     assert len(reason(OSError("x" * 5000))) == REASON_CHARS_MAX
     assert not is_refusal(OSError())
+
+
+async def test_counts_of_a_demoted_primary_are_not_complete(ops: Redis, make_post: Callable[..., Post]) -> None:
+    """A replica may be behind for ever; the primary again, it may lack what another one heard meanwhile."""
+    index, post = Index(ops), make_post()
+    await index.observe([post])
+    await index.counts_are_complete(post.moment_id)
+    assert await index.counts(post.moment_id) == Counts(accepted=1, pending=1)
+    await ops.replicaof("127.0.0.1", 1)
+    assert await index.counts(post.moment_id) is None
+    await ops.replicaof("NO", "ONE")
+    assert await index.counts(post.moment_id) is None
