@@ -60,7 +60,8 @@ ATTACKS = (
     Attack("one request id for two pairs", 4, "existence", existence.same_request_id),
     Attack("a planned failover that keeps sessions", 5, "redis", lonely.redis_demoted, alone=True, span_s=25.0),
     Attack("a node alone without the store", 6, "node", lonely.node_without_store, S3, span_s=12.0),
-    Attack("a node's clock 20 min off", 6, "node", lonely.wrong_clock),
+    Attack("a node's clock 20 min ahead", 6, "node", lonely.wrong_clock),
+    Attack("a node's clock 20 min behind", 6, "node", partial(lonely.wrong_clock, offset_s=-lonely.CLOCK_S)),
     Attack("600 connections that do not read a rendition", 7, "reads", readers.unread_renditions),
     Attack("Content-Type of 15,000 semicolons", 8, "heads", heads.content_type, twin=True),
     Attack(

@@ -34,7 +34,8 @@ async def unread_renditions(stage: Stage, rng: random.Random, *, harmful: bool, 
     user, path = f"{stage.name}-r", "/livez"
     if harmful:
         post = await stage.posted(moment.id, user, await asyncio.to_thread(noise, rng))
-        path = (await stage.until_ready(post["id"], user, 60.0))["links"]["front-full"]
+        links = (await stage.until_ready(post["id"], user, 60.0))["links"]
+        path = links.get("front-full") or links["front-feed"]  # where it waited long, `full` comes later
     before, most, kernel = node_mib(stage), 0.0, 0
     opened: list[socket.socket] = []
     try:
