@@ -89,7 +89,7 @@ ATTACKS = (
     Attack("idle connections", 0, "heads", storms.idle),
     Attack("tokens of 15 KB, each another", 0, "heads", storms.fat_tokens, twin=True),
     Attack("lists of posts by ops", 0, "reads", storms.lists, twin=True),
-    Attack("posts and deletions by 100 users", 0, "existence", storms.cycles),
+    Attack("posts and deletions by 100 users", 0, "existence", storms.cycles, twin=True),
 )
 
 

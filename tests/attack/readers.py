@@ -131,8 +131,14 @@ async def old_moments(rig: Rig, count: int = MOMENTS) -> None:
 
     async def create(number: int) -> None:
         asked = {"region": f"attack-{number}", "fires_at": fired}
-        async with limit, rig.session.post(url, json=asked, headers=headers) as answer:
-            assert answer.status == 201, await answer.text()
+        said = ""
+        for _ in range(5):
+            async with limit, rig.session.post(url, json=asked, headers=headers) as answer:
+                said = await answer.text()
+            if answer.status == 201:
+                return
+            await asyncio.sleep(1.0)
+        raise AssertionError(said)
 
     async with asyncio.TaskGroup() as group:
         for number in range(made, count):
