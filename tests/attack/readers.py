@@ -22,6 +22,7 @@ from tests.faults.rig import Rig
 
 READERS = 600
 NODE_MIB_MAX = 200
+HELD_S = 5.0  # all of them at least so long
 GETTERS = 240
 MOMENTS = 1200
 EARLIER_S = 3 * 24 * 3600
@@ -42,8 +43,10 @@ async def unread_renditions(stage: Stage, rng: random.Random, *, harmful: bool, 
         for number in range(readers):
             opened.append(await deaf(stage, number, head("GET", path, user, {}) if harmful else b""))
             if number % 20 == 19:
+                most, kernel = max(most, node_mib(stage)), max(kernel, kernel_mib())
                 await asyncio.sleep(0.05)
-        while stage.lasts:
+        deadline = max(stage.ends, time.monotonic() + HELD_S)
+        while time.monotonic() < deadline:
             most, kernel = max(most, node_mib(stage)), max(kernel, kernel_mib())
             await asyncio.sleep(0.5)
     finally:
