@@ -60,7 +60,8 @@ ATTACKS = (
     Attack("one request id for two pairs", 4, "existence", existence.same_request_id),
     Attack("a planned failover that keeps sessions", 5, "redis", lonely.redis_demoted, alone=True, span_s=25.0),
     Attack("a node alone without the store", 6, "node", lonely.node_without_store, S3, span_s=12.0),
-    Attack("a node's clock 20 min off", 6, "node", lonely.wrong_clock),
+    Attack("a node's clock 20 min ahead", 6, "node", lonely.wrong_clock),
+    Attack("a node's clock 20 min behind", 6, "node", partial(lonely.wrong_clock, offset_s=-lonely.CLOCK_S)),
     Attack("600 connections that do not read a rendition", 7, "reads", readers.unread_renditions),
     Attack("Content-Type of 15,000 semicolons", 8, "heads", heads.content_type, twin=True),
     Attack(
@@ -88,7 +89,7 @@ ATTACKS = (
     Attack("idle connections", 0, "heads", storms.idle),
     Attack("tokens of 15 KB, each another", 0, "heads", storms.fat_tokens, twin=True),
     Attack("lists of posts by ops", 0, "reads", storms.lists, twin=True),
-    Attack("posts and deletions by 100 users", 0, "existence", storms.cycles),
+    Attack("posts and deletions by 100 users", 0, "existence", storms.cycles, twin=True),
 )
 
 

@@ -6,6 +6,7 @@ cost is no part of the harm.
 
 import asyncio
 import contextlib
+import io
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -66,7 +67,7 @@ class Stage:
         try:
             async with (
                 asyncio.timeout(answer_s),
-                self.rig.session.request(method, url, data=body, headers=every) as answer,
+                self.rig.session.request(method, url, data=io.BytesIO(body) if body else None, headers=every) as answer,
             ):
                 said = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError):

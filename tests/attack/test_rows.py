@@ -2,7 +2,7 @@
 
 On MinIO, as in production; those on what exists on files too, because there the store decides in another way.
 
-`ONLY="bombs,one request id" make test-attack` plays those whose name holds one of these words.
+`ONLY="bombs|one request id" make test-attack` plays those whose name holds one of these words.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.faults.rig import Kind, Rig, needs
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ONLY = Environment.current().get("ONLY", "").split(",")
+ONLY = Environment.current().get("ONLY", "").split("|")
 CHOSEN = [attack for attack in ATTACKS if any(words in attack.name for words in ONLY)]
 CASES = [
     (attack, store)

@@ -33,6 +33,18 @@ def _step(offset: mmap.mmap) -> None:
             """The same, as old libraries ask for it."""
             return cls.now(dt.UTC).replace(tzinfo=None)
 
+    true_gmtime, true_localtime, true_strftime = time.gmtime, time.localtime, time.strftime
+
+    def gmtime(at: float | None = None) -> time.struct_time:
+        return true_gmtime(true_time() + seconds() if at is None else at)
+
+    def localtime(at: float | None = None) -> time.struct_time:
+        return true_localtime(true_time() + seconds() if at is None else at)
+
+    def strftime(form: str, at: time.struct_time | None = None) -> str:
+        return true_strftime(form, localtime() if at is None else at)
+
+    time.gmtime, time.localtime, time.strftime = gmtime, localtime, strftime  # type: ignore[assignment]
     time.time = lambda: true_time() + seconds()
     time.time_ns = lambda: true_ns() + int(seconds() * 1e9)
     dt.datetime = Shifted  # type: ignore[misc]
