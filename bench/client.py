@@ -23,7 +23,7 @@ from .clock import Clock
 from .config import Config
 from .outcome import ACKNOWLEDGED, Attempt, Outcome, Upload
 
-RETRIED: Final = frozenset({408, 429, 502, 503, 504})
+RETRIED: Final = frozenset({408, 429, 502, 503, 504, 507})
 TOKEN_TTL_S: Final = 3600
 CHUNK_BYTES_MIN: Final = 4096
 CHUNK_BYTES_MAX: Final = 65536

@@ -4,13 +4,10 @@ Which job is whose after any sequence of calls is tested in test_lease.py, besid
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from storage.claims import _SHAS, DEATHS_KEY, Claims, note_deaths
 from storage.lease import DEATHS_MS, Again, Attempts, Done
@@ -280,29 +277,3 @@ async def until_ready(redis: Redis) -> None:
         seconds, micros = await redis.time()
         if seconds * 1000 + micros // 1000 > max(scores):
             return
-
-
-async def test_a_demoted_primary_gives_no_jobs(redis_server: Callable[[], AbstractContextManager[str]]) -> None:
-    """Even where it has none: who waits there must learn that others come elsewhere."""
-    with redis_server() as url:
-        async with Redis.from_url(url) as own:
-            assert await Claims(own, 10).claim("w:1", 1) == []
-            await own.replicaof("127.0.0.1", 1)
-            with pytest.raises(ReadOnlyError):
-                await Claims(own, 10).claim("w:2", 1)
-
-
-async def test_a_full_redis_empties_itself(redis_server: Callable[[], AbstractContextManager[str]]) -> None:
-    """Out of memory it takes no jobs, but those that it has are claimed, extended and settled, which frees memory."""
-    with redis_server() as url:
-        async with Redis.from_url(url) as own:
-            await Queue(own).enqueue(jobs_of("m", "p"))
-            await own.config_set("maxmemory", 1)
-            with pytest.raises(OutOfMemoryError):
-                await Queue(own).enqueue(jobs_of("m", "q"))
-            claims = Claims(own, 10)
-            claimed = await claims.claim("w:1", 10)
-            assert len(claimed) == 2
-            assert await claims.extend(claimed) == []
-            assert await claims.settle([Done(one) for one in claimed]) == [True, True]
-            assert await own.zcard(ON_TIME) == 0
