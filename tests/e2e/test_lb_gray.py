@@ -22,7 +22,8 @@ import pytest
 from deploy.config import Environment
 from tests.e2e.test_lb_harness import ROOT, Balancer, balancer, free_port, until
 from tests.e2e.test_lb_tickets import AUTH, PAIR, TICKETS
-from tests.faults.proxy import Blackhole, FaultProxy
+from tests.faults.proxy import FaultProxy
+from tests.faults.toxics import Blackhole
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -24,7 +24,6 @@ from ingest.limits import Rate
 from ingest.ratelimit import RateLimiter
 from storage.config import Config
 from storage.index import Index
-from storage.moments import Moments
 from storage.opening import redis_client
 from storage.posts import Posts
 from storage.shards import Shards
@@ -133,7 +132,7 @@ async def test_processors_go_on_with_the_new_primary(stack: Stack, pair: tuple[R
 
     assert stack.moment
     index = Index(stack.redis)
-    counts = await Posts(stack.store, index, Moments(stack.store, index)).counts(stack.moment.id)
+    counts = await Posts(stack.store, index).counts(stack.moment.id)
     assert (counts.accepted, counts.ready) == (30, 30)
     assert await replica.exists("snapsurge:elected", "snapsurge:scaling") == 2
 
