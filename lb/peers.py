@@ -14,6 +14,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 # Addresses in X-Forwarded-For: further ones are cut off at the front, where a client may have written what it likes.
 HOPS_MAX = 16
+ADDRESS_CHARS_MAX = 64  # An IPv6 address has 45 at most, and its zone may have a name.
 _MILLISECONDS = re.compile(rb"[0-9]{12,14}")
 _PROTO = re.compile(rb"https?")
 _HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
@@ -47,6 +48,8 @@ def networks(cidrs: str) -> Networks:
 
 def trusted(address: str, known: Networks) -> bool:
     """Whether the address is in one of the networks; an IPv4 address mapped into IPv6 counts as itself."""
+    if len(address) > ADDRESS_CHARS_MAX:
+        return False
     try:
         found = ip_address(address)
     except ValueError:

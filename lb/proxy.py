@@ -44,7 +44,7 @@ class Proxy:
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
-        self.private = PrivatePaths(config.private_paths)
+        self.check_head = head_check(config.body_bytes_max, PrivatePaths(config.private_paths))
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self._id_start = b"%016x" % random.getrandbits(64)
         self._ids = itertools.count()
@@ -87,14 +87,6 @@ class Proxy:
         verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
         return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found
-
-    def check_head(self, head: "RequestHead") -> None:
-        """RequestError for a request of which no node is asked."""
-        if (head.length or 0) > self.config.body_bytes_max:
-            raise RequestError("too-large", "")
-        # An ordinary head has its path in its only spelling, so most need no second look.
-        if (head.target.startswith(self.private.starts) or not head.plain) and self.private.hide(head.target):
-            raise RequestError("no-such-page", "")
 
     def ticket(
         self, head: "RequestHead", status: int, raw: bytes, *, key: bytes, node: "Node | None", refused: int
@@ -192,3 +184,17 @@ class Proxy:
             client.transport.abort()
         self.pool.close()
         return cut
+
+
+def head_check(body_bytes_max: int, private: PrivatePaths) -> Callable[["RequestHead"], None]:
+    """What raises RequestError for a request of which no node is asked; a closure, being called for every request."""
+    starts, hide = private.starts, private.hide
+
+    def check(head: "RequestHead") -> None:
+        if (head.length or 0) > body_bytes_max:
+            raise RequestError("too-large", "")
+        # An ordinary head has its path in its only spelling, so most need no second look.
+        if (not head.plain or head.target.startswith(starts)) and hide(head.target):
+            raise RequestError("no-such-page", "")
+
+    return check

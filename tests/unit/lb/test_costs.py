@@ -84,6 +84,7 @@ HEADS = {
     "forwarded of commas": head(b"X-Forwarded-For: " + b"," * N),
     "forwarded by many trusted": head(b"X-Forwarded-For: " + b"10.0.0.1," * (N // 9)),
     "forwarded by many mapped": head(b"X-Forwarded-For: " + b"::ffff:10.0.0.1," * (N // 16)),
+    "forwarded by colons": head(b"X-Forwarded-For: " + b":" * N),
     "forwarded in many lines": head(*[b"X-Forwarded-For: " + b"10.0.0.1," * 16 for _ in range(90)]),
     "spaces": head(b"A: " + b" " * N),
     "blanks and a control": head(b"A: " + b"\t " * (N // 2) + b"\x01"),
@@ -202,8 +203,8 @@ def test_no_nodes_answer_is_dear() -> None:
 
 def test_an_untrusted_address_is_cheap_to_tell() -> None:
     """Whatever text it is."""
-    for text in ("10.0.0.1", ":" * 8000, "1." * 8000, "::ffff:10.0.0.1"):
-        assert ratio(lambda text=text: trusted(text, KNOWN)) < RATIO_MAX
+    for text in ("10.0.0.1", ":" * N, "1." * (N // 2), "::ffff:10.0.0.1", ":" * 64):
+        assert ratio(lambda text=text: trusted(text, KNOWN)) < RATIO_MAX / 4
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"000000000000001\r\nx\r\n", b"1;a=b\r\nx\r\n"])
