@@ -27,7 +27,8 @@ demo: setup ## stack up, moment opened, burst replayed, a node killed, a report 
 
 test: setup ## all tests, on real Redis and real MinIO
 	@$(MAKE) --no-print-directory minio || echo "MinIO could not be had: its tests will be skipped"
-	$(PY) -m pytest -n 3 --dist loadfile
+	$(PY) -m pytest -n 3 --dist loadfile -m "not long and not alone"
+	$(PY) -m pytest -m "alone and not long"
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
 	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack

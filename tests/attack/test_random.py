@@ -29,6 +29,7 @@ def say(trial: Trial) -> None:
     print(line(trial), flush=True)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # seconds on an idle machine
 async def test_a_short_round_of_attacks_leaves_honest_phones_alone(tmp_path: Path) -> None:
     """Three kinds at once; honest phones are served as without them, and the checker finds nothing."""

@@ -9,7 +9,7 @@ import pytest
 
 from .lone_node import MIB, LoneNode, lone_node, pair
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 BUDGET = 41 * MIB  # 70 honest pairs; two of what attackers announce
 HONEST_A_S, SECONDS, SEND_S = 6, 15, 1.0

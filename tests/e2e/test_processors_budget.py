@@ -18,7 +18,7 @@ from storage.records import Photo, Post
 from tests.e2e.test_processors_harness import Stack, photo, running, until
 from tests.e2e.test_processors_hostile import inspected, png, posted, record, written
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 HONEST = 16
 SMALL = Photo(sha256="0" * 64, bytes=1, width=120, height=160, format="jpeg")

@@ -14,7 +14,7 @@ from storage.records import accepted, flagged
 
 from .lone_node import MIB, LoneNode, lone_node, pair, token
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 PICTURE = bytes(range(256)) * 9400  # 2.4 MB
 READERS = 600

@@ -127,15 +127,21 @@ async def test_no_field_and_no_target_of_a_request_is_dear(client: Any, redis: R
     plain = await served(client.port, head("GET", picture), rounds=6)
     text = many(FAMILIES[family])
     found: dict[str, float] = {}
+
+    async def least(hostile: bytes) -> float:
+        """Of one round; what looks dear is measured again, because others use this machine too."""
+        seconds = await served(client.port, hostile, rounds=1)
+        return seconds if seconds <= TIMES_MAX * plain / 2 else await served(client.port, hostile, rounds=6)
+
     for field in FIELDS:
         value = {"Content-Type": f'multipart/form-data; x="{text}', "Authorization": f"Bearer {text}"}.get(field, text)
         method, target = ("POST", upload) if field in {"Content-Type", "Expect"} else ("GET", picture)
         length = {"Content-Length": "10"} if method == "POST" else {}
-        found[field] = await served(client.port, head(method, target, **{field: value}, **length), rounds=1)
+        found[field] = await least(head(method, target, **{field: value}, **length))
     for target in (f"/v1/posts/{text}", f"/{text}", f"/docs/{text}", f"/v1/moments/current?region={text}", f"/?{text}"):
         safe = target.replace('"', "%22").replace("\t", "%09")[:LONG]
-        found[target[:12]] = await served(client.port, head("GET", safe), rounds=1)
-        found[target[:12] + " 2 KB"] = await served(client.port, head("GET", safe[:2000]), rounds=1)
+        found[target[:12]] = await least(head("GET", safe))
+        found[target[:12] + " 2 KB"] = await least(head("GET", safe[:2000]))
 
     assert {name: round(seconds / plain, 1) for name, seconds in found.items() if seconds > TIMES_MAX * plain} == {}
 
