@@ -2,11 +2,12 @@
 
 Processes are restarted while a run goes on, so each sample reads the stack file again and keeps the last value per
 process; one that was there at the first sample counts from then, one born later from zero. User and system time of
-the process itself, not of its children. Linux only: elsewhere, and without a stack file, nothing is known.
+the process and of each child that it has then: a worker renders in one. Linux only: elsewhere, and without a stack
+file, nothing is known.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -73,11 +74,25 @@ def read_process(pid: int) -> Reading | None:
     return Reading(int(fields[STARTTIME_FIELD]), ticks * 1000 / os.sysconf("SC_CLK_TCK"))
 
 
+def read_children(pid: int) -> tuple[int, ...]:
+    """Its live children (proc(5), /proc/pid/task/tid/children); none when it is gone."""
+    try:
+        lists = [path.read_text() for path in (PROC / str(pid) / "task").glob("*/children")]
+    except OSError:
+        return ()
+    return tuple(int(child) for children in lists for child in children.split())
+
+
 class CpuMeter:
     """Sums CPU by tier over all processes seen."""
 
-    def __init__(self, stack_file: Path, read: Callable[[int], Reading | None] = read_process) -> None:
-        self._file, self._read = stack_file, read
+    def __init__(
+        self,
+        stack_file: Path,
+        read: Callable[[int], Reading | None] = read_process,
+        children: Callable[[int], Sequence[int]] = read_children,
+    ) -> None:
+        self._file, self._read, self._children = stack_file, read, children
         self._begun = False
         self._first: dict[tuple[Tier, int, int], float] = {}
         self._last: dict[tuple[Tier, int, int], float] = {}
@@ -93,10 +108,11 @@ class CpuMeter:
             "worker": stack.workers,
         }
         for tier, members in tiers.items():
-            for member in members:
-                reading = self._read(member.pid) if member.pid else None
+            pids = [member.pid for member in members if member.pid]
+            for pid in (*pids, *(child for parent in pids for child in self._children(parent))):
+                reading = self._read(pid)
                 if reading:
-                    key = (tier, member.pid or 0, reading.start)
+                    key = (tier, pid, reading.start)
                     self._first.setdefault(key, 0.0 if self._begun else reading.cpu_ms)
                     self._last[key] = reading.cpu_ms
         self._begun = True
