@@ -11,12 +11,12 @@ A pass over a moment costs two listings for each of 256 spreads. It goes in step
 that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
 stands in Redis, so that another sweeper goes on where this one stopped. Where Redis was emptied or restarted there is
 no such cursor, and the first pass goes as fast as it can: it fills the queue. The next one finds that the moment's
-counts are not complete, and tells the index of every post and of every deletion again, which restores its entries and
-the counts.
+counts are not complete, and tells the index of every post again, which restores its entries and the counts. Any pass that
+finds an entry of a deleted post tells the index of the deletion.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -195,7 +195,7 @@ class Sweeper:
             async for posts in self._posts.stored_some(moment_id, sorted(found.accepted)):
                 await self._index.observe(posts)
                 swept += Swept(recounted=len(posts))
-            await self._tell_deletions(moment_id, found.deleted)
+        await self._tell_deletions(moment_id, sorted(found.deleted))
         if found.deleted and await self._is_over(moment_id, now_s):
             for post_id in found.deleted:
                 await self._existence.clear(moment_id, post_id)
@@ -210,12 +210,12 @@ class Sweeper:
         """Whether nothing can be posted in the moment any more."""
         return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
 
-    async def _tell_deletions(self, moment_id: str, post_ids: Iterable[str]) -> None:
-        """An index that was restored from an older copy shows posts that were deleted since."""
-        for post_id in post_ids:
-            there = await self._existence.look(moment_id, post_id)
-            if there.tombstone is not None:
-                await self._index.forget(post_id, moment_id, there.attempt)
+    async def _tell_deletions(self, moment_id: str, post_ids: Sequence[str]) -> None:
+        """The index may show deleted posts: it refused to forget them, or was restored from an older copy."""
+        for entry in await self._index.posts(post_ids) if post_ids else ():
+            there = await self._existence.look(moment_id, entry.id) if entry is not None else None
+            if entry is not None and there is not None and there.tombstone is not None:
+                await self._index.forget(entry.id, moment_id, there.attempt)
 
     async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, Found]:
         """What was met and done in one spread, and what it has."""

@@ -9,13 +9,13 @@ The intake key of a post holds nothing, a pair, or a tombstone; in this order at
 
 Every one of these names what it replaces by its mark, and every attempt has an id (`records.attempt_id`) in what it
 writes, so that no two objects have one mark. A request that was delayed, or that a network or a client of ours sends
-again, therefore finds what it names no more and changes nothing. Who comes late himself, because his process stood
-still, is told by the ids: they are ordered by when the balancer had read the head, a deletion touches no pair that is
-younger than itself, and an upload no tombstone that is.
+again, therefore finds that object no more and changes nothing. A process that stood still reads the mark anew when it
+goes on, so the ids count too: they are in the order in which the balancer read the heads, and a deletion replaces no
+younger pair, an upload no younger tombstone.
 
-The media object follows: its place is taken by a tombstone of the same deletion before that is answered (`fence`), and
-who writes renditions over anything asks for the intake object between reading the mark and the swap (`put_media`). So
-once a post is deleted nothing that was rendered of it, or is still being, can come to stand there.
+The media object follows: a tombstone of the same deletion takes its place before the DELETE is answered (`fence`), and
+a worker that replaces an object asks for the intake object between reading the mark and the swap (`put_media`). So once
+a post is deleted, no rendition of it, finished or under way, can be stored there.
 
 Nothing is removed while a moment may accept posts: an absent object is what a late `create` waits for. The sweeper
 removes tombstones afterwards (`clear`). This file knows no index and no queue.

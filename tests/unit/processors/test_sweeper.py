@@ -140,6 +140,22 @@ async def test_an_index_restored_from_an_older_copy_learns_of_deletions(world: A
     assert await world.counted() == {"accepted": 1, "pending": 1}
 
 
+async def test_a_deletion_that_the_index_refused_is_told_by_the_next_pass(world: Any) -> None:
+    """Also while the counts are complete, and whether or not its user asks again; a pair posted again stays known."""
+    for user in ("gone", "again"):
+        post_id = await world.post(user)
+        await world.existence.end(world.moment_id, post_id, world.attempt())  # the index was not told
+    again = await world.post("again")
+    await world.index.counts_are_complete(world.moment_id)
+    assert (await world.counted())["accepted"] == 2
+
+    swept = await sweeper(world).sweep(NOW_S)
+
+    assert (swept.posts, swept.recounted) == (1, 0)
+    assert await world.counted() == {"accepted": 1, "pending": 1}
+    assert (await world.indexed(again)).attempt == world.attempts[-1]
+
+
 @pytest.mark.parametrize(("after_s", "left"), [(-1, 6), (1, 2)])
 async def test_tombstones_stay_until_nothing_can_be_posted_any_more(world: Any, after_s: int, left: int) -> None:
     """Of a pair that was rendered, one that was not, and one that is kept: two objects each, then the last alone."""
