@@ -11,8 +11,8 @@ A pass over a moment costs two listings for each of 256 spreads. It goes in step
 that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
 stands in Redis, so that another sweeper goes on where this one stopped. Where Redis was emptied or restarted there is
 no such cursor, and the first pass goes as fast as it can: it fills the queue. The next one finds that the moment's
-counts are not complete, and tells the index of every post again, which restores its entries and the counts. Any pass that
-finds an entry of a deleted post tells the index of the deletion.
+counts are not complete, and tells the index of every post again, which restores its entries and the counts. Any pass
+that finds an entry of a deleted post tells the index of the deletion.
 """
 
 import asyncio
