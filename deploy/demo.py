@@ -29,9 +29,10 @@ from .tokens import token
 POLL_S: Final = 0.05
 COME_BACK_S: Final = 30.0
 TOKEN_TTL_S: Final = 3600
-# Sender and stack share the machine, so the demo's latencies are no measurement; a sender that lags behind by seconds
-# still sends the whole burst, and what the demo proves is that nothing of it is lost. `bench` keeps the strict limit.
-LAG_ALLOWED: Final = {"SNAPSURGE_BENCH_LAG_P99_MAX_MS": "5000"}
+# Sender and stack share the machine, so the demo's latencies are no measurement, and a slow machine sends the burst
+# more slowly than the trace says. What the demo proves, that nothing is lost, does not depend on the pace: the summary
+# tells the lag, and only a lag of a minute fails. `bench` keeps the strict limit.
+LAG_ALLOWED: Final = {"SNAPSURGE_BENCH_LAG_P99_MAX_MS": "60000"}
 JPEG: Final = b"\xff\xd8\xff"
 
 
@@ -171,12 +172,20 @@ def kept(report: Report, kill: Kill | None, code: int) -> bool:
     return code == 0 and kill is not None and report.ready + report.rejected == report.accepted
 
 
+def pace(lag_ms: float | None) -> str:
+    """How far the sender was behind the trace, so that nobody takes a slow machine's burst for the recorded one."""
+    if lag_ms is None:
+        return "nothing was sent"
+    return f"the sender ran up to {lag_ms / 1000:.1f} s (p99) behind the trace; it shares this machine with the stack"
+
+
 def summary(report: Report, kill: Kill | None, code: int, path: Path, picture: Path | None) -> str:
     """What happened, in a few lines."""
     broken = {"lost": report.lost, "half": report.half, "doubled": report.doubled, "wrongly late": report.wrongly_late}
     rows = {
         "pairs": f"{report.offered} offered, {report.accepted} accepted, {report.ready} ready",
         "promises": ", ".join(f"{count} {name}" for name, count in broken.items()),
+        "pace": pace(report.lag_ms.p99),
         "kill": kill.words() if kill else "no node was killed",
         "bench": f"exit code {code}, report in {path}",
         "a composite": str(picture) if picture else "none",

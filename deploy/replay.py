@@ -58,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     wrongly_late: int
     latency_ms: Percentiles
     ready_ms: Percentiles
+    lag_ms: Percentiles
     cpu_ms_per_pair: dict[str, float | None]
     moment_id: str
     composite_url: str | None = None

@@ -27,6 +27,7 @@ REPORT = Report(
     wrongly_late=0,
     latency_ms=NOTHING,
     ready_ms=NOTHING,
+    lag_ms=NOTHING,
     cpu_ms_per_pair={},
     moment_id="m",
 )
@@ -97,6 +98,17 @@ def test_the_verdict_needs_both_bench_and_the_kill(code: int, kill: Kill | None,
 
     assert ("nothing was lost" in shown) is good
     assert ("FAILED" in shown) is not good
+
+
+def test_a_slow_sender_is_told_and_does_not_fail_the_demo() -> None:
+    """A machine that sends the burst more slowly loses nothing by it; the reader learns that it did."""
+    slow = msgspec.structs.replace(REPORT, lag_ms=Percentiles(50.0, 4_900.0, 7_539.5, 7_615.0))
+
+    shown = summary(slow, KILL, 0, Path("/r.json"), None)
+
+    assert "nothing was lost" in shown
+    assert "up to 7.5 s (p99) behind the trace" in shown
+    assert "nothing was sent" in summary(REPORT, KILL, 0, Path("/r.json"), None)
 
 
 def test_a_pair_that_came_to_no_end_fails_the_demo() -> None:

@@ -17,6 +17,7 @@ REPORT = Report(
     wrongly_late=0,
     latency_ms=NOTHING,
     ready_ms=NOTHING,
+    lag_ms=NOTHING,
     cpu_ms_per_pair={"lb": 0.25, "worker": 120.0},
     moment_id="m",
 )
