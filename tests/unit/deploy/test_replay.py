@@ -15,6 +15,7 @@ REPORT = {
     **dict.fromkeys(("offered", "accepted", "ready", "rejected", "lost", "half", "doubled", "wrongly_late"), 0),
     "latency_ms": PERCENTILES,
     "ready_ms": PERCENTILES,
+    "lag_ms": PERCENTILES,
     "cpu_ms_per_pair": {"lb": 0.5, "node": None},
     "moment_id": "m",
     "something_new": [1],
