@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 
 AUTH = "a-secret-for-tests-of-32-characters"
 TICKETS = {"SNAPSURGE_LB_TICKET_SECRET": "the-secret-of-both-balancers"}
-WINDOW_S = 2
+WINDOW_S = 4
 NAME = "Snapsurge-Ticket"
 
 
@@ -137,6 +137,17 @@ async def opened(lb: Balancer) -> dict[str, Any]:
         return await answer.json()
 
 
+async def in_flight(port: int, uploads: int) -> None:
+    """Until the node at this port has admitted so many."""
+    line = f"snapsurge_ingest_in_flight_requests {uploads}.0\n"
+    async with asyncio.timeout(30), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        while True:
+            async with session.get("/metrics") as answer:
+                if line in await answer.text():
+                    return
+            await asyncio.sleep(0.05)
+
+
 async def over(moment: Mapping[str, Any]) -> None:
     """Until the window has ended."""
     await asyncio.sleep(datetime.fromisoformat(moment["closes_at"]).timestamp() - time.time() + 0.01)
@@ -155,6 +166,7 @@ async def test_a_client_that_was_shed_is_as_late_as_its_first_try(tmp_path: Path
     async with node(tmp_path, redis_url, **full) as one, balancer(("a", one.port), hash_on="bearer-sub") as lb:
         moment = await opened(lb)
         holding = await Upload().begin(lb, moment, "holder")
+        await in_flight(one.port, 1)
         status, ticket, problem = await upload(lb, moment, "ann")
         assert (status, problem["code"], problem["stored"]) == (503, "overloaded", False)
         await over(moment)

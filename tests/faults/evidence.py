@@ -63,6 +63,8 @@ async def frozen(pid: int, seconds: float) -> str:
             process.resume()
     except psutil.NoSuchProcess:
         raise Void(f"pid {pid} was gone") from None
+    except TimeoutError:
+        raise Void(f"pid {pid} was never seen stopped") from None
     stopped = before == after == psutil.STATUS_STOPPED
     return proven(stopped, f"pid {pid} stood still for {seconds:.1f} s ({before}, {after})")
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from ingest.metrics import KEPT_S
 from storage.tombstones import SIZE
 from tests.e2e.security.conftest import PLACE, SECRET, Stack, token
 
@@ -188,7 +189,8 @@ async def test_a_user_id_is_data_wherever_it_goes(stack: Stack) -> None:
 
 
 def series(port: int) -> set[str]:
-    """The names and labels of all metrics."""
+    """The names and labels of all metrics, once what a node has kept of an earlier scrape is too old to be served."""
+    time.sleep(KEPT_S)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         return {line.rpartition(" ")[0] for line in answer.read().decode().splitlines() if not line.startswith("#")}
 
