@@ -23,7 +23,7 @@ UPLINK_MAX: Final = 10**9  # A body that came with its head in one segment has n
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A balancer's row (`lb/access.py`): unix µs, user hash, path, length (-1 unknown), bytes come, bytes/s, status."""
+    """A row of `lb/relay/access.py`: unix µs, user hash, path, length (-1 unknown), bytes received, bytes/s, status."""
 
     at: int
     u: str

@@ -16,12 +16,12 @@ import uvloop
 
 from .causes import unwrapped
 from .config import Config, ConfigError, load, rows
-from .keys import keyer
-from .members import checked_address, parse_option
-from .policy import POLICIES
-from .processes import Family, reserve
+from .front.processes import Family, reserve
+from .front.tls import Termination
+from .http1.keys import keyer
+from .membership.members import checked_address, parse_option
+from .placement.policy import POLICIES
 from .server import Options, serve
-from .tls import Termination
 
 log = logging.getLogger("snapsurge.lb")
 

@@ -12,8 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from .peers import networks
-from .private import PrivatePaths
+from .http1.origin import networks
+from .private_paths import PrivatePaths
 
 TIERS = ("LB", "INGEST", "PROCESSORS", "STORAGE", "BENCH", "DEPLOY")
 SHARED = (

@@ -20,11 +20,11 @@ from itertools import pairwise
 import msgspec
 
 from .config import Config
-from .fleet import Fleet
-from .nodes import Member, Thresholds
-from .placement import Placement
-from .policy import Bound
-from .ring import Ring
+from .placement.fleet import Fleet
+from .placement.health import Member, Thresholds
+from .placement.parameters import Placement
+from .placement.policy import Bound
+from .placement.ring import Ring
 from .server import SWITCH_S
 
 NODES = (3, 5, 10, 50, 200)

@@ -18,18 +18,18 @@ from collections.abc import AsyncIterator, Coroutine
 import msgspec
 from aiohttp import web
 
-from .admin import application
 from .config import Config
-from .fleet import Fleet, Placement
-from .handover import Doors, Giver, take
-from .journal import Journal
-from .listening import Reception, opened
-from .members import Membership, connect
-from .nodes import Damping, Member, Thresholds
-from .policy import Bound
-from .probes import Probes
-from .proxy import Proxy
-from .tls import Termination, TlsError
+from .front.handover import Doors, Giver, take
+from .front.listening import Reception, opened
+from .front.tls import Termination, TlsError
+from .membership.members import Membership, connect
+from .membership.probes import Probes
+from .ops.admin import application
+from .ops.journal import Journal
+from .placement.fleet import Fleet, Placement
+from .placement.health import Damping, Member, Thresholds
+from .placement.policy import Bound
+from .relay.proxy import Proxy
 
 log = logging.getLogger("snapsurge.lb.server")
 

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import lb.config
-import lb.heartbeats
+import lb.membership.heartbeats
 from ingest.heartbeat import Heartbeat, Member
 from ingest.limits import Rate
 from ingest.ratelimit import RateLimiter
@@ -141,8 +141,8 @@ async def test_nodes_and_balancers_go_on_with_the_new_primary(stack: Stack, pair
     """Heartbeats and limits are written to it, looks read from it, in a bounded number of tries."""
     primary, replica = pair
     heartbeat = Heartbeat(stack.redis, "node", lambda: Member("h:1", 1, "z", "serving"), 0.1)
-    balancer = lb.heartbeats.connect(lb.config.Config(redis_url=f"redis://127.0.0.1:{stack.port}/0"))
-    looks = lb.heartbeats.Heartbeats(60_000)
+    balancer = lb.membership.heartbeats.connect(lb.config.Config(redis_url=f"redis://127.0.0.1:{stack.port}/0"))
+    looks = lb.membership.heartbeats.Heartbeats(60_000)
     async with RateLimiter(stack.redis, Rate(burst=10, period_s=600)) as limiter:
         await heartbeat.beat()
         assert (await looks.look(balancer)).fresh == 1

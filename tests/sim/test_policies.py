@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import pytest
 
-from lb.nodes import State
-from lb.policy import POLICIES, Bound
+from lb.placement.health import State
+from lb.placement.policy import POLICIES, Bound
 from tests.sim.world import MIB, World
 
 SEEDS = (1, 20_261_121)

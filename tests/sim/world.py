@@ -12,10 +12,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lb.fleet import Fleet, Node
-from lb.nodes import Event, Member, State, Thresholds
-from lb.placement import Placement
-from lb.policy import Bound, Refuse
+from lb.placement.fleet import Fleet, Node
+from lb.placement.health import Event, Member, State, Thresholds
+from lb.placement.parameters import Placement
+from lb.placement.policy import Bound, Refuse
 
 CHECK_S, CHECK_FAST_S, TICK_S, HANG_S = 2.0, 0.5, 0.05, 1.0
 TRIES, REFUSE_S, RETRY_S_MAX = 6, 0.002, 5.0  # as phones try, and as a node's Retry-After is spread

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from lb.proxyproto import SIGNATURE
+from lb.http1.proxy_protocol import SIGNATURE
 from tests.e2e.http.recorder import LAST, Recorder, play, recorded, statuses
 from tests.e2e.test_lb_harness import PATIENCE_S, balancer, raw_node, status_of, until
 

@@ -17,13 +17,13 @@ from aiohttp.http_parser import HttpRequestParserC, HttpRequestParserPy
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from lb.client import Client
 from lb.config import Config
-from lb.fleet import Fleet, Placement
-from lb.link import Link
-from lb.nodes import Member, Thresholds
-from lb.policy import Bound
-from lb.proxy import Proxy
+from lb.placement.fleet import Fleet, Placement
+from lb.placement.health import Member, Thresholds
+from lb.placement.policy import Bound
+from lb.relay.client import Client
+from lb.relay.link import Link
+from lb.relay.proxy import Proxy
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,8 @@ import pytest
 
 import ingest.calls
 import ingest.config
-import lb.admin
 import lb.config
+import lb.ops.admin
 import processors.config
 import processors.metrics
 from tests.unit.deploy.manifests import FOLDER, KUSTOMIZATION, OBJECTS, PODS, ROOT, container, pod, settings
@@ -26,7 +26,7 @@ from tests.unit.deploy.manifests import FOLDER, KUSTOMIZATION, OBJECTS, PODS, RO
 GRACE_MARGIN_S = 5
 # A cloud's load balancer asks every 5 to 6 s, and twice or thrice before it sends elsewhere.
 CLOUD_NOTICES_S = 15
-SERVING = {"lb": lb.admin, "ingest": ingest.calls, "processors": processors.metrics}
+SERVING = {"lb": lb.ops.admin, "ingest": ingest.calls, "processors": processors.metrics}
 CONFIGS: dict[str, Any] = {"lb": lb.config, "ingest": ingest.config, "processors": processors.config}
 CREDENTIALS = re.compile(r"://[^/]*@")
 SECRET_NAMES = re.compile("SECRET|SEED|KEY|PASSWORD|REDIS_URL|QUEUE_URLS")

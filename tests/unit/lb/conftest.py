@@ -6,13 +6,13 @@ from collections.abc import Coroutine, Iterable, Iterator
 
 import pytest
 
-from lb.client import Client
 from lb.config import Config
-from lb.fleet import Fleet, Placement
-from lb.link import Link
-from lb.nodes import Member, Thresholds
-from lb.policy import Bound
-from lb.proxy import Proxy
+from lb.placement.fleet import Fleet, Placement
+from lb.placement.health import Member, Thresholds
+from lb.placement.policy import Bound
+from lb.relay.client import Client
+from lb.relay.link import Link
+from lb.relay.proxy import Proxy
 
 
 class FakeTransport:

@@ -1,0 +1,87 @@
+"""The heads that the balancer writes: the request as a node sees it, the answer as a client sees it.
+
+Hop-by-hop fields are already gone (`head.py`); here the framing is written anew from the checked values, so that the
+node cannot read another length than the balancer counted. Only a head proven ordinary (`ordinary.py`) is copied with
+its framing, which the proof has found canonical. Pure: times and ids come in.
+"""
+
+from .head import RequestHead, ResponseHead
+from .origin import Origin
+
+
+def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id: bytes) -> bytes:
+    """The head for a node: the client's end-to-end fields, then ours.
+
+    `Snapsurge-Received-At` is unix milliseconds: the first balancer's, where the origin knows it, else `received_ms`.
+    """
+    if head.plain:
+        return (
+            b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
+            b"X-Forwarded-Host: %b\r\nVia: 1.1 snapsurge\r\n\r\n"
+            % (head.plain, received_ms, request_id, origin.forwarded_for, origin.proto, head.host)
+        )
+    # HTTP/1.0 may leave Host out, HTTP/1.1 may not.
+    host = head.host or b"localhost"
+    if head.chunked:
+        framing = b"Transfer-Encoding: chunked\r\n"
+    elif head.length is not None:
+        framing = b"Content-Length: %d\r\n" % head.length
+    else:
+        framing = b""
+    if head.expects_continue:
+        framing += b"Expect: 100-continue\r\n"
+    fields = b"\r\n".join(head.fields) + b"\r\n" if head.fields else b""
+    if origin.others:
+        fields += b"\r\n".join(origin.others) + b"\r\n"
+    return (
+        b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n"
+        b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.%d snapsurge\r\n\r\n"
+        % (
+            *(head.method, head.target, host, fields, framing, origin.received_ms or received_ms, request_id),
+            *(origin.forwarded_for, origin.proto, origin.host or host, head.minor),
+        )
+    )
+
+
+def told_ms(raw: bytes) -> int:
+    """When a request was received, as its head for the node says; no client's line of this name is in it."""
+    return int(raw.rpartition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
+
+
+def response_head(
+    head: ResponseHead, *, request_id: bytes, minor: int, keep_alive: bool, chunked: bool, bodiless: bool
+) -> bytes:
+    """The head for the client, whose HTTP version is 1.`minor`.
+
+    `chunked` says how the body is really sent on: a chunked answer to an HTTP/1.0 client is sent plain and ends with
+    the connection. A `bodiless` answer (HEAD, 304) keeps the length it speaks of (RFC 9110 section 8.6);
+    204 has none.
+    """
+    if head.plain and keep_alive and minor:
+        if head.has_request_id:
+            return head.plain + b"Via: 1.1 snapsurge\r\n\r\n"
+        return b"%bX-Request-Id: %b\r\nVia: 1.1 snapsurge\r\n\r\n" % (head.plain, request_id)
+    parts = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *_fields(head)]
+    if chunked and not bodiless:
+        parts.append(b"Transfer-Encoding: chunked")
+    elif head.length is not None and head.status != 204 and not head.plain:
+        parts.append(b"Content-Length: %d" % head.length)
+    if not head.has_request_id:
+        parts.append(b"X-Request-Id: " + request_id)
+    parts.append(b"Via: 1.1 snapsurge")
+    if not keep_alive:
+        parts.append(b"Connection: close")
+    elif minor == 0:
+        parts.append(b"Connection: keep-alive")
+    parts.append(b"\r\n")
+    return b"\r\n".join(parts)
+
+
+def interim_head(head: ResponseHead) -> bytes:
+    """An interim answer (1xx) passed on: status line and fields, no framing and no connection options."""
+    return b"\r\n".join([b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields, b"\r\n"])
+
+
+def _fields(head: ResponseHead) -> list[bytes]:
+    """The field lines, those of an ordinary head cut from it, its length among them."""
+    return head.plain.split(b"\r\n")[1:-1] if head.plain else head.fields

@@ -1,0 +1,1 @@
+"""Which nodes exist and which of them answer: heartbeats, operator changes, snapshot, health checks."""

@@ -1,0 +1,119 @@
+"""Who the nodes are: static ones, those with heartbeats, the operator's changes over both, and the snapshot of it all.
+
+Redis is looked at once a second (`heartbeats.py`), what it means is decided in `roster.py`. Its absence slows nothing
+down and changes nothing. A new ring is made in a thread while the old one serves. Two balancers that know the same
+members place every key alike, in whatever order they learnt of them.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from ..config import Config
+from ..placement.fleet import Fleet
+from ..placement.health import Member
+from ..placement.slots import WEIGHT_MAX
+from .heartbeats import Heartbeats, checked_address, connect
+from .overrides import Overrides
+from .roster import Roster
+from .snapshot import read_members, read_overrides, write_members, write_overrides
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+log = logging.getLogger("snapsurge.lb.members")
+
+__all__ = ["Membership", "checked_address", "connect", "parse_option"]
+
+BACKOFF_S_MAX = 5.0
+
+
+def parse_option(option: str) -> Member:
+    """`--node ID=HOST:PORT[,weight=N][,zone=NAME]`; raises ValueError."""
+    name, _, rest = option.partition("=")
+    address, *more = rest.split(",")
+    said = dict(field.partition("=")[::2] for field in more)
+    weight = said.pop("weight", "1")
+    zone = said.pop("zone", "")
+    if not name or not address or said or not weight.isdecimal() or int(weight) > WEIGHT_MAX:
+        raise ValueError(f"--node {option}: use ID=HOST:PORT[,weight=0 to {WEIGHT_MAX}][,zone=NAME]")
+    return Member(id=name, address=checked_address(address), weight=int(weight), zone=zone)
+
+
+class Membership:
+    """Static members always, those from Redis as long as they are known, then what the operator says."""
+
+    def __init__(self, config: Config, fleet: Fleet, static: Iterable[Member]) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._static = {member.id: member for member in static}
+        now = asyncio.get_running_loop().time()
+        kept = read_members(config.snapshot) if config.redis_url else []
+        self._roster = Roster(kept, now=now, gone_s=config.members_gone_s)
+        self._heartbeats = Heartbeats(config.members_late_ms)
+        self._building = asyncio.Lock()
+        self._away = False
+        self.overrides = read_overrides(config.snapshot)
+        self._apply(now)
+
+    @property
+    def announced(self) -> dict[str, Member]:
+        """The members as they and the command line say, without the operator's changes."""
+        return {member.id: member for member in self._roster.members()} | self._static
+
+    def _apply(self, now: float) -> None:
+        self._fleet.set_members(self.overrides.over(self.announced).values(), now, later=True)
+
+    async def settle(self) -> None:
+        """Make the ring of the present members, off the loop; at the end it is in use."""
+        async with self._building:
+            while self._fleet.stale:
+                self._fleet.adopt(await asyncio.to_thread(self._fleet.draft()))
+
+    async def change(self, overrides: Overrides) -> None:
+        """The operator's changes are these now."""
+        self.overrides = overrides
+        self._apply(asyncio.get_running_loop().time())
+        await asyncio.to_thread(write_overrides, self._config.snapshot, overrides)
+        await self.settle()
+
+    async def follow(self, client: "redis.asyncio.Redis") -> None:
+        """Look at Redis once a second until cancelled; its absence slows nothing down."""
+        failures = 0
+        while True:
+            failures = 0 if await self.try_look(client) else failures + 1
+            pause = min(BACKOFF_S_MAX, self._config.members_s * 2.0 ** min(failures, 8))
+            await asyncio.sleep(max(self._config.members_s, pause if failures else 0.0) * random.uniform(0.9, 1.1))
+
+    async def try_look(self, client: "redis.asyncio.Redis") -> bool:
+        """One look within its time; False when Redis is away."""
+        try:
+            async with asyncio.timeout(self._config.redis_timeout_ms / 1000):
+                look = await self._heartbeats.look(client)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._say(away=True, error=error)
+            self._fleet.silence(frozenset(), asyncio.get_running_loop().time())
+            return False
+        self._say(away=False)
+        now, before = asyncio.get_running_loop().time(), self._roster.members()
+        self._roster.hear(look, now)
+        after = self._roster.members()
+        if after != before:
+            self._apply(now)
+            await asyncio.to_thread(write_members, self._config.snapshot, after)
+        self._fleet.silence(self._roster.silent - self._static.keys(), now)
+        await self.settle()
+        return True
+
+    def _say(self, *, away: bool, error: BaseException | None = None) -> None:
+        """Log the change, not every failure."""
+        if away != self._away:
+            self._away = away
+            if away:
+                log.warning("Redis is away, holding %d members: %s", len(self._roster.members()), error)
+            else:
+                log.info("Redis is back")

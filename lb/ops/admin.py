@@ -1,0 +1,107 @@
+"""The admin port: `/livez`, `/readyz`, `/metrics` and `/nodes`, for operators and for whatever supervises us.
+
+Clients never reach it, because it listens on an address of its own. The calls that change nodes are in `changes.py`.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ..placement.node import RAMP_FULL
+from .changes import BODY_BYTES_MAX, Changes
+from .metrics import registry
+
+if TYPE_CHECKING:
+    from ..membership.members import Membership
+    from ..relay.proxy import Proxy
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of `/nodes`; `share` is the part of the keys, 0 to 1, `starting` that of a slow start.
+
+    `since_s` is how long it has been in its state, `answer_s` its answer time (peak EWMA).
+    """
+
+    id: str
+    address: str
+    zone: str
+    weight: int
+    state: str
+    reason: str
+    since_s: float
+    silent: bool
+    starting: float
+    in_flight: int
+    bytes_in_flight: int
+    answer_s: float
+    requests: int
+    connects: int
+    connect_errors: int
+    share: float
+    ejections: int
+
+
+def node_rows(proxy: "Proxy") -> list[NodeRow]:
+    """The nodes by id."""
+    return [row_of(proxy, name) for name in sorted(proxy.fleet.nodes)]
+
+
+def row_of(proxy: "Proxy", name: str) -> NodeRow:
+    """One of them."""
+    node = proxy.fleet.nodes[name]
+    return NodeRow(
+        id=name,
+        address=node.member.address,
+        zone=node.member.zone,
+        weight=node.weight,
+        state=node.health.state.value,
+        reason=node.health.reason,
+        since_s=round(proxy.loop.time() - node.health.since, 1),
+        silent=node.silent,
+        starting=round(node.ramp / RAMP_FULL, 3),
+        in_flight=node.in_flight,
+        bytes_in_flight=node.bytes_in_flight,
+        answer_s=round(node.ewma_s, 4),
+        requests=node.requests,
+        connects=node.connects,
+        connect_errors=node.connect_errors,
+        share=round(proxy.fleet.shares.get(name, 0.0), 4),
+        ejections=node.health.ejections,
+    )
+
+
+def application(proxy: "Proxy", membership: "Membership | None" = None) -> web.Application:
+    """The admin app of one proxy; without a membership it only reads."""
+    metrics_registry = registry(proxy)
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if proxy.draining:
+            return web.Response(status=503, text="draining\n")
+        if not proxy.fleet.ready:
+            return web.Response(status=503, text="no nodes\n")
+        return web.Response(text="ready\n")
+
+    async def nodes(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(node_rows(proxy)), content_type="application/json")
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics_registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/readyz", readyz),
+            web.get("/nodes", nodes),
+            web.get("/metrics", metrics),
+        ]
+    )
+    if membership is not None:
+        app.add_routes(Changes(membership, partial(row_of, proxy)).routes())
+    return app

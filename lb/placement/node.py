@@ -1,0 +1,78 @@
+"""One node as this balancer sees it: who it is, how it is, what is under way there, how fast it answers.
+
+Values only; `fleet.py` decides what they mean. A slow start counts in steps of 1/256: a key whose own eight bits are
+under the step is let in, so the set of keys only grows and each key moves once.
+"""
+
+import math
+
+from .faults import Faults
+from .health import Health, Member
+from .policy import Rank
+
+RAMP_FULL = 256
+EWMA_S = 10.0  # Time constant by which a slow answer is forgotten, as in Finagle and Linkerd.
+
+
+class Node:
+    """Mutable on purpose: it is touched with every request."""
+
+    __slots__ = (
+        "answered_at",
+        "bytes_in_flight",
+        "check_at",
+        "connect_errors",
+        "connects",
+        "ewma_s",
+        "faults",
+        "health",
+        "host",
+        "in_flight",
+        "load",
+        "member",
+        "open",
+        "port",
+        "ramp",
+        "ramp_since",
+        "rank",
+        "requests",
+        "silent",
+        "weight",
+        "zone",
+    )
+
+    def __init__(self, member: Member, health: Health, faults: Faults | None = None) -> None:
+        host, _, port = member.address.rpartition(":")
+        self.host, self.port = host.strip("[]"), int(port)
+        self.take(member)
+        self.health = health
+        self.faults = faults or Faults(5)
+        self.rank = Rank.NEVER
+        self.open = self.silent = False
+        self.in_flight = self.bytes_in_flight = self.load = self.requests = self.connects = self.connect_errors = 0
+        self.check_at = self.ramp_since = self.ewma_s = self.answered_at = 0.0
+        self.ramp = RAMP_FULL
+
+    def __repr__(self) -> str:
+        return f"<Node {self.member.id} {self.member.address} {self.health.state.value} in_flight={self.in_flight}>"
+
+    def take(self, member: Member) -> None:
+        """What its membership says now."""
+        self.member, self.weight, self.zone = member, member.weight, member.zone
+
+    def begin_ramp(self, now: float) -> None:
+        """A slow start begins: one step of its share."""
+        self.ramp, self.ramp_since = 1, now
+
+    def ramp_up(self, now: float, slow_start_s: float) -> None:
+        """The step that this time of a slow start has reached."""
+        self.ramp = min(RAMP_FULL, 1 + int((now - self.ramp_since) / slow_start_s * RAMP_FULL))
+
+    def answered(self, seconds: float, now: float) -> None:
+        """Peak EWMA: a slower answer counts at once, a faster one bit by bit, by the time since the last."""
+        if seconds >= self.ewma_s:
+            self.ewma_s = seconds
+        else:
+            kept = math.exp(-max(0.0, now - self.answered_at) / EWMA_S)
+            self.ewma_s = self.ewma_s * kept + seconds * (1 - kept)
+        self.answered_at = now

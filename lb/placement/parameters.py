@@ -1,0 +1,26 @@
+"""How a balancer chooses nodes, as one value made from settings and options; the same on all balancers."""
+
+import msgspec
+
+from .health import Thresholds
+from .policy import Bound
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """How nodes are chosen: policy, ring, bound, thresholds, active checks, slow start, zone, and retry budget.
+
+    `request_bytes` is what a request counts at least; `faulty_users` with a 5xx each make a node suspect.
+    """
+
+    policy: str
+    seed: bytes
+    slots: int
+    bound: Bound
+    thresholds: Thresholds
+    checked: bool
+    zone: str = ""
+    request_bytes: int = 16384
+    slow_start_s: float = 10.0
+    faulty_users: int = 5
+    retry_percent: int = 20
+    retry_floor: int = 3

@@ -1,0 +1,123 @@
+"""Connections to nodes: the most recently used idle one, or a new one; each learns of a node that cannot be reached.
+
+Idle links are kept last in, first out, so that few stay warm and the rest age out, for less time than a node keeps its
+side open (75 s is usual), and each is peeked at before reuse: a link that the node has closed costs no request.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+import msgspec
+
+from ..placement.fleet import Fleet, Node
+from ..placement.health import Event
+from .link import Link
+
+Spawn = Callable[[Coroutine[object, object, None]], object]
+
+
+class Waiter(Protocol):
+    """Who asked for a new link."""
+
+    def link_made(self, link: Link) -> None:
+        """Here it is."""
+
+    def link_failed(self, node: Node, *, timed_out: bool) -> None:
+        """It could not be made; nothing was sent."""
+
+
+class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Idle seconds, idle links per node, seconds to connect, answer head bytes, write buffer bytes."""
+
+    idle_s: int
+    idle_max: int
+    connect_s: float
+    head_bytes_max: int
+    write_bytes_max: int
+
+
+class Pool:
+    """The links of all nodes; `spawn` starts a task in the server's TaskGroup."""
+
+    def __init__(self, fleet: Fleet, limits: PoolLimits, spawn: Spawn) -> None:
+        self._fleet = fleet
+        self._limits = limits
+        self._spawn = spawn
+        self._idle: dict[Node, list[Link]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def take(self, node: Node) -> Link | None:
+        """An idle link that is still open, the last one used first."""
+        idle = self._idle.get(node)
+        while idle:
+            link = idle.pop()
+            if not link.stale():
+                return link
+            if link.alive:
+                link.close()
+        return None
+
+    def put(self, link: Link) -> None:
+        """A link whose answer is complete: kept if it can serve again."""
+        idle = self._idle.get(link.node)
+        if idle is None:
+            idle = self._idle[link.node] = []
+        if not link.alive or not link.reusable or not link.taking or len(idle) >= self._limits.idle_max:
+            link.close()
+            return
+        if link.paused:
+            link.resume()
+        link.idle_since = self._loop.time()
+        idle.append(link)
+
+    def connect(self, node: Node, waiter: Waiter) -> None:
+        """Make a new link; the waiter is told."""
+        self._spawn(self._connect(node, waiter))
+
+    async def _connect(self, node: Node, waiter: Waiter) -> None:
+        loop, limits = asyncio.get_running_loop(), self._limits
+        node.connects += 1
+
+        def new() -> Link:
+            return Link(node, head_bytes_max=limits.head_bytes_max, write_bytes_max=limits.write_bytes_max)
+
+        try:
+            async with asyncio.timeout(limits.connect_s):
+                _, link = await loop.create_connection(new, node.host, node.port)
+        except TimeoutError:
+            self._failed(node, Event.TIMED_OUT, "no connection in time", waiter)
+        except OSError as error:
+            self._failed(node, Event.REFUSED, error.strerror or str(error), waiter)
+        else:
+            waiter.link_made(link)
+
+    def _failed(self, node: Node, event: Event, reason: str, waiter: Waiter) -> None:
+        node.connect_errors += 1
+        self._fleet.note(node, event, asyncio.get_running_loop().time(), reason)
+        waiter.link_failed(node, timed_out=event is Event.TIMED_OUT)
+
+    def sweep(self, now: float) -> None:
+        """Close links that idled too long, and those of nodes that left."""
+        oldest = now - self._limits.idle_s
+        members = set(self._fleet.nodes.values())
+        for node, idle in list(self._idle.items()):
+            kept = [link for link in idle if link.alive and link.idle_since > oldest and node in members]
+            for link in set(idle).difference(kept):
+                if link.alive:
+                    link.close()
+            idle[:] = kept
+            if not kept and node not in members:
+                del self._idle[node]
+
+    def close(self) -> None:
+        """Close every idle link."""
+        for idle in self._idle.values():
+            for link in idle:
+                if link.alive:
+                    link.close()
+        self._idle.clear()
+
+    def idle(self, node: Node) -> int:
+        """Idle links of the node."""
+        return len(self._idle.get(node, ()))

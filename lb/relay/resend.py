@@ -1,0 +1,23 @@
+"""What may be sent to another node after a node failed, and what the client may believe of it.
+
+A request of which nothing was sent may always go elsewhere. One whose head alone went out on a reused connection, which
+then closed without a byte, may go too if the node cannot have acted on it: its body was still to come, or its method is
+idempotent (RFC 9110 section 9.2.2). Nothing else is replayed, because the node may have stored it. Pure.
+"""
+
+from ..http1.errors import Stored
+
+STORING = frozenset({b"POST", b"PUT", b"PATCH"})
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+
+def replayable(method: bytes, *, reused: bool, body_sent: bool, request_done: bool) -> bool:
+    """Whether a request may be sent again after its connection closed before any byte of the answer."""
+    if not reused or body_sent:
+        return False
+    return not request_done or method in IDEMPOTENT
+
+
+def stored(method: bytes, *, sent: bool) -> Stored:
+    """What to say of a request that failed; `sent` when any part of it reached a node's connection."""
+    return "unknown" if sent and method in STORING else False

@@ -1,0 +1,102 @@
+"""lb.front.handover: sockets change hands once the successor says go, and only then."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+from lb.front.handover import Giver, bound, take
+
+
+def door() -> socket.socket:
+    """A listening socket."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
+    """Names and descriptors arrive; a connection made before is accepted after; `go` tells the old one."""
+    path, listening, admin = str(tmp_path / "s"), door(), door()
+    giver = Giver(path, {"listen": [listening], "admin": [admin]})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(giver.run())
+        while not Path(path).exists():  # noqa: ASYNC110 - the file is the event
+            await asyncio.sleep(0)
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+        taken = await asyncio.to_thread(take, path)
+        assert taken is not None
+        with socket.create_connection(listening.getsockname()):
+            listening.close()
+            connection, _ = taken.doors["listen"][0].accept()
+            connection.close()
+        assert not giver.replaced.is_set()
+        assert taken.at("admin", 0) == taken.at("admin", admin.getsockname()[1]) == taken.doors["admin"]
+        assert taken.at("admin", 1) == []
+        taken.go()
+        await giver.replaced.wait()
+    assert taken.doors["admin"][0].getsockname() == admin.getsockname()
+    assert take(path) is None
+    for sock in (admin, *taken.doors["listen"], *taken.doors["admin"]):
+        sock.close()
+
+
+async def test_a_successor_that_dies_changes_nothing(tmp_path: Path) -> None:
+    """Without its go the old process stays, and gives again."""
+    path, listening = str(tmp_path / "s"), door()
+    giver = Giver(path, {"listen": [listening]})
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(giver.run())
+        while not Path(path).exists():  # noqa: ASYNC110 - the file is the event
+            await asyncio.sleep(0)
+        for _ in range(2):
+            taken = await asyncio.to_thread(take, path)
+            assert taken is not None
+            taken._line.close()
+            taken.doors["listen"][0].close()
+        assert not giver.replaced.is_set()
+        running.cancel()
+    listening.close()
+
+
+def test_without_a_predecessor_there_is_nothing_to_take(tmp_path: Path) -> None:
+    """No file, a file that nobody listens on."""
+    assert take(str(tmp_path / "s")) is None
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
+        left.bind(str(tmp_path / "s"))
+    assert take(str(tmp_path / "s")) is None
+
+
+async def test_whoever_leaves_takes_nothing_from_who_came(tmp_path: Path) -> None:
+    """The file is the successor's from the moment it is there, whenever the one before ends and whatever goes wrong."""
+    path, listening = str(tmp_path / "s"), door()
+    for _ in range(30):
+        async with asyncio.TaskGroup() as tasks:
+            before = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            await asyncio.sleep(0)
+            after = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            await asyncio.sleep(0)
+            before.cancel()
+            taken = await asyncio.to_thread(take, path)
+            assert taken is not None
+            taken._line.close()
+            taken.doors["listen"][0].close()
+            after.cancel()
+    listening.close()
+
+
+def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> None:
+    """Somebody removes it the moment it is there: that is no reason to die."""
+    path, enough = tmp_path / "s", threading.Event()
+
+    def remove() -> None:
+        while not enough.is_set():
+            path.unlink(missing_ok=True)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(2000):
+            bound(str(path)).close()
+    finally:
+        enough.set()
+        remover.join()

@@ -1,0 +1,88 @@
+"""lb.http1.keys: what places a request."""
+
+import base64
+import json
+import tracemalloc
+
+import pytest
+
+from lb.http1.head import RequestHead, parse_request
+from lb.http1.keys import CACHED_BYTES_MAX, keyer, subject
+
+
+def request(*fields: bytes) -> RequestHead:
+    """A request with these fields."""
+    return parse_request(b"\r\n".join([b"GET /p?q HTTP/1.1", b"Host: h", *fields, b""]))
+
+
+def bearer(claims: object) -> bytes:
+    """An Authorization value, signature unchecked."""
+    return b"Bearer e30." + base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=") + b".sig"
+
+
+def test_the_subject_is_read_without_checking() -> None:
+    """The payload's `sub` counts, the scheme in any case."""
+    assert subject(bearer({"sub": "user-ä"})) == "user-ä".encode()
+    assert subject(bearer({"sub": "u"}).replace(b"Bearer", b"bearer")) == b"u"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"Basic abc",
+        b"Bearer abc",
+        b"Bearer a.b.c",
+        b"Bearer ..",
+        bearer([1]),
+        bearer({"sub": 5}),
+        b"Bearer a.\xff.c",
+        b"Bearer a." + base64.urlsafe_b64encode(b'{"x":' + b"[" * 6000) + b".c",
+        b"Bearer a." + base64.urlsafe_b64encode(rb'{"sub":"\ud800"}') + b".c",
+    ],
+)
+def test_no_readable_subject_falls_back_to_the_address(bad: bytes) -> None:
+    """Whatever stands in the field, the address takes over."""
+    assert subject(bad) == b""
+    assert keyer("bearer-sub", cache_max=2)(request(b"Authorization: " + bad), b"10.0.0.1") == b"10.0.0.1"
+
+
+def test_each_source_gives_its_key() -> None:
+    """Subject, address, target and header fields."""
+    head = request(b"X-Album: 7", b"Authorization: " + bearer({"sub": "u"}))
+
+    assert keyer("bearer-sub", cache_max=2)(head, b"a") == b"u"
+    assert keyer("address", cache_max=2)(head, b"a") == b"a"
+    assert keyer("uri", cache_max=2)(head, b"a") == b"/p?q"
+    assert keyer("header:x-album", cache_max=2)(head, b"a") == b"7"
+    assert keyer("header:Host", cache_max=2)(head, b"a") == b"h"
+    assert keyer("header:X-None", cache_max=2)(head, b"a") == b"a"
+    assert keyer("header:authorization", cache_max=2)(head, b"a").startswith(b"Bearer ")
+
+
+@pytest.mark.parametrize("hash_on", ["", "cookie", "header:", "header: a"])
+def test_unknown_sources_are_refused(hash_on: str) -> None:
+    """The error names the option."""
+    with pytest.raises(ValueError, match="--hash-on"):
+        keyer(hash_on, cache_max=1)
+
+
+def test_long_tokens_take_no_memory() -> None:
+    """What is kept is bounded in bytes, whatever clients send: a token up to the limit is kept, a longer one is not."""
+    kept_max = 1024
+
+    def kept(length: int) -> float:
+        key, count = keyer("bearer-sub", cache_max=256), 512
+        start = bearer({"sub": "u"})
+        heads = (request(b"Authorization: " + start + b"%x" % n * 4 + b"a" * length) for n in range(count))
+        tracemalloc.start()
+        try:
+            for head in heads:
+                assert key(head, b"10.0.0.1") == b"u"
+            return tracemalloc.get_traced_memory()[0] / 256
+        finally:
+            tracemalloc.stop()
+
+    assert 300 < kept(CACHED_BYTES_MAX - 60) < kept_max
+    for length in (CACHED_BYTES_MAX, 15_000):
+        assert kept(length) < kept_max / 4

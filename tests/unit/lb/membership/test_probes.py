@@ -1,0 +1,82 @@
+"""lb.membership.probes: what passes a check."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from lb.config import Config
+from lb.http1.forward import told_ms
+from lb.membership.probes import Probes, ask
+from lb.placement.health import Event, Member, State
+
+
+async def answered(raw: bytes) -> tuple[Event, str]:
+    """What a check says to a node that answers this."""
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
+        assert b"\r\nUser-Agent: snapsurge-lb (" in request
+        assert abs(told_ms(request) / 1000 - time.time()) < 60
+        writer.write(raw)
+        writer.close()
+
+    server = await asyncio.start_server(node, "127.0.0.1", 0)
+    try:
+        return await ask("127.0.0.1", server.sockets[0].getsockname()[1], "/readyz", 5.0)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", "checks pass"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "checks pass"),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", "check answered 503"),
+        (b"HTTP/1.1 503 Busy\r\nA: b\r\n\r\nstore: away\nmore", "check answered 503: store: away"),
+        (b"HTTP/1.1 503 Busy\r\n\r\nab\x1b[0mc\n", "check answered 503: ab"),
+        (b"HTTP/1.1 500 Busy\r\n\r\n" + b"x" * 9999, "check answered 500: " + "x" * 120),
+        (b"HTTP/1.1 503 Busy\r\nA: " + b"x" * 9999 + b"\r\n\r\nreason\n", "check answered 503"),
+        (b"hello\r\n", "check got no HTTP answer"),
+        (b"", "check got no HTTP answer"),
+    ],
+)
+async def test_a_server_below_500_is_well(raw: bytes, reason: str) -> None:
+    """Our nodes say 503 when they are not ready; a server without the page says 404 and lives."""
+    event = Event.PASSED if reason == "checks pass" else Event.FAILED
+    assert await answered(raw) == (event, reason)
+
+
+async def test_silence_and_refusal_fail() -> None:
+    """A server that accepts and says nothing fails in time; nobody listening fails at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = silent.getsockname()
+        assert await ask(*address, "/readyz", 0.05) == (Event.FAILED, "check timed out")
+    assert await ask(*address, "/readyz", 5.0) == (Event.REFUSED, "check refused: nobody listens")
+
+
+async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 - the stage fixture
+    """After it every node has been judged once and the next check is due later."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        stage.fleet.set_members([Member(id="a", address=f"127.0.0.1:{bound.getsockname()[1]}")], 0.0)
+        await Probes(Config(), stage.fleet, "/readyz").first_round()
+
+    node = stage.fleet.nodes["a"]
+    assert node.health.state is State.DEAD
+    assert node.health.reason.startswith("check refused")
+    assert node.check_at > 0
+
+
+async def test_without_checks_an_ejected_node_rests(stage) -> None:  # noqa: ANN001
+    """It gets another chance after the rest, not before."""
+    probes, node = Probes(Config(rest_s=5), stage.fleet, None), stage.fleet.nodes["a"]
+    stage.fleet.note(node, Event.REFUSED, 100.0)
+    probes._rest(node, 104.0)
+    assert node.health.state is State.DEAD
+    probes._rest(node, 105.0)
+    assert node.health.state is State.HEALTHY

@@ -1,0 +1,69 @@
+"""lb.membership.roster: who is a member by heartbeat."""
+
+import pytest
+
+from lb.membership.roster import Look, Roster
+from lb.placement.health import Member
+
+A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
+NOBODY: frozenset[str] = frozenset()
+
+
+def whole(*members: Member, late: str = "", mute: str = "") -> Look:
+    """A look at everything."""
+    fresh = len(members) - len(late) - len(mute)
+    changed = {member.id: member for member in members}
+    return Look(changed=changed, late=frozenset(late), mute=frozenset(mute), fresh=fresh, whole=True)
+
+
+def change(*, late: str = "", fresh: int = 1, **changed: Member | None) -> Look:
+    """A look at what changed."""
+    return Look(changed=changed, late=frozenset(late), fresh=fresh)
+
+
+def roster(*looks: tuple[float, Look], kept: tuple[Member, ...] = ()) -> Roster:
+    """After these looks, ten seconds of silence being the end."""
+    made = Roster(kept, now=0.0, gone_s=10.0)
+    for now, look in looks:
+        made.hear(look, now)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("looks", "members", "silent"),
+    [
+        ([(0.0, whole(A, B))], "ab", ""),
+        ([(0.0, whole(A, B)), (5.0, change())], "ab", ""),
+        ([(0.0, whole(A, B)), (5.0, change(late="b"))], "ab", "b"),
+        ([(0.0, whole(A, B)), (11.0, change(late="b"))], "a", ""),
+        ([(0.0, whole(A, B)), (11.0, change(late="b")), (12.0, change())], "ab", ""),
+        ([(0.0, whole(A, B)), (50.0, change(late="ab", fresh=0))], "ab", ""),
+        ([(0.0, whole(A, B)), (50.0, whole())], "ab", ""),
+        ([(0.0, whole(A, B)), (1.0, change(b=None))], "a", ""),
+        ([(0.0, whole(A)), (1.0, change(b=B))], "ab", ""),
+        ([(0.0, whole(A, B)), (5.0, whole(A))], "ab", ""),
+        ([(0.0, whole(A, B)), (11.0, whole(A))], "a", ""),
+        ([(0.0, whole(A, B, mute="b")), (1.0, change())], "a", ""),
+        ([(0.0, whole(A, B, mute="b")), (1.0, change(b=B))], "ab", ""),
+    ],
+)
+def test_silence_removes_a_node_but_never_all(looks: list[tuple[float, Look]], members: str, silent: str) -> None:
+    """Late is silent, ten seconds are the end, a beat brings it back; while nobody beats, everybody stays."""
+    found = roster(*looks)
+
+    assert "".join(member.id for member in found.members()) == members
+    assert "".join(sorted(found.silent)) == silent
+
+
+def test_the_snapshot_holds_until_others_beat() -> None:
+    """Members of a snapshot stay while Redis is empty, and age like all others once somebody beats."""
+    assert roster((60.0, whole()), kept=(A, B)).members() == [A, B]
+    assert roster((5.0, whole(A)), kept=(A, B)).members() == [A, B]
+    assert roster((5.0, whole(A)), (11.0, change()), kept=(A, B)).members() == [A]
+
+
+def test_a_changed_entry_is_taken() -> None:
+    """The newest word counts."""
+    draining = Member(id="a", address="h:1", state="draining")
+
+    assert roster((0.0, whole(A)), (1.0, change(a=draining))).members() == [draining]

@@ -1,0 +1,275 @@
+"""lb.relay.exchange: placing, retrying, relaying and failing one request."""
+
+import pytest
+
+from lb.placement.health import Event, State
+
+POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_request_and_its_answer_pass(stage) -> None:  # noqa: ANN001 - the stage fixture
+    """Head and body go to the node, the answer comes back, loads return to nothing, the link is pooled."""
+    client, transport = stage.client()
+    client.data_received(POST + b"he")
+    assert not transport.reading
+    link, node = stage.link(client)
+    assert transport.reading
+    client.data_received(b"llo")
+    assert stage.fleet.in_flight == 1
+    assert "sent=5" in repr(client.exchange)
+    link.data_received(OK)
+
+    assert node.take().endswith(b"\r\n\r\nhello")
+    assert transport.take().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert stage.fleet.in_flight == 0
+    assert stage.proxy.pool.idle(link.node) == 1
+    assert not transport.closed
+    assert stage.proxy.counters.requests[2] == 1
+
+
+async def test_nodes_that_refuse_are_passed_over(stage) -> None:  # noqa: ANN001
+    """The next node of the key's order is asked; when all refused, 503 with nothing stored and the connection kept."""
+    client, transport = stage.client()
+    client.data_received(GET)
+    first = client.exchange._node
+    client.exchange.link_failed(first, timed_out=False)
+    second = client.exchange._node
+    client.exchange.link_failed(second, timed_out=False)
+
+    assert {first.member.id, second.member.id} == {"a", "b"}
+    said = transport.take()
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"no-nodes"' in said
+    assert b'"stored":false' in said
+    assert (stage.fleet.in_flight, stage.proxy.counters.retries) == (0, 1)
+    assert not transport.closed
+
+
+async def test_reading_goes_on_when_a_pooled_link_takes_over(stage) -> None:  # noqa: ANN001
+    """The home refuses and the next node has an idle link: the body, stopped for the connect, flows again."""
+    client, transport = stage.client()
+    client.data_received(POST)
+    home = client.exchange._node
+    client.exchange.link_failed(home, timed_out=False)
+    link, _ = stage.link(client)
+    client.data_received(b"hello")
+    link.data_received(OK)
+    assert stage.proxy.pool.idle(link.node) == 1
+
+    again, transport = stage.client()
+    again.data_received(POST)
+    assert (again.exchange._node, transport.reading) == (home, False)
+    again.exchange.link_failed(home, timed_out=False)
+
+    assert again.exchange.link is link
+    assert transport.reading
+
+
+async def test_nodes_that_do_not_connect_in_time_are_a_timeout(stage) -> None:  # noqa: ANN001
+    """When every node timed out the client hears 504."""
+    client, transport = stage.client()
+    client.data_received(POST)
+    for _ in range(2):
+        client.exchange.link_failed(client.exchange._node, timed_out=True)
+
+    assert transport.take().startswith(b"HTTP/1.1 504 ")
+    assert transport.ended
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "replayed"),
+    [(GET, True), (GET.replace(b"GET", b"PUT"), True), (POST, True), (POST + b"h", False), (POST + b"hello", False),
+     (GET.replace(b"GET", b"POST"), False)],
+)  # fmt: skip
+async def test_only_what_cannot_have_been_done_is_replayed(stage, request_bytes: bytes, replayed: bool) -> None:  # noqa: ANN001, FBT001
+    """On a reused link that closed without a word: idempotent or incomplete without body yes, all else 502."""
+    client, transport = stage.client()
+    client.data_received(GET)
+    link, node = stage.link(client)
+    link.data_received(OK)
+    transport.take()
+    client.data_received(request_bytes)
+    assert client.exchange.link is link
+    link.eof_received()
+
+    if replayed:
+        assert client.exchange.link is None
+        assert transport.take() == b""
+        assert stage.proxy.counters.retries == 1
+    else:
+        said = transport.take()
+        assert said.startswith(b"HTTP/1.1 502 ")
+        assert b'"stored":"unknown"' in said
+    assert node.aborted
+
+
+async def test_a_first_use_that_fails_is_not_replayed(stage) -> None:  # noqa: ANN001
+    """A new connection that closes without an answer is the node failing, not a stale link."""
+    client, transport = stage.client()
+    client.data_received(GET)
+    stage.link(client)[0].eof_received()
+
+    said = transport.take()
+    assert said.startswith(b"HTTP/1.1 502 ")
+    assert b'"stored":false' in said
+
+
+async def test_an_early_refusal_stops_the_body_and_spends_the_link(stage) -> None:  # noqa: ANN001
+    """413 before the body is complete: relayed with close, the rest is dropped, the link is not pooled."""
+    client, transport = stage.client()
+    client.data_received(POST + b"h")
+    link, node = stage.link(client)
+    node.take()
+    link.data_received(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
+    client.data_received(b"ello")
+
+    said = transport.take()
+    assert said.startswith(b"HTTP/1.1 413 No\r\n")
+    assert b"\r\nConnection: close\r\n" in said
+    assert said.endswith(b"no")
+    assert node.take() == b""
+    assert node.aborted
+    assert (transport.ended, transport.closed) == (True, False)
+
+
+async def test_an_early_welcome_lets_the_body_go_on(stage) -> None:  # noqa: ANN001
+    """A node that answers 200 while it reads still gets the whole body."""
+    client, transport = stage.client()
+    client.data_received(POST + b"h")
+    link, node = stage.link(client)
+    node.take()
+    link.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+    client.data_received(b"ello")
+    link.data_received(b"k")
+
+    assert node.take() == b"ello"
+    assert transport.take().endswith(b"ok")
+    assert transport.closed
+
+
+async def test_a_cut_answer_breaks_the_connection(stage) -> None:  # noqa: ANN001
+    """Once an answer has begun, its loss is shown by a reset, not by a second answer."""
+    client, transport = stage.client()
+    client.data_received(GET)
+    link, _ = stage.link(client)
+    link.data_received(OK[:-1])
+    link.eof_received()
+
+    assert transport.take().endswith(b"\r\n\r\no")
+    assert transport.aborted
+    assert stage.fleet.in_flight == 0
+
+
+async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN001
+    """Its link is broken off, or pooled when it came too late."""
+    client, _ = stage.client()
+    client.data_received(POST)
+    link, node = stage.link(client)
+    client.connection_lost(None)
+    assert node.aborted
+    late, _ = stage.client()
+    late.data_received(GET)
+    exchange, home = late.exchange, late.exchange._node
+    late.connection_lost(None)
+    link.alive, link.node = True, home
+    exchange.link_made(link)
+    exchange.link_failed(home, timed_out=False)
+
+    assert stage.fleet.in_flight == 0
+    assert stage.proxy.counters.requests[0] == 2
+    assert stage.proxy.pool.idle(home) == 1
+
+
+async def test_interim_answers_pass_to_http_1_1_only(stage) -> None:  # noqa: ANN001
+    """100 Continue is relayed; HTTP/1.0 never hears of it and gets chunks unframed."""
+    for minor, expected in ((1, b"HTTP/1.1 100 Continue\r\n\r\n"), (0, b"")):
+        client, transport = stage.client()
+        client.data_received(b"GET /x HTTP/1.%d\r\nHost: h\r\n\r\n" % minor)
+        link, _ = stage.link(client)
+        link.data_received(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert transport.take() == expected
+        link.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+        assert transport.take().endswith(b"2\r\nok\r\n0\r\n\r\n" if minor else b"\r\n\r\nok")
+        stage.proxy.pool.close()
+
+
+async def test_draining_closes_after_the_answer(stage) -> None:  # noqa: ANN001
+    """While draining every answer says close."""
+    client, transport = stage.client()
+    client.data_received(GET)
+    link, _ = stage.link(client)
+    stage.proxy.draining = True
+    link.data_received(OK)
+
+    assert b"\r\nConnection: close\r\n" in transport.take()
+    assert transport.closed
+
+
+async def test_a_dead_home_is_not_asked(stage) -> None:  # noqa: ANN001
+    """Health decides before any connection is tried."""
+    client, _ = stage.client()
+    home = stage.fleet.nodes[stage.fleet.home(b"/x")]
+    stage.fleet.note(home, Event.REFUSED, 0.0)
+    client.data_received(GET)
+
+    assert client.exchange._node is not home
+
+
+async def test_moves_stop_when_the_budget_is_spent(stage) -> None:  # noqa: ANN001
+    """The fourth of four requests that ask for a second node is told so, with nothing stored."""
+    statuses = []
+    for _ in range(4):
+        client, transport = stage.client()
+        client.data_received(GET)
+        client.exchange.link_failed(client.exchange._node, timed_out=False)
+        statuses.append(transport.take()[9:12])
+
+    assert statuses == [b"", b"", b"", b"503"]
+    assert (stage.proxy.counters.retries, stage.fleet.retries_denied) == (3, 1)
+
+
+async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stage) -> None:  # noqa: ANN001
+    """At once; an idle link that the node had closed does not."""
+    client, _ = stage.client()
+    client.data_received(POST + b"he")
+    link, _ = stage.link(client)
+    link.connection_lost(None)
+    assert link.node.health.state is State.SUSPECT
+
+    client, _ = stage.client()
+    client.data_received(GET)
+    link, _ = stage.link(client)
+    link.data_received(OK)
+    client.data_received(GET)
+    link.connection_lost(None)
+    assert link.node.health.state is State.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("field", "state"),
+    [
+        (b"", State.SUSPECT),
+        (b"Retry-After: 1\r\n", State.HEALTHY),
+        (b"Retry-After: 1\r\nSnapsurge-Cause: store\r\n", State.SUSPECT),
+    ],
+)
+async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: State) -> None:  # noqa: ANN001
+    """Five users told 503: with Retry-After the node is full; without it, or with a cause, something is wrong there.
+
+    The cause is between node and balancer: no client sees it.
+    """
+    stage.fleet.note(stage.fleet.nodes["b"], Event.REFUSED, 0.0)
+    for number in range(5):
+        client, transport = stage.client()
+        client.data_received(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+        link, _ = stage.link(client) if client.exchange.link is None else (client.exchange.link, None)
+        link.data_received(b"HTTP/1.1 503 Busy\r\n%bContent-Length: 0\r\n\r\n" % field)
+        assert b"Busy" in transport.written
+        assert b"Cause" not in transport.written
+    stage.fleet.tick(1.0)
+
+    assert stage.fleet.nodes["a"].health.state is state

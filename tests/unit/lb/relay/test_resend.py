@@ -1,0 +1,31 @@
+"""lb.relay.resend: what may be sent again."""
+
+import pytest
+
+from lb.relay.resend import replayable, stored
+
+
+@pytest.mark.parametrize(
+    ("method", "reused", "body_sent", "request_done", "allowed"),
+    [
+        (b"GET", True, False, True, True),
+        (b"PUT", True, False, True, True),
+        (b"POST", True, False, True, False),
+        (b"POST", True, False, False, True),
+        (b"POST", True, True, False, False),
+        (b"PUT", True, True, True, False),
+        (b"GET", False, False, True, False),
+    ],
+)
+def test_only_what_a_node_cannot_have_done_is_sent_again(
+    method: bytes, *, reused: bool, body_sent: bool, request_done: bool, allowed: bool
+) -> None:
+    """A new connection, a body byte, or a complete POST forbid it."""
+    assert replayable(method, reused=reused, body_sent=body_sent, request_done=request_done) is allowed
+
+
+def test_nothing_is_promised_of_what_was_sent() -> None:
+    """False is said only when it is known: nothing sent, or nothing that stores."""
+    assert stored(b"POST", sent=True) == "unknown"
+    assert stored(b"POST", sent=False) is False
+    assert stored(b"GET", sent=True) is False

@@ -1,0 +1,95 @@
+"""lb.relay.waking: bodies in small pieces are read in larger ones, and nothing waits for bytes that never come."""
+
+import socket
+
+import pytest
+
+from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
+
+POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LENGTH = 3 * WAKE_BYTES
+
+pytestmark = pytest.mark.asyncio
+
+
+def wakes_at(transport) -> int:  # noqa: ANN001 - the stage's
+    """As the kernel has it."""
+    return transport.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+async def test_after_a_small_piece_more_is_waited_for_but_never_more_than_comes(stage) -> None:  # noqa: ANN001
+    """At most what is worth a read, then what is left, then every byte again: the next is a head."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH)
+    link, _ = stage.link(client)
+    seen = [wakes_at(transport)]
+    for size in (1, WAKE_BYTES, WAKE_BYTES, WAKE_BYTES - 2, 1):
+        client.data_received(b"x" * size)
+        seen.append(wakes_at(transport))
+    link.data_received(OK)
+
+    assert seen == [1, WAKE_BYTES, WAKE_BYTES, WAKE_BYTES - 1, 1, 1]
+    assert client.idle
+
+
+@pytest.mark.parametrize(("size", "expected"), [(PIECE_BYTES, 1), (PIECE_BYTES - 1, WAKE_BYTES)])
+async def test_a_body_that_comes_fast_pays_nothing(stage, size: int, expected: int) -> None:  # noqa: ANN001
+    """Only pieces that are not worth a read each change anything."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH)
+    stage.link(client)
+    client.data_received(b"x" * size)
+
+    assert wakes_at(transport) == expected
+
+
+@pytest.mark.parametrize("kind", ["chunked", "tls"])
+async def test_where_the_end_is_not_known_every_byte_wakes(stage, kind: str) -> None:  # noqa: ANN001
+    """Chunks of a body, and records under TLS, end where they like."""
+    if kind == "tls":
+        stage.proxy.proto = b"https"
+    client, transport = stage.client()
+    framed = b"Transfer-Encoding: chunked" if kind == "chunked" else b"Content-Length: %d" % LENGTH
+    client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\n" + framed + b"\r\n\r\n")
+    stage.link(client)
+    client.data_received(b"ffff\r\nx" if kind == "chunked" else b"x")
+
+    assert wakes_at(transport) == 1
+
+
+async def test_a_refused_body_is_dropped_as_it_comes(stage) -> None:  # noqa: ANN001
+    """Its end would not wake us otherwise."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH + b"x")
+    link, _ = stage.link(client)
+    client.data_received(b"x")
+    assert wakes_at(transport) == WAKE_BYTES
+    link.data_received(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
+
+    assert wakes_at(transport) == 1
+
+
+@pytest.mark.parametrize(("bytes_a_second", "cut"), [(1000, False), (100, True)])
+async def test_what_waits_in_the_kernel_counts_as_received(stage, bytes_a_second: int, cut: bool) -> None:  # noqa: ANN001, FBT001
+    """A slow phone keeps up its rate although nobody reads; one that is too slow does not."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH + b"x")
+    stage.link(client)
+    for _ in range(WAKE_BYTES // 1000 - 1):
+        transport.far.send(bytes(bytes_a_second))
+        client.check(1.0)
+
+    assert transport.written.startswith(b"HTTP/1.1 408 ") is cut
+
+
+async def test_a_connection_that_was_just_closed_is_no_error(stage) -> None:  # noqa: ANN001
+    """Its socket has nothing to say."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH + b"x")
+    stage.link(client)
+    transport.near.close()
+    client.data_received(b"x" * (LENGTH - 100))
+    client.check(1.0)
+
+    assert client.exchange is not None
