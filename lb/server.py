@@ -29,7 +29,8 @@ from .ops.journal import Journal
 from .placement.fleet import Fleet, Placement
 from .placement.health import Damping, Member, Thresholds
 from .placement.policy import Bound
-from .relay.proxy import Proxy
+from .relay.connections import Connections
+from .relay.context import Context
 
 log = logging.getLogger("snapsurge.lb.server")
 
@@ -87,23 +88,24 @@ async def serve(config: Config, options: Options) -> None:
             return tasks.create_task(job)
 
         hash_on = "address" if options.policy == "ip-hash" else options.hash_on
-        proxy = Proxy(config, fleet, hash_on=hash_on, spawn=spawn)
-        background = [tasks.create_task(proxy.watch(), name="watch")]
+        context = Context(config, fleet, hash_on=hash_on, spawn=spawn)
+        connections = Connections(context)
+        background = [tasks.create_task(connections.watch(), name="watch")]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
             await membership.try_look(store)
             background.append(tasks.create_task(membership.follow(store), name="members"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(application(proxy, membership), access_log=None, handle_signals=False)
+        runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
         tls = Termination(*options.tls) if options.tls else None
-        journal = Journal(config, proxy)
+        journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(tls, journal)
-        reception = Reception(proxy, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
-        proxy.proto = b"https" if tls else b"http"
+        reception = Reception(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
+        context.proto = b"https" if tls else b"http"
         try:
-            await listen_and_drain(config, options, proxy, reception, runner, stop)
+            await listen_and_drain(config, options, connections, reception, runner, stop)
         finally:
             for task in background:
                 task.cancel()
@@ -112,7 +114,12 @@ async def serve(config: Config, options: Options) -> None:
 
 
 async def listen_and_drain(
-    config: Config, options: Options, proxy: Proxy, reception: Reception, runner: web.AppRunner, stop: asyncio.Event
+    config: Config,
+    options: Options,
+    connections: Connections,
+    reception: Reception,
+    runner: web.AppRunner,
+    stop: asyncio.Event,
 ) -> None:
     """Open the ports or take them over, say so, wait for `stop` or a successor, close in order."""
     taken = await asyncio.to_thread(take, config.handover) if config.handover else None
@@ -127,14 +134,14 @@ async def listen_and_drain(
         for door in doors["admin"]:
             await web.SockSite(runner, door.dup()).start()
         admin = url(doors["admin"][0].getsockname())
-    scheme = proxy.proto.decode()
+    scheme = connections.context.proto.decode()
     log.info("listening on %s, admin %s", url(doors["listen"][0].getsockname(), scheme), admin)
     if taken:
         taken.go()
     async with successor(config, doors) as replaced:
         await either(stop, replaced)
-    proxy.draining = True
-    log.info("draining: %d connections, deadline %d s", len(proxy.clients), config.drain_s)
+    connections.context.draining = True
+    log.info("draining: %d connections, deadline %d s", len(connections.clients), config.drain_s)
     if replaced.is_set():
         log.info("another process has taken over")
         for site in list(runner.sites):
@@ -147,7 +154,7 @@ async def listen_and_drain(
     if options.tls or options.proxy_protocol:
         # Handshakes and headers under way are no clients yet.
         await asyncio.sleep(config.drain_fresh_ms / 1000)
-    cut = await proxy.drain(config.drain_s)
+    cut = await connections.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
 
 

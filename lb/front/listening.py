@@ -9,22 +9,17 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..http1.proxy_protocol import V2_BYTES_MAX, ProxyError, parse
-
-if TYPE_CHECKING:
-    from ..relay.proxy import Proxy
+from ..relay.connections import Connections
+from ..relay.pool import Spawn
 
 log = logging.getLogger("snapsurge.lb.listening")
 
 BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.core.somaxconn.
 ACCEPTS = 16  # Connections accepted in one go, so that those there are have their turn.
 ACCEPT_REST_S = 0.1  # Out of descriptors: leave some to connections that end.
-
-Spawn = Callable[[Coroutine[object, object, None]], object]
 
 
 async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
@@ -46,12 +41,12 @@ async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.s
 class Reception:
     """Accepts on the sockets until closed; `tls` None speaks plain HTTP."""
 
-    def __init__(self, proxy: "Proxy", tls: ssl.SSLContext | None, *, proxied: bool, spawn: Spawn) -> None:
-        self._proxy, self._tls, self._proxied, self._spawn = proxy, tls, proxied, spawn
+    def __init__(self, connections: Connections, tls: ssl.SSLContext | None, *, proxied: bool, spawn: Spawn) -> None:
+        self._connections, self._tls, self._proxied, self._spawn = connections, tls, proxied, spawn
         self._servers: list[asyncio.Server] = []
         self._readers: list[socket.socket] = []
         self._open = True
-        self._patience_s = proxy.config.head_s if tls else None
+        self._patience_s = connections.context.config.head_s if tls else None
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept; each socket is used by its duplicate, so that the original can still be handed over."""
@@ -63,7 +58,7 @@ class Reception:
                 loop.add_reader(sock, self._accept, sock)
                 self._readers.append(sock)
             else:
-                self._servers.append(await loop.create_server(self._proxy, sock=sock, backlog=BACKLOG))
+                self._servers.append(await loop.create_server(self._connections.accept, sock=sock, backlog=BACKLOG))
 
     def close(self) -> None:
         """Accept no more; connections accepted go on."""
@@ -87,7 +82,7 @@ class Reception:
                 loop.remove_reader(listener)
                 loop.call_later(ACCEPT_REST_S, self._accept_again, listener)
                 return
-            if self._proxy.expect():
+            if self._connections.expect():
                 sock.setblocking(False)
                 self._spawn(self._welcome(sock, str(peer[0])))
             else:
@@ -99,20 +94,21 @@ class Reception:
 
     async def _welcome(self, sock: socket.socket, peer: str) -> None:
         """Read the header, shake hands, then let the connection begin."""
-        config, proxy = self._proxy.config, self._proxy
+        connections, context = self._connections, self._connections.context
         address = ""
         try:
             if self._proxied:
-                async with asyncio.timeout(config.head_s):
-                    address = await self._preface(sock, believed=not config.trusted_peers or proxy.trusts(peer))
+                async with asyncio.timeout(context.config.head_s):
+                    believed = not context.config.trusted_peers or context.trusts(peer)
+                    address = await self._preface(sock, believed=believed)
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: proxy(address), sock, ssl=self._tls, ssl_handshake_timeout=self._patience_s
+                lambda: connections.accept(address), sock, ssl=self._tls, ssl_handshake_timeout=self._patience_s
             )
         except (ProxyError, TimeoutError, OSError):
-            proxy.counters.heads_refused += 1
+            context.counters.heads_refused += 1
             sock.close()
         finally:
-            proxy.expected -= 1
+            connections.expected -= 1
 
     @staticmethod
     async def _preface(sock: socket.socket, *, believed: bool = True) -> str:

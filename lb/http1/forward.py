@@ -10,15 +10,15 @@ from .origin import Origin
 
 
 def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id: bytes) -> bytes:
-    """The head for a node: the client's end-to-end fields, then ours.
+    """The head for a node: the client's end-to-end fields, then the balancer's own.
 
-    `Snapsurge-Received-At` is unix milliseconds: the first balancer's, where the origin knows it, else `received_ms`.
+    `received_ms` is when the first balancer received the request, in unix milliseconds.
     """
-    if head.plain:
+    if head.ordinary:
         return (
             b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
             b"X-Forwarded-Host: %b\r\nVia: 1.1 snapsurge\r\n\r\n"
-            % (head.plain, received_ms, request_id, origin.forwarded_for, origin.proto, head.host)
+            % (head.ordinary, received_ms, request_id, origin.forwarded_for, origin.proto, head.host)
         )
     # HTTP/1.0 may leave Host out, HTTP/1.1 may not.
     host = head.host or b"localhost"
@@ -37,15 +37,19 @@ def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id
         b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n"
         b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.%d snapsurge\r\n\r\n"
         % (
-            *(head.method, head.target, host, fields, framing, origin.received_ms or received_ms, request_id),
-            *(origin.forwarded_for, origin.proto, origin.host or host, head.minor),
+            head.method,
+            head.target,
+            host,
+            fields,
+            framing,
+            received_ms,
+            request_id,
+            origin.forwarded_for,
+            origin.proto,
+            origin.host or host,
+            head.minor,
         )
     )
-
-
-def told_ms(raw: bytes) -> int:
-    """When a request was received, as its head for the node says; no client's line of this name is in it."""
-    return int(raw.rpartition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
 
 
 def response_head(
@@ -57,14 +61,14 @@ def response_head(
     the connection. A `bodiless` answer (HEAD, 304) keeps the length it speaks of (RFC 9110 section 8.6);
     204 has none.
     """
-    if head.plain and keep_alive and minor:
+    if head.ordinary and keep_alive and minor:
         if head.has_request_id:
-            return head.plain + b"Via: 1.1 snapsurge\r\n\r\n"
-        return b"%bX-Request-Id: %b\r\nVia: 1.1 snapsurge\r\n\r\n" % (head.plain, request_id)
+            return head.ordinary + b"Via: 1.1 snapsurge\r\n\r\n"
+        return b"%bX-Request-Id: %b\r\nVia: 1.1 snapsurge\r\n\r\n" % (head.ordinary, request_id)
     parts = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *_fields(head)]
     if chunked and not bodiless:
         parts.append(b"Transfer-Encoding: chunked")
-    elif head.length is not None and head.status != 204 and not head.plain:
+    elif head.length is not None and head.status != 204 and not head.ordinary:
         parts.append(b"Content-Length: %d" % head.length)
     if not head.has_request_id:
         parts.append(b"X-Request-Id: " + request_id)
@@ -84,4 +88,4 @@ def interim_head(head: ResponseHead) -> bytes:
 
 def _fields(head: ResponseHead) -> list[bytes]:
     """The field lines, those of an ordinary head cut from it, its length among them."""
-    return head.plain.split(b"\r\n")[1:-1] if head.plain else head.fields
+    return head.ordinary.split(b"\r\n")[1:-1] if head.ordinary else head.fields

@@ -6,7 +6,7 @@ digits-only Content-Length, Transfer-Encoding exactly `chunked` and only in HTTP
 expression checks all field lines in C; after it, lines are only split. Nothing here looks at a body, a clock or a node.
 `fields` are the end-to-end lines as they came; `forward.py` writes the new head around them.
 Almost every head is ordinary: `ordinary.py` proves it with one expression, and it is not split at all but passed on
-as `plain`, the very bytes that were checked. All else is read here line by line.
+as `ordinary`, the very bytes that were checked. All else is read here line by line.
 """
 
 import re
@@ -39,7 +39,7 @@ _ORDINARY_RESPONSE = responses(names=_ENDED)
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token.
 
-    `plain` is empty, or the request line and all fields to be sent on as they are; then `fields` is empty.
+    `ordinary` is empty, or the request line and all fields to be sent on as they are; then `fields` is empty.
     `claims` are the lines that only a balancer may say; who sent them decides whether they count (`peers.py`).
     """
 
@@ -54,14 +54,14 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     expects_continue: bool
     authorization: bytes
     request_id: bytes
-    plain: bytes = b""
+    ordinary: bytes = b""
     claims: list[bytes] = msgspec.field(default_factory=list)
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection.
 
-    `plain` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
+    `ordinary` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
     `cause` is the node's word to the balancer on what a 503 comes from where that is not too many requests
     (`Snapsurge-Cause`, for this hop only).
     """
@@ -73,12 +73,12 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     chunked: bool
     keep_alive: bool
     has_request_id: bool
-    plain: bytes = b""
+    ordinary: bytes = b""
     cause: bytes = b""
 
     def bears(self, name: bytes) -> bool:
         """Whether there is a field of this lower-case name; for the rare answer that is asked."""
-        lines = self.plain.split(b"\r\n")[1:] if self.plain else self.fields
+        lines = self.ordinary.split(b"\r\n")[1:] if self.ordinary else self.fields
         return any(line.lower().startswith(name + b":") for line in lines)
 
 
@@ -99,15 +99,15 @@ def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHea
     return (parse_request(data[: end + 2]) if ordinary is None else _ordinary(ordinary, data[: end + 2])), end + 4
 
 
-def _ordinary(found: re.Match[bytes], plain: bytes) -> RequestHead:
+def _ordinary(found: re.Match[bytes], lines: bytes) -> RequestHead:
     """The value of a head proven ordinary; the groups stand in the order of `ordinary.requests`."""
     method, target, host, length, authorization, connection = found.groups()
     if connection is not None:
         start, stop = found.span(6)
-        plain = plain[:start] + plain[stop:]
+        lines = lines[:start] + lines[stop:]
     size = None if length is None else int(length)
     # By position, which is half the price: minor, fields, chunked, keep_alive and expects_continue are known.
-    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", plain=plain)
+    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", ordinary=lines)
 
 
 def parse_request(head: bytes) -> RequestHead:

@@ -77,8 +77,8 @@ def _by_header(name: bytes) -> Keyer:
     search = re.compile(rb"\r\n%b:([^\r]*)" % re.escape(name), re.IGNORECASE).search
 
     def key(head: RequestHead, address: bytes) -> bytes:
-        if head.plain:
-            value = search(head.plain)
+        if head.ordinary:
+            value = search(head.ordinary)
             return value[1].strip() if value else address
         for field in head.fields:
             found, _, told = field.partition(b":")

@@ -6,15 +6,13 @@ trusted peer's (RFC 7239 section 7.4 says why no farther one can be believed). P
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import msgspec
 
-Networks = tuple[IPv4Network | IPv6Network, ...]
+from ..networks import Networks, contains
 
 # Addresses in X-Forwarded-For: further ones are cut off at the front, where a client may have written what it likes.
 HOPS_MAX = 16
-ADDRESS_CHARS_MAX = 64  # An IPv6 address has 45 at most, and its zone may have a name.
 _MILLISECONDS = re.compile(rb"[0-9]{12,14}")
 _PROTO = re.compile(rb"https?")
 _HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
@@ -39,23 +37,6 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
         """The same of a request first received then, and tried again now, which the node may prefer."""
         others = (*self.others, b"Snapsurge-Retry: 1", b"Snapsurge-Tried-At: %d" % now_ms)
         return msgspec.structs.replace(self, received_ms=first_ms, others=others, refused=refused)
-
-
-def networks(cidrs: str) -> Networks:
-    """Comma-separated CIDRs; ValueError names a bad one."""
-    return tuple(ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip())
-
-
-def trusted(address: str, known: Networks) -> bool:
-    """Whether the address is in one of the networks; an IPv4 address mapped into IPv6 counts as itself."""
-    if len(address) > ADDRESS_CHARS_MAX:
-        return False
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in known)
 
 
 def origin(claims: list[bytes], peer: bytes, proto: bytes, known: Networks) -> Origin:
@@ -95,6 +76,6 @@ def _hops(values: list[bytes]) -> list[bytes]:
 def _nearest(forwarded: list[bytes], peer: bytes, known: Networks) -> bytes:
     """The last address in the list that no trusted peer has; the first one if all are trusted."""
     for address in reversed(forwarded):
-        if not trusted(address.decode("latin-1"), known):
+        if not contains(known, address.decode("latin-1")):
             return address
     return forwarded[0] if forwarded else peer

@@ -27,7 +27,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..placement.refusals import PLACES
 from .head import RequestHead, ResponseHead
 from .keys import subject
 
@@ -41,7 +40,7 @@ VERSION: Final = 1
 _TIMES = struct.Struct(">BQQ")  # version, first try and expiry in unix ms
 _TEXT = re.compile(rb"[0-9A-Za-z_-]{%d}" % ((_TIMES.size + MAC_BYTES) * 4 // 3))
 _NAME = b"snapsurge-ticket"
-_PLACES = (1 << PLACES) - 1
+PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 
@@ -68,7 +67,7 @@ class Tickets:
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
             return b""
-        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~_PLACES | refused)
+        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~PLACES_MASK | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
     def read(self, head: RequestHead, ticket: bytes, now_ms: int) -> Verdict:
@@ -83,11 +82,11 @@ class Tickets:
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
-        if max(first_ms, (expires_ms & ~_PLACES) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
+        if max(first_ms, (expires_ms & ~PLACES_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
             return Verdict("ahead")
         if now_ms > expires_ms or now_ms - first_ms > AGE_MS_MAX:
             return Verdict("expired")
-        return Verdict("honoured", first_ms, expires_ms & _PLACES)
+        return Verdict("honoured", first_ms, expires_ms & PLACES_MASK)
 
     def _signed(self, times: bytes, bound: bytes, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(secret, times, bound), mac) for secret in self._secrets)
@@ -123,7 +122,7 @@ def _bound(head: RequestHead) -> bytes | None:
 
 
 def _digest(head: RequestHead) -> bytes:
-    lines = head.plain.split(b"\r\n")[1:] if head.plain else head.fields
+    lines = head.ordinary.split(b"\r\n")[1:] if head.ordinary else head.fields
     named = (line.partition(b":") for line in lines)
     return b",".join(value.strip(b" \t") for name, _, value in named if name.lower() == b"content-digest")
 

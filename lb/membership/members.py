@@ -9,8 +9,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+import redis.asyncio
 from redis.exceptions import RedisError
 
 from ..config import Config
@@ -21,9 +21,6 @@ from .heartbeats import Heartbeats, checked_address, connect
 from .overrides import Overrides
 from .roster import Roster
 from .snapshot import read_members, read_overrides, write_members, write_overrides
-
-if TYPE_CHECKING:
-    import redis.asyncio
 
 log = logging.getLogger("snapsurge.lb.members")
 
@@ -81,7 +78,7 @@ class Membership:
         await asyncio.to_thread(write_overrides, self._config.snapshot, overrides)
         await self.settle()
 
-    async def follow(self, client: "redis.asyncio.Redis") -> None:
+    async def follow(self, client: redis.asyncio.Redis) -> None:
         """Look at Redis once a second until cancelled; its absence slows nothing down."""
         failures = 0
         while True:
@@ -89,7 +86,7 @@ class Membership:
             pause = min(BACKOFF_S_MAX, self._config.members_s * 2.0 ** min(failures, 8))
             await asyncio.sleep(max(self._config.members_s, pause if failures else 0.0) * random.uniform(0.9, 1.1))
 
-    async def try_look(self, client: "redis.asyncio.Redis") -> bool:
+    async def try_look(self, client: redis.asyncio.Redis) -> bool:
         """One look within its time; False when Redis is away."""
         try:
             async with asyncio.timeout(self._config.redis_timeout_ms / 1000):

@@ -13,13 +13,11 @@ import random
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING
 
+from ..config import Config
+from ..placement.fleet import Fleet
 from ..placement.health import Event, State
-
-if TYPE_CHECKING:
-    from ..config import Config
-    from ..placement.fleet import Fleet, Node
+from ..placement.node import Node
 
 log = logging.getLogger("snapsurge.lb.probes")
 
@@ -78,7 +76,7 @@ async def _reason(reader: asyncio.StreamReader) -> str:
 class Probes:
     """The checks of all nodes; `path` is None when they are off."""
 
-    def __init__(self, config: "Config", fleet: "Fleet", path: str | None) -> None:
+    def __init__(self, config: Config, fleet: Fleet, path: str | None) -> None:
         self._config = config
         self._fleet = fleet
         self._path = path
@@ -105,12 +103,12 @@ class Probes:
                         tasks.create_task(self._check(node))
                 await asyncio.sleep(LOOK_S)
 
-    def _rest(self, node: "Node", now: float) -> None:
+    def _rest(self, node: Node, now: float) -> None:
         ejected = node.health.state in {State.SUSPECT, State.DEAD}
         if ejected and now - node.health.since >= self._config.rest_s:
             self._fleet.note(node, Event.RESTED, now, "another chance")
 
-    async def _check(self, node: "Node") -> None:
+    async def _check(self, node: Node) -> None:
         config, loop = self._config, asyncio.get_running_loop()
         try:
             if self._path is not None:

@@ -4,19 +4,17 @@ Clients never reach it, because it listens on an address of its own. The calls t
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ..membership.members import Membership
 from ..placement.node import RAMP_FULL
+from ..relay.connections import Connections
+from ..relay.context import Context
 from .changes import BODY_BYTES_MAX, Changes
 from .metrics import registry
-
-if TYPE_CHECKING:
-    from ..membership.members import Membership
-    from ..relay.proxy import Proxy
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +42,14 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     ejections: int
 
 
-def node_rows(proxy: "Proxy") -> list[NodeRow]:
+def node_rows(context: Context) -> list[NodeRow]:
     """The nodes by id."""
-    return [row_of(proxy, name) for name in sorted(proxy.fleet.nodes)]
+    return [row_of(context, name) for name in sorted(context.fleet.nodes)]
 
 
-def row_of(proxy: "Proxy", name: str) -> NodeRow:
+def row_of(context: Context, name: str) -> NodeRow:
     """One of them."""
-    node = proxy.fleet.nodes[name]
+    node = context.fleet.nodes[name]
     return NodeRow(
         id=name,
         address=node.member.address,
@@ -59,7 +57,7 @@ def row_of(proxy: "Proxy", name: str) -> NodeRow:
         weight=node.weight,
         state=node.health.state.value,
         reason=node.health.reason,
-        since_s=round(proxy.loop.time() - node.health.since, 1),
+        since_s=round(context.clock() - node.health.since, 1),
         silent=node.silent,
         starting=round(node.ramp / RAMP_FULL, 3),
         in_flight=node.in_flight,
@@ -68,27 +66,27 @@ def row_of(proxy: "Proxy", name: str) -> NodeRow:
         requests=node.requests,
         connects=node.connects,
         connect_errors=node.connect_errors,
-        share=round(proxy.fleet.shares.get(name, 0.0), 4),
+        share=round(context.fleet.shares.get(name, 0.0), 4),
         ejections=node.health.ejections,
     )
 
 
-def application(proxy: "Proxy", membership: "Membership | None" = None) -> web.Application:
+def application(connections: Connections, membership: Membership | None = None) -> web.Application:
     """The admin app of one proxy; without a membership it only reads."""
-    metrics_registry = registry(proxy)
+    context, metrics_registry = connections.context, registry(connections)
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        if proxy.draining:
+        if context.draining:
             return web.Response(status=503, text="draining\n")
-        if not proxy.fleet.ready:
+        if not context.fleet.ready:
             return web.Response(status=503, text="no nodes\n")
         return web.Response(text="ready\n")
 
     async def nodes(_: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(node_rows(proxy)), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(node_rows(context)), content_type="application/json")
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics_registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -103,5 +101,5 @@ def application(proxy: "Proxy", membership: "Membership | None" = None) -> web.A
         ]
     )
     if membership is not None:
-        app.add_routes(Changes(membership, partial(row_of, proxy)).routes())
+        app.add_routes(Changes(membership, partial(row_of, context)).routes())
     return app

@@ -11,17 +11,15 @@ in force. A request that a browser sent for some page (it carries `Origin`) is r
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from ..membership.heartbeats import checked_address
+from ..membership.members import Membership
 from ..membership.overrides import OverrideError, Overrides
 from ..placement.health import Member
-
-if TYPE_CHECKING:
-    from ..membership.members import Membership
 
 BODY_BYTES_MAX = 4096  # Of a call: a node with a long name in a far zone has some hundred.
 T = TypeVar("T")
@@ -46,7 +44,7 @@ class NewWeight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Changes:
     """The calls over one membership; `row` shows a node."""
 
-    def __init__(self, membership: "Membership", row: Callable[[str], object]) -> None:
+    def __init__(self, membership: Membership, row: Callable[[str], object]) -> None:
         self._membership = membership
         self._row = row
 

@@ -8,13 +8,10 @@ import asyncio
 import logging
 import os
 import secrets
-from typing import TYPE_CHECKING
 
+from ..config import Config
 from ..relay import access
-
-if TYPE_CHECKING:
-    from ..config import Config
-    from ..relay.proxy import Proxy
+from ..relay.context import Context
 
 log = logging.getLogger("snapsurge.lb.journal")
 
@@ -56,15 +53,15 @@ class File:
 
 
 class Journal:
-    """Both files, where the settings ask for them; sets `proxy.note`, which stays None when nobody asks."""
+    """Both files, where the settings ask for them; sets `context.note`, which stays None when nobody asks."""
 
-    def __init__(self, config: "Config", proxy: "Proxy") -> None:
+    def __init__(self, config: Config, context: Context) -> None:
         self._access = File(config.access_log) if config.access_log else None
         self._trace = File(config.trace) if config.trace else None
         self._secret = (config.trace_secret.encode() or secrets.token_bytes(32))[:64]
         self._sampler = access.Sampler(config.access_lines_s_max)
         if self._files:
-            proxy.note = self.note
+            context.note = self.note
 
     @property
     def _files(self) -> list[File]:

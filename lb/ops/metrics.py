@@ -1,7 +1,6 @@
 """The balancer's Prometheus metrics, collected from plain counters only when somebody scrapes."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,19 +8,18 @@ from prometheus_client.registry import Collector
 
 from ..placement.health import State
 from ..placement.node import RAMP_FULL
+from ..relay.connections import Connections
 from ..relay.counters import LATENCY_S
-
-if TYPE_CHECKING:
-    from ..relay.proxy import Proxy
 
 CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
-class ProxyCollector(Collector):
+class BalancerCollector(Collector):
     """Reads one proxy."""
 
-    def __init__(self, proxy: "Proxy") -> None:
-        self._proxy = proxy
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._context = connections.context
 
     def collect(self) -> Iterator[Metric]:
         """All families, names starting with `snapsurge_lb_`."""
@@ -30,7 +28,7 @@ class ProxyCollector(Collector):
         yield from self._nodes()
 
     def _requests(self) -> Iterator[Metric]:
-        counters = self._proxy.counters
+        counters = self._context.counters
         requests = CounterMetricFamily("snapsurge_lb_requests", "Requests by status class", labels=["status"])
         latency = HistogramMetricFamily(
             "snapsurge_lb_request_seconds", "From head read to answer relayed", labels=["status"]
@@ -46,7 +44,7 @@ class ProxyCollector(Collector):
         yield latency
 
     def _totals(self) -> Iterator[Metric]:
-        proxy, counters = self._proxy, self._proxy.counters
+        fleet, counters = self._context.fleet, self._context.counters
         yield CounterMetricFamily("snapsurge_lb_bytes_in", "Body bytes from clients", counters.bytes_in)
         yield CounterMetricFamily("snapsurge_lb_bytes_out", "Body bytes to clients", counters.bytes_out)
         yield CounterMetricFamily("snapsurge_lb_connections", "Connections accepted", counters.connections)
@@ -59,19 +57,20 @@ class ProxyCollector(Collector):
         for outcome, count in counters.tickets.items():
             tickets.add_metric([outcome], count)
         yield tickets
-        yield GaugeMetricFamily("snapsurge_lb_clients", "Client connections open", len(proxy.clients))
-        yield GaugeMetricFamily("snapsurge_lb_expected", "Connections in a handshake or PROXY header", proxy.expected)
-        yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", proxy.fleet.in_flight)
-        size = sum(node.bytes_in_flight for node in proxy.fleet.nodes.values())
+        yield GaugeMetricFamily("snapsurge_lb_clients", "Client connections open", len(self._connections.clients))
+        yield GaugeMetricFamily(
+            "snapsurge_lb_expected", "Connections in a handshake or PROXY header", self._connections.expected
+        )
+        yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", fleet.in_flight)
+        size = sum(node.bytes_in_flight for node in fleet.nodes.values())
         yield GaugeMetricFamily("snapsurge_lb_in_flight_bytes", "Declared bodies of requests at nodes", size)
-        fleet = proxy.fleet
         yield CounterMetricFamily("snapsurge_lb_spills", "Requests past a full home", fleet.spills)
         yield CounterMetricFamily("snapsurge_lb_retries_denied", "Moves over the budget", fleet.retries_denied)
         yield GaugeMetricFamily("snapsurge_lb_panic", "1 while the ejected are used, being most", int(fleet.panic))
-        yield GaugeMetricFamily("snapsurge_lb_draining", "1 while draining", int(proxy.draining))
+        yield GaugeMetricFamily("snapsurge_lb_draining", "1 while draining", int(self._context.draining))
 
     def _nodes(self) -> Iterator[Metric]:
-        fleet, pool = self._proxy.fleet, self._proxy.pool
+        fleet, pool = self._context.fleet, self._context.pool
         families: list[Metric] = []
 
         def gauge(name: str, text: str) -> GaugeMetricFamily:
@@ -103,8 +102,8 @@ class ProxyCollector(Collector):
         yield from families
 
 
-def registry(proxy: "Proxy") -> CollectorRegistry:
+def registry(connections: Connections) -> CollectorRegistry:
     """A registry of its own, so that two proxies in one process do not meet."""
     found = CollectorRegistry()
-    found.register(ProxyCollector(proxy))
+    found.register(BalancerCollector(connections))
     return found

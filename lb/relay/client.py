@@ -1,103 +1,118 @@
-"""One client connection: collects heads, frames bodies, keeps requests in order, and ends politely.
+"""One client connection: collects heads, frames bodies, keeps requests in order, and ends without losing an answer.
 
-`_receive` is what the next bytes mean: `_collect` a head, `_body` of the request under way, `_queue` a pipelined
-request that must wait, `_discard` the rest of a body that was refused. Reading stops while the node takes no bytes, so
-nothing is held but one read's worth. A connection that ends with body still coming lingers: it half-closes, reads and
-drops for a bounded time, because closing at once would send a reset that destroys the answer on its way (RFC 9112
-section 9.6). `check` is called once a second with all deadlines; the hot path reads no clock.
+`State` says what the next bytes mean. Reading pauses while the node takes no bytes, so that at most one read's worth
+waits here. `check` runs once a second and compares all deadlines; the hot path reads no clock.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from enum import IntEnum
+from typing import cast
 
 from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing
 from ..http1.errors import PROBLEMS, RequestError, problem
 from ..http1.head import RequestHead, find_request
 from ..http1.origin import Origin
 from .access import refusal
-from .deadlines import Timed
+from .context import Context
+from .deadlines import Deadline, Progress, between_requests, lingering
 from .exchange import Exchange
+from .ports import Registry
 from .tank import VIEW_BYTES_MIN
 from .tcp import reset
-from .waking import PIECE_BYTES
-
-if TYPE_CHECKING:
-    from .proxy import Proxy
+from .waking import PIECE_BYTES, Waking
 
 HEAD_BYTES_USUAL = 2048  # A phone's head has 300 to 900 bytes.
-CHUNKED_READ_BYTES = 32768  # Some 5 ms of work when it comes in chunks of one byte.
-NOTHING = Nothing()  # Never fed here: after a head without a body `_queue` takes what comes.
+CHUNKED_READ_BYTES = 32768  # Some 5 ms of work when the body comes in chunks of one byte.
+NOTHING = Nothing()  # Never fed: after a head without a body the state is PIPELINED.
 
 
-class Client(Timed, asyncio.BufferedProtocol):
-    """A connection accepted from a client; `address` where a PROXY header told another than the socket's."""
+class State(IntEnum):
+    """What the next bytes from the client are; a whole number, because it indexes `_TAKES`."""
 
-    # What a connection begins with stands in the class; an instance sets only what has changed.
+    HEAD = 0  # The head of a request.
+    BODY = 1  # The body of the request in progress.
+    PIPELINED = 2  # The next request, while the one in progress is not answered: they wait.
+    DISCARD = 3  # The rest of a refused body: they are dropped.
+
+
+# Looked up once: on Python 3.11 `State.BODY` costs three plain names.
+HEAD, BODY, PIPELINED, DISCARD = State
+
+
+class Client(asyncio.BufferedProtocol):
+    """An accepted connection; `address` is the client's where a PROXY header named another than the socket's peer."""
+
+    # A connection's first values stand in the class; an instance sets what changes.
     exchange: Exchange | None = None
     origin = Origin(b"", b"")
     trusted = False
     fresh = True  # No request has come yet.
-    address = _buffer = b""
+    address = b""
+    state = HEAD
+    _buffer = b""  # An incomplete head, or a pipelined request.
     _framing: Framing = NOTHING
-    _ended = False
-    _dropped = 0
+    _progress: Progress | None = None  # Of the request in progress, once it has lasted for a check.
+    _waking: Waking | None = None  # While the body in progress is read in larger pieces.
+    _ended = False  # The client has half-closed the connection.
+    _reading_paused = _paused_since_check = _answer_paused = False
+    _discarded = 0
     _idle_s = _linger_s = 0.0
 
-    def __init__(self, proxy: "Proxy", address: str = "") -> None:
-        self._proxy = proxy
-        self._tank = proxy.tank
-        self._told = address
+    def __init__(self, context: Context, registry: "Registry[Client]", address: str = "") -> None:
+        self._context = context
+        self._tank = context.tank
+        self._registry = registry
+        self._named_address = address
         self.transport: asyncio.Transport
         self.write: Callable[[bytes | memoryview], None]
-        self._receive: Callable[[bytes | memoryview], None] = self._collect
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accepted, or over the limit."""
+        """Accepted; answered with 503 when there are too many connections."""
         self.transport = cast("asyncio.Transport", transport)
         self.write = self.transport.write
         peer = transport.get_extra_info("peername")
-        address = self._told or (peer[0] if peer else "unknown")
+        address = self._named_address or (peer[0] if peer else "unknown")
         self.address = address.encode()
-        self.origin = Origin(self.address, self.address, proto=self._proxy.proto)
-        self.trusted = self._proxy.trusts(address)
-        high = self._proxy.config.write_bytes_max
+        self.origin = Origin(self.address, self.address, proto=self._context.proto)
+        self.trusted = self._context.trusts(address)
+        high = self._context.config.write_bytes_max
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
-        if not self._proxy.admit(self):
+        if not self._registry.admit(self):
             self._refuse("overloaded", "")
 
     def get_buffer(self, _: int) -> memoryview:
-        """Where the next read goes; of a chunked body, whose bytes may all be framing, only so much in one go."""
+        """Where the next read goes."""
+        # All bytes of a chunked body may be framing, which is work byte by byte: take less of it in one go.
         return self._tank.view[:CHUNKED_READ_BYTES] if isinstance(self._framing, Chunked) else self._tank.view
 
     def buffer_updated(self, count: int) -> None:
-        """So many bytes came; what must outlive this call is copied."""
+        """`count` bytes were read into the buffer, which is valid until the next read of any connection."""
         view = self._tank.view[:count]
-        self._receive(bytes(view) if count < VIEW_BYTES_MIN else view)
-        exchange = self.exchange
-        if exchange is not None and count >= VIEW_BYTES_MIN:
-            if exchange.link is None:
-                exchange.keep()
-            elif exchange.link.transport.get_write_buffer_size():
-                self._tank.lend(exchange.link.transport)
+        if count < VIEW_BYTES_MIN:
+            _TAKES[self.state](self, bytes(view))
+            return
+        _TAKES[self.state](self, view)
+        if self.exchange is not None:
+            self.exchange.release_views()
 
     def data_received(self, data: bytes) -> None:
-        """The same, as bytes of their own."""
-        self._receive(data)
+        """The same, with bytes of their own."""
+        _TAKES[self.state](self, data)
 
     # Heads.
 
-    def _collect(self, data: bytes | memoryview) -> None:
-        # Almost every head ends within its first bytes; a body behind it stays where it is.
+    def _take_head(self, data: bytes | memoryview) -> None:
+        # Almost every head ends within its first bytes; the body behind it stays where it is.
         start = bytes(data[:HEAD_BYTES_USUAL])
         try:
-            parsed = None if self._buffer else find_request(start, self._proxy.config.head_bytes_max)
+            parsed = None if self._buffer else find_request(start, self._context.config.head_bytes_max)
             if parsed is None:
                 seen = len(self._buffer)
                 start = data = self._buffer + data if self._buffer else bytes(data)
-                parsed = find_request(start, self._proxy.config.head_bytes_max, seen)
+                parsed = find_request(start, self._context.config.head_bytes_max, seen)
             if parsed:
-                self._proxy.check_head(parsed[0])
+                self._context.check_head(parsed[0])
         except RequestError as error:
             self._refuse(error.code, error.detail)
             return
@@ -108,16 +123,15 @@ class Client(Timed, asyncio.BufferedProtocol):
         self._buffer, (head, end) = b"", parsed
         exchange = self._begin(head)
         if end < len(data):
-            self._receive(data[end:])  # Before the start, so that head and body leave together.
+            # Before the start of the exchange, so that head and body leave by one system call.
+            _TAKES[self.state](self, data[end:])
         if self.exchange is exchange:
             exchange.start()
 
     def _begin(self, head: RequestHead) -> Exchange:
-        self.exchange = exchange = Exchange(self._proxy, self, head)
-        self._quiet_s = 0.0
+        self.exchange = exchange = Exchange(self._context, self, head)
         self.fresh = False
-        self._seen_in = self._seen_out = 0
-        self._pace = None
+        self._progress = None
         if head.chunked:
             self._framing = Chunked()
         elif head.length:
@@ -125,26 +139,26 @@ class Client(Timed, asyncio.BufferedProtocol):
         else:
             self._framing = NOTHING
             exchange.request_done = True
-            self._receive = self._queue
+            self.state = PIPELINED
             return exchange
-        self._receive = self._body
+        self.state = BODY
         return exchange
 
     def _refuse(self, code: str, detail: str) -> None:
-        """Answer a head that makes no request; what follows it cannot be trusted to be one."""
-        proxy = self._proxy
-        proxy.counters.heads_refused += 1
+        """Answer a head that makes no valid request; what follows cannot be trusted to be a request."""
+        context = self._context
+        context.counters.heads_refused += 1
         self._buffer = b""
-        request_id = proxy.new_id()
-        if proxy.note:
-            proxy.note(refusal(proxy.unix_us(0.0), request_id, self.address, PROBLEMS[code].status))
-        self.write(problem(code, request_id, detail=detail, retry_after_s=proxy.retry_after_s()))
-        self.refused()
+        request_id = context.new_id()
+        if context.note:
+            context.note(refusal(context.unix_us(0.0), request_id, self.address, PROBLEMS[code].status))
+        self.write(problem(code, request_id, detail=detail, retry_after_s=context.retry_after_s()))
+        self.discard_body()
         self.finished(keep_alive=False)
 
     # Bodies.
 
-    def _body(self, data: bytes | memoryview) -> None:
+    def _take_body(self, data: bytes | memoryview) -> None:
         exchange, framing = self.exchange, self._framing
         if exchange is None:
             return
@@ -154,87 +168,106 @@ class Client(Timed, asyncio.BufferedProtocol):
         except BodyError as error:
             exchange.fail("bad-request", f"The body is malformed: {error}.")
             return
-        if exchange.received > self._proxy.config.body_bytes_max + len(framing.rest):
+        if exchange.received > self._context.config.body_bytes_max + len(framing.rest):
             exchange.fail("too-large")
             return
         if framing.done:
             exchange.request_done = True
-            exchange.uploaded = self._proxy.loop.time()
-            self._receive = self._queue
-            self._wake_at(1)
-        elif len(data) < PIECE_BYTES or self._wake_bytes > 1:
+            exchange.uploaded = self._context.loop.time()
+            self.state = PIPELINED
+            if self._waking is not None:
+                self._wake_always(self._waking)
+        elif len(data) < PIECE_BYTES or self._waking is not None:
             self._wake_less(framing)
         if out:
             exchange.send(out)
         if framing.rest:
             exchange.received -= len(framing.rest)
-            self._receive(framing.rest)
+            _TAKES[self.state](self, framing.rest)
 
-    def _queue(self, data: bytes | memoryview) -> None:
-        """A pipelined request: kept until its turn, with reading stopped, so never more than one read of it."""
+    def _wake_less(self, framing: Framing) -> None:
+        """The body comes in small pieces: read it in larger ones, where its end is known and bytes are not records."""
+        if isinstance(framing, Counted) and self._context.proto == b"http":
+            if self._waking is None:
+                self._waking = Waking(self.transport.get_extra_info("socket"))
+            self._waking.at(framing.left)
+
+    def _wake_always(self, waking: Waking) -> None:
+        """Every byte wakes again: the end of what comes next is not known."""
+        waking.at(1)
+        self._waking = None
+
+    def _take_pipelined(self, data: bytes | memoryview) -> None:
+        """Keep a pipelined request until its turn, with reading paused: at most one read's worth."""
         self._buffer += data
-        self.hold()
+        self.pause_body()
 
-    def _discard(self, data: bytes | memoryview) -> None:
-        self._dropped += len(data)
+    def _take_discarded(self, data: bytes | memoryview) -> None:
+        self._discarded += len(data)
         self._idle_s = 0.0
-        if self._dropped > self._proxy.config.linger_bytes_max:
+        if self._discarded > self._context.config.linger_bytes_max:
             self.transport.abort()
 
-    # What an exchange asks for.
+    # What the exchange asks for.
 
-    def hold(self) -> None:
+    def pause_body(self) -> None:
         """Stop reading."""
-        self._excused = True
-        if not self._held and not self.transport.is_closing():
-            self._held = True
+        self._paused_since_check = True
+        if not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = True
             self.transport.pause_reading()
 
-    def resume(self) -> None:
-        """Read on, unless a pipelined request is waiting."""
-        if self._held and not (self._buffer and self.exchange is not None):
-            self._held = False
+    def resume_body(self) -> None:
+        """Read again, unless a pipelined request waits."""
+        if self._reading_paused and not (self._buffer and self.exchange is not None):
+            self._reading_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def refused(self) -> None:
-        """From now on the body is dropped; the answer may still be on its way from the node."""
-        self._receive = self._discard
-        self._wake_at(1)
+    def discard_body(self) -> None:
+        """Drop the rest of the body; the answer may still be on its way from the node."""
+        self.state = DISCARD
+        if self._waking is not None:
+            self._wake_always(self._waking)
         self._idle_s = self._linger_s = 0.0
-        self.resume()
+        self.resume_body()
 
     def finished(self, *, keep_alive: bool) -> None:
-        """The answer is complete: on to the next request, or linger, or close."""
+        """The answer is complete: go on to the next request, or linger, or close."""
         self.exchange = None
         self._idle_s = self._linger_s = 0.0
         if keep_alive and not self._ended:
-            self._receive = self._collect
-            if self._taking_paused:
-                self.hold()  # Answers that it does not read must not pile up; `resume_writing` goes on.
+            self.state = HEAD
+            if self._answer_paused:
+                # The client does not read its answers: they must not pile up. `resume_writing` goes on.
+                self.pause_body()
             elif self._buffer:
-                self._proxy.loop.call_soon(self._next)
-            elif self._held:
-                self.resume()
-        elif self._receive == self._discard and not self._ended:
+                self._context.loop.call_soon(self._next)
+            elif self._reading_paused:
+                self.resume_body()
+        elif self.state is DISCARD and not self._ended:
+            # Linger: half-close, read and drop for a bounded time. Closing while body still comes would send a reset
+            # that destroys the answer on its way (RFC 9112 section 9.6).
             if not self.transport.can_write_eof():
-                self.transport.close()  # Under TLS this says so, then drops what comes until the client ends it.
+                # TLS has no half-close: asyncio sends close_notify and drops what comes until the client ends it.
+                self.transport.close()
             elif not self.transport.is_closing():
                 self.transport.write_eof()
         else:
             self.transport.close()
 
     def _next(self) -> None:
+        """Take the pipelined request that waits; from the loop, so that thousands of them do not nest."""
         if self.transport.is_closing() or self.exchange is not None:
             return
         data, self._buffer = self._buffer, b""
         if data:
-            self._receive(data)
+            _TAKES[self.state](self, data)
         exchange = self.exchange
-        if exchange is None or (exchange.link is not None and exchange.link.taking):
-            self.resume()
+        if exchange is None or exchange.takes_body:
+            self.resume_body()
 
-    def broken(self) -> None:
+    def answer_broken(self) -> None:
         """The answer was cut short: end the connection with a reset, which no client takes for a complete answer."""
         self.exchange = None
         reset(self.transport)
@@ -243,58 +276,91 @@ class Client(Timed, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly: read no more from the node."""
-        self._taking_paused = True
-        if self.exchange is not None and self.exchange.link is not None:
-            self.exchange.link.pause()
+        self._answer_paused = True
+        if self.exchange is not None:
+            self.exchange.pause_answer()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
-        self._taking_paused = False
+        """The client has read what waited: read from the node again."""
+        self._answer_paused = False
         if self.exchange is None:
-            self._proxy.loop.call_soon(self._next)
-        elif self.exchange.link is not None:
-            self.exchange.link.resume()
+            self._context.loop.call_soon(self._next)
+        else:
+            self.exchange.resume_answer()
 
     def eof_received(self) -> bool:
-        """The client has said all: a complete request is still answered, anything else is over."""
+        """The client has half-closed: a complete request is still answered, an incomplete one is over."""
         self._ended = True
         if self.exchange is None:
             return False
-        if self.exchange.request_done or self._receive == self._discard:
+        if self.exchange.request_done or self.state is DISCARD:
             return True
         self.exchange.client_left()
         self.exchange = None
         return False
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Gone."""
+        """The connection has ended."""
         if self.exchange is not None:
             self.exchange.client_left()
             self.exchange = None
-        self._proxy.left(self)
+        self._registry.left(self)
 
     @property
     def idle(self) -> bool:
-        """Between requests."""
-        return self.exchange is None and self._receive == self._collect and not self._buffer
+        """Whether the connection is between requests."""
+        return self.exchange is None and self.state is HEAD and not self._buffer
 
     # Deadlines.
 
     def check(self, seconds: float) -> None:
-        """`seconds` went by since the last check: end what is over its time."""
-        config, exchange = self._proxy.config, self.exchange
+        """Find the deadline that has passed, `seconds` after the last check, and act on it."""
+        config, exchange = self._context.config, self.exchange
         self._idle_s += seconds
         if exchange is not None:
-            self._check_exchange(exchange, seconds, body=self._receive == self._body)
-            return
-        if self._receive == self._discard:
+            passed = self._check_exchange(exchange, seconds)
+        elif self.state is DISCARD:
             self._linger_s += seconds
-            quiet = self._idle_s > config.linger_idle_s and not self.transport.is_closing()
-            if self._linger_s > config.linger_s or quiet:
-                self.transport.abort()
-        elif self._buffer:
-            if self._idle_s > config.head_s:
-                self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
-        elif self._idle_s > config.idle_s:
-            # A connection already closing has bytes left that nobody takes: end it the hard way.
-            reset(self.transport) if self.transport.is_closing() else self.transport.close()
+            passed = lingering(config, self._linger_s, self._idle_s, closing=self.transport.is_closing())
+        else:
+            passed = between_requests(config, self._idle_s, head_begun=bool(self._buffer))
+        if passed is not None:
+            self._end(passed)
+
+    def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
+        progress = self._progress = self._progress or Progress(self._context.config)
+        # A second in which reading was paused is not the client's fault.
+        paused, self._paused_since_check = self._paused_since_check, self._reading_paused
+        return progress.check(
+            seconds,
+            received=exchange.received + (self._waking.unread() if self._waking is not None else 0),
+            relayed=exchange.relayed,
+            body_due=self.state is BODY and not paused,
+            awaits_continue=exchange.awaits_continue,
+            answer_paused=self._answer_paused,
+        )
+
+    def _end(self, passed: Deadline) -> None:
+        config, exchange = self._context.config, self.exchange
+        if passed is Deadline.BODY and exchange is not None:
+            exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
+        elif passed is Deadline.ANSWER and exchange is not None:
+            exchange.timed_out()
+        elif passed is Deadline.HEAD:
+            self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
+        elif passed is Deadline.LINGER:
+            self.transport.abort()
+        elif self.transport.is_closing():
+            # Already closing, but the client does not take the last bytes: end it with a reset.
+            reset(self.transport)
+        else:
+            self.transport.close()
+
+
+# By `State`: what takes the next bytes. A table of functions costs a read no call more than a bound method would.
+_TAKES: tuple[Callable[[Client, bytes | memoryview], None], ...] = (
+    Client._take_head,  # noqa: SLF001 - a table of the class above
+    Client._take_body,  # noqa: SLF001
+    Client._take_pipelined,  # noqa: SLF001
+    Client._take_discarded,  # noqa: SLF001
+)

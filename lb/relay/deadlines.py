@@ -1,46 +1,61 @@
-"""What a client connection owes in time while a request is under way: its body at a rate, or the node an answer.
+"""Which deadline of a client connection has passed. Pure: progress and seconds come in, the deadline or None goes out.
 
-Looked at once a second for each connection, so that the hot path reads no clock: what came and went since the last look
-is all it takes. A second in which we stopped reading is not the client's fault. `pace.py` has the rule for a body.
+The client connection asks once a second and acts on the answer; the hot path reads no clock.
 """
 
-from typing import TYPE_CHECKING
+from enum import Enum, auto
 
+from ..config import Config
 from .pace import Pace
-from .waking import Waking
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
-    from .proxy import Proxy
 
 
-class Timed(Waking):
-    """The part of a client connection that watches its exchange; values in the class are those it begins with."""
+class Deadline(Enum):
+    """The deadlines, each named after what it bounds."""
 
-    _proxy: "Proxy"
-    _pace: Pace | None = None
-    _held = _excused = _taking_paused = False
-    # Progress as last seen, in bytes received and bytes relayed, and seconds without any.
-    _seen_in = _seen_out = 0
-    _quiet_s = 0.0
+    HEAD = auto()  # A head that has begun must end.
+    BODY = auto()  # A body must keep the minimum rate.
+    ANSWER = auto()  # Once the body is complete or paused, the node or the client must move a byte.
+    IDLE = auto()  # A connection between requests must send one.
+    LINGER = auto()  # The rest of a refused body must end.
 
-    def _check_exchange(self, exchange: "Exchange", seconds: float, *, body: bool) -> None:
-        """`seconds` went by while a request was under way; `body` says that its body is still to come."""
-        config = self._proxy.config
-        came = exchange.received + self._unread()
-        received, relayed = came - self._seen_in, exchange.relayed - self._seen_out
-        self._seen_in, self._seen_out = came, exchange.relayed
-        # A second in which we stopped reading, or in which the node owes its 100 Continue, is not the client's.
-        excused, self._excused = self._excused or (exchange.awaits_continue and not received), self._held
-        if body and not excused:
-            pace = self._pace = self._pace or Pace(
-                grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min
-            )
+
+class Progress:
+    """What one request has moved, as of the last check; made at the first check, so short requests have none."""
+
+    __slots__ = ("_config", "_pace", "_quiet_s", "_received", "_relayed")
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pace = Pace(grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min)
+        self._received = self._relayed = 0
+        self._quiet_s = 0.0
+
+    def check(
+        self, seconds: float, *, received: int, relayed: int, body_due: bool, awaits_continue: bool, answer_paused: bool
+    ) -> Deadline | None:
+        """The deadline that has passed now, `seconds` after the last check, given the totals of bytes moved.
+
+        `body_due`: the client was to send its body all this time. `answer_paused`: it does not read its answer.
+        """
+        new, answered = received - self._received, relayed - self._relayed
+        self._received, self._relayed = received, relayed
+        # Until the node sends 100 Continue a missing body is not the client's fault.
+        if body_due and (new or not awaits_continue):
             self._quiet_s = 0.0
-            if not pace.went_by(seconds, received):
-                exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
-            return
-        self._quiet_s = 0.0 if received or relayed else self._quiet_s + seconds
-        if self._quiet_s > (config.client_stall_s if self._taking_paused else config.answer_s):
-            self._proxy.fleet_doubt(exchange)
-            exchange.fail("gateway-timeout")
+            return None if self._pace.went_by(seconds, new) else Deadline.BODY
+        self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
+        limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
+        return Deadline.ANSWER if self._quiet_s > limit_s else None
+
+
+def between_requests(config: Config, idle_s: float, *, head_begun: bool) -> Deadline | None:
+    """`idle_s` passed since the last answer, or since the first byte of a head."""
+    if head_begun:
+        return Deadline.HEAD if idle_s > config.head_s else None
+    return Deadline.IDLE if idle_s > config.idle_s else None
+
+
+def lingering(config: Config, linger_s: float, idle_s: float, *, closing: bool) -> Deadline | None:
+    """`linger_s` passed since the body was refused, `idle_s` since its last byte."""
+    quiet = idle_s > config.linger_idle_s and not closing
+    return Deadline.LINGER if linger_s > config.linger_s or quiet else None

@@ -1,59 +1,56 @@
-"""One request: finds it a node, passes its body there and the answer back, and says the honest thing when that fails.
+"""One request: places it at a node, passes its body there and the answer back, and reports a failure truthfully.
 
-A request of which nothing was sent goes on to the next node of its key; `replay.py` says what else may be sent again.
-An early answer (before the body is complete) is relayed at once. If it is a refusal or ends the node's connection,
-the body is no longer forwarded. Bytes are only counted here and handed from one transport to the other.
+A request of which nothing was sent goes to the next node of its key; `resend.py` says what else may be sent again.
+The exchange owns its link: nobody else touches the link while a request is on it. Pressure passes through here both
+ways: a node that takes no bytes pauses the client, a client that reads no bytes pauses the node.
 """
-
-from typing import TYPE_CHECKING
 
 from ..http1 import forward
 from ..http1.errors import PROBLEMS, problem
+from ..http1.head import RequestHead, ResponseHead
 from ..http1.tickets import stamped
+from ..placement.node import Node
 from ..placement.policy import Refuse
 from .access import Seen
-from .resend import replayable, stored
+from .context import Context
+from .link import Link
+from .ports import Downstream
+from .resend import resendable, stored
 
-if TYPE_CHECKING:
-    from ..http1.head import RequestHead, ResponseHead
-    from ..placement.fleet import Node
-    from .link import Link
-    from .ports import Speaker
-    from .proxy import Proxy
-
-# A head and what is there of its body leave by one system call: joined, or from where they lie once a copy costs more.
 BODILESS = frozenset({204, 304})
+# A head and the waiting pieces of its body leave by one system call. Up to this size they are joined first; above it
+# the copy costs more than a vector of pieces.
 JOINED_BYTES_MAX = 32768
 
 
 class Exchange:
-    """A request under way; `link` is None while a node is being found.
+    """A request in progress; `_link` is None while the exchange looks for a node."""
 
-    What most requests never change stands in the class, so that beginning one sets little.
-    """
-
-    link: "Link | None" = None
+    # Values that most requests never change stand in the class, so that a new exchange sets few attributes.
     request_done = over = False
     received = sent = relayed = status = 0
-    _node: "Node | None" = None
-    _stopped = _timed_out = _keep_alive = False
+    _link: Link | None = None
+    _node: Node | None = None
+    _forwarding_stopped = _timed_out = _keep_alive = False
 
-    def __init__(self, proxy: "Proxy", client: "Speaker", head: "RequestHead") -> None:
-        self._proxy = proxy
+    def __init__(self, context: Context, client: Downstream, head: RequestHead) -> None:
+        self._context = context
         self._client = client
         self._head = head
-        origin = proxy.origin(head, client) if head.claims else client.origin
+        origin = context.origin(head, client) if head.claims else client.origin
         self._refused = origin.refused
-        self._key = proxy.keyer(head, origin.client)
-        self._begun = proxy.clock()
+        self._key = context.keyer(head, origin.client)
+        self._begun = context.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
-        self._held: list[bytes | memoryview] = []
-        self.request_id = head.request_id or proxy.new_id()
-        self._raw = forward.request_head(head, origin, proxy.unix_ms(), self.request_id)
-        self.uploaded = 0.0  # when the body was complete, on the loop's clock
+        self._unsent: list[bytes | memoryview] = []  # Pieces of the body that wait for a link.
+        self.request_id = head.request_id or context.new_id()
+        # The first balancer's time where it is known: tickets repeat it, and lateness depends on it.
+        self._received_ms = origin.received_ms or context.unix_ms()
+        self._raw = forward.request_head(head, origin, self._received_ms, self.request_id)
+        self.uploaded = 0.0  # When the body was complete, on the loop's clock.
         self.bodiless = head.method == b"HEAD"
-        self.plain = head.minor == 0
+        self.http_1_0 = head.minor == 0
         self.awaits_continue = head.expects_continue
         self.wants_close = not head.keep_alive
 
@@ -63,112 +60,141 @@ class Exchange:
     # Finding a node.
 
     def start(self) -> None:
-        """Place the request, again after each node that cannot be reached."""
-        proxy, attempts = self._proxy, self._attempts
-        node = proxy.fleet.place(self._key, attempts, self._size, self._refused)
+        """Choose a node and send it the request; called again after each node that cannot be reached."""
+        context, attempts = self._context, self._attempts
+        node = context.fleet.place(self._key, attempts, self._size, self._refused)
         if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
         if attempts:
-            proxy.counters.retries += 1
+            context.counters.retries += 1
         attempts.append(node)
         self._node = node
-        proxy.fleet.acquire(node, self._size)
-        link = proxy.pool.take(node)
+        context.fleet.acquire(node, self._size)
+        link = context.pool.take(node)
         if link is None:
-            self._client.hold()
-            proxy.pool.connect(node, self)
+            # Nothing takes the body until the connection is made: at most one read of it is kept.
+            self._client.pause_body()
+            context.pool.connect(node, self)
         else:
-            proxy.counters.pooled += 1
+            context.counters.pooled += 1
             self._use(link)
             if len(attempts) > 1 and link.taking:
-                self._client.resume()  # Reading was stopped to connect to a node that could not be reached.
+                # Reading was paused to connect to the node before, which could not be reached.
+                self._client.resume_body()
 
     def _may_try(self) -> bool:
-        """The first node always; a further one within the number for each request and the budget of all."""
+        """Whether another node may be asked: the first always, more within the limits for one request and for all."""
         tried = len(self._attempts)
-        return not tried or (tried <= self._proxy.config.retries_max and self._proxy.fleet.may_retry())
+        return not tried or (tried <= self._context.config.retries_max and self._context.fleet.may_retry())
 
-    def link_made(self, link: "Link") -> None:
-        """The connection asked for is there, perhaps too late."""
+    def link_made(self, link: Link) -> None:
+        """The pool made the connection."""
         if self.over:
+            # The client left meanwhile; the connection serves another request.
             link.reusable = True
-            self._proxy.pool.put(link)
+            self._context.pool.put(link)
             return
         self._use(link)
         if link.taking:
-            self._client.resume()
+            self._client.resume_body()
 
-    def link_failed(self, node: "Node", *, timed_out: bool) -> None:
-        """The node cannot be reached; nothing was sent, so another one may serve."""
+    def link_failed(self, node: Node, *, timed_out: bool) -> None:
+        """The node cannot be reached; nothing was sent, so another node may serve the request."""
         if self.over:
             return
         self._timed_out = self._timed_out or timed_out
         self._leave(node)
         self.start()
 
-    def _use(self, link: "Link") -> None:
-        self.link = link
+    def _use(self, link: Link) -> None:
+        self._link = link
         link.begin(self)
-        if held := self._held:
-            self._held = []
-            size = sum(map(len, held))
+        if unsent := self._unsent:
+            self._unsent = []
+            size = sum(map(len, unsent))
             self.sent += size
             if size <= JOINED_BYTES_MAX:
-                link.transport.write(b"".join((self._raw, *held)))
+                link.transport.write(b"".join((self._raw, *unsent)))
             else:
-                link.transport.writelines((self._raw, *held))
+                link.transport.writelines((self._raw, *unsent))
         else:
             link.transport.write(self._raw)
 
-    def _leave(self, node: "Node") -> None:
-        self._proxy.fleet.release(node, self._size)
-        self._node = self.link = None
+    def _leave(self, node: Node) -> None:
+        self._context.fleet.release(node, self._size)
+        self._node = self._link = None
 
     # The request's body.
 
     def send(self, data: bytes | memoryview) -> None:
-        """A framed piece of the body, in order; a view is good until the caller's read is over, see `keep`."""
-        if self._stopped:
+        """Send a framed piece of the body; a view is valid until `release_views`."""
+        if self._forwarding_stopped:
             return
-        if self.link is None:
-            self._held.append(data)
+        if self._link is None:
+            self._unsent.append(data)
         else:
             self.sent += len(data)
-            self.link.transport.write(data)
+            self._link.transport.write(data)
 
-    def keep(self) -> None:
-        """What waits for a link must outlive the buffer that it was read into."""
-        self._held = [bytes(data) for data in self._held]
+    def release_views(self) -> None:
+        """The shared buffer will be reused: copy what waits here, or lend it to a link that still writes from it."""
+        link = self._link
+        if link is None:
+            self._unsent = [bytes(data) for data in self._unsent]
+        elif link.transport.get_write_buffer_size():
+            self._context.tank.lend(link.transport)
 
-    def hold_body(self) -> None:
-        """The node takes no more for now."""
-        self._client.hold()
+    # Pressure.
+
+    def pause_body(self) -> None:
+        """The link's write buffer is full."""
+        self._client.pause_body()
 
     def resume_body(self) -> None:
-        """The node takes bytes again."""
-        self._client.resume()
+        """The link's write buffer has room."""
+        self._client.resume_body()
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether a node takes bytes of the body now."""
+        return self._link is not None and self._link.taking
+
+    def pause_answer(self) -> None:
+        """The client's write buffer is full."""
+        if self._link is not None:
+            self._link.pause_answer()
+
+    def resume_answer(self) -> None:
+        """The client's write buffer has room."""
+        if self._link is not None:
+            self._link.resume_answer()
 
     # The answer.
 
-    def interim(self, head: "ResponseHead") -> None:
-        """100 Continue and its like pass, except to HTTP/1.0, which has none, or once the client was answered."""
+    def interim(self, head: ResponseHead) -> None:
+        """Pass on 100 Continue and other 1xx heads; HTTP/1.0 has none."""
         self.awaits_continue = False
-        if not self.plain:
+        if not self.http_1_0:
             self._client.write(forward.interim_head(head))
 
-    def answered(self, head: "ResponseHead", data: bytes | memoryview, *, bounded: bool) -> None:
-        """Relay the final head with what came of its body, and stop forwarding when the node has refused the body."""
+    def answered(self, head: ResponseHead, data: bytes | memoryview, *, bounded: bool) -> None:
+        """Relay the final head and the first piece of its body.
+
+        An answer before the end of the body (an early answer) is relayed at once. The body is forwarded no further when
+        such an answer refuses it or ends the node's connection.
+        """
         self.status = status = head.status
         early, full = not self.request_done, False
         if status >= 500:
             full = status == 503 and not head.cause and head.bears(b"retry-after")
             head = stamped(head, self._ticket(status))
         if self._node is not None:
-            self._proxy.fleet.answered(self._node, self._key, status, self._proxy.loop.time() - self._begun, full=full)
-        chunked = head.chunked and not self.plain
+            seconds = self._context.loop.time() - self._begun
+            self._context.fleet.answered(self._node, self._key, status, seconds, full=full)
+        chunked = head.chunked and not self.http_1_0
         self._keep_alive = keep_alive = (
-            bounded and not (early or self.wants_close or self._proxy.draining) and chunked == head.chunked
+            bounded and not (early or self.wants_close or self._context.draining) and chunked == head.chunked
         )
         raw = forward.response_head(
             head,
@@ -181,8 +207,8 @@ class Exchange:
         self.relayed += len(data)
         self._client.write(raw + data)
         if early and (head.status >= 300 or not head.keep_alive):
-            self._stopped = True
-            self._client.refused()
+            self._forwarding_stopped = True
+            self._client.discard_body()
 
     def answer_data(self, data: bytes | memoryview) -> None:
         """Relay a piece."""
@@ -190,111 +216,130 @@ class Exchange:
         self._client.write(data)
 
     def answer_done(self) -> None:
-        """The link is free again, unless part of the request was still to come on it."""
-        link = self.link
+        """Return the link to the pool and finish."""
+        link = self._link
         if link is None:
             return
         if not self.request_done:
+            # The node answered before the end of the body: the rest must not reach it as a request of its own.
             link.reusable = False
-            if not self._stopped:
-                self._stopped = True
-                self._client.refused()
+            if not self._forwarding_stopped:
+                self._forwarding_stopped = True
+                self._client.discard_body()
         self._close()
-        self._proxy.pool.put(link)
+        self._context.pool.put(link)
         self._client.finished(keep_alive=self._keep_alive)
 
     # Failing.
 
     def link_lost(self, reason: str) -> None:
         """The node ended the connection without a complete answer."""
-        link, node = self.link, self._node
+        link, node = self._link, self._node
         if link is None or node is None:
             return
         link.close()
-        self._proxy.counters.lost += 1
+        self._context.counters.lost += 1
         again = not self.status and not reason.startswith("invalid")
-        again = again and replayable(
+        again = again and resendable(
             self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
         )
         if not again:
-            self._proxy.fleet.lost(node, self._key, self._proxy.loop.time())
+            self._context.fleet.lost(node, self._key, self._context.loop.time())
         if self.status:
             self._close()
-            self._client.broken()
+            self._client.answer_broken()
         elif again:
-            self._proxy.fleet.doubt(node)
+            self._context.fleet.doubt(node)
             self._leave(node)
-            # The node may be well and only have closed an idle link: it may be tried again.
+            # The node may be healthy and have closed an idle link only: it may be tried again.
             self._attempts.remove(node)
-            self._proxy.counters.retries += 1
-            self._client.resume()
+            self._context.counters.retries += 1
+            self._client.resume_body()
             self.start()
         else:
             self.fail("bad-gateway", reason[:1].upper() + reason[1:] + ".")
 
+    def timed_out(self) -> None:
+        """Neither node nor client moved a byte in time: check the node at once, and answer 504."""
+        if self._link is not None:
+            self._context.fleet.doubt(self._link.node)
+        self.fail("gateway-timeout")
+
     def fail(self, code: str, detail: str = "") -> None:
-        """Answer with a problem of ours; once an answer has begun there is only breaking it off."""
+        """Answer with a problem of the balancer's own; break the connection when an answer has begun."""
         if self.over:
             return
-        kept = stored(self._head.method, sent=self.link is not None)
+        kept = stored(self._head.method, sent=self._link is not None)
         self._abandon()
         if self.status:
             self._close()
-            self._client.broken()
+            self._client.answer_broken()
             return
         self.status = PROBLEMS[code].status
-        keep_alive = self.request_done and not self.wants_close and not self._proxy.draining
+        keep_alive = self.request_done and not self.wants_close and not self._context.draining
         answer = problem(
             code,
             self.request_id,
             detail=detail,
             stored=kept,
-            retry_after_s=self._proxy.retry_after_s(),
+            retry_after_s=self._context.retry_after_s(),
             ticket=self._ticket(self.status),
             close=not keep_alive,
             bodiless=self.bodiless,
         )
-        self._stopped = True
+        self._forwarding_stopped = True
         self._close()
         self._client.write(answer)
         if not self.request_done:
-            self._client.refused()
+            self._client.discard_body()
         self._client.finished(keep_alive=keep_alive)
 
     def client_left(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The client ended its connection: nobody waits for the answer."""
         if not self.over:
             self._abandon()
             self.status = 0
             self._close()
 
     def _seen(self, unix_us: int, seconds: float) -> Seen:
-        head, node = self._head, self._node.member.id if self._node else ""
+        head = self._head
         return Seen(
-            *(unix_us, self.request_id, self._client.address, self._key, head.method, head.target),
-            *(-1 if head.length is None else head.length, self.received, self.relayed, self.status),
-            *(node, seconds, (self.uploaded or seconds + self._begun) - self._begun),
+            unix_us=unix_us,
+            request_id=self.request_id,
+            client=self._client.address,
+            key=self._key,
+            method=head.method,
+            target=head.target,
+            length=-1 if head.length is None else head.length,
+            received=self.received,
+            relayed=self.relayed,
+            status=self.status,
+            node=self._node.member.id if self._node else "",
+            seconds=seconds,
+            upload_s=self.uploaded - self._begun if self.uploaded else seconds,
         )
 
     def _ticket(self, status: int) -> bytes:
-        return self._proxy.ticket(self._head, status, self._raw, key=self._key, node=self._node, refused=self._refused)
+        return self._context.ticket(
+            self._head, status, self._received_ms, key=self._key, node=self._node, refused=self._refused
+        )
 
     def _abandon(self) -> None:
-        """Break off the link: part of a request is on it."""
-        if self.link is not None:
-            self.link.close()
+        """Close the link: part of a request is on it, so that it can serve no other."""
+        if self._link is not None:
+            self._link.close()
 
     def _close(self) -> None:
-        """Count it and leave the node."""
+        """Count the request, write its log row and release its load at the node."""
         self.over = True
-        proxy, counters = self._proxy, self._proxy.counters
+        context, counters = self._context, self._context.counters
         counters.bytes_in += self.received
         counters.bytes_out += self.relayed
-        seconds = proxy.clock() - self._begun
+        seconds = context.clock() - self._begun
         counters.finished(self.status, seconds)
-        if proxy.note:
-            proxy.note(self._seen(proxy.unix_us(seconds), seconds))
+        if context.note:
+            context.note(self._seen(context.unix_us(seconds), seconds))
         node = self._node
         if node is not None:
-            proxy.fleet.release(node, self._size)
-            self._node = self.link = None
+            context.fleet.release(node, self._size)
+            self._node = self._link = None

@@ -1,9 +1,7 @@
-"""One connection to a node: reads the answer's head, follows its body to the end, tells the exchange what came.
+"""One connection to a node: reads the answer's head, follows its body to the end, and tells the exchange.
 
-The node side is always read, also while the request is still being written, because an early answer (401, 413, 503)
-comes at any time. A node that answers and closes hard makes our next write fail while its answer still waits in the
-receive buffer; so when the connection is lost the socket is read dry before the loss is believed.
-It knows nothing of clients, retries or health.
+The node's side is always read, also while the request is still being written, because an early answer (401, 413, 503)
+may come at any time. It knows nothing of clients, retries or health.
 """
 
 import asyncio
@@ -11,24 +9,25 @@ import os
 import select
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing, UntilClose
 from ..http1.errors import ResponseError
 from ..http1.head import ResponseHead, parse_response
+from ..placement.node import Node
 from .ports import Receiver
 
-if TYPE_CHECKING:
-    from ..placement.fleet import Node
-
 READ_BYTES = 65536
-NO_BODY = frozenset({*range(100, 200), 204, 304})  # RFC 9112 section 6.3, whatever length they speak of.
+NO_BODY = frozenset({*range(100, 200), 204, 304})  # RFC 9112 section 6.3, whatever length they name.
 
 
 class Link(asyncio.Protocol):
-    """A keep-alive connection; idle in the pool while `receiver` is None."""
+    """A keep-alive connection; idle in the pool while `receiver` is None.
 
-    def __init__(self, node: "Node", *, head_bytes_max: int, write_bytes_max: int) -> None:
+    `reusable`: the next request may use it, once the answer is complete. `taking`: the write buffer has room.
+    """
+
+    def __init__(self, node: Node, *, head_bytes_max: int, write_bytes_max: int) -> None:
         self.node = node
         self.receiver: Receiver | None = None
         self.transport: asyncio.Transport
@@ -40,7 +39,7 @@ class Link(asyncio.Protocol):
         self._head_bytes_max = head_bytes_max
         self._write_bytes_max = write_bytes_max
         self._fd = -1
-        self._look: Callable[[int], list[tuple[int, int]]]
+        self._poll: Callable[[int], list[tuple[int, int]]]
         self.paused = False
         self._buffer = b""
         self._framing: Framing | None = None
@@ -52,11 +51,11 @@ class Link(asyncio.Protocol):
         self._fd = transport.get_extra_info("socket").fileno()
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
-        self._look = poll.poll
+        self._poll = poll.poll
         self.alive = True
 
     def begin(self, receiver: Receiver) -> None:
-        """The next answer belongs to this exchange."""
+        """Serve this exchange: the next answer belongs to it."""
         self.receiver = receiver
         self.used += 1
         self.reusable = False
@@ -64,31 +63,31 @@ class Link(asyncio.Protocol):
         self._buffer = b""
 
     def stale(self) -> bool:
-        """Whether the node has closed or spoken out of turn; one look, so that no request is risked on it."""
-        # The look finds an end of file, an error, or an answer that nobody asked for.
-        return not self.alive or self.transport.is_closing() or bool(self._look(0))
+        """Whether an idle connection can serve no more: the node has closed it, or sent bytes without a request."""
+        # One poll finds an end of file, an error, and an answer without a request. It costs less than a lost request.
+        return not self.alive or self.transport.is_closing() or bool(self._poll(0))
 
     def close(self) -> None:
-        """End it now, whatever is under way; no further word to the receiver."""
+        """End the connection now, whatever is in progress, without a further call to the receiver."""
         self.receiver = None
         self.alive = False
         self.transport.abort()
 
-    def pause(self) -> None:
-        """Read no more for now."""
+    def pause_answer(self) -> None:
+        """Stop reading: the client does not read its answer."""
         if not self.paused and not self.transport.is_closing():
             self.paused = True
             self.transport.pause_reading()
 
-    def resume(self) -> None:
-        """Read on."""
+    def resume_answer(self) -> None:
+        """Read again."""
         if self.paused:
             self.paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the node."""
+        """Bytes from the node; without a request on the connection they end it."""
         receiver = self.receiver
         if receiver is None:
             self.close()
@@ -116,7 +115,7 @@ class Link(asyncio.Protocol):
             raise ResponseError("switching protocols was not asked for")
         rest = data[end + 4 :]
         if head.length == len(rest) and head.status not in NO_BODY and not receiver.bodiless:
-            # The whole answer in one read, as most are: nothing to follow.
+            # The whole answer came in one read, as most do: there is nothing to follow.
             self.reusable = head.keep_alive
             receiver.answered(head, rest, bounded=True)
             if self.receiver is receiver:
@@ -131,7 +130,7 @@ class Link(asyncio.Protocol):
         self._framing = framing = self._frame(head, receiver)
         bounded = not isinstance(framing, UntilClose)
         self.reusable = head.keep_alive and bounded
-        # The first piece goes with the head, so that a short answer is one write.
+        # The first piece goes with the head, so that a short answer takes one write.
         receiver.answered(head, framing.feed(rest) if rest else b"", bounded=bounded)
         if framing.done and self.receiver is receiver:
             self._complete(receiver, framing)
@@ -142,7 +141,7 @@ class Link(asyncio.Protocol):
         if receiver.bodiless or head.status in NO_BODY:
             return Nothing()
         if head.chunked:
-            return Chunked(reframe=not receiver.plain)
+            return Chunked(reframe=not receiver.http_1_0)
         return UntilClose() if head.length is None else Counted(head.length)
 
     def _read_body(self, data: bytes, receiver: Receiver, framing: Framing) -> None:
@@ -159,22 +158,24 @@ class Link(asyncio.Protocol):
         receiver.answer_done()
 
     def eof_received(self) -> None:
-        """The node has said all; what we still wanted to write has no reader."""
+        """The node has closed its side; what is not written yet has no reader."""
         if self.receiver is None:
-            self.node.check_at = 0.0  # It ended an idle connection, as a dying process does: check it at once.
+            # A dying process ends its idle connections: check the node at once.
+            self.node.check_at = 0.0
         self._end("the node closed the connection", clean=True)
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Read what still waits in the socket, then end."""
+        """The connection has ended: read what still waits in the socket, then tell the exchange."""
         if self.alive and self.receiver is None:
             self.node.check_at = 0.0  # As at the end of file.
         self.alive = False
         if self.receiver is not None:
-            self._read_dry()
+            # A node that answers and closes at once makes our next write fail while its answer is still unread.
+            self._read_rest()
         self._end(str(exc) if exc else "the node closed the connection", clean=exc is None)
 
-    def _read_dry(self) -> None:
+    def _read_rest(self) -> None:
         with suppress(OSError):
             while data := os.read(self._fd, READ_BYTES):
                 self.data_received(data)
@@ -182,7 +183,7 @@ class Link(asyncio.Protocol):
                     return
 
     def _end(self, reason: str, *, clean: bool) -> None:
-        """No more comes: a clean end completes a body that ends with its connection, and breaks any other answer."""
+        """The connection has ended; that completes a body that ends with its connection and breaks any other answer."""
         receiver, self.receiver = self.receiver, None
         if receiver is None:
             return
@@ -196,7 +197,7 @@ class Link(asyncio.Protocol):
         """The write buffer is full."""
         self.taking = False
         if self.receiver is not None:
-            self.receiver.hold_body()
+            self.receiver.pause_body()
 
     def resume_writing(self) -> None:
         """The write buffer has room."""

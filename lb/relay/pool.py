@@ -1,7 +1,7 @@
-"""Connections to nodes: the most recently used idle one, or a new one; each learns of a node that cannot be reached.
+"""Connections to nodes: hands out the most recently used idle link or makes a new one.
 
-Idle links are kept last in, first out, so that few stay warm and the rest age out, for less time than a node keeps its
-side open (75 s is usual), and each is peeked at before reuse: a link that the node has closed costs no request.
+A node that cannot be reached is reported to the fleet. Idle links are closed before the node would close them (most
+servers do so after 75 s), and each is polled before reuse, so that a link that the node has closed costs no request.
 """
 
 import asyncio
@@ -10,21 +10,22 @@ from typing import Protocol
 
 import msgspec
 
-from ..placement.fleet import Fleet, Node
+from ..placement.fleet import Fleet
 from ..placement.health import Event
+from ..placement.node import Node
 from .link import Link
 
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 
 class Waiter(Protocol):
-    """Who asked for a new link."""
+    """An exchange that asked for a new link."""
 
     def link_made(self, link: Link) -> None:
-        """Here it is."""
+        """The connection is made."""
 
     def link_failed(self, node: Node, *, timed_out: bool) -> None:
-        """It could not be made; nothing was sent."""
+        """The connection could not be made; nothing was sent."""
 
 
 class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +49,10 @@ class Pool:
         self._loop = asyncio.get_running_loop()
 
     def take(self, node: Node) -> Link | None:
-        """An idle link that is still open, the last one used first."""
+        """The idle link that was used last and is still open; None when there is none."""
         idle = self._idle.get(node)
         while idle:
+            # Last in, first out: few links stay in use, and the others time out.
             link = idle.pop()
             if not link.stale():
                 return link
@@ -59,7 +61,7 @@ class Pool:
         return None
 
     def put(self, link: Link) -> None:
-        """A link whose answer is complete: kept if it can serve again."""
+        """Keep a link whose answer is complete, or close it when it cannot serve again."""
         idle = self._idle.get(link.node)
         if idle is None:
             idle = self._idle[link.node] = []
@@ -67,12 +69,12 @@ class Pool:
             link.close()
             return
         if link.paused:
-            link.resume()
+            link.resume_answer()
         link.idle_since = self._loop.time()
         idle.append(link)
 
     def connect(self, node: Node, waiter: Waiter) -> None:
-        """Make a new link; the waiter is told."""
+        """Make a new link and tell the waiter."""
         self._spawn(self._connect(node, waiter))
 
     async def _connect(self, node: Node, waiter: Waiter) -> None:
@@ -86,7 +88,7 @@ class Pool:
             async with asyncio.timeout(limits.connect_s):
                 _, link = await loop.create_connection(new, node.host, node.port)
         except TimeoutError:
-            self._failed(node, Event.TIMED_OUT, "no connection in time", waiter)
+            self._failed(node, Event.TIMED_OUT, "connect timed out", waiter)
         except OSError as error:
             self._failed(node, Event.REFUSED, error.strerror or str(error), waiter)
         else:
@@ -98,7 +100,7 @@ class Pool:
         waiter.link_failed(node, timed_out=event is Event.TIMED_OUT)
 
     def sweep(self, now: float) -> None:
-        """Close links that idled too long, and those of nodes that left."""
+        """Close links that were idle too long, and links of nodes that have left."""
         oldest = now - self._limits.idle_s
         members = set(self._fleet.nodes.values())
         for node, idle in list(self._idle.items()):
@@ -119,5 +121,5 @@ class Pool:
         self._idle.clear()
 
     def idle(self, node: Node) -> int:
-        """Idle links of the node."""
+        """The number of idle links of the node."""
         return len(self._idle.get(node, ()))

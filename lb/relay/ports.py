@@ -1,63 +1,78 @@
-"""What the three parts of a request promise each other: client connection, exchange, node connection.
+"""The interfaces between the parts of a request: connection registry, client connection, exchange, node connection.
 
-A client connection is a Speaker to its exchange; an exchange is a Receiver to its link. Neither knows the other's
-class, so that each is tested alone and another kind of either (TLS, another protocol) fits in.
+A client connection is an exchange's `Downstream`; an exchange is a node connection's `Receiver`. No part knows the
+class of another, so each is tested alone, and the modules import each other in one direction only.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..http1.head import ResponseHead
 from ..http1.origin import Origin
 
+C_contra = TypeVar("C_contra", contravariant=True)
 
-class Speaker(Protocol):
-    """The client's side, as an exchange sees it."""
+
+class Registry(Protocol[C_contra]):
+    """The set of all client connections, as one of them sees it."""
+
+    def admit(self, client: C_contra) -> bool:
+        """Add a new connection; False when there are too many: then it answers 503 and ends."""
+
+    def left(self, client: C_contra) -> None:
+        """Remove a connection that has ended."""
+
+
+class Downstream(Protocol):
+    """The client's side of a request, as its exchange sees it."""
 
     address: bytes
-    write: Callable[[bytes | memoryview], None]  # To the client; perhaps the transport's own method.
+    write: Callable[[bytes | memoryview], None]  # Sends to the client; may be the transport's own method.
     origin: Origin
     trusted: bool
 
-    def hold(self) -> None:
-        """Read no more of the body for now."""
+    def pause_body(self) -> None:
+        """Stop reading the request body: the node takes no bytes."""
 
-    def resume(self) -> None:
-        """Read on."""
+    def resume_body(self) -> None:
+        """Read the request body again: the node takes bytes."""
 
-    def refused(self) -> None:
-        """The answer does not wait for the body: drop what still comes of it."""
+    def discard_body(self) -> None:
+        """Read and drop the rest of the request body: the answer does not wait for it."""
 
     def finished(self, *, keep_alive: bool) -> None:
-        """The answer is complete."""
+        """The answer is complete: wait for the next request, or end the connection."""
 
-    def broken(self) -> None:
-        """The answer cannot be completed: end the connection so that the client sees it."""
+    def answer_broken(self) -> None:
+        """The answer cannot be completed: end the connection so that the client notices."""
 
 
 class Receiver(Protocol):
-    """Who uses the link: one request's exchange."""
+    """The exchange whose request is on a node connection, as that connection sees it."""
 
-    bodiless: bool
-    plain: bool
+    bodiless: bool  # The request was HEAD: the answer has no body, whatever length it names.
+    http_1_0: bool  # The client speaks HTTP/1.0: it cannot read chunks.
 
     def interim(self, head: ResponseHead) -> None:
-        """A 1xx head came; the final one follows."""
+        """A 1xx head was received; the final head follows."""
 
     def answered(self, head: ResponseHead, data: bytes | memoryview, *, bounded: bool) -> None:
-        """The final head came, and `data` of its body; `bounded` is false when that ends with the connection."""
+        """The final head was received, and `data` of its body.
+
+        `bounded` is false when the body ends with the connection.
+        """
 
     def answer_data(self, data: bytes | memoryview) -> None:
-        """A piece of the body, framed for the client."""
+        """A piece of the answer's body was received, framed for the client."""
 
     def answer_done(self) -> None:
-        """The body is complete; the link is not used after this."""
+        """The answer is complete; the node connection makes no further call for this request."""
 
     def link_lost(self, reason: str) -> None:
-        """The connection ended, or made no sense, before the answer was complete."""
+        """The connection ended, or sent invalid HTTP, before the answer was complete."""
 
-    def hold_body(self) -> None:
-        """The node takes no more bytes for now."""
+    def pause_body(self) -> None:
+        """Stop sending the request body: the node takes no bytes."""
 
     def resume_body(self) -> None:
-        """The node takes bytes again."""
+        """Send the request body again: the node takes bytes."""

@@ -1,8 +1,8 @@
-"""What may be sent to another node after a node failed, and what the client may believe of it.
+"""What may be sent again after a node failed, and what the client is told about its storage.
 
 A request of which nothing was sent may always go elsewhere. One whose head alone went out on a reused connection, which
 then closed without a byte, may go too if the node cannot have acted on it: its body was still to come, or its method is
-idempotent (RFC 9110 section 9.2.2). Nothing else is replayed, because the node may have stored it. Pure.
+idempotent (RFC 9110 section 9.2.2). Nothing else is sent again, because the node may have stored it. Pure.
 """
 
 from ..http1.errors import Stored
@@ -11,7 +11,7 @@ STORING = frozenset({b"POST", b"PUT", b"PATCH"})
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
-def replayable(method: bytes, *, reused: bool, body_sent: bool, request_done: bool) -> bool:
+def resendable(method: bytes, *, reused: bool, body_sent: bool, request_done: bool) -> bool:
     """Whether a request may be sent again after its connection closed before any byte of the answer."""
     if not reused or body_sent:
         return False

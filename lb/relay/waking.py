@@ -1,58 +1,47 @@
-"""Reads a phone's body in pieces worth reading: the kernel wakes us for so much of it, not for each segment.
+"""Reads a slow client's body in larger pieces: the kernel wakes the process for so many bytes, not for each segment.
 
-Only a body that was seen to come in small pieces is read so; one that comes fast pays nothing for it. What waits in the
-kernel counts as received where time is measured. Never under TLS, whose records end where they like.
+A client connection makes a `Waking` only for a body that was seen to arrive in small pieces, so a fast body pays
+nothing. Never under TLS, whose records end at any byte, and never for chunks, whose end is not known.
 """
 
-import asyncio
 import fcntl
 import socket
 import sys
 import termios
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
-
-from ..http1.body import Counted, Framing
-
-if TYPE_CHECKING:
-    from .proxy import Proxy
+from typing import Final
 
 PIECE_BYTES: Final = 8 * 1024  # Smaller pieces are not worth a read each.
-# At 4 KiB a second, below which a node gives a body up, these are 8 s: within the grace it gives beyond ours.
+# At 4 KiB a second, below which a node gives a body up, these are 8 s: within the grace that a node adds to ours.
 WAKE_BYTES: Final = 32 * 1024
 
 
 class Waking:
-    """The part of a client connection that says what wakes us (socket(7), SO_RCVLOWAT); its end always does."""
+    """How many bytes must wait in the kernel before a socket counts as readable (socket(7), SO_RCVLOWAT).
 
-    transport: asyncio.Transport
-    _proxy: "Proxy"
-    _wake_bytes = 1
+    The end of the connection always wakes.
+    """
 
-    def _wake_less(self, framing: Framing) -> None:
-        """The body comes in small pieces."""
-        if isinstance(framing, Counted) and self._proxy.proto == b"http":
-            self._wake_at(framing.left)
+    __slots__ = ("_count", "_socket")
 
-    def _wake_at(self, left: int) -> None:
-        """When so many bytes are there, or as many as are worth a read."""
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._count = 1
+
+    def at(self, left: int) -> None:
+        """Wake at `left` bytes, the rest of the body, or at as many as are worth a read."""
         count = min(left, WAKE_BYTES)
-        if count != self._wake_bytes:
-            self._wake_bytes = count
-            with suppress(OSError):  # Closed just now.
+        if count != self._count:
+            self._count = count
+            with suppress(OSError):  # The socket was closed a moment ago.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
-    def _unread(self) -> int:
-        """Bytes that came and wait until they are worth a read."""
-        if self._wake_bytes == 1:
+    def unread(self) -> int:
+        """Bytes that were received and wait in the kernel: a rate must count them."""
+        if self._count == 1:
             return 0
         try:
             waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4))
-        except (OSError, ValueError):  # Closed just now.
+        except (OSError, ValueError):  # The socket was closed a moment ago.
             return 0
         return int.from_bytes(waiting, sys.byteorder)
-
-    @property
-    def _socket(self) -> socket.socket:
-        found: socket.socket = self.transport.get_extra_info("socket")
-        return found

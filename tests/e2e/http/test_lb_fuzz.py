@@ -21,9 +21,10 @@ from lb.config import Config
 from lb.placement.fleet import Fleet, Placement
 from lb.placement.health import Member, Thresholds
 from lb.placement.policy import Bound
-from lb.relay.client import Client
+from lb.relay.client import State
+from lb.relay.connections import Connections
+from lb.relay.context import Context
 from lb.relay.link import Link
-from lb.relay.proxy import Proxy
 
 pytestmark = pytest.mark.e2e
 
@@ -128,15 +129,15 @@ def believed(pieces: list[bytes]) -> list[tuple[bytes, int, bool]]:
     fleet = Fleet(placement)
     fleet.set_members([Member(id="a", address="127.0.0.1:9")], 0.0)
     jobs: list[object] = []
-    proxy = Proxy(Config(), fleet, hash_on="uri", spawn=jobs.append)
-    client, front = Client(proxy), Wire(near)
+    connections = Connections(Context(Config(), fleet, hash_on="uri", spawn=jobs.append))
+    client, front = connections.accept(), Wire(near)
     client.connection_made(front)  # type: ignore[arg-type]
     found: list[tuple[bytes, int, bool]] = []
     pending = list(pieces)
     current: tuple[object, Wire, Link] | None = None
     while True:
         exchange = client.exchange
-        if exchange is not None and exchange.link is None and not exchange.over:
+        if exchange is not None and exchange._link is None and not exchange.over:
             wire = Wire(near)
             link = Link(exchange._node, head_bytes_max=65536, write_bytes_max=65536)
             link.connection_made(wire)  # type: ignore[arg-type]
@@ -147,7 +148,7 @@ def believed(pieces: list[bytes]) -> list[tuple[bytes, int, bool]]:
             current[2].data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             current = None
             client._next()
-        elif pending and not front.closed and client._receive != client._discard:
+        elif pending and not front.closed and client.state is not State.DISCARD:
             client.data_received(pending.pop(0))
             if current and client.exchange is not current[0]:  # refused within its body
                 found.append((current[1].written, 0, True))

@@ -11,8 +11,9 @@ from lb.placement.fleet import Fleet, Placement
 from lb.placement.health import Member, Thresholds
 from lb.placement.policy import Bound
 from lb.relay.client import Client
+from lb.relay.connections import Connections
+from lb.relay.context import Context
 from lb.relay.link import Link
-from lb.relay.proxy import Proxy
 
 
 class FakeTransport:
@@ -82,7 +83,7 @@ class FakeTransport:
 
 
 class Stage:
-    """A proxy over nodes `a` and `b`, whose connections the test makes or fails."""
+    """A balancer over nodes `a` and `b`, whose connections the test makes or fails."""
 
     def __init__(self, **settings: int) -> None:
         self.config = Config(ticket_secret="a-secret-of-this-stage", **settings)
@@ -92,7 +93,8 @@ class Stage:
         self.fleet = Fleet(placement)
         self.fleet.set_members([Member(id=name, address=f"127.0.0.1:{9000 + n}") for n, name in enumerate("ab")], 0.0)
         self.asked: list[Coroutine[object, object, None]] = []
-        self.proxy = Proxy(self.config, self.fleet, hash_on="uri", spawn=self.asked.append)
+        self.context = Context(self.config, self.fleet, hash_on="uri", spawn=self.asked.append)
+        self.connections = Connections(self.context)
         self.transports: list[FakeTransport] = []
 
     def transport(self) -> FakeTransport:
@@ -102,7 +104,7 @@ class Stage:
 
     def client(self) -> tuple[Client, FakeTransport]:
         """A client that has just connected."""
-        client, transport = self.proxy(), self.transport()
+        client, transport = self.connections.accept(), self.transport()
         client.connection_made(transport)
         return client, transport
 

@@ -11,7 +11,7 @@ import pytest
 
 from lb.front.processes import reserve
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PARENT = """
 import os, signal, sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """lb.http1.forward: the heads that the balancer writes."""
 
-from lb.http1.forward import interim_head, request_head, response_head, told_ms
+from lb.http1.forward import interim_head, request_head, response_head
 from lb.http1.head import parse_request, parse_response
 from lb.http1.origin import Origin
 
@@ -20,13 +20,6 @@ def test_the_node_gets_the_clients_fields_and_ours() -> None:
         b"X-Request-Id: r\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n"
         b"Via: 1.1 snapsurge\r\n\r\n"
     )
-
-
-def test_the_time_told_is_found_again() -> None:
-    """In the head as written, whatever the target says."""
-    raw = forwarded(b"Content-Length: 7\r\n").replace(b"/x", b"/Snapsurge-Received-At:%205")
-
-    assert told_ms(raw) == 1234
 
 
 def test_framing_and_expectation_are_passed_on() -> None:

@@ -73,12 +73,12 @@ def test_an_ordinary_answer_reads_the_same_line_by_line(status: bytes, fields: l
         quick = parse_response(raw)
     except ResponseError:
         return
-    if not quick.plain:
+    if not quick.ordinary:
         return
     # A field that must be looked at line by line, and goes no further, takes the other way.
     strict = parse_response(raw + b"Keep-Alive: x\r\n")
 
-    assert not strict.plain
+    assert not strict.ordinary
     for name in ("status", "reason", "length", "chunked", "keep_alive", "has_request_id"):
         assert getattr(quick, name) == getattr(strict, name)
     for minor, keep_alive in ((1, True), (1, False), (0, False)):
@@ -110,7 +110,7 @@ def test_kept_alive_is_said_without_the_line() -> None:
     found = find_request(LINE + b"Connection: Keep-Alive\r\n" + HOST + b"\r\n", 1000)
 
     assert found
-    assert found[0].plain == LINE + HOST
+    assert found[0].ordinary == LINE + HOST
 
 
 def test_matchers_stand_alone() -> None:

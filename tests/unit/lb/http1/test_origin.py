@@ -1,33 +1,9 @@
 """lb.http1.origin: what a trusted balancer says counts, nearest untrusted address first."""
 
-import pytest
-
-from lb.http1.origin import HOPS_MAX, networks, origin, trusted
+from lb.http1.origin import HOPS_MAX, origin
+from lb.networks import networks
 
 KNOWN = networks("10.0.0.0/8, ::1/128")
-
-
-def test_networks_are_cidrs() -> None:
-    """Blanks and empty parts are fine, nonsense is named."""
-    assert networks(" , ") == ()
-    with pytest.raises(ValueError, match="moon"):
-        networks("moon")
-
-
-@pytest.mark.parametrize(
-    ("address", "is_trusted"),
-    [
-        ("10.1.2.3", True),
-        ("11.1.2.3", False),
-        ("::1", True),
-        ("::ffff:10.0.0.1", True),
-        ("unknown", False),
-        ("", False),
-    ],
-)
-def test_addresses_are_looked_up_as_themselves(address: str, is_trusted: bool) -> None:  # noqa: FBT001
-    """IPv4 in IPv6 clothes is IPv4; what is no address is nobody."""
-    assert trusted(address, KNOWN) is is_trusted
 
 
 def test_the_first_balancers_word_is_kept() -> None:

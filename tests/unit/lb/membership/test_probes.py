@@ -7,7 +7,6 @@ import time
 import pytest
 
 from lb.config import Config
-from lb.http1.forward import told_ms
 from lb.membership.probes import Probes, ask
 from lb.placement.health import Event, Member, State
 
@@ -19,7 +18,8 @@ async def answered(raw: bytes) -> tuple[Event, str]:
         request = await reader.readuntil(b"\r\n\r\n")
         assert request.startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
         assert b"\r\nUser-Agent: snapsurge-lb (" in request
-        assert abs(told_ms(request) / 1000 - time.time()) < 60
+        told_ms = int(request.partition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
+        assert abs(told_ms / 1000 - time.time()) < 60
         writer.write(raw)
         writer.close()
 

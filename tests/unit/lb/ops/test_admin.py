@@ -8,7 +8,7 @@ from lb.placement.health import Event
 
 async def test_the_admin_port_tells_the_state(stage) -> None:  # noqa: ANN001 - the stage fixture
     """Alive always, ready with a node and not draining, nodes as JSON, metrics as text."""
-    async with TestClient(TestServer(application(stage.proxy))) as client:
+    async with TestClient(TestServer(application(stage.connections))) as client:
         assert (await client.get("/livez")).status == 200
         assert (await client.get("/readyz")).status == 200
         rows = await (await client.get("/nodes")).json()
@@ -21,6 +21,6 @@ async def test_the_admin_port_tells_the_state(stage) -> None:  # noqa: ANN001 - 
         for node in stage.fleet.nodes.values():
             stage.fleet.note(node, Event.REFUSED, 0.0)
         assert await (await client.get("/readyz")).text() == "no nodes\n"
-        stage.proxy.draining = True
+        stage.context.draining = True
         assert await (await client.get("/readyz")).text() == "draining\n"
         assert (await client.get("/livez")).status == 200

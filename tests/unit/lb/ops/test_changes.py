@@ -16,7 +16,7 @@ async def admin(stage) -> AsyncIterator[TestClient]:  # noqa: ANN001 - the stage
     """The admin port over nodes a and b."""
     members = [Member(id=name, address=f"127.0.0.1:{9000 + n}") for n, name in enumerate("ab")]
     membership = Membership(Config(), stage.fleet, members)
-    async with TestClient(TestServer(application(stage.proxy, membership))) as client:
+    async with TestClient(TestServer(application(stage.connections, membership))) as client:
         yield client
 
 

@@ -12,31 +12,31 @@ from lb.ops.journal import File, Journal
 from tests.unit.lb.relay.test_access import SEEN
 
 
-class Proxied:
-    """All that a journal wants of a proxy."""
+class Noting:
+    """All that a journal wants of a context."""
 
     note = None
 
 
 def test_nothing_is_noted_unless_asked_for() -> None:
     """The hot path tests one attribute."""
-    proxy = Proxied()
-    Journal(Config(), proxy)
-    assert proxy.note is None
+    context = Noting()
+    Journal(Config(), context)
+    assert context.note is None
 
 
 async def test_rows_reach_their_files_and_new_ones_after_a_reopen(tmp_path: Path) -> None:
     """Log and trace; a GET is no row of the trace; after a rotation both write to fresh files."""
-    proxy, access, trace = Proxied(), tmp_path / "access", tmp_path / "trace"
-    made = Journal(Config(access_log=str(access), trace=str(trace), trace_secret="k"), proxy)
-    proxy.note(SEEN)
-    proxy.note(msgspec.structs.replace(SEEN, method=b"GET"))
+    context, access, trace = Noting(), tmp_path / "access", tmp_path / "trace"
+    made = Journal(Config(access_log=str(access), trace=str(trace), trace_secret="k"), context)
+    context.note(SEEN)
+    context.note(msgspec.structs.replace(SEEN, method=b"GET"))
     made.close()
     assert [json.loads(text)["method"] for text in access.read_text().splitlines()] == ["POST", "GET"]
     assert len(trace.read_text().splitlines()) == 1
     access.rename(tmp_path / "access.1")
     made.reopen()
-    proxy.note(SEEN)
+    context.note(SEEN)
     made.close()
     assert len(access.read_text().splitlines()) == 1
 

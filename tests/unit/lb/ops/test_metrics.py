@@ -7,9 +7,9 @@ from lb.ops.metrics import registry
 
 async def test_counters_and_nodes_are_scraped(stage) -> None:  # noqa: ANN001 - the stage fixture
     """Every name starts with the tier's prefix; values are those of the plain counters."""
-    stage.proxy.counters.finished(201, 0.02)
+    stage.context.counters.finished(201, 0.02)
     stage.fleet.acquire(stage.fleet.nodes["a"], 700)
-    text = generate_latest(registry(stage.proxy)).decode()
+    text = generate_latest(registry(stage.connections)).decode()
 
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(line.startswith("snapsurge_lb_") for line in lines)

@@ -2,12 +2,78 @@
 
 import pytest
 
+from lb.config import Config
+from lb.relay.deadlines import Deadline, Progress, between_requests, lingering
+
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
-pytestmark = pytest.mark.asyncio
+CONFIG = Config()
 
 
+@pytest.mark.parametrize(
+    ("head", "limit_s", "passed"), [(b"GET", CONFIG.head_s, Deadline.HEAD), (b"", CONFIG.idle_s, Deadline.IDLE)]
+)
+def test_between_requests_a_head_or_the_next_request_is_due(head: bytes, limit_s: int, passed: Deadline) -> None:
+    """Each passes after its limit, not at it."""
+    assert between_requests(CONFIG, limit_s, head_begun=bool(head)) is None
+    assert between_requests(CONFIG, limit_s + 0.1, head_begun=bool(head)) is passed
+
+
+@pytest.mark.parametrize(
+    ("linger_s", "idle_s", "closing", "passed"),
+    [
+        (CONFIG.linger_s, CONFIG.linger_idle_s, False, None),
+        (CONFIG.linger_s + 0.1, 0.0, False, Deadline.LINGER),
+        (1.0, CONFIG.linger_idle_s + 0.1, False, Deadline.LINGER),
+        (1.0, CONFIG.linger_idle_s + 0.1, True, None),
+    ],
+)
+def test_lingering_ends_late_or_when_nothing_comes(
+    linger_s: float,
+    idle_s: float,
+    closing: bool,  # noqa: FBT001 - a row of the table
+    passed: Deadline | None,
+) -> None:
+    """A connection that is closing already has no use for the second."""
+    assert lingering(CONFIG, linger_s, idle_s, closing=closing) is passed
+
+
+@pytest.mark.parametrize(("answer_paused", "limit_s"), [(False, CONFIG.answer_s), (True, CONFIG.client_stall_s)])
+def test_a_byte_either_way_starts_the_answer_deadline_again(answer_paused: bool, limit_s: int) -> None:  # noqa: FBT001
+    """Seconds count from the last check that saw one."""
+    progress = Progress(CONFIG)
+
+    def check(seconds: float, relayed: int) -> Deadline | None:
+        return progress.check(
+            seconds, received=0, relayed=relayed, body_due=False, awaits_continue=False, answer_paused=answer_paused
+        )
+
+    assert check(float(limit_s), 0) is None
+    assert check(1.0, 1) is None
+    assert check(float(limit_s), 1) is None
+    assert check(1.0, 1) is Deadline.ANSWER
+
+
+def test_a_body_that_waits_for_continue_is_not_due() -> None:
+    """Until the first byte; then the rate counts."""
+    progress = Progress(CONFIG)
+
+    def check(received: int) -> Deadline | None:
+        return progress.check(
+            CONFIG.body_grace_s + 1,
+            received=received,
+            relayed=0,
+            body_due=True,
+            awaits_continue=True,
+            answer_paused=False,
+        )
+
+    assert check(0) is None
+    assert check(1) is Deadline.BODY
+
+
+@pytest.mark.asyncio
 async def test_a_body_that_stops_coming_is_cut(stage) -> None:  # noqa: ANN001 - the stage fixture
     """After the grace, in seconds of the rate, 408; not a second before."""
     client, transport = stage.client()
@@ -22,6 +88,7 @@ async def test_a_body_that_stops_coming_is_cut(stage) -> None:  # noqa: ANN001 -
     assert transport.take().startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.asyncio
 async def test_seconds_in_which_we_do_not_read_are_not_the_clients(stage) -> None:  # noqa: ANN001
     """While the node takes nothing, the body may stand still."""
     client, transport = stage.client()
@@ -35,6 +102,7 @@ async def test_seconds_in_which_we_do_not_read_are_not_the_clients(stage) -> Non
     assert not transport.reading
 
 
+@pytest.mark.asyncio
 async def test_a_silent_node_is_a_timeout(stage) -> None:  # noqa: ANN001
     """The request is complete and nothing comes: 504 after the time for an answer."""
     client, transport = stage.client()

@@ -26,9 +26,9 @@ async def test_a_request_and_its_answer_pass(stage) -> None:  # noqa: ANN001 - t
     assert node.take().endswith(b"\r\n\r\nhello")
     assert transport.take().startswith(b"HTTP/1.1 200 OK\r\n")
     assert stage.fleet.in_flight == 0
-    assert stage.proxy.pool.idle(link.node) == 1
+    assert stage.context.pool.idle(link.node) == 1
     assert not transport.closed
-    assert stage.proxy.counters.requests[2] == 1
+    assert stage.context.counters.requests[2] == 1
 
 
 async def test_nodes_that_refuse_are_passed_over(stage) -> None:  # noqa: ANN001
@@ -45,7 +45,7 @@ async def test_nodes_that_refuse_are_passed_over(stage) -> None:  # noqa: ANN001
     assert said.startswith(b"HTTP/1.1 503 ")
     assert b'"code":"no-nodes"' in said
     assert b'"stored":false' in said
-    assert (stage.fleet.in_flight, stage.proxy.counters.retries) == (0, 1)
+    assert (stage.fleet.in_flight, stage.context.counters.retries) == (0, 1)
     assert not transport.closed
 
 
@@ -58,14 +58,14 @@ async def test_reading_goes_on_when_a_pooled_link_takes_over(stage) -> None:  # 
     link, _ = stage.link(client)
     client.data_received(b"hello")
     link.data_received(OK)
-    assert stage.proxy.pool.idle(link.node) == 1
+    assert stage.context.pool.idle(link.node) == 1
 
     again, transport = stage.client()
     again.data_received(POST)
     assert (again.exchange._node, transport.reading) == (home, False)
     again.exchange.link_failed(home, timed_out=False)
 
-    assert again.exchange.link is link
+    assert again.exchange._link is link
     assert transport.reading
 
 
@@ -93,13 +93,13 @@ async def test_only_what_cannot_have_been_done_is_replayed(stage, request_bytes:
     link.data_received(OK)
     transport.take()
     client.data_received(request_bytes)
-    assert client.exchange.link is link
+    assert client.exchange._link is link
     link.eof_received()
 
     if replayed:
-        assert client.exchange.link is None
+        assert client.exchange._link is None
         assert transport.take() == b""
-        assert stage.proxy.counters.retries == 1
+        assert stage.context.counters.retries == 1
     else:
         said = transport.take()
         assert said.startswith(b"HTTP/1.1 502 ")
@@ -180,8 +180,8 @@ async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN0
     exchange.link_failed(home, timed_out=False)
 
     assert stage.fleet.in_flight == 0
-    assert stage.proxy.counters.requests[0] == 2
-    assert stage.proxy.pool.idle(home) == 1
+    assert stage.context.counters.requests[0] == 2
+    assert stage.context.pool.idle(home) == 1
 
 
 async def test_interim_answers_pass_to_http_1_1_only(stage) -> None:  # noqa: ANN001
@@ -194,7 +194,7 @@ async def test_interim_answers_pass_to_http_1_1_only(stage) -> None:  # noqa: AN
         assert transport.take() == expected
         link.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
         assert transport.take().endswith(b"2\r\nok\r\n0\r\n\r\n" if minor else b"\r\n\r\nok")
-        stage.proxy.pool.close()
+        stage.context.pool.close()
 
 
 async def test_draining_closes_after_the_answer(stage) -> None:  # noqa: ANN001
@@ -202,7 +202,7 @@ async def test_draining_closes_after_the_answer(stage) -> None:  # noqa: ANN001
     client, transport = stage.client()
     client.data_received(GET)
     link, _ = stage.link(client)
-    stage.proxy.draining = True
+    stage.context.draining = True
     link.data_received(OK)
 
     assert b"\r\nConnection: close\r\n" in transport.take()
@@ -229,7 +229,7 @@ async def test_moves_stop_when_the_budget_is_spent(stage) -> None:  # noqa: ANN0
         statuses.append(transport.take()[9:12])
 
     assert statuses == [b"", b"", b"", b"503"]
-    assert (stage.proxy.counters.retries, stage.fleet.retries_denied) == (3, 1)
+    assert (stage.context.counters.retries, stage.fleet.retries_denied) == (3, 1)
 
 
 async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stage) -> None:  # noqa: ANN001
@@ -266,7 +266,7 @@ async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: Stat
     for number in range(5):
         client, transport = stage.client()
         client.data_received(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
-        link, _ = stage.link(client) if client.exchange.link is None else (client.exchange.link, None)
+        link, _ = stage.link(client) if client.exchange._link is None else (client.exchange._link, None)
         link.data_received(b"HTTP/1.1 503 Busy\r\n%bContent-Length: 0\r\n\r\n" % field)
         assert b"Busy" in transport.written
         assert b"Cause" not in transport.written

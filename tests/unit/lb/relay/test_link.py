@@ -18,8 +18,8 @@ ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nhello"
 class Recorder:
     """A receiver that writes down what it is told."""
 
-    def __init__(self, *, bodiless: bool = False, plain: bool = True) -> None:
-        self.bodiless, self.plain = bodiless, plain
+    def __init__(self, *, bodiless: bool = False, http_1_0: bool = True) -> None:
+        self.bodiless, self.http_1_0 = bodiless, http_1_0
         self.told: list[str] = []
         self.body = b""
 
@@ -44,7 +44,7 @@ class Recorder:
         """Noted."""
         self.told.append(f"lost: {reason}")
 
-    def hold_body(self) -> None:
+    def pause_body(self) -> None:
         """Noted."""
         self.told.append("hold")
 
@@ -141,9 +141,9 @@ async def test_backpressure_is_passed_on(stage) -> None:  # noqa: ANN001
     used = link(stage, receiver)
     used.pause_writing()
     used.resume_writing()
-    used.pause()
+    used.pause_answer()
     assert not used.transport.reading
-    used.resume()
+    used.resume_answer()
 
     assert receiver.told == ["hold", "resume"]
     assert used.transport.reading

@@ -34,7 +34,7 @@ def reusable(stage, node: Node) -> Link:  # noqa: ANN001 - the stage fixture
 
 async def test_the_last_used_link_serves_first(stage) -> None:  # noqa: ANN001
     """Last in, first out; a link that the node closed is passed over."""
-    pool, node = stage.proxy.pool, stage.fleet.nodes["a"]
+    pool, node = stage.context.pool, stage.fleet.nodes["a"]
     first, second, third = (reusable(stage, node) for _ in range(3))
     for link in (first, second, third):
         pool.put(link)
@@ -47,10 +47,10 @@ async def test_the_last_used_link_serves_first(stage) -> None:  # noqa: ANN001
 
 async def test_only_links_that_can_serve_again_are_kept(stage) -> None:  # noqa: ANN001
     """Spent links are closed, a paused one reads again."""
-    pool, node = stage.proxy.pool, stage.fleet.nodes["a"]
+    pool, node = stage.context.pool, stage.fleet.nodes["a"]
     spent, paused = reusable(stage, node), reusable(stage, node)
     spent.reusable = False
-    paused.pause()
+    paused.pause_answer()
     pool.put(spent)
     pool.put(paused)
 
@@ -61,7 +61,7 @@ async def test_only_links_that_can_serve_again_are_kept(stage) -> None:  # noqa:
 
 async def test_idle_links_age_and_leave_with_their_node(stage) -> None:  # noqa: ANN001
     """The sweep closes what idled too long and what belongs to nobody."""
-    pool, now = stage.proxy.pool, asyncio.get_running_loop().time()
+    pool, now = stage.context.pool, asyncio.get_running_loop().time()
     a, b = (reusable(stage, stage.fleet.nodes[name]) for name in "ab")
     pool.put(a)
     pool.put(b)
@@ -77,8 +77,8 @@ async def test_idle_links_age_and_leave_with_their_node(stage) -> None:  # noqa:
 async def test_closing_closes_all(stage) -> None:  # noqa: ANN001
     """Nothing stays open."""
     link = reusable(stage, stage.fleet.nodes["a"])
-    stage.proxy.pool.put(link)
-    stage.proxy.pool.close()
+    stage.context.pool.put(link)
+    stage.context.pool.close()
 
     assert link.transport.closed
 
@@ -89,7 +89,7 @@ async def test_a_refused_connection_is_told_and_kills_the_node(stage) -> None:  
         taken.bind(("127.0.0.1", 0))
         stage.fleet.set_members([Member(id="a", address=f"127.0.0.1:{taken.getsockname()[1]}")], 0.0)
         node, waiter = stage.fleet.nodes["a"], Waiter()
-        stage.proxy.pool.connect(node, waiter)
+        stage.context.pool.connect(node, waiter)
         await stage.asked.pop()
 
     assert waiter.failed == [(node, False)]
@@ -102,7 +102,7 @@ async def test_a_connection_is_handed_over(stage) -> None:  # noqa: ANN001
     port = server.sockets[0].getsockname()[1]
     stage.fleet.set_members([Member(id="a", address=f"127.0.0.1:{port}")], 0.0)
     waiter = Waiter()
-    stage.proxy.pool.connect(stage.fleet.nodes["a"], waiter)
+    stage.context.pool.connect(stage.fleet.nodes["a"], waiter)
     await stage.asked.pop()
     assert waiter.link
     assert waiter.link.alive

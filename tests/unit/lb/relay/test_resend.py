@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb.relay.resend import replayable, stored
+from lb.relay.resend import resendable, stored
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_only_what_a_node_cannot_have_done_is_sent_again(
     method: bytes, *, reused: bool, body_sent: bool, request_done: bool, allowed: bool
 ) -> None:
     """A new connection, a body byte, or a complete POST forbid it."""
-    assert replayable(method, reused=reused, body_sent=body_sent, request_done=request_done) is allowed
+    assert resendable(method, reused=reused, body_sent=body_sent, request_done=request_done) is allowed
 
 
 def test_nothing_is_promised_of_what_was_sent() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from lb.http1.forward import told_ms
 from lb.relay.counters import TICKETS as COUNTED
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
@@ -15,9 +14,14 @@ def ticket_in(answer: bytes) -> bytes:
     return answer.partition(b"\r\nSnapsurge-Ticket: ")[2].partition(b"\r\n")[0]
 
 
+def received_ms(head: bytes) -> int:
+    """When the request was received, as the head for a node says."""
+    return int(head.rpartition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
+
+
 def told(head: bytes) -> tuple[int, bool]:
     """What a node is told: when the request was received, and whether it is a retry with a ticket."""
-    return told_ms(head), b"\r\nSnapsurge-Retry: 1\r\n" in head
+    return received_ms(head), b"\r\nSnapsurge-Retry: 1\r\n" in head
 
 
 @pytest.mark.parametrize("answer", ["502 Gone", "503 Full", "504 Slow", "507 Full"])
@@ -37,7 +41,7 @@ async def test_a_relayed_failure_of_a_post_carries_our_ticket_which_its_retry_sp
     assert first[0] > 1
     assert not first[1]
     assert told(retried.take()) == (first[0], True)
-    assert stage.proxy.counters.tickets == dict.fromkeys(COUNTED, 0) | {"given": 1, "honoured": 1}
+    assert stage.context.counters.tickets == dict.fromkeys(COUNTED, 0) | {"given": 1, "honoured": 1}
 
 
 @pytest.mark.asyncio
@@ -68,7 +72,7 @@ async def test_no_ticket_where_none_is_due(stage, request_head: bytes, answer: b
     link.data_received(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
 
     assert ticket_in(transport.take()) == b""
-    assert stage.proxy.counters.tickets["given"] == 0
+    assert stage.context.counters.tickets["given"] == 0
 
 
 @pytest.mark.asyncio
@@ -79,4 +83,4 @@ async def test_a_bad_ticket_is_ignored_and_counted(stage) -> None:  # noqa: ANN0
     _, node = stage.link(client)
 
     assert not told(node.take())[1]
-    assert stage.proxy.counters.tickets["malformed"] == 1
+    assert stage.context.counters.tickets["malformed"] == 1

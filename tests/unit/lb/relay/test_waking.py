@@ -48,7 +48,7 @@ async def test_a_body_that_comes_fast_pays_nothing(stage, size: int, expected: i
 async def test_where_the_end_is_not_known_every_byte_wakes(stage, kind: str) -> None:  # noqa: ANN001
     """Chunks of a body, and records under TLS, end where they like."""
     if kind == "tls":
-        stage.proxy.proto = b"https"
+        stage.context.proto = b"https"
     client, transport = stage.client()
     framed = b"Transfer-Encoding: chunked" if kind == "chunked" else b"Content-Length: %d" % LENGTH
     client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\n" + framed + b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""lb.relay.proxy: admission, request ids, draining."""
+"""lb.relay.connections: admission and draining."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
 async def test_connections_over_the_limit_are_refused(stage) -> None:  # noqa: ANN001 - the stage fixture
     """One too many hears 503 `overloaded`; one that leaves makes room."""
-    stage.proxy.clients.update(object() for _ in range(stage.config.connections_max - 1))
+    stage.connections.clients.update(object() for _ in range(stage.config.connections_max - 1))
     first, _ = stage.client()
     _, refused = stage.client()
     assert b'"code":"overloaded"' in refused.take()
-    assert stage.proxy.counters.connections_refused == 1
+    assert stage.context.counters.connections_refused == 1
     first.connection_lost(None)
-    assert first not in stage.proxy.clients
+    assert first not in stage.connections.clients
 
 
 async def test_draining_closes_the_idle_and_waits_for_the_rest(stage) -> None:  # noqa: ANN001
@@ -23,10 +23,10 @@ async def test_draining_closes_the_idle_and_waits_for_the_rest(stage) -> None:  
     new, new_transport = stage.client()
     busy, busy_transport = stage.client()
     busy.data_received(GET)
-    drain = asyncio.gather(stage.proxy.drain(30))
+    drain = asyncio.gather(stage.connections.drain(30))
     await asyncio.sleep(0)
     assert (idle_transport.closed, new_transport.closed, busy_transport.closed) == (True, False, False)
-    stage.proxy._end_idle(fresh=True)
+    stage.connections._close_idle(fresh=True)
     assert (new_transport.closed, busy_transport.closed) == (True, False)
     new.connection_lost(None)
     idle.connection_lost(None)
@@ -34,12 +34,16 @@ async def test_draining_closes_the_idle_and_waits_for_the_rest(stage) -> None:  
     assert await drain == [0]
     stuck, stuck_transport = stage.client()
     stuck.data_received(GET)
-    assert await stage.proxy.drain(0) == 1
+    assert await stage.connections.drain(0) == 1
     assert stuck_transport.aborted
     stuck.connection_lost(None)
 
 
-async def test_ids_and_retries_are_spread(stage) -> None:  # noqa: ANN001
-    """Request ids differ, Retry-After has jitter within its limit."""
-    assert stage.proxy.new_id() != stage.proxy.new_id()
-    assert {stage.proxy.retry_after_s() for _ in range(200)} == set(range(1, stage.config.retry_after_s + 1))
+async def test_a_connection_in_its_handshake_counts_against_the_limit(stage) -> None:  # noqa: ANN001
+    """Accepted but not yet a client: refused before its handshake once the limit is reached."""
+    stage.connections.clients.update(object() for _ in range(stage.config.connections_max - 1))
+
+    assert stage.connections.expect()
+    assert not stage.connections.expect()
+    assert stage.connections.expected == 1
+    assert stage.context.counters.connections_refused == 1

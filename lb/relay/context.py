@@ -1,0 +1,124 @@
+"""What all requests of a process share: settings, fleet, pool, counters, tickets, the placement key, ids and clocks.
+
+It knows neither client connections nor exchanges. `connections.py` owns the set of client connections; `server.py`
+builds both.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable
+
+from ..config import Config
+from ..http1.errors import RequestError
+from ..http1.head import RequestHead
+from ..http1.keys import keyer
+from ..http1.origin import Origin, origin
+from ..http1.tickets import STATUSES, Tickets, part
+from ..networks import contains, networks
+from ..placement.fleet import Fleet, Node
+from ..private_paths import PrivatePaths
+from .access import Seen
+from .counters import Counters
+from .pool import Pool, PoolLimits, Spawn
+from .ports import Downstream
+from .tank import Tank
+
+
+class Context:
+    """One for each process; `spawn` starts a task in the server's TaskGroup."""
+
+    def __init__(self, config: Config, fleet: Fleet, *, hash_on: str, spawn: Spawn) -> None:
+        self.config = config
+        self.fleet = fleet
+        self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
+        self.counters = Counters()
+        self.tank = Tank()
+        self.tickets = Tickets(config.ticket_secrets)
+        self.check_head = head_check(config.body_bytes_max, PrivatePaths(config.private_paths))
+        self.keyer = keyer(hash_on, cache_max=config.tokens_max)
+        self.draining = False
+        self.proto = b"http"  # What clients speak to this process: http or https.
+        self.note: Callable[[Seen], None] | None = None  # Writes access log and trace; None when both are off.
+        self.pool = Pool(
+            fleet,
+            PoolLimits(
+                idle_s=config.pool_idle_s,
+                idle_max=config.pool_max,
+                connect_s=config.connect_ms / 1000,
+                head_bytes_max=config.answer_head_bytes_max,
+                write_bytes_max=config.write_bytes_max,
+            ),
+            spawn,
+        )
+        self._trusted = networks(config.trusted_peers)
+        self._id_start = b"%016x" % random.getrandbits(64)
+        self._ids = itertools.count()
+
+    def trusts(self, address: str) -> bool:
+        """Whether `SNAPSURGE_LB_TRUSTED_PEERS` contains this address: then its forwarding fields are believed."""
+        return bool(self._trusted) and contains(self._trusted, address)
+
+    def origin(self, head: RequestHead, client: Downstream) -> Origin:
+        """The origin of a request with forwarding fields or a ticket.
+
+        Forwarding fields count from a trusted peer only, a ticket only when its signature is good.
+        """
+        claims, ticket = part(head.claims)
+        found = client.origin
+        if client.trusted:
+            found = origin(claims, client.address, self.proto, self._trusted)
+        if ticket is None:
+            return found
+        now_ms = self.unix_ms()
+        verdict = self.tickets.read(head, ticket, now_ms)
+        self.counters.tickets[verdict.outcome] += 1
+        return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found
+
+    def ticket(
+        self, head: RequestHead, status: int, received_ms: int, *, key: bytes, node: Node | None, refused: int
+    ) -> bytes:
+        """A ticket for the retry of a request received at `received_ms`; empty when the status calls for none.
+
+        The retry avoids `node`, where one was asked, and the nodes at the places of the key's order in `refused`.
+        """
+        if status not in STATUSES:
+            return b""
+        if node is not None:
+            refused = self.fleet.noted(key, node, refused)
+        ticket = self.tickets.give(head, received_ms, self.unix_ms(), refused)
+        self.counters.tickets["given"] += bool(ticket)
+        return ticket
+
+    def unix_us(self, ago_s: float) -> int:
+        """The wall clock `ago_s` seconds ago, in microseconds."""
+        return int((time.time() - ago_s) * 1e6)
+
+    def unix_ms(self) -> int:
+        """The wall clock in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def new_id(self) -> bytes:
+        """A request id: 64 random bits of this process, then a counter."""
+        return b"%b%016x" % (self._id_start, next(self._ids))
+
+    def retry_after_s(self) -> int:
+        """A random `Retry-After` in seconds, so that refused clients do not return together."""
+        return random.randint(1, self.config.retry_after_s)
+
+
+def head_check(body_bytes_max: int, private: PrivatePaths) -> Callable[[RequestHead], None]:
+    """A function that raises RequestError for a request that no node may get."""
+    # A closure: it runs for every request, and local names are cheaper than attributes.
+    starts, hide = private.starts, private.hide
+
+    def check(head: RequestHead) -> None:
+        if (head.length or 0) > body_bytes_max:
+            raise RequestError("too-large", "")
+        # The path of an ordinary head has one spelling only, so a prefix test is enough for most requests.
+        if (not head.ordinary or head.target.startswith(starts)) and hide(head.target):
+            raise RequestError("no-such-page", "")
+
+    return check
