@@ -16,7 +16,7 @@ import uvloop
 
 from .causes import unwrapped
 from .config import Config, ConfigError, load, rows
-from .front.processes import Family, reserve
+from .front.processes import ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keyer
 from .membership.members import checked_address, parse_option
@@ -119,10 +119,10 @@ def main(arguments: list[str]) -> int:
     if chosen.processes == 1:
         return run(config, chosen)
     try:
-        with reserve(*chosen.listen) as held:
-            listen = chosen.listen[0], held.getsockname()[1]
+        with reserve(*chosen.listen) as reserved:
+            listen = chosen.listen[0], reserved.getsockname()[1]
             log.info("%d processes share port %d", chosen.processes, listen[1])
-            return Family(lambda index: run(config, share(chosen, listen, index))).run(chosen.processes)
+            return ProcessGroup(lambda index: run(config, share(chosen, listen, index))).run(chosen.processes)
     except OSError as error:
         print(f"lb: {error}", file=sys.stderr)
         return 1

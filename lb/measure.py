@@ -21,7 +21,8 @@ import msgspec
 
 from .config import Config
 from .placement.fleet import Fleet
-from .placement.health import Member, Thresholds
+from .placement.health import Thresholds
+from .placement.node import Member
 from .placement.parameters import Placement
 from .placement.policy import Bound
 from .placement.ring import Ring

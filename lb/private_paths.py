@@ -15,17 +15,17 @@ class PrivatePaths:
     def __init__(self, paths: str) -> None:
         found = [path.strip() for path in paths.split(",") if path.strip()]
         for path in found:
-            if not path.startswith("/") or not path.isascii() or _plain(path.encode()) != path.encode():
+            if not path.startswith("/") or not path.isascii() or _normalised(path.encode()) != path.encode():
                 raise ValueError(f"{path!r} is not a plain path")
         self._paths = frozenset(path.encode() for path in found)
         self.starts = tuple(self._paths)  # of a target that `ordinary.py` has proven to have one spelling
 
     def hide(self, target: bytes) -> bool:
         """Whether a request target, in origin form, is one of them."""
-        return _plain(target.partition(b"?")[0]) in self._paths
+        return _normalised(target.partition(b"?")[0]) in self._paths
 
 
-def _plain(path: bytes) -> bytes:
+def _normalised(path: bytes) -> bytes:
     """The path decoded, without empty and dot segments, and without a slash at its end."""
     # Quoted-printable is percent-encoding with another sign, decoded in C: 16 KiB of `%2e` would else take over 1 ms.
     decoded = a2b_qp(path.replace(b"=", b"=3D").replace(b"%", b"="))

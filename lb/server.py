@@ -2,7 +2,7 @@
 
 All tasks live in one TaskGroup here. SIGTERM or SIGINT: not ready, but accepting, for the announce time, so that who
 asks `/readyz` sends elsewhere; then no new connections, `Connection: close` on every answer, and requests under way
-finish up to the deadline. A second signal ends the process at once. A successor that has taken the sockets over
+finish up to the deadline. A second signal ends the process at once. A successor that has taken over the sockets
 (`handover.py`) is a reason to drain too, without announcing. SIGHUP reads the certificate and opens log files anew.
 """
 
@@ -19,15 +19,17 @@ import msgspec
 from aiohttp import web
 
 from .config import Config
-from .front.handover import Doors, Giver, take
-from .front.listening import Reception, opened
+from .front.handover import Donor, Listeners, inherit
+from .front.listening import Acceptor, opened
 from .front.tls import Termination, TlsError
 from .membership.members import Membership, connect
 from .membership.probes import Probes
 from .ops.admin import application
 from .ops.journal import Journal
-from .placement.fleet import Fleet, Placement
-from .placement.health import Damping, Member, Thresholds
+from .placement.fleet import Fleet
+from .placement.health import Damping, Thresholds
+from .placement.node import Member
+from .placement.parameters import Placement
 from .placement.policy import Bound
 from .relay.connections import Connections
 from .relay.context import Context
@@ -93,7 +95,7 @@ async def serve(config: Config, options: Options) -> None:
         background = [tasks.create_task(connections.watch(), name="watch")]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
-            await membership.try_look(store)
+            await membership.try_poll(store)
             background.append(tasks.create_task(membership.follow(store), name="members"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
@@ -102,10 +104,10 @@ async def serve(config: Config, options: Options) -> None:
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(tls, journal)
-        reception = Reception(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
+        acceptor = Acceptor(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
         context.proto = b"https" if tls else b"http"
         try:
-            await listen_and_drain(config, options, connections, reception, runner, stop)
+            await listen_and_drain(config, options, connections, acceptor, runner, stop)
         finally:
             for task in background:
                 task.cancel()
@@ -117,28 +119,28 @@ async def listen_and_drain(
     config: Config,
     options: Options,
     connections: Connections,
-    reception: Reception,
+    acceptor: Acceptor,
     runner: web.AppRunner,
     stop: asyncio.Event,
 ) -> None:
-    """Open the ports or take them over, say so, wait for `stop` or a successor, close in order."""
-    taken = await asyncio.to_thread(take, config.handover) if config.handover else None
+    """Open or inherit the ports, say so, wait for `stop` or a successor, close in order."""
+    inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
     shared = options.processes > 1
-    found = taken and taken.at("listen", options.listen[1])
-    doors: Doors = {"listen": found or await opened(*options.listen, shared=shared)}
-    await reception.start(doors["listen"])
+    found = inherited and inherited.at("listen", options.listen[1])
+    listeners: Listeners = {"listen": found or await opened(*options.listen, shared=shared)}
+    await acceptor.start(listeners["listen"])
     admin = "none"
     if options.admin is not None:
-        doors["admin"] = (taken and taken.at("admin", options.admin[1])) or await opened(*options.admin)
+        listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
         await runner.setup()
-        for door in doors["admin"]:
-            await web.SockSite(runner, door.dup()).start()
-        admin = url(doors["admin"][0].getsockname())
+        for listener in listeners["admin"]:
+            await web.SockSite(runner, listener.dup()).start()
+        admin = url(listeners["admin"][0].getsockname())
     scheme = connections.context.proto.decode()
-    log.info("listening on %s, admin %s", url(doors["listen"][0].getsockname(), scheme), admin)
-    if taken:
-        taken.go()
-    async with successor(config, doors) as replaced:
+    log.info("listening on %s, admin %s", url(listeners["listen"][0].getsockname(), scheme), admin)
+    if inherited:
+        inherited.go()
+    async with successor(config, listeners) as replaced:
         await either(stop, replaced)
     connections.context.draining = True
     log.info("draining: %d connections, deadline %d s", len(connections.clients), config.drain_s)
@@ -148,9 +150,9 @@ async def listen_and_drain(
             await site.stop()
     else:
         await asyncio.sleep(config.announce_ms / 1000)
-    reception.close()
-    for door in (door for kind in doors.values() for door in kind):
-        door.close()
+    acceptor.close()
+    for listener in (listener for kind in listeners.values() for listener in kind):
+        listener.close()
     if options.tls or options.proxy_protocol:
         # Handshakes and headers under way are no clients yet.
         await asyncio.sleep(config.drain_fresh_ms / 1000)
@@ -159,12 +161,12 @@ async def listen_and_drain(
 
 
 @contextlib.asynccontextmanager
-async def successor(config: Config, doors: Doors) -> AsyncIterator[asyncio.Event]:
+async def successor(config: Config, listeners: Listeners) -> AsyncIterator[asyncio.Event]:
     """While open, the next process may ask for the sockets; the event says that it has them."""
-    giver = Giver(config.handover, doors)
+    donor = Donor(config.handover, listeners)
     async with asyncio.TaskGroup() as tasks:
-        giving = tasks.create_task(giver.run(), name="handover") if config.handover else None
-        yield giver.replaced
+        giving = tasks.create_task(donor.run(), name="handover") if config.handover else None
+        yield donor.replaced
         if giving:
             giving.cancel()
 

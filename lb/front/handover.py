@@ -1,11 +1,9 @@
-"""A restart that loses no connection: the next process takes the listening sockets from this one.
+"""A restart that loses no connection: the next process inherits the listening sockets of this one.
 
-The old process waits on a Unix socket. The new one connects, gets the descriptors (SCM_RIGHTS) and their names, begins
-to accept, and says `go`; then the old one stops accepting and drains. Both hold the same sockets, hence the same accept
-queue, so there is no moment in which a connection could be refused or left in a queue that closes. If the new process
-dies before its `go`, nothing has happened. Only a socket file of our own user is trusted. Nobody removes the file: the
-next process puts its own in its place, and one that nobody listens on is as good as none. A process that looked whether
-the file is its own and then removed it would remove its successor's, now and then.
+The old process listens on a Unix socket. The new process connects, receives the descriptors (SCM_RIGHTS) and their
+names, accepts connections, and sends `go`; then the old process stops accepting and drains. Both hold the same sockets
+and so share one accept queue: at no moment is a connection refused or left in a queue that closes. If the new process
+dies before its `go`, the old one serves on.
 """
 
 import asyncio
@@ -16,87 +14,92 @@ from pathlib import Path
 
 import msgspec
 
-PATIENCE_S = 5.0
+TIMEOUT_S = 5.0
 NAMES_BYTES_MAX = 4096
 SOCKETS_MAX = 16
 GO = b"go\n"
 
-Doors = dict[str, list[socket.socket]]
+Listeners = dict[str, list[socket.socket]]
 
 
-class Taken:
-    """What the process before gave; `go` tells it to leave."""
+class Inherited:
+    """The sockets of the old process; `go` tells it to drain."""
 
-    def __init__(self, doors: Doors, line: socket.socket) -> None:
-        self.doors = doors
-        self._line = line
+    def __init__(self, listeners: Listeners, connection: socket.socket) -> None:
+        self.listeners = listeners
+        self._connection = connection
 
     def at(self, name: str, port: int) -> list[socket.socket]:
-        """The sockets of a name, if they have the port that is wanted now (0 means any)."""
-        return [door for door in self.doors.get(name, []) if port in {0, door.getsockname()[1]}]
+        """The sockets of this name that have the wanted port (0 means any)."""
+        return [listener for listener in self.listeners.get(name, []) if port in {0, listener.getsockname()[1]}]
 
     def go(self) -> None:
-        """We accept: the old one may stop."""
+        """Tell the old process that this one accepts connections."""
         with contextlib.suppress(OSError):
-            self._line.sendall(GO)
-        self._line.close()
+            self._connection.sendall(GO)
+        self._connection.close()
 
 
-def take(path: str) -> Taken | None:
-    """Ask the process that runs; None where there is none. Blocks for at most a few seconds."""
+def inherit(path: str) -> Inherited | None:
+    """Ask the running process for its sockets; None when no process answers. Blocks for at most TIMEOUT_S."""
     try:
+        # A socket file of another user may be a trap: its descriptors would be trusted with client connections.
         if Path(path).stat().st_uid != os.geteuid():
             return None
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            line.settimeout(PATIENCE_S)
-            line.connect(path)
-            said, numbers, _, _ = socket.recv_fds(line, NAMES_BYTES_MAX, SOCKETS_MAX)
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(path)
+            said, numbers, _, _ = socket.recv_fds(connection, NAMES_BYTES_MAX, SOCKETS_MAX)
             names = msgspec.json.decode(said, type=list[str])
         except BaseException:
-            line.close()
+            connection.close()
             raise
     except (OSError, msgspec.MsgspecError):
         return None
-    doors: Doors = {}
+    listeners: Listeners = {}
     for name, number in zip(names, numbers, strict=True):
-        doors.setdefault(name, []).append(socket.socket(fileno=number))
-    return Taken(doors, line)
+        listeners.setdefault(name, []).append(socket.socket(fileno=number))
+    return Inherited(listeners, connection)
 
 
-class Giver:
-    """Waits for the next process; `replaced` is set when that one accepts."""
+class Donor:
+    """Hands the sockets to the next process; `replaced` is set when that process accepts connections."""
 
-    def __init__(self, path: str, doors: Doors) -> None:
-        self._path, self._doors = path, doors
+    def __init__(self, path: str, listeners: Listeners) -> None:
+        self._path, self._listeners = path, listeners
         self.replaced = asyncio.Event()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        listener = bound(self._path)
+        """Serve requests for the sockets until cancelled or replaced."""
+        listener = listen_at(self._path)
         try:
             while not self.replaced.is_set():
-                line, _ = await asyncio.get_running_loop().sock_accept(listener)
-                with line:
-                    await self._give(line)
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+                with connection:
+                    await self._hand_over(connection)
         finally:
             listener.close()
 
-    async def _give(self, line: socket.socket) -> None:
-        pairs = [(name, door) for name, doors in self._doors.items() for door in doors]
+    async def _hand_over(self, connection: socket.socket) -> None:
+        pairs = [(name, listener) for name, listeners in self._listeners.items() for listener in listeners]
         try:
             socket.send_fds(
-                line, [msgspec.json.encode([name for name, _ in pairs])], [door.fileno() for _, door in pairs]
+                connection,
+                [msgspec.json.encode([name for name, _ in pairs])],
+                [listener.fileno() for _, listener in pairs],
             )
-            said = await asyncio.get_running_loop().sock_recv(line, len(GO))
+            said = await asyncio.get_running_loop().sock_recv(connection, len(GO))
         except OSError:
             return
         if said == GO:
             self.replaced.set()
 
 
-def bound(path: str) -> socket.socket:
-    """A socket that listens at the path, in place of whatever was there, for our own user alone."""
+def listen_at(path: str) -> socket.socket:
+    """A Unix socket that listens at the path, for this user only; it replaces an older file."""
+    # Nobody removes the file at exit: between looking whether the file is its own and removing it, a process could
+    # remove its successor's. A file without a listener counts as no process.
     partial = Path(f"{path}.{os.getpid()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)

@@ -1,8 +1,7 @@
-"""The listening sockets: opened, or taken over, and what happens to a connection before it becomes a client.
+"""Listening sockets, and what comes before a connection is a client: the PROXY header and the TLS handshake.
 
-Plain HTTP is accepted by the loop. A PROXY header and a TLS handshake come before a connection is a client: such a
-connection counts from its accept, has the head's time for either, and is closed without a word when there are too many.
-A header is read to its end and no byte beyond it, so that TLS or HTTP begin where they should.
+Without either the event loop accepts connections by itself. With one, a connection counts against the limit from its
+accept, has the time of a request head for each, and is closed without an answer when there are too many.
 """
 
 import asyncio
@@ -17,13 +16,16 @@ from ..relay.pool import Spawn
 
 log = logging.getLogger("snapsurge.lb.listening")
 
-BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.core.somaxconn.
-ACCEPTS = 16  # Connections accepted in one go, so that those there are have their turn.
-ACCEPT_REST_S = 0.1  # Out of descriptors: leave some to connections that end.
+BACKLOG = 4096  # A burst arrives within a second; the kernel limits this to net.core.somaxconn.
+ACCEPTS = 16  # Connections accepted in one go, so that present connections are served in between.
+ACCEPT_PAUSE_S = 0.1  # Without free descriptors: time for connections to end.
 
 
 async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
-    """A listening socket for each address of the host, `shared` with other processes; OSError when one is taken."""
+    """A listening socket for each address of the host; OSError when one is in use.
+
+    `shared` lets other processes listen on the same port (SO_REUSEPORT).
+    """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []
     try:
@@ -38,18 +40,18 @@ async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.s
     return made
 
 
-class Reception:
-    """Accepts on the sockets until closed; `tls` None speaks plain HTTP."""
+class Acceptor:
+    """Accepts connections until closed; without `tls` they speak HTTP, with `proxied` a PROXY header comes first."""
 
     def __init__(self, connections: Connections, tls: ssl.SSLContext | None, *, proxied: bool, spawn: Spawn) -> None:
         self._connections, self._tls, self._proxied, self._spawn = connections, tls, proxied, spawn
         self._servers: list[asyncio.Server] = []
         self._readers: list[socket.socket] = []
         self._open = True
-        self._patience_s = connections.context.config.head_s if tls else None
+        self._handshake_s = connections.context.config.head_s if tls else None
 
     async def start(self, sockets: list[socket.socket]) -> None:
-        """Accept; each socket is used by its duplicate, so that the original can still be handed over."""
+        """Accept on a duplicate of each socket, so that the original can still be handed over."""
         loop = asyncio.get_running_loop()
         for original in sockets:
             sock = original.dup()
@@ -61,7 +63,7 @@ class Reception:
                 self._servers.append(await loop.create_server(self._connections.accept, sock=sock, backlog=BACKLOG))
 
     def close(self) -> None:
-        """Accept no more; connections accepted go on."""
+        """Stop accepting; accepted connections go on."""
         loop = asyncio.get_running_loop()
         self._open = False
         for server in self._servers:
@@ -77,14 +79,14 @@ class Reception:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.warning("cannot accept a connection: %s; trying again in %.1f s", error.strerror, ACCEPT_REST_S)
+                log.warning("cannot accept a connection, trying again in %.1f s: %s", ACCEPT_PAUSE_S, error.strerror)
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listener)
-                loop.call_later(ACCEPT_REST_S, self._accept_again, listener)
+                loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
                 return
             if self._connections.expect():
                 sock.setblocking(False)
-                self._spawn(self._welcome(sock, str(peer[0])))
+                self._spawn(self._prepare(sock, str(peer[0])))
             else:
                 sock.close()
 
@@ -92,17 +94,17 @@ class Reception:
         if self._open:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def _welcome(self, sock: socket.socket, peer: str) -> None:
-        """Read the header, shake hands, then let the connection begin."""
+    async def _prepare(self, sock: socket.socket, peer: str) -> None:
+        """Read the PROXY header, do the TLS handshake, then make the connection a client."""
         connections, context = self._connections, self._connections.context
         address = ""
         try:
             if self._proxied:
                 async with asyncio.timeout(context.config.head_s):
-                    believed = not context.config.trusted_peers or context.trusts(peer)
-                    address = await self._preface(sock, believed=believed)
+                    trusted = not context.config.trusted_peers or context.trusts(peer)
+                    address = await self._read_proxy_header(sock, trusted=trusted)
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connections.accept(address), sock, ssl=self._tls, ssl_handshake_timeout=self._patience_s
+                lambda: connections.accept(address), sock, ssl=self._tls, ssl_handshake_timeout=self._handshake_s
             )
         except (ProxyError, TimeoutError, OSError):
             context.counters.heads_refused += 1
@@ -111,25 +113,26 @@ class Reception:
             connections.expected -= 1
 
     @staticmethod
-    async def _preface(sock: socket.socket, *, believed: bool = True) -> str:
-        """The address in the header. Bytes are looked at before they are taken: mostly one read, and never too far."""
+    async def _read_proxy_header(sock: socket.socket, *, trusted: bool = True) -> str:
+        """Read the PROXY header and return the client's address; raises ProxyError."""
         data = b""
-        if not believed:
+        if not trusted:
             raise ProxyError("not a trusted peer")
         while True:
-            await _readable(sock)
+            await _wait_readable(sock)
             with suppress(BlockingIOError):
+                # Peek before the read: not one byte of TLS or HTTP behind the header may be taken.
                 seen = sock.recv(V2_BYTES_MAX - len(data), socket.MSG_PEEK)
                 if not seen:
-                    raise ProxyError("left")
+                    raise ProxyError("connection ended")
                 found = parse(data + seen)
                 data += sock.recv(found.length - len(data) if found else len(seen))
                 if found:
                     return found.address
 
 
-async def _readable(sock: socket.socket) -> None:
-    """Until there is something to read."""
+async def _wait_readable(sock: socket.socket) -> None:
+    """Wait until the socket is readable."""
     loop, there = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sock, there.set)
     try:

@@ -1,8 +1,8 @@
-"""Several balancer processes on one port: forks them, forwards the word to stop, starts anew what dies.
+"""Several balancer processes on one port: forks them, forwards stop signals, and restarts a process that dies.
 
-The kernel spreads connections over the processes' own listening sockets (SO_REUSEPORT). They share nothing but the
-port: each has the same ring, because a ring depends only on its members and seed, and keeps its own bound. Forked, not
-spawned, so that N processes share the memory of what was imported. The parent holds no loop and no connection.
+The kernel spreads connections over the processes' own listening sockets (SO_REUSEPORT). The processes share only the
+port: each has the same ring, because a ring depends on members and seed alone, and its own load bound. They are forked,
+not spawned, so that they share the memory of imported modules. The parent has no event loop and no connection.
 """
 
 import ctypes
@@ -21,21 +21,21 @@ log = logging.getLogger("snapsurge.lb.processes")
 
 PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT)
-YOUNG_S = 2.0  # One that ends sooner could not start, or will not soon.
+EARLY_EXIT_S = 2.0  # A process that ends sooner probably cannot start: back off.
 BACKOFF_S_MAX = 5.0
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
 class Child(msgspec.Struct, frozen=True):
-    """One process: which of them, when it was born, and how long was waited before."""
+    """One process: its number, the time of its start, and the pause before it."""
 
     index: int
     born: float
     backoff_s: float
 
 
-class Family:
-    """The parent's view of its processes; `serve` runs in the child and returns its exit status."""
+class ProcessGroup:
+    """The processes, as their parent sees them; `serve` runs in each child and returns its exit status."""
 
     def __init__(self, serve: Callable[[int], int]) -> None:
         self._serve = serve
@@ -44,7 +44,7 @@ class Family:
         self._status = 0
 
     def run(self, count: int) -> int:
-        """Until all have ended; 0 when each drained, else the worst status."""
+        """Run `count` processes until all have ended; 0 when each drained, else the highest status."""
         for number in STOPS:
             signal.signal(number, self._on_stop)
         for index in range(count):
@@ -55,29 +55,30 @@ class Family:
         return self._status
 
     def _on_stop(self, number: int, _: FrameType | None) -> None:
-        """To every process; the second signal reaches them too, and ends them at once."""
+        """Forward the signal to every process; a second one makes them end at once."""
         self._stopping = True
         for pid in self._children:
             os.kill(pid, number)
 
     def _start(self, index: int, backoff_s: float) -> None:
-        # A signal between fork and book-keeping would miss the child, or make it signal its siblings.
+        # Blocked: a signal between the fork and the entry below would miss the child, or make it signal the others.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os._exit(self._live(index, parent))
+            os._exit(self._run_child(index, parent))
         self._children[pid] = Child(index, time.monotonic(), backoff_s)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         log.info("process %d started as pid %d", index, pid)
 
-    def _live(self, index: int, parent: int) -> int:
-        """The child's whole life."""
+    def _run_child(self, index: int, parent: int) -> int:
+        """Serve in the child until it ends; returns its exit status."""
         for number in STOPS:
             signal.signal(number, signal.SIG_DFL)
-        os.setpgid(0, 0)  # A terminal's Ctrl-C goes to a whole group; the parent forwards it, once.
+        # Ctrl-C in a terminal signals the whole process group; the parent alone forwards it, once.
+        os.setpgid(0, 0)
         if sys.platform == "linux":
-            # No process outlives its parent: it would hold the port beside the next parent's.
+            # A process must not outlive its parent: it would share the port with the next parent's processes.
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != parent:
                 return 1
@@ -85,7 +86,7 @@ class Family:
         try:
             return self._serve(index)
         except BaseException:
-            log.exception("process %d failed", index)
+            log.exception("process %d failed and ends with status 1", index)
             return 1
 
     def _ended(self, child: Child, status: int) -> None:
@@ -93,34 +94,34 @@ class Family:
         if self._stopping:
             self._status = max(self._status, 1 if status else 0)
             return
-        young = lived_s < YOUNG_S
+        early = lived_s < EARLY_EXIT_S
         log.warning("process %d ended with status %d after %.1f s", child.index, status, lived_s)
-        if young and not child.backoff_s and status in {1, 2}:
-            # It could not even start: neither would the next one.
+        if early and not child.backoff_s and status in {1, 2}:
+            # It could not start, and neither could the next one: stop all.
             self._status = status
             self._on_stop(signal.SIGTERM, None)
             return
-        backoff_s = min(BACKOFF_S_MAX, child.backoff_s * 2 or LOOK_S) if young else LOOK_S
-        if self._rested(backoff_s):
+        backoff_s = min(BACKOFF_S_MAX, child.backoff_s * 2 or POLL_S) if early else POLL_S
+        if self._wait(backoff_s):
             self._start(child.index, backoff_s)
 
-    def _rested(self, seconds: float) -> bool:
-        """Wait so long; False as soon as the word to stop has come."""
+    def _wait(self, seconds: float) -> bool:
+        """Sleep; False as soon as a stop signal arrives."""
         until = time.monotonic() + seconds
         while not self._stopping and time.monotonic() < until:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         return not self._stopping
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """A socket that holds the port for the family without listening, so that port 0 means the same to each of them."""
+    """A socket that reserves the port without listening, so that port 0 is the same port for all processes."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    held = socket.socket(family, socket.SOCK_STREAM)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        held.bind((host, port))
+        reserved.bind((host, port))
     except OSError:
-        held.close()
+        reserved.close()
         raise
-    return held
+    return reserved

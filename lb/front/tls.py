@@ -1,23 +1,24 @@
-"""TLS for clients: one context, its certificate read anew on SIGHUP.
+"""TLS for clients: one context, whose certificate is read again on SIGHUP.
 
-TLS 1.2 at least, ALPN `http/1.1` only, no renegotiation and no compression. New files are tried on a context of their
-own first, so that a bad pair of files leaves the running certificate in place. Connections keep what they began with.
+TLS 1.2 or newer, ALPN `http/1.1` only, no renegotiation, no compression. Connections keep the certificate with which
+they began.
 """
 
 import ssl
 
 
 class TlsError(ValueError):
-    """Certificate or key cannot be used; the text is one line for the operator."""
+    """The certificate or the key cannot be used; the text is one line for the operator."""
 
 
 def _no_password() -> str:
-    """An encrypted key would make OpenSSL ask at a terminal that nobody watches."""
+    """Refuse an encrypted key."""
+    # Without this callback OpenSSL would ask for the password at a terminal that nobody watches.
     raise TlsError("the TLS key is encrypted; give one without a password")
 
 
 class Termination:
-    """The context that listening sockets use, and the files it comes from."""
+    """The TLS context of the listening sockets, and the files of its certificate."""
 
     def __init__(self, cert: str, key: str) -> None:
         self._cert, self._key = cert, key
@@ -38,6 +39,7 @@ class Termination:
             raise TlsError(f"TLS certificate {self._cert} with key {self._key}: {error}") from error
 
     def reload(self) -> None:
-        """Read both files again, for connections to come; TlsError leaves all as it was."""
+        """Read both files again, for new connections; TlsError leaves the running certificate in place."""
+        # Tried on a context of its own first.
         self._made()
         self._load(self.context)

@@ -1,10 +1,8 @@
-"""Where a body ends: four framings that count or re-frame bytes and hold none back.
+"""Where a body ends: four framings that count or re-frame bytes, and keep no whole piece back.
 
-Each has `feed(data)`, which returns the bytes to send on, `done`, and `rest`, the bytes after the end (the next
-request of a pipelining client). Counted bodies pass as the same object, uncopied, be it bytes or a view of where they
-were read. Chunked ones are checked and framed anew: extensions and trailers are dropped, so that a node never parses
-a chunk line that a client wrote.
-Pure: errors are raised as BodyError, limits come in.
+Counted bodies pass uncopied, as bytes or as a view of the read buffer. Chunked bodies are checked and framed again:
+extensions and trailers are dropped, so that a node never parses a chunk line that a client wrote. Pure; malformed
+bodies raise BodyError.
 """
 
 import re
@@ -13,40 +11,40 @@ from typing import Protocol
 
 LINE_BYTES_MAX = 256  # A chunk-size line: 15 hex digits and a short extension.
 TRAILER_BYTES_MAX = 8192  # Trailers are dropped, so they may not become a second body.
-# As the next one, for the usual length of a line.
+# The next pattern with possessive quantifiers, for lines of the usual length: it cannot backtrack.
 _SHORT_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]{0,9}+;[^\x00-\x08\x0a-\x1f\x7f]{0,99}+)?+\r\n")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class BodyError(Exception):
-    """The body breaks its framing."""
+    """The body is not framed as its head said."""
 
 
 class Framing(Protocol):
-    """One body's framing; `done` when its end was fed, `rest` what came after it."""
+    """The framing of one body; `done` once its end was fed, `rest` the bytes after it (a pipelined request)."""
 
     done: bool
     rest: bytes | memoryview
 
     def feed(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Take the next bytes and return what to send on; raises BodyError."""
+        """Take the next bytes and return the bytes to send; raises BodyError."""
 
 
 class Nothing:
-    """No body: everything fed belongs to the next message."""
+    """No body: all bytes belong to the next message."""
 
     done = True
     rest: bytes | memoryview = b""
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Never called with bytes of this message."""
+        """Keep the bytes as `rest`."""
         self.rest = data
         return b""
 
 
 class Counted:
-    """A body of `left` bytes more."""
+    """A body with a Content-Length; `left` bytes of it are still to come."""
 
     __slots__ = ("done", "left", "rest")
 
@@ -56,7 +54,7 @@ class Counted:
         self.rest: bytes | memoryview = b""
 
     def feed(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Count; only the last piece may have to be cut."""
+        """Count the bytes; only the last piece may have to be cut."""
         left = self.left - len(data)
         if left > 0:
             self.left = left
@@ -70,44 +68,44 @@ class Counted:
 
 
 class UntilClose:
-    """A body that ends with its connection: everything passes."""
+    """A body that ends with its connection."""
 
     done = False
     rest: bytes | memoryview = b""
 
     def feed(self, data: bytes | memoryview) -> bytes | memoryview:
-        """All of it."""
+        """Return all bytes."""
         return data
 
 
 class Chunked:
-    """A chunked body; `reframe` false sends the bare payload, for HTTP/1.0 clients.
+    """A chunked body; with `reframe` false its payload without chunks, for HTTP/1.0 clients.
 
-    States: reading a size `line`, `left` payload bytes, the CRLF after them, or the trailer lines after the last chunk.
+    States: the line with a chunk's size, its payload, the CRLF after it, and the trailer lines after the last chunk.
     """
 
-    __slots__ = ("_held", "_left", "_reframe", "_size", "_state", "_trailer", "done", "rest")
+    __slots__ = ("_left", "_reframe", "_size", "_state", "_trailer", "_unparsed", "done", "rest")
 
     def __init__(self, *, reframe: bool = True) -> None:
         self.done = False
         self.rest: bytes | memoryview = b""
         self._reframe = reframe
-        self._held = b""
+        self._unparsed = b""
         self._left = 0
         self._trailer = 0
         self._state: Callable[[bytes, int, list[bytes]], int] = self._size_line
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Check, and return the payload in data as one chunk of ours, however small the client's were."""
+        """Check the chunks in `data` and return their payload as one chunk, however small they were."""
         pieces: list[bytes] = []
-        data, self._held = self._held + data, b""
+        data, self._unparsed = self._unparsed + data, b""
         position = 0
         while not self.done and position < len(data):
             if self._state == self._size_line:
                 position = self._whole_chunks(data, position, pieces)
             taken = self._state(data, position, pieces)
             if not taken:
-                self._held = data[position:]
+                self._unparsed = data[position:]
                 break
             position += taken
         if self.done:
@@ -120,7 +118,7 @@ class Chunked:
 
     @staticmethod
     def _whole_chunks(data: bytes, position: int, pieces: list[bytes]) -> int:
-        """Take the chunks that are whole; what follows them is for the states."""
+        """Take the complete chunks at once; the states take what follows them."""
         while found := _SHORT_SIZE_LINE.match(data, position):
             start, size = found.end(), int(found[1], 16)
             end = start + size

@@ -1,8 +1,7 @@
-"""Every failure that the balancer itself reports to a client, as one table of code, status and what to do.
+"""All failures that the balancer itself reports to a client: one table of code, status and what the client can do.
 
-`problem` writes the answer as RFC 9457 `application/problem+json`. It does not know why a request failed, only how
-to say so; answers made by a node pass through untouched. `stored` says whether the node may have kept something:
-`False` only when nothing was sent to any node, else the word `"unknown"`.
+`problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
+the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
 """
 
 from typing import Literal
@@ -13,7 +12,7 @@ Stored = Literal[False, "unknown"]
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One row of the table: HTTP status, short title, and a sentence that says what to do."""
+    """One row: HTTP status, title, a sentence for the client, and whether a retry may succeed."""
 
     status: int
     title: str
@@ -38,7 +37,7 @@ PROBLEMS: dict[str, Problem] = {
 
 
 class RequestError(Exception):
-    """A request that the balancer refuses: `code` is a key of PROBLEMS, `detail` says what is wrong in it."""
+    """A request that the balancer refuses: `code` is a key of PROBLEMS, `detail` names the defect."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -47,7 +46,7 @@ class RequestError(Exception):
 
 
 class ResponseError(Exception):
-    """A node's answer that is not valid HTTP/1.x; the client is told 502 if nothing was relayed yet."""
+    """A node's answer that is not valid HTTP/1.x; the client gets 502 if nothing was relayed yet."""
 
 
 def problem(
@@ -61,9 +60,9 @@ def problem(
     close: bool = True,
     bodiless: bool = False,
 ) -> bytes:
-    """The whole answer, head and body; `bodiless` is for HEAD, which gets the head of the same answer.
+    """The whole answer, head and body; `bodiless` leaves the body out, for HEAD.
 
-    `ticket`, where there is one, keeps the time of this try for the next.
+    `ticket`, unless empty, lets the client's retry keep the time at which this request was received.
     """
     row = PROBLEMS[code]
     said = {

@@ -1,8 +1,8 @@
-"""The heads that the balancer writes: the request as a node sees it, the answer as a client sees it.
+"""Writes heads: the request for the node, the answer for the client.
 
-Hop-by-hop fields are already gone (`head.py`); here the framing is written anew from the checked values, so that the
-node cannot read another length than the balancer counted. Only a head proven ordinary (`ordinary.py`) is copied with
-its framing, which the proof has found canonical. Pure: times and ids come in.
+`head.py` has removed the hop-by-hop fields. The framing is written from the parsed values, so that the node cannot read
+a length other than the one that the balancer counts. Only an ordinary head (`ordinary.py`) is copied with its framing,
+which is canonical. Pure: times and ids come in.
 """
 
 from .head import RequestHead, ResponseHead
@@ -57,9 +57,8 @@ def response_head(
 ) -> bytes:
     """The head for the client, whose HTTP version is 1.`minor`.
 
-    `chunked` says how the body is really sent on: a chunked answer to an HTTP/1.0 client is sent plain and ends with
-    the connection. A `bodiless` answer (HEAD, 304) keeps the length it speaks of (RFC 9110 section 8.6);
-    204 has none.
+    `chunked` says how the body is sent: a chunked answer to an HTTP/1.0 client is sent without chunks and ends with the
+    connection. A `bodiless` answer (HEAD, 304) keeps its Content-Length (RFC 9110 section 8.6); a 204 has none.
     """
     if head.ordinary and keep_alive and minor:
         if head.has_request_id:
@@ -82,10 +81,10 @@ def response_head(
 
 
 def interim_head(head: ResponseHead) -> bytes:
-    """An interim answer (1xx) passed on: status line and fields, no framing and no connection options."""
+    """The head of an interim answer (1xx): status line and fields, without framing and connection options."""
     return b"\r\n".join([b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields, b"\r\n"])
 
 
 def _fields(head: ResponseHead) -> list[bytes]:
-    """The field lines, those of an ordinary head cut from it, its length among them."""
+    """The field lines; those of an ordinary head include its Content-Length."""
     return head.ordinary.split(b"\r\n")[1:-1] if head.ordinary else head.fields

@@ -1,12 +1,11 @@
-"""Request and response heads: bytes in, a frozen value or a typed error out, by the strict reading of RFC 9112.
+"""Parses request and response heads by the strict rules of RFC 9112: bytes in, a frozen value or a typed error out.
 
-Two parsers that read one request differently are how requests are smuggled, so there is one reading here and
-everything ambiguous is refused: no obs-fold, no bare CR, LF or NUL, no space before a colon, one framing, one
-digits-only Content-Length, Transfer-Encoding exactly `chunked` and only in HTTP/1.1, one valid Host. One regular
-expression checks all field lines in C; after it, lines are only split. Nothing here looks at a body, a clock or a node.
-`fields` are the end-to-end lines as they came; `forward.py` writes the new head around them.
-Almost every head is ordinary: `ordinary.py` proves it with one expression, and it is not split at all but passed on
-as `ordinary`, the very bytes that were checked. All else is read here line by line.
+Request smuggling needs two parsers that read one request differently. So there is one reading, and it refuses
+everything ambiguous: obs-fold, a bare CR, LF or NUL, a space before a colon, two framings, a Content-Length that is not
+digits only, a Transfer-Encoding other than `chunked` or in HTTP/1.0, a missing, repeated or invalid Host.
+
+Almost every head is ordinary: `ordinary.py` proves so with one regular expression, and the checked bytes themselves are
+passed on. Every other head is parsed here, line by line. Nothing here looks at a body, a clock or a node.
 """
 
 import re
@@ -16,8 +15,8 @@ import msgspec
 from .errors import RequestError, ResponseError
 from .ordinary import requests, responses
 
-FIELDS_MAX = 100  # More fields than any client of ours sends (a phone: about 12); each costs time to check.
-OPTIONS_MAX = 32  # Of Connection; each names a field.
+FIELDS_MAX = 100  # A phone sends about 12; each costs time to check.
+OPTIONS_MAX = 32  # Options of the Connection field; each names a field to remove.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _FIELDS = re.compile(rb"(?:%b++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+" % _TOKEN)
 _REQUEST_LINE = re.compile(rb"(%b{1,32}+) ([!-~]++) HTTP/([0-9])\.([0-9])" % _TOKEN)
@@ -31,16 +30,17 @@ _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticat
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
 _CAUSE = b"snapsurge-cause"
 _ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", _CAUSE, *_HOP_BY_HOP})
-_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may say these: claims, never fields.
+_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may send these: they are never passed on as they are.
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
-    """A request as checked; `length` is None without Content-Length, `request_id` empty unless it is a sane token.
+    """A valid request head; `length` is None without Content-Length, `request_id` empty unless it is a valid token.
 
-    `ordinary` is empty, or the request line and all fields to be sent on as they are; then `fields` is empty.
-    `claims` are the lines that only a balancer may say; who sent them decides whether they count (`peers.py`).
+    `ordinary` is empty, or the request line and all fields, to be forwarded unchanged; then `fields` is empty.
+    `fields` are the end-to-end lines as received. `balancer_fields` are the lines that only a balancer may send; they
+    count when a trusted peer sent them (`origin.py`).
     """
 
     method: bytes
@@ -55,15 +55,14 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     authorization: bytes
     request_id: bytes
     ordinary: bytes = b""
-    claims: list[bytes] = msgspec.field(default_factory=list)
+    balancer_fields: list[bytes] = msgspec.field(default_factory=list)
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
-    """A node's answer as checked; `length` None and not `chunked` means that the body ends with the connection.
+    """A valid answer head of a node; `length` None and not `chunked` means that the body ends with the connection.
 
-    `ordinary` is empty, or the status line and all fields to be sent on as they are; then `fields` is empty.
-    `cause` is the node's word to the balancer on what a 503 comes from where that is not too many requests
-    (`Snapsurge-Cause`, for this hop only).
+    `ordinary` is empty, or the status line and all fields, to be forwarded unchanged; then `fields` is empty.
+    `cause` names the cause of a 503 that is not overload (`Snapsurge-Cause`, removed here: it is for the balancer).
     """
 
     status: int
@@ -77,17 +76,17 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     cause: bytes = b""
 
     def bears(self, name: bytes) -> bool:
-        """Whether there is a field of this lower-case name; for the rare answer that is asked."""
+        """Whether there is a field of this lower-case name. It reads line by line: for rare answers only."""
         lines = self.ordinary.split(b"\r\n")[1:] if self.ordinary else self.fields
         return any(line.lower().startswith(name + b":") for line in lines)
 
 
 def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHead, int] | None:
-    """The first request head in data and where it ends, None while it is incomplete; raises RequestError.
+    """The first request head in `data` and its end, None while it is incomplete; raises RequestError.
 
-    The beginning of a head that can no longer become a valid one is refused without waiting for its end. The first
-    `seen` bytes were given before and found incomplete: they are not looked through again for each byte of a trickle.
+    An incomplete head that cannot become valid is refused without waiting for its end.
     """
+    # The first `seen` bytes were searched before: a head that comes byte by byte is not searched from its start again.
     end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
     if (end if end >= 0 else len(data)) > bytes_max:
         raise RequestError("head-too-large", f"The head is longer than {bytes_max} bytes.")
@@ -100,18 +99,18 @@ def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHea
 
 
 def _ordinary(found: re.Match[bytes], lines: bytes) -> RequestHead:
-    """The value of a head proven ordinary; the groups stand in the order of `ordinary.requests`."""
+    """The value of a head proven ordinary; the groups have the order of `ordinary.requests`."""
     method, target, host, length, authorization, connection = found.groups()
     if connection is not None:
         start, stop = found.span(6)
         lines = lines[:start] + lines[stop:]
     size = None if length is None else int(length)
-    # By position, which is half the price: minor, fields, chunked, keep_alive and expects_continue are known.
+    # By position, which takes half the time: minor, fields, chunked, keep_alive and expects_continue are known.
     return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", ordinary=lines)
 
 
 def parse_request(head: bytes) -> RequestHead:
-    """Check a request head, given without its last empty line; raises RequestError."""
+    """Parse a request head, given without its last empty line; raises RequestError."""
     line, _, block = head.removeprefix(b"\r\n").partition(b"\r\n")
     start = _REQUEST_LINE.fullmatch(line)
     if start is None:
@@ -124,7 +123,7 @@ def parse_request(head: bytes) -> RequestHead:
     if block.count(b"\r\n") > FIELDS_MAX:
         raise RequestError("head-too-large", f"There are more than {FIELDS_MAX} header fields.")
     minor = int(minor_digit)
-    fields, read, claims = _sort_fields(block)
+    fields, read, balancer_fields = _sort_fields(block)
     options = _options(read, RequestError("bad-request", f"Connection has more than {OPTIONS_MAX} options."))
     target, host = _aim(method, target, _one_host(read, minor), minor)
     length, chunked = _request_framing(read, minor)
@@ -144,12 +143,12 @@ def parse_request(head: bytes) -> RequestHead:
         expects_continue=expect is not None and minor == 1,
         authorization=b"".join(read[b"authorization"]) if b"authorization" in read else b"",
         request_id=request_id[0] if len(request_id) == 1 and _REQUEST_ID.fullmatch(request_id[0]) else b"",
-        claims=_without(claims, options),
+        balancer_fields=_without(balancer_fields, options),
     )
 
 
 def parse_response(head: bytes) -> ResponseHead:
-    """Check a node's response head, given without its last empty line; raises ResponseError."""
+    """Parse a node's answer head, given without its last empty line; raises ResponseError."""
     if found := _ORDINARY_RESPONSE(head):
         status, reason, length, request_id = found.groups()
         return ResponseHead(int(status), reason or b"", [], int(length), False, True, request_id is not None, head)
@@ -186,9 +185,9 @@ def parse_response(head: bytes) -> ResponseHead:
 
 
 def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]], list[bytes]]:
-    """End-to-end lines to pass on, the values of the fields that the balancer reads or ends here, and the claims."""
+    """The end-to-end lines, the values of the fields that the balancer reads or removes, and the balancer fields."""
     fields: list[bytes] = []
-    claims: list[bytes] = []
+    balancer_fields: list[bytes] = []
     read: dict[bytes, list[bytes]] = {}
     for field in block.split(b"\r\n")[:-1]:
         name, _, value = field.partition(b":")
@@ -198,17 +197,17 @@ def _sort_fields(block: bytes) -> tuple[list[bytes], dict[bytes, list[bytes]], l
             if name != b"authorization":
                 continue
         elif name.startswith(_OURS):
-            claims.append(field)
+            balancer_fields.append(field)
             continue
         elif b"_" in name:
-            # Some servers read `_` as `-`: the other spelling of a name that we decide by must not reach one.
+            # Some servers read `_` as `-`: a second spelling of a field that decides something must not reach them.
             dashed = name.replace(b"_", b"-")
             if dashed in _FRAMING:
                 raise RequestError("bad-request", "A framing field is spelt with an underscore.")
             if dashed in _READ or dashed.startswith(_OURS):
                 continue
         fields.append(field)
-    return fields, read, claims
+    return fields, read, balancer_fields
 
 
 def _options(read: dict[bytes, list[bytes]], too_many: Exception) -> set[bytes]:
@@ -223,7 +222,7 @@ def _options(read: dict[bytes, list[bytes]], too_many: Exception) -> set[bytes]:
 
 
 def _without(fields: list[bytes], options: set[bytes]) -> list[bytes]:
-    """The lines that no Connection option names (RFC 9110 section 7.6.1)."""
+    """The lines without those that a Connection option names (RFC 9110 section 7.6.1)."""
     if options <= {b"close", b"keep-alive", b""}:
         return fields
     return [field for field in fields if field.partition(b":")[0].lower() not in options]
@@ -239,7 +238,7 @@ def _one_host(read: dict[bytes, list[bytes]], minor: int) -> bytes:
 
 
 def _aim(method: bytes, target: bytes, host: bytes, minor: int) -> tuple[bytes, bytes]:
-    """Target in origin form and the host it is meant for; an absolute target must agree with the Host field."""
+    """The target in origin form, and its host; an absolute target must agree with the Host field."""
     if method == b"CONNECT":
         raise RequestError("not-implemented", "")
     if (target.startswith(b"/") and b"#" not in target) or (target == b"*" and method == b"OPTIONS"):
@@ -253,7 +252,7 @@ def _aim(method: bytes, target: bytes, host: bytes, minor: int) -> tuple[bytes, 
 
 
 def _request_framing(read: dict[bytes, list[bytes]], minor: int) -> tuple[int | None, bool]:
-    """Content-Length and whether the body is chunked; RFC 9112 section 6.3 with every doubt refused."""
+    """Content-Length and whether the body is chunked, by RFC 9112 section 6.3; everything ambiguous is refused."""
     lengths, codings = read.get(b"content-length"), read.get(b"transfer-encoding")
     if codings is not None:
         if lengths is not None:

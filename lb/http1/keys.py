@@ -1,8 +1,6 @@
-"""The key that places a request: the token's subject, the client's address, the target or a field of the head.
+"""The key by which a request is placed: the token's subject, the client's address, the target or a header field.
 
-The subject is read from the JWT's payload without checking its signature: a key only chooses a node, and the node
-checks. A missing or unreadable token falls back to the client's address, so that a flood of bad tokens from one
-address stays on one node. Pure: head and address in, bytes out.
+Pure: head and address in, bytes out.
 """
 
 import base64
@@ -19,13 +17,13 @@ Keyer = Callable[[RequestHead, bytes], bytes]
 
 
 class Claims(msgspec.Struct):
-    """The only claim that placement reads."""
+    """The only claim of a JWT that placement reads."""
 
     sub: str
 
 
-# Longer tokens are decoded each time (some 10 us for 15 KB): kept, they would take what a client likes. A phone's token
-# (HS256) has 200 to 300 bytes.
+# Longer tokens are decoded each time (some 10 us for 15 KB): in the cache a client could fill any amount of memory with
+# them. A phone's token (HS256) has 200 to 300 bytes.
 CACHED_BYTES_MAX = 512
 _CLAIMS = msgspec.json.Decoder(Claims)
 
@@ -45,7 +43,8 @@ def keyer(hash_on: str, *, cache_max: int) -> Keyer:
 
 
 def subject(authorization: bytes) -> bytes:
-    """The `sub` of a bearer JWT, unverified; empty when there is none."""
+    """The `sub` of a bearer JWT; empty when there is none."""
+    # The signature is not verified: the key only chooses a node, and the node verifies the token.
     scheme, _, token = authorization.partition(b" ")
     parts = token.strip().split(b".", 3)
     if scheme.lower() != b"bearer" or len(parts) != 3:
@@ -60,6 +59,7 @@ def _by_subject(cache_max: int) -> Keyer:
     cached = lru_cache(maxsize=cache_max)(subject)
 
     def key(head: RequestHead, address: bytes) -> bytes:
+        # Without a readable token the address is the key, so that bad tokens from one address stay on one node.
         given = head.authorization
         if not given:
             return address

@@ -1,9 +1,9 @@
-"""Proof by one regular expression that a head holds nothing which the balancer must read, change or take out.
+"""One regular expression that proves that the balancer need not change or remove anything in a head.
 
-Such a head is passed on as the very bytes that were checked, which is both the cheapest and the safest copy: there is
-no second writer that could err. The proof is narrower than the rules of `head.py`, never wider: canonical spelling of
-framing and path, one of each field that is read, no field of the names given, no underscore in a name, HTTP/1.1 only.
-What it does not match is not refused but read line by line there. So a rule added there by name is kept here too.
+The checked bytes themselves are then forwarded: the cheapest copy, and the safest, because no second writer can make a
+mistake. The proof accepts less than the rules of `head.py`, never more: the canonical spelling of framing and path,
+each field that is read at most once, none of the given names, no underscore in a name, HTTP/1.1 only. A head that does
+not match is not refused: `head.py` parses it. The names come from `head.py`, so a name added there is excluded here.
 """
 
 import re
@@ -13,10 +13,10 @@ Match = Callable[..., re.Match[bytes] | None]
 
 _NAME = rb"[!#$%&'*+\-.^`|~0-9A-Za-z]"  # A token without `_`, which some servers read as `-`.
 _VALUE = rb"[\t -~\x80-\xff]*+"
-# A path in its only spelling: nothing percent-encoded, no empty and no dot segment.
+# A path that has one spelling only: nothing percent-encoded, no empty and no dot segment.
 _TARGET = rb"((?:/(?![/.])[!\"$&-.0-~]*+)++)"
 _LENGTH = rb"(0|[1-9][0-9]{0,14}+)"
-# Connection options that change nothing between HTTP/1.1 peers; the line is cut out, because it is hop-by-hop.
+# Connection options that change nothing in HTTP/1.1; the line is removed, because it is hop-by-hop.
 _CONNECTION = rb"([Cc]onnection: [Kk]eep-[Aa]live\r\n)"
 
 
@@ -24,7 +24,7 @@ def requests(*, names: Collection[bytes], prefixes: Collection[bytes], fields_ma
     """A matcher of request heads without their last empty line.
 
     Groups: method, target, host, Content-Length or None, Authorization or None, the whole Connection line or None.
-    The fields read here may stand once; `(?(n)(?!))` fails the second time.
+    A field that is read may occur once: `(?(n)(?!))` fails the second time.
     """
     pattern = (
         rb"((?!CONNECT )[A-Z]{1,32}+) %b HTTP/1\.1\r\n"
@@ -38,9 +38,9 @@ def requests(*, names: Collection[bytes], prefixes: Collection[bytes], fields_ma
 
 
 def responses(*, names: Collection[bytes]) -> Match:
-    """A matcher of answers that keep the connection and have a Content-Length (a 204 may not have one).
+    """A matcher of answers that keep the connection and have a Content-Length (a 204 must not have one).
 
-    Server errors are looked at line by line: their fields say what a failure means.
+    Server errors do not match: their fields say what the failure means, so `head.py` parses them.
 
     Groups: status, reason, Content-Length, X-Request-Id or None.
     """
@@ -54,13 +54,13 @@ def responses(*, names: Collection[bytes]) -> Match:
 
 
 def _other(names: Collection[bytes], prefixes: Collection[bytes]) -> bytes:
-    """A field line whose name is none of these in any case."""
+    """A field line with none of these names, in upper or lower case."""
     told = [name + b":" for name in names] + list(prefixes)
     return rb"(?!%b)%b++:%b\r\n" % (_any_case(told), _NAME, _VALUE)
 
 
 def _any_case(words: Collection[bytes]) -> bytes:
-    """A pattern of these lower-case words, sharing beginnings, so that most names are told apart by one letter."""
+    """A pattern of these lower-case words as a prefix tree, so that one letter decides for most names."""
     if b"" in words:
         return b""
     endings: dict[bytes, list[bytes]] = {}

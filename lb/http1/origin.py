@@ -1,8 +1,8 @@
-"""What a balancer in front may say of a request: believed from trusted addresses only, dropped from all others.
+"""Who sent a request and when: by the connection, or by the forwarding fields of a trusted balancer in front.
 
-A trusted peer's `Snapsurge-*` and `X-Forwarded-*` fields are kept, so that behind two balancers `Snapsurge-Received-At`
-is still the time of the first, and the client's address is the nearest one in `X-Forwarded-For` that is not itself a
-trusted peer's (RFC 7239 section 7.4 says why no farther one can be believed). Pure: no sockets, no clock.
+The `Snapsurge-*` and `X-Forwarded-*` fields of a trusted peer are kept, those of anybody else are dropped. So behind
+two balancers `Snapsurge-Received-At` is the time of the first. The client's address is the last one in
+`X-Forwarded-For` that is not a trusted peer's: RFC 7239 section 7.4 says why none before it can be trusted. Pure.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 
 from ..networks import Networks, contains
 
-# Addresses in X-Forwarded-For: further ones are cut off at the front, where a client may have written what it likes.
+# Addresses kept of X-Forwarded-For. The front of the list is cut off: a client may have written it.
 HOPS_MAX = 16
 _MILLISECONDS = re.compile(rb"[0-9]{12,14}")
 _PROTO = re.compile(rb"https?")
@@ -19,10 +19,10 @@ _HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """Who sent a request, when and how; empty or 0 where nothing was said. `others` are field lines passed as they are.
+    """Who sent a request, when and over which protocol; empty or 0 where it is not known.
 
-    `client` is the address alone, `forwarded_for` the list as the node gets it, both without ports. `refused` are the
-    places of the key's order that refused it before.
+    `client` is the address, `forwarded_for` the list that the node gets, both without ports. `others` are further field
+    lines for the node. `refused` are the places of the key's order whose nodes refused the request before, as bits.
     """
 
     client: bytes
@@ -34,25 +34,25 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     refused: int = 0
 
     def retried(self, first_ms: int, now_ms: int, refused: int) -> "Origin":
-        """The same of a request first received then, and tried again now, which the node may prefer."""
+        """The origin of a retry with a ticket; the two fields let the node prefer it to new requests."""
         others = (*self.others, b"Snapsurge-Retry: 1", b"Snapsurge-Tried-At: %d" % now_ms)
         return msgspec.structs.replace(self, received_ms=first_ms, others=others, refused=refused)
 
 
-def origin(claims: list[bytes], peer: bytes, proto: bytes, known: Networks) -> Origin:
-    """The origin of a request from a trusted peer, by the field lines that it sent."""
+def origin(balancer_fields: list[bytes], peer: bytes, proto: bytes, known: Networks) -> Origin:
+    """The origin of a request by the field lines of a trusted peer."""
     said: dict[bytes, bytes] = {}
     others: list[bytes] = []
     forwarded: list[bytes] = []
-    for claim in claims:
-        name, _, value = claim.partition(b":")
+    for balancer_field in balancer_fields:
+        name, _, value = balancer_field.partition(b":")
         name, value = name.lower(), value.strip(b" \t")
         if name == b"x-forwarded-for":
             forwarded.append(value)
         elif name in {b"snapsurge-received-at", b"x-forwarded-proto", b"x-forwarded-host"}:
             said.setdefault(name, value)
         else:
-            others.append(claim)
+            others.append(balancer_field)
     hops = _hops(forwarded)
     received = said.get(b"snapsurge-received-at", b"")
     named = said.get(b"x-forwarded-host", b"")
@@ -74,7 +74,7 @@ def _hops(values: list[bytes]) -> list[bytes]:
 
 
 def _nearest(forwarded: list[bytes], peer: bytes, known: Networks) -> bytes:
-    """The last address in the list that no trusted peer has; the first one if all are trusted."""
+    """The last address that is not a trusted peer's; the first one when all are."""
     for address in reversed(forwarded):
         if not contains(known, address.decode("latin-1")):
             return address

@@ -1,8 +1,8 @@
-"""The PROXY protocol, versions 1 and 2: who really connected, as the proxy in front says before the first byte.
+"""The PROXY protocol, versions 1 and 2: a proxy in front names the client's address before the first byte of HTTP.
 
-Format: haproxy.org, doc/proxy-protocol.txt. A port that expects it accepts nothing else, because a guess would let a
-client write the header itself. Strict: one spelling, no leading zeros, lengths that fit. `LOCAL` (the proxy's own
-health check) and `UNKNOWN` stand for the connection's own address. TLVs are skipped, a checksum in them too.
+Format: haproxy.org, doc/proxy-protocol.txt. A port that expects the header accepts no connection without one; else a
+client could write the header itself. Strict: one spelling, no leading zeros, lengths that fit. `LOCAL` (the proxy's own
+health check) and `UNKNOWN` mean the connection's own address. TLVs are skipped, and no checksum in them is verified.
 Pure: bytes in, an address out.
 """
 
@@ -26,20 +26,20 @@ _KINDS = {
 
 
 class ProxyError(Exception):
-    """Not a PROXY header; the connection is closed without a word."""
+    """The bytes are no valid PROXY header; the connection is closed without an answer."""
 
 
-class Preface(msgspec.Struct, frozen=True):
-    """A header: its length in bytes, and the client's address, empty for the connection's own."""
+class ProxyHeader(msgspec.Struct, frozen=True):
+    """The header's length in bytes, and the client's address; an empty one means the connection's own."""
 
     length: int
     address: str
 
 
-def parse(data: bytes) -> Preface | None:
-    """The header at the start of data; raises ProxyError as early as it is sure.
+def parse(data: bytes) -> ProxyHeader | None:
+    """Parse the header at the start of `data`; raises ProxyError as early as possible.
 
-    None while it is incomplete: then every byte so far belongs to it.
+    None while the header is incomplete: then all bytes so far belong to it.
     """
     if data.startswith(SIGNATURE[: len(data)]) and data:
         return _version_2(data)
@@ -48,7 +48,7 @@ def parse(data: bytes) -> Preface | None:
     raise ProxyError("no PROXY header")
 
 
-def _version_1(data: bytes) -> Preface | None:
+def _version_1(data: bytes) -> ProxyHeader | None:
     end = data.find(b"\n", 0, V1_BYTES_MAX)
     if end < 0:
         if len(data) >= V1_BYTES_MAX:
@@ -58,7 +58,7 @@ def _version_1(data: bytes) -> Preface | None:
     if data[end - 1] != 13 or b"\r" in line:
         raise ProxyError("line does not end with CRLF")
     if line == b"PROXY UNKNOWN" or line.startswith(b"PROXY UNKNOWN "):
-        return Preface(end + 1, "")
+        return ProxyHeader(end + 1, "")
     found = _V1.fullmatch(line)
     if found is None or int(found[4]) > 65535 or int(found[5]) > 65535:
         raise ProxyError("malformed line")
@@ -67,10 +67,10 @@ def _version_1(data: bytes) -> Preface | None:
         source, _ = kind(found[2].decode()), kind(found[3].decode())
     except AddressValueError as error:
         raise ProxyError("malformed address") from error
-    return Preface(end + 1, str(source))
+    return ProxyHeader(end + 1, str(source))
 
 
-def _version_2(data: bytes) -> Preface | None:
+def _version_2(data: bytes) -> ProxyHeader | None:
     if len(data) > 12 and data[12] not in {0x20, 0x21}:
         raise ProxyError("unknown version or command")
     if len(data) > 13 and data[13] not in {0x00, 0x31, 0x32, *_KINDS}:
@@ -84,5 +84,5 @@ def _version_2(data: bytes) -> Preface | None:
     if len(data) < length:
         return None
     if data[12] == 0x20 or kind is None:
-        return Preface(length, "")
-    return Preface(length, str(kind[0](data[16 : 16 + kind[1]])))
+        return ProxyHeader(length, "")
+    return ProxyHeader(length, str(kind[0](data[16 : 16 + kind[1]])))

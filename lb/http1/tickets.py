@@ -1,21 +1,22 @@
-"""Tickets: the balancer's signed word on when it first saw a request, given with a 502, 503, 504 or 507 to a POST.
+"""Tickets: signed statements of when the balancer first received a request, sent with a 502, 503, 504 or 507 to a POST.
 
-The retry that brings it back counts as received at its first try, so nobody is late because we were full or broken,
-and nobody gains by hammering. A ticket is base64url of version, first time, expiry and a MAC (HMAC-SHA256, RFC 2104,
-cut to 128 bits) over these and what it is bound to: token subject, target, length, `Content-Digest` (RFC 9530).
+The client sends the ticket with its retry, which then counts as received at its first try. So nobody is late because
+the service was full or broken, and retrying more often gains nothing. A ticket is base64url of version, first time,
+expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over what the ticket is bound to:
 
-- The subject is the one that places a request, not verified: a ticket for another user's is worth nothing to whoever
-  cannot post as that user, and the node checks the token. So a renewed token keeps its ticket.
-- The length is bound, so that no time can be reserved for photos not yet taken. A chunked request has none and gets a
-  ticket only with a digest, which binds more.
-- A retry that is refused again gets a new ticket with the same first time and ten more minutes: the outage is ours, and
-  may last longer than one ticket. Nothing else renews it, and after a day it is over.
-- The last byte of the expiry says which places of the key's order refused the request (`refusals.py`). There it costs
-  neither length nor a version: a balancer of before takes it for a quarter of a second, a ticket of before names some
-  place by chance, and its retry goes past that node, which serves as well. It is under the MAC like all else.
-- Two secrets may be accepted: the first signs. Without a secret there are no tickets.
+- The token's subject, as placement reads it, not verified. A ticket of another user is useless without that user's
+  token, which the node verifies. A renewed token of the same user keeps its ticket.
+- The target and the length, so that nobody can reserve a time for photos not yet taken. A chunked request has no length
+  and gets a ticket only with a `Content-Digest` (RFC 9530), which binds more.
 
-Pure: times and secrets come in. It does not know what a POST means, nor who counts what it says.
+A retry that is refused again gets a new ticket with the same first time and ten more minutes, because an outage may
+last longer than one ticket. Nothing else renews a ticket, and a day after the first try no more are issued.
+
+The last byte of the expiry holds a bit for each place of the key's order whose node refused the request; placement
+decides what to do with them. This changes neither length nor version: an older balancer reads them as up to a quarter
+of a second of expiry, and an older ticket makes the retry avoid a random node, which does no harm.
+
+The first secret signs, all are accepted; without a secret there are no tickets. Pure: times and secrets come in.
 """
 
 import base64
@@ -31,9 +32,9 @@ from .head import RequestHead, ResponseHead
 from .keys import subject
 
 STATUSES: Final = frozenset({502, 503, 504, 507})
-LIFE_MS: Final = 600_000  # design.md, section 5
-AGE_MS_MAX: Final = 86_400_000  # from the first try; the longest that a service accepts what comes late
-AHEAD_MS_MAX: Final = 2_000  # how far the clock of the balancer that signed may be ahead of ours
+LIFE_MS: Final = 600_000  # ten minutes; a retry that is refused again gets a new ticket
+AGE_MS_MAX: Final = 86_400_000  # since the first try: later than this no service accepts a late upload
+AHEAD_MS_MAX: Final = 2_000  # how far the clock of the balancer that signed may be ahead
 MAC_BYTES: Final = 16
 VERSION: Final = 1
 
@@ -46,9 +47,9 @@ Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a ticket is worth; `first_ms` is the first try's time in unix ms, 0 unless it is honoured.
+    """The result of reading a ticket; `first_ms` is the time of the first try in unix ms, 0 unless it is honoured.
 
-    `refused` are the places of the key's order that refused it.
+    `refused` has a bit for each place of the key's order whose node refused the request.
     """
 
     outcome: Outcome
@@ -57,13 +58,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Tickets:
-    """Gives and reads tickets under these secrets."""
+    """Issues and reads tickets with these secrets."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = tuple(secrets)
 
     def give(self, head: RequestHead, first_ms: int, now_ms: int, refused: int = 0) -> bytes:
-        """A ticket for a request first seen then; empty where none can be given."""
+        """Issue a ticket for a request first received at `first_ms`; empty where none can be issued."""
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
             return b""
@@ -71,7 +72,7 @@ class Tickets:
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
     def read(self, head: RequestHead, ticket: bytes, now_ms: int) -> Verdict:
-        """What the ticket says for this request. A forged one looks like one for another request: both are foreign."""
+        """Read the ticket of this request. A forged one and one of another request look alike: both are `foreign`."""
         if not _TEXT.fullmatch(ticket):
             return Verdict("malformed")
         raw = base64.urlsafe_b64decode(ticket)  # any text of this form is some bytes
@@ -92,17 +93,21 @@ class Tickets:
         return any(hmac.compare_digest(_mac(secret, times, bound), mac) for secret in self._secrets)
 
 
-def part(claims: list[bytes]) -> tuple[list[bytes], bytes | None]:
-    """The field lines without tickets, and the ticket: None where there is none, empty where there are several."""
-    kept = [claim for claim in claims if not _is_ticket(claim)]
-    if len(kept) == len(claims):
-        return claims, None
-    ticket = next(claim for claim in claims if _is_ticket(claim)).partition(b":")[2].strip(b" \t")
-    return kept, ticket if len(kept) + 1 == len(claims) else b""
+def split_ticket(balancer_fields: list[bytes]) -> tuple[list[bytes], bytes | None]:
+    """The field lines without tickets, and the ticket: None when there is none, empty when there are several."""
+    kept = [balancer_field for balancer_field in balancer_fields if not _is_ticket(balancer_field)]
+    if len(kept) == len(balancer_fields):
+        return balancer_fields, None
+    ticket = (
+        next(balancer_field for balancer_field in balancer_fields if _is_ticket(balancer_field))
+        .partition(b":")[2]
+        .strip(b" \t")
+    )
+    return kept, ticket if len(kept) + 1 == len(balancer_fields) else b""
 
 
-def stamped(head: ResponseHead, ticket: bytes) -> ResponseHead:
-    """A node's answer with our ticket in place of any that it wrote itself; server errors are not `plain`."""
+def with_ticket(head: ResponseHead, ticket: bytes) -> ResponseHead:
+    """A node's answer with this ticket in place of any that the node wrote; server errors are never `ordinary`."""
     fields = [field for field in head.fields if not _is_ticket(field)]
     return msgspec.structs.replace(head, fields=[*fields, b"Snapsurge-Ticket: " + ticket] if ticket else fields)
 
@@ -112,7 +117,7 @@ def _is_ticket(field: bytes) -> bool:
 
 
 def _bound(head: RequestHead) -> bytes | None:
-    """All that a ticket is bound to, each part with its length before it; None where neither length nor digest is."""
+    """What a ticket is bound to, each part after its length; None without both length and digest."""
     digest = _digest(head)
     if head.chunked and not digest:
         return None

@@ -1,4 +1,4 @@
-"""The nodes' words in Redis, read as differences: one script call a second, its answer empty while nothing changes.
+"""Reads the nodes' heartbeats from Redis as differences: one script call a second, empty while nothing changes.
 
 Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 - hash `snapsurge:nodes`: node id to JSON `{"address", "weight", "zone", "state": "serving" | "draining"}`;
@@ -6,11 +6,11 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 - sorted set `snapsurge:nodes:changes`: node id by the version at which its entry changed or went, kept for an hour;
 - string `snapsurge:nodes:version`: the last of those versions, growing like unix ms, also over a restart of Redis.
 
-A look brings the entries changed since the version known, the beats that are late (one in the future is: TIME was set
-back, and the node has not been heard since), and how many are in time. All
-entries are read when the version is unknown or too old, and now and then in any case, so that a writer who leaves the
-versions out is heard too. A Redis that takes no heartbeats is not believed: the look is declared as a script that
-writes, which a replica (from Redis 7.0 on) refuses, and what was refused is dialled anew.
+A poll returns the entries changed since the last version, the late heartbeats, and how many are in time. A heartbeat in
+the future is late: TIME was set back, and the node has not written since. All entries are read when the version is
+unknown or too old, and at every 15th poll, so that a writer that does not set versions is noticed too. A read-only
+replica must not answer, because it may be out of date: the poll is declared as a script that writes, which a replica
+(from Redis 7.0 on) refuses; then the connection is made anew.
 """
 
 from collections.abc import Awaitable
@@ -21,15 +21,15 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from ..config import Config
-from ..placement.health import Member
+from ..placement.node import Member
 from ..placement.slots import WEIGHT_MAX
-from .roster import Look
+from .roster import Poll
 
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
-WHOLE_EVERY = 15  # Looks between two at everything.
+WHOLE_EVERY = 15  # Every 15th poll reads all entries.
 
-_LOOK = """#!lua
+_POLL = """#!lua
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local version = redis.call('GET', KEYS[4]) or ''
@@ -52,7 +52,7 @@ return {0, version, ms, redis.call('ZCARD', KEYS[2]) - #late / 2, late, changed}
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A node's value in the hash."""
+    """A node's JSON value in the hash."""
 
     address: str
     weight: int = 1
@@ -61,7 +61,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def checked_address(address: str) -> str:
-    """The address if it is host:port; raises ValueError."""
+    """Return the address if it is host:port; raises ValueError otherwise."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"{address!r} is not host:port")
@@ -69,7 +69,7 @@ def checked_address(address: str) -> str:
 
 
 def parse_entry(name: bytes, raw: bytes) -> Member | None:
-    """A member as its node wrote it; None for what cannot be read."""
+    """The member that a node wrote; None for an entry that cannot be read."""
     try:
         entry = msgspec.json.decode(raw, type=Entry)
         return Member(
@@ -83,26 +83,24 @@ def parse_entry(name: bytes, raw: bytes) -> Member | None:
         return None
 
 
-def parse_look(answer: Answer, late_ms: int) -> Look:
-    """What the script said."""
+def parse_poll(answer: Answer, late_ms: int) -> Poll:
+    """The script's answer as a value."""
     whole, _, now_ms, fresh, beats, entries = answer
     names = (name.decode(errors="replace") for name in entries[::2])
     pairs = zip(names, entries[::2], entries[1::2], strict=True)
     changed = {name: parse_entry(raw_name, raw) for name, raw_name, raw in pairs}
     scores = {name.decode(errors="replace"): float(score) for name, score in zip(beats[::2], beats[1::2], strict=True)}
     if not whole:
-        return Look(changed=changed, late=frozenset(scores), fresh=fresh)
+        return Poll(changed=changed, late=frozenset(scores), fresh=fresh)
     late = frozenset(name for name, score in scores.items() if abs(now_ms - score) > late_ms)
-    mute = frozenset(changed.keys() - scores.keys())
-    return Look(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, mute=mute)
+    beatless = frozenset(changed.keys() - scores.keys())
+    return Poll(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, beatless=beatless)
 
 
 def connect(config: Config) -> "redis.asyncio.Redis":
-    """A client that gives up quickly and does not retry by itself; its caller bounds the time of a call.
-
-    With a `socket_timeout` redis-py would send under `asyncio.wait_for`, which loses cancellations on Python 3.11
-    (python/cpython#86296), those of an `asyncio.timeout` too.
-    """
+    """A Redis client that bounds the time to connect and does not retry; the caller bounds the time of a call."""
+    # No `socket_timeout`: with one, redis-py sends under `asyncio.wait_for`, which loses cancellations on Python 3.11
+    # (python/cpython#86296), also those of an `asyncio.timeout`.
     pool = redis.asyncio.ConnectionPool.from_url(
         config.redis_url, socket_connect_timeout=config.redis_timeout_ms / 1000
     )
@@ -110,23 +108,24 @@ def connect(config: Config) -> "redis.asyncio.Redis":
 
 
 class Heartbeats:
-    """Looks at Redis, remembering the version of the last look."""
+    """Polls Redis and remembers the version of the last poll."""
 
     def __init__(self, late_ms: int) -> None:
         self._late_ms = late_ms
         self._version = ""
-        self._looks = 0
+        self._polls = 0
 
-    async def look(self, client: "redis.asyncio.Redis") -> Look:
-        """One look; raises what Redis raises, and then the next look is at everything."""
-        known = self._version if self._looks % WHOLE_EVERY else ""
+    async def poll(self, client: "redis.asyncio.Redis") -> Poll:
+        """Poll once; raises what redis-py raises, and then the next poll reads all entries."""
+        known = self._version if self._polls % WHOLE_EVERY else ""
         self._version = ""
-        call = client.eval(_LOOK, len(KEYS), *KEYS, known, str(self._late_ms))
+        call = client.eval(_POLL, len(KEYS), *KEYS, known, str(self._late_ms))
         try:
             answer = await cast("Awaitable[Answer]", call)
-        except ResponseError:  # a demoted primary, say, which keeps its sessions; its address may lead elsewhere by now
+        except ResponseError:
+            # For example a demoted primary, which keeps its sessions: its address may lead to the new primary by now.
             await client.connection_pool.disconnect()
             raise
         self._version = answer[1].decode()
-        self._looks += 1
-        return parse_look(answer, self._late_ms)
+        self._polls += 1
+        return parse_poll(answer, self._late_ms)

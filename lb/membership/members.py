@@ -1,8 +1,7 @@
-"""Who the nodes are: static ones, those with heartbeats, the operator's changes over both, and the snapshot of it all.
+"""The membership: nodes of the command line, nodes with heartbeats, the operator's changes over both, and a snapshot.
 
-Redis is looked at once a second (`heartbeats.py`), what it means is decided in `roster.py`. Its absence slows nothing
-down and changes nothing. A new ring is made in a thread while the old one serves. Two balancers that know the same
-members place every key alike, in whatever order they learnt of them.
+Redis is polled once a second (`heartbeats.py`); `roster.py` decides what a poll means. Without Redis nothing slows down
+and no member changes. A new ring is built in a thread while the old one serves.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ from redis.exceptions import RedisError
 
 from ..config import Config
 from ..placement.fleet import Fleet
-from ..placement.health import Member
+from ..placement.node import Member
 from ..placement.slots import WEIGHT_MAX
 from .heartbeats import Heartbeats, checked_address, connect
 from .overrides import Overrides
@@ -42,7 +41,7 @@ def parse_option(option: str) -> Member:
 
 
 class Membership:
-    """Static members always, those from Redis as long as they are known, then what the operator says."""
+    """Static members always, those from Redis while they are known, changed as the operator says."""
 
     def __init__(self, config: Config, fleet: Fleet, static: Iterable[Member]) -> None:
         self._config = config
@@ -59,45 +58,45 @@ class Membership:
 
     @property
     def announced(self) -> dict[str, Member]:
-        """The members as they and the command line say, without the operator's changes."""
+        """The members by command line and heartbeat, without the operator's changes."""
         return {member.id: member for member in self._roster.members()} | self._static
 
     def _apply(self, now: float) -> None:
         self._fleet.set_members(self.overrides.over(self.announced).values(), now, later=True)
 
     async def settle(self) -> None:
-        """Make the ring of the present members, off the loop; at the end it is in use."""
+        """Build the ring of the present members in a thread, and use it."""
         async with self._building:
             while self._fleet.stale:
                 self._fleet.adopt(await asyncio.to_thread(self._fleet.draft()))
 
     async def change(self, overrides: Overrides) -> None:
-        """The operator's changes are these now."""
+        """Put these operator changes in force and save them."""
         self.overrides = overrides
         self._apply(asyncio.get_running_loop().time())
         await asyncio.to_thread(write_overrides, self._config.snapshot, overrides)
         await self.settle()
 
     async def follow(self, client: redis.asyncio.Redis) -> None:
-        """Look at Redis once a second until cancelled; its absence slows nothing down."""
+        """Poll at Redis once a second until cancelled; its absence slows nothing down."""
         failures = 0
         while True:
-            failures = 0 if await self.try_look(client) else failures + 1
+            failures = 0 if await self.try_poll(client) else failures + 1
             pause = min(BACKOFF_S_MAX, self._config.members_s * 2.0 ** min(failures, 8))
             await asyncio.sleep(max(self._config.members_s, pause if failures else 0.0) * random.uniform(0.9, 1.1))
 
-    async def try_look(self, client: redis.asyncio.Redis) -> bool:
-        """One look within its time; False when Redis is away."""
+    async def try_poll(self, client: redis.asyncio.Redis) -> bool:
+        """Poll once within the time limit; False when Redis failed."""
         try:
             async with asyncio.timeout(self._config.redis_timeout_ms / 1000):
-                look = await self._heartbeats.look(client)
+                poll = await self._heartbeats.poll(client)
         except (RedisError, OSError, TimeoutError) as error:
             self._say(away=True, error=error)
             self._fleet.silence(frozenset(), asyncio.get_running_loop().time())
             return False
         self._say(away=False)
         now, before = asyncio.get_running_loop().time(), self._roster.members()
-        self._roster.hear(look, now)
+        self._roster.apply(poll, now)
         after = self._roster.members()
         if after != before:
             self._apply(now)
@@ -107,10 +106,14 @@ class Membership:
         return True
 
     def _say(self, *, away: bool, error: BaseException | None = None) -> None:
-        """Log the change, not every failure."""
+        """Log when Redis fails or recovers, not each failed poll."""
         if away != self._away:
             self._away = away
             if away:
-                log.warning("Redis is away, holding %d members: %s", len(self._roster.members()), error)
+                log.warning(
+                    "Redis cannot be read, keeping the last %d members until it can: %s",
+                    len(self._roster.members()),
+                    error,
+                )
             else:
-                log.info("Redis is back")
+                log.info("Redis can be read again, following its members")

@@ -1,19 +1,19 @@
-"""What an operator changed at run time, on top of static members and heartbeats: added, removed, drained, re-weighed.
+"""An operator's changes at run time, over static members and heartbeats: nodes added, removed, drained, re-weighted.
 
-Each call gives a new value or raises `OverrideError` with what is wrong; nothing is half done. It holds until it is
-taken back, whatever nodes say of themselves meanwhile, and is kept beside the snapshot. Pure.
+Each call returns a new value, or raises `OverrideError` and changes nothing. A change stays in force until the operator
+takes it back, whatever the node announces, and is saved beside the snapshot. Pure.
 """
 
 from collections.abc import Mapping
 
 import msgspec
 
-from ..placement.health import Member
+from ..placement.node import Member
 from ..placement.slots import MEMBERS_MAX, WEIGHT_MAX
 
 
 class OverrideError(Exception):
-    """A change that cannot be; `status` is the HTTP status for it, the text one line for the operator."""
+    """An impossible change; `status` is its HTTP status, the text one line for the operator."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -29,7 +29,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weights: dict[str, int] = {}
 
     def over(self, members: Mapping[str, Member]) -> dict[str, Member]:
-        """The members with the changes, by id."""
+        """The members by id, with the changes applied."""
         found: dict[str, Member] = {}
         for name, member in {**members, **self.added}.items():
             if name in self.removed:
@@ -42,7 +42,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return found
 
     def add(self, member: Member, members: Mapping[str, Member]) -> "Overrides":
-        """A new node, or one removed before."""
+        """Add a new node, or one that was removed."""
         present = self.over(members)
         if member.id in present:
             raise OverrideError(409, f"node {member.id} is a member at {present[member.id].address}; remove it first")
@@ -52,7 +52,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self._without(member.id, added={**self.added, member.id: member})
 
     def remove(self, name: str, members: Mapping[str, Member]) -> "Overrides":
-        """Take a node out, also one that goes on beating; requests there finish."""
+        """Remove a node, even while it sends heartbeats; its requests finish."""
         present = self._present(name, members)
         if len(present) == 1:
             raise OverrideError(409, f"node {name} is the last one; add another first")
@@ -60,21 +60,21 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self._without(name, added=rest, removed=self.removed | {name} if name in members else self.removed)
 
     def drain(self, name: str, members: Mapping[str, Member]) -> "Overrides":
-        """No new requests for this node."""
+        """Send this node no new requests."""
         self._present(name, members)
         return msgspec.structs.replace(self, drained=self.drained | {name})
 
     def undrain(self, name: str, members: Mapping[str, Member]) -> "Overrides":
-        """New requests again."""
+        """Send this node new requests again."""
         self._present(name, members)
         if name in members and members[name].state == "draining":
-            raise OverrideError(409, f"node {name} says itself that it drains")
+            raise OverrideError(409, f"node {name} announces itself that it drains")
         if name not in self.drained:
             raise OverrideError(409, f"node {name} is not drained")
         return msgspec.structs.replace(self, drained=self.drained - {name})
 
     def weigh(self, name: str, weight: int, members: Mapping[str, Member]) -> "Overrides":
-        """Another weight; 0 = no new requests."""
+        """Give a node another weight; 0 means no new requests."""
         self._present(name, members)
         _check_weight(weight)
         return msgspec.structs.replace(self, weights={**self.weights, name: weight})
@@ -86,7 +86,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return present
 
     def _without(self, name: str, *, added: dict[str, Member], removed: frozenset[str] | None = None) -> "Overrides":
-        """A node comes or goes: what was said of one of this id before is forgotten."""
+        """The changes without earlier ones for this id: it was added or removed anew."""
         return Overrides(
             added=added,
             removed=self.removed - {name} if removed is None else removed,

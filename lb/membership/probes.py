@@ -1,10 +1,8 @@
-"""Active checks: asks each node for one path and tells the fleet what came of it.
+"""Active health checks: requests one path of each node and reports the result to the fleet.
 
-Any status below 500 passes: a server that says 404 lives and has no such page, ours say 503 when they are not ready.
-A refused connection is told as such: it counts at once. A check brings this balancer's time, as requests do, so that
-a node can tell a wrong clock; a node that is not ready says why in its answer, and the log repeats it. Jitter spreads
-the checks, so that balancers do not ask in step; a node that is not healthy is asked more often. With checks off, an
-ejected node gets another chance after a rest. The loop here is also the fleet's clock, twenty times a second.
+Any status below 500 passes: a server that answers 404 is alive and has no such page; a node that is not ready answers
+503 with the reason, which the log repeats. With checks off, an ejected node is tried again after `rest_s`. The loop
+here is also the fleet's clock, twenty times a second.
 """
 
 import asyncio
@@ -21,17 +19,20 @@ from ..placement.node import Node
 
 log = logging.getLogger("snapsurge.lb.probes")
 
-LOOK_S = 0.05  # How often due checks are looked for: well below the shortest interval.
-REASON_BYTES_MAX = 2048  # Of a failed check's answer, head included.
+POLL_S = 0.05  # Between two searches for due checks: well below the shortest interval.
+REASON_BYTES_MAX = 2048  # Bytes read of a failed check's answer, head included.
 REASON_CHARS_MAX = 120
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 _REASON = re.compile(rb"\r\n\r\n([ -~]+)")
-# Each process has a name of its own, by which a node tells its word on the time from another balancer's.
+# The token differs for each process: a node compares the clocks of several balancers, so it must tell them apart.
 AGENT = f"snapsurge-lb ({secrets.token_hex(4)})"
 
 
-async def ask(host: str, port: int, path: str, timeout_s: float) -> tuple[Event, str]:
-    """PASSED, FAILED or REFUSED, and why."""
+async def probe(host: str, port: int, path: str, timeout_s: float) -> tuple[Event, str]:
+    """Check once: PASSED, FAILED or REFUSED, and the reason.
+
+    The request carries this balancer's time, so that a node notices that its clock is wrong.
+    """
     reason = ""
     writer: asyncio.StreamWriter | None = None
     try:
@@ -63,7 +64,7 @@ async def ask(host: str, port: int, path: str, timeout_s: float) -> tuple[Event,
 
 
 async def _reason(reader: asyncio.StreamReader) -> str:
-    """The first line of the answer's body as far as it is plain text, empty where there is none."""
+    """The first line of the answer's body as far as it is printable ASCII."""
     answer = b"\r\n"  # The status line's, which was read.
     while not (found := _REASON.search(answer)) or not answer.endswith(b"\n"):
         more = await reader.read(REASON_BYTES_MAX - len(answer))
@@ -74,16 +75,16 @@ async def _reason(reader: asyncio.StreamReader) -> str:
 
 
 class Probes:
-    """The checks of all nodes; `path` is None when they are off."""
+    """The checks of all nodes; `path` is None when checks are off."""
 
     def __init__(self, config: Config, fleet: Fleet, path: str | None) -> None:
         self._config = config
         self._fleet = fleet
         self._path = path
-        self._asking: set[Node] = set()
+        self._probing: set[Node] = set()
 
     async def first_round(self) -> None:
-        """Check every node once, together, so that the first requests find their homes."""
+        """Check all nodes once, concurrently, so that the first requests find their homes healthy."""
         async with asyncio.TaskGroup() as tasks:
             for node in self._fleet.nodes.values():
                 tasks.create_task(self._check(node))
@@ -97,24 +98,25 @@ class Probes:
                 self._fleet.tick(now)
                 for node in list(self._fleet.nodes.values()):
                     if self._path is None:
-                        self._rest(node, now)
-                    elif node.check_at <= now and node not in self._asking:
-                        self._asking.add(node)
+                        self._retry_ejected(node, now)
+                    elif node.check_at <= now and node not in self._probing:
+                        self._probing.add(node)
                         tasks.create_task(self._check(node))
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
-    def _rest(self, node: Node, now: float) -> None:
+    def _retry_ejected(self, node: Node, now: float) -> None:
         ejected = node.health.state in {State.SUSPECT, State.DEAD}
         if ejected and now - node.health.since >= self._config.rest_s:
-            self._fleet.note(node, Event.RESTED, now, "another chance")
+            self._fleet.note(node, Event.RESTED, now, "tried again after a rest")
 
     async def _check(self, node: Node) -> None:
         config, loop = self._config, asyncio.get_running_loop()
         try:
             if self._path is not None:
-                event, reason = await ask(node.host, node.port, self._path, config.check_timeout_ms / 1000)
+                event, reason = await probe(node.host, node.port, self._path, config.check_timeout_ms / 1000)
                 self._fleet.note(node, event, loop.time(), reason)
         finally:
             interval = config.check_ms if node.health.state is State.HEALTHY else config.check_fast_ms
+            # Jitter: else the balancers of a service would check in step.
             node.check_at = loop.time() + interval / 1000 * random.uniform(0.8, 1.2)
-            self._asking.discard(node)
+            self._probing.discard(node)

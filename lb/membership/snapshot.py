@@ -1,4 +1,4 @@
-"""The last membership on disk, from which a balancer starts with Redis away, and the operator's changes beside it."""
+"""Saves the last membership and the operator's changes, so that a balancer can start while Redis is unreachable."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ..placement.health import Member
+from ..placement.node import Member
 from .heartbeats import checked_address
 from .overrides import Overrides
 
@@ -18,29 +18,29 @@ T = TypeVar("T")
 
 
 def read_members(path: str) -> list[Member]:
-    """The members of the last snapshot; none if there is none or it cannot be read."""
+    """The members of the snapshot; none when there is no snapshot or it cannot be read."""
     members = _read(path, list[Member]) or []
     try:
         for member in members:
             checked_address(member.address)
     except ValueError as error:
-        log.warning("snapshot %s cannot be used: %s", path, error)
+        log.warning("snapshot %s is ignored, starting without it: %s", path, error)
         return []
     return members
 
 
 def read_overrides(path: str) -> Overrides:
-    """The operator's changes; none if there are none or they cannot be read."""
+    """The saved operator changes; none when there are none or they cannot be read."""
     return _read(_beside(path), Overrides) or Overrides()
 
 
 def write_members(path: str, members: list[Member]) -> None:
-    """Replace the snapshot."""
+    """Save the members as the snapshot."""
     _write(path, members)
 
 
 def write_overrides(path: str, overrides: Overrides) -> None:
-    """Replace the operator's changes."""
+    """Save the operator's changes beside the snapshot."""
     _write(_beside(path), overrides)
 
 
@@ -56,12 +56,12 @@ def _read(path: str, kind: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        log.warning("snapshot %s cannot be read: %s", path, error)
+        log.warning("snapshot %s cannot be read, starting without it: %s", path, error)
         return None
 
 
 def _write(path: str, value: object) -> None:
-    """Whole, so that a reader never sees half of it; no path, no file."""
+    """Replace the file in one step; without a path write nothing."""
     if not path:
         return
     target = Path(path)
@@ -70,6 +70,6 @@ def _write(path: str, value: object) -> None:
         partial.write_bytes(msgspec.json.encode(value))
         partial.replace(target)
     except OSError as error:
-        log.warning("snapshot %s cannot be written: %s", path, error)
+        log.warning("snapshot %s cannot be written, a restart without Redis would use the old one: %s", path, error)
         with contextlib.suppress(OSError):
             partial.unlink()

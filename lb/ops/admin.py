@@ -1,6 +1,6 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics` and `/nodes`, for operators and for whatever supervises us.
+"""The admin port: `/livez`, `/readyz`, `/metrics` and `/nodes`, for operators and supervisors.
 
-Clients never reach it, because it listens on an address of its own. The calls that change nodes are in `changes.py`.
+Clients cannot reach it, because it listens on another address. The calls that change nodes are in `changes.py`.
 """
 
 from functools import partial
@@ -18,9 +18,10 @@ from .metrics import registry
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One element of `/nodes`; `share` is the part of the keys, 0 to 1, `starting` that of a slow start.
+    """One element of `/nodes`.
 
-    `since_s` is how long it has been in its state, `answer_s` its answer time (peak EWMA).
+    `share` is the node's part of the keys, 0 to 1; `starting` the part of it that a slow start has reached; `since_s`
+    the time in its state; `answer_s` its answer time (peak EWMA).
     """
 
     id: str
@@ -43,12 +44,12 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def node_rows(context: Context) -> list[NodeRow]:
-    """The nodes by id."""
+    """The rows of all nodes, by id."""
     return [row_of(context, name) for name in sorted(context.fleet.nodes)]
 
 
 def row_of(context: Context, name: str) -> NodeRow:
-    """One of them."""
+    """The row of one node."""
     node = context.fleet.nodes[name]
     return NodeRow(
         id=name,
@@ -72,7 +73,7 @@ def row_of(context: Context, name: str) -> NodeRow:
 
 
 def application(connections: Connections, membership: Membership | None = None) -> web.Application:
-    """The admin app of one proxy; without a membership it only reads."""
+    """The admin app; without a membership it cannot change nodes."""
     context, metrics_registry = connections.context, registry(connections)
 
     async def livez(_: web.Request) -> web.Response:

@@ -6,8 +6,7 @@
     POST /nodes/c/weight        {"weight": 3}
     POST /nodes/c/remove
 
-Each answers with the node's row, or with `{"error": "…"}` that says what is wrong; when the answer comes, the change is
-in force. A request that a browser sent for some page (it carries `Origin`) is refused.
+Each answers with the node's row once the change is in force, or with `{"error": "…"}`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,9 +18,9 @@ from aiohttp import web
 from ..membership.heartbeats import checked_address
 from ..membership.members import Membership
 from ..membership.overrides import OverrideError, Overrides
-from ..placement.health import Member
+from ..placement.node import Member
 
-BODY_BYTES_MAX = 4096  # Of a call: a node with a long name in a far zone has some hundred.
+BODY_BYTES_MAX = 4096  # Of a call; a new node takes some hundred.
 T = TypeVar("T")
 Change = Callable[[web.Request], Awaitable[tuple[str, Overrides]]]
 
@@ -42,14 +41,14 @@ class NewWeight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Changes:
-    """The calls over one membership; `row` shows a node."""
+    """The calls that change one membership; `row` gives a node's row."""
 
     def __init__(self, membership: Membership, row: Callable[[str], object]) -> None:
         self._membership = membership
         self._row = row
 
     def routes(self) -> list[web.RouteDef]:
-        """The table of calls."""
+        """The routes of the calls."""
         table: dict[str, Change] = {
             "/nodes": self._add,
             "/nodes/{id}/drain": self._drain,
@@ -61,8 +60,9 @@ class Changes:
 
     def _call(self, change: Change) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
+            # A browser sends `Origin`: a page must not change nodes by a request to an operator's localhost.
             if "Origin" in request.headers:
-                return _json({"error": "not for pages in a browser"}, 403)
+                return _json({"error": "requests of a browser are refused"}, 403)
             try:
                 name, overrides = await change(request)
             except OverrideError as error:
@@ -101,11 +101,11 @@ class Changes:
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:
-    """The call's JSON; an OverrideError says what is wrong with it."""
+    """The JSON of the call; raises OverrideError."""
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except msgspec.MsgspecError as error:
-        raise OverrideError(400, f"the body is not right: {error}") from error
+        raise OverrideError(400, f"the body is invalid: {error}") from error
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -1,7 +1,7 @@
-"""Writes access log and trace: rows are collected in memory and written by a thread twice a second, never on the way.
+"""Writes access log and trace: rows are collected in memory, and a thread writes them twice a second.
 
-A file that cannot keep up costs rows, counted and said, not requests. Files are opened to append and again on SIGHUP.
-What a row says is decided in `access.py`.
+A file that cannot keep up loses rows, which the log counts, and delays no request. Files are opened to append, and
+again on SIGHUP. `access.py` decides what a row contains.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ STDERR = 2
 
 
 class File:
-    """One file that rows go to."""
+    """One file of rows."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,21 +31,21 @@ class File:
         self.open()
 
     def open(self) -> None:
-        """Open it, or open it again after it was moved away; OSError leaves the old one."""
+        """Open the file, or open it again after it was moved; OSError leaves the old one open."""
         fresh = STDERR if self.name == "-" else os.open(self.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         self._fd, old = fresh, self._fd
         if old > STDERR:
             os.close(old)
 
     def add(self, row: bytes) -> None:
-        """Keep a row for the next flush."""
+        """Keep a row for the next flush; drop it when too many wait."""
         if len(self.rows) < ROWS_MAX:
             self.rows.append(row)
         else:
             self.dropped += 1
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting rows."""
         rows, self.rows = self.rows, []
         data = memoryview(b"".join(rows))
         while data:
@@ -53,7 +53,7 @@ class File:
 
 
 class Journal:
-    """Both files, where the settings ask for them; sets `context.note`, which stays None when nobody asks."""
+    """Access log and trace, where the settings name them; sets `context.note`, which is None when both are off."""
 
     def __init__(self, config: Config, context: Context) -> None:
         self._access = File(config.access_log) if config.access_log else None
@@ -67,15 +67,15 @@ class Journal:
     def _files(self) -> list[File]:
         return [file for file in (self._access, self._trace) if file]
 
-    def note(self, seen: access.Seen) -> None:
-        """A request ended."""
-        if self._access and (weight := self._sampler.weight(seen.unix_us / 1e6 + seen.seconds)):
-            self._access.add(access.line(seen, weight))
-        if self._trace and seen.method in access.UPLOADS:
-            self._trace.add(access.row(seen, self._secret))
+    def note(self, record: access.RequestRecord) -> None:
+        """Write the rows of a request that has ended."""
+        if self._access and (weight := self._sampler.weight(record.unix_us / 1e6 + record.seconds)):
+            self._access.add(access.line(record, weight))
+        if self._trace and record.method in access.UPLOADS:
+            self._trace.add(access.row(record, self._secret))
 
     def reopen(self) -> None:
-        """Write to new files where the old ones were moved away; OSError."""
+        """Open the files again after log rotation moved them; raises OSError."""
         for file in self._files:
             file.open()
 
@@ -87,15 +87,19 @@ class Journal:
                 try:
                     await asyncio.to_thread(file.flush)
                 except OSError as error:
-                    log.warning("%s cannot be written: %s", file.name, error.strerror)
+                    log.warning("%s cannot be written, its rows are lost: %s", file.name, error.strerror)
                 if file.dropped:
-                    log.warning("%s: %d rows dropped, it is too slow", file.name, file.dropped)
+                    log.warning(
+                        "%s is too slow: %d rows dropped, requests go on; use a faster disk or fewer lines",
+                        file.name,
+                        file.dropped,
+                    )
                     file.dropped = 0
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the rows that still wait."""
         for file in self._files:
             try:
                 file.flush()
             except OSError as error:
-                log.warning("%s cannot be written: %s", file.name, error.strerror)
+                log.warning("%s cannot be written, its rows are lost: %s", file.name, error.strerror)

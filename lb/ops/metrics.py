@@ -1,4 +1,4 @@
-"""The balancer's Prometheus metrics, collected from plain counters only when somebody scrapes."""
+"""The balancer's Prometheus metrics, read from counters at each scrape."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class BalancerCollector(Collector):
-    """Reads one proxy."""
+    """Collects the metrics of one process."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -31,7 +31,7 @@ class BalancerCollector(Collector):
         counters = self._context.counters
         requests = CounterMetricFamily("snapsurge_lb_requests", "Requests by status class", labels=["status"])
         latency = HistogramMetricFamily(
-            "snapsurge_lb_request_seconds", "From head read to answer relayed", labels=["status"]
+            "snapsurge_lb_request_seconds", "Seconds from the request head to the end of the answer", labels=["status"]
         )
         for index, kind in enumerate(CLASSES):
             requests.add_metric([kind], counters.requests[index])
@@ -45,29 +45,35 @@ class BalancerCollector(Collector):
 
     def _totals(self) -> Iterator[Metric]:
         fleet, counters = self._context.fleet, self._context.counters
-        yield CounterMetricFamily("snapsurge_lb_bytes_in", "Body bytes from clients", counters.bytes_in)
-        yield CounterMetricFamily("snapsurge_lb_bytes_out", "Body bytes to clients", counters.bytes_out)
-        yield CounterMetricFamily("snapsurge_lb_connections", "Connections accepted", counters.connections)
-        yield CounterMetricFamily("snapsurge_lb_connections_refused", "Over the limit", counters.connections_refused)
-        yield CounterMetricFamily("snapsurge_lb_heads_refused", "Heads that made no request", counters.heads_refused)
-        yield CounterMetricFamily("snapsurge_lb_retries", "Requests moved to another node", counters.retries)
-        yield CounterMetricFamily("snapsurge_lb_lost", "Node connections lost before the answer", counters.lost)
-        yield CounterMetricFamily("snapsurge_lb_pooled", "Requests sent on a pooled connection", counters.pooled)
-        tickets = CounterMetricFamily("snapsurge_lb_tickets", "Given, and brought back by worth", labels=["outcome"])
+
+        def total(name: str, value: float, text: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"snapsurge_lb_{name}", text, value)
+
+        def now(name: str, value: float, text: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"snapsurge_lb_{name}", text, value)
+
+        yield total("bytes_in", counters.bytes_in, "Bytes of request bodies received from clients")
+        yield total("bytes_out", counters.bytes_out, "Bytes of answer bodies sent to clients")
+        yield total("connections", counters.connections, "Client connections accepted or refused")
+        yield total("connections_refused", counters.connections_refused, "Client connections refused over the limit")
+        yield total("heads_refused", counters.heads_refused, "Request heads refused as invalid or too slow")
+        yield total("retries", counters.retries, "Requests sent again or moved to another node")
+        yield total("lost", counters.lost, "Node connections lost before the answer was complete")
+        yield total("pooled", counters.pooled, "Requests sent on a pooled node connection")
+        text = "Tickets issued, and tickets redeemed, by outcome"
+        tickets = CounterMetricFamily("snapsurge_lb_tickets", text, labels=["outcome"])
         for outcome, count in counters.tickets.items():
             tickets.add_metric([outcome], count)
         yield tickets
-        yield GaugeMetricFamily("snapsurge_lb_clients", "Client connections open", len(self._connections.clients))
-        yield GaugeMetricFamily(
-            "snapsurge_lb_expected", "Connections in a handshake or PROXY header", self._connections.expected
-        )
-        yield GaugeMetricFamily("snapsurge_lb_in_flight", "Requests at nodes", fleet.in_flight)
+        yield now("clients", len(self._connections.clients), "Open client connections")
+        yield now("expected", self._connections.expected, "Connections in a TLS handshake or PROXY header")
+        yield now("in_flight", fleet.in_flight, "Requests in flight at nodes")
         size = sum(node.bytes_in_flight for node in fleet.nodes.values())
-        yield GaugeMetricFamily("snapsurge_lb_in_flight_bytes", "Declared bodies of requests at nodes", size)
-        yield CounterMetricFamily("snapsurge_lb_spills", "Requests past a full home", fleet.spills)
-        yield CounterMetricFamily("snapsurge_lb_retries_denied", "Moves over the budget", fleet.retries_denied)
-        yield GaugeMetricFamily("snapsurge_lb_panic", "1 while the ejected are used, being most", int(fleet.panic))
-        yield GaugeMetricFamily("snapsurge_lb_draining", "1 while draining", int(self._context.draining))
+        yield now("in_flight_bytes", size, "Announced body bytes of the requests in flight")
+        yield total("spills", fleet.spills, "Requests placed at another node because their home was full")
+        yield total("retries_denied", fleet.retries_denied, "Requests not moved because the retry budget was spent")
+        yield now("panic", int(fleet.panic), "1 while the balancer is in panic mode")
+        yield now("draining", int(self._context.draining), "1 while the balancer drains")
 
     def _nodes(self) -> Iterator[Metric]:
         fleet, pool = self._context.fleet, self._context.pool
@@ -81,12 +87,17 @@ class BalancerCollector(Collector):
             families.append(family := CounterMetricFamily(f"snapsurge_lb_node_{name}", text, labels=["node"]))
             return family
 
-        up, busy = gauge("up", "1 if healthy"), gauge("in_flight", "Requests there")
-        busy_bytes, share = gauge("in_flight_bytes", "Declared bodies there"), gauge("ring_share", "Part of the ring")
-        answer, starting = gauge("answer_seconds", "Peak EWMA"), gauge("starting", "Part of its share, 0 to 1")
-        idle = gauge("idle_connections", "Pooled connections")
-        ejections, requests = counter("ejections", "Times taken out"), counter("requests", "Requests sent there")
-        connects, errors = counter("connects", "Connections tried"), counter("connect_errors", "Connections failed")
+        up = gauge("up", "1 while the node is healthy")
+        busy = gauge("in_flight", "Requests in flight at the node")
+        busy_bytes = gauge("in_flight_bytes", "Announced body bytes of the requests in flight at the node")
+        share = gauge("ring_share", "Part of all keys whose home is the node, 0 to 1")
+        answer = gauge("answer_seconds", "Answer time of the node in seconds (peak EWMA)")
+        starting = gauge("starting", "Part of its share that a slow start has reached, 0 to 1")
+        idle = gauge("idle_connections", "Idle connections to the node")
+        ejections = counter("ejections", "Times that the node was ejected")
+        requests = counter("requests", "Requests sent to the node")
+        connects = counter("connects", "Connections to the node tried")
+        errors = counter("connect_errors", "Connections to the node that failed")
         for name, node in fleet.nodes.items():
             up.add_metric([name], int(node.health.state is State.HEALTHY))
             busy.add_metric([name], node.in_flight)
@@ -103,7 +114,7 @@ class BalancerCollector(Collector):
 
 
 def registry(connections: Connections) -> CollectorRegistry:
-    """A registry of its own, so that two proxies in one process do not meet."""
+    """A registry of its own, so that two balancers in one process do not share metrics."""
     found = CollectorRegistry()
     found.register(BalancerCollector(connections))
     return found

@@ -1,9 +1,9 @@
-"""When a node's own answers and broken connections speak against it.
+"""When 5xx answers and broken connections eject a node (passive checks).
 
-One user can make one URL fail as often as he likes, so failures are counted by user: 5xx answers eject a node only when
-several distinct keys met one within the window, at least half of its answers there were such, and its peers do better:
-what fails everywhere (a store that is away, a bad release) is not this node's, and ejecting all in turn mends nothing.
-A broken connection counts at once, but once a window for each key. Pure: the fleet says when a window is over.
+One user can make one URL fail any number of times, so failures are counted by user. 5xx answers eject a node only when
+several users got one within the window, at least half of the node's answers were 5xx, and the other nodes do better:
+what fails everywhere (an unreachable store, a bad release) is not this node's fault, and ejecting every node in turn
+repairs nothing. A broken connection counts at once, but once a window for each user. Pure.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ KEYS_MAX = 64  # More distinct users than this prove nothing further.
 
 
 class Faults:
-    """What one node did to its users in this window; `users` distinct ones make it suspicious."""
+    """The failures of one node in this window; 5xx to `users` distinct users make it suspicious."""
 
     __slots__ = ("_failed", "_reset", "_users", "failures", "good")
 
@@ -25,49 +25,49 @@ class Faults:
         self.good = self.failures = 0
 
     def failed(self, key: bytes) -> None:
-        """This user got a 5xx."""
+        """Count a 5xx answer to this user."""
         self.failures += 1
         if len(self._failed) < KEYS_MAX:
             self._failed.add(key)
 
     @property
     def suspicious(self) -> bool:
-        """Whether several users got 5xx, and they are half of the answers."""
+        """Whether several users got 5xx answers, and these are at least half of all."""
         return len(self._failed) >= self._users and self.failures >= self.good
 
     def worse_than(self, good: int, failures: int) -> bool:
-        """Whether this node's part of failures is at least twice its peers', whose answers these were."""
+        """Whether this node's rate of failures is at least twice that of the other nodes, whose answers these were."""
         return self.failures * (good + failures) >= 2 * failures * (self.good + self.failures)
 
     def reset(self, key: bytes) -> bool:
-        """The connection of this user's request broke; False when that is already counted."""
+        """Count a broken connection of this user; False when it does not count again in this window."""
         if key in self._reset or len(self._reset) >= KEYS_MAX:
             return False
         self._reset.add(key)
         return True
 
-    def judged(self) -> None:
-        """The 5xx so far have had their consequence."""
+    def clear_failures(self) -> None:
+        """Forget the 5xx answers so far: they have ejected the node."""
         self._failed.clear()
         self.good = self.failures = 0
 
-    def forget(self) -> None:
-        """A new window begins."""
-        self.judged()
+    def begin_window(self) -> None:
+        """Begin a new window."""
+        self.clear_failures()
         self._reset.clear()
 
 
-class Judged(Protocol):
-    """Whom a window judges."""
+class HasFaults(Protocol):
+    """A node, as a window sees it."""
 
     faults: Faults
 
 
-J = TypeVar("J", bound=Judged)
+J = TypeVar("J", bound=HasFaults)
 
 
 class Window:
-    """The time in which all nodes are compared; `failing` once any is suspicious."""
+    """The window in which all nodes are compared; `failing` once any is suspicious."""
 
     __slots__ = ("_since", "failing")
 
@@ -75,8 +75,8 @@ class Window:
         self._since = 0.0
         self.failing = False
 
-    def guilty(self, nodes: Collection[J], now: float) -> list[J]:
-        """Who fails users while the others do not; told often, it also begins a new window when its time has come."""
+    def faulty(self, nodes: Collection[J], now: float) -> list[J]:
+        """The nodes to eject now. Called often; it also begins the next window when this one is over."""
         found: list[J] = []
         if self.failing:
             self.failing = False
@@ -87,9 +87,9 @@ class Window:
                 if own.suspicious and own.worse_than(good - own.good, failures - own.failures):
                     found.append(node)
         for node in found:
-            node.faults.judged()
+            node.faults.clear_failures()
         if now - self._since >= WINDOW_S:
             self._since = now
             for node in nodes:
-                node.faults.forget()
+                node.faults.begin_window()
         return found

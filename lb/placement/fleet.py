@@ -1,9 +1,8 @@
-"""All nodes as this balancer knows them: membership, health, load, and the one question it answers, `place`.
+"""All nodes of this balancer: members, health and load in, and `place` decides which node gets a request.
 
-It joins the pure parts: members come from `members.py`, events from `probes.py`, `pool.py` and exchanges, a key's order
-from `ring.py`, who is usable from `standing.py`, the choice from `policy.py`. The ring is rebuilt only when ids or
-weights change, never for health, so that a node that dies and returns finds its keys again; it is made elsewhere
-(`draft`) while the old one serves. No I/O and no clock here; `now` comes in, often by `tick`.
+It joins the pure parts: the key's order of nodes is from `ring.py`, who is usable from `standing.py`, the choice from
+`policy.py`. Members and events come from `membership/`, load and failures from `relay/`. No I/O and no clock: `now`
+comes in.
 """
 
 import logging
@@ -11,31 +10,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from .faults import Faults, Window
-from .health import Event, Member, State, newcomer, step
-from .node import RAMP_FULL, Node
+from .health import Event, State, newcomer, step
+from .node import RAMP_FULL, Member, Node
 from .parameters import Placement
-from .policy import POLICIES, Choice, Crowd, Rank, Refuse
+from .policy import POLICIES, Choice, FleetLoad, Rank, Refuse
 from .refusals import noted, refusers
 from .retry_budget import Budget
 from .ring import Ring
 from .slots import MEMBERS_MAX
-from .standing import CALM, PANIC, TROUBLED, Standing, stand
+from .standing import CALM, PANIC, TROUBLED, Standing, rank_nodes
 
 log = logging.getLogger("snapsurge.lb.fleet")
-
-__all__ = ["Fleet", "Node", "Placement"]
 
 _GOOD = {Event.PASSED, Event.RESTED}
 _BACK = {State.JOINING, State.DEAD}
 
 
 class Fleet:
-    """The nodes by id."""
+    """The nodes by id, their ring and their load."""
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
         self._policy = POLICIES[placement.policy]
-        self._plain = placement.policy in {"ring", "ip-hash"}
+        self._home_first = placement.policy in {"ring", "ip-hash"}
         self._floor, self._factor = placement.bound.floor, placement.bound.factor
         self._request_bytes = placement.request_bytes
         self._ring = Ring([], seed=placement.seed, slots=placement.slots)
@@ -53,16 +50,16 @@ class Fleet:
     # Members.
 
     def set_members(self, members: Iterable[Member], now: float, *, later: bool = False) -> None:
-        """Take the whole membership anew: keep who stays, add who is new, forget who left.
+        """Replace the membership: keep nodes that stay, add new ones, remove those that left.
 
-        `later` leaves the ring to `draft` and `adopt`; until then new nodes get no keys.
+        `later` leaves the new ring to `draft` and `adopt`; until then new nodes get no keys.
         """
         before, nodes = self.nodes, dict[str, Node]()
         for member in sorted(members, key=lambda member: member.id)[:MEMBERS_MAX]:
             node = before.get(member.id)
             if node is None or node.member.address != member.address:
                 node = self._new(member, now)
-                log.info("node %s at %s joins", member.id, member.address)
+                log.info("node %s at %s joins the membership", member.id, member.address)
             node.take(member)
             nodes[member.id] = node
         for gone in before.keys() - nodes.keys():
@@ -85,21 +82,22 @@ class Fleet:
 
     @property
     def stale(self) -> bool:
-        """Whether the ring is not that of the members."""
+        """Whether the ring was built for other members or weights."""
+        # Health never changes the ring: a node that dies and returns gets its own keys again.
         return self._ring.weights != self._weights
 
     def draft(self) -> Callable[[], Ring]:
-        """What makes the ring of the present members: pure, to be called anywhere, also in a thread."""
+        """A function that builds the ring of the present members; a thread may call it while the old ring serves."""
         members, placement = list(self._weights.items()), self._placement
         return partial(Ring, members, seed=placement.seed, slots=placement.slots, before=self._ring)
 
     def adopt(self, ring: Ring) -> None:
-        """Use this ring from now on."""
+        """Place requests by this ring from now on."""
         self._ring = ring
         self._number()
 
     def _number(self) -> None:
-        """Which node each index of the ring means; nobody for one that left or stands elsewhere now."""
+        """Map each index of the ring to its node; to None for a node that left or has another address now."""
         found: list[Node | None] = [None] * (MEMBERS_MAX + 1)
         for index, name in enumerate(self._ring.ids):
             found[index] = self.nodes.get(name)
@@ -107,10 +105,10 @@ class Fleet:
         self._weigh()
 
     def _follow(self, node: Node, now: float) -> None:
-        """A member that says draining drains; one that says serving again starts over."""
+        """Drain a member that announces draining; start a member anew that announces serving again."""
         draining = node.health.state is State.DRAINING
         if node.member.state == "draining" and not draining:
-            self.note(node, Event.DRAIN, now, "says draining")
+            self.note(node, Event.DRAIN, now, "announces draining")
         elif node.member.state != "draining" and draining:
             placement = self._placement
             node.health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
@@ -118,18 +116,18 @@ class Fleet:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The part of the keys, 0 to 1, that each member is home to."""
+        """The part of all keys, 0 to 1, whose home is each member."""
         return self._ring.shares
 
     # Health.
 
     def tick(self, now: float) -> None:
-        """The time went on: slow starts go up a step, old retries are forgotten."""
+        """Advance the clock: slow starts go on, old retries leave the budget, 5xx of the window eject faulty nodes."""
         self.now = now
         self._budget.turn(now, self.requests)
-        for node in self._window.guilty(self.nodes.values(), now):
+        for node in self._window.faulty(self.nodes.values(), now):
             self.doubt(node)
-            self.note(node, Event.FAULTY, now, "5xx answers to several users, fewer at its peers")
+            self.note(node, Event.FAULTY, now, "5xx answers to several users, fewer at other nodes")
         self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
@@ -137,10 +135,11 @@ class Fleet:
             self._ramping = [node for node in self._ramping if node.ramp < RAMP_FULL]
 
     def note(self, node: Node, event: Event, now: float, reason: str = "") -> None:
-        """Something was learnt of a node."""
+        """Apply an event to a node's health."""
         before = node.health
         if event in _GOOD and node.silent and before.state in TROUBLED:
-            return  # It answers checks and has stopped its heartbeat: while the two disagree, doubt stays.
+            # It answers checks but has stopped its heartbeat: while the two disagree, the node stays ejected.
+            return
         node.health = step(before, event, now=now, thresholds=self._placement.thresholds, reason=reason)
         if node.health.state is before.state:
             if node.health.refused is not before.refused:
@@ -159,27 +158,27 @@ class Fleet:
             self._ramping = [*(other for other in self._ramping if other is not node), node]
 
     def silence(self, silent: Collection[str], now: float) -> None:
-        """Whose heartbeats are late at this look: the first time makes suspect, the second dead."""
+        """Apply late heartbeats: the first makes a node suspect, the second dead. `silent` are the ids with one now."""
         for name, node in self.nodes.items():
             back = node.silent and name not in silent
             node.silent = name in silent
             if node.silent:
                 self.note(node, Event.SILENT, now, "heartbeat missed")
             elif back and not self._placement.checked:
-                self.note(node, Event.RESTED, now, "heartbeat again")
+                self.note(node, Event.RESTED, now, "heartbeat resumed")
 
     def doubt(self, node: Node) -> None:
-        """Something went wrong there that proves nothing: check it at once."""
+        """A request met a fault that proves nothing: check the node at once."""
         node.check_at = 0.0
 
     def lost(self, node: Node, key: bytes, now: float) -> None:
-        """The connection of this key's request broke before its answer was complete."""
+        """The node's connection broke before the answer to a request of this key was complete."""
         self.doubt(node)
         if node.faults.reset(key):
-            self.note(node, Event.RESET, now, "connection lost in a request")
+            self.note(node, Event.RESET, now, "connection lost during a request")
 
     def answered(self, node: Node, key: bytes, status: int, seconds: float, *, full: bool = False) -> None:
-        """A final answer came after so long; `full` says that a 503 was overload, not a fault of the node's."""
+        """The node answered after `seconds`; `full` says that a 503 was overload, not a fault of the node."""
         node.answered(seconds, self.now)
         if status < 500 or full:
             node.faults.good += 1
@@ -188,35 +187,35 @@ class Fleet:
         self._window.failing |= node.faults.suspicious
 
     def _weigh(self) -> None:
-        """Who takes keys now."""
+        """Rank the nodes again, and log when panic mode begins or ends."""
         before = self._standing.panic
-        self._standing = stand(self.nodes.values(), self._placement.zone)
+        self._standing = rank_nodes(self.nodes.values(), self._placement.zone)
         if self.panic is not before:
             log.warning(PANIC if self.panic else CALM)
 
     @property
     def panic(self) -> bool:
-        """Whether judgements are not believed, because they have ejected more than half."""
+        """Whether health is ignored, because more than half the weight is ejected."""
         return self._standing.panic
 
     # Placing.
 
     def place(self, key: bytes, tried: Collection[Node] = (), size: int = 0, refused: int = 0) -> Node | Refuse:
-        """The node for a key and a body of `size` bytes, leaving out those already tried for this request.
+        """The node for a key and a body of `size` bytes, without the nodes already tried for this request.
 
-        Nodes that `refused` it before (places of `refusals.py`) are left out as long as another one is preferred.
+        Nodes that refused an earlier try (`refused`, places of `refusals.py`) are avoided while others are preferred.
         """
         ring, load = self._ring, self.load + max(size, self._request_bytes)
         digest = ring.digest(key)
         if refused:
             around = {*tried, *refusers(self._order(digest), refused)}
             tried = tried if self._standing.among <= around else around
-        if not self._plain or tried:
+        if not self._home_first or tried:
             return self._choose(digest, tried, load)
         home = self._by_index[ring.first(digest)]
         if home is None or not home.open or digest >> 56 >= home.ramp:
             return self._choose(digest, tried, load)
-        # The cap of `policy.cap`, without its division: this is the path of nearly every request.
+        # `policy.cap` without its division, because nearly every request ends here.
         if home.load < self._floor or home.load * 100 * self._standing.weight < self._factor * load * home.weight:
             return home
         chosen = self._choose(digest, tried, load)
@@ -224,7 +223,7 @@ class Fleet:
         return chosen
 
     def noted(self, key: bytes, node: Node, refused: int) -> int:
-        """The places that refused a request of this key, now that this node has; for its next try."""
+        """The places that refused a request of this key, with this node's added; for the ticket of the next try."""
         return noted(self._order(self._ring.digest(key)), node, refused, self._standing.preferred)
 
     def _choose(self, digest: int, tried: Collection[Node], load: int) -> Node | Refuse:
@@ -244,7 +243,7 @@ class Fleet:
         choice = Choice(
             order,
             usable,
-            crowd=Crowd(load, self._standing.weight, self._standing.zone_weight),
+            fleet_load=FleetLoad(load, self._standing.weight, self._standing.zone_weight),
             bound=placement.bound,
             turn=self.requests,
             zone=placement.zone,
@@ -256,20 +255,20 @@ class Fleet:
         return [node for node in nodes if node.rank is Rank.LAST_RESORT and node.weight and node not in tried]
 
     def _order(self, digest: int) -> Iterator[Node]:
-        """The nodes as the key prefers them, then those not on the ring yet."""
+        """The nodes in the key's order, then those that are not on the ring yet."""
         ring, by_index = self._ring, self._by_index
         yield from (node for index in ring.two(digest) if (node := by_index[index]) is not None)
         yield from (node for index in ring.rest(digest) if (node := by_index[index]) is not None)
         yield from (node for name, node in self.nodes.items() if name not in ring.weights)
 
     def home(self, key: bytes) -> str:
-        """The id of the key's home, whatever its health."""
+        """The id of the key's first node, whatever its health."""
         return next(self._ring.order(key), "")
 
     # Load.
 
     def acquire(self, node: Node, size: int) -> None:
-        """A request with a body of `size` bytes (0 if unknown) goes to the node."""
+        """Count a request with a body of `size` bytes (0 if unknown) that is sent to the node."""
         load = max(size, self._request_bytes)
         node.in_flight += 1
         node.requests += 1
@@ -280,7 +279,7 @@ class Fleet:
         self.requests += 1
 
     def release(self, node: Node, size: int) -> None:
-        """The request is over there."""
+        """The request has left the node."""
         load = max(size, self._request_bytes)
         node.in_flight -= 1
         node.bytes_in_flight -= size
@@ -289,12 +288,12 @@ class Fleet:
         self.in_flight -= 1
 
     def may_retry(self) -> bool:
-        """Whether the budget lets one more request be moved to another node."""
+        """Whether the retry budget allows one more request to be moved to another node; then it is spent."""
         allowed = self._budget.spend(self.requests)
         self.retries_denied += not allowed
         return allowed
 
     @property
     def ready(self) -> bool:
-        """Whether any node can be used."""
+        """Whether any node can take requests."""
         return any(node.rank is not Rank.NEVER and node.weight for node in self.nodes.values())

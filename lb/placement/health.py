@@ -1,10 +1,11 @@
-"""A node's health as a table of transitions; events and the time come in, a new value goes out.
+"""A node's health as a table of transitions: state, event and time in, a new value out. Pure.
 
-joining: new or coming back, not yet checked often enough · healthy: takes its keys · suspect: one failure, no new keys
-while others are healthy · dead: failed `fall` checks in a row or refused a connection · draining: says itself that it
-leaves. A refused connection counts at once, because nobody listens there; anything that timed out, broke off or fell
-silent may be a hiccup and only makes suspect. A pair of state and event that is not in the table changes nothing.
-Who is ejected again and again stays out longer each time (`Damping`), and forgotten ejections count half after a while.
+joining: new or returning, not yet checked often enough · healthy: takes its keys · suspect: failed once, gets no new
+keys while others are healthy · dead: failed `fall` times in a row or refused a connection · draining: announced that it
+leaves. A pair of state and event that is not in the table changes nothing.
+
+A refused connection counts at once, because nobody listens; a timeout, a broken connection or a missed heartbeat may be
+a short fault and makes a node suspect first. A flapping node stays out longer each time (`Damping`).
 """
 
 from enum import Enum, auto
@@ -13,7 +14,7 @@ import msgspec
 
 
 class State(Enum):
-    """What the balancer believes of a node; the value is the word shown to operators."""
+    """The state of a node; the value is the word that operators see."""
 
     JOINING = "joining"
     HEALTHY = "healthy"
@@ -23,35 +24,25 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What can be learnt of a node."""
+    """What happens to a node."""
 
     PASSED = auto()  # An active check was answered.
-    FAILED = auto()  # An active check was not, or badly.
+    FAILED = auto()  # An active check got no answer, or a server error.
     REFUSED = auto()  # A connection was refused or unreachable.
     TIMED_OUT = auto()  # A connection for a request was not made in time.
     RESET = auto()  # A connection ended in the middle of a request.
     FAULTY = auto()  # Several users got 5xx answers within a short time.
-    SILENT = auto()  # Its heartbeat was missed.
+    SILENT = auto()  # A heartbeat was missed.
     RESTED = auto()  # Without active checks: ejected long enough for another chance.
-    DRAIN = auto()  # Its membership, or an operator, says draining.
-    SERVE = auto()  # Its membership, or an operator, says serving.
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as its membership describes it; `address` is host:port, `state` serving or draining."""
-
-    id: str
-    address: str
-    weight: int = 1
-    zone: str = ""
-    state: str = "serving"
+    DRAIN = auto()  # The node or an operator announced draining.
+    SERVE = auto()  # The node or an operator announced serving.
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """State, consecutive events of one kind (`streak`), why and since when, and how often it was ejected.
 
-    `refused`: the last word was a refused connection. `wobble`: ejections, each counting half after a half-life, as of
-    `ejected_at`. Before `out_until` nothing good that is heard of an ejected node counts.
+    `refused`: the last event was a refused connection. `wobble`: the number of ejections as of `ejected_at`, where each
+    counts half after a half-life. Before `out_until` no passed check brings an ejected node back.
     """
 
     state: State
@@ -67,7 +58,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Damping(msgspec.Struct, frozen=True):
-    """How long a flapping node stays out: `base_s` doubled for each recent ejection but the first, at most `max_s`."""
+    """How long a flapping node stays out: `base_s`, doubled for each recent ejection after the first, up to `max_s`."""
 
     base_s: float = 1.0
     max_s: float = 60.0
@@ -75,7 +66,7 @@ class Damping(msgspec.Struct, frozen=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """Checks in a row that make a node healthy again (`rise`) or dead (`fall`), and what flapping costs."""
+    """Checks in a row that make a node healthy again (`rise`) or dead (`fall`), and the damping of flapping."""
 
     rise: int = 2
     fall: int = 2
@@ -126,14 +117,14 @@ _EJECTED = {State.SUSPECT, State.DEAD}
 
 
 def newcomer(*, now: float, checked: bool, thresholds: Thresholds) -> Health:
-    """A node just heard of: one passed check makes it healthy, for nothing bad is known of it; unchecked it is so."""
+    """The health of a new node: one passed check makes it healthy; without active checks it is so at once."""
     if not checked:
         return Health(state=State.HEALTHY, since=now, reason="not checked")
     return Health(state=State.JOINING, since=now, reason="new", streak=thresholds.rise - 1)
 
 
 def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, reason: str = "") -> Health:
-    """The health after the event; `reason` is said to operators, and kept while the state stays."""
+    """The health after the event; `reason` is shown to operators and kept while the state stays."""
     row = TABLE.get((health.state, event))
     failing = event in _FAILURES
     early = not failing and health.state in _EJECTED and now < health.out_until
@@ -157,7 +148,7 @@ def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, re
 
 
 def _damped(health: Health, now: float, damping: Damping) -> Health:
-    """The health with one ejection more, and how long it keeps the node out."""
+    """The health after one more ejection, with the time until which it keeps the node out."""
     wobble = health.wobble * 0.5 ** ((now - health.ejected_at) / damping.half_life_s) + 1
     out_s = min(damping.max_s, damping.base_s * 2 ** (wobble - 1)) if wobble > 1.5 else 0.0
     return msgspec.structs.replace(

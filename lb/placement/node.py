@@ -1,21 +1,31 @@
-"""One node as this balancer sees it: who it is, how it is, what is under way there, how fast it answers.
-
-Values only; `fleet.py` decides what they mean. A slow start counts in steps of 1/256: a key whose own eight bits are
-under the step is let in, so the set of keys only grows and each key moves once.
-"""
+"""One node: its membership entry, health, load and answer time. Values only; `fleet.py` decides by them."""
 
 import math
 
+import msgspec
+
 from .faults import Faults
-from .health import Health, Member
+from .health import Health
 from .policy import Rank
 
+# A slow start goes in steps of 1/256. A key gets in when its own eight bits are under the step: so the set of keys only
+# grows, and each key moves once.
 RAMP_FULL = 256
-EWMA_S = 10.0  # Time constant by which a slow answer is forgotten, as in Finagle and Linkerd.
+EWMA_S = 10.0  # Time constant after which a slow answer hardly counts, as in Finagle and Linkerd.
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as its membership entry describes it; `address` is host:port, `state` serving or draining."""
+
+    id: str
+    address: str
+    weight: int = 1
+    zone: str = ""
+    state: str = "serving"
 
 
 class Node:
-    """Mutable on purpose: it is touched with every request."""
+    """A node's present values; mutable, because every request changes them."""
 
     __slots__ = (
         "answered_at",
@@ -57,19 +67,19 @@ class Node:
         return f"<Node {self.member.id} {self.member.address} {self.health.state.value} in_flight={self.in_flight}>"
 
     def take(self, member: Member) -> None:
-        """What its membership says now."""
+        """Take over a new membership entry."""
         self.member, self.weight, self.zone = member, member.weight, member.zone
 
     def begin_ramp(self, now: float) -> None:
-        """A slow start begins: one step of its share."""
+        """Begin a slow start at the first step of the node's share."""
         self.ramp, self.ramp_since = 1, now
 
     def ramp_up(self, now: float, slow_start_s: float) -> None:
-        """The step that this time of a slow start has reached."""
+        """Advance the slow start to the step of this time."""
         self.ramp = min(RAMP_FULL, 1 + int((now - self.ramp_since) / slow_start_s * RAMP_FULL))
 
     def answered(self, seconds: float, now: float) -> None:
-        """Peak EWMA: a slower answer counts at once, a faster one bit by bit, by the time since the last."""
+        """Update the peak EWMA: a slower answer counts at once, a faster one by the time since the last."""
         if seconds >= self.ewma_s:
             self.ewma_s = seconds
         else:

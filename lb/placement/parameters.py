@@ -1,4 +1,4 @@
-"""How a balancer chooses nodes, as one value made from settings and options; the same on all balancers."""
+"""The parameters of placement, as one value made from settings and options; the same on all balancers."""
 
 import msgspec
 
@@ -7,9 +7,10 @@ from .policy import Bound
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """How nodes are chosen: policy, ring, bound, thresholds, active checks, slow start, zone, and retry budget.
+    """Policy, ring, bound, health thresholds, slow start, zone and retry budget.
 
-    `request_bytes` is what a request counts at least; `faulty_users` with a 5xx each make a node suspect.
+    `checked` says that active checks are on. A request counts at least `request_bytes`. 5xx answers to `faulty_users`
+    users make a node suspect.
     """
 
     policy: str

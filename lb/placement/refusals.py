@@ -1,27 +1,27 @@
-"""Which nodes of a key's order have refused a request: its retry goes to the next one.
+"""Which nodes of a key's order have refused a request, so that its retry goes to another node. Pure.
 
-A request refused by a node (503, 507) or failed there (502, 504) comes back with a ticket (`tickets.py`), and by its
-key it would go home to that same node, for as many tries as its client has. So the ticket says which places of the
-key's order have had it, a bit each. An order is made of the members alone, so its places mean the same at any balancer
-and whatever the nodes' health is meanwhile. When every node to choose from has had it, the round begins anew. Pure.
+The retry of a request that a node refused (503, 507) or failed (502, 504) has the same key, so it would go to the same
+node again, at every try. So its ticket names the places of the key's order whose nodes have refused it, a bit each. The
+order depends on the members alone, so a place means the same node at every balancer, whatever its health. When all
+usable nodes have refused it, the bits are cleared.
 """
 
 from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import TypeVar
 
-PLACES = 8  # A client tries six times; nodes further down the order are not noted.
+PLACES = 8  # Bits that a ticket has. A client tries six times; nodes further down the order are not recorded.
 
 N = TypeVar("N")
 
 
 def refusers(order: Iterable[N], refused: int) -> list[N]:
-    """The nodes at the places noted."""
+    """The nodes at these places."""
     return [node for place, node in enumerate(islice(order, PLACES)) if refused >> place & 1]
 
 
 def noted(order: Iterable[N], node: N, refused: int, usable: Collection[N]) -> int:
-    """The places with this node's too; none when no usable node is left, so that the next try is at home again."""
+    """The places with this node's added; none when all usable nodes have refused: the next try starts at the home."""
     first = list(islice(order, PLACES))
     if node not in first:
         return refused

@@ -1,10 +1,10 @@
-"""Placement of keys: a key's slot, and for every slot an order of all members, the first being its home.
+"""The consistent hash: each key has a slot, and each slot an order of all members; the first is the key's home.
 
-A table of `slots` rows holds the first two of each order; the rest is worked out when asked for, which is when both
-are down or full. Orders are made of the members' ids and weights alone (`slots.py`), so the order in which members are
-listed does not matter, and a leaving member moves exactly its own keys, to each key's own second choice. Two million
-slots keep the largest of 200 shares within 5 % of the mean: a share has a relative deviation of sqrt(members / slots).
-Keys are hashed with a secret (BLAKE2s), so a client cannot aim at one node. It knows nothing of health or load.
+A table of `slots` rows holds the first two members of each order. The others are computed on demand, which happens when
+both are down or full. An order depends on ids and weights alone (`slots.py`), so all balancers agree, and a leaving
+member moves exactly its own keys, each to its own second member. Two million slots keep the largest of 200 shares
+within 5 % of the mean: a share has a relative deviation of sqrt(members / slots). Keys are hashed with a secret
+(BLAKE2s), so that a client cannot aim at one node. The ring knows nothing of health or load.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,16 +13,16 @@ from hashlib import blake2b, blake2s
 
 import numpy as np
 
-from .slots import MEMBERS_MAX, NOBODY, Cells, Market, fill, refill
+from .slots import MEMBERS_MAX, NOBODY, Cells, Scoring, fill, refill
 
-ORDERS_MAX = 16384  # Whole orders kept, of slots whose first two were both down or full: 2 KB each for 200 members.
+ORDERS_MAX = 16384  # Whole orders kept in memory, 2 KB each for 200 members.
 
 
 class Ring:
     """An immutable table; `members` are pairs of id and weight (a whole number, 0 = no share).
 
-    Made from the table `before`, when there is one, in a fraction of the time and with the same result.
-    `shares` is the part of the slots, 0 to 1, that each member is home to.
+    Built from the table `before`, where one is given, in a fraction of the time and with the same result.
+    `shares` is the part of the slots, 0 to 1, whose home is each member.
     """
 
     def __init__(
@@ -36,53 +36,53 @@ class Ring:
         self.seed, self.slots = seed, slots
         secret = blake2b(seed).digest()
         self._hash = blake2s(digest_size=8, key=secret[:32])
-        self._market = Market([(name, weights[name]) for name in self.ids], secret)
+        self._scoring = Scoring([(name, weights[name]) for name in self.ids], secret)
         if before is not None and self._resembles(before):
             self.table = self._changed(before)
         else:
-            self.table = fill(self._market, slots)
+            self.table = fill(self._scoring, slots)
         self.table.flags.writeable = False
-        self._order = lru_cache(maxsize=ORDERS_MAX)(self._market.order)
+        self._order = lru_cache(maxsize=ORDERS_MAX)(self._scoring.order)
         self._cells = self.table.reshape(-1).data
         self.shares = self._shares()
 
     def _resembles(self, before: "Ring") -> bool:
-        """Whether the other table is of this kind and has members that stay."""
+        """Whether the other table has the same seed and size, and members that stay."""
         alike = (self.seed, self.slots) == (before.seed, before.slots)
         return alike and bool(self.weights.items() & before.weights.items())
 
     def _changed(self, before: "Ring") -> Cells:
-        """The table made from another's: only rows of a leaver, and the bids of who joined, are worked out."""
+        """The table from an older one: computes the rows of members that left and the scores of those that joined."""
         index_of = {name: index for index, name in enumerate(self.ids)}
         joined = [index for name, index in index_of.items() if before.weights.get(name) != self.weights[name]]
         renamed = np.full(MEMBERS_MAX + 1, NOBODY, np.uint16)
         for index, name in enumerate(before.ids):
             if self.weights.get(name) == before.weights[name]:
                 renamed[index] = index_of[name]
-        return refill(self._market, before.table, renamed, joined)
+        return refill(self._scoring, before.table, renamed, joined)
 
     def digest(self, key: bytes) -> int:
-        """64 keyed bits of the key: the lower ones choose the slot, the upper eight its turn in a slow start."""
+        """64 bits of a keyed hash: the lower ones choose the slot, the upper eight its turn in a slow start."""
         hashed = self._hash.copy()
         hashed.update(key)
         return int.from_bytes(hashed.digest(), "little")
 
     def first(self, digest: int) -> int:
-        """The index of the home for a digest; NOBODY on an empty ring."""
+        """The index of the digest's home; NOBODY on an empty ring."""
         return self._cells[digest % self.slots * 2]
 
     def two(self, digest: int) -> tuple[int, int]:
-        """The indices of the first two members for a digest; NOBODY where there is none."""
+        """The indices of the digest's first two members; NOBODY where there is none."""
         at = digest % self.slots * 2
         cells = self._cells
         return cells[at], cells[at + 1]
 
     def rest(self, digest: int) -> list[int]:
-        """The indices of all the others, in order; worked out once for each slot that is asked for."""
+        """The indices of all other members, in order; computed once for each slot."""
         return self._order(digest % self.slots)[2:] if len(self.ids) > 2 else []
 
     def order(self, key: bytes) -> Iterator[str]:
-        """All members in this key's order of preference, each once, found as far as asked."""
+        """All members in this key's order, each once, computed as far as they are read."""
         digest = self.digest(key)
         for index in self.two(digest):
             if index != NOBODY:
@@ -91,7 +91,7 @@ class Ring:
             yield self.ids[index]
 
     def _shares(self) -> dict[str, float]:
-        """The part of the slots, 0 to 1, that each member is home to."""
+        """The part of the slots, 0 to 1, whose home is each member."""
         counts = np.zeros(MEMBERS_MAX + 1, np.int64)
         for start in range(0, self.slots, 1 << 15):
             counts += np.bincount(self.table[start : start + (1 << 15), 0], minlength=MEMBERS_MAX + 1)

@@ -1,9 +1,10 @@
-"""Which nodes take keys now: from each node's health to its rank, and when to stop believing judgements.
+"""Which nodes take keys now: ranks each node by its health, and decides on panic mode.
 
-Healthy nodes are preferred; joining and suspect ones are the last resort; dead and draining ones are not used. When
-judgements (checks, silence, broken connections, 5xx) have ejected more weight than is healthy, the judge is more
-likely to be wrong, or all are overloaded alike: panic, and the ejected are preferred again. A refused connection is a
-fact, not a judgement: such a node is used by nobody and counts on neither side. Pure, but for the marks on the nodes.
+Healthy nodes are preferred; joining and suspect ones are a last resort; dead and draining ones are not used. Panic mode
+begins when checks, missed heartbeats, broken connections and 5xx have ejected more weight than is healthy: then the
+checks are more likely wrong than the nodes, or all nodes are overloaded alike, so health is ignored. A refused
+connection is proof that nobody listens: such a node gets no request even then, and counts on neither side. Pure; it
+writes the rank into the nodes.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,10 @@ _RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """The preferred nodes by id, the same as a set, their weight, that of the zone whoever is up, and panic."""
+    """The preferred nodes by id, the same as a set, and their weight.
+
+    `zone_weight` is the weight of this balancer's zone, healthy or not; `panic` says that health is ignored.
+    """
 
     preferred: list[Node] = msgspec.field(default_factory=list)
     among: frozenset[Node] = frozenset()
@@ -30,8 +34,8 @@ class Standing(msgspec.Struct, frozen=True):
     panic: bool = False
 
 
-def stand(nodes: Iterable[Node], zone: str) -> Standing:
-    """Rank the nodes, given by id, and sum them up; `zone` is this balancer's."""
+def rank_nodes(nodes: Iterable[Node], zone: str) -> Standing:
+    """Rank the nodes, which are sorted by id, and sum up their weights; `zone` is this balancer's."""
     serving: list[Node] = []
     for node in nodes:
         node.rank = _RANKS.get(node.health.state, Rank.NEVER)

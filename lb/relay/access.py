@@ -13,7 +13,7 @@ UPLOADS = frozenset({b"POST", b"PUT", b"PATCH", b""})  # What a trace is of; the
 TARGET_BYTES_MAX = 200  # A path longer than this is no path of anybody's API; the line stays short.
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One request at its end; status 0 when the client left, node empty when none was asked."""
 
     unix_us: int  # when its head was read
@@ -31,9 +31,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     upload_s: float  # from the head to the body's last byte so far
 
 
-def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> Seen:
+def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> RequestRecord:
     """A head that made no request."""
-    return Seen(unix_us, request_id, client, client, b"", b"", -1, 0, 0, status, "", 0.0, 0.0)
+    return RequestRecord(unix_us, request_id, client, client, b"", b"", -1, 0, 0, status, "", 0.0, 0.0)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -72,34 +72,34 @@ def path(target: bytes) -> str:
     return target.partition(b"?")[0][:TARGET_BYTES_MAX].decode("latin-1")
 
 
-def line(seen: Seen, weight: int) -> bytes:
+def line(record: RequestRecord, weight: int) -> bytes:
     """The access log line, with its line end."""
     said = Line(
-        at=round(seen.unix_us / 1e6, 3),
-        id=seen.request_id.decode("latin-1"),
-        client=seen.client.decode("latin-1"),
-        method=seen.method.decode("latin-1"),
-        path=path(seen.target),
-        status=seen.status,
-        node=seen.node,
-        ms=round(seen.seconds * 1000, 1),
-        bytes_in=seen.received,
-        bytes_out=seen.relayed,
+        at=round(record.unix_us / 1e6, 3),
+        id=record.request_id.decode("latin-1"),
+        client=record.client.decode("latin-1"),
+        method=record.method.decode("latin-1"),
+        path=path(record.target),
+        status=record.status,
+        node=record.node,
+        ms=round(record.seconds * 1000, 1),
+        bytes_in=record.received,
+        bytes_out=record.relayed,
         weight=weight,
     )
     return _encode(said) + b"\n"
 
 
-def row(seen: Seen, secret: bytes) -> bytes:
+def row(record: RequestRecord, secret: bytes) -> bytes:
     """The trace row, with its line end."""
     made = Row(
-        at=seen.unix_us,
-        u=hashlib.blake2b(seen.key, key=secret, digest_size=8).hexdigest(),
-        p=path(seen.target),
-        len=seen.length,
-        got=seen.received,
-        up=int(seen.received / max(seen.upload_s, 0.001)),
-        s=seen.status,
+        at=record.unix_us,
+        u=hashlib.blake2b(record.key, key=secret, digest_size=8).hexdigest(),
+        p=path(record.target),
+        len=record.length,
+        got=record.received,
+        up=int(record.received / max(record.upload_s, 0.001)),
+        s=record.status,
     )
     return _encode(made) + b"\n"
 

@@ -15,11 +15,12 @@ from ..http1.errors import RequestError
 from ..http1.head import RequestHead
 from ..http1.keys import keyer
 from ..http1.origin import Origin, origin
-from ..http1.tickets import STATUSES, Tickets, part
+from ..http1.tickets import STATUSES, Tickets, split_ticket
 from ..networks import contains, networks
-from ..placement.fleet import Fleet, Node
+from ..placement.fleet import Fleet
+from ..placement.node import Node
 from ..private_paths import PrivatePaths
-from .access import Seen
+from .access import RequestRecord
 from .counters import Counters
 from .pool import Pool, PoolLimits, Spawn
 from .ports import Downstream
@@ -41,7 +42,7 @@ class Context:
         self.keyer = keyer(hash_on, cache_max=config.tokens_max)
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
-        self.note: Callable[[Seen], None] | None = None  # Writes access log and trace; None when both are off.
+        self.note: Callable[[RequestRecord], None] | None = None  # Writes access log and trace; None when both are off.
         self.pool = Pool(
             fleet,
             PoolLimits(
@@ -66,10 +67,10 @@ class Context:
 
         Forwarding fields count from a trusted peer only, a ticket only when its signature is good.
         """
-        claims, ticket = part(head.claims)
+        balancer_fields, ticket = split_ticket(head.balancer_fields)
         found = client.origin
         if client.trusted:
-            found = origin(claims, client.address, self.proto, self._trusted)
+            found = origin(balancer_fields, client.address, self.proto, self._trusted)
         if ticket is None:
             return found
         now_ms = self.unix_ms()

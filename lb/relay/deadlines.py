@@ -42,7 +42,7 @@ class Progress:
         # Until the node sends 100 Continue a missing body is not the client's fault.
         if body_due and (new or not awaits_continue):
             self._quiet_s = 0.0
-            return None if self._pace.went_by(seconds, new) else Deadline.BODY
+            return None if self._pace.charge(seconds, new) else Deadline.BODY
         self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
         limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
         return Deadline.ANSWER if self._quiet_s > limit_s else None

@@ -8,10 +8,10 @@ ways: a node that takes no bytes pauses the client, a client that reads no bytes
 from ..http1 import forward
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
-from ..http1.tickets import stamped
+from ..http1.tickets import with_ticket
 from ..placement.node import Node
 from ..placement.policy import Refuse
-from .access import Seen
+from .access import RequestRecord
 from .context import Context
 from .link import Link
 from .ports import Downstream
@@ -37,7 +37,7 @@ class Exchange:
         self._context = context
         self._client = client
         self._head = head
-        origin = context.origin(head, client) if head.claims else client.origin
+        origin = context.origin(head, client) if head.balancer_fields else client.origin
         self._refused = origin.refused
         self._key = context.keyer(head, origin.client)
         self._begun = context.clock()
@@ -188,7 +188,7 @@ class Exchange:
         early, full = not self.request_done, False
         if status >= 500:
             full = status == 503 and not head.cause and head.bears(b"retry-after")
-            head = stamped(head, self._ticket(status))
+            head = with_ticket(head, self._ticket(status))
         if self._node is not None:
             seconds = self._context.loop.time() - self._begun
             self._context.fleet.answered(self._node, self._key, status, seconds, full=full)
@@ -301,9 +301,9 @@ class Exchange:
             self.status = 0
             self._close()
 
-    def _seen(self, unix_us: int, seconds: float) -> Seen:
+    def _record(self, unix_us: int, seconds: float) -> RequestRecord:
         head = self._head
-        return Seen(
+        return RequestRecord(
             unix_us=unix_us,
             request_id=self.request_id,
             client=self._client.address,
@@ -338,7 +338,7 @@ class Exchange:
         seconds = context.clock() - self._begun
         counters.finished(self.status, seconds)
         if context.note:
-            context.note(self._seen(context.unix_us(seconds), seconds))
+            context.note(self._record(context.unix_us(seconds), seconds))
         node = self._node
         if node is not None:
             context.fleet.release(node, self._size)

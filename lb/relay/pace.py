@@ -16,7 +16,7 @@ class Pace:
         self._stall = stall_s
         self._rate = rate
 
-    def went_by(self, seconds: float, received: int) -> bool:
+    def charge(self, seconds: float, received: int) -> bool:
         """Charge the time and credit the bytes received in it; False when the body is too slow."""
         # Time first: with a stall as short as the time between two looks, no rate could keep such a credit.
         self.credit = min(self._stall, self.credit - seconds + received / self._rate)

@@ -138,14 +138,14 @@ async def test_processors_go_on_with_the_new_primary(stack: Stack, pair: tuple[R
 
 
 async def test_nodes_and_balancers_go_on_with_the_new_primary(stack: Stack, pair: tuple[Redis, Redis]) -> None:
-    """Heartbeats and limits are written to it, looks read from it, in a bounded number of tries."""
+    """Heartbeats and limits are written to it, polls read from it, in a bounded number of tries."""
     primary, replica = pair
     heartbeat = Heartbeat(stack.redis, "node", lambda: Member("h:1", 1, "z", "serving"), 0.1)
     balancer = lb.membership.heartbeats.connect(lb.config.Config(redis_url=f"redis://127.0.0.1:{stack.port}/0"))
-    looks = lb.membership.heartbeats.Heartbeats(60_000)
+    polls = lb.membership.heartbeats.Heartbeats(60_000)
     async with RateLimiter(stack.redis, Rate(burst=10, period_s=600)) as limiter:
         await heartbeat.beat()
-        assert (await looks.look(balancer)).fresh == 1
+        assert (await polls.poll(balancer)).fresh == 1
         assert (await limiter.check("ann")).remaining == 9
         await _fail_over(primary, replica)
         await replica.delete("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:rate:ann")
@@ -154,7 +154,7 @@ async def test_nodes_and_balancers_go_on_with_the_new_primary(stack: Stack, pair
             await heartbeat.beat()
             await limiter.check("ann")
             with contextlib.suppress(RedisError):
-                return (await looks.look(balancer)).fresh == 1 and bool(await replica.exists("snapsurge:rate:ann"))
+                return (await polls.poll(balancer)).fresh == 1 and bool(await replica.exists("snapsurge:rate:ann"))
             return False
 
         await until(there)

@@ -12,8 +12,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lb.placement.fleet import Fleet, Node
-from lb.placement.health import Event, Member, State, Thresholds
+from lb.placement.fleet import Fleet
+from lb.placement.health import Event, State, Thresholds
+from lb.placement.node import Member, Node
 from lb.placement.parameters import Placement
 from lb.placement.policy import Bound, Refuse
 

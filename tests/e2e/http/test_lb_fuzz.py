@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from lb.config import Config
-from lb.placement.fleet import Fleet, Placement
-from lb.placement.health import Member, Thresholds
+from lb.placement.fleet import Fleet
+from lb.placement.health import Thresholds
+from lb.placement.node import Member
+from lb.placement.parameters import Placement
 from lb.placement.policy import Bound
 from lb.relay.client import State
 from lb.relay.connections import Connections

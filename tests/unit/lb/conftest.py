@@ -7,8 +7,10 @@ from collections.abc import Coroutine, Iterable, Iterator
 import pytest
 
 from lb.config import Config
-from lb.placement.fleet import Fleet, Placement
-from lb.placement.health import Member, Thresholds
+from lb.placement.fleet import Fleet
+from lb.placement.health import Thresholds
+from lb.placement.node import Member
+from lb.placement.parameters import Placement
 from lb.placement.policy import Bound
 from lb.relay.client import Client
 from lb.relay.connections import Connections

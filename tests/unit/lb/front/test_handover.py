@@ -6,80 +6,80 @@ import socket
 import threading
 from pathlib import Path
 
-from lb.front.handover import Giver, bound, take
+from lb.front.handover import Donor, inherit, listen_at
 
 
-def door() -> socket.socket:
+def listener() -> socket.socket:
     """A listening socket."""
     return socket.create_server(("127.0.0.1", 0))
 
 
 async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
     """Names and descriptors arrive; a connection made before is accepted after; `go` tells the old one."""
-    path, listening, admin = str(tmp_path / "s"), door(), door()
-    giver = Giver(path, {"listen": [listening], "admin": [admin]})
+    path, listening, admin = str(tmp_path / "s"), listener(), listener()
+    donor = Donor(path, {"listen": [listening], "admin": [admin]})
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(giver.run())
+        tasks.create_task(donor.run())
         while not Path(path).exists():  # noqa: ASYNC110 - the file is the event
             await asyncio.sleep(0)
         assert Path(path).stat().st_mode & 0o777 == 0o600
-        taken = await asyncio.to_thread(take, path)
-        assert taken is not None
+        inherited = await asyncio.to_thread(inherit, path)
+        assert inherited is not None
         with socket.create_connection(listening.getsockname()):
             listening.close()
-            connection, _ = taken.doors["listen"][0].accept()
+            connection, _ = inherited.listeners["listen"][0].accept()
             connection.close()
-        assert not giver.replaced.is_set()
-        assert taken.at("admin", 0) == taken.at("admin", admin.getsockname()[1]) == taken.doors["admin"]
-        assert taken.at("admin", 1) == []
-        taken.go()
-        await giver.replaced.wait()
-    assert taken.doors["admin"][0].getsockname() == admin.getsockname()
-    assert take(path) is None
-    for sock in (admin, *taken.doors["listen"], *taken.doors["admin"]):
+        assert not donor.replaced.is_set()
+        assert inherited.at("admin", 0) == inherited.at("admin", admin.getsockname()[1]) == inherited.listeners["admin"]
+        assert inherited.at("admin", 1) == []
+        inherited.go()
+        await donor.replaced.wait()
+    assert inherited.listeners["admin"][0].getsockname() == admin.getsockname()
+    assert inherit(path) is None
+    for sock in (admin, *inherited.listeners["listen"], *inherited.listeners["admin"]):
         sock.close()
 
 
 async def test_a_successor_that_dies_changes_nothing(tmp_path: Path) -> None:
     """Without its go the old process stays, and gives again."""
-    path, listening = str(tmp_path / "s"), door()
-    giver = Giver(path, {"listen": [listening]})
+    path, listening = str(tmp_path / "s"), listener()
+    donor = Donor(path, {"listen": [listening]})
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(giver.run())
+        running = tasks.create_task(donor.run())
         while not Path(path).exists():  # noqa: ASYNC110 - the file is the event
             await asyncio.sleep(0)
         for _ in range(2):
-            taken = await asyncio.to_thread(take, path)
-            assert taken is not None
-            taken._line.close()
-            taken.doors["listen"][0].close()
-        assert not giver.replaced.is_set()
+            inherited = await asyncio.to_thread(inherit, path)
+            assert inherited is not None
+            inherited._connection.close()
+            inherited.listeners["listen"][0].close()
+        assert not donor.replaced.is_set()
         running.cancel()
     listening.close()
 
 
 def test_without_a_predecessor_there_is_nothing_to_take(tmp_path: Path) -> None:
     """No file, a file that nobody listens on."""
-    assert take(str(tmp_path / "s")) is None
+    assert inherit(str(tmp_path / "s")) is None
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
         left.bind(str(tmp_path / "s"))
-    assert take(str(tmp_path / "s")) is None
+    assert inherit(str(tmp_path / "s")) is None
 
 
 async def test_whoever_leaves_takes_nothing_from_who_came(tmp_path: Path) -> None:
     """The file is the successor's from the moment it is there, whenever the one before ends and whatever goes wrong."""
-    path, listening = str(tmp_path / "s"), door()
+    path, listening = str(tmp_path / "s"), listener()
     for _ in range(30):
         async with asyncio.TaskGroup() as tasks:
-            before = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            before = tasks.create_task(Donor(path, {"listen": [listening]}).run())
             await asyncio.sleep(0)
-            after = tasks.create_task(Giver(path, {"listen": [listening]}).run())
+            after = tasks.create_task(Donor(path, {"listen": [listening]}).run())
             await asyncio.sleep(0)
             before.cancel()
-            taken = await asyncio.to_thread(take, path)
-            assert taken is not None
-            taken._line.close()
-            taken.doors["listen"][0].close()
+            inherited = await asyncio.to_thread(inherit, path)
+            assert inherited is not None
+            inherited._connection.close()
+            inherited.listeners["listen"][0].close()
             after.cancel()
     listening.close()
 
@@ -96,7 +96,7 @@ def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> Non
     remover.start()
     try:
         for _ in range(2000):
-            bound(str(path)).close()
+            listen_at(str(path)).close()
     finally:
         enough.set()
         remover.join()

@@ -19,7 +19,7 @@ from lb.front import processes
 folder = Path(sys.argv[1])
 def serve(index):
     {body}
-sys.exit(processes.Family(serve).run({count}))
+sys.exit(processes.ProcessGroup(serve).run({count}))
 """
 DRAINS = """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -93,9 +93,9 @@ def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
 
 def test_a_reserved_port_can_be_shared_and_is_said_when_taken() -> None:
     """Others of the family listen beside it; a stranger's port is an error."""
-    with reserve("127.0.0.1", 0) as held, socket.socket() as other:
+    with reserve("127.0.0.1", 0) as reserved, socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(held.getsockname())
+        other.bind(reserved.getsockname())
         other.listen()
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))

@@ -19,7 +19,7 @@ from lb.http1.head import find_request, parse_response
 from lb.http1.keys import subject
 from lb.http1.origin import origin
 from lb.http1.proxy_protocol import SIGNATURE, ProxyError, parse
-from lb.http1.tickets import Tickets, part
+from lb.http1.tickets import Tickets, split_ticket
 from lb.networks import contains, networks
 from lb.private_paths import PrivatePaths
 
@@ -59,11 +59,11 @@ def ratio(work: Callable[[], object]) -> float:
 
 
 def whole(raw: bytes) -> None:
-    """All that a balancer does with a head: read it, part ticket and claims, find its key."""
+    """All that a balancer does with a head: read it, take out the ticket, read the forwarding fields, find its key."""
     found = find_request(raw, HEAD_BYTES)
     if found:
-        claims, ticket = part(found[0].claims)
-        origin(claims, b"127.0.0.1", b"http", KNOWN)
+        balancer_fields, ticket = split_ticket(found[0].balancer_fields)
+        origin(balancer_fields, b"127.0.0.1", b"http", KNOWN)
         TICKETS.read(found[0], ticket or b"", 1)
         subject(found[0].authorization)
         PRIVATE.hide(found[0].target)

@@ -181,14 +181,14 @@ def test_framing_in_underscores_is_refused_and_our_names_in_them_are_dropped() -
             parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + name + b"\r\n")
     head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nX_Request_Id: 1\r\nx_forwarded_for: 1\r\nMy_Own: 1\r\n")
     assert head.fields == [b"My_Own: 1"]
-    assert head.claims == []
+    assert head.balancer_fields == []
 
 
 def test_what_only_a_balancer_may_say_is_kept_apart() -> None:
     """Claims are no fields, and Connection can list them away."""
     raw = b"GET / HTTP/1.1\r\nHost: a\r\nSnapsurge-Retry: 1\r\nX-Forwarded-For: 1\r\nConnection: snapsurge-retry\r\n"
     head = parse_request(raw)
-    assert (head.fields, head.claims) == ([], [b"X-Forwarded-For: 1"])
+    assert (head.fields, head.balancer_fields) == ([], [b"X-Forwarded-For: 1"])
 
 
 def test_connection_names_a_bounded_number_of_fields() -> None:

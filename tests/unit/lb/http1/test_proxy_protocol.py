@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.http1.proxy_protocol import SIGNATURE, Preface, ProxyError, parse
+from lb.http1.proxy_protocol import SIGNATURE, ProxyError, ProxyHeader, parse
 
 V4 = socket.inet_aton("10.1.2.3") + socket.inet_aton("10.0.0.1") + b"\x01\x00\x01\xbb"
 V6 = socket.inet_pton(socket.AF_INET6, "2001:db8::1") * 2 + b"\x01\x00\x01\xbb"
@@ -62,7 +62,7 @@ BAD = {
 def test_headers_are_read_whole_and_in_bytes(name: str) -> None:
     """Incomplete until the last byte; then its length and address, whatever follows."""
     raw, address = GOOD[name]
-    assert parse(raw + b"GET / HTTP/1.1\r\n") == parse(raw) == Preface(len(raw), address)
+    assert parse(raw + b"GET / HTTP/1.1\r\n") == parse(raw) == ProxyHeader(len(raw), address)
     for end in range(1, len(raw)):
         assert parse(raw[:end]) is None, end
 

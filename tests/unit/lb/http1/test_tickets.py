@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.http1.head import RequestHead, parse_request, parse_response
-from lb.http1.tickets import AGE_MS_MAX, AHEAD_MS_MAX, LIFE_MS, Tickets, Verdict, part, stamped
+from lb.http1.tickets import AGE_MS_MAX, AHEAD_MS_MAX, LIFE_MS, Tickets, Verdict, split_ticket, with_ticket
 
 NOW = 1_800_000_000_000
 SECRET, OTHER = b"0123456789abcdef", b"fedcba9876543210"
@@ -225,14 +225,14 @@ def test_the_ticket_is_parted_from_the_other_claims() -> None:
     """One is taken, none is none, and of several none can be the right one."""
     other = b"X-Forwarded-For: 1.2.3.4"
 
-    assert part([other]) == ([other], None)
-    assert part([b"SNAPSURGE-Ticket: abc ", other]) == ([other], b"abc")
-    assert part([b"Snapsurge-Ticket: a", b"Snapsurge-Ticket: a"]) == ([], b"")
+    assert split_ticket([other]) == ([other], None)
+    assert split_ticket([b"SNAPSURGE-Ticket: abc ", other]) == ([other], b"abc")
+    assert split_ticket([b"Snapsurge-Ticket: a", b"Snapsurge-Ticket: a"]) == ([], b"")
 
 
 def test_a_nodes_own_ticket_is_replaced() -> None:
     """Nodes know nothing of tickets; the client sees ours or none."""
     head = parse_response(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nA: 1\r\nsnapsurge-ticket: fake\r\n")
 
-    assert stamped(head, b"t").fields == [b"A: 1", b"Snapsurge-Ticket: t"]
-    assert stamped(head, b"").fields == [b"A: 1"]
+    assert with_ticket(head, b"t").fields == [b"A: 1", b"Snapsurge-Ticket: t"]
+    assert with_ticket(head, b"").fields == [b"A: 1"]

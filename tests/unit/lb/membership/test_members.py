@@ -12,7 +12,8 @@ from lb.membership.members import Membership, parse_option
 from lb.membership.overrides import Overrides
 from lb.membership.snapshot import read_members, read_overrides, write_members
 from lb.placement.fleet import Fleet
-from lb.placement.health import Event, Member, State
+from lb.placement.health import Event, State
+from lb.placement.node import Member
 from lb.server import Options, placement
 
 OPTIONS = Options(listen=("h", 0), admin=None, nodes=[], hash_on="uri", policy="ring", check=None)
@@ -36,7 +37,7 @@ def test_bad_options_are_refused(option: str) -> None:
 
 
 async def test_a_balancer_starts_from_the_snapshot(stage, tmp_path: Path) -> None:  # noqa: ANN001 - the stage fixture
-    """With Redis configured the last members are there before the first look, static ones too and first."""
+    """With Redis configured the last members are there before the first poll, static ones too and first."""
     path = tmp_path / "members.json"
     write_members(str(path), [A, B])
     config = Config(redis_url="redis://127.0.0.1:1", snapshot=str(path))
@@ -56,26 +57,26 @@ async def test_heartbeats_become_members_and_their_silence_is_noted(stage, redis
     membership = Membership(config, stage.fleet, [Member(id="s", address="h:9")])
     for name in "xyz":
         await Heartbeat(redis, name, lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
-    assert await membership.try_look(redis)
+    assert await membership.try_poll(redis)
     assert set(stage.fleet.nodes) == set(stage.fleet.shares) == {"s", "x", "y", "z"}
     assert [member.id for member in read_members(str(path))] == ["x", "y", "z"]
     seconds, _ = await redis.time()
     await redis.zadd("snapsurge:nodes:beats", {"y": (seconds - 5) * 1000})
     states = []
     for _ in range(2):
-        await membership.try_look(redis)
+        await membership.try_poll(redis)
         states.append(stage.fleet.nodes["y"].health.state)
     assert states == [State.SUSPECT, State.DEAD]
     assert stage.fleet.nodes["s"].health.state is State.HEALTHY
 
 
 async def test_without_redis_everything_stays(stage, free_port: int) -> None:  # noqa: ANN001
-    """A look that fails changes no member and holds no silence against anybody."""
+    """A poll that fails changes no member and holds no silence against anybody."""
     membership = Membership(Config(), stage.fleet, [Member(id="a", address="h:1")])
     stage.fleet.nodes["a"].silent = True
     stage.fleet.note(stage.fleet.nodes["a"], Event.SILENT, 0.0)
     async with Redis(port=free_port) as away:
-        assert not await membership.try_look(away)
+        assert not await membership.try_poll(away)
 
     assert stage.fleet.nodes["a"].health.state is State.HEALTHY
 
@@ -99,7 +100,7 @@ async def test_a_balancer_without_redis_agrees_with_one_that_has_it(redis: Redis
     hearing = Membership(Config(redis_url="redis://unused", snapshot=path), fleets[0], [A])
     for number in (4, 1, 8, 3, 7, 2, 9, 5, 6):
         await Heartbeat(redis, f"n{number}", lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
-    await hearing.try_look(redis)
+    await hearing.try_poll(redis)
     Membership(Config(redis_url="redis://unused", snapshot=path), fleets[1], [A])
 
     assert len(fleets[0].nodes) == len(fleets[1].nodes) == 10

@@ -3,7 +3,7 @@
 import pytest
 
 from lb.membership.overrides import OverrideError, Overrides
-from lb.placement.health import Member
+from lb.placement.node import Member
 
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2", state="draining")
 C = Member(id="c", address="h:3")

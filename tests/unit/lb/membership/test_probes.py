@@ -7,8 +7,9 @@ import time
 import pytest
 
 from lb.config import Config
-from lb.membership.probes import Probes, ask
-from lb.placement.health import Event, Member, State
+from lb.membership.probes import Probes, probe
+from lb.placement.health import Event, State
+from lb.placement.node import Member
 
 
 async def answered(raw: bytes) -> tuple[Event, str]:
@@ -25,7 +26,7 @@ async def answered(raw: bytes) -> tuple[Event, str]:
 
     server = await asyncio.start_server(node, "127.0.0.1", 0)
     try:
-        return await ask("127.0.0.1", server.sockets[0].getsockname()[1], "/readyz", 5.0)
+        return await probe("127.0.0.1", server.sockets[0].getsockname()[1], "/readyz", 5.0)
     finally:
         server.close()
         await server.wait_closed()
@@ -55,8 +56,8 @@ async def test_silence_and_refusal_fail() -> None:
     """A server that accepts and says nothing fails in time; nobody listening fails at once."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = silent.getsockname()
-        assert await ask(*address, "/readyz", 0.05) == (Event.FAILED, "check timed out")
-    assert await ask(*address, "/readyz", 5.0) == (Event.REFUSED, "check refused: nobody listens")
+        assert await probe(*address, "/readyz", 0.05) == (Event.FAILED, "check timed out")
+    assert await probe(*address, "/readyz", 5.0) == (Event.REFUSED, "check refused: nobody listens")
 
 
 async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 - the stage fixture
@@ -76,7 +77,7 @@ async def test_without_checks_an_ejected_node_rests(stage) -> None:  # noqa: ANN
     """It gets another chance after the rest, not before."""
     probes, node = Probes(Config(rest_s=5), stage.fleet, None), stage.fleet.nodes["a"]
     stage.fleet.note(node, Event.REFUSED, 100.0)
-    probes._rest(node, 104.0)
+    probes._retry_ejected(node, 104.0)
     assert node.health.state is State.DEAD
-    probes._rest(node, 105.0)
+    probes._retry_ejected(node, 105.0)
     assert node.health.state is State.HEALTHY

@@ -2,35 +2,35 @@
 
 import pytest
 
-from lb.membership.roster import Look, Roster
-from lb.placement.health import Member
+from lb.membership.roster import Poll, Roster
+from lb.placement.node import Member
 
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 NOBODY: frozenset[str] = frozenset()
 
 
-def whole(*members: Member, late: str = "", mute: str = "") -> Look:
-    """A look at everything."""
-    fresh = len(members) - len(late) - len(mute)
+def whole(*members: Member, late: str = "", beatless: str = "") -> Poll:
+    """A poll at everything."""
+    fresh = len(members) - len(late) - len(beatless)
     changed = {member.id: member for member in members}
-    return Look(changed=changed, late=frozenset(late), mute=frozenset(mute), fresh=fresh, whole=True)
+    return Poll(changed=changed, late=frozenset(late), beatless=frozenset(beatless), fresh=fresh, whole=True)
 
 
-def change(*, late: str = "", fresh: int = 1, **changed: Member | None) -> Look:
-    """A look at what changed."""
-    return Look(changed=changed, late=frozenset(late), fresh=fresh)
+def change(*, late: str = "", fresh: int = 1, **changed: Member | None) -> Poll:
+    """A poll at what changed."""
+    return Poll(changed=changed, late=frozenset(late), fresh=fresh)
 
 
-def roster(*looks: tuple[float, Look], kept: tuple[Member, ...] = ()) -> Roster:
-    """After these looks, ten seconds of silence being the end."""
+def roster(*polls: tuple[float, Poll], kept: tuple[Member, ...] = ()) -> Roster:
+    """After these polls, ten seconds of silence being the end."""
     made = Roster(kept, now=0.0, gone_s=10.0)
-    for now, look in looks:
-        made.hear(look, now)
+    for now, poll in polls:
+        made.apply(poll, now)
     return made
 
 
 @pytest.mark.parametrize(
-    ("looks", "members", "silent"),
+    ("polls", "members", "silent"),
     [
         ([(0.0, whole(A, B))], "ab", ""),
         ([(0.0, whole(A, B)), (5.0, change())], "ab", ""),
@@ -43,13 +43,13 @@ def roster(*looks: tuple[float, Look], kept: tuple[Member, ...] = ()) -> Roster:
         ([(0.0, whole(A)), (1.0, change(b=B))], "ab", ""),
         ([(0.0, whole(A, B)), (5.0, whole(A))], "ab", ""),
         ([(0.0, whole(A, B)), (11.0, whole(A))], "a", ""),
-        ([(0.0, whole(A, B, mute="b")), (1.0, change())], "a", ""),
-        ([(0.0, whole(A, B, mute="b")), (1.0, change(b=B))], "ab", ""),
+        ([(0.0, whole(A, B, beatless="b")), (1.0, change())], "a", ""),
+        ([(0.0, whole(A, B, beatless="b")), (1.0, change(b=B))], "ab", ""),
     ],
 )
-def test_silence_removes_a_node_but_never_all(looks: list[tuple[float, Look]], members: str, silent: str) -> None:
+def test_silence_removes_a_node_but_never_all(polls: list[tuple[float, Poll]], members: str, silent: str) -> None:
     """Late is silent, ten seconds are the end, a beat brings it back; while nobody beats, everybody stays."""
-    found = roster(*looks)
+    found = roster(*polls)
 
     assert "".join(member.id for member in found.members()) == members
     assert "".join(sorted(found.silent)) == silent

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lb.membership.overrides import Overrides
 from lb.membership.snapshot import read_members, read_overrides, write_members, write_overrides
-from lb.placement.health import Member
+from lb.placement.node import Member
 
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 

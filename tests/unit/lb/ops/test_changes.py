@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from lb.config import Config
 from lb.membership.members import Membership
 from lb.ops.admin import application
-from lb.placement.health import Member
+from lb.placement.node import Member
 
 
 @pytest.fixture

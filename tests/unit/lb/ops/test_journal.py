@@ -9,7 +9,7 @@ import pytest
 from lb.config import Config
 from lb.ops import journal
 from lb.ops.journal import File, Journal
-from tests.unit.lb.relay.test_access import SEEN
+from tests.unit.lb.relay.test_access import RECORD
 
 
 class Noting:
@@ -29,14 +29,14 @@ async def test_rows_reach_their_files_and_new_ones_after_a_reopen(tmp_path: Path
     """Log and trace; a GET is no row of the trace; after a rotation both write to fresh files."""
     context, access, trace = Noting(), tmp_path / "access", tmp_path / "trace"
     made = Journal(Config(access_log=str(access), trace=str(trace), trace_secret="k"), context)
-    context.note(SEEN)
-    context.note(msgspec.structs.replace(SEEN, method=b"GET"))
+    context.note(RECORD)
+    context.note(msgspec.structs.replace(RECORD, method=b"GET"))
     made.close()
     assert [json.loads(text)["method"] for text in access.read_text().splitlines()] == ["POST", "GET"]
     assert len(trace.read_text().splitlines()) == 1
     access.rename(tmp_path / "access.1")
     made.reopen()
-    context.note(SEEN)
+    context.note(RECORD)
     made.close()
     assert len(access.read_text().splitlines()) == 1
 

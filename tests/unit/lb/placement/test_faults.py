@@ -35,13 +35,13 @@ def test_several_users_make_a_node_suspicious() -> None:
 
 def test_a_node_is_guilty_when_its_peers_do_better() -> None:
     """At half of its part of failures at most: what fails everywhere is nobody's; without peers there is no excuse."""
-    for peer_good, peer_failures, guilty in ((100, 0, 1), (50, 50, 1), (49, 51, 0), (0, 100, 0), (0, 0, 1)):
+    for peer_good, peer_failures, faulty in ((100, 0, 1), (50, 50, 1), (49, 51, 0), (0, 100, 0), (0, 0, 1)):
         window, one, other = Window(), Seat(), Seat()
         fail(one.faults, 3)
         window.failing = True
         other.faults.good, other.faults.failures = peer_good, peer_failures
-        assert window.guilty([one, other], 1.0) == [one][:guilty]
-        assert window.guilty([one, other], 1.0) == []
+        assert window.faulty([one, other], 1.0) == [one][:faulty]
+        assert window.faulty([one, other], 1.0) == []
 
 
 def test_what_fails_everywhere_ejects_nobody() -> None:
@@ -51,7 +51,7 @@ def test_what_fails_everywhere_ejects_nobody() -> None:
         fail(seat.faults, 40)
     for _ in range(3):
         window.failing = True
-        assert window.guilty(seats, 1.0) == []
+        assert window.faulty(seats, 1.0) == []
 
 
 def test_old_failures_are_forgotten() -> None:
@@ -61,7 +61,7 @@ def test_old_failures_are_forgotten() -> None:
         one.faults.failed(b"%d" % number)
         other.faults.good = 7
         window.failing = one.faults.suspicious
-        assert window.guilty([one, other], number * WINDOW_S) == []
+        assert window.faulty([one, other], number * WINDOW_S) == []
         assert (one.faults.failures, other.faults.good) == (0, 0)
 
 
@@ -69,9 +69,9 @@ def test_each_user_breaks_a_connection_once_a_window() -> None:
     """And no more users are remembered than prove a thing; a judgement on 5xx is none on these."""
     faults = Faults(3)
     assert [faults.reset(key) for key in (b"a", b"a", b"b")] == [True, False, True]
-    faults.judged()
+    faults.clear_failures()
     assert not faults.reset(b"a")
-    faults.forget()
+    faults.begin_window()
     assert faults.reset(b"a")
     assert sum(faults.reset(b"%d" % number) for number in range(1000)) == KEYS_MAX - 1
 

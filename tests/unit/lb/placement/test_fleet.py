@@ -4,8 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lb.placement.fleet import Fleet, Node, Placement
-from lb.placement.health import Event, Member, State, Thresholds
+from lb.placement.fleet import Fleet
+from lb.placement.health import Event, State, Thresholds
+from lb.placement.node import Member, Node
+from lb.placement.parameters import Placement
 from lb.placement.policy import POLICIES, Bound, Refuse
 
 UNHURRIED = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])  # durations are free
@@ -135,7 +137,7 @@ def test_bytes_in_flight_decide_not_requests() -> None:
 
 
 def test_more_than_half_is_never_ejected() -> None:
-    """Judged by checks alone, two of three would be out: all are used instead, until half is well again."""
+    """HasFaults by checks alone, two of three would be out: all are used instead, until half is well again."""
     found = fleet()
     for name in "ab":
         for _ in range(2):

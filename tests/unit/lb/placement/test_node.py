@@ -1,7 +1,7 @@
 """lb.placement.node: what is kept of one node."""
 
-from lb.placement.health import Member, Thresholds, newcomer
-from lb.placement.node import EWMA_S, RAMP_FULL, Node
+from lb.placement.health import Thresholds, newcomer
+from lb.placement.node import EWMA_S, RAMP_FULL, Member, Node
 
 
 def node(address: str = "127.0.0.1:9") -> Node:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lb.placement.policy import POLICIES, Bound, Choice, Crowd, cap
+from lb.placement.policy import POLICIES, Bound, Choice, FleetLoad, cap
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a duration
 
@@ -27,11 +27,11 @@ class Candidate:
 
 
 def pick(policy: str, *order: Candidate, turn: int = 0, zone: str = "", far: int = 0, size: int = 1) -> Candidate:
-    """The choice of a policy, the crowd being the order itself; `far` is the weight of this zone that is down."""
+    """The choice of a policy, the fleet_load being the order itself; `far` is the weight of this zone that is down."""
     load = sum(node.load for node in order) + size
     near = sum(node.weight for node in order if node.zone == zone) + far
-    crowd = Crowd(load, sum(node.weight for node in order), near)
-    choice = Choice(lambda: iter(order), list(order), crowd=crowd, bound=BOUND, turn=turn, zone=zone)
+    fleet_load = FleetLoad(load, sum(node.weight for node in order), near)
+    choice = Choice(lambda: iter(order), list(order), fleet_load=fleet_load, bound=BOUND, turn=turn, zone=zone)
     return POLICIES[policy](choice)
 
 

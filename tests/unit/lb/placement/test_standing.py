@@ -2,10 +2,10 @@
 
 import pytest
 
-from lb.placement.health import Health, Member, State
-from lb.placement.node import Node
+from lb.placement.health import Health, State
+from lb.placement.node import Member, Node
 from lb.placement.policy import Rank
-from lb.placement.standing import stand
+from lb.placement.standing import rank_nodes
 
 
 def node(letter: str, *, weight: int = 1, zone: str = "") -> Node:
@@ -36,7 +36,7 @@ def node(letter: str, *, weight: int = 1, zone: str = "") -> Node:
 )
 def test_judgements_eject_at_most_half(states: str, preferred: str, *, panic: bool) -> None:
     """More ejected than healthy, and the ejected are used; the refused, joining and draining count on neither side."""
-    standing = stand([node(letter) for letter in states], "")
+    standing = rank_nodes([node(letter) for letter in states], "")
 
     assert "".join(found.member.id for found in standing.preferred) == preferred
     assert (standing.panic, standing.weight) == (panic, len(preferred))
@@ -45,7 +45,7 @@ def test_judgements_eject_at_most_half(states: str, preferred: str, *, panic: bo
 def test_weight_decides_and_zero_is_nobody() -> None:
     """One heavy healthy node outweighs two light sick ones; a node without weight takes nothing."""
     heavy, idle = node("h", weight=3, zone="a"), node("h", weight=0, zone="a")
-    standing = stand([heavy, idle, node("s"), node("d")], "a")
+    standing = rank_nodes([heavy, idle, node("s"), node("d")], "a")
 
     assert standing.preferred == [heavy]
     assert (standing.zone_weight, standing.panic) == (3, False)
@@ -54,7 +54,7 @@ def test_weight_decides_and_zero_is_nobody() -> None:
 def test_ranks_are_marked_on_the_nodes() -> None:
     """Suspect and joining are the last resort, dead is never."""
     nodes = [node(letter) for letter in "hhhjsdrl"]
-    stand(nodes, "")
+    rank_nodes(nodes, "")
 
     assert [found.rank for found in nodes[3:]] == [
         Rank.LAST_RESORT,

@@ -2,9 +2,9 @@
 
 import json
 
-from lb.relay.access import Sampler, Seen, line, row
+from lb.relay.access import RequestRecord, Sampler, line, row
 
-SEEN = Seen(
+RECORD = RequestRecord(
     unix_us=1_700_000_000_123_456,
     request_id=b"r-1",
     client=b"10.0.0.9",
@@ -23,16 +23,16 @@ SEEN = Seen(
 
 def test_a_line_has_the_request_and_no_query() -> None:
     """The id to search for, where it went, what came of it."""
-    said = json.loads(line(SEEN, 4))
+    said = json.loads(line(RECORD, 4))
     assert (said["id"], said["client"], said["path"], said["status"]) == ("r-1", "10.0.0.9", "/v1/x", 413)
     assert (said["node"], said["ms"], said["bytes_in"], said["weight"]) == ("a", 500.0, 350_000, 4)
-    assert b"secret" not in line(SEEN, 1)
-    assert b"user-7" not in line(SEEN, 1)
+    assert b"secret" not in line(RECORD, 1)
+    assert b"user-7" not in line(RECORD, 1)
 
 
 def test_a_row_hides_its_user() -> None:
     """The same user is the same hash under one secret, and another under another."""
-    said = json.loads(row(SEEN, b"k"))
+    said = json.loads(row(RECORD, b"k"))
     assert (said["at"], said["len"], said["got"], said["up"], said["s"]) == (
         1_700_000_000_123_456,
         700_000,
@@ -40,8 +40,8 @@ def test_a_row_hides_its_user() -> None:
         1_400_000,
         413,
     )
-    assert said["u"] == json.loads(row(SEEN, b"k"))["u"] != json.loads(row(SEEN, b"l"))["u"]
-    assert b"user-7" not in row(SEEN, b"k")
+    assert said["u"] == json.loads(row(RECORD, b"k"))["u"] != json.loads(row(RECORD, b"l"))["u"]
+    assert b"user-7" not in row(RECORD, b"k")
 
 
 def test_few_requests_all_get_a_line() -> None:

@@ -28,5 +28,5 @@ async def test_a_ticket_says_when_the_request_was_received(stage, status: int, g
 
 
 def test_a_ticket_has_a_bit_for_each_place_that_refusals_count() -> None:
-    """The two modules stand side by side and do not import each other."""
+    """The two modules rank_nodes side by side and do not import each other."""
     assert (1 << PLACES) - 1 == PLACES_MASK

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 
-from lb.placement.fleet import Node
-from lb.placement.health import Member, State
+from lb.placement.health import State
+from lb.placement.node import Member, Node
 from lb.relay.link import Link
 
 
