@@ -1,8 +1,8 @@
-"""`python -m lb`: command line and environment in, one running balancer out.
+"""`python -m lb`: reads command line and environment, and runs one balancer.
 
     python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001 --node b=127.0.0.1:9002
 
-Exit status: 0 drained, 1 killed by a second signal or a port that is taken, 2 wrong options or settings.
+Exit status: 0 drained, 1 ended by a second signal or because a port is in use, 2 wrong options or settings.
 """
 
 import argparse
@@ -27,11 +27,15 @@ log = logging.getLogger("snapsurge.lb")
 
 PROCESSES_MAX = 256
 EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=127.0.0.1:9001"
-NODE_HELP = "a node; repeat for more; may end with ,weight=N and ,zone=NAME"
+UNSHARED_TICKETS = (
+    "SNAPSURGE_LB_TICKET_SECRET is not set, using a random one: "
+    "tickets are valid at this balancer only, until it restarts; set the same secret on all balancers"
+)
+NODE_HELP = "a node, may end with ,weight=N and ,zone=NAME; repeat the option for more nodes"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options and, below them, the settings table."""
+    """The parser; `--help` also prints the settings table."""
     widths = [max(len(row[column]) for row in rows()) for column in (0, 1)]
     table = "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in rows())
     made = argparse.ArgumentParser(
@@ -40,27 +44,29 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"settings from the environment (name, default, meaning):\n{table}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", help="port for clients (%(default)s)")
-    made.add_argument("--admin", metavar="HOST:PORT|off", default="127.0.0.1:8090", help="admin port (%(default)s)")
+    made.add_argument(
+        "--listen", metavar="HOST:PORT", default="127.0.0.1:8080", help="address for clients (%(default)s)"
+    )
+    made.add_argument("--admin", metavar="HOST:PORT|off", default="127.0.0.1:8090", help="admin address (%(default)s)")
     made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help=NODE_HELP)
     made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
-    made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how nodes are chosen (%(default)s)")
+    made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how a node is chosen (%(default)s)")
     made.add_argument(
         "--processes",
         metavar="N",
         type=int,
         default=1,
-        help="processes sharing the port; their admin ports are P, P+1, ... (%(default)s)",
+        help="processes that share the port; their admin ports are P, P+1, ... (%(default)s)",
     )
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
-    made.add_argument("--tls-cert", metavar="FILE", help="speak TLS to clients; chain in PEM, read again on SIGHUP")
-    made.add_argument("--tls-key", metavar="FILE", help="its key, without a password")
-    made.add_argument("--proxy-protocol", action="store_true", help="expect a PROXY header (v1, v2) on connections")
+    made.add_argument("--tls-cert", metavar="FILE", help="require TLS; certificate chain in PEM, read again on SIGHUP")
+    made.add_argument("--tls-key", metavar="FILE", help="private key of the certificate, without a password")
+    made.add_argument("--proxy-protocol", action="store_true", help="require a PROXY header (v1, v2) on connections")
     return made
 
 
 def endpoint(text: str, option: str) -> tuple[str, int]:
-    """host:port as a pair; port 0 lets the system choose."""
+    """Parse host:port; port 0 lets the system choose."""
     host, _, port = text.rpartition(":")
     if port != "0":
         try:
@@ -71,7 +77,7 @@ def endpoint(text: str, option: str) -> tuple[str, int]:
 
 
 def options(arguments: list[str], config: Config) -> Options:
-    """The options as a value; raises ValueError with one line for the operator."""
+    """Parse the options; raises ValueError with one line for the operator."""
     given = parser().parse_args(arguments)
     keyer(given.hash_on, cache_max=1)
     nodes = [parse_option(option) for option in given.node]
@@ -114,7 +120,7 @@ def main(arguments: list[str]) -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not config.ticket_secret:
-        log.warning("SNAPSURGE_LB_TICKET_SECRET is not set: tickets are good at this balancer only, until it restarts")
+        log.warning(UNSHARED_TICKETS)
         config = msgspec.structs.replace(config, ticket_secret=secrets.token_hex())
     if chosen.processes == 1:
         return run(config, chosen)
@@ -129,7 +135,7 @@ def main(arguments: list[str]) -> int:
 
 
 def share(chosen: Options, listen: tuple[str, int], index: int) -> Options:
-    """The options of one of several processes: the same port, and an admin port of its own."""
+    """The options of process `index` of several: the same port, and its own admin port."""
     admin = chosen.admin
     if admin is not None and admin[1]:
         admin = admin[0], admin[1] + index

@@ -1,11 +1,11 @@
-"""What really went wrong: the error inside the groups that task groups raise, whose own text names none of it."""
+"""Finds the cause in exception groups: a TaskGroup raises a group, whose text does not name the errors inside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors in it that are no groups, in order; itself when it is none."""
+    """The errors inside a group and its groups, in order; the error itself when it is no group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -15,7 +15,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """A group that is raised inside leaves as its first error, the others as notes of that one."""
+    """Raise the first error of a group that is raised inside; the others become its notes."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -1,8 +1,8 @@
-"""All settings of the balancer: the one place that reads the environment, into one frozen value.
+"""All settings of the balancer, read from the environment into one frozen value.
 
-Names are SNAPSURGE_LB_<NAME>, units last, plus SNAPSURGE_REDIS_URL shared with the other tiers. A misspelt name is an
-error, for a setting silently ignored is worse than none. Command-line options say what to listen on and which nodes
-there are; limits and times are settings. The arithmetic between limits is checked here, once, at start.
+Names are SNAPSURGE_LB_<NAME>, units last, and SNAPSURGE_REDIS_URL, which all tiers share. A misspelt name is an error,
+because a setting that is silently ignored is worse than a refused start. Addresses and nodes are command-line options;
+limits and times are settings. Relations between limits are checked here, at start.
 """
 
 import os
@@ -21,9 +21,9 @@ SHARED = (
     *("SNAPSURGE_AUTH_SECRET", "SNAPSURGE_AUTH_SECRET_PREVIOUS"),
 )
 PREFIX = "SNAPSURGE_LB_"
-HANDOVER_BYTES_MAX = 92  # A pid is added for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
-TICKET_SECRET_BYTES_MIN = 16  # what the MAC's 128 bits are worth
-NODE_IDLE_S = 75  # aiohttp's own keep-alive time, nginx's too: ours must be the side that closes first.
+HANDOVER_BYTES_MAX = 92  # A pid is appended for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
+TICKET_SECRET_BYTES_MIN = 16  # As many bits as the ticket's MAC has: 128.
+NODE_IDLE_S = 75  # Keep-alive time of aiohttp and nginx: the balancer must close first, or it sends into a closed link.
 
 
 def _name(field: str) -> str:
@@ -31,119 +31,148 @@ def _name(field: str) -> str:
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be; the text is for the operator, one line."""
+    """An invalid setting; the text is one line for the operator."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_name):
-    """The settings; encoded names are the names in the environment."""
+    """The settings; the encoded names are those in the environment."""
 
-    redis_url: Annotated[str, Meta(description="Redis with the nodes' heartbeats; empty = only `--node`")] = (
-        msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
-    )
-    snapshot: Annotated[str, Meta(description="file that keeps the last membership from Redis; empty = none")] = ""
-    ring_seed: Annotated[str, Meta(description="key of the ring's hash, the same on all balancers, kept secret")] = (
+    redis_url: Annotated[
+        str, Meta(description="Redis with the nodes' heartbeats; empty = the nodes of `--node` only")
+    ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
+    snapshot: Annotated[str, Meta(description="file with the last membership from Redis; empty = none")] = ""
+    ring_seed: Annotated[str, Meta(description="secret key of the ring's hash, the same on all balancers")] = (
         "snapsurge"
     )
     # 8 MiB; sqrt(200 / 2^21) is 1 %, so the largest of 200 shares is within 5 % by five deviations.
     ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="rows of the ring's table, four bytes each")] = 2**21
-    # Mirrokni et al.: a quarter above the mean spills few keys and bounds the queue.
-    bound_percent: Annotated[int, Meta(ge=101, description="bytes in flight at a node in percent of its share")] = 125
-    # Some twenty pairs of 700 KB: less would spill in an idle system and cost affinity for nothing.
-    bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight under which a node never spills")] = (
+    # Mirrokni et al. 2016: a quarter above the mean spills few keys and bounds the queue.
+    bound_percent: Annotated[
+        int, Meta(ge=101, description="most bytes in flight at a node, in percent of its share")
+    ] = 125
+    # Some twenty pairs of 700 KB: a lower floor would spill keys in an idle system.
+    bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight below which a node never spills")] = (
         16777216
     )
-    request_bytes: Annotated[int, Meta(ge=1, description="bytes that a request counts at least, for its own cost")] = (
-        16384
-    )
-    zone: Annotated[str, Meta(description="where this balancer stands, for `--policy zone-aware`")] = ""
-    retries_max: Annotated[int, Meta(ge=0, le=100, description="further nodes tried when one cannot be reached")] = 5
-    # Envoy's numbers: more turns one failing node into load on all.
-    retry_percent: Annotated[int, Meta(ge=0, le=100, description="of all requests, that may be moved to a node")] = 20
-    retry_floor: Annotated[int, Meta(ge=0, description="requests in ten seconds that may be moved in any case")] = 3
-    retry_after_s: Annotated[int, Meta(ge=1, description="longest Retry-After; each answer has a random one")] = 5
+    request_bytes: Annotated[int, Meta(ge=1, description="least bytes that a request counts, for its own cost")] = 16384
+    zone: Annotated[str, Meta(description="zone of this balancer, for `--policy zone-aware`")] = ""
+    retries_max: Annotated[
+        int, Meta(ge=0, le=100, description="further nodes tried for a request when one cannot be reached")
+    ] = 5
+    # Envoy's numbers: a larger budget turns one failing node into load on all others.
+    retry_percent: Annotated[
+        int, Meta(ge=0, le=100, description="percent of all requests that may be moved to another node")
+    ] = 20
+    retry_floor: Annotated[int, Meta(ge=0, description="requests in ten seconds that may always be moved")] = 3
+    retry_after_s: Annotated[
+        int, Meta(ge=1, description="longest Retry-After; each answer has a random one up to it")
+    ] = 5
     ticket_secret: Annotated[
-        str, Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random one")
+        str,
+        Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random secret"),
     ] = ""
-    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (500 bytes each, 1 KB at most)")] = (
+    tokens_max: Annotated[int, Meta(ge=1, description="decoded token subjects kept (500 bytes each, 1 KB at most)")] = (
         16384
     )
     connections_max: Annotated[
-        int, Meta(ge=1, description="client connections, handshakes under way too; over it 503")
+        int, Meta(ge=1, description="client connections, including those in a handshake; over it 503")
     ] = 20000
-    head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
-    head_s: Annotated[int, Meta(ge=1, description="seconds for a request head; over it 408")] = 10
-    idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may idle between requests")] = 75
-    body_bytes_max: Annotated[int, Meta(ge=1, description="length of a request body; over it 413")] = 268435456
-    body_rate_bytes_min: Annotated[int, Meta(ge=1, description="bytes a second that a body must keep up")] = 1000
-    body_grace_s: Annotated[int, Meta(ge=1, description="seconds of that rate a body may owe at its start")] = 10
-    body_stall_s: Annotated[int, Meta(ge=1, description="longest stall that earlier bytes can earn a body")] = 30
-    connect_ms: Annotated[int, Meta(ge=1, description="milliseconds to connect to a node; then the next one")] = 1000
-    answer_s: Annotated[int, Meta(ge=1, description="seconds that a node may stay silent; over it 504")] = 60
-    answer_head_bytes_max: Annotated[int, Meta(ge=256, description="length of a node's answer head; over it 502")] = (
+    head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a request head; over it 431")] = 16384
+    head_s: Annotated[int, Meta(ge=1, description="seconds until a request head is complete; over it 408")] = 10
+    idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may be idle between requests")] = 75
+    body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request body; over it 413")] = 268435456
+    body_rate_bytes_min: Annotated[
+        int, Meta(ge=1, description="least bytes a second of a request body; below it 408")
+    ] = 1000
+    body_grace_s: Annotated[
+        int, Meta(ge=1, description="seconds that a body may fall behind that rate at its start")
+    ] = 10
+    body_stall_s: Annotated[int, Meta(ge=1, description="longest stall in seconds that a fast body may make")] = 30
+    connect_ms: Annotated[
+        int, Meta(ge=1, description="milliseconds to connect to a node; after it the next node is tried")
+    ] = 1000
+    answer_s: Annotated[int, Meta(ge=1, description="seconds that a node may send nothing; over it 504")] = 60
+    answer_head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a node's answer head; over it 502")] = (
         65536
     )
-    client_stall_s: Annotated[int, Meta(ge=1, description="seconds that a client may not read its answer")] = 60
-    write_bytes_max: Annotated[int, Meta(ge=4096, description="bytes waiting to be written before reading stops")] = (
-        131072
-    )
-    linger_s: Annotated[int, Meta(ge=1, description="seconds to drop the rest of a refused body")] = 30
-    linger_idle_s: Annotated[int, Meta(ge=1, description="seconds without a byte that end this sooner")] = 5
-    linger_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a refused body that are dropped at most")] = (
-        67108864
-    )
-    pool_idle_s: Annotated[int, Meta(ge=1, description="seconds that a node connection idles; nodes keep 75")] = 30
+    client_stall_s: Annotated[
+        int, Meta(ge=1, description="seconds that a client may leave its answer unread; over it a reset")
+    ] = 60
+    write_bytes_max: Annotated[
+        int, Meta(ge=4096, description="bytes waiting to be written at which the other side is paused")
+    ] = 131072
+    linger_s: Annotated[int, Meta(ge=1, description="seconds to read and drop the rest of a refused body")] = 30
+    linger_idle_s: Annotated[int, Meta(ge=1, description="seconds without a byte that end it sooner")] = 5
+    linger_bytes_max: Annotated[
+        int, Meta(ge=1, description="bytes of a refused body read and dropped; over it a reset")
+    ] = 67108864
+    pool_idle_s: Annotated[
+        int, Meta(ge=1, description="seconds that an idle node connection is kept; nodes keep it for 75")
+    ] = 30
     pool_max: Annotated[int, Meta(ge=0, description="idle connections kept for each node")] = 256
     check_ms: Annotated[int, Meta(ge=50, description="milliseconds between checks of a healthy node")] = 2000
-    check_fast_ms: Annotated[int, Meta(ge=50, description="the same while a node is not healthy")] = 500
-    check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one check")] = 1000
+    check_fast_ms: Annotated[
+        int, Meta(ge=50, description="milliseconds between checks of a node that is not healthy")
+    ] = 500
+    check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a check times out")] = 1000
     check_rise: Annotated[int, Meta(ge=1, description="passed checks in a row that make a node healthy again")] = 2
     check_fall: Annotated[int, Meta(ge=1, description="failed checks in a row that make a node dead")] = 2
-    # A node that came back cold warms up; longer than a burst's first wave would waste it.
-    slow_start_s: Annotated[int, Meta(ge=0, description="seconds in which a joining node comes to its full share")] = 10
-    faulty_users: Annotated[int, Meta(ge=2, description="users with 5xx in ten seconds that make a node suspect")] = 5
-    flap_s: Annotated[int, Meta(ge=0, description="seconds out at the second ejection; doubled at each further")] = 2
-    flap_s_max: Annotated[int, Meta(ge=0, description="longest that flapping keeps a node out")] = 60
-    rest_s: Annotated[int, Meta(ge=1, description="with `--check off`: seconds until an ejected node is tried")] = 5
-    members_s: Annotated[int, Meta(ge=1, description="seconds between looks at the heartbeats in Redis")] = 1
-    # Two beats of a node that beats each second; a busy node may be late once.
+    # A cold node warms up; longer than a burst's first wave would waste it.
+    slow_start_s: Annotated[int, Meta(ge=0, description="seconds until a joining node has its full share")] = 10
+    faulty_users: Annotated[
+        int, Meta(ge=2, description="users with a 5xx answer in ten seconds that make a node suspect")
+    ] = 5
+    flap_s: Annotated[
+        int, Meta(ge=0, description="seconds that a second ejection lasts; doubled at each further one")
+    ] = 2
+    flap_s_max: Annotated[int, Meta(ge=0, description="longest time in seconds that a flapping node stays ejected")] = (
+        60
+    )
+    rest_s: Annotated[
+        int, Meta(ge=1, description="with `--check off`: seconds until an ejected node is tried again")
+    ] = 5
+    members_s: Annotated[int, Meta(ge=1, description="seconds between polls of the heartbeats in Redis")] = 1
+    # Two heartbeats: a busy node may be late once.
     members_late_ms: Annotated[int, Meta(ge=100, description="age of a heartbeat at which one counts as missed")] = 2000
     members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
-    redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one look at Redis")] = 500
-    announce_ms: Annotated[int, Meta(ge=0, description="milliseconds not ready but accepting, when draining")] = 1000
+    redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a poll of Redis times out")] = 500
+    announce_ms: Annotated[
+        int, Meta(ge=0, description="milliseconds of not being ready but accepting, before draining")
+    ] = 1000
     drain_fresh_ms: Annotated[
-        int, Meta(ge=0, description="milliseconds that a new connection may still send its request, when draining")
+        int, Meta(ge=0, description="milliseconds that a new connection may send its first request while draining")
     ] = 1000
     handover: Annotated[
-        str, Meta(description="Unix socket on which the next process asks for the listening sockets; empty = none")
+        str, Meta(description="Unix socket on which the next process inherits the listening sockets; empty = none")
     ] = ""
     private_paths: Annotated[
-        str, Meta(description="paths that clients get 404 for, in any spelling; ask the nodes themselves; empty = none")
+        str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")
     ] = "/metrics"
     trusted_peers: Annotated[
         str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
     ] = ""
     access_log: Annotated[
-        str, Meta(description="file for one JSON line a request, `-` = stderr; empty = none; reopened on SIGHUP")
+        str, Meta(description="file for one JSON line for each request, `-` = stderr; empty = none; reopened on SIGHUP")
     ] = ""
     access_lines_s_max: Annotated[
-        int, Meta(ge=1, description="lines a second; beyond it every n-th request, `weight` n")
+        int, Meta(ge=1, description="access log lines a second; beyond it every n-th request, `weight` n")
     ] = 100
     trace: Annotated[
-        str, Meta(description="file for one row an upload, for `python -m bench record`; empty = none")
+        str, Meta(description="file for one row for each upload, for `python -m bench record`; empty = none")
     ] = ""
     trace_secret: Annotated[
-        str, Meta(description="key of the hash that hides users in the trace; empty = a new one each start")
+        str, Meta(description="key of the hash that hides users in the trace; empty = a random one at each start")
     ] = ""
-    drain_s: Annotated[int, Meta(ge=0, description="seconds for requests under way to finish when draining")] = 30
+    drain_s: Annotated[int, Meta(ge=0, description="seconds for requests in progress to finish while draining")] = 30
 
     @property
     def ticket_secrets(self) -> tuple[bytes, ...]:
-        """The one that signs, then the others that are accepted; none without a secret."""
+        """The secret that signs, then the others that are accepted; empty without a secret."""
         return tuple(secret.strip().encode() for secret in self.ticket_secret.split(",") if secret.strip())
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
-    """The settings of an environment (the process's own by default); raises ConfigError."""
+    """Read the settings of an environment (the process's own by default); raises ConfigError."""
     values = os.environ if environment is None else environment  # noqa: TID251 - config.py is where it is read
     mine: dict[str, str] = {}
     known = {field.encode_name for field in msgspec.structs.fields(Config)}
@@ -164,7 +193,7 @@ def load(environment: Mapping[str, str] | None = None) -> Config:
 
 
 def contradictions(config: Config) -> Iterator[str]:
-    """What two settings together make impossible."""
+    """Errors in the relations between settings."""
     if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
         yield "SNAPSURGE_REDIS_URL must start with redis://, rediss:// or unix://"
     if config.body_stall_s < config.body_grace_s:
@@ -177,7 +206,7 @@ def contradictions(config: Config) -> Iterator[str]:
     if any(len(secret) < TICKET_SECRET_BYTES_MIN for secret in config.ticket_secrets):
         yield f"{PREFIX}TICKET_SECRET: each secret must have at least {TICKET_SECRET_BYTES_MIN} bytes"
     if len(config.handover.encode()) > HANDOVER_BYTES_MAX:
-        yield f"{PREFIX}HANDOVER must be at most {HANDOVER_BYTES_MAX} bytes long, as the kernel wants it"
+        yield f"{PREFIX}HANDOVER must be at most {HANDOVER_BYTES_MAX} bytes long, the kernel's limit for a socket path"
     if config.pool_idle_s >= NODE_IDLE_S:
         yield f"{PREFIX}POOL_IDLE_S must be under {NODE_IDLE_S}, the time that nodes keep an idle connection"
     if config.members_gone_s <= config.members_s:
@@ -185,7 +214,7 @@ def contradictions(config: Config) -> Iterator[str]:
 
 
 def _unreadable(config: Config) -> Iterator[str]:
-    """What is a list, and cannot be read as one."""
+    """Errors in settings that are lists."""
     lists = (("TRUSTED_PEERS", networks, config.trusted_peers), ("PRIVATE_PATHS", PrivatePaths, config.private_paths))
     for name, read, text in lists:
         try:

@@ -1,9 +1,10 @@
-"""One balancer process from start to drained: builds the parts, listens, waits for the word to stop, drains.
+"""One balancer process from start to exit: builds the parts, listens, waits for a stop signal, drains.
 
-All tasks live in one TaskGroup here. SIGTERM or SIGINT: not ready, but accepting, for the announce time, so that who
-asks `/readyz` sends elsewhere; then no new connections, `Connection: close` on every answer, and requests under way
-finish up to the deadline. A second signal ends the process at once. A successor that has taken over the sockets
-(`handover.py`) is a reason to drain too, without announcing. SIGHUP reads the certificate and opens log files anew.
+SIGTERM or SIGINT: for the announce time the process is not ready but still accepts, so that load balancers in front
+that read `/readyz` send elsewhere. Then it accepts no connections, answers with `Connection: close`, and lets requests
+in progress finish until the deadline. A second signal ends it at once. A successor that has inherited the sockets
+(`front/handover.py`) makes it drain too, without the announce time. SIGHUP reads the certificate again and reopens log
+files. All tasks run in one TaskGroup here.
 """
 
 import asyncio
@@ -36,13 +37,13 @@ from .relay.context import Context
 
 log = logging.getLogger("snapsurge.lb.server")
 
-SWITCH_S = 0.001  # The loop waits no longer for a thread that makes a ring; Python's own five are the whole limit.
+SWITCH_S = 0.001  # The longest that the loop waits for a thread that builds a ring; Python's default is 5 ms.
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says; `check` is a path or None for no active checks, `tls` certificate and key files.
+    """The command-line options; `check` is a path or None for no active checks, `tls` the certificate and key files.
 
-    `processes` share the port, each in a process of its own.
+    `processes` is the number of processes that share the port.
     """
 
     listen: tuple[str, int]
@@ -57,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def placement(config: Config, options: Options) -> Placement:
-    """How this process places requests."""
+    """The placement parameters of settings and options."""
     return Placement(
         policy=options.policy,
         seed=config.ring_seed.encode(),
@@ -77,7 +78,7 @@ def placement(config: Config, options: Options) -> Placement:
 
 
 async def serve(config: Config, options: Options) -> None:
-    """Run until a signal, then drain."""
+    """Serve until a stop signal or a successor, then drain."""
     raise_file_limit()
     sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
@@ -123,7 +124,7 @@ async def listen_and_drain(
     runner: web.AppRunner,
     stop: asyncio.Event,
 ) -> None:
-    """Open or inherit the ports, say so, wait for `stop` or a successor, close in order."""
+    """Open or inherit the ports, log them, wait for `stop` or a successor, then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
     shared = options.processes > 1
     found = inherited and inherited.at("listen", options.listen[1])
@@ -145,7 +146,7 @@ async def listen_and_drain(
     connections.context.draining = True
     log.info("draining: %d connections, deadline %d s", len(connections.clients), config.drain_s)
     if replaced.is_set():
-        log.info("another process has taken over")
+        log.info("another process has taken over the sockets, draining without the announce time")
         for site in list(runner.sites):
             await site.stop()
     else:
@@ -154,7 +155,7 @@ async def listen_and_drain(
     for listener in (listener for kind in listeners.values() for listener in kind):
         listener.close()
     if options.tls or options.proxy_protocol:
-        # Handshakes and headers under way are no clients yet.
+        # Connections in a handshake or a PROXY header are not clients yet: let them become clients first.
         await asyncio.sleep(config.drain_fresh_ms / 1000)
     cut = await connections.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
@@ -162,7 +163,7 @@ async def listen_and_drain(
 
 @contextlib.asynccontextmanager
 async def successor(config: Config, listeners: Listeners) -> AsyncIterator[asyncio.Event]:
-    """While open, the next process may ask for the sockets; the event says that it has them."""
+    """While open, the next process may inherit the sockets; the event says that it accepts on them."""
     donor = Donor(config.handover, listeners)
     async with asyncio.TaskGroup() as tasks:
         giving = tasks.create_task(donor.run(), name="handover") if config.handover else None
@@ -172,7 +173,7 @@ async def successor(config: Config, listeners: Listeners) -> AsyncIterator[async
 
 
 async def either(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
+    """Wait until one of the events is set."""
     async with asyncio.TaskGroup() as tasks:
         waits = [tasks.create_task(event.wait()) for event in events]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -181,22 +182,22 @@ async def either(*events: asyncio.Event) -> None:
 
 
 def on_hangup(tls: Termination | None, journal: Journal) -> None:
-    """SIGHUP: certificate and key are read again, log files opened anew (for logrotate)."""
+    """On SIGHUP read certificate and key again and reopen the log files (for logrotate)."""
 
     def reload() -> None:
         try:
             journal.reopen()
             if tls:
                 tls.reload()
-                log.info("certificate read again")
+                log.info("certificate read again, new connections use it")
         except (TlsError, OSError) as error:
-            log.error("not reloaded: %s", error)  # noqa: TRY400 - a line for the operator, the rest runs on
+            log.error("SIGHUP: not everything was reloaded, the old certificate and files stay in use: %s", error)  # noqa: TRY400
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def url(address: tuple[str, int], scheme: str = "http") -> str:
-    """An address as people write it."""
+    """An address as a URL."""
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"{scheme}://{host}:{address[1]}"
 
@@ -216,6 +217,7 @@ def stop_signals() -> asyncio.Event:
 
 
 def raise_file_limit() -> None:
-    """Every upload takes two descriptors; the soft limit of 1024 is for programs that still use select."""
+    """Raise the soft limit of file descriptors to the hard one."""
+    # Every upload takes two descriptors. The usual soft limit of 1024 is for programs that use select.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,20 +1,20 @@
-"""What is said of one request: an access log line for people, a trace row for `python -m bench record`.
+"""The record of one request: an access log line for people, a trace row for `python -m bench record`.
 
-Neither holds a token, a cookie, a query or a user id: the log has the path alone, the trace a keyed hash of the
-placement key. Under load lines are sampled evenly: every n-th request, n following the second before, and each line
-says for how many it stands (`weight`). The trace is never sampled. Pure: times come in, bytes go out.
+Neither contains a token, a cookie, a query or a user id: the log has the path only, the trace a keyed hash of the
+placement key. Under load the log is sampled evenly, every n-th request, and each line says how many requests it stands
+for (`weight`). The trace is never sampled. Pure: times come in, bytes go out.
 """
 
 import hashlib
 
 import msgspec
 
-UPLOADS = frozenset({b"POST", b"PUT", b"PATCH", b""})  # What a trace is of; the empty one is a head refused.
-TARGET_BYTES_MAX = 200  # A path longer than this is no path of anybody's API; the line stays short.
+UPLOADS = frozenset({b"POST", b"PUT", b"PATCH", b""})  # Methods in a trace; empty means a refused head.
+TARGET_BYTES_MAX = 200  # No API has longer paths; it keeps the line short.
 
 
 class RequestRecord(msgspec.Struct, frozen=True, gc=False):
-    """One request at its end; status 0 when the client left, node empty when none was asked."""
+    """One request at its end; status 0 when the client left, `node` empty when no node was asked."""
 
     unix_us: int  # when its head was read
     request_id: bytes
@@ -32,7 +32,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> RequestRecord:
-    """A head that made no request."""
+    """The record of a refused head."""
     return RequestRecord(unix_us, request_id, client, client, b"", b"", -1, 0, 0, status, "", 0.0, 0.0)
 
 
@@ -53,7 +53,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """A trace row, generic: unix µs, user hash, path, body length (-1 unknown), bytes come, bytes/s, status."""
+    """A trace row: unix µs, user hash, path, body length (-1 unknown), bytes received, bytes/s, status."""
 
     at: int
     u: str
@@ -68,7 +68,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def path(target: bytes) -> str:
-    """The target without its query, short."""
+    """The target without its query, shortened."""
     return target.partition(b"?")[0][:TARGET_BYTES_MAX].decode("latin-1")
 
 
@@ -105,7 +105,7 @@ def row(record: RequestRecord, secret: bytes) -> bytes:
 
 
 class Sampler:
-    """Which requests get a line: all, while they are fewer than `lines_s_max` a second."""
+    """Chooses the requests that get a line: all of them while they are fewer than `lines_s_max` a second."""
 
     __slots__ = ("_max", "_second", "_seen", "stride")
 
@@ -115,12 +115,13 @@ class Sampler:
         self.stride = 1
 
     def weight(self, now: float) -> int:
-        """0 for no line, else for how many requests the line stands."""
+        """0 for no line, else the number of requests that the line stands for."""
         if int(now) != self._second:
-            # The burst's first second must not pass unsampled: the stride also grows within a second, see below.
+            # The stride follows the second before.
             self.stride = max(1, -(-self._seen // self._max)) if int(now) == self._second + 1 else 1
             self._second, self._seen = int(now), 0
         self._seen += 1
+        # A burst's first second must be sampled too, so the stride also grows within a second.
         if self._seen > 2 * self.stride * self._max:
             self.stride *= 2
         return self.stride if self._seen % self.stride == 0 else 0

@@ -1,7 +1,4 @@
-"""What the balancer counts, as plain integers: adding one on the hot path costs an attribute, nothing more.
-
-`metrics.py` reads them when it is asked.
-"""
+"""The counters of a process, as integers: counting on the hot path costs one attribute. `ops/metrics.py` reads them."""
 
 from bisect import bisect_left
 
@@ -10,7 +7,7 @@ TICKETS = ("given", "honoured", "malformed", "foreign", "expired", "ahead")
 
 
 class Counters:
-    """Totals since start; `requests` and latencies by status class (1 to 5, 0 = the client left)."""
+    """Totals since start; requests and latencies by status class (1 to 5, and 0 = the client left)."""
 
     __slots__ = (
         "bytes_in",
@@ -37,7 +34,7 @@ class Counters:
         self.latency_sum_s = [0.0] * 6
 
     def finished(self, status: int, seconds: float) -> None:
-        """A request was answered with this status, or left (0)."""
+        """Count a request that ended with this status; 0 when the client left."""
         kind = status // 100
         self.requests[kind] += 1
         self.latency_s[kind][bisect_left(LATENCY_S, seconds)] += 1

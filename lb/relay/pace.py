@@ -1,8 +1,8 @@
-"""The minimum data rate of a body: a slow phone finishes, a trickle meant to hold a connection is cut.
+"""The minimum data rate of a body: a slow phone finishes, a trickle that only holds a connection is cut.
 
-Time is a credit in seconds that passes by and that bytes earn back: `grace` at the start, never more than `stall`, one
-second for each `rate` bytes. 64 kbit/s earns eight seconds a second at 1,000 B/s and never runs dry; one byte a second
-is cut after the grace. Time in which we did not read is not charged. Pure: the caller says how much time went by.
+A body has a credit in seconds: `grace` at the start, at most `stall`. Time reduces it, and each `rate` bytes add one
+second. At 1,000 B/s a phone with 64 kbit/s earns eight seconds a second and never runs out; one byte a second is cut
+after the grace. Time in which the balancer did not read is not charged. Pure: the caller passes the time.
 """
 
 
@@ -18,6 +18,6 @@ class Pace:
 
     def charge(self, seconds: float, received: int) -> bool:
         """Charge the time and credit the bytes received in it; False when the body is too slow."""
-        # Time first: with a stall as short as the time between two looks, no rate could keep such a credit.
+        # Time and bytes in one step: a stall as short as the time between two checks would else run out at any rate.
         self.credit = min(self._stall, self.credit - seconds + received / self._rate)
         return self.credit >= 0

@@ -1,8 +1,8 @@
 """What may be sent again after a node failed, and what the client is told about its storage.
 
-A request of which nothing was sent may always go elsewhere. One whose head alone went out on a reused connection, which
-then closed without a byte, may go too if the node cannot have acted on it: its body was still to come, or its method is
-idempotent (RFC 9110 section 9.2.2). Nothing else is sent again, because the node may have stored it. Pure.
+A request of which nothing was sent may always go to another node. One whose head alone was sent on a reused connection,
+which then closed without a byte, may go too if the node cannot have acted on it: its body was incomplete, or its method
+is idempotent (RFC 9110 section 9.2.2). Nothing else is sent again, because the node may have stored it. Pure.
 """
 
 from ..http1.errors import Stored
@@ -19,5 +19,5 @@ def resendable(method: bytes, *, reused: bool, body_sent: bool, request_done: bo
 
 
 def stored(method: bytes, *, sent: bool) -> Stored:
-    """What to say of a request that failed; `sent` when any part of it reached a node's connection."""
+    """What the client is told of a failed request; `sent`: some of it was written to a node's connection."""
     return "unknown" if sent and method in STORING else False

@@ -42,7 +42,7 @@ async def test_nodes_are_added_drained_weighed_and_removed(admin: TestClient) ->
 @pytest.mark.parametrize(
     ("path", "body", "status", "words"),
     [
-        ("/nodes", b"{", 400, "the body is not right"),
+        ("/nodes", b"{", 400, "the body is invalid"),
         ("/nodes", b'{"id":"c"}', 400, "address"),
         ("/nodes", b'{"id":"c","address":"x"}', 400, "not host:port"),
         ("/nodes", b'{"id":"c/d","address":"h:1"}', 400, "no slash"),
@@ -51,7 +51,7 @@ async def test_nodes_are_added_drained_weighed_and_removed(admin: TestClient) ->
         ("/nodes", b'{"id":"a","address":"h:1"}', 409, "is a member"),
         ("/nodes/x/drain", b"", 404, "no node x"),
         ("/nodes/a/undrain", b"", 409, "not drained"),
-        ("/nodes/a/weight", b'{"weight":"heavy"}', 400, "the body is not right"),
+        ("/nodes/a/weight", b'{"weight":"heavy"}', 400, "the body is invalid"),
     ],
 )
 async def test_errors_say_what_is_wrong(admin: TestClient, path: str, body: bytes, status: int, words: str) -> None:
