@@ -1,11 +1,11 @@
-"""`python -m lb.measure [--quick]`: what the ring gives, as JSON: shares, moved keys, picking, rebuilding, stalls.
+"""`python -m lb.measure [--quick]`: measures the ring and prints JSON: shares, moved keys, CPU times, loop stalls.
 
 Each row is for a number of nodes of equal weight. `share_max`, `survivors_max` and `moved_max` are largest over mean:
-of all shares, of those after one node left, and of the leaver's keys over the survivors; `moved_wrongly` are keys that
-moved though they were not the leaver's. `ketama_160` is the largest share of a textbook ring with 160 points a node, as
-nginx and libketama place them. Times are the best of some rounds of CPU time. A stall is the longest that an event loop
-waited beyond its millisecond: idle, while a thread remade the ring after one left, and while one made it from nothing;
-the least of some rounds, for other programs on the machine stall a loop too.
+of all shares, of the shares after one node left, and of that node's keys over the remaining nodes. `moved_wrongly` are
+keys of other nodes that moved. `ketama_160` is the largest share of a ring with 160 points for each node, as nginx and
+libketama place them. Times are the least CPU time of several rounds. A stall is the longest delay of an event loop that
+sleeps a millisecond: with nothing else to do, while a thread rebuilds the ring after a node left, and while a thread
+builds it from nothing. It is the least of several rounds, because other programs on the machine stall a loop too.
 """
 
 import argparse
@@ -53,12 +53,12 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 def members_of(count: int) -> list[tuple[str, int]]:
-    """So many nodes of weight one."""
+    """`count` nodes of weight one."""
     return [(f"node-{number}", 1) for number in range(count)]
 
 
 def best_s(rounds: int, job: Callable[[], object]) -> float:
-    """The least CPU time of some rounds."""
+    """The least CPU time of several rounds."""
     found = []
     for _ in range(rounds):
         begun = time.process_time()
@@ -82,7 +82,7 @@ def ketama_max(count: int) -> float:
 
 
 async def stall_ms(work: Callable[[], object]) -> float:
-    """The loop's longest wait beyond a millisecond while the work is done in a thread."""
+    """The longest delay of the loop while a thread does the work."""
     waits: list[float] = []
 
     async def tick() -> None:
@@ -102,12 +102,12 @@ async def stall_ms(work: Callable[[], object]) -> float:
 
 
 def least_stall_ms(rounds: int, work: Callable[[], object]) -> float:
-    """The least of some rounds."""
+    """The least of several rounds."""
     return min(asyncio.run(stall_ms(work)) for _ in range(rounds))
 
 
 def fleet_of(count: int, slots: int) -> Fleet:
-    """A fleet with the defaults, idle."""
+    """An idle fleet with the default settings."""
     bound, thresholds = Bound(125, Config().bound_floor_bytes), Thresholds()
     fleet = Fleet(
         Placement(policy="ring", seed=b"seed", slots=slots, bound=bound, thresholds=thresholds, checked=False)
@@ -117,7 +117,7 @@ def fleet_of(count: int, slots: int) -> Fleet:
 
 
 def measure(count: int, *, rounds: int, slots: int) -> Row:
-    """All figures for so many nodes."""
+    """All figures for `count` nodes."""
     members = members_of(count)
     ring = Ring(members, seed=b"seed", slots=slots)
     less = Ring(members[1:], seed=b"seed", slots=slots, before=ring)
@@ -144,7 +144,7 @@ def measure(count: int, *, rounds: int, slots: int) -> Row:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the rows."""
+    """Measure for each number of nodes and print the rows as JSON."""
     parser = argparse.ArgumentParser(prog="python -m lb.measure", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--slots", type=int, default=Config().ring_slots, help="rows of the table (%(default)s)")

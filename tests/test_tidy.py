@@ -96,8 +96,8 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "lb/relay/client.py": 366,  # one connection, one state machine
-    "lb/relay/exchange.py": 345,  # one request from its head to its log row
+    "lb/relay/client.py": 370,  # one connection, one state machine
+    "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }
 OVERSIZE_FUNCTIONS: dict[str, int] = {}
 

@@ -78,6 +78,7 @@ def problem(
     retry = f"Retry-After: {retry_after_s}\r\n" if retry_after_s and row.retry else ""
     if ticket:
         retry += f"Snapsurge-Ticket: {ticket.decode('ascii')}\r\n"
+    # no-store: no cache may answer a retry with an old failure.
     head = (
         f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"

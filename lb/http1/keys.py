@@ -81,9 +81,9 @@ def _by_header(name: bytes) -> Keyer:
             value = search(head.ordinary)
             return value[1].strip() if value else address
         for field in head.fields:
-            found, _, told = field.partition(b":")
+            found, _, value = field.partition(b":")
             if found.lower() == name:
-                return told.strip()
+                return value.strip()
         return address
 
     return key

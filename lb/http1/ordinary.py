@@ -55,8 +55,8 @@ def responses(*, names: Collection[bytes]) -> Match:
 
 def _other(names: Collection[bytes], prefixes: Collection[bytes]) -> bytes:
     """A field line with none of these names, in upper or lower case."""
-    told = [name + b":" for name in names] + list(prefixes)
-    return rb"(?!%b)%b++:%b\r\n" % (_any_case(told), _NAME, _VALUE)
+    starts = [name + b":" for name in names] + list(prefixes)
+    return rb"(?!%b)%b++:%b\r\n" % (_any_case(starts), _NAME, _VALUE)
 
 
 def _any_case(words: Collection[bytes]) -> bytes:

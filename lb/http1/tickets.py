@@ -75,7 +75,8 @@ class Tickets:
         """Read the ticket of this request. A forged one and one of another request look alike: both are `foreign`."""
         if not _TEXT.fullmatch(ticket):
             return Verdict("malformed")
-        raw = base64.urlsafe_b64decode(ticket)  # any text of this form is some bytes
+        # Cannot fail: every text that the pattern accepts is valid base64.
+        raw = base64.urlsafe_b64decode(ticket)
         times, mac = raw[: _TIMES.size], raw[_TIMES.size :]
         version, first_ms, expires_ms = _TIMES.unpack(times)
         if version != VERSION:
@@ -83,6 +84,7 @@ class Tickets:
         bound = _bound(head)
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
+        # Signed by a balancer whose clock is ahead: its first time cannot be trusted.
         if max(first_ms, (expires_ms & ~PLACES_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
             return Verdict("ahead")
         if now_ms > expires_ms or now_ms - first_ms > AGE_MS_MAX:

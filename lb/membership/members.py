@@ -83,6 +83,7 @@ class Membership:
         while True:
             failures = 0 if await self.try_poll(client) else failures + 1
             pause = min(BACKOFF_S_MAX, self._config.members_s * 2.0 ** min(failures, 8))
+            # Jitter: else all balancers would poll Redis at the same moment.
             await asyncio.sleep(max(self._config.members_s, pause if failures else 0.0) * random.uniform(0.9, 1.1))
 
     async def try_poll(self, client: redis.asyncio.Redis) -> bool:
@@ -92,6 +93,7 @@ class Membership:
                 poll = await self._heartbeats.poll(client)
         except (RedisError, OSError, TimeoutError) as error:
             self._say(away=True, error=error)
+            # A Redis that fails says nothing about any node.
             self._fleet.silence(frozenset(), asyncio.get_running_loop().time())
             return False
         self._say(away=False)

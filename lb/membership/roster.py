@@ -38,6 +38,7 @@ class Roster:
 
     def apply(self, poll: Poll, now: float) -> None:
         """Apply one poll."""
+        # No heartbeat is in time: Redis was emptied or restarted, or its clock was set. Keep all members.
         if poll.fresh <= 0:
             self.silent = frozenset()
             return

@@ -127,6 +127,7 @@ def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, re
     """The health after the event; `reason` is shown to operators and kept while the state stays."""
     row = TABLE.get((health.state, event))
     failing = event in _FAILURES
+    # A flapping node stays out for its time, whatever its checks say; draining is its own decision.
     early = not failing and health.state in _EJECTED and now < health.out_until
     if row is None or (early and event is not Event.DRAIN):
         return health

@@ -42,6 +42,7 @@ def rank_nodes(nodes: Iterable[Node], zone: str) -> Standing:
         node.open = node.rank is Rank.PREFERRED
         if node.health.state is not State.DRAINING and node.weight:
             serving.append(node)
+    # Ejected by checks or failed requests; a refused connection is proof and counts on neither side.
     judged = [node for node in serving if node.health.state in TROUBLED and not node.health.refused]
     panic = sum(node.weight for node in serving if node.open) < sum(node.weight for node in judged)
     for node in judged if panic else ():

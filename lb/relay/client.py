@@ -78,6 +78,7 @@ class Client(asyncio.BufferedProtocol):
         self.trusted = self._context.trusts(address)
         high = self._context.config.write_bytes_max
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
+        # Even a connection over the limit gets an answer, so it is added first and refused after.
         if not self._registry.admit(self):
             self._refuse("overloaded", "")
 
@@ -117,6 +118,7 @@ class Client(asyncio.BufferedProtocol):
             self._refuse(error.code, error.detail)
             return
         if parsed is None:
+            # The time of a head counts from its first byte, so later bytes do not extend it.
             self._idle_s = self._idle_s if self._buffer else 0.0
             self._buffer = start
             return
@@ -126,6 +128,7 @@ class Client(asyncio.BufferedProtocol):
             # Before the start of the exchange, so that head and body leave by one system call.
             _TAKES[self.state](self, data[end:])
         if self.exchange is exchange:
+            # Not when the first bytes of the body were malformed: then the exchange has ended.
             exchange.start()
 
     def _begin(self, head: RequestHead) -> Exchange:
@@ -168,6 +171,7 @@ class Client(asyncio.BufferedProtocol):
         except BodyError as error:
             exchange.fail("bad-request", f"The body is malformed: {error}.")
             return
+        # A chunked body is counted with its framing. Bytes of a pipelined request behind it do not count.
         if exchange.received > self._context.config.body_bytes_max + len(framing.rest):
             exchange.fail("too-large")
             return
@@ -211,7 +215,7 @@ class Client(asyncio.BufferedProtocol):
     # What the exchange asks for.
 
     def pause_body(self) -> None:
-        """Stop reading."""
+        """Stop reading until `resume_body`."""
         self._paused_since_check = True
         if not self._reading_paused and not self.transport.is_closing():
             self._reading_paused = True

@@ -57,6 +57,7 @@ class Connections:
         while True:
             await asyncio.sleep(CHECK_S)
             now = clock()
+            # A copy: a client that ends leaves the set.
             for client in list(self.clients):
                 client.check(now - before)
             self.context.pool.sweep(now)

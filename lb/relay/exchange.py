@@ -187,11 +187,14 @@ class Exchange:
         self.status = status = head.status
         early, full = not self.request_done, False
         if status >= 500:
+            # A full node says when to return; a faulty one names a cause or says nothing.
             full = status == 503 and not head.cause and head.bears(b"retry-after")
             head = with_ticket(head, self._ticket(status))
         if self._node is not None:
             seconds = self._context.loop.time() - self._begun
             self._context.fleet.answered(self._node, self._key, status, seconds, full=full)
+        # Keep the client's connection only when the answer shows its own end: an unbounded body, and one whose chunks
+        # were removed for HTTP/1.0, end with the connection. After an early answer more of the body may come.
         chunked = head.chunked and not self.http_1_0
         self._keep_alive = keep_alive = (
             bounded and not (early or self.wants_close or self._context.draining) and chunked == head.chunked
@@ -211,7 +214,7 @@ class Exchange:
             self._client.discard_body()
 
     def answer_data(self, data: bytes | memoryview) -> None:
-        """Relay a piece."""
+        """Relay a piece of the body."""
         self.relayed += len(data)
         self._client.write(data)
 
@@ -239,6 +242,7 @@ class Exchange:
             return
         link.close()
         self._context.counters.lost += 1
+        # An invalid answer was produced by a request that reached the node: it is never sent again.
         again = not self.status and not reason.startswith("invalid")
         again = again and resendable(
             self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
@@ -246,6 +250,7 @@ class Exchange:
         if not again:
             self._context.fleet.lost(node, self._key, self._context.loop.time())
         if self.status:
+            # Part of the answer was relayed: only a broken connection tells the client that it is incomplete.
             self._close()
             self._client.answer_broken()
         elif again:
@@ -269,6 +274,7 @@ class Exchange:
         """Answer with a problem of the balancer's own; break the connection when an answer has begun."""
         if self.over:
             return
+        # Before `_abandon`: a link means that at least the head was written to the node.
         kept = stored(self._head.method, sent=self._link is not None)
         self._abandon()
         if self.status:

@@ -45,7 +45,7 @@ class Link(asyncio.Protocol):
         self._framing: Framing | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """The connection is made: set the limits, and prepare the poll of `stale`."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self._write_bytes_max, low=self._write_bytes_max // 4)
         self._fd = transport.get_extra_info("socket").fileno()
@@ -80,7 +80,7 @@ class Link(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_answer(self) -> None:
-        """Read again."""
+        """Read again: the client reads its answer."""
         if self.paused:
             self.paused = False
             if not self.transport.is_closing():
@@ -90,6 +90,7 @@ class Link(asyncio.Protocol):
         """Bytes from the node; without a request on the connection they end it."""
         receiver = self.receiver
         if receiver is None:
+            # For example a 408, with which some servers end an idle connection.
             self.close()
             return
         try:
@@ -112,6 +113,7 @@ class Link(asyncio.Protocol):
         self._buffer = b""
         head = parse_response(data[: end + 2])
         if head.status == 101:
+            # The balancer removes Upgrade: after a 101 the bytes would be no HTTP.
             raise ResponseError("switching protocols was not asked for")
         rest = data[end + 4 :]
         if head.length == len(rest) and head.status not in NO_BODY and not receiver.bodiless:
@@ -154,6 +156,7 @@ class Link(asyncio.Protocol):
     def _complete(self, receiver: Receiver, framing: Framing) -> None:
         self.receiver = None
         if framing.rest:
+            # Bytes behind the answer belong to no request: the next answer could be taken from them.
             self.reusable = False
         receiver.answer_done()
 

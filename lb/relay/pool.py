@@ -65,6 +65,7 @@ class Pool:
         idle = self._idle.get(link.node)
         if idle is None:
             idle = self._idle[link.node] = []
+        # A link with unsent bytes (not `taking`) would send them before the next request.
         if not link.alive or not link.reusable or not link.taking or len(idle) >= self._limits.idle_max:
             link.close()
             return
