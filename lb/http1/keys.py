@@ -78,8 +78,8 @@ def _by_header(name: bytes) -> Keyer:
 
     def key(head: RequestHead, address: bytes) -> bytes:
         if head.ordinary:
-            value = search(head.ordinary)
-            return value[1].strip() if value else address
+            line = search(head.ordinary)
+            return line[1].strip() if line else address
         for field in head.fields:
             found, _, value = field.partition(b":")
             if found.lower() == name:
