@@ -1,4 +1,4 @@
-"""The balancer: which node serves this request, and the bytes both ways.
+"""The balancer: chooses a node for each request and streams the bytes both ways.
 
-It could balance anything: it knows nothing of photos.
+It can be used alone, before any HTTP/1.1 servers: it knows nothing of photos.
 """
