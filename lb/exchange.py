@@ -45,12 +45,12 @@ class Exchange:
         origin = proxy.origin(head, client) if head.claims else client.origin
         self._refused = origin.refused
         self._key = proxy.keyer(head, origin.client)
-        self._begun = proxy.clock()
+        begun = self._begun = proxy.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
         self._held: list[bytes | memoryview] = []
         self.request_id = head.request_id or proxy.new_id()
-        self._raw = forward.request_head(head, origin, proxy.unix_ms(), self.request_id)
+        self._raw = forward.request_head(head, origin, proxy.lag.came_ms(client.transport, begun), self.request_id)
         self.uploaded = 0.0  # when the body was complete, on the loop's clock
         self.bodiless = head.method == b"HEAD"
         self.plain = head.minor == 0

@@ -4,6 +4,7 @@ A client connection is a Speaker to its exchange; an exchange is a Receiver to i
 class, so that each is tested alone and another kind of either (TLS, another protocol) fits in.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,7 @@ class Speaker(Protocol):
     write: Callable[[bytes | memoryview], None]  # To the client; perhaps the transport's own method.
     origin: Origin
     trusted: bool
+    transport: asyncio.Transport
 
     def hold(self) -> None:
         """Read no more of the body for now."""

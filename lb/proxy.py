@@ -17,6 +17,7 @@ from .counters import Counters
 from .errors import RequestError
 from .forward import told_ms
 from .keys import keyer
+from .lag import Lag
 from .peers import Origin, networks, origin, trusted
 from .pool import Pool, PoolLimits, Spawn
 from .private import PrivatePaths
@@ -41,6 +42,7 @@ class Proxy:
         self.fleet = fleet
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
+        self.lag = Lag(self.clock)
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
@@ -83,7 +85,7 @@ class Proxy:
             found = origin(claims, client.address, self.proto, self._trusted)
         if ticket is None:
             return found
-        now_ms = self.unix_ms()
+        now_ms = self.lag.came_ms(client.transport, self.clock())
         verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
         return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found

@@ -88,7 +88,9 @@ async def serve(config: Config, options: Options) -> None:
 
         hash_on = "address" if options.policy == "ip-hash" else options.hash_on
         proxy = Proxy(config, fleet, hash_on=hash_on, spawn=spawn)
-        background = [tasks.create_task(proxy.watch(), name="watch")]
+        background = [
+            tasks.create_task(job, name=name) for name, job in (("watch", proxy.watch()), ("lag", proxy.lag.watch()))
+        ]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
             await membership.try_look(store)
