@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("snapsurge.lb.listening")
 
 BACKLOG = 4096  # A burst arrives within a second; the kernel caps this at net.core.somaxconn.
+UNSENT_BYTES = 128 * 1024  # Of an answer in the kernel; without a bound, 4 MB for each client that does not read.
 ACCEPTS = 16  # Connections accepted in one go, so that those there are have their turn.
 ACCEPT_REST_S = 0.1  # Out of descriptors: leave some to connections that end.
 
@@ -40,6 +41,7 @@ async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.s
         raise
     for sock in made:
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # Accepted sockets inherit it.
     return made
 
 
