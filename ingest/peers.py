@@ -1,6 +1,9 @@
 """What the balancer said of a request, believed only from peers we trust; else our own clock and a new request id."""
 
 import re
+import socket
+import struct
+import sys
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -19,11 +22,13 @@ RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
 ADDRESSES_CHARS_MAX = 256  # of a list of addresses, from its end, that is looked at
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+# `tcpi_last_data_recv` of `struct tcp_info` (linux/tcp.h): eight bytes of flags, then the twelfth 32-bit number.
+_LAST_DATA_RECV = struct.Struct("=52xI")
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When the first balancer had read the request's head (unix ms), and the id it goes by in every log.
+    """When the request's head had come to the first balancer (unix ms), and the id it goes by in every log.
 
     `retry`: it was turned away before, and its ticket kept that time; `tried_at_ms` is that of this very try.
     """
@@ -57,11 +62,27 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
         request_id = request.headers.get(REQUEST_ID_HEADER, "")
         retry = request.headers.get(RETRY_HEADER) == "1"
     return Arrival(
-        int(received_at) if _MILLISECONDS.fullmatch(received_at) else time.time_ns() // 1_000_000,
+        int(received_at) if _MILLISECONDS.fullmatch(received_at) else _came_ms(request),
         request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
         retry,
         int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
     )
+
+
+def _came_ms(request: web.BaseRequest) -> int:
+    """Unix milliseconds at which the last bytes of this connection arrived, however late we read: see `lb/relay/lag.py`.
+
+    A node has to ask the kernel itself only where no balancer is before it, so it asks each time.
+    """
+    unix_ms = time.time_ns() // 1_000_000
+    if sys.platform != "linux" or request.transport is None:
+        return unix_ms
+    try:
+        sock = request.transport.get_extra_info("socket")
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.size)
+        return unix_ms - int(_LAST_DATA_RECV.unpack(info)[0])
+    except (OSError, AttributeError, struct.error):  # no TCP, or already closed
+        return unix_ms
 
 
 def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:

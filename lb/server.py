@@ -93,7 +93,10 @@ async def serve(config: Config, options: Options) -> None:
         hash_on = "address" if options.policy == "ip-hash" else options.hash_on
         context = Context(config, fleet, hash_on=hash_on, spawn=spawn)
         connections = Connections(context)
-        background = [tasks.create_task(connections.watch(), name="watch")]
+        background = [
+            tasks.create_task(connections.watch(), name="watch"),
+            tasks.create_task(context.lag.watch(), name="lag"),
+        ]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
             await membership.try_poll(store)

@@ -10,8 +10,8 @@ The intake key of a post holds nothing, a pair, or a tombstone; in this order at
 Every one of these names what it replaces by its mark, and every attempt has an id (`records.attempt_id`) in what it
 writes, so that no two objects have one mark. A request that was delayed, or that a network or a client of ours sends
 again, therefore finds that object no more and changes nothing. A process that stood still reads the mark anew when it
-goes on, so the ids count too: they are in the order in which the balancer read the heads, and a deletion replaces no
-younger pair, an upload no younger tombstone.
+goes on, so the ids count too: they are in the order in which the requests reached the balancer's machine
+(`lb/relay/lag.py`), and a deletion replaces no younger pair, an upload no younger tombstone.
 
 The media object follows: a tombstone of the same deletion takes its place before the DELETE is answered (`fence`), and
 a worker that replaces an object asks for the intake object between reading the mark and the swap (`put_media`). So once

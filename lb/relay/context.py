@@ -22,6 +22,7 @@ from ..placement.node import Node
 from ..private_paths import PrivatePaths
 from .access import RequestRecord
 from .counters import Counters
+from .lag import Lag
 from .pool import Pool, PoolLimits, Spawn
 from .ports import Downstream
 from .tank import Tank
@@ -35,6 +36,7 @@ class Context:
         self.fleet = fleet
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
+        self.lag = Lag(self.clock)
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
@@ -73,7 +75,7 @@ class Context:
             found = origin(balancer_fields, client.address, self.proto, self._trusted)
         if ticket is None:
             return found
-        now_ms = self.unix_ms()
+        now_ms = self.lag.arrived_ms(client.transport, self.clock())
         verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
         return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found

@@ -4,6 +4,7 @@ A client connection is an exchange's `Downstream`; an exchange is a node connect
 class of another, so each is tested alone, and the modules import each other in one direction only.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -30,6 +31,7 @@ class Downstream(Protocol):
     write: Callable[[bytes | memoryview], None]  # Sends to the client; may be the transport's own method.
     origin: Origin
     trusted: bool
+    transport: asyncio.Transport
 
     def pause_body(self) -> None:
         """Stop reading the request body: the node takes no bytes."""

@@ -162,6 +162,7 @@ async def redis_refuses(stage: Stage, rng: random.Random, *, harmful: bool) -> O
     await _all(stage, "m", post)
     obstacle = rig.redis_data / "dump.rdb"
     try:
+        obstacle.unlink(missing_ok=True)  # of an earlier round
         obstacle.mkdir()  # no file can be renamed to the name of a folder
         await rig.redis.config_set("save", "3600 100000")
         said = await _saved(stage)

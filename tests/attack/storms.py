@@ -16,6 +16,7 @@ from tests.faults.evidence import proven
 from tests.faults.phones import BOUNDARY, Camera
 
 LARGE = 3_000_000  # bytes of a photo: legal, and as a good camera makes it
+LIST_S = 40.0  # a page of a small moment asks the store for all 256 spreads
 PIECES = 8
 
 
@@ -130,7 +131,7 @@ async def lists(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
     async def one(number: int, own: random.Random) -> None:
         while stage.lasts:
             path = f"/v1/moments/{stage.judged}/posts?limit={limit}"
-            status, _ = await stage.ask("GET", path, "attack-ops", door=number, scope="ops")
+            status, _ = await stage.ask("GET", path, "attack-ops", door=number, scope="ops", answer_s=LIST_S)
             answers[status] += 1
             await asyncio.sleep(jitter(own, 2.0))
 

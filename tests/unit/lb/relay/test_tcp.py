@@ -1,10 +1,12 @@
-"""lb.relay.tcp: a reset is seen as one by the peer."""
+"""lb.relay.tcp: the peer sees a reset; the kernel knows when bytes arrived."""
 
 import asyncio
+import socket
+import time
 
 import pytest
 
-from lb.relay.tcp import reset
+from lb.relay.tcp import quiet_ms, reset
 
 
 async def test_the_peer_sees_a_reset() -> None:
@@ -24,3 +26,29 @@ async def test_the_peer_sees_a_reset() -> None:
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.transport.abort()
+
+
+async def test_the_kernel_knows_when_bytes_came_that_nobody_has_read() -> None:
+    """A time between their sending and now; none for a socket that is no TCP or is closed."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as phone,
+    ):
+        phone.sendall(b"x")
+        sent = time.monotonic()
+        accepted, _ = listening.accept()
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=accepted)
+        transport.pause_reading()
+        async with asyncio.timeout(30):
+            while not (quiet := quiet_ms(transport)):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0)
+        assert quiet <= (time.monotonic() - sent) * 1000 + 10  # the kernel counts in ticks of up to 10 ms
+        transport.abort()
+        await asyncio.sleep(0)
+        assert quiet_ms(transport) == 0
+
+    ours, theirs = socket.socketpair()
+    unix, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    assert quiet_ms(unix) == 0
+    unix.abort()
+    theirs.close()
