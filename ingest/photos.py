@@ -9,11 +9,10 @@ import io
 import struct
 import warnings
 
-import msgspec
 import pillow_heif
 from PIL import Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - the plugin is to be loaded
 
-from storage import costs, jpeg
+from storage import costs, formats, jpeg
 from storage.records import Format, Photo, Side
 
 pillow_heif.register_heif_opener()
@@ -23,8 +22,6 @@ Image.preinit()
 # The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None
 
-_PILLOW_NAMES: dict[Format, str] = {"png": "PNG", "webp": "WEBP", "heif": "HEIF"}
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 # Boxes of a HEIF that are looked at: photos have some dozens, and a node has other uploads.
@@ -39,23 +36,11 @@ class BadPhoto(Exception):
     """A photo of a known type that we cannot take; the text says why."""
 
 
-# libwebp takes 17 bytes a pixel, which ends a worker's memory sooner than other types do (`processors/decoding.py`).
-WEBP_PIXELS_MAX = 39_000_000
-
-
-class PixelLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a photo may measure."""
-
-    side_px_min: int = 64
-    side_px_max: int = 12_000
-    pixels_max: int = 50_000_000
-
-
-def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> Photo:
+def inspect(side: Side, data: memoryview, sha256: str, limits: formats.Limits) -> Photo:
     """What the header says, if it is a photo we take; NotAPhoto, BadPhoto."""
     if not data:
         raise BadPhoto(f"the {side} photo is empty")
-    kind = format_of(data)
+    kind = formats.format_of(bytes(data[:12]))
     if kind is None:
         raise NotAPhoto(f"the {side} photo is no JPEG, PNG, WebP or HEIC by its first bytes")
     refusal = costs.refusal(kind, data)
@@ -65,31 +50,12 @@ def inspect(side: Side, data: memoryview, sha256: str, limits: PixelLimits) -> P
     if size is None:
         raise BadPhoto(f"the header of the {side} photo cannot be read")
     width, height = size
-    if not (limits.side_px_min <= min(width, height) and max(width, height) <= limits.side_px_max):
-        raise BadPhoto(
-            f"the {side} photo measures {width} x {height} px; each side must have "
-            f"{limits.side_px_min} to {limits.side_px_max}"
-        )
-    pixels_max = min(limits.pixels_max, WEBP_PIXELS_MAX) if kind == "webp" else limits.pixels_max
-    if width * height > pixels_max:
-        raise BadPhoto(f"the {side} photo has {width * height} pixels, more than {pixels_max} as {kind}")
+    fault = limits.fault(kind, width, height)
+    if fault is not None:
+        raise BadPhoto(f"the {side} photo has {fault}")
     if not whole:
         raise BadPhoto(f"the {side} photo is cut off: its end is missing")
     return Photo(sha256=sha256, bytes=len(data), width=width, height=height, format=kind)
-
-
-def format_of(data: memoryview) -> Format | None:
-    """The type by magic bytes, or None."""
-    start = bytes(data[:12])
-    if start.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "webp"
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
-        return "heif"
-    return None
 
 
 def is_whole(kind: Format, data: memoryview) -> bool:
@@ -125,7 +91,7 @@ def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[kind]]) as image,
+            Image.open(io.BytesIO(data), formats=[kind.upper()]) as image,
         ):
             return image.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error, EOFError):

@@ -21,7 +21,7 @@ from .errors import Refusal
 from .landing import Landing
 from .metrics import Metrics
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
-from .photos import BadPhoto, NotAPhoto, PixelLimits, inspect
+from .photos import BadPhoto, NotAPhoto, inspect
 from .places import Place
 
 
@@ -56,11 +56,7 @@ class Receiver:
             "back": config.photo_bytes_max,
             "meta": config.meta_bytes_max,
         }
-        self._pixels = PixelLimits(
-            side_px_min=config.photo_side_px_min,
-            side_px_max=config.photo_side_px_max,
-            pixels_max=config.photo_pixels_max,
-        )
+        self._photo_limits = config.photo_limits
 
     def announced(self, request: web.Request) -> tuple[bytes, int]:
         """By the head alone: the boundary, and the length to admit (the most there may be, where none is announced)."""
@@ -112,7 +108,7 @@ class Receiver:
         if missing:
             raise BadMultipart(f"part {' and '.join(missing)} is missing")
         data = {name: reader.data(part) for name, part in parts.items()}
-        photos = {side: inspect(side, data[side], parts[side].sha256, self._pixels) for side in SIDES}
+        photos = {side: inspect(side, data[side], parts[side].sha256, self._photo_limits) for side in SIDES}
         return Pair(data["front"], data["back"], Photos(**photos), _json_object(bytes(data.get("meta", b""))), buffer)
 
     async def _read_into(self, arriving: "Arriving", request: web.Request) -> None:

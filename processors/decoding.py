@@ -11,15 +11,15 @@ import struct
 import zlib
 from typing import Final
 
-import msgspec
 from PIL import Image
 from pillow_heif import register_heif_opener
 
 from storage import costs
+from storage.formats import DECODABLE, NAMES, Limits, format_of
 from storage.records import Format
 
 from .colour import flattened, to_srgb
-from .memory import MIB, ensure
+from .memory import ensure
 from .resampling import fitted, shrunk
 
 # The only global state: Pillow learns HEIF at import. One thread, because a worker owns one core; the embedded
@@ -28,13 +28,6 @@ register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux
 # All plugins now: one that Pillow cannot load later, for want of a descriptor, would make good photos undecodable.
 Image.init()
 
-HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-NAMES: Final = {"HEIF": "HEIC", "WEBP": "WebP"}  # where people write it otherwise than Pillow
-FORMATS: Final[dict[str, Format]] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "HEIF": "heif"}
-# What decoding takes at most, in bytes a pixel, the steps of `flattened` included. Measured at 50 MP: JPEG 1.2,
-# progressive 3.2 (its coefficients; 8 as CMYK without subsampling), PNG 5.3, with alpha 9.1, HEIC 7.3, WebP 15.7, with
-# alpha 16.9.
-DECODE_BYTES: Final = {"JPEG": 12, "PNG": 13, "HEIF": 13, "WEBP": 17}
 # EXIF 2.32, tag Orientation: how to turn the stored pixels upright.
 ORIENTATION_TAG: Final = 0x0112
 UPRIGHT: Final = {
@@ -72,33 +65,15 @@ class Undecodable(Exception):
         self.reason = reason
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a photo may be, by its header.
-
-    50 MP covers every phone's default; at 17 bytes a pixel WebP ends at 39 MP, which no phone makes. What else no phone
-    writes (`storage/costs.py`) is refused as a node refuses it.
-    """
-
-    pixels_max: int = 50_000_000
-    side_min: int = 64
-    side_max: int = 12_000
-    decode_bytes_max: int = 640 * MIB
-
-    def most(self, kind: str) -> int:
-        """The pixels that a photo of this kind may have."""
-        return min(self.pixels_max, self.decode_bytes_max // DECODE_BYTES[kind])
-
-
-LIMITS: Final = Limits()
-
-
-def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
+def decoded(photo: bytes, long_side: int, limits: Limits = DECODABLE) -> Image.Image:
     """The photo upright in sRGB, its long side at most so long, carrying nothing but pixels; Undecodable, MemoryError.
 
     MemoryError says that we lack what a photo may take (`decode_bytes_max`); one that takes more is Undecodable.
     """
-    kind = _kind(photo)
-    refusal = costs.refusal(FORMATS[kind], memoryview(photo))
+    kind = format_of(photo)
+    if kind is None:
+        raise Undecodable("not a JPEG, PNG, WebP or HEIC image")
+    refusal = costs.refusal(kind, memoryview(photo))
     if refusal is not None:
         raise Undecodable(refusal)
     image = _opened(photo, kind, long_side, limits)
@@ -113,14 +88,14 @@ def decoded(photo: bytes, long_side: int, limits: Limits) -> Image.Image:
     return image
 
 
-def _opened(photo: bytes, kind: str, long_side: int, limits: Limits) -> Image.Image:
+def _opened(photo: bytes, kind: Format, long_side: int, limits: Limits) -> Image.Image:
     """The photo's pixels as stored, decoded at the smallest size the decoder offers that is enough."""
     ensure(limits.decode_bytes_max)  # all of it, before the header is read: libwebp takes half of what it needs then
     try:
-        image = Image.open(io.BytesIO(photo), formats=[kind])
+        image = Image.open(io.BytesIO(photo), formats=[kind.upper()])
         _check(kind, image.size, limits)  # before `draft`, which rewrites the size
     except Image.DecompressionBombError as error:  # beyond 179 MP Pillow refuses by itself
-        raise Undecodable(f"more than {_megapixels(limits.most(kind))} megapixels") from error
+        raise Undecodable(f"more than {limits.most(kind) / 1e6:.1f} megapixels") from error
     except PHOTO_ERRORS as error:
         raise Undecodable(_fault(kind, error)) from error
     try:
@@ -129,46 +104,23 @@ def _opened(photo: bytes, kind: str, long_side: int, limits: Limits) -> Image.Im
     except PHOTO_ERRORS as error:
         raise Undecodable(_fault(kind, error)) from error
     except MemoryError as error:
-        raise Undecodable(f"a {NAMES.get(kind, kind)} that needs more memory than its size explains") from error
+        raise Undecodable(f"a {NAMES[kind]} that needs more memory than its size explains") from error
     if image.width * image.height > limits.most(kind):  # libheif may find another size than the header's
-        raise Undecodable(f"more than {_megapixels(limits.most(kind))} megapixels")
+        raise Undecodable(f"more than {limits.most(kind) / 1e6:.1f} megapixels")
     return image
 
 
-def _fault(kind: str, error: Exception) -> str:
+def _fault(kind: Format, error: Exception) -> str:
     """What is wrong with a photo of this kind, in words, by what its decoder raised."""
     cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
-    return f"{'truncated' if cut_off else 'corrupt or incomplete'} {NAMES.get(kind, kind)}"
+    return f"{'truncated' if cut_off else 'corrupt or incomplete'} {NAMES[kind]}"
 
 
-def _kind(photo: bytes) -> str:
-    """The format by its magic bytes, in Pillow's words; a file name or media type is never asked."""
-    if photo.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if photo.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if photo.startswith(b"RIFF") and photo[8:12] == b"WEBP":
-        return "WEBP"
-    if photo[4:8] == b"ftyp" and photo[8:12] in HEIF_BRANDS:
-        return "HEIF"
-    raise Undecodable("not a JPEG, PNG, WebP or HEIC image")
-
-
-def _check(kind: str, size: tuple[int, int], limits: Limits) -> None:
-    """Raise `Undecodable` when a photo of this kind and size is none we take."""
-    width, height = size
-    if width * height > limits.most(kind):
-        raise Undecodable(
-            f"{width}x{height} pixels are {_megapixels(width * height)} megapixels; "
-            f"the limit for {NAMES.get(kind, kind)} is {_megapixels(limits.most(kind))}"
-        )
-    if min(size) < limits.side_min or max(size) > limits.side_max:
-        raise Undecodable(f"{width}x{height} pixels; a side must have {limits.side_min} to {limits.side_max}")
-
-
-def _megapixels(pixels: int) -> str:
-    """The number in megapixels, for a sentence."""
-    return f"{pixels / 1e6:.1f}".removesuffix(".0")
+def _check(kind: Format, size: tuple[int, int], limits: Limits) -> None:
+    """Undecodable when a photo of this format and size is not accepted."""
+    fault = limits.fault(kind, *size)
+    if fault is not None:
+        raise Undecodable(fault)
 
 
 def _orientation(image: Image.Image) -> object:

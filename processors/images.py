@@ -21,8 +21,10 @@ import msgspec
 import thumbhash
 from PIL import Image
 
+from storage.formats import DECODABLE, Limits
+
 from .composite import composite
-from .decoding import LIMITS, Limits, Undecodable, decoded
+from .decoding import Undecodable, decoded
 from .resampling import fitted, shrunk
 
 # Long sides in pixels, large to small; the order is the chain.
@@ -48,7 +50,7 @@ class Renditions(msgspec.Struct, frozen=True, kw_only=True):
     thumbhash: dict[str, str]
 
 
-def render(front: bytes, back: bytes, *, limits: Limits = LIMITS, full: bool = True) -> Renditions:
+def render(front: bytes, back: bytes, *, limits: Limits = DECODABLE, full: bool = True) -> Renditions:
     """Every rendition of a pair, or all but `full`; `Undecodable` for the first photo that is none.
 
     MemoryError where we lack memory.
@@ -71,7 +73,7 @@ def render(front: bytes, back: bytes, *, limits: Limits = LIMITS, full: bool = T
     return Renditions(images=tuple(images), thumbhash=hashes)
 
 
-def reduced(side: str, photo: bytes, limits: Limits = LIMITS) -> dict[str, Image.Image]:
+def reduced(side: str, photo: bytes, limits: Limits = DECODABLE) -> dict[str, Image.Image]:
     """The photo in each of `SIZES`, every size reduced from the one before; Undecodable names the side."""
     try:
         image = decoded(photo, SIZES["full"], limits)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from storage.formats import DECODE_BYTES_MAX
+
 from . import memory
-from .decoding import LIMITS
 from .images import Rendition, encoded, reduced, render
 
 
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--times", type=int, default=5, help="how often (%(default)s)")
     given = parser.parse_args(arguments)
-    memory.bound(LIMITS.decode_bytes_max)
+    memory.bound(DECODE_BYTES_MAX)
     with ThreadPoolExecutor(1) as threads:
         measured = threads.submit(measure, given.photo.read_bytes(), given.out, given.times).result()
     print(msgspec.json.encode(measured).decode())  # noqa: T201

@@ -22,10 +22,11 @@ import msgspec
 from PIL import Image
 
 from storage import costs, intake, media
+from storage.formats import DECODE_BYTES_MAX
 from storage.records import Post, Side, accepted, flagged
 
 from . import memory
-from .decoding import LIMITS, Undecodable
+from .decoding import Undecodable
 from .images import Renditions, render
 from .rendering import Answer, Order
 
@@ -101,7 +102,7 @@ def main(arguments: list[str]) -> None:
     """Render until standard input ends."""
     file = int(arguments[0])
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    memory.bound(LIMITS.decode_bytes_max)
+    memory.bound(DECODE_BYTES_MAX)
     # Standard output is for answers alone; what a library prints goes to the log.
     answers = os.dup(1)
     os.dup2(2, 1)

@@ -15,9 +15,10 @@ import msgspec
 from PIL import Image
 
 from storage import costs
+from storage.formats import DECODE_BYTES_MAX, format_of
 
 from . import memory
-from .decoding import FORMATS, LIMITS, PHOTO_ERRORS, Undecodable
+from .decoding import PHOTO_ERRORS, Undecodable
 from .images import render
 from .renderer import FLOOR_S, HEADROOM
 
@@ -32,10 +33,13 @@ class Weight(msgspec.Struct, frozen=True):
 
 def budget_s(photo: bytes) -> float:
     """The budget of a pair of this photo."""
+    kind = format_of(photo)
     try:
         with Image.open(io.BytesIO(photo)) as image:
-            kind, size = FORMATS[str(image.format)], image.size
+            size = image.size
     except PHOTO_ERRORS:
+        return FLOOR_S
+    if kind is None:
         return FLOOR_S
     return FLOOR_S + 2 * HEADROOM * costs.cpu_s(kind, memoryview(photo), *size)
 
@@ -59,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m processors.weigh", description=__doc__)
     parser.add_argument("--most", type=float, default=60.0, help="CPU seconds of a pair at most (%(default)s)")
     given = parser.parse_args(arguments)
-    memory.bound(LIMITS.decode_bytes_max)
+    memory.bound(DECODE_BYTES_MAX)
     Image.MAX_IMAGE_PIXELS = None
     for line in sys.stdin:
         weight = weighed(Path(line.rstrip("\n")).read_bytes(), given.most)

@@ -78,6 +78,7 @@ PURE = {
     "processors/passes.py",
     "processors/pulse.py",
     "processors/scaling.py",
+    "storage/formats.py",
     "storage/intake.py",
     "storage/keys.py",
     "storage/lease.py",
