@@ -15,17 +15,14 @@ counts are not complete, and tells the index of every post again, which restores
 that finds an entry of a deleted post tells the index of the deletion.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import BlobStore, StoreUnavailable
+from storage.blobs import BlobStore
 from storage.existence import Existence
 from storage.index import Index
 from storage.moments import Moments
@@ -33,12 +30,11 @@ from storage.posts import Posts
 from storage.queue import jobs_of
 from storage.records import Moment, to_ms
 from storage.shards import Shards, those_that_answer
+from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .letters import DeadLetters
 from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
-
-R = TypeVar("R")
 
 # How many spreads are listed at once, and how many jobs go to the queue in one script call.
 WIDTH = 16
@@ -188,7 +184,7 @@ class Sweeper:
         """The next few spreads of a pass; the index is told of what they hold where it is being recounted."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
         swept, found = Swept(), Found()
-        for part, there in await _together([partial(self._spread, one, moment_id) for one in spreads]):
+        for part, there in await together([partial(self._spread, one, moment_id) for one in spreads], "sweep-spread"):
             swept += part
             found = Found(found.accepted | there.accepted, found.deleted | there.deleted)
         if cursor.generation:
@@ -252,13 +248,3 @@ class Sweeper:
         dead = await self._dead.among([job.id for job in needed])
         jobs = [job for job in needed if job.id not in dead]
         return await self._queue.offer(jobs)
-
-
-async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]]) -> list[R]:
-    """All results in order; the first failure cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call(), name="sweep-spread") for call in calls]
-    except* (StoreUnavailable, RedisError) as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]

@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import keys, media
-from storage.blobs import StoreFull, StoreUnavailable
+from storage.blobs import StoreUnavailable
 from storage.files import FileStore
 from storage.index import Counts, Index, Observed
-from storage.posts import NoSuchPost, Posts, _together
+from storage.posts import NoSuchPost, Posts
 from storage.records import Moment, Post, Receipt, flagged
 from storage.tombstones import SIZE
 
@@ -243,16 +243,6 @@ async def test_a_post_that_waits_is_not_kept(shelf: Any, moment: Moment, make_re
     record = await render(shelf, post, receipt)
 
     assert await shelf.posts.finished(post.id) == record
-
-
-async def test_a_failure_of_many_requests_is_raised_as_itself() -> None:
-    """Not as a group: callers know the port's errors."""
-
-    async def full() -> None:
-        raise StoreFull("no room")
-
-    with pytest.raises(StoreFull):
-        await _together([full, full])
 
 
 async def test_a_store_that_is_away_is_unavailable(tmp_path: Path, shelf: Any, redis_away: Redis) -> None:
