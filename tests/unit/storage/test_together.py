@@ -38,5 +38,5 @@ async def test_a_failure_is_raised_as_itself_and_cancels_the_rest() -> None:
             cancelled.append(name)
 
     with pytest.raises(StoreFull):
-        await together([partial(endless, "a"), full, full, partial(endless, "b")], "test")
+        await together([partial(endless, "a"), partial(endless, "b"), full, full], "test")
     assert cancelled == ["a", "b"]
