@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from processors.config import Config
 from processors.pulse import Pulse
-from processors.worker import JobWorker, Stuck, runs
+from processors.worker import JobWorker, Stuck, functions
 from storage.config import Config as StorageConfig
 from storage.opening import queue_clients
 from storage.queue import Job
@@ -56,7 +56,7 @@ class Working:
             config,
             next(iter(self.clients.values())),
             self.clients,
-            runs(jobs, config.degrade_s),
+            functions(jobs, config.degrade_s),
             world.metrics,
             stuck=lambda: bool(getattr(jobs, "stuck", False)),
         )
@@ -151,7 +151,7 @@ async def test_a_worker_that_cannot_render_any_more_ends(world: Any, redis_url: 
         QUICK,
         next(iter(clients.values())),
         clients,
-        runs(jobs, QUICK.degrade_s),  # type: ignore[arg-type]
+        functions(jobs, QUICK.degrade_s),  # type: ignore[arg-type]
         world.metrics,
         stuck=lambda: bool(getattr(jobs, "stuck", False)),
     )
