@@ -7,7 +7,7 @@ be harmless when two do it. Scaling and sweeping are.
 
 from redis.asyncio import Redis
 
-_KEY = "snapsurge:elected"
+from storage.keys import ELECTED_KEY
 
 # A holder whose term has longer to go than this many of ours has died before Redis' clock was set back.
 TERMS_MAX = 10
@@ -37,11 +37,11 @@ class Election:
 
     async def campaign(self) -> bool:
         """Be elected, or stay so, for another term, unless somebody else is. To be called well within the term."""
-        won = await self._redis.eval(_CAMPAIGN, 1, _KEY, self._token, str(self._term_ms))  # type: ignore[misc] # its types
+        won = await self._redis.eval(_CAMPAIGN, 1, ELECTED_KEY, self._token, str(self._term_ms))  # type: ignore[misc] # its types
         self.elected = bool(won)
         return self.elected
 
     async def resign(self) -> None:
         """Let another one be elected at once."""
         self.elected = False
-        await self._redis.eval(_RESIGN, 1, _KEY, self._token)  # type: ignore[misc] # as above
+        await self._redis.eval(_RESIGN, 1, ELECTED_KEY, self._token)  # type: ignore[misc] # as above

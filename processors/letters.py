@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
-from storage.queue import DEAD_KEY, PURGED_KEY
+from storage.keys import DEAD_KEY, PURGED_KEY
 from storage.records import Timestamp
 from storage.shards import those_that_answer
 

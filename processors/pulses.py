@@ -8,10 +8,10 @@ be read is one that was not heard: it harms no other. What pulses mean is decide
 import msgspec
 from redis.asyncio import Redis
 
+from storage.keys import PULSE_KEY, WORKERS_KEY
+
 from .pulse import Pulse, parse_name, parse_pulse
 
-_NAMES_KEY = "snapsurge:workers"
-_PULSE_KEY = "snapsurge:worker:"
 # A pulse that has longer to go was left before Redis' clock was set back, and its worker has not been heard since.
 TTL_S_MAX = 60.0
 
@@ -19,16 +19,16 @@ TTL_S_MAX = 60.0
 async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None:
     """Tell of oneself, for so long; redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
-    pipe.set(_PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(min(ttl_s, TTL_S_MAX) * 1000))
-    pipe.sadd(_NAMES_KEY, worker)
+    pipe.set(PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(min(ttl_s, TTL_S_MAX) * 1000))
+    pipe.sadd(WORKERS_KEY, worker)
     await pipe.execute()
 
 
 async def end(redis: Redis, worker: str) -> None:
     """Take oneself out, so as not to be missed; redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
-    pipe.srem(_NAMES_KEY, worker)
-    pipe.delete(_PULSE_KEY + worker)
+    pipe.srem(WORKERS_KEY, worker)
+    pipe.delete(PULSE_KEY + worker)
     await pipe.execute()
 
 
@@ -45,13 +45,13 @@ class Heard(msgspec.Struct, frozen=True):
 
 async def heard(redis: Redis) -> Heard:
     """All of them; redis.RedisError."""
-    names = sorted(await redis.smembers(_NAMES_KEY))  # type: ignore[misc] # redis-py's types
+    names = sorted(await redis.smembers(WORKERS_KEY))  # type: ignore[misc] # redis-py's types
     if not names:
         return Heard()
-    found = dict(zip(names, await redis.mget([_PULSE_KEY.encode() + name for name in names]), strict=True))
+    found = dict(zip(names, await redis.mget([PULSE_KEY.encode() + name for name in names]), strict=True))
     pipe = redis.pipeline(transaction=False)
     for name in names:
-        pipe.pttl(_PULSE_KEY.encode() + name)
+        pipe.pttl(PULSE_KEY.encode() + name)
     for name, left_ms in zip(names, await pipe.execute(), strict=True):
         if left_ms > TTL_S_MAX * 1000:
             found[name] = None
@@ -59,7 +59,7 @@ async def heard(redis: Redis) -> Heard:
     if gone:
         pipe = redis.pipeline(transaction=False)
         for name in gone:
-            pipe.srem(_NAMES_KEY, name)  # who pulses again is named again
+            pipe.srem(WORKERS_KEY, name)  # who pulses again is named again
         # Whose name was gone by itself has ended orderly, between our two looks.
         gone = [name for name, removed in zip(gone, await pipe.execute(), strict=True) if removed]
     read = {name: (parse_name(name), parse_pulse(raw)) for name, raw in found.items() if raw is not None}

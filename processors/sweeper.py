@@ -25,6 +25,7 @@ from storage import keys
 from storage.blobs import BlobStore
 from storage.existence import Existence
 from storage.index import Index
+from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue import jobs_of
@@ -39,11 +40,6 @@ from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
 # How many spreads are listed at once, and how many jobs go to the queue in one script call.
 WIDTH = 16
 BATCH = 256
-# Holds the run id of the Redis that the last step met.
-MARK_KEY = "snapsurge:swept"
-# Cursors by moment; those of sweeps by hand apart.
-CURSORS_KEY = "snapsurge:sweep"
-BY_HAND_KEY = "snapsurge:sweep-by-hand"
 # Who broke a sweep off by hand goes on with it within a day.
 BY_HAND_TTL_S = 24 * 3600
 
@@ -170,7 +166,7 @@ class Sweeper:
 
         async def is_another(redis: Redis) -> bool:
             run_id = str((await redis.info("server"))["run_id"])
-            mark: bytes | None = await redis.set(MARK_KEY, run_id, get=True)
+            mark: bytes | None = await redis.set(SWEPT_KEY, run_id, get=True)
             return mark is None or mark.decode() != run_id
 
         shards = self._queue.clients.values()

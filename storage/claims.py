@@ -8,9 +8,7 @@ that was believed dead: its settlement is refused. Commands are variadic, a hand
 A Redis that restarted has forgotten the scripts; whoever notices first extends every lease once, because while it was
 away nobody could. Lapses then tell of workers, not of Redis.
 
-Keys: `snapsurge:leases` (hash, job id → counts, queue and token of a running job), `snapsurge:attempts` (hash, job id
-→ counts of one that waits for another run), `snapsurge:deaths` (lost workers by time), `snapsurge:dead` (dead letters),
-`snapsurge:queue` (what was counted). Rules and their reasons: lease.py.
+The keys stand in keys.py. Rules and their reasons: lease.py.
 """
 
 import hashlib
@@ -23,11 +21,9 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from .clock import CLOCK, WRITES
+from .keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from .lease import DEATHS_MS, Again, Attempts, Claimed, Done, Settlement
-from .queue import COUNTED_KEY, DEAD_KEY, DEAR, LEASES_KEY, QUEUES
-
-ATTEMPTS_KEY = "snapsurge:attempts"
-DEATHS_KEY = "snapsurge:deaths"
+from .queue import DEAR, QUEUES
 
 # Lua's unpack puts its arguments on a stack of 8,000.
 BATCH = 1000

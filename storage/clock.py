@@ -7,6 +7,8 @@ too: while nobody could extend a lease, none runs out. Workers and the autoscale
 goes on while there is anybody to wait. An empty Redis begins with TIME.
 """
 
+from .keys import CLOCK_KEY
+
 # Well above the autoscaler's period and the time between beats, well below a lease.
 STEP_MS_MAX = 2000
 # Written this often and no more, so that idle workers that ask for jobs cost no disk; time may go back by less.
@@ -18,11 +20,11 @@ WRITES = "#!lua flags=allow-oom"
 
 # Gives a script the local `now`, in milliseconds.
 CLOCK = f"""
-local time, clock = redis.call('TIME'), redis.call('HMGET', 'snapsurge:clock', 'machine', 'now')
+local time, clock = redis.call('TIME'), redis.call('HMGET', '{CLOCK_KEY}', 'machine', 'now')
 local machine = time[1] * 1000 + math.floor(time[2] / 1000)
 local last = tonumber(clock[1]) or machine
 local now = (tonumber(clock[2]) or machine) + math.min(math.max(machine - last, 0), {STEP_MS_MAX})
 if not clock[1] or machine < last or machine - last >= {_TICK_MS} then
-  redis.call('HSET', 'snapsurge:clock', 'machine', string.format('%.0f', machine), 'now', string.format('%.0f', now))
+  redis.call('HSET', '{CLOCK_KEY}', 'machine', string.format('%.0f', machine), 'now', string.format('%.0f', now))
 end
 """

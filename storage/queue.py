@@ -12,26 +12,17 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
-from arq.constants import default_queue_name, job_key_prefix
+from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .clock import CLOCK, WRITES
+from .keys import COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 
-# Sorted sets in the order of their urgency: flags (milliseconds each), renders on time, late renders, renders that cost
-# more than most (a worker finds out and puts them there), and what a burst left for later. A job's score is when it may
-# be claimed: now, the end of a retry's wait, or the end of its lease.
-FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = tuple(
-    f"{default_queue_name}{one}" for one in (":flags", "", ":late", ":dear", ":later")
-)
-LEASES_KEY = "snapsurge:leases"
-DEAD_KEY = "snapsurge:dead"
-# Ids of dead jobs whose letters ops purged, by when: the sweeper would find their posts unfinished, and run them again.
-PURGED_KEY = "snapsurge:purged"
-COUNTED_KEY = "snapsurge:queue"
+FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
 # A body that nobody claimed for a week is past any moment; the sweeper would make it anew.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000

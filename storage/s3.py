@@ -10,7 +10,7 @@ when it is first needed: it takes as much memory as all else that a node is, and
 The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
 meets 412. The caller learns BlobExists or BlobChanged and reads what is there, so that a commit is never mistaken for a
 loss. A mark is the entity tag, with the version behind a space. S3's DELETE has no condition that every store obeys.
-No other file knows botocore.
+botocore is known here and in `credentials.py`, which finds keys, and nowhere else.
 """
 
 import asyncio

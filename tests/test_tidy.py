@@ -88,6 +88,21 @@ PURE = {
     "storage/tombstones.py",
     "storage/zips.py",
 }
+# Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
+EDGES = {
+    "botocore": {"storage/s3.py", "bench/peers/bare.py"},
+    "aiobotocore": {"storage/s3.py", "storage/credentials.py", "bench/peers/bare.py"},
+    "arq": {
+        "storage/queue.py",
+        "storage/claims.py",
+        "processors/registry.py",
+        "processors/retries.py",
+        "processors/worker.py",
+        "processors/drill.py",
+        "bench/peers/arq_jobs.py",
+        "bench/peers/textbook.py",
+    },
+}
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "time", "aiohttp", "redis", "aioboto3", "subprocess"}
 BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base", "misc"}
 
@@ -152,6 +167,30 @@ def test_pure_modules_only_decide(name: str) -> None:
     assert not [
         node for node in clock if isinstance(node.value, ast.Name) and node.value.id in {"datetime", "date", "time"}
     ]
+
+
+def texts_of(tree: ast.Module) -> Iterator[str]:
+    """Every text of a module but its docstrings."""
+    bodies = [getattr(node, "body", None) for node in ast.walk(tree)]
+    openings = [body[0] for body in bodies if isinstance(body, list) and body]
+    docstrings = {id(one.value) for one in openings if isinstance(one, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[-2:] != ("storage", "keys.py")], ids=name_of)
+def test_stored_names_stand_in_one_module(path: Path) -> None:
+    """A key of Redis is spelled in storage/keys.py; lb, which imports nothing of ours, spells those of the nodes."""
+    known = r"(?<!urn:)snapsurge:" + ("(?!nodes)" if name_of(path).startswith("lb/") else "")
+    assert [text for text in texts_of(tree_of(path)) if re.search(f"{known}|arq:queue", text)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_foreign_library_is_known_at_one_edge(path: Path) -> None:
+    """What the table above confines is imported nowhere else."""
+    imported = {name.split(".")[0] for level, name in imports_of(tree_of(path)) if not level}
+    assert {library for library in imported & EDGES.keys() if name_of(path) not in EDGES[library]} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -15,8 +15,8 @@ from processors.pool import Pool
 from processors.pulse import Pulse, worker_name
 from processors.pulses import beat
 from processors.scaling import Limits
-from storage.claims import DEATHS_KEY
 from storage.decision import latest
+from storage.keys import DEATHS_KEY
 from storage.queue import Job
 
 LIMITS = Limits(workers_min=1, workers_max=6, workers_warm=4, drain_s=60, lead_s=60, hold_s=30, down_s=300)

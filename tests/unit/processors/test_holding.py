@@ -13,8 +13,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from processors.holding import Holding
 from processors.metrics import Metrics
 from storage.claims import Claims
+from storage.keys import LEASES_KEY
 from storage.lease import Again, Attempts, Claimed, Done
-from storage.queue import LEASES_KEY, ON_TIME, Job, Queue
+from storage.queue import ON_TIME, Job, Queue
 
 
 def renders(start: int, count: int) -> list[Job]:

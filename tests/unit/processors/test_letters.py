@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from processors.letters import DeadLetter, DeadLetters
-from storage.queue import DEAD_KEY
+from storage.keys import DEAD_KEY
 
 
 def letter(job_id: str, at: str) -> DeadLetter:

@@ -12,7 +12,7 @@ from processors.sweeper import Sweeper
 from storage import keys
 from storage.blobs import StoreUnavailable
 from storage.files import FileStore
-from storage.queue import PURGED_KEY
+from storage.keys import PURGED_KEY
 from storage.records import from_ms
 from storage.shards import home
 

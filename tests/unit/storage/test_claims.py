@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from storage.claims import _SHAS, DEATHS_KEY, Claims, note_deaths
+from storage.claims import _SHAS, Claims, note_deaths
+from storage.keys import DEATHS_KEY, LEASES_KEY
 from storage.lease import DEATHS_MS, Again, Attempts, Done
-from storage.queue import DEAR, FLAGS, LATE, LATER, LEASES_KEY, ON_TIME, Job, Queue, jobs_of
+from storage.queue import DEAR, FLAGS, LATE, LATER, ON_TIME, Job, Queue, jobs_of
 
 
 def renders(count: int) -> list[Job]:

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.claims import DEATHS_KEY
+from storage.keys import DEATHS_KEY
 from storage.queue import Job, jobs_of
 from storage.shards import Shards, home, those_that_answer
 
