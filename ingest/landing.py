@@ -2,9 +2,9 @@
 
 aiohttp hands a body out in pieces after copying each of them three times, which at 1 MB costs more than hashing it. So
 a `Doorway` stands before each connection. What it reads goes in to aiohttp, little at a time, until a handler that has
-decided upon a head lets the rest of the body land; then the kernel writes it into the ground, never a byte beyond the
-body, and aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for 32 KiB or the body's end, not
-for each of a phone's segments. A body that was refused is read to its end and thrown away, so that its client hears
+decided upon a head lets the rest of the body land; then the kernel writes it into the upload's buffer and no further:
+not a byte of what follows the body. aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for
+32 KiB or the body's end, not for each of a phone's segments (`lb` does the same; neither may import the other). A body that was refused is read to its end and thrown away, so that its client hears
 why. This file knows no multipart; the one place that touches what aiohttp keeps to itself (`_parser`) is here, and
 `test_landing.py` holds it to that.
 """
@@ -22,9 +22,8 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
-# Read and handed on before anything else is read, so all connections share one buffer of each.
-_HEAD = memoryview(bytearray(16 * 1024))
-_SCRAP = memoryview(bytearray(64 * 1024))
+HEAD_BYTES = 16 * 1024
+SCRAP_BYTES = 64 * 1024
 # So much may wait in the kernel before we are woken. In pieces of 4 KiB, a pair of 2 x 100 KB cost 1.6 ms without this,
 # 1.4 with 16 KiB, 1.3 with this, and no less with twice as much.
 _WAKE_BYTES = 32 * 1024
@@ -33,24 +32,38 @@ _WAKE_BYTES = 32 * 1024
 SEND_BUFFER_BYTES = 64 * 1024
 
 
-class Ground(Protocol):
+class Shared:
+    """Buffers of all connections of a node: what is read is handed on before anything else is read.
+
+    `head` takes what aiohttp reads, `scrap` what nobody reads.
+    """
+
+    __slots__ = ("head", "scrap")
+
+    def __init__(self) -> None:
+        self.head = memoryview(bytearray(HEAD_BYTES))
+        self.scrap = memoryview(bytearray(SCRAP_BYTES))
+
+
+class BodySink(Protocol):
     """What a body lands on."""
 
     def room(self) -> memoryview:
         """Where the next bytes go; nothing once it has given the landing up."""
 
     def landed(self, count: int) -> None:
-        """So many came; whatever it raises ends the landing."""
+        """So many were received; whatever it raises ends the landing."""
 
 
 class Doorway(asyncio.BufferedProtocol):
     """One connection: aiohttp's, but for the bodies that land."""
 
-    __slots__ = ("handler", "landing")
+    __slots__ = ("handler", "landing", "shared")
 
-    def __init__(self, handler: RequestHandler) -> None:
+    def __init__(self, handler: RequestHandler, shared: Shared) -> None:
         self.handler = handler
-        self.landing: Rest | None = None
+        self.shared = shared
+        self.landing: BodyDrain | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
@@ -58,14 +71,14 @@ class Doorway(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where the next bytes go."""
-        return self.landing.room() if self.landing else _HEAD
+        return self.landing.room() if self.landing else self.shared.head
 
     def buffer_updated(self, nbytes: int) -> None:
         """They are there."""
         if self.landing:
-            self.landing.came(nbytes)
+            self.landing.received(nbytes)
         else:
-            self.handler.data_received(bytes(_HEAD[:nbytes]))
+            self.handler.data_received(bytes(self.shared.head[:nbytes]))
 
     def eof_received(self) -> None:
         """The client sends no more: the connection ends, as aiohttp has it."""
@@ -92,7 +105,8 @@ async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 
     await runner.setup()
     serve = cast("Callable[[], RequestHandler]", runner.server)
     try:
-        server = await asyncio.get_running_loop().create_server(lambda: Doorway(serve()), host, port, backlog=backlog)
+        shared, loop = Shared(), asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Doorway(serve(), shared), host, port, backlog=backlog)
         for listener in server.sockets:  # its connections inherit it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
@@ -103,7 +117,7 @@ async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 
         await runner.cleanup()
 
 
-class Rest:
+class BodyDrain:
     """What is still to come of a body that nobody wants: read over itself, so that its client hears why."""
 
     __slots__ = ("_content", "_doorway", "_loop", "_missing")
@@ -118,9 +132,9 @@ class Rest:
 
     def room(self) -> memoryview:
         """Where the next bytes go: never more than the body has left."""
-        return _SCRAP[: self._missing]
+        return self._doorway.shared.scrap[: self._missing]
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many bytes are in the room."""
         self._missing -= count
         if not self._missing:
@@ -137,7 +151,7 @@ class Rest:
         handler._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
             handler,
             self._loop,
-            len(_HEAD),
+            HEAD_BYTES,
             max_line_size=handler.max_line_size,
             max_headers=handler.max_headers,
             max_field_size=handler.max_field_size,
@@ -155,28 +169,28 @@ def discard(request: web.Request) -> None:
         return
     doorway = cast("Doorway", transport.get_protocol())
     if doorway.landing is None and length > request.content.total_bytes:
-        doorway.landing = Rest(request, length)
+        doorway.landing = BodyDrain(request, length)
 
 
-class Landing(Rest):
+class Landing(BodyDrain):
     """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
 
-    __slots__ = ("_done", "_due", "_ground", "_received", "_socket", "_timer", "_wake_bytes")
+    __slots__ = ("_done", "_due", "_received", "_sink", "_socket", "_timer", "_wake_bytes")
 
-    def __init__(self, request: web.Request, ground: Ground, due: Callable[[int], float]) -> None:
+    def __init__(self, request: web.Request, sink: BodySink, due: Callable[[int], float]) -> None:
         assert request.content_length is not None  # noqa: S101 - of others aiohttp knows the end
         super().__init__(request, request.content_length)
         assert request.transport is not None  # noqa: S101 - seen just now
         self._socket: socket.socket = request.transport.get_extra_info("socket")
         self._wake_bytes = 1  # as the kernel has it
-        self._ground: Ground | None = ground
+        self._sink: BodySink | None = sink
         self._received = 0
         self._due = due
         self._done: asyncio.Future[None] | None = self._loop.create_future()
         self._timer = self._loop.call_at(due(0), self._look)
 
     async def run(self) -> None:
-        """Return when the body is there. TimeoutError, ConnectionError, or what the ground raised."""
+        """Return when the body is there. TimeoutError, ConnectionError, or what the sink raised."""
         self._doorway.landing = self
         self._doorway.handler._parser = None  # noqa: SLF001 - the old one is of no use any more, and has its weight
         self._wake_at(min(self._missing, _WAKE_BYTES))
@@ -185,35 +199,35 @@ class Landing(Rest):
                 await self._done
         finally:
             self._timer.cancel()
-            self._ground = None  # what still comes of a body that was given up is thrown away
+            self._sink = None  # what still comes of a body that was given up is thrown away
 
     def room(self) -> memoryview:
-        """In the ground, as long as it is wanted."""
-        if self._ground and (room := self._ground.room()):
+        """In the sink, as long as it is wanted."""
+        if self._sink and (room := self._sink.room()):
             return room
         return super().room()
 
-    def came(self, count: int) -> None:
-        """The ground's, as long as it is wanted."""
+    def received(self, count: int) -> None:
+        """The sink's, as long as it is wanted."""
         self._received += count
-        if self._ground is not None:
+        if self._sink is not None:
             try:
-                self._ground.landed(count)
+                self._sink.landed(count)
             except Exception as error:  # noqa: BLE001 - it is the waiting handler's
-                self._ground = None
+                self._sink = None
                 self._end(error)
         missing = self._missing - count
         if not missing:
             self._wake_at(1)
         elif missing < self._wake_bytes:
             self._wake_at(missing)
-        super().came(count)
+        super().received(count)
         if not missing:
             self._end(None)
 
     def give_up(self, error: Exception) -> None:
         """Let the handler go on with this error; what still comes is thrown away."""
-        self._ground = None
+        self._sink = None
         self._end(error)
 
     def lost(self, error: Exception) -> None:

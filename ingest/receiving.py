@@ -156,7 +156,7 @@ class Receiver:
 
 
 class Arriving:
-    """One body on its way into its buffer, as far as admission has room for it. It is the ground of its landing."""
+    """One body on its way into its buffer, as far as admission has room for it. It is the sink of its landing."""
 
     def __init__(self, reader: MultipartReader, buffer: Buffer, place: Place, admission: Admission) -> None:
         self.place = place

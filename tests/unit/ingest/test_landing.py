@@ -16,7 +16,7 @@ from ingest.landing import Landing, discard, listening
 
 
 class Field:
-    """Ground that remembers; `bad_at` makes it refuse when so many bytes have come."""
+    """A sink that remembers; `bad_at` makes it refuse when so many bytes have come."""
 
     def __init__(self, length: int, bad_at: int | None = None) -> None:
         self.data, self.count, self.looks, self.bad_at = bytearray(length), 0, 0, bad_at
@@ -101,7 +101,7 @@ def test_it_lands_on_uvloop_too() -> None:
 
 
 async def test_a_refused_body_is_read_to_its_end_and_the_connection_goes_on() -> None:
-    """The ground refuses early: the answer comes, what is left is thrown away, the next request is served."""
+    """The sink refuses early: the answer comes, what is left is thrown away, the next request is served."""
     async with serving(bad_at=1000) as (reader, writer, begun):
         length = 600_000
         writer.write(head(length) + b"x" * 2)
@@ -227,7 +227,7 @@ async def test_a_client_that_goes_is_heard_of(sent: int) -> None:
 
 
 @pytest.mark.parametrize("end", ["whole", "bad", "slow", "cut"])
-async def test_the_ground_is_free_when_the_upload_is(end: str) -> None:
+async def test_the_sink_is_free_when_the_upload_is(end: str) -> None:
     """However it ends: nothing waits for the collector, for a burst of what fails would fill the memory meanwhile."""
     gc.collect()
     gc.disable()
