@@ -3,10 +3,10 @@
 aiohttp hands a body out in pieces after copying each of them three times, which at 1 MB costs more than hashing it. So
 a `Doorway` stands before each connection. What it reads goes in to aiohttp, little at a time, until a handler that has
 decided upon a head lets the rest of the body land; then the kernel writes it into the upload's buffer and no further:
-not a byte of what follows the body. aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for
-32 KiB or the body's end, not for each of a phone's segments (`lb` does the same; neither may import the other). A body
-that was refused is read to its end and thrown away, so that its client hears why. This file knows no multipart; the one place that touches what aiohttp keeps to itself (`_parser`) is here, and
-`test_landing.py` holds it to that.
+not a byte of what follows the body. aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for 32
+KiB or the body's end, not for each of a phone's segments (`lb` does the same; neither may import the other). A body
+that was refused is read to its end and thrown away, so that its client hears why. This file knows no multipart; the one
+place that touches what aiohttp keeps to itself (`_parser`) is here, and `test_landing.py` holds it to that.
 """
 
 import asyncio
