@@ -19,6 +19,7 @@ from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
 from .asked import Asked
 from .auth import Authenticator
+from .body.receiving import Receiver
 from .commits import Commits
 from .config import Config
 from .docs import Docs
@@ -30,10 +31,9 @@ from .moments import MomentCalls
 from .peers import Networks, networks, stamp_of
 from .posts import PostCalls
 from .ratelimit import RateLimiter
+from .read_admission import Kind, Places, Reading
 from .readiness import Readiness, told
-from .reading import Kind, Places, Reading
 from .reads import Reads
-from .receiving import Receiver
 from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender

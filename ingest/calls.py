@@ -11,8 +11,8 @@ from storage.decision import Scaling
 from storage.index import Counts
 from storage.records import Moment
 
-from .answers import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 from .auth import Scope
+from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
 POST_ID: dict[str, object] = {

@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from storage import formats, settings
+from storage import settings
+from storage.photo import formats
 
 KIB, MIB = 1024, 1024 * 1024
 # RFC 7518, section 3.2: a key for HS256 is as long as the hash, 256 bits.

@@ -9,8 +9,8 @@ from storage.moments import Moments, NoSuchMoment
 from storage.posts import Posts
 from storage.records import Moment, to_ms
 
-from .answers import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, json_answer, post_view
 from .errors import Refusal
+from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, json_answer, post_view
 
 # Ids and keys hold a year of four digits, and what is derived from a time must still be one.
 FIRES_MS_MIN, FIRES_MS_MAX = to_ms("2000-01-01T00:00:00Z"), to_ms("2100-01-01T00:00:00Z")

@@ -14,16 +14,16 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.posts import NoSuchPost, Posts
-from storage.queue import Job
+from storage.queue.jobs import Job
+from storage.queue.shards import Shards
 from storage.records import Post, Rendition
-from storage.shards import Shards
 
-from .answers import json_answer, post_view
 from .auth import PRINCIPAL
 from .errors import Refusal
 from .peers import ARRIVAL
 from .reads import Reads
 from .returns import when_away_s
+from .views import json_answer, post_view
 
 # A rendition never changes under its ETag, but it is behind a token and may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"

@@ -15,8 +15,8 @@ from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.batch import Batcher
 from storage.keys import RATE_KEY
+from storage.queue.batch import Batcher
 from storage.refusals import reason
 
 from .limits import Decision, Rate, decide

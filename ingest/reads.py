@@ -14,7 +14,7 @@ from .answering import Handler
 from .auth import PRINCIPAL
 from .errors import Refusal
 from .peers import Networks, client_of
-from .reading import Kind, Reader, Reading
+from .read_admission import Kind, Reader, Reading
 from .returns import when_away_s
 from .sending import READER
 

@@ -6,8 +6,8 @@ from redis.exceptions import RedisError
 
 from storage.decision import latest
 
-from .answers import json_answer
 from .errors import Refusal
+from .views import json_answer
 
 
 class ScalingCall:

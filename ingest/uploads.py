@@ -26,8 +26,8 @@ from storage.refusals import reason
 
 from .admission import Admission, Rank
 from .announcing import Announcer
-from .answers import json_answer, post_view
 from .auth import PRINCIPAL
+from .body.receiving import Pair, Receiver, Shed
 from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
@@ -36,8 +36,8 @@ from .outages import Outage
 from .peers import ARRIVAL, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
-from .receiving import Pair, Receiver, Shed
 from .returns import Returns, when_away_s
+from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 import storage.config
 from storage.opening import queue_clients
-from storage.queue import Job, JobName
-from storage.shards import Shards
+from storage.queue.jobs import Job, JobName
+from storage.queue.shards import Shards
 
 from .letters import DeadLetter, DeadLetters
 

@@ -17,7 +17,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function, func
 from redis.asyncio import Redis
 
-from storage.queue import Job, Queue
+from storage.queue.jobs import Job, Queue
 
 from .config import Config
 from .metrics import Metrics

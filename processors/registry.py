@@ -1,8 +1,8 @@
 """The border to arq, crossed once on a job's way from its claim to its settlement: a claimed body in, a call out.
 
-Kept of arq are the jobs' format and keys (`storage/queue.py`), its registry (`func`, `Function`) and `Retry`. So the
-functions registered here run under a stock arq worker too; only the context differs, which here holds the claim. arq's
-own worker is not used: it reads each job from Redis again, and ends a job for good that ran out of its time.
+Kept of arq are the jobs' format and keys (`storage/queue/jobs.py`), its registry (`func`, `Function`) and `Retry`. So
+the functions registered here run under a stock arq worker too; only the context differs, which here holds the claim.
+arq's own worker is not used: it reads each job from Redis again, and ends a job for good that ran out of its time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +13,8 @@ import msgspec
 from arq.jobs import deserialize_job_raw
 from arq.worker import Function
 
-from storage.lease import Claimed
-from storage.queue import decode
+from storage.queue.jobs import decode
+from storage.queue.lease import Claimed
 
 # Where a function finds its claim in the context; a stock arq worker has none.
 CLAIMED: Final = "claimed"

@@ -3,8 +3,8 @@
 `Retrying.run` runs a claimed job once and says what follows: done, again later, or a dead letter. It gives each run a
 deadline, sorts what went wrong into outages (store or Redis away, which heals) and faults (which do not heal by
 themselves), counts the two apart, and waits exponentially longer with full jitter between a floor and a cap. The floor
-is there because full jitter alone spends a third of its tries within the first second of an outage. A job whose
-workers die is not run at all any more (storage/lease.py says when). A photo's own fault is no failure: that job ends
+is there because full jitter alone spends a third of its tries within the first second of an outage. A job whose workers
+die is not run at all any more (storage/queue/lease.py says when). A photo's own fault is no failure: that job ends
 well, with a rejected post. This file does not know what jobs do.
 """
 
@@ -20,7 +20,7 @@ from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from storage.blobs import StoreUnavailable
-from storage.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
+from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
 from storage.records import from_ms
 from storage.refusals import reason
 

@@ -28,9 +28,9 @@ from storage.index import Index
 from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import jobs_of
+from storage.queue.jobs import jobs_of
+from storage.queue.shards import Shards, those_that_answer
 from storage.records import Moment, to_ms
-from storage.shards import Shards, those_that_answer
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 

@@ -24,24 +24,24 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.claims import Claims
 from storage.index import Index
-from storage.lease import Again, Claimed, Settlement, Share
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
-from storage.queue import DEAR, ON_TIME
-from storage.shards import Shards
+from storage.queue.claims import Claims
+from storage.queue.jobs import DEAR, ON_TIME
+from storage.queue.lease import Again, Claimed, Settlement, Share
+from storage.queue.shards import Shards
 
 from . import memory
 from .config import Config, address
 from .holding import Holding
 from .jobs import Jobs
 from .metrics import Metrics, exposed
-from .pulse import Pulse, worker_name
-from .pulses import beat, end
 from .registry import CLAIMED, Registry
-from .rendering import Rendering, SlotTaken
+from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
+from .scaling.presence import beat, end
+from .scaling.pulse import Pulse, worker_name
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")

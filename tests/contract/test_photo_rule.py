@@ -5,9 +5,9 @@ import io
 import pytest
 from PIL import Image
 
+from ingest.body.photos import BadPhoto, NotAPhoto, inspect
 from ingest.config import Config
-from ingest.photos import BadPhoto, NotAPhoto, inspect
-from processors.decoding import Undecodable, decoded
+from processors.render.decoding import Undecodable, decoded
 
 SECRET = "s" * 32
 WIDE_OPEN = {"photo_pixels_max": 10**9, "photo_side_px_min": 1, "photo_side_px_max": 10**6}

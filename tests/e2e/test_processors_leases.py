@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from deploy.servers import redis_command
 from processors.letters import DeadLetters
 from storage.keys import LEASES_KEY
-from storage.queue import Job, Queue
-from storage.shards import Shards, home
+from storage.queue.jobs import Job, Queue
+from storage.queue.shards import Shards, home
 from tests.e2e.test_processors_harness import ROOT, Stack, another_port, running, started, until
 
 pytestmark = pytest.mark.e2e

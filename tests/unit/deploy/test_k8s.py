@@ -16,10 +16,10 @@ from cloudcoil.models.kubernetes.core import v1 as core
 from cloudcoil.models.kubernetes.networking import v1 as networking
 from cloudcoil.models.kubernetes.policy import v1 as policy
 
-from processors.autoscale import TERM_S_MIN
 from processors.memory import MIB, PROCESS_BYTES
+from processors.scaling.autoscale import TERM_S_MIN
 from storage.decision import Scaling
-from storage.formats import DECODE_BYTES_MAX
+from storage.photo.formats import DECODE_BYTES_MAX
 from tests.unit.deploy.manifests import FOLDER, KUSTOMIZATION, OBJECTS, PODS, container, pod, settings, settings_of
 
 MODELS: dict[str, Any] = {

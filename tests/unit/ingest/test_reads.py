@@ -9,7 +9,7 @@ from ingest.auth import PRINCIPAL, Principal
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.peers import networks
-from ingest.reading import SCRAPES_MAX, Kind, Places, Reading
+from ingest.read_admission import SCRAPES_MAX, Kind, Places, Reading
 from ingest.reads import Reads
 from ingest.sending import READER
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jwt
 import msgspec
 import pytest
 from aiohttp import web
@@ -12,9 +13,13 @@ from ingest.calls import CALLS, FILES, Call
 from ingest.errors import Refusal
 from ingest.routing import add_routes
 
-from .conftest import SECRET, token
-
 EVERY = (*CALLS, *FILES)
+SECRET = "a-secret-for-tests-of-32-characters"
+
+
+def token(user: str, scope: str = "upload") -> str:
+    """A good token."""
+    return jwt.encode({"sub": user, "scope": scope}, SECRET, "HS256")
 
 
 async def forgetful(_request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from processors.metrics import Metrics
 from processors.registry import Unrunnable
 from processors.retries import HandBack, Overdue, Patience, Poison, Retrying, after, backoff_s
 from storage.blobs import StoreFull, StoreUnavailable
-from storage.lease import Again, Attempts, Claimed, Done, Settlement
+from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement
 
 PATIENCE = Patience(floor_s=0.2, cap_s=30, faults_max=5, outages_max=120, deadline_s=30)
 NONE = Attempts()

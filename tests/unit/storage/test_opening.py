@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from storage.config import Config
 from storage.files import FileStore
 from storage.opening import blob_store, queue_clients, redis_client
-from storage.s3 import S3Address, S3Store
+from storage.s3.store import S3Address, S3Store
 
 
 async def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
