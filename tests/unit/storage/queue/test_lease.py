@@ -2,14 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from redis.asyncio import Redis
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from storage.queue.jobs import Job
 from storage.queue.lease import (
@@ -25,7 +24,7 @@ from storage.queue.lease import (
     is_poison,
     order,
 )
-from tests.unit.storage.queue.lease_model import LEASE_S, Ledger, Model, Real
+from tests.unit.storage.queue.lease_model import LEASE_S, Ledger, Model
 
 T = TypeVar("T")
 
@@ -216,36 +215,3 @@ def ended(claimed: Claimed, end: str) -> Settlement:
         case "outage":
             return Again(claimed, Attempts(before.faults, before.outages + 1, before.lapses), DEFER_S)
     return Again(claimed, before)
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    """A loop for machines that know none."""
-    with asyncio.Runner() as made:
-        yield made
-
-
-def test_leases_of_the_scripts_are_those_of_the_model(redis_url: str, runner: asyncio.Runner) -> None:
-    """Redis and the model agree: no job lost, one holder a token, every run counted, zombies fenced."""
-    redis = Redis.from_url(redis_url)
-
-    def emptied() -> Ledger:
-        runner.run(redis.flushall())
-        return Real(redis)
-
-    class OnRedis(Leases):
-        make_real = staticmethod(emptied)
-
-    OnRedis.runner = runner
-    try:
-        run_state_machine_as_test(
-            OnRedis,
-            settings=settings(
-                max_examples=30,
-                stateful_step_count=30,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        runner.run(redis.aclose())
