@@ -79,10 +79,15 @@ bench-node: setup ## CPU of a pair in node and store beside the textbook stack a
 	@$(MAKE) --no-print-directory minio
 	$(PY) -m bench.contests.node $(if $(QUICK),--quick)
 
-lock: setup ## pin the dependencies anew, with hashes and without an index address
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header pyproject.toml
+
+lock: setup ## pin the dependencies anew, one lock a group, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--upgrade pyproject.toml --group dev -o requirements.lock
+	$(COMPILE) --upgrade --group dev -o requirements.lock
+	$(COMPILE) -c requirements.lock -o requirements-run.lock
+	$(COMPILE) -c requirements.lock --group deploy -o requirements-deploy.lock
+	$(COMPILE) -c requirements.lock --group bench -o requirements-bench.lock
 
 clean: ## remove what the targets made, but not .tools
 	rm -rf $(VENV) .snapsurge .pytest_cache .mypy_cache .ruff_cache
