@@ -57,19 +57,19 @@ bench: setup ## CPU cost per pair of balancer, node and worker, from a replay of
 	$(PY) -m deploy bench --store $(STORE)
 
 bench-ring: setup ## how keys are placed: shares, moves, picking, rebuilding (QUICK=1 for fewer rounds)
-	$(PY) -m bench.ring $(if $(QUICK),--quick)
+	$(PY) -m bench.contests.ring $(if $(QUICK),--quick)
 
 bench-queue: setup ## our claim beside stock arq and saq, with 1 to 64 workers (QUICK=1: a minute)
-	$(PY) -m bench.queues $(if $(QUICK),--quick)
+	$(PY) -m bench.contests.queues $(if $(QUICK),--quick)
 
 bench-lb: setup ## our balancer beside HAProxy and nginx in one run: CPU, latency, memory (QUICK=1: a minute)
 	$(PY) -m bench lb $(if $(QUICK),--quick)
 
 bench-images: setup ## a photo's renditions beside libvips and Pillow: CPU, memory, fidelity (QUICK=1: a minute)
-	$(PY) -m bench.images $(if $(QUICK),--quick)
+	$(PY) -m bench.contests.images $(if $(QUICK),--quick)
 
 bench-worst: setup ## the dearest photo of each format, by search: CPU s a pair, CPU s an uploaded MB (QUICK=1: minutes)
-	$(PY) -m bench.worst $(if $(QUICK),--quick)
+	$(PY) -m bench.contests.worst $(if $(QUICK),--quick)
 
 bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a slow store too (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio
@@ -77,12 +77,17 @@ bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a sl
 
 bench-node: setup ## CPU of a pair in node and store beside the textbook stack and tusd; memory (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio
-	$(PY) -m bench.node $(if $(QUICK),--quick)
+	$(PY) -m bench.contests.node $(if $(QUICK),--quick)
 
-lock: setup ## pin the dependencies anew, with hashes and without an index address
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header pyproject.toml
+
+lock: setup ## pin the dependencies anew, one lock a group, with hashes and without an index address
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--upgrade pyproject.toml --group dev -o requirements.lock
+	$(COMPILE) --upgrade --group dev -o requirements.lock
+	$(COMPILE) -c requirements.lock -o requirements-run.lock
+	$(COMPILE) -c requirements.lock --group deploy -o requirements-deploy.lock
+	$(COMPILE) -c requirements.lock --group bench -o requirements-bench.lock
 
 clean: ## remove what the targets made, but not .tools
 	rm -rf $(VENV) .snapsurge .pytest_cache .mypy_cache .ruff_cache

@@ -15,22 +15,24 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from . import command, contest, options
 from . import config as settings
-from . import record as records
-from . import report as reports
-from . import trace as traces
+from . import options
 from .client import Client
 from .clock import SystemClock
 from .config import Config, ConfigError
-from .cpu import read_stack, serves
+from .contests import balancers as contest
+from .contests import command
 from .photos import Gallery
-from .plan import PlanError, first_attempts, superpose, synthesize
-from .progress import progress_for
-from .replay import Job, Replay, Run
+from .replay import report as reports
+from .replay.cpu import read_stack, serves
+from .replay.progress import progress_for
+from .replay.run import Job, Replay, Run
+from .replay.table import table
 from .service import Service, ServiceError
-from .table import table
-from .trace import Header, Trace, TraceError
+from .traces import record as records
+from .traces import trace as traces
+from .traces.plan import PlanError, first_attempts, superpose, synthesize
+from .traces.trace import Header, Trace, TraceError
 
 
 def synth(args: argparse.Namespace) -> int:

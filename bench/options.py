@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from . import config as settings
-from .command import options as table_options
 from .config import Config
-from .plan import Shape
+from .contests.command import options as table_options
+from .traces.plan import Shape
 
 PATH: Final = "/v1/moments/[^/]+/posts"
 STACK_FILE: Final = Path(".snapsurge/stack.json")

@@ -27,8 +27,8 @@ from . import config as ingest_config
 from .answering import without_bytes
 from .app import Node, node, server
 from .asked import Asked
+from .body.landing import listening
 from .heartbeat import Heartbeat, Member
-from .landing import listening
 from .memory import give_back
 
 log = logging.getLogger("snapsurge.ingest")

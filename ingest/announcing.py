@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from storage.batch import Batcher
 from storage.index import Index
-from storage.queue import Job, Queue, jobs_of
+from storage.queue.batch import Batcher
+from storage.queue.jobs import Job, Queue, jobs_of
+from storage.queue.shards import Shards, home
 from storage.records import Post
-from storage.shards import Shards, home
 
 # How long a shard that failed is not asked: one timeout a second is seen, one for each batch would queue uploads up.
 AWAY_S = 1.0

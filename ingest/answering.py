@@ -15,15 +15,15 @@ from redis.exceptions import RedisError
 from storage.blobs import StoreFull, StoreUnavailable
 from storage.refusals import reason
 
-from .answers import json_answer
 from .asked import Asked
+from .body.landing import discard
 from .errors import Refusal
-from .landing import discard
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
 from .sending import Sender
+from .views import json_answer
 
 log = logging.getLogger("snapsurge.ingest.answering")
 

@@ -19,7 +19,7 @@ from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
 from .asked import Asked
 from .auth import Authenticator
-from .calls import CALLS
+from .body.receiving import Receiver
 from .commits import Commits
 from .config import Config
 from .docs import Docs
@@ -31,10 +31,10 @@ from .moments import MomentCalls
 from .peers import Networks, networks, stamp_of
 from .posts import PostCalls
 from .ratelimit import RateLimiter
+from .read_admission import Kind, Places, Reading
 from .readiness import Readiness, told
-from .reading import Kind, Places, Reading
 from .reads import Reads
-from .receiving import Receiver
+from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
 from .uploads import Uploads
@@ -130,35 +130,32 @@ def application(
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission)
     receiver = Receiver(config, metrics, admission)
-    uploads = Uploads(authenticator, limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
-    reads = Reads(reading, admission, authenticator, trusted)
-    moment_calls, docs = MomentCalls(authenticator, moments, posts), Docs()
-    post_calls = PostCalls(authenticator, posts, announcer.queue, reads)
+    uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
+    reads = Reads(reading, admission, trusted)
+    moment_calls, docs = MomentCalls(moments, posts), Docs()
+    post_calls = PostCalls(posts, announcer.queue, reads)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
         "current_moment": moment_calls.current,
         "moment": moment_calls.get,
         "summary": moment_calls.summary,
-        "moment_posts": reads.by_user(moment_calls.posts, "ops"),
+        "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
-        "scaling": ScalingCall(authenticator, redis).get,
+        "scaling": ScalingCall(redis).get,
         "openapi": reads.by_address(docs.openapi, Kind.PAGE),
         "docs": reads.by_address(docs.docs, Kind.PAGE),
+        "docs_start": reads.by_address(docs.start, Kind.PAGE),
+        "docs_file": reads.by_address(docs.file, Kind.PAGE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
         **_probes(lifecycle, trusted),
     }
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=config.body_grace_s)
     app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender)])
-    for call in CALLS:
-        # The upload answers `Expect: 100-continue` itself, after it has decided; aiohttp would at once.
-        expect = _say_nothing if call.body == "pair" else None
-        app.router.add_route(call.method, call.path, handlers[call.name], name=call.name, expect_handler=expect)
-    app.router.add_get("/docs/start.js", reads.by_address(docs.start, Kind.PAGE))
-    app.router.add_get("/docs/{name}", reads.by_address(docs.file, Kind.PAGE))
+    add_routes(app, handlers, authenticator)
     return app
 
 
@@ -182,7 +179,3 @@ def _probes(lifecycle: Lifecycle, trusted: Networks) -> dict[str, Handler]:
         return web.Response(text="ready\n")
 
     return {"livez": livez, "readyz": readyz}
-
-
-async def _say_nothing(_request: web.Request) -> None:
-    """No interim answer yet."""

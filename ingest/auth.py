@@ -33,7 +33,7 @@ class Principal(msgspec.Struct, frozen=True):
     scope: Scope
 
 
-# Whoever a request was found to come from, so that a token is checked once.
+# Whom a request comes from; the router puts it there, for every call that needs a token.
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 
@@ -42,14 +42,6 @@ class Authenticator:
 
     def __init__(self, secret: str, previous: str = "") -> None:
         self._secrets = [secret, previous] if previous else [secret]
-
-    def of(self, request: web.Request, *scopes: Scope) -> Principal:
-        """The principal of a request; as `principal`."""
-        found = request.get(PRINCIPAL)
-        if found is None:
-            found = request[PRINCIPAL] = self.principal(request.headers.get("Authorization"))
-        _check_scope(found.scope, scopes)
-        return found
 
     def principal(self, authorization: str | None, *scopes: Scope) -> Principal:
         """The principal of an Authorization header; Refusal 401 without a good token, 403 when its scope is another."""

@@ -1,6 +1,6 @@
 """The table of calls: one row says path, who may, what comes in and goes out and what can go wrong.
 
-The router and the OpenAPI document are both made of it, so neither can know a call that the other does not.
+The router (`routing.py`), which enforces it, and the OpenAPI document are both made of it.
 """
 
 from typing import Literal
@@ -11,8 +11,8 @@ from storage.decision import Scaling
 from storage.index import Counts
 from storage.records import Moment
 
-from .answers import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 from .auth import Scope
+from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
 POST_ID: dict[str, object] = {
@@ -31,19 +31,28 @@ _UPLOAD_ERRORS = (
 _READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")
 
 
+# Any token that is good.
+ANY: tuple[Scope, ...] = ("upload", "ops")
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `scopes` empty: any token; None: no token."""
+    """One row. `scopes` are those that a token may have; None: the call needs no token. There is no default."""
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
-    scopes: tuple[Scope, ...] | None = ()
+    scopes: tuple[Scope, ...] | None
     query: tuple[Parameter, ...] = ()
     body: type[msgspec.Struct] | Literal["pair"] | None = None
     status: int = 200
     answer: type[msgspec.Struct] | str | None = None  # a type, or a media type
     errors: tuple[str, ...] = _READ_ERRORS
+
+    def __post_init__(self) -> None:
+        """A row must say who may call: an empty tuple would mean nobody, or anybody."""
+        if self.scopes == ():
+            raise ValueError(f"{self.name}: say who may call it")
 
 
 CALLS = (
@@ -53,13 +62,13 @@ CALLS = (
         errors=(*_READ_ERRORS, "bad-request", "too-large", "storage-full"),
     ),
     Call(
-        name="current_moment", method="GET", path="/v1/moments/current", answer=Moment,
+        name="current_moment", method="GET", path="/v1/moments/current", scopes=ANY, answer=Moment,
         summary="The last moment of a region that fired and still accepts posts",
         query=(("region", "the region's name", {"type": "string", "minLength": 1}),),
         errors=(*_READ_ERRORS, "bad-request", "no-such-moment"),
     ),
     Call(
-        name="moment", method="GET", path="/v1/moments/{moment_id}", summary="One moment", answer=Moment,
+        name="moment", method="GET", path="/v1/moments/{moment_id}", scopes=ANY, summary="One moment", answer=Moment,
         errors=(*_READ_ERRORS, "no-such-moment"),
     ),
     Call(
@@ -80,15 +89,15 @@ CALLS = (
         status=201, answer=PostView, errors=_UPLOAD_ERRORS,
     ),
     Call(
-        name="post", method="GET", path="/v1/posts/{post_id}", summary="One post", answer=PostView,
+        name="post", method="GET", path="/v1/posts/{post_id}", scopes=ANY, summary="One post", answer=PostView,
         errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(
-        name="delete_post", method="DELETE", path="/v1/posts/{post_id}", status=204,
+        name="delete_post", method="DELETE", path="/v1/posts/{post_id}", scopes=ANY, status=204,
         summary="Delete a post with everything of it", errors=(*_READ_ERRORS, "no-such-post"),
     ),
     Call(
-        name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", answer="image/jpeg",
+        name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", scopes=ANY, answer="image/jpeg",
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
         errors=(*_READ_ERRORS, "no-such-post", "no-such-rendition", "bad-range", "overloaded"),
     ),
@@ -108,3 +117,9 @@ CALLS = (
     Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
          answer="text/plain", errors=("overloaded",)),
 )  # fmt: skip
+
+# What the page of the document loads. Neither the document nor the metrics name them.
+FILES = (
+    Call(name="docs_start", method="GET", path="/docs/start.js", summary="The page's script", scopes=None),
+    Call(name="docs_file", method="GET", path="/docs/{name}", summary="A file of the page", scopes=None),
+)

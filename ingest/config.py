@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from storage import settings
+from storage.photo import formats
 
 KIB, MIB = 1024, 1024 * 1024
 # RFC 7518, section 3.2: a key for HS256 is as long as the hash, 256 bits.
@@ -34,10 +35,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     # A phone's photo is 0.1 to 5 MB; ten leave room for a lossless one.
     photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo")] = 10 * MIB
     meta_bytes_max: Annotated[int, Meta(ge=2, le=4 * KIB, description="bytes of the `meta` part")] = 4 * KIB
-    # 50 MP is what imgproxy and Supabase allow; decoded it is 150 MB in a worker.
-    photo_pixels_max: Annotated[int, Meta(ge=1, description="pixels of one photo")] = 50_000_000
-    photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = 64
-    photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = 12_000
+    # Raised, they end where a worker's memory and decoders do: storage's `formats.py`.
+    photo_pixels_max: Annotated[int, Meta(ge=1, description="pixels of one photo")] = formats.PIXELS_MAX
+    photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = formats.SIDE_PX_MIN
+    photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = formats.SIDE_PX_MAX
 
     # Bodies live in memory until the PUT returns; `memory.py` says what fits.
     in_flight_bytes_max: Annotated[
@@ -80,6 +81,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")
         if 0 < len(self.auth_secret_previous) < SECRET_CHARS_MIN:
             raise ValueError(f"SNAPSURGE_AUTH_SECRET_PREVIOUS is shorter than {SECRET_CHARS_MIN} characters")
+
+    @property
+    def photo_limits(self) -> formats.Limits:
+        """How large a photo may be here; never larger than a worker can decode."""
+        return formats.Limits(
+            pixels_max=self.photo_pixels_max, side_px_min=self.photo_side_px_min, side_px_max=self.photo_side_px_max
+        )
 
     @property
     def body_bytes_max(self) -> int:

@@ -74,7 +74,7 @@ class Refusal(Exception):
         """The answer's body."""
         status, title = CODES[self.code]
         return Problem(
-            type=f"/docs#{self.code}",
+            type=f"urn:snapsurge:problem:{self.code}",
             title=title,
             status=status,
             code=self.code,

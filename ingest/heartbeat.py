@@ -17,6 +17,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.keys import NODES_KEYS
 from storage.refusals import reason
 
 log = logging.getLogger("snapsurge.ingest.heartbeat")
@@ -49,7 +50,6 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 changed(ms)
 """
 )
-_KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class Heartbeat:
         """
         said = msgspec.json.encode(self._member()).decode()
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_BEAT, len(_KEYS), *_KEYS, self._node_id, said, str(int(anew)))
+        pipe.eval(_BEAT, len(NODES_KEYS), *NODES_KEYS, self._node_id, said, str(int(anew)))
         try:
             await pipe.execute()
         except RedisError as error:
@@ -99,6 +99,6 @@ class Heartbeat:
     async def leave(self) -> None:
         """Take the node out of the list; the balancers would notice its silence too."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_LEAVE, len(_KEYS), *_KEYS, self._node_id)
+        pipe.eval(_LEAVE, len(NODES_KEYS), *NODES_KEYS, self._node_id)
         with contextlib.suppress(RedisError):
             await pipe.execute()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from .calls import CALLS, POST_ID, Call
+from .calls import ANY, CALLS, POST_ID, Call
 from .errors import CODES, Problem
 
 _PATH_PARAMETERS = {
@@ -77,7 +77,7 @@ def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     operation["tags"] = [kind[1] if kind else "this node"]
     if call.scopes is not None:
         operation["security"] = [{"token": []}]
-        operation["description"] = f"Token scope: {' or '.join(call.scopes) or 'any'}."
+        operation["description"] = f"Token scope: {'any' if call.scopes == ANY else ' or '.join(call.scopes)}."
     if call.body == "pair":
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _PAIR}}}
     elif call.body is not None:

@@ -70,7 +70,7 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
 
 
 def _came_ms(request: web.BaseRequest) -> int:
-    """Unix milliseconds at which the last bytes of this connection arrived, however late we read: see `lb/relay/lag.py`.
+    """Unix milliseconds at which the last bytes of this connection arrived, read late or not: see `lb/relay/lag.py`.
 
     A node has to ask the kernel itself only where no balancer is before it, so it asks each time.
     """

@@ -14,16 +14,16 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.posts import NoSuchPost, Posts
-from storage.queue import Job
+from storage.queue.jobs import Job
+from storage.queue.shards import Shards
 from storage.records import Post, Rendition
-from storage.shards import Shards
 
-from .answers import json_answer, post_view
-from .auth import Authenticator
+from .auth import PRINCIPAL
 from .errors import Refusal
 from .peers import ARRIVAL
 from .reads import Reads
 from .returns import when_away_s
+from .views import json_answer, post_view
 
 # A rendition never changes under its ETag, but it is behind a token and may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
@@ -32,9 +32,8 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 class PostCalls:
     """`/v1/posts…`."""
 
-    def __init__(self, authenticator: Authenticator, posts: Posts, queue: Shards, reads: Reads) -> None:
+    def __init__(self, posts: Posts, queue: Shards, reads: Reads) -> None:
         self._reads = reads
-        self._authenticator = authenticator
         self._posts = posts
         self._queue = queue
 
@@ -44,7 +43,7 @@ class PostCalls:
 
     async def delete(self, request: web.Request) -> web.Response:
         """The end of a post, by its owner or ops: 204, and nothing shows it any more. It may be asked for again."""
-        principal = self._authenticator.principal(request.headers.get("Authorization"))
+        principal = request[PRINCIPAL]
         post_id = request.match_info["post_id"]
         owned = keys.is_post_id(post_id) and post_id == keys.post_id(keys.moment_of(post_id), principal.user_id)
         if principal.scope != "ops" and not owned:

@@ -15,7 +15,8 @@ from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.batch import Batcher
+from storage.keys import RATE_KEY
+from storage.queue.batch import Batcher
 from storage.refusals import reason
 
 from .limits import Decision, Rate, decide
@@ -68,7 +69,7 @@ class RateLimiter:
     async def _decide(self, users: Sequence[str]) -> Sequence[Decision]:
         interval_ms = self.rate.interval_ms
         pipe = self._redis.pipeline(transaction=False)
-        names = [f"snapsurge:rate:{user}" for user in users]
+        names = [RATE_KEY + user for user in users]
         pipe.eval(_ADVANCE, len(names), *names, str(interval_ms), str(interval_ms * self.rate.burst))
         try:
             ((now_ms, *tats),) = await pipe.execute()

@@ -11,10 +11,10 @@ from aiohttp import web
 
 from .admission import Admission
 from .answering import Handler
-from .auth import Authenticator, Scope
+from .auth import PRINCIPAL
 from .errors import Refusal
 from .peers import Networks, client_of
-from .reading import Kind, Reader, Reading
+from .read_admission import Kind, Reader, Reading
 from .returns import when_away_s
 from .sending import READER
 
@@ -22,17 +22,16 @@ from .sending import READER
 class Reads:
     """Makes calls into such that hold a place. `give_way` are those that uploads come before."""
 
-    def __init__(self, reading: Reading, admission: Admission, authenticator: Authenticator, trusted: Networks) -> None:
+    def __init__(self, reading: Reading, admission: Admission, trusted: Networks) -> None:
         self._reading = reading
         self._admission = admission
-        self._authenticator = authenticator
         self._trusted = trusted
 
-    def by_user(self, handler: Handler, *scopes: Scope) -> Handler:
+    def by_user(self, handler: Handler) -> Handler:
         """For who has a token: places are shared among users."""
 
         async def read(request: web.Request) -> web.StreamResponse:
-            who = self._authenticator.of(request, *scopes).user_id
+            who = request[PRINCIPAL].user_id
             if self._admission.reads_give_way:
                 raise _full("uploads come first; ask again")
             return await self._within(who, Kind.POST, handler, request)

@@ -13,7 +13,7 @@ import time
 from aiohttp import web
 
 from .metrics import Metrics
-from .reading import Reader, Reading
+from .read_admission import Reader, Reading
 
 PIECE_BYTES = 64 * 1024
 # Closed with this, a connection is reset: else the kernel would keep for minutes what nobody reads (socket(7)).

@@ -26,8 +26,8 @@ from storage.refusals import reason
 
 from .admission import Admission, Rank
 from .announcing import Announcer
-from .answers import json_answer, post_view
-from .auth import Authenticator
+from .auth import PRINCIPAL
+from .body.receiving import Pair, Receiver, Shed
 from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
@@ -36,8 +36,8 @@ from .outages import Outage
 from .peers import ARRIVAL, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
-from .receiving import Pair, Receiver, Shed
 from .returns import Returns, when_away_s
+from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 
@@ -47,7 +47,6 @@ class Uploads:
 
     def __init__(
         self,
-        authenticator: Authenticator,
         limiter: RateLimiter,
         admission: Admission,
         gate: Gate,
@@ -58,7 +57,6 @@ class Uploads:
         announcer: Announcer,
         metrics: Metrics,
     ) -> None:
-        self._authenticator = authenticator
         self._limiter = limiter
         self._admission = admission
         self._gate = gate
@@ -74,7 +72,7 @@ class Uploads:
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
         arrival = request[ARRIVAL]
-        principal = self._authenticator.principal(request.headers.get("Authorization"), "upload")
+        principal = request[PRINCIPAL]
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
         boundary, length = self._receiver.announced(request)
         rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))

@@ -20,8 +20,9 @@ from storage.opening import blob_store, queue_clients, redis_client
 from storage.refusals import reason
 from storage.settings import SettingsError, table
 
-from . import autoscale, dead, worker
+from . import dead, worker
 from .config import Config, load
+from .scaling import autoscale
 from .stopping import stopping
 from .sweeper import Sweeper
 

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 import storage.config
 from storage.opening import queue_clients
-from storage.queue import Job, JobName
-from storage.shards import Shards
+from storage.queue.jobs import Job, JobName
+from storage.queue.shards import Shards
 
 from .letters import DeadLetter, DeadLetters
 
@@ -83,10 +81,13 @@ def print_list(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
         for one in letters:
             print(msgspec.json.encode(one).decode())
         return
-    table = Table("job", "reason", "tries", "at", "error")
-    for one in letters:
-        table.add_row(one.id, one.reason, str(one.tries), one.at, one.error)
-    Console(highlight=False, markup=False).print(table if letters else "no dead letters")
+    rows = [("job", "reason", "tries", "at", "error")]
+    rows += [(one.id, one.reason, str(one.tries), one.at, one.error) for one in letters]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if letters else ():
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if not letters:
+        print("no dead letters")
 
 
 def words(letter: DeadLetter) -> str:

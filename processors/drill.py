@@ -9,17 +9,19 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 import uvloop
+from arq.typing import WorkerCoroutine
+from arq.worker import Function, func
 from redis.asyncio import Redis
 
-from storage.lease import Claimed
-from storage.queue import Job, Queue
+from storage.queue.jobs import Job, Queue
 
 from .config import Config
 from .metrics import Metrics
-from .worker import JobWorker, Run
+from .worker import JobWorker
 
 # As many jobs in one call as an upload node's batch holds at most.
 BATCH = 256
@@ -51,17 +53,18 @@ async def fill(url: str, jobs: int, report: Report) -> None:
 async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
     """So many workers until the queue is empty: nothing ready, waiting or leased."""
 
-    async def no_op(_: Claimed, *__: str) -> None:
+    async def no_op(_: dict[Any, Any], *__: str) -> None:
         if hold:
             print("held", flush=True)  # noqa: T201 - see above
             await asyncio.Event().wait()
         report.done += 1
         report.ended_s = time.monotonic()
 
+    job = func(cast("WorkerCoroutine", no_op), name="render_pair")
     stop = asyncio.Event()
     async with Redis.from_url(url) as redis, asyncio.TaskGroup() as running:
         for _ in range(workers):
-            running.create_task(_worker(url, no_op, stop), name="drill-worker")
+            running.create_task(_worker(url, job, stop), name="drill-worker")
         queue = Queue(redis)
         while not stop.is_set():
             await asyncio.sleep(LULL_S)
@@ -71,9 +74,9 @@ async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
                     stop.set()
 
 
-async def _worker(url: str, job: Run, stop: asyncio.Event) -> None:
+async def _worker(url: str, job: Function, stop: asyncio.Event) -> None:
     async with Redis.from_url(url) as redis:
-        await JobWorker(CONFIG, redis, {"drill": redis}, {"render_pair": job}, Metrics()).run_until(stop)
+        await JobWorker(CONFIG, redis, {"drill": redis}, [job], Metrics()).run_until(stop)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

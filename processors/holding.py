@@ -15,9 +15,9 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from storage.claims import Claims
-from storage.lease import Again, Claimed, Settlement, beat_s, order
-from storage.queue import DEAR, QUEUES
+from storage.queue.claims import Claims
+from storage.queue.jobs import DEAR, QUEUES
+from storage.queue.lease import Again, Claimed, Settlement, beat_s, order
 from storage.refusals import reason
 
 from .metrics import Metrics

@@ -30,11 +30,11 @@ from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
 from storage.index import Index, Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
-from storage.queue import Job
+from storage.queue.jobs import Job
 from storage.records import Post, accepted, flagged, late_by_ms, to_ms
 
 from .metrics import Metrics
-from .rendering import RenderOverdue, overdue
+from .render.slot import RenderOverdue, overdue
 
 log = logging.getLogger("snapsurge.processors.jobs")
 

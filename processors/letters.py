@@ -1,9 +1,9 @@
 """Dead letters: the jobs that were given up, kept with all that ops need to run them again or to see why not.
 
 A hash a Redis (`snapsurge:dead`, job id → JSON), so that one job has one letter and the sweeper can leave dead jobs
-alone. Letters are written by the claim's own settlement (storage/claims.py), so that only who holds a job can bury it.
-Of a letter that is purged its job's id is kept (`snapsurge:purged`) until no sweep can find the post any more. Whoever
-queues such a job again ends both (storage/queue.py).
+alone. Letters are written by the claim's own settlement (storage/queue/claims.py), so that only who holds a job can
+bury it. Of a letter that is purged its job's id is kept (`snapsurge:purged`) until no sweep can find the post any more.
+Whoever queues such a job again ends both (storage/queue/jobs.py).
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Literal, TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
-from storage.queue import DEAD_KEY, PURGED_KEY
+from storage.keys import DEAD_KEY, PURGED_KEY
+from storage.queue.shards import those_that_answer
 from storage.records import Timestamp
-from storage.shards import those_that_answer
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
-# As the scripts of storage/queue.py and storage/claims.py count them.
+# As the scripts of storage/queue/jobs.py and storage/queue/claims.py count them.
 QUEUE_COUNTS = ("enqueued", "finished", "again", "lapsed", "refused", "dead")
 
 

@@ -3,8 +3,8 @@
 `Retrying.run` runs a claimed job once and says what follows: done, again later, or a dead letter. It gives each run a
 deadline, sorts what went wrong into outages (store or Redis away, which heals) and faults (which do not heal by
 themselves), counts the two apart, and waits exponentially longer with full jitter between a floor and a cap. The floor
-is there because full jitter alone spends a third of its tries within the first second of an outage. A job whose
-workers die is not run at all any more (storage/lease.py says when). A photo's own fault is no failure: that job ends
+is there because full jitter alone spends a third of its tries within the first second of an outage. A job whose workers
+die is not run at all any more (storage/queue/lease.py says when). A photo's own fault is no failure: that job ends
 well, with a rejected post. This file does not know what jobs do.
 """
 
@@ -16,15 +16,17 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from storage.blobs import StoreUnavailable
-from storage.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
+from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
 from storage.records import from_ms
 from storage.refusals import reason
 
 from .letters import DeadLetter, Reason
 from .metrics import Metrics
+from .registry import Unrunnable
 
 log = logging.getLogger("snapsurge.processors.retries")
 
@@ -40,13 +42,23 @@ class Overdue(Exception):
 OUTAGES: tuple[type[Exception], ...] = (StoreUnavailable, RedisError, OSError, Overdue)
 
 
-class HandBack(Exception):
-    """A run after which the job goes back, into `queue` where one is named; it counts as a fault, or not at all."""
+class HandBack(Retry):
+    """A run after which the job goes back, into `queue` where one is named; it counts as a fault, or not at all.
+
+    arq's `Retry`, with which a stock arq worker runs the job again in its queue.
+    """
 
     def __init__(self, text: str, *, queue: str = "", fault: bool = False) -> None:
-        super().__init__(text)
+        super().__init__()
+        self.text = text
         self.queue = queue
         self.fault = fault
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
 
 
 class Poison(Exception):
@@ -98,6 +110,10 @@ class Retrying:
             await self._within_deadline(job, args)
         except HandBack as error:
             return self._handed_back(claimed, name, args, error)
+        except Retry as error:
+            return Again(claimed, claimed.attempts, (error.defer_score or 0) / 1000)
+        except Unrunnable as error:
+            return self.given_up(claimed, name, args, error, reason="unreadable")
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
         if self._outage:

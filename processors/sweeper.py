@@ -15,39 +15,31 @@ counts are not complete, and tells the index of every post again, which restores
 that finds an entry of a deleted post tells the index of the deletion.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import BlobStore, StoreUnavailable
+from storage.blobs import BlobStore
 from storage.existence import Existence
 from storage.index import Index
+from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import jobs_of
+from storage.queue.jobs import jobs_of
+from storage.queue.shards import Shards, those_that_answer
 from storage.records import Moment, to_ms
-from storage.shards import Shards, those_that_answer
+from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .letters import DeadLetters
 from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
 
-R = TypeVar("R")
-
 # How many spreads are listed at once, and how many jobs go to the queue in one script call.
 WIDTH = 16
 BATCH = 256
-# Holds the run id of the Redis that the last step met.
-MARK_KEY = "snapsurge:swept"
-# Cursors by moment; those of sweeps by hand apart.
-CURSORS_KEY = "snapsurge:sweep"
-BY_HAND_KEY = "snapsurge:sweep-by-hand"
 # Who broke a sweep off by hand goes on with it within a day.
 BY_HAND_TTL_S = 24 * 3600
 
@@ -174,7 +166,7 @@ class Sweeper:
 
         async def is_another(redis: Redis) -> bool:
             run_id = str((await redis.info("server"))["run_id"])
-            mark: bytes | None = await redis.set(MARK_KEY, run_id, get=True)
+            mark: bytes | None = await redis.set(SWEPT_KEY, run_id, get=True)
             return mark is None or mark.decode() != run_id
 
         shards = self._queue.clients.values()
@@ -188,7 +180,7 @@ class Sweeper:
         """The next few spreads of a pass; the index is told of what they hold where it is being recounted."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
         swept, found = Swept(), Found()
-        for part, there in await _together([partial(self._spread, one, moment_id) for one in spreads]):
+        for part, there in await together([partial(self._spread, one, moment_id) for one in spreads], "sweep-spread"):
             swept += part
             found = Found(found.accepted | there.accepted, found.deleted | there.deleted)
         if cursor.generation:
@@ -252,13 +244,3 @@ class Sweeper:
         dead = await self._dead.among([job.id for job in needed])
         jobs = [job for job in needed if job.id not in dead]
         return await self._queue.offer(jobs)
-
-
-async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]]) -> list[R]:
-    """All results in order; the first failure cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call(), name="sweep-spread") for call in calls]
-    except* (StoreUnavailable, RedisError) as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]

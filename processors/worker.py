@@ -1,9 +1,7 @@
-"""One worker process: arq's worker over our jobs, with our claim under it and our loop around it.
+"""One worker process: it claims jobs, runs each once, and settles it.
 
-Kept of arq: the jobs' format and keys, its registry of functions and their context, and `run_job`, which reads a body,
-runs its function and tells success, Retry and cancellation apart. Replaced: how jobs are claimed and held
-(holding.py), how they end (`finish_job` says it to the holding), what is tried again (retries.py), signals. arq itself
-never speaks to Redis: what `run_job` asks for at its start the claim has brought (brought.py).
+A job's way: claimed (holding.py), made into a call of a registered function (registry.py, the border to arq), run and
+judged (retries.py), settled (holding.py).
 
 SIGTERM stops the claiming, lets what runs finish within the grace, hands back what does not, and ends with 0; a second
 one ends at once. A Redis that is away ends nothing. Any other error ends the process with 1, for its supervisor to
@@ -17,85 +15,70 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from arq.typing import WorkerCoroutine
-from arq.worker import Retry, Worker, func
+from arq.worker import Function, func
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.claims import Claims
 from storage.index import Index
-from storage.lease import Again, Claimed, Settlement, Share
 from storage.moments import Moments
 from storage.opening import blob_store, queue_clients, redis_client
-from storage.queue import DEAR, decode, encode
-from storage.shards import Shards
+from storage.queue.claims import Claims
+from storage.queue.jobs import DEAR, ON_TIME
+from storage.queue.lease import Again, Claimed, Settlement, Share
+from storage.queue.shards import Shards
 
 from . import memory
-from .brought import Brought, arguments
 from .config import Config, address
 from .holding import Holding
 from .jobs import Jobs
 from .metrics import Metrics, exposed
-from .pulse import Pulse, worker_name
-from .pulses import beat, end
-from .rendering import Rendering, SlotTaken
+from .registry import CLAIMED, Registry
+from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
+from .scaling.presence import beat, end
+from .scaling.pulse import Pulse, worker_name
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
 
-# Retries and poison are counted by us.
-_ARQ_TRIES_MAX = 1_000_000
-# arq's deadline ends a job for good, so ours comes first and arq's is there for a job that ignores it.
-_ARQ_TIMEOUT_MARGIN_S = 5.0
-
-# A job as it is registered: what was claimed, then its arguments.
-Run = Callable[..., Awaitable[object]]
+# Of a pulse's period, how long it counts.
+PULSE_PERIODS = 3
+# What a job is taken for that a stock arq worker runs.
+UNCLAIMED = Claimed("", b"", ON_TIME, "")
 
 
 class Stuck(Exception):
     """The process can render no more and must be replaced."""
 
 
-class JobWorker(Worker):
-    """arq's worker, claiming through a Holding. `runs` are the jobs by name; `stuck` tells that no more can be done."""
+class JobWorker:
+    """Claims jobs through a Holding and runs those of `functions`. `stuck` tells that no more can be done."""
 
     def __init__(
         self,
         config: Config,
         redis: Redis,
         clients: Mapping[str, Redis],
-        runs: Mapping[str, Run],
+        functions: Sequence[Function],
         metrics: Metrics,
         *,
         stuck: Callable[[], bool] = bool,
     ) -> None:
-        super().__init__(
-            [func(cast("WorkerCoroutine", self._judged(name, run)), name=name) for name, run in runs.items()],
-            handle_signals=False,
-            job_timeout=config.job_timeout_s + _ARQ_TIMEOUT_MARGIN_S,
-            max_jobs=config.jobs_max,
-            max_tries=_ARQ_TRIES_MAX,
-            poll_delay=config.poll_s,
-            keep_result=0,
-            log_results=False,
-            health_check_interval=config.pulse_s,
-            job_serializer=encode,
-            job_deserializer=decode,
-        )
+        self._config = config
         self._name = worker_name(socket.gethostname(), os.getpid(), secrets.token_hex(4))
         self._metrics = metrics
-        self._grace_s = config.drain_s
         self._stuck = stuck
+        self._loop = asyncio.get_running_loop()
         self._freed = asyncio.Event()
         self._share = Share()
-        self._claimed: dict[str, Claimed] = {}
-        self._judgements: dict[str, Settlement] = {}
+        self._running: dict[str, tuple[Claimed, asyncio.Task[Settlement]]] = {}
         self._redis = redis
+        self._registry = Registry(functions)
         self._retrying = Retrying(metrics, patience(config), random.Random())
         self._holding = Holding(
             {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
@@ -105,24 +88,19 @@ class JobWorker(Worker):
             lost=self._lost,
         )
 
-    @property
-    def pool(self) -> Any:  # noqa: ANN401 - as much of a Redis as arq's `run_job` needs
-        """Not Redis: what the claim brought."""
-        return Brought(self._claimed)
-
     async def run_until(self, stop: asyncio.Event) -> None:
         """Claim and run until told to stop, then finish what runs; Stuck when no more can be done."""
         async with self._holding, asyncio.TaskGroup() as beside:
             pulsing = beside.create_task(self._pulsing(), name="pulse")
             while not stop.is_set() and not self._stuck():
-                free = 0 if self._is_dear() else self.max_jobs - len(self.tasks)
+                free = 0 if self._is_dear() else self._config.jobs_max - len(self._running)
                 self._freed.clear()
-                claimed = await self._holding.claim(free, dear=self._share.allows(self.loop.time())) if free else []
+                claimed = await self._holding.claim(free, dear=self._share.allows(self._loop.time())) if free else []
                 if any(one.queue != DEAR for one in claimed):
-                    self._share.others(self.loop.time())
+                    self._share.others(self._loop.time())
                 for one in claimed:
                     self._start(one)
-                await pause(stop if len(claimed) < free else self._freed, self.poll_delay_s)
+                await pause(stop if len(claimed) < free else self._freed, self._config.poll_s)
             await self._finish_running()
             pulsing.cancel()
             with contextlib.suppress(RedisError, OSError):
@@ -130,76 +108,55 @@ class JobWorker(Worker):
         if self._stuck():
             raise Stuck("no render process can be started: leaving for a new worker")
 
-    async def finish_job(self, job_id: str, finish: bool, *_: Any) -> None:  # noqa: ANN401, FBT001 - arq's
-        """Settle as judged; a job that was cut off goes back as it came."""
-        claimed = self._claimed[job_id]
-        settlement = self._judgements.pop(job_id, None)
-        if settlement is None and finish:  # arq's own deadline
-            settlement = self._retrying.failed(claimed, job_id.partition(":")[0], arguments(claimed), TimeoutError())
-        self._holding.settle(settlement or Again(claimed, claimed.attempts))
-
-    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:  # noqa: ARG002 - arq's
-        """A body that cannot be read, or a function that we do not have: kept, not dropped."""
-        claimed = self._claimed[job_id]
-        name = job_id.partition(":")[0]
-        error = LookupError("no such job, or a body that cannot be read")
-        self._holding.settle(self._retrying.given_up(claimed, name, arguments(claimed), error, reason="unreadable"))
-
-    def _judged(self, name: str, run: Run) -> Callable[..., Awaitable[None]]:
-        """The job as arq calls it: its end is judged, and arq hears only of success and Retry."""
-
-        async def judged(ctx: dict[Any, Any], *args: str) -> None:
-            claimed = self._claimed[ctx["job_id"]]
-
-            async def job(*args: str) -> None:
-                await run(claimed, *args)
-
-            self._judgements[claimed.id] = settlement = await self._retrying.run(claimed, name, job, args)
-            if isinstance(settlement, Again):
-                raise Retry(defer=settlement.defer_s)
-
-        judged.__qualname__ = name
-        return judged
-
     def _is_dear(self) -> bool:
         """Whether a dear job has the render slot: what else there is had better be claimed by others."""
-        return any(one.queue == DEAR for one in self._claimed.values())
+        return any(claimed.queue == DEAR for claimed, _ in self._running.values())
 
     def _start(self, claimed: Claimed) -> None:
-        began = self.loop.time()
-        self._claimed[claimed.id] = claimed
-        task = self.tasks[claimed.id] = self.loop.create_task(self.run_job(claimed.id, 0), name=claimed.id)
+        began = self._loop.time()
+        task = self._loop.create_task(self._run(claimed), name=claimed.id)
+        self._running[claimed.id] = claimed, task
 
         def ended(_: object) -> None:
-            del self.tasks[claimed.id], self._claimed[claimed.id]
+            del self._running[claimed.id]
+            failed = not task.cancelled() and task.exception() is not None
+            if task.cancelled() or failed:
+                self._holding.settle(Again(claimed, claimed.attempts, self._config.retry_cap_s if failed else 0.0))
+            else:
+                self._holding.settle(task.result())
             if claimed.queue == DEAR:
-                self._share.spent(self.loop.time() - began, self.loop.time())
+                self._share.spent(self._loop.time() - began, self._loop.time())
             self._freed.set()
-            if not task.cancelled() and task.exception() is not None:
+            if failed:
                 log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
 
         task.add_done_callback(ended)
 
+    async def _run(self, claimed: Claimed) -> Settlement:
+        """From the claim to the settlement; a job that is cut off goes back as it came."""
+        call = self._registry.call(claimed)
+        return await self._retrying.run(claimed, call.name, call.run, call.args)
+
     def _lost(self, job_id: str) -> None:
         """Another worker may have it: what still runs here is a waste, and its end will be refused."""
         log.warning("%s is not ours any more: its lease ended", job_id)
-        if job_id in self.job_tasks:
-            self.job_tasks[job_id].cancel()
+        if job_id in self._running:
+            self._running[job_id][1].cancel()
 
     async def _pulsing(self) -> None:
         """Tell of oneself, for as long as this worker lives."""
         while True:
-            pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, len(self.tasks))
+            pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, len(self._running))
             with contextlib.suppress(RedisError, OSError):
-                await beat(self._redis, self._name, pulse, ttl_s=self.health_check_interval * 3)
-            await asyncio.sleep(self.health_check_interval)
+                await beat(self._redis, self._name, pulse, ttl_s=self._config.pulse_s * PULSE_PERIODS)
+            await asyncio.sleep(self._config.pulse_s)
 
     async def _finish_running(self) -> None:
         """Wait for what runs; what is not done within the grace goes back to its queue."""
-        running = list(self.tasks.values())
+        running = [task for _, task in self._running.values()]
         if not running:
             return
-        _, undone = await asyncio.wait(running, timeout=self._grace_s)
+        _, undone = await asyncio.wait(running, timeout=self._config.drain_s)
         for task in undone:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -216,20 +173,22 @@ def patience(config: Config) -> Patience:
     )
 
 
-def runs(jobs: Jobs, degrade_s: float) -> dict[str, Run]:
-    """The jobs by the names that cross the queue."""
+def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
+    """The jobs as arq registers them, by the names that cross the queue; without a claim each run is a first one."""
 
-    async def render_pair(claimed: Claimed, moment_id: str, post_id: str) -> None:
+    async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
+        claimed = context.get(CLAIMED, UNCLAIMED)
         whole, dear = claimed.waited_s <= degrade_s, claimed.queue == DEAR
         await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0)
 
-    async def flag_late(_: Claimed, moment_id: str, post_id: str) -> None:
+    async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
         await jobs.flag_late(moment_id, post_id)
 
-    async def complete_media(claimed: Claimed, moment_id: str, post_id: str) -> None:
+    async def complete_media(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
+        claimed = context.get(CLAIMED, UNCLAIMED)
         await jobs.complete_media(moment_id, post_id, last=claimed.attempts.faults > 0)
 
-    return {"render_pair": render_pair, "flag_late": flag_late, "complete_media": complete_media}
+    return [func(cast("WorkerCoroutine", one), name=one.__name__) for one in (render_pair, flag_late, complete_media)]
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
@@ -260,7 +219,7 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             enqueue=Shards(clients).enqueue,
         )
         worker = JobWorker(
-            config, redis, clients, runs(jobs, config.degrade_s), metrics, stuck=lambda: rendering.broken
+            config, redis, clients, functions(jobs, config.degrade_s), metrics, stuck=lambda: rendering.broken
         )
         try:
             await worker.run_until(stop)

@@ -9,9 +9,8 @@ from contextlib import suppress
 import msgspec
 from redis.asyncio import Redis
 
+from .keys import SCALING_KEY
 from .records import Timestamp
-
-_KEY = "snapsurge:scaling"
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +34,7 @@ class _Told(Scaling, frozen=True, kw_only=True):
 async def publish(redis: Redis, scaling: Scaling, *, ttl_s: float) -> None:
     """Replace the decision; redis.RedisError."""
     told = _Told(**msgspec.structs.asdict(scaling), ttl_ms=int(ttl_s * 1000))
-    await redis.set(_KEY, msgspec.json.encode(told), px=told.ttl_ms)
+    await redis.set(SCALING_KEY, msgspec.json.encode(told), px=told.ttl_ms)
 
 
 async def latest(redis: Redis) -> Scaling | None:
@@ -44,8 +43,8 @@ async def latest(redis: Redis) -> Scaling | None:
     One that has longer to go than it had at first was told before Redis' clock was set back, and not renewed since.
     """
     pipe = redis.pipeline(transaction=False)
-    pipe.get(_KEY)
-    pipe.pttl(_KEY)
+    pipe.get(SCALING_KEY)
+    pipe.pttl(SCALING_KEY)
     found, left_ms = await pipe.execute()
     with suppress(ValueError, RecursionError):
         told = None if found is None else msgspec.json.decode(found, type=_Told)

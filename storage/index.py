@@ -12,10 +12,7 @@ counted. So counts that lost a part of what they counted (Redis was emptied in b
 taken for complete, nor anything be counted twice. They are complete only for the reign that heard it, one run of one
 Redis as the primary: one that was restarted, or took over, may have lost the last second, and a replica may be behind.
 
-Keys: `snapsurge:post:{id}` (hash: j record, s state, l late_by_ms, a attempt, g generation),
-`snapsurge:deletion:{id}` (its id), `snapsurge:counts:{moment}` (hash: the counts, generation, complete),
-`snapsurge:moment:{id}` (JSON), `snapsurge:moments` and `snapsurge:moments:{region}` (ids by fires_at),
-`snapsurge:moments-listed` (from which to which fires_at they are all there).
+Fields of a post's hash: j record, s state, l late_by_ms, a attempt, g generation. The keys stand in keys.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +22,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
+from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
 
 T = TypeVar("T")
@@ -93,7 +91,7 @@ end
 local answers = {{}}
 for i = 1, #ARGV, 6 do
   local id, moment, state, late, attempt, record = unpack(ARGV, i, i + 5)
-  answers[#answers + 1] = observe('snapsurge:post:'..id, 'snapsurge:deletion:'..id, 'snapsurge:counts:'..moment,
+  answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
     state, late ~= '' and late, attempt, record)
 end
 return answers
@@ -101,7 +99,7 @@ return answers
 
 _FORGET = f"""
 {_COUNT}
-local key, deletion, counts = 'snapsurge:post:'..ARGV[1], 'snapsurge:deletion:'..ARGV[1], 'snapsurge:counts:'..ARGV[2]
+local key, deletion, counts = '{POST_KEY}'..ARGV[1], '{DELETION_KEY}'..ARGV[1], '{COUNTS_KEY}'..ARGV[2]
 local state, late, attempt, generation = entry_of(key)
 if ARGV[3] > (redis.call('GET', deletion) or '') then redis.call('SET', deletion, ARGV[3], 'EX', {POST_TTL_S}) end
 if not state or (attempt or '') > ARGV[3] then return end
@@ -175,20 +173,20 @@ class Index:
 
     async def deletion(self, post_id: str) -> str:
         """The id of the last deletion of this post that the index was told of; empty where there was none."""
-        found = await self._redis.get(f"snapsurge:deletion:{post_id}")
+        found = await self._redis.get(DELETION_KEY + post_id)
         return (found or b"").decode("ascii", "replace")
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The entries, None for each that is not here."""
         pipe = self._redis.pipeline(transaction=False)
         for post_id in post_ids:
-            pipe.hget(f"snapsurge:post:{post_id}", "j")
+            pipe.hget(POST_KEY + post_id, "j")
         return [_read(_decode_post, found) for found in await pipe.execute()]
 
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None when they do not cover everything that the store has."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hmget(f"snapsurge:counts:{moment_id}", ["complete", *_COUNTED])
+        pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
         pipe.info("server")
         pipe.info("replication")
         (complete, *numbers), server, replication = await pipe.execute()
@@ -200,14 +198,14 @@ class Index:
     async def recount(self, moment_id: str) -> str:
         """Begin to count the moment's posts anew, or join who does; the generation to complete."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_RECOUNT, 1, f"snapsurge:counts:{moment_id}")
+        pipe.eval(_RECOUNT, 1, COUNTS_KEY + moment_id)
         (generation,) = await pipe.execute()
         return str(generation.decode())
 
     async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
         """Say that every post of the moment that was in the store has been observed, all in this generation."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_COMPLETE, 1, f"snapsurge:counts:{moment_id}", generation)
+        pipe.eval(_COMPLETE, 1, COUNTS_KEY + moment_id, generation)
         await pipe.execute()
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
@@ -215,32 +213,32 @@ class Index:
         pipe = self._redis.pipeline(transaction=False)
         places: dict[str, dict[str, int]] = {}
         for moment in moments:
-            for key in ("snapsurge:moments", f"snapsurge:moments:{moment.region}"):
+            for key in (MOMENTS_KEY, f"{MOMENTS_KEY}:{moment.region}"):
                 places.setdefault(key, {})[moment.id] = to_ms(moment.fires_at)
-            pipe.set(f"snapsurge:moment:{moment.id}", msgspec.json.encode(moment), ex=MOMENT_TTL_S)
+            pipe.set(MOMENT_KEY + moment.id, msgspec.json.encode(moment), ex=MOMENT_TTL_S)
         for key, scores in places.items():
             pipe.zadd(key, scores)
         if listed is not None:
-            pipe.set("snapsurge:moments-listed", f"{listed[0]} {listed[1]}", ex=LISTED_TTL_S)
+            pipe.set(MOMENTS_LISTED_KEY, f"{listed[0]} {listed[1]}", ex=LISTED_TTL_S)
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:
         """The moment, or None when the index does not have it."""
-        found = await self._redis.get(f"snapsurge:moment:{moment_id}")
+        found = await self._redis.get(MOMENT_KEY + moment_id)
         return _read(_decode_moment, found)
 
     async def moments(self, moment_ids: Sequence[str]) -> list[Moment | None]:
         """The moments, None for each that the index does not have."""
-        found = await self._redis.mget([f"snapsurge:moment:{one}" for one in moment_ids])
+        found = await self._redis.mget([MOMENT_KEY + one for one in moment_ids])
         return [_read(_decode_moment, one) for one in found]
 
     async def current_moment_id(self, region: str, now_ms: int) -> tuple[str | None, bool]:
         """The last moment of a region that fired and still accepts posts; False where the store may know another."""
         since_ms = now_ms - ACCEPTING_MS
         pipe = self._redis.pipeline(transaction=False)
-        pipe.get("snapsurge:moments-listed")
-        pipe.pttl("snapsurge:moments-listed")
-        pipe.zrevrangebyscore(f"snapsurge:moments:{region}", now_ms, since_ms, start=0, num=1)
+        pipe.get(MOMENTS_LISTED_KEY)
+        pipe.pttl(MOMENTS_LISTED_KEY)
+        pipe.zrevrangebyscore(f"{MOMENTS_KEY}:{region}", now_ms, since_ms, start=0, num=1)
         listed, left_ms, found = await pipe.execute()
         known = left_ms <= LISTED_TTL_S * 1000 and _covers(listed, since_ms, now_ms)
         return found[0].decode() if found else None, known
@@ -252,9 +250,9 @@ class Index:
         Redis' clock was set back.
         """
         pipe = self._redis.pipeline(transaction=False)
-        pipe.get("snapsurge:moments-listed")
-        pipe.pttl("snapsurge:moments-listed")
-        pipe.zrangebyscore("snapsurge:moments", since_ms, until_ms)
+        pipe.get(MOMENTS_LISTED_KEY)
+        pipe.pttl(MOMENTS_LISTED_KEY)
+        pipe.zrangebyscore(MOMENTS_KEY, since_ms, until_ms)
         listed, left_ms, found = await pipe.execute()
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
         return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due

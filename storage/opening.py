@@ -18,7 +18,7 @@ from .blobs import BlobStore
 from .config import Config
 from .files import FileStore
 from .refusals import is_refusal
-from .s3 import S3Address, S3Store
+from .s3.store import S3Address, S3Store
 
 # A server that refuses is dialled anew at most this often by each connection: behind the address may be another one by
 # now, but redialling for every command would use up the ports.

@@ -7,13 +7,11 @@ checks their digest, or names the object that the record is in (`shown`), so an 
 never a wrong picture.
 """
 
-import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
 
 from cachetools import TTLCache
 from redis.exceptions import RedisError
@@ -23,6 +21,7 @@ from .blobs import BlobChanged, BlobMissing, BlobStore
 from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
 from .records import Post, Rendition, accepted
+from .together import together
 from .tombstones import SIZE as TOMBSTONE_SIZE
 from .tombstones import tombstone_in
 from .zips import TAIL_BYTES, Damaged
@@ -31,7 +30,6 @@ __all__ = ["NoSuchPost", "Posts"]
 
 log = logging.getLogger("snapsurge.storage.posts")
 
-R = TypeVar("R")
 
 # 20,000 records of 2 KiB are 40 MiB; five seconds bound how long a deleted post's record can be seen elsewhere.
 CACHED_MAX = 20_000
@@ -189,7 +187,9 @@ class Posts:
         first = 0 if after is None else keys.SPREADS.index(keys.spread(after))
         for start in range(first, len(keys.SPREADS), WIDTH):
             spreads = keys.SPREADS[start : start + WIDTH]
-            listed = await _together([partial(self._listed, one, moment_id, after, spread_max) for one in spreads])
+            listed = await together(
+                [partial(self._listed, one, moment_id, after, spread_max) for one in spreads], "store-request"
+            )
             yield [post_id for ids in listed for post_id in ids]
 
     async def _listed(self, spread: str, moment_id: str, after: str | None, most: int | None) -> list[str]:
@@ -216,7 +216,9 @@ class Posts:
         """Posts as the store has them, a few at a time, without those that it does not have whole."""
         for start in range(0, len(ids), WIDTH):
             some = ids[start : start + WIDTH]
-            found = await _together([partial(self._stored_or_none, moment_id, post_id) for post_id in some])
+            found = await together(
+                [partial(self._stored_or_none, moment_id, post_id) for post_id in some], "store-request"
+            )
             yield [post for post in found if post is not None]
 
     async def _stored_or_none(self, moment_id: str, post_id: str) -> Post | None:
@@ -227,13 +229,3 @@ class Posts:
         except Damaged as error:  # one that cannot be read must not hide all others
             log.error("%s is damaged: %s", keys.intake(moment_id, post_id), error)  # noqa: TRY400 - the key is what helps
             return None
-
-
-async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]]) -> list[R]:
-    """All results in order; the first failure cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call(), name="store-request") for call in calls]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -23,7 +23,7 @@ from deploy.config import Environment
 from deploy.servers import MINIO_PASSWORD, MINIO_USER, ServerMissing, minio_command, minio_environment, redis_command
 from storage.blobs import BlobStore
 from storage.files import FileStore
-from storage.s3 import S3Address, S3Store
+from storage.s3.store import S3Address, S3Store
 
 START_S = 30
 STOP_S = 10

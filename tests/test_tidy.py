@@ -33,21 +33,21 @@ ARROW_EXCEPTIONS = {("bench", "storage.records")}
 
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
-    "bench/burst.py",
-    "bench/chart.py",
+    "bench/replay/burst.py",
+    "bench/contests/chart.py",
     "bench/drawing.py",
-    "bench/overload_rows.py",
-    "bench/plan.py",
+    "bench/overload/rows.py",
+    "bench/traces/plan.py",
     "ingest/admission.py",
     "ingest/asked.py",
     "ingest/commits.py",
     "ingest/errors.py",
     "ingest/limits.py",
-    "ingest/multipart.py",
+    "ingest/body/multipart.py",
     "ingest/outages.py",
     "ingest/places.py",
     "ingest/readiness.py",
-    "ingest/reading.py",
+    "ingest/read_admission.py",
     "ingest/returns.py",
     "lb/http1/body.py",
     "lb/http1/errors.py",
@@ -79,16 +79,32 @@ PURE = {
     "lb/relay/pace.py",
     "lb/relay/resend.py",
     "processors/passes.py",
-    "processors/pulse.py",
-    "processors/scaling.py",
+    "processors/scaling/pulse.py",
+    "processors/scaling/sizing.py",
+    "storage/photo/formats.py",
     "storage/intake.py",
     "storage/keys.py",
-    "storage/lease.py",
+    "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
-    "storage/signing.py",
+    "storage/s3/signing.py",
     "storage/tombstones.py",
     "storage/zips.py",
+}
+# Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
+EDGES = {
+    "botocore": {"storage/s3/store.py", "bench/peers/bare.py"},
+    "aiobotocore": {"storage/s3/store.py", "storage/s3/credentials.py", "bench/peers/bare.py"},
+    "arq": {
+        "storage/queue/jobs.py",
+        "storage/queue/claims.py",
+        "processors/registry.py",
+        "processors/retries.py",
+        "processors/worker.py",
+        "processors/drill.py",
+        "bench/peers/arq_jobs.py",
+        "bench/peers/textbook.py",
+    },
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "time", "aiohttp", "redis", "aioboto3", "subprocess"}
 BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base", "misc"}
@@ -98,6 +114,7 @@ FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
+    "tests/test_tidy.py": 323,  # one table of rules
 }
 OVERSIZE_FUNCTIONS: dict[str, int] = {}
 
@@ -110,6 +127,12 @@ def name_of(path: Path) -> str:
 def tree_of(path: Path) -> ast.Module:
     """The parsed file."""
     return ast.parse(path.read_text(), filename=str(path))
+
+
+def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether pytest fills its arguments in: a test, or a fixture."""
+    marks = [ast.unparse(one) for one in node.decorator_list]
+    return node.name.startswith("test_") or any(one.startswith("pytest.fixture") for one in marks)
 
 
 def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -159,6 +182,30 @@ def test_pure_modules_only_decide(name: str) -> None:
     ]
 
 
+def texts_of(tree: ast.Module) -> Iterator[str]:
+    """Every text of a module but its docstrings."""
+    bodies = [getattr(node, "body", None) for node in ast.walk(tree)]
+    openings = [body[0] for body in bodies if isinstance(body, list) and body]
+    docstrings = {id(one.value) for one in openings if isinstance(one, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[-2:] != ("storage", "keys.py")], ids=name_of)
+def test_stored_names_stand_in_one_module(path: Path) -> None:
+    """A key of Redis is spelled in storage/keys.py; lb, which imports nothing of ours, spells those of the nodes."""
+    known = r"(?<!urn:)snapsurge:" + ("(?!nodes)" if name_of(path).startswith("lb/") else "")
+    assert [text for text in texts_of(tree_of(path)) if re.search(f"{known}|arq:queue", text)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_foreign_library_is_known_at_one_edge(path: Path) -> None:
+    """What the table above confines is imported nowhere else."""
+    imported = {name.split(".")[0] for level, name in imports_of(tree_of(path)) if not level}
+    assert {library for library in imported & EDGES.keys() if name_of(path) not in EDGES[library]} == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_names_are_domain_nouns(path: Path) -> None:
     """No module or package is named after nothing in particular."""
@@ -193,10 +240,24 @@ def test_the_ratchet_lists_no_ghosts() -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__init__.py"], ids=name_of)
 def test_every_module_has_its_test_file(path: Path) -> None:
-    """tests/unit/<package>/test_<module>.py exists, `__main__` being test_main."""
+    """test_<module>.py, `__main__` being test_main, in tests/unit/<folder>, or tests/component where it needs Redis."""
     relative = path.relative_to(ROOT)
     stem = "main" if relative.stem == "__main__" else relative.stem
-    assert (ROOT / "tests" / "unit" / relative.parent / f"test_{stem}.py").exists()
+    rooms = [ROOT / "tests" / room / relative.parent for room in ("unit", "component")]
+    assert any((room / f"test_{stem}.py").exists() for room in rooms)
+
+
+# lb's move with lb.
+UNIT_TESTS = [path for path in TEST_FILES if "unit" in path.parts and "lb" not in path.parts]
+
+
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=name_of)
+def test_unit_tests_need_no_server(path: Path) -> None:
+    """A test that asks for a real Redis or MinIO stands in tests/component."""
+    servers = {"redis", "redis_url", "redis_server", "minio_url", "s3_url"}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_test(node):
+            assert not servers & {one.arg for one in node.args.args}, node.name
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=name_of)
@@ -209,7 +270,7 @@ def test_tests_say_one_sentence_and_never_sleep_for_luck(path: Path) -> None:
     text = path.read_text()
     if path != Path(__file__).resolve():
         assert "mock.patch" not in text
-    if "unit" in path.relative_to(ROOT).parts:
+    if {"unit", "component"} & set(path.relative_to(ROOT).parts):
         assert not re.search(r"\b(asyncio|time)\.sleep\((?!0\))", text), "unit tests use a fake clock"
 
 

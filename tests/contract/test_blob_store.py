@@ -8,7 +8,7 @@ import pytest
 
 from storage.blobs import BlobExists, BlobMissing, BlobStore, Entry, StoreUnavailable
 from storage.files import FileStore
-from storage.s3 import S3Address, S3Store
+from storage.s3.store import S3Address, S3Store
 
 KEY = "a7/intake/eu-20260131-abcdefgh/xyz.zip"
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from storage.index import Index
-from storage.queue import FLAGS, ON_TIME
+from storage.queue.jobs import FLAGS, ON_TIME
 from tests.e2e.test_processors_harness import QUICK, Stack, another_port, children, running, until
 
 pytestmark = pytest.mark.e2e

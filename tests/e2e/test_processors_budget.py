@@ -12,8 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from bench import boxes
-from processors.rendering import OVERDUE_REASON
+from bench.contests import boxes
+from processors.render.slot import OVERDUE_REASON
 from storage.records import Photo, Post
 from tests.e2e.test_processors_harness import Stack, photo, running, until
 from tests.e2e.test_processors_hostile import inspected, png, posted, record, written

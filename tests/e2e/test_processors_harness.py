@@ -23,11 +23,12 @@ from storage import intake, keys, media
 from storage.blobs import BlobExists, BlobMissing
 from storage.files import FileStore
 from storage.index import Index
+from storage.keys import LEASES_KEY
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue import LEASES_KEY, QUEUES, jobs_of
+from storage.queue.jobs import QUEUES, jobs_of
+from storage.queue.shards import Shards
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
-from storage.shards import Shards
 from storage.zips import TAIL_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]

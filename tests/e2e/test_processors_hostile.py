@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from ingest.photos import BadPhoto, NotAPhoto, PixelLimits, inspect
+from ingest.body.photos import BadPhoto, NotAPhoto, inspect
 from storage import intake, keys, media
 from storage.blobs import BlobMissing
-from storage.queue import Queue, jobs_of
+from storage.photo.formats import Limits
+from storage.queue.jobs import Queue, jobs_of
 from storage.records import Photo, Photos, Post, Receipt, from_ms, to_ms
 from storage.zips import TAIL_BYTES
 from tests.e2e.test_processors_harness import Stack, photo, running, until
@@ -91,7 +92,7 @@ async def posted(stack: Stack, name: str, front: bytes, seen: Photo | None = Non
 def inspected(photo: bytes, otherwise: Photo) -> Photo:
     """What a node says of a photo that it takes; of one that it would refuse, something else."""
     try:
-        return inspect("front", memoryview(photo), "0" * 64, PixelLimits())
+        return inspect("front", memoryview(photo), "0" * 64, Limits())
     except (BadPhoto, NotAPhoto):
         return otherwise
 

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from deploy.servers import redis_command
 from processors.letters import DeadLetters
-from storage.queue import LEASES_KEY, Job, Queue
-from storage.shards import Shards, home
+from storage.keys import LEASES_KEY
+from storage.queue.jobs import Job, Queue
+from storage.queue.shards import Shards, home
 from tests.e2e.test_processors_harness import ROOT, Stack, another_port, running, started, until
 
 pytestmark = pytest.mark.e2e
@@ -22,18 +23,20 @@ pytestmark = pytest.mark.e2e
 # A worker whose render of one post ends it at once, as a decoder that overruns its memory would.
 DEADLY = """
 import asyncio, os, signal, sys
+from arq.worker import func
 from processors.config import Config
 from processors.metrics import Metrics
 from processors.worker import JobWorker
 from redis.asyncio import Redis
 
-async def render_pair(claimed, moment_id, post_id):
+async def render_pair(context, moment_id, post_id):
     if post_id == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
     redis = Redis.from_url(sys.argv[1])
-    worker = JobWorker(Config(lease_s=0.5, jobs_max=1), redis, {"one": redis}, {"render_pair": render_pair}, Metrics())
+    functions = [func(render_pair, name="render_pair")]
+    worker = JobWorker(Config(lease_s=0.5, jobs_max=1), redis, {"one": redis}, functions, Metrics())
     await worker.run_until(asyncio.Event())
 
 asyncio.run(main())

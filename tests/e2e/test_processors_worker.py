@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.queue import QUEUES
+from storage.queue.jobs import QUEUES
 from tests.e2e.test_processors_harness import Stack, running, until
 
 pytestmark = pytest.mark.e2e

@@ -26,7 +26,7 @@ from storage.config import Config
 from storage.index import Index
 from storage.opening import redis_client
 from storage.posts import Posts
-from storage.shards import Shards
+from storage.queue.shards import Shards
 from tests.e2e.test_processors_harness import QUICK, Stack, running, until
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench import trace as traces
+from bench.traces import trace as traces
 from deploy.tokens import token
 from tests.e2e.test_stack_restart import ROOT, SECRET, stack
 

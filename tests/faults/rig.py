@@ -29,7 +29,7 @@ from deploy.tokens import token
 from storage import keys
 from storage.blobs import BlobStore
 from storage.files import FileStore
-from storage.s3 import S3Address, S3Store
+from storage.s3.store import S3Address, S3Store
 from tests.faults.proxy import FaultProxy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("JPEG", "PNG", "WEBP", "HEIF")
 # The process reads the photo, may open nothing from then on, and judges it for the first time.
 NODE = (
-    "from ingest.photos import PixelLimits, inspect\ndef judge(data): inspect('front', data, '0' * 64, PixelLimits())"
+    "from ingest.body.photos import inspect\nfrom storage.photo.formats import Limits\n"
+    "def judge(data): inspect('front', data, '0' * 64, Limits())"
 )
-WORKER = "from processors.images import render\ndef judge(data): render(data, data)"
+WORKER = "from processors.render.images import render\ndef judge(data): render(data, data)"
 THEN = """
 import resource, sys
 data = sys.stdin.buffer.read()

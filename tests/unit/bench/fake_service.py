@@ -16,8 +16,8 @@ from PIL import Image
 from bench.clock import SystemClock
 from bench.config import DEVELOPMENT_SECRET, Config
 from bench.photos import exif as phone_exif
-from ingest.buffers import Buffer
-from ingest.multipart import MultipartReader, boundary_of
+from ingest.body.buffers import Buffer
+from ingest.body.multipart import MultipartReader, boundary_of
 
 QUICK = Config(
     lead_s=0.05, backoff_floor_s=0.0, backoff_max_s=0.001, answer_timeout_s=20, ready_timeout_s=0, lag_p99_max_ms=60_000

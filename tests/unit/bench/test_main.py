@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from bench import trace
 from bench.__main__ import main
+from bench.traces import trace
 from tests.unit.bench.fake_service import FakeService, Faults
 
 BUNDLED = Path(__file__).resolve().parents[3] / "bench" / "traces" / "demo-2000.jsonl.gz"

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.command import RESULTS
+from bench.contests.command import RESULTS
 from bench.rows import Results, Row, against, judged, limited, line, machine, markdown, medians, percentile, write
 
 ROUNDS = {"snapsurge": [1.0, 2.0, 9.0], "haproxy": [2.0, 2.0, 3.0], "nginx": [1.0, 1.0, 1.0]}

@@ -11,8 +11,8 @@ from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import networks
+from ingest.read_admission import Places, Reading
 from ingest.readiness import Readiness
-from ingest.reading import Places, Reading
 from ingest.sending import Sender
 from storage.blobs import StoreFull, StoreUnavailable
 

@@ -5,22 +5,20 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from ingest.admission import Admission, Budget, Rank
-from ingest.auth import Authenticator
+from ingest.auth import PRINCIPAL, Principal
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.peers import networks
-from ingest.reading import SCRAPES_MAX, Kind, Places, Reading
+from ingest.read_admission import SCRAPES_MAX, Kind, Places, Reading
 from ingest.reads import Reads
 from ingest.sending import READER
-
-from .conftest import SECRET, token
 
 
 def reads(reads_max: int = 8, bytes_max: int = 1000) -> tuple[Reads, Reading, Admission]:
     """With these limits, beside a node that takes ten uploads."""
     reading = Reading(Places(reads_max=reads_max, bytes_max=bytes_max))
     admission = Admission(Budget(requests_max=10, bytes_max=1000), Commits())
-    return Reads(reading, admission, Authenticator(SECRET), networks("")), reading, admission
+    return Reads(reading, admission, networks("")), reading, admission
 
 
 async def hello(_request: web.Request) -> web.StreamResponse:
@@ -28,9 +26,11 @@ async def hello(_request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"hello")
 
 
-def request(user: str = "alice", scope: str = "upload") -> web.Request:
-    """A request with a good token."""
-    return make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {token(user, scope)}"})
+def request(user: str = "alice") -> web.Request:
+    """A request as the router hands it on."""
+    made = make_mocked_request("GET", "/")
+    made[PRINCIPAL] = Principal(user, "upload")
+    return made
 
 
 async def test_a_read_holds_its_place_and_its_bytes_until_it_is_told() -> None:
@@ -70,12 +70,3 @@ async def test_uploads_come_first() -> None:
         await inside.by_user(hello)(request())
     await inside.by_address(hello, Kind.SCRAPE)(make_mocked_request("GET", "/"))
     assert reading.count(Kind.SCRAPE) == 1 <= SCRAPES_MAX
-
-
-async def test_a_token_is_asked_for_first() -> None:
-    """Whoever has none, or another scope, takes no place."""
-    inside, reading, _ = reads()
-    for call, code in ((make_mocked_request("GET", "/"), "unauthenticated"), (request(), "forbidden")):
-        with pytest.raises(Refusal, match=code):
-            await inside.by_user(hello, "ops")(call)
-    assert reading.count(Kind.POST) == 0

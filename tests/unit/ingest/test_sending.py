@@ -11,11 +11,11 @@ from aiohttp import web
 
 from ingest.admission import Admission, Budget
 from ingest.answering import Lifecycle, answering
+from ingest.body.landing import listening
 from ingest.commits import Commits
-from ingest.landing import listening
 from ingest.metrics import Metrics
 from ingest.peers import networks
-from ingest.reading import Kind, Places, Reading
+from ingest.read_admission import Kind, Places, Reading
 from ingest.sending import PIECE_BYTES, READER, Sender
 
 MIB = 1024 * 1024

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from arq.worker import Retry
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,9 +14,10 @@ from redis.exceptions import ResponseError
 
 from processors.letters import DeadLetter
 from processors.metrics import Metrics
+from processors.registry import Unrunnable
 from processors.retries import HandBack, Overdue, Patience, Poison, Retrying, after, backoff_s
 from storage.blobs import StoreFull, StoreUnavailable
-from storage.lease import Again, Attempts, Claimed, Done, Settlement
+from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement
 
 PATIENCE = Patience(floor_s=0.2, cap_s=30, faults_max=5, outages_max=120, deadline_s=30)
 NONE = Attempts()
@@ -108,6 +110,21 @@ async def test_success_is_silent() -> None:
     retrying = Retrying(metrics, PATIENCE, random.Random(1))
     assert await retrying.run(held(), "render_pair", job, ("m", "x")) == Done(held())
     assert (metrics.jobs_done, ran) == (1, [("m", "x")])
+
+
+async def test_arqs_retry_goes_back_for_as_long_as_it_says() -> None:
+    """It counts as nothing, as a hand-back."""
+    earlier = Attempts(faults=1)
+
+    assert await judged(Retry(defer=1.5), earlier) == Again(held(earlier), earlier, 1.5)
+    assert await judged(Retry(), earlier) == Again(held(earlier), earlier, 0.0)
+
+
+async def test_what_cannot_be_run_is_kept_at_once() -> None:
+    """Another try would read the same bytes."""
+    letter = letter_in(await judged(Unrunnable("no such job")))
+
+    assert (letter.reason, letter.tries, letter.args) == ("unreadable", 1, ("m", "x"))
 
 
 async def test_a_failure_is_tried_again_later() -> None:

@@ -1,19 +1,13 @@
-"""What the tests of storage share: receipts and posts to order, and the whole shelf on files and a real Redis."""
+"""What the tests of storage share: receipts and posts to order, and an empty file store."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
-from storage import intake, keys
-from storage.blobs import BlobStore
-from storage.existence import Existence
+from storage import keys
 from storage.files import FileStore
-from storage.index import Index
-from storage.moments import Moments
-from storage.posts import Posts
 from storage.records import Photo, Photos, Post, Receipt, accepted, flagged, from_ms
 
 FIRES_AT_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
@@ -53,44 +47,8 @@ def make_post() -> Callable[..., Post]:
     return make
 
 
-class Shelf:
-    """Store, index, moments and posts, put together as a program does it."""
-
-    def __init__(self, store: BlobStore, redis: Redis) -> None:
-        self.store = store
-        self.redis = redis
-        self.index = Index(redis)
-        self.moments = Moments(store, self.index)
-        self.posts = Posts(store, self.index)
-        self.existence = Existence(store)
-
-    def again(self, redis: Redis | None = None) -> "Shelf":
-        """The same store seen by another process, with nothing cached."""
-        return Shelf(self.store, redis or self.redis)
-
-    async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
-        """Commit a pair as a node does; `tell` the index or not."""
-        assert await self.existence.commit(receipt, intake.pack(receipt, b"front", b"back")) is receipt
-        if tell:
-            await self.index.observe([accepted(receipt)])
-        return accepted(receipt)
-
-
 @pytest.fixture
 async def files(tmp_path: Path) -> AsyncIterator[FileStore]:
     """An empty file store, open."""
     async with FileStore(tmp_path / "store") as store:
         yield store
-
-
-@pytest.fixture
-async def shelf(files: FileStore, redis: Redis) -> Shelf:
-    """Everything on files and the real Redis."""
-    return Shelf(files, redis)
-
-
-@pytest.fixture
-async def redis_away(free_port: int) -> AsyncIterator[Redis]:
-    """A client of a Redis that is not there."""
-    async with Redis(port=free_port, socket_connect_timeout=0.5) as client:
-        yield client

@@ -1,6 +1,7 @@
 """Stored names: one id per user and moment, keys that spread."""
 
 import pytest
+from arq.constants import default_queue_name
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,14 @@ def test_keys_lie_under_the_prefixes_that_list_them() -> None:
     assert keys.moment(moment_id).startswith(keys.MOMENTS_PREFIX)
     assert keys.name_in(keys.media(moment_id, KNOWN_ID)) == KNOWN_ID
     assert keys.name_in(keys.moment(moment_id)) == moment_id
+
+
+def test_jobs_wait_where_arq_looks() -> None:
+    """Renders on time stand in arq's default queue, and no two names are one."""
+    names = [value for name, value in vars(keys).items() if name.endswith("_KEY")] + [
+        *keys.QUEUE_KEYS,
+        *keys.NODES_KEYS,
+    ]
+
+    assert keys.QUEUE_KEYS[1] == default_queue_name
+    assert len(set(names)) == len(names)

@@ -1,0 +1,204 @@
+"""`python -m bench lb`: HAProxy, nginx and ours in turn over the same sink, under the same load, several rounds.
+
+All balancers run all the time and idle while another one is loaded; each case goes A-B-C-A-B-C, so that what else the
+machine does falls on all alike, and each round gives a ratio. CPU is the kernel's count for the balancer's process.
+The aims are those of the balancer's specification: CPU per request against HAProxy, and memory for each open upload
+against a fixed 64 KiB. All other rows are there to be read, without an aim.
+"""
+
+import contextlib
+import functools
+import shutil
+import ssl
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+
+from ..peers import haproxy, loadgen, meter, nginx, ours, started, trickle
+from ..rows import OURS, Row, against, limited, markdown, percentile
+from . import chart, command
+
+NODES: Final = 3
+CONNECTIONS: Final = 16
+BODIES: Final = {0: "no body", 20_000: "20 KB", 200_000: "200 KB", 700_000: "700 KB", 5_000_000: "5 MB"}
+REQUESTS: Final = {0: 6000, 20_000: 4000, 200_000: 1500, 700_000: 500, 5_000_000: 80}
+FRESH_REQUESTS_MAX: Final = 1500
+TLS_FRESH_REQUESTS_MAX: Final = 300
+LATENCY_REQUESTS_MAX: Final = 300
+PACED_BODY: Final = 200_000
+PACED_CONNECTIONS: Final = 64
+PACED_REQUESTS: Final = 384
+PERCENTILES: Final = (50, 99)
+RSS_KIB_MAX: Final = 64
+
+
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is done: rounds, a part of the requests, slow phones and seconds that they trickle."""
+
+    rounds: int
+    part: float
+    phones: int
+    trickle_s: float
+
+
+FULL: Final = Effort(rounds=7, part=1.0, phones=2000, trickle_s=8.0)
+QUICK: Final = Effort(rounds=2, part=0.1, phones=300, trickle_s=1.0)
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One kind of request."""
+
+    body: int
+    fresh: bool
+    tls: bool
+    paced: bool = False  # as a phone's uplink brings it; for CPU alone
+
+    @property
+    def name(self) -> str:
+        """As the table says it."""
+        ways = "new connection" if self.fresh else "keep-alive"
+        return f"{BODIES[self.body]}{' as phones send' * self.paced}, {ways}{', TLS' * self.tls}"
+
+    def load(self, part: float) -> loadgen.Load:
+        """For throughput and CPU."""
+        if self.paced:
+            requests = max(PACED_CONNECTIONS, int(PACED_REQUESTS * part))
+            return loadgen.Load(
+                body=self.body, requests=requests, connections=PACED_CONNECTIONS, fresh=self.fresh, paced=True
+            )
+        most = REQUESTS[self.body]
+        if self.fresh:
+            most = min(most, TLS_FRESH_REQUESTS_MAX if self.tls else FRESH_REQUESTS_MAX)
+        requests = max(CONNECTIONS, int(most * part))
+        return loadgen.Load(body=self.body, requests=requests, connections=CONNECTIONS, fresh=self.fresh)
+
+    def single(self, part: float) -> loadgen.Load:
+        """For latency: one request at a time, so that only the way itself is timed."""
+        requests = max(10, int(min(LATENCY_REQUESTS_MAX, REQUESTS[self.body]) * part))
+        return loadgen.Load(body=self.body, requests=requests, connections=1, fresh=self.fresh)
+
+
+CASES: Final = (
+    *(Case(body, fresh, tls) for tls in (False, True) for fresh in (False, True) for body in BODIES),
+    *(Case(PACED_BODY, fresh, tls=False, paced=True) for fresh in (False, True)),
+)
+
+
+class Balancer(msgspec.Struct, frozen=True):
+    """A running one."""
+
+    pid: int
+    target: loadgen.Target
+
+
+Field = dict[str, Balancer]
+
+
+@contextlib.contextmanager
+def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
+    """All balancers started and listening."""
+    certificate = started.certificate(folder) if tls else None
+    context = ssl.create_default_context(cafile=certificate) if certificate else None
+    with contextlib.ExitStack() as stack:
+        found: Field = {}
+        for name, peer in ((OURS, ours), (chart.RIVAL, haproxy), ("nginx", nginx)):
+            port = started.free_port()
+            process = stack.enter_context(started.process(peer.command(port, nodes, folder, certificate), port))
+            found[name] = Balancer(process.pid, loadgen.Target(port, context))
+        yield found
+
+
+async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> list[Row]:
+    """All rows of one case."""
+    readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    aim = cpu_aim(case.body, tls=case.tls)
+    load, single = case.load(effort.part), None if case.paced else case.single(effort.part)
+    for balancer in balancers.values():  # so that no round pays for first connections and cold code
+        await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
+    for number in range(effort.rounds):
+        direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1]) if single else []
+        turn = list(balancers.items())
+        for name, balancer in turn[number % len(turn) :] + turn[: number % len(turn)]:
+            before = meter.cpu_ms(balancer.pid)
+            seconds, _ = await loadgen.run(balancer.target, load)
+            readings[chart.CPU_UNIT][name].append((meter.cpu_ms(balancer.pid) - before) / load.requests)
+            if single is None:
+                continue
+            readings["requests/s"][name].append(load.requests / seconds)
+            latencies = sorted((await loadgen.run(balancer.target, single))[1])
+            for percent in PERCENTILES:
+                added = percentile(latencies, percent) - percentile(direct, percent)
+                readings[f"added ms, p{percent}"][name].append(added)
+    return [
+        against(case.name, unit, found, rival=chart.RIVAL, at_most=aim if unit == chart.CPU_UNIT else None)
+        for unit, found in readings.items()
+    ]
+
+
+def cpu_aim(body: int, *, tls: bool) -> float:
+    """The greatest ratio to HAProxy that satisfies."""
+    if tls:
+        return 1.3
+    return 1.5 if body == 0 else 1.0 if body < 200_000 else 0.9
+
+
+async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
+    """Every row."""
+    tls = ours.speaks_tls()
+    if not tls:
+        print("no TLS rows: `python -m lb --help` names no --tls-cert")
+    nodes = [started.free_port() for _ in range(NODES)]
+    sink = [sys.executable, "-m", "bench.peers.sink", *map(str, nodes)]
+    with started.process(sink, nodes[-1]):
+        for secure in (False, True) if tls else (False,):
+            with field(folder, nodes, tls=secure) as balancers:
+                for case in CASES:
+                    if case.tls == secure:
+                        for row in await compare(case, balancers, nodes[0], effort):
+                            tell(row)
+        with field(folder, nodes, tls=False) as balancers:
+            memory: dict[str, float] = {}
+            for name, balancer in balancers.items():
+                rss = functools.partial(meter.rss_kib, balancer.pid)
+                seen = await trickle.measure(balancer.target, effort.phones, effort.trickle_s, rss)
+                print(f"{name}: {seen.before} KiB, {seen.open} with {effort.phones} slow uploads, then {seen.end}")
+                memory[name] = seen.per_upload(effort.phones)
+            tell(limited(f"{effort.phones} slow uploads", "KiB RSS per open upload", memory, limit=RSS_KIB_MAX))
+
+
+def lacking() -> str:
+    """What must be installed first, in one line; empty when all is there."""
+    programs = (haproxy.PACKAGE, nginx.PACKAGE, "openssl")
+    missing = [name for name in programs if not shutil.which(name, path=started.PATH)]
+    return f"on Debian: apt-get install {' '.join(missing)}" if missing else ""
+
+
+def run(out: Path, *, quick: bool) -> int:
+    """Measure, print, write the table, and beside it as Markdown and as a picture; the exit code."""
+    effort = QUICK if quick else FULL
+    found: list[Row] = []
+
+    def told(tell: command.Tell) -> None:
+        def both(row: Row) -> None:
+            found.append(row)
+            tell(row)
+
+        if hint := lacking():
+            raise started.StartError(hint)
+        with tempfile.TemporaryDirectory(prefix="bench-lb-") as folder:
+            uvloop.run(measure(Path(folder), effort, both))
+
+    code = command.run(out, told, rounds=effort.rounds)
+    if code == 0:
+        out.with_suffix(".md").write_text(markdown(found))
+        out.with_suffix(".svg").write_text(chart.svg(found))
+        ratios = [row.ratio for row in found if row.unit == chart.CPU_UNIT and row.ratio is not None]
+        print(f"CPU against HAProxy, median of all cases: {statistics.median(ratios):.2f}")
+    return code

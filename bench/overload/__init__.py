@@ -1,0 +1,1 @@
+"""A stack under more than it can take: `python -m bench.overload`."""

@@ -1,0 +1,188 @@
+"""`python -m bench.overload`: a stack under 1, 2, 4 and 10 times what it can take, then with its store at a tenth.
+
+One balancer, one node, a real MinIO behind a proxy that lets so many bytes a second through: the store is what is full,
+not this machine, whose cores the phones share. Capacity is measured first, with twice what the proxy lets through; then
+phones arrive at random at multiples of it, whatever came back before, and those turned away return as `client.py` has
+it. No worker runs: rendering is not what is measured. Goodput counts pairs accepted a second; wrongly late is who was
+accepted with a time that is not that of the first try that got a ticket.
+"""
+
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+import uvloop
+
+from ..client import Client
+from ..clock import SystemClock
+from ..config import Config, load
+from ..contests import command
+from ..outcome import Attempt, Outcome, Upload
+from ..photos import Gallery
+from ..service import Moment, Service
+from .rows import Phase, chart, rows
+from .stack import Stack, overloaded_stack
+from .throttle import Throttle
+
+TIMES: Final = (1, 2, 4, 10)
+PHOTO_BYTES: Final = 40_000
+PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # with the receipt and the request's head
+PAIRS_S: Final = 20  # what the proxy lets through
+SLOWER: Final = 10
+FULL: Final = 2
+MARGIN_S: Final = 0.05
+RECOVERY: Final = 0.9  # of capacity, offered after the overload
+QUIET_S: Final = 0.5
+
+
+class Lengths(msgspec.Struct, frozen=True):
+    """Seconds of each part of the run."""
+
+    capacity_s: float = 10.0
+    phase_s: float = 40.0
+    after_s: float = 30.0
+    slow_s: float = 60.0
+
+
+QUICK: Final = Lengths(capacity_s=5.0, phase_s=8.0, after_s=8.0, slow_s=14.0)
+
+
+class Run:
+    """All parts over one stack."""
+
+    def __init__(self, stack: Stack, throttle: Throttle, session: aiohttp.ClientSession, config: Config) -> None:
+        self._stack, self._throttle = stack, throttle
+        self._clock, self._rng = SystemClock(), random.Random(1)
+        self._client = Client(session, [stack.url], config, self._clock, random.Random(2))
+        self._service = Service(session, [stack.url], config, self._clock)
+        gallery = Gallery(config.photo_seed, PHOTO_BYTES)
+        self._pair = gallery.photo("0", "front", PHOTO_BYTES), gallery.photo("0", "back", PHOTO_BYTES)
+        self._users = 0
+
+    async def phases(self, lengths: Lengths) -> tuple[Phase, ...]:
+        """Capacity, the multiples of it with what came after the last; then the same with a slow store."""
+        found = []
+        capacity = await self.capacity(lengths.capacity_s)
+        for times in TIMES:
+            after_s = lengths.after_s if times == TIMES[-1] else 0.0
+            found.append(await self.offered(times, capacity, lengths.phase_s, after_s))
+        self._throttle.bytes_s /= SLOWER
+        slow = await self.capacity(lengths.slow_s / 2)
+        return (*found, await self.offered(TIMES[-1], slow, lengths.slow_s, 0.0, slow=True))
+
+    async def capacity(self, seconds: float) -> float:
+        """Pairs accepted a second while more come than the proxy lets through."""
+        let_through = self._throttle.bytes_s / PAIR_BYTES
+        phase = await self.offered(FULL, let_through, seconds, 0.0)
+        print(f"capacity {phase.steady:.1f} pairs/s; the proxy lets {let_through:.1f} through", flush=True)
+        return phase.steady
+
+    async def offered(
+        self, times: float, capacity: float, seconds: float, after_s: float, *, slow: bool = False
+    ) -> Phase:
+        """Arrivals at so many times the capacity, then `after_s` at what it can take."""
+        moment, began = await self._moment(seconds)
+        phase = Phase(times=times, slow=slow, capacity=capacity, seconds=seconds, after_s=after_s, began=began)
+
+        async def arrivals() -> None:
+            async with asyncio.TaskGroup() as phones:
+                at, end = self._clock.now(), self._clock.now() + seconds
+                while at < end + after_s:
+                    rate = capacity * (times if at < end else RECOVERY)
+                    at += self._rng.expovariate(rate)
+                    await self._clock.sleep(at - self._clock.now())
+                    phase.lag_s = max(phase.lag_s, self._clock.now() - at)
+                    phase.offered += at < end
+                    phase.arrived.append(at)
+                    phones.create_task(self._send(self._upload(moment), phase))
+
+        await cut([arrivals, partial(self._stack.watch, phase)], seconds + after_s)
+        await self._drained()
+        counts = f"offered {phase.offered}, accepted {len(phase.accepted)}, shed {len(phase.shed)}"
+        print(f"{phase.name}: {counts}, sender behind by {phase.lag_s * 1000:.0f} ms at most", flush=True)
+        return phase
+
+    async def _send(self, upload: Upload, phase: Phase) -> None:
+        def note(attempt: Attempt) -> None:
+            if attempt.status == 503:
+                phase.shed.append(attempt.finished)
+
+        outcome = await self._client.send(upload, note)
+        if outcome.acknowledged:
+            phase.accept(outcome)
+            phase.wrongly_late += wrongly_late(outcome)
+
+    async def _drained(self) -> None:
+        """Until the store has what was under way, so that a part does not begin with the leavings of the one before."""
+        passed = -1
+        while passed < self._throttle.passed:
+            passed = self._throttle.passed
+            await self._clock.sleep(QUIET_S)
+
+    async def _moment(self, seconds: float) -> tuple[Moment, float]:
+        """A moment that has fired, its window over half-way; and now."""
+        now = self._clock.now()
+        return await self._service.open_moment("overload", now - 1, 1 + max(1, round(seconds / 2))), now
+
+    def _upload(self, moment: Moment) -> Upload:
+        self._users += 1
+        front, back = self._pair
+        return Upload(
+            moment_id=moment.id, user=f"phone-{self._users}", front=front, back=back, intended=self._clock.now()
+        )
+
+
+def wrongly_late(outcome: Outcome) -> bool:
+    """Whether an accepted pair's time is that of none of the tries that may have set it."""
+    at = outcome.received_at.timestamp() if outcome.received_at else 0.0
+    return not any(one.started - MARGIN_S <= at <= one.finished + MARGIN_S for one in outcome.timely)
+
+
+async def cut(jobs: Sequence[Callable[[], Coroutine[None, None, None]]], seconds: float) -> None:
+    """Run the jobs for so long; whatever is under way then is broken off."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as running:
+            for job in jobs:
+                running.create_task(job())
+
+
+async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phase, ...]:
+    """Start all, run, end all."""
+    bytes_s = float(PAIRS_S * PAIR_BYTES)
+    patient = msgspec.structs.replace(config, attempts_max=1000)
+    async with (
+        overloaded_stack(folder, bytes_s) as (stack, throttle),
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session,
+    ):
+        return await Run(stack, throttle, session, patient).phases(lengths)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write the table and beside it the picture; the exit code."""
+    given = command.given("overload", __doc__, "overload.json", arguments)
+    command.open_all_files()
+
+    def measure(tell: command.Tell) -> None:
+        with tempfile.TemporaryDirectory(prefix="snapsurge-overload-") as folder:
+            phases = uvloop.run(measured(QUICK if given.quick else Lengths(), load(), Path(folder)))
+        for row in rows(phases):
+            tell(row)
+        given.out.with_suffix(".svg").write_text(chart(phases))
+
+    return command.run(given.out, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The stack that is overloaded: a real MinIO behind the throttle, Redis, one node, one balancer, and no worker.
+
+`python -m deploy up` starts it; the autoscaler is stopped (SIGSTOP) as soon as all is ready, so that none renders.
+Memory and CPU of node and balancer are read while a phase runs.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import urllib.parse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from ..peers import backing
+from ..peers.started import ROOT, StartError
+from .rows import BUDGET_MIB, Phase, Sample
+from .throttle import Throttle
+
+ENVIRONMENT: Final = (f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}", "AWS_EC2_METADATA_DISABLED=true")
+SAMPLE_S: Final = 0.25
+
+
+class _Pid(msgspec.Struct):
+    pid: int
+    url: str = ""
+
+
+class _Record(msgspec.Struct):
+    balancers: list[_Pid]
+    nodes: list[_Pid]
+    autoscaler: _Pid
+
+
+class Stack:
+    """What runs."""
+
+    def __init__(self, record: _Record) -> None:
+        self.url = record.balancers[0].url
+        self._lb, self._node = psutil.Process(record.balancers[0].pid), psutil.Process(record.nodes[0].pid)
+        self._idle = self._node.memory_info().rss
+
+    async def watch(self, phase: Phase) -> None:
+        """Sample until cancelled."""
+        while True:
+            node_s, lb_s = (sum(each.cpu_times()[:2]) for each in (self._node, self._lb))
+            rss = self._node.memory_info().rss - self._idle
+            phase.samples.append(Sample(rss, node_s, lb_s, len(phase.accepted), len(phase.shed)))
+            await asyncio.sleep(SAMPLE_S)
+
+
+@asynccontextmanager
+async def overloaded_stack(folder: Path, bytes_s: float) -> AsyncIterator[tuple[Stack, Throttle]]:
+    """A stack and the throttle before its store."""
+    with backing.minio(folder) as (url, _):
+        port = urllib.parse.urlsplit(url).port or 0
+        async with Throttle(("127.0.0.1", port), bytes_s).listening() as throttle:
+            endpoint = f"http://127.0.0.1:{throttle.port}"
+            async with _up(folder / "state", f"s3://snapsurge?endpoint={endpoint}&region={backing.REGION}") as stack:
+                yield stack, throttle
+
+
+@asynccontextmanager
+async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
+    """`deploy up`, its autoscaler stopped."""
+    sizes = ("--nodes", "1", "--balancers", "1", "--workers-min", "0", "--workers-max", "1", "--port", "0")
+    running = await asyncio.create_subprocess_exec(
+        *("env", *backing.credentials(), *ENVIRONMENT),
+        *(sys.executable, "-m", "deploy", "up", "--json", "--state", str(state), "--store", store, *sizes),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        if running.stdout is None or not await running.stdout.readline():
+            raise StartError(f"the stack did not start; see {state}/logs")
+        record = msgspec.json.decode((state / "stack.json").read_bytes(), type=_Record)
+        os.kill(record.autoscaler.pid, signal.SIGSTOP)
+        try:
+            yield Stack(record)
+        finally:
+            os.kill(record.autoscaler.pid, signal.SIGCONT)
+    finally:
+        if running.returncode is None:
+            running.terminate()
+            await running.wait()

@@ -1,0 +1,147 @@
+"""The report of a replay: what was offered, what became of it, how long it took; as JSON.
+
+Latency counts acknowledged arrivals from their intended time to their acknowledgement. `shed` and `limited` count
+answers (503, 429), all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 while the
+sender kept up, else the p99 in ms by which it lagged, and then the run is void whatever else it says.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..config import Config
+from ..rows import machine, percentile
+from . import burst
+from .course import Course
+from .cpu import TIERS
+from .run import Run
+
+EXAMPLES_MAX: Final = 10
+BROKEN: Final = ("lost", "half", "doubled", "wrongly_late")
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """Nearest-rank percentiles in ms; None of nothing."""
+
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--report` writes; the first block of names is fixed by the contract."""
+
+    offered: int
+    accepted: int
+    replayed: int
+    shed: int
+    limited: int
+    failed: int
+    unknown: int
+    lost: int
+    half: int
+    doubled: int
+    wrongly_late: int
+    ready: int
+    rejected: int
+    latency_ms: Percentiles
+    ready_ms: Percentiles
+    cpu_ms_per_pair: dict[str, float | None]
+    lagged: float
+
+    void: bool
+    lag_ms: Percentiles
+    pending: int
+    on_time: int
+    late: int
+    attempts: int
+    bad_renditions: int
+    ready_within_ms: float
+    seconds: float
+    moment_id: str
+    composite_url: str | None
+    trace: str
+    target: tuple[str, ...]
+    statuses: dict[str, int]
+    examples: tuple[str, ...]
+    course: Course
+    machine: dict[str, str | int]
+
+    @property
+    def good(self) -> bool:
+        """Whether the run counts and every promise was kept."""
+        return not (self.void or self.bad_renditions or any(getattr(self, name) for name in BROKEN))
+
+
+def percentiles(values: Iterable[float]) -> Percentiles:
+    """Nearest rank: the least value that so many percent do not exceed; rounded to 0.1."""
+    ranked = sorted(values)
+    if not ranked:
+        return Percentiles()
+    return Percentiles(*(round(percentile(ranked, percent), 1) for percent in (50, 90, 99, 100)))
+
+
+def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Report:
+    """Count a run."""
+    outcomes = run.outcomes
+    accepted = [outcome for outcome in outcomes if outcome.acknowledged]
+    answers = Counter(attempt.status for outcome in outcomes for attempt in outcome.attempts)
+    unknown = sum(not outcome.answered for outcome in outcomes)
+    users = {outcome.user for outcome in outcomes}
+    posts = [post for post in run.posts if post.user_id in users]
+    broken = Counter(finding.kind for finding in run.findings)
+    lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
+    void = lag.p99 is None or lag.p99 > config.lag_p99_max_ms
+    ready = [post.id for post in posts if post.state == "ready"]
+    examples = [f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings]
+    return Report(
+        offered=len(outcomes),
+        accepted=len(accepted),
+        replayed=sum(outcome.replayed for outcome in accepted),
+        shed=answers[503],
+        limited=answers[429],
+        failed=len(outcomes) - len(accepted) - unknown,
+        unknown=unknown,
+        lost=broken["lost"],
+        half=broken["half"],
+        doubled=broken["doubled"],
+        wrongly_late=broken["wrongly_late"],
+        ready=len(ready),
+        rejected=sum(post.state == "rejected" for post in posts),
+        latency_ms=percentiles((outcome.finished - outcome.intended) * 1000 for outcome in accepted),
+        ready_ms=percentiles(value * 1000 for value in run.ready_s),
+        cpu_ms_per_pair={tier: _per_pair(run.cpu_ms.get(tier), len(accepted)) for tier in TIERS},
+        lagged=(lag.p99 or 0.0) if void else 0.0,
+        void=void,
+        lag_ms=lag,
+        pending=run.pending,
+        on_time=sum(post.late is False for post in posts),
+        late=sum(post.late is True for post in posts),
+        attempts=sum(len(outcome.attempts) for outcome in outcomes),
+        bad_renditions=len(run.bad_renditions),
+        ready_within_ms=round(run.ready_within_s * 1000, 1),
+        seconds=round(run.seconds, 1),
+        moment_id=run.moment.id,
+        composite_url=f"{targets[0]}/v1/posts/{min(ready)}/photos/composite/feed" if ready else None,
+        trace=trace,
+        target=tuple(targets),
+        statuses={str(status): count for status, count in sorted(answers.items())},
+        examples=tuple([*examples, *run.bad_renditions][:EXAMPLES_MAX]),
+        course=run.course,
+        machine=machine(),
+    )
+
+
+def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
+    return round(spent_ms / pairs, 3) if spent_ms is not None and pairs else None
+
+
+def write(report: Report, path: Path) -> None:
+    """Put the report into a file as JSON, two spaces deep, and its course as an SVG beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    path.with_suffix(".svg").write_text(burst.svg(report.course))

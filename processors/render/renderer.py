@@ -1,0 +1,123 @@
+"""`python -m processors.render.renderer FD`: renders one pair after another for its worker (slot.py), within a budget.
+
+Both photos' costs are known by their headers before anything is decoded (storage/photo/costs.py). A timer of CPU
+seconds is set to some multiple of that, and the kernel ends this process by SIGPROF when it runs out; so a starved
+machine ends no honest render, and a decoder without end cannot prevent it. The budget counts for a slower machine's
+seconds what its speed was at the start. A pair that costs more than most is only begun where the order allows it.
+"""
+
+import io
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Final, cast
+
+import msgspec
+from PIL import Image
+
+from storage import intake, media
+from storage.photo import costs
+from storage.photo.formats import DECODE_BYTES_MAX
+from storage.records import Post, Side, accepted, flagged
+
+from .. import memory
+from .decoding import Undecodable
+from .images import Renditions, render
+from .slot import Answer, Order
+
+# What the model of costs may be wrong by, and what every pair has: caches are cold, neighbours share the core.
+HEADROOM: Final = 2.0
+FLOOR_S: Final = 1.0
+# CPU seconds of a trial of `slowness` where the costs were measured.
+TRIAL_S: Final = 0.0023
+SLOWNESS_MAX: Final = 8.0
+ERROR_CHARS_MAX: Final = 4000
+
+# Called as `render(front, back)`, or with `full=False`.
+Render = Callable[..., Renditions]
+
+
+def finished(pair: intake.Intake, render: Render, *, whole: bool = True) -> tuple[Post, bytes]:
+    """The record and the media object that follow from an intake object."""
+    post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
+    try:
+        rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
+    except Undecodable as error:
+        return media.pack(msgspec.structs.replace(post, state="rejected", reason=error.reason), {})
+    thumbhash = cast("dict[Side, str]", rendered.thumbhash)
+    post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=whole)
+    images = sorted(rendered.images, key=lambda one: one.name.endswith("-full"))
+    return media.pack(post, {one.name: media.Image(one.data, one.width, one.height) for one in images})
+
+
+def expected_s(pair: intake.Intake) -> float:
+    """What the pair is expected to cost at most, by what its node saw in the headers."""
+    photos = ((pair.receipt.photos.front, pair.front), (pair.receipt.photos.back, pair.back))
+    return sum(costs.cpu_s(one.format, memoryview(data), one.width, one.height) for one, data in photos)
+
+
+def slowness() -> float:
+    """How many times this machine's CPU seconds are shorter of work than those of the model; never below 1."""
+    noise, photo = Image.frombytes("L", (512, 512), random.Random(1).randbytes(512 * 512)), io.BytesIO()
+    noise.save(photo, "JPEG", quality=80)
+    took = []
+    for _ in range(8):
+        began = time.process_time()
+        Image.open(photo).convert("RGB")
+        took.append(time.process_time() - began)
+    return min(max(min(took) / TRIAL_S, 1.0), SLOWNESS_MAX)
+
+
+def answered(order: Order, file: int, slow: float) -> Answer:
+    """Carry out an order; what fails is told, whatever it is."""
+    try:
+        pair = intake.unpack(os.pread(file, order.bytes, 0))
+        cost_s = expected_s(pair)
+        if cost_s > costs.DEAR_S and not order.dear:
+            return Answer("dear")
+        signal.setitimer(signal.ITIMER_PROF, (FLOOR_S + HEADROOM * cost_s) * slow)
+        try:
+            post, body = finished(pair, render, whole=order.whole)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        os.pwrite(file, body, 0)
+        return Answer("done", msgspec.Raw(msgspec.json.encode(post)), len(body))
+    except Exception as error:  # noqa: BLE001 - the worker judges, this process goes on
+        return Answer("failed", error=f"{error!r}\n{''.join(traceback.format_exception(error))}"[:ERROR_CHARS_MAX])
+
+
+def _listen(orders: "queue.SimpleQueue[bytes]") -> None:
+    """Orders to the main thread; at the end of standard input the worker is gone, and so is this process."""
+    for line in sys.stdin.buffer:
+        orders.put(line)
+    os._exit(0)
+
+
+def main(arguments: list[str]) -> None:
+    """Render until standard input ends."""
+    file = int(arguments[0])
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    memory.bound(DECODE_BYTES_MAX)
+    # Standard output is for answers alone; what a library prints goes to the log.
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    slow = slowness()
+    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+
+    def say(answer: Answer) -> None:
+        os.write(answers, msgspec.json.encode(answer) + b"\n")
+
+    say(Answer("ready"))
+    while True:
+        say(answered(msgspec.json.decode(orders.get(), type=Order), file, slow))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,300 @@
+"""Keeps as many workers as `scaling.decide` wants, looks at the queue every second, and runs the sweeper beside it.
+
+It only measures, decides and acts: the decision is pure (sizing.py), the processes are the pool's. Where there is no
+pool somebody else acts, who asks for the decision at `/v1/scaling`: Kubernetes. Of several autoscalers one is elected;
+the others have no workers and wait. Without Redis the metric is stale and the pool stays as it is; without the store
+the last known schedule counts. Its workers learn of its end by the end of their standard input, so that no worker is
+left behind whatever becomes of it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+import storage.config
+from storage.blobs import StoreUnavailable
+from storage.decision import Scaling, latest, publish
+from storage.index import Index
+from storage.moments import Moments
+from storage.opening import blob_store, queue_clients, redis_client
+from storage.queue.shards import Shards
+from storage.records import ACCEPTING_MS, from_ms, to_ms
+from storage.refusals import reason
+
+from ..config import Config, address
+from ..letters import DeadLetters
+from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..stopping import pause
+from ..sweeper import Sweeper
+from .election import Election
+from .pool import Pool, spawned
+from .presence import heard
+from .pulse import Meter, Pulse, process_of
+from .sizing import Limits, Load, Moment, Needed, decide
+
+log = logging.getLogger("snapsurge.processors.autoscale")
+
+# Moments change seldom; one that is created is known this soon, well before its lead begins.
+SCHEDULE_S = 2.0
+# So much before its lead begins a moment is known, should the next looks fail.
+SCHEDULE_MARGIN_S = 600.0
+# The workers' own grace, and a little for Python to end.
+CLOSE_MARGIN_S = 3.0
+# A decision, and an election, outlive some late ticks and no more: what is older than this is stale.
+TERM_S_MIN = 5.0
+TERM_TICKS = 3
+# A sweep that failed is tried again after this long.
+SWEEP_AGAIN_S = 1.0
+
+
+def limits_of(config: Config) -> Limits:
+    """The settings as the decision takes them."""
+    return Limits(
+        workers_min=config.workers_min,
+        workers_max=config.workers_most,
+        workers_warm=config.workers_ready,
+        drain_s=config.drain_target_s,
+        lead_s=config.warm_lead_s,
+        hold_s=config.warm_hold_s,
+        down_s=config.scale_down_s,
+        utilisation=config.utilisation,
+    )
+
+
+def term_s(config: Config) -> float:
+    """How long a decision counts, and an elected one stays elected without a sign of life."""
+    return max(TERM_S_MIN, TERM_TICKS * config.scale_every_s)
+
+
+class Autoscaler:
+    """One decision after the other. `clock` gives unix seconds; the other one never goes back."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        redis: Redis,
+        moments: Moments,
+        pool: Pool | None,
+        metrics: ScalerMetrics,
+        election: Election,
+        *,
+        term_s: float = TERM_S_MIN,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        shards: Mapping[str, Redis] | None = None,
+    ) -> None:
+        shards = shards or {"": redis}
+        self._limits = limits
+        self._redis = redis
+        self._queue = Shards(shards)
+        self._dead = DeadLetters(*shards.values())
+        self._moments = moments
+        self._pool = pool
+        self._metrics = metrics
+        self._election = election
+        self._term_s = term_s
+        self._clock = clock
+        self._monotonic = monotonic
+        self._meter = Meter()
+        self._host = socket.gethostname()
+        self._schedule: tuple[Moment, ...] = ()
+        self._schedule_due = 0.0
+        self._history: tuple[Needed, ...] = ()
+        self._pulses: Mapping[str, Pulse] = {}
+        self._desired = -1
+        self._away = self._stale = False
+        self._unreadable: frozenset[bytes] = frozenset()
+
+    @property
+    def workers(self) -> int:
+        """Workers that claim jobs: those of the pool, or where there is none all that are heard of."""
+        return len(self._pulses) if self._pool is None else self._pool.size
+
+    async def tick(self) -> None:
+        """Campaign, measure, decide, act; or stand by."""
+        load = await self._load()
+        self._metrics.elected.set(self._election.elected)
+        if not self._election.elected:
+            await self._stand_by()
+            return
+        await self._refresh_schedule()
+        now_s = self._clock()
+        decision = decide(
+            load,
+            self._schedule,
+            self._limits,
+            workers=self.workers,
+            now_ms=int(now_s * 1000),
+            history=self._history,
+        )
+        self._history = decision.history
+        await self._act(decision.desired, load)
+
+    async def _stand_by(self) -> None:
+        """Another one decides: no workers here, and no history to decide by later."""
+        if self._desired != 0:
+            log.info("not elected: standing by")
+        self._desired, self._history = 0, ()
+        if self._pool is not None:
+            await self._pool.tend(0, self._monotonic(), self._idle())
+        self._metrics.desired.set(0)
+        self._metrics.workers.set(self.workers)
+
+    async def _act(self, desired: int, load: Load | None) -> None:
+        """Start or stop workers, and tell the decision; one that follows from a stale metric is not told."""
+        if desired != self._desired:
+            seen = "Redis is away" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
+            log.info("workers: %d → %d (%s)", self.workers, desired, seen)
+            self._desired = desired
+        if self._pool is not None:
+            await self._pool.tend(desired, self._monotonic(), self._idle())
+        self._metrics.desired.set(desired)
+        self._metrics.workers.set(self.workers)
+        if load is None:
+            return
+        scaling = Scaling(
+            desired=desired,
+            workers=self.workers,
+            ready=load.ready,
+            oldest_s=round(load.oldest_s, 3),
+            arrivals_per_s=round(load.arrivals_per_s, 3),
+            service_s=round(load.service_s, 6),
+            decided_at=from_ms(int(self._clock() * 1000)),
+        )
+        with contextlib.suppress(RedisError, OSError):  # the next tick says that Redis is away
+            await publish(self._redis, scaling, ttl_s=self._term_s)
+
+    def _idle(self) -> set[int]:
+        """Process ids of our workers that say that they run nothing."""
+        pids = [] if self._pool is None else self._pool.pids
+        still = {process_of(name) for name, pulse in self._pulses.items() if not pulse.running}
+        return {pid for pid in pids if (self._host, pid) in still}
+
+    async def _load(self) -> Load | None:
+        """The queue and what the workers tell of themselves; None when Redis does not answer, or another one decides.
+
+        Who is elected while Redis is away stays so, and who is not does not become it.
+        """
+        try:
+            if not await self._election.campaign():
+                return None
+            depth = await self._queue.depth()
+            found = await heard(self._redis)
+            self._pulses = found.fresh
+            self._say_unreadable(found.unreadable)
+            await self._queue.note_deaths(found.lost)
+            self._metrics.dead.set(await self._dead.count())
+        except (RedisError, OSError) as error:
+            if not self._away:
+                log.warning("Redis is away, the number of workers stays: %s", reason(error))
+            self._away = True
+            return None
+        self._away = False
+        self._metrics.ready.set(depth.ready)
+        self._metrics.oldest.set(depth.oldest_s)
+        self._metrics.leased.set(depth.leased)
+        self._metrics.deferred.set(depth.deferred)
+        for name in QUEUE_COUNTS:
+            self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
+        expected = max(self._desired, 0)
+        return self._meter.load(depth, self._pulses, expected, self._monotonic())
+
+    def _say_unreadable(self, names: frozenset[bytes]) -> None:
+        """Log whoever cannot be read once, not at every look."""
+        if new := sorted(names - self._unreadable):
+            log.warning("workers that cannot be read count as not heard of: %d more, as %.100r", len(new), new[0])
+        self._unreadable = names
+
+    async def _refresh_schedule(self) -> None:
+        """The moments of the accepting period and those whose lead begins before the next look, every few seconds."""
+        if self._monotonic() < self._schedule_due:
+            return
+        self._schedule_due = self._monotonic() + SCHEDULE_S
+        try:
+            now_ms, ahead_s = int(self._clock() * 1000), self._limits.lead_s + SCHEDULE_MARGIN_S
+            moments = await self._moments.since(now_ms - ACCEPTING_MS, now_ms + int(ahead_s * 1000))
+        except Exception as error:  # noqa: BLE001 - a moment that cannot be read must not end the scaling
+            if not self._stale:
+                log.warning("moments cannot be read, the schedule stays as it was: %s", reason(error))
+            self._stale = True
+            return
+        self._stale = False
+        self._schedule = tuple(Moment(fires_at_ms=to_ms(one.fires_at), window_s=one.window_s) for one in moments)
+
+
+async def run(
+    config: Config, storage_config: storage.config.Config, stop: asyncio.Event, *, decide_only: bool = False
+) -> None:
+    """The autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
+    metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
+    async with contextlib.AsyncExitStack() as stack:
+        redis = redis_client(storage_config)
+        shards = queue_clients(storage_config)
+        for client in (redis, *shards.values()):
+            stack.push_async_callback(client.aclose)
+        store = await stack.enter_async_context(blob_store(storage_config))
+        listen = address(config.autoscaler_listen)
+        await stack.enter_async_context(exposed(listen, metrics.registry, _views(redis, pool)))
+        election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
+        moments = Moments(store, Index(redis))
+        autoscaler = Autoscaler(
+            limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config), shards=shards
+        )
+        sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        try:
+            async with asyncio.TaskGroup() as group:
+                sweeping = group.create_task(_sweeping(sweeper, election, metrics), name="sweeper")
+                while not stop.is_set():
+                    await autoscaler.tick()
+                    await pause(stop, config.scale_every_s)
+                sweeping.cancel()
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await election.resign()
+            if pool is not None:
+                await pool.close(config.drain_s + CLOSE_MARGIN_S)
+
+
+def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """What the autoscaler's listener shows: its workers, and the decision of whoever is elected."""
+
+    async def workers() -> dict[str, list[dict[str, int]]]:
+        return {"workers": [{"pid": pid} for pid in (pool.pids if pool else ())]}
+
+    async def scaling() -> Scaling | None:
+        with contextlib.suppress(RedisError, OSError):
+            return await latest(redis)
+        return None
+
+    return {"/workers": workers, "/v1/scaling": scaling}
+
+
+async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
+    """Whatever sweep step is due, while elected, until cancelled."""
+    put_off = False
+    while True:
+        swept, rest_s = None, sweeper.pace_s
+        try:
+            if election.elected:
+                swept = await sweeper.step(time.time())
+                put_off = False
+        except (StoreUnavailable, RedisError, OSError) as error:
+            if not put_off:
+                log.warning("the sweep is put off until the store and Redis answer: %s", reason(error))
+            put_off, rest_s = True, SWEEP_AGAIN_S
+        except Exception:
+            log.exception("the sweep failed")
+            rest_s = SWEEP_AGAIN_S
+        if swept is not None:
+            metrics.swept.inc(swept.queued)
+            if swept.queued or swept.tidied:
+                log.info("swept: %s", swept)
+        await asyncio.sleep(0 if swept else rest_s)

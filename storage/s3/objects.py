@@ -1,0 +1,164 @@
+"""The hot path to S3: one object put, got, asked for or deleted, without a copy and without botocore around it.
+
+`put_object` of aioboto3 costs more than everything else that a node does for a pair, and its model of S3 more memory
+than a thousand uploads. Here a call is a signature (`signing.py`) and a head (`wire.py`) before the caller's buffers,
+whose CRC-32 is signed with it. They stay as they are until this returns, so a repetition sends the same bytes. What S3
+asks of its clients is kept: an answer that says "later" and a connection that broke are tried again after a jittered
+pause.
+"""
+
+import asyncio
+import random
+import re
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from isal import isal_zlib
+
+from ..blobs import Buffer
+from .credentials import Source
+from .signing import signed
+from .wire import Wires
+
+_ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
+_LATER: Final = {429, 500, 502, 503, 504}
+# Answers of 400 that say that the body did not arrive as it was sent.
+_GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
+# The answer of 409 to a conditional PUT that met a delete on its way: "on a 409 failure you should retry the upload".
+_CROSSED: Final = {"ConditionalRequestConflict"}
+_DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
+_PAUSE_S: Final = 0.2  # before the second try at most, twice as long before each further one
+_PAUSE_S_MAX: Final = 5.0
+
+Method = Literal["PUT", "GET", "HEAD", "DELETE"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the store said: the HTTP status, the object's bytes where they were asked for, else S3's error code."""
+
+    status: int
+    body: bytes = b""
+    code: str = ""
+    head: bytes = b""
+
+    @property
+    def etag(self) -> str:
+        """The object's entity tag, in its quotes; S3 makes it of the content and, under some keys, of chance."""
+        return _told(_ETAG, self.head)
+
+    @property
+    def version(self) -> str:
+        """The object's version, empty in a bucket that never kept any."""
+        return _told(_VERSION, self.head)
+
+    @property
+    def went_well(self) -> bool:
+        """Whether what was asked is done."""
+        return self.status in _DONE
+
+    @property
+    def worth_a_retry(self) -> bool:
+        """Whether the same request may go well a moment later."""
+        return self.status in _LATER or self.code in _GARBLED | _CROSSED
+
+
+def _told(field: re.Pattern[bytes], head: bytes) -> str:
+    found = field.search(head)
+    return found[1].decode("ascii", "replace").strip() if found else ""
+
+
+class Objects:
+    """Calls to one bucket, each signed with the keys of the moment; `ca_file` replaces the system's authorities."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        region: str,
+        keys: Source,
+        *,
+        connections_max: int,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        attempts_max: int,
+        ca_file: str = "",
+    ) -> None:
+        place = urlsplit(endpoint)
+        secure = place.scheme == "https"
+        self._host = place.netloc
+        self._bucket = bucket
+        self._region = region
+        self._keys = keys
+        self._attempts_max = attempts_max
+        self._wires = Wires(
+            place.hostname or "",
+            place.port or (443 if secure else 80),
+            ssl.create_default_context(cafile=ca_file or None) if secure else None,
+            connections_max=connections_max,
+            connect_timeout_s=connect_timeout_s,
+            silence_s=read_timeout_s,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wires.close()
+
+    async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
+        """PUT these buffers in a row under a condition (`if-none-match: *`, `if-match: …`, or none); as `call`."""
+        crc = 0
+        for part in parts:
+            crc = isal_zlib.crc32(part, crc)
+        fields = {
+            "content-length": str(sum(map(len, parts))),
+            "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
+            **condition,
+        }
+        return await self.call("PUT", key, fields, parts)
+
+    async def call(
+        self,
+        method: Method,
+        key: str,
+        fields: Mapping[str, str] | None = None,
+        parts: Sequence[Buffer] = (),
+        *,
+        version: str = "",
+    ) -> Answer:
+        """One call about an object (or this version of it), or about the bucket where the key is empty.
+
+        The last answer of as many tries as may be; OSError (TimeoutError is one) when there was none.
+        """
+        path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
+        if version:
+            path += f"?versionId={quote(version, safe='~')}"
+        for attempt in range(1, self._attempts_max + 1):
+            try:
+                answer = await self._tried(method, path, fields or {}, parts)
+            except OSError:  # broken, refused or silent
+                if attempt == self._attempts_max:
+                    raise
+            else:
+                if not answer.worth_a_retry or attempt == self._attempts_max:
+                    return answer
+            await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
+        raise AssertionError("the last attempt returned or raised")
+
+    async def _tried(self, method: Method, path: str, fields: Mapping[str, str], parts: Sequence[Buffer]) -> Answer:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = signed(await self._keys(), self._region, self._host, method, path, fields, stamp)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+        said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
+        if said.status in _DONE:
+            if method == "GET" and not said.measured:
+                raise ConnectionError("the store did not say how long the object is")
+            return Answer(said.status, said.body, head=said.head)
+        code = _CODE.search(said.body.decode("utf-8", "replace"))
+        return Answer(said.status, said.body, code[1] if code else str(said.status))

@@ -1,0 +1,236 @@
+"""Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, `swap` one with `If-Match`; the store decides.
+
+Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
+missing, DeleteObjectVersion only where it keeps versions). Keys come as `credentials.py` says. A PUT's CRC-32 is signed
+with it, so that the store keeps no garbled body.
+
+Calls about one object, or the bucket as such, go the short way (`objects.py`). Listing is aioboto3's, which is loaded
+when it is first needed: it takes as much memory as all else that a node is, and most nodes never list.
+
+The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
+meets 412. The caller learns BlobExists or BlobChanged and reads what is there, so that a commit is never mistaken for a
+loss. A mark is the entity tag, with the version behind a space. S3's DELETE has no condition that every store obeys.
+botocore is known here and in `credentials.py`, which finds keys, and nowhere else.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from .. import config
+from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
+from . import credentials
+from .objects import Answer, Method, Objects
+
+log = logging.getLogger("snapsurge.storage.s3")
+
+# Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
+_EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
+_MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
+_FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+# What was put while a bucket kept no versions, which it may not say.
+_UNVERSIONED = "null"
+_BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
+
+
+class S3Address(msgspec.Struct, frozen=True):
+    """`s3://bucket?endpoint=http://127.0.0.1:9000&region=us-east-1`, taken apart."""
+
+    bucket: str
+    endpoint: str | None
+    region: str
+
+    @classmethod
+    def parse(cls, url: str) -> "S3Address":
+        """ValueError when the bucket is missing or an option is unknown."""
+        parts = urlsplit(url)
+        options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+        unknown = options.keys() - {"endpoint", "region"}
+        reachable = options.get("endpoint", "http://").startswith(("http://", "https://"))
+        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/") or unknown or not reachable:
+            raise ValueError(
+                f"not a store address: {url!r}; write s3://bucket?endpoint=http://host:9000&region=us-east-1"
+            )
+        return cls(parts.netloc, options.get("endpoint"), options.get("region", "us-east-1"))
+
+
+class S3Store:
+    """A bucket as an object store; see `blobs.BlobStore` for the promises."""
+
+    def __init__(
+        self,
+        address: S3Address,
+        *,
+        connections_max: int = 128,
+        connect_timeout_s: float = 2.0,
+        read_timeout_s: float = 10.0,
+        attempts_max: int = 3,
+    ) -> None:
+        self.address = address
+        self._bucket = address.bucket
+        self._connections_max = connections_max
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._attempts_max = attempts_max
+        self._opened = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._library: Any = None
+        self._objects: Objects
+
+    def __repr__(self) -> str:
+        return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}))
+
+    async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        etag, _, version = mark.partition(" ")
+        try:
+            made = await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-match": etag}))
+        except (BlobExists, BlobMissing) as error:  # 412, and S3's 404 to a condition on nothing
+            raise BlobChanged(key) from error
+        version = version or _UNVERSIONED
+        if version != (made.version or _UNVERSIONED):
+            await self._remove_version(key, version)
+
+    async def read(self, key: str) -> bytes:
+        return (await self._call("GET", key)).body
+
+    async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
+        fields = {"range": f"bytes={offset}-{offset + length - 1}"}
+        if mark:
+            fields["if-match"] = mark.partition(" ")[0]
+        try:
+            body = (await self._call("GET", key, fields)).body
+        except BlobExists as error:  # 412
+            raise BlobChanged(key) from error
+        if len(body) < length:
+            raise BlobMissing(f"{key} ends before byte {offset + length}")
+        return body
+
+    async def read_tail(self, key: str, length: int) -> Blob:
+        answer = await self._call("GET", key, {"range": f"bytes=-{length}"})
+        return Blob(answer.body, f"{answer.etag} {answer.version}".rstrip())
+
+    async def delete(self, key: str) -> None:
+        await self._call("DELETE", key)
+
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
+        start = {"StartAfter": after} if after else {}
+        while True:
+            page = await self._by_library("list_objects_v2", Prefix=prefix, **start)
+            for item in page.get("Contents", []):
+                yield Entry(item["Key"], item["Size"])
+            if not page.get("IsTruncated"):
+                return
+            start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def probe(self) -> None:
+        try:
+            await self._call("HEAD", "")
+        except BlobMissing as error:
+            raise StoreUnavailable(f"there is no bucket {self._bucket}") from error
+
+    async def __aenter__(self) -> Self:
+        keys, ca_file = await credentials.found(config.aws())
+        endpoint = self.address.endpoint or f"https://s3.{self.address.region}.amazonaws.com"
+        self._objects = Objects(
+            endpoint,
+            self._bucket,
+            self.address.region,
+            keys,
+            connections_max=self._connections_max,
+            connect_timeout_s=self._connect_timeout_s,
+            read_timeout_s=self._read_timeout_s,
+            attempts_max=self._attempts_max,
+            ca_file=ca_file,
+        )
+        self._opened.callback(self._objects.close)
+        async with self._opened:
+            await self._make_bucket()
+            self._opened = self._opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.__aexit__(kind, error, trace)
+
+    async def _make_bucket(self) -> None:
+        try:
+            await self._call("HEAD", "")
+        except BlobMissing:
+            place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
+            # us-east-1 is the one region that S3 does not take as a constraint.
+            wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
+            with suppress(BlobExists):  # another node was faster
+                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}))
+
+    async def _remove_version(self, key: str, version: str) -> None:
+        """What was replaced can be read no more, as the bucket's policy lets us."""
+        try:
+            await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, version=version))
+        except (StoreUnavailable, BlobExists, BlobMissing) as error:
+            log.error(  # noqa: TRY400 - where it was called says nothing
+                "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
+                "whoever may read versions can read it; remove it by hand (%s)",
+                *(version, key, error),
+            )
+
+    async def _call(self, method: Method, key: str, fields: Mapping[str, str] | None = None) -> Answer:
+        return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
+
+    async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
+        """Its answer when it went well, else the port's error, which says what was asked."""
+        try:
+            answer = await call
+        except OSError as error:
+            raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+        if not answer.went_well:
+            text = answer.body.decode("utf-8", "replace")
+            raise _error_of(answer.code)(f"{what}: the store answered {answer.status} {text}".rstrip())
+        return answer
+
+    async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
+        """One call of aioboto3 about the bucket, its errors as the port's."""
+        from aiohttp import ClientError as ConnectionTrouble  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module's docstring
+
+        try:
+            async with self._opening:
+                self._library = self._library or await self._opened.enter_async_context(self._client())
+            return await getattr(self._library, name)(Bucket=self._bucket, **options)
+        except ClientError as error:
+            raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
+        except (BotoCoreError, ConnectionTrouble, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def _client(self) -> Any:  # noqa: ANN401 - botocore has no types
+        import aioboto3  # noqa: PLC0415 - see the module's docstring
+        from aiobotocore.config import AioConfig  # noqa: PLC0415
+
+        settings = AioConfig(
+            max_pool_connections=self._connections_max,
+            connect_timeout=self._connect_timeout_s,
+            read_timeout=self._read_timeout_s,
+            retries={"total_max_attempts": self._attempts_max, "mode": "standard"},
+            s3={"addressing_style": "path"},
+            tcp_keepalive=True,
+        )
+        place = {"region_name": self.address.region, "endpoint_url": self.address.endpoint}
+        return aioboto3.Session().client("s3", config=settings, **place)
+
+
+def _error_of(code: str) -> type[Exception]:
+    """The port's error for a code of S3."""
+    if code in _EXISTS:
+        return BlobExists
+    if code in _MISSING:
+        return BlobMissing
+    return StoreFull if code in _FULL else StoreUnavailable

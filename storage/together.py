@@ -1,0 +1,17 @@
+"""Several calls at once, all of their results, and the first failure as itself: what a task group alone does not do."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from .causes import unwrapped
+
+R = TypeVar("R")
+
+
+async def together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]], name: str) -> list[R]:
+    """All results in order; the first failure cancels the rest and is raised as itself. `name` is that of the tasks."""
+    with unwrapped():
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call(), name=name) for call in calls]
+    return [task.result() for task in tasks]

@@ -1,0 +1,76 @@
+"""Announcing on real Redis: what is queued where, and what a shard that is away costs others."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ingest.announcing import Announcer
+from storage.index import Index
+from storage.queue.jobs import FLAGS, LATE, ON_TIME
+from storage.queue.shards import home
+from storage.records import Photo, Photos, Post
+
+SHOT = Photo(sha256="0" * 64, bytes=1, width=64, height=64, format="jpeg")
+
+
+def post(number: int) -> Post:
+    """A post as just committed."""
+    return Post(
+        id=f"post{number}",
+        moment_id="m",
+        user_id=f"user {number}",
+        received_at="2026-01-01T00:00:00.000Z",
+        state="accepted",
+        photos=Photos(front=SHOT, back=SHOT),
+    )
+
+
+def announcer(redis: Redis, shards: dict[str, Redis]) -> Announcer:
+    """Of a node with these."""
+    return Announcer(redis, Index(redis), shards, linger_s=0)
+
+
+async def test_a_post_is_told_and_its_jobs_are_queued_by_lateness(redis: Redis) -> None:
+    """The index knows it, the render waits among those on time or the late ones, the flag with all flags."""
+    async with announcer(redis, {"": redis}) as announcing:
+        await announcing.add(post(1), late=False)
+        await announcing.add(post(2), late=True)
+
+    assert [await redis.zrange(queue, 0, -1) for queue in (FLAGS, ON_TIME, LATE)] == [
+        [b"flag_late:post1", b"flag_late:post2"],
+        [b"render_pair:post1"],
+        [b"render_pair:post2"],
+    ]
+    assert await Index(redis).posts(["post1", "post2"]) == [post(1), post(2)]
+
+
+async def test_a_shard_that_is_away_fails_its_own_posts_alone(redis: Redis, free_port: int) -> None:
+    """Theirs is an error each time, although only the first has asked; the others' are queued; the index knows all."""
+    asked: list[str] = []
+
+    class Absent(Redis):
+        """A Redis that is not there, and counts who asks."""
+
+        def pipeline(self, *args: Any, **kwargs: Any) -> Any:
+            """Somebody asks."""
+            asked.append("asked")
+            return super().pipeline(*args, **kwargs)
+
+    posts = [post(number) for number in range(20)]
+    async with Absent(port=free_port) as absent:
+        shards = {"here": redis, "away": absent}
+        async with announcer(redis, shards) as announcing:
+            for one in posts:
+                if home(one.id, shards) == "here":
+                    await announcing.add(one, late=False)
+                else:
+                    with pytest.raises(RedisError):
+                        await announcing.add(one, late=False)
+
+    here = [one.id for one in posts if home(one.id, shards) == "here"]
+    assert 0 < len(here) < 20
+    assert await redis.zcard(ON_TIME) == len(here)
+    assert len(asked) == 1
+    assert await Index(redis).posts([one.id for one in posts]) == posts

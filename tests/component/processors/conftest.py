@@ -1,0 +1,222 @@
+"""A small world for jobs and sweeps: a folder as store, a real Redis, one open moment, users who post and delete."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from PIL import Image
+from redis.asyncio import Redis
+
+from processors.jobs import Jobs
+from processors.metrics import Metrics
+from processors.render.images import Renditions, render
+from processors.render.renderer import finished
+from storage import intake, keys, media, tombstones
+from storage.blobs import BlobMissing, BlobStore, Buffer
+from storage.existence import Existence
+from storage.files import FileStore
+from storage.index import Index
+from storage.moments import Moments
+from storage.posts import Posts
+from storage.queue.jobs import QUEUES, Queue, jobs_of
+from storage.records import Photo, Photos, Post, Receipt, accepted, attempt_id, from_ms, to_ms
+from storage.zips import TAIL_BYTES
+
+FIRES_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+def photo(colour: str) -> bytes:
+    """A small JPEG of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (96, 128), colour).save(out, "JPEG")
+    return out.getvalue()
+
+
+class Busy(FileStore):
+    """A store where something happens just before the media object is written, each time, while there is any."""
+
+    def __init__(self, root: Path, *happenings: Callable[[], Awaitable[Any]]) -> None:
+        super().__init__(root)
+        self.happenings = list(happenings)
+        self.written = 0
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """Write it, after what happens first."""
+        if "/media/" in key:
+            self.written += 1
+            if self.happenings:
+                await self.happenings.pop(0)()
+        await super().create(key, *parts)
+
+
+class Counting(FileStore):
+    """A store that counts its requests."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.requests: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        """Any request of the port is noted."""
+        if name in {"create", "swap", "read", "read_range", "read_tail", "delete"}:
+            self.requests.append(name)
+        return super().__getattribute__(name)
+
+
+class World:
+    """Store, Redis and one moment; every attempt to post or delete is a second after the one before."""
+
+    def __init__(self, store: FileStore, redis: Redis, threads: ThreadPoolExecutor) -> None:
+        self.store = store
+        self.redis = redis
+        self.index = Index(redis)
+        self.queue = Queue(redis)
+        self.moments = Moments(store, self.index)
+        self.posts = Posts(store, self.index)
+        self.existence = Existence(store)
+        self.attempts: list[str] = []
+        self.metrics = Metrics()
+        self.threads = threads
+        self.moment_id = ""
+
+    def jobs(
+        self,
+        *,
+        store: BlobStore | None = None,
+        redis: Redis | None = None,
+        renders: Callable[..., Renditions] = render,
+    ) -> Jobs:
+        """The jobs of a worker; on another store or Redis than the world's, where given."""
+        index = Index(redis or self.redis)
+        moments = Moments(store or self.store, index)
+
+        async def rendered(archive: bytes, *, whole: bool, **_: bool) -> tuple[Post, bytes]:
+            loop = asyncio.get_running_loop()
+            self.metrics.busy_s += 0.001
+            return await loop.run_in_executor(
+                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole)
+            )
+
+        return Jobs(
+            store or self.store,
+            index,
+            moments,
+            render=rendered,
+            metrics=self.metrics,
+            enqueue=self.queue.enqueue,
+        )
+
+    def busy(self, *happenings: Callable[[], Awaitable[Any]]) -> Busy:
+        """The same store, where these things happen before a media object is written."""
+        return Busy(self.store.root, *happenings)
+
+    def counting(self) -> Counting:
+        """The same store, counting."""
+        return Counting(self.store.root)
+
+    def attempt(self) -> str:
+        """The id of the next attempt."""
+        self.attempts.append(attempt_id(FIRES_MS + 1000 * len(self.attempts), b"0123456789"))
+        return self.attempts[-1]
+
+    def receipt(self, user: str, *, after_ms: int = 1000) -> Receipt:
+        """What a node writes for a pair received so long after the moment fired."""
+        digest = hashlib.sha256(user.encode()).hexdigest()
+        shot = Photo(sha256=digest, bytes=1, width=96, height=128, format="jpeg")
+        return Receipt(
+            id=keys.post_id(self.moment_id, user),
+            moment_id=self.moment_id,
+            user_id=user,
+            received_at=from_ms(FIRES_MS + after_ms),
+            closes_at=from_ms(FIRES_MS + 120_000),
+            request_id="the client's own",
+            attempt=self.attempt(),
+            photos=Photos(front=shot, back=shot),
+        )
+
+    async def post(
+        self,
+        user: str = "alice",
+        *,
+        after_ms: int = 1000,
+        front: bytes | None = None,
+        told: bool = True,
+    ) -> str:
+        """Accept a pair as a node does, and tell the index unless Redis is to know nothing of it; the post id."""
+        receipt = self.receipt(user, after_ms=after_ms)
+        pair = intake.pack(receipt, photo("teal") if front is None else front, photo("navy"))
+        assert await self.existence.commit(receipt, pair) is receipt
+        if told:
+            await self.index.observe([accepted(receipt)])
+        return receipt.id
+
+    async def enqueue(self, *post_ids: str) -> int:
+        """Queue both jobs of each."""
+        return await self.queue.enqueue([job for one in post_ids for job in jobs_of(self.moment_id, one)])
+
+    async def queued(self) -> list[str]:
+        """The ids of queued jobs, sorted."""
+        return sorted([one.decode() for queue in QUEUES for one in await self.redis.zrange(queue, 0, -1)])
+
+    async def delete(self, user: str = "alice") -> None:
+        """Delete a post as a node does."""
+        await self.posts.delete(keys.post_id(self.moment_id, user), self.attempt())
+
+    async def record(self, post_id: str) -> Post | None:
+        """The record in the media object, None when there is none, or a tombstone."""
+        try:
+            tail = (await self.store.read_tail(keys.media(self.moment_id, post_id), TAIL_BYTES)).body
+        except BlobMissing:
+            return None
+        return None if tombstones.tombstone_in(tail) else media.record_in(tail)
+
+    async def indexed(self, post_id: str) -> Post | None:
+        """The post as the index has it."""
+        return (await self.index.posts([post_id]))[0]
+
+    async def counted(self) -> dict[str, int]:
+        """The moment's counts that are not zero."""
+        counts = await self.index.counts(self.moment_id)
+        return {} if counts is None else {name: n for name, n in msgspec.structs.asdict(counts).items() if n}
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """One render thread."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+async def opened(store: FileStore, redis: Redis, threads: ThreadPoolExecutor) -> World:
+    """A world with one moment in it."""
+    made = World(store, redis, threads)
+    moment = await made.moments.create("eu-west", FIRES_MS, 120)
+    assert to_ms(moment.fires_at) == FIRES_MS
+    made.moment_id = moment.id
+    return made
+
+
+@pytest.fixture
+async def world(tmp_path: Path, redis: Redis, threads: ThreadPoolExecutor) -> AsyncIterator[World]:
+    """An empty folder as store and an empty Redis with one moment in them."""
+    async with FileStore(tmp_path / "store") as store:
+        yield await opened(store, redis, threads)
+
+
+@pytest.fixture
+async def any_world(store: Any, redis: Redis, threads: ThreadPoolExecutor) -> World:
+    """The same on each of the two kinds of store."""
+    return await opened(store, redis, threads)
+
+
+@pytest.fixture
+async def absent_redis(free_port: int) -> AsyncIterator[Redis]:
+    """A client of a Redis that is not there."""
+    async with Redis(port=free_port) as client:
+        yield client

@@ -1,0 +1,54 @@
+"""The whole shelf on files and a real Redis, and what the unit tests of storage share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from storage import intake
+from storage.blobs import BlobStore
+from storage.existence import Existence
+from storage.files import FileStore
+from storage.index import Index
+from storage.moments import Moments
+from storage.posts import Posts
+from storage.records import Post, Receipt, accepted
+from tests.unit.storage.conftest import files, make_post, make_receipt
+
+__all__ = ["files", "make_post", "make_receipt"]
+
+
+class Shelf:
+    """Store, index, moments and posts, put together as a program does it."""
+
+    def __init__(self, store: BlobStore, redis: Redis) -> None:
+        self.store = store
+        self.redis = redis
+        self.index = Index(redis)
+        self.moments = Moments(store, self.index)
+        self.posts = Posts(store, self.index)
+        self.existence = Existence(store)
+
+    def again(self, redis: Redis | None = None) -> "Shelf":
+        """The same store seen by another process, with nothing cached."""
+        return Shelf(self.store, redis or self.redis)
+
+    async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
+        """Commit a pair as a node does; `tell` the index or not."""
+        assert await self.existence.commit(receipt, intake.pack(receipt, b"front", b"back")) is receipt
+        if tell:
+            await self.index.observe([accepted(receipt)])
+        return accepted(receipt)
+
+
+@pytest.fixture
+async def shelf(files: FileStore, redis: Redis) -> Shelf:
+    """Everything on files and the real Redis."""
+    return Shelf(files, redis)
+
+
+@pytest.fixture
+async def redis_away(free_port: int) -> AsyncIterator[Redis]:
+    """A client of a Redis that is not there."""
+    async with Redis(port=free_port, socket_connect_timeout=0.5) as client:
+        yield client

@@ -1,0 +1,27 @@
+"""What the overload bench reads of its stack while it runs."""
+
+import asyncio
+import os
+
+from bench.overload.rows import BUDGET_MIB, Phase
+from bench.overload.stack import ENVIRONMENT, Stack, _Pid, _Record
+
+
+async def test_memory_and_cpu_are_sampled_until_cancelled() -> None:
+    """Of the processes that the record names; here it is this one."""
+    own = _Pid(os.getpid(), "http://127.0.0.1:1")
+    phase = Phase(times=1, slow=False, capacity=1.0, seconds=1.0, after_s=0.0, began=0.0, shed=[1.0])
+    stack = Stack(_Record([own], [own], own))
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(stack.watch(phase))
+        await asyncio.sleep(0)
+        watching.cancel()
+
+    assert stack.url == "http://127.0.0.1:1"
+    assert phase.samples[0].node_s > 0
+    assert (phase.samples[0].accepted, phase.samples[0].shed) == (0, 1)
+
+
+def test_the_budget_is_the_nodes_setting() -> None:
+    """So that the table's ratio is to what the node was told."""
+    assert f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}" in ENVIRONMENT

@@ -1,0 +1,124 @@
+"""The report: counts, percentiles, and when a run is void."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.config import Config
+from bench.outcome import Attempt, Outcome
+from bench.replay import report as reports
+from bench.replay.check import Finding
+from bench.replay.course import Course
+from bench.replay.report import Percentiles, Report, build, percentiles
+from bench.replay.run import Run
+from bench.service import Moment, Post
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+T0 = START.timestamp()
+COUNTS = ["offered", "accepted", "replayed", "shed", "limited", "failed", "unknown", "lost", "half", "doubled"]
+MORE = ["wrongly_late", "ready", "rejected", "latency_ms", "ready_ms", "cpu_ms_per_pair", "lagged"]
+CONTRACT = [*COUNTS, *MORE]
+
+
+def outcome(user: str, *statuses: int, lag_s: float = 0.0, replayed: bool = False) -> Outcome:
+    """Tries of half a second each."""
+    tries = [Attempt(T0 + lag_s + n / 2, T0 + lag_s + (n + 1) / 2, status) for n, status in enumerate(statuses)]
+    return Outcome(user=user, intended=T0, attempts=tuple(tries), post_id=user, replayed=replayed)
+
+
+def run(**changes: Any) -> Run:
+    """Five arrivals: two accepted, one replayed, one refused after a 503, one without any answer."""
+    outcomes = (
+        outcome("a", 201),
+        outcome("b", 503, 429, 201),
+        outcome("c", 0, 200, replayed=True),
+        outcome("d", 503, 403),
+        outcome("e", 0, 0),
+    )
+    posts = [Post(id=user, user_id=user, received_at=START, state="ready", late=user == "b") for user in "abcx"]
+    values: dict[str, Any] = {
+        "moment": Moment("m", START, START, 20),
+        "outcomes": outcomes,
+        "posts": tuple(posts),
+        "ready_s": (1.0, 2.0, 3.0),
+        "ready_within_s": 1.0,
+        "pending": 0,
+        "findings": (),
+        "bad_renditions": (),
+        "cpu_ms": {"lb": 0.9, "node": 3.0, "worker": None},
+        "course": Course(window_s=20, arrivals=(3, 2)),
+        "seconds": 12.34,
+    }
+    return Run(**(values | changes))
+
+
+def made(**changes: Any) -> Report:
+    """The report of such a run."""
+    return build(run(**changes), Config(), "t.gz", ["http://127.0.0.1:1"])
+
+
+def test_every_arrival_is_counted_once() -> None:
+    """Offered is accepted, failed and unknown; answers are counted apart."""
+    report = made()
+
+    assert (report.offered, report.accepted, report.failed, report.unknown) == (5, 3, 1, 1)
+    assert (report.replayed, report.shed, report.limited, report.attempts) == (1, 2, 1, 10)
+    assert (report.ready, report.rejected, report.on_time, report.late) == (3, 0, 2, 1)
+
+
+def test_latency_counts_the_accepted_from_their_intended_time() -> None:
+    """Retries and their waits included."""
+    report = made()
+
+    assert report.latency_ms == Percentiles(1000.0, 1500.0, 1500.0, 1500.0)
+    assert report.ready_ms.max == 3000.0
+    assert report.cpu_ms_per_pair == {"lb": 0.3, "node": 1.0, "worker": None}
+
+
+def test_the_file_has_the_keys_of_the_contract(tmp_path: Path) -> None:
+    """Exactly those, first, and more after them."""
+    reports.write(made(), tmp_path / "deep" / "r.json")
+    found = json.loads((tmp_path / "deep" / "r.json").read_text())
+
+    assert list(found)[: len(CONTRACT)] == CONTRACT
+    assert set(found["latency_ms"]) == {"p50", "p90", "p99", "max"}
+    assert set(found["cpu_ms_per_pair"]) == {"lb", "node", "worker"}
+    assert found["composite_url"] == "http://127.0.0.1:1/v1/posts/a/photos/composite/feed"
+
+
+@pytest.mark.parametrize("kind", ["lost", "half", "doubled", "wrongly_late"])
+def test_a_broken_promise_is_counted_and_not_good(kind: Any) -> None:
+    """Whatever its kind."""
+    report = made(findings=(Finding(kind, "a", "why"),))
+
+    assert getattr(report, kind) == 1
+    assert not report.good
+    assert report.examples == (f"{kind} a: why",)
+
+
+def test_a_run_without_fault_is_good() -> None:
+    """Refusals are no broken promise; a rendition that cannot be used is one."""
+    assert made().good
+    assert not made(bad_renditions=("a front/thumb: cannot be decoded",)).good
+
+
+def test_a_sender_that_lagged_makes_the_run_void() -> None:
+    """By how much is said; inside the gate it is 0."""
+    lagging = tuple(outcome(str(number), 201, lag_s=0.3) for number in range(10))
+    report = made(outcomes=lagging, posts=())
+
+    assert (report.void, report.lagged, report.good) == (True, 300.0, False)
+    assert (made().void, made().lagged) == (False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], (None,) * 4), ([7.0], (7.0,) * 4), (list(range(1, 101)), (50, 90, 99, 100)), ([1, 2], (1, 2, 2, 2))],
+)
+def test_percentiles_are_nearest_rank(values: list[float], expected: tuple[float | None, ...]) -> None:
+    """A value that was measured, never one in between."""
+    assert msgspec.structs.astuple(percentiles(values)) == expected

@@ -1,0 +1,138 @@
+"""A whole replay at the fake service, with each fault that the check exists for. The sender's clock is the real one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp.test_utils import TestServer
+
+from bench.client import Client
+from bench.clock import SystemClock
+from bench.config import Config
+from bench.photos import Gallery
+from bench.replay.progress import PlainProgress
+from bench.replay.report import Report, build
+from bench.replay.run import Job, Replay, Run
+from bench.service import Service
+from bench.traces.trace import Row
+from tests.unit.bench.fake_service import QUICK, FakeService, Faults, MiddleRng
+
+ARRIVALS = 8
+JOB = Job(
+    rows=tuple(Row(t=number * 5_000, u=f"user-{number}", f=36_000, b=37_000, up=10**9) for number in range(ARRIVALS)),
+    window_s=60,
+)
+
+
+@pytest.fixture(scope="module")
+def gallery() -> Gallery:
+    """One small picture."""
+    return Gallery(1, 1)
+
+
+@asynccontextmanager
+async def replay(fake: FakeService, gallery: Gallery, job: Job, config: Config) -> AsyncIterator[Replay]:
+    """A replay at the fake, ready to run."""
+    async with fake.server() as server, aiohttp.ClientSession() as session:
+        assert isinstance(server, TestServer)
+        clock, targets = SystemClock(), [str(server.make_url("")).rstrip("/")]
+        client = Client(session, targets, config, clock, MiddleRng())
+        yield Replay(job, gallery, config, clock, client, Service(session, targets, config, clock))
+
+
+async def reported(gallery: Gallery, job: Job = JOB, config: Config = QUICK, **faults: Any) -> tuple[Run, Report]:
+    """A replay's run and report."""
+    async with replay(FakeService(Faults(**faults)), gallery, job, config) as made:
+        run = await made.run(PlainProgress())
+    return run, build(run, config, "trace", ["http://127.0.0.1:1"])
+
+
+async def test_a_replay_without_fault_is_good(gallery: Gallery, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything is accepted, ready, on time and unbroken; the moment stands on its own line."""
+    run, report = await reported(gallery)
+
+    assert (report.offered, report.accepted, report.ready, report.on_time) == (ARRIVALS,) * 4
+    assert report.good
+    assert report.ready_ms.max is not None
+    assert run.findings == run.bad_renditions == ()
+    assert "moment moment-0 fires at 20" in capsys.readouterr().out
+
+
+async def test_arrivals_are_sent_at_their_times(gallery: Gallery) -> None:
+    """Intended times are those of the trace after the moment, in its order, and nothing is sent before."""
+    run, _ = await reported(gallery)
+    fires_at = run.moment.fires_at.timestamp()
+
+    assert [outcome.intended - fires_at for outcome in run.outcomes] == pytest.approx(
+        [row.t / 1e6 for row in JOB.rows], abs=1e-5
+    )
+    assert all(outcome.attempts[0].started >= outcome.intended - 0.002 for outcome in run.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("faults", "broken"),
+    [
+        ({"drop": 2}, {"lost": 2}),
+        ({"corrupt": 1}, {"lost": 1}),
+        ({"halve": 3}, {"half": 3}),
+        ({"double": 1}, {"doubled": 1}),
+        ({"flip_late": 1}, {"wrongly_late": 1}),
+        ({"shift_received_ms": -5000}, {"wrongly_late": ARRIVALS}),
+        ({"keep_exif": True}, {"bad_renditions": ARRIVALS + 6}),
+    ],
+)
+async def test_a_service_that_breaks_a_promise_is_found_out(
+    gallery: Gallery, faults: dict[str, Any], broken: dict[str, int]
+) -> None:
+    """Each fault is counted under its name and under no other, and the run is not good."""
+    _, report = await reported(gallery, **faults)
+    names = ("lost", "half", "doubled", "wrongly_late", "bad_renditions")
+
+    assert {name: count for name in names if (count := getattr(report, name))} == broken
+    assert not report.good
+
+
+async def test_a_stormy_service_that_keeps_its_promises_is_good(gallery: Gallery) -> None:
+    """Shed, limited and cut connections are survived by retrying, and counted."""
+    config = msgspec.structs.replace(QUICK, retry_after_max_s=0.01)
+    _, report = await reported(gallery, config=config, shed=3, limit=2, close_before_storing=2, close_after_storing=2)
+
+    assert (report.accepted, report.shed, report.limited, report.replayed) == (ARRIVALS, 3, 2, 2)
+    assert report.good
+
+
+async def test_refused_and_rejected_are_told_apart(gallery: Gallery) -> None:
+    """A refusal ends without acknowledgement; a rejected post was acknowledged."""
+    _, report = await reported(gallery, refuse=2, reject=1)
+
+    assert (report.failed, report.accepted, report.rejected, report.ready) == (2, ARRIVALS - 2, 1, ARRIVALS - 3)
+    assert report.good
+
+
+async def test_posts_that_never_become_ready_are_pending(gallery: Gallery) -> None:
+    """The wait is bounded; nothing is called wrongly late before it was flagged."""
+    _, report = await reported(gallery, never_ready=True)
+
+    assert (report.pending, report.ready, report.wrongly_late) == (ARRIVALS, 0, 0)
+
+
+async def test_a_post_missing_in_the_listing_is_asked_for_itself(gallery: Gallery) -> None:
+    """The listing is an index; a post that is there is not lost."""
+
+    class Forgetful(FakeService):
+        """A service whose listing lost everything."""
+
+        async def list(self, request: Any) -> Any:
+            kept, self.posts = self.posts, {}
+            try:
+                return await super().list(request)
+            finally:
+                self.posts = kept
+
+    async with replay(Forgetful(), gallery, JOB, QUICK) as made:
+        report = build(await made.run(PlainProgress()), QUICK, "trace", ["http://127.0.0.1:1"])
+
+    assert (report.lost, report.ready) == (0, ARRIVALS)

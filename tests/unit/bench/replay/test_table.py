@@ -1,0 +1,59 @@
+"""The report as people see it."""
+
+import io
+
+import msgspec
+from rich.console import Console
+
+from bench.replay.course import Course
+from bench.replay.report import Percentiles, Report
+from bench.replay.table import table
+
+REPORT = Report(
+    **dict.fromkeys(("offered", "accepted", "ready", "on_time", "attempts"), 5),
+    **dict.fromkeys(("replayed", "shed", "limited", "failed", "unknown", "half", "doubled", "wrongly_late"), 0),
+    **dict.fromkeys(("rejected", "pending", "late", "bad_renditions"), 0),
+    lost=3,
+    latency_ms=Percentiles(1000.0, 1500.0, 1500.0, 1500.4),
+    ready_ms=Percentiles(),
+    cpu_ms_per_pair={"lb": 0.3, "node": 1.0, "worker": None},
+    lagged=0.0,
+    void=False,
+    lag_ms=Percentiles(1.0, 1.0, 1.0, 1.0),
+    ready_within_ms=1000.0,
+    seconds=12.3,
+    moment_id="m",
+    composite_url=None,
+    trace="t",
+    target=(),
+    statuses={},
+    examples=(),
+    course=Course(window_s=20, arrivals=()),
+    machine={},
+)
+
+
+def shown(report: Report) -> str:
+    """The table as text."""
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(table(report))
+    return capture.get()
+
+
+def test_the_table_shows_counts_and_times() -> None:
+    """What is not known is a dash."""
+    text = shown(REPORT)
+
+    assert "1000 / 1500 / 1500 / 1500" in text
+    assert "- / - / - / -" in text
+    assert "lb 0.3, node 1.0, worker -" in text
+    assert "VOID" not in text
+
+
+def test_a_void_run_says_so_in_words() -> None:
+    """With the lag."""
+    text = shown(msgspec.structs.replace(REPORT, void=True, lagged=300.0))
+
+    assert "VOID" in text
+    assert "lagged by 300.0 ms" in text

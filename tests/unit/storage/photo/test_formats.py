@@ -1,0 +1,66 @@
+"""What a photo may be: formats by their first bytes, sides and pixels from both sides of each limit."""
+
+import pytest
+
+from storage.photo.formats import ANY_SIDE_PX_MAX, DECODABLE, DECODE_BYTES, HEIF_BRANDS, Limits, format_of
+
+BOUNDED = Limits(pixels_max=20_000, side_px_min=64, side_px_max=300)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "jpeg"),
+        (b"\xff\xd8\x00", None),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"\x89PNG\n", None),
+        (b"RIFF\0\0\0\0WEBP", "webp"),
+        (b"RIFF\0\0\0\0AVI ", None),
+        *((b"\0\0\0\x18ftyp" + brand, "heif") for brand in sorted(HEIF_BRANDS)),
+        (b"\0\0\0\x18ftypqt  ", None),
+        (b"GIF89a", None),
+        (b"", None),
+    ],
+)
+def test_a_format_is_known_by_its_first_bytes(start: bytes, kind: str | None) -> None:
+    """And by nothing else."""
+    assert format_of(start) == kind
+
+
+def test_pixels_and_sides_are_limited_from_both_sides() -> None:
+    """The limit is accepted, one more or one less is not, and the sentence names it."""
+    assert BOUNDED.fault("png", 100, 200) is None
+    assert BOUNDED.fault("png", 100, 201) == "100x201 pixels are 0 megapixels; the limit for PNG is 0"
+    assert BOUNDED.fault("jpeg", 64, 300) is None
+    assert BOUNDED.fault("jpeg", 63, 300) == "63x300 pixels; a side must have 64 to 300"
+    assert BOUNDED.fault("jpeg", 301, 64) == "301x64 pixels; a side must have 64 to 300"
+
+
+def test_each_format_ends_where_its_memory_does() -> None:
+    """The limit is the lesser of the pixels and of what the decoder's memory is enough for."""
+    webp = Limits(pixels_max=100_000, decode_bytes_max=120 * 160 * DECODE_BYTES["webp"])
+    tighter = Limits(pixels_max=100_000, decode_bytes_max=webp.decode_bytes_max - 1)
+
+    assert webp.fault("webp", 120, 160) is None
+    assert tighter.fault("webp", 120, 160) == "120x160 pixels are 0 megapixels; the limit for WebP is 0"
+    assert tighter.fault("png", 120, 160) is None
+
+
+def test_fifty_megapixels_are_within_the_memory_of_all_but_webp() -> None:
+    """The limits in force: WebP, whose decoder takes 17 bytes a pixel, ends at 39 MP."""
+    most = {kind: Limits().most(kind) / 1e6 for kind in DECODE_BYTES}
+
+    assert {kind for kind, pixels in most.items() if pixels == 50} == {"jpeg", "png", "heif"}
+    assert 39 < most["webp"] < 40
+
+
+def test_no_limits_are_wider_than_what_can_be_decoded() -> None:
+    """Whatever the settings say, what passes them passes the worker's."""
+    open_wide = Limits(pixels_max=10**12, side_px_min=1, side_px_max=10**9)
+    for kind, each in DECODE_BYTES.items():
+        most = open_wide.decode_bytes_max // each
+        sides = ((most // 9000, 9000), (most // 9000 + 1, 9000), (1, ANY_SIDE_PX_MAX), (1, ANY_SIDE_PX_MAX + 1))
+        for width, height in sides:
+            assert (open_wide.fault(kind, width, height) is None) == (DECODABLE.fault(kind, width, height) is None)
+    assert DECODABLE.fault("png", 1, ANY_SIDE_PX_MAX) is None
+    assert DECODABLE.fault("png", 1, ANY_SIDE_PX_MAX + 1) == "1x65536 pixels; a side must have 1 to 65535"
