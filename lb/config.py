@@ -37,142 +37,104 @@ class ConfigError(ValueError):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_name):
     """The settings; encoded names are the names in the environment."""
 
-    redis_url: Annotated[str, Meta(description="Redis that holds the nodes' heartbeats; empty = only `--node`")] = (
+    redis_url: Annotated[str, Meta(description="Redis with the nodes' heartbeats; empty = only `--node`")] = (
         msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
     )
-    snapshot: Annotated[str, Meta(description="file that keeps the last membership read from Redis; empty = none")] = ""
-    ring_seed: Annotated[str, Meta(description="secret key of the placement hash, the same on all balancers")] = (
+    snapshot: Annotated[str, Meta(description="file that keeps the last membership from Redis; empty = none")] = ""
+    ring_seed: Annotated[str, Meta(description="key of the ring's hash, the same on all balancers, kept secret")] = (
         "snapsurge"
     )
     # 8 MiB; sqrt(200 / 2^21) is 1 %, so the largest of 200 shares is within 5 % by five deviations.
-    ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="slots of the placement table, four bytes each")] = (
-        2**21
-    )
+    ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="rows of the ring's table, four bytes each")] = 2**21
     # Mirrokni et al.: a quarter above the mean spills few keys and bounds the queue.
-    bound_percent: Annotated[
-        int, Meta(ge=101, description="bound on a node's bytes in flight, in percent of its share")
-    ] = 125
+    bound_percent: Annotated[int, Meta(ge=101, description="bytes in flight at a node in percent of its share")] = 125
     # Some twenty pairs of 700 KB: less would spill in an idle system and cost affinity for nothing.
-    bound_floor_bytes: Annotated[
-        int, Meta(ge=1, description="bytes in flight below which a node is never over its bound")
-    ] = 16777216
-    request_bytes: Annotated[int, Meta(ge=1, description="minimum bytes in flight that one request counts as")] = 16384
-    zone: Annotated[str, Meta(description="zone of this balancer, for `--policy zone-aware`")] = ""
-    retries_max: Annotated[
-        int, Meta(ge=0, le=100, description="further nodes tried for a request when a node cannot be reached")
-    ] = 5
+    bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight under which a node never spills")] = (
+        16777216
+    )
+    request_bytes: Annotated[int, Meta(ge=1, description="bytes that a request counts at least, for its own cost")] = (
+        16384
+    )
+    zone: Annotated[str, Meta(description="where this balancer stands, for `--policy zone-aware`")] = ""
+    retries_max: Annotated[int, Meta(ge=0, le=100, description="further nodes tried when one cannot be reached")] = 5
     # Envoy's numbers: more turns one failing node into load on all.
-    retry_percent: Annotated[
-        int, Meta(ge=0, le=100, description="retry budget: percent of all requests that may move to another node")
-    ] = 20
-    retry_floor: Annotated[
-        int, Meta(ge=0, description="retry budget: requests per ten seconds that may always move")
-    ] = 3
-    retry_after_s: Annotated[int, Meta(ge=1, description="maximum of the random `Retry-After`, in seconds")] = 5
+    retry_percent: Annotated[int, Meta(ge=0, le=100, description="of all requests, that may be moved to a node")] = 20
+    retry_floor: Annotated[int, Meta(ge=0, description="requests in ten seconds that may be moved in any case")] = 3
+    retry_after_s: Annotated[int, Meta(ge=1, description="longest Retry-After; each answer has a random one")] = 5
     ticket_secret: Annotated[
-        str,
-        Meta(
-            description="signs tickets, the same on all balancers; `new,old`: `new` signs, both valid; empty = random"
-        ),
+        str, Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random one")
     ] = ""
-    tokens_max: Annotated[
-        int, Meta(ge=1, description="tokens whose decoded subject is cached (500 bytes each, 1 KB at most)")
-    ] = 16384
+    tokens_max: Annotated[int, Meta(ge=1, description="token subjects kept decoded (500 bytes each, 1 KB at most)")] = (
+        16384
+    )
     connections_max: Annotated[
-        int, Meta(ge=1, description="client connections, unfinished TLS handshakes included; above it 503")
+        int, Meta(ge=1, description="client connections, handshakes under way too; over it 503")
     ] = 20000
-    head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a request head; above it 431")] = 16384
-    head_s: Annotated[int, Meta(ge=1, description="seconds for a request head to arrive; after them 408")] = 10
-    idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may be idle between requests")] = 75
-    body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request body; above it 413")] = 268435456
-    body_rate_bytes_min: Annotated[
-        int, Meta(ge=1, description="minimum rate of a request body, in bytes per second")
-    ] = 1000
-    body_grace_s: Annotated[
-        int, Meta(ge=1, description="seconds that a body may stall at its start before it is below that rate")
-    ] = 10
-    body_stall_s: Annotated[int, Meta(ge=1, description="maximum seconds that a body that was faster may stall")] = 30
-    connect_ms: Annotated[
-        int, Meta(ge=1, description="milliseconds to connect to a node before the next node is tried")
-    ] = 1000
-    answer_s: Annotated[int, Meta(ge=1, description="seconds without a byte of a node's answer before 504")] = 60
-    answer_head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a node's response head; above it 502")] = (
+    head_bytes_max: Annotated[int, Meta(ge=256, description="length of a request head; over it 431")] = 16384
+    head_s: Annotated[int, Meta(ge=1, description="seconds for a request head; over it 408")] = 10
+    idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may idle between requests")] = 75
+    body_bytes_max: Annotated[int, Meta(ge=1, description="length of a request body; over it 413")] = 268435456
+    body_rate_bytes_min: Annotated[int, Meta(ge=1, description="bytes a second that a body must keep up")] = 1000
+    body_grace_s: Annotated[int, Meta(ge=1, description="seconds of that rate a body may owe at its start")] = 10
+    body_stall_s: Annotated[int, Meta(ge=1, description="longest stall that earlier bytes can earn a body")] = 30
+    connect_ms: Annotated[int, Meta(ge=1, description="milliseconds to connect to a node; then the next one")] = 1000
+    answer_s: Annotated[int, Meta(ge=1, description="seconds that a node may stay silent; over it 504")] = 60
+    answer_head_bytes_max: Annotated[int, Meta(ge=256, description="length of a node's answer head; over it 502")] = (
         65536
     )
-    client_stall_s: Annotated[int, Meta(ge=1, description="seconds that a client may read nothing of its answer")] = 60
-    write_bytes_max: Annotated[
-        int, Meta(ge=4096, description="bytes in a write buffer above which reading from the other side pauses")
-    ] = 131072
-    linger_s: Annotated[int, Meta(ge=1, description="maximum seconds of discarding the rest of a refused body")] = 30
-    linger_idle_s: Annotated[
-        int, Meta(ge=1, description="seconds without a byte after which discarding ends early")
-    ] = 5
-    linger_bytes_max: Annotated[int, Meta(ge=1, description="maximum bytes of a refused body that are discarded")] = (
+    client_stall_s: Annotated[int, Meta(ge=1, description="seconds that a client may not read its answer")] = 60
+    write_bytes_max: Annotated[int, Meta(ge=4096, description="bytes waiting to be written before reading stops")] = (
+        131072
+    )
+    linger_s: Annotated[int, Meta(ge=1, description="seconds to drop the rest of a refused body")] = 30
+    linger_idle_s: Annotated[int, Meta(ge=1, description="seconds without a byte that end this sooner")] = 5
+    linger_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a refused body that are dropped at most")] = (
         67108864
     )
-    pool_idle_s: Annotated[
-        int, Meta(ge=1, description="seconds that an idle connection to a node is kept; nodes keep it for 75")
-    ] = 30
+    pool_idle_s: Annotated[int, Meta(ge=1, description="seconds that a node connection idles; nodes keep 75")] = 30
     pool_max: Annotated[int, Meta(ge=0, description="idle connections kept for each node")] = 256
-    check_ms: Annotated[int, Meta(ge=50, description="milliseconds between health checks of a healthy node")] = 2000
-    check_fast_ms: Annotated[int, Meta(ge=50, description="milliseconds between health checks of any other node")] = 500
-    check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a health check times out")] = 1000
-    check_rise: Annotated[
-        int, Meta(ge=1, description="consecutive passed checks after which a node is healthy again")
-    ] = 2
-    check_fall: Annotated[int, Meta(ge=1, description="consecutive failed checks after which a node is dead")] = 2
+    check_ms: Annotated[int, Meta(ge=50, description="milliseconds between checks of a healthy node")] = 2000
+    check_fast_ms: Annotated[int, Meta(ge=50, description="the same while a node is not healthy")] = 500
+    check_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one check")] = 1000
+    check_rise: Annotated[int, Meta(ge=1, description="passed checks in a row that make a node healthy again")] = 2
+    check_fall: Annotated[int, Meta(ge=1, description="failed checks in a row that make a node dead")] = 2
     # A node that came back cold warms up; longer than a burst's first wave would waste it.
-    slow_start_s: Annotated[int, Meta(ge=0, description="seconds in which a joining node reaches its full share")] = 10
-    faulty_users: Annotated[
-        int, Meta(ge=2, description="users with a 5xx within ten seconds that make a node suspect")
-    ] = 5
-    flap_s: Annotated[
-        int, Meta(ge=0, description="seconds of a node's second ejection; doubled at each further one")
-    ] = 2
-    flap_s_max: Annotated[int, Meta(ge=0, description="maximum seconds of an ejection")] = 60
-    rest_s: Annotated[
-        int, Meta(ge=1, description="with `--check off`: seconds before an ejected node is tried again")
-    ] = 5
-    members_s: Annotated[int, Meta(ge=1, description="seconds between reads of the heartbeats in Redis")] = 1
+    slow_start_s: Annotated[int, Meta(ge=0, description="seconds in which a joining node comes to its full share")] = 10
+    faulty_users: Annotated[int, Meta(ge=2, description="users with 5xx in ten seconds that make a node suspect")] = 5
+    flap_s: Annotated[int, Meta(ge=0, description="seconds out at the second ejection; doubled at each further")] = 2
+    flap_s_max: Annotated[int, Meta(ge=0, description="longest that flapping keeps a node out")] = 60
+    rest_s: Annotated[int, Meta(ge=1, description="with `--check off`: seconds until an ejected node is tried")] = 5
+    members_s: Annotated[int, Meta(ge=1, description="seconds between looks at the heartbeats in Redis")] = 1
     # Two beats of a node that beats each second; a busy node may be late once.
-    members_late_ms: Annotated[
-        int, Meta(ge=100, description="age in milliseconds at which a heartbeat counts as missed")
-    ] = 2000
-    members_gone_s: Annotated[
-        int, Meta(ge=2, description="seconds without a heartbeat after which a node is removed")
-    ] = 10
-    redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a Redis call times out")] = 500
-    announce_ms: Annotated[
-        int, Meta(ge=0, description="milliseconds of a drain in which `/readyz` fails and connections are accepted")
-    ] = 1000
+    members_late_ms: Annotated[int, Meta(ge=100, description="age of a heartbeat at which one counts as missed")] = 2000
+    members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
+    redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds for one look at Redis")] = 500
+    announce_ms: Annotated[int, Meta(ge=0, description="milliseconds not ready but accepting, when draining")] = 1000
     drain_fresh_ms: Annotated[
-        int, Meta(ge=0, description="milliseconds of a drain in which a new connection may send its first request")
+        int, Meta(ge=0, description="milliseconds that a new connection may still send its request, when draining")
     ] = 1000
     handover: Annotated[
-        str, Meta(description="Unix socket that hands the listening sockets to the next process; empty = none")
+        str, Meta(description="Unix socket on which the next process asks for the listening sockets; empty = none")
     ] = ""
     private_paths: Annotated[
-        str, Meta(description="paths of the nodes that clients get 404 for, in any spelling; empty = none")
+        str, Meta(description="paths that clients get 404 for, in any spelling; ask the nodes themselves; empty = none")
     ] = "/metrics"
     trusted_peers: Annotated[
-        str,
-        Meta(description="CIDRs of proxies in front, whose Snapsurge-* and X-Forwarded-* are believed; empty = none"),
+        str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
     ] = ""
     access_log: Annotated[
-        str,
-        Meta(description="access log, one JSON line per request; `-` = stderr; empty = none; reopened on SIGHUP"),
+        str, Meta(description="file for one JSON line a request, `-` = stderr; empty = none; reopened on SIGHUP")
     ] = ""
     access_lines_s_max: Annotated[
-        int,
-        Meta(ge=1, description="access log lines per second; above it every n-th request is logged, with `weight` n"),
+        int, Meta(ge=1, description="lines a second; beyond it every n-th request, `weight` n")
     ] = 100
     trace: Annotated[
-        str, Meta(description="file of the trace, one row per upload, for `python -m bench record`; empty = none")
+        str, Meta(description="file for one row an upload, for `python -m bench record`; empty = none")
     ] = ""
     trace_secret: Annotated[
-        str, Meta(description="key of the hash that replaces user ids in the trace; empty = a random key at each start")
+        str, Meta(description="key of the hash that hides users in the trace; empty = a new one each start")
     ] = ""
-    drain_s: Annotated[int, Meta(ge=0, description="seconds for requests in flight to finish during a drain")] = 30
+    drain_s: Annotated[int, Meta(ge=0, description="seconds for requests under way to finish when draining")] = 30
 
     @property
     def ticket_secrets(self) -> tuple[bytes, ...]:
