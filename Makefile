@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-faults test-attack lint audit check minio lock clean
+.PHONY: help setup demo test test-long test-faults test-attack lint audit check settings minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-overload
 
 help: ## list the targets
@@ -49,6 +49,9 @@ audit: setup ## known vulnerabilities of what is pinned; fails on those with a f
 
 check: lint ## lint, types, tidy, unit tests: under a minute
 	$(PY) -m pytest -q tests/test_tidy.py tests/unit
+
+settings: setup ## write SETTINGS.md from the config.py of each package
+	$(PY) .ci/settings.py > SETTINGS.md
 
 minio: setup ## get the MinIO server into .tools/bin (two minutes the first time)
 	@$(PY) -m deploy minio

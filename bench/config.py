@@ -36,32 +36,41 @@ class Config(
 ):
     """Everything a replay may be told, with units last."""
 
-    auth_secret: Annotated[str, Meta(min_length=1, description="signs the tokens of clients and of ops")] = (
-        msgspec.field(name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET)
-    )
-    region: Annotated[str, Meta(min_length=1, description="region of the moment a replay opens")] = "bench"
+    auth_secret: Annotated[
+        str, Meta(min_length=1, description="HS256 secret that signs the tokens of clients and of ops")
+    ] = msgspec.field(name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET)
+    region: Annotated[str, Meta(min_length=1, description="region of the moment that a replay opens")] = "bench"
     lead_s: Annotated[
-        float, Meta(gt=0, description="from opening the moment to its `fires_at`, for the word to reach every node")
+        float,
+        Meta(
+            gt=0,
+            description="seconds between opening the moment and its `fires_at`, so that every node knows the moment",
+        ),
     ] = 3.0
     attempts_max: Annotated[int, Meta(ge=1, description="tries of one upload before the client gives up")] = 6
-    backoff_floor_s: Annotated[float, Meta(ge=0, description="least wait before a retry")] = 0.2
-    backoff_max_s: Annotated[float, Meta(gt=0, description="most wait before a retry that no `Retry-After` asks")] = 5.0
-    retry_after_max_s: Annotated[float, Meta(gt=0, description="most that a client obeys of a `Retry-After`")] = 60.0
+    backoff_floor_s: Annotated[float, Meta(ge=0, description="minimum seconds before a retry")] = 0.2
+    backoff_max_s: Annotated[
+        float, Meta(gt=0, description="maximum seconds before a retry after an answer without `Retry-After`")
+    ] = 5.0
+    retry_after_max_s: Annotated[
+        float, Meta(gt=0, description="maximum seconds of a `Retry-After` that the client obeys")
+    ] = 60.0
     answer_timeout_s: Annotated[
-        float, Meta(gt=0, description="wait for an answer, beyond twice the time the photos take on the uplink")
+        float,
+        Meta(gt=0, description="seconds to wait for an answer, in addition to twice the photos' time on the uplink"),
     ] = 30.0
-    connections_max: Annotated[int, Meta(ge=1, description="open connections at most; each upload holds one")] = 8192
+    connections_max: Annotated[int, Meta(ge=1, description="open connections; each upload holds one")] = 8192
     ready_timeout_s: Annotated[
-        float, Meta(ge=0, description="wait after the last answer until every post is ready or rejected")
+        float, Meta(ge=0, description="seconds to wait after the last answer until every post is ready or rejected")
     ] = 300.0
     lag_p99_max_ms: Annotated[
-        float, Meta(gt=0, description="a run whose sends started later than this behind their time is void")
+        float, Meta(gt=0, description="99th percentile of the sender's lag, in milliseconds, above which a run is void")
     ] = 250.0
     clock_margin_ms: Annotated[
-        float, Meta(ge=0, description="how far `received_at` may lie outside the attempt that was accepted")
+        float, Meta(ge=0, description="milliseconds by which `received_at` may lie outside the accepted try")
     ] = 50.0
     check_sample: Annotated[
-        int, Meta(ge=1, description="every how manieth ready post has all its renditions decoded; thumbs always are")
+        int, Meta(ge=1, description="decode all renditions of every Nth ready post; thumbs are decoded of all")
     ] = 20
     photo_seed: Annotated[int, Meta(description="seed of the rendered photos")] = 1
 

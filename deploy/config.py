@@ -31,13 +31,13 @@ class SettingsError(Exception):
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"{OWN}{name.upper()}"):
     """The secret that tokens are signed with, and how long parts are given."""
 
-    auth_secret: Annotated[str, Meta(min_length=32, description="signs and checks tokens (HS256)")] = msgspec.field(
-        name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET
+    auth_secret: Annotated[str, Meta(min_length=32, description="HS256 secret that signs and verifies tokens")] = (
+        msgspec.field(name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET)
     )
     # Everything is there in three seconds on two idle cores; a minute is for a machine that is busy.
-    start_s: Annotated[float, Meta(gt=0, description="how long the whole stack may take to be ready")] = 60.0
+    start_s: Annotated[float, Meta(gt=0, description="seconds for the whole stack to be ready")] = 60.0
     # Balancers, nodes and workers give themselves 31 to 35 s; this is for the one that got stuck.
-    stop_s: Annotated[float, Meta(gt=0, description="how long a process may drain before it is killed")] = 40.0
+    stop_s: Annotated[float, Meta(gt=0, description="seconds that a process may drain before it is killed")] = 40.0
 
 
 class Environment:

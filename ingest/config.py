@@ -21,15 +21,16 @@ DEVELOPMENT_MARK = "not-for-production"
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_INGEST_{name.upper()}"):
     """Limits, trust, timing."""
 
-    auth_secret: Annotated[str, Meta(min_length=SECRET_CHARS_MIN, description="checks tokens (HS256)")] = msgspec.field(
-        name="SNAPSURGE_AUTH_SECRET"
+    auth_secret: Annotated[str, Meta(min_length=SECRET_CHARS_MIN, description="HS256 secret that verifies tokens")] = (
+        msgspec.field(name="SNAPSURGE_AUTH_SECRET")
     )
     auth_secret_previous: Annotated[
         str,
-        Meta(description="the secret before: its tokens are taken too, while a new one is brought in; empty = none"),
+        Meta(description="previous HS256 secret, still accepted while a new one is rolled out; empty = none"),
     ] = msgspec.field(name="SNAPSURGE_AUTH_SECRET_PREVIOUS", default="")
     trusted_peers: Annotated[
-        str, Meta(description="CIDRs whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed")
+        str,
+        Meta(description="CIDRs of balancers whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed"),
     ] = "127.0.0.0/8,::1/128"
 
     # A phone's photo is 0.1 to 5 MB; ten leave room for a lossless one.
@@ -42,36 +43,64 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     # Bodies live in memory until the PUT returns; `memory.py` says what fits.
     in_flight_bytes_max: Annotated[
-        int, Meta(ge=0, description="bytes of uploads in flight in this node; 0 = by its cgroup's limit or the RAM")
+        int,
+        Meta(ge=0, description="bytes of uploads in flight in this node; 0 = by its cgroup's memory limit or the RAM"),
     ] = 0
     # 64 KiB of connection state each: a quarter of a GiB.
     in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096
     # A rendition has 0.3 MB at most, and a node that is asked for more at once is asked by too few.
-    reads_max: Annotated[int, Meta(ge=1, description="posts and photos being read in this node")] = 256
+    reads_max: Annotated[int, Meta(ge=1, description="posts and photos that this node serves at the same time")] = 256
     # Longer than a store's hiccup, shorter than the balancer's patience with a silent node.
-    commit_wait_s: Annotated[float, Meta(gt=0, description="longest wait of a received pair for its PUT")] = 20.0
+    commit_wait_s: Annotated[
+        float, Meta(gt=0, description="maximum seconds that a received pair waits for its PUT")
+    ] = 20.0
     # One pair and its retries; a client that needs more within a minute is broken.
-    user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads one user may start at once")] = 10
-    user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is granted anew")] = 60
+    user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads that one user may start at once")] = 10
+    user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is available again")] = 60
 
     # 4 KiB/s is half of a 64 kbit/s phone; the grace covers handshakes and a tunnel.
-    body_rate_min_bytes_s: Annotated[int, Meta(ge=1, description="slowest body, on average")] = 4 * KIB
-    body_grace_s: Annotated[float, Meta(gt=0, description="seconds a body may take beyond its rate")] = 20.0
+    body_rate_min_bytes_s: Annotated[
+        int, Meta(ge=1, description="minimum average rate of a request body, in bytes per second")
+    ] = 4 * KIB
+    body_grace_s: Annotated[
+        float, Meta(gt=0, description="seconds that a body may take in addition to its length at that rate")
+    ] = 20.0
     # The balancer keeps idle connections for less, so that it never sends into one that is being closed.
-    keepalive_s: Annotated[float, Meta(gt=0, description="idle seconds before a connection is closed")] = 75.0
+    keepalive_s: Annotated[float, Meta(gt=0, description="seconds after which an idle connection is closed")] = 75.0
 
-    batch_linger_s: Annotated[float, Meta(ge=0, le=1, description="uploads this close share a round trip")] = 0.002
-    weight: Annotated[int, Meta(ge=0, le=100, description="this node's part of the keys; 0 = none")] = 1
-    zone: Annotated[str, Meta(description="where this node stands, for balancers with `--policy zone-aware`")] = ""
-    heartbeat_s: Annotated[float, Meta(gt=0, description="between two heartbeats to the balancers")] = 1.0
+    batch_linger_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="seconds that a committed upload waits for others, to share one round trip to Redis"
+        ),
+    ] = 0.002
+    weight: Annotated[int, Meta(ge=0, le=100, description="weight of this node in the ring; 0 = no requests")] = 1
+    zone: Annotated[str, Meta(description="zone of this node, for balancers with `--policy zone-aware`")] = ""
+    heartbeat_s: Annotated[float, Meta(gt=0, description="seconds between two heartbeats to the balancers")] = 1.0
     # Balancers check every 2 s, jitter included 2.4: two checks missed, and six.
-    register_s: Annotated[float, Meta(ge=0, description="unasked by any balancer until it registers anew; 0 = not")] = (
-        5.0
-    )
-    restart_s: Annotated[float, Meta(ge=0, description="unasked by any balancer until it restarts; 0 = not")] = 15.0
+    register_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="seconds without a health check from any balancer before the node registers anew; 0 = never",
+        ),
+    ] = 5.0
+    restart_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="seconds without a health check from any balancer before the node restarts itself; 0 = never",
+        ),
+    ] = 15.0
     # Two heartbeats and one look of the balancer: after that no new request comes.
-    announce_s: Annotated[float, Meta(ge=0, description="serving on after SIGTERM until the balancers know")] = 2.5
-    drain_s: Annotated[float, Meta(gt=0, description="how long uploads in flight may take after that")] = 30.0
+    announce_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="seconds after SIGTERM in which the node still serves, until all balancers know that it drains",
+        ),
+    ] = 2.5
+    drain_s: Annotated[float, Meta(gt=0, description="seconds after that for uploads in flight to finish")] = 30.0
 
     def __post_init__(self) -> None:
         """Limits that must fit each other do."""

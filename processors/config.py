@@ -1,4 +1,4 @@
-"""How workers claim, retry and stop, and how many there are: the settings of this tier, read here and nowhere else."""
+"""The settings of processors: claims, retries, scaling. Only this module of the package reads the environment."""
 
 import os
 from collections.abc import Mapping
@@ -15,52 +15,73 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     """Worker, retries, autoscaler, sweeper."""
 
     # One renders on the worker's one render thread, the other reads its intake or writes its media meanwhile.
-    jobs_max: Annotated[int, Meta(ge=1, le=64, description="jobs one worker runs at once")] = 2
+    jobs_max: Annotated[int, Meta(ge=1, le=64, description="jobs that one worker runs at the same time")] = 2
     # A far backstop: what a render may take is a budget of CPU seconds (renderer.py). The slowest pair allowed (two
     # photos of 50 MP) has about seven, so that a worker with a third of a core renders it.
     render_timeout_s: Annotated[
-        float, Meta(gt=0, description="one render on the wall, until this machine is held too slow for it")
+        float, Meta(gt=0, description="seconds of wall time before a render is stopped and its job tried again")
     ] = 20.0
     # Beside the render: the wait for the worker's render slot, a slow store and its retries.
-    job_timeout_s: Annotated[float, Meta(gt=0, description="one try of one job")] = 30.0
-    drain_s: Annotated[float, Meta(gt=0, description="finishing what runs after SIGTERM")] = 35.0
+    job_timeout_s: Annotated[float, Meta(gt=0, description="seconds for one try of one job")] = 30.0
+    drain_s: Annotated[float, Meta(gt=0, description="seconds after SIGTERM for running jobs to finish")] = 35.0
     # At 50 ms and a render of 100 to 150 ms the next job is always claimed before the render thread is idle.
-    poll_s: Annotated[float, Meta(gt=0, le=5, description="between two looks at the queue")] = 0.05
+    poll_s: Annotated[float, Meta(gt=0, le=5, description="seconds between two polls of the queue")] = 0.05
     # Pillow was measured to hold the GIL for 0.3 s at most, so that four seconds without a beat mean a lost worker.
-    lease_s: Annotated[float, Meta(ge=0.3, le=60, description="a lost worker's jobs run elsewhere after this")] = 6.0
+    lease_s: Annotated[
+        float, Meta(ge=0.3, le=60, description="seconds without a heartbeat after which another worker may claim a job")
+    ] = 6.0
     # Half of what the oldest job may become: there is still time for the saving to hold the target.
-    degrade_s: Annotated[float, Meta(ge=0, description="a render that waited longer leaves `full` for later")] = 30.0
-    pulse_s: Annotated[float, Meta(gt=0, le=60, description="between two pulses of a worker in Redis")] = 1.0
-    retry_floor_s: Annotated[float, Meta(gt=0, description="shortest wait before a job's next try")] = 0.2
-    retry_cap_s: Annotated[float, Meta(gt=0, description="longest wait before a job's next try")] = 30.0
+    degrade_s: Annotated[
+        float,
+        Meta(ge=0, description="seconds in the queue after which a render job leaves the `full` renditions for later"),
+    ] = 30.0
+    pulse_s: Annotated[
+        float, Meta(gt=0, le=60, description="seconds between two status reports (pulses) of a worker in Redis")
+    ] = 1.0
+    retry_floor_s: Annotated[float, Meta(gt=0, description="minimum seconds before a job's next try")] = 0.2
+    retry_cap_s: Annotated[float, Meta(gt=0, description="maximum seconds before a job's next try")] = 30.0
     # A fault of ours does not heal by itself: five tries tell it from a cosmic ray.
-    faults_max: Annotated[int, Meta(ge=1, le=1000, description="tries of a job that fails unexpectedly")] = 5
+    faults_max: Annotated[
+        int, Meta(ge=1, le=1000, description="tries of a job that fails unexpectedly before it is a dead letter")
+    ] = 5
     # With a mean wait of half the cap, 120 tries outlive half an hour without store or Redis.
-    outages_max: Annotated[int, Meta(ge=1, le=10_000, description="tries of a job while store or Redis is away")] = 120
+    outages_max: Annotated[
+        int,
+        Meta(
+            ge=1, le=10_000, description="tries of a job while store or Redis is unavailable before it is a dead letter"
+        ),
+    ] = 120
     listen: Annotated[
-        str, Meta(description="`host:port` of a worker's `/metrics`; the n-th worker of an autoscaler adds n")
+        str,
+        Meta(description="`host:port` of a worker's `/metrics`; the n-th worker of an autoscaler adds n; empty = none"),
     ] = ""
 
-    workers_min: Annotated[int, Meta(ge=0, le=1024, description="worker processes at least")] = 1
-    workers_max: Annotated[int, Meta(ge=0, le=1024, description="worker processes at most; 0 is one per core")] = 0
-    workers_warm: Annotated[
-        int, Meta(ge=0, le=1024, description="worker processes around a moment; 0 is the maximum")
+    workers_min: Annotated[int, Meta(ge=0, le=1024, description="minimum number of worker processes")] = 1
+    workers_max: Annotated[
+        int, Meta(ge=0, le=1024, description="maximum number of worker processes; 0 = one per core")
     ] = 0
-    warm_lead_s: Annotated[float, Meta(ge=0, description="how long before a moment they are up")] = 60.0
+    workers_warm: Annotated[
+        int, Meta(ge=0, le=1024, description="number of worker processes around a moment; 0 = the maximum")
+    ] = 0
+    warm_lead_s: Annotated[float, Meta(ge=0, description="seconds before a moment at which those workers start")] = 60.0
     # Phones on slow uplinks finish after the window what they began in it.
-    warm_hold_s: Annotated[float, Meta(ge=0, description="how long after its window they stay")] = 30.0
-    drain_target_s: Annotated[float, Meta(gt=0, description="how old the oldest job may become")] = 60.0
+    warm_hold_s: Annotated[float, Meta(ge=0, description="seconds after a moment's window for which they are kept")] = (
+        30.0
+    )
+    drain_target_s: Annotated[float, Meta(gt=0, description="target for the age of the oldest job, in seconds")] = 60.0
     # Longer than the lull between posts on time and late ones; what Kubernetes uses too.
-    scale_down_s: Annotated[float, Meta(ge=0, description="how long workers stay that nothing needs")] = 300.0
-    utilisation: Annotated[
-        float, Meta(gt=0, le=1, description="part of their time that workers are planned to work")
-    ] = 0.7
-    scale_every_s: Annotated[float, Meta(gt=0, le=60, description="between two scaling decisions")] = 1.0
+    scale_down_s: Annotated[
+        float, Meta(ge=0, description="seconds that workers stay after the load no longer needs them")
+    ] = 300.0
+    utilisation: Annotated[float, Meta(gt=0, le=1, description="part of its time that a worker is planned to work")] = (
+        0.7
+    )
+    scale_every_s: Annotated[float, Meta(gt=0, le=60, description="seconds between two scaling decisions")] = 1.0
     sweep_every_s: Annotated[
-        float, Meta(gt=0, description="between two sweeps of a young moment; older ones rest longer")
+        float, Meta(gt=0, description="seconds between two sweeps of a recent moment; older ones are swept less often")
     ] = 15.0
     autoscaler_listen: Annotated[
-        str, Meta(description="`host:port` of the autoscaler's `/metrics`, `/workers`, `/v1/scaling`; off when empty")
+        str, Meta(description="`host:port` of the autoscaler's `/metrics`, `/workers`, `/v1/scaling`; empty = none")
     ] = ""
 
     @property

@@ -1,4 +1,4 @@
-"""Where things rest and how patiently we wait for it: settings shared by the programs that stand on storage."""
+"""The settings of storage: addresses, connections and timeouts of store and Redis, for every program that uses them."""
 
 import os
 from collections.abc import Mapping
@@ -13,26 +13,31 @@ from . import settings
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_STORAGE_{name.upper()}"):
     """Store and Redis: addresses, pools, timeouts."""
 
-    store_url: Annotated[str, Meta(description="`file:///path` or `s3://bucket?endpoint=…&region=…`")] = msgspec.field(
-        name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge"
+    store_url: Annotated[str, Meta(description="object store: `file:///path` or `s3://bucket?endpoint=…&region=…`")] = (
+        msgspec.field(name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge")
     )
-    redis_url: Annotated[str, Meta(description="the Redis of index, queue and membership")] = msgspec.field(
+    redis_url: Annotated[str, Meta(description="Redis for index, queue and membership")] = msgspec.field(
         name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0"
     )
-    queue_urls: Annotated[str, Meta(description="Redis addresses that share the queue, by comma; empty = the one")] = (
-        msgspec.field(name="SNAPSURGE_QUEUE_URLS", default="")
-    )
+    queue_urls: Annotated[
+        str,
+        Meta(description="addresses of the Redis that share the queue, comma-separated; empty = SNAPSURGE_REDIS_URL"),
+    ] = msgspec.field(name="SNAPSURGE_QUEUE_URLS", default="")
     # 128 connections of one node at 20 ms a PUT carry 6,400 pairs/s, several times what one node's core can do.
     s3_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to the store")] = 128
-    s3_connect_timeout_s: Annotated[float, Meta(gt=0, description="giving up a connect to the store")] = 2.0
+    s3_connect_timeout_s: Annotated[
+        float, Meta(gt=0, description="seconds before a connection attempt to the store times out")
+    ] = 2.0
     # A pair of 20 MiB at 10 MB/s takes two seconds; a store that is silent for ten is not coming back soon.
-    s3_read_timeout_s: Annotated[float, Meta(gt=0, description="giving up a silent store")] = 10.0
-    s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="tries of one store request")] = 3
+    s3_read_timeout_s: Annotated[
+        float, Meta(gt=0, description="seconds without a byte from the store before a request times out")
+    ] = 10.0
+    s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="attempts of one store request")] = 3
     # fsync blocks a thread, not the processor: more threads than cores keep a disk's queue filled.
     file_threads: Annotated[int, Meta(ge=1, le=256, description="threads of the file store")] = 16
     # Redis answers in well under a millisecond; one that does not is treated as away, and everything works without it.
     redis_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to Redis")] = 32
-    redis_timeout_s: Annotated[float, Meta(gt=0, description="giving up on Redis")] = 0.5
+    redis_timeout_s: Annotated[float, Meta(gt=0, description="seconds before a Redis call times out")] = 0.5
 
 
 class AwsVariables(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"AWS_{name.upper()}"):
