@@ -112,7 +112,6 @@ FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
-    "tests/test_tidy.py": 323,  # one table of rules
 }
 OVERSIZE_FUNCTIONS: dict[str, int] = {}
 
