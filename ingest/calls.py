@@ -25,8 +25,8 @@ PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POST
 
 _UPLOAD_ERRORS = (
     "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
-    "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "bad-expectation", "rate-limited",
-    "overloaded", "storage-unavailable", "storage-full",
+    "superseded", "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "bad-expectation",
+    "rate-limited", "overloaded", "storage-unavailable", "storage-full",
 )  # fmt: skip
 _READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")
 
@@ -94,7 +94,7 @@ CALLS = (
     ),
     Call(
         name="delete_post", method="DELETE", path="/v1/posts/{post_id}", scopes=ANY, status=204,
-        summary="Delete a post with everything of it", errors=(*_READ_ERRORS, "no-such-post"),
+        summary="Delete a post with everything of it", errors=(*_READ_ERRORS, "no-such-post", "superseded"),
     ),
     Call(
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", scopes=ANY, answer="image/jpeg",

@@ -25,6 +25,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This cannot be done here"),
     "too-slow": (HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly"),
     "already-posted": (HTTPStatus.CONFLICT, "Other photos were posted for this moment"),
+    "superseded": (HTTPStatus.CONFLICT, "A later request of this user has decided"),
     "moment-not-open": (HTTPStatus.CONFLICT, "The moment has not fired yet"),
     "moment-closed": (HTTPStatus.GONE, "The moment takes no more posts"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes"),

@@ -13,6 +13,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import keys
+from storage.existence import Superseded
 from storage.posts import NoSuchPost, Posts
 from storage.queue.jobs import Job
 from storage.queue.shards import Shards
@@ -53,6 +54,8 @@ class PostCalls:
             await self._posts.delete(post_id, request[ARRIVAL].attempt)
         except NoSuchPost:
             raise _no_such_post(post_id) from None
+        except Superseded as error:
+            raise Refusal("superseded", "the pair was posted after this deletion was sent, and stays") from error
         except RedisError as error:
             wait = {"Retry-After": str(when_away_s(random.random()))}
             detail = "the post is deleted, but a copy of its record may still be shown: delete it again"

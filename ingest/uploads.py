@@ -7,7 +7,6 @@ the commit: it decides what is a new post, a repetition or a conflict, whatever 
 is still 201, and the sweeper queues the jobs.
 """
 
-import hmac
 import logging
 import random
 import time
@@ -16,12 +15,12 @@ import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from storage import intake, keys
+from storage import keys
 from storage.blobs import BlobStore, StoreFull, StoreUnavailable
 from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
-from storage.records import ACCEPTING_MS, Moment, Photos, Post, Receipt, accepted, from_ms, to_ms
+from storage.records import ACCEPTING_MS, Moment, Post, Receipt, accepted, from_ms, to_ms
 from storage.refusals import reason
 
 from .admission import Admission, Rank
@@ -145,18 +144,18 @@ class Uploads:
         started = time.perf_counter()
         try:
             async with self._gate.passed():
-                stored = await self._existence.commit(receipt, intake.pack(receipt, pair.front, pair.back))
+                stored = await self._existence.commit(receipt, pair.front, pair.back)
         except GateTimeout:
             raise self._overloaded() from None
         except Superseded as error:
-            detail = "the post was deleted while this upload was under way; send the pair again"
-            raise Refusal("storage-unavailable", detail, headers=_soon(), stored=False) from error
+            detail = "the post was deleted after this upload was sent; to post, make a new upload, without its ticket"
+            raise Refusal("superseded", detail, stored=False) from error
         except StoreFull as error:
             raise Refusal("storage-full", "ops must make room", headers=_soon(), stored=False) from error
         except StoreUnavailable as error:
             raise _unavailable() from error
         if stored.attempt != receipt.attempt:
-            if _same_photos(stored, receipt):
+            if stored.same_photos(receipt):
                 return await self._replayed(stored)
             self._metrics.posts("conflict").inc()
             detail = "this user's post for the moment has other photos; delete it first"
@@ -198,13 +197,6 @@ class Uploads:
         else:
             if self._outage.worked(time.monotonic()):
                 log.info("Redis takes jobs again")
-
-
-def _same_photos(one: Receipt, other: Receipt) -> bool:
-    def digests(photos: Photos) -> str:
-        return photos.front.sha256 + photos.back.sha256
-
-    return hmac.compare_digest(digests(one.photos), digests(other.photos))
 
 
 def _unavailable() -> Refusal:

@@ -155,10 +155,10 @@ class Jobs:
         there = await self._existence.look(post.moment_id, post.id)
         if there.receipt is None and (there.tombstone is not None or not there.mark):
             if answer == "new":
-                await self._index.forget(post.id, post.moment_id, max(there.attempt, post.attempt))
+                await self._index.forget(post.id, post.moment_id, max(there.decided, post.attempt))
             await self._existence.fence(post.moment_id, post.id)
             return "deleted"
-        if there.attempt != post.attempt:
+        if there.receipt is None or there.receipt.attempt != post.attempt:
             return None
         if trouble is not None:
             raise trouble

@@ -54,6 +54,11 @@ class Swept(msgspec.Struct, frozen=True):
     tidied: int = 0
     recounted: int = 0
 
+    @property
+    def found_work(self) -> bool:
+        """Whether something was not as it should be, so that the next step is worth hurrying for."""
+        return bool(self.queued or self.tidied or self.recounted)
+
     def __add__(self, other: "Swept") -> "Swept":
         return Swept(
             self.moments + other.moments,
@@ -207,7 +212,7 @@ class Sweeper:
         for entry in await self._index.posts(post_ids) if post_ids else ():
             there = await self._existence.look(moment_id, entry.id) if entry is not None else None
             if entry is not None and there is not None and there.tombstone is not None:
-                await self._index.forget(entry.id, moment_id, there.attempt)
+                await self._index.forget(entry.id, moment_id, there.decided)
 
     async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, Found]:
         """What was met and done in one spread, and what it has."""

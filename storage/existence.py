@@ -6,6 +6,7 @@ The intake key of a post holds nothing, a pair, or a tombstone; in this order at
     pair      -> tombstone   `swap`: a deletion
     tombstone -> pair        `swap`: posted again
     tombstone -> tombstone   `swap`: deleted again, so that an upload which began before is too late
+    pair      -> pair        `swap`: the same pair sent again, so that a deletion which began before is too late
 
 Every one of these names what it replaces by its mark, and every attempt has an id (`records.attempt_id`) in what it
 writes, so that no two objects have one mark. A request that was delayed, or that a network or a client of ours sends
@@ -23,7 +24,6 @@ removes tombstones afterwards (`clear`). This file knows no index and no queue.
 
 import secrets
 import time
-from collections.abc import Sequence
 
 import msgspec
 
@@ -41,8 +41,8 @@ class NoSuchPost(Exception):
     """There is no post of this id: never accepted, or deleted."""
 
 
-class Superseded(StoreUnavailable):
-    """A deletion or an upload that came later has decided: this one comes too late, and changed nothing."""
+class Superseded(Exception):
+    """A deletion or an upload that was sent later has decided: this one is too late, and changed nothing."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -53,10 +53,10 @@ class Standing(msgspec.Struct, frozen=True):
     tombstone: Tombstone | None = None
 
     @property
-    def attempt(self) -> str:
-        """The id of the attempt or the deletion that put it there; empty where nobody knows."""
+    def decided(self) -> str:
+        """The id of the latest attempt or deletion that was answered with what is there; empty where nobody knows."""
         if self.receipt is not None:
-            return self.receipt.attempt
+            return self.receipt.acknowledged
         return self.tombstone.deletion if self.tombstone is not None else ""
 
 
@@ -78,12 +78,14 @@ class Existence:
             return Standing(found.mark)
         return Standing(found.mark, receipt, tombstone)
 
-    async def commit(self, receipt: Receipt, parts: Sequence[Buffer]) -> Receipt:
+    async def commit(self, receipt: Receipt, front: Buffer, back: Buffer) -> Receipt:
         """Make the post exist; the receipt that is stored: this one, or that of the pair which was there before.
 
-        Superseded when the post was deleted after this upload began. zips.Damaged when what is there cannot be read.
+        The same pair again renews what is there. Superseded when the post was deleted after this upload began.
+        zips.Damaged when what is there cannot be read.
         """
         key = keys.intake(receipt.moment_id, receipt.id)
+        parts = intake.pack(receipt, front, back)
         for _ in range(TRIES_MAX):
             try:
                 await self._store.create(key, *parts)
@@ -91,36 +93,34 @@ class Existence:
                 there = await self.look(receipt.moment_id, receipt.id)
             else:
                 return receipt
-            if there.receipt is not None:
-                return there.receipt
-            if there.tombstone is None:
-                if there.mark:
-                    raise Damaged(f"{key} cannot be read")
+            if not there.mark:
                 continue
-            if receipt.attempt <= there.attempt:
-                raise Superseded(f"{key} was deleted after this upload began")
-            await self.fence(receipt.moment_id, receipt.id)
+            wanted = _wanted(key, receipt, there)
+            if wanted is there.receipt:
+                return wanted
+            if there.tombstone is not None:
+                await self.fence(receipt.moment_id, receipt.id)
             try:
-                await self._store.swap(key, there.mark, *parts)
+                await self._store.swap(key, there.mark, *intake.pack(wanted, front, back))
             except BlobChanged:
                 continue
-            return receipt
+            return wanted
         raise _changing(key)
 
     async def end(self, moment_id: str, post_id: str, deletion: str, *, known: str = "") -> None:
         """Make the post exist no more, and its media object show nothing; again where an earlier deletion began to.
 
-        NoSuchPost when there is none, and no deletion but those up to `known`; Superseded when the pair there is
-        younger than this deletion.
+        NoSuchPost when there is none, and no deletion but those up to `known`; Superseded when the pair there was
+        posted, first or again, after this deletion began.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
             there = await self.look(moment_id, post_id)
-            if not there.mark or (there.tombstone is not None and there.attempt <= known):
+            if not there.mark or (there.tombstone is not None and there.decided <= known):
                 raise NoSuchPost(post_id)
-            if there.tombstone is not None and there.attempt >= deletion:
+            if there.tombstone is not None and there.decided >= deletion:
                 break
-            if there.attempt > deletion:
+            if there.decided > deletion:
                 raise Superseded(f"{key} was posted after this deletion began")
             try:
                 await self._store.swap(key, there.mark, tombstones.pack(Tombstone(deletion)))
@@ -169,7 +169,7 @@ class Existence:
             if record is not None and record.attempt == post.attempt and (record.complete or not post.complete):
                 return record
             there = await self.look(post.moment_id, post.id)  # after the mark was read: see the module's docstring
-            if there.receipt is None or there.attempt != post.attempt:
+            if there.receipt is None or there.receipt.attempt != post.attempt:
                 return None
             try:
                 if shown is not None:
@@ -191,6 +191,18 @@ class Existence:
             return await self._store.read_tail(key, TAIL_BYTES)
         except BlobMissing:
             return None
+
+
+def _wanted(key: str, receipt: Receipt, there: Standing) -> Receipt:
+    """The receipt to store in place of what is there, or the one there; Superseded, zips.Damaged."""
+    if there.receipt is not None:
+        renews = receipt.attempt > there.decided and receipt.same_photos(there.receipt)
+        return msgspec.structs.replace(there.receipt, renewed=receipt.attempt) if renews else there.receipt
+    if there.tombstone is None:
+        raise Damaged(f"{key} cannot be read")
+    if receipt.attempt <= there.decided:
+        raise Superseded(f"{key} was deleted after this upload began")
+    return receipt
 
 
 def _record(shown: Blob | None) -> Post | None:

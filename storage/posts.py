@@ -83,7 +83,7 @@ class Posts:
             raise NoSuchPost(post_id)
         try:
             tail = (await self._store.read_tail(keys.media(moment_id, post_id), TAIL_BYTES)).body
-            if tombstone_in(tail) is None and (record := media.record_in(tail)).attempt == there.attempt:
+            if tombstone_in(tail) is None and (record := media.record_in(tail)).attempt == there.receipt.attempt:
                 return record
         except BlobMissing:
             pass

@@ -88,7 +88,8 @@ class Photos(msgspec.Struct, frozen=True, kw_only=True):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was accepted, from whom and when: the last entry of the intake object, and all that lateness depends on.
 
-    `attempt` is the upload's own name (`attempt_id`), `request_id` a label that its client may have chosen.
+    `attempt` is the upload's own name (`attempt_id`), `request_id` a label that its client may have chosen. `renewed`
+    is the latest upload of the same pair that was answered "it is stored": a deletion sent before it is too late.
     """
 
     id: str
@@ -98,8 +99,20 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closes_at: Timestamp
     request_id: str
     attempt: str = ""
+    renewed: str = ""
     photos: Photos
     meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object, byte for byte
+
+    @property
+    def acknowledged(self) -> str:
+        """The latest attempt that was told that the pair is stored."""
+        return max(self.attempt, self.renewed)
+
+    def same_photos(self, other: "Receipt") -> bool:
+        """Whether both are of one pair, by the digests of its photos."""
+        return [getattr(self.photos, side).sha256 for side in SIDES] == [
+            getattr(other.photos, side).sha256 for side in SIDES
+        ]
 
     @property
     def late_by_ms(self) -> int:

@@ -32,6 +32,7 @@ from storage.refusals import reason
 from ..config import Config, address
 from ..letters import DeadLetters
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..passes import pause_s
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
@@ -281,7 +282,7 @@ async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics
     """Whatever sweep step is due, while elected, until cancelled."""
     put_off = False
     while True:
-        swept, rest_s = None, sweeper.pace_s
+        swept, began, rest_s = None, time.monotonic(), sweeper.pace_s
         try:
             if election.elected:
                 swept = await sweeper.step(time.time())
@@ -294,7 +295,8 @@ async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics
             log.exception("the sweep failed")
             rest_s = SWEEP_AGAIN_S
         if swept is not None:
+            rest_s = pause_s(time.monotonic() - began, found_work=swept.found_work)
             metrics.swept.inc(swept.queued)
             if swept.queued or swept.tidied:
                 log.info("swept: %s", swept)
-        await asyncio.sleep(0 if swept else rest_s)
+        await asyncio.sleep(rest_s)

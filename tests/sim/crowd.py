@@ -1,4 +1,4 @@
-"""A node under a fleet_load, in small steps of a virtual clock: the real admission around a simulated store.
+"""A node under a crowd, in small steps of a virtual clock: the real admission around a simulated store.
 
 The store gives each PUT under way the same part of its speed, but none less than its latency. A phone takes its time to
 send, and its bytes come in pieces, as a balancer and the kernel hand them on; one that is shed, before or while it
@@ -39,7 +39,7 @@ class Upload:
 
 
 @dataclass
-class FleetLoad:
+class Crowd:
     """`rate`: what the store commits a second, `latency_s`: the least that one PUT takes."""
 
     rate: float = 100.0

@@ -1,7 +1,8 @@
 """Attackers beside honest phones at one simulated node: uploads that announce much or send little keep nobody out."""
 
 import pytest
-from tests.sim.fleet_load import BYTES, FleetLoad
+
+from tests.sim.crowd import BYTES, Crowd
 
 MIB = 1 << 20
 BUDGET = 200 * MIB
@@ -9,15 +10,15 @@ OFFERED = 30.0  # pairs a second, at 1 to 10 seconds each: a quarter of a budget
 PHONES = (1.0, 10.0)
 
 
-def beside(accounts: int, uploads: int, *, length: int, rate: float, bytes_max: int = BUDGET) -> FleetLoad:
+def beside(accounts: int, uploads: int, *, length: int, rate: float, bytes_max: int = BUDGET) -> Crowd:
     """Two minutes of honest phones, the attackers there first."""
-    fleet_load = FleetLoad(send_s=PHONES, bytes_max=bytes_max)
+    crowd = Crowd(send_s=PHONES, bytes_max=bytes_max)
     if accounts:
-        fleet_load.attack(accounts, uploads, length=length, rate=rate)
-    fleet_load.offered = OFFERED
-    fleet_load.run(120)
-    print(f"displaced {fleet_load.displaced}, shed {fleet_load.shed.total()}")  # noqa: T201 - pytest shows it when the test fails
-    return fleet_load
+        crowd.attack(accounts, uploads, length=length, rate=rate)
+    crowd.offered = OFFERED
+    crowd.run(120)
+    print(f"displaced {crowd.displaced}, shed {crowd.shed.total()}")  # noqa: T201 - pytest shows it when the test fails
+    return crowd
 
 
 @pytest.mark.parametrize(
@@ -52,23 +53,23 @@ def test_a_ticket_does_not_lift_attackers() -> None:
 
 def test_a_crowd_of_honest_phones_loses_nothing_that_is_under_way() -> None:
     """Three times as many slow phones as memory holds: the rest is refused at the door, not half-way."""
-    fleet_load = FleetLoad(send_s=(20.0, 40.0), bytes_max=500 * BYTES)
-    fleet_load.offered = 50
-    fleet_load.run(90)
+    crowd = Crowd(send_s=(20.0, 40.0), bytes_max=500 * BYTES)
+    crowd.offered = 50
+    crowd.run(90)
 
-    assert fleet_load.shed.total() > 1000
-    assert fleet_load.displaced.total() == 0
-    assert fleet_load.goodput(45, 90) >= 0.9 * 450 / 30
+    assert crowd.shed.total() > 1000
+    assert crowd.displaced.total() == 0
+    assert crowd.goodput(45, 90) >= 0.9 * 450 / 30
 
 
 def test_phones_on_a_weak_network_go_on_as_long_as_there_is_room() -> None:
     """8 KB/s beside fast phones: nobody displaces them while the memory is not short."""
-    fleet_load = FleetLoad(send_s=(0.5, 1.0), bytes_max=BUDGET)
-    fleet_load.offered = 30
-    fleet_load.run(10)
-    before = fleet_load.committed.total()
-    fleet_load.attack(100, 1, length=BYTES, rate=8_000.0)
-    fleet_load.run(100)
+    crowd = Crowd(send_s=(0.5, 1.0), bytes_max=BUDGET)
+    crowd.offered = 30
+    crowd.run(10)
+    before = crowd.committed.total()
+    crowd.attack(100, 1, length=BYTES, rate=8_000.0)
+    crowd.run(100)
 
-    assert fleet_load.displaced.total() == 0
-    assert fleet_load.committed.total() - before >= 0.95 * 100 * 30
+    assert crowd.displaced.total() == 0
+    assert crowd.committed.total() - before >= 0.95 * 100 * 30

@@ -193,7 +193,7 @@ async def test_a_deletion_older_than_the_pair_touches_nothing(client: Any) -> No
     path = (await client.upload(moment)).headers["Location"]
     late = await client.call("DELETE", path, headers={"Snapsurge-Received-At": "1700000000000"})
 
-    assert (late.status, late.body["code"]) == (503, "storage-unavailable")
+    assert (late.status, late.body["code"]) == (409, "superseded")
     assert (await client.call("GET", path)).body["state"] == "accepted"
 
 
@@ -205,7 +205,7 @@ async def test_an_upload_older_than_the_deletion_brings_nothing_back(client: Any
     assert (await client.call("DELETE", path)).status == 204
 
     late = await client.upload(moment, headers={"Snapsurge-Received-At": before_ms})
-    assert (late.status, late.body["code"], late.body["stored"]) == (503, "storage-unavailable", False)
+    assert (late.status, late.body["code"], late.body["stored"]) == (409, "superseded", False)
     # The same with a ticket: its first try was before, this one is after.
     now_ms = str(time.time_ns() // 1_000_000)
     ticketed = {"Snapsurge-Received-At": before_ms, "Snapsurge-Retry": "1", "Snapsurge-Tried-At": now_ms}

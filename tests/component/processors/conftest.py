@@ -150,8 +150,8 @@ class World:
     ) -> str:
         """Accept a pair as a node does, and tell the index unless Redis is to know nothing of it; the post id."""
         receipt = self.receipt(user, after_ms=after_ms)
-        pair = intake.pack(receipt, photo("teal") if front is None else front, photo("navy"))
-        assert await self.existence.commit(receipt, pair) is receipt
+        first = photo("teal") if front is None else front
+        assert await self.existence.commit(receipt, first, photo("navy")) is receipt
         if told:
             await self.index.observe([accepted(receipt)])
         return receipt.id

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from storage import intake
 from storage.blobs import BlobStore
 from storage.existence import Existence
 from storage.files import FileStore
@@ -35,7 +34,7 @@ class Shelf:
 
     async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
         """Commit a pair as a node does; `tell` the index or not."""
-        assert await self.existence.commit(receipt, intake.pack(receipt, b"front", b"back")) is receipt
+        assert await self.existence.commit(receipt, b"front", b"back") is receipt
         if tell:
             await self.index.observe([accepted(receipt)])
         return accepted(receipt)

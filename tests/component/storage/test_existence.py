@@ -8,7 +8,7 @@ import pytest
 from storage import intake, keys, media
 from storage.blobs import BlobExists, BlobStore
 from storage.existence import Existence, NoSuchPost, Standing, Superseded
-from storage.records import Post, Receipt, accepted
+from storage.records import Photos, Post, Receipt, accepted
 from storage.tombstones import Tombstone, tombstone_in
 from storage.zips import Damaged
 from tests.stores import put, taken
@@ -25,7 +25,7 @@ def existence(store: BlobStore) -> Existence:
 
 async def commit(existence: Existence, receipt: Receipt) -> Receipt:
     """Post a pair."""
-    return await existence.commit(receipt, intake.pack(receipt, b"front", receipt.attempt.encode()))
+    return await existence.commit(receipt, b"front", receipt.attempt.encode())
 
 
 def rendered(receipt: Receipt, *, complete: bool = True) -> tuple[Post, bytes]:
@@ -46,11 +46,33 @@ async def shown(store: BlobStore, receipt: Receipt) -> str | None:
 async def test_of_two_pairs_the_first_stays(existence: Existence, make_receipt: MakeReceipt) -> None:
     """The second learns whose receipt is there; the same attempt sent again learns that it is its own."""
     first = make_receipt(attempt=FIRST)
+    photo = msgspec.structs.replace(first.photos.front, sha256="f" * 64)
+    other = msgspec.structs.replace(make_receipt(attempt=SECOND), photos=Photos(front=photo, back=photo))
 
     assert await commit(existence, first) is first
-    assert await commit(existence, make_receipt(attempt=SECOND)) == first
+    assert await commit(existence, other) == first
     assert await commit(existence, first) == first
     assert (await existence.look(first.moment_id, first.id)).receipt == first
+
+
+async def test_a_pair_acknowledged_again_outlives_a_deletion_sent_before(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """The deletion stood still on its way; the renditions stay too. A deletion sent afterwards ends the pair."""
+    first = make_receipt(attempt=FIRST)
+    await commit(existence, first)
+    await existence.put_media(*rendered(first))
+
+    again = await commit(existence, make_receipt(attempt=SECOND))
+    assert again == msgspec.structs.replace(first, renewed=SECOND)
+    assert await commit(existence, make_receipt(attempt=FIRST + "0")) == again  # older: it renews nothing
+    with pytest.raises(Superseded):
+        await existence.end(first.moment_id, first.id, GONE)
+    assert await shown(store, first) == FIRST
+    assert intake.unpack(await store.read(keys.intake(first.moment_id, first.id))).receipt == again
+
+    await existence.end(first.moment_id, first.id, GONE_AGAIN)
+    assert await shown(store, first) is None
 
 
 async def test_deleted_and_posted_again(existence: Existence, store: BlobStore, make_receipt: MakeReceipt) -> None:

@@ -33,7 +33,7 @@ def test_every_code_of_the_contract_is_there() -> None:
         403: {"forbidden"},
         404: {"no-such-moment", "no-such-post"},
         408: {"too-slow"},
-        409: {"already-posted", "moment-not-open"},
+        409: {"already-posted", "superseded", "moment-not-open"},
         410: {"moment-closed"},
         413: {"too-large"},
         415: {"not-a-photo"},

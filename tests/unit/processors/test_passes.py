@@ -1,6 +1,6 @@
 """Which moment is swept next, and when."""
 
-from processors.passes import REST_MAX_S, SWEPT_MS, Cursor, due_s, next_due, rest_s
+from processors.passes import IDLE_RESTS, REST_MAX_S, SWEPT_MS, Cursor, due_s, next_due, pause_s, rest_s
 from storage.records import Moment, from_ms
 
 NOW_S = 1_767_225_660.0
@@ -39,3 +39,9 @@ def test_steps_are_spread_over_the_rest() -> None:
     assert [due_s(30, Cursor(done, 1000), 15, 2000) for done in (0, 128, 256)] == [1000, 1007.5, 1015]
     assert due_s(1200, Cursor(64, 1000), 15, 2000) == 1015
     assert due_s(30, Cursor(128, 1000), 15, 999) == 0  # the clock was set back
+
+
+def test_idle_steps_take_a_bounded_part_of_a_core() -> None:
+    """However many are due; a step that found work is followed by the next at once."""
+    assert pause_s(0.5, found_work=False) == 0.5 * IDLE_RESTS
+    assert pause_s(0.5, found_work=True) == 0.0
