@@ -53,8 +53,9 @@ class Stack:
         self.root = root
 
     def stored(self) -> list[Path]:
-        """Every intake object and every file half written."""
-        return [*self.root.glob("*/intake/*/*"), *self.root.glob(".incoming/*")]
+        """Every intake object and every file half written; the store's locks stay, and are empty."""
+        half = [path for path in self.root.glob(".incoming/*") if not path.name.startswith("lock-")]
+        return [*self.root.glob("*/intake/*/*"), *half]
 
     def moment(self) -> str:
         """A new moment's id."""
