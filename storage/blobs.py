@@ -1,6 +1,7 @@
-"""The port to the object store, which is the truth: what a store must promise, and how it may fail.
+"""The port to the object store: what a store must guarantee, and which errors it may raise.
 
-Two stores keep it: `files.FileStore` and `s3.S3Store`; one contract suite runs on both. Keys are those of `keys.py`.
+The object store is the source of truth. Two classes implement the port, `files.FileStore` and `s3.S3Store`; one
+contract suite runs on both. `keys.py` makes the keys.
 """
 
 from collections.abc import AsyncIterator
@@ -13,30 +14,30 @@ Buffer = bytes | bytearray | memoryview
 
 
 class BlobExists(Exception):
-    """There is an object under this key already; nothing was changed."""
+    """An object with this key exists already; nothing was changed."""
 
 
 class BlobMissing(Exception):
-    """There is no object under this key, or not so much of one."""
+    """No object has this key, or the object is shorter than the range that was asked for."""
 
 
 class BlobChanged(Exception):
-    """The object under this key is not the one that was seen; nothing was changed."""
+    """The object under this key is not the one with the given mark; nothing was changed."""
 
 
 class StoreUnavailable(Exception):
-    """The store did not do it, or did not say; our fault, worth a retry. The object may or may not be there."""
+    """The store failed or did not answer: a server error, worth a retry. It may or may not have written the object."""
 
 
 class StoreFull(StoreUnavailable):
-    """The store has no room; a retry helps only after ops made some."""
+    """The store has no space left; a retry succeeds only after an operator has freed some."""
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """Bytes of an object, and the mark of that very object.
+    """Bytes of an object, and the mark that identifies this version of the object.
 
-    No other object under its key has the same mark, if each has something in it that no other has: S3 makes marks of
-    the bytes.
+    Marks under one key are unique only if every object written there has unique content, because S3 derives entity tags
+    from the bytes.
     """
 
     body: bytes
@@ -44,54 +45,54 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A line of a listing: an object's key, and its length in bytes."""
+    """One row of a listing: an object's key and its length in bytes."""
 
     key: str
     size: int
 
 
 class BlobStore(Protocol):
-    """Objects under keys. Every method may raise StoreUnavailable; a blob, once seen, is whole and durable.
+    """Objects by key. Every method may raise StoreUnavailable; an object that can be read is complete and durable.
 
-    Every change but `delete` is conditional, so that a request which is late, or comes twice, changes nothing that came
-    after it.
+    Every change except `delete` is conditional, so that a request which is delayed or sent twice cannot overwrite a
+    later change.
     """
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        """Put a new object of these buffers in a row: durable when this returns; until then they must not change.
+        """Write a new object from these buffers in order. Durable on return; until then they must not be modified.
 
-        Of many at once exactly one wins, the others get BlobExists.
+        Of several concurrent calls exactly one succeeds; the others raise BlobExists.
         """
 
     async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
-        """Put an object of these buffers in place of the one with this mark; readers see the old or the new, whole.
+        """Replace the object that has this mark; readers see either the old object or the new one, complete.
 
-        Durable when this returns. BlobChanged when another object is there, or none: of many at once exactly one wins.
-        Where the store keeps versions, that of the object replaced is removed.
+        Durable on return. BlobChanged when the key holds another object or none; of several concurrent calls exactly
+        one succeeds. A store with versioning then removes the version that was replaced.
         """
 
     async def read(self, key: str) -> bytes:
-        """The whole object, or BlobMissing."""
+        """The complete object; BlobMissing."""
 
     async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
-        """`length` bytes from `offset`, of the object with this mark if one is given; BlobMissing, BlobChanged."""
+        """`length` bytes from `offset`; BlobMissing; BlobChanged if `mark` is given and is not the object's."""
 
     async def read_tail(self, key: str, length: int) -> Blob:
-        """The last `length` bytes, or all of a shorter object; BlobMissing."""
+        """The last `length` bytes, or the complete object if it is shorter; BlobMissing."""
 
     async def delete(self, key: str) -> None:
-        """Remove whatever object is there; none is no error. Only for keys that nobody writes any more."""
+        """Delete the object, if any. Unconditional, so only for keys that no request writes any more."""
 
     def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
-        """The objects under a prefix that ends in `/`, sorted by key, from the first greater than `after`."""
+        """The objects under a prefix that ends in `/`, sorted by key, with keys greater than `after`."""
 
     async def probe(self) -> None:
-        """Return when the store answers; StoreUnavailable when it does not."""
+        """Return if the store answers, else raise StoreUnavailable."""
 
     async def __aenter__(self) -> Self:
-        """Open connections, and the bucket or folder where it is missing."""
+        """Open connections; create the bucket or folder if it is missing."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close them."""
+        """Close the connections."""

@@ -1,11 +1,11 @@
-"""What really went wrong: the error inside the groups that task groups raise, whose own text names none of it."""
+"""Unwraps exception groups from task groups, because the text of a group does not name the errors inside it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors in it that are no groups, in order; itself when it is none."""
+    """The errors inside nested groups, in order; the error itself if it is not a group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -15,7 +15,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """A group that is raised inside leaves as its first error, the others as notes of that one."""
+    """Raise the first error of a group instead of the group, with the other errors as notes on the first."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -11,7 +11,7 @@ from . import settings
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_STORAGE_{name.upper()}"):
-    """Store and Redis: addresses, pools, timeouts."""
+    """Addresses, connection pools and timeouts of the object store and Redis."""
 
     store_url: Annotated[str, Meta(description="object store: `file:///path` or `s3://bucket?endpoint=…&region=…`")] = (
         msgspec.field(name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge")
@@ -28,20 +28,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     s3_connect_timeout_s: Annotated[
         float, Meta(gt=0, description="seconds before a connection attempt to the store times out")
     ] = 2.0
-    # A pair of 20 MiB at 10 MB/s takes two seconds; a store that is silent for ten is not coming back soon.
+    # A pair of 20 MiB at 10 MB/s takes two seconds; a store that was silent for ten is unlikely to answer soon.
     s3_read_timeout_s: Annotated[
         float, Meta(gt=0, description="seconds without a byte from the store before a request times out")
     ] = 10.0
     s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="attempts of one store request")] = 3
     # fsync blocks a thread, not the processor: more threads than cores keep a disk's queue filled.
     file_threads: Annotated[int, Meta(ge=1, le=256, description="threads of the file store")] = 16
-    # Redis answers in well under a millisecond; one that does not is treated as away, and everything works without it.
+    # Redis usually answers in well under a millisecond. A Redis that takes this long counts as unavailable, and every
+    # program works without it.
     redis_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to Redis")] = 32
     redis_timeout_s: Annotated[float, Meta(gt=0, description="seconds before a Redis call times out")] = 0.5
 
 
 class AwsVariables(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"AWS_{name.upper()}"):
-    """The usual variables of clients of S3, as far as we read them ourselves."""
+    """The standard AWS environment variables that this project reads without botocore."""
 
     access_key_id: str = ""
     secret_access_key: str = ""
@@ -50,10 +51,10 @@ class AwsVariables(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it
-    """The settings of this environment; settings.SettingsError says what is wrong."""
+    """The settings from this environment; settings.SettingsError names the bad one."""
     return settings.load(Config, "STORAGE", environ)
 
 
 def aws(environ: Mapping[str, str] = os.environ) -> AwsVariables:  # noqa: TID251 - the same
-    """Those of this environment; what is not set is empty."""
+    """The AWS variables from this environment; empty where a variable is not set."""
     return msgspec.convert(dict(environ), AwsVariables)

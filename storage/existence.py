@@ -1,25 +1,27 @@
-"""Whether a post exists: decided by its intake object alone, once, by a compare-and-swap of the store.
+"""Whether a post exists: its intake object alone decides, and only a compare-and-swap in the store changes that object.
 
-The intake key of a post holds nothing, a pair, or a tombstone; in this order at first, then pair and tombstone in turn:
+The intake key of a post holds nothing, a pair or a tombstone. All transitions:
 
     nothing   -> pair        `create`: the first commit
     pair      -> tombstone   `swap`: a deletion
     tombstone -> pair        `swap`: posted again
-    tombstone -> tombstone   `swap`: deleted again, so that an upload which began before is too late
-    pair      -> pair        `swap`: the same pair sent again, so that a deletion which began before is too late
+    tombstone -> tombstone   `swap`: deleted again, which rejects uploads that began before this deletion
+    pair      -> pair        `swap`: the same pair sent again, which rejects deletions that began before this upload
 
-Every one of these names what it replaces by its mark, and every attempt has an id (`records.attempt_id`) in what it
-writes, so that no two objects have one mark. A request that was delayed, or that a network or a client of ours sends
-again, therefore finds that object no more and changes nothing. A process that stood still reads the mark anew when it
-goes on, so the ids count too: they are in the order in which the requests reached the balancer's machine
-(`lb/relay/lag.py`), and a deletion replaces no younger pair, an upload no younger tombstone.
+Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
+two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
+therefore no longer finds the object that it names, and changes nothing.
 
-The media object follows: a tombstone of the same deletion takes its place before the DELETE is answered (`fence`), and
-a worker that replaces an object asks for the intake object between reading the mark and the swap (`put_media`). So once
-a post is deleted, no rendition of it, finished or under way, can be stored there.
+Marks alone do not stop a process that was suspended, because it reads the current mark when it resumes. So the ids are
+compared too. They are ordered by when the requests reached the balancer's machine (`lb/relay/lag.py`): a deletion never
+replaces a younger pair, and an upload never replaces a younger tombstone.
 
-Nothing is removed while a moment may accept posts: an absent object is what a late `create` waits for. The sweeper
-removes tombstones afterwards (`clear`). This file knows no index and no queue.
+The media object follows the intake object. Before the DELETE is answered, `fence` replaces the media object by a
+tombstone of the same deletion. A worker that replaces a media object reads the intake object between reading the mark
+and the swap (`put_media`). So after a deletion no rendition of the post can be stored, even by a job that was running.
+
+No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
+sweeper removes tombstones afterwards (`clear`). This file does not use the index or the queue.
 """
 
 import secrets
@@ -33,20 +35,20 @@ from .records import Post, Receipt, attempt_id
 from .tombstones import Tombstone
 from .zips import TAIL_BYTES, Damaged
 
-# Each try lost a race against another change of the same post, which its one user has to make.
+# A try fails only when it loses a race against another change of the same post, and one post has only one user.
 TRIES_MAX = 8
 
 
 class NoSuchPost(Exception):
-    """There is no post of this id: never accepted, or deleted."""
+    """No post has this id: it was never accepted, or it was deleted."""
 
 
 class Superseded(Exception):
-    """A deletion or an upload that was sent later has decided: this one is too late, and changed nothing."""
+    """A deletion or an upload that was sent later took effect first; this request came too late and changed nothing."""
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What an intake key holds: a pair's receipt, or a tombstone; neither, and a mark, is an object that is damaged."""
+    """What an intake key holds: a receipt (of a pair) or a tombstone; a mark with neither means a damaged object."""
 
     mark: str = ""
     receipt: Receipt | None = None
@@ -54,20 +56,20 @@ class Standing(msgspec.Struct, frozen=True):
 
     @property
     def decided(self) -> str:
-        """The id of the latest attempt or deletion that was answered with what is there; empty where nobody knows."""
+        """The id of the latest attempt or deletion that was acknowledged with this object; empty if unknown."""
         if self.receipt is not None:
             return self.receipt.acknowledged
         return self.tombstone.deletion if self.tombstone is not None else ""
 
 
 class Existence:
-    """Posts come and go in one store. Methods raise blobs.StoreUnavailable where it does not say."""
+    """Creates and deletes the posts of one store. Every method may raise blobs.StoreUnavailable."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
 
     async def look(self, moment_id: str, post_id: str) -> Standing:
-        """What is there now; an empty standing is nothing."""
+        """What the intake key holds now; an empty `Standing` if it holds nothing."""
         found = await self._tail(keys.intake(moment_id, post_id))
         if found is None:
             return Standing()
@@ -79,10 +81,10 @@ class Existence:
         return Standing(found.mark, receipt, tombstone)
 
     async def commit(self, receipt: Receipt, front: Buffer, back: Buffer) -> Receipt:
-        """Make the post exist; the receipt that is stored: this one, or that of the pair which was there before.
+        """Make the post exist. Returns the stored receipt: this one, or that of the same post committed earlier.
 
-        The same pair again renews what is there. Superseded when the post was deleted after this upload began.
-        zips.Damaged when what is there cannot be read.
+        The same pair sent again renews the stored receipt. Superseded when the post was deleted after this upload
+        began; zips.Damaged when the stored object cannot be read.
         """
         key = keys.intake(receipt.moment_id, receipt.id)
         parts = intake.pack(receipt, front, back)
@@ -108,10 +110,10 @@ class Existence:
         raise _changing(key)
 
     async def end(self, moment_id: str, post_id: str, deletion: str, *, known: str = "") -> None:
-        """Make the post exist no more, and its media object show nothing; again where an earlier deletion began to.
+        """Delete the post and its renditions, or complete an earlier deletion that was interrupted.
 
-        NoSuchPost when there is none, and no deletion but those up to `known`; Superseded when the pair there was
-        posted, first or again, after this deletion began.
+        NoSuchPost when there is no pair, and no tombstone of a deletion later than `known`. Superseded when the pair
+        was uploaded, first or again, after this deletion began.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
@@ -125,14 +127,14 @@ class Existence:
             try:
                 await self._store.swap(key, there.mark, tombstones.pack(Tombstone(deletion)))
             except BlobChanged:
-                continue  # the next look tells whether it was an earlier try of this very request
+                continue  # the next look shows whether an earlier try of this same request succeeded
             break
         else:
             raise _changing(key)
         await self.fence(moment_id, post_id)
 
     async def fence(self, moment_id: str, post_id: str) -> bool:
-        """Make the media object show nothing, if the intake object is no pair; whether there is none."""
+        """Replace the media object by a tombstone unless the intake object is a pair; returns whether it is none."""
         key = keys.media(moment_id, post_id)
         for _ in range(TRIES_MAX):
             shown = await self._tail(key)
@@ -153,9 +155,9 @@ class Existence:
         raise _changing(key)
 
     async def put_media(self, post: Post, body: bytes) -> Post | None:
-        """Show the renditions of an attempt; the record that is shown now, None where that attempt exists no more.
+        """Store the renditions of an attempt. Returns the record now stored, or None if the attempt no longer exists.
 
-        An object without the `full` renditions never replaces a whole one of the same attempt.
+        An object without the `full` renditions never replaces a complete one of the same attempt.
         """
         key = keys.media(post.moment_id, post.id)
         for _ in range(TRIES_MAX):
@@ -180,7 +182,7 @@ class Existence:
         raise _changing(key)
 
     async def clear(self, moment_id: str, post_id: str) -> None:
-        """Remove what a deletion left, once nobody can post in the moment any more: the intake object last."""
+        """Remove a deletion's tombstones, once the moment accepts no more posts: the intake object last."""
         there = await self.look(moment_id, post_id)
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
@@ -194,7 +196,7 @@ class Existence:
 
 
 def _wanted(key: str, receipt: Receipt, there: Standing) -> Receipt:
-    """The receipt to store in place of what is there, or the one there; Superseded, zips.Damaged."""
+    """The receipt to store: the new one, or the stored one, renewed or unchanged; Superseded, zips.Damaged."""
     if there.receipt is not None:
         renews = receipt.attempt > there.decided and receipt.same_photos(there.receipt)
         return msgspec.structs.replace(there.receipt, renewed=receipt.attempt) if renews else there.receipt
@@ -206,7 +208,7 @@ def _wanted(key: str, receipt: Receipt, there: Standing) -> Receipt:
 
 
 def _record(shown: Blob | None) -> Post | None:
-    """The record of a media object; None where there is none that can be read."""
+    """The record of a media object; None if there is no readable one."""
     try:
         return media.record_in(shown.body) if shown is not None else None
     except Damaged:

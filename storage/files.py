@@ -1,11 +1,10 @@
-"""Objects as local files: the embedded store. Durable and exclusive by temp file, fsync, link and fsync of the folder.
+"""Objects as local files: the embedded store.
 
-`create` links the finished temp file to its name: link(2) fails when the name exists, so of many writers one wins and
-nobody ever sees half a file. `swap` renames instead, under a lock. The folder is synced after either, because a name is
-not on disk before its folder is (fsync(2), "Notes"); also by a writer who lost, since the winner may not have come so
-far and "it exists" is an answer that a client is told. The temp folder is there as long as the store is: without it
-nothing is missing, the disk is. Blocking calls run on a pool of threads of our own. This file knows nothing of what it
-stores.
+A write goes to a temp file, which is synced. `create` then links it to its name: link(2) fails when the name exists, so
+exactly one of several writers succeeds and no reader sees a partial file. `swap` renames it under a lock. Both then
+sync the folder, because a new name is durable only after its folder is synced (fsync(2), "Notes").
+
+Blocking calls run on the store's own thread pool. This file knows nothing about the content of the objects.
 """
 
 import asyncio
@@ -32,12 +31,12 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FileStore:
-    """A folder as an object store; see `blobs.BlobStore` for the promises."""
+    """A folder as an object store; `blobs.BlobStore` documents the methods."""
 
     def __init__(self, root: Path, *, threads: int = 16) -> None:
         self.root = root
         self._temporary = root / ".incoming"
-        self._durable: set[Path] = set()  # folders whose names this process has synced
+        self._durable: set[Path] = set()  # folders whose names this process has already synced
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
 
     def __repr__(self) -> str:
@@ -87,12 +86,13 @@ class FileStore:
         self._pool.shutdown()
 
     async def _run(self, call: Callable[[], R]) -> R:
-        """Do it on a thread; operating system errors become the port's."""
+        """Run the call on a thread; translates operating system errors into those of the port."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except FileExistsError as error:
             raise BlobExists(str(error.filename2 or error.filename)) from error
         except FileNotFoundError as error:
+            # The temp folder always exists. If it is missing, the disk is missing, not the object.
             if not self._temporary.is_dir():
                 raise StoreUnavailable(f"the folder {self.root} is not there, or no store") from error
             raise BlobMissing(str(error.filename)) from error
@@ -102,7 +102,7 @@ class FileStore:
             raise (StoreFull if error.errno in _NO_ROOM else StoreUnavailable)(str(error)) from error
 
     def _open(self) -> None:
-        """Make the root, and remove what writers that were killed left behind more than an hour ago."""
+        """Create the root; remove temp files older than an hour, which killed writers left behind."""
         self._make_folder(self._temporary)
         for leftover in self._temporary.iterdir():
             if leftover.name.startswith(_LOCK):
@@ -112,7 +112,7 @@ class FileStore:
                     leftover.unlink()
 
     def _swap(self, key: str, mark: str, parts: Sequence[Buffer]) -> None:
-        """A compare-and-swap by a lock of the kernel's that all processes share and a killed one leaves (flock(2))."""
+        """Compare-and-swap under flock(2), shared by all processes; the kernel unlocks it if the holder is killed."""
         with (self._temporary / f"{_LOCK}{key[:2]}").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
@@ -129,7 +129,8 @@ class FileStore:
         try:
             with temporary.open("xb", buffering=0) as file:
                 _write_all(file.fileno(), parts)
-                # The kernel's own times come in steps of milliseconds; a mark is made of this one.
+                # The kernel's own timestamps advance in steps of milliseconds; the mark needs a finer modification
+                # time.
                 os.utime(file.fileno(), ns=(time.time_ns(), time.time_ns()))
                 os.fsync(file.fileno())
             self._make_folder(target.parent)
@@ -139,15 +140,17 @@ class FileStore:
                 else:
                     temporary.replace(target)
             finally:
+                # Also after a lost race: the winner may not have synced yet, and the client is told that the object
+                # exists.
                 _sync_folder(target.parent)
-        except FileNotFoundError as error:  # a folder was removed under us: not a missing blob
+        except FileNotFoundError as error:  # another process removed a folder: not a missing blob
             self._durable.clear()
             raise StoreUnavailable(str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make it and its parents, each name durable in the folder above, whoever made it."""
+        """Create the folder and its parents; syncs each name in the folder above, whichever process created it."""
         if folder in self._durable or folder == folder.parent:
             return
         self._make_folder(folder.parent)
@@ -177,17 +180,17 @@ class FileStore:
             for path in (Path(folder) / name for name in names):
                 key = str(path.relative_to(self.root))
                 if key > after:
-                    with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                    with contextlib.suppress(FileNotFoundError):  # deleted since the folder was listed
                         yield Entry(key, path.stat().st_size)
 
 
 def _mark(status: os.stat_result) -> str:
-    """Two files that were ever at one place differ in inode or time: each is written beside the one it replaces."""
+    """The mark of a file. Successive files under a name differ in inode or time, as both exist during a swap."""
     return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
 def _write_all(descriptor: int, parts: Sequence[Buffer]) -> None:
-    """All bytes in a row; a write that stops short (a limit, a signal) is gone on with."""
+    """Write all bytes in order; continues after a short write (a limit, a signal)."""
     left = [memoryview(part) for part in parts if len(part)]
     while left:
         written = os.writev(descriptor, left[:_BUFFERS_MAX])
@@ -198,7 +201,7 @@ def _write_all(descriptor: int, parts: Sequence[Buffer]) -> None:
 
 
 def _raise(error: OSError) -> None:
-    """os.walk leaves out what it cannot read unless told otherwise; a listing with holes would look like losses."""
+    """Without this, os.walk skips folders that it cannot read, and a listing with gaps would look like lost objects."""
     raise error
 
 

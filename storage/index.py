@@ -1,18 +1,19 @@
-"""The Redis index of posts and moments: a fast copy that may be lost at any instant, never the truth.
+"""The Redis index of posts and moments: a fast copy of the store, which may be lost at any time.
 
-One script, `_OBSERVE`, makes every change to a post's entry: it takes the old entry out of the moment's counts and
-puts the new one in, so the counts are always the sum of the entries. So it can be told the same thing any number of
-times, in any order, by nodes, workers and a rebuild at once, and the counts stay exact. Attempts are ordered by their
-ids: an entry is replaced by a younger attempt's and by none that is older, and the id of the last deletion, kept as
-long as entries are, keeps out all attempts before it. So a late word undoes nothing. A record without its `full`
-renditions never replaces one that has them.
+One script, `_OBSERVE`, makes every change to a post's entry: it subtracts the old entry from the moment's counts and
+adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild may therefore report
+the same post any number of times, concurrently and in any order, and the counts stay exact.
 
-A recount begins a new generation of counts, which starts from nothing; an entry knows in which generation it was
-counted. So counts that lost a part of what they counted (Redis was emptied in between, entries expired) cannot be
-taken for complete, nor anything be counted twice. They are complete only for the reign that heard it, one run of one
-Redis as the primary: one that was restarted, or took over, may have lost the last second, and a replica may be behind.
+Attempts are ordered by their ids. An entry is replaced only by a younger attempt's. The id of the last deletion is kept
+as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
+`full` renditions never replaces a record that has them.
 
-Fields of a post's hash: j record, s state, l late_by_ms, a attempt, g generation. The keys stand in keys.py.
+A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
+counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
+Counts are complete only for the *reign* in which they were completed: one run of one Redis as the primary. A Redis that
+restarted, or was promoted, may have lost the last second, and a replica may be behind.
+
+Fields of a post's hash: j record, s state, l late_by_ms, a attempt, g generation. The keys are in keys.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +36,16 @@ _decode_post = msgspec.json.Decoder(Post).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
 
 # Two days outlive the accepting period (24 h) and the jobs of its last post; after that the store answers. An entry
-# that still waits for its flag or its renditions lives as long as the counts, which would count it again.
+# without its late flag or its renditions lives as long as the counts: if it expired first, the next report would count
+# the post again.
 POST_TTL_S = 48 * 3600
 COUNTS_TTL_S = 30 * 24 * 3600
 MOMENT_TTL_S = 7 * 24 * 3600
-# A recount that did not finish within a day is begun anew, before the entries it observed can expire.
+# A recount that has not finished within a day starts again, before the entries that it observed can expire.
 RECOUNT_S = 24 * 3600
-# A moment whose writer could not reach Redis is found in the store this much later at the latest; who looks regularly
-# lists the store anew in time, so that nobody who waits for an answer has to.
+# If the process that created a moment could not reach Redis, other processes find the moment in the store after at most
+# LISTED_TTL_S. Regular readers list the store again at LISTED_DUE_S, before the listing expires, so that no request
+# waits for it.
 LISTED_TTL_S = 60
 LISTED_DUE_S = 30
 
@@ -107,8 +110,8 @@ if generation == generation_of(counts) then count(counts, state, late, -1) end
 redis.call('DEL', key)
 """
 
-# A generation is named after the second it began in (and the microsecond, lest one be taken for another); several
-# recounts at once share one.
+# A generation is named after the second and microsecond in which it began, so that names are unique; concurrent
+# recounts share one generation.
 _RECOUNT = f"""
 local time, begun = redis.call('TIME'), redis.call('HGET', KEYS[1], 'generation')
 local now = time[1]..'.'..time[2]
@@ -130,7 +133,7 @@ return 1
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a moment's posts have come; `pending` are neither ready nor rejected."""
+    """The number of a moment's posts by state; `pending` posts are neither ready nor rejected."""
 
     accepted: int = 0
     on_time: int = 0
@@ -141,22 +144,22 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Index:
-    """The index in one Redis. Every method may raise redis.RedisError: the caller knows what to do without it."""
+    """The index in one Redis. Every method may raise redis.RedisError; callers must be able to work without it."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def observe(self, posts: Sequence[Post]) -> list[Observed]:
-        """Tell what is known of some posts; see `observe_in`."""
+        """Report posts to the index; see `observe_in`."""
         pipe = self._redis.pipeline(transaction=False)
         self.observe_in(pipe, posts)
         return cast("list[Observed]", [answer.decode() for answer in (await pipe.execute())[0]])
 
     def observe_in(self, pipe: Pipeline, posts: Sequence[Post]) -> None:
-        """Add the telling to a round trip that others share.
+        """Add the report to a pipeline that the caller executes.
 
-        A finished post carries its late flag. Answers, a post each: `new` (the index did not have it), `known`, `stale`
-        (the entry is of a younger attempt: this one was deleted and posted again) or `deleted`.
+        A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
+        `stale` (the entry is of a younger attempt: this post was deleted and posted again) or `deleted`.
         """
         fields: list[Any] = []
         for post in posts:
@@ -166,25 +169,25 @@ class Index:
         pipe.eval(_OBSERVE, 0, *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
-        """Take a post out of index and counts, unless its attempt is younger than this deletion, which is kept."""
+        """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_FORGET, 0, post_id, moment_id, deletion)
         await pipe.execute()
 
     async def deletion(self, post_id: str) -> str:
-        """The id of the last deletion of this post that the index was told of; empty where there was none."""
+        """The id of the post's last deletion that was reported to the index; empty if there was none."""
         found = await self._redis.get(DELETION_KEY + post_id)
         return (found or b"").decode("ascii", "replace")
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
-        """The entries, None for each that is not here."""
+        """The posts' records, in order; None for each post that the index does not have."""
         pipe = self._redis.pipeline(transaction=False)
         for post_id in post_ids:
             pipe.hget(POST_KEY + post_id, "j")
         return [_read(_decode_post, found) for found in await pipe.execute()]
 
     async def counts(self, moment_id: str) -> Counts | None:
-        """The moment's counts, or None when they do not cover everything that the store has."""
+        """The moment's counts, or None if they may not cover every post in the store."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
         pipe.info("server")
@@ -196,20 +199,20 @@ class Index:
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 
     async def recount(self, moment_id: str) -> str:
-        """Begin to count the moment's posts anew, or join who does; the generation to complete."""
+        """Begin a recount of the moment's posts, or join one in progress; returns the generation to complete."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_RECOUNT, 1, COUNTS_KEY + moment_id)
         (generation,) = await pipe.execute()
         return str(generation.decode())
 
     async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
-        """Say that every post of the moment that was in the store has been observed, all in this generation."""
+        """Mark the counts complete: every post of the moment in the store has been observed in this generation."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_COMPLETE, 1, COUNTS_KEY + moment_id, generation)
         await pipe.execute()
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
-        """Copy moments into the index; `listed`: they are all that fire, or fired, from then to then."""
+        """Copy moments into the index; `listed` (first, last, unix ms): they are all that fire in this time range."""
         pipe = self._redis.pipeline(transaction=False)
         places: dict[str, dict[str, int]] = {}
         for moment in moments:
@@ -223,17 +226,17 @@ class Index:
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:
-        """The moment, or None when the index does not have it."""
+        """The moment, or None if the index does not have it."""
         found = await self._redis.get(MOMENT_KEY + moment_id)
         return _read(_decode_moment, found)
 
     async def moments(self, moment_ids: Sequence[str]) -> list[Moment | None]:
-        """The moments, None for each that the index does not have."""
+        """The moments, in order; None for each that the index does not have."""
         found = await self._redis.mget([MOMENT_KEY + one for one in moment_ids])
         return [_read(_decode_moment, one) for one in found]
 
     async def current_moment_id(self, region: str, now_ms: int) -> tuple[str | None, bool]:
-        """The last moment of a region that fired and still accepts posts; False where the store may know another."""
+        """The region's last moment that has fired and accepts posts; False if the store may have a later one."""
         since_ms = now_ms - ACCEPTING_MS
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(MOMENTS_LISTED_KEY)
@@ -244,22 +247,23 @@ class Index:
         return found[0].decode() if found else None, known
 
     async def moment_ids(self, since_ms: int, until_ms: int) -> tuple[list[str] | None, bool]:
-        """Moments that fire, or fired, in this time, in order; None where the index may not have them all.
+        """The moments that fire in this time range, in order, and whether the caller should list the store again.
 
-        And whether the store is to be listed again. A listing that has longer to go than it had at first is of before
-        Redis' clock was set back.
+        None instead of the ids if the index may not have all of them.
         """
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(MOMENTS_LISTED_KEY)
         pipe.pttl(MOMENTS_LISTED_KEY)
         pipe.zrangebyscore(MOMENTS_KEY, since_ms, until_ms)
         listed, left_ms, found = await pipe.execute()
+        # More time left than the listing's whole time to live: Redis' clock was set back since, so the listing is
+        # stale.
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
         return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:
-    """An entry; one that cannot be read is as good as none, for the store has the truth."""
+    """Decode an entry; an unreadable entry counts as missing, because the store has the truth."""
     try:
         return None if found is None else decode(found)
     except (ValueError, RecursionError):
@@ -267,13 +271,13 @@ def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:
 
 
 def counts_of(numbers: Mapping[str, int]) -> Counts:
-    """Counts from what was counted, by name; what is not named is none."""
+    """Counts from numbers by name; a name that is missing counts as 0."""
     pending = numbers.get("accepted", 0) - numbers.get("ready", 0) - numbers.get("rejected", 0)
     return Counts(**numbers, pending=pending)
 
 
 def _covers(listed: bytes | None, since_ms: int, until_ms: int) -> bool:
-    """Whether a listing, as it stands in Redis, is of all this time."""
+    """Whether the listing stored in Redis covers this whole time range."""
     try:
         first_ms, last_ms = map(int, (listed or b"").split())
     except ValueError:

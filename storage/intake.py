@@ -1,7 +1,7 @@
 """The intake object: the pair as received and its receipt, in one ZIP whose PUT is the commit.
 
-Pure. Entries `front.<ext>`, `back.<ext>`, `receipt.json`, in this order, stored. It carries whatever the phone wrote
-into its photos (GPS too), so it is never served as it is.
+Pure. Entries `front.<ext>`, `back.<ext>`, `receipt.json`, in this order, stored uncompressed. The photos contain all
+metadata that the phone wrote (GPS included), so no client ever gets the object itself.
 """
 
 import msgspec
@@ -17,7 +17,7 @@ _decode = msgspec.json.Decoder(Receipt).decode
 
 
 class Intake(msgspec.Struct, frozen=True):
-    """An intake object, read whole."""
+    """A complete intake object, decoded."""
 
     receipt: Receipt
     front: bytes
@@ -25,13 +25,13 @@ class Intake(msgspec.Struct, frozen=True):
 
 
 def pack(receipt: Receipt, front: Buffer, back: Buffer) -> list[Buffer]:
-    """The object to PUT, as buffers in a row; ValueError when the receipt is too long to be found again."""
+    """The object to PUT, as buffers in order; ValueError when the receipt is too long for the tail read."""
     names = {side: f"{side}.{EXTENSIONS[getattr(receipt.photos, side).format]}" for side in SIDES}
     return zips.pack({names["front"]: front, names["back"]: back, RECEIPT_ENTRY: _encode(receipt)})
 
 
 def unpack(archive: bytes) -> Intake:
-    """The object read back; zips.Damaged when it is not one of ours."""
+    """Decode an intake object; zips.Damaged when it is not one."""
     entries = zips.unpack(archive)
     by_stem = {name.split(".")[0]: data for name, data in entries.items()}
     try:
@@ -41,7 +41,7 @@ def unpack(archive: bytes) -> Intake:
 
 
 def receipt_in(tail: bytes) -> Receipt:
-    """The receipt out of the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
+    """The receipt from the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
     try:
         return _decode(zips.last_entry(tail, RECEIPT_ENTRY))
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
 """The media object: all renditions of a post and its record, in one ZIP whose PUT makes the post ready.
 
-Pure. Entries stored: the renditions (`front-thumb.jpg` … `composite.jpg`), last `post.json`, which knows where each
-rendition lies, so that one ranged read of the tail finds the record and one ranged read serves any rendition. A
-rejected post has the record alone.
+Pure. Entries, stored uncompressed: the renditions (`front-thumb.jpg` … `composite.jpg`), then `post.json`. The record
+has each rendition's offset, so that one ranged read of the tail finds the record and one more serves any rendition. A
+rejected post has only the record.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _decode = msgspec.json.Decoder(Post).decode
 
 
 class Image(msgspec.Struct, frozen=True):
-    """One rendition's JPEG bytes and its size in pixels."""
+    """One rendition: JPEG bytes, width and height in pixels."""
 
     data: bytes
     width: int
@@ -28,7 +28,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 def pack(post: Post, images: Mapping[str, Image]) -> tuple[Post, bytes]:
-    """The record completed with each rendition's place, and the object to PUT. Keys are names without `.jpg`."""
+    """The record completed with each rendition's offset, and the object to PUT. `images` has names without `.jpg`."""
     entries = {f"{name}.jpg": image.data for name, image in images.items()}
     offsets = zips.data_offsets(entries)
     record = msgspec.structs.replace(
@@ -48,7 +48,7 @@ def pack(post: Post, images: Mapping[str, Image]) -> tuple[Post, bytes]:
 
 
 def record_in(tail: bytes) -> Post:
-    """The record out of the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
+    """The record from the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
     try:
         return _decode(zips.last_entry(tail, RECORD_ENTRY))
     except (ValueError, RecursionError) as error:

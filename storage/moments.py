@@ -1,8 +1,9 @@
-"""Moments: created in the store, read through Redis and a cache; immutable, so a copy is never wrong, only missing.
+"""Moments: created in the store, read through Redis and a cache; immutable, so a copy can be missing but never wrong.
 
-Most moments are still to come, or over: who asks for those of some time pays for the days of that time alone. Redis
-knows which there are as long as somebody listed the store of late; the autoscaler does so in time, so that no upload
-and no phone has to. Without Redis each process lists the store itself, once in a few seconds.
+Most moments are in the future or over, so a query for a time range reads only the days of that range. Redis has the
+complete set of moments while a recent listing of the store is valid. The autoscaler renews that listing in time, so
+that uploads and phones do not wait for it. Without Redis each process lists the store itself, at most once in
+`LISTED_S`.
 """
 
 import asyncio
@@ -25,13 +26,13 @@ from .refusals import reason
 
 log = logging.getLogger("snapsurge.storage.moments")
 
-# Moments are few: regions times days. Ten thousand records are a few MiB.
+# Moments are few: regions times days. Ten thousand records take a few MiB.
 CACHED_MAX = 10_000
-# A moment that cannot be read is tried again after this long.
+# An unreadable moment is read again after this long.
 UNREADABLE_S = 60.0
-# Without Redis the store is listed this often; a moment that another process created is found so much later.
+# Without Redis the store is listed this often, so a moment that another process created appears this much later.
 LISTED_S = 2.0
-# How many moments are read from the store at once, and asked of Redis in one command.
+# WIDTH moments are read from the store at once; BATCH moments are read from Redis in one command.
 WIDTH = 16
 BATCH = 500
 DAY_MS = 24 * 3600 * 1000
@@ -40,15 +41,15 @@ FOREVER_MS = to_ms("9999-01-01T00:00:00Z")
 
 
 class NoSuchMoment(Exception):
-    """There is no moment of this name, in Redis or in the store."""
+    """Neither Redis nor the store has a moment with this id."""
 
 
 class DamagedMoment(StoreUnavailable):
-    """The moment's object cannot be read. Nobody is told that there is no such moment: that would be our fault."""
+    """The moment's object cannot be read. A server error: the client is not told that the moment does not exist."""
 
 
 class Moments:
-    """All moments. Methods raise blobs.StoreUnavailable when only the store could answer and does not."""
+    """All moments. Methods raise blobs.StoreUnavailable when only the store has the answer and it is unavailable."""
 
     def __init__(self, store: BlobStore, index: Index) -> None:
         self._store = store
@@ -59,7 +60,7 @@ class Moments:
         self._listed_at, self._days, self._last = -LISTED_S, ("", ""), list[Moment]()
 
     async def create(self, region: str, fires_at_ms: int, window_s: int) -> Moment:
-        """A new moment, durable. Its id ends in 40 random bits: when it fires is nobody's to guess."""
+        """Create a moment, durable on return. Its id ends in 40 random bits, so that clients cannot guess it."""
         day = _day(fires_at_ms)
         moment = Moment(
             id=f"{region}-{day}-{b32encode(secrets.token_bytes(5)).decode().lower()}",
@@ -78,7 +79,7 @@ class Moments:
         return moment
 
     async def get(self, moment_id: str) -> Moment:
-        """The moment of this id; NoSuchMoment, DamagedMoment."""
+        """The moment with this id; NoSuchMoment, DamagedMoment."""
         if moment_id in self._cache:
             return self._cache[moment_id]
         if not keys.is_moment_id(moment_id):
@@ -94,7 +95,7 @@ class Moments:
         return moment
 
     async def current(self, region: str, now_ms: int) -> Moment:
-        """The region's last moment that has fired and still accepts posts; NoSuchMoment. Never one to come."""
+        """The region's last moment that has fired and still accepts posts, never a future one; NoSuchMoment."""
         found, known = None, False
         with contextlib.suppress(RedisError):
             found, known = await self._index.current_moment_id(region, now_ms)
@@ -107,7 +108,7 @@ class Moments:
         raise NoSuchMoment(region)
 
     async def since(self, since_ms: int, until_ms: int = FOREVER_MS) -> list[Moment]:
-        """Moments that fire, or fired, from this time on, earliest first: from Redis if it has all, else the store."""
+        """The moments that fire in this time range, earliest first: from Redis if complete, else from the store."""
         ids, due = None, True
         with contextlib.suppress(RedisError):
             ids, due = await self._index.moment_ids(since_ms, until_ms)
@@ -122,15 +123,15 @@ class Moments:
         return [one for one in moments if since_ms <= to_ms(one.fires_at) <= until_ms]
 
     async def _listed(self, since_ms: int, until_ms: int) -> list[Moment]:
-        """The moments of the days of this time, by the store's listing; the index has them all afterwards."""
-        # A day more at both ends, so that those who ask for a little more or less share one listing.
+        """The moments on the days of this time range, from the store's listing; copies them into the index."""
+        # One day more at both ends, so that queries for slightly different ranges share one listing.
         first_ms, last_ms = max(since_ms - DAY_MS, 0) // DAY_MS * DAY_MS, until_ms // DAY_MS * DAY_MS + 2 * DAY_MS - 1
         days = _day(first_ms), _day(min(last_ms, FOREVER_MS))
         async with self._listing:
             covered = self._days[0] <= days[0] and days[1] <= self._days[1]
             if not covered or time.monotonic() - self._listed_at >= LISTED_S:
                 listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
-                # What is not named as we name them is somebody else's.
+                # Names of another form were not written by this program.
                 dated = [(one.rsplit("-", 2)[1], one) for one in listed if one.count("-") > 1]
                 self._last = await self._some([one for day, one in dated if days[0] <= day <= days[1]])
                 self._listed_at, self._days = time.monotonic(), days
@@ -139,7 +140,7 @@ class Moments:
             return self._last
 
     async def _some(self, ids: Sequence[str]) -> list[Moment]:
-        """Those that there are, earliest first: one that cannot be read hides no other."""
+        """The readable moments among these ids, earliest first; unreadable ones are left out."""
         missing = [one for one in ids if one not in self._cache and keys.is_moment_id(one)]
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -152,7 +153,7 @@ class Moments:
         return sorted((self._cache[one] for one in ids if one in self._cache), key=lambda one: (one.fires_at, one.id))
 
     async def _try(self, moment_id: str) -> None:
-        """Read it into the cache, if it can be."""
+        """Read the moment into the cache, or remember that it is unreadable."""
         try:
             self._cache[moment_id] = await self._from_store(moment_id)
         except (NoSuchMoment, DamagedMoment):
@@ -169,5 +170,5 @@ class Moments:
 
 
 def _day(ms: int) -> str:
-    """The day of this time, as moments are named by it."""
+    """The UTC day of this time, as used in moment ids (`20260131`)."""
     return from_ms(ms)[:10].replace("-", "")

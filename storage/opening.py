@@ -1,4 +1,4 @@
-"""Turns addresses into a store and a Redis client: the only place that knows that there are two stores."""
+"""Turns addresses into a store and Redis clients: the only module that chooses between the two store classes."""
 
 import asyncio
 import itertools
@@ -20,21 +20,21 @@ from .files import FileStore
 from .refusals import is_refusal
 from .s3.store import S3Address, S3Store
 
-# A server that refuses is dialled anew at most this often by each connection: behind the address may be another one by
-# now, but redialling for every command would use up the ports.
+# After a refusal each connection reconnects at most this often. The address may lead to another server by now, but
+# reconnecting for every command would exhaust the local ports.
 REDIAL_S = 1.0
 
 
 class _Connection(AbstractConnection):
-    """A connection whose sending can be cancelled, and that is dialled anew after the server has refused.
+    """A connection whose sends can be cancelled, and which reconnects after the server has refused a command.
 
-    redis-py sends under `asyncio.wait_for` where there is a `socket_timeout`. On Python 3.11 that loses a cancellation
-    which comes when the bytes have just been handed over (python/cpython#86296): a stop would wait for ever for a task
-    that goes on, and an `asyncio.timeout` would never end. It also costs a task for each command.
+    redis-py sends under `asyncio.wait_for` if there is a `socket_timeout`. On Python 3.11 `wait_for` loses a
+    cancellation that arrives just after the bytes were sent (python/cpython#86296): a shutdown would wait forever for a
+    task that goes on, and an `asyncio.timeout` would never end. It also costs a task for each command.
 
-    A demoted primary keeps its sessions: who does not dial again writes to it for ever, though the address leads to the
-    new primary. `refused` is called with each refusal; an `outdated` connection is closed before its next command, not
-    at once, so that the answers of a pipeline are all read.
+    A demoted primary keeps its sessions, so a client that never reconnects goes on writing to it, although the address
+    leads to the new primary. `refused` is called on each refusal. An `outdated` connection is closed before its next
+    command, not at once, so that all answers of a pipeline are read.
     """
 
     refused: Callable[[], None]
@@ -42,7 +42,7 @@ class _Connection(AbstractConnection):
     dialled_s = 0.0
 
     async def connect(self) -> None:
-        """As redis-py's; what is outdated is closed first."""
+        """Connect as redis-py does, after closing an outdated connection."""
         if self.outdated and self.is_connected and time.monotonic() - self.dialled_s > REDIAL_S:
             await self.disconnect(nowait=True)
         if not self.is_connected:
@@ -50,7 +50,7 @@ class _Connection(AbstractConnection):
         await super().connect()  # type: ignore[no-untyped-call] # redis-py's
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """As redis-py's."""
+        """Read as redis-py does, and report a refusal to the pool."""
         try:
             return await super().read_response(*args, **kwargs)
         except RedisError as error:
@@ -59,8 +59,8 @@ class _Connection(AbstractConnection):
             raise
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
-        """As redis-py's, within the same time; redis.TimeoutError."""
-        await self.connect()  # within its own times
+        """Send as redis-py does, with the same time limit but without `asyncio.wait_for`; redis.TimeoutError."""
+        await self.connect()  # connecting has its own time limits
         limit_s, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(limit_s):
@@ -72,38 +72,38 @@ class _Connection(AbstractConnection):
 
 
 class _Pool(BlockingConnectionPool):
-    """A pool all of whose connections are outdated when the server refuses one command."""
+    """A pool that marks all its connections outdated when the server refuses one command."""
 
     def make_connection(self) -> _Connection:
-        """As redis-py's."""
+        """Create a connection that reports refusals to this pool."""
         made: _Connection = super().make_connection()  # type: ignore[no-untyped-call] # redis-py's
         made.refused = self._outdate
         return made
 
     def _outdate(self) -> None:
-        """Readers too: a replica answers them for ever, with what was true when it was demoted."""
+        """Also connections that only read: a demoted primary would go on answering with stale data."""
         there: Iterable[Any] = itertools.chain(self._available_connections, self._in_use_connections)
         for one in there:
             one.outdated = True
 
 
 class _Pipeline(Pipeline):
-    """A pipeline whose errors are as Redis gave them, without the command: that has the posts and users in it."""
+    """A pipeline whose errors do not include the command, because commands contain posts and user ids."""
 
     def annotate_exception(self, exception: Exception, number: int, command: Iterable[object]) -> None:
-        """Nothing."""
+        """Leave the error's text as Redis sent it."""
 
 
 class _Client(Redis):
-    """A client with such pipelines."""
+    """A Redis client that creates `_Pipeline`s."""
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002 - redis-py's
-        """As redis-py's."""
+        """Create a pipeline, with redis-py's parameters."""
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 def blob_store(config: Config) -> BlobStore:
-    """The store of `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is none."""
+    """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid."""
     parts = urlsplit(config.store_url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
@@ -119,12 +119,12 @@ def blob_store(config: Config) -> BlobStore:
 
 
 def redis_client(config: Config) -> Redis:
-    """A client of `SNAPSURGE_REDIS_URL`: its pool waits instead of growing, and no call outlasts the timeout."""
+    """A client of `SNAPSURGE_REDIS_URL`: a bounded pool, on which calls wait, and a timeout for each call."""
     return _client(config.redis_url, config)
 
 
 def queue_clients(config: Config) -> dict[str, Redis]:
-    """A client of each Redis of `SNAPSURGE_QUEUE_URLS` by its address without credentials; ValueError on a double."""
+    """A client for each Redis in `SNAPSURGE_QUEUE_URLS`, by address without credentials; ValueError on a duplicate."""
     urls = [url.strip() for url in config.queue_urls.split(",") if url.strip()] or [config.redis_url]
     clients = {_name(url): _client(url, config) for url in urls}
     if len(clients) < len(urls):

@@ -1,10 +1,11 @@
-"""Posts: found by id, listed by moment, deleted for good; rebuilt from the store wherever Redis does not know.
+"""Posts: read by id, listed by moment, deleted; read from the store when Redis does not have them.
 
-The store is the truth. A post's record is the tail of its media object once it is finished, and follows from the
-receipt in the tail of its intake object before that. Finished records are kept in a bounded cache of this process for
-a few seconds, for the sake of the renditions that a feed asks for at once; whoever reads bytes by a cached record
-checks their digest, or names the object that the record is in (`shown`), so an old record can cost a second read but
-never a wrong picture.
+The store is the source of truth. The record of a finished post is the tail of its media object; before that it is
+derived from the receipt in the tail of its intake object.
+
+Each process caches finished records for a few seconds, for the many renditions that a feed requests at once. A caller
+that reads bytes by a cached record checks their digest, or names the object that holds the record (`shown`). So an
+outdated record can cost a second read but never yield a wrong picture.
 """
 
 import contextlib
@@ -31,15 +32,16 @@ __all__ = ["NoSuchPost", "Posts"]
 log = logging.getLogger("snapsurge.storage.posts")
 
 
-# 20,000 records of 2 KiB are 40 MiB; five seconds bound how long a deleted post's record can be seen elsewhere.
+# 20,000 records of 2 KiB are 40 MiB. A post deleted by another process stays visible in this cache for at most
+# CACHED_S.
 CACHED_MAX = 20_000
 CACHED_S = 5.0
-# How many store requests one listing or rebuild keeps in flight.
+# Concurrent store requests of one listing or rebuild.
 WIDTH = 16
 
 
 class Posts:
-    """All posts. Methods raise blobs.StoreUnavailable when only the store could answer and does not."""
+    """All posts. Methods raise blobs.StoreUnavailable when only the store has the answer and it is unavailable."""
 
     def __init__(self, store: BlobStore, index: Index) -> None:
         self._store = store
@@ -48,7 +50,7 @@ class Posts:
         self._finished: TTLCache[str, Post] = TTLCache(CACHED_MAX, CACHED_S)
 
     async def get(self, post_id: str) -> Post:
-        """The post as Redis or else the store knows it; NoSuchPost."""
+        """The post from Redis, else from the store; NoSuchPost."""
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
         with contextlib.suppress(RedisError):
@@ -62,7 +64,7 @@ class Posts:
             raise NoSuchPost(post_id) from None
 
     async def finished(self, post_id: str) -> Post:
-        """The post's record from the cache while it is fresh, else as `get`."""
+        """The post's record from the cache while it is fresh, else from `get`."""
         post = self._finished.get(post_id)
         if post is None:
             post = await self.get(post_id)
@@ -71,10 +73,10 @@ class Posts:
         return post
 
     async def stored(self, moment_id: str, post_id: str) -> Post:
-        """The post as the store has it; NoSuchPost, zips.Damaged.
+        """The post from the store; NoSuchPost, zips.Damaged.
 
-        A deleted post has no pair for its intake object, whatever else is left. One whose media object cannot be read
-        is to be rendered again.
+        A deleted post has no pair in its intake object, even if other objects are left. A post whose media object is
+        unreadable is returned as `accepted`, so that it is rendered again.
         """
         there = await self._existence.look(moment_id, post_id)
         if there.receipt is None:
@@ -92,9 +94,9 @@ class Posts:
         return accepted(there.receipt)
 
     async def shown(self, post: Post) -> str:
-        """The mark of the media object that shows this post, asked of the store itself.
+        """The mark of the media object that holds this record, read from the store itself.
 
-        Empty when it shows another attempt's by now; NoSuchPost when it shows nothing.
+        Empty when that object belongs to another attempt by now; NoSuchPost when there is none or it is a tombstone.
         """
         try:
             tail = await self._store.read_tail(keys.media(post.moment_id, post.id), TAIL_BYTES)
@@ -108,9 +110,9 @@ class Posts:
         raise NoSuchPost(post.id)
 
     async def rendition(self, post: Post, place: Rendition, offset: int, length: int, mark: str = "") -> bytes:
-        """A part of a rendition's bytes, `offset` counted inside it; NoSuchPost when there are none any more.
+        """Part of a rendition's bytes, `offset` counted from the rendition's start; NoSuchPost when it is gone.
 
-        With a mark they are of that very media object; NoSuchPost when it is another by now.
+        With a mark the bytes are from exactly that media object; NoSuchPost when it was replaced.
         """
         key = keys.media(post.moment_id, post.id)
         try:
@@ -120,14 +122,14 @@ class Posts:
             raise NoSuchPost(post.id) from None
 
     def drop(self, post_id: str) -> None:
-        """Forget the cached record."""
+        """Remove the record from the cache."""
         self._finished.pop(post_id, None)
 
     async def delete(self, post_id: str, deletion: str) -> None:
-        """End the post: once this returns, nothing shows it any more; `deletion` is a `records.attempt_id`.
+        """Delete the post; on return no request returns it any more. `deletion` is a `records.attempt_id`.
 
-        NoSuchPost when there is none; redis.RedisError when the index may go on showing it: delete it again. A deletion
-        that the index knows was complete, for it is told last.
+        NoSuchPost when there is none. redis.RedisError when the index may still return the post: the caller should
+        delete again. The index is told last, so a deletion that the index knows was complete.
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
@@ -139,7 +141,7 @@ class Posts:
         await self._index.forget(post_id, moment_id, deletion)
 
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
-        """Up to `limit` posts in the order of their keys, and the id to go on after; ValueError on a bad `after`."""
+        """Up to `limit` posts in key order, and the id to continue after; ValueError on a bad `after`."""
         if after is not None and not keys.is_post_id(after):
             raise ValueError("the cursor is not one that a page gave")
         found: list[str] = []
@@ -151,7 +153,7 @@ class Posts:
         return posts, found[limit - 1] if len(found) > limit else None
 
     async def counts(self, moment_id: str) -> Counts:
-        """The moment's counts; where Redis lost them, every post is observed anew, which restores them."""
+        """The moment's counts; if Redis lost them, every post is observed again, which restores them."""
         with contextlib.suppress(RedisError):
             known = await self._index.counts(moment_id)
             if known is not None:
@@ -159,7 +161,7 @@ class Posts:
         return await self._recount(moment_id)
 
     async def _recount(self, moment_id: str) -> Counts:
-        """The counts by the store; the index's are complete only if it was told of every post."""
+        """Count from the store; marks the index's counts complete only if the index observed every post."""
         generation = None
         with contextlib.suppress(RedisError):
             generation = await self._index.recount(moment_id)
@@ -180,9 +182,9 @@ class Posts:
     async def ids(
         self, moment_id: str, after: str | None = None, spread_max: int | None = None
     ) -> AsyncIterator[list[str]]:
-        """The ids of a moment's posts in the order of their keys, some spreads at a time, from the store alone.
+        """The ids of a moment's posts in key order, a few spreads at a time, from the store alone.
 
-        With `spread_max` only so many of each spread: whoever wants the first few need not list millions.
+        `spread_max` limits the ids per spread, so that a caller which needs only the first few does not list millions.
         """
         first = 0 if after is None else keys.SPREADS.index(keys.spread(after))
         for start in range(first, len(keys.SPREADS), WIDTH):
@@ -197,14 +199,14 @@ class Posts:
         found: list[str] = []
         async for entry in self._store.list(keys.intake_prefix(spread, moment_id), beyond):
             if entry.size == TOMBSTONE_SIZE or not keys.is_post_id(keys.name_in(entry.key)):
-                continue  # deleted, or somebody else's
+                continue  # deleted, or not written by this program
             found.append(keys.name_in(entry.key))
             if len(found) == most:
                 break
         return found
 
     async def _posts(self, moment_id: str, ids: Sequence[str]) -> list[Post]:
-        """Posts by id: from the index where it has them, else the store; those deleted meanwhile are left out."""
+        """Posts by id, from the index or else the store; posts deleted meanwhile are left out."""
         known: dict[str, Post] = {}
         with contextlib.suppress(RedisError):
             known = {post.id: post for post in await self._index.posts(ids) if post is not None}
@@ -213,7 +215,7 @@ class Posts:
         return [known[one] for one in ids if one in known]
 
     async def stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
-        """Posts as the store has them, a few at a time, without those that it does not have whole."""
+        """Posts from the store, a few at a time; missing and damaged ones are left out."""
         for start in range(0, len(ids), WIDTH):
             some = ids[start : start + WIDTH]
             found = await together(

@@ -1,8 +1,8 @@
-"""The values that rest in the store, cross the queue and leave over HTTP.
+"""The values that are stored, queued and returned over HTTP.
 
-Pure. Every value is frozen; times are RFC 3339 UTC text with milliseconds (`Timestamp`), because that is what ops
-read in a bucket and clients read in an answer; arithmetic is done on unix milliseconds (`to_ms`, `from_ms`).
-This file does not know where a record is stored or how it got there.
+Pure. Every value is frozen. Times are RFC 3339 UTC text with milliseconds (`Timestamp`), because operators read them in
+a bucket and clients in an answer; arithmetic uses unix milliseconds (`to_ms`, `from_ms`). This file does not know where
+a record is stored or how it got there.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ SIDES: tuple[Side, Side] = ("front", "back")
 EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "heif": "heic"}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A moment takes posts for a day after it fires; those past its window are accepted and late.
+# A moment accepts posts for a day after it fires; posts after its window are accepted and late.
 ACCEPTING_MS = 24 * 3600 * 1000
 
 
@@ -32,9 +32,9 @@ def from_ms(ms: int) -> Timestamp:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
-@lru_cache(maxsize=256)  # the same few again and again: a moment's
+@lru_cache(maxsize=256)  # the same few values repeat: the times of moments
 def to_ms(when: Timestamp) -> int:
-    """A `Timestamp` (or any RFC 3339 time with an offset) as unix milliseconds; ValueError when it is none."""
+    """A `Timestamp` (or any RFC 3339 time with an offset) as unix milliseconds; ValueError on other text."""
     parsed = datetime.fromisoformat(when)
     if parsed.tzinfo is None:
         raise ValueError("the time has no offset; write e.g. 2026-01-31T12:00:00.000Z")
@@ -45,16 +45,16 @@ ATTEMPT_ID_CHARS = 32
 
 
 def attempt_id(at_ms: int, chance: bytes) -> str:
-    """A name that no other attempt to post or delete has, later ones greater: 48 bits of unix ms, 80 of chance, in hex.
+    """A unique, ordered id of an attempt to post or delete: 48 bits of unix ms and 80 random bits, in hex.
 
     The layout is that of UUIDv7 (RFC 9562, section 5.7) without its fixed bits. `at_ms` is when the balancer had read
-    the request's head, which is what attempts of one user are ordered by.
+    the request's head; the attempts of one user are ordered by it.
     """
     return f"{at_ms:012x}{chance.hex()[:20]}"
 
 
 def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
-    """Milliseconds from the window's end to the post; zero or less is on time. Nothing else makes a post late."""
+    """Milliseconds from the window's end to the post; zero or less is on time. Lateness depends on nothing else."""
     return to_ms(received_at) - to_ms(closes_at)
 
 
@@ -79,17 +79,17 @@ class Photo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Photos(msgspec.Struct, frozen=True, kw_only=True):
-    """The pair of one post."""
+    """The two photos of one post."""
 
     front: Photo
     back: Photo
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was accepted, from whom and when: the last entry of the intake object, and all that lateness depends on.
+    """What was accepted, from which user and when: the last entry of the intake object, and all input of the late flag.
 
-    `attempt` is the upload's own name (`attempt_id`), `request_id` a label that its client may have chosen. `renewed`
-    is the latest upload of the same pair that was answered "it is stored": a deletion sent before it is too late.
+    `attempt` is the upload's own id (`attempt_id`); `request_id` is a label that the client may have chosen. `renewed`
+    is the latest upload of the same pair that was acknowledged: a deletion sent before it is superseded.
     """
 
     id: str
@@ -105,23 +105,23 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def acknowledged(self) -> str:
-        """The latest attempt that was told that the pair is stored."""
+        """The latest attempt that was acknowledged with "the pair is stored"."""
         return max(self.attempt, self.renewed)
 
     def same_photos(self, other: "Receipt") -> bool:
-        """Whether both are of one pair, by the digests of its photos."""
+        """Whether both receipts are of the same pair, by the digests of the photos."""
         return [getattr(self.photos, side).sha256 for side in SIDES] == [
             getattr(other.photos, side).sha256 for side in SIDES
         ]
 
     @property
     def late_by_ms(self) -> int:
-        """`late_by_ms` of this receipt."""
+        """How late this post is, in milliseconds; see the function `late_by_ms`."""
         return late_by_ms(self.received_at, self.closes_at)
 
 
 class Rendition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one derived image lies in its media object, and what it is."""
+    """One derived image: its place in the media object, size and digest."""
 
     offset: int
     bytes: int
@@ -133,8 +133,9 @@ class Rendition(msgspec.Struct, frozen=True, kw_only=True):
 class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of an accepted pair; the last entry of the media object once it is `ready` or `rejected`.
 
-    `late` and `late_by_ms` are None until flagged. `attempt` is the receipt's: it tells two posts of one user and
-    moment apart when the first was deleted. A ready post that is not `complete` has no `full` renditions yet.
+    `late` and `late_by_ms` are None until the post is flagged. `attempt` is that of the receipt: it distinguishes a
+    post from a deleted one of the same user and moment. A ready post that is not `complete` has no `full` renditions
+    yet.
     """
 
     id: str
@@ -153,7 +154,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def accepted(receipt: Receipt) -> Post:
-    """The post of a pair that is durable and waits for its renditions."""
+    """The record of a pair that is durable and not yet rendered."""
     return Post(
         id=receipt.id,
         moment_id=receipt.moment_id,

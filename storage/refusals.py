@@ -1,8 +1,8 @@
-"""What a Redis says that answers but refuses, in few words and without what it was asked.
+"""Classifies errors of Redis, and shortens them for logs, without the command's arguments.
 
-A refusal speaks of the server (a replica, no disk, no memory, no rights, still loading, busy), not of the command:
-another connection may reach another server. Error codes are open-ended, so those that speak of the command are listed,
-and every other one is a refusal.
+A refusal is an error about the server (a replica, no disk, no memory, no permission, still loading, busy), not about
+the command: another connection may reach another server. New error codes may appear, so this file lists the codes about
+the command, and every other code is a refusal.
 """
 
 import re
@@ -20,7 +20,7 @@ from redis.exceptions import (
 
 REASON_CHARS_MAX = 200
 
-# redis-py takes the code off the text of these.
+# redis-py removes the code from the text of these errors.
 _CODES: dict[type[Exception], str] = {
     AuthenticationError: "NOAUTH",
     BusyLoadingError: "LOADING",
@@ -31,19 +31,19 @@ _CODES: dict[type[Exception], str] = {
     ReadOnlyError: "READONLY",
 }
 _CODE = re.compile(r"[A-Z]{2,} ")
-# Redis 7.0 gives no code where a script may not do what it does.
+# Redis 7.0 sends no code when a script lacks a permission.
 _SCRIPT_NOPERM = "The user executing the script can't"
-# The command is wrong, or what it found: no other server would take it.
+# The command, or the data that it found, is wrong: every other server would refuse it too.
 _OF_THE_COMMAND = frozenset(
     {"ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT", "NOPROTO", "CROSSSLOT", "BUSYKEY", "BUSYGROUP", "NOGROUP", "NOTBUSY"}
 )
-# redis-py puts the whole command before an error of a pipeline; Redis puts arguments and the script behind some.
+# redis-py prepends the whole command to an error of a pipeline; Redis appends arguments and the script to some.
 _PIPELINE = re.compile(r"^Command # .* of pipeline caused error: ", re.DOTALL)
 _TRAILERS = re.compile(r",? (with args beginning with|script): .*", re.DOTALL)
 
 
 def reason(error: BaseException) -> str:
-    """An error for a log line: its code or class and the first line of its text, at most `REASON_CHARS_MAX`."""
+    """The error for a log line: its code or class and the first line of its text, at most `REASON_CHARS_MAX`."""
     text = _TRAILERS.sub("", _PIPELINE.sub("", str(error))).partition("\n")[0].strip()
     name = type(error).__name__
     if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
@@ -53,7 +53,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the server cannot do its job, whatever it is asked."""
+    """Whether the error is about the server, which would refuse any command."""
     if isinstance(error, AuthenticationError | BusyLoadingError):
         return True
     return isinstance(error, ResponseError) and _code(error) not in _OF_THE_COMMAND

@@ -1,8 +1,8 @@
-"""Settings from the environment into one frozen value, for every package that stands on storage.
+"""Reads settings from the environment into one frozen value, for every package that uses storage.
 
-A package's `config.py` declares a msgspec Struct whose encoded field names are the environment names and whose
-annotations carry the limits and a description; this file turns the environment into it, refuses what nobody knows,
-and prints the table that `--help` shows. The names of other tiers are theirs to check.
+A package's `config.py` declares a msgspec Struct: the encoded field names are the environment variables, and the
+annotations hold the limits and the description. This file converts the environment, rejects unknown names, and prints
+the table of `--help`. Each tier checks only its own names.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ SHARED = (
 
 
 class SettingsError(Exception):
-    """A setting is unknown, missing or out of its limits; the text names it."""
+    """A setting is unknown, missing or out of range; the text names it."""
 
 
 def load(config: type[T], tier: str, environ: Mapping[str, str]) -> T:
-    """The tier's settings; SettingsError on a bad value, on an unknown name of this tier or of no tier."""
+    """The tier's settings; SettingsError on a bad value, and on an unknown name of this tier or of no tier."""
     ours = {name: value for name, value in environ.items() if name.startswith("SNAPSURGE_")}
     known = {field.encode_name for field in msgspec.structs.fields(config)}
     for name in sorted(ours.keys() - known):
@@ -38,7 +38,7 @@ def load(config: type[T], tier: str, environ: Mapping[str, str]) -> T:
 
 
 def table(*configs: type[msgspec.Struct]) -> str:
-    """Name, default and description of every setting, one a line."""
+    """Name, default and description of every setting, one per line."""
     lines = [row for config in configs for row in rows(config)]
     widths = [max(len(row[column]) for row in lines) for column in (0, 1)]
     return "\n".join(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {text}" for name, default, text in lines)

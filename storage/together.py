@@ -1,4 +1,4 @@
-"""Several calls at once, all of their results, and the first failure as itself: what a task group alone does not do."""
+"""Runs calls concurrently: returns all results, and raises the first failure itself instead of an exception group."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 async def together(calls: Sequence[Callable[[], Coroutine[Any, Any, R]]], name: str) -> list[R]:
-    """All results in order; the first failure cancels the rest and is raised as itself. `name` is that of the tasks."""
+    """All results in order; the first failure cancels the other calls and is raised. `name` names the tasks."""
     with unwrapped():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call(), name=name) for call in calls]

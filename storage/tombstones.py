@@ -1,8 +1,8 @@
-"""What stands in the place of a pair that was deleted, and of its renditions: a small object that says so.
+"""A tombstone: the small object that replaces a deleted pair, or its renditions.
 
-Pure. A ZIP with one entry, as the objects that it replaces are ZIPs. All have one length, which is shorter than any
-receipt or record, so that a listing alone tells them from pairs and renditions. It names the deletion, so that no two
-of them, and so no two entity tags, are ever the same.
+Pure. A ZIP with one entry, as the objects that it replaces are ZIPs. All tombstones have the same length, shorter than
+any receipt or record, so that a listing alone distinguishes them. A tombstone contains the id of its deletion, so that
+no two have the same content, and so no two the same entity tag.
 """
 
 import msgspec
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Tombstone(msgspec.Struct, frozen=True):
-    """Which deletion put it there: its `records.attempt_id`."""
+    """The deletion that wrote the tombstone, by its `records.attempt_id`."""
 
     deletion: str
 
@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder(Tombstone).decode
 
 
 def pack(tombstone: Tombstone) -> bytes:
-    """The object to PUT."""
+    """The bytes of the object to PUT."""
     return b"".join(zips.pack({ENTRY: _encode(tombstone)}))
 
 
@@ -33,7 +33,7 @@ SIZE = len(pack(Tombstone("0" * ATTEMPT_ID_CHARS)))
 
 
 def tombstone_in(tail: bytes) -> Tombstone | None:
-    """The tombstone that an object's last `zips.TAIL_BYTES` are, or None; zips.Damaged."""
+    """The tombstone, if the object's last `zips.TAIL_BYTES` are one, else None; zips.Damaged."""
     if len(tail) != SIZE:
         return None
     try:

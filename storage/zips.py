@@ -1,10 +1,11 @@
-"""The ZIP form both stored objects share: entries stored uncompressed, fixed dates, the record last.
+"""The ZIP format of stored objects: entries uncompressed, fixed dates, the record last.
 
-`pack` writes it, as a list of buffers that is sent without being joined; the standard library reads it. It is
-deterministic, so that a job that runs twice writes the same bytes. `last_entry` reads the final entry out of
-the object's tail alone: the central directory stands at the end, so one ranged read finds the record. Offsets in a
-tail count from a start that was cut off; the standard library already copes with that shift (it is how archives with
-something in front are read), here with a negative sign.
+`pack` writes it, as a list of buffers that are sent without being joined; the standard library reads it. The output is
+deterministic, so that a job that runs twice writes the same bytes. `last_entry` reads the final entry from the object's
+tail alone: the central directory is at the end, so one ranged read finds the record.
+
+In a tail the offsets count from a start that was cut off. The standard library corrects such a shift, which it knows
+from archives with data in front; here the shift is negative.
 """
 
 import io
@@ -17,7 +18,7 @@ from isal import isal_zlib
 
 from .blobs import Buffer
 
-# Whatever the standard library raises on bytes that are no archive, or one of a kind that we do not write.
+# Everything that the standard library raises on bytes that are not an archive, or not one of the kind written here.
 _NOT_OURS = (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error)
 
 # APPNOTE.TXT 4.3.7, 4.3.12, 4.3.16; stored entries under 4 GiB have no extra field.
@@ -36,11 +37,11 @@ RECORD_BYTES_MAX = 6 * 1024
 
 
 class Damaged(Exception):
-    """A stored object is not what we wrote."""
+    """A stored object is not in the form that this program writes."""
 
 
 def data_offsets(entries: Mapping[str, Buffer]) -> dict[str, int]:
-    """Where each entry's bytes will begin when these are packed in this order."""
+    """The offset of each entry's data if these entries are packed in this order."""
     offsets, position = {}, 0
     for name, data in entries.items():
         position += _LOCAL.size + len(name.encode())
@@ -50,9 +51,9 @@ def data_offsets(entries: Mapping[str, Buffer]) -> dict[str, int]:
 
 
 def pack(entries: Mapping[str, Buffer]) -> list[Buffer]:
-    """The archive as buffers in a row, the entries' own among them, not copied.
+    """The archive as buffers in order; the entries' own buffers are included, not copied.
 
-    ValueError when its last entry, the record, is too long for the tail read to find it.
+    ValueError when the last entry, the record, is too long for the tail read to find it.
     """
     *_, record = entries.values()
     if len(record) > RECORD_BYTES_MAX:
@@ -72,7 +73,7 @@ def pack(entries: Mapping[str, Buffer]) -> list[Buffer]:
 
 
 def last_entry(tail: bytes, name: str) -> bytes:
-    """The entry `name` out of the archive's last bytes; Damaged when it is not there whole."""
+    """The entry `name` from the archive's last bytes; Damaged when it is missing or incomplete."""
     try:
         with zipfile.ZipFile(io.BytesIO(tail)) as opened:
             return opened.read(name)

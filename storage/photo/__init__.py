@@ -1,1 +1,1 @@
-"""What a photo may be and what rendering it costs: the rules that nodes and workers share, by its header alone."""
+"""Which photos are accepted and what rendering them costs, by header alone: the rules that nodes and workers share."""

@@ -1,9 +1,9 @@
-"""What rendering a photo costs, known before anything of it is decoded; and what is refused because no phone writes it.
+"""The cost of rendering a photo, estimated before decoding, and the refusal of forms that no phone writes.
 
-Pure, and shared: a node refuses at the header by `refusal`, a worker by the same function, so they agree. Costs are CPU
-seconds on one core of the machine the figures were measured on (`make bench-worst` searches each format's worst and
-prints it beside an honest photo). A slower machine multiplies them by its slowness. The model bounds what the search
-found from above, within half as much again.
+Pure, and shared: nodes and workers both call `refusal`, so they refuse the same files. Costs are CPU seconds on one
+core of the machine on which they were measured (`make bench-worst` searches for each format's worst case and prints it
+beside an ordinary photo); a slower machine multiplies them by its slowness. The model is an upper bound of what the
+search found, at most 50 % above it.
 """
 
 import struct
@@ -11,16 +11,17 @@ import struct
 from ..records import Format
 from . import heif, jpeg
 
-# Huffman-coded frames: baseline, extended and progressive (T.81, table B.1). Lossless (SOF3), differential (SOF5 to 7)
-# and arithmetic frames (SOF9 to 15) no phone writes: 320 arithmetic bytes are 7.5 CPU seconds.
+# Huffman-coded frames: baseline, extended and progressive (T.81, table B.1). No phone writes lossless (SOF3),
+# differential (SOF5 to 7) or arithmetic frames (SOF9 to 15); 320 bytes of arithmetic coding cost 7.5 CPU seconds.
 _FRAMES = {0xC0, 0xC1, 0xC2}
 _FRAME_NAMES = {3: "lossless", 5: "differential", 6: "differential", 7: "differential lossless"}
-# Encoders write about 10 scans. Each is a pass over all blocks, so that scans times pixels count: 12 at 50 MP.
+# Encoders write about 10 scans. Each scan is a pass over all blocks, so scans times pixels is limited too: 12 scans at
+# 50 MP.
 SCANS_MAX = 64
 SCAN_PIXELS_MAX = 600_000_000
-# 50 MP in 8 bits and four channels; 16 bits, which no phone's PNG has, are for half as many pixels.
+# 50 MP with 8 bits and four channels; with 16 bits, which no phone's PNG has, half as many pixels.
 PNG_RAW_BYTES_MAX = 200_000_000
-# Chunks cost by their number: 10 MiB of empty ones are 4 s. libpng writes one for every 8 KiB.
+# The cost grows with the number of chunks: 10 MiB of empty ones take 4 s. libpng writes one for every 8 KiB.
 PNG_CHUNKS_MAX = 4096
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -28,22 +29,23 @@ _PNG_HEAD = struct.Struct(">I4sIIBB")
 _PNG_CHUNK = 12  # length, name and checksum
 
 MEGA = 1e6
-# To reduce, encode and hash what was decoded, whatever the format.
+# Seconds to reduce, encode and hash a decoded photo of any format.
 PHOTO_S = 0.06
-# Seconds a megapixel, and a megabyte of the file.
+# Seconds per megapixel, and seconds per megabyte of the file.
 RATES: dict[Format, tuple[float, float]] = {
     "jpeg": (0.010, 0.025),
     "png": (0.065, 0.0),
     "webp": (0.045, 0.04),
     "heif": (0.050, 0.12),
 }
-SCAN_S = 0.0016  # a megapixel and scan, where there are several
-# A pair of 12 MP JPEGs from a phone is about 0.3; five times the median pair, which has 3 MP.
+SCAN_S = 0.0016  # seconds per megapixel and scan, if there are several
+# A photo above this is expensive ("dear"). A pair of 12 MP JPEGs from a phone takes about 0.3 s; 1.0 s is five times
+# the median pair, which has 3 MP.
 DEAR_S = 1.0
 
 
 def refusal(kind: Format, data: memoryview) -> str | None:
-    """Why no photo like this is taken, as "a JPEG of …"; None where it may be."""
+    """Why such a photo is refused, as "a JPEG of …"; None if it is acceptable."""
     match kind:
         case "jpeg":
             return _jpeg_refusal(data)
@@ -60,7 +62,7 @@ def refusal(kind: Format, data: memoryview) -> str | None:
 
 
 def cpu_s(kind: Format, data: memoryview, width: int, height: int) -> float:
-    """What a photo of this size is expected to cost at most."""
+    """Upper bound of the CPU seconds to render a photo of this size."""
     a_megapixel, a_megabyte = RATES[kind]
     first = jpeg.head(data).scan if kind == "jpeg" else 0
     if first and (scans := jpeg.scans(data, first)) > 1:
@@ -73,12 +75,12 @@ def _jpeg_refusal(data: memoryview) -> str | None:
     if head.endless:
         return f"a JPEG of more than {jpeg.STEPS_MAX} segments"
     if not head.frame:
-        return None  # without a frame it is no photo anyway
+        return None  # without a frame the file is not a photo, and is refused elsewhere
     if head.frame not in _FRAMES:
         number = head.frame - 0xC0
         return f"a JPEG in {_FRAME_NAMES.get(number, 'arithmetic')} coding (SOF{number}), which no phone writes"
     most = min(SCANS_MAX, SCAN_PIXELS_MAX // max(head.width * head.height, 1))
-    # Counting the marker is quick and never too little; only what has many is followed scan by scan.
+    # Counting the marker is fast and never too low; only a file with many markers is parsed scan by scan.
     if head.scan and bytes(data[head.scan :]).count(b"\xff\xda") > most and jpeg.scans(data, head.scan) > most:
         return f"a JPEG of more than {most} scans"
     return None

@@ -1,8 +1,8 @@
-"""The boxes of a HEIF file (ISO/IEC 14496-12, 23008-12) that say how often its decoder must work.
+"""The boxes of a HEIF file (ISO/IEC 14496-12, 23008-12) that determine how much work its decoder does.
 
-Pure. libheif decodes an item each time another one refers to it and applies every transformation that is listed: 10 KB
-with 64 rotations are 11 s, one tile of 400 KB in 190 places is 10 s. Phones write each coded byte once, use each item
-once, and turn an item at most once. What else a file may be is its decoder's matter.
+Pure. libheif decodes an item each time another item refers to it, and applies every transformation that is listed: 10
+KB with 64 rotations take 11 s, one tile of 400 KB in 190 places takes 10 s. Phones write each coded byte once, use each
+item once, and turn an item at most once. Everything else is left to the decoder.
 """
 
 import struct
@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import msgspec
 
-_DERIVED = {b"iden", b"iovl"}  # an item that is another one, or an overlay of several
+_DERIVED = {b"iden", b"iovl"}  # an item that is a copy of another item, or an overlay of several
 _TURNS = (b"irot", b"imir", b"clap")
-# Boxes of one level that are looked at, and entries of a list; libheif itself takes 1,000 items.
+# At most this many boxes of one level, and entries of a list, are read; libheif itself takes 1,000 items.
 STEPS_MAX = 4096
 
 
@@ -27,7 +27,7 @@ class _Box(msgspec.Struct, frozen=True):
 
 
 def fault(data: memoryview) -> str | None:
-    """Why no phone wrote this, None where one may have; Malformed."""
+    """Why no phone can have written this file, None if one may have; Malformed."""
     try:
         return _fault(data)
     except (struct.error, IndexError, ValueError) as error:
@@ -37,7 +37,7 @@ def fault(data: memoryview) -> str | None:
 def _fault(data: memoryview) -> str | None:
     metas = [box for box in _boxes(data) if box.name == b"meta"]
     if not metas:
-        return None  # nothing in it can be decoded
+        return None  # the file has nothing to decode
     if len(metas) > 1:
         return "has two boxes of a kind that comes once"
     inside = list(_boxes(metas[0].body[4:]))
@@ -73,7 +73,7 @@ def _boxes(data: memoryview) -> Iterator[_Box]:
 
 
 class _Reader:
-    """Big-endian numbers one after another; ValueError where there are none left."""
+    """Big-endian numbers, one after another; ValueError at the end of the data."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -96,12 +96,13 @@ def _types(iinf: memoryview | None) -> set[bytes]:
     if iinf is None:
         return set()
     entries = iinf[8 if iinf[0] else 6 :]
-    # `infe` of version 2 has 16 bits of item id, of version 3 32; then 16 bits of protection, then the type.
+    # `infe` has an item id of 16 bits in version 2 and of 32 bits in version 3, then 16 bits of protection, then the
+    # type.
     return {bytes(box.body[8:12] if box.body[0] == 2 else box.body[10:14]) for box in _boxes(entries)}
 
 
 def _inputs(iref: memoryview | None) -> Iterator[int]:
-    """The items that derived images are made of, each as often as it is used."""
+    """The items that derived images consist of, each as often as it is used."""
     if iref is None:
         return
     size = 4 if iref[0] else 2
@@ -115,7 +116,7 @@ def _inputs(iref: memoryview | None) -> Iterator[int]:
 
 
 def _overlaps(iloc: memoryview | None) -> bool:
-    """Whether two items, or one twice, have a byte in common."""
+    """Whether two extents, of the same item or of two items, share a byte."""
     if iloc is None:
         return False
     reader = _Reader(iloc)

@@ -1,8 +1,8 @@
 """A JPEG's markers (T.81, annex B): its frame, where its scans begin, and how many there are.
 
-Pure, and the one reading that nodes and workers share, so that both refuse the same files. Nothing is decoded. Segments
-are followed up to the first scan, so that an EXIF thumbnail is not taken for the photo; inside a scan FF is followed
-by 00 or RSTn only, so the next other marker ends it (B.1.1.5). Bytes behind the end marker are nobody's scans.
+Pure, and the only JPEG parser of nodes and workers, so that both refuse the same files. Nothing is decoded. Segments
+are followed up to the first scan, so that an EXIF thumbnail is not taken for the photo. Inside a scan, FF is followed
+only by 00 or RSTn, so any other marker ends the scan (B.1.1.5). Bytes after the end marker are ignored.
 """
 
 import re
@@ -11,20 +11,20 @@ import struct
 import msgspec
 
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM and RST0 to RST7
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # those are tables and a reserved one
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # C4 and CC are tables, C8 is reserved
 _SOS, _EOI = 0xDA, 0xD9
 _SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
 _SCAN = b"\xff\xda"
 _ENDS_A_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-# Segments that are looked at, before the first scan and between scans: photos have some dozens.
+# At most this many segments are read, before the first scan and between scans; photos have a few dozen.
 STEPS_MAX = 4096
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What stands before the first scan; `frame` is the marker's second byte, `scan` the first scan's offset or 0.
+    """The part before the first scan; `frame` is the marker's second byte, `scan` the first scan's offset or 0.
 
-    `endless` says that there was no scan among the first `STEPS_MAX` segments.
+    `endless`: there was no scan among the first `STEPS_MAX` segments.
     """
 
     frame: int = 0
@@ -35,7 +35,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def head(data: memoryview) -> Head:
-    """The head. No size where there is no frame that we take: 8 bits a sample; grey, three colours or four."""
+    """Parse the head. No size without a supported frame: 8 bits per sample; grey, three or four channels."""
     at, last, found = 2, len(data) - 4, Head()
     for _ in range(STEPS_MAX):
         if at > last:
@@ -60,9 +60,9 @@ def head(data: memoryview) -> Head:
 
 
 def scans(data: memoryview, first: int) -> int:
-    """How many scans there are from the first one's offset to the picture's end, counted up to `STEPS_MAX`."""
+    """The number of scans from the first one's offset to the end of the image, counted up to `STEPS_MAX`."""
     body = bytes(data[first:])
-    if body.find(_SCAN, 2) < 0:  # nearly all photos of phones
+    if body.find(_SCAN, 2) < 0:  # true of nearly all photos from phones
         return 1
     at, count = 0, 0
     for _ in range(STEPS_MAX):

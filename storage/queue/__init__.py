@@ -1,1 +1,1 @@
-"""The job queue in Redis: how jobs get onto it, are claimed and settled, over several Redis, in batches."""
+"""The job queue in Redis: enqueueing, claiming and settling jobs, over several Redis servers, in batches."""

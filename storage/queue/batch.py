@@ -1,9 +1,9 @@
-"""Many callers, one round trip: items that arrive within a few milliseconds are flushed together.
+"""Batches concurrent calls into one round trip: items that arrive within a few milliseconds are flushed together.
 
-A caller awaits `add` and gets its own item's result, or the flush's exception. The linger is short against an upload
-and long against a Redis round trip; while one flush is under way the next batch collects. Nobody waits for ever: what
-a cancelled batcher did not flush is cancelled, and one that is not open takes nothing. This file knows neither Redis
-nor posts.
+A caller awaits `add` and gets the result of its own item, or the exception of the flush. The linger is short compared
+with an upload and long compared with a Redis round trip. While one flush runs, the next batch collects. No caller waits
+forever: if the batcher is cancelled, items not yet flushed are cancelled, and a batcher that is not open raises. This
+file knows neither Redis nor posts.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """`async with Batcher(flush) as batcher: await batcher.add(item)`; leaving flushes what is waiting."""
+    """`async with Batcher(flush) as batcher: await batcher.add(item)`; leaving the block flushes the waiting items."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Batcher(Generic[Item, Result]):
         self._tasks = asyncio.TaskGroup()
 
     async def add(self, item: Item) -> Result:
-        """This item's result, once its batch was flushed; whatever the flush raised, every caller of the batch gets."""
+        """The item's result, after its batch was flushed; every caller of a batch gets the exception of its flush."""
         if not self._open:
             raise RuntimeError("the batcher is not open")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -71,7 +71,7 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._open = False
             for _, future in (*batch, *self._waiting):
-                future.cancel()  # those that are done stay as they are
+                future.cancel()  # no effect on futures that are done
 
     async def _settle(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         try:

@@ -1,14 +1,15 @@
-"""Claiming jobs from one Redis: four scripts that hand out leases, extend them, settle them and take them back.
+"""Claiming jobs from one Redis: four scripts that grant leases, extend them, settle jobs and release leases.
 
-A claim takes jobs that are ready, a dear one alone, moves their scores to the lease's end and notes who holds them, all
-in one step, so the head of a queue never clogs, two workers never get the same job, and a dead worker's jobs are ready
-again by themselves. Clock: clock.py. Every later word on a job must bring the claim's token, which fences a worker
-that was believed dead: its settlement is refused. Commands are variadic, a handful for a batch of any size.
+A claim takes jobs that are ready (an expensive job alone), sets their scores to the end of the lease and records the
+holder, in one atomic step. So claimed jobs never block the head of a queue, two workers never get the same job, and the
+jobs of a dead worker become ready again when their leases end. clock.py has the clock. Every later call about a job
+must present the claim's token. The token fences a worker that was presumed dead: its settlement is refused. Commands
+are variadic: a handful for a batch of any size.
 
-A Redis that restarted has forgotten the scripts; whoever notices first extends every lease once, because while it was
-away nobody could. Lapses then tell of workers, not of Redis.
+A Redis that restarted has lost its scripts. The first worker that notices extends every lease once, because no worker
+could while Redis was down. So a lapse still means that a worker failed, not that Redis did.
 
-The keys stand in keys.py. Rules and their reasons: lease.py.
+The keys are in keys.py, the rules and their reasons in lease.py.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from .clock import CLOCK, WRITES
 from .jobs import DEAR, QUEUES
 from .lease import DEATHS_MS, Again, Attempts, Claimed, Done, Settlement
 
-# Lua's unpack puts its arguments on a stack of 8,000.
+# Lua's unpack puts its arguments on a stack of 8,000 entries.
 BATCH = 1000
 
 _COMMON = f"""
@@ -151,7 +152,8 @@ count('refused', refused)
 return answer
 """
 
-# Where ARGV names a token, its jobs are ready again, and nothing is counted; else every lease is extended.
+# With a token in ARGV, the jobs of that claim become ready again, without counting an attempt. Without one, every lease
+# is extended.
 _REVIVE = f"""{WRITES}
 {_COMMON}
 local leases, scores, freed = redis.call('HGETALL', '{LEASES_KEY}'), {{}}, 0
@@ -169,26 +171,26 @@ end
 return freed
 """
 
-# ARGV: workers. Where one of them had a job, the claim that finds it lapsed names it again.
+# ARGV: workers. If one of them held a job, the claim that finds the job lapsed records the worker again.
 _NOTE_DEATHS = f"""
 {CLOCK}
 for _, worker in ipairs(ARGV) do redis.call('ZADD', '{DEATHS_KEY}', now, worker) end
 redis.call('PEXPIRE', '{DEATHS_KEY}', {DEATHS_MS})
 """
 
-# Redis names a script by the SHA-1 of its text; nothing here is a secret.
+# Redis names a script by the SHA-1 of its text: not used for security.
 _SHAS = {one: hashlib.sha1(one.encode()).hexdigest() for one in (_CLAIM, _EXTEND, _SETTLE, _REVIVE)}  # noqa: S324
 
 
 class Claims:
-    """Leases of one worker on one Redis. Every method may raise redis.RedisError; then it may have happened or not."""
+    """One worker's leases on one Redis. Every method may raise redis.RedisError, and may then have taken effect."""
 
     def __init__(self, redis: Redis, lease_s: float) -> None:
         self._redis = redis
         self._lease_ms = int(lease_s * 1000)
 
     async def claim(self, token: str, free: int, queues: Sequence[str] = QUEUES) -> list[Claimed]:
-        """Up to `free` ready jobs, the queues asked in this order. `token` is `worker:number`, never used before."""
+        """Up to `free` ready jobs, from the queues in this order. `token` is `worker:number`, never used before."""
         return [
             Claimed(
                 id=job_id.decode(),
@@ -205,7 +207,7 @@ class Claims:
         ]
 
     async def extend(self, claimed: Sequence[Claimed]) -> list[Claimed]:
-        """Hold these for another lease from now; those that are not ours any more are returned."""
+        """Extend these leases by a full lease from now; returns the jobs that this worker no longer holds."""
         lost: list[Claimed] = []
         for start in range(0, len(claimed), BATCH):
             batch = claimed[start : start + BATCH]
@@ -215,18 +217,18 @@ class Claims:
         return lost
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Say how jobs ended, at most `BATCH`; False for each that was refused because it is not ours any more."""
+        """Settle up to `BATCH` jobs; False for each that was refused because this worker no longer holds it."""
         fields: list[Any] = []
         for one in settlements:
             fields += [one.claimed.id, one.claimed.token, *_words(one)]
         return [bool(kept) for kept in await self._run(_SETTLE, (), *fields)] if fields else []
 
     async def release(self, token: str) -> int:
-        """Take back what a claim with this token took whose answer was lost; how many."""
+        """Release the jobs of a claim whose answer was lost, by its token; returns how many."""
         return int(await self._run(_REVIVE, (), self._lease_ms, token))
 
     async def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:  # noqa: ANN401 - Lua's answer
-        """The script by its digest; on a Redis that does not know it, after everybody's leases were extended."""
+        """Run the script by its digest. If Redis lost it, first extend every worker's leases and load all scripts."""
         try:
             return await self._call(script, keys, *arguments)
         except NoScriptError:
@@ -250,5 +252,5 @@ def _words(settlement: Settlement) -> tuple[str, bytes | str, int, str]:
 
 
 async def note_deaths(redis: Redis, workers: Sequence[str]) -> None:
-    """Workers that were lost, for is_poison to weigh a lapse by; redis.RedisError."""
+    """Record workers that were lost, which `is_poison` weighs lapses against; redis.RedisError."""
     await redis.eval(_NOTE_DEATHS, 0, *workers)  # type: ignore[misc] # redis-py's types

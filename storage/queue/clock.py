@@ -1,24 +1,26 @@
-"""A clock for the scripts on one Redis that neither goes back nor leaps: for the order of times, not for the hour.
+"""A clock for the scripts on one Redis that never goes back and never jumps: for ordering, not for the time of day.
 
-Redis' TIME is its machine's: set back by ten minutes, every job would be due ten minutes late; set forward, every lease
-would have ended. So time passes here as far as TIME moves on between two scripts that ask for it, at most `STEP_MS_MAX`
-a step, and never back. A Redis that hung, was down, or whose replica took over with another clock takes one such step
-too: while nobody could extend a lease, none runs out. Workers and the autoscaler ask more often than that, so time
-goes on while there is anybody to wait. An empty Redis begins with TIME.
+Redis' TIME is the clock of its machine. If that clock were set back by ten minutes, every job would be due ten minutes
+late; if it were set forward, every lease would end at once. So this clock advances by as much as TIME did between two
+scripts that read it, at most `STEP_MS_MAX` a step, and never goes back. If Redis hung or was down, or a replica with
+another clock was promoted, the clock also advances by one such step: leases do not end while no worker can extend them.
+Workers and the autoscaler read the clock more often than that, so it keeps running while any of them does. An empty
+Redis starts with TIME.
 """
 
 from ..keys import CLOCK_KEY
 
-# Well above the autoscaler's period and the time between beats, well below a lease.
+# Well above the autoscaler's period and the time between heartbeats, well below a lease.
 STEP_MS_MAX = 2000
-# Written this often and no more, so that idle workers that ask for jobs cost no disk; time may go back by less.
+# The clock is stored at most this often, so that polling by idle workers costs no disk writes; it may go back by less.
 _TICK_MS = 100
 
-# A script that begins with this line is refused at once by a Redis (from 7.0) that takes no writes, even where it would
-# find nothing to write: else a worker would wait at a demoted primary for ever. Without memory it runs: it frees some.
+# A Redis (from 7.0) that takes no writes refuses a script with this line at once, even if the script would find nothing
+# to write. Without the line a worker would poll a demoted primary forever. `allow-oom`: the script also runs when Redis
+# is out of memory, because it frees some.
 WRITES = "#!lua flags=allow-oom"
 
-# Gives a script the local `now`, in milliseconds.
+# Defines the local variable `now`, in milliseconds.
 CLOCK = f"""
 local time, clock = redis.call('TIME'), redis.call('HMGET', '{CLOCK_KEY}', 'machine', 'now')
 local machine = time[1] * 1000 + math.floor(time[2] / 1000)

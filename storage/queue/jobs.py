@@ -1,10 +1,10 @@
-"""The words that cross the queue, and how jobs get onto it: ARQ's own format, one script call for many jobs.
+"""The jobs in the queue, and how they are enqueued: arq's own format, one script call for many jobs.
 
-arq's `enqueue_job` costs three round trips and a connection of its own per job. `_ENQUEUE` writes the same two keys
-(`arq:job:{id}` and a sorted set) for a whole batch, atomically, and skips an id that is queued already, or running: the
-id is made of the job's name and its post, so doubles are impossible. Scores are times of clock.py, so that no node's
-or Redis' wrong clock delays or overtakes. Bodies are msgpack, not pickle: Redis need not be trusted with code. How
-jobs are claimed stands in claims.py; several Redis in shards.py.
+arq's `enqueue_job` costs three round trips and a connection per job. `_ENQUEUE` writes the same two keys
+(`arq:job:{id}` and a sorted set) atomically for a whole batch, and skips an id that is queued or running. The id
+consists of the job's name and its post, so there are no duplicates. Scores are times of clock.py, so that a wrong clock
+of a node or of Redis neither delays jobs nor reorders them. Bodies are msgpack, not pickle, so that Redis need not be
+trusted with code execution. Claiming is in claims.py; several Redis are in shards.py.
 """
 
 import time
@@ -24,10 +24,11 @@ JobName = Literal["render_pair", "flag_late", "complete_media"]
 
 FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
-# A body that nobody claimed for a week is past any moment; the sweeper would make it anew.
+# A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
-# ARGV: queue number, id and body of each job. Who queues a dead job means to run it: a new post, or ops.
+# ARGV: queue number, id and body of each job. Enqueueing removes the job's dead letter, because the caller (a new post,
+# or an operator) wants it to run.
 _ENQUEUE = f"""
 {CLOCK}
 local score = string.format('%.0f', now)
@@ -63,7 +64,7 @@ return string.format('%.0f', now)
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One thing to do for one post; `late` if the post is, as far as known when it is queued."""
+    """A job names one task for one post; `late` is whether the post is late, as far as known when it is queued."""
 
     name: JobName
     moment_id: str
@@ -72,22 +73,22 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """What makes a second enqueue of the same job a no-op."""
+        """The id of the job; enqueueing the same id again does nothing."""
         return f"{self.name}:{self.post_id}"
 
     @property
     def queue(self) -> str:
-        """Where it waits."""
+        """The queue that the job is put into."""
         if self.name == "render_pair":
             return LATE if self.late else ON_TIME
         return FLAGS if self.name == "flag_late" else LATER
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """What there is: jobs by state, the age in seconds of the oldest ready one, what was counted since Redis was empty.
+    """Jobs by state, the age in seconds of the oldest ready job, and event counters since Redis was empty.
 
-    `leased` are running, or ran on a worker that is gone; `deferred` wait for another try. What was put off for later
-    is ready, but its age presses nobody.
+    `leased` jobs are running, or were running on a worker that is gone; `deferred` jobs wait for another attempt. Jobs
+    of the queue for later count as ready, but not for the age, because they are not urgent.
     """
 
     ready: int
@@ -110,17 +111,17 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 def jobs_of(moment_id: str, post_id: str, *, late: bool = False) -> tuple[Job, Job]:
-    """What an accepted pair needs, the cheap one first."""
+    """The jobs of an accepted pair, the cheap one first."""
     return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late)
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """arq's `job_serializer`; a result may hold the exception of a failed job, which becomes text."""
+    """arq's `job_serializer`. The result of a failed job may contain an exception, which is stored as text."""
     return msgspec.msgpack.encode(value, enc_hook=repr)
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """arq's `job_deserializer`."""
+    """arq's `job_deserializer`: the inverse of `encode`."""
     decoded: dict[str, Any] = msgspec.msgpack.decode(data)
     return decoded
 
@@ -132,13 +133,13 @@ class Queue:
         self._redis = redis
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
-        """Queue jobs, and say how many were not queued already."""
+        """Queue jobs; returns how many were not queued already."""
         pipe = self._redis.pipeline(transaction=False)
         self.enqueue_in(pipe, jobs)
         return int((await pipe.execute())[0])
 
     def enqueue_in(self, pipe: Pipeline, jobs: Sequence[Job]) -> None:
-        """Add the queueing to a round trip that others share."""
+        """Add the enqueueing to a pipeline that the caller executes."""
         now_ms = time.time_ns() // 1_000_000
         fields: list[Any] = []
         for job in jobs:
@@ -147,7 +148,7 @@ class Queue:
         pipe.eval(_ENQUEUE, len(QUEUES), *QUEUES, *fields)
 
     async def depth(self) -> Depth:
-        """The queues as they are, by the clock of their scores."""
+        """The current depth of all queues, by the clock of their scores."""
         now_ms = int(await cast("Awaitable[bytes]", self._redis.eval(_NOW, 0)))
         pipe = self._redis.pipeline(transaction=False)
         for queue in QUEUES:

@@ -1,12 +1,13 @@
-"""The rules of a lease: in which order queues are claimed, what a run that ended badly counts as, what is poison.
+"""The rules of a lease: the order in which queues are claimed, how failed runs are counted, and when a job is poison.
 
-Pure. A claim moves a job's score to the lease's end, so that the score is when the job may be claimed (again); a worker
-extends the leases of what it runs, and a lease that ends unextended is a *lapse*. Three things are counted apart:
-faults (the job failed), outages (store or Redis was away) and lapses (its worker was gone). A hand-back counts nowhere.
+Pure. A claim sets a job's score to the end of the lease, so the score is the time from which the job may be claimed
+(again). A worker extends the leases of its running jobs; a lease that ends unextended is a *lapse*. Three outcomes are
+counted separately: faults (the job failed), outages (store or Redis was unavailable) and lapses (the worker was gone).
+A job that a worker hands back counts as none.
 
-Who is guilty of a lapse cannot be seen: the job may have killed its worker, or somebody killed the worker for other
-reasons. Two lapses make poison, unless many workers died lately: then the job must account for half of the deaths, so
-that a storm of kills quarantines nobody's photos; six lapses are enough whatever else dies.
+The cause of a lapse is unknown: the job may have killed its worker, or the worker was killed for another reason. Two
+lapses make a job poison, unless many workers died recently; then the job must account for half of the deaths, so that
+mass kills of workers do not quarantine good photos. Six lapses are enough in any case.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,19 @@ T = TypeVar("T")
 POISON_LAPSES = 2
 POISON_LAPSES_MAX = 6
 POISON_DEATHS_PER_LAPSE = 2
-# A lapse comes at most seconds after the one before, since a lapsed job is the oldest of its queue.
+# A lapse follows the one before within seconds, because a lapsed job is the oldest of its queue.
 DEATHS_MS = 600_000
-# Of so many claims, one begins with another queue than the most urgent: each queue gets its turn, nobody starves.
+# One in this many claims begins with another queue than the most urgent, in turn, so that no queue starves.
 FAIR_TURNS = 16
-# Dear renders get a quarter of a worker's time, and all of it where there has been nothing else for a second.
+# Expensive ("dear") renders get a quarter of a worker's time, or all of it if no other job came for a second.
 DEAR_REST = 3.0
 DEAR_LULL_S = 1.0
-# Two beats may be lost before a lease ends.
+# Two heartbeats may be lost before a lease ends.
 BEATS_PER_LEASE = 3
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """How earlier runs of a job ended, as far as they count."""
+    """How earlier runs of a job ended, by outcome; runs that were handed back are not counted."""
 
     faults: int = 0
     outages: int = 0
@@ -39,15 +40,15 @@ class Attempts(msgspec.Struct, frozen=True):
 
     @property
     def runs(self) -> int:
-        """Which run the next one is, from 1."""
+        """The number of the next run, from 1."""
         return 1 + self.faults + self.outages + self.lapses
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A job that this worker holds: its body, its queue, the token that proves the hold, and what happened before.
+    """A job that this worker holds: body, queue, the token that proves the lease, and earlier attempts.
 
-    `waited_s` is how long it had been ready. `deaths` counts the workers that were lost lately, this job's last one
-    included; 0 when this job's last run did not lapse.
+    `waited_s` is how long the job had been ready. `deaths` is the number of workers lost recently, including the one
+    that last ran this job; 0 if the job's last run did not lapse.
     """
 
     id: str
@@ -60,14 +61,14 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """The job is over; `letter` is what is kept of one that is given up."""
+    """The job is finished, or given up with `letter` as its dead letter."""
 
     claimed: Claimed
     letter: bytes = b""
 
 
 class Again(msgspec.Struct, frozen=True):
-    """The job goes back into its queue, or into another one that is named, ready after `defer_s`."""
+    """The job returns to its queue, or to `queue` if named, and is ready after `defer_s`."""
 
     claimed: Claimed
     attempts: Attempts
@@ -79,7 +80,7 @@ Settlement = Done | Again
 
 
 def order(queues: Sequence[T], turn: int) -> list[T]:
-    """The queues as this claim asks them, the most urgent first; each so manieth turn another one leads."""
+    """The queues in the order of this claim: most urgent first; one in `FAIR_TURNS` claims begins with another."""
     if turn % FAIR_TURNS != FAIR_TURNS - 1:
         return list(queues)
     leads = turn // FAIR_TURNS % len(queues)
@@ -87,10 +88,10 @@ def order(queues: Sequence[T], turn: int) -> list[T]:
 
 
 class Share:
-    """When a worker may claim a dear job: one at a time, and after it for a while no other, so long as others come.
+    """When a worker may claim an expensive job: one at a time, then none for a while if other jobs keep coming.
 
-    So whoever sends dear photos, however many users they are, delays the others by a part of each worker's time only,
-    and the dear ones never starve. Times are seconds of any clock that does not go back.
+    So expensive photos, however many users send them, delay other jobs only by a fraction of each worker's time, and
+    never starve themselves. Times are seconds of a monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -98,20 +99,20 @@ class Share:
         self._others_at = float("-inf")
 
     def others(self, now: float) -> None:
-        """Jobs of other queues were claimed."""
+        """Record that jobs of other queues were claimed."""
         self._others_at = now
 
     def spent(self, seconds: float, now: float) -> None:
-        """A dear job ended after so long."""
+        """Record that an expensive job ended, and how long it took."""
         self._rests_until = now + DEAR_REST * seconds
 
     def allows(self, now: float) -> bool:
-        """Whether a dear job may be claimed."""
+        """Whether an expensive job may be claimed now."""
         return now >= self._rests_until or now - self._others_at >= DEAR_LULL_S
 
 
 def is_poison(claimed: Claimed) -> bool:
-    """Whether this job is to be given up because of how its last run ended: its worker was gone, and not for once."""
+    """Whether to give up this job because its last run lapsed, given its lapses and the recent deaths of workers."""
     lapses = claimed.attempts.lapses
     if not claimed.deaths or lapses < POISON_LAPSES:
         return False
@@ -119,5 +120,5 @@ def is_poison(claimed: Claimed) -> bool:
 
 
 def beat_s(lease_s: float) -> float:
-    """How long apart a worker extends its leases."""
+    """Seconds between two extensions of a worker's leases."""
     return lease_s / BEATS_PER_LEASE

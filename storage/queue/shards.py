@@ -1,8 +1,8 @@
-"""Several Redis as one queue: each post's jobs have one home among them, found by its id alone.
+"""Several Redis servers as one queue: the post's id alone decides which shard has the post's jobs.
 
-Rendezvous hashing: a shard's weight for a post is a hash of both, the heaviest is home; adding or losing a shard moves
-only the jobs that it wins or had. A shard that is away costs its own jobs alone, and the sweeper queues them again
-when it is back. One shard, the index' own Redis, is the usual case.
+Rendezvous hashing: a shard's weight for a post is a hash of both, and the heaviest shard is the home. Adding or
+removing a shard moves only the jobs that it gains or had. A shard that is unavailable affects only its own jobs, which
+the sweeper queues again when the shard is back. Usually there is one shard: the Redis of the index.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 
 def home(post_id: str, names: Iterable[str]) -> str:
-    """Which of the shards has the jobs of this post."""
+    """The name of the shard that has the jobs of this post."""
     return max(names, key=lambda name: hashlib.blake2b(f"{name}\0{post_id}".encode(), digest_size=8).digest())
 
 
 class Shards:
-    """The queues by the names of their Redis. Methods raise redis.RedisError where one that is needed is away."""
+    """The queues of all shards. Methods raise redis.RedisError if a shard that they need is unavailable."""
 
     def __init__(self, clients: Mapping[str, Redis]) -> None:
         self.clients = clients
@@ -39,15 +39,15 @@ class Shards:
         self._away: set[str] = set()
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
-        """Queue jobs where they belong, and say how many were not queued already.
+        """Queue each job on its shard; returns how many were not queued already.
 
-        Those of a shard that is away are not; redis.RedisError only when that is true of all.
+        Jobs of an unavailable shard are not queued; redis.RedisError only if all shards involved are unavailable.
         """
         parts = self._parts(jobs).items()
         return sum(await those_that_answer(self._queues[name].enqueue(part) for name, part in parts))
 
     async def offer(self, jobs: Sequence[Job]) -> int:
-        """As `enqueue`, for who will come again: the jobs of a shard that is away are left to the next time."""
+        """Like `enqueue`, for callers that repeat the call: jobs of an unavailable shard are left for the next call."""
         if not jobs:
             return 0
         parts = self._parts(jobs)
@@ -64,23 +64,23 @@ class Shards:
         return queued
 
     async def depth(self) -> Depth:
-        """All that answer, together; redis.RedisError when none does."""
+        """The sum over all shards that answer; redis.RedisError if none does."""
         return reduce(add, await those_that_answer(queue.depth() for queue in self._queues.values()))
 
     async def note_deaths(self, workers: Sequence[str]) -> None:
-        """Workers that were lost, whether or not they ran a job; told to all shards that answer."""
+        """Record workers that were lost, whether or not they ran a job, on all shards that answer."""
         if workers:
             await those_that_answer(note_deaths(redis, workers) for redis in self.clients.values())
 
     def _parts(self, jobs: Sequence[Job]) -> dict[str, list[Job]]:
-        """The jobs by the shard where they belong."""
+        """The jobs by their home shard."""
         parts: dict[str, list[Job]] = {}
         for job in jobs:
             parts.setdefault(home(job.post_id, self._queues), []).append(job)
         return parts
 
     def _say_away(self, name: str, error: BaseException | None) -> None:
-        """Log the change, not every failure."""
+        """Log when a shard becomes unavailable or available, not every failure."""
         if error is not None and name not in self._away:
             log.warning("queue shard %s is away, its jobs are left for the next sweep: %s", name, reason(error))
             self._away.add(name)
@@ -90,7 +90,7 @@ class Shards:
 
 
 async def those_that_answer(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """The results of the Redis that are there; the first error when all are away."""
+    """The results of the calls that succeed; the first error if all servers are unavailable."""
     answers = await asyncio.gather(*calls, return_exceptions=True)
     found: list[T] = []
     away: BaseException | None = None

@@ -1,1 +1,1 @@
-"""The S3 store: `store.py` is the port's implementation; below it one object's calls, HTTP, signatures and keys."""
+"""The S3 store: `store.py` implements the port; the other modules are object calls, HTTP, signatures, credentials."""

@@ -1,7 +1,7 @@
-"""Where the keys to an S3 store come from: the usual AWS variables, else wherever botocore finds some and renews them.
+"""Credentials for an S3 store: from the standard AWS variables, else from botocore, which finds and renews them.
 
-botocore knows profiles, roles, containers and instances. It is loaded only where it is asked: with keys in the
-environment, as in most deployments of MinIO, a node saves its memory.
+botocore knows profiles, roles, containers and instances. It is imported only if needed: with keys in the environment,
+as in most deployments of MinIO, a node saves its memory.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,12 +10,12 @@ from ..blobs import StoreUnavailable
 from ..config import AwsVariables
 from .signing import Keys
 
-# Keys of this moment; asked before each call.
+# Returns the current keys; called before each request, because keys may be renewed.
 Source = Callable[[], Awaitable[Keys]]
 
 
 async def found(variables: AwsVariables) -> tuple[Source, str]:
-    """The keys' source, and the file of authorities to trust (empty: the system's). StoreUnavailable without any."""
+    """The source of the keys, and the CA file to trust (empty: the system's); StoreUnavailable if there are no keys."""
     if variables.access_key_id and variables.secret_access_key:
         fixed = Keys(variables.access_key_id, variables.secret_access_key, variables.session_token or None)
 

@@ -1,10 +1,9 @@
-"""The hot path to S3: one object put, got, asked for or deleted, without a copy and without botocore around it.
+"""The hot path to S3: one object written, read, checked or deleted, without copies and without botocore.
 
-`put_object` of aioboto3 costs more than everything else that a node does for a pair, and its model of S3 more memory
-than a thousand uploads. Here a call is a signature (`signing.py`) and a head (`wire.py`) before the caller's buffers,
-whose CRC-32 is signed with it. They stay as they are until this returns, so a repetition sends the same bytes. What S3
-asks of its clients is kept: an answer that says "later" and a connection that broke are tried again after a jittered
-pause.
+`put_object` of aioboto3 costs more than everything else that a node does for a pair, and its model of S3 takes more
+memory than a thousand uploads. Here a call is a signature (`signing.py`) and a head (`wire.py`) before the caller's
+buffers, whose CRC-32 is signed too. The buffers stay unchanged until the call returns, so a retry sends the same bytes.
+Retries follow S3's rules for clients: after an answer that asks for it, or a broken connection, with a jittered pause.
 """
 
 import asyncio
@@ -29,19 +28,19 @@ _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
-# Answers of 400 that say that the body did not arrive as it was sent.
+# Codes of a 400 which say that the body was damaged on the way.
 _GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
-# The answer of 409 to a conditional PUT that met a delete on its way: "on a 409 failure you should retry the upload".
+# The code of a 409 to a conditional PUT that raced with a delete: "on a 409 failure you should retry the upload".
 _CROSSED: Final = {"ConditionalRequestConflict"}
 _DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
-_PAUSE_S: Final = 0.2  # before the second try at most, twice as long before each further one
+_PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
 
 Method = Literal["PUT", "GET", "HEAD", "DELETE"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the store said: the HTTP status, the object's bytes where they were asked for, else S3's error code."""
+    """The store's answer: HTTP status, the object's bytes if requested, else S3's error code."""
 
     status: int
     body: bytes = b""
@@ -50,22 +49,22 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The object's entity tag, in its quotes; S3 makes it of the content and, under some keys, of chance."""
+        """The entity tag with its quotes; S3 derives it from the content or, with some encryption, at random."""
         return _told(_ETAG, self.head)
 
     @property
     def version(self) -> str:
-        """The object's version, empty in a bucket that never kept any."""
+        """The object's version; empty in a bucket without versioning."""
         return _told(_VERSION, self.head)
 
     @property
     def went_well(self) -> bool:
-        """Whether what was asked is done."""
+        """Whether the request succeeded."""
         return self.status in _DONE
 
     @property
     def worth_a_retry(self) -> bool:
-        """Whether the same request may go well a moment later."""
+        """Whether the same request may succeed a moment later."""
         return self.status in _LATER or self.code in _GARBLED | _CROSSED
 
 
@@ -75,7 +74,7 @@ def _told(field: re.Pattern[bytes], head: bytes) -> str:
 
 
 class Objects:
-    """Calls to one bucket, each signed with the keys of the moment; `ca_file` replaces the system's authorities."""
+    """Calls to one bucket, each signed with the current keys; `ca_file` replaces the system's CAs."""
 
     def __init__(
         self,
@@ -107,11 +106,11 @@ class Objects:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the idle connections; those in use close after their request."""
         self._wires.close()
 
     async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
-        """PUT these buffers in a row under a condition (`if-none-match: *`, `if-match: …`, or none); as `call`."""
+        """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
         crc = 0
         for part in parts:
             crc = isal_zlib.crc32(part, crc)
@@ -131,9 +130,9 @@ class Objects:
         *,
         version: str = "",
     ) -> Answer:
-        """One call about an object (or this version of it), or about the bucket where the key is empty.
+        """One call about an object (or this version of it), or about the bucket if the key is empty.
 
-        The last answer of as many tries as may be; OSError (TimeoutError is one) when there was none.
+        Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
         if version:

@@ -1,7 +1,7 @@
-"""Signs a call to S3: AWS Signature Version 4 in the one form that the hot path needs.
+"""Signs calls to S3: AWS Signature Version 4, in the one form that the hot path needs.
 
-Pure. The body is not part of the signature (`UNSIGNED-PAYLOAD`): its CRC-32 is, as a signed `x-amz-checksum-crc32`,
-which the store checks before it commits. botocore's own signer costs ten times as much, and on http:// it hashes the
+Pure. The signature does not cover the body (`UNSIGNED-PAYLOAD`) but its CRC-32, as a signed `x-amz-checksum-crc32`,
+which the store checks before it commits. botocore's own signer costs ten times as much, and over http:// it hashes the
 body whatever the headers say. Source: "Signing and authenticating REST requests", Amazon S3 API Reference.
 """
 
@@ -16,7 +16,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """What a signature is made with; the token is there with temporary keys only."""
+    """The keys that sign a request; only temporary keys have a token."""
 
     access: str
     secret: str
@@ -26,11 +26,11 @@ class Keys(msgspec.Struct, frozen=True):
 def signed(
     keys: Keys, region: str, host: str, method: str, path: str, fields: Mapping[str, str], stamp: str
 ) -> dict[str, str]:
-    """The fields of a call about `path` (percent-encoded) with those that sign them all; names in lower case.
+    """The header fields with those that sign them, for a call about `path` (percent-encoded); names in lower case.
 
-    A query behind `?` is one pair, percent-encoded.
+    A query after `?` must be a single pair, percent-encoded.
 
-    `stamp` is the time as `20260131T235959Z`; the store refuses one that is a quarter of an hour off.
+    `stamp` is the time as `20260131T235959Z`; the store refuses a stamp that is 15 minutes off.
     """
     fields = {**fields, "host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": stamp}
     if keys.token:
@@ -49,7 +49,7 @@ def signed(
 
 @lru_cache(maxsize=4)
 def _signing_key(secret: str, scope: str) -> bytes:
-    """The same for a day."""
+    """Cached, because the key is the same for a whole day."""
     key = f"AWS4{secret}".encode()
     for word in scope.split("/"):
         key = hmac.digest(key, word.encode(), "sha256")

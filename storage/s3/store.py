@@ -1,16 +1,17 @@
 """Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, `swap` one with `If-Match`; the store decides.
 
-Operations note. Rights needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only where the bucket is
-missing, DeleteObjectVersion only where it keeps versions). Keys come as `credentials.py` says. A PUT's CRC-32 is signed
-with it, so that the store keeps no garbled body.
+Permissions needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only if the bucket is missing,
+DeleteObjectVersion only if it keeps versions). `credentials.py` finds the keys. Each PUT carries a signed CRC-32, so
+that the store keeps no damaged body.
 
-Calls about one object, or the bucket as such, go the short way (`objects.py`). Listing is aioboto3's, which is loaded
-when it is first needed: it takes as much memory as all else that a node is, and most nodes never list.
+Calls about one object or the bucket use the hot path (`objects.py`). Listing uses aioboto3, which is imported on first
+use: it takes as much memory as the rest of a node, and most nodes never list.
 
-The ambiguous PUT: a PUT whose connection broke is repeated, and when the first had been committed the repeat
-meets 412. The caller learns BlobExists or BlobChanged and reads what is there, so that a commit is never mistaken for a
-loss. A mark is the entity tag, with the version behind a space. S3's DELETE has no condition that every store obeys.
-botocore is known here and in `credentials.py`, which finds keys, and nowhere else.
+The ambiguous PUT: a PUT whose connection broke is repeated, and if the first one was committed, the repeat gets 412.
+The caller gets BlobExists or BlobChanged and reads the stored object, so that a commit is never taken for a failure.
+
+A mark is the entity tag, followed by a space and the version if there is one. `delete` is unconditional, because not
+every store obeys conditions on DELETE. Only this file and `credentials.py` use botocore.
 """
 
 import asyncio
@@ -30,17 +31,17 @@ from .objects import Answer, Method, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
 
-# Not ConditionalRequestConflict: S3 answers it when a delete came between, and asks for a repeat.
+# Without ConditionalRequestConflict: S3 sends it after a concurrent delete, and asks for a retry.
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
-# What was put while a bucket kept no versions, which it may not say.
+# The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
 
 
 class S3Address(msgspec.Struct, frozen=True):
-    """`s3://bucket?endpoint=http://127.0.0.1:9000&region=us-east-1`, taken apart."""
+    """The parts of `s3://bucket?endpoint=http://127.0.0.1:9000&region=us-east-1`."""
 
     bucket: str
     endpoint: str | None
@@ -48,7 +49,7 @@ class S3Address(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> "S3Address":
-        """ValueError when the bucket is missing or an option is unknown."""
+        """Parse an address; ValueError when the bucket is missing or an option is unknown."""
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         unknown = options.keys() - {"endpoint", "region"}
@@ -61,7 +62,7 @@ class S3Address(msgspec.Struct, frozen=True):
 
 
 class S3Store:
-    """A bucket as an object store; see `blobs.BlobStore` for the promises."""
+    """A bucket as an object store; `blobs.BlobStore` documents the methods."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class S3Store:
         etag, _, version = mark.partition(" ")
         try:
             made = await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-match": etag}))
-        except (BlobExists, BlobMissing) as error:  # 412, and S3's 404 to a condition on nothing
+        except (BlobExists, BlobMissing) as error:  # 412, or S3's 404 if there is no object to compare
             raise BlobChanged(key) from error
         version = version or _UNVERSIONED
         if version != (made.version or _UNVERSIONED):
@@ -167,13 +168,13 @@ class S3Store:
             await self._call("HEAD", "")
         except BlobMissing:
             place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
-            # us-east-1 is the one region that S3 does not take as a constraint.
+            # S3 accepts every region as a constraint except us-east-1.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
                 await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}))
 
     async def _remove_version(self, key: str, version: str) -> None:
-        """What was replaced can be read no more, as the bucket's policy lets us."""
+        """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
         try:
             await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, version=version))
         except (StoreUnavailable, BlobExists, BlobMissing) as error:
@@ -187,7 +188,7 @@ class S3Store:
         return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
 
     async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
-        """Its answer when it went well, else the port's error, which says what was asked."""
+        """The answer if the call succeeded, else the port's error, with the call in its text."""
         try:
             answer = await call
         except OSError as error:
@@ -198,7 +199,7 @@ class S3Store:
         return answer
 
     async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
-        """One call of aioboto3 about the bucket, its errors as the port's."""
+        """One call of aioboto3 about the bucket; its errors become those of the port."""
         from aiohttp import ClientError as ConnectionTrouble  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module's docstring
 
@@ -228,7 +229,7 @@ class S3Store:
 
 
 def _error_of(code: str) -> type[Exception]:
-    """The port's error for a code of S3."""
+    """The port's error class for an S3 error code."""
     if code in _EXISTS:
         return BlobExists
     if code in _MISSING:

@@ -1,9 +1,9 @@
-"""HTTP/1.1 as calls to an object store need it: head and buffers out in one system call, status and body back.
+"""The subset of HTTP/1.1 that calls to an object store need: head and buffers sent in one system call.
 
-A general client costs more for one PUT than signing, checking and sending it. This one knows an answer with
-Content-Length, which every store gives when things went well, and keeps the connection after it; after any other
-answer it takes what error text has come and closes. Connections are bounded in number and used again, the last used
-first. This file knows nothing of S3.
+A general client costs more for one PUT than signing, checking and sending it. This client reads answers with
+Content-Length, which every store sends on success, and reuses the connection after them. After any other answer it
+takes the error text that has come and closes the connection. The number of connections is bounded; the most recently
+used is reused first. This file knows nothing of S3.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n",
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
 _HEAD_BYTES_MAX: Final = 64 * 1024
-# Of a body whose length nobody said, an error's text.
+# Maximum length of an error text without Content-Length.
 _TEXT_BYTES_MAX: Final = 64 * 1024
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A status, a head and a body; `measured` when its length was announced, else it is as it came: framed, or cut."""
+    """Status, head and body; not `measured`: no Content-Length, so the body is raw (chunk framing, or cut off)."""
 
     status: int
     head: bytes
@@ -35,7 +35,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class _Reply:
-    """One answer as it comes: `said` once it is whole. To HEAD there is no body, whatever length is said."""
+    """One answer while it arrives; `said` is set once it is complete. An answer to HEAD never has a body."""
 
     __slots__ = ("_body", "_fields", "_head_only", "_length", "_missing", "_read", "_status", "keeps", "said")
 
@@ -50,7 +50,7 @@ class _Reply:
         self.said: Said | None = None
 
     def take(self, data: bytes) -> None:
-        """The next piece; ConnectionError when it is not HTTP/1.1 or more than was announced."""
+        """Take the next bytes; ConnectionError when they are not HTTP/1.1 or exceed the announced length."""
         if not self._status:
             data = self._head(data)
             if not self._status:
@@ -69,7 +69,7 @@ class _Reply:
             self.said = self._saying(measured=self._length is not None)
 
     def ended(self) -> None:
-        """The connection ended: an answer without a length ends so too."""
+        """The connection ended, which also ends an answer without a length."""
         if self._status and self._length is None and self.said is None:
             self.said = self._saying(measured=False)
 
@@ -77,10 +77,10 @@ class _Reply:
         return Said(self._status, self._fields, b"".join(self._body), measured)
 
     def _head(self, data: bytes) -> bytes:
-        """What is left of the data behind the head, once that is there."""
+        """The bytes after the head; empty while the head is incomplete."""
         self._read += data
         while self._read.startswith(b"HTTP/1.1 1") and (end := self._read.find(b"\r\n\r\n")) >= 0:
-            self._read = self._read[end + 4 :]  # interim answers say nothing yet
+            self._read = self._read[end + 4 :]  # skip interim (1xx) answers
         end = self._read.find(b"\r\n\r\n") + 4
         head = _HEAD.match(self._read)
         if end < 4 or head is None:
@@ -100,7 +100,7 @@ class _Reply:
 
 
 class Wire(asyncio.Protocol):
-    """One connection with at most one request under way."""
+    """One connection, with at most one request in progress."""
 
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
@@ -114,11 +114,11 @@ class Wire(asyncio.Protocol):
         self.usable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     async def ask(self, parts: Sequence[Buffer], *, head_only: bool) -> Said:
-        """Send one request and hear the answer. ConnectionError; TimeoutError when neither side moved for so long."""
+        """Send a request and return the answer; ConnectionError, TimeoutError after `silence_s` without progress."""
         self._waiting = self._loop.create_future()
         self._reply = _Reply(head_only=head_only)
         self._transport.writelines(parts)
@@ -133,14 +133,14 @@ class Wire(asyncio.Protocol):
             self._waiting = None
 
     def close(self) -> None:
-        """At once: what was not sent is not sent."""
+        """Close at once and discard unsent bytes."""
         self.usable = False
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """A piece of the answer."""
+        """Take part of the answer; bytes without a pending request close the connection."""
         if self._waiting is None or self._waiting.done():
-            self.close()  # nobody asked
+            self.close()
             return
         self._moved = True
         try:
@@ -148,12 +148,12 @@ class Wire(asyncio.Protocol):
         except ConnectionError as error:
             self._waiting.set_exception(error)
         if self._reply.said:
-            # An answer that came before all was sent leaves a connection in the middle of a body.
+            # If the answer came before the request was sent completely, the connection is in the middle of a body.
             self.usable = self._reply.keeps and not self._transport.get_write_buffer_size()
             self._waiting.set_result(self._reply.said)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ended."""
+        """Complete the pending request with the answer so far, or with an error."""
         self.usable = False
         if self._waiting is not None and not self._waiting.done():
             if exc is None:
@@ -164,7 +164,7 @@ class Wire(asyncio.Protocol):
                 self._waiting.set_exception(exc or ConnectionResetError("the store closed the connection"))
 
     def _look(self) -> None:
-        """Silence for so long: the store is given up, unless it still takes what we send, or has gone on speaking."""
+        """Time out the request, unless the store has taken or sent bytes since the last check."""
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent or self._moved:
             self._unsent, self._moved = unsent, False
@@ -174,7 +174,7 @@ class Wire(asyncio.Protocol):
 
 
 class Wires:
-    """Connections to one host."""
+    """A bounded pool of connections to one host."""
 
     def __init__(
         self,
@@ -193,9 +193,10 @@ class Wires:
         self._slots = asyncio.Semaphore(connections_max)
 
     async def ask(self, parts: Sequence[Buffer], *, head_only: bool = False) -> Said:
-        """One request on one of them; ConnectionError, TimeoutError, OSError. `head_only`: the answer has no body.
+        """Send a request on an idle or new connection; ConnectionError, TimeoutError, OSError.
 
-        A connection that rested may turn out closed by the other side: then the next is asked, a new one at last.
+        `head_only`: the answer has no body. The server may have closed an idle connection: then the next idle one is
+        tried, and finally a new one.
         """
         async with self._slots:
             while self._idle:
@@ -220,6 +221,6 @@ class Wires:
         return said
 
     def close(self) -> None:
-        """All that rest; those in use end with their request."""
+        """Close the idle connections; those in use close after their request."""
         while self._idle:
             self._idle.pop().close()
