@@ -1,1 +1,1 @@
-"""The upload node: decides, receives a pair in one pass, commits it with one PUT, queues its jobs."""
+"""The upload node: admits an upload, receives the pair in one pass, commits it with one PUT, queues its jobs."""

@@ -1,8 +1,8 @@
 """`python -m ingest`: one upload node. Reads the environment, builds the node, serves until told to stop.
 
-The first SIGTERM or SIGINT drains: the node says so, serves on until the balancers know, takes no new connection,
-finishes what is in flight and exits 0. A second one exits at once. A node that the balancers asked and no longer ask
-drains likewise and then starts over in the same process.
+The first SIGTERM or SIGINT drains: the node announces that it is draining, serves until the balancers know, accepts no
+new connections, finishes requests in progress and exits 0. A second signal exits at once. If balancers have checked the
+node's health before but no longer do, the node drains in the same way and then restarts in the same process.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from .memory import give_back
 
 log = logging.getLogger("snapsurge.ingest")
 
-# An upload leaves no cycles behind, so there is seldom anything to collect; looking every 700 objects cost 3 %.
+# An upload leaves no reference cycles, so there is seldom anything to collect; a collection every 700 objects cost 3 %.
 GARBAGE_OBJECTS = 10_000
-LOOK_S = 0.5  # Between two looks at whether a balancer has asked.
+LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the node's health.
 
 
 def main() -> int:
-    """Exit status: 0 drained, 1 no store or no port, 2 bad settings."""
+    """Exit status: 0 drained, 1 store or port unavailable, 2 invalid settings."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
@@ -83,14 +83,14 @@ def _address(listen: str) -> tuple[str, int]:
 async def _serve(
     host: str, port: int, node_id: str, config: ingest_config.Config, storage: storage_config.Config
 ) -> bool:
-    """Until drained; whether to start over."""
+    """Serve until drained; returns whether to restart."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     async with node(config, storage) as running:
         async with listening(server(running.app, config), host, port):
             gc.collect()
-            gc.freeze()  # what is here now stays: no collection need walk over the libraries again
+            gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway
             gc.set_threshold(GARBAGE_OBJECTS)
             log.info("serving on http://%s:%d", host, port)
             again = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
@@ -101,9 +101,9 @@ async def _serve(
 async def _until_stopped(
     stop: asyncio.Event, running: Node, node_id: str, address: str, config: ingest_config.Config
 ) -> bool:
-    """Heartbeats while serving; after the signal, while the balancers learn of it; then the node leaves the list.
+    """Send heartbeats until stopped and while the balancers learn that the node drains, then unregister the node.
 
-    Returns whether it was not a signal that ended it, but the balancers' silence.
+    Returns whether missing health checks ended it, not a signal.
     """
 
     def member() -> Member:
@@ -124,7 +124,7 @@ async def _until_stopped(
 
 
 async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: Heartbeat) -> bool:
-    """False after a signal, True when the balancers have not asked for so long that only a restart is left."""
+    """Wait for a signal (False), or for so long a silence of the balancers that the node must restart (True)."""
     loop = asyncio.get_running_loop()
     before = loop.time()
     while not stop.is_set():
@@ -144,7 +144,7 @@ async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: He
 
 
 def _advertised(host: str, port: int) -> str:
-    """What balancers connect to: in a container that listens everywhere, this host's own address."""
+    """The address for balancers to connect to; this host's own if the node listens on all, as in a container."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = socket.gethostbyname(socket.gethostname())
     return f"{host}:{port}"

@@ -1,18 +1,18 @@
-"""Whether this node takes one more upload, decided before a body is read: by memory, by the store's speed, by rank.
+"""Whether this node admits one more upload, decided before its body is read: by memory, the store's speed and rank.
 
-Pure: the caller says when an upload comes, what has come of it and when it ends, and sheds those that it is given back.
-Over a bound the answer is 503 at once: an upload refused in a millisecond costs nothing, one that is queued costs
-memory and then fails anyway. Two accounts are kept of the same budget:
+Pure: the caller reports when uploads begin, progress and end, and sheds the uploads that are returned to it. Above a
+limit the answer is 503 at once: an upload refused in a millisecond costs nothing, but a queued one costs memory and
+then fails anyway. The same budget is compared with two sums:
 
-- *Charged* bytes decide who comes in: held memory and what will soon come (`places.py`). A newcomer without room takes
-  the place of slow uploads, those first that would take longest; uploads on pace keep theirs.
-- *Held* bytes never pass the budget. Before each read the reader asks for room; if there is none, slow uploads go, then
-  whichever would take longest. One that has come whole is never shed.
+- *Charged* bytes decide admission: memory that uploads hold, and memory that they will soon need (`places.py`). A new
+upload that does not fit replaces slow uploads, those with the longest time left first; uploads on pace keep their
+places. - *Held* bytes never exceed the budget. The reader asks for room before each read; if there is none, slow
+uploads are shed, then any upload, the longest time left first. An upload that was received completely is never shed.
 
-Who comes first when not all can: holders of a ticket, whom we have turned away before; then first tries inside the
-window; then late posts; then laggards, whose last upload had to go because it was slow, ticket or not. Each rank has
-its part of every bound, so that there is room for the next better. A user who has more in flight than one phone needs
-loses the upload of his own that is furthest from its end, never another's.
+The order of ranks when not all fit: retries with a ticket, which this service refused before; then first attempts
+inside the window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a
+ticket. Each rank may fill only a part of each limit, so that there is room for better ranks. A user with more uploads
+in flight than one phone needs loses the one of his own that is furthest from its end, never another user's.
 """
 
 from enum import Enum
@@ -23,20 +23,20 @@ import msgspec
 from .commits import Commits
 from .places import Place, Usual, slow_s
 
-READS_PERCENT: Final = 70  # of the budget used by uploads, from which reads are shed
-USER_UPLOADS_MAX: Final = 4  # a phone sends one; its broken connections may not have been noticed yet
-USER_PERCENT: Final = 25  # of the budget, that all uploads of one user may announce; one upload may in any case
-REVIEW_S: Final = 0.25  # between two looks at everybody's pace
-READ_BYTES_MIN: Final = 64 * 1024  # less than this is not worth a read: then somebody has to go
-LAGGARD_S: Final = 600.0  # as long as a ticket lives
+READS_PERCENT: Final = 70  # of the budget; when uploads use more, reads are refused
+USER_UPLOADS_MAX: Final = 4  # a phone sends one, but connections that broke may not have been noticed yet
+USER_PERCENT: Final = 25  # of the budget, for all announced bytes of one user; a single upload may exceed it
+REVIEW_S: Final = 0.25  # between two reviews of the pace of all uploads
+READ_BYTES_MIN: Final = 64 * 1024  # a smaller read is not worthwhile: then an upload is shed
+LAGGARD_S: Final = 600.0  # the lifetime of a ticket
 LAGGARDS_MAX: Final = 10_000
-# Until uploads have come whole: phones on weak networks, photos of usual size.
+# Initial estimates, until uploads have been received: phones on weak networks, photos of usual size.
 USUAL_S: Final = 15.0
 USUAL_BYTES: Final = 1024 * 1024
 
 
 class Rank(Enum):
-    """An upload's rank: percent of the memory budget it may fill, and the wait for a PUT it is worth, in seconds."""
+    """An upload's rank: percent of the memory budget that it may fill, and the acceptable wait for a PUT in seconds."""
 
     HOLDER = (100, 1.5)
     FIRST = (90, 1.0)
@@ -45,30 +45,30 @@ class Rank(Enum):
 
     @classmethod
     def of(cls, *, retry: bool, late: bool) -> "Rank":
-        """By whether it brought a ticket, and whether it came after the window."""
+        """The rank by whether the upload has a ticket, and whether it came after the window."""
         return cls.HOLDER if retry else cls.LATE if late else cls.FIRST
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What uploads may take of one node."""
+    """Limits on the uploads in flight of one node."""
 
     requests_max: int
     bytes_max: int
 
 
 class Admission:
-    """Counts what is in flight."""
+    """Counts the uploads in flight, and decides which to admit and which to shed."""
 
     def __init__(self, budget: Budget, commits: Commits) -> None:
         self.budget = budget
         self.commits = commits
         self.requests = self.bytes = self.held = 0
         self.usual_s, self.usual_bytes = Usual(USUAL_S), Usual(USUAL_BYTES)
-        self._slow = self._slow_bytes = 0  # how many are slow, and what they are charged
+        self._slow = self._slow_bytes = 0  # number of slow uploads, and their charged bytes
         self._coming: dict[Place, None] = {}
         self._users: dict[str, list[Place]] = {}
-        self._laggards: dict[str, float] = {}  # until when
-        self._queue: list[Place] = []  # of the last look, those on pace first, of both those soon at their end first
+        self._laggards: dict[str, float] = {}  # expiry time by user
+        self._queue: list[Place] = []  # of the last review: on pace before slow, then least time left
         self._reviewed_at = float("-inf")
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Admission:
     def admit(
         self, user: str, length: int, rank: Rank, now: float, *, announced: bool = True
     ) -> tuple[Place | None, list[Place]]:
-        """A place, or None, for an upload of at most this many bytes; and whom the caller has to shed."""
+        """A place for an upload of at most `length` bytes, or None; and the places that the caller must shed."""
         if self.commits.stalled(now):
             self.commits.refused(by_bound=False)
             return None, []
@@ -101,17 +101,17 @@ class Admission:
         return None, victims
 
     def hold(self, place: Place, held: int) -> bool:
-        """Its buffer was used before and has so many bytes of memory already; False when there is no room for them."""
+        """Account for a reused buffer, which has `held` bytes of memory already; False when they do not fit."""
         if self.held + held > self.budget.bytes_max:
             return False
         self._account(place, held=max(place.held, held))
         return True
 
     def room(self, place: Place, wanted: int, now: float) -> tuple[int, list[Place]]:
-        """How many bytes may be read for a place now, and whom the caller has to shed first: perhaps that very one."""
+        """How many bytes may be read for a place now, and the places to shed first, which may include this place."""
         if place.gone:
             return 0, []
-        beyond = wanted - (place.held - place.received)  # what is not in memory yet
+        beyond = wanted - (place.held - place.received)  # bytes that need new memory
         if self.budget.bytes_max - self.held >= beyond:
             return wanted, []
         victims: list[Place] = []
@@ -121,18 +121,18 @@ class Admission:
             if victim is place:
                 return 0, victims
         free = self.budget.bytes_max - self.held
-        if free <= 0 and beyond == wanted:  # all the others have come whole
+        if free <= 0 and beyond == wanted:  # all other uploads are complete
             self._shed(place, victims, now)
             return 0, victims
         return min(wanted, free + wanted - beyond), victims
 
     def arrived(self, place: Place, count: int) -> None:
-        """So many more bytes of it are in memory."""
+        """Record that `count` more bytes of the upload are in memory."""
         place.received += count
         self._account(place, held=max(place.held, place.received))
 
     def whole(self, place: Place, now: float) -> None:
-        """All of it has come."""
+        """Record that the upload was received completely."""
         seconds = now - place.since
         slow = seconds > slow_s(self.usual_s.value)
         place.whole = True
@@ -140,12 +140,12 @@ class Admission:
         self._account(place, slow=False)
         self.usual_s.told(seconds)
         self.usual_bytes.told(place.received)
-        if not slow:  # else they would stretch the bound on uploads in flight for those who are not
+        if not slow:  # slow uploads would raise the limit on uploads in flight for all others
             self.commits.received(seconds)
             self._laggards.pop(place.user, None)
 
     def release(self, place: Place) -> None:
-        """An admitted upload has ended, however it did."""
+        """Record that an admitted upload has ended, for any reason."""
         if place.gone:
             return
         place.gone = True
@@ -159,7 +159,7 @@ class Admission:
 
     @property
     def reads_give_way(self) -> bool:
-        """Whether uploads that are not slow need the node."""
+        """Whether uploads that are not slow need the resources that reads would use."""
         return not self._fits(self._active, self.bytes - self._slow_bytes, READS_PERCENT)
 
     @property
@@ -178,7 +178,7 @@ class Admission:
         self._account(place, slow=slow)
 
     def _account(self, place: Place, *, held: int | None = None, slow: bool | None = None) -> None:
-        """Keep the sums right while a place changes."""
+        """Keep the sums correct while a place changes."""
         self._slow -= place.slow
         self._slow_bytes -= place.charged * place.slow
         if held is not None:
@@ -192,7 +192,7 @@ class Admission:
         self._slow_bytes += charged * place.slow
 
     def _make_own_room(self, place: Place) -> tuple[list[Place], bool]:
-        """Shed what is over the user's share; whether the newcomer is within it then."""
+        """Shed uploads above the user's share; returns the shed places, and whether the new upload fits the share."""
         own, victims = self._users.get(place.user, []), list[Place]()
         share = self.budget.bytes_max * USER_PERCENT // 100
 
@@ -206,9 +206,10 @@ class Admission:
         return victims, not over()
 
     def _make_room(self, place: Place, percent: int, now: float, victims: list[Place]) -> bool:
-        """Shed slow uploads for a newcomer, if that is enough; whether there is room."""
+        """Shed slow uploads for a new one, if that is enough; returns whether there is room."""
         size = place.charge(self.usual_bytes.value)
-        # An empty node takes any upload that the budget holds, or the lower ranks' largest would never fit.
+        # An empty node admits any upload that fits the budget, or the largest uploads of lower ranks would never be
+        # admitted.
         percent = percent if self.requests else 100
         if self._fits(self.requests + 1, self.bytes + size, percent):
             return True
@@ -221,7 +222,7 @@ class Admission:
         return self._fits(self.requests + 1, self.bytes + size, percent)
 
     def _shed(self, place: Place, victims: list[Place], now: float | None) -> None:
-        """Count it out; one that goes because it was slow is remembered."""
+        """Release the place and add it to the victims; remembers the user of a slow upload as a laggard."""
         if place.slow and now is not None:
             self._laggards.pop(place.user, None)
             self._laggards[place.user] = now + LAGGARD_S
@@ -231,7 +232,7 @@ class Admission:
         victims.append(place)
 
     def _worst(self, now: float, *, slow_only: bool = False) -> Place | None:
-        """The upload that has to go first, of those that are still coming."""
+        """The unfinished upload to shed first: slow ones before others, then the longest time left."""
         for _ in range(2):
             while self._queue:
                 place = self._queue[-1]
@@ -242,12 +243,12 @@ class Admission:
                     return place
             if slow_only:
                 return None
-            self._reviewed_at = float("-inf")  # those who came since the last look
+            self._reviewed_at = float("-inf")  # to include uploads that began since the last review
             self._review(now)
         return None
 
     def _review(self, now: float) -> None:
-        """See who is slow and who would take longest; now and then, because it looks at everybody."""
+        """Find out which uploads are slow and sort them; rate-limited, because it visits every upload."""
         if now - self._reviewed_at < REVIEW_S:
             return
         self._reviewed_at = now

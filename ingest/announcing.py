@@ -1,8 +1,8 @@
-"""Tells Redis of committed posts: index entry and jobs, many uploads in one round trip to each Redis that has a part.
+"""Reports committed posts to Redis: index entries and jobs, for many uploads in one round trip to each Redis.
 
-Uploads of a few milliseconds travel together, those of each queue shard apart, so that a shard that is away delays
-nobody else's answer; while it is, nobody waits for it, and the sweeper queues what it missed. Where the queue is in the
-index' own Redis, as usual, both go in one round trip.
+Uploads that arrive within a few milliseconds share a batch, with one batcher for each queue shard, so that an
+unavailable shard does not delay answers of other shards. While a shard is unavailable no upload waits for it, and the
+sweeper queues the missing jobs. If the queue is in the same Redis as the index, as usual, both go in one round trip.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from storage.queue.jobs import Job, Queue, jobs_of
 from storage.queue.shards import Shards, home
 from storage.records import Post
 
-# How long a shard that failed is not asked: one timeout a second is seen, one for each batch would queue uploads up.
+# A shard that failed is not called again for this long: one timeout per second is visible in logs, while a timeout in
+# every batch would delay uploads more and more.
 AWAY_S = 1.0
 
 
@@ -35,9 +36,9 @@ class Announced(msgspec.Struct, frozen=True):
 
 
 class Announcer:
-    """`async with Announcer(…) as announcer: await announcer.add(post, late=…)`; leaving tells what is waiting.
+    """`async with Announcer(…) as announcer: await announcer.add(post, late=…)`; leaving flushes what is waiting.
 
-    `queue` is for jobs that no upload brings.
+    `queue` is for jobs that do not belong to an upload.
     """
 
     def __init__(self, redis: Redis, index: Index, shards: Mapping[str, Redis], *, linger_s: float) -> None:
@@ -60,11 +61,11 @@ class Announcer:
         await self._stack.__aexit__(kind, error, trace)
 
     async def add(self, post: Post, *, late: bool) -> None:
-        """Told, once this returns; redis.RedisError when the index or the post's shard was away."""
+        """Report the post and queue its jobs; redis.RedisError when the index or the post's shard was unavailable."""
         await self._batchers[home(post.id, self._batchers)].add(Announced(post, late))
 
     def _telling(self, client: Redis) -> Callable[[Sequence[Announced]], Awaitable[Sequence[None]]]:
-        """How the posts of one shard are told."""
+        """The flush function for the posts of one shard."""
         queue = Queue(client)
         away_until = 0.0
 

@@ -1,6 +1,6 @@
-"""What every answer has in common: arrival, request id, measurements, and errors as problem+json.
+"""What all answers share: arrival time, request id, measurements, and errors as problem+json.
 
-The outermost edge of the application: whatever is raised inside becomes an answer here, and nowhere else.
+The outermost layer of the application: every exception becomes an answer here, and only here.
 """
 
 import logging
@@ -31,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def without_bytes(record: logging.LogRecord) -> bool:
-    """A filter of aiohttp's log: it names what was wrong with a head, but not its bytes, which may hold a token."""
+    """A filter for aiohttp's log: keeps why a head was bad, but drops its bytes, which may contain a token."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
@@ -39,13 +39,14 @@ def without_bytes(record: logging.LogRecord) -> bool:
     return True
 
 
-# To the balancer alone, which takes it off: what a 503 of this node comes from, where that is not too many requests.
+# For the balancer, which removes it: the cause of a 503, unless the cause is overload.
 CAUSE_HEADER = "Snapsurge-Cause"
 
 
 class Lifecycle:
-    """Whether the node drains (it then says so, and closes each connection after its answer), who asks, what fails."""
+    """The state of the node: whether it drains, whether balancers still check it, and whether it is ready."""
 
+    # While True, readiness checks get 503, and each connection closes after its answer.
     draining = False
 
     def __init__(self, asked: Asked | None = None, readiness: Readiness | None = None) -> None:
@@ -53,14 +54,14 @@ class Lifecycle:
         self.readiness = readiness
 
     def not_ready(self) -> dict[Cause, str]:
-        """Why the node cannot do its job; empty when it can."""
+        """The reasons why the node is not ready; empty when it is."""
         return self.readiness.reasons(time.perf_counter()) if self.readiness else {}
 
 
 def answering(
     lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Around every call: when it arrived, its errors as problem+json, its request id and its measurements."""
+    """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,7 +76,7 @@ def answering(
                     response.headers[CAUSE_HEADER] = next(iter(causes))
                 discard(request)
             response.headers[REQUEST_ID_HEADER] = arrival.request_id
-            response.headers["X-Content-Type-Options"] = "nosniff"  # what a user sent is never guessed to be a page
+            response.headers["X-Content-Type-Options"] = "nosniff"  # browsers must not guess a user's bytes to be HTML
             if lifecycle.draining:
                 response.force_close()
             route = request.match_info.route.name or "other"
@@ -102,12 +103,12 @@ def _problem(error: Exception, arrival: Arrival) -> web.Response:
 
 
 def _causes(error: Exception) -> tuple[Cause, ...]:
-    """What a 503 of a node that is ready comes from; nothing for overload, which is no fault of the node's."""
+    """The cause of a 503 while the node is ready; empty for overload, which is not a fault of the node."""
     return ("store",) if _refusal_of(error).code == "storage-unavailable" else ()
 
 
 def _refusal_of(error: Exception) -> Refusal:
-    """What a client is told of an error, whoever raised it."""
+    """The refusal that the client gets for any exception."""
     if isinstance(error, Refusal):
         return error
     wait = {"Retry-After": str(when_away_s(random.random()))}

@@ -1,4 +1,4 @@
-"""Composition: one node's parts, put together and taken apart, and the router over the table of calls."""
+"""Composition: builds one node from its parts, closes it, and maps the table of calls to handlers."""
 
 import time
 from collections.abc import AsyncIterator
@@ -40,22 +40,23 @@ from .sending import Sender
 from .uploads import Uploads
 from .watching import Watch
 
-# As the balancer: it forwards heads of up to 16 KiB.
+# The balancer forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
-# The longest path of ours has 150 characters. aiohttp looks a path up from each of its slashes on, so a head full of
-# them cost 44 ms. It takes 128 fields, and no more.
+# The longest valid path has 150 characters. aiohttp looks a path up once for each of its slashes, so a head full of
+# slashes cost 44 ms. aiohttp accepts at most 128 header fields.
 TARGET_BYTES_MAX = 2048
-# Of a body that comes before it was decided upon, about a read more than twice this is taken in (with copies).
+# aiohttp buffers about one read more than twice this of a body that arrives before the node has decided (with copies).
 EARLY_BYTES = 1024
-# How a balancer's check names itself: then a name of its own, by which its word on the time is told from others'.
+# User-Agent of a balancer's health check, followed by the balancer's own name, which distinguishes the clocks of
+# several balancers.
 BALANCER = "snapsurge-lb"
 ASKER_CHARS_MAX = 64
-# Of the budget of uploads, what answers may hold beside it: a hundred renditions even where there is little memory.
+# Answers may hold this part of the upload budget, in addition to it; at least a hundred renditions on a small machine.
 READ_PART, READ_BYTES_MIN = 4, 32 * 1024 * 1024
 
 
 class Node:
-    """The application of one node, and what its process must know of it."""
+    """One node: its application, and the parts that its process uses directly."""
 
     def __init__(self, app: web.Application, lifecycle: Lifecycle, redis: Redis) -> None:
         self.app = app
@@ -65,7 +66,7 @@ class Node:
 
 @asynccontextmanager
 async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
-    """A node with its store and Redis open; StoreUnavailable when there is no store to serve from."""
+    """A node with its store and Redis open; StoreUnavailable when the store cannot be opened."""
     redis = redis_client(storage)
     shards = queue_clients(storage) if storage.queue_urls else {"": redis}
     try:
@@ -87,7 +88,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
 
 
 def server(app: web.Application, config: Config) -> web.AppRunner:
-    """The HTTP server around an application, not yet set up."""
+    """The HTTP server for an application, not yet set up."""
     return web.AppRunner(
         app,
         access_log=None,
@@ -102,13 +103,13 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
 
 
 def budget(config: Config) -> Budget:
-    """What may be in flight, by the settings or, in bytes, by this machine."""
+    """The limits on uploads in flight, from the settings; the bytes from this machine's memory if not set."""
     size = config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max)
     return Budget(requests_max=config.in_flight_requests_max, bytes_max=size)
 
 
 def places(config: Config, uploads: Budget) -> Places:
-    """What may be read at once: in bytes a part of what uploads may take, and beside it."""
+    """The limits on reads in progress; their bytes are a part of the upload budget, in addition to it."""
     return Places(reads_max=config.reads_max, bytes_max=max(READ_BYTES_MIN, uploads.bytes_max // READ_PART))
 
 
@@ -121,7 +122,7 @@ def application(
     limiter: RateLimiter,
     announcer: Announcer,
 ) -> web.Application:
-    """The router over the table of calls."""
+    """The web application: the table of calls with its handlers, inside the middleware."""
     moments = Moments(store, index)
     posts = Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
@@ -160,7 +161,7 @@ def application(
 
 
 def _probes(lifecycle: Lifecycle, trusted: Networks) -> dict[str, Handler]:
-    """What orchestrators and balancers ask for."""
+    """The handlers of `/livez` and `/readyz`, for orchestrators and balancers."""
 
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")

@@ -1,20 +1,20 @@
-"""Whether the balancers have forgotten this node: heartbeats the other way round.
+"""Whether balancers have lost this node: it watches for their health checks.
 
-A balancer checks its nodes every second or two. A node that was asked before and is asked no more is missing from their
-list, or cannot be reached any more: first it registers anew, then it restarts itself. One that was never asked lives
-alone, or behind something that does not ask, and is left in peace. Time in which the process itself stood still (a
-stopped or starved process) is not held against the balancers. Pure: seconds come in.
+A balancer checks its nodes every second or two. If the checks stop, the node is missing from the balancers' lists or
+unreachable: it first registers anew, then restarts itself. A node that was never checked runs alone or behind a proxy
+without health checks, and does neither. Time during which the process itself was suspended or starved does not count.
+Pure: seconds come in.
 """
 
 from typing import Literal
 
 Verdict = Literal["fine", "register", "restart"]
 
-STEP_S_MAX = 2.0  # More between two looks was our own standstill.
+STEP_S_MAX = 2.0  # A longer step means that the process itself was suspended.
 
 
 class Asked:
-    """How long nobody has asked; 0 seconds for either limit switches it off."""
+    """Seconds since the last health check of any balancer; a limit of 0 seconds disables its action."""
 
     def __init__(self, *, register_s: float, restart_s: float) -> None:
         self._register_s = register_s
@@ -24,13 +24,13 @@ class Asked:
         self.quiet_s = 0.0
 
     def by_balancer(self) -> None:
-        """A balancer asked."""
+        """Record a health check by a balancer."""
         self._ever = True
         self._registered = False
         self.quiet_s = 0.0
 
     def went_by(self, seconds: float) -> Verdict:
-        """What to do now that so much time went by; `register` is said once in a silence."""
+        """Add the elapsed seconds and return the action; `register` is returned once in each silence."""
         if not self._ever:
             return "fine"
         self.quiet_s += min(seconds, STEP_S_MAX)

@@ -1,9 +1,9 @@
-"""Who is asking: checks the bearer token (JWT, HS256), by PyJWT.
+"""Authentication: verifies the bearer token (JWT, HS256), with PyJWT.
 
-`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` count where a token has them. `iat` does not: it is
-no condition (RFC 7519, section 4.1.6), and a node whose clock is behind would refuse every fresh token. While a new
-secret is brought in, tokens of the one before are taken too. The algorithm is ours to choose, never the token's. A
-token is never logged, and why one was refused is told in general words only.
+`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` are checked if present. `iat` is not checked: it is
+no condition (RFC 7519, section 4.1.6), and a node whose clock is behind would refuse every fresh token. During the
+rollout of a new secret, tokens of the previous one are accepted too. The node chooses the algorithm, never the token.
+Tokens are never logged, and clients learn only in general words why a token was refused.
 """
 
 from typing import Any, Literal, cast
@@ -18,33 +18,33 @@ from .errors import Refusal
 Scope = Literal["upload", "ops"]
 
 USER_ID_CHARS_MAX = 128
-# Ours have 200; one with the claims of an identity provider has 2,000. Before its signature is checked, a token's head
-# is decoded and read as JSON.
+# Tokens of this project have 200 characters, one with the claims of an identity provider has 2,000. The limit bounds
+# the work before the signature is checked: a token's head is decoded and parsed as JSON.
 TOKEN_CHARS_MAX = 4096
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
-# As PyJWT names them.
+# Option names of PyJWT.
 _OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """The user a request comes from, and what the token is good for."""
+    """The authenticated user of a request, and the scope of the token."""
 
     user_id: str
     scope: Scope
 
 
-# Whom a request comes from; the router puts it there, for every call that needs a token.
+# The router sets it for every call that needs a token.
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 
 class Authenticator:
-    """Knows the secrets: the one that signs now and, unless empty, the one before."""
+    """Verifies tokens with the current secret and, unless empty, the previous one."""
 
     def __init__(self, secret: str, previous: str = "") -> None:
         self._secrets = [secret, previous] if previous else [secret]
 
     def principal(self, authorization: str | None, *scopes: Scope) -> Principal:
-        """The principal of an Authorization header; Refusal 401 without a good token, 403 when its scope is another."""
+        """The principal of an Authorization header; Refusal 401 without a valid token, 403 on another scope."""
         kind, _, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Refusal("unauthenticated", "send Authorization: Bearer <token>", headers=_CHALLENGE)
@@ -58,7 +58,7 @@ class Authenticator:
         return Principal(user_id, cast("Scope", scope))
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """What a token says whose signature is by one of the secrets, compared in constant time (PyJWT)."""
+        """The claims of a token signed with one of the secrets, compared in constant time (PyJWT)."""
         for secret in self._secrets:
             try:
                 return jwt.decode(token, secret, algorithms=["HS256"], options=_OPTIONS)
@@ -66,7 +66,7 @@ class Authenticator:
                 continue
             except jwt.ExpiredSignatureError:
                 raise Refusal("unauthenticated", "the token has expired; get a new one", headers=_CHALLENGE) from None
-            except (jwt.InvalidTokenError, ValueError, RecursionError):  # bytes that are no text, JSON nested too deep
+            except (jwt.InvalidTokenError, ValueError, RecursionError):  # invalid UTF-8, JSON nested too deeply
                 break
         raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE)
 

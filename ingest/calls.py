@@ -1,6 +1,6 @@
-"""The table of calls: one row says path, who may, what comes in and goes out and what can go wrong.
+"""The table of calls: path, required scopes, input, output and possible errors of each call.
 
-The router (`routing.py`), which enforces it, and the OpenAPI document are both made of it.
+The router (`routing.py`), which enforces it, and the OpenAPI document are both generated from it.
 """
 
 from typing import Literal
@@ -31,12 +31,12 @@ _UPLOAD_ERRORS = (
 _READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")
 
 
-# Any token that is good.
+# Any valid token.
 ANY: tuple[Scope, ...] = ("upload", "ops")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `scopes` are those that a token may have; None: the call needs no token. There is no default."""
+    """One call. `scopes` are the token scopes that may use it; None: no token is needed. There is no default."""
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
@@ -50,7 +50,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = _READ_ERRORS
 
     def __post_init__(self) -> None:
-        """A row must say who may call: an empty tuple would mean nobody, or anybody."""
+        """Reject an empty tuple of scopes, which could be read as nobody or as anybody."""
         if self.scopes == ():
             raise ValueError(f"{self.name}: say who may call it")
 
@@ -118,7 +118,7 @@ CALLS = (
          answer="text/plain", errors=("overloaded",)),
 )  # fmt: skip
 
-# What the page of the document loads. Neither the document nor the metrics name them.
+# Files of the documentation page, which the document and the metrics leave out.
 FILES = (
     Call(name="docs_start", method="GET", path="/docs/start.js", summary="The page's script", scopes=None),
     Call(name="docs_file", method="GET", path="/docs/{name}", summary="A file of the page", scopes=None),

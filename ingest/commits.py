@@ -1,16 +1,16 @@
-"""How many PUTs may be under way, and how many uploads in flight, judged by the time to commit.
+"""Limits on concurrent PUTs and on uploads in flight, derived from the time that commits take.
 
-Two bounds, because an upload in flight mostly waits for its phone and costs the store nothing yet:
+Two limits, because an upload in flight mostly waits for its phone and does not load the store yet:
 
-- PUTs at once: the gradient form (Netflix, Envoy) over windows of half a second. A store that answers later than
-  unloaded plus a quarter of a second has a queue of ours: fewer at once; else the square root of them more. What
-  "unloaded" is, is measured anew every twenty seconds under load with a quarter of the PUTs, as Envoy does, because a
-  store that became slow for good must not be taken for a full one.
-- Uploads in flight, once bodies wait for a PUT: Little's law. Uploads that arrive at the store's rate are rate x
-  (time to receive + wait) many, so admitting no more keeps the wait near what its rank is worth. Without a queue the
-  bound grows by half a window, and memory alone bounds a node that never had one.
+- Concurrent PUTs: the gradient algorithm (Netflix, Envoy) over windows of half a second. If the store answers later
+than its unloaded time plus a quarter of a second, the node's own PUTs are queueing there, and the limit falls;
+otherwise it grows by its square root. Under load the unloaded time is measured again every twenty seconds with a
+quarter of the PUTs, as Envoy does, so that a store that became permanently slower is not taken for an overloaded one. -
+Uploads in flight, once bodies have to wait for a PUT: Little's law. With uploads arriving at the store's rate, rate x
+(time to receive + wait) of them are in flight, so this limit keeps the wait near what the rank allows. Without a queue
+the limit grows by half in each window. On a node that never had a queue, only memory limits uploads.
 
-Pure: the caller says when PUTs begin and end, and how many bodies wait. Times in seconds on any steady clock.
+Pure: the caller reports when PUTs begin and end, and how many bodies wait. Times in seconds of a monotonic clock.
 """
 
 import math
@@ -18,13 +18,13 @@ from typing import Final
 
 WINDOW_S: Final = 0.5
 SAMPLES_MIN: Final = 5
-SLACK_S: Final = 0.25  # what a phone does not notice
+SLACK_S: Final = 0.25  # too short for a phone's user to notice
 PUTS_MIN: Final = 4
 PUTS_FIRST: Final = 16
 PUTS_MAX: Final = 128  # the S3 client's connections
 PROBE_S: Final = 20.0
-SILENCE_S: Final = 1.0  # with PUTs under way and none ending, there are too many for the store
-STALL_S: Final = 5.0  # after so much of it the store hangs
+SILENCE_S: Final = 1.0  # if none of the PUTs in progress ends for this long, there are too many
+STALL_S: Final = 5.0  # after this long without an end the store counts as hung
 GROWTH: Final = 1.5
 IN_FLIGHT_MIN: Final = 8
 RECEIVE_WEIGHT: Final = 0.05
@@ -32,13 +32,13 @@ RATE_WEIGHT: Final = 0.3
 
 
 class Commits:
-    """What is known of the store's speed; `puts_max` at once, `rate` committed a second when there was enough to do."""
+    """The store's measured speed; `puts_max` concurrent PUTs, `rate` commits per second while there was enough work."""
 
     def __init__(self) -> None:
         self.puts_max = float(PUTS_FIRST)
         self.rate = 0.0
         self.under_way = 0
-        self.growth = math.inf  # of the bound on uploads in flight; infinite until bodies first waited
+        self.growth = math.inf  # factor of the limit on uploads in flight; infinite until a body has had to wait
         self._receive_s = 0.0
         self._unloaded_s = math.inf
         self._ended_at = self._window_at = self._probed_at = self._halved_at = 0.0
@@ -59,13 +59,13 @@ class Commits:
         return self.under_way < int(self.puts_max)
 
     def in_flight_max(self, wait_s: float) -> float:
-        """Uploads in flight that keep the wait for a PUT near `wait_s`; infinite until bodies first waited."""
+        """How many uploads in flight keep the wait for a PUT near `wait_s`; infinite until a body has waited."""
         if self.growth == math.inf:
             return math.inf
         return max(IN_FLIGHT_MIN, self.growth * self.rate * (self._receive_s + wait_s))
 
     def stalled(self, now: float) -> bool:
-        """Whether PUTs are under way and none has ended for long; each second of such silence halves `puts_max`."""
+        """Whether no PUT in progress has ended for `STALL_S`; each second of such silence halves `puts_max`."""
         if not self.under_way:
             return False
         if now - max(self._ended_at, self._halved_at) > SILENCE_S:
@@ -74,24 +74,24 @@ class Commits:
         return now - self._ended_at > STALL_S
 
     def refused(self, *, by_bound: bool) -> None:
-        """An upload was not admitted; if by the bound on uploads in flight, that may be too low."""
+        """Record that an upload was refused; `by_bound`: by the limit on uploads in flight, which may be too low."""
         self._refused = True
         self._bound_met |= by_bound
 
     def received(self, seconds: float) -> None:
-        """A body took so long to come."""
+        """Record how long a body took to arrive."""
         self._receive_s += (seconds - self._receive_s) * (RECEIVE_WEIGHT if self._receive_s else 1.0)
 
     def began(self, now: float) -> None:
-        """A PUT begins."""
+        """Record that a PUT begins."""
         if not self.under_way:
-            if now - self._ended_at > WINDOW_S:  # a quiet time says nothing of the rate
+            if now - self._ended_at > WINDOW_S:  # an idle period says nothing about the rate
                 self._reset(now)
             self._ended_at = now
         self.under_way += 1
 
     def ended(self, now: float, seconds: float, *, waiting: int, committed: bool = True) -> None:
-        """A PUT has ended after so long, while so many bodies wait for one; not `committed` when the store failed."""
+        """Record that a PUT ended after `seconds`, with `waiting` bodies queued; `committed`: the store worked."""
         self._full |= not self.free
         self._queued &= waiting > 0
         self.under_way -= 1
@@ -104,12 +104,12 @@ class Commits:
             self._close(now)
 
     def left(self) -> None:
-        """A PUT that had begun was never sent."""
+        """Record that a PUT which was counted as begun was never sent."""
         self.under_way -= 1
 
     def _close(self, now: float) -> None:
         rate, mean_s = self._committed / (now - self._window_at), self._sum_s / self._samples
-        if rate > self.rate or self._queued or self._refused:  # else there was nothing to do
+        if rate > self.rate or self._queued or self._refused:  # otherwise the rate was limited by demand
             self.rate += (rate - self.rate) * (RATE_WEIGHT if self.rate else 1.0)
         if self._before_probe:
             self.puts_max, self._before_probe = self._before_probe, 0.0

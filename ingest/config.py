@@ -1,4 +1,4 @@
-"""What one upload node takes from the environment; every limit with its unit and its reason."""
+"""The settings of an upload node, from the environment; each limit has its unit and its reason."""
 
 import os
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from storage import settings
 from storage.photo import formats
 
 KIB, MIB = 1024, 1024 * 1024
-# RFC 7518, section 3.2: a key for HS256 is as long as the hash, 256 bits.
+# RFC 7518, section 3.2: an HS256 key has at least the length of the hash, 256 bits.
 SECRET_CHARS_MIN = 32
-# Stands in every secret that is public, as the ones that `python -m deploy` and bench use when they are given none.
+# Part of every public secret, such as the default ones of `python -m deploy` and bench.
 DEVELOPMENT_MARK = "not-for-production"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_INGEST_{name.upper()}"):
-    """Limits, trust, timing."""
+    """Limits, trusted peers and timeouts of an upload node."""
 
     auth_secret: Annotated[str, Meta(min_length=SECRET_CHARS_MIN, description="HS256 secret that verifies tokens")] = (
         msgspec.field(name="SNAPSURGE_AUTH_SECRET")
@@ -33,39 +33,39 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         Meta(description="CIDRs of balancers whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed"),
     ] = "127.0.0.0/8,::1/128"
 
-    # A phone's photo is 0.1 to 5 MB; ten leave room for a lossless one.
+    # A phone's photo has 0.1 to 5 MB; 10 MiB leave room for a lossless one.
     photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo")] = 10 * MIB
     meta_bytes_max: Annotated[int, Meta(ge=2, le=4 * KIB, description="bytes of the `meta` part")] = 4 * KIB
-    # Raised, they end where a worker's memory and decoders do: storage's `formats.py`.
+    # Larger values are capped by what a worker can decode: storage's `formats.py`.
     photo_pixels_max: Annotated[int, Meta(ge=1, description="pixels of one photo")] = formats.PIXELS_MAX
     photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = formats.SIDE_PX_MIN
     photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = formats.SIDE_PX_MAX
 
-    # Bodies live in memory until the PUT returns; `memory.py` says what fits.
+    # Bodies are in memory until the PUT returns; `memory.py` computes the default.
     in_flight_bytes_max: Annotated[
         int,
         Meta(ge=0, description="bytes of uploads in flight in this node; 0 = by its cgroup's memory limit or the RAM"),
     ] = 0
-    # 64 KiB of connection state each: a quarter of a GiB.
+    # Each has 64 KiB of connection state: 256 MiB in all.
     in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096
-    # A rendition has 0.3 MB at most, and a node that is asked for more at once is asked by too few.
+    # A rendition has at most 0.3 MB; a node that needs more reads at once should share its load with more nodes.
     reads_max: Annotated[int, Meta(ge=1, description="posts and photos that this node serves at the same time")] = 256
-    # Longer than a store's hiccup, shorter than the balancer's patience with a silent node.
+    # Longer than a brief outage of the store, shorter than the balancer's timeout for a silent node.
     commit_wait_s: Annotated[
         float, Meta(gt=0, description="maximum seconds that a received pair waits for its PUT")
     ] = 20.0
-    # One pair and its retries; a client that needs more within a minute is broken.
+    # A pair and its retries; a client that sends more in a minute is broken.
     user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads that one user may start at once")] = 10
     user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is available again")] = 60
 
-    # 4 KiB/s is half of a 64 kbit/s phone; the grace covers handshakes and a tunnel.
+    # 4 KiB/s is half of a phone's 64 kbit/s; the extra time covers handshakes and a tunnel.
     body_rate_min_bytes_s: Annotated[
         int, Meta(ge=1, description="minimum average rate of a request body, in bytes per second")
     ] = 4 * KIB
     body_grace_s: Annotated[
         float, Meta(gt=0, description="seconds that a body may take in addition to its length at that rate")
     ] = 20.0
-    # The balancer keeps idle connections for less, so that it never sends into one that is being closed.
+    # The balancer's idle timeout is shorter, so that it never sends a request on a connection that is being closed.
     keepalive_s: Annotated[float, Meta(gt=0, description="seconds after which an idle connection is closed")] = 75.0
 
     batch_linger_s: Annotated[
@@ -77,7 +77,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     weight: Annotated[int, Meta(ge=0, le=100, description="weight of this node in the ring; 0 = no requests")] = 1
     zone: Annotated[str, Meta(description="zone of this node, for balancers with `--policy zone-aware`")] = ""
     heartbeat_s: Annotated[float, Meta(gt=0, description="seconds between two heartbeats to the balancers")] = 1.0
-    # Balancers check every 2 s, jitter included 2.4: two checks missed, and six.
+    # Balancers check every 2 s, with jitter up to 2.4 s: 5 s are two missed checks, 15 s are six.
     register_s: Annotated[
         float,
         Meta(
@@ -92,7 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             description="seconds without a health check from any balancer before the node restarts itself; 0 = never",
         ),
     ] = 15.0
-    # Two heartbeats and one look of the balancer: after that no new request comes.
+    # Two heartbeats and one roster read of the balancer; after that no new request arrives.
     announce_s: Annotated[
         float,
         Meta(
@@ -103,7 +103,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     drain_s: Annotated[float, Meta(gt=0, description="seconds after that for uploads in flight to finish")] = 30.0
 
     def __post_init__(self) -> None:
-        """Limits that must fit each other do."""
+        """Check limits that depend on each other."""
         if 0 < self.in_flight_bytes_max < self.body_bytes_max:
             raise ValueError("one upload does not fit SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX")
         if self.photo_side_px_min > self.photo_side_px_max:
@@ -113,19 +113,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     @property
     def photo_limits(self) -> formats.Limits:
-        """How large a photo may be here; never larger than a worker can decode."""
+        """The limits on a photo's size; never above what a worker can decode."""
         return formats.Limits(
             pixels_max=self.photo_pixels_max, side_px_min=self.photo_side_px_min, side_px_max=self.photo_side_px_max
         )
 
     @property
     def body_bytes_max(self) -> int:
-        """Two photos, meta, and the multipart lines around them."""
+        """The maximum length of a body: two photos, `meta`, and the multipart framing."""
         return 2 * self.photo_bytes_max + self.meta_bytes_max + 16 * KIB
 
 
 def check_secrets(config: Config, host: str) -> None:
-    """SettingsError when a node that other machines can reach would take tokens that anybody can sign."""
+    """SettingsError if other machines can reach a node whose secret is public, so that anybody could sign tokens."""
     public = any(DEVELOPMENT_MARK in secret for secret in (config.auth_secret, config.auth_secret_previous))
     if public and not _is_loopback(host):
         raise settings.SettingsError(
@@ -141,5 +141,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it
-    """The settings of this environment; settings.SettingsError says what is wrong."""
+    """The settings from this environment; settings.SettingsError names the bad one."""
     return settings.load(Config, "INGEST", environ)

@@ -1,6 +1,6 @@
-"""`/openapi.json` and `/docs`: the document, and Swagger UI to read it, from its wheel and from nowhere else.
+"""`/openapi.json` and `/docs`: the document, and Swagger UI to read it, served only from the installed wheel.
 
-The page's Content-Security-Policy allows this node's own files and nothing written into the page: no script, no style.
+The page's Content-Security-Policy allows only files of this node: no inline script or style.
 """
 
 from importlib.util import find_spec
@@ -41,11 +41,11 @@ _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript
 
 
 class Docs:
-    """The document is made once, and the wheel's two files are read once: an answer costs its bytes."""
+    """The document is generated once, and the wheel's two files are read once, at start."""
 
     def __init__(self) -> None:
         self._document = document()
-        # Looked up, not imported: the package would import web frameworks' helpers that we do not use.
+        # Located without importing: the package would import integrations with web frameworks that are not used.
         spec = find_spec("swagger_ui")
         if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError("swagger-ui-py is not installed; run `make setup`")
@@ -53,19 +53,19 @@ class Docs:
         self._files = {name: (static / name).read_bytes() for name in _FILES}
 
     async def openapi(self, _request: web.Request) -> web.Response:
-        """The document."""
+        """The OpenAPI document as JSON."""
         return web.Response(body=self._document, content_type="application/json")
 
     async def docs(self, _request: web.Request) -> web.Response:
-        """The page."""
+        """The HTML page."""
         return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_FIELDS)
 
     async def start(self, _request: web.Request) -> web.Response:
-        """The page's one line of script."""
+        """The script that starts Swagger UI."""
         return web.Response(text=_START, content_type="text/javascript")
 
     async def file(self, request: web.Request) -> web.Response:
-        """Swagger UI's script and style."""
+        """Swagger UI's script and style sheet."""
         name = request.match_info["name"]
         if name not in _FILES:
             raise web.HTTPNotFound

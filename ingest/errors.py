@@ -1,8 +1,8 @@
-"""Every failure a client can see: one table of stable codes, and how one becomes problem+json (RFC 9457).
+"""Every error that a client can see: a table of stable codes, and the conversion to problem+json (RFC 9457).
 
-Pure. A handler raises `Refusal(code, detail)`; the detail says what to do about it. Whose fault it is stands in the
-status: 4xx is the client's, 5xx is ours. `stored` is False where it is certain that nothing was kept, "unknown" where
-the store did not say, and absent where the question makes no sense.
+Pure. A handler raises `Refusal(code, detail)`; the detail says what the client should do. A 4xx status is the client's
+fault, 5xx the server's. `stored` is False if certainly nothing was stored, "unknown" if the store did not answer, and
+absent where nothing was to be stored.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Refusal(Exception):
-    """Answer the request with this code of `CODES`, and what the client should do."""
+    """Answer the request with this code of `CODES`; `detail` says what the client should do."""
 
     def __init__(
         self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, stored: Stored = None
@@ -72,7 +72,7 @@ class Refusal(Exception):
         return CODES[self.code][0]
 
     def problem(self, request_id: str) -> Problem:
-        """The answer's body."""
+        """The body of the error answer."""
         status, title = CODES[self.code]
         return Problem(
             type=f"urn:snapsurge:problem:{self.code}",

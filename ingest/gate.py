@@ -1,6 +1,6 @@
-"""The gate before the store: as many PUTs at once as `Commits` allows, bodies waiting in the order they came.
+"""The gate before the store: at most as many concurrent PUTs as `Commits` allows; other bodies wait in order (FIFO).
 
-It only counts, waits and measures; what is allowed is decided in `commits.py`.
+The gate only counts, waits and measures; `commits.py` decides the limit.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from .readiness import Readiness
 
 
 class GateTimeout(Exception):
-    """No PUT could begin in time; nothing was sent to the store."""
+    """No PUT could begin within the time limit; nothing was sent to the store."""
 
 
 class Gate:
-    """One for each node; `wait_s_max` bounds the wait of a body, `readiness` learns how PUTs end."""
+    """One per node; `wait_s_max` limits the wait of a body, `readiness` records how PUTs end."""
 
     def __init__(self, commits: Commits, *, wait_s_max: float, readiness: Readiness | None = None) -> None:
         self._commits = commits
@@ -31,12 +31,12 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """Bodies that wait."""
+        """The number of bodies that wait."""
         return len(self._waiting)
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[None]:
-        """Inside is one PUT; raises GateTimeout instead of entering when none could begin in time."""
+        """A context for one PUT; raises GateTimeout instead of entering if none could begin in time."""
         if self._waiting or not self._commits.free:
             await self._turn()
         else:
@@ -45,10 +45,10 @@ class Gate:
         try:
             yield
             committed = True
-        except Superseded:  # the store did its work
+        except Superseded:  # the store itself worked
             committed = True
             raise
-        except StoreFull:  # it answered
+        except StoreFull:  # the store answered, so this is no outage
             raise
         except StoreUnavailable:
             self._readiness.failed(time.perf_counter())
@@ -67,7 +67,7 @@ class Gate:
             async with asyncio.timeout(self._wait_s_max):
                 await place
         except BaseException as error:
-            if self._waiting.pop(place, place) is place:  # let in at the very moment that it gave up
+            if self._waiting.pop(place, place) is place:  # let in at the moment of the timeout: the slot is free again
                 self._commits.left()
                 self._let_in()
             if isinstance(error, TimeoutError):

@@ -1,10 +1,10 @@
-"""Tells the balancers, through Redis, that this node exists and whether it drains.
+"""Registers this node with the balancers, through Redis, and tells them whether it drains.
 
-Hash `snapsurge:nodes`: node id to JSON `{"address", "weight", "zone", "state"}`; sorted set `snapsurge:nodes:beats`:
-node id by the time of its last heartbeat, unix ms of Redis' own clock. So that balancers read only what changed, an
-entry that changes or goes gets a new `snapsurge:nodes:version` (unix ms, or one more than the last) and is listed by it
-in `snapsurge:nodes:changes`, for an hour. Without Redis the node serves on: balancers keep the members they know and
-check them themselves.
+Hash `snapsurge:nodes`: node id to JSON `{"address", "weight", "zone", "state"}`. Sorted set `snapsurge:nodes:beats`:
+node id by the time of its last heartbeat, unix ms of Redis' own clock. So that balancers read only what changed, each
+change or removal of an entry gets a new `snapsurge:nodes:version` (unix ms, or the last version plus one), by which
+`snapsurge:nodes:changes` lists the entry for an hour. Without Redis the node continues to serve: balancers keep the
+members that they know and check their health themselves.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ changed(ms)
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What a balancer learns of a node."""
+    """A node's entry, as balancers read it."""
 
     address: str
     weight: int
@@ -62,7 +62,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """One node's word to the balancers."""
+    """The heartbeats of one node."""
 
     def __init__(self, redis: Redis, node_id: str, member: Callable[[], Member], period_s: float) -> None:
         self._redis = redis
@@ -72,9 +72,9 @@ class Heartbeat:
         self._heard = True
 
     async def beat(self, *, anew: bool = False) -> None:
-        """Say it once; a Redis that does not listen is logged when it stops and when it starts again.
+        """Send one heartbeat; logs when Redis becomes unavailable and when it is back.
 
-        `anew` registers as if never heard of: every balancer reads the entry again.
+        `anew` registers the node as new, so that every balancer reads the entry again.
         """
         said = msgspec.json.encode(self._member()).decode()
         pipe = self._redis.pipeline(transaction=False)
@@ -91,13 +91,13 @@ class Heartbeat:
             self._heard = True
 
     async def run(self) -> None:
-        """Say it until cancelled."""
+        """Send heartbeats until cancelled."""
         while True:
             await self.beat()
             await asyncio.sleep(self._period_s)
 
     async def leave(self) -> None:
-        """Take the node out of the list; the balancers would notice its silence too."""
+        """Remove the node from the list; without Redis, balancers notice the missing heartbeats."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_LEAVE, len(NODES_KEYS), *NODES_KEYS, self._node_id)
         with contextlib.suppress(RedisError):

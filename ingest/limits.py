@@ -1,8 +1,8 @@
-"""How fast one user may upload: the generic cell rate algorithm (ITU-T I.371), as arithmetic on one number.
+"""The rate limit of one user: the generic cell rate algorithm (ITU-T I.371), as arithmetic on one number.
 
-Pure. The number is the theoretical arrival time (TAT): when a user who keeps exactly to the rate would come next. A
-burst of `burst` uploads is let through at once, after that one in `period_s / burst`. `ratelimit.py` keeps the number
-in Redis with the same arithmetic in Lua, or in memory while Redis is away.
+Pure. The number is the theoretical arrival time (TAT): when a user who sends exactly at the rate would send next.
+`burst` uploads are allowed at once, then one every `period_s / burst`. `ratelimit.py` stores the number in Redis, with
+the same arithmetic in Lua, or in memory while Redis is unavailable.
 """
 
 import math
@@ -11,19 +11,19 @@ import msgspec
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most `burst` uploads in any `period_s` that began quiet."""
+    """At most `burst` uploads in any `period_s` that follows an idle period."""
 
     burst: int
     period_s: int
 
     @property
     def interval_ms(self) -> int:
-        """Between two uploads of a user who keeps exactly to the rate."""
+        """Milliseconds between two uploads of a user who sends exactly at the rate."""
         return max(1, self.period_s * 1000 // self.burst)
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Whether this upload is within the rate, what is left, and when there is more."""
+    """Whether this upload is allowed, how many remain, and the seconds until one and until all are available."""
 
     allowed: bool
     remaining: int
@@ -32,9 +32,9 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(tat_ms: int, now_ms: int, rate: Rate) -> tuple[int, Decision]:
-    """The TAT after this upload (unchanged when it is refused), and the decision. A TAT of 0 is a user never seen.
+    """The TAT after this upload (unchanged if refused), and the decision. A TAT of 0 is that of a new user.
 
-    So is one further ahead than any upload brings it: the clock was set back, or the rate changed.
+    A TAT further ahead than any upload can bring it is treated as 0: the clock was set back, or the rate was changed.
     """
     tolerance_ms = rate.interval_ms * rate.burst
     if tat_ms > now_ms + tolerance_ms:
@@ -49,7 +49,7 @@ def decide(tat_ms: int, now_ms: int, rate: Rate) -> tuple[int, Decision]:
 
 
 def headers(decision: Decision, rate: Rate) -> dict[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After."""
+    """The header fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After."""
     return {
         "Retry-After": str(decision.retry_after_s),
         "RateLimit-Policy": f'"uploads";q={rate.burst};w={rate.period_s}',

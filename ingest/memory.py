@@ -1,8 +1,8 @@
-"""How many bytes of uploads a node may hold: from what its cgroup or the machine leaves it.
+"""The bytes of uploads that a node may hold, derived from the memory limit of its cgroup or the machine's RAM.
 
-A body lies in memory once, and what its sockets hold on the way in and out is charged to the same limit, so half of
-what is left beside the interpreter is the budget. A cgroup's limit is the node's own; without one the machine's memory
-is shared with other nodes, workers and perhaps the store, so a node takes an eighth.
+A body is in memory once, and its socket buffers on the way in and out count towards the same limit. So the budget is
+half of what the interpreter leaves. A cgroup's limit is for this node alone. Without one the node shares the machine's
+memory with other nodes, workers and perhaps the store, so it uses an eighth.
 """
 
 import contextlib
@@ -16,23 +16,23 @@ MIB: Final = 1024 * 1024
 PROCESS_BYTES: Final = 96 * MIB  # interpreter, libraries, connections
 COPIES: Final = 2
 SHARED_PART: Final = 8
-# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD. Left alone, the threads of the file store have an arena each, and the
-# first large body that is freed makes room for all later ones in the heap, which never shrinks again.
+# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD. By default each thread of the file store gets its own arena, and
+# after the first large body is freed, later large bodies are allocated in the heap, which never shrinks again.
 _MALLOPT: Final = {-8: 2, -3: 1024 * 1024}
 Read = Callable[[str], str]
 
 
 def budget_bytes(cgroup_bytes: int | None, ram_bytes: int, *, least: int) -> int:
-    """The budget by the cgroup's limit (None = none) and the machine's RAM; never under `least`, one upload."""
+    """The budget by the cgroup's limit (None: no limit) and the machine's RAM; at least `least`, one upload."""
     if cgroup_bytes is not None and cgroup_bytes < ram_bytes:
         return max(least, (cgroup_bytes - PROCESS_BYTES) // COPIES)
     return max(least, ram_bytes // SHARED_PART)
 
 
 def cgroup_bytes(read: Read) -> int | None:
-    """The least limit of this process's cgroup and those above it, v2 or v1; None where there is none.
+    """The lowest limit of this process's cgroup and its ancestors, v2 or v1; None if there is none.
 
-    `read` gives a file's text and raises OSError.
+    `read` returns a file's text and raises OSError.
     """
     found = []
     for name in _limit_files(_text(read, "/proc/self/cgroup")):
@@ -43,13 +43,13 @@ def cgroup_bytes(read: Read) -> int | None:
 
 
 def ram_bytes(read: Read) -> int:
-    """The machine's memory; a GiB where nothing says how much there is."""
+    """The machine's RAM in bytes; 1 GiB if unknown."""
     total = re.search(r"^MemTotal:\s+(\d+) kB$", _text(read, "/proc/meminfo"), re.MULTILINE)
     return int(total[1]) * 1024 if total else 1024 * MIB
 
 
 def give_back() -> None:
-    """Have large bodies leave the process when they are freed; elsewhere than on glibc this may do nothing."""
+    """Make glibc return large freed bodies to the kernel; may do nothing with another C library."""
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in _MALLOPT.items():
@@ -57,12 +57,12 @@ def give_back() -> None:
 
 
 def found_bytes(*, least: int) -> int:
-    """The budget of this process."""
+    """The budget of this process, on this machine."""
     return budget_bytes(cgroup_bytes(read_file), ram_bytes(read_file), least=least)
 
 
 def read_file(name: str) -> str:
-    """The text of a file of the kernel's."""
+    """The text of a file in /proc or /sys."""
     return Path(name).read_text(encoding="ascii")
 
 
@@ -74,7 +74,7 @@ def _text(read: Read, name: str) -> str:
 
 
 def _limit_files(cgroups: str) -> Iterator[str]:
-    """Where limits may stand, by the lines `hierarchy:controllers:path` of `/proc/self/cgroup`; v2 has none."""
+    """Files that may hold a limit, from lines `hierarchy:controllers:path` in /proc/self/cgroup; v2 names none."""
     for line in cgroups.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

@@ -1,4 +1,4 @@
-"""What a node counts, under the names of the contract; one registry a node, no globals."""
+"""The metrics of a node, under the documented names; one registry per node, no globals."""
 
 import time
 from functools import cache
@@ -11,12 +11,12 @@ from .admission import Admission
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
-# The text is made once for all who ask within this time: it costs milliseconds, and asking costs nothing.
+# The text is generated at most once in this time: it costs milliseconds, and scraping needs no token.
 KEPT_S = 1.0
 
 
 class Metrics:
-    """The node's counters; those with labels are kept, because the library takes four times as long to look one up."""
+    """The node's metrics; labelled children are cached, because the library takes four times as long to look one up."""
 
     def __init__(self, admission: Admission) -> None:
         self._text, self._made_at = b"", float("-inf")
@@ -58,7 +58,7 @@ class Metrics:
         rate.set_function(lambda: admission.commits.rate)
 
     async def scrape(self, _request: web.Request) -> web.Response:
-        """All of it in Prometheus' form, at most `KEPT_S` old."""
+        """All metrics in Prometheus' text format, at most `KEPT_S` old."""
         if time.monotonic() - self._made_at >= KEPT_S:
             self._text, self._made_at = generate_latest(self.registry), time.monotonic()
         return web.Response(body=self._text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""The calls about moments: create, current, one, its counts and its posts. HTTP on one side, `storage` on the other."""
+"""The HTTP calls about moments: create, current, one by id, its counts and its posts."""
 
 import time
 
@@ -12,20 +12,20 @@ from storage.records import Moment, to_ms
 from .errors import Refusal
 from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, json_answer, post_view
 
-# Ids and keys hold a year of four digits, and what is derived from a time must still be one.
+# Ids and keys have room for a year of four digits, also in times derived from this one.
 FIRES_MS_MIN, FIRES_MS_MAX = to_ms("2000-01-01T00:00:00Z"), to_ms("2100-01-01T00:00:00Z")
 BODY_BYTES_MAX = 4096
 
 
 class MomentCalls:
-    """`/v1/moments…`, but for the upload."""
+    """The calls under `/v1/moments`, except the upload."""
 
     def __init__(self, moments: Moments, posts: Posts) -> None:
         self._moments = moments
         self._posts = posts
 
     async def create(self, request: web.Request) -> web.Response:
-        """A new moment: 201."""
+        """Create a moment: 201."""
         wanted = await _asked(request)
         fires_at_ms = time.time_ns() // 1_000_000
         if wanted.fires_at is not None:
@@ -49,15 +49,15 @@ class MomentCalls:
             raise Refusal("no-such-moment", f"no moment of region {region[:100]} accepts posts now") from None
 
     async def get(self, request: web.Request) -> web.Response:
-        """One moment."""
+        """One moment by its id."""
         return json_answer(await self._moment(request))
 
     async def summary(self, request: web.Request) -> web.Response:
-        """How far its posts have come."""
+        """The counts of a moment's posts by state."""
         return json_answer(await self._posts.counts((await self._moment(request)).id))
 
     async def posts(self, request: web.Request) -> web.Response:
-        """A page of its posts."""
+        """One page of a moment's posts."""
         moment = await self._moment(request)
         limit = request.query.get("limit", str(PAGE_POSTS))
         if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= PAGE_POSTS_MAX):

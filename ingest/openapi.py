@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the table of calls and of the types that the answers are encoded from."""
+"""The OpenAPI 3.1 document, generated from the table of calls and the types of their answers."""
 
 import re
 from typing import Any
@@ -45,7 +45,7 @@ with a stable `code`.
 
 
 def document() -> bytes:
-    """The whole document as JSON."""
+    """The whole document, encoded as JSON."""
     types = {call.answer for call in CALLS if isinstance(call.answer, type)} | {Problem}
     types |= {call.body for call in CALLS if isinstance(call.body, type)}
     ordered = sorted(types, key=lambda one: one.__name__)

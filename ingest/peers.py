@@ -1,4 +1,4 @@
-"""What the balancer said of a request, believed only from peers we trust; else our own clock and a new request id."""
+"""Reads what a trusted balancer says about a request; for other peers uses the node's clock and a new request id."""
 
 import re
 import socket
@@ -20,7 +20,7 @@ RECEIVED_AT_HEADER = "Snapsurge-Received-At"
 TRIED_AT_HEADER = "Snapsurge-Tried-At"
 RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
-ADDRESSES_CHARS_MAX = 256  # of a list of addresses, from its end, that is looked at
+ADDRESSES_CHARS_MAX = 256  # only this many characters at the end of X-Forwarded-For are read
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 # `tcpi_last_data_recv` of `struct tcp_info` (linux/tcp.h): eight bytes of flags, then the twelfth 32-bit number.
 _LAST_DATA_RECV = struct.Struct("=52xI")
@@ -28,9 +28,10 @@ _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When the request's head had come to the first balancer (unix ms), and the id it goes by in every log.
+    """When the first balancer had read the request's head (unix ms), and the request id for all logs.
 
-    `retry`: it was turned away before, and its ticket kept that time; `tried_at_ms` is that of this very try.
+    `retry`: the request was refused before, and its ticket preserved the time of the first attempt. `tried_at_ms` is
+    the time of this attempt.
     """
 
     received_at_ms: int
@@ -40,21 +41,21 @@ class Arrival(msgspec.Struct, frozen=True):
 
     @property
     def attempt(self) -> str:
-        """A new `records.attempt_id` of this try."""
+        """A new `records.attempt_id` for this attempt."""
         return attempt_id(self.tried_at_ms or self.received_at_ms, token_bytes(10))
 
 
-# Where the middleware leaves it for the handlers.
+# The middleware stores it here for the handlers.
 ARRIVAL = web.RequestKey("arrival", Arrival)
 
 
 def networks(cidrs: str) -> Networks:
-    """Comma-separated CIDRs; ValueError names a bad one."""
+    """Parse comma-separated CIDRs; ValueError names a bad one."""
     return [ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip()]
 
 
 def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
-    """By the peer's word where it is trusted and well formed, by our own clock otherwise."""
+    """The arrival from the peer's headers if it is trusted and they are well formed, else from the node's clock."""
     received_at, tried_at, request_id, retry = "", "", "", False
     if _is_trusted(request.remote, trusted):
         received_at = request.headers.get(RECEIVED_AT_HEADER, "")
@@ -70,23 +71,21 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
 
 
 def _came_ms(request: web.BaseRequest) -> int:
-    """Unix milliseconds at which the last bytes of this connection arrived, read late or not: see `lb/relay/lag.py`.
-
-    A node has to ask the kernel itself only where no balancer is before it, so it asks each time.
-    """
+    """Unix ms when the connection's last bytes arrived, even if they were read later: see `lb/relay/lag.py`."""
     unix_ms = time.time_ns() // 1_000_000
     if sys.platform != "linux" or request.transport is None:
         return unix_ms
     try:
+        # Asked for every such request, because only requests without a balancer's header get here.
         sock = request.transport.get_extra_info("socket")
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.size)
         return unix_ms - int(_LAST_DATA_RECV.unpack(info)[0])
-    except (OSError, AttributeError, struct.error):  # no TCP, or already closed
+    except (OSError, AttributeError, struct.error):  # not TCP, or already closed
         return unix_ms
 
 
 def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
-    """The time, unix s, that a trusted peer says it sent this; None where none says so."""
+    """The time (unix s) at which a trusted peer says it sent this request; None if there is none."""
     said = request.headers.get(RECEIVED_AT_HEADER, "")
     if not _MILLISECONDS.fullmatch(said) or not _is_trusted(request.remote, trusted):
         return None
@@ -94,7 +93,7 @@ def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
 
 
 def client_of(request: web.BaseRequest, trusted: Networks) -> str:
-    """The address of who asks: a trusted peer's word on it, else the peer's own."""
+    """The client's address: from a trusted peer's header, else the peer's own."""
     said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:].rpartition(",")[2].strip()
     return said if said and _is_trusted(request.remote, trusted) else request.remote or ""
 

@@ -1,8 +1,8 @@
-"""The calls about posts: one, its renditions, its end.
+"""The HTTP calls about posts: read one, read its renditions, delete it.
 
-A rendition is one ranged read of the media object. Its digest is its strong ETag, and whole images are checked against
-it before they are sent, so that a record from the cache that is older than the object costs a second look, not a wrong
-picture. A part of one, and 304, are answered only after the store was asked which object is there.
+A rendition is one ranged read of the media object. Its digest is its strong ETag. A complete image is compared with the
+digest before it is sent, so that a cached record that is older than the object costs a second read, not a wrong
+picture. Before a partial answer, or 304, the store is asked for the current object.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from .reads import Reads
 from .returns import when_away_s
 from .views import json_answer, post_view
 
-# A rendition never changes under its ETag, but it is behind a token and may be deleted.
+# Cacheable, because a rendition never changes under its ETag; private, because it needs a token. It may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 
 class PostCalls:
-    """`/v1/posts…`."""
+    """The calls under `/v1/posts`."""
 
     def __init__(self, posts: Posts, queue: Shards, reads: Reads) -> None:
         self._reads = reads
@@ -39,11 +39,11 @@ class PostCalls:
         self._queue = queue
 
     async def get(self, request: web.Request) -> web.Response:
-        """One post."""
+        """One post by its id."""
         return json_answer(post_view(await self._post(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """The end of a post, by its owner or ops: 204, and nothing shows it any more. It may be asked for again."""
+        """Delete a post, for its owner or ops: 204, and no request returns the post any more. May be repeated."""
         principal = request[PRINCIPAL]
         post_id = request.match_info["post_id"]
         owned = keys.is_post_id(post_id) and post_id == keys.post_id(keys.moment_of(post_id), principal.user_id)
@@ -63,19 +63,19 @@ class PostCalls:
         return web.Response(status=204)
 
     async def photo(self, request: web.Request) -> web.Response:
-        """A rendition, whole or in part."""
+        """A rendition, complete or a byte range."""
         post_id, side, size = (request.match_info[name] for name in ("post_id", "side", "size"))
         name = "composite" if (side, size) == ("composite", "feed") else f"{side}-{size}"
         for _ in range(2):
             post = await self._finished(post_id)
             place = post.renditions.get(name)
             if place is None and not post.complete and size == "full":
-                with contextlib.suppress(RedisError):  # queued already, unless Redis lost it
+                with contextlib.suppress(RedisError):  # a no-op, unless Redis lost the job
                     await self._queue.enqueue([Job("complete_media", post.moment_id, post.id)])
                 raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
-            with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next look tells
+            with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next iteration finds out
                 answer = await self._image(request, post, place)
                 if answer is not None:
                     return answer
@@ -83,7 +83,7 @@ class PostCalls:
         raise Refusal("no-such-post", f"post {post_id} is changing; ask again")
 
     async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
-        """The answer, or None when the object is not the one that the record speaks of."""
+        """The answer, or None when the stored object does not match the record."""
         etag = f'"{place.sha256}"'
         fields = {"ETag": etag, "Cache-Control": CACHE_CONTROL, "Accept-Ranges": "bytes"}
         known = _matches(request.headers.get("If-None-Match"), etag)
@@ -123,18 +123,18 @@ def _no_such_post(post_id: str) -> Refusal:
 
 
 def _matches(condition: str | None, etag: str) -> bool:
-    """If-None-Match, compared weakly (RFC 9110, section 13.1.2)."""
+    """Whether If-None-Match matches, by weak comparison (RFC 9110, section 13.1.2)."""
     return condition is not None and any(one.strip().removeprefix("W/") in {etag, "*"} for one in condition.split(","))
 
 
 def _wanted(request: web.Request, size: int, etag: str) -> tuple[int, int]:
-    """The byte range to send, all of it where none is asked for or If-Range speaks of another image."""
+    """The byte range to send; everything if no range is requested or If-Range names another image."""
     if request.headers.get("If-Range", etag) != etag or "Range" not in request.headers:
         return 0, size
     try:
         start, stop, _ = request.http_range.indices(size)
     except ValueError:
-        return 0, size  # several ranges, or none we understand: RFC 9110, section 14.2 lets us send it all
+        return 0, size  # several ranges, or a malformed one: RFC 9110, section 14.2 allows the whole image
     if start >= stop:
         raise Refusal("bad-range", f"the image has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return start, stop

@@ -1,8 +1,8 @@
-"""Keeps each user's place in the rate limit: in Redis, shared by all nodes, or in this process while Redis is away.
+"""Stores each user's rate limit state: in Redis, shared by all nodes, or in this process while Redis is unavailable.
 
-Uploads that come within the linger share one script call. The ring sends a user to one node, so the local copy is
-nearly as good as the shared one; without Redis a user is limited by node, never let off. The clock is Redis' own, so
-that nodes agree.
+Uploads that come within the linger share one script call. Balancers send a user to the same node, so the local state is
+nearly as good as the shared one: without Redis each node limits on its own, and no user is unlimited. The clock is that
+of Redis, so that nodes agree.
 """
 
 import logging
@@ -23,10 +23,10 @@ from .limits import Decision, Rate, decide
 
 log = logging.getLogger("snapsurge.ingest.ratelimit")
 
-# 100,000 users of some 200 bytes are 20 MB; an evicted user starts anew, which only ever favours him.
+# 100,000 users of some 200 bytes are 20 MB; an evicted user starts again with a full burst.
 LOCAL_USERS_MAX = 100_000
 
-# The arithmetic of `limits.decide` for each key in turn; the decisions are made there from the TATs as they were.
+# The arithmetic of `limits.decide` for each key. Returns the old TATs, from which `decide` computes the decisions.
 _ADVANCE = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -44,7 +44,7 @@ return answer
 
 
 class RateLimiter:
-    """Says of each upload whether its user is within the rate. Enter it first."""
+    """Decides whether a user's upload is within the rate. An async context manager."""
 
     def __init__(self, redis: Redis, rate: Rate, linger_s: float = 0.0) -> None:
         self.rate = rate
@@ -54,7 +54,7 @@ class RateLimiter:
         self._batcher = Batcher[str, Decision](self._decide, linger_s=linger_s)
 
     async def check(self, user_id: str) -> Decision:
-        """Count one upload of the user. Never fails: without Redis this node counts alone."""
+        """Count one upload of the user. Never fails: without Redis this node counts on its own."""
         return await self._batcher.add(user_id)
 
     async def __aenter__(self) -> Self:
@@ -80,7 +80,7 @@ class RateLimiter:
         return [decide(int(tat_ms), int(now_ms), self.rate)[1] for tat_ms in tats]
 
     def _say(self, error: RedisError | None) -> None:
-        """Log the change, not every failure."""
+        """Log when Redis becomes unavailable or available, not every failure."""
         if error is not None and not self._away:
             log.warning("this node limits uploads alone, until Redis answers: %s", reason(error))
         elif error is None and self._away:

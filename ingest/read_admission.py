@@ -1,10 +1,11 @@
-"""Who may read from this node: so many answers at once and so many bytes of them, for all and for each who asks.
+"""Limits reads on this node: concurrent answers and their bytes, in total and for each user or address.
 
-Pure: time comes in; the caller ends those that it is given back. An answer holds its place and its bytes until the last
-of them is written, so whoever does not read could hold them for ever. Where there is no room for a newcomer, the reader
-goes that has stood still for longest, and the sooner the more places its user has: one who has thirty loses one after a
-fifteenth of a second, one who has a single place after two. Who reads as fast as a phone can keeps the place. A user
-who lost one is a laggard for a while: takes nobody's place, and leaves some of them free.
+Pure: time comes in; the caller ends the answers that are returned to it. An answer holds its place and its bytes until
+its last byte is written, so a client that does not read could hold them forever. If there is no room for a new read,
+the answer that has been stalled longest is ended. Its stall time is multiplied by the number of places that its user
+has: a user with thirty places loses one after a fifteenth of a second, a user with one place after two seconds. A
+client that reads as fast as a phone can keeps its place. A user who lost a place is a *laggard* for a while: a laggard
+takes no place from others and must leave some places free.
 """
 
 from collections import Counter
@@ -14,17 +15,17 @@ from typing import Final
 
 import msgspec
 
-STALLED_S: Final = 2.0  # 64 KiB, the piece that is sent at once, at 32 KB/s
-SHARE: Final = 8  # the part of all places, and of all bytes, that one user or one address may have
+STALLED_S: Final = 2.0  # 64 KiB, the piece that is written at once, at 32 KB/s
+SHARE: Final = 8  # one user or one address may have 1/SHARE of all places and of all bytes
 LAGGARD_S: Final = 60.0
 LAGGARDS_MAX: Final = 10_000
-LAGGARD_PERCENT: Final = 70  # of the places and the bytes, from which laggards get none
+LAGGARD_PERCENT: Final = 70  # of the places and the bytes; above it laggards get none
 PAGES_MAX: Final = 16
 SCRAPES_MAX: Final = 4
 
 
 class Kind(Enum):
-    """What is read: posts and photos; the document and its page; metrics. Each has places of its own."""
+    """What is read: posts and photos; the API document and its page; metrics. Each kind has its own places."""
 
     POST = "post"
     PAGE = "page"
@@ -32,7 +33,7 @@ class Kind(Enum):
 
 
 class Reader:
-    """One answer under way; `who` is a user, or an address where nobody says who it is."""
+    """One answer in progress; `who` is a user id, or an address for calls without a token."""
 
     __slots__ = ("gone", "held", "kind", "moved_at", "on_shed", "who")
 
@@ -40,47 +41,47 @@ class Reader:
         self.who = who
         self.kind = kind
         self.held = 0
-        self.moved_at: float | None = None  # when its client last took something; None until it is sent
+        self.moved_at: float | None = None  # when the client last read something; None until sending begins
         self.gone = False
         self.on_shed: Callable[[], None] | None = None
 
     def shed(self) -> None:
-        """End it: it has been counted out."""
+        """End the answer; its place has already been released."""
         if self.on_shed:
             self.on_shed()
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """How many answers of each kind, and how many bytes in all, may be under way."""
+    """Limits on the answers in progress of each kind, and on their bytes in total."""
 
     reads_max: int
     bytes_max: int
 
     def most(self, kind: Kind) -> int:
-        """Of this kind at once."""
+        """The limit for this kind."""
         return {Kind.POST: self.reads_max, Kind.PAGE: PAGES_MAX, Kind.SCRAPE: SCRAPES_MAX}[kind]
 
 
 class Reading:
-    """Counts the answers that are under way."""
+    """Counts the answers in progress, and decides which to admit and which to end."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self.bytes = 0
         self._readers: dict[Kind, dict[Reader, None]] = {kind: {} for kind in Kind}
         self._users: Counter[tuple[Kind, str]] = Counter()
-        self._laggards: dict[str, float] = {}  # until when
+        self._laggards: dict[str, float] = {}  # expiry time by user
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.count(kind)}/{self.places.most(kind)} {kind.value}s" for kind in Kind)
         return f"<Reading {counts}, {self.bytes}/{self.places.bytes_max} bytes>"
 
     def count(self, kind: Kind) -> int:
-        """Answers of this kind under way."""
+        """The number of answers of this kind in progress."""
         return len(self._readers[kind])
 
     def admit(self, who: str, kind: Kind, now: float) -> tuple[Reader | None, list[Reader]]:
-        """A place, or None, and whom the caller has to end."""
+        """A place, or None; and the readers that the caller must end."""
         victims: list[Reader] = []
         own = max(1, self.places.most(kind) // SHARE)
         while self._users[kind, who] >= own and self._make_room(kind, now, victims, who):
@@ -96,7 +97,7 @@ class Reading:
         return reader, victims
 
     def hold(self, reader: Reader, size: int, now: float) -> tuple[bool, list[Reader]]:
-        """Whether an answer of so many bytes may be made for the reader, and whom the caller has to end."""
+        """Whether an answer of `size` bytes may be built for the reader; and the readers that the caller must end."""
         victims: list[Reader] = []
         share = max(size, self.places.bytes_max // SHARE)
         more = size - reader.held
@@ -112,7 +113,7 @@ class Reading:
         return True, victims
 
     def release(self, reader: Reader) -> None:
-        """Its last byte is written, or nobody wants it."""
+        """Release the place: the last byte was written, or the client has gone."""
         if reader.gone:
             return
         reader.gone = True
@@ -123,7 +124,7 @@ class Reading:
         self.bytes -= reader.held
 
     def stood_still(self, reader: Reader, now: float) -> None:
-        """Its user is a laggard from now on."""
+        """Mark the reader's user as a laggard from now on."""
         self._laggards.pop(reader.who, None)
         self._laggards[reader.who] = now + LAGGARD_S
         if len(self._laggards) > LAGGARDS_MAX:
@@ -142,7 +143,7 @@ class Reading:
         return (one for one in self._readers[kind] if who is None or one.who == who)
 
     def _make_room(self, kind: Kind, now: float, victims: list[Reader], who: str | None = None) -> bool:
-        """Count out the one that has stood still for longest, if that is long enough; whether there was one."""
+        """Release the reader that has been stalled longest, if that is long enough; returns whether there was one."""
 
         def standstill(reader: Reader) -> float:
             return 0.0 if reader.moved_at is None else (now - reader.moved_at) * self._users[kind, reader.who]

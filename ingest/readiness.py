@@ -1,23 +1,24 @@
-"""Whether a node can do its job now, and if not, why: store, clock, disk. Pure: what was seen and when comes in.
+"""Whether a node is ready to serve, and if not, why: store, clock, disk. Pure: observations come in with their times.
 
-- *Store.* A good answer to a commit or to the watch's probe counts. None for `SILENT_S`, or several commits in a row
-  that failed, and the node is not ready. Failed commits are forgotten after `REST_S` without one: then users find out.
-- *Clock.* Balancers (in the requests of their checks) and Redis say what time it is. The node is off when more of them
-  say so than say that it is right. A single one that says so is enough: if that one is wrong itself, it says so to all
-  nodes, and a balancer that finds all nodes not ready uses them all the same. A stamp that waited on its way makes a
-  clock look fast, never slow, and a stopped process reads old ones: of each source's last stamps the kindest counts.
-- *Disk*, of a store that is a folder: room for one upload.
+- *Store.* A successful commit or probe counts as an answer. The node is not ready after `SILENT_S` without an answer,
+or after several failed commits in a row. Failed commits are forgotten after `REST_S` without another one: then new
+uploads are the test. - *Clock.* Balancers (in their health checks) and Redis tell the time. The node's clock counts as
+wrong if more sources contradict it than confirm it. One source alone is enough: if that source is wrong itself, it
+contradicts all nodes, and a balancer that finds no node ready uses all of them. A delayed timestamp makes the node's
+clock look fast, never slow, and a process that was suspended reads old ones; so the smallest deviation among a source's
+recent timestamps counts. - *Disk*, if the store is a folder: space for one upload.
 
-Redis being away is no reason: uploads are answered without it.
+Redis is not a reason: the node answers uploads without it.
 """
 
 from collections import deque
 from typing import Final, Literal
 
 SILENT_S: Final = 4.0
-COMMITS_FAILED: Final = 3  # in a row: one may be a connection that the store closed
+COMMITS_FAILED: Final = 3  # in a row: a single failure may be a connection that the store closed
 REST_S: Final = 5.0
-# Stores refuse signatures that are 15 min off, tokens begin and end to the second; a check is answered within one.
+# Stores refuse signatures that are 15 min off, and tokens begin and end to the second; a health check is answered
+# within a second.
 AHEAD_S_MAX: Final = 60.0
 STAMPS_S: Final = 5.0  # two checks of a balancer that checks every 2 s
 SOURCES_MAX: Final = 16
@@ -28,7 +29,7 @@ Cause = Literal["store", "clock", "disk"]
 
 
 class Readiness:
-    """What was seen lately; `room_bytes` is what one upload may take. Times in seconds on any steady clock."""
+    """Recent observations; `room_bytes` is the maximum size of an upload. Times in seconds of a monotonic clock."""
 
     def __init__(self, now: float, *, room_bytes: int) -> None:
         self._room_bytes = room_bytes
@@ -39,31 +40,31 @@ class Readiness:
         self._stamps: dict[str, deque[tuple[float, float]]] = {}
 
     def answered(self, now: float) -> None:
-        """The store answered the probe."""
+        """Record that the store answered the probe."""
         self._answered_at = now
 
     def committed(self, now: float) -> None:
-        """The store took a commit."""
+        """Record that the store took a commit."""
         self._answered_at, self._failed = now, 0
 
     def failed(self, now: float) -> None:
-        """The store failed in a commit."""
+        """Record that a commit failed in the store."""
         self._failed = 1 if now - self._failed_at > REST_S else self._failed + 1
         self._failed_at = now
 
     def free(self, size: int) -> None:
-        """So many bytes are free in the store's folder."""
+        """Record the free bytes in the store's folder."""
         self._free_bytes = size
 
     def stamped(self, source: str, ahead_s: float, now: float) -> None:
-        """By this source's clock the node's is so far ahead; below 0 it is behind."""
+        """Record how far the node's clock is ahead of this source's clock; below 0 it is behind."""
         if source not in self._stamps and len(self._stamps) >= SOURCES_MAX:
             del self._stamps[min(self._stamps, key=lambda name: self._stamps[name][-1][0])]
         stamps = self._stamps.setdefault(source, deque(maxlen=16))
         stamps.append((now, ahead_s))
 
     def reasons(self, now: float) -> dict[Cause, str]:
-        """What the node cannot do, for people, by its cause; empty when it is ready."""
+        """Why the node is not ready, as text by cause; empty when it is ready."""
         found: dict[Cause, str] = {}
         silent_s = now - self._answered_at
         if silent_s >= SILENT_S:
@@ -92,5 +93,5 @@ class Readiness:
 
 
 def told(reasons: dict[Cause, str]) -> str:
-    """The reasons on one line."""
+    """The reasons as one line of text."""
     return "; ".join(f"{cause}: {text}" for cause, text in reasons.items())

@@ -1,6 +1,6 @@
-"""Reads give way: a call around which a node that is full says 503 before it asks the store anything.
+"""Wraps handlers of reads: a full node answers 503 before it asks the store anything, and uploads have priority.
 
-The place that a read gets here is given back by `answering.py`, after the last byte of its answer was written.
+`answering.py` releases the place of a read after the last byte of its answer was written.
 """
 
 import random
@@ -20,7 +20,7 @@ from .sending import READER
 
 
 class Reads:
-    """Makes calls into such that hold a place. `give_way` are those that uploads come before."""
+    """Wraps handlers so that each call holds a place while it runs."""
 
     def __init__(self, reading: Reading, admission: Admission, trusted: Networks) -> None:
         self._reading = reading
@@ -28,7 +28,7 @@ class Reads:
         self._trusted = trusted
 
     def by_user(self, handler: Handler) -> Handler:
-        """For who has a token: places are shared among users."""
+        """For calls with a token: places are limited per user, and uploads have priority."""
 
         async def read(request: web.Request) -> web.StreamResponse:
             who = request[PRINCIPAL].user_id
@@ -39,7 +39,7 @@ class Reads:
         return read
 
     def by_address(self, handler: Handler, kind: Kind) -> Handler:
-        """For anybody: places are shared among addresses."""
+        """For calls without a token: places are limited per client address."""
 
         async def read(request: web.Request) -> web.StreamResponse:
             return await self._within(client_of(request, self._trusted), kind, handler, request)
@@ -47,7 +47,7 @@ class Reads:
         return read
 
     def hold(self, request: web.Request, size: int) -> None:
-        """An answer of so many bytes is about to be made; Refusal when there is no room for it."""
+        """Account for an answer of `size` bytes before it is built; Refusal when there is no room."""
         held, victims = self._reading.hold(request[READER], size, time.perf_counter())
         _shed(victims)
         if not held:

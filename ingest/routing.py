@@ -1,8 +1,7 @@
-"""The router over the table of calls, which enforces who may call what: no handler checks a token itself.
+"""The router for the table of calls. It enforces the required scopes: no handler checks a token itself.
 
-A handler runs only after its call's scopes were found in the token; it finds the user in `request[PRINCIPAL]`. A call
-without a handler, a handler without a call, and a call whose row does not say who may call it end the node at its
-start. Once made, the router takes no further routes.
+A handler runs only if the token has one of its call's scopes; it finds the user in `request[PRINCIPAL]`. A call without
+a handler, a handler without a call, and a call without scopes stop the node at start. The router is frozen afterwards.
 """
 
 from collections.abc import Mapping
@@ -15,13 +14,13 @@ from .calls import CALLS, FILES, Call
 
 
 def add_routes(app: web.Application, handlers: Mapping[str, Handler], authenticator: Authenticator) -> None:
-    """Each call of the table, by name, with its handler; ValueError when table and handlers do not fit each other."""
+    """Connect each call of the table with its handler, by name; ValueError when a call or a handler is missing."""
     calls = {call.name: call for call in (*CALLS, *FILES)}
     if calls.keys() != handlers.keys():
         raise ValueError(f"a call without a handler, or a handler without a call: {calls.keys() ^ handlers.keys()}")
     guarded = {name: _guarded(handlers[name], call, authenticator) for name, call in calls.items()}
     for call in CALLS:
-        # The upload answers `Expect: 100-continue` itself, after it has decided; aiohttp would at once.
+        # The upload sends 100 Continue itself, after it has decided; aiohttp would send it at once.
         expect = _say_nothing if call.body == "pair" else None
         app.router.add_route(call.method, call.path, guarded[call.name], name=call.name, expect_handler=expect)
     for call in FILES:
@@ -30,7 +29,7 @@ def add_routes(app: web.Application, handlers: Mapping[str, Handler], authentica
 
 
 def _guarded(handler: Handler, call: Call, authenticator: Authenticator) -> Handler:
-    """The handler behind its call's scopes; as it is where no token is asked for."""
+    """The handler behind a check of its call's scopes; unchanged if the call needs no token."""
     scopes = call.scopes
     if scopes is None:
         return handler
@@ -43,4 +42,4 @@ def _guarded(handler: Handler, call: Call, authenticator: Authenticator) -> Hand
 
 
 async def _say_nothing(_request: web.Request) -> None:
-    """No interim answer yet."""
+    """Send no interim answer yet."""

@@ -1,4 +1,4 @@
-"""The call about workers: the autoscaler's latest decision, as ops and KEDA's metrics-api scaler read it."""
+"""The HTTP call about workers: the autoscaler's latest decision, for operators and KEDA's metrics-api scaler."""
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -11,13 +11,13 @@ from .views import json_answer
 
 
 class ScalingCall:
-    """`/v1/scaling`."""
+    """The call `/v1/scaling`."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def get(self, _request: web.Request) -> web.Response:
-        """How many workers there should be and why; 503 where nobody said so just now."""
+        """The desired number of workers and the reasons; 503 without a current decision."""
         try:
             scaling = await latest(self._redis)
         except (RedisError, OSError):

@@ -1,8 +1,9 @@
-"""Sends the answers of reads piece by piece, as fast as they are read, and holds each one's place until the last byte.
+"""Sends the answers of reads piece by piece, as fast as clients read them; each holds its place until its last byte.
 
-A piece is given to the kernel when the one before has gone there wholly, so that an answer nobody reads costs the body
-that its place is charged for and what the kernel holds for one connection, which `landing.py` bounds. A reader below
-the minimum rate is cut off, as an upload is: after the head there is no other way to say no.
+A piece is written only after the kernel has taken the whole piece before it. So an answer that is not read costs only
+the body, which its place is charged for, and the kernel's buffer for one connection, which `landing.py` limits. A
+client that reads below the minimum rate is disconnected, as a slow upload is: after the head an error answer is no
+longer possible.
 """
 
 import asyncio
@@ -16,14 +17,15 @@ from .metrics import Metrics
 from .read_admission import Reader, Reading
 
 PIECE_BYTES = 64 * 1024
-# Closed with this, a connection is reset: else the kernel would keep for minutes what nobody reads (socket(7)).
+# Closing with this option resets the connection; otherwise the kernel would keep the unread data for minutes
+# (socket(7)).
 _NO_LINGER = struct.pack("ii", 1, 0)
-# Where a read leaves its place for the sender.
+# `reads.py` stores the place of a read here for the sender.
 READER = web.RequestKey("reader", Reader)
 
 
 class Sender:
-    """Knows how slow a reader may be: `rate_bytes_s` on average after `grace_s` seconds."""
+    """Enforces the minimum rate of reading clients: `rate_bytes_s` on average, after `grace_s` seconds."""
 
     def __init__(self, reading: Reading, metrics: Metrics, *, rate_bytes_s: int, grace_s: float) -> None:
         self._reading = reading
@@ -32,7 +34,7 @@ class Sender:
         self._grace_s = grace_s
 
     async def send(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Write the whole answer of a read; of any other call, aiohttp will. A client that goes is no error."""
+        """Write the whole answer of a read; aiohttp writes all others. A client that disconnects is no error."""
         reader, transport = request.get(READER), request.transport
         if reader is None or transport is None or not isinstance(response, web.Response):
             return
@@ -50,18 +52,18 @@ class Sender:
             reader.on_shed = None
 
     def leave(self, request: web.Request) -> None:
-        """Give the place of a read back, whatever became of it."""
+        """Release the place of a read, however it ended."""
         if (reader := request.get(READER)) is not None:
             self._reading.release(reader)
 
     def _cut(self, transport: asyncio.Transport, why: str) -> None:
-        """End the connection now, and what the kernel holds of the answer with it."""
+        """Reset the connection, and discard what the kernel holds of the answer."""
         self._metrics.readers_cut(why).inc()
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
 
     async def _write(self, request: web.Request, response: web.Response, reader: Reader) -> None:
-        """TimeoutError when the reader is too slow; ConnectionError when it is gone."""
+        """TimeoutError when the client reads too slowly; ConnectionError when it has disconnected."""
         begun = asyncio.get_running_loop().time()
         body = response.body if isinstance(response.body, bytes) and request.method != "HEAD" else b""
         async with asyncio.timeout_at(begun + self._grace_s) as patience:
@@ -76,4 +78,4 @@ class Sender:
                 await response.write(piece)
                 await request.writer.drain()
                 reader.moved_at = time.perf_counter()
-            await web.StreamResponse.write_eof(response)  # a Response's own would write its body again
+            await web.StreamResponse.write_eof(response)  # because Response.write_eof would write the body again

@@ -1,10 +1,10 @@
 """The upload path: decide, receive, commit with one PUT, queue the jobs, answer.
 
-The order is the design. Everything that can refuse does so before a byte of the body is read, and a client that sent
-`Expect: 100-continue` is told to go on only then. The PUT with `If-None-Match: *` on a key made of moment and user is
-the commit: it decides what is a new post, a repetition or a conflict, whatever other uploads are under way, and
-`storage/existence.py` how it meets a deletion. After it nothing may turn success into failure: without Redis the answer
-is still 201, and the sweeper queues the jobs.
+The order matters. Every check that can refuse an upload runs before a byte of the body is read; only then a client that
+sent `Expect: 100-continue` is told to continue. The commit is a PUT with `If-None-Match: *` on a key made of moment and
+user. Whatever other uploads are in progress, it decides whether this is a new post, a repetition or a conflict;
+`storage/existence.py` decides about deletions. After the commit no failure changes the answer: without Redis it is
+still 201, and the sweeper queues the jobs.
 """
 
 import logging
@@ -42,7 +42,7 @@ log = logging.getLogger("snapsurge.ingest.uploads")
 
 
 class Uploads:
-    """`POST /v1/moments/{id}/posts`. `announcer` tells Redis of a committed post and queues its jobs."""
+    """The call `POST /v1/moments/{id}/posts`. `announcer` reports a committed post to Redis and queues its jobs."""
 
     def __init__(
         self,
@@ -69,13 +69,14 @@ class Uploads:
         self._outage = Outage()
 
     async def post(self, request: web.Request) -> web.Response:
-        """Accept a pair: 201 when it is new, 200 when it was here already, else a Refusal."""
+        """Accept a pair: 201 when it is new, 200 when it is stored already, else a Refusal."""
         arrival = request[ARRIVAL]
         principal = request[PRINCIPAL]
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
         boundary, length = self._receiver.announced(request)
         rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))
-        # Before the user's limit: what we turn away costs no look at Redis, and is not held against the user.
+        # Before the user's rate limit, so that an upload refused here costs no call to Redis and does not count against
+        # the user.
         place = self._place(principal.user_id, length, rank, announced=request.content_length is not None)
         try:
             await self._limit(principal.user_id)
@@ -99,7 +100,7 @@ class Uploads:
             self._admission.release(place)
 
     def _place(self, user: str, length: int, rank: Rank, *, announced: bool) -> Place:
-        """A place among the uploads in flight, for which others may have to go."""
+        """Admit the upload, which may shed others; Refusal when there is no place."""
         place, victims = self._admission.admit(user, length, rank, time.perf_counter(), announced=announced)
         for victim in victims:
             victim.shed()
@@ -113,10 +114,10 @@ class Uploads:
         return Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
 
     async def _open_moment(self, moment_id: str, arrival: Arrival) -> tuple[Moment, int]:
-        """The moment, if it takes posts received now, and when this one was.
+        """The moment, if it accepts posts received at that time, and the time at which this post counts as received.
 
-        One whose first try came before the moment opened and met our failure is not refused for that: it counts as
-        received when the moment opened.
+        A retry whose first attempt came before the moment opened, and failed on the server's side, is not refused for
+        that: it counts as received when the moment opened.
         """
         received_at_ms = arrival.received_at_ms
         try:
@@ -140,7 +141,7 @@ class Uploads:
             raise Refusal("rate-limited", "send one pair a moment", headers=fields, stored=False)
 
     async def _commit(self, receipt: Receipt, pair: Pair) -> web.Response:
-        """One PUT, which decides."""
+        """Commit with one PUT, which decides between new, repeated and conflicting."""
         started = time.perf_counter()
         try:
             async with self._gate.passed():
@@ -171,7 +172,7 @@ class Uploads:
         return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
 
     async def _replayed(self, receipt: Receipt) -> web.Response:
-        """The same pair again: whoever sent it first may have died before its jobs were queued."""
+        """Answer a repeated pair, and queue its jobs again: the node that stored it may have died before it did."""
         self._metrics.posts("replayed").inc()
         try:
             post = await self._posts.stored(receipt.moment_id, receipt.id)
@@ -182,16 +183,16 @@ class Uploads:
         return json_answer(post_view(post), 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
 
     async def _announce(self, post: Post, receipt: Receipt) -> None:
-        """Index and jobs; the pair is safe whatever happens here."""
+        """Update the index and queue the jobs; the pair is stored whatever happens here."""
         try:
             with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
-        except RedisError as error:  # the pair is committed all the same
+        except RedisError as error:  # the pair is committed nevertheless
             self._metrics.posts("not_queued").inc()
             if self._outage.failed(time.monotonic()):
                 told = "Redis takes no jobs (%s): posts are stored, the sweeper queues their jobs later; mend Redis"
                 log.warning(told, reason(error))
-        except Exception:  # so it is when we are wrong
+        except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()
             log.exception("post %s is stored and waits for the sweeper: this is a fault of the node", post.id)
         else:

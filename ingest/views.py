@@ -1,4 +1,4 @@
-"""The bodies clients get, as types: what a post, a moment and a page look like over HTTP, and how they are sent."""
+"""The types of answers: how a post, a moment and a page look over HTTP, and how they are encoded."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,15 +12,15 @@ Size = Literal["thumb", "feed", "full"]
 SIZES: tuple[Size, ...] = ("thumb", "feed", "full")
 PAGE_POSTS, PAGE_POSTS_MAX = 100, 1000
 REGION_CHARS_MAX = 32
-WINDOW_S_MAX = 24 * 3600  # a window may not outlast the accepting period
+WINDOW_S_MAX = 24 * 3600  # a window must end within the accepting period
 
 
 class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A moment to create; it fires now unless `fires_at` says when."""
+    """A moment to create; it fires at once unless `fires_at` names a time."""
 
     region: Annotated[
         str,
-        # The lookahead, because a $ of Python lets a line end pass.
+        # The lookahead is needed because Python's $ also matches before a final line end.
         Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$(?!\n)", max_length=REGION_CHARS_MAX, examples=["eu-west"]),
     ]
     fires_at: Annotated[str, Meta(pattern="^20", extra_json_schema={"format": "date-time"})] | None = None
@@ -30,7 +30,7 @@ class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PostView(msgspec.Struct, frozen=True, kw_only=True):
     """A post as clients see it; `late` and `late_by_ms` are null until flagged, `reason` says why it was rejected.
 
-    `complete` is there, and false, while the `full` renditions of a ready post are still to come.
+    `complete` is present, and false, while a ready post has no `full` renditions yet.
     """
 
     id: str
@@ -48,14 +48,14 @@ class PostView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PostPage(msgspec.Struct, frozen=True):
-    """Some posts of a moment, and the cursor of the next page, or null."""
+    """One page of a moment's posts, and the cursor of the next page, or null."""
 
     posts: list[PostView]
     next: str | None
 
 
 def post_view(post: Post) -> PostView:
-    """The post with links to itself, its moment and the renditions it has."""
+    """The post with links to itself, its moment and its renditions."""
     path = f"/v1/posts/{post.id}"
     links = {"self": path, "moment": f"/v1/moments/{post.moment_id}"}
     for side in SIDES:

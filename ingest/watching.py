@@ -1,7 +1,7 @@
-"""Looks about once a second, in the background, for what `readiness.py` decides by: store, Redis' clock, free disk.
+"""Checks once a second, in the background, what `readiness.py` needs: the store, Redis' clock, free disk space.
 
-A request for `/readyz` never waits for any of it. Each look has its time; one that fails says nothing of a clock, and
-of the store that it did not answer.
+A request for `/readyz` never waits for these checks. Each check has a timeout. A failed check of Redis says nothing
+about the clock; a failed check of the store means that the store did not answer.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from .readiness import REDIS, Readiness, told
 log = logging.getLogger("snapsurge.ingest.watching")
 
 EVERY_S: Final = 1.0
-LOOK_S: Final = 2.0  # For one look; two of them fit into the time after which the store is taken for away.
+LOOK_S: Final = 2.0  # timeout of one check; two fit into SILENT_S
 
 
 class Watch:
-    """`async with Watch(…)` looks until left."""
+    """`async with Watch(…)` runs the checks until the block is left."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Watch:
     ) -> None:
         for task in self._looking:
             task.cancel()
-        # Without the error, so that it reaches the caller as it is and not in a group.
+        # Without the error, so that the caller gets the error itself and not an exception group.
         await self._tasks.__aexit__(None, None, None)
 
     async def _look_at_store(self) -> None:
@@ -68,7 +68,7 @@ class Watch:
                         self._readiness.free(await asyncio.to_thread(free_bytes, self._store))
                 self._readiness.answered(time.perf_counter())
             except (StoreUnavailable, TimeoutError, OSError):
-                pass  # The last good answer grows old.
+                pass  # not ready once the last answer is SILENT_S old
             self._say(told(self._readiness.reasons(time.perf_counter())))
             await asyncio.sleep(self._every_s)
 
@@ -80,11 +80,11 @@ class Watch:
                 ahead_s = self._unix_s() - seconds - micros / 1e6
                 self._readiness.stamped(REDIS, ahead_s, time.perf_counter())
             except (RedisError, TimeoutError, OSError):
-                pass  # Redis away: no word on the clock, and no reason not to be ready.
+                pass  # no statement about the clock, and Redis is not needed to be ready
             await asyncio.sleep(self._every_s)
 
     def _say(self, reasons: str) -> None:
-        """Log when the node becomes ready or not; numbers that only grow are no news."""
+        """Log when the node becomes ready or not ready; changed numbers alone are not logged."""
         if bool(reasons) != bool(self._said):
             if reasons:
                 log.warning("not ready: %s; /readyz answers 503 until this is mended, so balancers use others", reasons)
@@ -94,6 +94,6 @@ class Watch:
 
 
 def free_bytes(store: FileStore) -> int:
-    """Bytes that the store's folder has room for; blocks."""
+    """Free bytes in the store's folder; blocks."""
     found = os.statvfs(store.root)
     return found.f_bavail * found.f_frsize

@@ -129,7 +129,7 @@ class Posts:
         """Delete the post; on return no request returns it any more. `deletion` is a `records.attempt_id`.
 
         NoSuchPost when there is none. redis.RedisError when the index may still return the post: the caller should
-        delete again. The index is told last, so a deletion that the index knows was complete.
+        delete again. The index is updated last, so a deletion that the index has was complete.
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)

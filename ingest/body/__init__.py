@@ -1,1 +1,1 @@
-"""The body of an upload: received by the kernel into one buffer, taken apart, both photos inspected."""
+"""The body of an upload: received by the kernel into one buffer, parsed, both photos inspected."""

@@ -1,16 +1,16 @@
-"""The memory that bodies land in: one buffer an upload, as long as the body was announced to be.
+"""The memory for request bodies: one buffer per upload, as long as the announced body.
 
-Pages of their own from the kernel, not the allocator's: what has not come yet takes address space but no memory, and
-what is given back is gone. Fresh pages are not free of cost (the kernel clears each on its first touch, more work than
-reading a photo into it), so buffers of uploads that went well are kept and used again, within a bound. Searching is
-here too, by the C library's memmem: bytes.find takes three times as long for a delimiter in a photo.
+The buffers are pages from the kernel, not from the allocator: bytes that have not arrived use address space but no
+memory, and freed buffers leave the process. New pages have a cost, because the kernel clears each one on first use,
+which is more work than reading a photo into it. So buffers of successful uploads are kept for reuse, up to a limit.
+Searching uses the C library's memmem, because bytes.find takes three times as long to find a delimiter in a photo.
 """
 
 import ctypes
 import mmap
 from typing import Final
 
-# What is kept for reuse: eight pairs of 1 MB; one that ends leaves its buffer to the next that begins.
+# Limit on the buffers kept for reuse: eight pairs of 1 MB. An upload that ends leaves its buffer to the next one.
 KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 CAPACITY_BYTES_MIN: Final = 64 * 1024
 
@@ -20,12 +20,12 @@ _memmem.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_
 
 
 def capacity_for(length: int) -> int:
-    """The power of two, at least `CAPACITY_BYTES_MIN`, that holds so many bytes."""
+    """The smallest power of two, at least `CAPACITY_BYTES_MIN`, that holds this many bytes."""
     return max(CAPACITY_BYTES_MIN, 1 << max(0, length - 1).bit_length())
 
 
 class Buffer:
-    """So many bytes; those that nothing was written to may hold what an earlier upload left."""
+    """A buffer of `length` bytes; bytes that were not written may hold data of an earlier upload."""
 
     __slots__ = ("_address", "_pages", "_whole", "capacity", "touched", "view")
 
@@ -33,24 +33,24 @@ class Buffer:
         self.capacity = capacity_for(length)
         self._pages = mmap.mmap(-1, self.capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
-            self._pages.madvise(mmap.MADV_NOHUGEPAGE)  # a huge page would be resident for its first byte
+            self._pages.madvise(mmap.MADV_NOHUGEPAGE)  # a huge page would be fully resident from its first byte on
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
         self._whole = memoryview(self._pages)
         self.view = self._whole[:length]
-        self.touched = 0  # bytes that have memory, whatever lies in them
+        self.touched = 0  # bytes that are resident, with whatever content
 
     def cut(self, length: int) -> "Buffer":
-        """The same memory for another upload, of at most `capacity` bytes."""
+        """Reuse the memory for another upload, of at most `capacity` bytes."""
         self.view = self._whole[:length]
         return self
 
     def empty(self) -> None:
-        """Give the memory back now, whoever still refers to the buffer: it reads as zeros from here on."""
+        """Free the memory now, even if references remain: the buffer reads as zeros afterwards."""
         self._pages.madvise(mmap.MADV_DONTNEED)
         self.touched = 0
 
     def find(self, needle: bytes, start: int, end: int) -> int:
-        """Where the needle first lies wholly between the two, or -1."""
+        """The position of the first complete needle between `start` and `end`, or -1."""
         if end - start < len(needle):
             return -1
         found: int | None = _memmem(self._address + start, end - start, needle, len(needle))
@@ -58,9 +58,9 @@ class Buffer:
 
 
 class Buffers:
-    """Those at rest, the last given first; too many for the bound, the one that rested longest goes.
+    """Unused buffers; the most recently returned is reused first, and above the limit the oldest is freed.
 
-    So does one whenever none fits: what rests then is of lengths that come no more, or not now.
+    The oldest is also freed when none has the capacity that an upload needs, because its capacity is not in demand.
     """
 
     def __init__(self, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
@@ -69,7 +69,7 @@ class Buffers:
         self.kept_bytes = 0
 
     def take(self, length: int) -> Buffer:
-        """A buffer of this length, an old one if there is one."""
+        """A buffer of this length, reused if possible."""
         capacity = capacity_for(length)
         for at in range(len(self._kept) - 1, -1, -1):
             if self._kept[at].capacity == capacity:
@@ -80,7 +80,7 @@ class Buffers:
         return Buffer(length)
 
     def give(self, buffer: Buffer) -> None:
-        """Nobody reads or writes it any more."""
+        """Return a buffer that nothing reads or writes any more."""
         buffer.touched = max(buffer.touched, len(buffer.view))
         if buffer.capacity > self._kept_bytes_max:
             return

@@ -1,12 +1,14 @@
-"""Lets a body land where it stays: read by the kernel straight into the upload's buffer.
+"""Receives bodies without copies: the kernel reads them straight into the upload's buffer.
 
-aiohttp hands a body out in pieces after copying each of them three times, which at 1 MB costs more than hashing it. So
-a `Doorway` stands before each connection. What it reads goes in to aiohttp, little at a time, until a handler that has
-decided upon a head lets the rest of the body land; then the kernel writes it into the upload's buffer and no further:
-not a byte of what follows the body. aiohttp goes on with a parser that knows nothing of it. The kernel wakes us for 32
-KiB or the body's end, not for each of a phone's segments (`lb` does the same; neither may import the other). A body
-that was refused is read to its end and thrown away, so that its client hears why. This file knows no multipart; the one
-place that touches what aiohttp keeps to itself (`_parser`) is here, and `test_landing.py` holds it to that.
+aiohttp copies each piece of a body three times, which at 1 MB costs more than hashing it. So a `Doorway` is the
+protocol of each connection, in front of aiohttp's. It passes small reads to aiohttp until a handler that has accepted a
+head starts a `Landing`. Then the kernel writes the rest of the body into the upload's buffer, and not one byte beyond
+the body. Afterwards aiohttp continues with a new parser.
+
+The kernel wakes the process for 32 KiB or the body's end, not for each of a phone's segments (`lb` does the same;
+neither package may import the other). The body of a refused request is read to its end and discarded, so that the
+client receives the answer. This file knows no multipart. It is the only code that touches a private attribute of
+aiohttp (`_parser`); `test_landing.py` checks that it still works.
 """
 
 import asyncio
@@ -24,18 +26,18 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 
 HEAD_BYTES = 16 * 1024
 SCRAP_BYTES = 64 * 1024
-# So much may wait in the kernel before we are woken. In pieces of 4 KiB, a pair of 2 x 100 KB cost 1.6 ms without this,
-# 1.4 with 16 KiB, 1.3 with this, and no less with twice as much.
+# This much may wait in the kernel before it wakes the process. For a pair of 2 x 100 KB in pieces of 4 KiB: 1.6 ms
+# without this, 1.4 ms with 16 KiB, 1.3 ms with 32 KiB, and no less with 64 KiB.
 _WAKE_BYTES = 32 * 1024
-# What the kernel may hold of an answer that is not read, which it counts twice for its own cost. Left alone it takes
-# 4 MiB for each connection; this is enough for 100 MB/s to a balancer half a millisecond away.
+# Limit on the unread part of an answer in the kernel, which doubles the number for its own overhead. The default grows
+# to 4 MiB for each connection; this is enough for 100 MB/s to a balancer half a millisecond away.
 SEND_BUFFER_BYTES = 64 * 1024
 
 
 class Shared:
-    """Buffers of all connections of a node: what is read is handed on before anything else is read.
+    """Read buffers shared by all connections of a node: each read is processed before the next one.
 
-    `head` takes what aiohttp reads, `scrap` what nobody reads.
+    `head` is for reads that go to aiohttp, `scrap` for discarded bytes.
     """
 
     __slots__ = ("head", "scrap")
@@ -46,17 +48,17 @@ class Shared:
 
 
 class BodySink(Protocol):
-    """What a body lands on."""
+    """The destination of a body."""
 
     def room(self) -> memoryview:
-        """Where the next bytes go; nothing once it has given the landing up."""
+        """The buffer for the next bytes; empty if the sink has given up."""
 
     def landed(self, count: int) -> None:
-        """So many were received; whatever it raises ends the landing."""
+        """Record that `count` bytes were received; an exception ends the landing."""
 
 
 class Doorway(asyncio.BufferedProtocol):
-    """One connection: aiohttp's, but for the bodies that land."""
+    """The protocol of one connection: passes everything to aiohttp, except bodies that a `Landing` receives."""
 
     __slots__ = ("handler", "landing", "shared")
 
@@ -66,48 +68,48 @@ class Doorway(asyncio.BufferedProtocol):
         self.landing: BodyDrain | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Pass on to aiohttp."""
         self.handler.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """Where the next bytes go."""
+        """The buffer for the next read."""
         return self.landing.room() if self.landing else self.shared.head
 
     def buffer_updated(self, nbytes: int) -> None:
-        """They are there."""
+        """Process a read of `nbytes` bytes."""
         if self.landing:
             self.landing.received(nbytes)
         else:
             self.handler.data_received(bytes(self.shared.head[:nbytes]))
 
     def eof_received(self) -> None:
-        """The client sends no more: the connection ends, as aiohttp has it."""
+        """The client has half-closed: close the connection, as aiohttp does."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cut off, or closed by us."""
+        """The connection has ended: tell aiohttp and the landing."""
         self.handler.connection_lost(exc)
         if self.landing:
             self.landing.lost(exc or ConnectionResetError("the connection ended in the body"))
             self.landing = None
 
     def pause_writing(self) -> None:
-        """It is aiohttp that writes."""
+        """Pass on to aiohttp, which writes the answers."""
         self.handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """The same."""
+        """Pass on to aiohttp."""
         self.handler.resume_writing()
 
 
 @asynccontextmanager
 async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 4096) -> AsyncIterator[asyncio.Server]:
-    """Take connections, each by a doorway of its own; leaving takes no more and finishes what is under way. OSError."""
+    """Accept connections, each with its own doorway; leaving stops accepting and finishes open requests. OSError."""
     await runner.setup()
     serve = cast("Callable[[], RequestHandler]", runner.server)
     try:
         shared, loop = Shared(), asyncio.get_running_loop()
         server = await loop.create_server(lambda: Doorway(serve(), shared), host, port, backlog=backlog)
-        for listener in server.sockets:  # its connections inherit it
+        for listener in server.sockets:  # accepted connections inherit the option
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             yield server
@@ -118,7 +120,7 @@ async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 
 
 
 class BodyDrain:
-    """What is still to come of a body that nobody wants: read over itself, so that its client hears why."""
+    """Reads and discards the rest of a refused body, so that the client receives the answer."""
 
     __slots__ = ("_content", "_doorway", "_loop", "_missing")
 
@@ -131,21 +133,21 @@ class BodyDrain:
         self._missing = length - request.content.total_bytes
 
     def room(self) -> memoryview:
-        """Where the next bytes go: never more than the body has left."""
+        """The buffer for the next bytes, never longer than the rest of the body."""
         return self._doorway.shared.scrap[: self._missing]
 
     def received(self, count: int) -> None:
-        """So many bytes are in the room."""
+        """Count `count` bytes that were read."""
         self._missing -= count
         if not self._missing:
             self._hand_back()
 
     def lost(self, error: Exception) -> None:  # noqa: ARG002 - for those who wait
-        """The connection ended. aiohttp would wait ten seconds for the rest of a body that it has answered."""
+        """The connection ended. Else aiohttp would wait ten seconds for the rest of a body that it has answered."""
         self._content.feed_eof()
 
     def _hand_back(self) -> None:
-        """The connection is aiohttp's again; its parser was in the middle of the body, so it gets a new one."""
+        """Return the connection to aiohttp, with a new parser, because the old one was in the middle of the body."""
         handler = self._doorway.handler
         self._doorway.landing = None
         handler._parser = HttpRequestParser(  # noqa: SLF001 - see the module's docstring
@@ -163,7 +165,7 @@ class BodyDrain:
 
 
 def discard(request: web.Request) -> None:
-    """The request is answered, whatever of its body is still to come; of one that announced no length, aiohttp sees."""
+    """Discard the rest of a request's body; aiohttp handles a body without an announced length."""
     length, transport = request.content_length, request.transport
     if length is None or transport is None or request.content.is_eof():
         return
@@ -173,7 +175,7 @@ def discard(request: web.Request) -> None:
 
 
 class Landing(BodyDrain):
-    """The rest of one request's body. `due` says until when (loop time) so many bytes more are waited for."""
+    """Receives the rest of one request's body. `due(n)` is the deadline (loop time) once `n` bytes were received."""
 
     __slots__ = ("_done", "_due", "_received", "_sink", "_socket", "_timer", "_wake_bytes")
 
@@ -182,7 +184,7 @@ class Landing(BodyDrain):
         super().__init__(request, request.content_length)
         assert request.transport is not None  # noqa: S101 - seen just now
         self._socket: socket.socket = request.transport.get_extra_info("socket")
-        self._wake_bytes = 1  # as the kernel has it
+        self._wake_bytes = 1  # the current SO_RCVLOWAT
         self._sink: BodySink | None = sink
         self._received = 0
         self._due = due
@@ -190,7 +192,7 @@ class Landing(BodyDrain):
         self._timer = self._loop.call_at(due(0), self._look)
 
     async def run(self) -> None:
-        """Return when the body is there. TimeoutError, ConnectionError, or what the sink raised."""
+        """Return when the body is complete; TimeoutError, ConnectionError, or the exception of the sink."""
         self._doorway.landing = self
         self._doorway.handler._parser = None  # noqa: SLF001 - the old one is of no use any more, and has its weight
         self._wake_at(min(self._missing, _WAKE_BYTES))
@@ -199,16 +201,16 @@ class Landing(BodyDrain):
                 await self._done
         finally:
             self._timer.cancel()
-            self._sink = None  # what still comes of a body that was given up is thrown away
+            self._sink = None  # the rest of a body that was given up is discarded
 
     def room(self) -> memoryview:
-        """In the sink, as long as it is wanted."""
+        """The sink's buffer, or the discard buffer after the sink has given up."""
         if self._sink and (room := self._sink.room()):
             return room
         return super().room()
 
     def received(self, count: int) -> None:
-        """The sink's, as long as it is wanted."""
+        """Count `count` bytes, and pass them to the sink unless it has given up."""
         self._received += count
         if self._sink is not None:
             try:
@@ -226,17 +228,17 @@ class Landing(BodyDrain):
             self._end(None)
 
     def give_up(self, error: Exception) -> None:
-        """Let the handler go on with this error; what still comes is thrown away."""
+        """Raise this error in the waiting handler; the rest of the body is discarded."""
         self._sink = None
         self._end(error)
 
     def lost(self, error: Exception) -> None:
-        """The connection ended in the body."""
+        """The connection ended inside the body."""
         self._end(error)
         super().lost(error)
 
     def _end(self, error: Exception | None) -> None:
-        """Let the handler go on. What it awaits is forgotten here: an error's traceback leads back to this landing."""
+        """Wake the waiting handler. Drops the future, because an error's traceback refers back to this landing."""
         done, self._done = self._done, None
         if done is None or done.done():
             return
@@ -246,11 +248,11 @@ class Landing(BodyDrain):
             done.set_exception(error)
 
     def _look(self) -> None:
-        """Has the time for what came run out? Bytes that came since it was set, or wait to be read, have moved it."""
+        """Time out, unless bytes have moved the deadline: received since it was set, or waiting in the kernel."""
         if self._done is None:
             return
         waiting = bytes(4)
-        with suppress(OSError, ValueError):  # closed just now: that we are told
+        with suppress(OSError, ValueError):  # just closed: connection_lost follows
             waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, waiting)
         due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))
         if due <= self._loop.time():
@@ -259,7 +261,7 @@ class Landing(BodyDrain):
             self._timer = self._loop.call_at(due, self._look)
 
     def _wake_at(self, count: int) -> None:
-        """Be told of so many bytes, or of the connection's end, and of nothing less (socket(7), SO_RCVLOWAT)."""
+        """Ask the kernel to wake only for this many bytes or the connection's end (socket(7), SO_RCVLOWAT)."""
         self._wake_bytes = count
-        with suppress(OSError):  # closed just now: that we are told
+        with suppress(OSError):  # just closed: connection_lost follows
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)

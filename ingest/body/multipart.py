@@ -1,9 +1,9 @@
 """Reads a multipart/form-data body (RFC 7578, RFC 2046) in one pass, in one buffer, hashing as the bytes arrive.
 
-Pure: bytes go in by `feed`, or by `room` and `landed` without a copy; parts come out of `finish`. Strict where leniency
-has hurt others: no preamble, no unknown or doubled part, bounded part headers, and a part over its limit is refused
-when the limit is passed, not at its end. The buffer is the only copy; a part is a range of it. This file does not know
-what a photo is.
+Pure: bytes come in by `feed`, or without a copy by `room` and `landed`; `finish` returns the parts. The parser is
+strict where lenient parsers have caused vulnerabilities: no preamble, no unknown or repeated part, bounded part
+headers, and a part is refused as soon as it exceeds its limit. The buffer is the only copy; a part is a range of it.
+This file does not know what a photo is.
 """
 
 import hashlib
@@ -18,27 +18,27 @@ from .buffers import Buffer
 
 PART_HEAD_BYTES_MAX = 4096
 BOUNDARY_CHARS_MAX = 70  # RFC 2046, section 5.1.1
-# A field that is longer, or has more parameters, is refused unread: the parser for what RFC 2045 allows takes time that
-# grows with their product, and no client needs a tenth of it.
+# A longer field, or one with more parameters, is refused without parsing: the time of the RFC 2045 parser grows with
+# their product, and no client needs a tenth of these limits.
 FIELD_CHARS_MAX = 1024
 PARAMETERS_MAX = 16
-DISPOSITIONS_MAX = 4  # lines of a part's head that may say what it is
-# One app's part headers are nearly always the same bytes, and parsing them costs more than anything else here.
+DISPOSITIONS_MAX = 4  # Content-Disposition lines that are parsed in one part's head
+# The part headers of one app are nearly always the same bytes, and parsing them is the most expensive step here.
 HEADS_KEPT_MAX = 256
-# What every client sends, told without the parser for what RFC 2045 allows.
+# The form that every client sends, recognised without the RFC 2045 parser.
 _PLAIN_TYPE = re.compile(r"multipart/form-data; boundary=([\w'+,./:?-]{1,70})", re.ASCII)
 
 
 class BadMultipart(Exception):
-    """The body is not what its type says; the text says where."""
+    """The body is not valid multipart/form-data; the text says where."""
 
 
 class PartTooLarge(Exception):
-    """A part passed its limit; the text names both."""
+    """A part exceeds its limit; the text names both."""
 
 
 class Part(msgspec.Struct):
-    """A range of the buffer, and the digest of its bytes."""
+    """A range of the buffer, and the SHA-256 of its bytes."""
 
     name: str
     start: int
@@ -60,7 +60,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def _field(name: str, value: str) -> Message:
-    """The field, its parameters to be asked for; BadMultipart when that would be too much work."""
+    """The parsed field; BadMultipart when parsing would be too expensive."""
     if len(value) > FIELD_CHARS_MAX or value.count(";") > PARAMETERS_MAX:
         raise BadMultipart(f"{name} may have {FIELD_CHARS_MAX} characters and {PARAMETERS_MAX} parameters")
     message = Message()
@@ -69,7 +69,7 @@ def _field(name: str, value: str) -> Message:
 
 
 class MultipartReader:
-    """One body, no longer than its buffer. `bytes_max` names the parts that may come, and how long each may be."""
+    """Parser of one body, no longer than its buffer. `bytes_max` has the allowed parts and the limit of each."""
 
     __slots__ = (
         *("_buffer", "_bytes_max", "_delimiter", "_ended", "_filled", "_hash", "_opening", "_part", "_parts"),
@@ -84,30 +84,30 @@ class MultipartReader:
         self._view = buffer.view
         self._filled = 0
         self._parts: dict[str, Part] = {}
-        self._part: Part | None = None  # the one whose bytes are coming
+        self._part: Part | None = None  # the part being received
         self._hash: hashlib._Hash  # of that part
-        self._position = 0  # everything before it is understood
-        # Plain functions: bound methods of its own would keep a reader, and its buffer, until the next collection.
+        self._position = 0  # everything before this position is parsed
+        # Plain functions: bound methods would be a reference cycle and keep the buffer alive until the next collection.
         self._step: Callable[[MultipartReader], bool] = MultipartReader._open
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body; BadMultipart, PartTooLarge, ValueError when they do not fit."""
+        """Take the next bytes of the body; BadMultipart, PartTooLarge, ValueError when they do not fit the buffer."""
         self._view[self._filled : self._filled + len(data)] = data
         self.landed(len(data))
 
     def room(self) -> memoryview:
-        """Where the bytes of the body go that have not come."""
+        """The free part of the buffer, for the next bytes of the body."""
         return self._view[self._filled :]
 
     def landed(self, count: int) -> None:
-        """So many bytes have come into the room; BadMultipart, PartTooLarge."""
+        """Parse `count` bytes that were written into `room`; BadMultipart, PartTooLarge."""
         self._filled += count
         while self._step(self):
             pass
 
     def finish(self) -> dict[str, Part]:
-        """The parts by name, once the body has ended; BadMultipart when it ended early."""
+        """The parts by name, after the end of the body; BadMultipart when it ended early."""
         if not self._ended:
             raise BadMultipart("the body ends before its last boundary")
         return self._parts
@@ -139,11 +139,11 @@ class MultipartReader:
         return True
 
     def _epilogue(self) -> bool:
-        return False  # it says nothing (RFC 2046, 5.1.1), and the body's length is bounded elsewhere
+        return False  # ignored (RFC 2046, 5.1.1); the body's length is limited elsewhere
 
     def _head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n", self._position, self._filled)
-        # Without an end, its first three bytes may be the last ones here: those are not the head's.
+        # Without an end yet, the last three bytes may be the beginning of it: they do not count as head.
         if (end if end >= 0 else self._filled - 3) - self._position > PART_HEAD_BYTES_MAX:
             raise BadMultipart(f"the headers of a part have more than {PART_HEAD_BYTES_MAX} bytes")
         if end < 0:
@@ -163,7 +163,7 @@ class MultipartReader:
         part = self._part
         assert part is not None  # noqa: S101 - _head came before
         end = self._buffer.find(self._delimiter, self._position, self._filled)
-        # Without a delimiter, its beginning may still be the last bytes here: those are left for the next time.
+        # Without a delimiter yet, the last bytes may be the beginning of one: they are left for the next call.
         sure = end if end >= 0 else max(self._position, self._filled - len(self._delimiter) + 1)
         if sure - part.start > self._bytes_max[part.name]:
             raise PartTooLarge(f"part {part.name} has more than {self._bytes_max[part.name]} bytes")
@@ -180,7 +180,7 @@ class MultipartReader:
 
 @lru_cache(maxsize=HEADS_KEPT_MAX)
 def _name_in(head: bytes) -> str:
-    """The name that a part's Content-Disposition gives it."""
+    """The part's name from its Content-Disposition."""
     seen = 0
     for line in head.split(b"\r\n"):
         field, _, value = line.partition(b":")

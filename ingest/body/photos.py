@@ -1,8 +1,8 @@
-"""Is this a photo we take? Magic bytes, the header's word on size and pixels, and whether the end is there.
+"""Checks that a photo is acceptable: magic bytes, size and pixels in the header, and that the file's end is present.
 
-The header alone is read, nothing is decoded: an image that claims 60,000 x 60,000 costs as little as any other. A
-JPEG without its end marker, a PNG without IEND, a WebP or HEIF shorter than it says was cut off on its way. The
-full decode is the worker's; a photo that passes here and fails there makes the post `rejected`.
+Only the header is read, nothing is decoded: an image that claims 60,000 x 60,000 pixels costs as little as any other. A
+JPEG without its end marker, a PNG without IEND, and a WebP or HEIF shorter than it says were cut off in transfer. The
+worker does the full decode; a photo that passes here and fails there makes the post `rejected`.
 """
 
 import io
@@ -16,28 +16,28 @@ from storage.photo import costs, formats, jpeg
 from storage.records import Format, Photo, Side
 
 pillow_heif.register_heif_opener()
-# Pillow loads a format's plugin when it first meets one, from a file: in a node that is out of descriptors just then, a
-# good photo would be called bad, and every later one of its format too. All plugins would cost 2 MiB.
+# Without this, Pillow loads a format's plugin from a file on first use. A node that is out of file descriptors at that
+# moment would refuse a good photo, and all later ones of that format. Loading all plugins would cost 2 MiB.
 Image.preinit()
-# The limit is ours, below, on the header's numbers; Pillow's own would only warn between its two thresholds.
+# `limits` checks the header's numbers below; Pillow's own limit would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None
 
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
-# Boxes of a HEIF that are looked at: photos have some dozens, and a node has other uploads.
+# Limit on the boxes of a HEIF file that are read: photos have a few dozen, and the node has other uploads to serve.
 STEPS_MAX = jpeg.STEPS_MAX
 
 
 class NotAPhoto(Exception):
-    """The bytes are of no type we take."""
+    """The bytes are not in a supported format."""
 
 
 class BadPhoto(Exception):
-    """A photo of a known type that we cannot take; the text says why."""
+    """A photo in a supported format that is not acceptable; the text says why."""
 
 
 def inspect(side: Side, data: memoryview, sha256: str, limits: formats.Limits) -> Photo:
-    """What the header says, if it is a photo we take; NotAPhoto, BadPhoto."""
+    """What the header says, if the photo is acceptable; NotAPhoto, BadPhoto."""
     if not data:
         raise BadPhoto(f"the {side} photo is empty")
     kind = formats.format_of(bytes(data[:12]))
@@ -59,7 +59,7 @@ def inspect(side: Side, data: memoryview, sha256: str, limits: formats.Limits) -
 
 
 def is_whole(kind: Format, data: memoryview) -> bool:
-    """Whether the file's end is there; phones may append something after it, which is no harm."""
+    """Whether the file's end is present; data that phones append after it does not matter."""
     match kind:
         case "jpeg":
             return _jpeg(data)[1]
@@ -72,9 +72,10 @@ def is_whole(kind: Format, data: memoryview) -> bool:
 
 
 def _jpeg(data: memoryview) -> tuple[tuple[int, int] | None, bool]:
-    """A JPEG's width and height by its frame header, and whether its end is there.
+    """A JPEG's width and height from its frame header, and whether its end is present.
 
-    Inside a scan FF is followed by 00 or RSTn only, so an end marker after it is a real one (T.81, B.1.1.5).
+    Inside a scan, FF is followed only by 00 or RSTn, so an end marker after the scan's start is a real one (T.81,
+    B.1.1.5).
     """
     head = jpeg.head(data)
     size = (head.width, head.height) if head.frame else None
@@ -82,7 +83,7 @@ def _jpeg(data: memoryview) -> tuple[tuple[int, int] | None, bool]:
 
 
 def _ends(scan: memoryview) -> bool:
-    """Whether an end marker is in a scan; nearly always it is near the end."""
+    """Whether a scan has an end marker; nearly always it is near the end."""
     return _END_OF_IMAGE in bytes(scan[-_TAIL_BYTES:]) or _END_OF_IMAGE in bytes(scan)
 
 
@@ -101,7 +102,7 @@ def _pillow_size(kind: Format, data: memoryview) -> tuple[int, int] | None:
 def _boxes_fit(data: memoryview) -> bool:
     """Whether the top-level boxes end where the file does (ISO/IEC 14496-12, 4.2; size 0: to the end, 1: 64 bit).
 
-    Boxes fill a file, nothing pads it: what is too short for a box's header is the rest of one that was cut off.
+    Boxes fill a file without padding: a remainder that is too short for a box's header means that the file was cut off.
     """
     at = 0
     for _ in range(STEPS_MAX):

@@ -1,7 +1,7 @@
-"""Receives a pair: the multipart body in one pass, within its limits, and both photos inspected.
+"""Receives a pair: the multipart body in one pass, within its limits, with both photos inspected.
 
-The only file that touches the body. Whatever is wrong with it becomes a `Refusal` here, and nothing is left behind:
-until the pair is returned it exists in this request's memory alone.
+The only file that reads the body. Every fault of the body becomes a `Refusal` here. A refused body leaves nothing
+behind: until the pair is returned, it exists only in this request's memory.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from .photos import BadPhoto, NotAPhoto, inspect
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """Two photos as received, in the upload's one buffer, what their headers say, and the client's `meta` as sent."""
+    """Two photos as received, in the upload's one buffer, their header data, and the client's `meta` as sent."""
 
     front: memoryview
     back: memoryview
@@ -36,15 +36,15 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Shed(Exception):
-    """The upload had to go, for another that needs its memory."""
+    """The upload was ended because another one needed its memory."""
 
 
-# Whoever reads the receipt later recurses once a level; what one stack took may be too deep for another.
+# Readers of the receipt recurse once per level; a depth that fits this stack may be too deep for theirs.
 META_DEPTH_MAX = 32
 
 
 class Receiver:
-    """Knows the limits of a body."""
+    """Receives bodies within the configured limits."""
 
     def __init__(self, config: Config, metrics: Metrics, admission: Admission) -> None:
         self._admission = admission
@@ -59,7 +59,7 @@ class Receiver:
         self._photo_limits = config.photo_limits
 
     def announced(self, request: web.Request) -> tuple[bytes, int]:
-        """By the head alone: the boundary, and the length to admit (the most there may be, where none is announced)."""
+        """The boundary, and the length to admit (the maximum, if none is announced), from the head alone; Refusal."""
         try:
             boundary = boundary_of(request.headers.get("Content-Type", ""))
         except BadMultipart as error:
@@ -74,9 +74,9 @@ class Receiver:
         return boundary, self._config.body_bytes_max if length is None else length
 
     async def receive(self, request: web.Request, boundary: bytes, place: Place) -> Pair:
-        """The pair; Refusal when the body is malformed, too slow, too large, or holds no two photos that we take.
+        """The pair; Refusal when the body is malformed, too slow, too large, or has no two acceptable photos.
 
-        Shed when admission gave the place to somebody else meanwhile.
+        Shed when admission gave the upload's place to another one meanwhile.
         """
         buffer = self._buffers.take(place.length)
         if not self._admission.hold(place, buffer.touched):
@@ -99,7 +99,7 @@ class Receiver:
             arriving.end()
 
     def release(self, pair: Pair) -> None:
-        """The store has the pair, whole: nobody reads it here any more. One that went wrong is not released."""
+        """Keep the pair's buffer for reuse, after the store has the complete pair. Not called after a failure."""
         self._buffers.give(pair.buffer)
 
     def _pair(self, reader: MultipartReader, buffer: Buffer) -> Pair:
@@ -112,7 +112,7 @@ class Receiver:
         return Pair(data["front"], data["back"], Photos(**photos), _json_object(bytes(data.get("meta", b""))), buffer)
 
     async def _read_into(self, arriving: "Arriving", request: web.Request) -> None:
-        """Feed the reader until the body ends, no slower than the minimum rate and no longer than the limit."""
+        """Feed the reader until the body ends; enforces the minimum rate and the maximum length."""
         if arriving.place.gone:
             raise Shed
         await _continue(request)
@@ -124,7 +124,7 @@ class Receiver:
                 while early := request.content.read_nowait():
                     arriving.feed(early)
                 if arriving.place.received < request.content_length:
-                    # What came early bought time too.
+                    # Bytes that came with the head extend the deadline too.
                     since = grace_ends + arriving.place.received / self._config.body_rate_min_bytes_s
                     landing = Landing(request, arriving, lambda n: since + n / self._config.body_rate_min_bytes_s)
                     arriving.wake = lambda: landing.give_up(Shed())
@@ -140,7 +140,7 @@ class Receiver:
             self._metrics.bytes.inc(arriving.place.received)
 
     async def _read_chunked(self, arriving: "Arriving", request: web.Request, grace_ends: float) -> None:
-        """A body whose length nobody announced comes through aiohttp, which knows its chunks."""
+        """Read a body without Content-Length through aiohttp, which decodes its chunks."""
         received = 0
         async with asyncio.timeout_at(grace_ends) as patience:
             arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)
@@ -156,34 +156,34 @@ class Receiver:
 
 
 class Arriving:
-    """One body on its way into its buffer, as far as admission has room for it. It is the sink of its landing."""
+    """A body on its way into its buffer, as far as admission has room for it: the sink of its landing."""
 
     def __init__(self, reader: MultipartReader, buffer: Buffer, place: Place, admission: Admission) -> None:
         self.place = place
-        self.wake: Callable[[], None] | None = None  # lets its handler go on that waits for the next piece
+        self.wake: Callable[[], None] | None = None  # wakes the handler that waits for the next piece
         self._reader = reader
         self._buffer = buffer
         self._admission = admission
         place.on_shed = self._shed
 
     def feed(self, data: bytes) -> None:
-        """Bytes that came through aiohttp; Shed, and what the reader raises."""
+        """Take bytes that came through aiohttp; Shed, and the exceptions of the reader."""
         if len(self._ask(len(data))) < len(data) or self.place.gone:
             raise Shed
         self._admission.arrived(self.place, len(data))
         self._reader.feed(data)
 
     def room(self) -> memoryview:
-        """Where the next bytes go: so much of the buffer as there is memory for."""
+        """The part of the buffer that admission has memory for."""
         return self._ask(len(self._reader.room()))
 
     def landed(self, count: int) -> None:
-        """So many bytes have come into the room; what the reader raises."""
+        """Take `count` bytes that were written into `room`; raises the exceptions of the reader."""
         self._admission.arrived(self.place, count)
         self._reader.landed(count)
 
     def end(self) -> None:
-        """Nothing more comes. What refers to each other is parted, or it would wait for the collector."""
+        """Break the reference cycles, which would otherwise wait for the garbage collector."""
         self.place.on_shed = None
         self.wake = None
 
@@ -200,14 +200,14 @@ class Arriving:
 
 
 async def _continue(request: web.Request) -> None:
-    """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1); aiohttp would before we decided."""
+    """Send 100 Continue to a client that waits for it (RFC 9110, section 10.1.1); aiohttp would before the decision."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
+        request.writer.output_size = 0  # so that aiohttp does not count it as the beginning of the answer
 
 
 def _json_object(meta: bytes) -> bytes:
-    """The `meta` part as sent, proven to be a JSON object; JSON's null where there is none."""
+    """The `meta` part as sent, checked to be a JSON object; JSON null if there is none."""
     if not meta:
         return b"null"
     try:
@@ -222,6 +222,6 @@ def _json_object(meta: bytes) -> bytes:
 
 
 def _inside(value: object) -> Iterable[object]:
-    """The objects and arrays right inside one."""
+    """The objects and arrays directly inside a value."""
     found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return (one for one in found if isinstance(one, dict | list))

@@ -39,8 +39,8 @@ RATES: dict[Format, tuple[float, float]] = {
     "heif": (0.050, 0.12),
 }
 SCAN_S = 0.0016  # seconds per megapixel and scan, if there are several
-# A photo above this is expensive ("dear"). A pair of 12 MP JPEGs from a phone takes about 0.3 s; 1.0 s is five times
-# the median pair, which has 3 MP.
+# A pair above this is expensive ("dear"). A pair of 12 MP JPEGs from a phone takes about 0.3 s; 1.0 s is five times the
+# median pair, which has 3 MP.
 DEAR_S = 1.0
 
 
