@@ -236,7 +236,7 @@ class Index:
         return [_read(_decode_moment, one) for one in found]
 
     async def current_moment_id(self, region: str, now_ms: int) -> tuple[str | None, bool]:
-        """The region's last moment that has fired and accepts posts; False if the store may have a later one."""
+        """The region's last moment that has fired and accepts posts; False if the store may have another one."""
         since_ms = now_ms - ACCEPTING_MS
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(MOMENTS_LISTED_KEY)
