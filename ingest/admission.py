@@ -5,9 +5,10 @@ limit the answer is 503 at once: an upload refused in a millisecond costs nothin
 then fails anyway. The same budget is compared with two sums:
 
 - *Charged* bytes decide admission: memory that uploads hold, and memory that they will soon need (`places.py`). A new
-upload that does not fit replaces slow uploads, those with the longest time left first; uploads on pace keep their
-places. - *Held* bytes never exceed the budget. The reader asks for room before each read; if there is none, slow
-uploads are shed, then any upload, the longest time left first. An upload that was received completely is never shed.
+  upload that does not fit replaces slow uploads, those with the longest time left first; uploads on pace keep their
+  places.
+- *Held* bytes never exceed the budget. The reader asks for room before each read; if there is none, slow uploads are
+  shed, then any upload, the longest time left first. An upload that was received completely is never shed.
 
 The order of ranks when not all fit: retries with a ticket, which this service refused before; then first attempts
 inside the window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a

@@ -3,12 +3,12 @@
 Two limits, because an upload in flight mostly waits for its phone and does not load the store yet:
 
 - Concurrent PUTs: the gradient algorithm (Netflix, Envoy) over windows of half a second. If the store answers later
-than its unloaded time plus a quarter of a second, the node's own PUTs are queueing there, and the limit falls;
-otherwise it grows by its square root. Under load the unloaded time is measured again every twenty seconds with a
-quarter of the PUTs, as Envoy does, so that a store that became permanently slower is not taken for an overloaded one. -
-Uploads in flight, once bodies have to wait for a PUT: Little's law. With uploads arriving at the store's rate, rate x
-(time to receive + wait) of them are in flight, so this limit keeps the wait near what the rank allows. Without a queue
-the limit grows by half in each window. On a node that never had a queue, only memory limits uploads.
+  than its unloaded time plus a quarter of a second, the node's own PUTs are queueing there, and the limit falls;
+  otherwise it grows by its square root. Under load the unloaded time is measured again every twenty seconds with a
+  quarter of the PUTs, as Envoy does, so that a store that became permanently slower is not taken for an overloaded one.
+- Uploads in flight, once bodies have to wait for a PUT: Little's law. With uploads arriving at the store's rate, rate x
+  (time to receive + wait) of them are in flight, so this limit keeps the wait near what the rank allows. Without a
+  queue the limit grows by half in each window. On a node that never had a queue, only memory limits uploads.
 
 Pure: the caller reports when PUTs begin and end, and how many bodies wait. Times in seconds of a monotonic clock.
 """

@@ -1,12 +1,14 @@
 """Whether a node is ready to serve, and if not, why: store, clock, disk. Pure: observations come in with their times.
 
 - *Store.* A successful commit or probe counts as an answer. The node is not ready after `SILENT_S` without an answer,
-or after several failed commits in a row. Failed commits are forgotten after `REST_S` without another one: then new
-uploads are the test. - *Clock.* Balancers (in their health checks) and Redis tell the time. The node's clock counts as
-wrong if more sources contradict it than confirm it. One source alone is enough: if that source is wrong itself, it
-contradicts all nodes, and a balancer that finds no node ready uses all of them. A delayed timestamp makes the node's
-clock look fast, never slow, and a process that was suspended reads old ones; so the smallest deviation among a source's
-recent timestamps counts. - *Disk*, if the store is a folder: space for one upload.
+  or after several failed commits in a row. Failed commits are forgotten after `REST_S` without another one: then new
+  uploads are the test.
+- *Clock.* Balancers (in their health checks) and Redis tell the time. The node's clock counts as wrong if more sources
+  contradict it than confirm it. One source alone is enough: if that source is wrong itself, it contradicts all nodes,
+  and a balancer that finds no node ready uses all of them. A delayed timestamp makes the node's clock look fast, never
+  slow, and a process that was suspended reads old ones; so the smallest deviation among a source's recent timestamps
+  counts.
+- *Disk*, if the store is a folder: space for one upload.
 
 Redis is not a reason: the node answers uploads without it.
 """
