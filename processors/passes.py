@@ -21,9 +21,9 @@ SWEPT_MS = OPEN_MS + 3600 * 1000
 REST_MAX_S = 300.0
 
 
-# After a step that found nothing to do, the sweeper rests this many times as long as that step took: a fifth of a core
+# After a step that found nothing to do, the sweeper rests as many times as long as that step took: half a core
 # at most, however many moments are young and whatever a listing costs.
-IDLE_RESTS: Final = 4
+IDLE_RESTS: Final = 1
 
 
 class Cursor(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ DISK_MB = 96
 NODES = ("a", "b", "c")
 # A node that is killed every few seconds is not flapping here; what lost its jobs is swept soon.
 SETTINGS = {"SNAPSURGE_LB_FLAP_S": "0", "SNAPSURGE_PROCESSORS_SWEEP_EVERY_S": "2"}
+OPEN_TRIES = 6
 
 
 class Opened(msgspec.Struct):
@@ -269,15 +270,22 @@ class Rig:
         )
 
     async def open_moment(self, window_s: int) -> Opened:
-        """A moment that fires now."""
+        """A moment that fires now; asked for again after a 503, which a node answers whose store an attack has cut off."""
         bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
-        async with self.session.post(
-            f"{self.record().balancers[0].url}/v1/moments",
-            json={"region": "faults", "window_s": window_s},
-            headers={"Authorization": f"Bearer {bearer}"},
-        ) as answer:
-            assert answer.status == 201, await answer.text()
-            return msgspec.json.decode(await answer.read(), type=Opened)
+        said = ""
+        for number in range(OPEN_TRIES):
+            balancers = self.record().balancers
+            async with self.session.post(
+                f"{balancers[number % len(balancers)].url}/v1/moments",
+                json={"region": "faults", "window_s": window_s},
+                headers={"Authorization": f"Bearer {bearer}"},
+            ) as answer:
+                if answer.status == 201:
+                    return msgspec.json.decode(await answer.read(), type=Opened)
+                said = await answer.text()
+                assert answer.status == 503, said
+            await asyncio.sleep(1.0)
+        raise AssertionError(said)
 
     async def retire(self, moment: str) -> None:
         """Take a moment that was judged out of store and schedule, so that hundreds do not pile up to be swept."""
