@@ -6,7 +6,7 @@ renderer ends decides who is at fault:
 - SIGPROF: the pair used up its budget of CPU seconds, set before decoding (renderer.py). The photos are at fault.
 - The wall-clock timeout, or a SIGKILL: an outage of the machine; the timeout is only a backstop.
 - Any other exit: a crash, a fault of ours.
-A job that waits too long for the slot goes back to its queue, and the wait does not count as a try.
+A job that waits too long for the slot goes back to its queue; that counts neither as a fault nor as an outage.
 
 The renderer exits when its standard input ends, so it never outlives its worker. The worker starts a new one when it
 needs one; when none can be started, the worker is `broken`.
@@ -50,7 +50,7 @@ OVERDUE_REASON: Final = "the photos take more computing time than photos of thei
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Render the intake object in the file, its first `bytes`; `whole` includes `full`, `dear` allows expensive pairs."""
+    """Render the intake object: the file's first `bytes`. `whole` includes `full`, `dear` allows expensive pairs."""
 
     bytes: int
     whole: bool = True
