@@ -37,7 +37,7 @@ def composite(back: Image.Image, front: Image.Image) -> Image.Image:
 
 
 def _middle(front: Image.Image, inset: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The box of the photo's largest centred part with the inset's proportions; the whole photo unless it is a strip."""
+    """The box of the photo's largest centred part with the inset's proportions: all of it, unless it is a strip."""
     scale = min(front.width / inset[0], front.height / inset[1])
     # Without `max`, a rounding error would put the box outside the photo when nothing is cropped.
     left, top = (max(0.0, whole - part * scale) / 2 for whole, part in zip(front.size, inset, strict=True))

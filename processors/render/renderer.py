@@ -59,7 +59,7 @@ def finished(pair: intake.Intake, render: Render, *, whole: bool = True) -> tupl
 
 
 def expected_s(pair: intake.Intake) -> float:
-    """The expected cost of the pair in CPU seconds, from formats and sizes that the node read from the headers."""
+    """The maximum expected cost of the pair in CPU seconds, from the formats and sizes that its node read."""
     photos = ((pair.receipt.photos.front, pair.front), (pair.receipt.photos.back, pair.back))
     return sum(costs.cpu_s(one.format, memoryview(data), one.width, one.height) for one, data in photos)
 

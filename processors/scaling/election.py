@@ -36,7 +36,10 @@ class Election:
         self.elected = False
 
     async def campaign(self) -> bool:
-        """Take or renew the leadership for one term; False when another candidate has it. Call it well within a term."""
+        """Take or renew the leadership for one term; False when another candidate has it.
+
+        Call it again well before the term ends.
+        """
         won = await self._redis.eval(_CAMPAIGN, 1, ELECTED_KEY, self._token, str(self._term_ms))  # type: ignore[misc] # its types
         self.elected = bool(won)
         return self.elected
