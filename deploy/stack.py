@@ -65,7 +65,7 @@ class Stack(Ready, frozen=True, kw_only=True):
     broken: str = ""  # Why the last one failed.
 
     def ready(self) -> Ready:
-        """The part that `--json` prints."""
+        """The part that `up --json` prints."""
         return Ready(balancers=self.balancers, nodes=self.nodes, redis=self.redis, store=self.store, state=self.state)
 
     def stopped(self) -> "Stack":

@@ -40,7 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = 1.0
     retry_floor_s: Annotated[float, Meta(gt=0, description="minimum seconds before a job's next try")] = 0.2
     retry_cap_s: Annotated[float, Meta(gt=0, description="maximum seconds before a job's next try")] = 30.0
-    # A fault of ours does not heal by itself: five tries tell it from a cosmic ray.
+    # A fault in our code does not pass by itself; five tries distinguish it from a random error.
     faults_max: Annotated[
         int, Meta(ge=1, le=1000, description="tries of a job that fails unexpectedly before it is a dead letter")
     ] = 5

@@ -81,7 +81,7 @@ async def _worker(url: str, job: Function, stop: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run one command and print its report."""
     parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__)
     parser.add_argument("command", choices=("fill", "work"))
     parser.add_argument("url", help="redis://…")

@@ -93,7 +93,10 @@ class Jobs:
         return outcome
 
     async def complete_media(self, moment_id: str, post_id: str, *, last: bool = False) -> Outcome:
-        """Replace an incomplete media object by the complete one; RenderOverdue unless it is the `last` try."""
+        """Replace an incomplete media object by the complete one.
+
+        RenderOverdue when the render used up its budget; on the `last` try this leaves the post without `full` instead.
+        """
         try:
             outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False)
         except RenderOverdue:

@@ -1,4 +1,4 @@
-"""Queues the missing jobs of accepted pairs. Reads only the store, so jobs survive a FLUSHALL of Redis.
+"""Queues the missing jobs of accepted pairs. It finds the pairs in the store, so jobs survive a FLUSHALL of Redis.
 
 A post is unfinished when it has an intake object and no media object. The sweeper queues the jobs of each unfinished
 post; where a job is queued or running already, its job id makes this a no-op. A media object whose post has no pair

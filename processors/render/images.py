@@ -92,6 +92,6 @@ def encoded(name: str, image: Image.Image) -> Rendition:
 
 
 def _thumbhash(image: Image.Image) -> str:
-    """The image's ThumbHash (evanw.github.io/thumbhash), base64."""
+    """The image's ThumbHash (evanw.github.io/thumbhash) in base64."""
     tiny = image.resize(fitted(image.size, THUMBHASH_SIDE), Image.Resampling.BOX).convert("RGBA")
     return base64.b64encode(bytes(thumbhash.rgba_to_thumb_hash(tiny.width, tiny.height, tiny.tobytes()))).decode()

@@ -15,7 +15,8 @@ from PIL import Image
 from ..memory import ensure
 
 PIXEL_BYTES = 4
-# A generous estimate of the coefficient tables for each pixel of width and height, for both passes of Lanczos.
+# The size of the coefficient tables for each pixel of a side, estimated generously: six lobes of Lanczos, two bytes or
+# more each, for both passes.
 TABLE_BYTES = 64
 
 
