@@ -1,1 +1,1 @@
-"""The whole stack on one machine: starts the other packages as processes and keeps them alive."""
+"""Runs the whole stack on one machine: starts the other packages as processes and restarts those that end."""

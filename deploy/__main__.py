@@ -1,7 +1,7 @@
-"""`python -m deploy`: the whole stack on one machine, and the commands around it.
+"""`python -m deploy`: runs the whole stack on one machine, and the commands around it.
 
-The composition root: reads arguments and settings and runs one command. Exit codes: 0 done, 1 it went wrong, 2 it
-could not even begin (bad arguments or settings, a port or a state directory in use), 130 interrupted.
+The composition root: it reads arguments and settings and runs one command. Exit codes: 0 done, 1 the command failed,
+2 the command did not begin (bad arguments or settings, a port or a state directory in use), 130 interrupted.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from .up import up
 
 STATE: Final = Path(".snapsurge")
 QUICK_ARRIVALS: Final = 300
-REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # exit 2: nothing was begun
+REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command-line parser."""
     top = argparse.ArgumentParser(
         prog="python -m deploy",
         description="Run snapsurge on one machine, without root.",
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_nothing(_: argparse.ArgumentParser) -> None:
-    """A command without arguments."""
+    """Add no arguments: for commands that take none."""
 
 
 def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
@@ -114,20 +114,20 @@ def _add_token(command: argparse.ArgumentParser) -> None:
 
 
 def options(args: argparse.Namespace) -> Options:
-    """What the command line says of the stack; msgspec.ValidationError, a ValueError, when a number is impossible."""
+    """The stack options of the command line; msgspec.ValidationError, a ValueError, when a number is out of range."""
     names = [field.name for field in msgspec.structs.fields(Options)]
     given = {name: getattr(args, name) for name in names if hasattr(args, name)}
     return msgspec.convert({"port": 0} | given, Options)
 
 
 def run_up(args: argparse.Namespace, config: Config) -> int:
-    """`up`."""
+    """Run `up`; its exit code."""
     folder = (args.state or STATE).resolve()
     return asyncio.run(up(options(args), folder, config, as_json=args.json, out=sys.stdout, err=sys.stderr))
 
 
 def run_demo(args: argparse.Namespace, config: Config) -> int:
-    """`demo`; its default state is a fresh one each time."""
+    """Run `demo`; its exit code. The default state directory is emptied first."""
     folder = (args.state or STATE / "demo").resolve()
     report = (args.report or folder / "report.json").resolve()
     job = demo(options(args), folder, config, trace=args.trace.resolve(), report=report, fresh=args.state is None)
@@ -135,7 +135,7 @@ def run_demo(args: argparse.Namespace, config: Config) -> int:
 
 
 def run_bench(args: argparse.Namespace, config: Config) -> int:
-    """`bench`; its default state is a fresh one each time."""
+    """Run `bench`; its exit code. The default state directory is emptied first."""
     folder = (args.state or STATE / "bench").resolve()
     arrivals = QUICK_ARRIVALS if Environment.quick() else None
     job = bench(options(args), folder, config, trace=args.trace.resolve(), arrivals=arrivals, fresh=args.state is None)
@@ -143,19 +143,19 @@ def run_bench(args: argparse.Namespace, config: Config) -> int:
 
 
 def run_restart(args: argparse.Namespace, _: Config) -> int:
-    """`restart`."""
+    """Run `restart` and print what was restarted."""
     print(restart(args.state.resolve(), args.timeout, lambda line: print(f"deploy: {line}", file=sys.stderr)))
     return 0
 
 
 def run_token(args: argparse.Namespace, config: Config) -> int:
-    """`token`."""
+    """Run `token`: print a signed token."""
     print(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
     return 0
 
 
 def run_minio(_: argparse.Namespace, __: Config) -> int:
-    """`minio`."""
+    """Run `minio`: build the server unless it exists, and print its path."""
     print(servers.build_minio())
     return 0
 
@@ -171,7 +171,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run one command; its exit code."""
     args = parser().parse_args(argv)
     code = 0
     try:
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _leaves(error: BaseException) -> Iterator[str]:
-    """What really went wrong: the texts of the errors inside groups, whose own texts name none of it."""
+    """The texts of the errors inside exception groups, because a group's own text does not name them."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)

@@ -1,6 +1,6 @@
-"""What the stack on one machine takes from the environment, and what it gives to the programs it starts.
+"""The settings of `python -m deploy`, read from the environment that its programs inherit.
 
-A misspelt name is an error, whichever program it was meant for: this is the place where a person sees it at once.
+A misspelt `SNAPSURGE_` name is an error here, whichever program it is for, because here a person sees it at once.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Annotated, Final, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-# Public on purpose: it signs the tokens of a stack on one machine when no other secret is given.
+# Public on purpose: it signs the tokens of a stack on one machine when no other secret is set.
 DEVELOPMENT_SECRET: Final = "snapsurge-development-secret-not-for-production"  # noqa: S105
 
 PREFIX: Final = "SNAPSURGE_"
@@ -25,37 +25,37 @@ SHARED: Final = frozenset(
 
 
 class SettingsError(Exception):
-    """A setting is unknown or out of its limits; the text is one line and names it."""
+    """A setting is unknown or out of range; the text is one line and names the setting."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"{OWN}{name.upper()}"):
-    """The secret that tokens are signed with, and how long parts are given."""
+    """The secret that signs tokens, and the time limits for starting and stopping."""
 
     auth_secret: Annotated[str, Meta(min_length=32, description="HS256 secret that signs and verifies tokens")] = (
         msgspec.field(name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET)
     )
-    # Everything is there in three seconds on two idle cores; a minute is for a machine that is busy.
+    # The stack is ready in three seconds on two idle cores; a minute is for a busy machine.
     start_s: Annotated[float, Meta(gt=0, description="seconds for the whole stack to be ready")] = 60.0
-    # Balancers, nodes and workers give themselves 31 to 35 s; this is for the one that got stuck.
+    # Balancers, nodes and workers end their own drain after 31 to 35 s; this limit is for one that hangs.
     stop_s: Annotated[float, Meta(gt=0, description="seconds that a process may drain before it is killed")] = 40.0
 
 
 class Environment:
-    """The process environment, read here and nowhere else."""
+    """The process environment; only this class reads it."""
 
     @staticmethod
     def current() -> dict[str, str]:
-        """A copy that may be changed and given to a child."""
+        """A copy of the environment, which callers may change and pass to a child."""
         return dict(os.environ)  # noqa: TID251 - the one place that reads it
 
     @staticmethod
     def quick() -> bool:
-        """`QUICK=1`: benches are to finish within a minute."""
+        """Whether `QUICK=1` is set: benches should finish within a minute."""
         return Environment.current().get("QUICK", "") not in {"", "0"}
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
-    """An environment's settings, this process's by default; SettingsError says what is wrong."""
+    """The settings in `environ`, by default this process's environment; SettingsError."""
     found = Environment.current() if environ is None else environ
     known = {field.encode_name for field in msgspec.structs.fields(Config)}
     for name in sorted(name for name in found if name.startswith(PREFIX)):
@@ -69,7 +69,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
 
 def table() -> str:
-    """Name, default and description of every setting, one a line."""
+    """One line for each setting: name, default and description."""
     hints = get_type_hints(Config, include_extras=True)
     lines = []
     for field in msgspec.structs.fields(Config):

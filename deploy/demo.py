@@ -1,8 +1,7 @@
-"""`demo`: the main job. A stack, a moment, the bundled burst replayed, one node killed half-way, a report.
+"""`demo`: starts a stack, replays the bundled burst to a moment, kills one node half-way, and prints a report.
 
-It succeeds only when bench found every promise kept and the kill is proven: the killed process is gone, another one
-has taken its name and address, and it serves. At the end it saves one composite picture, so that there is something
-to look at.
+It succeeds only when bench found every promise kept and the kill is proven: the killed process has ended, and another
+process serves under the node's name and address. At the end it saves one composite picture to look at.
 """
 
 import asyncio
@@ -29,19 +28,19 @@ from .tokens import token
 POLL_S: Final = 0.05
 COME_BACK_S: Final = 30.0
 TOKEN_TTL_S: Final = 3600
-# Sender and stack share the machine, so the demo's latencies are no measurement, and a slow machine sends the burst
-# more slowly than the trace says. What the demo proves, that nothing is lost, does not depend on the pace: the summary
-# tells the lag, and only a lag of a minute fails. `bench` keeps the strict limit.
+# Sender and stack share the machine, so the demo does not measure latency, and a slow machine sends the burst later
+# than the trace says. The demo proves that nothing is lost, which does not depend on the pace. Therefore the summary
+# reports the lag, and only a lag of a minute fails; `bench` keeps the strict limit.
 LAG_ALLOWED: Final = {"SNAPSURGE_BENCH_LAG_P99_MAX_MS": "60000"}
 JPEG: Final = b"\xff\xd8\xff"
 
 
 class DemoFailed(Exception):
-    """A part of the demo did not happen; the text says which."""
+    """A step of the demo failed; the text says which."""
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that was killed and has come back."""
+    """A node that was killed and serves again; `after_s` counts from the moment, `back_s` from the kill."""
 
     node: str
     old_pid: int
@@ -50,7 +49,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     back_s: float
 
     def words(self) -> str:
-        """One line."""
+        """The kill as one line of text."""
         return (
             f"node {self.node} (pid {self.old_pid}) killed by SIGKILL {self.after_s:.1f} s into the burst; "
             f"it served again {self.back_s:.1f} s later as pid {self.new_pid}"
@@ -58,19 +57,19 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What is used of a moment."""
+    """The field of a moment that the demo uses."""
 
     fires_at: datetime
 
 
 class Door:
-    """The service as a user with a token sees it."""
+    """A client of the service, with a token of its own."""
 
     def __init__(self, session: aiohttp.ClientSession, local: LocalStack) -> None:
         self._session, self._local = session, local
 
     async def fires_at(self, moment_id: str) -> float:
-        """Unix seconds; DemoFailed when no balancer tells."""
+        """When the moment fires, in unix seconds; DemoFailed when the balancer does not answer with it."""
         body = await self._get(f"{self._local.targets[0]}/v1/moments/{moment_id}")
         try:
             return msgspec.json.decode(body, type=Moment).fires_at.timestamp()
@@ -78,7 +77,7 @@ class Door:
             raise DemoFailed(f"moment {moment_id} says no time: {error}") from error
 
     async def picture(self, url: str) -> bytes:
-        """A JPEG; DemoFailed when it is none."""
+        """Get a JPEG; DemoFailed when the answer is not a JPEG."""
         body = await self._get(url)
         if not body.startswith(JPEG):
             raise DemoFailed(f"{url} is no JPEG")
@@ -97,7 +96,7 @@ class Door:
 
 
 async def kill_node(local: LocalStack, node: NodePlan, session: aiohttp.ClientSession, after_s: float) -> Kill:
-    """SIGKILL a node and wait until another process serves in its place; DemoFailed when none does in time."""
+    """Send SIGKILL to a node and wait until another process serves in its place; DemoFailed after `COME_BACK_S`."""
     old, began = local.pid(node.program), time.monotonic()
     os.kill(old, signal.SIGKILL)
     try:
@@ -116,7 +115,7 @@ async def kill_node(local: LocalStack, node: NodePlan, session: aiohttp.ClientSe
 async def burst(
     local: LocalStack, trace: Path, middle_s: float, report: Path, show: Callable[[str], None]
 ) -> tuple[int, Kill | None]:
-    """Replay the trace, kill a node `middle_s` into it; bench's exit code, and the kill if it happened."""
+    """Replay the trace and kill a node `middle_s` after the moment; bench's exit code, and the kill if it happened."""
     node = local.plan.nodes[len(local.plan.nodes) // 2]
     async with (
         aiohttp.ClientSession() as session,
@@ -138,7 +137,7 @@ async def burst(
 
 
 async def demo(options: Options, folder: Path, config: Config, *, trace: Path, report: Path, fresh: bool) -> int:
-    """The whole job; 0 only when bench was content, every accepted pair came to its end and the kill happened."""
+    """Run the demo; 0 only when bench passed, every accepted pair was rendered or rejected, and the kill happened."""
     console = Console(highlight=False, soft_wrap=True)
 
     def show(text: str) -> None:
@@ -157,7 +156,7 @@ async def demo(options: Options, folder: Path, config: Config, *, trace: Path, r
 
 
 async def save_picture(local: LocalStack, report: Report) -> Path | None:
-    """One composite as `composite.jpg` in the state directory; None when no post is ready."""
+    """Save one composite as `composite.jpg` in the state directory; None when no post is ready."""
     if report.composite_url is None:
         return None
     async with aiohttp.ClientSession() as session:
@@ -168,19 +167,19 @@ async def save_picture(local: LocalStack, report: Report) -> Path | None:
 
 
 def kept(report: Report, kill: Kill | None, code: int) -> bool:
-    """Whether bench found every promise kept, a node died, and each accepted pair was rendered or rejected."""
+    """Whether bench found every promise kept, a node was killed, and every accepted pair was rendered or rejected."""
     return code == 0 and kill is not None and report.ready + report.rejected == report.accepted
 
 
 def pace(lag_ms: float | None) -> str:
-    """How far the sender was behind the trace, so that nobody takes a slow machine's burst for the recorded one."""
+    """How far the sender was behind the trace, because a slow machine sends a flatter burst than the recorded one."""
     if lag_ms is None:
         return "nothing was sent"
     return f"the sender ran up to {lag_ms / 1000:.1f} s (p99) behind the trace; it shares this machine with the stack"
 
 
 def summary(report: Report, kill: Kill | None, code: int, path: Path, picture: Path | None) -> str:
-    """What happened, in a few lines."""
+    """The report of the demo, in a few lines of text."""
     broken = {"lost": report.lost, "half": report.half, "doubled": report.doubled, "wrongly late": report.wrongly_late}
     rows = {
         "pairs": f"{report.offered} offered, {report.accepted} accepted, {report.ready} ready",

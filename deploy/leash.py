@@ -1,10 +1,10 @@
-"""How a child process is bound to its supervisor, so that none is left behind.
+"""Starts child processes that do not outlive their supervisor.
 
-Each child leads a session of its own: a Ctrl-C at the terminal reaches only the supervisor, and the child with all
-that it started is one process group that can be signalled as one. On Linux the kernel sends a child SIGTERM when its
-supervisor dies, however it dies (prctl(2), PR_SET_PDEATHSIG; the fork happens in the main thread, so "parent" means
-the process), and orphans come to the supervisor, which reaps them. macOS has neither: a supervisor that is killed
-there leaves its children running.
+Each child leads a session of its own. A Ctrl-C in the terminal reaches only the supervisor, and a child with its
+descendants is one process group, which one call can signal. On Linux the kernel sends SIGTERM to a child when its
+supervisor dies for any reason (prctl(2), PR_SET_PDEATHSIG; the fork happens in the main thread, so "parent" means the
+process). Orphans are reparented to the supervisor, which reaps them. macOS has neither: there, the children of a killed
+supervisor keep running.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ POLL_S: Final = 0.02
 
 
 def _prctl() -> Callable[[int, int], int] | None:
-    """prctl(2) where there is one; looked up before the fork, because a child should only make the call."""
+    """prctl(2), or None where it does not exist; looked up before the fork, so that the child only makes the call."""
     if sys.platform != "linux":
         return None
     call: Callable[[int, int], int] = ctypes.CDLL(None, use_errno=True).prctl
@@ -37,7 +37,7 @@ def _binding(nice: int) -> Callable[[], None]:
     def bind() -> None:
         if prctl:
             prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != supervisor:  # it died between the fork and the call
+            if os.getppid() != supervisor:  # The supervisor died between the fork and the call.
                 os._exit(1)
         if nice:
             os.nice(nice)
@@ -46,14 +46,14 @@ def _binding(nice: int) -> Callable[[], None]:
 
 
 def adopt_orphans() -> None:
-    """From now on what a dead child leaves behind becomes our child (Linux)."""
+    """Make this process the parent of its descendants' orphans from now on (Linux only)."""
     if prctl := _prctl():
         prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def allow_files() -> None:
-    """As many open files as the system lets us have, for us and all that we start: each upload in flight is two."""
-    with suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+    """Raise the limit of open files to the maximum, for us and our children: each upload in flight needs two."""
+    with suppress(ValueError, OSError):  # macOS reports a hard limit that it does not grant.
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -67,7 +67,7 @@ async def spawn(
     nice: int = 0,
     keep: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
-    """Start a child on the leash in `folder`; it inherits the descriptors `keep`. OSError when it cannot be run."""
+    """Start a child in `folder`, bound to this process; it inherits the descriptors `keep`. OSError when that fails."""
     return await asyncio.create_subprocess_exec(
         *command,
         env=environment,
@@ -82,16 +82,16 @@ async def spawn(
 
 
 def signal_group(leader: int, signum: int) -> bool:
-    """Signal the group of a child; False when nobody is left in it."""
+    """Signal the process group of a child; False when the group is empty."""
     try:
         os.killpg(leader, signum)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises PermissionError for a group of zombies.
         return False
     return True
 
 
 async def clear_group(leader: int, deadline_s: float) -> None:
-    """End what a dead child left behind: SIGTERM, after the deadline SIGKILL; returns when nobody is left."""
+    """End the processes that a dead child left behind: SIGTERM, after `deadline_s` SIGKILL; waits until they ended."""
     loop, told = asyncio.get_running_loop(), 0
     until = loop.time() + deadline_s
     while _others_alive(leader):
@@ -103,7 +103,7 @@ async def clear_group(leader: int, deadline_s: float) -> None:
 
 
 def _others_alive(leader: int) -> bool:
-    """Whether the group has a member; those that were adopted and have ended are reaped on the way."""
+    """Whether the group has a living member; first reap the adopted members that have ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-leader, os.WNOHANG)[0]:
             pass

@@ -1,8 +1,8 @@
-"""The stack on one machine, running: started in order, kept true in `stack.json`, drained at the end.
+"""Runs the stack on one machine: starts it in order, keeps `stack.json` up to date, and drains it at the end.
 
-Order of the start: Redis, store, nodes, autoscaler, balancers; each waits until the one before it is ready, and the
-stack is ready when every balancer holds every node for healthy. The first SIGTERM or SIGINT cancels the task that runs
-the stack, so that it drains on its way out; a second one kills everything. What the programs are is decided in `plan`.
+Start order: Redis, store, nodes, autoscaler, balancers; each waits until the one before it is ready. The stack is ready
+when every balancer considers every node healthy. The first SIGTERM or SIGINT cancels the task that runs the stack,
+which then drains; a second signal kills everything. `plan` decides which programs the stack has.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from .ports import Ports
 from .state import claimed
 from .supervisor import Keeper, Program, StartFailed, Supervisor
 
-WORKERS_EVERY_S: Final = 0.5  # between two looks at who the workers are; restarts are heard of at once
-WORKERLESS_S: Final = 3.0  # an autoscaler that has no worker by then is one that may have none
-SAME_S: Final = 0.3  # timeout(1) signals a process and its group: two at once are one
+WORKERS_EVERY_S: Final = 0.5  # Seconds between two checks which workers run; restarts of programs are seen at once.
+WORKERLESS_S: Final = 3.0  # An autoscaler without a worker after this time is ready too: its minimum may be 0.
+SAME_S: Final = 0.3  # Two signals within this time count as one: timeout(1) signals a process and its group.
 
 
 class LocalStack:
-    """A stack that runs; made by `running`."""
+    """A running stack; `running` creates it."""
 
     def __init__(self, planned: Plan, supervisor: Supervisor, state: Path, own_pid: int) -> None:
         self.plan, self.state = planned, state
@@ -40,25 +40,25 @@ class LocalStack:
 
     @property
     def killed(self) -> bool:
-        """Whether the drain was cut short."""
+        """Whether a second signal killed the programs during the drain."""
         return self._supervisor.killed
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Where phones go."""
+        """The balancers' addresses, for clients."""
         return tuple(balancer.url for balancer in self.plan.balancers)
 
     @property
     def file(self) -> Path:
-        """`stack.json`."""
+        """The path of `stack.json`."""
         return self.state / stack.FILE
 
     def pid(self, program: Program) -> int:
-        """The pid of the current life, or of the last one while there is none; 0 before the first."""
+        """The program's pid; while it is being restarted, its previous pid; 0 before its first start."""
         return self._supervisor.keepers[program.name].pid
 
     def record(self) -> stack.Stack:
-        """What runs now."""
+        """The content of `stack.json` for the processes that run now."""
         planned, pid = self.plan, self.pid
         own = (planned.redis_server, planned.store_server)
         return stack.Stack(
@@ -78,7 +78,7 @@ class LocalStack:
         )
 
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
-        """Start everything; supervisor.StartFailed when something is not ready by `deadline` on the loop's clock."""
+        """Start all programs; supervisor.StartFailed when one is not ready by `deadline` on the loop's clock."""
         planned = self.plan
         if planned.redis_server:
             (self.state / "redis").mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ class LocalStack:
             await self._up(balancer.program, partial(ready.knows_all, session, balancer.admin, addresses), deadline)
 
     async def follow(self, say: Callable[[str], None]) -> None:
-        """Write `stack.json` whenever something in it has changed, until cancelled."""
+        """Write `stack.json` whenever its content changes, until cancelled."""
         written, changed = None, self._supervisor.changed
         while True:
             changed.clear()
@@ -115,9 +115,10 @@ class LocalStack:
                     await changed.wait()
 
     async def roll(self, session: aiohttp.ClientSession, wait_s: float) -> None:
-        """Restart balancers and nodes one after another, each ready before the next; StartFailed when one is not.
+        """Restart balancers and nodes one after another, each ready before the next; StartFailed when one is not ready.
 
-        A balancer's next life takes its sockets over; a node drains, and its users are served by the others meanwhile.
+        A new balancer process takes over the sockets of the old one. A node drains first, while the others serve its
+        users.
         """
         planned, loop = self.plan, asyncio.get_running_loop()
         addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
@@ -139,7 +140,7 @@ class LocalStack:
     async def roll_when(
         self, asked: asyncio.Event, session: aiohttp.ClientSession, wait_s: float, say: Callable[[str], None]
     ) -> None:
-        """Roll whenever asked, until cancelled; one that fails leaves the rest as it was."""
+        """Do a rolling restart whenever `asked` is set, until cancelled; a failure leaves the other programs alone."""
         while True:
             await asked.wait()
             asked.clear()
@@ -162,7 +163,7 @@ class LocalStack:
         await self._supervisor.until(program.name, check, deadline)
 
     async def _scales(self) -> bool:
-        """It has a worker, or has lived long enough to have one if it were to have any."""
+        """Whether the autoscaler is ready: it has a worker, or has run for `WORKERLESS_S` and so may need none."""
         keeper = self._supervisor.keepers[self.plan.autoscaler.name]
         return bool(keeper.alive and ready.children(keeper.pid)) or keeper.lived_s >= WORKERLESS_S
 
@@ -177,12 +178,12 @@ async def running(
     fresh: bool = False,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[LocalStack]:
-    """A stack that is ready, its state in `folder` (absolute); leaving drains it. `fresh` empties the folder first.
+    """Start a stack with its state in `folder` (absolute), yield it when ready, drain it on exit.
 
-    `settings` count where the environment has none of their names.
+    `fresh` empties the folder first. The environment takes precedence over `settings`. The first SIGTERM or SIGINT
+    cancels the task.
 
-    Raises state.StateTaken, ports.PortTaken, servers.ServerMissing, supervisor.StartFailed, ValueError; the task is
-    cancelled by the first SIGTERM or SIGINT.
+    Raises state.StateTaken, ports.PortTaken, servers.ServerMissing, supervisor.StartFailed, ValueError.
     """
     async with AsyncExitStack() as opened:
         state = opened.enter_context(claimed(folder, patience_s=config.stop_s, fresh=fresh))
@@ -208,7 +209,7 @@ async def running(
 
 @contextmanager
 def asks(event: asyncio.Event) -> Iterator[None]:
-    """SIGUSR2 sets the event: the sign for a rolling restart, as HAProxy has it."""
+    """Inside the block, SIGUSR2 sets `event`, which asks for a rolling restart (the same signal as in HAProxy)."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR2, event.set)
     try:
@@ -219,9 +220,9 @@ def asks(event: asyncio.Event) -> Iterator[None]:
 
 @contextmanager
 def interrupts(supervisor: Supervisor, say: Callable[[str], None]) -> Iterator[None]:
-    """The first SIGTERM, SIGINT or SIGHUP cancels this task, which drains; one that comes during the drain kills."""
+    """The first SIGTERM, SIGINT or SIGHUP cancels this task, which then drains; another one during the drain kills."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # as nohup(1) leaves it
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup(1) ignores SIGHUP; keep that.
     signals = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hangs_up else ()))
     heard_at = 0.0
 

@@ -1,8 +1,7 @@
-"""`bench`: what a pair costs in each tier, measured by replaying a burst at a stack of our own.
+"""`bench`: measures the CPU cost of a pair in each tier by replaying a burst against a stack of our own.
 
-The figures are CPU time of the processes that `stack.json` names, per accepted pair, as bench reports them. They are
-printed and written in the table form that all benches share; nothing in it is typed by hand. The burst's drawing goes
-beside them; so that it shows the workers falling too, they stay for seconds here that stay for minutes elsewhere.
+The figures are the CPU time of the processes in `stack.json` per accepted pair, as bench reports it. They are printed
+and written in the table format of all benches, together with a drawing of the burst.
 """
 
 import os
@@ -25,12 +24,13 @@ RESULTS: Final = servers.ROOT / "bench" / "results" / "pipeline.json"
 TIERS: Final = {"lb": "balancer", "node": "node", "worker": "worker"}
 UNIT: Final = "CPU ms per pair"
 DRAWING: Final = RESULTS.with_name("burst.svg")
+# Workers stop after seconds instead of minutes, so that the drawing also shows their number going down.
 IMPATIENT: Final = {"SNAPSURGE_PROCESSORS_SCALE_DOWN_S": "15", "SNAPSURGE_PROCESSORS_WARM_HOLD_S": "5"}
-AFTER_S: Final = 35.0  # longer than both together, so that the fall is seen
+AFTER_S: Final = 35.0  # Longer than both together, so that bench still runs when the workers stop.
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure; `met` follows from `ratio` and `aim`, and all three are empty where nobody is compared with."""
+    """One figure; `met` follows from `ratio` and `aim`; all three are None when there is no peer to compare with."""
 
     case: str
     unit: str
@@ -42,14 +42,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What a bench writes."""
+    """The results file of a bench: the machine and the figures."""
 
     machine: dict[str, str | int]
     rows: tuple[Row, ...]
 
 
 def machine() -> dict[str, str | int]:
-    """Where the figures come from."""
+    """The machine that the figures were measured on."""
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": os.cpu_count() or 0,
@@ -59,13 +59,13 @@ def machine() -> dict[str, str | int]:
 
 
 def rows(report: Report, store: str) -> tuple[Row, ...]:
-    """A row for each tier, in the order that a pair meets them."""
+    """One row for each tier, in the order in which a pair passes the tiers."""
     cpu = report.cpu_ms_per_pair
     return tuple(Row(case=f"{name}, {store} store", unit=UNIT, ours=cpu.get(tier)) for tier, name in TIERS.items())
 
 
 def table(results: Results) -> Table:
-    """The rows for people."""
+    """The rows as a table for the terminal."""
     shown = Table("case", "unit", "ours", title="what a pair costs")
     for row in results.rows:
         shown.add_row(row.case, row.unit, "-" if row.ours is None else f"{row.ours:.2f}")
@@ -75,14 +75,17 @@ def table(results: Results) -> Table:
 async def bench(
     options: Options, folder: Path, config: Config, *, trace: Path, arrivals: int | None, fresh: bool
 ) -> int:
-    """Replay the trace or its first `arrivals`, print, write; bench's exit code. A broken run leaves no results."""
+    """Replay the trace or its first `arrivals`, print and write the figures; bench's exit code.
+
+    A failed run writes no results.
+    """
     console = Console(highlight=False, soft_wrap=True)
 
     def show(text: str) -> None:
         console.print(text, markup=False)
 
     report = folder / "report.json"
-    half_s(trace)  # an unreadable trace is said before anything starts
+    half_s(trace)  # Report an unreadable trace before anything starts.
     show(f"bench: starting the stack (state in {folder})")
     say = lambda text: show(f"bench: {text}")  # noqa: E731 - one line for two words
     async with running(options, folder, config, say=say, fresh=fresh, settings=IMPATIENT) as local:
@@ -102,5 +105,5 @@ async def bench(
 
 
 def kind_of(store: str) -> str:
-    """What a store is called in a table: `file`, `minio`, or the scheme of its address."""
+    """The name of a store in the table: `file`, `minio`, or the scheme of its address."""
     return store.partition(":")[0]

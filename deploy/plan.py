@@ -1,8 +1,8 @@
-"""What a stack consists of: each program with its command line, environment and place in the drain.
+"""The plan of a stack: each program with its command line, environment and place in the drain order.
 
-It decides over options and ports, and starts nothing. The drain goes against the stream of photos, balancers first,
-and leaves the store and Redis to the last, because everything else ends by writing to them. Workers give way to the
-upload path by their priority: a late picture is a late picture, a late answer is a lost phone.
+The plan follows from options and ports; this file starts nothing. The drain stops the balancers first and the store and
+Redis last, because all other programs write to them while they drain. Workers run at a lower CPU priority than the
+upload path: a delayed render only delays a picture, a delayed answer makes a phone give up.
 """
 
 import hashlib
@@ -25,11 +25,12 @@ NODE_IDS: Final = string.ascii_lowercase
 BUCKET: Final = "snapsurge"
 WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
-SOCKET_PATH_MAX: Final = 90  # The kernel takes 104 bytes or more; the balancer adds its pid while it makes the socket.
+# The kernel allows at least 104 bytes; the balancer adds its pid to the path while it creates the socket.
+SOCKET_PATH_MAX: Final = 90
 
 
 class Drains(IntEnum):
-    """Places in the drain, the first to go first."""
+    """The places in the drain order; the lowest stops first."""
 
     BALANCER = 0
     NODE = 1
@@ -39,7 +40,7 @@ class Drains(IntEnum):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says of a stack; `store` is `file`, `minio` or an address, port 0 means any free ones."""
+    """The stack options of the command line; `store` is `file`, `minio` or an address, port 0 means any free ports."""
 
     store: str = "file"
     redis: str | None = None
@@ -51,7 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True):
-    """A node and where it listens."""
+    """A node, the address that it listens on, and its program."""
 
     id: str
     url: str
@@ -59,7 +60,7 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 
 class BalancerPlan(msgspec.Struct, frozen=True):
-    """A balancer and where it listens."""
+    """A balancer, its addresses for clients and for administration, and its program."""
 
     url: str
     admin: str
@@ -67,7 +68,7 @@ class BalancerPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack that could be started; `redis_server` and `store_server` only where the stack runs its own."""
+    """A stack ready to start; `redis_server` and `store_server` are None when the stack uses existing servers."""
 
     redis: str
     store: str
@@ -81,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What a plan is made in: where the state and the sources are, and what children inherit."""
+    """The state directory, the project's root, the environment that programs inherit, and the token secret."""
 
     state: Path
     root: Path
@@ -91,7 +92,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     def program(
         self, name: str, command: tuple[str, ...], drains: Drains, extra: Mapping[str, str], nice: int = 0
     ) -> Program:
-        """A program of this stack, its output in `logs/<name>.log`."""
+        """A program of this stack; its output goes to `logs/<name>.log`."""
         return Program(
             name=name,
             command=command,
@@ -104,7 +105,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
-    """All programs of a stack; ports.PortTaken, servers.ServerMissing, or ValueError for options that contradict."""
+    """The plan for these options; ports.PortTaken, servers.ServerMissing, ValueError for contradictory options."""
     _check(options)
     listens = [ports.fixed(options.port + n) if options.port else ports.free() for n in range(options.balancers)]
     redis, redis_server = _redis(options, ports, around)
@@ -145,7 +146,7 @@ def _redis(options: Options, ports: Ports, around: Surroundings) -> tuple[str, P
 
 
 def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, Program | None, str | None]:
-    """Address of the store, its server where it is ours, and where that one says that it is ready."""
+    """The store's address; for our own MinIO also its program and its readiness URL."""
     if options.store == "file":
         return (around.state / "store").as_uri(), None, None
     if options.store != "minio":
@@ -170,7 +171,10 @@ def _autoscaler(options: Options, around: Surroundings, shared: Mapping[str, str
 
 
 def handover(state: Path, name: str) -> str:
-    """Where a balancer gives its sockets to its next life; in the temporary folder if the state's path is too long."""
+    """The path of the Unix socket over which a balancer hands its listening sockets to its successor.
+
+    In the state directory, or in the temporary directory when that path would be too long.
+    """
     path = state / f"{name}.sock"
     if len(bytes(path)) > SOCKET_PATH_MAX:
         digest = hashlib.blake2b(bytes(path), digest_size=8).hexdigest()
@@ -181,7 +185,7 @@ def handover(state: Path, name: str) -> str:
 def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
     name = f"lb-{number}"
     command = (sys.executable, "-m", "lb", "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
-    # Drawn from the secret that is there anyway, so that all balancers and their next lives share it unasked.
+    # Derived from the token secret, so that all balancers and their successors share it without another setting.
     ticket_secret = hashlib.blake2b(around.secret.encode(), person=b"snapsurge-ticket").hexdigest()
     extra = {
         **shared,

@@ -1,10 +1,10 @@
-"""Ports of a stack: taken before anything starts and kept until the end, so that nobody else gets one in between.
+"""Reserves the ports of a stack before anything starts and until the end, so that restarted programs find them free.
 
-A port is kept by a socket that is bound and never listens. On Linux a program may bind and listen on it all the same,
-because both sockets allow the reuse of the address, while another stack, which tries without reuse first, may not, and
-the kernel gives it to no outgoing connection; so a program that died finds its port again. Elsewhere such a pair is
-refused: there a port is only looked up, and the supervisor's restarts absorb the rare collision.
-Free ports come from below the ephemeral ranges (Linux 32768, macOS 49152), each stack starting at a random one.
+A socket that is bound but never listens reserves a port. On Linux a program of the stack can still bind the port and
+listen, because both sockets set SO_REUSEADDR. Another stack, which first tries without SO_REUSEADDR, cannot, and the
+kernel gives the port to no outgoing connection. Other systems refuse the second bind: there, a port is only checked,
+and the supervisor's restarts handle the rare collision. Free ports are taken from below the ephemeral ranges (Linux
+32768, macOS 49152); each stack begins at a random one.
 """
 
 import errno
@@ -22,18 +22,18 @@ KEEPS: Final = sys.platform == "linux"
 
 
 class PortTaken(Exception):
-    """A port that was asked for is somebody else's; the text names it."""
+    """A port that was asked for is in use; the text names it."""
 
 
 class Ports:
-    """The ports of one stack, kept from entry to exit. `rng` only spreads where the search for free ones begins."""
+    """The ports of one stack, reserved until exit. `rng` chooses where the search for free ports begins."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self._next = (rng or random.Random()).randrange(FREE_COUNT)
         self._kept = ExitStack()
 
     def free(self) -> int:
-        """A port that nobody has; PortTaken when all ten thousand are in use."""
+        """Reserve a free port; PortTaken when all ten thousand are in use."""
         for _ in range(FREE_COUNT):
             port = FREE_FIRST + self._next
             self._next = (self._next + 1) % FREE_COUNT
@@ -42,7 +42,7 @@ class Ports:
         raise PortTaken(f"no port is free between {FREE_FIRST} and {FREE_FIRST + FREE_COUNT}")
 
     def fixed(self, port: int) -> int:
-        """This very port; PortTaken when somebody listens on it. Connections of an earlier run may still linger."""
+        """Reserve this port; PortTaken when a program listens on it. Old connections in TIME_WAIT are allowed."""
         if self._take(port, reuse=False) or self._take(port, reuse=True):
             return port
         raise PortTaken(f"port {port} is taken: choose another with --port, or stop what listens there")

@@ -1,6 +1,6 @@
-"""When a part of the stack may be used: one question for each kind of program, asked over its own protocol.
+"""Readiness checks: one for each kind of program in the stack, over the program's own protocol.
 
-Each answer is plain yes or no. A part that cannot be reached is not ready, whatever the reason; why is in its log.
+Each check returns True or False. A program that cannot be reached is not ready; the reason is in its log.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HEALTHY: Final = "healthy"
 
 
 class SeenNode(msgspec.Struct, frozen=True):
-    """A row of a balancer's `/nodes`, as far as it matters here."""
+    """A row of a balancer's `/nodes`: the fields that these checks use."""
 
     id: str
     address: str
@@ -25,7 +25,7 @@ class SeenNode(msgspec.Struct, frozen=True):
 
 
 async def redis_answers(url: str) -> bool:
-    """Redis has its data loaded and answers a PING; ValueError when the address is none."""
+    """Whether Redis has loaded its data and answers a PING; ValueError when the URL is malformed."""
     client = Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
     try:
         return bool(await client.ping())
@@ -36,12 +36,12 @@ async def redis_answers(url: str) -> bool:
 
 
 async def serves(session: aiohttp.ClientSession, url: str) -> bool:
-    """A GET of the address is answered with 200."""
+    """Whether a GET of `url` is answered with 200."""
     return await _body(session, url) is not None
 
 
 async def knows_all(session: aiohttp.ClientSession, admin: str, nodes: Mapping[str, str]) -> bool:
-    """A balancer holds every node (id to host:port) for healthy, at the address that it has now."""
+    """Whether a balancer considers every node of `nodes` (id to host:port) healthy, at that address."""
     body = await _body(session, f"{admin}/nodes")
     if body is None:
         return False
@@ -54,7 +54,7 @@ async def knows_all(session: aiohttp.ClientSession, admin: str, nodes: Mapping[s
 
 
 def children(pid: int) -> tuple[int, ...]:
-    """The processes that a process has started and that live, in the order of their pids."""
+    """The pids of a process's living children, in ascending order."""
     try:
         found = psutil.Process(pid).children()
     except psutil.NoSuchProcess:

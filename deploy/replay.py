@@ -1,7 +1,7 @@
-"""Runs `bench replay` against a stack, as a child of ours, and tells what it says.
+"""Runs `bench replay` against a stack as a child process, and passes on its output.
 
-Bench is a black box here: its lines go through as they come, one of them names the moment, and at the end there is an
-exit code and a report. The trace is read only for when its burst is half over.
+Bench is a black box here: its lines are shown as they come, one of them names the moment, and at the end it leaves an
+exit code and a report. The trace is read only to find the time at which half of its burst has arrived.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from .local import LocalStack
 
 TRACE: Final = servers.ROOT / "bench" / "traces" / "demo-2000.jsonl.gz"
 MOMENT_WORD: Final = "moment "
-END_S: Final = 5.0  # bench has nothing to drain
+END_S: Final = 5.0  # Short, because bench has nothing to drain.
 
 
 class ReplayFailed(Exception):
-    """Bench did not do its job; the text says what was missing."""
+    """The trace or bench's report is missing or unreadable; the text says which."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """The one column of a trace row that matters here: µs after the moment."""
+    """The field of a trace row that is used here: `t`, microseconds after the moment."""
 
     t: int
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Milliseconds; None of nothing."""
+    """Percentiles in milliseconds; None when nothing was measured."""
 
     p50: float | None = None
     p90: float | None = None
@@ -46,7 +46,7 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What is used of bench's report; its other fields are ignored."""
+    """The fields of bench's report that are used here; the others are ignored."""
 
     offered: int
     accepted: int
@@ -65,7 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def half_s(trace: Path) -> float:
-    """Seconds after the moment by which half of the trace's arrivals have come; ReplayFailed when there are none."""
+    """Seconds after the moment at which half of the trace's arrivals have come; ReplayFailed without arrivals."""
     try:
         with gzip.open(trace, "rb") as lines:
             next(lines)
@@ -78,7 +78,7 @@ def half_s(trace: Path) -> float:
 
 
 def shortened(trace: Path, arrivals: int, path: Path) -> Path:
-    """The trace's header and its first arrivals as a trace of its own; ReplayFailed when it cannot be read."""
+    """Write the trace's header and its first `arrivals` to `path`; ReplayFailed when the trace cannot be read."""
     try:
         with gzip.open(trace, "rb") as lines, gzip.open(path, "wb") as short:
             short.writelines(islice(lines, 1 + arrivals))
@@ -88,7 +88,7 @@ def shortened(trace: Path, arrivals: int, path: Path) -> Path:
 
 
 def read_report(path: Path) -> Report:
-    """Bench's report; ReplayFailed when there is none that can be read."""
+    """Read bench's report; ReplayFailed when it is missing or unreadable."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
     except (OSError, msgspec.MsgspecError) as error:
@@ -96,14 +96,14 @@ def read_report(path: Path) -> Report:
 
 
 class Replay:
-    """A running bench; `moment_id` is resolved when bench has named it, or with None when it ended before."""
+    """A running bench; `moment_id` resolves when bench names the moment, or to None when bench ends before that."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.moment_id: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
     async def follow(self, show: Callable[[str], None]) -> int:
-        """Show every line until the end; the exit code."""
+        """Show every line of bench until it ends; its exit code."""
         stream = self._process.stdout
         while stream and (line := (await stream.readline()).decode(errors="replace")):
             if line.startswith(MOMENT_WORD) and not self.moment_id.done():
@@ -116,7 +116,7 @@ class Replay:
 
 
 def command(local: LocalStack, trace: Path, report: Path, after_s: float) -> Iterator[str]:
-    """The words of the replay."""
+    """The command line of the replay."""
     yield from (sys.executable, "-m", "bench", "replay", str(trace), "--report", str(report))
     yield from ("--stack", str(local.file), "--after", f"{after_s:g}")
     for target in local.targets:
@@ -124,7 +124,7 @@ def command(local: LocalStack, trace: Path, report: Path, after_s: float) -> Ite
 
 
 def _make_way(report: Path) -> None:
-    """A report of an earlier run must not pass for this one's."""
+    """Delete the report of an earlier run, so that it is not mistaken for this run's."""
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
 
@@ -138,7 +138,10 @@ async def replaying(
     *,
     after_s: float = 0.0,
 ) -> AsyncIterator[Replay]:
-    """Bench, started with settings of its own, watching `after_s` longer than it must; leaving ends it."""
+    """Start bench with `settings` over the environment, and end it on exit.
+
+    Bench goes on observing the stack for `after_s` after its replay.
+    """
     _make_way(report)
     process = await leash.spawn(
         tuple(command(local, trace, report, after_s)),

@@ -1,9 +1,9 @@
 """`restart`: asks the supervisor of a running stack to restart balancers and nodes one after another, and waits.
 
-The supervisor does the work (`local.LocalStack.roll`); this only signals it and watches `stack.json`. One restart at a
-time: who asks while another is under way waits for its turn, because what was changed meanwhile (a setting, the code)
-may have come too late for programs that were restarted already. The turn is a lock on a file in the state directory;
-a restart whose command was interrupted still runs, and is waited for too.
+The supervisor does the work (`local.LocalStack.roll`); this command only signals it and watches `stack.json`. A file
+lock in the state directory allows one restart at a time. A second command waits and then restarts everything again,
+because the first restart may have missed a change (a setting, the code) that was made while it was running. A restart
+continues when its command is interrupted; the next command waits for its end.
 """
 
 import fcntl
@@ -24,11 +24,11 @@ TURN: Final = "restart.lock"
 
 
 class RestartFailed(Exception):
-    """Nothing runs there, or the restart was not done or not done in time; the text says where to look."""
+    """No stack runs in the directory, or the restart failed or took too long; the text says where to look."""
 
 
 def restart(state: Path, timeout_s: float, say: Callable[[str], None]) -> str:
-    """Do it and return what was done; RestartFailed."""
+    """Restart balancers and nodes of the stack in `state`; a line that says how many. Raises RestartFailed."""
     deadline = time.monotonic() + timeout_s
     _running(state)
     with _turn(state, deadline, say):
@@ -49,7 +49,7 @@ def restart(state: Path, timeout_s: float, say: Callable[[str], None]) -> str:
 
 @contextmanager
 def _turn(state: Path, deadline: float, say: Callable[[str], None]) -> Iterator[None]:
-    """The only command that restarts this stack now; waits for the one before."""
+    """Hold the lock that allows one restart command at a time; wait for it until `deadline`, else RestartFailed."""
     lock, told = os.open(state / TURN, os.O_RDWR | os.O_CREAT, 0o644), False
     try:
         while True:
@@ -65,7 +65,7 @@ def _turn(state: Path, deadline: float, say: Callable[[str], None]) -> Iterator[
 
 
 def _idle(state: Path, deadline: float, say: Callable[[str], None]) -> stack.Stack:
-    """The record once no restart is under way."""
+    """Wait until no restart is running; the content of `stack.json` then."""
     told = False
     while (now := _running(state)).rolls_begun > now.rolls + now.rolls_broken:
         _wait("a restart of this stack is still under way", deadline, say if not told else None)
@@ -74,7 +74,7 @@ def _idle(state: Path, deadline: float, say: Callable[[str], None]) -> stack.Sta
 
 
 def _wait(why: str, deadline: float, say: Callable[[str], None] | None) -> None:
-    """A moment; RestartFailed when there is none left."""
+    """Sleep for `LOOK_S`; RestartFailed when the deadline has passed."""
     if time.monotonic() >= deadline:
         raise RestartFailed(f"nothing done in time: {why}; ask again when it has ended")
     if say:

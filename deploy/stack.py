@@ -1,7 +1,7 @@
-"""`stack.json`: what runs in a stack, for people and for other programs. The record, and how it is written.
+"""`stack.json`: the running processes of a stack, for people and for other programs.
 
-A file is replaced as a whole, so a reader meets the old record or the new one. The pid of a program that is being
-started again is that of its last life until the next one has begun. A stack that has stopped lists nothing.
+The file is replaced atomically, so a reader gets either the old content or the new. While a program is being restarted,
+its pid is that of the previous process. After a stack has stopped, its lists are empty.
 """
 
 from contextlib import suppress
@@ -14,20 +14,20 @@ FILE: Final = "stack.json"
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process without an address of its own."""
+    """A process that has no address."""
 
     pid: int
 
 
 class Server(msgspec.Struct, frozen=True):
-    """Redis or MinIO, where the stack runs its own."""
+    """A Redis or MinIO server that the stack runs itself."""
 
     name: str
     pid: int
 
 
 class Balancer(msgspec.Struct, frozen=True):
-    """A balancer: where phones go, and where ops look."""
+    """A balancer: `url` is for clients, `admin` for operators."""
 
     url: str
     admin: str
@@ -35,7 +35,7 @@ class Balancer(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """An upload process; `id` and `url` stay the same over restarts."""
+    """An upload node; `id` and `url` stay the same over restarts."""
 
     id: str
     url: str
@@ -43,7 +43,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up --json` prints: addresses of the store and Redis, and who serves."""
+    """The output of `up --json`: balancers, nodes, the addresses of Redis and the store, and the state directory."""
 
     balancers: tuple[Balancer, ...]
     nodes: tuple[Node, ...]
@@ -53,23 +53,23 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stack(Ready, frozen=True, kw_only=True):
-    """What `stack.json` holds: the same, and the processes behind."""
+    """The content of `stack.json`: that of `Ready`, the other processes, and counts of rolling restarts."""
 
     workers: tuple[Process, ...]
     autoscaler: Process | None
     servers: tuple[Server, ...]
     supervisor: Process
     rolls_begun: int = 0
-    rolls: int = 0  # rolling restarts done
-    rolls_broken: int = 0  # broken off
-    broken: str = ""  # why the last of these was
+    rolls: int = 0  # Rolling restarts that succeeded.
+    rolls_broken: int = 0  # Rolling restarts that failed.
+    broken: str = ""  # Why the last one failed.
 
     def ready(self) -> Ready:
-        """The part that `--json` prints."""
+        """The part that `up --json` prints."""
         return Ready(balancers=self.balancers, nodes=self.nodes, redis=self.redis, store=self.store, state=self.state)
 
     def stopped(self) -> "Stack":
-        """The record after the end."""
+        """The content after the stack has stopped: no processes but the supervisor."""
         return msgspec.structs.replace(self, balancers=(), nodes=(), workers=(), autoscaler=None, servers=())
 
 
@@ -81,11 +81,11 @@ def write(stack: Stack, state: Path) -> None:
 
 
 def clear(state: Path) -> None:
-    """Note that nothing runs any more, where a record is."""
+    """Rewrite `stack.json`, if it exists, to list no running processes."""
     with suppress(OSError, msgspec.MsgspecError):
         write(read(state).stopped(), state)
 
 
 def read(state: Path) -> Stack:
-    """The record in the state directory; FileNotFoundError before the first one, msgspec.MsgspecError when mangled."""
+    """Read `stack.json`; FileNotFoundError before the first write, msgspec.MsgspecError when it is malformed."""
     return msgspec.json.decode((state / FILE).read_bytes(), type=Stack)

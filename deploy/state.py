@@ -1,8 +1,8 @@
-"""The state directory of a stack: one stack at a time, shown by a lock that every process of the stack holds.
+"""The state directory of a stack; a lock, held by every process of the stack, allows one stack at a time.
 
-The lock is a flock(2) on DIR/lock. Children inherit it, so a directory whose supervisor was killed stays taken until
-the last of its children has gone: a new Redis never meets the files of the old one. The file's text, the supervisor's
-pid, is for the error message only.
+The lock is a flock(2) on DIR/lock. Children inherit it. When a supervisor is killed, the directory stays locked until
+its last child has ended, so a new Redis never opens the files of a running old one. The file contains the supervisor's
+pid, which is used only in the error message.
 """
 
 import fcntl
@@ -22,26 +22,26 @@ POLL_S: Final = 0.05
 
 
 class StateTaken(Exception):
-    """Another stack uses the directory; the text says which."""
+    """Another stack uses the directory; the text says how to find its processes."""
 
 
 class State(msgspec.Struct, frozen=True):
-    """A directory that is ours; `lock` is the descriptor that children inherit."""
+    """A locked state directory; `lock` is the descriptor of the lock, which children inherit."""
 
     folder: Path
     lock: int
 
     @property
     def logs(self) -> Path:
-        """Where each program's output goes."""
+        """The folder for the output of the programs."""
         return self.folder / "logs"
 
 
 @contextmanager
 def claimed(folder: Path, *, patience_s: float, fresh: bool = False) -> Iterator[State]:
-    """The directory, ours until the end, emptied first when `fresh`; StateTaken when a stack runs there.
+    """Lock the directory until exit, and empty it first when `fresh`; StateTaken when a stack runs there.
 
-    Children of a supervisor that was killed are given `patience_s` to end.
+    Waits up to `patience_s` for children of a killed supervisor to end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

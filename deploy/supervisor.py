@@ -1,8 +1,8 @@
-"""Keeps programs alive: starts them, starts them again with backoff when they end, drains them in order.
+"""Keeps programs running: starts them, restarts them with backoff when they end, and drains them in order.
 
-A program keeps its name, command and ports over all its lives. While the stack starts, one that ends again and again
-is an error with the tail of its log; afterwards it is started again for ever, fast at first. It knows processes
-and nothing of what they do; when one is ready is for others to find out (`until`).
+A program has many lives: each start of its process begins a new one, with the same name, command and ports. While the
+stack starts, a program that ends again and again is an error, reported with the tail of its log. Afterwards it is
+restarted without limit. This file does not know what programs do; callers of `until` check whether one is ready.
 """
 
 import asyncio
@@ -20,20 +20,21 @@ from . import leash
 
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
-SETTLED_S: Final = 10.0  # a life this long forgives what was before
-QUICK_ENDS_MAX: Final = 3  # in a row: with 0.2 and 0.4 s between them no lost race is left as an explanation
+SETTLED_S: Final = 10.0  # A life this long resets the backoff and the count of quick ends.
+QUICK_ENDS_MAX: Final = 3  # In a row; with 0.2 and 0.4 s between them, a lost race for a port cannot explain them.
 POLL_S: Final = 0.05
 TAIL_BYTES: Final = 2000
 
 
 class StartFailed(Exception):
-    """A program does not come up; the text holds the tail of its log."""
+    """A program does not start or is not ready in time; the text holds the tail of its log."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. `drains` is its place in the drain, the lowest first; `nice` makes it give way to the others.
+    """A program to run. `drains` is its place in the drain order, lowest first; `nice` lowers its CPU priority.
 
-    One that `overlaps` is restarted by starting its next life beside it, which takes its sockets over and so ends it.
+    A program that `overlaps` is restarted by starting a new process beside the old one; the new process takes over the
+    sockets, and the old process then ends by itself.
     """
 
     name: str
@@ -47,36 +48,36 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keeper:
-    """One program over all its lives."""
+    """Runs one program: starts it, and restarts it when it ends."""
 
     def __init__(
         self, program: Program, keep: tuple[int, ...], stop_s: float, say: Callable[[str], None], changed: asyncio.Event
     ) -> None:
         self.program = program
-        self.pid = 0  # of the current or the last life
+        self.pid = 0  # Of the current life; between two lives, of the last one.
         self.lives = 0
         self.quick_ends = 0
         self._keep, self._stop_s, self._say, self._changed = keep, stop_s, say, changed
         self._stopping, self._ended, self._renew = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.retiring = 0  # lives that end beside the current one
+        self.retiring = 0  # Replaced lives that still drain beside the current one.
         self._alive = False
-        self._end = "was never started"  # how the last life ended
-        self._groups: set[int] = set()  # process groups that may still have a member
+        self._end = "was never started"  # How the last life ended.
+        self._groups: set[int] = set()  # Process groups that may still have a member.
         self._last_word = signal.SIGTERM
         self._log_from = program.log.stat().st_size if program.log.exists() else 0
 
     @property
     def alive(self) -> bool:
-        """Whether the program runs now, as far as we have heard."""
+        """Whether the program runs now, as far as the supervisor has noticed."""
         return self._alive
 
     @property
     def lived_s(self) -> float:
-        """How long the current life has lasted; 0 while there is none."""
+        """Seconds since the current life began; 0 while the program does not run."""
         return asyncio.get_running_loop().time() - self._began if self._alive else 0.0
 
     def failed(self, why: str) -> StartFailed:
-        """The error that shows the last of what the program wrote since the supervisor began."""
+        """The error for this program, with the tail of its output since the supervisor started."""
         tail = b""
         if self.program.log.exists():
             with self.program.log.open("rb") as log:
@@ -87,7 +88,7 @@ class Keeper:
         return StartFailed(f"{self.program.name} {why}; the end of {self.program.log}:\n{shown}")
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Live after live until `stop`; what a life leaves behind is ended in a task of its own."""
+        """Run one life after another until `stop`; a separate task ends the processes that a life leaves behind."""
         try:
             await self._lives(group)
         finally:
@@ -117,13 +118,13 @@ class Keeper:
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)
 
     def restart(self) -> None:
-        """Begin another life: beside this one where the program overlaps, after its drain where it does not."""
+        """Begin a new life: beside the current one when the program overlaps, else after the current one drained."""
         self._renew.set()
         if not self.program.overlaps:
             self.signal(signal.SIGTERM)
 
     async def _retire(self, ending: "asyncio.Task[int]") -> None:
-        """Let a life that was replaced drain; what does not end in time is ended."""
+        """Let a replaced life drain; after `stop_s`, end its processes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_s):
                 await asyncio.shield(ending)
@@ -131,7 +132,7 @@ class Keeper:
         self.retiring -= 1
 
     async def stop(self) -> None:
-        """SIGTERM, and after the deadline SIGKILL for all that is left of it."""
+        """Send SIGTERM, and after `stop_s` SIGKILL to all processes that are left; no restart."""
         self._stopping.set()
         if self._alive:
             self.signal(signal.SIGTERM)
@@ -144,27 +145,27 @@ class Keeper:
             await self._ended.wait()
 
     def signal(self, signum: int) -> None:
-        """Signal the program itself; what it started is its own business."""
+        """Signal the program itself, not its children."""
         with suppress(ProcessLookupError):
             if self._alive:
                 self._process.send_signal(signum)
 
     def kill(self) -> None:
-        """SIGKILL for the program and for all that it started; it is not started again."""
+        """Send SIGKILL to the program and to all its children; no restart."""
         self._stopping.set()
         self._last_word = signal.SIGKILL
         for leader in self._groups:
             leash.signal_group(leader, signal.SIGKILL)
 
     async def _clear(self) -> None:
-        """End what past lives have left behind."""
+        """End the processes that earlier lives have left behind."""
         current = {self.pid} if self._alive else set()
         for leader in self._groups - current:
             await leash.clear_group(leader, self._stop_s)
             self._groups.discard(leader)
 
     async def _live(self, group: asyncio.TaskGroup) -> str:
-        """One life; how it ended, or that it is being replaced."""
+        """Run one life; a text that says how it ended, or that it is being replaced."""
         program = self.program
         try:
             with program.log.open("ab") as log:
@@ -181,7 +182,7 @@ class Keeper:
         self.pid, self._alive, self.lives = self._process.pid, True, self.lives + 1
         self._groups.add(self.pid)
         self._changed.set()
-        if self._stopping.is_set():  # asked to stop while it was being started
+        if self._stopping.is_set():  # `stop` was called during the start.
             self.signal(self._last_word)
         ending = group.create_task(self._process.wait(), name=f"end of {program.name}")
         if program.overlaps:
@@ -198,9 +199,9 @@ class Keeper:
 
 
 class Supervisor:
-    """All programs of a stack; leaving it drains them. `keep` are descriptors that every program inherits.
+    """Runs all programs of a stack; exit drains them. Every program inherits the descriptors `keep`.
 
-    `changed` is set whenever a life begins; who waits for it clears it.
+    `changed` is set whenever a life begins; the task that waits for it clears it.
     """
 
     def __init__(self, *, stop_s: float, keep: tuple[int, ...] = (), say: Callable[[str], None]) -> None:
@@ -212,17 +213,17 @@ class Supervisor:
         self._group = asyncio.TaskGroup()
 
     def start(self, program: Program) -> Keeper:
-        """Keep this program alive from now on."""
+        """Start this program and keep it running until the drain."""
         keeper = self.keepers[program.name] = Keeper(program, self._keep, self._stop_s, self._say, self.changed)
         self._group.create_task(keeper.run(self._group), name=f"keep {program.name}")
         return keeper
 
     def accompany(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Run this beside the programs until the last one has ended."""
+        """Run this work as a task beside the programs, and cancel it when the last program has ended."""
         self._companions.append(self._group.create_task(work, name=name))
 
     async def until(self, name: str, check: Callable[[], Awaitable[bool]], deadline: float) -> None:
-        """Wait until the check holds, till `deadline` on the loop's clock; StartFailed when any program gives up."""
+        """Wait until `check` returns True; StartFailed at `deadline` (loop time) or when any program cannot start."""
         while not await check():
             for keeper in self.keepers.values():
                 if keeper.quick_ends >= QUICK_ENDS_MAX:
@@ -232,7 +233,7 @@ class Supervisor:
             await asyncio.sleep(POLL_S)
 
     async def drain(self) -> None:
-        """Stop every program, one place of the drain after the other."""
+        """Stop every program, one place of the drain order after the other."""
         self.draining = True
         for place in sorted({keeper.program.drains for keeper in self.keepers.values()}):
             async with asyncio.TaskGroup() as stops:
@@ -241,7 +242,7 @@ class Supervisor:
                         stops.create_task(keeper.stop(), name=f"stop {keeper.program.name}")
 
     def kill(self) -> None:
-        """End everything at once."""
+        """Send SIGKILL to all programs and their children."""
         self.killed = True
         for keeper in self.keepers.values():
             keeper.kill()
@@ -263,5 +264,5 @@ class Supervisor:
         finally:
             for companion in self._companions:
                 companion.cancel()
-            # Without the error, so that it reaches the caller as it is and not in a group.
+            # Do not pass the error on, so that the caller gets it as it is and not in an exception group.
             await self._group.__aexit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Tokens for the people and programs that use a stack: JWTs as the nodes check them."""
+"""Signs tokens for the users of a stack: JWTs in the form that the nodes check."""
 
 from typing import Final, Literal
 
@@ -9,6 +9,6 @@ ALGORITHM: Final = "HS256"
 
 
 def token(secret: str, user: str, scope: Scope, *, now: float, ttl_s: int) -> str:
-    """A bearer token of `user` that ends `ttl_s` after `now` (unix seconds); claims sub, scope, iat, exp (RFC 7519)."""
+    """A bearer token of `user`, valid for `ttl_s` from `now` (unix seconds); claims sub, scope, iat, exp (RFC 7519)."""
     claims = {"sub": user, "scope": scope, "iat": int(now), "exp": int(now) + ttl_s}
     return jwt.encode(claims, secret, algorithm=ALGORITHM)

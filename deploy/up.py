@@ -1,6 +1,6 @@
-"""`up`: a stack that runs until it is told to stop, and what a person sees of it.
+"""`up`: runs a stack until a signal, and prints its addresses and example commands.
 
-With `--json` stdout holds exactly one line, for programs; what people read then goes to stderr.
+With `--json`, stdout carries exactly one line, for programs; the text for people goes to stderr.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SAMPLE_SIZE: Final = (1200, 1600)
 
 
 async def up(options: Options, folder: Path, config: Config, *, as_json: bool, out: TextIO, err: TextIO) -> int:
-    """Run a stack until a signal; 0 after a drain, 1 when it was killed. Errors as `local.running`."""
+    """Run a stack until a signal; 0 after a drain, 1 when it was killed. Raises the errors of `local.running`."""
     people = err if as_json else out
     local = None
     try:
@@ -40,13 +40,13 @@ async def up(options: Options, folder: Path, config: Config, *, as_json: bool, o
 
 
 def say(err: TextIO, text: str) -> None:
-    """Tell people; that nobody listens any more is no reason for a stack to stop."""
+    """Print a line for people; ignore a closed output, so that the stack keeps running."""
     with suppress(OSError):
         print(text, file=err, flush=True)
 
 
 def sample_photos(folder: Path) -> tuple[Path, Path]:
-    """A front and a back photo to try an upload with: two gradients, warm and cold."""
+    """Write a front and a back photo for a test upload: two gradients, one warm and one cold."""
     paths = folder / "front.jpg", folder / "back.jpg"
     for path, first, last in zip(paths, ("orange", "navy"), ("crimson", "turquoise"), strict=True):
         grey = Image.linear_gradient("L").resize(SAMPLE_SIZE)
@@ -55,7 +55,7 @@ def sample_photos(folder: Path) -> tuple[Path, Path]:
 
 
 def welcome(local: LocalStack, photos: tuple[Path, Path], now: float) -> str:
-    """Every address, and commands that open a moment and post to it."""
+    """The text shown when the stack is ready: its addresses, and commands that open a moment and post to it."""
     record, secret = local.record(), local.plan.secret
     door = record.balancers[0].url
     ops = token(secret, "ops", "ops", now=now, ttl_s=TOKEN_TTL_S)

@@ -1,1 +1,1 @@
-"""The workers: render a pair into one media object, flag lateness, follow the queue depth."""
+"""The workers, which render each pair into a media object and set its late flag; the autoscaler; the sweeper."""

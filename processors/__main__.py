@@ -1,4 +1,4 @@
-"""`python -m processors`: one worker; `autoscale`: as many as the queue needs; `sweep`, `dead`: for ops, once."""
+"""`python -m processors`: one worker, or the autoscaler (`autoscale`), or a command for operators (`sweep`, `dead`)."""
 
 import argparse
 import contextlib
@@ -30,7 +30,7 @@ log = logging.getLogger("snapsurge.processors.main")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; `--help` ends with every setting."""
+    """The command-line parser; its `--help` lists every setting."""
     settings = table(Config, storage.config.Config)
     top = argparse.ArgumentParser(
         prog="python -m processors",
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def sweep(config: Config, storage_config: storage.config.Config, moment_id: str | None, *, as_json: bool) -> None:
-    """One moment, or every one that accepts posts, once."""
+    """Sweep one moment, or every moment that accepts posts, once; print the counts."""
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))
         shards = queue_clients(storage_config)
@@ -75,7 +75,7 @@ async def sweep(config: Config, storage_config: storage.config.Config, moment_id
 
 
 async def serve(config: Config, storage_config: storage.config.Config, options: argparse.Namespace) -> None:
-    """A worker or the autoscaler, until told to stop."""
+    """Run a worker or the autoscaler until SIGTERM, SIGINT or, with `--until-eof`, the end of standard input."""
     stop = stopping(at_eof=options.until_eof)
     if options.command == "autoscale":
         await autoscale.run(config, storage_config, stop, decide_only=options.decide_only)
@@ -84,10 +84,10 @@ async def serve(config: Config, storage_config: storage.config.Config, options: 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 done or drained, 1 something we need is away, 2 a setting is wrong."""
+    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 a setting is invalid."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
-    logging.getLogger("arq").setLevel(logging.WARNING)  # below that it writes two lines a job
+    logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
     try:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)
         storage_config = storage.config.load()

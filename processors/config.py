@@ -12,25 +12,25 @@ from storage.settings import SettingsError
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_PROCESSORS_{name.upper()}"):
-    """Worker, retries, autoscaler, sweeper."""
+    """The settings of the worker, its retries, the autoscaler and the sweeper."""
 
-    # One renders on the worker's one render thread, the other reads its intake or writes its media meanwhile.
+    # While one job renders in the render process, the other reads its intake object or writes its media object.
     jobs_max: Annotated[int, Meta(ge=1, le=64, description="jobs that one worker runs at the same time")] = 2
-    # A far backstop: what a render may take is a budget of CPU seconds (renderer.py). The slowest pair allowed (two
-    # photos of 50 MP) has about seven, so that a worker with a third of a core renders it.
+    # Only a backstop: the real limit is the budget of CPU seconds (renderer.py). The slowest allowed pair (two photos
+    # of 50 MP) has a budget of about seven, so that a worker with a third of a core can render it.
     render_timeout_s: Annotated[
         float, Meta(gt=0, description="seconds of wall time before a render is stopped and its job tried again")
     ] = 20.0
-    # Beside the render: the wait for the worker's render slot, a slow store and its retries.
+    # Includes the render, the wait for the worker's render slot, and a slow store with its retries.
     job_timeout_s: Annotated[float, Meta(gt=0, description="seconds for one try of one job")] = 30.0
     drain_s: Annotated[float, Meta(gt=0, description="seconds after SIGTERM for running jobs to finish")] = 35.0
-    # At 50 ms and a render of 100 to 150 ms the next job is always claimed before the render thread is idle.
+    # A render takes 100 to 150 ms, so at 50 ms the next job is always claimed before the render process is idle.
     poll_s: Annotated[float, Meta(gt=0, le=5, description="seconds between two polls of the queue")] = 0.05
-    # Pillow was measured to hold the GIL for 0.3 s at most, so that four seconds without a beat mean a lost worker.
+    # Pillow holds the GIL for at most 0.3 s (measured), so four seconds without a heartbeat mean a lost worker.
     lease_s: Annotated[
         float, Meta(ge=0.3, le=60, description="seconds without a heartbeat after which another worker may claim a job")
     ] = 6.0
-    # Half of what the oldest job may become: there is still time for the saving to hold the target.
+    # Half of `drain_target_s`: early enough that cheaper renders can still keep the target.
     degrade_s: Annotated[
         float,
         Meta(ge=0, description="seconds in the queue after which a render job leaves the `full` renditions for later"),
@@ -40,11 +40,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = 1.0
     retry_floor_s: Annotated[float, Meta(gt=0, description="minimum seconds before a job's next try")] = 0.2
     retry_cap_s: Annotated[float, Meta(gt=0, description="maximum seconds before a job's next try")] = 30.0
-    # A fault of ours does not heal by itself: five tries tell it from a cosmic ray.
+    # A fault in our code does not pass by itself; five tries distinguish it from a random error.
     faults_max: Annotated[
         int, Meta(ge=1, le=1000, description="tries of a job that fails unexpectedly before it is a dead letter")
     ] = 5
-    # With a mean wait of half the cap, 120 tries outlive half an hour without store or Redis.
+    # The mean delay is half of `retry_cap_s`, so 120 tries last for an outage of half an hour.
     outages_max: Annotated[
         int,
         Meta(
@@ -64,12 +64,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         int, Meta(ge=0, le=1024, description="number of worker processes around a moment; 0 = the maximum")
     ] = 0
     warm_lead_s: Annotated[float, Meta(ge=0, description="seconds before a moment at which those workers start")] = 60.0
-    # Phones on slow uplinks finish after the window what they began in it.
+    # Phones on slow uplinks finish their uploads after the window.
     warm_hold_s: Annotated[float, Meta(ge=0, description="seconds after a moment's window for which they are kept")] = (
         30.0
     )
     drain_target_s: Annotated[float, Meta(gt=0, description="target for the age of the oldest job, in seconds")] = 60.0
-    # Longer than the lull between posts on time and late ones; what Kubernetes uses too.
+    # Longer than the pause between posts on time and late posts; also Kubernetes' default.
     scale_down_s: Annotated[
         float, Meta(ge=0, description="seconds that workers stay after the load no longer needs them")
     ] = 300.0
@@ -86,12 +86,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
     @property
     def workers_most(self) -> int:
-        """The most workers there may be, one per core where nothing else is said."""
+        """The maximum number of workers: `workers_max`, or one per core when that is 0."""
         return self.workers_max or max(os.cpu_count() or 1, self.workers_min)
 
     @property
     def workers_ready(self) -> int:
-        """The workers there are around a moment."""
+        """The number of workers around a moment: `workers_warm`, or the maximum when that is 0."""
         return self.workers_warm or self.workers_most
 
 
@@ -100,16 +100,16 @@ _NAMES |= {"workers_most": _NAMES["workers_max"], "workers_ready": _NAMES["worke
 
 
 def load(environ: Mapping[str, str] = os.environ, **given: int | None) -> Config:  # noqa: TID251 - the one place
-    """The settings of this environment, with what was given on the command line (by field name) over it.
+    """The settings from the environment; values in `given` (field names, from the command line) take precedence.
 
-    settings.SettingsError says what is wrong.
+    Raises settings.SettingsError when a setting is unknown or invalid.
     """
     over = {_NAMES[field]: str(value) for field, value in given.items() if value is not None}
     return checked(settings.load(Config, "PROCESSORS", {**environ, **over}))
 
 
 def checked(config: Config) -> Config:
-    """The same settings; SettingsError when two of them contradict each other."""
+    """Return the settings unchanged; SettingsError when two of them contradict each other."""
     for smaller, larger, reason in (
         ("render_timeout_s", "job_timeout_s", "else a render without end looks like an outage"),
         ("job_timeout_s", "drain_s", "else SIGTERM cuts off jobs that would have finished"),
@@ -130,7 +130,7 @@ def checked(config: Config) -> Config:
 
 
 def address(text: str) -> tuple[str, int] | None:
-    """`host:port` taken apart, None for an empty text; ValueError when it is neither."""
+    """Parse `host:port`; None for an empty text, ValueError when the text is malformed."""
     if not text:
         return None
     host, _, port = text.rpartition(":")
@@ -140,7 +140,7 @@ def address(text: str) -> tuple[str, int] | None:
 
 
 def of_worker(slot: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:  # noqa: TID251 - see load
-    """The environment of an autoscaler's n-th worker: its own, each with a metrics port of its own."""
+    """The environment of an autoscaler's n-th worker: a copy of `environ`, with n added to the metrics port."""
     name = "SNAPSURGE_PROCESSORS_LISTEN"
     listen = address(environ.get(name, ""))
     return {**environ, name: f"{listen[0]}:{listen[1] + slot}"} if listen and listen[1] else dict(environ)

@@ -1,7 +1,7 @@
-"""`python -m processors dead …`: ops look at the jobs that were given up, run them again, or forget them.
+"""`python -m processors dead …`: operators list dead letters, run their jobs again, or purge them.
 
-A job that is queued again starts from nothing: its earlier tries and lapses are forgotten with its letter. One that is
-purged is never run again, unless its user posts anew.
+A job that is queued again starts from zero: its earlier tries and lost workers no longer count. A purged job never runs
+again, unless its user posts again.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from .letters import DeadLetter, DeadLetters
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`dead list|show|requeue|purge`, each with its help."""
+    """Add the commands `dead list|show|requeue|purge` to the command line."""
     dead = commands.add_parser("dead", help="jobs that were given up: list, show, requeue, purge")
     verbs = dead.add_subparsers(dest="verb", title="commands", required=True)
     listing = verbs.add_parser("list", help="all of them, the oldest first")
@@ -34,7 +34,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 async def run(options: argparse.Namespace, storage_config: storage.config.Config) -> int:
-    """One command; 0 done, 1 when there is no such letter or it cannot be queued again. May raise redis.RedisError."""
+    """Run one command; 0 when done, 1 when a letter does not exist or its job cannot be queued; redis.RedisError."""
     clients = queue_clients(storage_config)
     try:
         dead = DeadLetters(*clients.values())
@@ -63,12 +63,12 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
 
 
 async def requeue(shards: Shards, dead: DeadLetters, letters: Sequence[DeadLetter]) -> int:
-    """Queue these jobs and forget their letters; how many could be."""
+    """Queue these jobs and remove their letters; returns how many jobs are queued now."""
     done = 0
     for one in letters:
         if len(one.args) == 2:
             if not await shards.enqueue([Job(cast("JobName", one.name), *one.args)]):
-                await dead.remove([one.id])  # queued already, by whoever else
+                await dead.remove([one.id])  # The job is queued already, so `enqueue` did not remove its letter.
             done += 1
         else:
             print(f"{one.id} has no arguments that could be read; purge it")
@@ -76,7 +76,7 @@ async def requeue(shards: Shards, dead: DeadLetters, letters: Sequence[DeadLette
 
 
 def print_list(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
-    """A line each."""
+    """Print one line for each letter."""
     if as_json:
         for one in letters:
             print(msgspec.json.encode(one).decode())
@@ -91,6 +91,6 @@ def print_list(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
 
 
 def words(letter: DeadLetter) -> str:
-    """A letter to read."""
+    """The text of one letter, for people."""
     head = f"{letter.id}: {letter.reason} after {letter.tries} runs, {letter.at}\n{letter.name}{letter.args}\n"
     return f"{head}{letter.error}\n\n{letter.traceback}".rstrip()

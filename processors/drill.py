@@ -1,7 +1,8 @@
 """`python -m processors.drill fill|work URL COUNT`: no-op jobs through the real queue and claim.
 
-For `make bench-queue`: speaks as its other contenders do (`bench/peers/drill.py`). One line of JSON at the end; `work`
-says `ready` and begins when a line comes on standard input, `work --hold` says `held` when it has a job, and keeps it.
+For `make bench-queue`; it has the command line and output of the other contenders (`bench/peers/drill.py`). It prints
+one line of JSON at the end. `work` prints `ready` and begins when it reads a line from standard input. `work --hold`
+prints `held` when it runs a job, and never ends that job.
 """
 
 import argparse
@@ -23,16 +24,16 @@ from .config import Config
 from .metrics import Metrics
 from .worker import JobWorker
 
-# As many jobs in one call as an upload node's batch holds at most.
+# Jobs in one call: the maximum batch of an upload node.
 BATCH = 256
-# As many jobs a worker as arq and saq run by default.
+# Ten jobs at the same time: the default of arq and saq.
 CONFIG = Config(jobs_max=10, poll_s=0.01)
-# Nothing was done for so long: look whether the queue is empty.
+# Seconds without a finished job after which `work` checks whether the queue is empty.
 LULL_S = 0.05
 
 
 class Report(msgspec.Struct):
-    """What is printed; seconds of the machine's monotonic clock."""
+    """The line of JSON that is printed at the end; times are seconds of the machine's monotonic clock."""
 
     began_s: float
     ended_s: float
@@ -41,7 +42,7 @@ class Report(msgspec.Struct):
 
 
 async def fill(url: str, jobs: int, report: Report) -> None:
-    """Queue no-op jobs, some at a time."""
+    """Queue no-op jobs in batches."""
     async with Redis.from_url(url) as redis:
         queue = Queue(redis)
         for start in range(0, jobs, BATCH):
@@ -51,7 +52,7 @@ async def fill(url: str, jobs: int, report: Report) -> None:
 
 
 async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
-    """So many workers until the queue is empty: nothing ready, waiting or leased."""
+    """Run workers until the queue is empty: no job is ready, deferred or leased."""
 
     async def no_op(_: dict[Any, Any], *__: str) -> None:
         if hold:
@@ -80,7 +81,7 @@ async def _worker(url: str, job: Function, stop: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run one command and print its report."""
     parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__)
     parser.add_argument("command", choices=("fill", "work"))
     parser.add_argument("url", help="redis://…")

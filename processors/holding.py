@@ -1,10 +1,10 @@
-"""The jobs that one worker holds on all shards: claimed in turn, extended while they run, settled when they end.
+"""The jobs that one worker holds on all queue shards: claim them, extend their leases, settle them.
 
-A shard has two tasks. One settles: endings that come while a round trip is under way share the next one, and nobody
-waits for it, so a slot is free as soon as its job ended. The other beats: it extends the leases well before they end,
-and tells of jobs that were lost. A shard that does not answer is left out of claiming until a beat finds it again;
-what a claim took whose answer never came is then given back, what ended meanwhile is settled, or refused if another
-worker has it by now. It knows leases, not what jobs do.
+Each shard has two tasks. The settling task sends settlements to Redis in batches: those that arrive during a round trip
+go with the next one. No job waits for its settlement, so a slot is free as soon as its job ends. The beating task
+extends the leases well before they expire and reports lost jobs. A shard that does not answer gets no claims until a
+beat reaches it again. Then jobs of claims whose answer was lost are released, and jobs that ended meanwhile are
+settled; Redis refuses the settlement of a job that another worker holds by now. This file does not know what jobs do.
 """
 
 import asyncio
@@ -24,15 +24,13 @@ from .metrics import Metrics
 
 log = logging.getLogger("snapsurge.processors.holding")
 
-# How long apart are two looks at a Redis that is away: soon enough to resume at once, seldom enough to log.
-AWAY_S = 0.5
-# After the last job ended, for the last settlements; a Redis that does not take them by then is away.
-CLOSE_S = 2.0
-SETTLED_MAX = 256
+AWAY_S = 0.5  # Seconds between two tries to reach a Redis that does not answer.
+CLOSE_S = 2.0  # Seconds for the last settlements at the end; after that Redis counts as unavailable.
+SETTLED_MAX = 256  # Settlements in one round trip.
 
 
 class Shard:
-    """One Redis, as this worker knows it."""
+    """This worker's state for one Redis: jobs held, settlements to send, and claims without an answer (`doubtful`)."""
 
     def __init__(self, name: str, claims: Claims) -> None:
         self.name = name
@@ -45,9 +43,9 @@ class Shard:
 
 
 class Holding:
-    """`async with Holding(…)`: claim and settle inside; leaving settles what is left, as far as Redis answers.
+    """`async with Holding(…)`: claim and settle jobs; the exit sends the remaining settlements if Redis answers.
 
-    `worker` names this process uniquely. `lost` hears of each job that another worker may have by now.
+    `worker` is a unique name of this process. `lost` is called with the id of each job whose lease expired.
     """
 
     def __init__(
@@ -88,7 +86,10 @@ class Holding:
         await self._tasks.__aexit__(None, None, None)
 
     async def claim(self, free: int, *, dear: bool = True) -> list[Claimed]:
-        """Up to `free` jobs, or one dear job alone; each claim begins with another shard. Shards away have none."""
+        """Claim up to `free` jobs, or one expensive job alone, from the shards that answer.
+
+        Each call begins with another shard. `dear` allows expensive jobs.
+        """
         self._turn += 1
         claimed: list[Claimed] = []
         queues = [queue for queue in order(QUEUES, self._turn) if dear or queue != DEAR]
@@ -103,7 +104,7 @@ class Holding:
         return claimed
 
     def settle(self, settlement: Settlement) -> None:
-        """Say how a claimed job ended; it is told to Redis as soon as may be."""
+        """Record how a claimed job ended; the shard's settling task sends it to Redis."""
         for shard in self._shards:
             held = shard.held.get(settlement.claimed.id)
             if held is not None and held.token == settlement.claimed.token:
@@ -123,7 +124,8 @@ class Holding:
         for one in found:
             self._metrics.lapses.inc(one.deaths > 0)
             if any(one.id in other.held for other in self._shards):
-                # Lost once, still running here: its end will be refused, so it has to run again, but not beside itself.
+                # This worker lost the job's lease and still runs it. That run's settlement will be refused, so the job
+                # must run again, but not at the same time: it goes back to the queue with a delay of one beat.
                 shard.unsettled.append(Again(one, one.attempts, self._beat_s))
                 shard.ended.set()
             else:

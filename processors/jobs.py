@@ -1,20 +1,20 @@
-"""The jobs, over ports: a post's renditions and record, and its late flag. They know neither arq nor processes.
+"""The jobs: render a pair into a media object, complete a media object, set the late flag. No arq, no processes.
 
-`render_pair` is one GET, one render off the loop and one PUT; the PUT makes the post ready. The index hears of it
-afterwards, and its answer tells whether the world moved on meanwhile. Where it did, the intake object decides:
+`render_pair` is one GET, one render in the render process and one PUT; the PUT makes the post ready. Then the job
+reports the post to the index. The index's answer and, unless that is `known`, the intake object decide what follows:
 
-    index says    intake object           then
-    known         (not asked)             done
-    any           a tombstone, or none    the post was deleted: its media object shows nothing (existence.py)
-    any           another pair            deleted and posted again: render again
-    (no answer)   the pair rendered       ready, but the index may still wait for it: tried again
-    any other     the pair rendered       Redis had lost it and knows it again, or will: done
+    index answers   intake object           result
+    known           (not read)              done
+    any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
+    any             another pair            the post was deleted and posted again: render again
+    (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
+    any other       the pair rendered       Redis had lost the post and knows it again: done
 
-A pair that had to wait long is first rendered without `full`, and `complete_media` writes its object whole when there
-is time. The incomplete object never replaces a whole one, so that no worker, however late, takes `full` away again; and
-`full` lies behind the other renditions, whose places and bytes are the same in both.
+A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later. An incomplete
+object never replaces a complete one, so a delayed worker cannot remove `full`. `full` is stored behind the other
+renditions, whose offsets and bytes are the same in both objects.
 
-All jobs may run any number of times: the bytes follow from the intake object alone, the index counts a change once.
+Jobs are idempotent: the bytes depend on the intake object alone, and the index counts each change once.
 """
 
 import contextlib
@@ -40,20 +40,20 @@ log = logging.getLogger("snapsurge.processors.jobs")
 
 Outcome = Literal["ready", "rejected", "deleted"]
 
-# A user who deletes and posts again faster than we render, three times within one job, may wait for the next try.
+# When a user deletes and posts again this many times during one job, the job fails and is retried later.
 REPOSTS_MAX = 3
 
 
 class Reposted(Exception):
-    """The pair changed under every render of this job."""
+    """The user replaced the pair during every render of this job."""
 
 
-# Called as `render(archive, whole=…, dear=…)`: the record and the media object that follow from an intake object.
+# Called as `render(archive, whole=…, dear=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
 class Jobs:
-    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError and zips.Damaged: all ours."""
+    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged: never the photo."""
 
     def __init__(
         self,
@@ -76,9 +76,10 @@ class Jobs:
     async def render_pair(
         self, moment_id: str, post_id: str, *, whole: bool = True, dear: bool = True, last: bool = False
     ) -> Outcome:
-        """Make the post ready or rejected, or tidy up after its deletion; what is left out is queued for later.
+        """Make the post ready or rejected, or clean up after its deletion; without `full`, queue `complete_media`.
 
-        RenderDear where the pair costs more than most and may not be `dear`; RenderOverdue unless it is the `last` try.
+        RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
+        on the `last` try this rejects the post instead.
         """
         outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last)
         self._metrics.posts.labels(outcome).inc()
@@ -92,7 +93,10 @@ class Jobs:
         return outcome
 
     async def complete_media(self, moment_id: str, post_id: str, *, last: bool = False) -> Outcome:
-        """Write the media object whole, as if it had never been otherwise; RenderOverdue as for `render_pair`."""
+        """Replace an incomplete media object by the complete one.
+
+        RenderOverdue when the render used up its budget; on the `last` try this leaves the post without `full` instead.
+        """
         try:
             outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False)
         except RenderOverdue:
@@ -103,7 +107,7 @@ class Jobs:
         return outcome
 
     async def flag_late(self, moment_id: str, post_id: str) -> None:
-        """Tell the index whether the post was late; nothing for one that is flagged or deleted."""
+        """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
         post = await self._flagged(moment_id, post_id)
         if post is not None:
             await self._index.observe([post])
@@ -112,7 +116,7 @@ class Jobs:
     async def _rendered(
         self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool
     ) -> tuple[Outcome, Post | None]:
-        """What became of the post, and its record as stored unless it is deleted."""
+        """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
             archive = await self._pair(moment_id, post_id)
             if archive is None:
@@ -126,7 +130,7 @@ class Jobs:
         raise Reposted(post_id)
 
     async def _pair(self, moment_id: str, post_id: str) -> bytes | None:
-        """The intake object as long as it is a pair."""
+        """The intake object; None when it is missing or a tombstone."""
         try:
             archive = await self._store.read(keys.intake(moment_id, post_id))
         except BlobMissing:
@@ -134,7 +138,7 @@ class Jobs:
         return archive if tombstones.tombstone_in(archive) is None else None
 
     async def _off_loop(self, archive: bytes, *, whole: bool, dear: bool, last: bool) -> tuple[Post, bytes]:
-        """The render; the last one that uses up its budget rejects the post."""
+        """Render in the render process; on the last try, a render that uses up its budget rejects the post."""
         try:
             return await self._render(archive, whole=whole, dear=dear)
         except RenderOverdue:
@@ -143,7 +147,7 @@ class Jobs:
             return overdue(archive)
 
     async def _told(self, post: Post) -> Outcome | None:
-        """Tell the index of a stored media object, by the table above."""
+        """Report a stored media object to the index and decide by the table above; None: render again."""
         answer: Observed | None = None
         trouble: RedisError | None = None
         try:
@@ -165,7 +169,10 @@ class Jobs:
         return _outcome(post)
 
     async def _flagged(self, moment_id: str, post_id: str) -> Post | None:
-        """The post with its flag, from Redis and the cached moment; only where they fail, from the stored receipt."""
+        """The post with its late flag, or None when there is nothing to report.
+
+        From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
+        """
         (post,) = await self._index.posts([post_id])
         if post is not None and post.late is not None:
             return None

@@ -1,9 +1,9 @@
-"""Dead letters: the jobs that were given up, kept with all that ops need to run them again or to see why not.
+"""Dead letters: jobs that were given up, kept with what an operator needs to understand them and run them again.
 
-A hash a Redis (`snapsurge:dead`, job id → JSON), so that one job has one letter and the sweeper can leave dead jobs
-alone. Letters are written by the claim's own settlement (storage/queue/claims.py), so that only who holds a job can
-bury it. Of a letter that is purged its job's id is kept (`snapsurge:purged`) until no sweep can find the post any more.
-Whoever queues such a job again ends both (storage/queue/jobs.py).
+Each Redis has one hash (`snapsurge:dead`, job id → JSON), so that a job has at most one letter and the sweeper can
+skip dead jobs. The settlement of a claim writes the letter (storage/queue/claims.py), so that only the job's holder can
+declare it dead. Purging a letter keeps the job's id in `snapsurge:purged` until no sweep can find the post any more.
+Queueing the job again removes the letter and that id (storage/queue/jobs.py).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from storage.records import Timestamp
 
 T = TypeVar("T")
 
-# A moment is swept for a day and an hour after it fires, by hand for somewhat longer.
+# Longer than any sweep can find the post: the sweeper visits a moment until `passes.SWEPT_MS` after it fires.
 PURGED_S = 72 * 3600
 
 _PURGE = f"""
@@ -39,7 +39,7 @@ Reason = Literal["fault", "outage", "poison", "unreadable"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One job that was given up. `tries` are all its runs, `traceback` is of the last one that failed."""
+    """One job that was given up. `tries` counts all runs; `traceback` is that of the last error."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_letter(job_id: bytes, raw: bytes) -> DeadLetter:
-    """A letter as it stands in Redis; of one that cannot be read, that its job is dead."""
+    """Decode a letter from Redis; an unreadable one becomes a letter with the reason `unreadable`."""
     try:
         return msgspec.json.decode(raw, type=DeadLetter)
     except (ValueError, RecursionError) as error:
@@ -62,17 +62,17 @@ def parse_letter(job_id: bytes, raw: bytes) -> DeadLetter:
 
 
 class DeadLetters:
-    """The kept jobs of one or more Redis. Every method may raise redis.RedisError."""
+    """The dead letters on one or more Redis servers. Every method may raise redis.RedisError."""
 
     def __init__(self, *shards: Redis) -> None:
         self._shards = shards
 
     async def keep(self, letter: DeadLetter) -> None:
-        """Write it, over an older letter of the same job."""
+        """Write a letter; it replaces an older letter of the same job."""
         await _of(self._shards[0].hset(DEAD_KEY, letter.id, msgspec.json.encode(letter).decode()))
 
     async def among(self, job_ids: Sequence[str]) -> set[str]:
-        """Which of these jobs are dead, purged ones included, as far as Redis answers."""
+        """The ids of those jobs that are dead or purged; servers that do not answer are left out."""
         if not job_ids:
             return set()
 
@@ -86,29 +86,29 @@ class DeadLetters:
         return set().union(*await those_that_answer(known(shard) for shard in self._shards))
 
     async def all(self) -> list[DeadLetter]:
-        """Every letter, the oldest first."""
+        """All letters, oldest first."""
         found = await asyncio.gather(*(_of(shard.hgetall(DEAD_KEY)) for shard in self._shards))
         letters = [parse_letter(job_id, raw) for some in found for job_id, raw in some.items()]
         return sorted(letters, key=lambda one: one.at)
 
     async def purge(self, job_ids: Sequence[str]) -> int:
-        """Forget these for good: no sweep queues their jobs again; how many there were."""
+        """Delete these letters so that no sweep queues their jobs again; returns how many existed."""
         if not job_ids:
             return 0
         purged = await asyncio.gather(*(_of(shard.eval(_PURGE, 0, *job_ids)) for shard in self._shards))
         return sum(int(one) for one in purged)
 
     async def remove(self, job_ids: Sequence[str]) -> int:
-        """Forget these; how many there were."""
+        """Delete these letters, and let sweeps queue their jobs again; returns how many existed."""
         if not job_ids:
             return 0
         return sum(await asyncio.gather(*(_of(shard.hdel(DEAD_KEY, *job_ids)) for shard in self._shards)))
 
     async def count(self) -> int:
-        """How many there are."""
+        """The number of letters; servers that do not answer are left out."""
         return sum(await those_that_answer(_of(shard.hlen(DEAD_KEY)) for shard in self._shards))
 
 
 def _of(answer: Awaitable[T] | T) -> Awaitable[T]:
-    """redis-py's commands are typed for both of its clients."""
+    """Narrow the type of a command: redis-py types its commands for both the sync and the async client."""
     return cast("Awaitable[T]", answer)

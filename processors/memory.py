@@ -1,9 +1,9 @@
-"""How much memory a worker may take, and the one honest way to run out of it: MemoryError, before anything is begun.
+"""Limits a process's memory (`bound`), and raises MemoryError before a library runs out of it (`ensure`).
 
-Decoders hide that they found no memory: libjpeg, libwebp and libheif report a corrupt file, the Rust resampler ends the
-process (each seen under a limit). So whoever is about to let such a library take memory asks `ensure` first, and after
-that a failure is what it says it is. `bound` is the last resort against a photo that needs more than its header tells.
-Not known here: photos and what they need.
+Libraries hide a lack of memory: libjpeg, libwebp and libheif report a corrupt file, and the Rust resampler ends the
+process (each observed under a limit). Therefore callers of such a library call `ensure` first; a failure after that has
+the cause that it names. `bound` is the last resort against a photo that needs more memory than its header tells. This
+file does not know photos.
 """
 
 import contextlib
@@ -13,28 +13,31 @@ import resource
 from typing import Final
 
 MIB: Final = 1 << 20
-# What a renderer needs beside the photo it decodes, and a worker beside its archives: 70 MiB idle, a pair and its copy
-# (40), the renditions of the photo before (36), what the heap keeps (64); 16 stacks of the file store's threads (128).
+# The needs of a renderer besides the photo that it decodes: 70 MiB idle, a pair and its copy (40), the renditions of
+# the photo before (36), freed memory that the heap keeps (64). Also those of a worker besides its archives, where the
+# file store's 16 threads have stacks (128).
 PROCESS_BYTES: Final = 256 * MIB
-# The archives of the two pairs that a worker has under way, their media objects, and twice as much for copies.
+# The archives and media objects of a worker's two pairs, plus twice that amount for copies.
 ARCHIVES_BYTES: Final = 128 * MIB
 
-# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, for renders run in a thread and the heap
-# that is trimmed is the main thread's. Up to 15.5 MiB comes from it: a `full` picture (2000x2000 in 4 bytes a pixel)
-# does, the blocks of 16 MiB that Pillow makes large photos of do not, and go back at once.
+# glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, because renders may run in a thread but
+# only the main thread's heap is trimmed. Allocations up to 15.5 MiB come from the heap, so a `full` picture (2000x2000,
+# 4 bytes a pixel) does. The blocks of 16 MiB in which Pillow holds large photos do not: they return to the kernel at
+# once.
 _MALLOPT: Final = {-8: 1, -3: 31 * MIB // 2, -1: 64 * MIB}
 
 
 def bound(photo_bytes: int) -> None:
-    """Let this process take so much beside its own needs, and keep what it took; to be called before any thread starts.
+    """Limit the process to `photo_bytes` besides its own needs, and let malloc keep freed memory for the next photo.
 
-    RLIMIT_DATA (Linux 4.7: heap and private writable mappings) and not RLIMIT_AS, which counts reservations and mapped
-    libraries too, half of what a worker has mapped. glibc gives freed pictures back to the kernel and faults the same
-    pages in again for the next: 2,000 to 6,000 faults and 5 to 10 ms a photo; told to keep 64 MiB it makes some 500.
-    Elsewhere (musl, macOS) both may do nothing.
+    Call it before any thread starts. On musl and macOS it may do nothing.
     """
-    with contextlib.suppress(ValueError, OSError):  # an administrator's hard limit below ours stays
+    # RLIMIT_DATA counts the heap and private writable mappings (since Linux 4.7). RLIMIT_AS would also count
+    # reservations and mapped libraries, half of a worker's mappings.
+    with contextlib.suppress(ValueError, OSError):  # A lower hard limit, set by an administrator, stays.
         resource.setrlimit(resource.RLIMIT_DATA, (photo_bytes + PROCESS_BYTES, resource.RLIM_INFINITY))
+    # By default glibc returns freed pictures to the kernel and faults their pages in again for the next photo: 2,000 to
+    # 6,000 page faults and 5 to 10 ms a photo. With 64 MiB kept there are some 500 faults.
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in _MALLOPT.items():
@@ -42,7 +45,10 @@ def bound(photo_bytes: int) -> None:
 
 
 def ensure(size: int) -> None:
-    """MemoryError unless the process may take `size` more bytes now; nothing is touched, so this costs microseconds."""
+    """Raise MemoryError unless the process may allocate `size` more bytes now.
+
+    Costs microseconds, because no page of the trial mapping is touched.
+    """
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""What a worker and the autoscaler count, and the small HTTP server that shows it when an address was given.
+"""The metrics of a worker and of the autoscaler, and a small HTTP server that exposes them.
 
-Registries belong to the value, not to the process: two workers in one test do not meet.
+Each object has its own registry, so that two workers in one test process do not share metrics.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,16 +13,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
-# From accepted to ready: the drain target decides, so minutes count as much as seconds.
+# Seconds from accepted to ready. The drain target is a minute, so buckets above a minute matter too.
 READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
-# As the scripts of storage/queue/jobs.py and storage/queue/claims.py count them.
+# The names under which the scripts of storage/queue/jobs.py and storage/queue/claims.py count events.
 QUEUE_COUNTS = ("enqueued", "finished", "again", "lapsed", "refused", "dead")
 
 
 class Metrics:
-    """What one worker did."""
+    """The metrics of one worker."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -60,19 +60,20 @@ class Metrics:
             buckets=READY_BUCKETS,
             registry=registry,
         )
-        self.jobs_done = 0  # and what follows go into the pulse, which the autoscaler reads
+        # Not exposed here: the pulse carries these two to the autoscaler.
+        self.jobs_done = 0
         self.busy_s = 0.0
 
 
 class ScalerMetrics:
-    """What the autoscaler sees and wants."""
+    """The metrics of the autoscaler: the queue as measured, and the workers."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.ready = Gauge("snapsurge_queue_ready", "Jobs whose time has come and that are not done", registry=registry)
         self.leased = Gauge("snapsurge_queue_leased", "Jobs that a worker holds", registry=registry)
         self.deferred = Gauge("snapsurge_queue_deferred", "Jobs that wait for another try", registry=registry)
-        # A gauge, for Redis counts and may lose its counts; rate() takes that for a counter's reset.
+        # A gauge, because Redis counts these events and may lose its counts; rate() handles that as a counter reset.
         self.counted = Gauge(
             "snapsurge_queue_events", "What happened to jobs since Redis was empty", ["event"], registry=registry
         )
@@ -92,9 +93,9 @@ async def exposed(
     registry: CollectorRegistry,
     views: Mapping[str, Callable[[], Awaitable[Any]]] | None = None,
 ) -> AsyncIterator[int | None]:
-    """Serve `/metrics`, `/livez` and each view as JSON while inside; gives the port, None where nothing listens.
+    """Serve `/metrics`, `/livez` and each view as JSON inside the block; yields the port, None without an address.
 
-    A view that gives None does not know: 503.
+    When a view returns None, its value is unknown now and the answer is 503.
     """
     if listen is None:
         yield None

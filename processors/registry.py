@@ -1,8 +1,8 @@
-"""The border to arq, crossed once on a job's way from its claim to its settlement: a claimed body in, a call out.
+"""The border to arq: turns the body of a claimed job into a call of a registered function.
 
-Kept of arq are the jobs' format and keys (`storage/queue/jobs.py`), its registry (`func`, `Function`) and `Retry`. So
-the functions registered here run under a stock arq worker too; only the context differs, which here holds the claim.
-arq's own worker is not used: it reads each job from Redis again, and ends a job for good that ran out of its time.
+We use arq's job format and keys (`storage/queue/jobs.py`), its registry (`func`, `Function`) and `Retry`. Therefore a
+stock arq worker can run the functions registered here; only the context differs, which here holds the claim. We do not
+use arq's worker, because it reads each job from Redis a second time and ends a job for good when it times out.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +16,7 @@ from arq.worker import Function
 from storage.queue.jobs import decode
 from storage.queue.lease import Claimed
 
-# Where a function finds its claim in the context; a stock arq worker has none.
+# The context's key for the claim; the context of a stock arq worker lacks it.
 CLAIMED: Final = "claimed"
 
 
@@ -25,7 +25,7 @@ class Unrunnable(Exception):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One run of a job: its name, its arguments, and what to await with them."""
+    """One run of a job: `await run(*args)`."""
 
     name: str
     args: tuple[str, ...]
@@ -33,13 +33,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """arq's functions by their names: `Registry([func(coroutine, name="render_pair")])`."""
+    """arq functions by name: `Registry([func(coroutine, name="render_pair")])`."""
 
     def __init__(self, functions: Sequence[Function]) -> None:
         self._functions = {function.name: function for function in functions}
 
     def call(self, claimed: Claimed) -> Call:
-        """The call that a claimed job asks for; of one that cannot be run, a call that raises Unrunnable."""
+        """The call for a claimed job; for an unreadable or unknown job, a call that raises Unrunnable."""
         name, args = claimed.id.partition(":")[0], ()
         try:
             name, args, kwargs, _, _ = deserialize_job_raw(claimed.body, deserializer=decode)

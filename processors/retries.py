@@ -1,11 +1,10 @@
-"""When a job that failed is tried again, and what becomes of one that is not: it is kept, never dropped.
+"""Runs a claimed job once and decides what follows: done, a retry, or a dead letter. No job is dropped.
 
-`Retrying.run` runs a claimed job once and says what follows: done, again later, or a dead letter. It gives each run a
-deadline, sorts what went wrong into outages (store or Redis away, which heals) and faults (which do not heal by
-themselves), counts the two apart, and waits exponentially longer with full jitter between a floor and a cap. The floor
-is there because full jitter alone spends a third of its tries within the first second of an outage. A job whose workers
-die is not run at all any more (storage/queue/lease.py says when). A photo's own fault is no failure: that job ends
-well, with a rejected post. This file does not know what jobs do.
+Errors are outages (the store or Redis is unavailable, which passes) or faults (which do not pass by themselves). The
+two are counted separately, each with its own maximum of tries. The delay before a retry is exponential backoff with
+full jitter between a floor and a cap. A job whose workers keep dying becomes a dead letter without another run (the
+limit is in storage/queue/lease.py). A bad photo is no error: its job succeeds with a rejected post. This file does not
+know what jobs do.
 """
 
 import asyncio
@@ -30,22 +29,22 @@ from .registry import Unrunnable
 
 log = logging.getLogger("snapsurge.processors.retries")
 
-# Of a stack the end tells most; a letter is read by people.
+# The last characters of a traceback are kept, because the end tells most.
 TRACEBACK_CHARS_MAX = 4000
 
 
 class Overdue(Exception):
-    """One try of a job took longer than its deadline: it waited for a store or a Redis that stays silent."""
+    """One try of a job exceeded its deadline because the store or Redis did not answer."""
 
 
-# Connections that break reach us as OSError; TimeoutError is one of its kinds.
+# A broken connection raises OSError; TimeoutError is a subclass.
 OUTAGES: tuple[type[Exception], ...] = (StoreUnavailable, RedisError, OSError, Overdue)
 
 
 class HandBack(Retry):
-    """A run after which the job goes back, into `queue` where one is named; it counts as a fault, or not at all.
+    """The job goes back to its queue, or to `queue` when that is named; the run counts as a `fault` or not at all.
 
-    arq's `Retry`, with which a stock arq worker runs the job again in its queue.
+    A subclass of arq's `Retry`, so that a stock arq worker runs the job again in its queue.
     """
 
     def __init__(self, text: str, *, queue: str = "", fault: bool = False) -> None:
@@ -62,11 +61,11 @@ class HandBack(Retry):
 
 
 class Poison(Exception):
-    """A job that was started time and again without an end: it takes its worker with it."""
+    """A job whose workers were lost in the middle of it, again and again: it probably kills them."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and how long apart: see config.py for the reasons."""
+    """The limits of retrying: delays, maximum tries, and the deadline of one try; config.py has the reasons."""
 
     floor_s: float = 0.2
     cap_s: float = 30.0
@@ -76,13 +75,14 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def backoff_s(tries: int, patience: Patience, rng: random.Random) -> float:
-    """How long to wait after this many tries: full jitter under a bound that doubles, between floor and cap."""
+    """Seconds to wait after this many tries: full jitter under a doubling bound, between floor and cap."""
+    # The floor: full jitter alone would spend a third of its tries in the first second of an outage.
     bound = min(patience.cap_s, patience.floor_s * 2.0 ** min(tries, 32))
     return max(patience.floor_s, rng.uniform(0, bound))
 
 
 def after(error: Exception, earlier: Attempts, patience: Patience) -> tuple[Attempts, bool]:
-    """What is known of a job that failed like this, and whether it is given up."""
+    """The job's counts of tries after this error, and whether the job is given up."""
     if isinstance(error, OUTAGES):
         attempts = msgspec.structs.replace(earlier, outages=earlier.outages + 1)
         return attempts, attempts.outages >= patience.outages_max
@@ -91,7 +91,7 @@ def after(error: Exception, earlier: Attempts, patience: Patience) -> tuple[Atte
 
 
 class Retrying:
-    """Runs jobs, and judges how they end."""
+    """Runs claimed jobs and turns each result or error into a settlement."""
 
     def __init__(self, metrics: Metrics, patience: Patience, rng: random.Random) -> None:
         self._metrics = metrics
@@ -102,7 +102,7 @@ class Retrying:
     async def run(
         self, claimed: Claimed, name: str, job: Callable[..., Awaitable[object]], args: Sequence[str]
     ) -> Settlement:
-        """Run it once; never fails."""
+        """Run the job once and return its settlement; a job's error is never raised."""
         if is_poison(claimed):
             error = Poison(f"{claimed.attempts.lapses} workers that ran it were lost")
             return self.given_up(claimed, name, args, error, reason="poison")
@@ -124,7 +124,7 @@ class Retrying:
         return Done(claimed)
 
     def _handed_back(self, claimed: Claimed, name: str, args: Sequence[str], error: HandBack) -> Settlement:
-        """Back as it came or as a fault, without a wait where another queue was named: the wait is there."""
+        """Return the job to a queue: as a fault with its backoff, or uncounted; at once when another queue is named."""
         if error.fault:
             settlement = self.failed(claimed, name, args, error)
             return (
@@ -133,7 +133,7 @@ class Retrying:
         return Again(claimed, claimed.attempts, 0.0 if error.queue else self._patience.floor_s, error.queue)
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
-        """What follows from an error."""
+        """Count the error; a retry, or a dead letter after the last try."""
         self._metrics.failures.labels(name, type(error).__name__).inc()
         attempts, last = after(error, claimed.attempts, self._patience)
         outage = isinstance(error, OUTAGES)
@@ -148,9 +148,9 @@ class Retrying:
         return Again(claimed, attempts, delay_s)
 
     def given_up(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception, *, reason: Reason) -> Done:
-        """The job's end, with the letter that is kept of it."""
+        """The settlement that ends the job and keeps its dead letter."""
         self._metrics.dead.labels(name).inc()
-        runs = claimed.attempts.runs - (reason == "poison")  # of which the last was not begun
+        runs = claimed.attempts.runs - (reason == "poison")  # A poison job's last claim was not run.
         log.error("%s is dead (%s) after %d runs: %r", claimed.id, reason, runs, error, exc_info=error)
         letter = DeadLetter(
             id=claimed.id,
@@ -165,7 +165,7 @@ class Retrying:
         return Done(claimed, msgspec.json.encode(letter))
 
     async def _within_deadline(self, job: Callable[..., Awaitable[object]], args: Sequence[str]) -> None:
-        """Our own deadline: arq's would end the job for good."""
+        """Await the job under a deadline of our own, because arq's timeout would end the job for good."""
         deadline = asyncio.timeout(self._patience.deadline_s)
         try:
             async with deadline:

@@ -1,8 +1,8 @@
-"""How a process of ours is told to stop: SIGTERM or SIGINT, a second one, or the end of its standard input.
+"""How a process is told to stop: by SIGTERM or SIGINT, or by the end of its standard input when its parent has died.
 
-The end of standard input is how a child learns that its parent is gone, however it went: the parent alone holds the
-pipe's other end, and the kernel closes it. Unlike PR_SET_PDEATHSIG this needs no code between fork and exec, has no
-race at the start, works on every Unix, and is seen by a child that was not listening yet.
+Only the parent holds the other end of the pipe, and the kernel closes it however the parent dies. Unlike
+PR_SET_PDEATHSIG this needs no code between fork and exec, has no race at the start, works on every Unix, and also
+reaches a child that does not read its standard input yet.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ STDIN = 0
 
 
 def stopping(*, at_eof: bool) -> asyncio.Event:
-    """An event that the first signal sets, or with `at_eof` the end of standard input; a second signal ends at once."""
+    """An event, set by the first signal or, with `at_eof`, by the end of standard input; a second signal exits."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -41,7 +41,7 @@ def stopping(*, at_eof: bool) -> asyncio.Event:
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but no longer than until `stop`."""
+    """Wait for this many seconds, or until `stop` is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()

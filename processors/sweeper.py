@@ -1,18 +1,17 @@
-"""Finds accepted pairs that nobody is going to render, and queues them: from the store alone, so it survives FLUSHALL.
+"""Queues the missing jobs of accepted pairs. It finds the pairs in the store, so jobs survive a FLUSHALL of Redis.
 
-A post is unfinished when it has an intake object and no media object; queueing one whose job is queued or running is a
-no-op by its job id, so the sweeper need not know which are on their way. Intake is listed before media: a post that
-finishes between the two listings is not queued again. A media object of a deleted post is what a deletion left that was
-broken off; it is fenced as that would have done (existence.py). Tombstones, known by their length, are removed when the
-moment can accept nothing any more. Dead jobs are left alone, purged or not, until ops or a new post queue them again;
-the jobs of a queue shard that is away are left to the next pass.
+A post is unfinished when it has an intake object and no media object. The sweeper queues the jobs of each unfinished
+post; where a job is queued or running already, its job id makes this a no-op. A media object whose post has no pair
+is the rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). Tombstones are removed
+once the moment accepts no more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them.
+The jobs of a queue shard that does not answer wait for the next pass.
 
-A pass over a moment costs two listings for each of 256 spreads. It goes in steps of a few spreads, evenly over the time
-that the moment rests between two passes, which is the longer the older the moment (`rest_s`). How far each pass is
-stands in Redis, so that another sweeper goes on where this one stopped. Where Redis was emptied or restarted there is
-no such cursor, and the first pass goes as fast as it can: it fills the queue. The next one finds that the moment's
-counts are not complete, and tells the index of every post again, which restores its entries and the counts. Any pass
-that finds an entry of a deleted post tells the index of the deletion.
+A pass over a moment costs two listings for each of 256 spreads. The sweeper takes a few spreads at a time and divides
+these steps evenly over the moment's rest between two passes; old moments rest longer (`rest_s`). Redis holds the
+cursor of each pass, so that another sweeper continues where this one stopped. A Redis that was emptied or restarted
+has no cursors: the first pass then runs as fast as it can and fills the queue. The next pass finds the moment's counts
+incomplete and reports every post to the index again, which restores the entries and the counts. A pass that finds an
+index entry of a deleted post reports the deletion to the index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,15 +36,14 @@ from storage.tombstones import SIZE as TOMBSTONE_SIZE
 from .letters import DeadLetters
 from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
 
-# How many spreads are listed at once, and how many jobs go to the queue in one script call.
-WIDTH = 16
-BATCH = 256
-# Who broke a sweep off by hand goes on with it within a day.
+WIDTH = 16  # Spreads listed at the same time.
+BATCH = 256  # Jobs queued by one script call.
+# For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """What a sweep met and did."""
+    """The counts of a sweep: what it found, and what it queued, removed and reported."""
 
     moments: int = 0
     posts: int = 0
@@ -56,7 +54,7 @@ class Swept(msgspec.Struct, frozen=True):
 
     @property
     def found_work(self) -> bool:
-        """Whether something was not as it should be, so that the next step is worth hurrying for."""
+        """Whether the sweep repaired something; the next step then follows at once."""
         return bool(self.queued or self.tidied or self.recounted)
 
     def __add__(self, other: "Swept") -> "Swept":
@@ -78,7 +76,7 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a part of a moment has: posts with a pair, and posts with a tombstone."""
+    """The post ids in a part of a moment: those with a pair, and those with a tombstone."""
 
     accepted: set[str] = set()
     deleted: set[str] = set()
@@ -103,11 +101,11 @@ class Sweeper:
 
     @property
     def pace_s(self) -> float:
-        """How often to ask for a step: twice as often as one is due in the youngest moment."""
+        """Seconds between two calls of `step`: half the time between two steps in the youngest moment."""
         return self._every_s * WIDTH / len(keys.SPREADS) / 2
 
     async def step(self, now_s: float) -> Swept | None:
-        """The step that is due the longest; None when none is."""
+        """Do the most overdue step; None when no step is due."""
         cursors = await self._cursors()
         moments = await self._accepting(now_s)
         moment_id = next_due(moments, cursors, now_s, self._every_s)
@@ -128,8 +126,8 @@ class Sweeper:
         return swept
 
     async def sweep(self, now_s: float) -> Swept:
-        """By hand: every moment that accepts posts, whenever it was swept last."""
-        await self._redis.ping()  # the moments alone could be had from the store
+        """For operators: sweep every moment that accepts posts, however recent its last sweep is."""
+        await self._redis.ping()  # Fail early: the store alone could list the moments.
         swept = Swept()
         for moment in await self._accepting(now_s):
             if to_ms(moment.fires_at) <= now_s * 1000:
@@ -137,7 +135,7 @@ class Sweeper:
         return swept
 
     async def moment(self, moment_id: str, now_s: float) -> Swept:
-        """By hand: one moment, all of it, from where an earlier such sweep was broken off; moments.NoSuchMoment."""
+        """For operators: sweep one whole moment, or resume its interrupted manual sweep; moments.NoSuchMoment."""
         await self._moments.get(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
         cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generation(moment_id))
@@ -153,12 +151,12 @@ class Sweeper:
         return swept
 
     async def _accepting(self, now_s: float) -> list[Moment]:
-        """Moments that may get posts, or did until just now."""
+        """The moments to sweep: those that fired within the last `SWEPT_MS`."""
         now_ms = int(now_s * 1000)
         return await self._moments.since(now_ms - SWEPT_MS, now_ms)
 
     async def _cursors(self) -> dict[str, Cursor]:
-        """The cursors; none where Redis is another than the one that they were written to: it may have lost jobs."""
+        """The cursors by moment; empty when a Redis was emptied or restarted, because it may have lost jobs."""
         if await self._redis_is_another():
             await self._redis.delete(CURSORS_KEY)
             return {}
@@ -167,7 +165,7 @@ class Sweeper:
         return {name: cursor for name, cursor in read.items() if cursor is not None}
 
     async def _redis_is_another(self) -> bool:
-        """Whether a Redis was emptied or restarted since the last step: our mark is gone, or not of this run."""
+        """Whether a Redis was emptied or restarted since the last step: the mark with its run id is gone or differs."""
 
         async def is_another(redis: Redis) -> bool:
             run_id = str((await redis.info("server"))["run_id"])
@@ -178,11 +176,11 @@ class Sweeper:
         return any([await is_another(self._redis), *await those_that_answer(is_another(one) for one in shards)])
 
     async def _generation(self, moment_id: str) -> str:
-        """The generation to recount a moment's posts in; empty where its counts are complete."""
+        """The generation for a recount of the moment's posts; empty when its counts are complete."""
         return await self._index.recount(moment_id) if await self._index.counts(moment_id) is None else ""
 
     async def _advance(self, moment_id: str, cursor: Cursor, now_s: float) -> tuple[Swept, Cursor]:
-        """The next few spreads of a pass; the index is told of what they hold where it is being recounted."""
+        """Sweep the next `WIDTH` spreads of a pass; during a recount, report their posts to the index."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
         swept, found = Swept(), Found()
         for part, there in await together([partial(self._spread, one, moment_id) for one in spreads], "sweep-spread"):
@@ -204,18 +202,19 @@ class Sweeper:
         return swept, cursor
 
     async def _is_over(self, moment_id: str, now_s: float) -> bool:
-        """Whether nothing can be posted in the moment any more."""
+        """Whether the moment accepts no more posts."""
         return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
 
     async def _tell_deletions(self, moment_id: str, post_ids: Sequence[str]) -> None:
-        """The index may show deleted posts: it refused to forget them, or was restored from an older copy."""
+        """Remove deleted posts from the index, which missed the deletion or was restored from an older copy."""
         for entry in await self._index.posts(post_ids) if post_ids else ():
             there = await self._existence.look(moment_id, entry.id) if entry is not None else None
             if entry is not None and there is not None and there.tombstone is not None:
                 await self._index.forget(entry.id, moment_id, there.decided)
 
     async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, Found]:
-        """What was met and done in one spread, and what it has."""
+        """Sweep one spread; its counts, and the posts found."""
+        # Intake before media: a post that finishes between the two listings is not queued again.
         accepted, deleted = await self._listed(keys.intake_prefix(spread, moment_id))
         finished, _ = await self._listed(keys.media_prefix(spread, moment_id))
         unfinished = sorted(accepted - finished)
@@ -229,7 +228,10 @@ class Sweeper:
         return swept, Found(accepted, deleted)
 
     async def _listed(self, prefix: str) -> tuple[set[str], set[str]]:
-        """Posts with an object there, and those with a tombstone; what is not named by one is somebody else's."""
+        """The ids of posts with an object under the prefix, and of those with a tombstone; other names are ignored.
+
+        The size alone tells a tombstone from a pair.
+        """
         found: tuple[set[str], set[str]] = set(), set()
         async for entry in self._store.list(prefix):
             if keys.is_post_id(name := keys.name_in(entry.key)):
@@ -237,7 +239,7 @@ class Sweeper:
         return found
 
     async def _enqueue(self, moment_id: str, post_ids: Sequence[str]) -> int:
-        """Queue what these posts still need: both jobs, or the render alone where the flag is known; never the dead."""
+        """Queue the missing jobs of these posts, except dead ones; `flag_late` only where the index has no flag yet."""
         known = await self._index.posts(post_ids)
         flagged = {post.id for post in known if post is not None and post.late is not None}
         needed = [

@@ -1,11 +1,11 @@
 """One worker process: it claims jobs, runs each once, and settles it.
 
-A job's way: claimed (holding.py), made into a call of a registered function (registry.py, the border to arq), run and
-judged (retries.py), settled (holding.py).
+Life of a job: claimed (holding.py), turned into a call of a registered function (registry.py, the border to arq), run
+once with its errors sorted (retries.py), settled (holding.py).
 
-SIGTERM stops the claiming, lets what runs finish within the grace, hands back what does not, and ends with 0; a second
-one ends at once. A Redis that is away ends nothing. Any other error ends the process with 1, for its supervisor to
-restart; its jobs are claimed elsewhere when their leases end.
+On SIGTERM the worker claims no more jobs, waits up to `drain_s` for running jobs, returns the others to their queues
+and exits with 0; a second signal ends it at once. The worker outlives a Redis outage. Any other error ends it with 1:
+its supervisor restarts it, and other workers claim its jobs when their leases expire.
 """
 
 import asyncio
@@ -46,18 +46,18 @@ from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
 
-# Of a pulse's period, how long it counts.
+# A pulse expires after this many periods.
 PULSE_PERIODS = 3
-# What a job is taken for that a stock arq worker runs.
+# Stands in for the claim when a stock arq worker runs the job.
 UNCLAIMED = Claimed("", b"", ON_TIME, "")
 
 
 class Stuck(Exception):
-    """The process can render no more and must be replaced."""
+    """The worker cannot start a render process any more; its supervisor must replace the worker."""
 
 
 class JobWorker:
-    """Claims jobs through a Holding and runs those of `functions`. `stuck` tells that no more can be done."""
+    """Claims jobs through a Holding and runs `functions`; `stuck` returns whether the worker can no longer render."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class JobWorker:
         )
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Claim and run until told to stop, then finish what runs; Stuck when no more can be done."""
+        """Claim and run jobs until `stop`, then finish the running ones; Stuck when the worker can no longer render."""
         async with self._holding, asyncio.TaskGroup() as beside:
             pulsing = beside.create_task(self._pulsing(), name="pulse")
             while not stop.is_set() and not self._stuck():
@@ -109,7 +109,7 @@ class JobWorker:
             raise Stuck("no render process can be started: leaving for a new worker")
 
     def _is_dear(self) -> bool:
-        """Whether a dear job has the render slot: what else there is had better be claimed by others."""
+        """Whether an expensive job uses the render slot; the worker then claims nothing and leaves jobs to others."""
         return any(claimed.queue == DEAR for claimed, _ in self._running.values())
 
     def _start(self, claimed: Claimed) -> None:
@@ -133,18 +133,18 @@ class JobWorker:
         task.add_done_callback(ended)
 
     async def _run(self, claimed: Claimed) -> Settlement:
-        """From the claim to the settlement; a job that is cut off goes back as it came."""
+        """Run a claimed job to its settlement; `_start` returns a cancelled job to its queue."""
         call = self._registry.call(claimed)
         return await self._retrying.run(claimed, call.name, call.run, call.args)
 
     def _lost(self, job_id: str) -> None:
-        """Another worker may have it: what still runs here is a waste, and its end will be refused."""
+        """Cancel a job whose lease expired: another worker may run it, and Redis would refuse our settlement."""
         log.warning("%s is not ours any more: its lease ended", job_id)
         if job_id in self._running:
             self._running[job_id][1].cancel()
 
     async def _pulsing(self) -> None:
-        """Tell of oneself, for as long as this worker lives."""
+        """Write this worker's pulse to Redis every `pulse_s`, until cancelled."""
         while True:
             pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, len(self._running))
             with contextlib.suppress(RedisError, OSError):
@@ -152,7 +152,7 @@ class JobWorker:
             await asyncio.sleep(self._config.pulse_s)
 
     async def _finish_running(self) -> None:
-        """Wait for what runs; what is not done within the grace goes back to its queue."""
+        """Wait up to `drain_s` for running jobs; cancel the others, which returns them to their queues."""
         running = [task for _, task in self._running.values()]
         if not running:
             return
@@ -163,7 +163,7 @@ class JobWorker:
 
 
 def patience(config: Config) -> Patience:
-    """The settings as retrying takes them."""
+    """The retry settings of this configuration as one value."""
     return Patience(
         floor_s=config.retry_floor_s,
         cap_s=config.retry_cap_s,
@@ -174,7 +174,7 @@ def patience(config: Config) -> Patience:
 
 
 def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
-    """The jobs as arq registers them, by the names that cross the queue; without a claim each run is a first one."""
+    """The jobs as arq functions under their queue names; under a stock arq worker each run counts as the first."""
 
     async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)
@@ -192,7 +192,7 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
-    """One worker process until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
+    """Run one worker until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
     memory.bound(memory.ARCHIVES_BYTES)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:

@@ -1,1 +1,1 @@
-"""A pair of photos in, renditions out: the render process, its slot in a worker, and the pictures themselves."""
+"""Renders a pair of photos into renditions: the render process, its slot in a worker, decoding and encoding."""

@@ -1,7 +1,7 @@
-"""The composite: the back photo with the front inset at its top left, as people know it from BeReal.
+"""The composite: the back photo with the front photo as an inset at its top left, as in BeReal.
 
-Everything is measured in hundredths of the back photo's short side, so the layout looks the same at every size and
-in both directions. The inset is part of the layout: it is the one place where a tiny front photo is enlarged.
+All lengths are hundredths of the back photo's short side, so the layout looks the same at every size and orientation.
+Only here a tiny front photo is enlarged, because the inset's size is part of the layout.
 This file does not know where the photos come from or how the result is encoded.
 """
 
@@ -14,11 +14,11 @@ INSET_WIDTH = 30
 MARGIN = 3.5
 BORDER = 0.7
 RADIUS = 4.5
-# A front photo longer than this, either way, is cropped around its middle: a strip would be no picture.
+# A front photo with a larger aspect ratio, in either orientation, is cropped around its middle.
 INSET_ASPECT_MAX = 2.0
 
 BORDER_COLOUR = (12, 12, 12)
-SUPERSAMPLING = 4  # pillow draws corners without anti-aliasing: drawn four times as large and averaged down
+SUPERSAMPLING = 4  # Pillow draws corners without anti-aliasing, so masks are drawn four times as large and reduced.
 
 
 def composite(back: Image.Image, front: Image.Image) -> Image.Image:
@@ -37,15 +37,15 @@ def composite(back: Image.Image, front: Image.Image) -> Image.Image:
 
 
 def _middle(front: Image.Image, inset: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest part of the photo around its middle that has the inset's proportions: all of it, but for strips."""
+    """The box of the photo's largest centred part with the inset's proportions: all of it, unless it is a strip."""
     scale = min(front.width / inset[0], front.height / inset[1])
-    # Where nothing is cut off, what the division lost would lie outside of the photo.
+    # Without `max`, a rounding error would put the box outside the photo when nothing is cropped.
     left, top = (max(0.0, whole - part * scale) / 2 for whole, part in zip(front.size, inset, strict=True))
     return left, top, front.width - left, front.height - top
 
 
 def _rounded(size: tuple[int, int], radius: int) -> Image.Image:
-    """A mask: opaque inside a rectangle with smooth round corners."""
+    """A mask that is opaque inside a rectangle with smooth rounded corners."""
     large = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
     mask = Image.new("L", large, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, large[0] - 1, large[1] - 1), radius * SUPERSAMPLING, fill=255)

@@ -1,9 +1,8 @@
-"""A photo's bytes in, its pixels out: upright, 8-bit sRGB, at most so large as asked for, and nothing but pixels.
+"""Decodes a photo into upright 8-bit sRGB pixels, no larger than asked for and without metadata.
 
-Photos are hostile input: whatever is wrong with one ends as `Undecodable` with a reason a person understands, and a
-fault of ours never does. The format is what the magic bytes say, the size what the header says, and both are judged
-before anything is decoded; the memory that any photo may take is asked for first, because decoders call a lack of it a
-corrupt file. Not known here: renditions, posts, budgets (`renderer.py`).
+Photos are hostile input. Any fault of a photo raises `Undecodable` with a reason for its user; a fault of ours never
+does. The format comes from the magic bytes and the size from the header, and both are checked before anything is
+decoded. This file does not know renditions, posts or budgets (`renderer.py`).
 """
 
 import io
@@ -22,10 +21,10 @@ from ..memory import ensure
 from .colour import flattened, to_srgb
 from .resampling import fitted, shrunk
 
-# The only global state: Pillow learns HEIF at import. One thread, because a worker owns one core; the embedded
-# thumbnail is never decoded in place of the photo, because it may show another picture.
+# The only global state: this registers HEIF with Pillow. One thread, because a worker owns one core. No thumbnails,
+# because an embedded thumbnail may show another picture than the photo.
 register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
-# All plugins now: one that Pillow cannot load later, for want of a descriptor, would make good photos undecodable.
+# Load all plugins now: a plugin that fails to load later, for lack of a descriptor, would make good photos undecodable.
 Image.init()
 
 # EXIF 2.32, tag Orientation: how to turn the stored pixels upright.
@@ -39,8 +38,8 @@ UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow, its plugins and libheif raise for bytes that are no photo (found by fuzzing). The bytes are in memory, so
-# an OSError is no disk; MemoryError is not among them.
+# The errors of Pillow, its plugins and libheif for bytes that are no photo (found by fuzzing). OSError is one of them:
+# the bytes are in memory, so no disk is involved. MemoryError is not.
 PHOTO_ERRORS: Final = (
     OSError,
     SyntaxError,
@@ -66,9 +65,9 @@ class Undecodable(Exception):
 
 
 def decoded(photo: bytes, long_side: int, limits: Limits = DECODABLE) -> Image.Image:
-    """The photo upright in sRGB, its long side at most so long, carrying nothing but pixels; Undecodable, MemoryError.
+    """The photo upright in sRGB, without metadata, its long side at most `long_side` pixels; Undecodable, MemoryError.
 
-    MemoryError says that we lack what a photo may take (`decode_bytes_max`); one that takes more is Undecodable.
+    MemoryError: the process cannot allocate `decode_bytes_max`. A photo that needs more than that is Undecodable.
     """
     kind = format_of(photo)
     if kind is None:
@@ -79,22 +78,24 @@ def decoded(photo: bytes, long_side: int, limits: Limits = DECODABLE) -> Image.I
     image = _opened(photo, kind, long_side, limits)
     profile = image.info.get("icc_profile")
     orientation = _orientation(image)
-    # The dear steps come after the reduction; none of them minds.
+    # Rotation and colour conversion follow the reduction: they cost less on fewer pixels, with the same result.
     image = shrunk(flattened(image), long_side)
     if orientation in UPRIGHT:
         image = image.transpose(UPRIGHT[orientation])
     image = to_srgb(image, profile)
-    image.info = {}  # Pillow would write a comment found here into the rendition
+    image.info = {}  # Otherwise Pillow would write a comment of the photo into the rendition.
     return image
 
 
 def _opened(photo: bytes, kind: Format, long_side: int, limits: Limits) -> Image.Image:
-    """The photo's pixels as stored, decoded at the smallest size the decoder offers that is enough."""
-    ensure(limits.decode_bytes_max)  # all of it, before the header is read: libwebp takes half of what it needs then
+    """The photo's pixels as stored, decoded at the smallest sufficient size that the decoder offers."""
+    # Before the header is read, because libwebp allocates half of its memory then, and because decoders report a lack
+    # of memory as a corrupt file.
+    ensure(limits.decode_bytes_max)
     try:
         image = Image.open(io.BytesIO(photo), formats=[kind.upper()])
-        _check(kind, image.size, limits)  # before `draft`, which rewrites the size
-    except Image.DecompressionBombError as error:  # beyond 179 MP Pillow refuses by itself
+        _check(kind, image.size, limits)  # Before `draft`, which changes the size.
+    except Image.DecompressionBombError as error:  # Pillow itself refuses more than 179 MP.
         raise Undecodable(f"more than {limits.most(kind) / 1e6:.1f} megapixels") from error
     except PHOTO_ERRORS as error:
         raise Undecodable(_fault(kind, error)) from error
@@ -105,28 +106,28 @@ def _opened(photo: bytes, kind: Format, long_side: int, limits: Limits) -> Image
         raise Undecodable(_fault(kind, error)) from error
     except MemoryError as error:
         raise Undecodable(f"a {NAMES[kind]} that needs more memory than its size explains") from error
-    if image.width * image.height > limits.most(kind):  # libheif may find another size than the header's
+    if image.width * image.height > limits.most(kind):  # libheif may decode another size than the header's.
         raise Undecodable(f"more than {limits.most(kind) / 1e6:.1f} megapixels")
     return image
 
 
 def _fault(kind: Format, error: Exception) -> str:
-    """What is wrong with a photo of this kind, in words, by what its decoder raised."""
+    """The reason for the user, from the format and its decoder's error."""
     cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
     return f"{'truncated' if cut_off else 'corrupt or incomplete'} {NAMES[kind]}"
 
 
 def _check(kind: Format, size: tuple[int, int], limits: Limits) -> None:
-    """Undecodable when a photo of this format and size is not accepted."""
+    """Raise Undecodable when a photo of this format and size is not accepted."""
     fault = limits.fault(kind, *size)
     if fault is not None:
         raise Undecodable(fault)
 
 
 def _orientation(image: Image.Image) -> object:
-    """The EXIF orientation; of broken EXIF, the upright one.
+    """The EXIF orientation; upright when the EXIF data is broken.
 
-    HEIF turns by its container alone, EXIF there only informs: libheif has turned, and pillow_heif reports upright.
+    A HEIF photo's orientation is in its container: libheif has already rotated it, and pillow_heif reports upright.
     """
     try:
         return image.getexif().get(ORIENTATION_TAG, 1)

@@ -1,9 +1,8 @@
-"""`python -m processors.render.measure OUT PHOTO [--times N]`: what a photo costs, as JSON; its renditions in OUT.
+"""`python -m processors.render.measure OUT PHOTO [--times N]`: prints a photo's cost as JSON, writes renditions to OUT.
 
-The process is set up as a worker is, and renders as a worker does: in a thread of its own, one photo after another.
-`cpu_ms` has the CPU time of each turn at the three renditions, `pair_cpu_ms` of each at a pair of this photo with
-composite and ThumbHashes. `rss_bytes` is the most memory the process ever held until the three renditions were done,
-`rss_idle_bytes` before the photo was read.
+The process has a renderer's memory limits, and renders in a thread, one photo after another. `cpu_ms` is the CPU time
+of each repetition of the three renditions, `pair_cpu_ms` that of each repetition of a whole pair of this photo with
+composite and ThumbHashes. `rss_bytes` is the peak memory after the three renditions, `rss_idle_bytes` before them.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from .images import Rendition, encoded, reduced, render
 
 
 class Measured(msgspec.Struct, kw_only=True):
-    """The figures of one photo."""
+    """The figures of one photo; the head of this file explains them."""
 
     cpu_ms: list[float]
     pair_cpu_ms: list[float]
@@ -31,10 +30,8 @@ class Measured(msgspec.Struct, kw_only=True):
 
 
 def rss_bytes() -> int:
-    """The most memory that this program held until now.
-
-    Linux hands getrusage's maximum on through exec, so that it would be the parent's; VmHWM (KiB) starts anew.
-    """
+    """The peak memory of this program so far, in bytes."""
+    # On Linux getrusage's maximum survives exec, so it may be the parent's; VmHWM (KiB) starts from zero.
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
@@ -42,7 +39,7 @@ def rss_bytes() -> int:
 
 
 def timed(job: Callable[[], object], times: int) -> list[float]:
-    """The CPU time of each of the job's turns in milliseconds."""
+    """Run the job `times` times; the CPU time of each run in milliseconds."""
     took = []
     for _ in range(times):
         begun = time.process_time()
@@ -52,12 +49,12 @@ def timed(job: Callable[[], object], times: int) -> list[float]:
 
 
 def renditions(photo: bytes) -> list[Rendition]:
-    """The three of one photo."""
+    """The three renditions of one photo."""
     return [encoded(name, image) for name, image in reduced("front", photo).items()]
 
 
 def measure(photo: bytes, out: Path, times: int) -> Measured:
-    """Render the photo so many times, and write its renditions."""
+    """Measure the photo's cost over `times` repetitions, and write its renditions to `out`."""
     idle = rss_bytes()
     cpu_ms = timed(lambda: renditions(photo), times)
     most = rss_bytes()
@@ -68,7 +65,7 @@ def measure(photo: bytes, out: Path, times: int) -> Measured:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the figures."""
+    """Measure one photo and print the figures as JSON."""
     parser = argparse.ArgumentParser(prog="python -m processors.render.measure", description=__doc__)
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)

@@ -1,9 +1,10 @@
 """`python -m processors.render.renderer FD`: renders one pair after another for its worker (slot.py), within a budget.
 
-Both photos' costs are known by their headers before anything is decoded (storage/photo/costs.py). A timer of CPU
-seconds is set to some multiple of that, and the kernel ends this process by SIGPROF when it runs out; so a starved
-machine ends no honest render, and a decoder without end cannot prevent it. The budget counts for a slower machine's
-seconds what its speed was at the start. A pair that costs more than most is only begun where the order allows it.
+The headers of both photos give the expected cost before anything is decoded (storage/photo/costs.py). A timer of CPU
+seconds is set to a multiple of that cost, and the kernel ends this process by SIGPROF when the timer expires. CPU time
+does not pass while an overloaded machine runs other processes, so such a machine ends no valid render; and a decoder in
+an endless loop cannot block the signal. On a slower machine the budget is longer, by the speed measured at the start.
+An expensive pair is begun only when the order allows it.
 """
 
 import io
@@ -31,20 +32,21 @@ from .decoding import Undecodable
 from .images import Renditions, render
 from .slot import Answer, Order
 
-# What the model of costs may be wrong by, and what every pair has: caches are cold, neighbours share the core.
+# The budget is `FLOOR_S` plus `HEADROOM` times the expected cost: the cost model has errors, caches may be cold, and
+# other processes share the core.
 HEADROOM: Final = 2.0
 FLOOR_S: Final = 1.0
-# CPU seconds of a trial of `slowness` where the costs were measured.
+# CPU seconds of one trial of `slowness` on the machine where the costs were measured.
 TRIAL_S: Final = 0.0023
 SLOWNESS_MAX: Final = 8.0
 ERROR_CHARS_MAX: Final = 4000
 
-# Called as `render(front, back)`, or with `full=False`.
+# Called as `render(front, back)`, or with `full=False` to leave out the `full` renditions.
 Render = Callable[..., Renditions]
 
 
 def finished(pair: intake.Intake, render: Render, *, whole: bool = True) -> tuple[Post, bytes]:
-    """The record and the media object that follow from an intake object."""
+    """Render an intake object; its record and media object. A photo that cannot be decoded rejects the post."""
     post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
     try:
         rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
@@ -57,13 +59,13 @@ def finished(pair: intake.Intake, render: Render, *, whole: bool = True) -> tupl
 
 
 def expected_s(pair: intake.Intake) -> float:
-    """What the pair is expected to cost at most, by what its node saw in the headers."""
+    """The maximum expected cost of the pair in CPU seconds, from the formats and sizes that its node read."""
     photos = ((pair.receipt.photos.front, pair.front), (pair.receipt.photos.back, pair.back))
     return sum(costs.cpu_s(one.format, memoryview(data), one.width, one.height) for one, data in photos)
 
 
 def slowness() -> float:
-    """How many times this machine's CPU seconds are shorter of work than those of the model; never below 1."""
+    """How many times slower this machine is than the one where the costs were measured; 1 to `SLOWNESS_MAX`."""
     noise, photo = Image.frombytes("L", (512, 512), random.Random(1).randbytes(512 * 512)), io.BytesIO()
     noise.save(photo, "JPEG", quality=80)
     took = []
@@ -75,7 +77,7 @@ def slowness() -> float:
 
 
 def answered(order: Order, file: int, slow: float) -> Answer:
-    """Carry out an order; what fails is told, whatever it is."""
+    """Carry out an order; every exception becomes an answer `failed`."""
     try:
         pair = intake.unpack(os.pread(file, order.bytes, 0))
         cost_s = expected_s(pair)
@@ -93,18 +95,18 @@ def answered(order: Order, file: int, slow: float) -> Answer:
 
 
 def _listen(orders: "queue.SimpleQueue[bytes]") -> None:
-    """Orders to the main thread; at the end of standard input the worker is gone, and so is this process."""
+    """Pass orders to the main thread; at the end of standard input the worker has ended, so end this process."""
     for line in sys.stdin.buffer:
         orders.put(line)
     os._exit(0)
 
 
 def main(arguments: list[str]) -> None:
-    """Render until standard input ends."""
+    """Render pairs until standard input ends."""
     file = int(arguments[0])
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     memory.bound(DECODE_BYTES_MAX)
-    # Standard output is for answers alone; what a library prints goes to the log.
+    # Standard output carries only answers; the output of libraries goes to standard error, the log.
     answers = os.dup(1)
     os.dup2(2, 1)
     slow = slowness()

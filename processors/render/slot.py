@@ -1,13 +1,15 @@
-"""The render slot of a worker: a process of its own that renders one pair at a time, and whose end costs only its pair.
+"""The render slot of a worker: a separate process, the renderer, that renders one pair at a time.
 
-An order goes down the renderer's standard input, the intake object and the media object through an unnamed file that
-both have open, the answer comes up its standard output. The renderer holds itself to a budget of CPU seconds that it
-knows before it decodes (renderer.py): the kernel ends it by SIGPROF, and that is the photo's doing. Time on the wall is
-only a far backstop, and the machine's doing, as is a SIGKILL from anybody. Every other death is a crash: a fault of
-ours, which harms no other job. Waiting for the slot counts for nobody: a job that waits too long goes back as it came.
+A crash of the renderer affects only its pair. The worker writes an order to the renderer's standard input and reads the
+answer from its standard output; intake object and media object go through an unnamed file that both have open. How the
+renderer ends decides who is at fault:
+- SIGPROF: the pair used up its budget of CPU seconds, set before decoding (renderer.py). The photos are at fault.
+- The wall-clock timeout, or a SIGKILL: an outage of the machine; the timeout is only a backstop.
+- Any other exit: a crash, a fault of ours.
+A job that waits too long for the slot goes back to its queue; that counts neither as a fault nor as an outage.
 
-The renderer ends when its standard input does, so it never outlives its worker. A new one is started when one is
-needed; one that cannot be started makes the worker useless (`broken`).
+The renderer exits when its standard input ends, so it never outlives its worker. The worker starts a new one when it
+needs one; when none can be started, the worker is `broken`.
 """
 
 import asyncio
@@ -38,17 +40,17 @@ log = logging.getLogger("snapsurge.processors.rendering")
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-m", "processors.render.renderer")
-# Python, Pillow and libheif load in half a second of CPU.
+# Seconds for a renderer to start: Python, Pillow and libheif need half a second of CPU to load.
 START_S: Final = 30.0
 END_S: Final = 2.0
 STARTS_MAX: Final = 3
-# What stays of the file between two pairs: the usual pair and its renditions; larger ones give their room back.
+# The file keeps this size between two pairs, enough for a usual pair; after a larger one it is truncated.
 KEPT_BYTES: Final = 4 << 20
 OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Render the intake object that lies in the file; `dear` says that it may cost more than most."""
+    """Render the intake object: the file's first `bytes`. `whole` includes `full`, `dear` allows expensive pairs."""
 
     bytes: int
     whole: bool = True
@@ -56,7 +58,11 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`ready`: waits for orders. `done`: the record, and the media object in the file. `dear`: not begun. `failed`."""
+    """The renderer's answer.
+
+    `ready`: it waits for orders. `done`: `record` has the post, and the first `bytes` of the file are the media object.
+    `dear`: the pair is expensive and was not begun. `failed`: `error` says why.
+    """
 
     outcome: Literal["ready", "done", "dear", "failed"]
     record: msgspec.Raw = msgspec.Raw(b"null")
@@ -65,37 +71,37 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RenderOverdue(HandBack):
-    """The pair used up its budget of CPU seconds: try it once more, beside other dear ones."""
+    """The pair used up its budget of CPU seconds: try it once more, in the queue of expensive pairs."""
 
     def __init__(self) -> None:
         super().__init__("a render used up its CPU seconds", queue=DEAR, fault=True)
 
 
 class RenderDear(HandBack):
-    """The pair is expected to cost more than most: it waits among its like."""
+    """The pair is expected to be expensive: move its job to the queue of expensive pairs."""
 
     def __init__(self) -> None:
         super().__init__("an expensive pair", queue=DEAR)
 
 
 class SlotTaken(HandBack):
-    """The slot was not free in time, or there is none any more."""
+    """The slot was not free in time, or no renderer can be started."""
 
 
 class RendererEnded(OSError):
-    """Somebody killed the renderer, or the machine gave it too little time: an outage, for no photo can cause it."""
+    """The renderer got SIGKILL or reached the wall-clock timeout: an outage, because no photo can cause it."""
 
 
 class RendererCrashed(Exception):
-    """The renderer died of a signal of its own or left: a fault in a decoder, or of ours."""
+    """The renderer crashed by a signal or exited: a fault in a decoder or in our code."""
 
 
 class RenderFailed(Exception):
-    """The renderer lives and says what went wrong: a fault of ours."""
+    """The renderer reported an error and still runs: a fault in our code."""
 
 
 class Rendering:
-    """`async with Rendering(…)`: one slot. `timeout_s` bounds a render, `wait_s` the wait for the slot."""
+    """`async with Rendering(…)`: one render slot. `timeout_s` limits a render, `wait_s` the wait for the slot."""
 
     def __init__(self, metrics: Metrics, *, timeout_s: float, wait_s: float, program: Sequence[str] = PROGRAM) -> None:
         self._metrics = metrics
@@ -126,13 +132,14 @@ class Rendering:
 
     @property
     def pid(self) -> int | None:
-        """The renderer's process id, None while there is none."""
+        """The renderer's process id; None while none runs."""
         return self._process.pid if self._process else None
 
     async def render(self, archive: bytes, *, whole: bool, dear: bool = True) -> tuple[Post, bytes]:
-        """The record and the media object that follow from an intake object.
+        """Render an intake object; its record and media object.
 
-        RenderOverdue, RenderDear and SlotTaken hand the job back; RendererEnded is an outage, the others faults.
+        RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded is an outage; RendererCrashed
+        and RenderFailed are faults.
         """
         try:
             async with asyncio.timeout(self._wait_s):
@@ -152,7 +159,7 @@ class Rendering:
             self._slot.release()
 
     async def _ordered(self, process: Process, archive: bytes, order: Order) -> tuple[Post, bytes]:
-        """One order and its answer; whatever else happens ends the renderer."""
+        """Send one order and handle its answer; on any other event, kill the renderer."""
         try:
             os.pwrite(self._file, archive, 0)
             async with asyncio.timeout(self._timeout_s):
@@ -173,12 +180,12 @@ class Rendering:
         raise RenderDear if answer.outcome == "dear" else RenderFailed(answer.error)
 
     async def _asked(self, process: Process, order: Order) -> Answer | None:
-        """The answer; None when the renderer is gone."""
+        """Send the order and read the answer; None when the renderer has ended."""
         _stdin(process).write(msgspec.json.encode(order) + b"\n")
         return await _answer(process)
 
     async def _started(self) -> Process:
-        """The renderer; SlotTaken when none can be had, which is final."""
+        """The running renderer, started when necessary; SlotTaken, for good, after `STARTS_MAX` failed starts."""
         if self._process is not None and self._process.returncode is None:
             return self._process
         for _ in range(0 if self.broken else STARTS_MAX):
@@ -190,7 +197,7 @@ class Rendering:
         raise SlotTaken("no render process can be started")
 
     async def _start(self) -> str | None:
-        """Start one and wait until it is ready; why it is not, else None."""
+        """Start a renderer and wait until it is ready; returns why that failed, or None."""
         try:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self._program,
@@ -199,7 +206,7 @@ class Rendering:
                 stdout=PIPE,
                 pass_fds=(self._file,),
                 cwd=ROOT,
-                start_new_session=True,  # a terminal's Ctrl-C is the worker's, which lets its renderer finish
+                start_new_session=True,  # A terminal's Ctrl-C reaches only the worker, which lets the render finish.
             )
         except OSError as error:
             return str(error)
@@ -214,7 +221,7 @@ class Rendering:
         return None if answer else f"it ended with {await self._ended(process, END_S)}"
 
     def _mourned(self, code: int) -> Exception:
-        """What the renderer's end means for its pair."""
+        """Count and log the renderer's end; the error that its exit code means for the pair."""
         self._metrics.renderers.labels(_cause(code)).inc()
         if code == -signal.SIGPROF:
             log.warning("a render used up its CPU seconds: its process was ended, the next pair gets a new one")
@@ -231,7 +238,7 @@ class Rendering:
         await self._ended(process, END_S)
 
     async def _ended(self, process: Process, grace_s: float) -> int:
-        """Its exit code; killed when it is here after the grace."""
+        """Wait for the process to end, and kill it after `grace_s`; its exit code."""
         if process is self._process:
             self._process = None
         with contextlib.suppress(TimeoutError):
@@ -247,7 +254,7 @@ class Rendering:
 
 
 def overdue(archive: bytes) -> tuple[Post, bytes]:
-    """The record of a pair that is rejected because it used up its budget again, and its media object."""
+    """The record and media object of a pair that is rejected because it used up its budget on the last try."""
     receipt = intake.receipt_in(archive[-TAIL_BYTES:])
     post = flagged(accepted(receipt), receipt.late_by_ms)
     return media.pack(msgspec.structs.replace(post, state="rejected", reason=OVERDUE_REASON), {})
@@ -258,18 +265,18 @@ def _stdin(process: Process) -> asyncio.StreamWriter:
 
 
 async def _answer(process: Process) -> Answer | None:
-    """The next line, None where there is none."""
+    """The renderer's next answer; None at the end of its output."""
     line = await cast("asyncio.StreamReader", process.stdout).readline()
     return msgspec.json.decode(line, type=Answer) if line.endswith(b"\n") else None
 
 
 def _cause(code: int) -> str:
-    """A name for a death, for a metric's label."""
+    """The metric label of an exit code: the name of the signal, or `exit`."""
     return signal.Signals(-code).name if code < 0 else "exit"
 
 
 def _unnamed_file() -> int:
-    """A file without a name: in memory where the system has such, else on disk."""
+    """The descriptor of an unnamed file: in memory where the system supports it (memfd_create), else on disk."""
     create: Any = getattr(os, "memfd_create", None)
     if create is not None:
         return int(create("pair"))

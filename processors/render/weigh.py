@@ -1,7 +1,7 @@
-"""`python -m processors.render.weigh`: what a pair of each photo costs; paths on standard input, a line of JSON each.
+"""`python -m processors.render.weigh`: the CPU cost of a pair of each photo; reads paths, prints a line of JSON each.
 
-For `make bench-worst`: each photo goes through what a render process does, its refusals included, without the budget,
-which is told beside it. A pair that takes `--most` CPU seconds ends this process by SIGPROF, as a budget would.
+For `make bench-worst`. Each photo is rendered as in a render process, refusals included, but without the budget, which
+is printed beside the cost. A pair that takes `--most` CPU seconds ends this process by SIGPROF, as a budget would.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from .renderer import FLOOR_S, HEADROOM
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """CPU seconds of a pair, why it was refused or empty, and the budget that a render process would have."""
+    """CPU seconds of a pair, the reason of a refusal (else empty), and the budget of a render process for it."""
 
     cpu_s: float
     refused: str
@@ -32,7 +32,7 @@ class Weight(msgspec.Struct, frozen=True):
 
 
 def budget_s(photo: bytes) -> float:
-    """The budget of a pair of this photo."""
+    """The CPU seconds that a render process would allow for a pair of this photo."""
     kind = format_of(photo)
     try:
         with Image.open(io.BytesIO(photo)) as image:
@@ -45,7 +45,7 @@ def budget_s(photo: bytes) -> float:
 
 
 def weighed(photo: bytes, most_s: float) -> Weight:
-    """Render a pair of it."""
+    """Render a pair of the photo and measure its CPU seconds; SIGPROF ends the process after `most_s`."""
     budget, refused = budget_s(photo), ""
     signal.setitimer(signal.ITIMER_PROF, most_s)
     began = time.process_time()
@@ -59,7 +59,7 @@ def weighed(photo: bytes, most_s: float) -> Weight:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Until standard input ends."""
+    """Measure each photo named on standard input."""
     parser = argparse.ArgumentParser(prog="python -m processors.render.weigh", description=__doc__)
     parser.add_argument("--most", type=float, default=60.0, help="CPU seconds of a pair at most (%(default)s)")
     given = parser.parse_args(arguments)

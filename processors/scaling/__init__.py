@@ -1,1 +1,1 @@
-"""How many workers there are: who says that he works, what is decided, who decides, who starts and stops them."""
+"""The number of workers: their pulses, the scaling decision, the leader election, and the pool of worker processes."""

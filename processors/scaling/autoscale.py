@@ -1,10 +1,10 @@
-"""Keeps as many workers as `scaling.decide` wants, looks at the queue every second, and runs the sweeper beside it.
+"""The autoscaler: every second it measures the queue and adjusts the number of workers. It also runs the sweeper.
 
-It only measures, decides and acts: the decision is pure (sizing.py), the processes are the pool's. Where there is no
-pool somebody else acts, who asks for the decision at `/v1/scaling`: Kubernetes. Of several autoscalers one is elected;
-the others have no workers and wait. Without Redis the metric is stale and the pool stays as it is; without the store
-the last known schedule counts. Its workers learn of its end by the end of their standard input, so that no worker is
-left behind whatever becomes of it.
+The decision is pure (sizing.py); the pool starts and stops the processes (pool.py). Without a pool (`--decide-only`)
+another program does, for example KEDA, which reads the decision from `/v1/scaling`. Of several autoscalers one is
+elected leader; standbys run no workers and wait. While Redis does not answer, the number of workers stays as it is;
+while the store does not answer, the last known schedule of moments is used. A worker stops when its standard input
+ends, so no worker outlives the autoscaler, however the autoscaler ends.
 """
 
 import asyncio
@@ -43,21 +43,21 @@ from .sizing import Limits, Load, Moment, Needed, decide
 
 log = logging.getLogger("snapsurge.processors.autoscale")
 
-# Moments change seldom; one that is created is known this soon, well before its lead begins.
+# Seconds between two reads of the schedule. Moments change seldom and are created well before their lead begins.
 SCHEDULE_S = 2.0
-# So much before its lead begins a moment is known, should the next looks fail.
+# Moments are read this many seconds before their lead begins, in case the next reads fail.
 SCHEDULE_MARGIN_S = 600.0
-# The workers' own grace, and a little for Python to end.
+# Seconds added to the workers' `drain_s`, for Python to exit.
 CLOSE_MARGIN_S = 3.0
-# A decision, and an election, outlive some late ticks and no more: what is older than this is stale.
+# A decision and an election survive a few late ticks; after that they are stale.
 TERM_S_MIN = 5.0
 TERM_TICKS = 3
-# A sweep that failed is tried again after this long.
+# Seconds before a failed sweep is tried again.
 SWEEP_AGAIN_S = 1.0
 
 
 def limits_of(config: Config) -> Limits:
-    """The settings as the decision takes them."""
+    """The limits of the scaling decision, from the settings."""
     return Limits(
         workers_min=config.workers_min,
         workers_max=config.workers_most,
@@ -71,12 +71,12 @@ def limits_of(config: Config) -> Limits:
 
 
 def term_s(config: Config) -> float:
-    """How long a decision counts, and an elected one stays elected without a sign of life."""
+    """Seconds for which a decision is valid, and for which a leader stays elected without renewing."""
     return max(TERM_S_MIN, TERM_TICKS * config.scale_every_s)
 
 
 class Autoscaler:
-    """One decision after the other. `clock` gives unix seconds; the other one never goes back."""
+    """Measures, decides and acts, once each `tick`. `clock` gives unix seconds, `monotonic` seconds of any origin."""
 
     def __init__(
         self,
@@ -116,11 +116,11 @@ class Autoscaler:
 
     @property
     def workers(self) -> int:
-        """Workers that claim jobs: those of the pool, or where there is none all that are heard of."""
+        """The number of workers that claim jobs: those of the pool, or without a pool those with a fresh pulse."""
         return len(self._pulses) if self._pool is None else self._pool.size
 
     async def tick(self) -> None:
-        """Campaign, measure, decide, act; or stand by."""
+        """Campaign; then as the leader measure, decide and act, else stand by."""
         load = await self._load()
         self._metrics.elected.set(self._election.elected)
         if not self._election.elected:
@@ -140,7 +140,7 @@ class Autoscaler:
         await self._act(decision.desired, load)
 
     async def _stand_by(self) -> None:
-        """Another one decides: no workers here, and no history to decide by later."""
+        """Another autoscaler is the leader: stop our workers and forget the history of decisions."""
         if self._desired != 0:
             log.info("not elected: standing by")
         self._desired, self._history = 0, ()
@@ -150,7 +150,7 @@ class Autoscaler:
         self._metrics.workers.set(self.workers)
 
     async def _act(self, desired: int, load: Load | None) -> None:
-        """Start or stop workers, and tell the decision; one that follows from a stale metric is not told."""
+        """Start or stop workers and publish the decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is away" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
             log.info("workers: %d → %d (%s)", self.workers, desired, seen)
@@ -170,19 +170,19 @@ class Autoscaler:
             service_s=round(load.service_s, 6),
             decided_at=from_ms(int(self._clock() * 1000)),
         )
-        with contextlib.suppress(RedisError, OSError):  # the next tick says that Redis is away
+        with contextlib.suppress(RedisError, OSError):  # The next tick logs that Redis does not answer.
             await publish(self._redis, scaling, ttl_s=self._term_s)
 
     def _idle(self) -> set[int]:
-        """Process ids of our workers that say that they run nothing."""
+        """Process ids of the pool's workers whose last pulse reports no running job."""
         pids = [] if self._pool is None else self._pool.pids
         still = {process_of(name) for name, pulse in self._pulses.items() if not pulse.running}
         return {pid for pid in pids if (self._host, pid) in still}
 
     async def _load(self) -> Load | None:
-        """The queue and what the workers tell of themselves; None when Redis does not answer, or another one decides.
+        """Measure the queue and the workers; None when Redis does not answer, or when another autoscaler is the leader.
 
-        Who is elected while Redis is away stays so, and who is not does not become it.
+        While Redis does not answer, the leader stays the leader and a standby stays a standby.
         """
         try:
             if not await self._election.campaign():
@@ -209,13 +209,13 @@ class Autoscaler:
         return self._meter.load(depth, self._pulses, expected, self._monotonic())
 
     def _say_unreadable(self, names: frozenset[bytes]) -> None:
-        """Log whoever cannot be read once, not at every look."""
+        """Log each worker with an unreadable name or pulse once, not at every tick."""
         if new := sorted(names - self._unreadable):
             log.warning("workers that cannot be read count as not heard of: %d more, as %.100r", len(new), new[0])
         self._unreadable = names
 
     async def _refresh_schedule(self) -> None:
-        """The moments of the accepting period and those whose lead begins before the next look, every few seconds."""
+        """Every `SCHEDULE_S`, read the moments that accept posts and those whose lead begins soon."""
         if self._monotonic() < self._schedule_due:
             return
         self._schedule_due = self._monotonic() + SCHEDULE_S
@@ -234,7 +234,7 @@ class Autoscaler:
 async def run(
     config: Config, storage_config: storage.config.Config, stop: asyncio.Event, *, decide_only: bool = False
 ) -> None:
-    """The autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at all."""
+    """Run the autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
     metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
@@ -265,7 +265,7 @@ async def run(
 
 
 def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """What the autoscaler's listener shows: its workers, and the decision of whoever is elected."""
+    """The JSON views of the autoscaler's listener: its own workers, and the leader's decision."""
 
     async def workers() -> dict[str, list[dict[str, int]]]:
         return {"workers": [{"pid": pid} for pid in (pool.pids if pool else ())]}
@@ -279,7 +279,7 @@ def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[
 
 
 async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
-    """Whatever sweep step is due, while elected, until cancelled."""
+    """While elected, run each sweep step that is due; until cancelled."""
     put_off = False
     while True:
         swept, began, rest_s = None, time.monotonic(), sweeper.pace_s

@@ -1,15 +1,15 @@
-"""Which of several autoscalers decides: whoever holds a key in Redis that ends by itself unless it is renewed.
+"""Leader election among the autoscalers: the leader holds a key in Redis that expires unless the leader renews it.
 
-One script takes the key where it is free and renews it where it is ours. A holder that dies is followed within a term,
-one that resigns at once. This is no fence: for an instant two may believe to be elected, so what the elected does must
-be harmless when two do it. Scaling and sweeping are.
+One script takes the key when it is free and renews it when the caller holds it. A leader that dies is replaced within
+one term, a leader that resigns at once. The lock has no fencing: for an instant two autoscalers may both act as leader,
+so the leader's actions must be safe when two do them. Scaling and sweeping are.
 """
 
 from redis.asyncio import Redis
 
 from storage.keys import ELECTED_KEY
 
-# A holder whose term has longer to go than this many of ours has died before Redis' clock was set back.
+# A key that expires later than this many terms from now is from before Redis' clock was set back: its holder is dead.
 TERMS_MAX = 10
 
 _CAMPAIGN = f"""
@@ -26,22 +26,25 @@ return redis.call('DEL', KEYS[1])
 
 
 class Election:
-    """One candidate, known by a token that no other has. Methods raise redis.RedisError."""
+    """One candidate, identified by a unique `token`. Methods raise redis.RedisError."""
 
     def __init__(self, redis: Redis, token: str, *, term_s: float) -> None:
         self._redis = redis
         self._token = token
         self._term_ms = int(term_s * 1000)
-        # The last answer: while Redis is away nobody can be elected anew, so the elected one stays.
+        # The result of the last campaign. It stays valid during a Redis outage, when no other candidate can win.
         self.elected = False
 
     async def campaign(self) -> bool:
-        """Be elected, or stay so, for another term, unless somebody else is. To be called well within the term."""
+        """Take or renew the leadership for one term; False when another candidate has it.
+
+        Call it again well before the term ends.
+        """
         won = await self._redis.eval(_CAMPAIGN, 1, ELECTED_KEY, self._token, str(self._term_ms))  # type: ignore[misc] # its types
         self.elected = bool(won)
         return self.elected
 
     async def resign(self) -> None:
-        """Let another one be elected at once."""
+        """Give up the leadership, so that another candidate can win at once."""
         self.elected = False
         await self._redis.eval(_RESIGN, 1, ELECTED_KEY, self._token)  # type: ignore[misc] # as above

@@ -1,10 +1,10 @@
-"""The worker processes of this machine: as many as desired, the dead ones replaced, the idle ones sent home first.
+"""The worker processes of this machine: starts, stops and replaces them to match the desired number.
 
-`Pool.tend` is called every second with a number and the time; it starts, stops and replaces, and never waits. A worker
-sent home gets SIGTERM and finishes what runs, so it counts no longer but is still here. Of the idle ones, and then of
-the busy ones, the newest goes first. One that dies on its own is
-replaced at once when it had worked for a while, else after a delay that doubles: a worker that cannot start must not
-become a fork storm. Processes come from `start`, so that a test needs none; `spawned` starts the real ones.
+`Pool.tend` is called every second with the desired number and the time; it never waits. To stop a worker, the pool
+sends SIGTERM; the worker finishes its jobs and meanwhile no longer counts. Idle workers are stopped before busy ones,
+and in each group the newest first. A worker that dies after `SETTLED_S` is replaced at once. One that dies earlier is
+replaced after a delay that doubles each time, so that a worker that cannot start does not become a fork storm. `start`
+makes the processes (`spawned` in production), so that tests need none.
 """
 
 import asyncio
@@ -20,33 +20,33 @@ from ..config import of_worker
 
 log = logging.getLogger("snapsurge.processors.pool")
 
-# Programs of ours run from the project's root: disk path = import path.
+# The working directory of workers: the project's root, because disk paths are import paths.
 ROOT = Path(__file__).resolve().parents[2]
-# A worker that lived this long had started well: its death says nothing about the next one's start.
+# A worker that lived this long had started well, so its death does not delay its replacement.
 SETTLED_S = 5.0
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
 
 
 class Process(Protocol):
-    """A running child, as asyncio.subprocess.Process has it."""
+    """A child process: the part of asyncio.subprocess.Process that the pool uses."""
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The child's process id."""
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while the child runs."""
 
     def terminate(self) -> None:
-        """Send SIGTERM; ProcessLookupError when it is gone."""
+        """Send SIGTERM; ProcessLookupError when the child has ended."""
 
     def kill(self) -> None:
-        """Send SIGKILL; ProcessLookupError when it is gone."""
+        """Send SIGKILL; ProcessLookupError when the child has ended."""
 
     async def wait(self) -> int:
-        """Its exit code, once it ended."""
+        """Wait until the child has ended; its exit code."""
 
 
 Start = Callable[[int], Awaitable[Process]]
@@ -62,7 +62,7 @@ class _Worker:
 
 
 class Pool:
-    """Worker processes by slot, the oldest first. Times are seconds of any clock that does not go back."""
+    """The worker processes, oldest first. Times are seconds of any clock that does not go back."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
@@ -73,7 +73,7 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """Workers that claim jobs."""
+        """The number of workers that claim jobs, without those that are stopping."""
         return len(self._working)
 
     @property
@@ -82,7 +82,7 @@ class Pool:
         return [worker.process.pid for worker in self._working]
 
     async def tend(self, desired: int, now: float, idle: Collection[int] = ()) -> None:
-        """Replace the dead, then start or send home until there are as many as desired; `idle` are process ids."""
+        """Remove dead workers, then start or stop workers to reach `desired`; `idle` holds process ids."""
         self._bury(now)
         by_worth = sorted(self._working, key=lambda worker: worker.process.pid in idle)
         for worker in by_worth[desired:][::-1]:
@@ -97,7 +97,7 @@ class Pool:
                 self._delay(now, early=True)
 
     async def close(self, grace_s: float) -> None:
-        """SIGTERM to all; SIGKILL to those that are here after the grace."""
+        """Send SIGTERM to all workers, and SIGKILL to those that still run after `grace_s`."""
         for worker in self._working[::-1]:
             self._send_home(worker)
         leaving = self._leaving
@@ -120,7 +120,7 @@ class Pool:
         self._leaving.append(worker)
 
     def _bury(self, now: float) -> None:
-        """Take out who ended; who ended unasked delays the next start, the longer the more often it happened."""
+        """Remove ended workers; each early death in a row doubles the delay before the next start."""
         self._leaving = [worker for worker in self._leaving if worker.process.returncode is None]
         ended = [worker for worker in self._working if worker.process.returncode is not None]
         if not ended:
@@ -133,7 +133,7 @@ class Pool:
             log.warning("worker %d ended with %s, replaced in %g s", process.pid, process.returncode, delay_s)
 
     def _delay(self, now: float, *, early: bool) -> float:
-        """Put off the next start, and say by how many seconds."""
+        """Delay the next start; returns the delay in seconds."""
         self._early_deaths = self._early_deaths + 1 if early else 0
         delay_s = min(RESTART_MIN_S * 2 ** (self._early_deaths - 1), RESTART_MAX_S) if early else 0.0
         self._start_not_before = now + delay_s
@@ -141,10 +141,10 @@ class Pool:
 
 
 async def spawned(slot: int) -> Process:
-    """A real worker: this interpreter, our environment, a standard input that ends when we do.
+    """Start a real worker with our interpreter and environment; its standard input ends when this process ends.
 
-    In a session of its own, because a terminal's Ctrl-C goes to the whole group: it would be the worker's first signal
-    and our SIGTERM its second, which ends it in the middle of a job.
+    The worker gets a session of its own. Otherwise a Ctrl-C in the terminal would reach it as a first signal and our
+    SIGTERM as a second one, and a second signal ends a worker in the middle of a job.
     """
     command = (sys.executable, "-m", "processors", "--until-eof")
     return await asyncio.create_subprocess_exec(

@@ -1,8 +1,8 @@
-"""The pulses of all workers in one Redis: each leaves its own, the autoscaler hears all of them in three round trips.
+"""The workers' pulses in Redis: each worker writes its own, and the autoscaler reads all in at most four round trips.
 
-A pulse is a key that ends by itself when its worker does; a set names them all, whatever machine or pod they are on.
-Who ends orderly takes its name out, so a name without a pulse is a worker that was lost. A name or a pulse that cannot
-be read is one that was not heard: it harms no other. What pulses mean is decided in pulse.py.
+A pulse is a key that expires when its worker stops renewing it. A set holds the names of all workers, on any machine or
+pod. A worker that stops in order removes its name, so a name without a pulse is a lost worker. An unreadable name or
+pulse is skipped and does not affect other workers. The meaning of pulses is in pulse.py.
 """
 
 import msgspec
@@ -12,12 +12,12 @@ from storage.keys import PULSE_KEY, WORKERS_KEY
 
 from .pulse import Pulse, parse_name, parse_pulse
 
-# A pulse that has longer to go was left before Redis' clock was set back, and its worker has not been heard since.
+# The longest life of a pulse. A key that expires later is from before Redis' clock was set back, so its worker is lost.
 TTL_S_MAX = 60.0
 
 
 async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None:
-    """Tell of oneself, for so long; redis.RedisError."""
+    """Write a worker's pulse, which expires after `ttl_s`; redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
     pipe.set(PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(min(ttl_s, TTL_S_MAX) * 1000))
     pipe.sadd(WORKERS_KEY, worker)
@@ -25,7 +25,7 @@ async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None
 
 
 async def end(redis: Redis, worker: str) -> None:
-    """Take oneself out, so as not to be missed; redis.RedisError."""
+    """Remove a worker's name and pulse, so that it does not count as lost; redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
     pipe.srem(WORKERS_KEY, worker)
     pipe.delete(PULSE_KEY + worker)
@@ -33,9 +33,10 @@ async def end(redis: Redis, worker: str) -> None:
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What one look brings: fresh pulses by worker, who was lost since the last look, and names of what is unreadable.
+    """The result of one read: fresh pulses by worker, workers lost since the last read, and unreadable names.
 
-    A name is unreadable by itself or by its pulse; such a worker is neither fresh nor lost while that pulse is there.
+    `unreadable` holds names that cannot be read or whose pulse cannot. Such a worker is neither fresh nor lost until
+    its pulse expires.
     """
 
     fresh: dict[str, Pulse] = {}
@@ -44,7 +45,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 async def heard(redis: Redis) -> Heard:
-    """All of them; redis.RedisError."""
+    """Read all pulses, and remove the names of lost workers; redis.RedisError."""
     names = sorted(await redis.smembers(WORKERS_KEY))  # type: ignore[misc] # redis-py's types
     if not names:
         return Heard()
@@ -59,8 +60,8 @@ async def heard(redis: Redis) -> Heard:
     if gone:
         pipe = redis.pipeline(transaction=False)
         for name in gone:
-            pipe.srem(WORKERS_KEY, name)  # who pulses again is named again
-        # Whose name was gone by itself has ended orderly, between our two looks.
+            pipe.srem(WORKERS_KEY, name)  # A worker that still lives adds its name again with its next pulse.
+        # A name that was already removed belongs to a worker that stopped in order between our two calls.
         gone = [name for name, removed in zip(gone, await pipe.execute(), strict=True) if removed]
     read = {name: (parse_name(name), parse_pulse(raw)) for name, raw in found.items() if raw is not None}
     return Heard(

@@ -1,9 +1,10 @@
-"""What a worker tells every second, and what follows from it: arrivals and service time, as the scaler wants them.
+"""A worker's status report (its pulse), and the load that follows from all pulses: arrival rate and service time.
 
-Pure. A pulse counts since its worker's start, so that a lost one costs nothing; the meter takes differences. Jobs that
-arrived are those that were done plus those by which the queue grew, with all that run and wait. Both figures are
-smoothed over a few seconds: one second of a burst is noisy, and the decision itself is already slow to go down. While
-no worker that there should be is heard, what was done is not known: the service time stays, arrivals can only rise.
+Pure. A pulse holds totals since its worker's start, so a missed pulse loses nothing; the meter takes differences.
+Arrivals are the jobs done plus the growth of the queue, running and deferred jobs included. Both figures are smoothed
+over a few seconds, because one second of a burst is noisy; the decision itself goes down slowly anyway. When workers
+should run but no pulse is fresh, the number of jobs done is unknown: the service time then stays, and the arrival rate
+can only rise.
 """
 
 from collections.abc import Mapping
@@ -17,17 +18,17 @@ from storage.queue.jobs import Depth
 
 from .sizing import Load
 
-# A render of two phone photos is 0.1 to 0.15 s and the flag beside it almost nothing: half of that a job.
+# Service time before the first measurement. A post has two jobs: its render takes 0.1 to 0.15 s, its flag almost none.
 SERVICE_GUESS_S = 0.07
-# How fast the smoothed figures follow: after this many seconds two thirds of a step are in.
+# Time constant of the smoothing: after this many seconds two thirds of a step are visible.
 SMOOTHING_S = 3.0
-# What a job without a render costs a worker at least, its part of the claim and of the settlement included.
+# Minimum cost of a job without a render, its share of claim and settlement included.
 SERVICE_MIN_S = 0.002
-# Who misses a pulse is known again at the next; who has gone for good is forgotten when so many others have come.
+# Last pulses kept: a worker that misses a pulse is recognised at its next one; the least recent are forgotten.
 WORKERS_KEPT_MAX = 10_000
 
 
-# No worker counts so far in its life (these are millennia), and no sum or product of such numbers leaves the floats.
+# No worker can reach these totals (they are millennia), and sums and products of them stay finite floats.
 COUNT_MAX = 2**53
 BUSY_S_MAX = 1e12
 
@@ -41,12 +42,12 @@ class Pulse(msgspec.Struct, frozen=True):
 
 
 def worker_name(host: str, pid: int, life: str) -> str:
-    """A worker, told from one that had its process id before."""
+    """A worker's name; `life` distinguishes it from an earlier worker with the same process id."""
     return f"{host}:{pid}:{life}"
 
 
 def process_of(worker: str) -> tuple[str, int] | None:
-    """Host and process id of a worker's name; None for what is none."""
+    """The host and process id in a worker's name; None when the name is malformed."""
     try:
         host, pid, _ = worker.rsplit(":", 2)
         return host, int(pid)
@@ -55,7 +56,7 @@ def process_of(worker: str) -> tuple[str, int] | None:
 
 
 def parse_name(raw: bytes) -> str | None:
-    """A worker's name as it stands in Redis; None for what is none."""
+    """Decode a worker's name from Redis; None when it is malformed."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:
@@ -64,7 +65,7 @@ def parse_name(raw: bytes) -> str | None:
 
 
 def parse_pulse(raw: bytes) -> Pulse | None:
-    """A pulse as its worker wrote it; None for what cannot be read, or cannot be."""
+    """Decode a pulse from Redis; None when it is malformed or out of range."""
     try:
         return msgspec.msgpack.decode(raw, type=Pulse)
     except (msgspec.MsgspecError, RecursionError):
@@ -72,7 +73,7 @@ def parse_pulse(raw: bytes) -> Pulse | None:
 
 
 class Meter:
-    """Turns queue depths and pulses into a Load. One instant after the other; times of any clock in seconds."""
+    """Turns successive queue depths and pulses into a Load. Times are seconds of any clock that does not go back."""
 
     def __init__(self) -> None:
         self._last: LRUCache[str, Pulse] = LRUCache(WORKERS_KEPT_MAX)
@@ -82,7 +83,7 @@ class Meter:
         self._service_s = SERVICE_GUESS_S
 
     def load(self, depth: Depth, pulses: Mapping[str, Pulse], workers: int, now_s: float) -> Load:
-        """The queue as measured now, with what the time since the last measure tells; `workers` should be heard."""
+        """The load now, with rates since the last call; `workers` is the number of workers that should report."""
         queued = depth.ready + depth.leased + depth.deferred
         if self._last_at is not None and now_s > self._last_at:
             elapsed_s = now_s - self._last_at
