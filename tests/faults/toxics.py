@@ -47,7 +47,7 @@ class Blackhole(Toxic):
 
 
 class CutAfter(Toxic):
-    """Resets each connection after so many bytes in one direction; 0: before the first byte."""
+    """Resets each connection after a set number of bytes in one direction; 0: before the first byte."""
 
     def __init__(self, way: Way, size: int = 0) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Swallowed(Toxic):
 
 
 class Lost(Toxic):
-    """Drops so many requests whose head matches; their clients go on waiting for the answers."""
+    """Drops up to a set number of requests whose head matches; their clients go on waiting for the answers."""
 
     def __init__(self, request: bytes, count: int = 1) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Lost(Toxic):
 
 
 class Late(Toxic):
-    """Delays a request whose head matches by so many seconds, longer than its client waits."""
+    """Delays a request whose head matches for longer than its client waits."""
 
     def __init__(self, request: bytes, seconds: float) -> None:
         super().__init__()
