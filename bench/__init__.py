@@ -1,1 +1,1 @@
-"""Traces of bursts, their replay over HTTP, and the check that nothing acknowledged was lost. HTTP only."""
+"""Traces of bursts, their replay over HTTP, and the check that no acknowledged upload was lost. HTTP only."""

@@ -1,7 +1,7 @@
-"""`python -m bench`: make a burst or a trace of a recording, replay one, or set our balancer beside its peers.
+"""`python -m bench`: make a synthetic or a recorded trace, replay a trace, or compare our balancer with its peers.
 
-The composition root: reads arguments and settings, builds the parts, runs them, and turns the report into an exit
-code: 0 every promise kept, 1 a promise broken or the run void, 2 it could not be run.
+The composition root: it reads arguments and settings, builds the parts, runs them, and turns the report into an exit
+code: 0 when every promise was kept, 1 when a promise was broken or the run is void, 2 when the run was not possible.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def synth(args: argparse.Namespace) -> int:
 
 
 def record(args: argparse.Namespace) -> int:
-    """Make a trace of a recording."""
+    """Convert the balancers' recordings into a trace."""
     fires_us = records.fires_at_us(args.fires_at)
     shape = {"window_s": args.window_s, "span_s": args.span_s, "path": args.path, "note": args.note}
     trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)
@@ -58,7 +58,7 @@ def record(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace, config: Config) -> int:
-    """Replay a trace; the exit code."""
+    """Replay a trace and return the exit code."""
     trace = traces.read(args.trace)
     targets = tuple(target.rstrip("/") for target in args.target)
     rows = superpose(first_attempts(trace.rows), args.scale, random.Random(trace.header.seed))
@@ -96,7 +96,7 @@ def _stack_file(given: Path | None, targets: tuple[str, ...]) -> Path | None:
 
 
 async def execute(job: Job, gallery: Gallery, config: Config, targets: Sequence[str], *, fresh: bool) -> Run:
-    """Build client and service and run the job. Phones and the check share no connections."""
+    """Build the client and the service, then run the job. The phones and the check share no connections."""
     clock = SystemClock()
     forever = aiohttp.ClientTimeout(total=None, sock_connect=config.answer_timeout_s)
     async with (
@@ -114,7 +114,7 @@ async def execute(job: Job, gallery: Gallery, config: Config, targets: Sequence[
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run the command and return the exit code."""
     args = options.parser().parse_args(argv)
     try:
         if args.command == "lb":

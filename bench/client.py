@@ -1,12 +1,12 @@
-"""The reference client of one upload: how a phone should send its pair so that a burst ends well for everybody.
+"""The reference client of one upload: how a phone should send its pair and retry during a burst.
 
-It sends at its uplink's pace, obeys `Retry-After` and a little more, so that clients do not return in lockstep, and
-otherwise backs off exponentially with jitter and a floor; it gives up after a bounded number of tries. Its retry brings
-back the last ticket and the very same bytes, and asks with `Expect: 100-continue` before it sends them again: who was
-turned away once may be again, and a head is cheaper than a pair.
-Trying again is safe after anything, answered `stored: "unknown"` or not at all, because the server keys a post by
-moment and user: 201 the first time, 200 on a replay. It knows nothing of the burst it is part of; time, randomness
-and connections come in.
+The client sends at the rate of its uplink. It waits for `Retry-After` plus a jitter, so that clients do not return all
+at once; without `Retry-After` it backs off exponentially with jitter and a floor. It gives up after a bounded number of
+tries. A retry sends the last ticket and exactly the same bytes, and asks with `Expect: 100-continue` before it sends
+the body: the server may refuse the upload again, and a head costs less than a pair.
+A retry is always safe, after `stored: "unknown"` and after no answer too, because the server keys a post by moment and
+user: 201 the first time, 200 on a repetition. The client knows nothing of the burst; the caller passes the clock, the
+randomness and the connections.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ BOUNDARY: Final = "snapsurge-bench-7f2a90c4"
 
 
 class Rng(Protocol):
-    """What jitter needs."""
+    """The method of `random.Random` that the jitter uses."""
 
     def uniform(self, a: float, b: float) -> float:
-        """Uniform between a and b."""
+        """Return a uniform variate between a and b."""
         ...
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the client uses of a response."""
+    """The parts of a response that the client uses."""
 
     status: int
     retry_after_s: float | None = None
@@ -66,7 +66,7 @@ def token(secret: str, user: str, scope: str, now: float) -> str:
 
 
 def multipart(front: bytes, back: bytes) -> bytes:
-    """The body of a post; same photos, same bytes, because a ticket is bound to their length."""
+    """The body of a post. The same photos give the same bytes, because a ticket is bound to the body's length."""
     parts = []
     for name, photo in (("front", front), ("back", back)):
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.jpg"\r\n'
@@ -75,7 +75,7 @@ def multipart(front: bytes, back: bytes) -> bytes:
 
 
 def wait_s(config: Config, failures: int, retry_after_s: float | None, rng: Rng) -> float:
-    """How long to wait after so many failed tries: what was asked, else exponential; never in lockstep."""
+    """Seconds to wait after `failures` failed tries: `Retry-After`, else exponential backoff; both with jitter."""
     if retry_after_s is not None:
         asked = min(max(retry_after_s, config.backoff_floor_s), config.retry_after_max_s)
         return asked * rng.uniform(1.0, 1.1)
@@ -84,7 +84,7 @@ def wait_s(config: Config, failures: int, retry_after_s: float | None, rng: Rng)
 
 
 class Client:
-    """Sends uploads over one session to the targets, the next one when a connection fails."""
+    """Sends uploads over one session to the targets; when a connection fails, it goes to the next target."""
 
     def __init__(
         self, session: aiohttp.ClientSession, targets: Sequence[str], config: Config, clock: Clock, rng: Rng
@@ -92,7 +92,7 @@ class Client:
         self._session, self._targets, self._config, self._clock, self._rng = session, targets, config, clock, rng
 
     async def send(self, upload: Upload, on_attempt: Callable[[Attempt], None] = lambda _: None) -> Outcome:
-        """Try until acknowledged, refused for good, or out of tries; `on_attempt` hears of each try at its end."""
+        """Try until acknowledged, refused for good, or out of tries; `on_attempt` is called at the end of each try."""
         body = multipart(upload.front, upload.back)
         bearer = token(self._config.auth_secret, upload.user, "upload", self._clock.now())
         headers = {"Authorization": f"Bearer {bearer}", "Content-Length": str(len(body))}
@@ -139,7 +139,7 @@ class Client:
             return NO_ANSWER
 
     async def _chunks(self, body: bytes, pace: int | None) -> AsyncIterator[bytes]:
-        """The body at the uplink's pace: each chunk waits until those before it would have left the phone."""
+        """The body at the uplink's rate: each chunk waits until the chunks before it would have left the phone."""
         size = CHUNK_BYTES_MAX
         if pace:
             size = min(max(pace // CHUNKS_PER_S, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
@@ -159,7 +159,10 @@ class Headers(Protocol):
 
 
 def read_answer(status: int, headers: Headers, body: bytes) -> Answer:
-    """What matters of a response. `Retry-After` counts only as seconds; a body that is no post has no id."""
+    """The parts of a response that the client uses.
+
+    `Retry-After` is read only as a number of seconds; a body that is not a post gives no id.
+    """
     asked = headers.get("Retry-After") or ""
     post = _PostBody()
     if status in ACKNOWLEDGED:

@@ -1,7 +1,7 @@
-"""Time as bench uses it: one wall clock that never jumps, and a sleep. Tests put a fake in its place.
+"""The clock of bench: wall time that never jumps, and a sleep. Tests use a fake clock instead.
 
-Wall time is read once and carried on by the monotonic clock, because a replay compares its own times with the
-server's `received_at`: a step of the system clock in mid-run would look like wrongly flagged posts.
+Wall time is read once and then advanced by the monotonic clock, because a replay compares its own times with the
+server's `received_at`: a step of the system clock during a run would look like wrongly flagged posts.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the client and the replay know of time."""
+    """The clock that the client and the replay are given."""
 
     def now(self) -> float:
         """Unix seconds; never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; at once (but through the event loop) when that is not positive."""
+        """Return after `seconds`; when that is not positive, after one turn of the event loop."""
         ...
 
 
@@ -28,7 +28,7 @@ class SystemClock:
         self._offset = time.time() - time.monotonic()
 
     def now(self) -> float:
-        """Unix seconds, carried on monotonically from when this clock was made."""
+        """Unix seconds: the wall time at construction plus the monotonic time since then."""
         return self._offset + time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""The settings of bench: the only place here that reads the environment, and it reads it once.
+"""The settings of bench. No other module of bench reads the environment, and this module reads it once.
 
 Names are `SNAPSURGE_BENCH_<FIELD>`; the secret is shared by all tiers. Command-line options default to these
-values. A misspelt `SNAPSURGE_` name is an error, because a setting that is silently ignored is worse than none.
+values. A misspelt `SNAPSURGE_` name is an error; otherwise a setting could be ignored silently.
 """
 
 import os
@@ -24,7 +24,7 @@ SHARED: Final = frozenset(
 
 
 class ConfigError(Exception):
-    """The environment cannot be used; the text is one line and names the variable."""
+    """A setting in the environment is invalid; the text is one line and names the variable."""
 
 
 class Config(
@@ -34,7 +34,7 @@ class Config(
     forbid_unknown_fields=True,
     rename=lambda field: OWN + field.upper(),
 ):
-    """Everything a replay may be told, with units last."""
+    """All settings of a replay; a name ends in its unit."""
 
     auth_secret: Annotated[
         str, Meta(min_length=1, description="HS256 secret that signs the tokens of clients and of ops")

@@ -1,6 +1,6 @@
-"""What the drawings of bench have in common: the page, and round numbers for an axis. SVG by hand, no library.
+"""Shared by all charts of bench: the page, and round numbers for an axis. SVG is written without a library.
 
-It is text, so that it diffs, and readable on a light page and on a dark one, because it brings its own background.
+A chart is text, so that it can be diffed. It has its own background, so that it is readable on light and dark pages.
 """
 
 import math
@@ -27,7 +27,7 @@ def page(width: int, height: int, title: str, parts: Iterable[str]) -> str:
 
 
 def ticks(least: float, most: float, about: int) -> list[float]:
-    """Round numbers from one to the other, 1, 2 or 5 times a power of ten apart, near `about` of them."""
+    """About `about` round numbers from `least` to `most`, at steps of 1, 2 or 5 times a power of ten."""
     span = most - least
     if span <= 0:
         return [least]

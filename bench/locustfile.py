@@ -1,8 +1,8 @@
 """Interactive load for locust: `locust -f bench/locustfile.py --host http://127.0.0.1:8080`.
 
-Closed loop, for playing with: each locust user is a stream of phones, every iteration a new one that posts its pair
-to a moment opened when the test starts. Numbers that count come from `bench replay`, which is open loop and checks.
-Locust loads this file by its path, outside the package, hence the absolute import by name.
+Closed loop, for interactive use: each locust user is a stream of phones; every iteration is a new phone that posts its
+pair to a moment that was opened when the test started. Use `bench replay` for results: it is open loop and checks what
+became of each upload. Locust loads this file by its path, outside the package, hence the absolute import by name.
 """
 
 import datetime as dt
@@ -27,19 +27,19 @@ GALLERY: Final = photos.Gallery(CONFIG.photo_seed, PHOTO_BYTES[1])
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def check_host(environment: Any, **_: Any) -> None:  # noqa: ANN401 -- locust gives its own environment
-    """Say early that a host is needed."""
+    """Fail at the start of the test when no host was given."""
     if not environment.host:
         raise SystemExit("name the balancer with --host http://127.0.0.1:8080")
 
 
 class Phones(HttpUser):
-    """Phones that post once each; what the server asks for in `Retry-After` shows as failures by status."""
+    """Phones that post once each and do not retry: an answer with `Retry-After` shows as a failure by its status."""
 
     wait_time = between(0.5, 2.0)
     moment_id = ""
 
     def on_start(self) -> None:
-        """Open a moment of this stream's own."""
+        """Open a moment for this stream of phones."""
         bearer = client.token(CONFIG.auth_secret, "bench-ops", "ops", time.time())
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = {"region": CONFIG.region, "fires_at": now, "window_s": WINDOW_S}
@@ -48,7 +48,7 @@ class Phones(HttpUser):
 
     @task
     def post_pair(self) -> None:
-        """One phone posts its pair and looks at its post."""
+        """Post a pair as a new phone and read the post."""
         if not self.moment_id:
             return self.on_start()
         user = uuid.uuid4().hex

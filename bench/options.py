@@ -1,4 +1,4 @@
-"""The command line: which options there are, and what they mean as a burst's shape or instead of a setting."""
+"""The command line: its options, and how they become the shape of a burst or replace settings."""
 
 import argparse
 import shlex
@@ -28,7 +28,7 @@ SYNTH: Final = (  # field of Shape (or of the header), kind, meaning
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line, with all subcommands."""
     top = argparse.ArgumentParser(
         prog="python -m bench",
         description="Bursts as traces, and their replay at a running service, checked for loss.",
@@ -112,13 +112,13 @@ def _add_replay(command: argparse.ArgumentParser) -> None:
 
 
 def shape(args: argparse.Namespace) -> Shape:
-    """The burst asked for; ValidationError when a parameter is out of range."""
+    """The shape of the burst that the options describe; ValidationError when a parameter is out of range."""
     asked = {name: getattr(args, name) for name, _, _ in SYNTH}
     return msgspec.convert(asked | {"span_s": args.span_s}, Shape)
 
 
 def synth_command(args: argparse.Namespace) -> str:
-    """The command that makes this trace, every option spelt out, the folder left out."""
+    """The command that makes this trace, with every option and without the folder of the output file."""
     words = ["python", "-m", "bench", "synth"]
     for name in (*(name for name, _, _ in SYNTH), "span_s", "window_s", "seed"):
         if getattr(args, name) is not None:
@@ -127,7 +127,7 @@ def synth_command(args: argparse.Namespace) -> str:
 
 
 def configured(args: argparse.Namespace, config: Config) -> Config:
-    """The settings, with what the command line says instead."""
+    """The settings, replaced by the options that were given on the command line."""
     given = {
         "region": args.region,
         "attempts_max": args.attempts,

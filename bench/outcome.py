@@ -1,4 +1,4 @@
-"""One upload as a value: what a phone has to send, each of its tries, and how it ended as the phone saw it."""
+"""One upload as values: what a phone has to send, each of its tries, and the outcome as the phone saw it."""
 
 import datetime as dt
 from typing import Final
@@ -9,7 +9,7 @@ ACKNOWLEDGED: Final = frozenset({200, 201})
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone has to send: times in Unix seconds; `pace` in bytes/s, None for as fast as it goes."""
+    """What one phone has to send: times in Unix seconds; `pace` in bytes/s, None for unlimited."""
 
     moment_id: str
     user: str
@@ -21,7 +21,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try: Unix seconds of its start and end, the status, 0 where no answer came, and whether it got a ticket."""
+    """One try: Unix seconds of its start and end, the status (0: no answer), and whether the answer gave a ticket."""
 
     started: float
     finished: float
@@ -42,26 +42,26 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timely(self) -> tuple[Attempt, ...]:
-        """The tries that may have set `received_at`: up to the first that got a ticket, which the later brought."""
+        """The tries that may have set `received_at`: up to the first that got a ticket; later tries send it."""
         first = next((at for at, attempt in enumerate(self.attempts) if attempt.ticket), len(self.attempts))
         return self.attempts[: first + 1]
 
     @property
     def status(self) -> int:
-        """The last status seen."""
+        """The status of the last try."""
         return self.attempts[-1].status
 
     @property
     def acknowledged(self) -> bool:
-        """The server said that it keeps both photos."""
+        """Whether the server answered that it has stored both photos."""
         return self.status in ACKNOWLEDGED
 
     @property
     def answered(self) -> bool:
-        """Any try met an answer."""
+        """Whether any try got an answer."""
         return any(attempt.status for attempt in self.attempts)
 
     @property
     def finished(self) -> float:
-        """When the last try ended."""
+        """Unix seconds of the end of the last try."""
         return self.attempts[-1].finished

@@ -1,9 +1,9 @@
 """Real JPEGs of any wanted size: a small gallery rendered once from a seed, then made unique and exact per row.
 
-Base pictures have what makes photos compress as they do: smooth light, edges, texture of several octaves and a
-little sensor noise; and the EXIF of a phone with GPS, so that stripping it can be checked. A row's photo is the
-largest base that fits, filled to the byte with JPEG comment segments (T.81 B.2.4.5) of row-seeded content after the
-EXIF: decoders skip them, digests differ. A size below the smallest base gives the smallest base and its own size.
+Base pictures compress like real photos: they have smooth light, edges, texture of several octaves and a little sensor
+noise. They carry the EXIF of a phone with GPS, so that a check can verify its removal. A row's photo is the largest
+base that fits, filled to the exact size with JPEG comment segments (T.81 B.2.4.5) of row-seeded content after the EXIF:
+decoders skip these segments, digests differ. A size below the smallest base gives the smallest base at its own size.
 """
 
 import io
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-# Portrait 3:4 as BeReal-like apps send; each entry is (width, quality), coarse to fine in bytes.
+# Portrait 3:4 as BeReal-like apps send; each entry is (width, quality), from few to many bytes.
 STEPS: Final = ((720, 42), (720, 62), (840, 66), (960, 70), (1080, 74), (1200, 80), (1350, 84), (1500, 88), (1500, 94))
 COMMENT_BYTES_MAX: Final = 65_533  # the segment's two length bytes count themselves
 COMMENT_BYTES_MIN: Final = 16  # of content: enough to be unique
@@ -27,17 +27,17 @@ Side = Literal["front", "back"]
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """One base JPEG and where comments go into it."""
+    """One base JPEG and the offset at which comment segments are inserted."""
 
     jpeg: bytes
     cut: int
 
 
 class Gallery:
-    """Base pictures, front and back apart; `photo` is cheap and a pure function of its arguments and the seed."""
+    """Base pictures, separate for front and back; `photo` is cheap and a pure function of arguments and seed."""
 
     def __init__(self, seed: int, bytes_max: int = 10_000_000) -> None:
-        """Render as many steps as photos up to `bytes_max` need (a few seconds of CPU for all)."""
+        """Render the steps that photos up to `bytes_max` need (a few seconds of CPU for all steps)."""
         self._seed = seed
         rng = np.random.default_rng(seed)
         self._albums: dict[Side, list[Picture]] = {"front": [], "back": []}
@@ -50,12 +50,12 @@ class Gallery:
 
     @property
     def smallest_bytes(self) -> int:
-        """The least size that is met exactly."""
+        """The smallest size that `photo` meets exactly."""
         smallest = max(min(len(picture.jpeg) for picture in album) for album in self._albums.values())
         return smallest + HEAD_BYTES + COMMENT_BYTES_MIN
 
     def photo(self, key: str, side: Side, size: int) -> bytes:
-        """A JPEG of exactly `size` bytes (of `smallest_bytes` if that is more) that no other key or side gives."""
+        """A JPEG of exactly `size` bytes (at least `smallest_bytes`), unique to this key and side."""
         size = max(size, self.smallest_bytes)
         room = size - HEAD_BYTES - COMMENT_BYTES_MIN
         picture = max((p for p in self._albums[side] if len(p.jpeg) <= room), key=lambda p: len(p.jpeg))
@@ -64,7 +64,7 @@ class Gallery:
 
 
 def fill(rng: random.Random, size: int) -> bytes:
-    """Comment segments of exactly `size` bytes in all; `size` ≥ 20."""
+    """Comment segments of exactly `size` bytes in total; `size` ≥ 20."""
     parts = []
     while size:
         content = min(size - HEAD_BYTES, COMMENT_BYTES_MAX)
@@ -76,7 +76,7 @@ def fill(rng: random.Random, size: int) -> bytes:
 
 
 def comment_offset(jpeg: bytes) -> int:
-    """Where the last APPn segment ends: comments go behind JFIF and EXIF."""
+    """The offset where the last APPn segment ends: comments go after JFIF and EXIF."""
     at = 2
     while jpeg[at] == 0xFF and 0xE0 <= jpeg[at + 1] <= 0xEF:
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
@@ -84,7 +84,7 @@ def comment_offset(jpeg: bytes) -> int:
 
 
 def render(rng: np.random.Generator, width: int, quality: int, *, sideways: bool) -> bytes:
-    """One picture as a phone would save it; one whose sensor lay sideways says so in its orientation."""
+    """One picture as a phone would save it; `sideways` stores it rotated, with the correcting EXIF orientation."""
     image = scene(rng, width, width * 4 // 3)
     if sideways:
         image = image.transpose(Image.Transpose.ROTATE_90)  # EXIF 6: to be shown turned by 90° clockwise
@@ -94,7 +94,7 @@ def render(rng: np.random.Generator, width: int, quality: int, *, sideways: bool
 
 
 def exif(rng: np.random.Generator, orientation: int) -> Image.Exif:
-    """Maker, model, orientation, time and a place in the sea, where nobody lives."""
+    """EXIF with maker, model, orientation, time and GPS coordinates in the open sea."""
     tags = Image.Exif()
     tags[0x010F], tags[0x0110], tags[0x0112], tags[0x0132] = "Snapsurge", "Bench 1", orientation, FIRST_MOMENT
     place = tags.get_ifd(0x8825)
@@ -105,7 +105,7 @@ def exif(rng: np.random.Generator, orientation: int) -> Image.Exif:
 
 
 def scene(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """Sky over ground, blocks with edges, out-of-focus lights and a round subject, under texture and noise."""
+    """A drawn scene: sky over ground, blocks with edges, out-of-focus lights and a disc, with texture and noise."""
     top, bottom = np.array(_colour(rng, 130, 220)), np.array(_colour(rng, 50, 130))
     slope = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     light = np.broadcast_to(top * (1 - slope) + bottom * slope, (height, width, 3))
@@ -131,7 +131,7 @@ def scene(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 
 def texture(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
-    """Band-limited noise about 0: octaves from cloud to cloth, each half as fine and weaker than the last."""
+    """Band-limited noise around 0: octaves from coarse to fine, each twice as fine as the one before and weaker."""
     total = np.zeros((height, width), dtype=np.float32)
     cells, weight = 6, 1.0
     while cells < width // 3:

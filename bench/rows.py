@@ -1,7 +1,8 @@
-"""From readings to the table of a bench: rows, what they are judged by, and how they are shown and written.
+"""The result table of a bench: turns readings into rows, compares each row with its aim, prints and writes the rows.
 
-A row's `ratio` is to a rival, to a limit, or the caller's own; `met` follows from it and `aim` as they are written.
-Less is better, unless the case ends in "at least". It knows no bench, and no contender but ours.
+A row's `ratio` is a ratio to a rival, a ratio to a limit, or a value that the caller gives. `met` compares `ratio` with
+`aim`, both rounded as they are written. Less is better, unless the case ends in "at least". This module knows no bench,
+and of the contenders only ours.
 """
 
 import math
@@ -19,7 +20,7 @@ OURS: Final = "snapsurge"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure; `met` is empty where nothing is aimed at or there is no ratio."""
+    """One figure; `met` is None when the row has no aim or no ratio."""
 
     case: str
     unit: str
@@ -31,7 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What a bench writes."""
+    """The content of a bench's JSON file."""
 
     machine: dict[str, str | int]
     rows: tuple[Row, ...]
@@ -46,7 +47,7 @@ def judged(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Row:
-    """A figure, ours alone or by program, with a ratio and at most one aim for it."""
+    """A row of one value of ours, or of one value for each program, with a ratio and at most one aim for the ratio."""
     peers = dict(values) if isinstance(values, Mapping) else {OURS: values}
     ours, written = peers.pop(OURS), None if ratio is None else _short(ratio)
     met = None
@@ -74,10 +75,11 @@ def against(
     at_most: float | None = None,
     at_least: float | None = None,
 ) -> Row:
-    """A figure by program, a reading each round: medians, and the median of the rounds' ratios to the rival.
+    """A row of one reading for each program and round: the medians, and the median of the rounds' ratios to the rival.
 
-    Without a rival's name it is the least of all peers in each round. Each round's ratio is of readings seconds apart,
-    so what the machine did meanwhile to both cancels out. No ratio where the rival did not take part or took nothing.
+    Without `rival`, each round is compared with the lowest value of all peers. The readings of one round are taken
+    seconds apart, so other load on the machine affects both and cancels out. There is no ratio when the rival did not
+    take part or its value is zero.
     """
     names = [name for name in rounds if name != OURS and rival in {name, None}]
     ratios = [
@@ -90,7 +92,7 @@ def against(
 
 
 def limited(case: str, unit: str, values: float | Mapping[str, float], *, limit: float) -> Row:
-    """A figure with a limit of its own, in the unit's first word; the ratio is to that, not to a peer."""
+    """A row whose ratio is to a fixed limit and not to a peer; the limit is in the first word of `unit`."""
     ours = values[OURS] if isinstance(values, Mapping) else values
     return judged(
         f"{case} (ratio to {limit:g} {unit.split(maxsplit=1)[0]})", unit, values, ratio=ours / limit, at_most=1.0
@@ -98,22 +100,25 @@ def limited(case: str, unit: str, values: float | Mapping[str, float], *, limit:
 
 
 def medians(rounds: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Of each program's rounds."""
+    """The median of each program's rounds."""
     return {name: statistics.median(values) for name, values in rounds.items()}
 
 
 def percentile(ranked: Sequence[float], percent: float) -> float:
-    """The least of these values, sorted and at least one, that so many percent do not exceed."""
+    """The nearest-rank percentile: the lowest value that `percent` of the values do not exceed.
+
+    `ranked` is sorted and not empty.
+    """
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
 
 
 def _short(value: float) -> float:
-    """Four significant digits; a count as it is."""
+    """The value with four significant digits; a whole number stays as it is."""
     return value if value == round(value) else float(f"{value:.4g}")
 
 
 def machine() -> dict[str, str | int]:
-    """Where the figures come from."""
+    """The machine on which the bench runs: system, CPUs, memory, Python version."""
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": os.cpu_count() or 0,
@@ -123,7 +128,7 @@ def machine() -> dict[str, str | int]:
 
 
 def line(row: Row) -> str:
-    """A row for the console."""
+    """A row as one line for the console."""
     peers = "  ".join(f"{name} {value:g}" for name, value in row.peers.items())
     ratio = "" if row.ratio is None else f"ratio {row.ratio:g}"
     aim = "" if row.aim is None else f"aim {row.aim:g}"
@@ -132,7 +137,7 @@ def line(row: Row) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table for a README."""
+    """The rows as a Markdown table for a README."""
     peers = list(rows[0].peers)
     lines = [
         "| case | unit | snapsurge | " + " | ".join(peers) + " | ratio | aim | met |",
@@ -147,5 +152,5 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def write(results: Results, path: Path) -> None:
-    """The JSON file, two spaces deep."""
+    """Write the results as JSON with an indent of two spaces."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")

@@ -1,7 +1,7 @@
-"""The service as ops see it over HTTP: open a moment, count and list its posts, read photos. Reads, no judgement.
+"""The service as operators see it over HTTP: open a moment, count and list its posts, read photos. It checks nothing.
 
-Every read is tried on each target in turn for a while, because a replay may run while balancers and nodes are
-being killed: a check must not fail for what it is there to survive.
+Each call is tried several times, on each target in turn, because a replay may run while balancers and nodes are being
+killed: such a kill must not make the check itself fail.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ OPS_USER: Final = "bench-ops"
 
 
 class ServiceError(Exception):
-    """The service did not answer as the contract says; the text names call and status."""
+    """The service did not answer as the API contract says; the text names the call and the status."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class ServiceError(Exception):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One notification; times as RFC 3339."""
+    """One moment of the service; its times are RFC 3339 in the JSON."""
 
     id: str
     fires_at: dt.datetime
@@ -44,7 +44,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Photo(msgspec.Struct, frozen=True):
-    """A photo as received."""
+    """Digest and size of a photo as the node received it."""
 
     sha256: str | None = None
     bytes: int | None = None
@@ -58,7 +58,7 @@ class Photos(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
-    """A post as the service shows it; unknown fields are ignored, missing ones are for the check to notice."""
+    """A post as the service shows it. Unknown fields are ignored; the check reports fields that are missing."""
 
     id: str
     user_id: str
@@ -71,12 +71,12 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settled(self) -> bool:
-        """Rendered or rejected, and flagged: nothing more will happen to it by itself."""
+        """Whether the post is rendered or rejected, and flagged: no job will change it any more."""
         return self.state in {"ready", "rejected"} and self.late is not None
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """Counts of a moment."""
+    """How many posts of a moment are accepted, ready and rejected."""
 
     accepted: int = 0
     ready: int = 0
@@ -84,7 +84,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Scaling(msgspec.Struct, frozen=True):
-    """What the service's scaler sees and wants, as far as it matters here."""
+    """The autoscaler's decision: workers desired and running, jobs ready, and the oldest ready job's age in seconds."""
 
     desired: int
     workers: int
@@ -98,7 +98,7 @@ class _Page(msgspec.Struct):
 
 
 def milliseconds(moment: dt.datetime) -> int:
-    """Unix milliseconds of an aware time."""
+    """Unix milliseconds of a time with a zone."""
     return round(moment.timestamp() * 1000)
 
 
@@ -108,24 +108,24 @@ def stamp(moment: dt.datetime) -> str:
 
 
 class Service:
-    """One caller with an ops token."""
+    """A client of the service that calls it with an ops token."""
 
     def __init__(self, session: aiohttp.ClientSession, targets: Sequence[str], config: Config, clock: Clock) -> None:
         self._session, self._targets, self._config, self._clock = session, targets, config, clock
 
     async def open_moment(self, region: str, fires_at: float, window_s: int) -> Moment:
-        """Create a moment that fires at that Unix second."""
+        """Create a moment that fires at the Unix second `fires_at`."""
         when = dt.datetime.fromtimestamp(fires_at, dt.UTC)
         body = {"region": region, "fires_at": stamp(when), "window_s": window_s}
         return _decoded(await self._call("POST", "/v1/moments", body), Moment, "/v1/moments")
 
     async def summary(self, moment_id: str) -> Summary:
-        """The moment's counts."""
+        """How many posts of the moment are accepted, ready and rejected."""
         path = f"/v1/moments/{moment_id}/summary"
         return _decoded(await self._call("GET", path), Summary, path)
 
     async def posts(self, moment_id: str) -> list[Post]:
-        """Every listed post of the moment, all pages."""
+        """Every listed post of the moment, from all pages."""
         found: list[Post] = []
         cursor: str | None = ""
         while cursor is not None:
@@ -137,7 +137,7 @@ class Service:
         return found
 
     async def post(self, post_id: str) -> Post | None:
-        """One post, None when there is none."""
+        """One post; None after a 404."""
         path = f"/v1/posts/{post_id}"
         try:
             return _decoded(await self._call("GET", path), Post, path)
@@ -147,17 +147,17 @@ class Service:
             raise
 
     async def rendition(self, post_id: str, name: str) -> bytes:
-        """The bytes of `front/thumb`, `composite/feed` and so on."""
+        """The bytes of a rendition, `name` being `front/thumb`, `composite/feed` and so on."""
         return await self._call("GET", f"/v1/posts/{post_id}/photos/{name}")
 
     async def scaling(self) -> Scaling | None:
-        """The scaler's decision now, None when it is not known: asked once, because a second later it is another."""
+        """The autoscaler's current decision, None when it is unknown. One try only: a second later it is outdated."""
         with contextlib.suppress(ServiceError):
             return _decoded(await self._call("GET", "/v1/scaling", tries=1), Scaling, "/v1/scaling")
         return None
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None, tries: int = TRIES_MAX) -> bytes:
-        """The body of a 2xx answer; ServiceError after a 4xx, or after so many tries that met 5xx or nothing."""
+        """The body of a 2xx answer; ServiceError after a 4xx, or when all tries ended in 5xx, 429 or no answer."""
         bearer = token(self._config.auth_secret, OPS_USER, "ops", self._clock.now())
         said, status = "no answer", 0
         for attempt in range(tries):

@@ -1,8 +1,8 @@
-"""What every test may ask for: a real Redis, a real MinIO, both stores. Fixtures only.
+"""Fixtures for all tests: a real Redis, a real MinIO, and both stores.
 
-The servers that tests share start once a session, when the first test asks, on free loopback ports and in temporary
-folders; each is ended by its pid. A machine without one skips its tests and says what to do; in CI (CI=true) that is a
-failure.
+The shared servers start once in a session, when a test first needs them, on free loopback ports and in temporary
+folders; each is ended by its pid. On a machine without such a server, the tests that need it are skipped with a hint
+how to install it; in CI (CI=true) they fail.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def _minio_answers(port: int) -> bool:
 def _server(
     command: Sequence[str], log: Path, environment: Mapping[str, str], ready: Callable[[], bool]
 ) -> Iterator[None]:
-    """The command as a process that answers, ended by its pid whatever happens."""
+    """Run the command until the fixture ends; yields when `ready` holds. The process is always ended by its pid."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env={**Environment.current(), **environment}, stdout=output, stderr=subprocess.STDOUT
@@ -84,13 +84,13 @@ def _server(
 
 @pytest.fixture
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """A loopback port on which no process listens."""
     return _port()
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[str]]:
-    """A context with a real Redis of its own, for what the fixture `redis` would empty under one's feet."""
+    """Makes contexts with a separate Redis, for data that the fixture `redis` of another test must not flush."""
 
     @contextlib.contextmanager
     def started() -> Iterator[str]:
@@ -107,14 +107,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Abstr
 
 @pytest.fixture(scope="session")
 def redis_url(redis_server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """The address of a real Redis that tests share, each for as long as it runs."""
+    """The URL of a real Redis that all tests share, one test at a time."""
     with redis_server() as url:
         yield url
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of the real Redis, which is empty when the test begins."""
+    """A client of the shared Redis, which is empty when the test begins."""
     async with Redis.from_url(redis_url) as client:
         await client.flushall()
         yield client
@@ -140,13 +140,13 @@ def minio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def s3_url(minio_url: str) -> str:
-    """The address of a bucket of the real MinIO that no test used before; opening the store makes it."""
+    """The URL of a new bucket on the real MinIO; opening the store creates the bucket."""
     return f"s3://test-{next(_bucket_numbers)}?endpoint={minio_url}&region=us-east-1"
 
 
 @pytest.fixture(params=["file", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
-    """Each of the two stores, open and empty: files in a temporary folder, a bucket of the real MinIO."""
+    """Each of the two stores in turn, open and empty: files in a temporary folder, and a bucket on the real MinIO."""
     made: BlobStore = FileStore(tmp_path / "store")
     if request.param == "s3":
         made = S3Store(S3Address.parse(request.getfixturevalue("s3_url")))

@@ -1,1 +1,1 @@
-"""The benches of a table: each is a program, sets ours beside its peers, and writes `bench/results/NAME.json`."""
+"""The benches that compare ours with peers: each is a program that prints a table and writes it to `bench/results/`."""

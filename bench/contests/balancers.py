@@ -1,9 +1,9 @@
-"""`python -m bench lb`: HAProxy, nginx and ours in turn over the same sink, under the same load, several rounds.
+"""`python -m bench lb`: compares HAProxy, nginx and our balancer over the same sink, under the same load.
 
-All balancers run all the time and idle while another one is loaded; each case goes A-B-C-A-B-C, so that what else the
-machine does falls on all alike, and each round gives a ratio. CPU is the kernel's count for the balancer's process.
-The aims are those of the balancer's specification: CPU per request against HAProxy, and memory for each open upload
-against a fixed 64 KiB. All other rows are there to be read, without an aim.
+All balancers run all the time and are idle while another one is loaded. The rounds of each case go A-B-C-A-B-C, so that
+other load on the machine affects all balancers alike, and each round gives a ratio. CPU is the kernel's count for the
+balancer's process. The aims are those of the balancer's specification: CPU per request against HAProxy, and memory for
+each open upload against a fixed 64 KiB. All other rows have no aim.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ RSS_KIB_MAX: Final = 64
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is done: rounds, a part of the requests, slow phones and seconds that they trickle."""
+    """The size of the bench: rounds, the fraction of the requests, slow phones, and seconds that they send."""
 
     rounds: int
     part: float
@@ -53,21 +53,21 @@ QUICK: Final = Effort(rounds=2, part=0.1, phones=300, trickle_s=1.0)
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One kind of request."""
+    """One kind of request that all balancers are compared by."""
 
     body: int
     fresh: bool
     tls: bool
-    paced: bool = False  # as a phone's uplink brings it; for CPU alone
+    paced: bool = False  # sent at the rate of a phone's uplink; only CPU is measured
 
     @property
     def name(self) -> str:
-        """As the table says it."""
+        """The case's name in the table."""
         ways = "new connection" if self.fresh else "keep-alive"
         return f"{BODIES[self.body]}{' as phones send' * self.paced}, {ways}{', TLS' * self.tls}"
 
     def load(self, part: float) -> loadgen.Load:
-        """For throughput and CPU."""
+        """The load that measures throughput and CPU."""
         if self.paced:
             requests = max(PACED_CONNECTIONS, int(PACED_REQUESTS * part))
             return loadgen.Load(
@@ -80,7 +80,7 @@ class Case(msgspec.Struct, frozen=True):
         return loadgen.Load(body=self.body, requests=requests, connections=CONNECTIONS, fresh=self.fresh)
 
     def single(self, part: float) -> loadgen.Load:
-        """For latency: one request at a time, so that only the way itself is timed."""
+        """The load that measures latency: one request at a time, so that no queueing is timed."""
         requests = max(10, int(min(LATENCY_REQUESTS_MAX, REQUESTS[self.body]) * part))
         return loadgen.Load(body=self.body, requests=requests, connections=1, fresh=self.fresh)
 
@@ -92,7 +92,7 @@ CASES: Final = (
 
 
 class Balancer(msgspec.Struct, frozen=True):
-    """A running one."""
+    """A running balancer."""
 
     pid: int
     target: loadgen.Target
@@ -103,7 +103,7 @@ Field = dict[str, Balancer]
 
 @contextlib.contextmanager
 def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
-    """All balancers started and listening."""
+    """Start all balancers; yields them when all are listening."""
     certificate = started.certificate(folder) if tls else None
     context = ssl.create_default_context(cafile=certificate) if certificate else None
     with contextlib.ExitStack() as stack:
@@ -116,11 +116,11 @@ def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
 
 
 async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> list[Row]:
-    """All rows of one case."""
+    """Measure all rows of one case."""
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     aim = cpu_aim(case.body, tls=case.tls)
     load, single = case.load(effort.part), None if case.paced else case.single(effort.part)
-    for balancer in balancers.values():  # so that no round pays for first connections and cold code
+    for balancer in balancers.values():  # warm-up, so that no round includes first connections and cold code
         await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
     for number in range(effort.rounds):
         direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1]) if single else []
@@ -143,14 +143,14 @@ async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> li
 
 
 def cpu_aim(body: int, *, tls: bool) -> float:
-    """The greatest ratio to HAProxy that satisfies."""
+    """The highest acceptable ratio to HAProxy's CPU."""
     if tls:
         return 1.3
     return 1.5 if body == 0 else 1.0 if body < 200_000 else 0.9
 
 
 async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
-    """Every row."""
+    """Measure every row and tell each as soon as it is known."""
     tls = ours.speaks_tls()
     if not tls:
         print("no TLS rows: `python -m lb --help` names no --tls-cert")
@@ -174,14 +174,14 @@ async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
 
 
 def lacking() -> str:
-    """What must be installed first, in one line; empty when all is there."""
+    """What must be installed first, in one line; empty when nothing is missing."""
     programs = (haproxy.PACKAGE, nginx.PACKAGE, "openssl")
     missing = [name for name in programs if not shutil.which(name, path=started.PATH)]
     return f"on Debian: apt-get install {' '.join(missing)}" if missing else ""
 
 
 def run(out: Path, *, quick: bool) -> int:
-    """Measure, print, write the table, and beside it as Markdown and as a picture; the exit code."""
+    """Measure, print, write the table as JSON, as Markdown and as a chart; return the exit code."""
     effort = QUICK if quick else FULL
     found: list[Row] = []
 

@@ -1,6 +1,6 @@
-"""Photos of every format by recipe, from ordinary to absurd: what the search for the dearest ones is made of.
+"""Photos of every format made from recipes, from ordinary to extreme: the candidates in the search for the costliest.
 
-A recipe has a value for each of its format's ingredients; `CHOICES` has all values. `made` is a pure function of it.
+A recipe has a value for each ingredient of its format; `CHOICES` has all values. `made` is a pure function of a recipe.
 """
 
 import io
@@ -18,7 +18,7 @@ from . import boxes
 Recipe = Mapping[str, Any]
 BYTES_MAX: Final = 10 << 20
 SOS: Final = b"\xff\xda"
-# Pictures that decoders reduce least or most while they decode, up to 50 MP, and the longest side.
+# Sizes that decoders can reduce most or least while they decode, sizes up to 50 MP, and the longest allowed side.
 SIZES: Final = ((640, 640), (2000, 2000), (3999, 3999), (7071, 7071), (12_000, 4166))
 CONTENTS: Final = ("flat", "noise", "stripes")
 CHOICES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
@@ -64,7 +64,7 @@ CHOICES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
         "copies": (0, 1, 60),
     },
 }
-# Where earlier searches ended, and what they had refused on their way: a search goes on from here.
+# The results of earlier searches, and recipes that were refused during them: a search starts from these.
 STARTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "jpeg": (
         {"size": (7071, 7071), "progressive": True},
@@ -102,7 +102,7 @@ STARTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
 
 
 def made(kind: str, recipe: Recipe) -> bytes | None:
-    """The photo; None where the ingredients do not go together, or it is larger than a photo may be."""
+    """The photo; None when the ingredients are incompatible or the photo is larger than allowed."""
     maker = {"jpeg": jpeg, "png": png, "webp": webp, "heif": heif}[kind]
     photo = maker(recipe)
     return photo if photo and len(photo) <= BYTES_MAX else None
@@ -110,7 +110,7 @@ def made(kind: str, recipe: Recipe) -> bytes | None:
 
 @lru_cache(maxsize=2)
 def pixels(size: tuple[int, int], content: str, mode: str) -> Image.Image:
-    """A picture of nothing, of noise, or of stripes a pixel wide."""
+    """A picture that is blank, or shows noise or stripes one pixel wide."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     shape = (size[1], size[0], bands)
     if content == "noise":
@@ -122,12 +122,12 @@ def pixels(size: tuple[int, int], content: str, mode: str) -> Image.Image:
 
 
 def jpeg(recipe: Recipe) -> bytes | None:
-    """Encoded by Pillow, then bent: more scans, fewer, another frame, more segments, no more bytes than allowed."""
+    """A JPEG encoded by Pillow, then modified: more or fewer scans, another frame header, more segments."""
     exif, out = Image.Exif(), io.BytesIO()
     exif[0x0112] = recipe["turned"]
     image = pixels(recipe["size"], recipe["content"], recipe["mode"])
     options = {"quality": recipe["quality"], "subsampling": recipe["subsampling"], "exif": exif}
-    before, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, 64 << 20  # or Pillow has no room for noise
+    before, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, 64 << 20  # Pillow's default buffer is too small for noise
     try:
         image.save(out, "JPEG", progressive=recipe["progressive"], restart_marker_rows=recipe["restarts"], **options)
     finally:
@@ -146,7 +146,7 @@ def jpeg(recipe: Recipe) -> bytes | None:
 
 
 def png(recipe: Recipe) -> bytes | None:
-    """Chunk by chunk: every depth and colour, the same filter in all rows, any number of empty chunks."""
+    """A PNG written chunk by chunk: any depth and colour type, one filter for all rows, any number of empty chunks."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[recipe["colour"]]
     bits: int = recipe["bits"]
     width, height = cast("tuple[int, int]", recipe["size"])
@@ -156,7 +156,7 @@ def png(recipe: Recipe) -> bytes | None:
     noise = np.random.default_rng(1).bytes(row_bytes)
     row = {"flat": bytes(row_bytes), "noise": noise, "stripes": b"\0\xff" * (row_bytes // 2 + 1)}[recipe["content"]]
     packer = zlib.compressobj(1 if recipe["content"] == "noise" else 9)
-    rows = height + (64 if recipe["interlaced"] else 0)  # seven passes have some more filter bytes
+    rows = height + (64 if recipe["interlaced"] else 0)  # Adam7's seven passes have more filter bytes
     packed = b"".join(packer.compress(bytes((recipe["filter"],)) + row[:row_bytes]) for _ in range(rows))
     header = struct.pack(">IIBBBBB", width, height, bits, recipe["colour"], 0, 0, recipe["interlaced"])
     palette = chunk(b"PLTE", bytes(range(256)) * 3) if recipe["colour"] == 3 and bits == 8 else b""
@@ -167,15 +167,15 @@ def png(recipe: Recipe) -> bytes | None:
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG."""
+    """One PNG chunk with its length and CRC."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def webp(recipe: Recipe) -> bytes | None:
-    """As libwebp encodes it, fast; moving ones have the picture some times."""
+    """A WebP encoded by libwebp at its fastest method; an animation repeats the picture."""
     frames: dict[str, Any] = {}
     if recipe["lossless"] and recipe["content"] == "noise" and recipe["size"][0] > 2000:
-        return None  # larger than allowed, and half a minute to encode
+        return None  # larger than allowed, and encoding takes half a minute
     image = pixels(recipe["size"], recipe["content"], "RGBA" if recipe["alpha"] else "RGB")
     out = io.BytesIO()
     if recipe["frames"] > 1:
@@ -187,7 +187,7 @@ def webp(recipe: Recipe) -> bytes | None:
 
 
 def heif(recipe: Recipe) -> bytes | None:
-    """A tile by libheif's encoder, and around it what `boxes` makes."""
+    """A HEIF of one tile encoded by libheif, in a structure that `boxes` makes."""
     side, columns = recipe["side"], recipe["columns"]
     if (side * columns) ** 2 > 50_000_000 or (side == 1024 and recipe["content"] == "noise"):  # slow to encode
         return None

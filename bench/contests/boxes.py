@@ -1,6 +1,6 @@
-"""HEIF files made by hand of one encoded tile: grids, turns, chains and overlays that no encoder writes.
+"""HEIF files assembled from one encoded tile: grids, rotations, chains and overlays that no encoder writes.
 
-ISO/IEC 14496-12 (boxes) and 23008-12 (images). Only what a search for dear files needs; Pillow encodes the tile.
+ISO/IEC 14496-12 (boxes) and 23008-12 (images). Only what the search for costly files needs; Pillow encodes the tile.
 """
 
 import io
@@ -17,7 +17,7 @@ BRANDS: Final = b"heic\0\0\0\0mif1heic"
 
 
 class Item(msgspec.Struct, frozen=True):
-    """An item: its type, its properties by place from 1, where its bytes lie, which items it is made of."""
+    """An item: its type, the 1-based indices of its properties, the extent of its bytes, the items it refers to."""
 
     kind: bytes
     properties: tuple[int, ...]
@@ -26,18 +26,18 @@ class Item(msgspec.Struct, frozen=True):
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
-    """A box around these."""
+    """A box that contains these parts."""
     body = b"".join(parts)
     return struct.pack(">I", 8 + len(body)) + name + body
 
 
 def full(name: bytes, version: int, *parts: bytes) -> bytes:
-    """A box with a version and no flags."""
+    """A full box with a version and no flags."""
     return box(name, bytes((version, 0, 0, 0)), *parts)
 
 
 def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the body and end of each."""
+    """The name, the start of the body and the end of each box between `at` and `end`."""
     while at + 8 <= end:
         size = int.from_bytes(data[at : at + 4], "big")
         yield data[at + 4 : at + 8], at + 8, at + size
@@ -45,7 +45,7 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def tile(image: Image.Image, quality: int, chroma: int) -> tuple[bytes, bytes]:
-    """An image encoded by itself: the box of its decoder's configuration, and its bytes."""
+    """One encoded image: the box with its decoder configuration, and its bytes."""
     out = io.BytesIO()
     image.save(out, "HEIF", quality=quality, chroma=chroma)
     data = out.getvalue()
@@ -57,7 +57,7 @@ def tile(image: Image.Image, quality: int, chroma: int) -> tuple[bytes, bytes]:
 
 
 def file(items: Sequence[Item], properties: Sequence[bytes], data: bytes) -> bytes:
-    """The whole file; items count from 1, the last is the picture. Extents count from the start of `data`."""
+    """The whole file; item ids start at 1, the last item is the primary one. Extents are offsets into `data`."""
     count = struct.pack(">I", len(items))
     numbered = list(enumerate(items, 1))
     infe = b"".join(full(b"infe", 3, struct.pack(">IH", n, 0), one.kind, b"\0") for n, one in numbered)
@@ -88,7 +88,7 @@ def file(items: Sequence[Item], properties: Sequence[bytes], data: bytes) -> byt
 
 
 def picture(made: tuple[bytes, bytes], side: int, columns: int, **oddities: int) -> bytes:
-    """A square grid of one tile, or the tile alone; `shared` bytes, `turns`, `copies` of the picture in a chain."""
+    """A square grid of one tile, or the tile alone; oddities: `shared` bytes, `turns`, `copies` in a chain."""
     decoder, data = made
     whole = side * columns
     properties = [decoder, *(full(b"ispe", 0, struct.pack(">II", one, one)) for one in (side, whole))]

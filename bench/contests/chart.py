@@ -1,4 +1,4 @@
-"""The CPU rows as one SVG: a bar for each balancer, HAProxy being 1, the aim as a tick."""
+"""The CPU rows as one SVG: a bar for each balancer relative to HAProxy (1), and the aim as a tick."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -19,7 +19,7 @@ SCALE: Final = (WIDTH - LEFT - 110) / RATIO_MAX
 
 
 def svg(found: Iterable[Row]) -> str:
-    """The whole drawing."""
+    """The whole drawing, one group of bars for each CPU row."""
     rows = [row for row in found if row.unit == CPU_UNIT]
     height = TOP + GROUP * len(rows) + 14
     parts = [*_legend(), *_grid(height)]
@@ -45,16 +45,16 @@ def _grid(height: int) -> Iterable[str]:
 
 
 def _group(row: Row, top: int) -> Iterable[str]:
-    """The bars of one case; a bar past the edge is cut there and says its number."""
+    """The bars of one case; a bar longer than the chart is cut and labelled with its number."""
     yield f'<text x="{LEFT - 10}" y="{top + 23}" text-anchor="end">{row.case}</text>'
     unit = row.peers.get(RIVAL) or 1.0
     for index, (name, value) in enumerate(({OURS: row.ours} | row.peers).items()):
-        # Our bar is the median of the rounds' ratios, the number that the table judges.
+        # Our bar is the median of the rounds' ratios, the number that the table compares with the aim.
         ratio = row.ratio if name == OURS and row.ratio is not None else value / unit
         length, y = min(ratio, RATIO_MAX) * SCALE, top + 2 + index * (BAR + 2)
         yield f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{COLOURS.get(name, "#cbd5e1")}"/>'
         if name == OURS and row.aim is not None:
-            length = max(length, row.aim * SCALE)  # The number stands behind the tick, not under it.
+            length = max(length, row.aim * SCALE)  # Puts the number to the right of the tick, not under it.
         yield f'<text x="{LEFT + length + 5:.1f}" y="{y + 9.5}" font-size="10" fill="#334155">{value:.3g}</text>'
     if row.aim is not None:
         x = LEFT + row.aim * SCALE

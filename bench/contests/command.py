@@ -1,7 +1,7 @@
-"""The command line that all benches of a table share: `--quick`, `--out FILE`, rows as they are known, the exit code.
+"""The command line that all benches share: `--quick`, `--out FILE`, rows printed as they are known, the exit code.
 
-0 measured, 2 it could not be, which is one line on standard error and no file. A missed aim is told in the table, not
-by the code, because it is a figure and no failure of the bench.
+Exit code 0: measured. Exit code 2: the measurement was not possible; one line on standard error says why, and no file
+is written. A missed aim shows in the table and not in the exit code: it is a result and no failure of the bench.
 """
 
 import argparse
@@ -25,20 +25,20 @@ Tell = Callable[[Row], None]
 
 
 def options(parser: argparse.ArgumentParser, file: str) -> None:
-    """Both options; the file's name is that of the table in `bench/results/`."""
+    """Add `--quick` and `--out`; `file` is the default name in `bench/results/`."""
     parser.add_argument("--quick", action="store_true", help="within a minute, roughly; the same rows")
     parser.add_argument("--out", type=Path, default=RESULTS / file, help="where the table goes (%(default)s)")
 
 
 def given(module: str, about: str | None, file: str, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What `python -m bench.MODULE` was asked for: `quick` and `out`."""
+    """The parsed command line of a bench's program: `quick` and `out`."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about)
     options(parser, file)
     return parser.parse_args(arguments)
 
 
 def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
-    """Measure, print each row when it is told, write them; the exit code. `more` is said beside the machine."""
+    """Measure, print each row as it is told, write all rows; return the exit code. `more` is added to the machine."""
     found: list[Row] = []
     cause: BaseException | None = None
 
@@ -60,12 +60,12 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
 
 
 def first(error: BaseException) -> BaseException:
-    """The first cause in a group of groups."""
+    """The first exception inside nested exception groups."""
     return first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def open_all_files() -> None:
-    """As many open files as the system lets this process have: each upload in flight is one."""
+    """Raise the limit of open files to the most the system allows: each upload in flight needs one."""
     with contextlib.suppress(ValueError, OSError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""How near a picture comes to a reference: SSIM and PSNR of their luma (ITU-R BT.601), in numpy.
+"""The similarity of a picture to a reference: SSIM and PSNR of their luma (ITU-R BT.601), in numpy.
 
 SSIM is that of Wang, Bovik, Sheikh and Simoncelli (IEEE TIP 13/4, 2004): mean over all 8x8 windows, K1 0.01, K2 0.03.
 """
@@ -16,7 +16,7 @@ C2: Final = (0.03 * 255) ** 2
 
 
 def ssim(picture: Image.Image, reference: Image.Image) -> float:
-    """1 for the same picture, less the more it differs in structure; both of one size, at least 8x8."""
+    """SSIM: 1 for identical pictures, lower the more their structure differs; both of one size, at least 8x8."""
     a, b = _luma(picture), _luma(reference)
     mean_a, mean_b = _windows(a), _windows(b)
     variance_a, variance_b = _windows(a * a) - mean_a**2, _windows(b * b) - mean_b**2
@@ -26,7 +26,7 @@ def ssim(picture: Image.Image, reference: Image.Image) -> float:
 
 
 def psnr(picture: Image.Image, reference: Image.Image) -> float:
-    """In decibels, the more the nearer; infinite for the same picture."""
+    """PSNR in decibels, higher the more similar; infinite for identical pictures."""
     error = float(((_luma(picture) - _luma(reference)) ** 2).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf
 
@@ -36,7 +36,7 @@ def _luma(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of every window."""
+    """The mean of every 8x8 window."""
     sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     height, width = values.shape[0] - WINDOW + 1, values.shape[1] - WINDOW + 1
     corners = sums[WINDOW:, WINDOW:] - sums[:height, WINDOW:] - sums[WINDOW:, :width] + sums[:height, :width]

@@ -1,11 +1,11 @@
-"""`python -m bench.contests.images`: what rendering a photo costs beside libvips and Pillow, and how good it is.
+"""`python -m bench.contests.images`: compares our rendering with libvips and Pillow in CPU, memory and fidelity.
 
-Each contender is a program of its own (`python -m processors.render.measure`, `python -m bench.peers.renderers`), a
-fresh process a round, in turns: A-B-C-A-B-C, so that what else the machine does falls on all alike. All make the same
-three JPEGs of one photo with the same settings, those of the allocator too. CPU is the least of all turns, memory the
-most of all rounds; `ratio` is ours over libvips (CPU and memory: at most the aim; SSIM and PSNR: at least). References
-are Lanczos reductions of the photo decoded whole. Exit: 0 measured, whether an aim is met or missed (the table tells),
-2 it could not be measured.
+Each contender is a separate program (`python -m processors.render.measure`, `python -m bench.peers.renderers`), started
+anew for each round. Rounds go A-B-C-A-B-C, so that other load on the machine affects all contenders alike. All make the
+same three JPEGs of one photo with the same settings, including those of the allocator. CPU is the minimum of all
+repetitions, memory the maximum of all rounds; `ratio` is ours over libvips (CPU and memory: at most the aim; SSIM and
+PSNR: at least). References are Lanczos reductions of the fully decoded photo. Exit code: 0 measured, whether an aim is
+met or missed (see the table), 2 the measurement was not possible.
 """
 
 import io
@@ -34,16 +34,16 @@ COMMANDS: Final = {
     "Pillow": ["bench.peers.renderers", "pillow"],
 }
 NOT_INSTALLED: Final = 3
-# Else glibc gives each picture's pages back and faults them in again. Our workers set just this by themselves
-# (`processors/memory.py`; a test compares them), so it is all contenders' alike: blocks above 15.5 MiB go back.
+# By default glibc returns each picture's pages to the kernel and faults them in again. Our workers use exactly these
+# settings (`processors/memory.py`; a test compares them), so all contenders get them: blocks above 15.5 MiB go back.
 ALLOCATOR: Final = ("MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=16252928", "MALLOC_TRIM_THRESHOLD_=67108864")
-# A hair: nobody sees a thousandth of SSIM or a hundredth of the decibels.
+# A tolerance that is not visible: a thousandth of the SSIM, a hundredth of the decibels.
 SSIM_AIM: Final = 0.999
 PSNR_AIM: Final = 0.99
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A photo to make: its width upright (3:4), its JPEG quality, and whether the sensor lay sideways."""
+    """A photo to make: its width upright (3:4), its JPEG quality, and whether it is stored rotated (EXIF)."""
 
     name: str
     width: int
@@ -59,7 +59,7 @@ SUBJECTS: Final = (
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """What one contender took for one photo, by turn, and what it made."""
+    """One contender's figures for one photo: CPU of each repetition, memory, and the renditions."""
 
     cpu_ms: list[float] = []
     pair_cpu_ms: list[float] = []
@@ -72,7 +72,7 @@ Found = dict[str, dict[str, Figures]]  # by subject, then contender
 
 
 def run(contender: str, photo: Path, out: Path, times: int) -> Figures | None:
-    """One fresh process of a contender; None when it is not installed."""
+    """Run a contender in a new process; None when it is not installed."""
     program = ["env", *ALLOCATOR, sys.executable, "-m", *COMMANDS[contender]]
     words = [*program, str(out), str(photo), "--times", str(times)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -85,7 +85,7 @@ def run(contender: str, photo: Path, out: Path, times: int) -> Figures | None:
 
 
 def rounds(pictures: dict[str, bytes], *, count: int, times: int) -> Found:
-    """So many rounds of every contender over every photo, in turns."""
+    """Run `count` rounds of every contender over every photo, contenders in turn."""
     found: Found = defaultdict(dict)
     with tempfile.TemporaryDirectory() as folder:
         photo, out = Path(folder, "photo"), Path(folder, "out")
@@ -101,7 +101,7 @@ def rounds(pictures: dict[str, bytes], *, count: int, times: int) -> Found:
 
 
 def joined(before: Figures | None, latest: Figures) -> Figures:
-    """Two rounds as one: every turn, of each memory the most, and the latest renditions, which are alike."""
+    """Merge two rounds: all repetitions, the higher of each memory figure, and the renditions, which are equal."""
     if before is None:
         return latest
     latest.cpu_ms += before.cpu_ms
@@ -112,7 +112,7 @@ def joined(before: Figures | None, latest: Figures) -> Figures:
 
 
 def quality(photo: bytes, by: dict[str, Figures]) -> dict[str, dict[str, tuple[float, float]]]:
-    """(SSIM, PSNR) by contender and rendition, against the photo reduced by Lanczos in one step to the size of ours."""
+    """(SSIM, PSNR) by contender and rendition; the reference is the photo reduced to our size in one Lanczos step."""
     whole = ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("L")
     found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     for name, data in by[OURS].renditions.items():
@@ -124,7 +124,7 @@ def quality(photo: bytes, by: dict[str, Figures]) -> dict[str, dict[str, tuple[f
 
 
 def table(found: Found, qualities: dict[str, dict[str, dict[str, tuple[float, float]]]]) -> Iterator[Row]:
-    """The rows: CPU and memory a photo, then each rendition's fidelity and size."""
+    """The rows: CPU and memory for each photo, then fidelity and size of each rendition."""
     for subject, by in found.items():
         cpu = {name: [min(one.cpu_ms)] for name, one in by.items()}
         yield against(f"CPU, {subject}, at most", "ms/photo", cpu, rival=RIVAL, at_most=1.0)
@@ -144,7 +144,7 @@ def table(found: Found, qualities: dict[str, dict[str, dict[str, tuple[float, fl
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write; the exit code, which no missed aim changes."""
+    """Measure, print, write; return the exit code, which a missed aim does not change."""
     given = command.given("images", __doc__, "images.json", arguments)
 
     def measure(tell: command.Tell) -> None:

@@ -1,9 +1,9 @@
-"""`python -m bench.contests.node`: what a pair costs node and store, beside the textbook stack and tusd on one MinIO.
+"""`python -m bench.contests.node`: compares the cost of a pair in our node, the textbook stack and tusd, on one MinIO.
 
-All servers run at once; rounds go from one to the next, so that what the machine does meanwhile meets all of them.
-Load comes from this process, whose own CPU does not count. CPU is user and system time of the server and, separately,
-of MinIO. What no server can go below, the calls that move, sum and hash a pair, is measured beside them. The last row
-is memory: many slow uploads at once, bytes held beyond those received.
+All servers run at once and are loaded in turn, so that other load on the machine affects all of them. Load comes from
+this process, whose own CPU does not count. CPU is user and system time of the server and, separately, of MinIO. A bare
+server, which only receives, hashes and sends on a pair, gives the lower bound. The last row is memory: many slow
+uploads at once, counted as bytes held beyond the bytes received.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ AIM: Final = 0.25
 FLOOR: Final = "bare calls"
 SECRET: Final = "a-secret-of-the-bench-32-characters"  # noqa: S105 - of servers that end with the bench
 PHONES: Final = 16
-PAIRS: Final = 8  # different pairs sent in turn; users never repeat
+PAIRS: Final = 8  # different pairs, sent in turn; every upload is of a new user
 SLOW_PHOTO_BYTES: Final = 350_000
 SLOW_BYTES_S: Final = 8000  # 64 kbit/s
 BEAT_S: Final = 0.5
@@ -45,7 +45,7 @@ Request = list[bytes]
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """Rounds, pairs of each round (by photo size, about constant time), and the slow phones."""
+    """The size of the bench: rounds, pairs of each round by photo size (for about equal time), and the slow phones."""
 
     rounds: int
     pairs: Mapping[int, int]
@@ -58,7 +58,7 @@ QUICK: Final = Effort(rounds=2, pairs={100_000: 100, 350_000: 60, 1_000_000: 32}
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A running upload server, and the requests by which a user's pair is given to it."""
+    """A running upload server, and the requests that upload a user's pair to it."""
 
     pid: int
     port: int
@@ -66,7 +66,7 @@ class Contender(msgspec.Struct, frozen=True):
 
 
 def upload(path: str) -> Callable[[str, Pair], list[Request]]:
-    """One multipart POST with a token."""
+    """Makes the one request of a pair: a multipart POST with a token."""
 
     def requests(user: str, pair: Pair) -> list[Request]:
         body = multipart(*pair)
@@ -81,12 +81,12 @@ def upload(path: str) -> Callable[[str, Pair], list[Request]]:
 
 
 def resumable(user: str, pair: Pair) -> list[Request]:
-    """Two uploads by the tus protocol."""
+    """The requests of a pair in the tus protocol: one upload for each photo."""
     return [[tusd.head(user, len(photo)), photo] for photo in pair]
 
 
 def node_command(port: int, behind: backing.Backing) -> list[str]:
-    """Our node as an operator starts it; without a balancer, so it must not wait for one."""
+    """The command that starts our node as an operator does, except that it does not wait for a balancer."""
     settings = {
         "SNAPSURGE_STORE_URL": f"s3://node?endpoint={behind.s3}&region={backing.REGION}",
         "SNAPSURGE_REDIS_URL": behind.redis,
@@ -100,19 +100,19 @@ def node_command(port: int, behind: backing.Backing) -> list[str]:
 
 
 def textbook_command(port: int, behind: backing.Backing) -> list[str]:
-    """The textbook stack, same store, same Redis, same secret."""
+    """The command that starts the textbook server on the same store and Redis, with the same secret."""
     given = [str(port), behind.s3, "textbook", behind.redis, SECRET, tusd.BUCKET]
     return ["env", *backing.credentials(), sys.executable, "-m", textbook.__name__, *given]
 
 
 def bare_command(port: int, behind: backing.Backing) -> list[str]:
-    """The floor; it puts beside the textbook's objects."""
+    """The command that starts the bare server; it stores into the textbook server's bucket."""
     given = [str(port), behind.s3, "textbook"]
     return [sys.executable, "-m", bare.__name__, *given]
 
 
 def moment_path(port: int) -> str:
-    """A moment of the node that is open now, as the path of its posts."""
+    """Open a moment on the node; the path of the moment's posts."""
     address, bearer = f"http://127.0.0.1:{port}/v1/moments", token(SECRET, "bench", "ops", time.time())
     fields = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
     request = urllib.request.Request(address, b'{"region":"eu"}', fields)
@@ -122,7 +122,7 @@ def moment_path(port: int) -> str:
 
 @contextlib.contextmanager
 def contenders(behind: backing.Backing) -> Iterator[dict[str, Contender]]:
-    """All of them, listening. The textbook makes its bucket and tusd's."""
+    """Start all servers; yields them when they listen. The textbook server creates its own bucket and tusd's."""
     ports = [started.free_port() for _ in range(4)]
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(started.process(node_command(ports[0], behind), ports[0]))
@@ -140,7 +140,7 @@ def contenders(behind: backing.Backing) -> Iterator[dict[str, Contender]]:
 async def post(
     contender: Contender, phones: Sequence[Phone], users: Iterator[int], pairs: Sequence[Pair], count: int
 ) -> None:
-    """So many pairs, each of a new user, over these connections; the next when the last was answered."""
+    """Send `count` pairs, each of a new user, over these connections; a connection sends the next after an answer."""
     left = iter(range(count))
 
     async def sent_from(phone: Phone) -> None:
@@ -156,12 +156,12 @@ async def post(
 async def compare(
     size: int, field: Mapping[str, Contender], minio_pid: int, users: Iterator[int], effort: Effort
 ) -> list[Row]:
-    """The rows of one size: CPU ms per pair of the server, and of MinIO under it, and what the bare calls take."""
+    """The rows of one size: CPU ms per pair of each server, of MinIO meanwhile, and of the bare server."""
     gallery = Gallery(size, size)
     pairs = [(gallery.photo(str(n), "front", size), gallery.photo(str(n), "back", size)) for n in range(PAIRS)]
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     phones = {name: [await connected(contender.port) for _ in range(PHONES)] for name, contender in field.items()}
-    for name, contender in field.items():  # so that no round pays for cold code
+    for name, contender in field.items():  # warm-up, so that no round includes cold code
         await post(contender, phones[name], users, pairs, 2 * PHONES)
     turn = list(field.items())
     count = effort.pairs[size]
@@ -184,9 +184,9 @@ async def compare(
 
 
 async def slow_uploads(contender: Contender, effort: Effort) -> Row:
-    """Many phones at 64 kbit/s: the most memory beyond what they have sent so far, read between their pieces.
+    """Many phones at 64 kbit/s: the peak of memory minus the bytes sent so far, read between their pieces.
 
-    What waits in the kernel, unread, counts as the server's memory.
+    Unread bytes in the kernel's receive queues count as the server's memory.
     """
     photo = Gallery(1, SLOW_PHOTO_BYTES).photo("slow", "front", SLOW_PHOTO_BYTES)
     piece, most, sent = int(SLOW_BYTES_S * BEAT_S), 0.0, 0
@@ -215,18 +215,18 @@ async def slow_uploads(contender: Contender, effort: Effort) -> Row:
 
 
 async def measure(behind: backing.Backing, effort: Effort, tell: command.Tell) -> None:
-    """Every row."""
+    """Measure every row and tell each as soon as it is known."""
     users = itertools.count()
     with contenders(behind) as field:
         for size in SIZES:
             for row in await compare(size, field, behind.minio_pid, users, effort):
                 tell(row)
-        # The node has served already: what it keeps from that is part of the answer.
+        # The node has already served uploads: memory that it kept from them is part of this result.
         tell(await slow_uploads(field[OURS], effort))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; the exit code."""
+    """Measure, print, write; return the exit code."""
     given = command.given("node", __doc__, "node.json", arguments)
     effort = QUICK if given.quick else FULL
 

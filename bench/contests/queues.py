@@ -1,9 +1,9 @@
-"""`python -m bench.contests.queues`: our claim, arq and saq in turn on one Redis, as 1 to 64 workers of no-op jobs.
+"""`python -m bench.contests.queues`: compares our queue, arq and saq on one Redis, with 1 to 64 workers of no-op jobs.
 
-Each contender is a program of its own (`bench/peers/drill.py` says how it speaks); more than one worker is spread over
-two processes. All run on uvloop; arq and saq are else as they come, but for pauses (`arq_jobs.py` and `saq_jobs.py` say
-which). Throughput, CPU of workers and Redis, and Redis' own count of commands, those inside scripts included.
-Prints a table and writes bench/results/queue.json.
+Each contender is a separate program (`bench/peers/drill.py` defines its protocol); two or more workers are spread over
+two processes. All run on uvloop; arq and saq have their default settings except for pauses (see `arq_jobs.py` and
+`saq_jobs.py`). Measured are throughput, CPU of workers and Redis, and Redis' own count of commands, including those in
+scripts. Prints a table and writes bench/results/queue.json.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ CPU_UNIT: Final = "µs CPU per job"
 REDIS_UNIT: Final = "µs CPU of Redis per job"
 COMMANDS_UNIT: Final = "Redis commands per job"
 SPEEDUP_AIM: Final = 1 / 5
-# The most that more workers may cost a job: below it, it is the noise of a machine with two cores.
+# The highest ratio of a job's cost with more workers to its cost with one; smaller ratios are noise on two cores.
 SHRINK_MAX: Final = 1.1
 COMMANDS_MAX: Final = 6.0
 ENQUEUE_US_MAX: Final = 33.3  # 30,000 jobs a second
@@ -46,7 +46,7 @@ Readings = defaultdict[str, dict[str, list[float]]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """Rounds, and jobs in each for a contender; a slow one gets fewer, so that all take seconds."""
+    """Rounds, and jobs of each round by contender: a slow one gets fewer, so that each takes a few seconds."""
 
     rounds: int
     jobs: dict[str, int]
@@ -57,20 +57,20 @@ QUICK: Final = Effort(1, {OURS: 6_000, "arq": 600, "saq": 1_500})
 
 
 class Bench:
-    """One Redis, and what a contender does to it."""
+    """Runs contenders on one Redis and measures both."""
 
     def __init__(self, url: str, pid: int) -> None:
         self._url = url
         self._pid = pid
-        self._redis: Any = Redis.from_url(url)  # its answers have the types of both its clients
+        self._redis: Any = Redis.from_url(url)  # redis-py types its answers for sync and async clients at once
 
     def fill(self, name: str, jobs: int) -> dict[str, float]:
-        """Queue jobs into an empty Redis from one process: time and CPU a job."""
+        """Queue jobs into an empty Redis from one process; returns time and CPU for each job, by unit."""
         self._redis.flushall()
         return _cost([_report(self._started("fill", name, jobs))])
 
     def work(self, name: str, workers: int) -> dict[str, float]:
-        """Run all that is queued: time, CPU of the workers, CPU and commands of Redis a job."""
+        """Run all queued jobs; returns time, the workers' CPU, and Redis' CPU and commands for each job, by unit."""
         share = [workers] if workers == 1 else [workers // PROCESSES] * PROCESSES
         programs = [self._started("work", name, count) for count in share]
         for program in programs:
@@ -86,7 +86,7 @@ class Bench:
         return {**_cost(reports), REDIS_UNIT: redis_ms * 1e3 / done, COMMANDS_UNIT: calls / done}
 
     def recovery_s(self) -> float:
-        """From the kill -9 of the one worker that has our job to its end in another."""
+        """Seconds from kill -9 of the worker that holds our job until another worker has finished the job."""
         self.fill(OURS, 1)
         holder, other = self._started("work", OURS, 1, "--hold"), self._started("work", OURS, 1)
         for program in (holder, other):
@@ -100,7 +100,7 @@ class Bench:
         return _report(other)["ended_s"] - killed_s
 
     def arq_recovery_s(self) -> float:
-        """How long arq's own lock on a killed worker's job still lasts: nobody takes it before."""
+        """Seconds until arq's lock on a killed worker's job expires: no other worker can take the job before."""
         self.fill("arq", 1)
         holder = self._started("work", "arq", 1, "--hold")
         _expect(holder, "ready")
@@ -144,13 +144,13 @@ def _cost(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def running_redis() -> Iterator[Bench]:
-    """A Redis of its own, which keeps nothing."""
+    """Start a separate Redis without persistence for the bench."""
     with tempfile.TemporaryDirectory() as folder, backing.redis(Path(folder)) as (url, pid):
         yield Bench(url, pid)
 
 
 def measure(bench: Bench, effort: Effort) -> Iterator[Row]:
-    """Every row, as it is known."""
+    """Measure every row; yields each as soon as it is known."""
     filled: Readings = defaultdict(lambda: {name: [] for name in CONTENDERS})
     alone_us = 0.0
     for workers in WORKERS:
@@ -176,7 +176,7 @@ def measure(bench: Bench, effort: Effort) -> Iterator[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; the exit code."""
+    """Measure, print, write; return the exit code."""
     given = command.given("queues", __doc__, "queue.json", arguments)
 
     def told(tell: command.Tell) -> None:

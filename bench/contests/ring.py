@@ -1,7 +1,7 @@
-"""`python -m bench.contests.ring`: the balancer's placement of keys, measured by itself; bench/results/ring.json.
+"""`python -m bench.contests.ring`: measures how the balancer places keys on nodes; writes bench/results/ring.json.
 
-It runs `python -m lb.measure` as a program, for the bench is a black box. There is no peer program to run: the peer
-column is a textbook ring with 160 points a node, as nginx has it. `ratio` is the figure itself, `aim` its limit.
+It runs `python -m lb.measure` as a program, because bench does not import lb. There is no peer program: the peer column
+is a textbook ring with 160 points for each node, as in nginx. `ratio` is the figure itself, `aim` its limit.
 """
 
 import json
@@ -15,7 +15,7 @@ from ..rows import OURS, Row, judged
 from . import command
 
 PEER = "ring, 160 points"
-# Figure, unit, what it says, aim; `moved_max` has one where a mean has slots enough to be met.
+# Figure, unit, description, aim; `moved_max` has an aim where the mean is of enough slots to be reachable.
 FIGURES: tuple[tuple[str, str, str, float | None], ...] = (
     ("share_max", "max/mean", "key share", 1.05),
     ("survivors_max", "max/mean", "key share after one left", 1.05),
@@ -33,7 +33,7 @@ FIGURES: tuple[tuple[str, str, str, float | None], ...] = (
 
 
 def table(measured: dict[str, Any]) -> Iterator[Row]:
-    """The rows of what was measured, by figure and then number of nodes."""
+    """The rows of the measured figures, by figure and then by number of nodes."""
     for name, unit, text, aim in FIGURES:
         for found in measured["rows"]:
             values = {OURS: found[name]} | ({PEER: found["ketama_160"]} if name == "share_max" else {})
@@ -41,7 +41,7 @@ def table(measured: dict[str, Any]) -> Iterator[Row]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write; the exit code."""
+    """Measure, print, write; return the exit code."""
     given = command.given("ring", __doc__, "ring.json", arguments)
 
     def measure(tell: command.Tell) -> None:

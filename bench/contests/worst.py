@@ -1,10 +1,11 @@
-"""`python -m bench.contests.worst`: the dearest photo of every format, by search: CPU seconds a pair and a MB.
+"""`python -m bench.contests.worst`: searches the costliest photo of every format: CPU seconds per pair and per MB.
 
-A seeded hill climb a format and aim: from the best recipe so far one or two ingredients change
-(bench/contests/bombs.py), a render process of ours (`python -m processors.render.weigh`) says what a pair of it costs,
-or why it is refused before it is decoded. `ratio` is of CPU a pixel to an honest photo of 3 MP in that format, and to
-the budget that ends a render for the last row, which has to be below one: else the search found what the model of costs
-does not know. Exit: 0 measured, 2 it could not be measured.
+There is one seeded hill climb for each format and goal. Each step changes one to three ingredients of the best recipe
+so far (bench/contests/bombs.py); one of our render processes (`python -m processors.render.weigh`) measures the cost of
+a pair of that photo, or says why the photo is refused before it is decoded. `ratio` compares the CPU per pixel with an
+ordinary photo of 3 MP in that format. In the last row it compares the CPU with the budget at which a render is stopped,
+and must be below one: otherwise the search found a cost that the cost model does not know. Exit code: 0 measured, 2 the
+measurement was not possible.
 """
 
 import io
@@ -28,14 +29,14 @@ from . import command
 from .bombs import CHOICES, STARTS, made
 
 SEED: Final = 20261129
-# Of a climb; whoever never ends counts as this much.
+# CPU seconds at which a render is stopped; a render that was stopped counts as this much.
 MOST_S: Final = 60.0
 SECONDS: Final = 120.0
 QUICK_SECONDS: Final = 5.0
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """What `processors.render.weigh` says of a photo."""
+    """The answer of `processors.render.weigh` for a photo: CPU, reason of refusal if any, and CPU budget."""
 
     cpu_s: float
     refused: str
@@ -43,7 +44,7 @@ class Weight(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A recipe, its bytes and its weight."""
+    """A recipe, the bytes of its photo, and its measured cost."""
 
     recipe: dict[str, Any]
     bytes: int
@@ -51,19 +52,19 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def a_pixel(self) -> float:
-        """CPU seconds of a pair's photo's pixel."""
+        """CPU seconds of the pair for each pixel of its photo."""
         side = self.recipe.get("side", 0) * self.recipe.get("columns", 0)
         width, height = self.recipe.get("size", (side, side))
         return self.weight.cpu_s / int(width * height)
 
     @property
     def an_mb(self) -> float:
-        """CPU seconds of an uploaded MB of such pairs."""
+        """CPU seconds for each uploaded MB of such pairs."""
         return self.weight.cpu_s / (2 * self.bytes / 1e6)
 
 
 class Scale:
-    """`with Scale() as scale`: weighs photos in a process that is replaced when one ends it."""
+    """`with Scale() as scale`: measures photos in a process, which is replaced when a photo kills it."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -77,7 +78,7 @@ class Scale:
         self._folder.cleanup()
 
     def weigh(self, photo: bytes) -> Weight:
-        """What a pair of it costs."""
+        """Measure the cost of a pair of this photo; StartError when the process ends with an error."""
         path = Path(self._folder.name, "photo")
         path.write_bytes(photo)
         if self._process is None:
@@ -108,7 +109,7 @@ class Scale:
 def climb(
     kind: str, weigh: Callable[[bytes], Weight], worth: Callable[[Found], float], rng: random.Random, seconds: float
 ) -> tuple[Found, int, set[str]]:
-    """The dearest photo that is rendered, how many were weighed, and the reasons of those that were refused."""
+    """The costliest photo that is rendered, the number of recipes tried, and the reasons of the refusals."""
     choices = CHOICES[kind]
     plain = {name: values[0] for name, values in choices.items()}
     waiting = [plain, *({**plain, **one} for one in STARTS[kind])]
@@ -137,7 +138,7 @@ def climb(
 
 
 def honest() -> dict[str, bytes]:
-    """A photo of 3 MP as a phone sends it, in every format."""
+    """An ordinary photo of 3 MP as a phone sends it, in every format."""
     jpeg = photos.render(np.random.default_rng(SEED), 1500, 88, sideways=False)
     image = Image.open(io.BytesIO(jpeg)).convert("RGB")
     found = {"jpeg": jpeg}
@@ -149,7 +150,7 @@ def honest() -> dict[str, bytes]:
 
 
 def table(kind: str, photo: bytes, scale: Scale, rng: random.Random, seconds: float) -> list[Row]:
-    """The rows of a format; what was found and refused is printed."""
+    """Search one format and return its rows; prints the recipes found and the reasons of refusals."""
     ordinary = scale.weigh(photo).cpu_s
     pair, pairs, reasons = climb(kind, scale.weigh, lambda one: one.weight.cpu_s, rng, seconds / 2)
     an_mb, more, others = climb(kind, scale.weigh, lambda one: one.an_mb, rng, seconds / 2)
@@ -172,7 +173,7 @@ def table(kind: str, photo: bytes, scale: Scale, rng: random.Random, seconds: fl
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Search, print, write."""
+    """Search, print, write; return the exit code."""
     given = command.given("worst", __doc__, "worst.json", arguments)
 
     def measure(tell: command.Tell) -> None:

@@ -1,1 +1,1 @@
-"""A stack under more than it can take: `python -m bench.overload`."""
+"""The bench of a stack that is offered more than its capacity: `python -m bench.overload`."""

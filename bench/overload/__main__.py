@@ -1,10 +1,10 @@
-"""`python -m bench.overload`: a stack under 1, 2, 4 and 10 times what it can take, then with its store at a tenth.
+"""`python -m bench.overload`: a stack under 1, 2, 4 and 10 times its capacity, then with a slow store (a tenth).
 
-One balancer, one node, a real MinIO behind a proxy that lets so many bytes a second through: the store is what is full,
-not this machine, whose cores the phones share. Capacity is measured first, with twice what the proxy lets through; then
-phones arrive at random at multiples of it, whatever came back before, and those turned away return as `client.py` has
-it. No worker runs: rendering is not what is measured. Goodput counts pairs accepted a second; wrongly late is who was
-accepted with a time that is not that of the first try that got a ticket.
+The stack is one balancer, one node and a real MinIO behind a proxy with a limited rate in bytes/s. The limit makes the
+store the bottleneck and not this machine, whose cores the phones share. Capacity is measured first, by offering twice
+what the proxy lets through. Then phones arrive at random (open loop) at multiples of the capacity; a phone that is
+refused retries as `client.py` defines. No worker runs, because rendering is not measured. Goodput is pairs accepted a
+second. A pair is wrongly late when its `received_at` lies in none of the tries up to the first that got a ticket.
 """
 
 import asyncio
@@ -34,17 +34,17 @@ from .throttle import Throttle
 
 TIMES: Final = (1, 2, 4, 10)
 PHOTO_BYTES: Final = 40_000
-PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # with the receipt and the request's head
-PAIRS_S: Final = 20  # what the proxy lets through
+PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # both photos, the receipt and the request's head
+PAIRS_S: Final = 20  # the rate of the proxy
 SLOWER: Final = 10
 FULL: Final = 2
 MARGIN_S: Final = 0.05
-RECOVERY: Final = 0.9  # of capacity, offered after the overload
+RECOVERY: Final = 0.9  # load after the overload, as a part of capacity
 QUIET_S: Final = 0.5
 
 
 class Lengths(msgspec.Struct, frozen=True):
-    """Seconds of each part of the run."""
+    """The length of each part of the run, in seconds."""
 
     capacity_s: float = 10.0
     phase_s: float = 40.0
@@ -56,7 +56,7 @@ QUICK: Final = Lengths(capacity_s=5.0, phase_s=8.0, after_s=8.0, slow_s=14.0)
 
 
 class Run:
-    """All parts over one stack."""
+    """All parts of the bench on one stack."""
 
     def __init__(self, stack: Stack, throttle: Throttle, session: aiohttp.ClientSession, config: Config) -> None:
         self._stack, self._throttle = stack, throttle
@@ -68,7 +68,7 @@ class Run:
         self._users = 0
 
     async def phases(self, lengths: Lengths) -> tuple[Phase, ...]:
-        """Capacity, the multiples of it with what came after the last; then the same with a slow store."""
+        """Measure capacity, its multiples and the recovery; then capacity and 10 times that with a slow store."""
         found = []
         capacity = await self.capacity(lengths.capacity_s)
         for times in TIMES:
@@ -79,7 +79,7 @@ class Run:
         return (*found, await self.offered(TIMES[-1], slow, lengths.slow_s, 0.0, slow=True))
 
     async def capacity(self, seconds: float) -> float:
-        """Pairs accepted a second while more come than the proxy lets through."""
+        """Pairs accepted a second while more pairs arrive than the proxy lets through."""
         let_through = self._throttle.bytes_s / PAIR_BYTES
         phase = await self.offered(FULL, let_through, seconds, 0.0)
         print(f"capacity {phase.steady:.1f} pairs/s; the proxy lets {let_through:.1f} through", flush=True)
@@ -88,7 +88,7 @@ class Run:
     async def offered(
         self, times: float, capacity: float, seconds: float, after_s: float, *, slow: bool = False
     ) -> Phase:
-        """Arrivals at so many times the capacity, then `after_s` at what it can take."""
+        """Arrivals at `times` the capacity for `seconds`, then just below capacity for `after_s`."""
         moment, began = await self._moment(seconds)
         phase = Phase(times=times, slow=slow, capacity=capacity, seconds=seconds, after_s=after_s, began=began)
 
@@ -121,14 +121,14 @@ class Run:
             phase.wrongly_late += wrongly_late(outcome)
 
     async def _drained(self) -> None:
-        """Until the store has what was under way, so that a part does not begin with the leavings of the one before."""
+        """Wait until the proxy sends nothing more to the store, so that the next part starts without a backlog."""
         passed = -1
         while passed < self._throttle.passed:
             passed = self._throttle.passed
             await self._clock.sleep(QUIET_S)
 
     async def _moment(self, seconds: float) -> tuple[Moment, float]:
-        """A moment that has fired, its window over half-way; and now."""
+        """A moment that has fired and whose window closes halfway through the phase; and the current Unix seconds."""
         now = self._clock.now()
         return await self._service.open_moment("overload", now - 1, 1 + max(1, round(seconds / 2))), now
 
@@ -141,13 +141,13 @@ class Run:
 
 
 def wrongly_late(outcome: Outcome) -> bool:
-    """Whether an accepted pair's time is that of none of the tries that may have set it."""
+    """Whether the `received_at` of an accepted pair lies in none of the tries that may have set it."""
     at = outcome.received_at.timestamp() if outcome.received_at else 0.0
     return not any(one.started - MARGIN_S <= at <= one.finished + MARGIN_S for one in outcome.timely)
 
 
 async def cut(jobs: Sequence[Callable[[], Coroutine[None, None, None]]], seconds: float) -> None:
-    """Run the jobs for so long; whatever is under way then is broken off."""
+    """Run the jobs for `seconds`, then cancel those that still run."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as running:
             for job in jobs:
@@ -155,7 +155,7 @@ async def cut(jobs: Sequence[Callable[[], Coroutine[None, None, None]]], seconds
 
 
 async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phase, ...]:
-    """Start all, run, end all."""
+    """Start the stack, run all phases, stop the stack."""
     bytes_s = float(PAIRS_S * PAIR_BYTES)
     patient = msgspec.structs.replace(config, attempts_max=1000)
     async with (
@@ -170,7 +170,7 @@ async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phas
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the table and beside it the picture; the exit code."""
+    """Measure, print, write the table and its chart; return the exit code."""
     given = command.given("overload", __doc__, "overload.json", arguments)
     command.open_all_files()
 

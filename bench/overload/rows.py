@@ -1,7 +1,7 @@
-"""From what was seen under overload to the table and the picture.
+"""The result table and the chart of the overload bench.
 
-Ratios of goodput are to the peak, the best mean of any phase at full speed, with a slow store to the capacity measured
-with it, and after the overload to what arrived meanwhile.
+The ratio of a goodput is to the peak, which is the highest mean goodput of the phases at full speed. With a slow store
+it is to the capacity measured with that store, and after the overload it is to the arrivals of the same seconds.
 """
 
 import math
@@ -24,7 +24,7 @@ TITLE: Final = "Accepted (bars) and shed (line) a second; green: capacity"
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The node's RSS over idle in bytes, CPU seconds of node and balancer so far, and the phase's counts so far."""
+    """One reading: the node's RSS over idle in bytes; until now, CPU seconds of node and balancer and phase counts."""
 
     rss: int
     node_s: float
@@ -34,7 +34,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, kw_only=True):
-    """So many times the capacity for `seconds`, then `after_s` of what can be taken; times in Unix seconds."""
+    """A load of `times` the capacity for `seconds`, then just below capacity for `after_s`; times in Unix seconds."""
 
     times: float
     slow: bool
@@ -54,28 +54,28 @@ class Phase(msgspec.Struct, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As the table calls it."""
+        """The phase's name in the table."""
         return f"{self.times:g}x{', store at a tenth' if self.slow else ''}"
 
     def accept(self, outcome: Outcome) -> None:
-        """A pair was taken."""
+        """Count an accepted pair and its latencies."""
         last = outcome.attempts[-1]
         self.accepted.append(last.finished)
         self.try_s.append(last.finished - last.started)
         self.whole_s.append(last.finished - outcome.intended)
 
     def goodput(self, first: float, last: float) -> float:
-        """Pairs a second between two times of the phase."""
+        """Pairs accepted a second between two times, in seconds after the phase began."""
         return sum(first <= at - self.began < last for at in self.accepted) / (last - first)
 
     @property
     def steady(self) -> float:
-        """The goodput under load, without its first seconds."""
+        """The goodput under load, without the first `SETTLE_S`."""
         return self.goodput(min(SETTLE_S, self.seconds / 2), self.seconds)
 
 
 def rows(phases: Sequence[Phase]) -> Iterable[Row]:
-    """The table."""
+    """All rows of the table."""
     fast = [phase for phase in phases if not phase.slow]
     peak = max(phase.steady for phase in fast)
     yield judged("capacity", "pairs/s", fast[0].capacity)
@@ -115,9 +115,9 @@ def _p99_ms(seconds: Sequence[float]) -> float:
 
 
 def _shed_ms(base: Phase, most: Phase, tier: str) -> float:
-    """CPU ms of one shed request: what the fullest phase cost beyond its accepted pairs at the base's price."""
+    """CPU ms of one shed request, from the CPU and the counts of the lightest and the heaviest phase."""
     spent, accepted, shed = zip(*(_grown(phase, tier) for phase in (base, most)), strict=True)
-    # Two equations in the price of an accepted pair and of a shed request.
+    # Cramer's rule: two phases give two equations in the CPU of an accepted pair and of a shed request.
     determinant = accepted[0] * shed[1] - accepted[1] * shed[0]
     return 1000 * (spent[1] * accepted[0] - spent[0] * accepted[1]) / determinant if determinant else 0.0
 
@@ -128,7 +128,7 @@ def _grown(phase: Phase, tier: str) -> tuple[float, int, int]:
 
 
 def chart(phases: Sequence[Phase]) -> str:
-    """One panel a phase: pairs accepted (bars) and answers shed (line) in each second, the capacity as a rule."""
+    """An SVG of one panel a phase: pairs accepted (bars) and answers shed (line) in each second; capacity as a line."""
     height = 50 + PANEL * len(phases)
     parts = (part for number, phase in enumerate(phases) for part in _panel(phase, 50 + PANEL * number))
     return page(WIDTH, height, TITLE, parts)

@@ -1,7 +1,7 @@
 """The stack that is overloaded: a real MinIO behind the throttle, Redis, one node, one balancer, and no worker.
 
-`python -m deploy up` starts it; the autoscaler is stopped (SIGSTOP) as soon as all is ready, so that none renders.
-Memory and CPU of node and balancer are read while a phase runs.
+`python -m deploy up` starts the stack. The autoscaler is stopped (SIGSTOP) as soon as the stack is ready, so that no
+worker renders. Memory and CPU of the node and the balancer are read while a phase runs.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class _Record(msgspec.Struct):
 
 
 class Stack:
-    """What runs."""
+    """The running stack: its URL and the processes that are measured."""
 
     def __init__(self, record: _Record) -> None:
         self.url = record.balancers[0].url
@@ -46,7 +46,7 @@ class Stack:
         self._idle = self._node.memory_info().rss
 
     async def watch(self, phase: Phase) -> None:
-        """Sample until cancelled."""
+        """Add a sample to the phase at intervals until cancelled."""
         while True:
             node_s, lb_s = (sum(each.cpu_times()[:2]) for each in (self._node, self._lb))
             rss = self._node.memory_info().rss - self._idle
@@ -56,7 +56,7 @@ class Stack:
 
 @asynccontextmanager
 async def overloaded_stack(folder: Path, bytes_s: float) -> AsyncIterator[tuple[Stack, Throttle]]:
-    """A stack and the throttle before its store."""
+    """Start a stack and the throttle in front of its store."""
     with backing.minio(folder) as (url, _):
         port = urllib.parse.urlsplit(url).port or 0
         async with Throttle(("127.0.0.1", port), bytes_s).listening() as throttle:
@@ -67,7 +67,7 @@ async def overloaded_stack(folder: Path, bytes_s: float) -> AsyncIterator[tuple[
 
 @asynccontextmanager
 async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
-    """`deploy up`, its autoscaler stopped."""
+    """Run `deploy up` and stop its autoscaler with SIGSTOP."""
     sizes = ("--nodes", "1", "--balancers", "1", "--workers-min", "0", "--workers-max", "1", "--port", "0")
     running = await asyncio.create_subprocess_exec(
         *("env", *backing.credentials(), *ENVIRONMENT),

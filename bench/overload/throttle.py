@@ -1,7 +1,7 @@
-"""A TCP proxy that lets so many bytes a second through to its server, over all connections together: a slow store.
+"""A TCP proxy with one limit in bytes/s over all connections to its server: it simulates a slow store.
 
-What goes to the server waits its turn, piece by piece, so concurrent requests share the rate; answers pass freely. The
-rate may be changed while it runs. Sockets and time only: it knows nothing of what is said.
+Bytes to the server are queued piece by piece, so that concurrent requests share the rate. Answers are not limited. The
+rate may change while the proxy runs. The proxy does not parse the bytes.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 PIECE_BYTES: Final = 8192
-CREDIT_S: Final = 0.1  # of the rate is made up for when a busy machine woke us late
+CREDIT_S: Final = 0.1  # seconds of the rate that may be caught up after a late wake-up on a busy machine
 
 
 class Throttle:
-    """`bytes_s` through to the server; `passed` counts them."""
+    """Limits the bytes to the server to `bytes_s`; `passed` counts them."""
 
     def __init__(self, server: tuple[str, int], bytes_s: float) -> None:
         self._server = server
@@ -27,7 +27,7 @@ class Throttle:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Throttle"]:
-        """On a free port of this machine."""
+        """Listen on a free loopback port until the block ends."""
         server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -65,7 +65,7 @@ class Throttle:
             writer.write_eof()
 
     async def _turn(self, size: int) -> None:
-        """Until the pieces before this one would have left."""
+        """Wait until the pieces before this one would have left at the current rate."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now - CREDIT_S) + size / self.bytes_s
         self.passed += size

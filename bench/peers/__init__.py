@@ -1,1 +1,1 @@
-"""The other programs that benches set beside ours, and what starts, loads and measures them."""
+"""The programs that the benches compare with ours, and the code that starts, loads and measures them."""

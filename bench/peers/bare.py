@@ -1,10 +1,10 @@
-"""What no upload server in Python can go below: the calls that move a pair, and nothing around them.
+"""The lower bound of an upload server in Python: only the calls that receive, hash and send on a pair.
 
     python -m bench.peers.bare PORT ENDPOINT BUCKET
 
-A thread for each connection receives the body into one buffer, takes SHA-256 and CRC-32 of all of it, and sends it on
-over a connection of its own, by a URL that was signed beforehand. It parses no multipart, looks at no token, no limit
-and no photo, keeps no receipt and tells no Redis.
+One thread for each connection receives the body into one buffer, computes SHA-256 and CRC-32 of the whole body, and
+sends it to the store over its own connection, with a URL that was signed in advance. The server does not parse the
+multipart body, does not check token, limits or photos, stores no receipt and does not use Redis.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE
 
 
 class Bare:
-    """One bucket; each connection has an object in it, put again and again."""
+    """The server over one bucket; each connection overwrites one object of its own in it."""
 
     def __init__(self, endpoint: str, bucket: str) -> None:
         keys = {"aws_access_key_id": backing.USER, "aws_secret_access_key": backing.PASSWORD}
@@ -37,7 +37,7 @@ class Bare:
         self._bucket = bucket
 
     def serve(self, phone: socket.socket, name: str) -> None:
-        """Requests of one phone, until it closes."""
+        """Serve the requests of one phone until it closes the connection."""
         target = {"Bucket": self._bucket, "Key": f"bare/{name}"}
         url = urlsplit(self._client.generate_presigned_url("put_object", target, ExpiresIn=URL_S))
         line = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
@@ -54,7 +54,7 @@ class Bare:
 
 
 def put(store: socket.socket, line: str, body: memoryview) -> None:
-    """Sums taken, body sent, answer heard; ConnectionError when it is another than 200."""
+    """Compute the checksums, send the body and read the answer; ConnectionError when the status is not 200."""
     hashlib.sha256(body).hexdigest()
     isal_zlib.crc32(body)
     head = f"{line}Content-Length: {len(body)}\r\n\r\n".encode()
@@ -67,7 +67,7 @@ def put(store: socket.socket, line: str, body: memoryview) -> None:
 
 
 def content_length(head: bytes) -> int:
-    """Of a request; ValueError without one."""
+    """The Content-Length in a request's head; ValueError when there is none."""
     found = _LENGTH.search(head)
     if found is None:
         raise ValueError("no Content-Length")
@@ -75,7 +75,7 @@ def content_length(head: bytes) -> int:
 
 
 def main(port: int, endpoint: str, bucket: str) -> None:
-    """Listen until killed."""
+    """Accept connections on the port until killed."""
     bare = Bare(endpoint, bucket)
     with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
         while True:

@@ -1,9 +1,9 @@
 """A queue contender as a program: `fill URL JOBS` queues no-op jobs, `work URL WORKERS` runs them until none is left.
 
-Each prints one line of JSON. `work` says `ready` first and begins when a line comes on its standard input, so that
-several processes start together and no start-up is counted; `work --hold` says `held` when it has a job, and keeps it.
-All run on uvloop, as ours does, so that queues are compared and not loops. Times are the machine's monotonic clock, in
-seconds.
+Each command prints one line of JSON. `work` prints `ready` first and begins when it reads a line on its standard input,
+so that several processes start together and start-up time is not counted. `work --hold` prints `held` when it has
+claimed a job, and never finishes that job. All contenders run on uvloop, as our workers do, so that the bench compares
+queues and not event loops. Times are the machine's monotonic clock, in seconds.
 """
 
 import argparse
@@ -23,7 +23,7 @@ TOGETHER = 32
 
 
 class Tally:
-    """Jobs done, and when the last of them was; a job that is to be held never ends."""
+    """The number of jobs done and the time of the last one; with `--hold`, a job never ends."""
 
     def __init__(self, *, hold: bool = False) -> None:
         self.done = 0
@@ -31,7 +31,7 @@ class Tally:
         self._hold = hold
 
     async def count(self) -> None:
-        """What each job does."""
+        """Count one job; each no-op job calls this."""
         if self._hold:
             print("held", flush=True)
             await asyncio.Event().wait()
@@ -40,7 +40,7 @@ class Tally:
 
 
 async def together(jobs: int, queued: Callable[[int], Coroutine[Any, Any, object]]) -> None:
-    """Queue so many jobs, some at a time, as an upload tier would."""
+    """Queue `jobs` jobs with a bounded number of concurrent calls, as an upload tier does."""
     numbers = iter(range(jobs))
 
     async def some() -> None:
@@ -51,7 +51,7 @@ async def together(jobs: int, queued: Callable[[int], Coroutine[Any, Any, object
 
 
 def main(program: str, fill: Fill, work: Work, arguments: Sequence[str] | None = None) -> int:
-    """Run the contender's command."""
+    """Run `fill` or `work` of this contender and print its line of JSON."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=__doc__)
     parser.add_argument("command", choices=("fill", "work"))
     parser.add_argument("url", help="redis://…")

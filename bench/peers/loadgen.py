@@ -1,7 +1,7 @@
-"""The load: so many requests over so many connections, each sent when the one before it was answered.
+"""The load generator: requests over a number of connections, each sent after the previous one was answered.
 
-Closed loop, because the contest compares what a request costs, not what a queue does; every answer is checked. Users
-are many, so that every balancer spreads them over all nodes by its own hash.
+Closed loop, because the contest compares the cost of a request and not the behaviour of a queue. Every answer is
+checked. Requests come from many users, so that the hash of every balancer spreads them over all nodes.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ _HEAD: Final = (
 
 
 class LoadError(Exception):
-    """An answer was wrong or did not come."""
+    """An answer was wrong, or the connection closed before it came."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests with bodies of `body` bytes, over `connections`, kept alive or `fresh` for each request.
+    """Requests with bodies of `body` bytes over `connections`; `fresh`: a new connection for each request.
 
-    `paced`: a body in pieces of `PIECE_BYTES`, one every `PAUSE_S`, as a phone's uplink of 3 Mbit/s brings it.
+    `paced`: the body is sent in pieces of `PIECE_BYTES`, one every `PAUSE_S`, like a phone with an uplink of 3 Mbit/s.
     """
 
     body: int
@@ -44,14 +44,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where to send, with TLS when `context` is given."""
+    """The address to send to, with TLS when `context` is given."""
 
     port: int
     context: ssl.SSLContext | None = None
 
 
 class Caller(asyncio.Protocol):
-    """One client connection with one request under way at most."""
+    """One client connection with at most one request in flight."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -59,23 +59,23 @@ class Caller(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def ask(self, parts: list[bytes]) -> asyncio.Future[None]:
-        """Send one request; the future ends with its answer."""
+        """Send one request; the future completes when its answer has come."""
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.writelines(parts)
         return self._answer
 
     async def say_slowly(self, body: bytes) -> None:
-        """The body of a request that was begun, piece by piece."""
+        """Send the body of a request whose head was sent, piece by piece."""
         for at in range(0, len(body), PIECE_BYTES):
             self.transport.write(body[at : at + PIECE_BYTES])
             await asyncio.sleep(PAUSE_S)
 
     def data_received(self, data: bytes) -> None:
-        """The answer, perhaps in pieces."""
+        """Read the answer, which may come in pieces."""
         self._read += data
         if self._answer is None or not self._read.startswith(ANSWER_START[: len(self._read)]):
             self._fail(repr(self._read[:200]))
@@ -84,7 +84,7 @@ class Caller(asyncio.Protocol):
             self._answer.set_result(None)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Closed; wrong only when an answer was awaited."""
+        """Fail the request in flight, if there is one."""
         self._fail("the connection ended without an answer")
 
     def _fail(self, reason: str) -> None:
@@ -98,7 +98,7 @@ def head(user: int, length: int) -> bytes:
 
 
 async def connected(target: Target) -> Caller:
-    """A new connection."""
+    """Open a new connection to the target."""
     loop = asyncio.get_running_loop()
     name = "lb.example" if target.context else None
     _, caller = await loop.create_connection(Caller, "127.0.0.1", target.port, ssl=target.context, server_hostname=name)
@@ -106,7 +106,7 @@ async def connected(target: Target) -> Caller:
 
 
 async def run(target: Target, load: Load) -> tuple[float, list[float]]:
-    """Seconds that it took, and milliseconds of each request, the connecting counted in when it is fresh."""
+    """Run the load; returns its seconds and each request's milliseconds, with connecting when connections are fresh."""
     body = bytes(load.body)
     heads = [head(user, load.body) for user in range(USERS)]
     latencies: list[float] = []

@@ -1,7 +1,7 @@
-"""What a process and its children have cost so far: CPU milliseconds, memory and what it has not read, from /proc.
+"""The cost of a process and its descendants, from /proc: CPU milliseconds, memory, and bytes not yet read by a server.
 
-The scheduler's own count (`schedstat`, nanoseconds of every thread) is taken, because `stat` counts in ticks of 10 ms,
-too coarse for rounds of a fifth of a second; both are the sum of user and system time.
+CPU comes from the scheduler's count (`schedstat`, nanoseconds of every thread), because `stat` counts in ticks of
+10 ms, too coarse for rounds of a fifth of a second; both are the sum of user and system time.
 """
 
 from contextlib import suppress
@@ -11,18 +11,18 @@ from typing import Final
 import psutil
 
 PROC: Final = Path("/proc")
-_ESTABLISHED: Final = "01"  # proc(5): the kernel's TCP states; a listener's queue counts connections
+_ESTABLISHED: Final = "01"  # TCP state in proc(5); a listener's queue counts connections, not bytes
 
 
 def family(pid: int) -> list[int]:
-    """The process and all below it."""
+    """The process id and those of all its descendants."""
     with suppress(psutil.NoSuchProcess):
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     return []
 
 
 def cpu_ms(pid: int) -> float:
-    """User and system time of the family since each was born."""
+    """User and system time of the process and its descendants since each was started."""
     nanoseconds = 0
     for member in family(pid):
         for task in _tasks(member):
@@ -32,7 +32,7 @@ def cpu_ms(pid: int) -> float:
 
 
 def rss_kib(pid: int) -> int:
-    """Resident memory of the family."""
+    """Resident memory of the process and its descendants, in KiB."""
     total = 0
     for member in family(pid):
         with suppress(OSError):
@@ -43,7 +43,7 @@ def rss_kib(pid: int) -> int:
 
 
 def unread_bytes(port: int) -> int:
-    """What clients of an IPv4 port have sent and its server has not yet read: the receive queues of its connections."""
+    """Bytes that clients sent to an IPv4 port and its server has not read: the connections' receive queues."""
     total = 0
     for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
         _, local, _, state, queues, *_ = line.split()

@@ -1,4 +1,4 @@
-"""nginx as its manual sets it up for this work: one worker, bodies streamed, nodes kept alive, hash on X-User."""
+"""nginx configured by its manual for this use: one worker, streamed bodies, keep-alive to nodes, hash on X-User."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ http {{
 
 
 def config(port: int, nodes: Sequence[int], folder: Path, certificate: Path | None) -> str:
-    """The configuration; the certificate file holds chain and key."""
+    """The text of the configuration file; the certificate file holds chain and key."""
     return _CONFIG.format(
         port=port,
         folder=folder,
@@ -57,7 +57,7 @@ def config(port: int, nodes: Sequence[int], folder: Path, certificate: Path | No
 
 
 def command(port: int, nodes: Sequence[int], folder: Path, certificate: Path | None) -> list[str]:
-    """Write the configuration into the folder and say how to start it."""
+    """Write the configuration into the folder and return the command that starts nginx."""
     file = folder / f"nginx-{port}.conf"
     file.write_text(config(port, nodes, folder, certificate))
     return [PACKAGE, "-p", str(folder), "-e", "stderr", "-c", str(file)]

@@ -1,4 +1,4 @@
-"""Our balancer as an operator starts it: every default on, one process, the key from X-User as the peers have it."""
+"""Our balancer as an operator starts it: default settings, one process, and the key from X-User as for the peers."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ PROGRAM: Final = (sys.executable, "-m", "lb")
 
 
 def command(port: int, nodes: Sequence[int], folder: Path, certificate: Path | None) -> list[str]:
-    """How to start it; the certificate file holds chain and key."""
-    del folder  # it writes nothing
+    """The command that starts our balancer; the certificate file holds chain and key."""
+    del folder  # our balancer needs no configuration file
     listed = [word for node in nodes for word in ("--node", f"n{node}=127.0.0.1:{node}")]
     tls = ["--tls-cert", str(certificate), "--tls-key", str(certificate)] if certificate else []
     place = ["--listen", f"127.0.0.1:{port}", "--admin", "off", "--check", "off", "--hash-on", "header:X-User"]
@@ -19,6 +19,6 @@ def command(port: int, nodes: Sequence[int], folder: Path, certificate: Path | N
 
 
 def speaks_tls() -> bool:
-    """Whether this balancer has the option."""
+    """Whether this version of the balancer has a TLS option."""
     told = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, check=True)
     return "--tls-cert" in told.stdout

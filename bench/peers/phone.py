@@ -1,4 +1,4 @@
-"""One phone's connection to an upload server: requests one after another, each answer checked; kept alive."""
+"""One phone's keep-alive connection to an upload server: requests one after another, each answer checked."""
 
 import asyncio
 import re
@@ -10,11 +10,11 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE
 
 
 class PhoneError(Exception):
-    """An answer was wrong or did not come."""
+    """An answer was wrong, or the connection closed before it came."""
 
 
 class Phone(asyncio.Protocol):
-    """At most one request under way."""
+    """One client connection with at most one request in flight."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -23,11 +23,11 @@ class Phone(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     async def post(self, parts: Sequence[bytes], status: int = 201) -> bytes:
-        """Send one request, head and body in parts; the answer whole. PhoneError when it has another status."""
+        """Send one request, head and body in parts; returns the whole answer. PhoneError when its status differs."""
         self._read = b""
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.writelines(parts)
@@ -38,7 +38,7 @@ class Phone(asyncio.Protocol):
         return answer
 
     def data_received(self, data: bytes) -> None:
-        """The answer, perhaps in pieces."""
+        """Read the answer, which may come in pieces."""
         self._read += data
         end = self._read.find(b"\r\n\r\n")
         if end < 0 or self._answer is None or self._answer.done():
@@ -48,13 +48,13 @@ class Phone(asyncio.Protocol):
             self._answer.set_result(self._read)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Closed; wrong only when an answer was awaited."""
+        """Fail the request in flight, if there is one."""
         self.closed.set()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(PhoneError("the connection ended without an answer"))
 
 
 async def connected(port: int) -> Phone:
-    """A new connection."""
+    """Open a new connection to the port."""
     _, phone = await asyncio.get_running_loop().create_connection(Phone, "127.0.0.1", port)
     return phone

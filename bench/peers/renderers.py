@@ -1,9 +1,9 @@
-"""`python -m bench.peers.renderers vips|pillow OUT PHOTO [--times N]`: the peers of our rendering, measured alike.
+"""`python -m bench.peers.renderers vips|pillow OUT PHOTO [--times N]`: measures the peers of our renderer.
 
-Each makes of one photo what our workers make of it: upright JPEGs of at most 2000, 1080 and 320 pixels a side, quality
-80, 4:2:0, without metadata. `vips` is written as its makers advise: shrink on load, each size from the one before, one
-thread, no cache of operations. `pillow` is what one writes first. Printed as JSON: CPU milliseconds of each turn, and
-the most memory the process held, before the photo was read and at the end.
+Each peer renders one photo as our workers do: upright JPEGs of at most 2000, 1080 and 320 pixels a side, quality 80,
+4:2:0, without metadata. `vips` follows the advice of the libvips documentation: shrink on load, each size from the one
+before, one thread, no operation cache. `pillow` is the simplest code. The output is JSON: CPU milliseconds of each
+repetition, and the process's peak memory before it read the photo and at the end.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Renderer = Callable[[bytes], dict[str, bytes]]
 
 
 def pillow(photo: bytes) -> dict[str, bytes]:
-    """Open, turn, reduce each size from the photo, save."""
+    """Open the photo, apply its orientation, and reduce and save each size from the full photo."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB")
     made = {}
     for name, side in SIZES.items():
@@ -60,18 +60,18 @@ def vips() -> Renderer:
 
 
 def rss_bytes() -> int:
-    """The most memory that this program held until now.
+    """The peak resident memory of this process until now, in bytes.
 
-    Linux hands getrusage's maximum on through exec, so that it would be the parent's; VmHWM (KiB) starts anew.
+    On Linux, getrusage's maximum survives exec, so it may be that of the parent process; VmHWM (KiB) is reset by exec.
     """
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the figures; exit code 3 when the peer is not installed."""
+    """Measure one peer and print the figures; exit code 3 when the peer is not installed."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers.renderers", description=__doc__)
     parser.add_argument("peer", choices=("vips", "pillow"))
     parser.add_argument("out", type=Path, help="folder for the renditions")

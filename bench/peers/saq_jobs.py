@@ -1,6 +1,7 @@
 """saq, the fastest asyncio queue of the same kind, as a queue contender.
 
-Its timers never fire in a bench, a worker waits 0.1 s for a job before it ends; on uvloop as all contenders.
+Its timers are set so long that they never fire in a bench. A worker ends when it has waited 0.1 s for a job. It runs
+on uvloop like all contenders.
 """
 
 import asyncio
@@ -16,19 +17,19 @@ NEVER_S = 3600
 
 
 def opened(url: str) -> Any:  # noqa: ANN401 - of several classes
-    """The queue, with as many Redis connections at once as there are jobs under way."""
+    """The queue, with as many concurrent Redis operations as concurrent jobs."""
     return Queue.from_url(url, max_concurrent_ops=drill.TOGETHER)
 
 
 async def fill(url: str, jobs: int) -> None:
-    """Queue them."""
+    """Queue `jobs` no-op jobs."""
     queue = opened(url)
     await drill.together(jobs, lambda number: queue.enqueue("no_op", post_id=f"post-{number}"))
     await queue.disconnect()
 
 
 async def work(url: str, workers: int, tally: drill.Tally) -> None:
-    """So many workers of ten jobs each, until the queue is empty."""
+    """Run `workers` workers of ten concurrent jobs each, until the queue is empty."""
 
     async def no_op(_context: Any, *, post_id: str) -> None:  # noqa: ANN401, ARG001 - saq passes by name
         await tally.count()
@@ -38,7 +39,7 @@ async def work(url: str, workers: int, tally: drill.Tally) -> None:
         timers: Any = dict.fromkeys(("schedule", "worker_info", "sweep", "abort"), NEVER_S)
         worker: Any = Worker(queue, [("no_op", no_op)], burst=True, dequeue_timeout=0.1, timers=timers)
         worker.SIGNALS = []
-        logging.getLogger("saq").setLevel(logging.ERROR)  # it warns of each worker that ends
+        logging.getLogger("saq").setLevel(logging.ERROR)  # saq logs a warning for each worker that ends
         await worker.start()
         await queue.disconnect()
 

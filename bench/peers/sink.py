@@ -1,8 +1,8 @@
-"""The node behind every balancer of the contest: takes a body of known length, says 200; as little work as can be.
+"""The node behind every balancer of the contest: reads a body of known length, answers 200, and does nothing else.
 
     python -m bench.peers.sink 9001 9002 9003
 
-It trusts what it reads, for only balancers talk to it. One process listens on all ports given.
+The node does not validate requests, because only balancers send to it. One process listens on all given ports.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 
 
 class Sink(asyncio.Protocol):
-    """One connection."""
+    """One connection from a balancer."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -28,11 +28,11 @@ class Sink(asyncio.Protocol):
         self._closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accepted."""
+        """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """A head, or a piece of a body; the answer goes out with the last byte."""
+        """Read a head or a piece of a body; send the answer after the last byte of the body."""
         if self._left:
             self._left -= len(data)
         else:
@@ -52,7 +52,7 @@ class Sink(asyncio.Protocol):
 
 
 async def serve(ports: list[int]) -> None:
-    """Listen until killed; says `ready` when all ports are open."""
+    """Listen until killed; prints `ready` when all ports are open."""
     loop = asyncio.get_running_loop()
     for port in ports:
         await loop.create_server(Sink, "127.0.0.1", port, backlog=BACKLOG)

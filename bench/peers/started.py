@@ -1,4 +1,4 @@
-"""Processes of a contest: started on a free port, waited for, and ended by their own id, whatever happens."""
+"""Processes of a contest: starts each on a free port, waits until it listens, and always ends it by its process id."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ PATH: Final = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"  # Debian keeps ha
 
 
 class StartError(Exception):
-    """A balancer did not come up; the text is for whoever runs the bench."""
+    """A program of the bench could not be started or ended early; the text says which and why."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A loopback port on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The program, listening on the port; ended at the end. Its standard error is shown only when it fails."""
+    """Run the program until the block ends; yields once it listens. Standard error is shown only on failure."""
     running = subprocess.Popen(
         [*("env", f"PATH={PATH}")[: 2 * ("/" not in command[0])], *command],
         cwd=ROOT,
@@ -60,7 +60,7 @@ def _await_port(running: subprocess.Popen[bytes], port: int) -> None:
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed ECDSA P-256 certificate for lb.example, chain and key in one file."""
+    """Make a self-signed ECDSA P-256 certificate for lb.example; the file holds chain and key."""
     file, key, chain = folder / "lb.pem", folder / "lb.key", folder / "lb.crt"
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
     name = ("-subj", "/CN=lb.example", "-addext", "subjectAltName=DNS:lb.example")

@@ -1,10 +1,10 @@
-"""The upload server as a competent team writes it first: aiohttp, aioboto3 and arq, each used as its manual shows.
+"""A typical first upload server: aiohttp, aioboto3 and arq, each used as its manual shows.
 
     python -m bench.peers.textbook PORT ENDPOINT BUCKET REDIS SECRET [OTHER BUCKETS]
 
-One check of the token, the form by `request.post()`, each photo's first bytes looked at, both photos put at the same
-time under keys of their own, two jobs queued, 201. It knows no limit by user, no image header, no digest, no receipt,
-and no atomic pair: it does less than a node, so it is a fair rival in cost alone.
+It checks the token, reads the form with `request.post()`, checks the first bytes of each photo, puts both photos
+concurrently under separate keys, queues two jobs and answers 201. It has no per-user limit, no check of the image
+header, no digest, no receipt and no atomic pair. It does less than a node, so it is comparable in cost only.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ SIDES = ("front", "back")
 
 
 class Textbook:
-    """The one call."""
+    """The server's only call: the upload of a pair."""
 
     def __init__(self, s3: Any, bucket: str, queue: arq.ArqRedis, secret: str) -> None:  # noqa: ANN401 - no types
         self._s3, self._bucket, self._queue, self._secret = s3, bucket, queue, secret
 
     async def upload(self, request: web.Request) -> web.Response:
-        """Take a pair: 201 when both photos are stored and both jobs queued."""
+        """Store a pair; answers 201 when both photos are stored and both jobs queued."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         try:
             user = jwt.decode(token, self._secret, algorithms=["HS256"])["sub"]
@@ -56,7 +56,7 @@ class Textbook:
 
 
 async def serve(port: int, endpoint: str, bucket: str, redis: str, secret: str, *others: str) -> None:
-    """Listen until killed; its own bucket and others are made first."""
+    """Create its own bucket and the others, then listen until killed."""
     queue = await arq.create_pool(RedisSettings.from_dsn(redis))
     async with aioboto3.Session().client("s3", endpoint_url=endpoint) as s3:
         for name in (bucket, *others):

@@ -1,4 +1,4 @@
-"""Many slow phones at once: so many uploads open at 64 kbit/s, none of them finished while memory is read."""
+"""Many slow phones at once: open uploads at 64 kbit/s, none of which ends while memory is read."""
 
 import asyncio
 import contextlib
@@ -10,25 +10,25 @@ import msgspec
 from . import loadgen
 
 PHONE_BYTES_S: Final = 8000  # 64 kbit/s
-BEAT_S: Final = 0.5  # a phone's piece every half second, as a radio schedules them
+BEAT_S: Final = 0.5  # a phone sends a piece every half second, as a mobile radio schedules its sending
 BODY_BYTES: Final = 1 << 20
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Resident KiB before the phones came, when all had begun, and at the end of the trickle."""
+    """Resident KiB before the uploads, when all uploads were open, and at the end of the trickle."""
 
     before: int
     open: int
     end: int
 
     def per_upload(self, phones: int) -> float:
-        """KiB for each open upload, at the worst of both moments."""
+        """KiB over `before` for each open upload, from the higher of the other two readings."""
         return max(self.open, self.end, self.before) / phones - self.before / phones
 
 
 @contextlib.asynccontextmanager
 async def phones(target: loadgen.Target, count: int) -> AsyncIterator[list[loadgen.Caller]]:
-    """So many uploads begun; they are cut at the end."""
+    """Begin `count` uploads; abort them when the block ends."""
     callers: list[loadgen.Caller] = []
     try:
         for user in range(count):
@@ -42,7 +42,7 @@ async def phones(target: loadgen.Target, count: int) -> AsyncIterator[list[loadg
 
 
 async def measure(target: loadgen.Target, count: int, seconds: float, rss: Callable[[], int]) -> Memory:
-    """Open the uploads, let them trickle, read memory."""
+    """Open the uploads, send slowly for `seconds`, and read memory; LoadError when an upload was cut."""
     before = rss()
     piece = bytes(int(PHONE_BYTES_S * BEAT_S))
     async with phones(target, count) as callers:
@@ -56,7 +56,7 @@ async def measure(target: loadgen.Target, count: int, seconds: float, rss: Calla
 
 
 async def trickle(callers: list[loadgen.Caller], piece: bytes, seconds: float) -> None:
-    """A piece from every phone each beat, spread over it."""
+    """Send a piece from every phone in each `BEAT_S`, spread evenly over it."""
     slices = 25
     for _ in range(max(1, int(seconds / BEAT_S))):
         for index in range(slices):

@@ -1,7 +1,7 @@
-"""tusd 2.8 with its S3 store, as its manual sets it up; built once, by Go, into `.tools/bin`.
+"""tusd 2.8 with its S3 store, configured by its manual; Go builds it once into `.tools/bin`.
 
-Its module proxy entry has no version list everywhere, so `go install` cannot name it: a throw-away module requires the
-version instead. It has no token, no limit by user and looks at no photo: a fair rival in cost alone.
+Some module proxies have no version list for tusd, so that `go install` cannot find the version: a temporary module
+requires it instead. tusd has no token and no per-user limit and checks no photo, so it is comparable in cost only.
 """
 
 import shutil
@@ -21,7 +21,7 @@ _MODULE: Final = f"module throwaway\n\ngo 1.24\n\nrequire {PACKAGE} {VERSION}\n"
 
 
 def program() -> str:
-    """The path of tusd, built when it is not there (a minute and a half on two cores); StartError."""
+    """The path of tusd, which is built if missing (90 s on two cores); StartError when the build fails."""
     target = backing.TOOLS / "tusd"
     if not target.exists():
         print(f"building {PACKAGE} {VERSION}, once", file=sys.stderr)
@@ -39,14 +39,14 @@ def program() -> str:
 
 
 def command(port: int, endpoint: str) -> list[str]:
-    """How to start it. Hashes stay on, as its defaults have them; progress and requests are not logged."""
+    """The command that starts tusd. Hashes stay on, as by default; progress and requests are not logged."""
     store = ["-s3-bucket", BUCKET, "-s3-endpoint", endpoint]
     place = ["-host", "127.0.0.1", "-port", str(port), "-base-path", "/files/"]
     return ["env", *backing.credentials(), program(), *place, *store, "-verbose=false", "-show-greeting=false"]
 
 
 def head(key: str, length: int) -> bytes:
-    """One photo's creation with its upload in the same request (tus 1.0.0), the fewest requests the protocol has."""
+    """The head of a request that creates and uploads one photo (tus 1.0.0): the fewest requests the protocol allows."""
     return (
         f"POST /files/ HTTP/1.1\r\nHost: lb.example\r\nTus-Resumable: 1.0.0\r\nUpload-Length: {length}\r\n"
         f"Upload-Metadata: name {key}\r\nContent-Type: application/offset+octet-stream\r\n"

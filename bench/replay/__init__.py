@@ -1,1 +1,1 @@
-"""The replay of a trace: sent open loop, looked after until all is ready, checked, reported and drawn."""
+"""The replay of a trace: sends it open loop, waits until all posts are ready, checks, reports and draws it."""

@@ -1,7 +1,7 @@
-"""A burst as one SVG: arrivals, jobs that wait, workers and the oldest job's age over the same seconds.
+"""A burst as one SVG: arrivals, ready jobs, workers and the oldest job's age over the same seconds.
 
-The moment's window is shaded. Workers are drawn as steps, with what was desired as a dashed line; so one sees whether
-they rose before the peak, whether the queue drained in time, and whether they fell afterwards.
+The moment's window is shaded. Workers are drawn as steps, with the desired number as a dashed line. The picture shows
+whether workers were added before the peak, whether the queue drained in time, and whether workers were removed after.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ Points = Sequence[tuple[float, float]]
 
 
 class Panel(msgspec.Struct, frozen=True):
-    """One drawing area: its upper edge, the seconds that its width spans, its greatest value."""
+    """One drawing area: its upper edge, the first and the last second on its x axis, the top value of its y axis."""
 
     top: float
     first_s: float
@@ -37,20 +37,20 @@ class Panel(msgspec.Struct, frozen=True):
     most: float
 
     def x(self, t: float) -> float:
-        """Where a second is."""
+        """The x coordinate of a second."""
         return LEFT + (t - self.first_s) / (self.last_s - self.first_s) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """Where a value is."""
+        """The y coordinate of a value."""
         return self.top + PANEL * (1 - value / self.most)
 
     def path(self, points: Points) -> str:
-        """A line through the points."""
+        """SVG path data of a line through the points."""
         return "M" + " L".join(f"{self.x(t):.1f},{self.y(value):.1f}" for t, value in points)
 
 
 def svg(course: Course, title: str = "A burst, its queue and its workers") -> str:
-    """The whole drawing; without samples the arrivals alone."""
+    """The whole drawing; without samples only the arrivals are filled in."""
     seen = [sample.t for sample in course.samples]
     first_s, last_s = min([0.0, *seen]), max([course.window_s, float(len(course.arrivals)), *seen])
     drawings: list[tuple[str, float, Callable[[Panel], Iterable[str]]]] = [
@@ -82,7 +82,7 @@ def _points(samples: Iterable[Sample], field: str) -> Points:
 
 
 def _frame(panel: Panel, name: str, window_s: float) -> Iterable[str]:
-    """The window's shade, a line for each round value, the panel's name."""
+    """The shaded window, the panel's name, and a grid line for each round value."""
     x, width = panel.x(0), panel.x(window_s) - panel.x(0)
     yield f'<rect x="{x:.1f}" y="{panel.top:.1f}" width="{width:.1f}" height="{PANEL}" fill="{WINDOW}"/>'
     yield f'<text x="{LEFT}" y="{panel.top - 8:.1f}" font-weight="600">{name}</text>'
@@ -95,7 +95,7 @@ def _frame(panel: Panel, name: str, window_s: float) -> Iterable[str]:
 
 
 def _axis(panel: Panel) -> Iterable[str]:
-    """The seconds, below; the moment itself as a line."""
+    """The x axis with seconds below it, and a vertical line at the moment."""
     bottom = panel.top + PANEL
     x = panel.x(0)
     yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{panel.top:.1f}" y2="{bottom:.1f}" stroke="{FAINT}"/>'
@@ -124,7 +124,7 @@ def _steps(panel: Panel, samples: Sequence[Sample]) -> Iterable[str]:
     for field, style in (("workers", 'stroke-width="2"'), ("desired", 'stroke-width="1" stroke-dasharray="4 3"')):
         points = _points(samples, field)
         if points:
-            # Each value holds until the next look.
+            # A value is drawn as constant until the next sample.
             held = [(later, value) for (_, value), (later, _) in pairwise(points)]
             corners = [points[0], *(corner for pair in zip(held, points[1:], strict=True) for corner in pair)]
             yield f'<path d="{panel.path(corners)}" fill="none" stroke="{WORKERS}" {style}/>'

@@ -1,12 +1,12 @@
-"""What became of each upload: the decision whether anything acknowledged was lost, halved, doubled or wrongly late.
+"""The check of a replay: whether an acknowledged upload was lost, halved, doubled or wrongly late.
 
-A pure judgement over what the phones saw and what the service shows; fetching is done elsewhere.
+Pure: it compares what the phones saw with what the service shows; the caller fetches both.
 
-- lost: acknowledged, but there is no such post, or its digests are not those of the photos sent.
-- half: a post with one photo, acknowledged or not: a pair is stored whole or not at all.
-- doubled: more than one post of a user in the moment, or another id than the one acknowledged.
-- wrongly late: a settled post whose flag does not follow from `received_at` and the moment's end, or whose
-  `received_at` lies in none of the tries that could have been the accepted one, nor in the first that got a ticket.
+- lost: acknowledged, but the post does not exist, or its digests are not those of the sent photos.
+- half: a post with only one photo, acknowledged or not: a pair must be stored whole or not at all.
+- doubled: a user has more than one post in the moment, or a post with another id than the acknowledged one.
+- wrongly late: the flag of a settled post does not follow from `received_at` and the moment's end, or `received_at`
+  lies in none of the tries up to the first that got a ticket.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One broken promise."""
+    """One broken promise: its kind, its user and an explanation."""
 
     kind: Kind
     user: str
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """When the window closes, Unix ms, and how far two clocks may differ."""
+    """Unix ms at which the window closes, and how many ms two clocks may differ."""
 
     closes_at_ms: int
     margin_ms: float
@@ -46,7 +46,7 @@ class Terms(msgspec.Struct, frozen=True):
 def judge(
     sent: Mapping[str, Sent], outcomes: Iterable[Outcome], posts: Sequence[Post], terms: Terms
 ) -> tuple[Finding, ...]:
-    """Every broken promise, at most one of a kind for each user; posts of users who are not ours do not count."""
+    """Every broken promise, at most one of a kind for each user; posts of users outside `outcomes` are ignored."""
     by_user: dict[str, dict[str, Post]] = defaultdict(dict)
     for post in posts:
         by_user[post.user_id][post.id] = post

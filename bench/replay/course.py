@@ -1,7 +1,7 @@
-"""The course of a burst: what came, and what the service says of its queue and workers, second by second.
+"""The course of a burst, second by second: arrivals, and the state of the service's queue and workers.
 
-The service is asked at `/v1/scaling`, as an operator would; a second in which it does not answer, or knows nothing, is
-left out. What the numbers look like is decided in `burst`.
+The state comes from `/v1/scaling`, as an operator reads it. A second in which the service does not answer, or has no
+decision yet, is left out. `burst` draws the numbers.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ EVERY_S: Final = 1.0
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One look, `t` seconds after the moment; the age of the oldest ready job in seconds."""
+    """One sample, `t` seconds after the moment; `oldest_s` is the age of the oldest ready job."""
 
     t: float
     ready: int
@@ -28,7 +28,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """A burst from before its moment until after its last post; `arrivals` are counted by the second after it."""
+    """A burst from before its moment until after its last post; `arrivals[n]` counts those in second n after it."""
 
     window_s: float
     arrivals: tuple[int, ...]
@@ -36,26 +36,26 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def by_second(rows: Iterable[Row]) -> tuple[int, ...]:
-    """How many arrivals each second after the moment has, up to the last that has any."""
+    """The number of arrivals in each second after the moment, up to the second of the last arrival."""
     counted = Counter(int(row.t // 1_000_000) for row in rows)
     return tuple(counted[second] for second in range(max(counted, default=-1) + 1))
 
 
 class CourseWatch:
-    """Looks every second; `fires_at` is the moment's Unix second."""
+    """Takes a sample every second; `fires_at` is the moment's Unix second."""
 
     def __init__(self, service: Service, fires_at: float, clock: Clock) -> None:
         self._service, self._fires_at, self._clock = service, fires_at, clock
         self.samples: list[Sample] = []
 
     async def follow(self) -> None:
-        """Look until cancelled."""
+        """Take samples until cancelled."""
         while True:
             await self.look()
             await self._clock.sleep(EVERY_S)
 
     async def look(self) -> None:
-        """One look."""
+        """Take one sample; without an answer, none is added."""
         asked = self._clock.now()
         found = await self._service.scaling()
         if found is not None:

@@ -1,9 +1,9 @@
 """CPU time of each tier during a run, read from /proc for the processes that the stack file names.
 
-Processes are restarted while a run goes on, so each sample reads the stack file again and keeps the last value per
-process; one that was there at the first sample counts from then, one born later from zero. User and system time of
-the process and of each child that it has then: a worker renders in one. Linux only: elsewhere, and without a stack
-file, nothing is known.
+Processes may be restarted during a run, so each sample reads the stack file again and keeps the last value of every
+process. A process that ran at the first sample counts from that sample, a process started later from zero. CPU is user
+and system time of the process and of its children at each sample, because a worker renders in a child process. Linux
+only: on other systems, and without a stack file, no CPU is reported.
 """
 
 import os
@@ -16,26 +16,26 @@ import msgspec
 Tier = Literal["lb", "node", "worker"]
 TIERS: Final[tuple[Tier, ...]] = ("lb", "node", "worker")
 PROC: Final = Path("/proc")
-UTIME_FIELD: Final = 11  # counted after the name, which may itself hold spaces and brackets
+UTIME_FIELD: Final = 11  # index after the process name, because the name may contain spaces and brackets
 STIME_FIELD: Final = 12
 STARTTIME_FIELD: Final = 19
 
 
 class Balancer(msgspec.Struct, frozen=True):
-    """A balancer of the stack."""
+    """A balancer in the stack file."""
 
     url: str
     pid: int | None = None
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A node or a worker of the stack."""
+    """A node or a worker in the stack file."""
 
     pid: int | None = None
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """What this module needs of `DIR/stack.json`; unknown fields are ignored."""
+    """The part of `DIR/stack.json` that this module needs; unknown fields are ignored."""
 
     balancers: tuple[Balancer, ...] = ()
     nodes: tuple[Process, ...] = ()
@@ -43,14 +43,14 @@ class Stack(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A process at one instant: its start in clock ticks, which tells reused pids apart, and its CPU in ms."""
+    """A process at one instant: its start in clock ticks, which distinguishes reused pids, and its CPU in ms."""
 
     start: int
     cpu_ms: float
 
 
 def read_stack(path: Path) -> Stack | None:
-    """The stack file, None when it is not there or being written."""
+    """The content of the stack file; None when it does not exist or is being written."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Stack)
     except (OSError, msgspec.MsgspecError):
@@ -64,7 +64,7 @@ def serves(stack: Stack, targets: tuple[str, ...]) -> bool:
 
 
 def read_process(pid: int) -> Reading | None:
-    """CPU of a live process (proc(5): fields 14, 15 and 22), None when it is gone."""
+    """CPU of a live process (proc(5): fields 14, 15 and 22); None when the process has ended."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -75,7 +75,7 @@ def read_process(pid: int) -> Reading | None:
 
 
 def read_children(pid: int) -> tuple[int, ...]:
-    """Its live children (proc(5), /proc/pid/task/tid/children); none when it is gone."""
+    """The live children of a process (proc(5), /proc/pid/task/tid/children); empty when the process has ended."""
     try:
         lists = [path.read_text() for path in (PROC / str(pid) / "task").glob("*/children")]
     except OSError:
@@ -84,7 +84,7 @@ def read_children(pid: int) -> tuple[int, ...]:
 
 
 class CpuMeter:
-    """Sums CPU by tier over all processes seen."""
+    """Sums the CPU of each tier over all processes that any sample found."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class CpuMeter:
         self._last: dict[tuple[Tier, int, int], float] = {}
 
     def sample(self) -> None:
-        """Read every process that the stack file names now."""
+        """Read the CPU of every process that the stack file names now."""
         stack = read_stack(self._file)
         if stack is None:
             return
@@ -118,7 +118,7 @@ class CpuMeter:
         self._begun = True
 
     def spent_ms(self) -> dict[Tier, float | None]:
-        """CPU ms of each tier between the first sample and the last; None for a tier of which nothing was seen."""
+        """CPU ms of each tier between the first and the last sample; None for a tier without any reading."""
         spent: dict[Tier, float | None] = dict.fromkeys(TIERS)
         for key, last in self._last.items():
             spent[key[0]] = (spent[key[0]] or 0.0) + last - self._first[key]

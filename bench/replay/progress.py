@@ -1,6 +1,6 @@
-"""What a replay shows while it runs: a live line on a terminal, a plain one now and then anywhere else.
+"""The progress of a replay while it runs: a live bar on a terminal, a plain line at intervals elsewhere.
 
-Counts only; the replay owns them and changes them, this module puts them into words.
+The replay owns and changes the counts; this module only formats and shows them.
 """
 
 import sys
@@ -18,7 +18,7 @@ LIVE_EVERY_S: Final = 0.25
 
 
 class Tally(msgspec.Struct):
-    """Live counts of one replay; `shed` and `limited` count answers, the others arrivals."""
+    """Live counts of one replay; `shed` and `limited` count answers, the others count arrivals."""
 
     offered: int
     phase: str = "waiting"
@@ -30,7 +30,7 @@ class Tally(msgspec.Struct):
     ready: int = 0
 
     def words(self) -> str:
-        """One line."""
+        """The counts as one line of text."""
         return (
             f"{self.phase}: sent {self.sent}/{self.offered}, in flight {self.sent - self.ended}, "
             f"accepted {self.accepted}, shed {self.shed}, limited {self.limited}, ready {self.ready}"
@@ -43,12 +43,12 @@ class Progress(AbstractContextManager["Progress"], Protocol):
     every_s: float
 
     def show(self, tally: Tally) -> None:
-        """Put it before the reader."""
+        """Show the tally now."""
         ...
 
 
 class PlainProgress:
-    """A line for logs and pipes, flushed, because another program may be reading."""
+    """Prints lines for logs and pipes; each is flushed, because another program may be reading them."""
 
     every_s = PLAIN_EVERY_S
 
@@ -59,7 +59,7 @@ class PlainProgress:
         return None
 
     def show(self, tally: Tally) -> None:
-        """Print one line."""
+        """Print the tally as one line."""
         print(tally.words(), flush=True)
 
 
@@ -84,12 +84,12 @@ class LiveProgress:
         self._bar.stop()
 
     def show(self, tally: Tally) -> None:
-        """Move the bar."""
+        """Set the bar and its text to the tally."""
         sending = tally.sent < tally.offered
         total, done = (tally.offered, tally.sent) if sending else (tally.accepted, tally.ready)
         self._bar.update(self._task, description=tally.words(), total=total, completed=done)
 
 
 def progress_for(console: Console) -> PlainProgress | LiveProgress:
-    """Live on a terminal, plain otherwise."""
+    """A live bar when the console is a terminal, plain lines otherwise."""
     return LiveProgress(console) if console.is_terminal and sys.stdout.isatty() else PlainProgress()

@@ -1,8 +1,8 @@
-"""How long posts take to be ready, seen from outside: looks at the moment now and then and notes what is settled.
+"""How long posts take to become ready, seen from outside: polls the moment and notes when each post is settled.
 
-Frugal on purpose, because the machine it looks at is the one under load: the summary first, the listing only when
-the summary moved (and every tenth look, should the counts be wrong), and pauses twenty times as long as a look took.
-A time to ready is therefore an upper bound, too long by at most the pause before the look.
+Polling is kept cheap, because the polled machine is the one under load. A poll reads the summary, and lists the posts
+only when the summary changed, or in every tenth poll in case the counts are wrong. The pause after a poll is twenty
+times as long as the poll. A measured time to ready is therefore an upper bound, too long by at most one pause.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ from ..service import Post, Service, ServiceError, Summary
 
 PAUSE_S: Final = 1.0
 PAUSE_PER_COST: Final = 20
-WAIT_PER_COST: Final = 4  # once nothing is being sent, looking more often disturbs only the workers
+WAIT_PER_COST: Final = 4  # after the last upload, more frequent polling disturbs only the workers
 LIST_EVERY: Final = 10
 
 
 class ReadyWatch:
-    """The posts of one moment as last listed, and when each was first seen settled."""
+    """Polls one moment: keeps its posts as last listed, and the time when each was first seen settled."""
 
     def __init__(self, service: Service, moment_id: str, clock: Clock) -> None:
         self._service, self._moment_id, self._clock = service, moment_id, clock
@@ -31,7 +31,7 @@ class ReadyWatch:
         self.trouble = ""
 
     async def follow(self) -> None:
-        """Look until cancelled; a look that fails is remembered and tried again."""
+        """Poll until cancelled; the error of a failed poll is kept in `trouble`, and polling goes on."""
         while True:
             began = self._clock.now()
             try:
@@ -41,7 +41,7 @@ class ReadyWatch:
             await self._pause(self._clock.now() - began, PAUSE_PER_COST)
 
     async def until_settled(self, wanted: Iterable[str], timeout_s: float) -> bool:
-        """Look until all those posts are settled; False when the time is over."""
+        """Poll until all posts with these ids are settled; False after `timeout_s`."""
         missing, deadline = set(wanted), self._clock.now() + timeout_s
         while True:
             began = self._clock.now()
@@ -55,7 +55,7 @@ class ReadyWatch:
             await self._pause(self._clock.now() - began, WAIT_PER_COST)
 
     async def look(self) -> None:
-        """One look: list only if the counts moved, or did not help for a while."""
+        """Poll once: list the posts only if the counts changed, or if this is every tenth poll."""
         self._looks += 1
         counts = await self._summary()
         if counts is None or counts != self._counts or self._looks % LIST_EVERY == 0:
@@ -63,7 +63,7 @@ class ReadyWatch:
             self._counts = counts
 
     async def list_all(self) -> None:
-        """List the moment and note what is newly settled."""
+        """List the moment's posts and note the time for those that are newly settled."""
         self.posts = await self._service.posts(self._moment_id)
         now = self._clock.now()
         for post in self.posts:
@@ -84,7 +84,7 @@ class ReadyWatch:
 
 
 def ready_times(outcomes: Sequence[Outcome], posts: Sequence[Post], watch: ReadyWatch) -> tuple[float, ...]:
-    """Seconds from each acknowledgement to when its post was first seen ready."""
+    """Seconds from each acknowledgement until its post was first seen ready."""
     ready = {post.id for post in posts if post.state == "ready"}
     return tuple(
         max(0.0, watch.settled_at[outcome.post_id] - outcome.finished)

@@ -1,7 +1,7 @@
-"""Whether the renditions of ready posts are what they should be: there, decodable, small enough, without metadata.
+"""The check of the renditions of ready posts: each exists, can be decoded, is small enough and has no metadata.
 
-A thumb of every post (front and back in turn), and all seven renditions of every so manieth post. It looks at pixels
-and tags only; which posts exist and are ready was decided before.
+It reads one thumb of every post (front and back in turn), and all seven renditions of every Nth post. It checks pixels
+and tags only; the caller has already decided which posts exist and are ready.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from ..service import Service, ServiceError
 
 LONG_SIDE_MAX: Final = {"thumb": 320, "feed": 1080, "full": 2000}
 ALL: Final = (*(f"{photo}/{size}" for photo in ("front", "back") for size in LONG_SIDE_MAX), "composite/feed")
-FETCHES_MAX: Final = 8  # at once: the check must not be a second burst
+FETCHES_MAX: Final = 8  # concurrent requests: the check must not be a second burst
 GPS_TAG: Final = 0x8825
 
 
 def wanted(post_ids: Sequence[str], every: int, incomplete: Collection[str] = frozenset()) -> Iterator[tuple[str, str]]:
-    """(post id, rendition) of all that is to be looked at; the service says whose `full` is still to come."""
+    """Every (post id, rendition) to check; for posts in `incomplete`, `full` is not rendered yet and left out."""
     for index, post_id in enumerate(post_ids):
         if index % every == 0:
             some = (name for name in ALL if post_id not in incomplete or not name.endswith("/full"))
@@ -30,7 +30,7 @@ def wanted(post_ids: Sequence[str], every: int, incomplete: Collection[str] = fr
 
 
 def fault(data: bytes, name: str) -> str | None:
-    """What is wrong with the bytes of a rendition, None when nothing is."""
+    """What is wrong with the bytes of a rendition; None when they are good."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -47,7 +47,7 @@ def fault(data: bytes, name: str) -> str | None:
 async def check_renditions(
     service: Service, post_ids: Sequence[str], every: int, incomplete: Collection[str] = frozenset()
 ) -> list[str]:
-    """One line for each rendition that is not right."""
+    """Fetch and check the renditions; one line of text for each faulty one, sorted."""
     queue = list(wanted(post_ids, every, incomplete))
     faults: list[str] = []
 

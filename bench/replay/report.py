@@ -1,8 +1,8 @@
-"""The report of a replay: what was offered, what became of it, how long it took; as JSON.
+"""The report of a replay as JSON: the offered arrivals, their outcomes and their latencies.
 
-Latency counts acknowledged arrivals from their intended time to their acknowledgement. `shed` and `limited` count
-answers (503, 429), all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 while the
-sender kept up, else the p99 in ms by which it lagged, and then the run is void whatever else it says.
+Latency is the time from an acknowledged arrival's intended time to its acknowledgement. `shed` and `limited` count
+answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 if the sender
+kept up; otherwise it is the p99 of the sender's lag in ms, and the run is void whatever the other numbers are.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ BROKEN: Final = ("lost", "half", "doubled", "wrongly_late")
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Nearest-rank percentiles in ms; None of nothing."""
+    """Nearest-rank percentiles in ms; None when there are no values."""
 
     p50: float | None = None
     p90: float | None = None
@@ -33,7 +33,7 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--report` writes; the first block of names is fixed by the contract."""
+    """The content of the `--report` file; the first block of names is fixed by the contract."""
 
     offered: int
     accepted: int
@@ -73,12 +73,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def good(self) -> bool:
-        """Whether the run counts and every promise was kept."""
+        """Whether the run is not void and every promise was kept."""
         return not (self.void or self.bad_renditions or any(getattr(self, name) for name in BROKEN))
 
 
 def percentiles(values: Iterable[float]) -> Percentiles:
-    """Nearest rank: the least value that so many percent do not exceed; rounded to 0.1."""
+    """Percentiles by nearest rank: the lowest value that p % of the values do not exceed, rounded to 0.1."""
     ranked = sorted(values)
     if not ranked:
         return Percentiles()
@@ -86,7 +86,7 @@ def percentiles(values: Iterable[float]) -> Percentiles:
 
 
 def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Report:
-    """Count a run."""
+    """The report of a run."""
     outcomes = run.outcomes
     accepted = [outcome for outcome in outcomes if outcome.acknowledged]
     answers = Counter(attempt.status for outcome in outcomes for attempt in outcome.attempts)
@@ -141,7 +141,7 @@ def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
 
 
 def write(report: Report, path: Path) -> None:
-    """Put the report into a file as JSON, two spaces deep, and its course as an SVG beside it."""
+    """Write the report as JSON with an indent of two spaces, and its course as an SVG next to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     path.with_suffix(".svg").write_text(burst.svg(report.course))

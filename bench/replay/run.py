@@ -1,8 +1,8 @@
-"""The replay of a burst: open loop, then wait until its posts are ready, then gather what the check needs.
+"""The replay of a burst: sends it open loop, waits until its posts are ready, then fetches what the check needs.
 
-Open loop means that each arrival is sent at its own time whatever came back before; latency counts from the intended
-time, so a slow server cannot slow down the clock that judges it. A burst is only what the trace says if the sender
-kept up, hence the lag of every first try is kept. What the numbers mean is decided in `check` and `report`.
+Open loop: each arrival is sent at its own time and does not wait for earlier answers. Latency counts from the intended
+time, so that a slow server cannot hide its latency by delaying later requests. The replay matches the trace only if the
+sender keeps up, so the lag of every first try is recorded. `check` and `report` interpret the numbers.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ CPU_EVERY_S: Final = 1.0
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to replay: rows with one first attempt per user."""
+    """What to replay; the rows hold one first attempt per user."""
 
     rows: tuple[Row, ...]
     window_s: int
     obey_uplink: bool = True
     stack_file: Path | None = None
-    after_s: float = 0.0  # watched further when everything is ready
+    after_s: float = 0.0  # seconds to go on sampling when every post is ready
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was seen of a replay; times in seconds."""
+    """All observations of a replay; times in seconds."""
 
     moment: Moment
     outcomes: tuple[Outcome, ...]
@@ -58,7 +58,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay:
-    """One replay over a client and a service that were built for the same targets."""
+    """One replay, with a client and a service that use the same targets."""
 
     def __init__(
         self, job: Job, gallery: Gallery, config: Config, clock: Clock, client: Client, service: Service
@@ -70,7 +70,7 @@ class Replay:
         self._meter = CpuMeter(job.stack_file) if job.stack_file else None
 
     async def run(self, progress: Progress) -> Run:
-        """Open a moment, send, wait, check. ServiceError when the service cannot even be asked."""
+        """Open a moment, send, wait, check; ServiceError when the service does not answer."""
         began = self._clock.now()
         moment = await self._service.open_moment(
             self._config.region, round(began + self._config.lead_s, 3), self._job.window_s
@@ -117,7 +117,7 @@ class Replay:
         )
 
     async def _settle(self, outcomes: Sequence[Outcome], watch: ReadyWatch) -> int:
-        """Wait for what was acknowledged; how many posts are still neither ready nor rejected."""
+        """Wait for the acknowledged posts; the number of posts that are still neither ready nor rejected."""
         self._tally.phase = "rendering"
         wanted = {outcome.post_id for outcome in outcomes if outcome.acknowledged and outcome.post_id}
         await watch.until_settled(wanted, self._config.ready_timeout_s)
@@ -126,7 +126,7 @@ class Replay:
         return len(wanted - watch.settled_at.keys())
 
     async def _send_all(self, moment: Moment) -> tuple[Outcome, ...]:
-        """Every arrival at its time; returns when the last has ended."""
+        """Send every arrival at its time; returns when the last upload has ended."""
         fires_at = milliseconds(moment.fires_at) / 1000
         tasks = []
         async with asyncio.TaskGroup() as group:
@@ -159,7 +159,7 @@ class Replay:
     async def _judge(
         self, moment: Moment, outcomes: Sequence[Outcome], watch: ReadyWatch
     ) -> tuple[tuple[Post, ...], tuple[Finding, ...]]:
-        """Judge by the listing; then ask for each doubtful post itself, because the listing is only an index."""
+        """Check against the listing, then against a direct read of each doubtful post: the listing is only an index."""
         await watch.list_all()
         terms = Terms(milliseconds(moment.closes_at), self._config.clock_margin_ms)
         posts = {post.id: post for post in watch.posts}

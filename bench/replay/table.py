@@ -1,4 +1,4 @@
-"""The report as a table for people: counts first, then broken promises in red, then times."""
+"""The report as a table for the console: counts first, then broken promises in red, then times."""
 
 import msgspec
 from rich.table import Table
@@ -7,7 +7,7 @@ from .report import BROKEN, Percentiles, Report
 
 
 def table(report: Report) -> Table:
-    """Every number of the report but the machine's; what is not 0 and should be stands in red."""
+    """Every number of the report except the machine's; a number that should be 0 and is not is red."""
     shown = Table("", "", title=f"moment {report.moment_id}", show_header=False)
     for name in ("offered", "accepted", "replayed", "shed", "limited", "failed", "unknown"):
         shown.add_row(name, str(getattr(report, name)))

@@ -1,8 +1,9 @@
-"""Who uploads what and when: a synthetic burst made from a few parameters, and a trace turned into what to send.
+"""The rows to replay: a synthetic burst made from a few parameters, or a trace reduced to first attempts and scaled.
 
-An arrival is `fan-out + reaction + capture` after the moment: the notification reaches phones over `fanout_s`, people
-react with a log-normal delay, and the two photos take `capture_s` give or take a half. Pure: randomness comes in
-as `rng`, and the same rng state gives the same rows on every platform (rounded to whole µs, bytes and bytes/s).
+An arrival is `fan-out + reaction + capture` after the moment: the notification reaches the phones over `fanout_s`,
+users react with a log-normal delay, and taking the two photos lasts 0.5 to 1.5 times `capture_s`. Pure: the caller
+passes the randomness as `rng`, and the same rng state gives the same rows on every platform (rounded to whole µs,
+bytes and bytes/s).
 """
 
 import math
@@ -14,8 +15,8 @@ from msgspec import Meta
 
 from .trace import Row
 
-DRAWS_MAX: Final = 10_000  # redraws of one arrival that falls beyond the span, before we say that nobody fits
-COPY_JITTER_S: Final = 0.25  # copies of an arrival spread by this, so that scaling keeps the shape but no lockstep
+DRAWS_MAX: Final = 10_000  # draws of one arrival until it falls within the span; then PlanError
+COPY_JITTER_S: Final = 0.25  # copies of an arrival are shifted by up to this, so that they are not simultaneous
 
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -23,37 +24,37 @@ NotNegative = Annotated[float, Meta(ge=0)]
 
 
 class PlanError(Exception):
-    """The parameters contradict each other."""
+    """The parameters contradict each other; the text says which."""
 
 
 class Rng(Protocol):
-    """What this module asks of `random.Random`, whose streams are stable across Python versions."""
+    """The methods of `random.Random` that this module uses; their streams are stable across Python versions."""
 
     def random(self) -> float:
-        """Uniform in [0, 1)."""
+        """Return a uniform variate in [0, 1)."""
         ...
 
     def uniform(self, a: float, b: float) -> float:
-        """Uniform between a and b."""
+        """Return a uniform variate between a and b."""
         ...
 
     def lognormvariate(self, mu: float, sigma: float) -> float:
-        """Exp of a normal variate."""
+        """Return e to the power of a normal variate."""
         ...
 
     def getrandbits(self, k: int, /) -> int:
-        """K random bits."""
+        """Return an integer of k random bits."""
         ...
 
 
 class Uplink(msgspec.Struct, frozen=True):
-    """A class of mobile uplinks: its pace and its share of the posters."""
+    """A class of mobile uplinks: its rate and its share of the posters."""
 
     bytes_per_s: int
     share: float
 
 
-# 0.5, 2, 5, 10 and 20 Mbit/s: an assumption to be replaced by our own recordings.
+# 0.5, 2, 5, 10 and 20 Mbit/s: an assumption until our own recordings give the real distribution.
 UPLINKS: Final = (
     Uplink(62_500, 0.05),
     Uplink(250_000, 0.20),
@@ -80,7 +81,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def synthesize(shape: Shape, rng: Rng) -> tuple[Row, ...]:
-    """`shape.posters` arrivals sorted by time, one per user; PlanError when the span leaves no room for them."""
+    """`shape.posters` arrivals sorted by time, one per user; PlanError when the span is too short for them."""
     if shape.photo_bytes_min > shape.photo_bytes_max:
         raise PlanError("photo-bytes-min is above photo-bytes-max")
     users: set[str] = set()
@@ -96,7 +97,7 @@ def synthesize(shape: Shape, rng: Rng) -> tuple[Row, ...]:
 
 
 def _arrival_s(shape: Shape, rng: Rng) -> float:
-    """Seconds after the moment; drawn again while beyond the span, so that the count of posters stays."""
+    """Seconds after the moment. A value beyond the span is drawn again, so that the number of posters stays exact."""
     for _ in range(DRAWS_MAX):
         reaction_s = rng.lognormvariate(math.log(shape.median_s), shape.sigma)
         at_s = rng.uniform(0.0, shape.fanout_s) + reaction_s + shape.capture_s * rng.uniform(0.5, 1.5)
@@ -120,7 +121,10 @@ def _uplink(shape: Shape, rng: Rng) -> int:
 
 
 def first_attempts(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """The rows a replay offers: recorded retries go, because the client retries itself, and a user posts once."""
+    """The rows that a replay sends: the first attempt of each user.
+
+    Recorded retries are left out, because the replaying client makes its own retries, and a user posts once.
+    """
     seen: set[str] = set()
     kept = []
     for row in rows:
@@ -131,9 +135,9 @@ def first_attempts(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def superpose(rows: Sequence[Row], scale: float, rng: Rng) -> tuple[Row, ...]:
-    """The burst `scale` times as large: jittered copies with users of their own, thinned to the fraction.
+    """The burst with `scale` times as many arrivals: jittered copies under new users, the last copy sampled.
 
-    Never by squeezing time, which would change the correlations and the deadline. A scale of 1 changes nothing.
+    Time is never compressed: that would change the correlations and the deadline. A scale of 1 changes nothing.
     """
     if scale == 1:
         return tuple(rows)

@@ -1,9 +1,10 @@
-"""`record`: a balancer's rows become a trace of one moment.
+"""`record`: converts a balancer's rows into a trace of one moment.
 
-The balancer knows nothing of photos: its rows (`SNAPSURGE_LB_TRACE`) say when, who by a keyed hash, how long the body
-was announced, how much of it came in which time, and the status. Here the moment's `fires_at` becomes the zero of time,
-half of the body each photo, the n-th row of a user the n-th attempt. Refused and aborted arrivals are kept: the burst
-is what was asked of us, not what we served. Rows of before the moment, past the span or of other paths are left out.
+The balancer knows nothing of photos. Its rows (`SNAPSURGE_LB_TRACE`) hold the time, the user as a keyed hash, the
+announced length of the body, the bytes received and their rate, and the status. In the trace, time zero is the moment's
+`fires_at`, each photo is half of the body, and the n-th row of a user is attempt n. Refused and aborted arrivals are
+kept: a trace holds the load that was offered, not the load that was served. Rows before the moment, past the span or of
+other paths are left out.
 """
 
 import datetime as dt
@@ -19,7 +20,7 @@ import msgspec
 from .trace import Header, Row, Trace, TraceError
 
 PHOTO_BYTES_MIN: Final = 1
-UPLINK_MAX: Final = 10**9  # A body that came with its head in one segment has no rate worth the name.
+UPLINK_MAX: Final = 10**9  # A body that came in one segment with its head has no meaningful rate.
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def fires_at_us(text: str) -> int:
-    """RFC 3339, as the API says it, in unix µs; ValueError."""
+    """Unix µs of an RFC 3339 time, as the API writes it; ValueError when it is malformed or has no zone."""
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"--fires-at {text}: say the zone, as in 2026-01-01T12:00:00Z")
@@ -43,7 +44,7 @@ def fires_at_us(text: str) -> int:
 
 
 def read(paths: Iterable[Path]) -> list[Seen]:
-    """The rows of all balancers' files in the order of their time; TraceError names file and line."""
+    """The rows of all balancers' files, sorted by time; TraceError names the file and the line."""
     decoder, rows = msgspec.json.Decoder(Seen), list[Seen]()
     for path in paths:
         try:
@@ -54,13 +55,13 @@ def read(paths: Iterable[Path]) -> list[Seen]:
             try:
                 rows.append(decoder.decode(line))
             except msgspec.MsgspecError as error:
-                if number < len(lines):  # the last line may be cut by the end of its process
+                if number < len(lines):  # the last line may be incomplete: its process was killed
                     raise TraceError(f"{path}: line {number}: {error}") from error
     return sorted(rows, key=lambda row: row.at)
 
 
 def record(seen: Iterable[Seen], *, fires_us: int, window_s: int, span_s: float, path: str, note: str) -> Trace:
-    """The trace; TraceError when no row is of the moment. `path` is a regular expression for whole paths."""
+    """The trace; TraceError when no row belongs to the moment. `path` is a regular expression for whole paths."""
     wanted = re.compile(path)
     mine = [row for row in seen if 0 <= row.at - fires_us <= span_s * 1e6 and wanted.fullmatch(row.p)]
     mine = [row for row in mine if max(row.len, row.got) >= 2 * PHOTO_BYTES_MIN]

@@ -1,7 +1,7 @@
 """The trace file: a recorded or synthetic burst as gzip JSON Lines, a header and then one row per arrival, sorted.
 
-Reading checks everything a replay relies on and names the row that is wrong. Writing is deterministic: the same
-trace gives the same bytes. This module does not know where rows come from nor how they are sent.
+Reading checks everything that a replay relies on and names the first wrong row. Writing is deterministic: the same
+trace gives the same bytes. This module does not know where rows come from or how they are sent.
 """
 
 import gzip
@@ -21,7 +21,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class TraceError(Exception):
-    """The file is no trace; the text says what is wrong and in which row."""
+    """The file is not a valid trace; the text says what is wrong and in which row."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,10 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One arrival: µs after the moment, user hash, photo bytes, uplink bytes/s, attempt, status it met (0: none)."""
+    """One arrival.
+
+    µs after the moment, user hash, bytes of the front and the back photo, uplink bytes/s, attempt, status (0: none).
+    """
 
     t: Count
     u: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -59,7 +62,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 def encode(trace: Trace) -> bytes:
-    """The file's bytes; no name and no time in the gzip head, so equal traces give equal files."""
+    """The file's bytes. The gzip header has no name and no time, so that equal traces give equal files."""
     encoder = msgspec.json.Encoder()
     text = b"".join(encoder.encode(line) + b"\n" for line in (trace.header, *trace.rows))
     buffer = io.BytesIO()
@@ -69,7 +72,7 @@ def encode(trace: Trace) -> bytes:
 
 
 def decode(data: bytes) -> Trace:
-    """The trace in a file's bytes; TraceError for anything a replay could stumble over."""
+    """The trace in a file's bytes; TraceError when a header or row is malformed or the rows are not sorted."""
     head, *lines = text_of(data).splitlines() or [b""]
     try:
         header = msgspec.json.decode(head, type=Header)
@@ -89,7 +92,7 @@ def decode(data: bytes) -> Trace:
 
 
 def text_of(data: bytes) -> bytes:
-    """The JSON Lines inside a trace file."""
+    """The JSON Lines inside a trace file; TraceError when it is no gzip file or too large."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             text = file.read(TEXT_BYTES_MAX + 1)

@@ -15,9 +15,9 @@ EVERY_S = 0.25
 
 
 async def render_bombs(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Pairs of photos from `photos/`, each user's unique behind its end; the control's are ordinary ones.
+    """Upload pairs of photos from `photos/`, unique for each user by bytes after their end; the control's are ordinary.
 
-    They are refused, or the posts end rejected: none is a reason to be killed for, or to wait.
+    The node refuses them, or the posts end rejected; no worker may be killed, and no other post may wait for them.
     """
     moment, files = await stage.moment(), sorted(PHOTOS.iterdir())
     answers: Counter[int] = Counter()
@@ -35,5 +35,5 @@ async def render_bombs(stage: Stage, rng: random.Random, *, harmful: bool) -> Ou
 
 
 def comment(rng: random.Random) -> bytes:
-    """A JPEG comment segment that no other photo has."""
+    """A JPEG comment segment of random content, unique to one photo."""
     return b"\xff\xfe\x00\x12" + rng.randbytes(16)

@@ -1,7 +1,7 @@
-"""Every attack of the suite by name: its row in the issue's table, what it works on, the stores where it applies.
+"""Every attack of the suite by name: its row in the issue's table, its target, the stores where it applies.
 
-Attacks with one target are never played at once. Each is bounded in number and time, and light on our own CPU: the harm
-has to come from what a request costs the stack, not from this machine's two cores.
+Two attacks on the same target never run at once. Each is bounded in number and time, and costs its own process little
+CPU: harm must come from the cost of a request to the stack, not from load on this machine's two cores.
 """
 
 import random
@@ -20,17 +20,17 @@ S3: tuple[Kind, ...] = ("minio",)
 
 
 class Run(Protocol):
-    """The attack; with `harmful` false, what its control does in its place."""
+    """An attack's coroutine; with `harmful` false it does what the control does instead."""
 
     async def __call__(self, stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-        """Play it on this stage."""
+        """Run the attack on this stage; returns its evidence and the claims that did not hold."""
 
 
 class Attack(msgspec.Struct, frozen=True):
-    """`row` of the issue's table, 0 beside it. `twin`: the control has something to do, too.
+    """One attack. `row` of the issue's table, 0 when it is not in the table. `twin`: the control runs it harmlessly.
 
-    `alone`: too long or too thorough for a round of several. `span_s`: how long honest phones come meanwhile.
-    `prepare`: what has to be there for both, and is no harm by itself.
+    `alone`: too long or too disruptive for a round of several attacks. `span_s`: how long honest phones arrive.
+    `prepare`: makes what the attack and its control both need; it does no harm.
     """
 
     name: str
@@ -94,7 +94,7 @@ ATTACKS = (
 
 
 def chosen_by(rng: random.Random, store: Kind) -> tuple[Attack, ...]:
-    """One to three attacks of different targets."""
+    """One to three random attacks on different targets."""
     possible = [one for one in ATTACKS if store in one.stores and not one.alone]
     found: dict[str, Attack] = {}
     for _ in range(rng.randint(1, 3)):

@@ -1,8 +1,8 @@
-"""Honest phones, and how many got what was promised: the pair acknowledged soon, its picture shown soon after.
+"""Honest phones and their goodput: how many had their pair acknowledged in time and its picture shown in time.
 
-A phone uploads as in `tests.faults.phones`, then looks at its post until it is ready, and takes its thumbnail. An
-upload is acknowledged in time within `PATIENCE_S` of its first byte, tries and waits included; it is shown in time
-within `READY_S` of that. Goodput counts phones that had both.
+A phone uploads as in `tests.faults.phones`, then polls its post until it is ready, and fetches the thumbnail. An upload
+is acknowledged in time when that takes at most `PATIENCE_S` from its first byte, including retries and waits; it is
+shown in time when that takes at most `READY_S` more. Goodput is the number of phones for which both were in time.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ GET_S = 4.0
 
 
 class Visit(msgspec.Struct, kw_only=True):
-    """What one phone met: seconds until it was acknowledged, and from then until its picture came."""
+    """One phone's result: seconds until its pair was acknowledged, and from then until its picture was shown."""
 
     acknowledged_s: float | None = None
     shown_s: float | None = None
 
     @property
     def good(self) -> bool:
-        """Acknowledged and shown, both in time."""
+        """Whether the pair was acknowledged in time and shown in time."""
         return self.acknowledged and self.shown_s is not None and self.shown_s <= READY_S
 
     @property
     def acknowledged(self) -> bool:
-        """In time."""
+        """Whether the pair was acknowledged in time."""
         return self.acknowledged_s is not None and self.acknowledged_s <= PATIENCE_S
 
 
 class Goodput(msgspec.Struct, frozen=True, kw_only=True):
-    """A crowd in numbers; times in ms of those that came at all."""
+    """The results of a crowd; times in ms, over the phones that got an acknowledgement or a picture at all."""
 
     phones: int
     acknowledged: int
@@ -54,7 +54,7 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, visits: Sequence[Visit]) -> "Goodput":
-        """What these visits come to."""
+        """Summarise these visits."""
         told = sorted(one.acknowledged_s for one in visits if one.acknowledged_s is not None)
         shown = sorted(one.shown_s for one in visits if one.shown_s is not None)
         return cls(
@@ -76,18 +76,18 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _at(ordered: Sequence[float], part: float) -> int:
-    """The quantile in ms; 0 of nothing."""
+    """The quantile in ms; 0 when there are no values."""
     return round(1000 * ordered[min(len(ordered) - 1, int(part * len(ordered)))]) if ordered else 0
 
 
 class Crowd:
-    """So many honest phones over a span of seconds, all of one seed, so that a control has the same ones."""
+    """Honest phones spread over some seconds and determined by a seed, so that the control has the same phones."""
 
     def __init__(self, session: aiohttp.ClientSession, doors: Sequence[str], camera: Camera) -> None:
         self._session, self._doors, self._camera = session, doors, camera
 
     async def visit(self, phones: Phones, name: str, count: int, span_s: float, seed: str) -> Goodput:
-        """All of them come, upload and look."""
+        """Run `count` phones over `span_s`: each uploads its pair and polls its post."""
         rng = random.Random(seed)
         visits = [Visit() for _ in range(count)]
         async with asyncio.TaskGroup() as group:
@@ -112,7 +112,7 @@ class Crowd:
             visit.shown_s = time.monotonic() - told
 
     async def _look(self, link: str, user: str, deadline: float) -> None:
-        """Until the thumbnail is there, or it is too late."""
+        """Poll the post until its thumbnail can be fetched or the deadline has passed."""
         bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
         headers, door = {"Authorization": f"Bearer {bearer}"}, 0
         while time.monotonic() < deadline:

@@ -1,7 +1,7 @@
-"""Rows 1, 4 and 10: changes of a post's existence that come late, twice, under an old name, or while Redis refuses.
+"""Rows 1, 4 and 10: uploads and deletions that come late, twice, with a reused request id, or while Redis refuses.
 
-What these attackers post and delete is seen by the witness, so the checker says what became of it: a pair that was
-acknowledged after a deletion is lost, or one that was deleted is revived, wherever that shows.
+The witness records what these attackers post and delete. The checker therefore finds a pair that was acknowledged after
+a deletion and is lost, and a deleted pair that is revived, in the store, the API and on every node.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from tests.faults.evidence import Void, proven
 from tests.faults.phones import Camera, Phones
 from tests.faults.toxics import Copied, Hold, Lost
 
-# The request that ends a post: today's DELETE, or the PUT that replaces exactly one object.
+# The store request that deletes a post: a DELETE, or the conditional PUT that replaces exactly one object.
 ENDING = rb"(DELETE /[^ ]*/intake/|PUT /[^ ]*/intake/[^ ]* (?=[\s\S]*?\r\nif-match:))"
 CHANGE = rb"(PUT|DELETE) /[^ ]*/(intake|media)/"
 USERS = 6
 Act = Callable[[str, int], Coroutine[Any, Any, None]]
-DELETE_S = 3.0  # a phone waits so long for the answer to its deletion
-SLOW_PX = 1500  # so that a render takes long enough to be overtaken
+DELETE_S = 3.0  # how long a phone waits for the answer to its deletion
+SLOW_PX = 1500  # so that a render is slow enough for another request to overtake it
 
 
 async def _all(stage: Stage, what: str, act: Act, users: int = USERS) -> list[str]:
-    """Do it for each user of this attack at once; their names."""
+    """Run `act` for each user of this attack concurrently; returns the users' names."""
     names = [f"{stage.name}-{what}{number}" for number in range(users)]
     async with asyncio.TaskGroup() as group:
         for number, user in enumerate(names):
@@ -40,7 +40,7 @@ async def _all(stage: Stage, what: str, act: Act, users: int = USERS) -> list[st
 
 
 async def deletion_lost(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """A store request is swallowed, the phone deletes again and posts; the store's client sends the first one again."""
+    """Drop a deletion's store request; the phone deletes again and posts, then the store's client retries the first."""
     proxy, phones = stage.rig.store_proxy, stage.phones
     assert proxy
 
@@ -55,12 +55,12 @@ async def deletion_lost(stage: Stage, rng: random.Random, *, harmful: bool) -> O
     await _all(stage, "l", post)
     with proxy.toxic(Lost(ENDING, USERS)) as toxic:
         await _all(stage, "l", come_back)
-    await asyncio.sleep(1.0)  # for what is sent again
+    await asyncio.sleep(1.0)  # for the store client's retry
     return Outcome(proven(toxic.hits > 0, f"{toxic.hits} deletions swallowed before the store and sent again"))
 
 
 async def requests_repeated(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Every store request of a post, its deletion and a new post comes a second time, in any order."""
+    """Send every store request of a post, its deletion and a new post a second time, in random order."""
     proxy, phones = stage.rig.store_proxy, stage.phones
     assert proxy
 
@@ -81,7 +81,7 @@ async def requests_repeated(stage: Stage, rng: random.Random, *, harmful: bool) 
 
 
 async def node_stopped_deleting(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """A node is stopped with deletions in hand; another one deletes, and takes new pairs; then the first goes on."""
+    """Stop a node during deletions; another node deletes and accepts new pairs; then the first node goes on."""
     rig = stage.rig
     first, second = rng.sample(rig.record().nodes, 2)
     direct = Phones(rig.session, [first.url, second.url], stage.phones.witness, stage.judged)
@@ -118,7 +118,7 @@ async def node_stopped_deleting(stage: Stage, rng: random.Random, *, harmful: bo
 
 
 async def same_request_id(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Post, delete while it renders, post other photos under the same X-Request-Id."""
+    """Post, delete while the post is rendered, then post other photos with the same X-Request-Id."""
     phones, proxy, camera = stage.phones, stage.rig.store_proxy, await asyncio.to_thread(slow_camera)
 
     async def repost(user: str, number: int) -> None:
@@ -140,12 +140,12 @@ async def same_request_id(stage: Stage, rng: random.Random, *, harmful: bool) ->
 
 @cache
 def slow_camera() -> Camera:
-    """Photos that take a tenth of a second to render; a second to make."""
+    """A camera whose photos take a tenth of a second to render and a second to make."""
     return Camera(width=SLOW_PX)
 
 
 async def redis_refuses(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Deletions while Redis answers every write with MISCONF: its snapshot cannot be written."""
+    """Delete while Redis answers every write with MISCONF, because it cannot write its snapshot."""
     rig, phones = stage.rig, stage.phones
 
     async def post(user: str, number: int) -> None:
@@ -162,7 +162,7 @@ async def redis_refuses(stage: Stage, rng: random.Random, *, harmful: bool) -> O
     await _all(stage, "m", post)
     obstacle = rig.redis_data / "dump.rdb"
     try:
-        obstacle.unlink(missing_ok=True)  # of an earlier round
+        obstacle.unlink(missing_ok=True)  # left by an earlier round
         obstacle.mkdir()  # no file can be renamed to the name of a folder
         await rig.redis.config_set("save", "3600 100000")
         said = await _saved(stage)
@@ -171,12 +171,12 @@ async def redis_refuses(stage: Stage, rng: random.Random, *, harmful: bool) -> O
         shutil.rmtree(obstacle, ignore_errors=True)
         await _saved(stage)
         await rig.redis.config_set("save", "")
-    await _all(stage, "m", again)  # what was answered 503 is finished by a repetition
+    await _all(stage, "m", again)  # repeat the deletions that were answered 503
     return Outcome(proven("MISCONF" in said, f"redis said to a write: {said[:60]}"))
 
 
 async def _saved(stage: Stage) -> str:
-    """What Redis says to a write after one more try to save."""
+    """Redis' answer to a write after one more attempt to save."""
     redis = stage.rig.redis
     try:
         await redis.bgsave()

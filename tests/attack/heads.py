@@ -1,4 +1,4 @@
-"""Row 8 and its like: what a node or a balancer reads before it decides, made as dear as it can be."""
+"""Row 8 and similar attacks: request heads that are as costly as possible to parse before the request is decided."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ EVERY_S = 0.37
 
 
 async def content_type(stage: Stage, rng: random.Random, *, harmful: bool, semicolons: int = SEMICOLONS) -> Outcome:
-    """One token, 2.7 requests a second whose Content-Type has thousands of parameters."""
+    """Send 2.7 requests a second with one token and a Content-Type of thousands of parameters."""
     moment, user = await stage.moment(), f"{stage.name}-h"
     kind = f"multipart/form-data; boundary={BOUNDARY}"
     if harmful:

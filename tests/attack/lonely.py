@@ -1,4 +1,4 @@
-"""Rows 5 and 6: a tier is well for all but one, or for nobody who still holds an old connection."""
+"""Rows 5 and 6: a backing service fails for one process only, or only on connections that were already open."""
 
 import asyncio
 import random
@@ -18,14 +18,14 @@ CLOCK_S = 20 * 60.0
 
 
 class OfProcess(Toxic):
-    """Does what another toxic does to the connections of one process, and nothing to all others."""
+    """Applies another toxic to the connections of one process only."""
 
     def __init__(self, pid: int, toxic: Toxic) -> None:
         super().__init__()
         self._pid, self._toxic = pid, toxic
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """As the other one, where the client is that process."""
+        """Apply the other toxic when the client is that process; otherwise return the whole piece."""
         if self not in connection.marks:
             connection.marks[self] = int(self._owns(connection))
         if not connection.marks[self]:
@@ -42,12 +42,12 @@ class OfProcess(Toxic):
             return False
 
     def healed(self, connection: Connection) -> None:
-        """As the other one."""
+        """Do as the other toxic does."""
         self._toxic.healed(connection)
 
 
 async def node_without_store(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """The packets between one node and the store vanish; the other nodes have it."""
+    """Drop all bytes between one node and the store; the other nodes still reach the store."""
     proxy, node = stage.rig.store_proxy, rng.choice(stage.rig.record().nodes)
     assert proxy
     with proxy.toxic(OfProcess(node.pid, Blackhole())) as toxic:
@@ -56,7 +56,7 @@ async def node_without_store(stage: Stage, rng: random.Random, *, harmful: bool)
 
 
 async def wrong_clock(stage: Stage, rng: random.Random, *, harmful: bool, offset_s: float = CLOCK_S) -> Outcome:
-    """One node's clock is 20 minutes off."""
+    """Step one node's clock by `offset_s`, by default 20 minutes."""
     node = rng.choice(stage.rig.record().nodes)
     stage.rig.set_clock(node.id, offset_s)
     try:
@@ -69,7 +69,7 @@ async def wrong_clock(stage: Stage, rng: random.Random, *, harmful: bool, offset
 
 
 async def redis_demoted(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Planned failover: new connections reach the new primary, those that there are stay with the old one."""
+    """A planned failover of Redis: new connections reach the new primary, open connections stay with the old one."""
     rig = stage.rig
     port, data = free_port(), rig.folder / f"redis-{free_port()}"
     data.mkdir()
@@ -89,7 +89,7 @@ async def redis_demoted(stage: Stage, rng: random.Random, *, harmful: bool) -> O
     stayed = len(rig.redis_proxy.connections)
     rig.redis_proxy.target = port
     rig.redis_server, rig.redis_data, rig.redis = heir, data, new
-    # The old primary stays as a replica: whoever kept a connection is still answered there.
+    # The old primary stays as a replica, so that it still answers on open connections.
     rig.opened.callback(heir.kill)
     rig.opened.push_async_callback(new.aclose)
     await stage.rest()

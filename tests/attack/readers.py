@@ -1,4 +1,4 @@
-"""Rows 7 and 9: reads that cost us more than they cost the reader."""
+"""Rows 7 and 9: reads that cost the stack more than they cost the reader."""
 
 import asyncio
 import base64
@@ -22,22 +22,22 @@ from tests.faults.rig import Rig
 
 READERS = 600
 NODE_MIB_MAX = 200
-HELD_S = 5.0  # all of them at least so long
+HELD_S = 5.0  # the least time for which all connections stay open
 GETTERS = 240
 MOMENTS = 1200
 EARLIER_S = 3 * 24 * 3600
 UNANSWERED_MAX = 0.1
-PAUSE_S = 3.0  # of each getter between two requests, so that they are slow where answers are quick
+PAUSE_S = 3.0  # between two requests of a getter, so that the rate is low even when answers are quick
 
 
 async def unread_renditions(stage: Stage, rng: random.Random, *, harmful: bool, readers: int = READERS) -> Outcome:
-    """So many connections ask for one large rendition and read nothing; the control's ask for nothing."""
+    """Open connections that request one large rendition and do not read it; the control's request nothing."""
     moment = await stage.moment()
     user, path = f"{stage.name}-r", "/livez"
     if harmful:
         post = await stage.posted(moment.id, user, await asyncio.to_thread(noise, rng))
         links = (await stage.until_ready(post["id"], user, 60.0))["links"]
-        path = links.get("front-full") or links["front-feed"]  # where it waited long, `full` comes later
+        path = links.get("front-full") or links["front-feed"]  # `full` may be rendered later
     before, most, kernel = node_mib(stage), 0.0, 0
     opened: list[socket.socket] = []
     try:
@@ -61,7 +61,7 @@ async def unread_renditions(stage: Stage, rng: random.Random, *, harmful: bool, 
 
 
 def noise(rng: random.Random) -> Pair:
-    """Two pictures whose renditions are as large as they come."""
+    """A pair of noise pictures, whose renditions are as large as possible."""
     pixels = np.random.default_rng(rng.getrandbits(32)).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
     photos = []
     for quality in (88, 80):
@@ -72,7 +72,7 @@ def noise(rng: random.Random) -> Pair:
 
 
 async def deaf(stage: Stage, number: int, request: bytes) -> socket.socket:
-    """A connection with the smallest buffer, which sends this and reads nothing."""
+    """A connection with the smallest receive buffer, which sends the request and does not read."""
     url = stage.balancers[number % len(stage.balancers)]
     one = socket.socket()
     one.setblocking(False)
@@ -85,7 +85,7 @@ async def deaf(stage: Stage, number: int, request: bytes) -> socket.socket:
 
 
 def node_mib(stage: Stage) -> float:
-    """Resident memory of the largest node."""
+    """Resident memory in MiB of the node with the most."""
     sizes = [0]
     for pid in stage.rig.pids("node"):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -94,13 +94,13 @@ def node_mib(stage: Stage) -> float:
 
 
 def kernel_mib() -> int:
-    """What the kernel holds for TCP, all of this machine."""
+    """The kernel's TCP memory on this machine, in MiB."""
     pages = re.search(r"^TCP: .* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
     return int(pages[1]) * 4096 // 2**20 if pages else 0
 
 
 async def unknown_posts(stage: Stage, rng: random.Random, *, harmful: bool, getters: int = GETTERS) -> Outcome:
-    """GETs of posts that never were, of both forms of their ids, and of a deleted one; the control's are of a post."""
+    """GET posts that never existed, with ids of both forms, and a deleted post; the control GETs an existing post."""
     moment, user = await stage.moment(), f"{stage.name}-g"
     pair = stage.camera.pair(rng)
     known = await stage.posted(moment.id, user, pair)
@@ -131,7 +131,7 @@ async def unknown_posts(stage: Stage, rng: random.Random, *, harmful: bool, gett
 
 
 async def old_moments(rig: Rig, count: int = MOMENTS) -> None:
-    """So many moments of three days ago, once a rig."""
+    """Create `count` moments that fired three days ago, once for each rig."""
     made = int(await rig.redis.get("attack:moments") or 0)
     fired = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - EARLIER_S))
     url, limit = f"{rig.record().balancers[0].url}/v1/moments", asyncio.Semaphore(8)

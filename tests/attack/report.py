@@ -1,7 +1,7 @@
-"""What trials came to: a line for each as it is judged, a table by attack, and bench/results/attack.json.
+"""The report of trials: a line for each trial when it is judged, a table by attack, and bench/results/attack.json.
 
-A trial counts for each of its attacks; of several the worst goodput stands in the table. Void trials are counted as
-void and for nothing else. Rows of a suite stay until the same suite is run again.
+A trial counts for each of its attacks; the table shows the worst goodput of an attack's trials. A void trial counts
+only as void. Rows of a suite stay until the same suite is run again.
 """
 
 import os
@@ -20,9 +20,9 @@ RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results" / "attack.js
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """An attack over all its trials, in the form of all bench tables: `ours` is the worst goodput beside it.
+    """An attack over all its trials, in the form of all bench tables: `ours` is the worst goodput during the attack.
 
-    `row` is that of the table in the issue, 0 beside it. `p90_ms` and `shown_max_ms`: [control, beside the attack].
+    `row` of the issue's table, 0 when not in the table. `p90_ms` and `shown_max_ms`: [control, during the attack].
     """
 
     case: str
@@ -44,14 +44,14 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class Results(msgspec.Struct):
-    """The file."""
+    """The content of the JSON file."""
 
     machine: dict[str, str | int]
     rows: list[Row]
 
 
 def rows(trials: Iterable[Trial]) -> list[Row]:
-    """A row for each attack and store, and one for all of them."""
+    """A row for each attack and store, and a row for all together."""
     numbers = {attack.name: attack.row for attack in ATTACKS}
     found: dict[str, Row] = {}
     for trial in trials:
@@ -66,7 +66,7 @@ def rows(trials: Iterable[Trial]) -> list[Row]:
 
 
 def _add(row: Row, trial: Trial) -> None:
-    """Count a trial into the row of one of its attacks."""
+    """Add a trial to the row of one of its attacks."""
     row.times += 1
     for kind in KINDS:
         count = sum(played.verdict.count(kind) for played in trial.rounds if played.verdict)
@@ -85,7 +85,7 @@ def _add(row: Row, trial: Trial) -> None:
 
 
 def table(found: Sequence[Row]) -> str:
-    """For people: one line an attack."""
+    """The rows as a table for the console, one line for each attack."""
     lines = [("row", "attack", "store", "times", "void", "goodput", "p90 ms", "shown max ms", "promises broken")]
     for row in sorted(found, key=lambda one: (one.row or 99, one.case)):
         said = [f"{count} {kind}" for kind, count in row.broken.items()] + row.claims
@@ -100,12 +100,12 @@ def table(found: Sequence[Row]) -> str:
 
 
 def saved() -> list[Row]:
-    """The rows of the file."""
+    """The rows that the file holds now."""
     return msgspec.json.decode(RESULTS.read_bytes(), type=Results).rows if RESULTS.exists() else []
 
 
 def write(trials: Sequence[Trial], suite: str) -> None:
-    """Put a suite's rows into the file, in the place of its earlier ones; of a single trial, of the same attack."""
+    """Write a suite's rows in place of its earlier rows; a single trial replaces only the row of its attack."""
     several = len(trials) > 1
     fresh = [row for row in rows(trials) if several or row.case != ALL]
     fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in fresh]
@@ -120,7 +120,7 @@ def write(trials: Sequence[Trial], suite: str) -> None:
 
 
 def line(trial: Trial) -> str:
-    """One trial: its seed, its attacks with their evidence, what came of it."""
+    """One trial as text: its seed, its attacks with their evidence, its result."""
     said = [f"{name} ({trial.evidence[name]})" for name in trial.attacks if name in trial.evidence]
     said += [f"VOID {name}: {reason}" for name, reason in trial.void.items()]
     findings = [one for played in trial.rounds if played.verdict for one in played.verdict.findings]

@@ -1,4 +1,4 @@
-"""Row 3 and its like: uploads that announce much and send as little as is legal, from so many accounts."""
+"""Row 3 and similar attacks: uploads from many accounts that announce a lot and send at the lowest legal rate."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from tests.faults.phones import BOUNDARY
 
 ANNOUNCED = 20 * 1024 * 1024 - 1024
 HARMLESS = 150_000
-RATE = 4300  # bytes/s: legal
+RATE = 4300  # bytes/s, just above the least legal rate
 PIECE_S = 2.0
 TICKET = "snapsurge-ticket"
 START = (
@@ -23,7 +23,7 @@ START = (
 
 
 class Tally(msgspec.Struct):
-    """What all uploads of an attack came to."""
+    """Counts over all uploads of an attack."""
 
     opened: int = 0
     sent: int = 0
@@ -36,7 +36,7 @@ class Tally(msgspec.Struct):
 async def slow_uploads(
     stage: Stage, rng: random.Random, *, harmful: bool, accounts: int = 56, uploads: int = 456
 ) -> Outcome:
-    """So many uploads at once, each at 4.3 KB/s; one that is refused comes again with its ticket."""
+    """Run `uploads` uploads at once, each at 4.3 KB/s; a refused upload is retried with its ticket."""
     moment, tally = await stage.moment(), Tally()
     length = ANNOUNCED if harmful else HARMLESS
     async with asyncio.TaskGroup() as group:
@@ -76,7 +76,7 @@ async def _upload(
 async def _trickle(
     stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tally: Tally
 ) -> tuple[int, dict[str, str]]:
-    """Send until it is answered or the attack is over: (0, {}) then."""
+    """Send until the upload is answered; (0, {}) when the attack ends first."""
     piece = bytes(int(RATE * PIECE_S))
     answer = asyncio.create_task(status_of(reader), name="answer")  # noqa: TID251 - awaited or cancelled below
     try:

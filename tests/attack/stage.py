@@ -1,7 +1,7 @@
-"""Where an attack takes place: the rig, the attackers' own moments and tokens, how long it lasts, and raw requests.
+"""The context of an attack: the rig, the attackers' moments and tokens, the attack's duration, and raw requests.
 
-Attackers go straight to the balancers, honest phones through the fault proxies before them, so that what the proxies
-cost is no part of the harm.
+Attackers connect directly to the balancers and honest phones through the fault proxies, so that attackers' traffic does
+not load the proxies of honest phones.
 """
 
 import asyncio
@@ -25,35 +25,35 @@ OPEN_S = 5.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What proves that the attack happened, and what of its own claim did not hold."""
+    """The evidence that the attack happened, and the claims of the attack that did not hold."""
 
     evidence: str
     broken: tuple[str, ...] = ()
 
 
 class Stage:
-    """One phase of a trial, an attack or its control. `name` is in no other phase's users."""
+    """One phase of a trial, an attack or its control. Users are named after `name`, which no other phase has."""
 
     def __init__(
         self, rig: Rig, name: str, phones: Phones, judged: str, camera: Camera, lasts_s: float, *, mixed: bool
     ) -> None:
         self.rig, self.name, self.phones, self.judged, self.camera = rig, name, phones, judged, camera
-        self.mixed = mixed  # with other attacks, so that what the stack spends is not one's own fault
+        self.mixed = mixed  # other attacks run too, so that the stack's CPU is not due to one attack alone
         self.ends = time.monotonic() + lasts_s
         self.spare: list[Opened] = []
 
     @property
     def lasts(self) -> bool:
-        """It is not over yet."""
+        """Whether the attack is not over yet."""
         return time.monotonic() < self.ends
 
     @property
     def balancers(self) -> list[str]:
-        """Where attackers go."""
+        """The URLs of the balancers, which attackers use."""
         return [each.url for each in self.rig.record().balancers]
 
     async def moment(self) -> Opened:
-        """A moment for what attackers store; it is taken away after the trial, unjudged."""
+        """Open a moment for the attackers' posts; it is removed after the trial and not judged."""
         self.spare.append(await self.rig.open_moment(600))
         return self.spare[-1]
 
@@ -61,7 +61,7 @@ class Stage:
         self, method: str, path: str, user: str, *, door: int = 0, scope: Scope = "upload", body: bytes | None = None,
         headers: Mapping[str, str] | None = None, answer_s: float = 10.0,
     ) -> tuple[int, Any]:  # fmt: skip
-        """Status and JSON (None where it is none) of one request; status 0 without an answer."""
+        """Status and JSON (None when the body is not JSON) of one request; status 0 without an answer."""
         url = self.balancers[door % len(self.balancers)] + path
         every = {"Authorization": f"Bearer {bearer(user, scope)}", **(headers or {})}
         try:
@@ -77,12 +77,12 @@ class Stage:
         return answer.status, None
 
     async def post(self, moment: str, user: str, pair: Pair, *, door: int = 0) -> tuple[int, Any]:
-        """An upload that no witness sees."""
+        """Upload a pair once, without the witness; returns status and JSON."""
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         return await self.ask("POST", f"/v1/moments/{moment}/posts", user, door=door, body=pair.body, headers=kind)
 
     async def posted(self, moment: str, user: str, pair: Pair) -> dict[str, Any]:
-        """The post of an upload that was taken at last; Void when it was not."""
+        """Upload a pair, with retries, and return the post; Void when it was never accepted."""
         for door in range(6):
             status, post = await self.post(moment, user, pair, door=door)
             if status in {200, 201}:
@@ -91,7 +91,7 @@ class Stage:
         raise Void(f"an attacker's pair was answered {status}")
 
     async def until_ready(self, post_id: str, user: str, timeout_s: float = 20.0) -> dict[str, Any]:
-        """The post once it is ready; TimeoutError."""
+        """Wait until the post is ready and return it; TimeoutError when it is not ready in time."""
         async with asyncio.timeout(timeout_s):
             while True:
                 status, post = await self.ask("GET", f"/v1/posts/{post_id}", user)
@@ -101,7 +101,7 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def connection(self, door: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A connection to a balancer, aborted at the end."""
+        """Open a connection to a balancer; it is aborted when the block ends."""
         port = int(self.balancers[door % len(self.balancers)].rpartition(":")[2])
         async with asyncio.timeout(OPEN_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -113,17 +113,17 @@ class Stage:
                 await writer.wait_closed()
 
     async def rest(self) -> None:
-        """Until it is over."""
+        """Wait until the attack is over."""
         await asyncio.sleep(max(0.0, self.ends - time.monotonic()))
 
 
 def bearer(user: str, scope: Scope = "upload") -> str:
-    """A token of this user."""
+    """A bearer token of this user."""
     return token(DEVELOPMENT_SECRET, user, scope, now=time.time(), ttl_s=3600)
 
 
 def head(method: str, path: str, user: str, fields: Mapping[str, str]) -> bytes:
-    """A request head with a token."""
+    """A raw request head with the user's token."""
     every = {"Host": "attack", "Authorization": f"Bearer {bearer(user)}", **fields}
     return (
         f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {text}\r\n" for name, text in every.items()) + "\r\n"
@@ -142,5 +142,5 @@ async def status_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 
 
 def jitter(rng: random.Random, seconds: float) -> float:
-    """About so many seconds."""
+    """A random duration around `seconds`."""
     return seconds * rng.uniform(0.5, 1.5)

@@ -1,4 +1,4 @@
-"""Others of the same kinds: legal, cheap for who sends them, meant to be dear for us. None is in the issue's table."""
+"""More attacks, which are not in the issue's table: legal requests, cheap for the sender and costly for the stack."""
 
 import asyncio
 import base64
@@ -15,8 +15,8 @@ from tests.attack.stage import Outcome, Stage, bearer, head, jitter
 from tests.faults.evidence import proven
 from tests.faults.phones import BOUNDARY, Camera
 
-LARGE = 3_000_000  # bytes of a photo: legal, and as a good camera makes it
-LIST_S = 40.0  # a page of a small moment asks the store for all 256 spreads
+LARGE = 3_000_000  # bytes of a photo: a legal size that good cameras produce
+LIST_S = 40.0  # slow: a page of a small moment makes a store request for each of the 256 spreads
 PIECES = 8
 
 
@@ -27,7 +27,7 @@ async def _many(stage: Stage, count: int, one: Callable[[int, random.Random], Co
 
 
 async def slow_large_pairs(stage: Stage, rng: random.Random, *, harmful: bool, accounts: int = 200) -> Outcome:
-    """Each account uploads one whole legal pair of 6 MB at the least rate; the control's announce 100 KB."""
+    """Each account uploads one whole legal pair of 6 MB at the lowest legal rate; the control's pairs are 100 KB."""
     moment = await stage.moment()
     body = Camera((LARGE,) if harmful else (50_000,)).pair(rng).body
     answers: Counter[int] = Counter()
@@ -51,7 +51,7 @@ async def slow_large_pairs(stage: Stage, rng: random.Random, *, harmful: bool, a
 
 
 async def ranges(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """A rendition by a Range field of very many ranges, and byte by byte; the control asks for one range."""
+    """Request a rendition with a Range field of very many ranges, and byte by byte; the control requests one range."""
     moment, user = await stage.moment(), f"{stage.name}-ranges"
     post = await stage.posted(moment.id, user, stage.camera.pair(rng))
     link = (await stage.until_ready(post["id"], user, 30.0))["links"]["front-feed"]
@@ -71,7 +71,7 @@ async def ranges(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
 
 
 async def slow_heads(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Connections whose head comes by a byte a second."""
+    """Open connections that send their request head at one byte a second."""
     answers: Counter[int] = Counter()
 
     async def one(number: int, own: random.Random) -> None:
@@ -89,7 +89,7 @@ async def slow_heads(stage: Stage, rng: random.Random, *, harmful: bool) -> Outc
 
 
 async def idle(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Connections on which nothing is ever sent."""
+    """Open connections and send nothing on them."""
     opened: list[socket.socket] = []
     try:
         for number in range(1500):
@@ -104,7 +104,7 @@ async def idle(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
 
 
 async def fat_tokens(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Bearer tokens of 15 KB, every one another, none of them good; the control's are as short as a token is."""
+    """Send invalid bearer tokens of 15 KB, each different; the control's are as short as a valid token."""
     answers: Counter[int] = Counter()
     size = 10_000 if harmful else 100
 
@@ -124,7 +124,7 @@ async def fat_tokens(stage: Stage, rng: random.Random, *, harmful: bool) -> Outc
 
 
 async def lists(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """Pages of 500 posts and summaries of the moment that everybody posts to; the control asks for pages of one."""
+    """Read pages of 500 posts and summaries of the honest phones' moment; the control reads pages of one post."""
     answers: Counter[int] = Counter()
     limit = 500 if harmful else 1
 
@@ -140,7 +140,7 @@ async def lists(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
 
 
 async def cycles(stage: Stage, rng: random.Random, *, harmful: bool) -> Outcome:
-    """A hundred users who post and delete in turn; the control's post the same pair as often."""
+    """A hundred users post and delete in turn; the control's users post the same pair as often."""
     moment, camera = await stage.moment(), Camera((8_000,))
     answers: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""Goodput counts who was served in time; a trial is judged by its ratio to the control, its rounds and its claims."""
+"""Goodput counts the phones served in time; a trial is judged by its ratio to the control, rounds and claims."""
 
 import random
 from pathlib import Path
@@ -18,12 +18,12 @@ PLAYED = Played(name="7:1", store="file", faults=(), moment="m", closes_at=0, lo
 
 
 def goodput(good: int) -> Goodput:
-    """So many of ten."""
+    """A goodput of `good` phones out of ten."""
     return Goodput.of([GOOD] * good + [Visit()] * (10 - good))
 
 
 def trial(good: int, *, control: int = 10, **changes: object) -> Trial:
-    """A trial of one attack."""
+    """A trial of one attack with this goodput; `changes` replace its other fields."""
     made = Trial(
         name="7:1",
         attacks=("render bombs",),
@@ -47,13 +47,13 @@ def trial(good: int, *, control: int = 10, **changes: object) -> Trial:
     ],
 )
 def test_a_phone_counts_when_both_came_in_time(visit: Visit, *, acknowledged: bool, good: bool) -> None:
-    """The acknowledgement and the picture, each up to its bound."""
+    """The acknowledgement and the picture count up to and including their bounds."""
     found = Goodput.of([visit])
     assert (found.acknowledged, found.good) == (acknowledged, good)
 
 
 def test_times_are_of_those_that_came() -> None:
-    """Quantiles in ms; nothing of nobody."""
+    """Quantiles are in ms and leave out phones without a time; they are 0 for an empty crowd."""
     visits = [Visit(acknowledged_s=number / 10, shown_s=1.0) for number in range(1, 11)]
 
     found = Goodput.of([*visits, Visit()])
@@ -64,12 +64,12 @@ def test_times_are_of_those_that_came() -> None:
 
 @pytest.mark.parametrize(("good", "control", "held"), [(9, 10, True), (8, 10, False), (9, 9, True), (10, 9, True)])
 def test_honest_goodput_is_measured_by_the_control(good: int, control: int, *, held: bool) -> None:
-    """Nine tenths of what the same phones had without the attack."""
+    """Goodput must be at least nine tenths of the control's."""
     assert trial(good, control=control).held is held
 
 
 def test_one_broken_promise_is_enough() -> None:
-    """A finding in either round, a claim of the attack, or a round that was never judged."""
+    """A finding in either round, a broken claim of the attack, or a round without a verdict fails the trial."""
     lost = replace(PLAYED, verdict=Verdict(findings=(Finding("lost", "u", "why"),)))
 
     assert trial(10).held
@@ -80,7 +80,7 @@ def test_one_broken_promise_is_enough() -> None:
 
 
 def test_the_table_shows_the_worst_and_leaves_void_trials_out() -> None:
-    """A row for each attack with its row of the issue, and one for all."""
+    """The table has a row for each attack, with its row number in the issue, and a row for all attacks."""
     lost = replace(PLAYED, verdict=Verdict(findings=(Finding("lost", "u", "why"),)))
     void = trial(0, void={"control": "busy"})
     found = {row.case: row for row in rows([trial(9), trial(8, rounds=(PLAYED, lost)), trial(10), void])}
@@ -97,7 +97,7 @@ def test_the_table_shows_the_worst_and_leaves_void_trials_out() -> None:
 
 
 def test_the_seed_chooses_attacks_of_different_targets() -> None:
-    """The same seed the same ones, none that wants a trial of its own, each some time, each row of the issue named."""
+    """The same seed gives the same attacks, never one that must run alone; every attack and issue row is reachable."""
     for store in BOTH:
         seen = set()
         for seed in range(300):

@@ -1,4 +1,4 @@
-"""A toxic for one process reaches its connections and nobody else's."""
+"""A toxic for one process affects the connections of that process only."""
 
 import asyncio
 import subprocess
@@ -23,14 +23,14 @@ for _ in sys.stdin:
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until the client ends."""
+    """Send all bytes back until the client closes."""
     while data := await reader.read(100):
         writer.write(data)
     writer.close()
 
 
 async def test_only_the_connections_of_that_process_are_struck() -> None:
-    """Before, meanwhile and for another process in the same time."""
+    """Connections work before the toxic, and another process's connections work during it."""
     listening = await asyncio.start_server(echo, "127.0.0.1", 0)
     async with listening, FaultProxy(listening.sockets[0].getsockname()[1]) as proxy:
         command = [sys.executable, "-u", "-c", CLIENT, str(proxy.port)]

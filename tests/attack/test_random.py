@@ -1,7 +1,7 @@
-"""Attacks at random beside honest phones: one short round in `make test`, sixty in `make test-attack`.
+"""Random attacks while honest phones upload: one short round in `make test`, sixty in `make test-attack`.
 
-`ROUNDS=60 SEED=7 make test-attack`: that many rounds, half of them on each store. The seed is printed; a round that
-failed is played again by the seed that its line shows, `SEED=7:31`.
+`ROUNDS=60 SEED=7 make test-attack` plays 60 rounds, half of them on each store. The seed is printed; to repeat a failed
+round, use the seed that its line shows, `SEED=7:31`.
 """
 
 import time
@@ -20,24 +20,24 @@ pytestmark = pytest.mark.e2e
 
 ROUNDS = 60
 BOTH: tuple[Kind, ...] = ("file", "minio")
-# Quick ones of three kinds: what exists, what is read before a decision, what is rendered.
+# Three quick attacks, on a post's existence, on the parsing of heads and on rendering.
 SHORT = {"a deletion is lost and sent again", "Content-Type of 15,000 semicolons", "render bombs"}
 
 
 def say(trial: Trial) -> None:
-    """For who watches, and in the report of a test that failed."""
+    """Print the trial's line for the console and for the report of a failed test."""
     print(line(trial), flush=True)
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)  # seconds on an idle machine
 async def test_a_short_round_of_attacks_leaves_honest_phones_alone(tmp_path: Path) -> None:
-    """Three kinds at once; honest phones are served as without them, and the checker finds nothing."""
+    """During three attacks at once, honest phones are served as without them, and the checker finds nothing."""
     needs("minio")
     chosen = [replace(attack, span_s=6.0) for attack in ATTACKS if attack.name in SHORT]
     async with Rig("minio", tmp_path / "rig", settings=SETTINGS) as rig:
         trials = Trials(rig, say)
-        for number in range(2):  # a round that is void is followed by another
+        for number in range(2):  # a void round is followed by another
             trial = await trials.play(f"short:{number}", chosen)
             if not trial.void:
                 break
@@ -46,7 +46,7 @@ async def test_a_short_round_of_attacks_leaves_honest_phones_alone(tmp_path: Pat
 
 
 def asked() -> tuple[str, range]:
-    """The seed and the numbers of the rounds to play."""
+    """The seed and the numbers of the rounds to play, from SEED and ROUNDS."""
     environment = Environment.current()
     seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
     if number:
@@ -58,7 +58,7 @@ def asked() -> tuple[str, range]:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("store", BOTH)
 async def test_no_rounds_of_random_attacks_harm_honest_phones(store: Kind, tmp_path: Path) -> None:
-    """Even numbers on files, odd ones on MinIO; a round that is void is played once more with another seed."""
+    """Even rounds run on files, odd rounds on MinIO; a void round is played once more with another seed."""
     needs(store)
     seed, numbers = asked()
     mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]

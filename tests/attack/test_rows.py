@@ -1,8 +1,9 @@
 """Each attack of the catalogue alone, on a stack of its own: `make test-attack`.
 
-On MinIO, as in production; those on what exists on files too, because there the store decides in another way.
+Attacks run on MinIO, as in production. Attacks on a post's existence run on files too, because the file store decides
+concurrent changes in another way.
 
-`ONLY="bombs|one request id" make test-attack` plays those whose name holds one of these words.
+`ONLY="bombs|one request id" make test-attack` plays the attacks whose name contains one of these words.
 """
 
 from pathlib import Path
@@ -29,11 +30,11 @@ CASES = [
 
 @pytest.mark.parametrize(("attack", "store"), CASES, ids=[f"{attack.name}-{store}" for attack, store in CASES])
 async def test_honest_phones_hardly_notice_an_attack(attack: Attack, store: Kind, tmp_path: Path) -> None:
-    """It happens, provably; goodput stays at 90 % of the control's; nothing is lost, revived, doubled or late."""
+    """The attack has evidence; goodput stays at 90 % of the control's; no post is lost, revived, doubled or late."""
     needs(store)
     async with Rig(store, tmp_path / "rig", settings=SETTINGS) as rig:
         trials = Trials(rig, lambda trial: print(line(trial), flush=True))
-        for repeat in range(3):  # one that did nothing is tried again
+        for repeat in range(3):  # an attack without evidence is tried again
             trial = await trials.play(f"row:{attack.name}:{repeat}", (attack,))
             if not trial.void:
                 break

@@ -1,7 +1,7 @@
-"""Trials: honest phones alone, then the same phones beside attackers, on one stack; both phases judged as fault rounds.
+"""Trials: honest phones alone, then the same phones during an attack, on one stack; both phases judged as fault rounds.
 
-The control is the measure: goodput beside the attack, in parts of goodput without it, in the same minute. A control
-that is itself bad, or an attack without evidence, makes the trial void.
+The result is the goodput during the attack divided by the goodput of the control phase, measured in the same minute. A
+control with low goodput, or an attack without evidence, makes the trial void.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from tests.faults.phones import Camera, Phones
 from tests.faults.rig import Rig
 from tests.faults.rounds import Game, Played
 
-# The same room on every machine: a ninth of what the largest attack announces.
+# The same memory budget on every machine: a ninth of what the largest attack announces.
 SETTINGS = {"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX": str(1 << 30)}
 SIZES = (12_000, 40_000, 200_000, 300_000)
 PHONES_S = 4.0  # honest phones a second
-LEAD_S = 2.0  # of the attack before the first of them
-REST_S = 3.0  # of the attack after the last of them has come
+LEAD_S = 2.0  # the attack begins this long before the first honest phone
+REST_S = 3.0  # the attack goes on this long after the last honest phone has come
 TRIES = 6
 WINDOW_S = 60
 GOODPUT_MIN = 0.9
-# Without an attack all phones are served; a machine that is too busy for that proves nothing.
+# Without an attack all phones must be served; on a machine that is too busy for that, a trial proves nothing.
 CONTROL_MIN = 0.9
 
 
 class Trial(msgspec.Struct, kw_only=True):
-    """What a trial came to; the verdicts are those of its two rounds."""
+    """The result of a trial; the verdicts are those of its two rounds."""
 
     name: str
     attacks: tuple[str, ...]
@@ -49,19 +49,19 @@ class Trial(msgspec.Struct, kw_only=True):
 
     @property
     def ratio(self) -> float:
-        """Goodput beside the attack, in parts of the control's."""
+        """Goodput during the attack divided by the control's goodput."""
         return (self.beside.good / self.beside.phones) / max(1 / 1000, self.control.good / self.control.phones)
 
     @property
     def held(self) -> bool:
-        """Every promise held, and honest phones hardly noticed."""
+        """Whether every promise held and the goodput ratio reached its minimum."""
         verdicts = [each.verdict for each in self.rounds]
         judged = all(verdict is not None and not verdict.findings for verdict in verdicts)
         return judged and not self.broken and self.ratio >= GOODPUT_MIN
 
 
 class Trials:
-    """Trials on one rig; `game` judges their rounds."""
+    """Plays trials on one rig; `game` judges their rounds."""
 
     def __init__(self, rig: Rig, say: Callable[[Trial], None] = lambda _: None) -> None:
         self.rig, self._say = rig, say
@@ -70,7 +70,7 @@ class Trials:
         self.trials: list[Trial] = []
 
     async def play(self, seed: str, attacks: Sequence[Attack] | None = None) -> Trial:
-        """One trial with these attacks, or with one to three that the seed chooses; judged before it returns."""
+        """Play one trial with these attacks, or with one to three that the seed chooses; returns when it is judged."""
         chosen = chosen_by(random.Random(seed), self.rig.kind) if attacks is None else attacks
         evidence: dict[str, str] = {}
         void: dict[str, str] = {}
@@ -108,7 +108,7 @@ class Trials:
         void: dict[str, str],
         broken: list[str],
     ) -> tuple[Goodput, Played]:
-        """Attackers for as long as honest phones come and a little longer."""
+        """Run one phase: attackers from `LEAD_S` before the first honest phone to `REST_S` after the last."""
         span_s = max(one.span_s for one in chosen)
         name = f"t{len(self.trials)}{'a' if harmful else 'c'}"
         found: list[Goodput] = []

@@ -1,7 +1,7 @@
-"""One real node process with settings of one's own, what it weighs, and phones of any kind that speak to it.
+"""One real node process with chosen settings, its memory and CPU, and honest or hostile phones that connect to it.
 
-Phones are coroutines on raw sockets: an honest one retries as the reference client does, with the mark that a balancer
-gives to whoever brings a ticket; others announce what they do not send, or ask for what they do not read.
+Phones are coroutines on raw sockets. An honest phone retries as the reference client does, with the header that a
+balancer adds for a request with a ticket. Others announce bytes that they do not send, or do not read their answers.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def token(user: str, scope: str = "upload") -> str:
 
 
 def pair(size: int) -> bytes:
-    """A good pair of about so many bytes in all, its boundary `x`: photos with bytes behind their end, as some have."""
+    """A valid pair of about `size` bytes in total, with boundary `x`; its photos have extra bytes after their end."""
     out = io.BytesIO()
     Image.effect_noise((96, 128), 60).convert("RGB").save(out, "JPEG")
     photo = out.getvalue()
@@ -45,7 +45,7 @@ def pair(size: int) -> bytes:
 
 
 class LoneNode:
-    """A node process."""
+    """A running node, its resource use and clients for it."""
 
     def __init__(self, port: int, process: subprocess.Popen[bytes], store: Path, log: Path) -> None:
         self.port = port
@@ -54,24 +54,24 @@ class LoneNode:
         self.log = log
 
     def resident(self) -> int:
-        """Its memory, in bytes."""
+        """The resident memory of the node, in bytes."""
         status = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii")
         return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def cpu_s(self) -> float:
-        """What it has computed so far."""
+        """The CPU seconds that the node has used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def get(self, path: str, bearer: str = "") -> bytes:
-        """The body of an answer; OSError when it is no success."""
+        """The body of the answer to a GET; OSError when its status is an error."""
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return bytes(answer.read())
 
     def moment(self) -> str:
-        """A new moment's id."""
+        """Open a moment; returns its id."""
         headers = {"Authorization": f"Bearer {token('ops', 'ops')}"}
         url = f"http://127.0.0.1:{self.port}/v1/moments"
         request = urllib.request.Request(url, data=b'{"region":"eu"}', headers=headers)
@@ -79,7 +79,7 @@ class LoneNode:
             return str(msgspec.json.decode(answer.read())["id"])
 
     def upload_head(self, moment: str, user: str, length: int, *, retry: bool = False) -> bytes:
-        """Of an upload, as a balancer sends it on."""
+        """The request head of an upload, as a balancer forwards it."""
         mark = "Snapsurge-Retry: 1\r\n" if retry else ""
         return (
             f"POST /v1/moments/{moment}/posts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n"
@@ -87,13 +87,13 @@ class LoneNode:
         ).encode()
 
     async def answer(self, reader: asyncio.StreamReader) -> tuple[int, float]:
-        """Status and Retry-After of one answer, its body read."""
+        """Read one whole answer; returns its status and its Retry-After in seconds."""
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0))
         return int(head.split()[1]), float(head.partition(b"retry-after: ")[2].partition(b"\r\n")[0] or 1)
 
     async def phone(self, moment: str, user: str, body: bytes, *, send_s: float, until: float) -> int:
-        """Upload in about so many seconds, and again after each 503; the last status before that time, or 0."""
+        """Upload in about `send_s` and retry after each 503 until `until`; returns the last status, or 0."""
         status, retry, pieces = 0, False, 20
         while asyncio.get_running_loop().time() < until:
             with suppress(OSError, asyncio.IncompleteReadError):
@@ -119,7 +119,7 @@ class LoneNode:
         return status
 
     async def trickle(self, moment: str, user: str, *, length: int, rate: float) -> None:
-        """Announce much, send little, come back when told: for ever."""
+        """Announce `length` bytes, send at `rate`, retry when told to; repeats until cancelled."""
         retry = False
         while True:
             with suppress(OSError, asyncio.IncompleteReadError):
@@ -141,7 +141,7 @@ class LoneNode:
 
 @contextmanager
 def lone_node(folder: Path, redis_url: str, port: int, **settings: object) -> Iterator[LoneNode]:
-    """The process, ended by its pid; settings by their names after SNAPSURGE_INGEST_."""
+    """Run a node until the block ends; settings are named without SNAPSURGE_INGEST_."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SNAPSURGE_")}  # noqa: TID251
     environment = clean | {
         "SNAPSURGE_AUTH_SECRET": SECRET,

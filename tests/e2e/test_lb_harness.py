@@ -1,4 +1,4 @@
-"""The balancer as a process, nodes in the test's own loop, and raw clients: what the other lb tests are made of."""
+"""The harness of the lb tests: the balancer as a process, nodes in the test's event loop, and raw clients."""
 
 import asyncio
 import base64
@@ -34,11 +34,11 @@ class Balancer:
 
     @property
     def url(self) -> str:
-        """Where clients go."""
+        """The URL for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     async def admin_json(self, path: str = "/nodes") -> list[dict[str, object]]:
-        """An answer of the admin port."""
+        """The JSON that the admin port answers for `path`."""
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.admin}{path}") as answer:
             return await answer.json()
 
@@ -51,7 +51,7 @@ async def balancer(
     hash_on: str = "uri",
     extra: Sequence[str] = (),
 ) -> AsyncIterator[Balancer]:
-    """A balancer on free ports over the nodes given as id and port."""
+    """Run a balancer on free ports over the nodes, which are given as id and port."""
     settings = [f"{name}={value}" for name, value in (environment or {}).items()]
     options = [f"--node={name}=127.0.0.1:{port}" for name, port in nodes]
     process = await asyncio.create_subprocess_exec(
@@ -80,7 +80,7 @@ async def balancer(
 
 @dataclass
 class Sink:
-    """A node that takes everything and remembers it."""
+    """A node that accepts every request and keeps it."""
 
     port: int
     name: str
@@ -89,7 +89,7 @@ class Sink:
 
 @asynccontextmanager
 async def sink(name: str = "a", handler: Handler | None = None) -> AsyncIterator[Sink]:
-    """An aiohttp node on a free port; answers its name and the length of the body unless told otherwise."""
+    """Run an aiohttp node on a free port; it answers its name and the body's length, or as `handler` does."""
     found = Sink(0, name)
 
     async def take(request: web.Request) -> web.StreamResponse:
@@ -113,7 +113,7 @@ async def sink(name: str = "a", handler: Handler | None = None) -> AsyncIterator
 
 @asynccontextmanager
 async def raw_node(handler: RawHandler) -> AsyncIterator[int]:
-    """A node that speaks bytes; yields its port."""
+    """Run a node whose `handler` gets the raw streams; yields its port."""
     talks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,7 +137,7 @@ async def raw_node(handler: RawHandler) -> AsyncIterator[int]:
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:
-    """Send the pieces, say nothing more, and read to the end."""
+    """Send the pieces, then send nothing more and read until the peer closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -165,14 +165,14 @@ def problem_of(answer: bytes) -> dict[str, object]:
 
 
 def token(user: str) -> str:
-    """A bearer token whose signature nobody checks."""
+    """A bearer token; its signature is arbitrary, because the balancer does not check it."""
     parts = ({"alg": "HS256"}, {"sub": user, "scope": "upload"})
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
     return f"Bearer {'.'.join(encoded)}.c2lnbmF0dXJl"
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A loopback port on which no process listens now."""
     import socket  # noqa: PLC0415 - only here
 
     with socket.socket() as sock:
@@ -181,7 +181,7 @@ def free_port() -> int:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something that must come true; how long is not asserted."""
+    """Wait until the condition holds; how long that takes is not asserted."""
     async with asyncio.timeout(PATIENCE_S):
         while not await condition():  # noqa: ASYNC110 - the condition is another process's
             await asyncio.sleep(0.05)

@@ -1,6 +1,6 @@
-"""Every fault of the suite by name: its target, the stores where it applies, how it is done (`strikes`, `proxy`).
+"""Every fault of the suite by name: its target, its stores and its implementation (`strikes`, `proxy`).
 
-Faults on one target are never played at once: they would heal each other.
+Two faults on the same target never run at once: the end of one would heal the other.
 """
 
 import random
@@ -19,14 +19,14 @@ Run = Callable[[Rig, random.Random], Awaitable[str]]
 POST = rb"POST /v1/moments/[^/ ]+/posts "
 PUT_INTAKE = rb"PUT /[^ ]*/intake/"
 PUT_MEDIA = rb"PUT /[^ ]*/media/"
-# What changes a post's existence or its pictures.
+# The store requests that create or delete a post, or change its pictures.
 CHANGE = rb"(PUT|DELETE) /[^ ]*/(intake|media)/"
 STEP_S = 300.0
 BOTH: tuple[Kind, ...] = ("file", "minio")
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """`alone`: too long for a random round."""
+    """One fault; `alone`: it takes too long for a random round."""
 
     name: str
     target: str

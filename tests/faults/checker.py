@@ -1,20 +1,22 @@
-"""What became of every upload and deletion, in the words of Jepsen's total-queue: a pure judgement of one moment.
+"""The check of all uploads and deletions of one moment, in the terms of Jepsen's total-queue; pure.
 
-- lost: an upload ended ok, no deletion can have come after it, and the store, the API or one node has no post of this
-  user, or one with other bytes.
-- revived: a deletion ended ok after every upload that can have made it, and the pair, a record or a picture is there.
-- half: an intake object without two whole photos that fit its receipt, or a record that lacks one.
+- lost: an upload ended ok, no deletion can have followed it, and the store, the API or one node has no post of this
+  user, or a post with other bytes.
+- revived: a deletion ended ok after every upload that can have made the post, and the pair, a record or a picture
+  still exists.
+- half: an intake object without two whole photos that match its receipt, or a record that lacks a photo.
 - doubled: two intake objects or two listed posts of one user, or a listed post that the store does not have.
-- phantom: stored though nobody sent these photos, or though every try was answered with `stored: false`.
-- wrongly late: the flag does not follow from `received_at`, or `received_at` lies in no try that can have made it. A
-  try that brought a ticket counts from the try that the ticket was given for: exactly then, neither later nor earlier.
-- unsettled: accepted, and after the drain neither ready nor rejected, or not flagged, or renditions unlike the record.
+- phantom: a stored pair that no client sent, or for which every try was answered with `stored: false`.
+- wrongly late: the flag does not follow from `received_at`, or `received_at` lies in no try that can have set it. A
+  try that sent a ticket counts from exactly the try for which the ticket was issued.
+- unsettled: an accepted post that after the drain is neither ready nor rejected, or not flagged, or whose renditions
+  differ from the record.
 - miscounted: the moment's counts are not those of its posts.
-- refused: a client's fault was found where there was none.
+- refused: a valid request was answered as a client error.
 
-Of one user's operations one comes after another only when it began after the other had ended; one whose outcome is
-unknown may act at any time, or never. Recovered, which is allowed and counted: the outcome of an upload was unknown to
-the client, and the pair is there.
+Two operations of one user are ordered only when one began after the other had ended. An operation of unknown outcome
+may take effect at any time, or never. Recovered, which is allowed and counted: the client does not know the outcome of
+an upload, and the pair is stored.
 """
 
 from collections import defaultdict
@@ -38,12 +40,12 @@ class _Owned(Protocol):
 
 T = TypeVar("T", bound=_Owned)
 
-# What a client is answered for reasons that are not its own fault, or for its second pair; a deletion may come twice.
+# Statuses that a valid request may get: timeouts, rate limits, a second pair of the user, a repeated deletion.
 NOT_REFUSALS: Mapping[What, frozenset[int]] = {"post": frozenset({408, 409, 429}), "delete": frozenset({404, 429})}
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One broken promise."""
+    """One broken promise and its explanation."""
 
     kind: Kind
     user: str
@@ -51,7 +53,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round came to."""
+    """The result of the check of one round."""
 
     ok: int = 0
     fail: int = 0
@@ -61,7 +63,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
     def count(self, kind: Kind) -> int:
-        """How many findings there are of a kind."""
+        """The number of findings of a kind."""
         return sum(finding.kind == kind for finding in self.findings)
 
 
@@ -120,14 +122,14 @@ def _same(one: Operation, other: Stored | Shown) -> bool:
 
 
 def _parted(operations: Iterable[Operation]) -> tuple[list[Operation], list[Operation]]:
-    """Uploads, and deletions that were not refused."""
+    """The uploads, and the deletions that were not refused."""
     every = list(operations)
     gone = [one for one in every if one.what == "delete" and one.ending != "fail"]
     return [one for one in every if one.what == "post"], gone
 
 
 def _ended_by(one: Operation, gone: Sequence[Operation]) -> bool:
-    """A deletion that ended ok began after this upload had ended: it cannot be what is there."""
+    """Whether a deletion that ended ok began after this upload had ended: then its pair must be gone."""
     return any(each.ending == "ok" and one.precedes(each) for each in gone)
 
 
@@ -184,7 +186,7 @@ def _same_photos(post: Shown | Seen, blob: Stored) -> bool:
 
 
 def _seen_otherwise(there: Sequence[Stored], seen: Sequence[Seen]) -> Iterator[tuple[Kind, str]]:
-    """Each node shows what the store has, and so do the renditions."""
+    """Findings where a node or a rendition shows something else than the store has."""
     for one in seen:
         if not there:
             if one.status != 404 or one.picture != 404:
@@ -202,7 +204,7 @@ def _can_have_stored(attempt: Try) -> bool:
 
 
 def _window(attempt: Try, margin: int) -> tuple[int, int | None]:
-    """When a balancer can have read the head: one that was stopped reads it after its client has given up."""
+    """When a balancer can have read the head: a stopped balancer reads it after its client has given up."""
     ended = attempt.ended if attempt.status else None
     return attempt.began - margin, None if ended is None else ended + margin
 

@@ -1,4 +1,4 @@
-"""At the end of a run that played whole suites, the table of all faults, from bench/results/faults.json."""
+"""Prints the table of all faults from bench/results/faults.json at the end of a run that played whole suites."""
 
 import time
 
@@ -10,6 +10,6 @@ _BEGAN = time.time()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Once, and only if this run has written it."""
+    """Print the table once, and only if this run has written the file."""
     if RESULTS.exists() and RESULTS.stat().st_mtime > _BEGAN:
         terminalreporter.write_line(table(saved()))

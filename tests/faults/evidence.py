@@ -1,4 +1,4 @@
-"""How a fault proves that it happened: small questions to processes and servers, `Void` when the answer is no."""
+"""Proof that a fault happened: small checks of processes and servers, which raise `Void` when the answer is no."""
 
 import asyncio
 import contextlib
@@ -15,18 +15,18 @@ POLL_S = 0.01
 
 
 class Void(Exception):
-    """The fault did not happen: the round proves nothing."""
+    """The fault did not happen, so that the round proves nothing."""
 
 
 def proven(holds: bool, what: str) -> str:  # noqa: FBT001 - reads as a sentence
-    """The evidence, or Void."""
+    """Return `what` as the evidence; Void when it does not hold."""
     if not holds:
         raise Void(f"not so: {what}")
     return what
 
 
 async def signalled(pid: int, signum: signal.Signals, gone_s: float = GONE_S) -> str:
-    """Signal a process and see it end."""
+    """Signal a process and wait until it has ended; Void when it has not ended after `gone_s`."""
     try:
         born = psutil.Process(pid).create_time()
         os.kill(pid, signum)
@@ -41,7 +41,7 @@ async def signalled(pid: int, signum: signal.Signals, gone_s: float = GONE_S) ->
 
 
 def lives(pid: int, born: float) -> bool:
-    """The same process is still there and no zombie."""
+    """Whether the process started at `born` still exists and is no zombie."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         return process.create_time() == born and process.status() != psutil.STATUS_ZOMBIE
@@ -49,7 +49,7 @@ def lives(pid: int, born: float) -> bool:
 
 
 async def frozen(pid: int, seconds: float) -> str:
-    """SIGSTOP, that long, SIGCONT; it was stopped at the begin and at the end."""
+    """Send SIGSTOP, wait, send SIGCONT; Void unless the process was stopped at the start and the end of the wait."""
     try:
         process = psutil.Process(pid)
         process.suspend()
@@ -70,7 +70,7 @@ async def frozen(pid: int, seconds: float) -> str:
 
 
 async def silent(session: aiohttp.ClientSession, url: str) -> bool:
-    """A new connection gets no answer at once, whatever it would be."""
+    """Whether a new connection gets no answer of any kind within a short time."""
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(total=0.4)):
             return False
@@ -79,6 +79,6 @@ async def silent(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def clock_of(session: aiohttp.ClientSession, url: str) -> float:
-    """Seconds that a server's `Date` is ahead of ours."""
+    """Seconds by which a server's `Date` is ahead of our clock."""
     async with session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as answer:
         return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()

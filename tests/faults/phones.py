@@ -1,10 +1,10 @@
-"""Phones under faults: each sends its pair, tries again with what the answer gave it, and tells the witness everything.
+"""Phones under faults: each uploads its pair, retries as the answers say, and records everything with the witness.
 
-An upload ends `ok` with a 200 or 201 of the whole answer, `fail` when every try was told `stored: false` (or nobody
-could be connected to), else `unknown`. A ticket goes back with each further try. Some phones tap twice: the same pair
-at once through both doors; some have a rival: another pair of the same user at the same moment. Some come and go: they
-delete their post, now and then while it is still on its way, and most of them post again, the same pair or another. A
-deletion ends `ok` with a 204, or a 404: the post is gone either way.
+An upload ends `ok` after a complete answer 200 or 201, `fail` when every try was answered with `stored: false` or could
+not connect, else `unknown`. Each further try sends the last ticket. Some phones upload the same pair twice at once,
+through both balancers. Some upload a second, different pair of the same user at the same time. Some delete their post,
+sometimes while its upload is in progress, and most of these post again, the same pair or another. A deletion ends `ok`
+with a 204 or a 404: in both cases the post is gone.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from storage import keys
 from tests.faults.witness import Answer, End, Ending, Invoke, Sent, Witness
 
 ANSWER_S = 4.0
-UPLINK_S = 1.5  # half of all bodies take up to that long, so that faults meet uploads under way
+UPLINK_S = 1.5  # half of all bodies take up to this time, so that faults hit uploads in progress
 PIECES = 10
-WAIT_MAX_S = 1.5  # a Retry-After is obeyed up to here: rounds are short
+WAIT_MAX_S = 1.5  # a longer Retry-After is shortened to this, because rounds are short
 SIZES = (6_000, 12_000, 40_000, 200_000)
-SIZE_LEFT = 60  # bytes of comment at least, so that every photo is unique
+SIZE_LEFT = 60  # minimum bytes of comment, so that every photo is unique
 BOUNDARY = "faults-3c1f"
 RETRIED = {408, 429, 500, 502, 503, 504, 507}
 TICKET = "Snapsurge-Ticket"
-REFUSED = -1  # instead of a status: nothing was sent
+REFUSED = -1  # in place of a status: connecting failed, so nothing was sent
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Camera:
-    """Small real JPEGs, unique by their comments: quick to render, as long as wanted."""
+    """Makes small real JPEGs, unique by their comments: quick to render, of any length."""
 
     def __init__(self, sizes: Sequence[int] = SIZES, width: int = 128) -> None:
         self._sizes = sizes
@@ -62,7 +62,7 @@ class Camera:
         self._pictures = tuple(render(rng, width, 60, sideways=sideways) for sideways in (False, True))
 
     def pair(self, rng: random.Random) -> Pair:
-        """A pair of a random size."""
+        """A new pair of a random size."""
         return Pair(*(self._photo(picture, rng) for picture in self._pictures))
 
     def _photo(self, picture: bytes, rng: random.Random) -> bytes:
@@ -72,22 +72,22 @@ class Camera:
 
 
 class Problem(msgspec.Struct):
-    """What a client reads of an answer's body."""
+    """The fields of an answer's body that a client reads."""
 
     stored: bool | str | None = None
 
 
 class Phones:
-    """All phones of a round: they share a session without kept connections, two doors and the witness."""
+    """All phones of a round; they share a session without keep-alive, two balancers (doors) and the witness."""
 
     def __init__(
         self, session: aiohttp.ClientSession, doors: Sequence[str], witness: Witness, moment: str, *, tries: int = 5
     ) -> None:
         self._session, self._doors, self.witness, self._moment = session, doors, witness, moment
-        self._tries = tries  # with five, two taps of one user stay within the rate limit of ten
+        self._tries = tries  # with five tries, two concurrent uploads of a user stay within the rate limit of ten
 
     async def burst(self, name: str, count: int, span_s: float, camera: Camera, rng: random.Random) -> None:
-        """That many users over so many seconds: some tap twice, some have a rival pair, some come and go."""
+        """Start `count` users over `span_s`: some upload twice at once, some two pairs, some delete and post again."""
         async with asyncio.TaskGroup() as group:
             for number in range(count):
                 user, pair, delay_s = f"{name}-u{number}", camera.pair(rng), rng.uniform(0, span_s)
@@ -110,10 +110,10 @@ class Phones:
     async def come_and_go(
         self, user: str, pair: Pair, again: Pair, rng: random.Random, *, delay_s: float = 0.0, door: int = 0
     ) -> None:
-        """Post, delete, and in two of three cases post again, now and then to delete that too."""
+        """Post, delete, post again in two of three cases, and sometimes delete again."""
         async with asyncio.TaskGroup() as group:
             first = group.create_task(self.upload(f"{user}/0", user, pair, rng, delay_s=delay_s, door=door), name=user)
-            if rng.random() < 0.25:  # while the pair is on its way
+            if rng.random() < 0.25:  # delete while the upload is in progress
                 await asyncio.sleep(delay_s)
             else:
                 await first
@@ -127,7 +127,7 @@ class Phones:
     async def erase(
         self, op: str, user: str, rng: random.Random, *, delay_s: float = 0.0, door: int = 0, answer_s: float = ANSWER_S
     ) -> Ending:
-        """The deletion of the user's post until it is acknowledged or given up."""
+        """Delete the user's post: retry until it is acknowledged or the tries are used up."""
         await asyncio.sleep(delay_s)
         self.witness.note(Invoke(op=op, moment=self._moment, user=user, what="delete"))
         bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
@@ -157,7 +157,7 @@ class Phones:
         door: int = 0,
         label: str | None = None,
     ) -> Ending:
-        """One pair until acknowledged, refused for good or given up; `label` goes as X-Request-Id."""
+        """Upload a pair until acknowledged, refused for good or out of tries; `label` is sent as X-Request-Id."""
         await asyncio.sleep(delay_s)
         front, back = (hashlib.sha256(photo).hexdigest() for photo in (pair.front, pair.back))
         self.witness.note(Invoke(op=op, moment=self._moment, user=user, front=front, back=back))
@@ -189,7 +189,7 @@ class Phones:
     async def _try(
         self, op: str, number: int, door: int, body: AsyncIterator[bytes], headers: dict[str, str]
     ) -> tuple[Answer, str | None, float]:
-        """The answer as the witness notes it, the ticket, and the `Retry-After` in seconds."""
+        """Make one try; returns the answer as the witness records it, the ticket, and the `Retry-After` in seconds."""
         path = f"/v1/moments/{self._moment}/posts"
         status, said, fields = await self._ask("POST", path, door, headers, body)
         if status <= 0:
@@ -210,7 +210,7 @@ class Phones:
         body: AsyncIterator[bytes] | None = None,
         answer_s: float = ANSWER_S,
     ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body and fields; status 0 without an answer, REFUSED where nobody could be connected to."""
+        """Send a request; returns status (0: no answer, REFUSED: connecting failed), body and header fields."""
         url = self._doors[door % len(self._doors)] + path
         try:
             async with asyncio.timeout(answer_s), self._session.request(method, url, data=body, headers=headers) as got:
@@ -222,12 +222,12 @@ class Phones:
 
 
 def _wait_s(fields: Mapping[str, str]) -> float:
-    """The seconds of `Retry-After` that a phone obeys."""
+    """The seconds that a phone waits for a `Retry-After`."""
     return min(float(fields.get("Retry-After") or "0"), WAIT_MAX_S)
 
 
 async def paced(body: bytes, seconds: float) -> AsyncIterator[bytes]:
-    """The body in pieces, over so many seconds."""
+    """The body in pieces, spread over `seconds`."""
     size = len(body) // PIECES + 1 if seconds else len(body)
     for at in range(0, len(body), size):
         yield body[at : at + size]
@@ -235,5 +235,5 @@ async def paced(body: bytes, seconds: float) -> AsyncIterator[bytes]:
 
 
 def now_ms() -> int:
-    """Unix milliseconds."""
+    """The current Unix time in ms."""
     return time.time_ns() // 1_000_000

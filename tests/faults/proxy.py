@@ -1,7 +1,7 @@
-"""A TCP proxy between two tiers that does what networks and servers do when they fail, and counts how often it did.
+"""A TCP proxy between two tiers that injects network and server faults, and counts how often it injected them.
 
-A `Toxic` sees every piece of bytes in both directions and may delay, swallow, answer or reset. While no toxic is there
-the proxy is a wire. What can go wrong stands in `toxics`.
+A `Toxic` gets every piece of bytes in both directions and may delay it, drop it, answer it or reset the connection.
+Without a toxic the proxy passes all bytes unchanged. The toxics are in `toxics`.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ CLOSED_S = 1.0
 
 
 class Cut(Exception):
-    """The connection is to be reset."""
+    """Raised by a toxic to reset the connection."""
 
 
 class Connection:
-    """One client's connection and ours to the server; toxics keep what they know of it in `marks`."""
+    """A client's connection and the proxy's connection to the server; toxics keep their state of it in `marks`."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.client, self.server = client, server
         self.marks: dict[object, int] = {}
 
     def reset(self) -> None:
-        """RST to both sides, whatever is still to be written."""
+        """Send RST to both sides and discard unsent bytes."""
         for writer in (self.client, self.server):
             with contextlib.suppress(OSError):
                 connected: socket.socket = writer.get_extra_info("socket")
@@ -39,33 +39,33 @@ class Connection:
 
 
 class Toxic:
-    """What goes wrong. `hits` counts how often it did: none means that there was no fault."""
+    """A kind of fault. `hits` counts how often it was injected; 0 means that there was no fault."""
 
     def __init__(self) -> None:
         self.hits = 0
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """What goes on of this piece; Cut to reset the connection."""
+        """The bytes of this piece that are passed on; raises Cut to reset the connection."""
         raise NotImplementedError
 
     def healed(self, connection: Connection) -> None:
-        """The fault is over; a connection that lost bytes is of no use any more."""
+        """Called when the fault ends: resets an affected connection, because it may have lost bytes."""
         if self in connection.marks:
             connection.reset()
 
 
 class FaultProxy:
-    """`async with FaultProxy(port)` listens on a loopback port of its own in front of that one."""
+    """`async with FaultProxy(port)` listens on a free loopback port and forwards connections to `port`."""
 
     def __init__(self, target: int) -> None:
-        self.target = target  # of new connections; those that there are stay where they are
+        self.target = target  # for new connections; existing connections keep their server
         self.port = 0
         self.toxics: list[Toxic] = []
         self.connections: set[Connection] = set()
 
     @contextlib.contextmanager
     def toxic(self, toxic: Toxic) -> Iterator[Toxic]:
-        """The fault lasts as long as the block."""
+        """Apply the toxic until the block ends."""
         self.toxics.append(toxic)
         try:
             yield toxic
@@ -75,7 +75,7 @@ class FaultProxy:
                 toxic.healed(connection)
 
     def reset_all(self) -> int:
-        """RST on every connection that there is; how many there were."""
+        """Reset every open connection; returns how many there were."""
         there = set(self.connections)
         for connection in there:
             connection.reset()
@@ -118,7 +118,7 @@ class FaultProxy:
     async def _pump(
         self, connection: Connection, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Until one side ends its half; the other half may go on."""
+        """Forward bytes in one direction until the sender ends it; the other direction may go on."""
         while data := await reader.read(PIECE):
             for toxic in tuple(self.toxics):
                 data = await toxic.passes(connection, way, data)

@@ -1,6 +1,6 @@
-"""What rounds came to: a line for each as it is judged, a table by fault, and bench/results/faults.json.
+"""The report of rounds: a line for each round when it is judged, a table by fault, and bench/results/faults.json.
 
-A round counts for each of its faults. Void rounds are counted as void and for nothing else.
+A round counts for each of its faults. A void round counts only as void.
 """
 
 import os
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results" / "faults.js
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """A fault over all its rounds, in the form of all bench tables: `ours` is what was broken, the aim is none."""
+    """A fault over all its rounds, in the form of all bench tables: `ours` is the number of findings, the aim is 0."""
 
     case: str
     unit: str = "promises broken"
@@ -39,14 +39,14 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class Results(msgspec.Struct):
-    """The file: rows of earlier suites are kept until the same suite is run again."""
+    """The content of the file; rows of a suite stay until the same suite is run again."""
 
     machine: dict[str, str | int]
     rows: list[Row]
 
 
 def rows(rounds: Iterable[Played]) -> list[Row]:
-    """A row for each fault and store, and one for all of them."""
+    """A row for each fault and store, and a row for all together."""
     found: dict[str, Row] = {}
     for played in rounds:
         for case in (*played.faults, ALL):
@@ -67,7 +67,7 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
 
 
 def table(found: Sequence[Row]) -> str:
-    """For people."""
+    """The rows as a table for the console."""
     lines = [("fault", "store", "times", "void", "ok", "fail", "unknown", "recovered", "deleted", *KINDS)]
     for row in found:
         counts = (row.times, row.void, row.ok, row.fail, row.unknown, row.recovered, row.deleted)
@@ -83,12 +83,12 @@ def table(found: Sequence[Row]) -> str:
 
 
 def saved() -> list[Row]:
-    """The rows of the file."""
+    """The rows that the file holds now."""
     return msgspec.json.decode(RESULTS.read_bytes(), type=Results).rows if RESULTS.exists() else []
 
 
 def write(rounds: Sequence[Played], suite: str) -> None:
-    """Put a suite's rows into the file, in the place of its earlier ones."""
+    """Write a suite's rows into the file, in place of the suite's earlier rows."""
     fresh = [msgspec.structs.replace(row, case=f"{suite}: {row.case}") for row in rows(rounds)]
     kept = [row for row in saved() if not row.case.startswith(f"{suite}: ")]
     machine: dict[str, str | int] = {
@@ -100,7 +100,7 @@ def write(rounds: Sequence[Played], suite: str) -> None:
 
 
 def line(played: Played) -> str:
-    """One round: its seed, its faults with their evidence, what came of it."""
+    """One round as text: its seed, its faults with their evidence, its verdict."""
     said = [f"{name} ({played.evidence[name]})" for name in played.faults if name in played.evidence]
     said += [f"VOID {name}: {reason}" for name, reason in played.void.items()]
     verdict = played.verdict

@@ -1,7 +1,7 @@
-"""The stack under test with everything about it that can be broken: its own Redis, its own MinIO, proxies between.
+"""The stack under test and the parts that faults act on: its own Redis, its own MinIO, and fault proxies in between.
 
-`python -m deploy up` runs as a user runs it; phones reach its balancers, and all its programs reach Redis and MinIO,
-through fault proxies. The checker's own ways to the store and to Redis go past them.
+`python -m deploy up` runs as a user runs it. Phones reach the balancers through fault proxies, and the programs of the
+stack reach Redis and MinIO through others. The checker reads the store and Redis directly.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ Kind = Literal["file", "minio"]
 WAIT_S = 60.0
 DISK_MB = 96
 NODES = ("a", "b", "c")
-# A node that is killed every few seconds is not flapping here; what lost its jobs is swept soon.
+# Faults kill a node every few seconds, which must not count as flapping; posts that lost their jobs are swept soon.
 SETTINGS = {"SNAPSURGE_LB_FLAP_S": "0", "SNAPSURGE_PROCESSORS_SWEEP_EVERY_S": "2"}
 OPEN_TRIES = 6
 
 
 class Opened(msgspec.Struct):
-    """A moment as the API gives it."""
+    """A moment as the API returns it."""
 
     id: str
     closes_at: str
@@ -58,11 +58,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the current life."""
+        """The id of the current process."""
         return self._process.pid
 
     async def start(self) -> None:
-        """Returns when the port takes connections."""
+        """Start the process; returns when the port accepts connections."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         await until(self._listens, f"{self._command[0]} listens")
@@ -72,13 +72,13 @@ class Server:
         return await listens(self.port)
 
     def kill(self) -> str:
-        """SIGKILL; the evidence."""
+        """Send SIGKILL; returns the evidence."""
         self._process.kill()
         return f"pid {self.pid} ended with {self._process.wait()}"
 
 
 def needs(store: Kind) -> None:
-    """Skip where there is no MinIO; in CI that is a failure."""
+    """Skip the test where MinIO is missing; fail it in CI."""
     try:
         if store == "minio":
             servers.minio_program()
@@ -87,7 +87,7 @@ def needs(store: Kind) -> None:
 
 
 async def listens(port: int) -> bool:
-    """Somebody takes connections there."""
+    """Whether the port accepts connections."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -97,7 +97,7 @@ async def listens(port: int) -> bool:
 
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: float = WAIT_S) -> None:
-    """Wait for it; TimeoutError names what did not come."""
+    """Wait until the condition holds; TimeoutError names `what`."""
     deadline = time.monotonic() + timeout_s
     while not await holds():
         if time.monotonic() > deadline:
@@ -106,7 +106,7 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: floa
 
 
 def free_port() -> int:
-    """A loopback port that nobody has now."""
+    """A loopback port that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -115,7 +115,7 @@ def free_port() -> int:
 class Rig:
     """`async with Rig(kind, folder)`; `small_disk`: the file store on a tmpfs of its own where root may mount.
 
-    `single`: one of each tier, so that whoever has an upload in hand is known. `settings`: more of them.
+    `single`: one process of each tier, so that a test knows which one handles an upload. `settings`: more settings.
     """
 
     store: BlobStore
@@ -129,7 +129,7 @@ class Rig:
         self._small_disk = small_disk
         self.minio: Server | None = None
         self.store_proxy: FaultProxy | None = None
-        self.disk: Path | None = None  # of the file store, when it is small
+        self.disk: Path | None = None  # the folder of the small file store, if there is one
         self.opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -195,7 +195,7 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def _up(self, store_url: str) -> AsyncIterator[None]:
-        """The stack, killed at the end: nothing that this suite proves needs its drain."""
+        """Run the stack and kill it at the end: no test of this suite needs a drain."""
         self.state = self.folder / "state"
         command = [sys.executable, "-m", "deploy", "up", "--json", "--port", "0", "--workers-min", "1"]
         command += ["--state", str(self.state), "--store", store_url]
@@ -220,19 +220,19 @@ class Rig:
                 await asyncio.sleep(0.5)
             await process.wait()
 
-    # What the faults and the rounds need of it.
+    # For the faults and the rounds.
 
     @property
     def doors(self) -> list[str]:
-        """Where phones go."""
+        """The URLs of the proxies before the balancers, which phones use."""
         return [f"http://127.0.0.1:{proxy.port}" for proxy in self.door_proxies]
 
     def record(self) -> stack.Stack:
-        """`stack.json` as it is now."""
+        """The current content of `stack.json`."""
         return stack.read(self.state)
 
     def pids(self, tier: str) -> list[int]:
-        """The processes of `balancer`, `node`, `worker` or `autoscaler`."""
+        """The process ids of a tier: `balancer`, `node`, `worker` or `autoscaler`."""
         record = self.record()
         if tier == "autoscaler":
             return [record.autoscaler.pid] if record.autoscaler else []
@@ -240,21 +240,21 @@ class Rig:
         return [each.pid for each in found]
 
     def proxies(self, where: str) -> list[FaultProxy]:
-        """Those before the `store`, `redis`, or the balancers: `door`."""
+        """The proxies in front of `store`, `redis`, or the balancers (`door`)."""
         if where == "door":
             return self.door_proxies
         proxy = self.store_proxy if where == "store" else self.redis_proxy
         return [proxy] if proxy else []
 
     def set_clock(self, node: str, offset_s: float) -> None:
-        """Step a node's clock to so many seconds off the truth."""
+        """Step a node's clock to `offset_s` seconds ahead of the real time."""
         path = self.clocks / node
         path.touch()
         with path.open("r+b") as file:
             file.write(struct.pack("d", offset_s))
 
     async def healthy(self) -> None:
-        """Wait until everything is there again and both balancers hold all nodes for healthy."""
+        """Wait until every process runs and each balancer considers all nodes healthy."""
         await until(self._whole, "the stack is whole again")
 
     async def _whole(self) -> bool:
@@ -270,7 +270,7 @@ class Rig:
         )
 
     async def open_moment(self, window_s: int) -> Opened:
-        """A moment that fires now; asked for again after a 503, as of a node that an attack cut off from its store."""
+        """Open a moment that fires now; asks again after a 503, as from a node that an attack cut off from its store."""
         bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
         said = ""
         for number in range(OPEN_TRIES):
@@ -288,7 +288,7 @@ class Rig:
         raise AssertionError(said)
 
     async def retire(self, moment: str) -> None:
-        """Take a moment that was judged out of store and schedule, so that hundreds do not pile up to be swept."""
+        """Remove a judged moment from store and schedule, so that the sweeper does not sweep hundreds of them."""
         await self.store.delete(keys.moment(moment))
         await self.redis.zrem("snapsurge:moments", moment)
         async for entry in self.store.list(""):
@@ -297,7 +297,7 @@ class Rig:
 
 
 def runs(pid: int) -> bool:
-    """The process is there, neither a zombie nor stopped."""
+    """Whether the process exists and is neither a zombie nor stopped."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED}
     return False

@@ -1,8 +1,8 @@
-"""Rounds: a short moment, a burst of phones, faults meanwhile; then healed, drained, judged. All from one seed.
+"""Rounds: a short moment with a burst of phones and faults at the same time; then healed, drained and judged.
 
-A round's uploads and faults follow from its seed and number alone, so `SEED=7:31` plays round 31 of seed 7 again. A
-round with a fault that cannot prove itself is void and counts for nothing. Posts are rendered while later rounds run:
-a round is judged when it has settled, or when its time for that is over.
+The seed and the number of a round determine its uploads and faults, so `SEED=7:31` plays round 31 of seed 7 again. A
+round with a fault that has no evidence is void and does not count. Posts are rendered while later rounds run: a round
+is judged when all its posts have settled, or after `SETTLE_S`.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from tests.faults.rig import Kind, Rig
 from tests.faults.witness import Witness, read
 
 WINDOW_S = 2
-SPAN_S = 3.0  # of the burst: its last third is late
+SPAN_S = 3.0  # length of the burst, whose last third is late
 PAIRS = (20, 40)
-SETTLE_S = 60.0  # a killed worker costs a lease, a killed Redis a sweep
+SETTLE_S = 60.0  # enough for a lease after a killed worker, or a sweep after a killed Redis
 LOOK_S = 0.5
-MARGIN_MS = 20  # one machine, one clock
+MARGIN_MS = 20  # small, because all processes share the machine's clock
 
 
 class Played(msgspec.Struct, kw_only=True):
-    """A round; `verdict` once it is judged."""
+    """A played round; `verdict` is None until the round is judged."""
 
     name: str
     store: Kind
@@ -46,7 +46,7 @@ class Played(msgspec.Struct, kw_only=True):
 
 
 class Game:
-    """Rounds on one rig."""
+    """Plays and judges rounds on one rig."""
 
     def __init__(self, rig: Rig, say: Callable[[Played], None] = lambda _: None) -> None:
         self.rig, self._say = rig, say
@@ -54,7 +54,7 @@ class Game:
         self.rounds: list[Played] = []
 
     async def play(self, seed: str, faults: Sequence[Fault] | None = None) -> Played:
-        """One round with these faults, or with one to four that the seed chooses."""
+        """Play one round with these faults, or with one to four that the seed chooses."""
         rig, rng = self.rig, random.Random(seed)
         chosen = chosen_by(rng, rig.kind) if faults is None else faults
 
@@ -83,7 +83,7 @@ class Game:
         tries: int = 5,
         window_s: int = WINDOW_S,
     ) -> Played:
-        """A moment on a whole stack in which this happens; its verdict comes with `judge`."""
+        """Wait for a healthy stack, open a moment and run `act` in it; `judge` adds the verdict."""
         rig = self.rig
         await rig.healthy()
         moment = await rig.open_moment(window_s)
@@ -98,7 +98,7 @@ class Game:
         return played
 
     async def judge(self, *, wait: bool) -> None:
-        """Look at every round that is not judged yet; with `wait` until all are."""
+        """Check every round that is not judged yet; with `wait`, repeat until all are judged."""
         await self.rig.healthy()
         while pending := [played for played in self.rounds if played.verdict is None]:
             for played in pending:

@@ -1,10 +1,10 @@
-"""What a survey found of one moment: intake objects, posts in the list, and posts as single nodes show them. Values."""
+"""The values that a survey of one moment returns: intake objects, listed posts, and posts as single nodes show them."""
 
 import msgspec
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """An intake object: whose, digests of the bytes that are there, Unix ms of its receipt; `broken` says why not."""
+    """An intake object: its user, the digests of its photos, Unix ms of its receipt; `broken` says what is wrong."""
 
     key: str
     user: str
@@ -15,7 +15,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A post as the API shows it; None where the record lacks a photo. `wrong` says what its renditions are not."""
+    """A post as the API shows it; None for a photo that the record lacks. `wrong`: a fault in its renditions."""
 
     id: str
     user: str
@@ -29,14 +29,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settled(self) -> bool:
-        """Nothing more will happen to it."""
+        """Whether no job will change the post any more."""
         return self.state in {"ready", "rejected"} and self.late is not None
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What one node, or the store's media object, shows of a post whose user has deleted: 404, or with which digests.
+    """A post of a user who has deleted, as one node or the store's media object shows it: 404, or its digests.
 
-    `picture`: the status of its first rendition.
+    `picture`: the status of a request for its first rendition.
     """
 
     user: str

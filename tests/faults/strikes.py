@@ -1,6 +1,6 @@
-"""How things are broken: each coroutine breaks something, waits, heals it, and returns what proves that it happened.
+"""The faults: each coroutine breaks a part of the rig, waits, heals it, and returns the evidence that it happened.
 
-`evidence.Void` when it did not. They know nothing of uploads, and of the rig only where its parts are.
+They raise `evidence.Void` when the fault did not happen. They know nothing of uploads.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.faults.toxics import Copied
 
 
 def some(rig: Rig, tier: str, rng: random.Random) -> int:
-    """One process of a tier."""
+    """The id of a random process of a tier."""
     pids = rig.pids(tier)
     if not pids:
         raise Void(f"there is no {tier}")
@@ -37,7 +37,7 @@ def some(rig: Rig, tier: str, rng: random.Random) -> int:
 
 
 async def kill(tier: str, rig: Rig, rng: random.Random) -> str:
-    """SIGKILL for one, now and then for its successor too."""
+    """SIGKILL one process of the tier, and sometimes the process that replaces it."""
     said = [await signalled(some(rig, tier, rng), signal.SIGKILL)]
     if rng.random() < 0.3:
         await asyncio.sleep(rng.uniform(0.3, 1.2))
@@ -51,12 +51,12 @@ async def stop(tier: str, rig: Rig, rng: random.Random) -> str:
 
 
 async def stop_past_lease(rig: Rig, rng: random.Random) -> str:
-    """A worker that wakes up when its jobs have long been another's."""
+    """SIGSTOP a worker until the leases of its jobs have expired and another worker has claimed them."""
     return await frozen(some(rig, "worker", rng), 15.0)
 
 
 async def terms(rig: Rig, rng: random.Random) -> str:
-    """SIGTERM to one of each tier, again and again: drains, restarts, drains."""
+    """SIGTERM one process of each tier repeatedly, so that each drains and restarts."""
     said = []
     for tier in ("balancer", "node", "worker", "node", "worker", "balancer"):
         pid = some(rig, tier, rng)
@@ -76,7 +76,7 @@ async def terms(rig: Rig, rng: random.Random) -> str:
 
 
 async def descriptors(tier: str, rig: Rig, rng: random.Random) -> str:
-    """RLIMIT_NOFILE under what is open: no new connection, no new file."""
+    """Set RLIMIT_NOFILE below the number of open files: no new connection, no new file."""
     record = rig.record()
     victims: Sequence[stack.Node | stack.Balancer] = record.nodes if tier == "node" else record.balancers
     victim = rng.choice(victims)
@@ -96,7 +96,7 @@ async def descriptors(tier: str, rig: Rig, rng: random.Random) -> str:
 
 
 async def worker_descriptors(rig: Rig, rng: random.Random) -> str:
-    """The same for a worker, which nobody connects to: it had more open than it might, or ended for want of one."""
+    """The same for a worker, which accepts no connections: it had more files open than the limit, or it ended."""
     pid = some(rig, "worker", rng)
     try:
         limits, fewer = resource.prlimit(pid, resource.RLIMIT_NOFILE), psutil.Process(pid).num_fds() // 2
@@ -112,7 +112,7 @@ async def worker_descriptors(rig: Rig, rng: random.Random) -> str:
 
 
 async def clock(offset_s: float, rig: Rig, rng: random.Random) -> str:
-    """One node's clock steps, and steps back."""
+    """Step one node's clock by `offset_s`, and later back."""
     node = rng.choice(rig.record().nodes)
     rig.set_clock(node.id, offset_s)
     try:
@@ -130,7 +130,7 @@ async def clock(offset_s: float, rig: Rig, rng: random.Random) -> str:
 
 
 async def redis_kill(rig: Rig, rng: random.Random, *, empty: bool = False) -> str:
-    """SIGKILL, and started again on what is on disk, or on nothing."""
+    """SIGKILL Redis and start it again, with its data on disk or `empty`."""
     said = rig.redis_server.kill()
     await asyncio.sleep(rng.uniform(0.2, 1.0))
     if empty:
@@ -141,7 +141,7 @@ async def redis_kill(rig: Rig, rng: random.Random, *, empty: bool = False) -> st
 
 
 async def redis_flush(rig: Rig, rng: random.Random) -> str:
-    """FLUSHALL, more than once."""
+    """Run FLUSHALL on Redis, more than once."""
     gone = 0
     for _ in range(rng.randint(1, 3)):
         gone += await rig.redis.dbsize()
@@ -151,7 +151,7 @@ async def redis_flush(rig: Rig, rng: random.Random) -> str:
 
 
 async def redis_full(rig: Rig, rng: random.Random) -> str:
-    """Every write is answered OOM."""
+    """Let Redis run out of memory: it answers every write with OOM."""
     await rig.redis.config_set("maxmemory", 1)
     try:
         await asyncio.sleep(rng.uniform(0.5, 2.0))
@@ -165,7 +165,7 @@ async def redis_full(rig: Rig, rng: random.Random) -> str:
 
 
 async def redis_hung(rig: Rig, rng: random.Random) -> str:
-    """SIGSTOP; a PING finds no answer."""
+    """SIGSTOP Redis; the evidence is a PING without an answer."""
     freeze = asyncio.create_task(  # noqa: TID251 - awaited below
         frozen(rig.redis_server.pid, rng.uniform(1.2, 2.5))
     )
@@ -178,13 +178,13 @@ async def redis_hung(rig: Rig, rng: random.Random) -> str:
     return await freeze + proven(not answered, ", no PONG within a second")
 
 
-# What proxies do.
+# Proxies.
 
 
 async def poisoned(
     make: Callable[[random.Random], Toxic], where: str, rig: Rig, rng: random.Random, *, for_s: float = 2.5
 ) -> str:
-    """A toxic in the proxies of one place for a while; how often it hit."""
+    """Apply a toxic in the proxies of one place for `for_s`; the evidence is how often it hit."""
     toxic = make(rng)
     with contextlib.ExitStack() as toxics:
         for proxy in rig.proxies(where):
@@ -194,7 +194,7 @@ async def poisoned(
 
 
 async def repeated(request: bytes, rig: Rig, rng: random.Random) -> str:
-    """Requests to the store come a second time, seconds after they were answered, in any order."""
+    """Send requests to the store a second time, seconds after they were answered, in random order."""
     proxy = rig.store_proxy
     assert proxy
     with proxy.toxic(toxic := Copied(request)):
@@ -206,7 +206,7 @@ async def repeated(request: bytes, rig: Rig, rng: random.Random) -> str:
 
 
 async def cut_all(where: str, rig: Rig, rng: random.Random) -> str:
-    """RST for every connection, a few times."""
+    """Reset every connection of the proxies, a few times."""
     cut = 0
     for _ in range(rng.randint(2, 6)):
         cut += sum(proxy.reset_all() for proxy in rig.proxies(where))
@@ -218,7 +218,7 @@ async def cut_all(where: str, rig: Rig, rng: random.Random) -> str:
 
 
 async def minio_kill(rig: Rig, rng: random.Random) -> str:
-    """SIGKILL and a new start on the same disk."""
+    """SIGKILL MinIO and start it again on the same disk."""
     assert rig.minio
     said = rig.minio.kill()
     await asyncio.sleep(rng.uniform(0.2, 1.0))
@@ -233,7 +233,7 @@ async def minio_hung(rig: Rig, rng: random.Random) -> str:
 
 
 async def disk_full(rig: Rig, rng: random.Random) -> str:
-    """A file takes all that is left of the small disk; without one, no file of a node may grow."""
+    """Fill the small disk with a file; without a small disk, limit the file size of a node's process."""
     if rig.disk is None:
         return await _files_may_not_grow(rig, rng)
     filler = rig.disk / "filler"

@@ -1,6 +1,6 @@
-"""What there is of a moment after the storm: every intake object byte by byte, every record, every rendition.
+"""Reads the whole state of a moment after the faults: every intake object with all bytes, every record and rendition.
 
-Read from the store itself, past all proxies, and from the API as ops read it. Reads, no judgement.
+It reads the store directly, without a proxy, and the API as operators do. It does not judge.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from tests.faults.sightings import Seen, Shown, Stored
 
 LIST_S = 30.0
 PICTURE_S = 5.0
-TOMBSTONE_BYTES = 512  # no pair with its receipt is as small
+TOMBSTONE_BYTES = 512  # every pair with its receipt is larger
 
 
 class Page(msgspec.Struct):
-    """A page of the API's listing."""
+    """A page of posts that the API lists."""
 
     posts: list[dict[str, object]]
     next: str | None
 
 
 class ApiPhoto(msgspec.Struct):
-    """A photo in the API."""
+    """A photo as the API returns it."""
 
     sha256: str | None = None
 
 
 class ApiPost(msgspec.Struct):
-    """A post in the API."""
+    """A post as the API returns it."""
 
     id: str
     user_id: str
@@ -54,14 +54,14 @@ class ApiPost(msgspec.Struct):
 
 
 async def stored(store: BlobStore, moment: str) -> list[Stored]:
-    """Every intake object of the moment, wherever its key lies, but for tombstones: what stands for a deleted pair."""
+    """Every intake object of the moment under any key, except tombstones, which replace deleted pairs."""
     listed = [entry.key async for entry in store.list("") if f"/intake/{moment}/" in entry.key]
     archives = [(key, await store.read(key)) for key in listed]
     return [_stored(key, archive) for key, archive in archives if not is_tombstone(archive)]
 
 
 def is_tombstone(archive: bytes) -> bool:
-    """It is small and says of itself that it stands for something deleted."""
+    """Whether the archive is small and marked as the replacement of a deleted pair."""
     if len(archive) >= TOMBSTONE_BYTES:
         return False
     try:
@@ -73,7 +73,7 @@ def is_tombstone(archive: bytes) -> bool:
 async def seen(
     session: aiohttp.ClientSession, nodes: Mapping[str, str], store: BlobStore, moment: str, users: Iterable[str]
 ) -> list[Seen]:
-    """The posts of these users as each node shows them by itself, and what of them lies in the store."""
+    """The posts of these users as each single node shows them, and as their media objects in the store show them."""
     found: list[Seen] = []
     for user in users:
         post_id = keys.post_id(moment, user)
@@ -84,7 +84,7 @@ async def seen(
 
 
 async def _holds(store: BlobStore, key: str) -> bool:
-    """Something else than a tombstone is there."""
+    """Whether the store has an object under this key that is not a tombstone."""
     try:
         return not is_tombstone(await store.read(key))
     except BlobMissing:
@@ -120,7 +120,7 @@ def _stored(key: str, archive: bytes) -> Stored:
 
 
 async def shown(session: aiohttp.ClientSession, door: str, store: BlobStore, moment: str) -> list[Shown]:
-    """Every post that the API lists, with its renditions looked at once it is ready."""
+    """Every post that the API lists; the renditions of ready posts are checked."""
     found: list[Shown] = []
     async for post in _listed(session, door, moment):
         front, back = post.photos.get("front"), post.photos.get("back")
@@ -141,7 +141,7 @@ async def shown(session: aiohttp.ClientSession, door: str, store: BlobStore, mom
 
 
 async def counts(session: aiohttp.ClientSession, door: str, moment: str) -> dict[str, int]:
-    """The moment's counts as ops see them."""
+    """The moment's counts as operators see them."""
     return msgspec.json.decode(await _get(session, f"{door}/v1/moments/{moment}/summary"), type=dict[str, int])
 
 
@@ -156,7 +156,7 @@ async def _listed(session: aiohttp.ClientSession, door: str, moment: str) -> Asy
 
 
 async def _get(session: aiohttp.ClientSession, url: str, within_s: float = LIST_S) -> bytes:
-    """The body of a 200; tried for a while, because what was killed may still be coming back."""
+    """The body of a 200; retried for `within_s`, because a killed process may still be restarting."""
     async with asyncio.timeout(within_s):
         while True:
             status, body = await _answer(session, url)
@@ -168,7 +168,7 @@ async def _get(session: aiohttp.ClientSession, url: str, within_s: float = LIST_
 
 
 async def _answer(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
-    """Status and body as ops get them; status 0 without an answer."""
+    """Status and body of a GET with an ops token; status 0 without an answer."""
     bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
     try:
         async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
@@ -178,13 +178,13 @@ async def _answer(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]
 
 
 async def _wrong(session: aiohttp.ClientSession, door: str, store: BlobStore, moment: str, post: ApiPost) -> str:
-    """What is wrong with the media object of a ready post; one of its renditions is fetched as a phone does."""
+    """What is wrong with the media object of a ready post, or empty; fetches one rendition as a phone does."""
     try:
         archive = await store.read(keys.media(moment, post.id))
         record: Post = media.record_in(archive)
     except (BlobMissing, Damaged) as error:
         return f"ready, but its media object is {error!r}"
-    if len(record.renditions) != len(post.links) - 2:  # beside them: itself and its moment
+    if len(record.renditions) != len(post.links) - 2:  # two links are not renditions: the post itself and its moment
         return f"the record has {sorted(record.renditions)}, the API {sorted(post.links)}"
     for name, place in record.renditions.items():
         data = archive[place.offset : place.offset + place.bytes]

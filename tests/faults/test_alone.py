@@ -1,4 +1,4 @@
-"""Each fault of the catalogue alone, on each store it applies to: `make test-faults`."""
+"""Plays each fault of the catalogue alone, on each store that it applies to: `make test-faults`."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 @pytest.mark.parametrize("store", ["file", "minio"])
 async def test_no_single_fault_breaks_a_promise(store: Kind, tmp_path: Path) -> None:
-    """Every fault happens, provably, and nothing acknowledged is lost, halved, doubled, made up or wrongly late."""
+    """Every fault has evidence, and no acknowledged post is lost, half, doubled, phantom or wrongly late."""
     needs(store)
     async with Rig(store, tmp_path / "rig", small_disk=True) as rig:
         game = Game(rig, lambda played: print(line(played), flush=True))
         for fault in FAULTS:
             if store not in fault.stores:
                 continue
-            for repeat in range(3):  # a fault that did nothing is tried again
+            for repeat in range(3):  # a fault without evidence is tried again
                 played = await game.play(f"alone:{fault.name}:{repeat}", (fault,))
                 if not played.void:
                     break

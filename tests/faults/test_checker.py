@@ -1,4 +1,4 @@
-"""The checker finds every class of broken promise in made-up outcomes, and nothing in good ones."""
+"""The checker finds every kind of broken promise in hand-written outcomes, and nothing in good ones."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ BLOB = Stored(key="k1", user="u", front="f1", back="b1", received_at=9_010)
 POST = Shown(id="p", user="u", front="f1", back="b1", received_at=9_010, state="ready", late=False, late_by=-990)
 UNKNOWN = replace(OK, ending="unknown", tries=(Try(began=9_000, ended=9_100),))
 FAILED = replace(OK, ending="fail", tries=(Try(began=9_000, ended=9_100, status=503, kept=False),))
-# Shed on time at the first try, accepted late at the second, with the first one's ticket or without.
+# The first try is shed while on time; the second is accepted late, with the first try's ticket or without.
 SHED = Try(began=9_000, ended=9_020, status=503, kept=False)
 TICKETED = replace(OK, tries=(SHED, Try(began=11_000, ended=11_100, status=201, kept=True, first=0)))
 TICKETLESS = replace(OK, tries=(SHED, Try(began=11_000, ended=11_100, status=201, kept=True, first=1)))
@@ -36,7 +36,7 @@ LATE_POST = replace(POST, received_at=11_010, late=True, late_by=1_010)
 def judged(
     operations: tuple[Operation, ...] = (OK,), stored: tuple[Stored, ...] = (BLOB,), shown: tuple[Shown, ...] = (POST,)
 ) -> Verdict:
-    """The verdict, with the counts that these posts should have."""
+    """The verdict on these operations and posts, given the counts that match the posts."""
     counts = {
         "accepted": len(shown),
         "on_time": sum(post.late is False for post in shown),
@@ -51,12 +51,12 @@ def judged(
 def kinds(
     operations: tuple[Operation, ...] = (OK,), stored: tuple[Stored, ...] = (BLOB,), shown: tuple[Shown, ...] = (POST,)
 ) -> set[str]:
-    """What the checker finds."""
+    """The kinds of the checker's findings."""
     return {finding.kind for finding in judged(operations, stored, shown).findings}
 
 
 def test_a_good_round_has_no_findings() -> None:
-    """Acknowledged, stored, shown, on time; and one that was shed for good and is nowhere."""
+    """One pair is acknowledged, stored, shown and on time; another was shed for good and is not stored."""
     other = replace(FAILED, op="v/0", user="v")
 
     assert judged((OK, other)) == Verdict(ok=1, fail=1)
@@ -72,12 +72,12 @@ def test_a_good_round_has_no_findings() -> None:
     ],
 )
 def test_lost(stored: tuple[Stored, ...], shown: tuple[Shown, ...]) -> None:
-    """Acknowledged, but absent from the store or the API, or with other bytes there."""
+    """An acknowledged pair is missing in the store or the API, or has other bytes there."""
     assert "lost" in kinds(stored=stored, shown=shown)
 
 
 def test_of_two_rivals_that_were_both_acknowledged_one_is_lost() -> None:
-    """One user, two pairs, two times 201: the store can have only one of them."""
+    """Two pairs of one user were both answered 201, but the store can have only one of them."""
     rival = replace(OK, op="u/1", front="f2", back="b2")
 
     assert kinds(operations=(OK, rival)) == {"lost"}
@@ -85,27 +85,27 @@ def test_of_two_rivals_that_were_both_acknowledged_one_is_lost() -> None:
 
 
 def test_half() -> None:
-    """An object that is no whole pair, a record that lacks a photo."""
+    """An object is no whole pair, or a record lacks a photo."""
     assert "half" in kinds(stored=(replace(BLOB, broken="no back photo"),))
     assert "half" in kinds(shown=(replace(POST, back=None),))
 
 
 def test_doubled() -> None:
-    """Two objects, two posts, or a post that the store does not have."""
+    """A user has two objects or two posts, or a listed post is not in the store."""
     assert kinds(stored=(BLOB, replace(BLOB, key="k2"))) == {"doubled"}
     assert kinds(shown=(POST, replace(POST, id="p2"))) == {"doubled"}
     assert "doubled" in kinds(operations=(UNKNOWN,), stored=())
 
 
 def test_phantom() -> None:
-    """Stored, but nobody sent it, or every try was told that nothing is stored."""
+    """A stored pair was never sent, or every try was answered that nothing is stored."""
     assert kinds(operations=()) == {"phantom"}
     assert kinds(operations=(FAILED,)) == {"phantom"}
     assert kinds(operations=(replace(FAILED, tries=(*FAILED.tries, Try(began=9_000, ended=9_100, first=1))),)) == set()
 
 
 def test_recovered_is_allowed_and_counted() -> None:
-    """Unknown to the client and there: one recovered. Unknown and not there: nothing."""
+    """A stored pair of unknown outcome counts as recovered; a missing pair of unknown outcome is no finding."""
     assert judged((UNKNOWN,)) == Verdict(unknown=1, recovered=1)
     assert judged((UNKNOWN,), (), ()) == Verdict(unknown=1)
 
@@ -119,12 +119,12 @@ def test_recovered_is_allowed_and_counted() -> None:
     ],
 )
 def test_a_flag_that_does_not_follow_from_received_at(post: Shown) -> None:
-    """Wrong flag, wrong milliseconds, another time than the receipt's."""
+    """The flag is wrong, the milliseconds are wrong, or the time is not the receipt's."""
     assert kinds(shown=(post,)) == {"wrongly_late"}
 
 
 def test_received_at_lies_in_the_try_that_counts() -> None:
-    """With a ticket in the first try, without one in the second; a try without an answer may be read later."""
+    """With a ticket the first try counts, without one the second; a try without an answer may be read later."""
     assert kinds(operations=(TICKETED,)) == set()
     assert kinds(operations=(TICKETED,), stored=(LATE_BLOB,), shown=(LATE_POST,)) == {"wrongly_late"}
     assert kinds(operations=(TICKETLESS,), stored=(LATE_BLOB,), shown=(LATE_POST,)) == set()
@@ -134,7 +134,7 @@ def test_received_at_lies_in_the_try_that_counts() -> None:
 
 @pytest.mark.parametrize(("received_at", "found"), [(8_979, True), (8_980, False), (9_120, False), (9_121, True)])
 def test_the_margin_of_two_clocks(received_at: int, *, found: bool) -> None:
-    """A time just outside the try counts as inside, up to the margin."""
+    """A time outside the try by at most the margin counts as inside."""
     late_by = received_at - CLOSES
     blob, post = replace(BLOB, received_at=received_at), replace(POST, received_at=received_at, late_by=late_by)
 
@@ -142,7 +142,7 @@ def test_the_margin_of_two_clocks(received_at: int, *, found: bool) -> None:
 
 
 def test_unsettled() -> None:
-    """Accepted and never rendered, never flagged, or rendered into something else."""
+    """An accepted post is never rendered, never flagged, or has renditions that differ from the record."""
     assert kinds(shown=(replace(POST, state="accepted"),)) == {"unsettled"}
     assert kinds(shown=(replace(POST, late=None),)) == {"unsettled"}
     assert kinds(shown=(replace(POST, wrong="thumb has other bytes"),)) == {"unsettled"}
@@ -150,7 +150,7 @@ def test_unsettled() -> None:
 
 
 def test_miscounted() -> None:
-    """One post more or less than there are, or in another state."""
+    """A count is one too high or too low, or counts a post in another state."""
     good = {"accepted": 1, "on_time": 1, "late": 0, "ready": 1, "rejected": 0, "pending": 0}
     for wrong in ({"accepted": 2}, {"on_time": 0}, {"late": 1}, {"ready": 0}, {"rejected": 1}, {"pending": 1}):
         verdict = judge((OK,), (BLOB,), (POST,), good | wrong, closes_at=CLOSES, margin=20)
@@ -158,14 +158,14 @@ def test_miscounted() -> None:
 
 
 def test_refused() -> None:
-    """A good request with a good token was called bad; 408, 409 and 429 have other reasons."""
+    """A valid request with a valid token was answered as a client error; 408, 409 and 429 are allowed."""
     for status, found in ((400, True), (401, True), (408, False), (409, False), (429, False), (503, False)):
         failed = replace(FAILED, tries=(replace(FAILED.tries[0], status=status),))
         assert (kinds(operations=(failed,), stored=(), shown=()) == {"refused"}) is found
 
 
 def test_the_log_says_what_happened(tmp_path: Path) -> None:
-    """Written line by line, read back; a line that was cut off and an end that is missing mean unknown."""
+    """The log is read back as written; an incomplete last line or a missing end makes the outcome unknown."""
     lines = (
         Invoke(op="u/0", moment="m", user="u", front="f1", back="b1"),
         Sent(op="u/0", number=0, at=9_000, first=0),
@@ -185,7 +185,7 @@ def test_the_log_says_what_happened(tmp_path: Path) -> None:
 
 
 def test_the_table_counts_by_fault_and_leaves_void_rounds_out() -> None:
-    """A round counts for each of its faults; a void one counts as void."""
+    """A round counts for each of its faults; a void round counts only as void."""
     findings = tuple(Finding(kind, "u", "why") for kind in KINDS)
     played = Played(
         name="7:1",

@@ -1,6 +1,6 @@
-"""The checker judges deletions: what must be gone, what must be there again, and what may be either way.
+"""How the checker judges deletions: which posts must be gone, which must exist again, and which may do either.
 
-Histories are written by hand; times are unix ms, one line an operation of user u.
+Histories are written by hand; times are Unix ms; each line is one operation of user u.
 """
 
 from itertools import pairwise
@@ -28,7 +28,7 @@ def post(name: str, began: int, ended: int | None, ending: Ending = "ok") -> Ope
 
 
 def gone(began: int, ended: int | None, ending: Ending = "ok", status: int = 204) -> Operation:
-    """A deletion."""
+    """A deletion of the user's post."""
     attempt = Try(began=began, ended=ended, status=status if ending == "ok" else 503)
     return Operation(op=f"u/gone-{began}", moment="m", user="u", what="delete", tries=(attempt,), ending=ending)
 
@@ -39,7 +39,7 @@ def there(name: str, at: int = 1_010) -> Stored:
 
 
 def listed(name: str, at: int = 1_010) -> Shown:
-    """The same in the list."""
+    """Pair `name` in the API's list."""
     return Shown(
         id="p",
         user="u",
@@ -53,7 +53,7 @@ def listed(name: str, at: int = 1_010) -> Shown:
 
 
 def node(name: str = "", status: int = 404, picture: int | None = None) -> Seen:
-    """What node a shows."""
+    """The user's post as node a shows it."""
     photos: dict[str, Any] = {"front": f"f{name}", "back": f"b{name}"} if name else {}
     return Seen(user="u", where="node a", status=status, picture=status if picture is None else picture, **photos)
 
@@ -64,7 +64,7 @@ def found(
     shown: tuple[Shown, ...] = (),
     seen: tuple[Seen, ...] = (),
 ) -> set[str]:
-    """The kinds of what the checker finds, with the counts that these posts should have."""
+    """The kinds of the checker's findings, given the counts that match the posts."""
     counts = dict.fromkeys(("accepted", "on_time", "ready"), len(shown)) | {"late": 0, "rejected": 0, "pending": 0}
     verdict = judge(operations, stored, shown, counts, seen, closes_at=CLOSES, margin=20)
     return {finding.kind for finding in verdict.findings}
@@ -75,7 +75,7 @@ AGAIN, OTHER = post("1", 3_000, 3_100), post("2", 3_000, 3_100)
 
 
 def test_what_was_deleted_and_is_nowhere_is_as_it_should_be() -> None:
-    """Posted, deleted, gone, on the nodes too; a second deletion may be told that there is nothing."""
+    """A deleted post is gone, also on the nodes; a second deletion may be answered 404."""
     assert found((POSTED, DELETED), seen=(node(),)) == set()
     assert found((POSTED, DELETED, gone(2_200, 2_300, status=404)), seen=(node(),)) == set()
 
@@ -94,13 +94,13 @@ def test_what_was_deleted_and_is_nowhere_is_as_it_should_be() -> None:
 def test_what_was_deleted_is_nowhere(
     stored: tuple[Stored, ...], shown: tuple[Shown, ...], seen: tuple[Seen, ...]
 ) -> None:
-    """After a 204 and no later upload neither store nor list nor any node has anything of it."""
+    """After a 204 without a later upload, neither the store nor the list nor any node has a part of the post."""
     assert "revived" in found((POSTED, DELETED), stored, shown, seen)
 
 
 @pytest.mark.parametrize("again", [AGAIN, OTHER], ids=["the same pair", "another pair"])
 def test_what_was_posted_after_a_deletion_is_there(again: Operation) -> None:
-    """With exactly its bytes, in the store, the list and on each node; gone is lost, and so are the old bytes."""
+    """The store, the list and each node have exactly the new bytes; a missing post or the old bytes count as lost."""
     name = again.front[1:]
     new, shown = there(name, 3_010), listed(name, 3_010)
     history = (POSTED, DELETED, again)
@@ -113,7 +113,7 @@ def test_what_was_posted_after_a_deletion_is_there(again: Operation) -> None:
 
 
 def test_a_new_pair_never_shows_the_old_one() -> None:
-    """Another pair after the deletion: the old bytes, record or picture anywhere are a deleted post come back."""
+    """After a deletion and another pair, the old bytes, record or picture anywhere count as revived."""
     history, new, shown = (POSTED, DELETED, OTHER), there("2", 3_010), listed("2", 3_010)
 
     assert found(history, (new,), (shown,), (node("1", 200),)) == {"revived"}
@@ -122,7 +122,7 @@ def test_a_new_pair_never_shows_the_old_one() -> None:
 
 
 def test_received_at_is_of_an_upload_that_was_not_deleted() -> None:
-    """The same pair again brings its own time: that of the deleted attempt would be wrong."""
+    """The same pair posted again has the time of the new upload; the time of the deleted one is wrong."""
     history = (POSTED, DELETED, AGAIN)
 
     assert found(history, (there("1", 3_010),), (listed("1", 3_010),)) == set()
@@ -133,7 +133,7 @@ def test_received_at_is_of_an_upload_that_was_not_deleted() -> None:
     "deleted", [gone(2_000, 2_100, "unknown"), gone(2_000, None, "unknown")], ids=["503", "no answer"]
 )
 def test_a_deletion_of_unknown_outcome_may_be_either_way(deleted: Operation) -> None:
-    """Both are right, and it may act late, on what was posted afterwards too; half of it is wrong."""
+    """The post may be there or gone, and a later post may be deleted too; a partly deleted post is wrong."""
     assert found((POSTED, deleted), seen=(node(),)) == set()
     assert found((POSTED, deleted), (there("1"),), (listed("1"),), (node("1", 200),)) == set()
     assert found((POSTED, deleted, AGAIN)) == set()
@@ -141,7 +141,7 @@ def test_a_deletion_of_unknown_outcome_may_be_either_way(deleted: Operation) -> 
 
 
 def test_operations_that_overlap_may_act_in_either_order() -> None:
-    """A deletion during the upload, or an upload during the deletion: the pair may be there or gone."""
+    """If a deletion overlaps an upload, the pair may be there or gone."""
     for deletion in (gone(1_050, 1_200), gone(900, 1_050), gone(1_100, 1_200)):
         assert found((POSTED, deletion)) == set()
         assert found((POSTED, deletion), (there("1"),), (listed("1"),)) == set()
@@ -150,7 +150,7 @@ def test_operations_that_overlap_may_act_in_either_order() -> None:
 
 
 def test_an_upload_of_unknown_outcome_may_come_after_the_deletion() -> None:
-    """It has no end: it may be there although a later deletion was acknowledged."""
+    """The upload has no end, so the pair may be there although a later deletion was acknowledged."""
     unknown = post("1", 1_000, None, "unknown")
 
     assert found((unknown, DELETED)) == set()
@@ -158,14 +158,14 @@ def test_an_upload_of_unknown_outcome_may_come_after_the_deletion() -> None:
 
 
 def test_a_deletion_that_was_refused_excuses_nothing() -> None:
-    """Told 403 or 429, nothing was done: the pair is there."""
+    """A deletion answered 403 or 429 did nothing, so the pair must be there."""
     refused = replace(gone(2_000, 2_100), ending="fail", tries=(Try(began=2_000, ended=2_100, status=403, kept=False),))
 
     assert found((POSTED, refused)) == {"lost", "refused"}
 
 
 def test_many_comings_and_goings_end_as_the_last_one() -> None:
-    """Only the last of a row that follow each other counts, in every length."""
+    """In a sequence of uploads and deletions without overlap, only the last counts, for every length."""
     row = [post("1", 1_000, 1_100), gone(2_000, 2_100), post("2", 3_000, 3_100), gone(4_000, 4_100)]
     row.append(post("1", 5_000, 5_100))
     assert all(one.precedes(other) for one, other in pairwise(row))

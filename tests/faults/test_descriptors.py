@@ -1,4 +1,4 @@
-"""A good photo is never called bad for our lack of descriptors: what Pillow loads lazily is loaded at start."""
+"""A lack of file descriptors never makes a good photo invalid: what Pillow loads lazily is loaded at start."""
 
 import io
 import subprocess
@@ -11,7 +11,7 @@ from pillow_heif import register_heif_opener
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("JPEG", "PNG", "WEBP", "HEIF")
-# The process reads the photo, may open nothing from then on, and judges it for the first time.
+# The process reads the photo, cannot open any file from then on, and checks its first photo.
 NODE = (
     "from ingest.body.photos import inspect\nfrom storage.photo.formats import Limits\n"
     "def judge(data): inspect('front', data, '0' * 64, Limits())"
@@ -33,7 +33,7 @@ print("good")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("judge", [NODE, WORKER], ids=["node", "worker"])
 def test_a_good_photo_is_good_without_a_descriptor_to_spare(judge: str, kind: str) -> None:
-    """Each format is judged with none left, the first of its process."""
+    """The first photo of a process is accepted without a free descriptor, in each format."""
     register_heif_opener()
     photo = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(photo, kind, exif=Image.Exif().tobytes())

@@ -1,4 +1,4 @@
-"""Evidence is real: of processes that were struck, and Void for those that were not."""
+"""A fault gives evidence for a process that it hit, and raises Void for a process that it did not hit."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ IGNORES = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); p
 
 @pytest.fixture
 def process() -> Iterator["subprocess.Popen[str]"]:
-    """One that takes no notice of SIGTERM."""
+    """A process that ignores SIGTERM."""
     with subprocess.Popen([sys.executable, "-c", IGNORES], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout
         assert started.stdout.readline()
@@ -35,7 +35,7 @@ def test_what_is_not_so_is_void() -> None:
 
 
 async def test_a_signal_counts_once_the_process_is_gone(process: "subprocess.Popen[str]") -> None:
-    """Ignored, it is void; deadly, it is evidence; to nobody, it is void."""
+    """A signal is evidence when it ends the process, and void when it is ignored or the process does not exist."""
     with pytest.raises(Void, match="outlived SIGTERM"):
         await signalled(process.pid, signal.SIGTERM, gone_s=0.05)
     assert await signalled(process.pid, signal.SIGKILL) == f"pid {process.pid} ended by SIGKILL"
@@ -45,7 +45,7 @@ async def test_a_signal_counts_once_the_process_is_gone(process: "subprocess.Pop
 
 
 async def test_a_stop_counts_if_it_lasted(process: "subprocess.Popen[str]") -> None:
-    """Stopped from begin to end is evidence; woken by somebody else is void; it runs again in any case."""
+    """A stop that lasted is evidence; a process that was woken early is void; the process runs again in both cases."""
     assert "stood still" in await frozen(process.pid, 0.05)
 
     async def wake() -> None:
@@ -59,7 +59,7 @@ async def test_a_stop_counts_if_it_lasted(process: "subprocess.Popen[str]") -> N
 
 
 def test_rounds_follow_from_their_seed() -> None:
-    """The same seed chooses the same faults, of different targets, and in the end each of them."""
+    """The same seed chooses the same faults, with different targets; over many seeds every fault is chosen."""
     chosen = [chosen_by(random.Random(f"1:{number}"), "minio") for number in range(300)]
 
     assert chosen == [chosen_by(random.Random(f"1:{number}"), "minio") for number in range(300)]
@@ -69,5 +69,5 @@ def test_rounds_follow_from_their_seed() -> None:
 
 
 def test_names_of_faults_are_theirs_alone() -> None:
-    """A row of the table is one fault."""
+    """Every fault has a unique name, because a row of the table is identified by it."""
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

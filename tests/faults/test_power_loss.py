@@ -1,7 +1,7 @@
-"""Power loss: what an answer promises is on the disk before the answer leaves, by the system calls of a real node.
+"""Power loss: a pair is on disk before its answer is sent, as the system calls of a real node show.
 
-SIGKILL cannot show this, because the page cache outlives a process. strace(1) can: the bytes are synced, then they get
-their name, then the folder of the name is synced, and only then is 201 (or the 200 of a repetition) written.
+SIGKILL cannot test this, because the page cache outlives a process. strace(1) can: the node syncs the bytes, renames
+the file to its name, syncs the folder, and only then writes 201 (or the 200 of a repetition).
 """
 
 import json
@@ -31,13 +31,13 @@ SENDING = re.compile(r"(write|writev|sendto|sendmsg)\(")
 
 
 def without_strace(reason: str) -> None:
-    """Skip where strace is not to be had; in CI that is a failure."""
+    """Skip the test where strace is missing; fail it in CI."""
     (pytest.fail if Environment.current().get("CI") == "true" else pytest.skip)(reason)
 
 
 @contextmanager
 def traced_node(folder: Path, port: int, redis_url: str) -> Iterator[Path]:
-    """A node on the file store under strace; the file with its calls, complete once the block has ended."""
+    """Run a node on the file store under strace; yields the trace file, which is complete after the block."""
     if shutil.which("strace") is None:
         without_strace("no strace here: apt-get install strace")
     calls = folder / "calls"
@@ -66,13 +66,13 @@ def traced_node(folder: Path, port: int, redis_url: str) -> Iterator[Path]:
             time.sleep(0.05)
         yield calls
     finally:
-        for child in psutil.Process(node.pid).children():  # strace itself takes no signals while it writes a file
+        for child in psutil.Process(node.pid).children():  # strace ignores signals while it writes a file
             child.terminate()
         node.wait(START_S)
 
 
 def call(url: str, user: str, body: bytes, kind: str) -> tuple[int, dict[str, str]]:
-    """Status and JSON of a POST."""
+    """Send a POST; returns its status and JSON."""
     scope = "ops" if kind == "application/json" else "upload"
     bearer = token(DEVELOPMENT_SECRET, user, "ops" if scope == "ops" else "upload", now=time.time(), ttl_s=600)
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": kind}
@@ -81,7 +81,7 @@ def call(url: str, user: str, body: bytes, kind: str) -> tuple[int, dict[str, st
 
 
 def events(lines: list[str]) -> Iterator[str]:
-    """The calls in the order that counts: an answer when it begins to be written, all else when it has returned."""
+    """The calls in order: an answer at the start of its write, every other call at its return."""
     begun: dict[str, str] = {}
     for line in lines:
         pid, _, said = line.partition(" ")
@@ -101,7 +101,7 @@ def events(lines: list[str]) -> Iterator[str]:
 def test_an_answer_leaves_after_the_disk_has_the_pair_and_its_name(
     tmp_path: Path, free_port: int, redis_url: str
 ) -> None:
-    """One upload and its repetition, call by call."""
+    """The calls of one upload and of its repetition are in the required order."""
     url, kind = f"http://127.0.0.1:{free_port}/v1/moments", f"multipart/form-data; boundary={BOUNDARY}"
     body = Camera().pair(random.Random(1)).body
     with traced_node(tmp_path, free_port, redis_url) as calls:

@@ -1,4 +1,4 @@
-"""Each toxic of the fault proxy does what it says, on real sockets, and counts it."""
+"""Each toxic of the fault proxy injects its fault on real sockets and counts it."""
 
 import asyncio
 import time
@@ -15,13 +15,13 @@ DONE = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 class Server:
-    """Remembers what came; answers each piece that begins a request with an interim answer and a final one."""
+    """Keeps the bytes received; answers each piece that begins a request with an interim answer and a final one."""
 
     def __init__(self) -> None:
         self.got = b""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until the client ends."""
+        """Serve one connection until the client closes it."""
         while data := await reader.read(65536):
             self.got += data
             if data.startswith((b"PUT", b"GET")):
@@ -29,7 +29,7 @@ class Server:
         writer.close()
 
     async def has(self, data: bytes) -> None:
-        """Wait until exactly this has come."""
+        """Wait until the server has received exactly these bytes."""
         async with asyncio.timeout(5):
             while self.got != data:
                 await asyncio.sleep(0.01)
@@ -45,7 +45,7 @@ async def proxied() -> AsyncIterator[tuple[Server, FaultProxy]]:
 
 
 async def talk(proxy: FaultProxy, data: bytes, size: int = len(DONE)) -> bytes:
-    """Send it and read an answer of that size; empty when there is none within a moment."""
+    """Send the data and read an answer of that size; empty when none comes within a short time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     writer.write(data)
     try:
@@ -58,14 +58,14 @@ async def talk(proxy: FaultProxy, data: bytes, size: int = len(DONE)) -> bytes:
 
 
 async def test_without_a_toxic_it_is_a_wire() -> None:
-    """Bytes pass both ways."""
+    """Without a toxic, bytes pass unchanged in both directions."""
     async with proxied() as (server, proxy):
         assert await talk(proxy, PUT) == DONE
         assert server.got == PUT
 
 
 async def test_slow_delays_and_counts() -> None:
-    """A piece waits for its latency and its bytes."""
+    """A piece is delayed by the latency and by its length."""
     async with proxied() as (_, proxy):
         began = time.monotonic()
         with proxy.toxic(Slow(0.05, 10_000)) as toxic:
@@ -75,7 +75,7 @@ async def test_slow_delays_and_counts() -> None:
 
 
 async def test_a_blackhole_swallows_and_resets_once_it_is_healed() -> None:
-    """No answer, no end of the connection; afterwards nobody goes on with a stream that has a hole."""
+    """There is no answer and the connection stays open; at the end it is reset, because bytes are missing."""
     async with proxied() as (server, proxy):
         with proxy.toxic(Blackhole("up")) as toxic:
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
@@ -91,7 +91,7 @@ async def test_a_blackhole_swallows_and_resets_once_it_is_healed() -> None:
 
 @pytest.mark.parametrize("size", [0, 10])
 async def test_a_cut_lets_exactly_so_many_bytes_through(size: int) -> None:
-    """The rest never comes, the client is reset."""
+    """The server never gets the rest, and the client is reset."""
     async with proxied() as (server, proxy):
         cut = pytest.raises((ConnectionResetError, asyncio.IncompleteReadError))
         with proxy.toxic(CutAfter("up", size)) as toxic, cut:
@@ -101,7 +101,7 @@ async def test_a_cut_lets_exactly_so_many_bytes_through(size: int) -> None:
 
 
 async def test_busy_answers_for_the_server() -> None:
-    """503 SlowDown, well formed; the server hears nothing."""
+    """The client gets a well-formed 503 SlowDown; the server receives nothing."""
     async with proxied() as (server, proxy):
         with proxy.toxic(Busy()) as toxic:
             assert await talk(proxy, PUT, len(SLOW_DOWN)) == SLOW_DOWN
@@ -111,7 +111,7 @@ async def test_busy_answers_for_the_server() -> None:
 
 
 async def test_an_answer_is_swallowed_after_the_server_has_done_it() -> None:
-    """The PUT reached the server, the client was reset; other requests get their answers."""
+    """The server received the PUT and the client was reset; other requests get their answers."""
     async with proxied() as (server, proxy):
         with proxy.toxic(Swallowed(rb"PUT /[^ ]*/intake/")) as toxic:
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
@@ -124,7 +124,7 @@ async def test_an_answer_is_swallowed_after_the_server_has_done_it() -> None:
     ("past_head", "before"), [(None, b""), (0, PUT[:-4]), (2, PUT[:-2])], ids=["all", "after head", "mid-body"]
 )
 async def test_hold_stops_a_request_at_its_point(past_head: int | None, before: bytes) -> None:
-    """What lies before the point has gone, the rest goes once it is released."""
+    """The bytes before the point are sent, the rest is sent after the release."""
     async with proxied() as (server, proxy):
         hold = Hold("up", rb"PUT ", past_head=past_head)
         with proxy.toxic(hold):
@@ -140,7 +140,7 @@ async def test_hold_stops_a_request_at_its_point(past_head: int | None, before: 
 
 
 async def test_hold_stops_an_answer() -> None:
-    """The server has done it, the client does not know yet."""
+    """The server has carried out the request, and the client has no answer before the release."""
     async with proxied() as (server, proxy):
         hold = Hold("down", rb"PUT ")
         with proxy.toxic(hold):
@@ -153,7 +153,7 @@ async def test_hold_stops_an_answer() -> None:
 
 
 async def test_all_connections_can_be_reset_at_once() -> None:
-    """And it says how many there were."""
+    """Every connection is reset, and the number of connections is returned."""
     async with proxied() as (_, proxy):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(PUT)
@@ -166,14 +166,14 @@ async def test_all_connections_can_be_reset_at_once() -> None:
 
 
 async def test_a_server_that_is_gone_resets_its_clients() -> None:
-    """As a refused connection would look one hop further."""
+    """When the server cannot be reached, the proxy resets its clients."""
     async with FaultProxy(1) as proxy:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await talk(proxy, PUT)
 
 
 async def test_lost_swallows_so_many_requests_and_no_others() -> None:
-    """The client waits for an answer that never comes; other requests pass, and so does the next of this kind."""
+    """The client gets no answer; other requests pass, and so does the next matching request."""
     async with proxied() as (server, proxy):
         with proxy.toxic(Lost(b"PUT /[^ ]*/intake/")) as toxic:
             assert await talk(proxy, b"GET / HTTP/1.1\r\n\r\n") == DONE
@@ -184,7 +184,7 @@ async def test_lost_swallows_so_many_requests_and_no_others() -> None:
 
 
 async def test_late_delivers_what_its_client_has_given_up() -> None:
-    """The client is gone when its request arrives."""
+    """The server receives the request after the client has closed."""
     async with proxied() as (server, proxy):
         with proxy.toxic(Late(b"PUT ", 0.7)) as toxic:
             assert await talk(proxy, PUT) == b""
@@ -194,7 +194,7 @@ async def test_late_delivers_what_its_client_has_given_up() -> None:
 
 
 async def test_copied_sends_whole_requests_again() -> None:
-    """A request in two pieces is kept whole, and comes a second time on a connection of its own."""
+    """A request in two pieces is kept whole and sent a second time on a new connection."""
     whole = PUT.replace(b"Host: x", b"Content-Length: 4")
     async with proxied() as (server, proxy):
         with proxy.toxic(toxic := Copied(b"PUT /[^ ]*/intake/")):

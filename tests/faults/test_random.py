@@ -1,7 +1,7 @@
-"""All faults at random: one short round on each store in `make test`, hundreds in `make test-faults`.
+"""Random faults: one short round on each store in `make test`, hundreds in `make test-faults`.
 
-`ROUNDS=200 SEED=7 make test-faults`: that many rounds, half of them on each store. The seed is printed; a round that
-failed is played again by the seed that its line shows, `SEED=7:31`.
+`ROUNDS=200 SEED=7 make test-faults` plays 200 rounds, half of them on each store. The seed is printed; to repeat a
+failed round, use the seed that its line shows, `SEED=7:31`.
 """
 
 import random
@@ -19,29 +19,29 @@ pytestmark = pytest.mark.e2e
 
 ROUNDS = 20
 SHORT_SEED = "short"
-QUICK_TARGETS = {"balancer", "node", "redis", "store", "door"}  # what heals in a second or two
+QUICK_TARGETS = {"balancer", "node", "redis", "store", "door"}  # the targets that recover in a second or two
 BOTH: tuple[Kind, ...] = ("file", "minio")
 
 
 def say(played: Played) -> None:
-    """For who watches, and in the report of a test that failed."""
+    """Print the round's line for the console and for the report of a failed test."""
     print(line(played), flush=True)
 
 
 def broken(game: Game) -> list[str]:
-    """The rounds that broke a promise."""
+    """The lines of the rounds that broke a promise."""
     return [line(played) for played in game.rounds if played.verdict is None or played.verdict.findings]
 
 
 @pytest.mark.timeout(300)  # seconds on an idle machine
 @pytest.mark.parametrize("store", BOTH)
 async def test_a_short_round_of_random_faults_breaks_no_promise(store: Kind, tmp_path: Path) -> None:
-    """Whatever the seed chose happened, and the witness finds everything as it should be."""
+    """The faults that the seed chose happened, and the checker finds no broken promise."""
     needs(store)
     seed = Environment.current().get("SEED", SHORT_SEED)
     async with Rig(store, tmp_path / "rig") as rig:
         game = Game(rig, say)
-        for number in range(3):  # a round that is void is followed by another
+        for number in range(3):  # a void round is followed by another
             name = f"{seed}:{number}"
             played = await game.play(name, chosen_by(random.Random(name), store, QUICK_TARGETS))
             if not played.void:
@@ -64,7 +64,7 @@ def asked() -> tuple[str, range]:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("store", BOTH)
 async def test_no_rounds_of_random_faults_break_a_promise(store: Kind, tmp_path: Path) -> None:
-    """Even numbers on files, odd ones on MinIO; a round that is void is played once more with another seed."""
+    """Even rounds run on files, odd rounds on MinIO; a void round is played once more with another seed."""
     needs(store)
     seed, numbers = asked()
     mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]

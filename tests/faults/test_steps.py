@@ -1,8 +1,8 @@
-"""Whoever has an upload in hand is killed or stopped at every step of it, on a stack with one of each.
+"""The process that handles an upload is killed or stopped at every step of it, on a stack with one of each tier.
 
-Fault proxies hold the upload exactly there: after its head, in its body, before its PUT, after the PUT was committed
-and before anybody knows, before the announcement is answered, before the answer reaches the phone; and the worker
-before it has read the pair, before and after its own PUT. The phone goes on trying, and must end with ok.
+Fault proxies hold the upload at a step: after its head, in its body, before its PUT, after the PUT was committed but
+before its answer, before the answer to the announcement, before the answer reaches the phone; the worker is held before
+it has read the pair, and before and after its own PUT. The phone keeps retrying, and its upload must end ok.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ STEPS = UPLOAD_STEPS | JOB_STEPS
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def game(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Game]:
-    """One balancer, one node, one worker, on MinIO."""
+    """A game on a stack of one balancer, one node and one worker, on MinIO."""
     needs("minio")
     async with Rig("minio", tmp_path_factory.mktemp("steps") / "rig", single=True) as rig:
         game = Game(rig, lambda played: print(line(played), flush=True))
@@ -58,7 +58,7 @@ async def game(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Game]:
 
 
 async def killed(rig: Rig, victim: str) -> str:
-    """SIGKILL, and a new start for what has no supervisor; the evidence."""
+    """SIGKILL the victim, and restart it if it has no supervisor; returns the evidence."""
     server = {"minio": rig.minio, "redis": rig.redis_server}.get(victim)
     if server is None:
         return await signalled(rig.pids(victim)[0], signal.SIGKILL)
@@ -68,7 +68,7 @@ async def killed(rig: Rig, victim: str) -> str:
 
 
 async def held(game: Game, step: str, victim: str, how: str) -> Played:
-    """One upload, held at the step while the victim is struck, then let go; judged."""
+    """Hold one upload at the step, kill or stop the victim, release the upload, and judge the round."""
     where, make = STEPS[step]
     name, fault = f"{victim} {how} {step}", f"{victim} {how} at a step"
 
@@ -107,7 +107,7 @@ CASES = [
 
 @pytest.mark.parametrize(("step", "victim", "how"), CASES, ids=lambda word: word.replace(" ", "-"))
 async def test_no_death_at_any_step_breaks_a_promise(game: Game, step: str, victim: str, how: str) -> None:
-    """It was held there, the victim was struck, the phone got its ok, and the pair is there once and rendered."""
+    """The upload was held, the victim was hit, the phone got an ok, and the pair is stored once and rendered."""
     played = await held(game, step, victim, how)
 
     assert played.evidence

@@ -1,6 +1,6 @@
-"""What goes wrong between two tiers: toxics for a fault proxy.
+"""The faults between two tiers: toxics for a fault proxy.
 
-They understand of HTTP and of Redis only what they look for at the begin of a piece of bytes.
+They do not parse HTTP or Redis; most only compare the first bytes of a piece with what they look for.
 """
 
 import asyncio
@@ -17,28 +17,28 @@ SLOW_DOWN = (
 
 
 class Slow(Toxic):
-    """Every piece waits, and as much longer as its bytes need at the rate."""
+    """Delays every piece by a latency plus the time that its bytes need at the rate."""
 
     def __init__(self, seconds: float, bytes_s: float = float("inf")) -> None:
         super().__init__()
         self._seconds, self._bytes_s = seconds, bytes_s
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """All of it, late."""
+        """Return the whole piece after the delay."""
         self.hits += 1
         await asyncio.sleep(self._seconds + len(data) / self._bytes_s)
         return data
 
 
 class Blackhole(Toxic):
-    """Bytes vanish, connections stay: a half-open peer, a hung server. `ways` says which direction."""
+    """Drops all bytes and keeps connections open, like a half-open peer or a hung server; `ways`: the directions."""
 
     def __init__(self, *ways: Way) -> None:
         super().__init__()
         self._ways = ways or ("up", "down")
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """Nothing."""
+        """Drop the piece."""
         if way not in self._ways:
             return data
         self.hits += 1
@@ -47,14 +47,14 @@ class Blackhole(Toxic):
 
 
 class CutAfter(Toxic):
-    """Each connection is reset once so many bytes have gone this way; 0 for before the first."""
+    """Resets each connection after a set number of bytes in one direction; 0: before the first byte."""
 
     def __init__(self, way: Way, size: int = 0) -> None:
         super().__init__()
         self._way, self._size = way, size
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """The bytes before the cut."""
+        """Return the bytes before the cut."""
         if way != self._way:
             return data
         gone = connection.marks.get(self, 0)
@@ -69,14 +69,14 @@ class CutAfter(Toxic):
         raise Cut
 
     def healed(self, connection: Connection) -> None:
-        """What was not cut has lost nothing."""
+        """Keep the connection: one that was not reset has lost nothing."""
 
 
 class Busy(Toxic):
-    """The proxy answers 503 SlowDown for the server, to requests that begin meanwhile, and drops their bodies."""
+    """Answers 503 SlowDown in place of the server to requests that begin during the fault, and drops their bodies."""
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """Nothing of a request that was answered here."""
+        """Drop the pieces of a request that the proxy has answered."""
         if way == "down":
             return b"" if self in connection.marks else data
         if self not in connection.marks and re.match(rb"(PUT|GET|HEAD|POST|DELETE) /", data):
@@ -89,14 +89,14 @@ class Busy(Toxic):
 
 
 class Swallowed(Toxic):
-    """The answer to a request whose head begins like this never comes: reset after the server has done it."""
+    """Resets a connection instead of the answer to a matching request, after the server has carried it out."""
 
     def __init__(self, request: bytes) -> None:
         super().__init__()
         self._request = re.compile(request)
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """Everything but the first bytes of that answer."""
+        """Return every piece; raise Cut at the first bytes of the answer."""
         if way == "up" and re.match(rb"[A-Z]+ /", data):
             connection.marks[self] = int(bool(self._request.match(data)))
         elif way == "down" and connection.marks.get(self) and data.startswith(b"HTTP/1.1 2"):
@@ -105,18 +105,18 @@ class Swallowed(Toxic):
         return data
 
     def healed(self, connection: Connection) -> None:
-        """What was not cut has lost nothing."""
+        """Keep the connection: one that was not reset has lost nothing."""
 
 
 class Lost(Toxic):
-    """So many requests whose head begins like this vanish, and the client goes on waiting for their answers."""
+    """Drops up to a set number of requests whose head matches; their clients go on waiting for the answers."""
 
     def __init__(self, request: bytes, count: int = 1) -> None:
         super().__init__()
         self._request, self._count = re.compile(request), count
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """Nothing more of a connection that carries one."""
+        """Drop all further pieces of a connection with a dropped request."""
         if way == "up" and self.hits < self._count and self._request.match(data):
             self.hits += 1
             connection.marks[self] = 1
@@ -124,25 +124,25 @@ class Lost(Toxic):
 
 
 class Late(Toxic):
-    """A request whose head begins like this waits so many seconds, longer than its client may do."""
+    """Delays a request whose head matches for longer than its client waits."""
 
     def __init__(self, request: bytes, seconds: float) -> None:
         super().__init__()
         self._request, self._seconds = re.compile(request), seconds
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """All of it, late."""
+        """Return the whole piece after the delay."""
         if way == "up" and self._request.match(data):
             self.hits += 1
             await asyncio.sleep(self._seconds)
         return data
 
     def healed(self, connection: Connection) -> None:
-        """Nothing was lost."""
+        """Keep the connection: no bytes were lost."""
 
 
 class Copied(Toxic):
-    """Keeps whole requests whose head begins like this, up to so many, so that `send_again` can send them again."""
+    """Keeps copies of whole requests whose head matches, up to a maximum number; `send_again` sends the copies."""
 
     def __init__(self, request: bytes, count: int = 50) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class Copied(Toxic):
         self.requests: list[bytes] = []
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """All of it."""
+        """Return the whole piece."""
         if way == "up" and len(self.requests) < self._count:
             if self._request.match(data):
                 self._copies[connection] = bytearray()
@@ -163,7 +163,7 @@ class Copied(Toxic):
         return data
 
     async def send_again(self, port: int) -> list[bytes]:
-        """Each of them on a connection of its own, in the same order; the statuses."""
+        """Send each copy on its own connection, in the same order; returns the statuses."""
         statuses = []
         for request in self.requests:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -175,20 +175,20 @@ class Copied(Toxic):
         return statuses
 
     def healed(self, connection: Connection) -> None:
-        """Nothing was lost."""
+        """Keep the connection: no bytes were lost."""
 
 
 def _length(request: bytes | bytearray) -> int:
-    """How long the request is by its head; more than there is while the head is not whole."""
+    """The total length of the request by its head; more than its current length while the head is incomplete."""
     head, end, _ = bytes(request).partition(b"\r\n\r\n")
     size = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     return len(head) + len(end) + int(size[1] if size else 0) if end else len(request) + 1
 
 
 class Hold(Toxic):
-    """Stops everything at one point of the first request whose piece matches, until `release`.
+    """Stops a connection at one point of the first matching request, until `release`.
 
-    Way up: before its first byte, or so many bytes past its head. Way down: before the first byte of its answer.
+    Direction up: before the first byte, or so many bytes after the head. Direction down: before the answer.
     """
 
     def __init__(self, way: Way, request: bytes, *, past_head: int | None = None) -> None:
@@ -198,7 +198,7 @@ class Hold(Toxic):
         self.reached, self.freed = asyncio.Event(), asyncio.Event()
 
     async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
-        """All of it, once it may; a piece that holds both sides of the point is split there."""
+        """Return the whole piece after the release; a piece that contains the point is split there."""
         if way == "up" and not self.hits and self._request.match(data):
             connection.marks[self] = data.find(b"\r\n\r\n") + 4 + (self._past_head or 0)
         if self.hits or self not in connection.marks or way != self._way or data.startswith(CONTINUE):
@@ -215,9 +215,9 @@ class Hold(Toxic):
         return data[cut:]
 
     def release(self) -> None:
-        """Let it go on."""
+        """Let the stopped connection go on."""
         self.freed.set()
 
     def healed(self, connection: Connection) -> None:
-        """Nothing was lost; whatever is held goes on."""
+        """Release the held connection, which has lost no bytes."""
         self.release()

@@ -1,8 +1,8 @@
-"""The outside witness: a log of JSON lines, each on disk before the client goes on, and what it says of each operation.
+"""The outside witness: a log of JSON lines, each synced to disk before the client goes on, and its reading.
 
-An operation is an upload or a deletion. Pure but for the file. `invoke` is written before the first byte is sent,
-`sent` and `answer` around every try, and one of `ok`, `fail`, `unknown` at the end; an operation whose end is missing
-is unknown. It believes nobody but the client.
+An operation is an upload or a deletion. Pure except for the file. `invoke` is written before the first byte is sent,
+`sent` and `answer` around every try, and one of `ok`, `fail`, `unknown` at the end; an operation without an end is
+unknown. Only clients write to the log.
 """
 
 import os
@@ -29,7 +29,7 @@ class Invoke(msgspec.Struct, frozen=True, tag="invoke", kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent", kw_only=True):
-    """A try begins. Unix ms; `first` is the try whose ticket it carries, itself without one."""
+    """A try begins, in Unix ms; `first` is the number of the try whose ticket it sends, else its own number."""
 
     op: str
     number: int
@@ -38,7 +38,7 @@ class Sent(msgspec.Struct, frozen=True, tag="sent", kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer", kw_only=True):
-    """A try ended; status 0 without an answer. `kept` is False where the answer says that nothing was stored."""
+    """A try ended; status 0 without an answer. `kept` is False when the answer says that nothing was stored."""
 
     op: str
     number: int
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, tag="end", kw_only=True):
-    """How the upload or the deletion ended for its client."""
+    """An upload or a deletion ended, with this outcome for its client."""
 
     op: str
     ending: Ending
@@ -59,7 +59,7 @@ Line = Invoke | Sent | Answer | End
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One request. Unix ms; one without an end may go on for ever."""
+    """One request, in Unix ms; a request without an end may take effect at any later time."""
 
     began: int
     ended: int | None = None
@@ -82,16 +82,16 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def began(self) -> int:
-        """When its first try began; unix ms."""
+        """Unix ms at which its first try began."""
         return self.tries[0].began if self.tries else 0
 
     @property
     def ended(self) -> int | None:
-        """When its client was told how it ended; None where it may go on for ever."""
+        """Unix ms at which its client got the final answer; None when it may take effect at any later time."""
         return self.tries[-1].ended if self.tries and self.ending != "unknown" else None
 
     def precedes(self, other: "Operation") -> bool:
-        """It had ended when the other began; otherwise the two may have acted in either order."""
+        """Whether it had ended when the other began; otherwise the two may have taken effect in either order."""
         return self.ended is not None and self.ended < other.began
 
 
@@ -102,7 +102,7 @@ class Witness:
         self.path = path
 
     def note(self, line: Line) -> None:
-        """Write it and wait for the disk."""
+        """Write the line and wait until it is synced to disk."""
         self._file.write(msgspec.json.encode(line) + b"\n")
         os.fsync(self._file.fileno())
 
@@ -117,13 +117,13 @@ class Witness:
 
 
 def read(path: Path) -> tuple[Operation, ...]:
-    """Every operation of a log, in the order of their begin; a last line that was cut off is left out."""
+    """Every operation of a log, in the order in which they began; an incomplete last line is ignored."""
     whole = path.read_bytes().split(b"\n")[:-1]
     return operations(msgspec.json.decode(line, type=Line) for line in whole)
 
 
 def operations(lines: Iterable[Line]) -> tuple[Operation, ...]:
-    """What the lines say of each operation."""
+    """The operations that the lines describe."""
     found: dict[str, Operation] = {}
     for line in lines:
         if isinstance(line, Invoke):

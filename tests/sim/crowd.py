@@ -1,9 +1,9 @@
-"""A node under a crowd, in small steps of a virtual clock: the real admission around a simulated store.
+"""A node under load from many phones, in small steps of a virtual clock: real admission code and a simulated store.
 
-The store gives each PUT under way the same part of its speed, but none less than its latency. A phone takes its time to
-send, and its bytes come in pieces, as a balancer and the kernel hand them on; one that is shed, before or while it
-sends, comes back when it was told to, with a ticket. Attackers do the same for ever. No time passes but by steps, so a
-minute takes a second or two and a seed gives one history.
+The store divides its rate equally among all PUTs in progress; each PUT takes at least the latency. A phone sends over
+some time, and its bytes arrive in pieces, as a balancer and the kernel forward them. A phone that is shed, before or
+while it sends, returns after its `Retry-After` with a ticket. Attackers do the same for ever. Time advances only by
+steps, so a simulated minute takes a second or two, and a seed determines the whole run.
 """
 
 import random
@@ -23,9 +23,9 @@ PIECE_BYTES = 32 * 1024
 
 @dataclass(eq=False)
 class Upload:
-    """One pair under way; `left` is the part of its PUT still to do. `aim` is what really comes, `length` what is said.
+    """One upload in progress: `left` is the open part of its PUT, `aim` the bytes sent, `length` those announced.
 
-    `honest` when it counts; others are never committed.
+    Only `honest` uploads count; others are never committed.
     """
 
     user: str
@@ -40,7 +40,7 @@ class Upload:
 
 @dataclass
 class Crowd:
-    """`rate`: what the store commits a second, `latency_s`: the least that one PUT takes."""
+    """The simulation; `rate`: pairs that the store commits a second, `latency_s`: the shortest time of a PUT."""
 
     rate: float = 100.0
     latency_s: float = 0.02
@@ -69,7 +69,7 @@ class Crowd:
         self.start = self.now
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Advance the clock by `seconds`."""
         for _ in range(round(seconds / STEP_S)):
             self.now += STEP_S
             self._due += self.offered * STEP_S
@@ -81,12 +81,12 @@ class Crowd:
             self._put()
 
     def come(self, rank: Rank) -> None:
-        """A phone that was never here asks."""
+        """A new phone asks for admission."""
         self._users += 1
         self._ask(Upload(f"phone{self._users}", BYTES, BYTES / self.rng.uniform(*self.send_s)), rank)
 
     def attack(self, accounts: int, uploads: int, *, length: int, rate: float) -> None:
-        """So many accounts send so many uploads each, at so many bytes a second, for ever."""
+        """Add attackers: each account sends `uploads` uploads at `rate` bytes a second, for ever."""
         for number in range(accounts * uploads):
             self._ask(Upload(f"attacker{number % accounts}", length, rate, honest=False), Rank.FIRST)
 
@@ -96,7 +96,7 @@ class Crowd:
         return int(self.now - self.start)
 
     def goodput(self, first: int, last: int) -> float:
-        """Commits a second, from one second to before another."""
+        """Commits a second between `first` (inclusive) and `last` (exclusive), in seconds since the start."""
         return sum(self.committed[second] for second in range(first, last)) / (last - first)
 
     def _at(self, seconds: float, act: Callable[[], None]) -> None:

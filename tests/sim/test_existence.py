@@ -1,8 +1,8 @@
-"""Uploads, deletions and renders of one post, their store requests interleaved, delayed and sent twice by a seed.
+"""Uploads, deletions and renders of one post; a seed interleaves, delays and repeats their store requests.
 
-The store is one in memory, with the port's promises and the network's habits: a request may be answered late, its
-answer may be lost although it was done, and any change may come once more at any time later. Whatever the order, what
-was answered is true.
+The store is in memory; it keeps the promises of the port and simulates a bad network: an answer may be late, an answer
+may be lost although the request was carried out, and any change may be carried out again at any later time. In every
+order, the answers to the clients must be true.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ PHOTO = Photo(sha256="0" * 64, bytes=1, width=64, height=64, format="jpeg")
 
 
 class Memory:
-    """Objects in a dictionary; every request takes a while, and the network is bad."""
+    """A store in a dictionary with slow requests and a simulated bad network."""
 
     def __init__(self, rng: random.Random) -> None:
         self.objects: dict[str, bytes] = {}
@@ -35,15 +35,15 @@ class Memory:
         self.late: list[asyncio.Task[None]] = []
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        """As the port says."""
+        """Do as the port defines."""
         await self._change(key, None, b"".join(parts), BlobExists)
 
     async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
-        """As the port says; marks are made of the bytes, as S3 makes them."""
+        """Do as the port defines; marks are digests of the bytes, as in S3."""
         await self._change(key, mark, b"".join(parts), BlobChanged)
 
     async def read(self, key: str) -> bytes:
-        """As the port says."""
+        """Do as the port defines."""
         await self._while()
         if key not in self.objects:
             raise BlobMissing(key)
@@ -52,31 +52,31 @@ class Memory:
         return body
 
     async def read_tail(self, key: str, length: int) -> Blob:
-        """As the port says."""
+        """Do as the port defines."""
         body = await self.read(key)
         return Blob(body[-length:], str(hash(body)))
 
     async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
-        """Nobody here does."""
+        """Not used by this test."""
         raise NotImplementedError
 
     async def delete(self, key: str) -> None:
-        """Nobody may while posts come and go."""
+        """Not allowed while posts are created and deleted."""
         raise AssertionError(f"DELETE {key}")
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
-        """Nobody here does."""
+        """Not used by this test."""
         raise NotImplementedError
         yield
 
     async def probe(self) -> None:
-        """Always there."""
+        """Do nothing: this store is always available."""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing to close."""
+        """Do nothing: this store holds no resources."""
 
     async def _change(self, key: str, mark: str | None, body: bytes, conflict: type[Exception]) -> None:
         if self._rng.random() < 0.3:
@@ -85,7 +85,7 @@ class Memory:
         lost = self._rng.random() < 0.15
         done = self._put(key, mark, body)
         await self._while()
-        if lost:  # the client of the store sends it again, as `Objects.call` does
+        if lost:  # the store's client retries, as `Objects.call` does
             done = self._put(key, mark, body)
             await self._while()
         if not done:
@@ -108,33 +108,33 @@ class Memory:
         for _ in range(turns):
             await asyncio.sleep(0)
 
-    # What is there, without a request.
+    # The store's content, read without a request.
 
     @property
     def posted(self) -> str | None:
-        """The attempt whose pair is there."""
+        """The attempt whose pair is stored."""
         body = self.objects.get(keys.intake(MOMENT, POST_ID), b"")
         return intake.receipt_in(body[-TAIL_BYTES:]).attempt if body and tombstone_in(body) is None else None
 
     @property
     def shown(self) -> str | None:
-        """The attempt whose renditions are there."""
+        """The attempt whose renditions are stored."""
         body = self.objects.get(keys.media(MOMENT, POST_ID), b"")
         return media.record_in(body[-TAIL_BYTES:]).attempt if body and tombstone_in(body) is None else None
 
 
 class Story:
-    """One user's requests, each with the number at which it began, which is its id; what each was answered."""
+    """One user's requests and their answers; a request's id is the number at which it began."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.store = rng, Memory(rng)
         self.existence = Existence(self.store)
         self.begun = 0
         self.accepted: list[str] = []
-        self.replayed: list[str] = []  # uploads that were told that their pair is there already
+        self.replayed: list[str] = []  # uploads that were answered that their pair is already stored
         self.deletions: list[str] = []
-        self.deleted: list[str] = []  # those that were answered
-        self.shown: str | None = None  # at the last look
+        self.deleted: list[str] = []  # deletions that were answered
+        self.shown: str | None = None  # the result of the last `look`
         self.wrong: list[str] = []
 
     def number(self) -> str:
@@ -143,7 +143,7 @@ class Story:
         return f"{self.begun:032}"
 
     async def upload(self) -> None:
-        """POST, and a worker for it."""
+        """Upload a pair, then render it as a worker does."""
         receipt = Receipt(
             id=POST_ID,
             moment_id=MOMENT,
@@ -162,7 +162,7 @@ class Story:
         await self.render()
 
     async def render(self) -> None:
-        """What a job does, with the pair that it finds."""
+        """Render the pair that is stored now, as a job does."""
         try:
             archive = await self.store.read(keys.intake(MOMENT, POST_ID))
         except BlobMissing:
@@ -176,7 +176,7 @@ class Story:
         await self.existence.put_media(post, body)
 
     async def delete(self) -> None:
-        """DELETE; when it is answered nothing of before it may be seen, then or ever after."""
+        """Delete the post; from its answer on, nothing of an earlier attempt may be visible."""
         deletion = self.number()
         self.deletions.append(deletion)
         try:
@@ -187,7 +187,7 @@ class Story:
         self.look()
 
     def look(self) -> None:
-        """Is anything to be seen that was said to be gone, or gone that nobody deleted?"""
+        """Check that no deleted attempt is visible, and that nothing has vanished without a deletion."""
         before, self.shown = self.shown, self.store.shown
         if before not in {None, self.shown} and not any(deletion > str(before) for deletion in self.deletions):
             self.wrong.append(f"the picture of {int(before or 0)} is gone, and nobody deleted it")
@@ -197,7 +197,7 @@ class Story:
                     self.wrong.append(f"the {what} of {int(attempt)} is there after deletion {int(deletion)}")
 
     async def play(self, steps: int) -> None:
-        """Begin a request every few turns, then wait for all, and for all that is late."""
+        """Begin a request every few turns of the event loop, then wait for all requests and all late repetitions."""
         async with asyncio.TaskGroup() as group:
             for _ in range(steps):
                 what: Coroutine[Any, Any, None] = self.rng.choice(
@@ -212,7 +212,7 @@ class Story:
 
 
 def rendered(receipt: Receipt) -> tuple[Post, bytes]:
-    """The record and the object."""
+    """The record and the media object that a render of this receipt stores."""
     post = msgspec.structs.replace(accepted(receipt), state="ready")
     return media.pack(post, {"front-thumb": media.Image(receipt.attempt.encode() * 20, 1, 1)})
 
@@ -220,12 +220,12 @@ def rendered(receipt: Receipt) -> tuple[Post, bytes]:
 @settings(deadline=None, max_examples=400)
 @given(seed=st.integers(0, 2**63))
 def test_what_was_answered_is_true_in_every_order(seed: int) -> None:
-    """A pair that was acknowledged, first or again, is there unless a deletion began later; a deleted one is not."""
+    """An acknowledged pair is stored unless a deletion began later; a deleted pair is gone."""
 
     async def story() -> Story:
         told = Story(random.Random(seed))
         await told.play(random.Random(seed).randint(2, 9))
-        await told.render()  # as the sweeper sees to
+        await told.render()  # as the sweeper would queue it
         told.look()
         return told
 

@@ -1,4 +1,4 @@
-"""Attackers beside honest phones at one simulated node: uploads that announce much or send little keep nobody out."""
+"""Attackers at one simulated node: uploads that announce a lot or send slowly do not exclude honest phones."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from tests.sim.crowd import BYTES, Crowd
 
 MIB = 1 << 20
 BUDGET = 200 * MIB
-OFFERED = 30.0  # pairs a second, at 1 to 10 seconds each: a quarter of a budget's worth in flight
+OFFERED = 30.0  # pairs a second, of 1 to 10 seconds each: they fill a quarter of the budget
 PHONES = (1.0, 10.0)
 
 
 def beside(accounts: int, uploads: int, *, length: int, rate: float, bytes_max: int = BUDGET) -> Crowd:
-    """Two minutes of honest phones, the attackers there first."""
+    """Run two minutes of honest phones, with the attackers already present."""
     crowd = Crowd(send_s=PHONES, bytes_max=bytes_max)
     if accounts:
         crowd.attack(accounts, uploads, length=length, rate=rate)
@@ -24,15 +24,15 @@ def beside(accounts: int, uploads: int, *, length: int, rate: float, bytes_max: 
 @pytest.mark.parametrize(
     ("accounts", "uploads", "length", "rate"),
     [
-        (56, 8, 20 * MIB, 4_300.0),  # as it was found
+        (56, 8, 20 * MIB, 4_300.0),  # the attack as it was first found
         (500, 4, 20 * MIB, 4_300.0),
-        (500, 4, BYTES, 4_300.0),  # announcing no more than a pair has
-        (500, 4, 20 * MIB, 20_000.0),  # 40 MB/s in all
+        (500, 4, BYTES, 4_300.0),  # each upload announces an ordinary pair's length
+        (500, 4, 20 * MIB, 20_000.0),  # 40 MB/s in total
         (2000, 1, MIB, 5_000.0),
     ],
 )
 def test_attackers_do_not_keep_honest_phones_out(accounts: int, uploads: int, length: int, rate: float) -> None:
-    """Honest goodput is at least 90 % of what it is without them, and no honest upload under way has to go."""
+    """Honest goodput is at least 90 % of that without attackers, and no honest upload in progress is displaced."""
     control = beside(0, 0, length=0, rate=0)
     attacked = beside(accounts, uploads, length=length, rate=rate)
 
@@ -42,7 +42,7 @@ def test_attackers_do_not_keep_honest_phones_out(accounts: int, uploads: int, le
 
 
 def test_a_ticket_does_not_lift_attackers() -> None:
-    """Once known to be slow they come back to 70 % of the budget, not to all of it."""
+    """Accounts known to be slow may use 70 % of the budget when they return, not all of it."""
     attacked = beside(500, 4, length=20 * MIB, rate=4_300.0)
     slow = [one for one in attacked.uploads.values() if not one.honest]
 
@@ -52,7 +52,7 @@ def test_a_ticket_does_not_lift_attackers() -> None:
 
 
 def test_a_crowd_of_honest_phones_loses_nothing_that_is_under_way() -> None:
-    """Three times as many slow phones as memory holds: the rest is refused at the door, not half-way."""
+    """With three times as many slow phones as memory allows, the excess is refused at the head, not during the body."""
     crowd = Crowd(send_s=(20.0, 40.0), bytes_max=500 * BYTES)
     crowd.offered = 50
     crowd.run(90)
@@ -63,7 +63,7 @@ def test_a_crowd_of_honest_phones_loses_nothing_that_is_under_way() -> None:
 
 
 def test_phones_on_a_weak_network_go_on_as_long_as_there_is_room() -> None:
-    """8 KB/s beside fast phones: nobody displaces them while the memory is not short."""
+    """Phones at 8 KB/s are not displaced by fast phones while memory is available."""
     crowd = Crowd(send_s=(0.5, 1.0), bytes_max=BUDGET)
     crowd.offered = 30
     crowd.run(10)

@@ -1,4 +1,4 @@
-"""Overload in a simulated world: goodput holds, a slow store is felt within seconds, a herd comes back in a line."""
+"""Overload in a simulation: goodput holds, admission adapts to a slow store in seconds, a herd returns spread out."""
 
 import pytest
 
@@ -12,7 +12,7 @@ FAST, PHONES = (0.05, 0.3), (0.5, 3.0)
 @pytest.mark.parametrize("send_s", [FAST, PHONES])
 @pytest.mark.parametrize("times", [1, 2, 4, 10])
 def test_goodput_holds_at_any_offered_load(times: int, send_s: tuple[float, float]) -> None:
-    """At 1, 2, 4 and 10 times what the store commits, at least 95 % of it is committed, and so it is afterwards."""
+    """At 1, 2, 4 and 10 times the store's rate, at least 95 % of the rate is committed, during and after the load."""
     crowd = Crowd(send_s=send_s)
     crowd.offered = crowd.rate * times
     crowd.run(40)
@@ -24,7 +24,7 @@ def test_goodput_holds_at_any_offered_load(times: int, send_s: tuple[float, floa
 
 
 def test_received_pairs_wait_no_longer_than_their_rank_is_worth() -> None:
-    """Once the first wave is through, a pair is committed within a few seconds at ten times the load."""
+    """After the first wave, a received pair is committed within a few seconds even at ten times the load."""
     crowd = Crowd(send_s=PHONES)
     crowd.offered = crowd.rate * 10
     crowd.run(25)
@@ -36,7 +36,7 @@ def test_received_pairs_wait_no_longer_than_their_rank_is_worth() -> None:
 
 
 def test_a_store_slowed_to_a_tenth_is_felt_within_seconds_and_so_is_its_recovery() -> None:
-    """Fewer PUTs at once and fewer uploads in flight within five seconds, the slow store kept busy; then all again."""
+    """Within five seconds there are fewer PUTs and uploads at once, and the store stays busy; later all are back."""
     crowd = Crowd(send_s=FAST)
     crowd.offered = 150
     crowd.run(20)
@@ -55,7 +55,7 @@ def test_a_store_slowed_to_a_tenth_is_felt_within_seconds_and_so_is_its_recovery
 
 
 def test_a_distant_store_is_not_taken_for_a_full_one() -> None:
-    """A second of latency needs a hundred PUTs at once for a hundred a second, and gets them."""
+    """With a latency of 1 s, 100 commits a second need 100 concurrent PUTs; admission allows them."""
     crowd = Crowd(send_s=FAST, latency_s=1.0)
     crowd.offered = 100
     crowd.run(60)
@@ -64,7 +64,7 @@ def test_a_distant_store_is_not_taken_for_a_full_one() -> None:
 
 
 def test_a_store_that_becomes_distant_is_measured_anew() -> None:
-    """The fast times of before are forgotten: the probe finds that this is how long it takes now."""
+    """The earlier short times expire: the probe measures the new latency as the normal one."""
     crowd = Crowd(send_s=FAST)
     crowd.offered = 90
     crowd.run(20)
@@ -77,7 +77,7 @@ def test_a_store_that_becomes_distant_is_measured_anew() -> None:
 
 
 def test_memory_alone_bounds_a_crowd_of_slow_phones() -> None:
-    """First tries fill their part of the budget, those that return the rest, and nobody more."""
+    """First tries fill their part of the budget and retries fill the rest; no upload exceeds the budget."""
     crowd = Crowd(send_s=(20.0, 40.0), bytes_max=500 * BYTES)
     crowd.offered = 100
     crowd.run(5)
@@ -88,7 +88,7 @@ def test_memory_alone_bounds_a_crowd_of_slow_phones() -> None:
 
 
 def test_a_thundering_herd_comes_back_in_a_line() -> None:
-    """Four thousand at once into an idle node: those sent away are mostly taken when they return, and it stays busy."""
+    """Of 4000 uploads at once at an idle node, most refused ones are accepted on return, and the node stays busy."""
     crowd = Crowd(send_s=FAST, bytes_max=500 * BYTES)
     crowd.offered = 90
     crowd.run(5)

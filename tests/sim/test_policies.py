@@ -1,4 +1,4 @@
-"""All policies in one world: nodes that slow down, die, flap and join, on a virtual clock."""
+"""All placement policies in one simulation: nodes slow down, die, flap and join, on a virtual clock."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ SEEDS = (1, 20_261_121)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_whatever_happens_each_request_ends_once_and_the_books_are_even(policy: str, seed: int) -> None:
-    """Slow, dead, flapping and joining nodes: only what was in flight at a death is lost, nothing is refused."""
+    """With slow, dead, flapping and joining nodes, only requests in flight at a death are lost; none is refused."""
     world = World(seed, policy=policy, balancers=2)
     world.traffic(per_s=60, until=60)
     world.at(10, lambda: setattr(world.upstreams["n1"], "slow", 4.0))
@@ -41,7 +41,7 @@ def test_whatever_happens_each_request_ends_once_and_the_books_are_even(policy: 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_dead_node_is_out_after_one_refused_connection_of_each_balancer(policy: str, seed: int) -> None:
-    """Or after the first broken one; nobody who sent nothing notices."""
+    """Or after one broken connection; a request of which no byte was sent is not affected."""
     world = World(seed, policy=policy, balancers=3)
     world.traffic(per_s=100, until=30)
     world.at(10, lambda: world.die("n2"))
@@ -55,7 +55,7 @@ def test_a_dead_node_is_out_after_one_refused_connection_of_each_balancer(policy
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_policies_that_look_at_load_spare_a_slow_node(seed: int) -> None:
-    """Turns do not see it; least connections, peak EWMA and the ring's bound do."""
+    """Round robin does not notice a slow node; least connections, peak EWMA and the ring's bound do."""
     shares, waits = {}, {}
     for policy in ("round-robin", "least-connections", "peak-ewma", "ring"):
         world = World(seed, policy=policy)
@@ -73,7 +73,7 @@ def test_policies_that_look_at_load_spare_a_slow_node(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_only_the_dead_nodes_users_move_and_they_come_home(seed: int) -> None:
-    """On a quiet ring every other user stays where he was, at all balancers alike."""
+    """On a lightly loaded ring, all other users keep their node, at every balancer."""
     world = World(seed, balancers=2)
     world.traffic(per_s=40, until=90, size=MIB // 16)
     world.at(30, lambda: world.die("n2"))
@@ -91,7 +91,7 @@ def test_only_the_dead_nodes_users_move_and_they_come_home(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_joining_node_comes_to_its_share_slowly(seed: int) -> None:
-    """A quarter of the way a quarter of its keys; nobody moves between the others."""
+    """After a quarter of the slow start the node has a quarter of its keys; no key moves between the other nodes."""
     world = World(seed, nodes=5)
     world.traffic(per_s=150, until=60, size=MIB // 16)
     world.at(20, lambda: world.join("n9"))
@@ -108,7 +108,7 @@ def test_a_joining_node_comes_to_its_share_slowly(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_flapping_node_is_let_in_ever_more_rarely(seed: int) -> None:
-    """Dying every six seconds it is given less time than a steady flapper would have, and costs ever less."""
+    """A node that dies every six seconds gets traffic for an ever smaller part of the time, and costs ever less."""
     world = World(seed)
     world.traffic(per_s=60, until=180)
     for second in range(10, 180, 6):
@@ -123,7 +123,7 @@ def test_a_flapping_node_is_let_in_ever_more_rarely(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_checks_that_fail_everywhere_eject_nobody(seed: int) -> None:
-    """Four of six hang in their checks but serve: panic keeps all in use, and ends with them."""
+    """Four of six nodes fail their checks but serve: panic mode keeps all in use, and ends when the checks pass."""
     world = World(seed)
     world.traffic(per_s=60, until=60)
     for number in range(4):
@@ -142,9 +142,9 @@ def test_checks_that_fail_everywhere_eject_nobody(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("balancers", [1, 2, 5])
 def test_bounds_add_up_over_balancers(balancers: int, seed: int) -> None:
-    """At any instant no node has more than a quarter over its share of all bytes, but for one request a balancer.
+    """At no time does a node exceed its share of all bytes by more than a quarter plus one request of each balancer.
 
-    Few users with large uploads, so that homes alone would be far from even; floors are off to see the bound itself.
+    There are few users with large uploads, so that home nodes alone would be uneven; floors are off to test the bound.
     """
     world = World(seed, balancers=balancers, bound=Bound(125, 1))
     world.traffic(per_s=120, until=30, users=12, size=MIB)
@@ -165,7 +165,7 @@ def test_bounds_add_up_over_balancers(balancers: int, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_idle_system_never_spills(seed: int) -> None:
-    """Under the floor each user is at home, always."""
+    """Below the floor, every request goes to its user's home node."""
     world = World(seed, balancers=2)
     world.traffic(per_s=5, until=60)
     world.run(90)
@@ -175,7 +175,7 @@ def test_an_idle_system_never_spills(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_zone_aware_stays_in_its_zone_while_it_can(seed: int) -> None:
-    """All in the near zone; when it is gone, all in the far one."""
+    """All requests go to the near zone; when its nodes are dead, all go to the far zone."""
     world = World(seed, policy="zone-aware", zone="near")
     world.zones = {f"n{number}": "near" if number < 3 else "far" for number in range(6)}
     world.announce()
@@ -193,7 +193,7 @@ def test_zone_aware_stays_in_its_zone_while_it_can(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_node_that_fails_alone_costs_nobody_all_tries(policy: str, seed: int) -> None:
-    """Its checks pass all the while: users' 503 eject it, and whoever it turned away goes past it."""
+    """The node's checks pass: users' 503s eject it, and a request that it refused is retried at another node."""
     world = World(seed, policy=policy, nodes=3, balancers=2)
     world.traffic(per_s=60, until=90)
     world.at(10, lambda: setattr(world.upstreams["n1"], "sick", 1.0))
@@ -209,7 +209,7 @@ def test_a_node_that_fails_alone_costs_nobody_all_tries(policy: str, seed: int) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_half_of_many_nodes_may_fail_and_nobody_needs_more_than_six_tries(seed: int) -> None:
-    """Four of eight at once, their checks blind to it: a key's order is walked, not its first two."""
+    """Four of eight fail at once while their checks pass: a retry goes on along the key's order, past its first two."""
     world = World(seed, nodes=8, balancers=2)
     world.traffic(per_s=60, until=60)
     for number in range(4):
@@ -223,7 +223,7 @@ def test_half_of_many_nodes_may_fail_and_nobody_needs_more_than_six_tries(seed: 
 @pytest.mark.parametrize("unready", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_outage_of_what_all_nodes_need_ejects_nobody_for_good(seed: int, unready: bool) -> None:  # noqa: FBT001
-    """Whether their checks tell of it or not: all are used in it, and all are healthy right after it."""
+    """Whether the checks fail or not, all nodes are used during the outage, and all are healthy right after it."""
     world = World(seed, balancers=2)
     world.traffic(per_s=60, until=90)
     used: set[str] = set()
@@ -233,7 +233,7 @@ def test_an_outage_of_what_all_nodes_need_ejects_nobody_for_good(seed: int, unre
             for name, value in is_now.items():
                 setattr(upstream, name, value)
 
-    for second in range(10, 50, 5):  # It comes and goes, as a store does that is on its knees.
+    for second in range(10, 50, 5):  # The outage comes and goes, like that of an overloaded store.
         world.at(second, lambda: everybody(sick=1.0, unready=unready))
         world.at(second + 4.5, lambda: everybody(sick=0.0, unready=False))
     world.at(45, lambda: used.update(name for name, share in world.shares(20, 45).items() if share > 0.05))
@@ -247,7 +247,7 @@ def test_an_outage_of_what_all_nodes_need_ejects_nobody_for_good(seed: int, unre
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_overload_of_all_ejects_nobody(seed: int) -> None:
-    """Four of five requests are told to come back later, by every node: no node changes its state."""
+    """Every node answers four of five requests with 503 and Retry-After: no node changes its state."""
     world = World(seed, balancers=2)
     for upstream in world.upstreams.values():
         upstream.full = 0.8
@@ -258,7 +258,7 @@ def test_overload_of_all_ejects_nobody(seed: int) -> None:
 
 
 def test_a_seed_is_a_history() -> None:
-    """The same seed tells the same story to the last byte, another one another."""
+    """The same seed gives exactly the same history; another seed gives another."""
 
     def story(seed: int) -> list[tuple[bytes, int, str, float]]:
         world = World(seed)

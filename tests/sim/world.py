@@ -1,9 +1,10 @@
-"""A small world to try placement in: real fleets over simulated nodes that slow down, hang, die, flap and join.
+"""A simulation to test placement: real fleets over simulated nodes that slow down, hang, die, flap and join.
 
-One heap of events is the clock: no time passes but by them, so a minute takes a second and each seed gives one history.
-A balancer here is a real `Fleet` with what `probes.py`, `pool.py` and `exchange.py` do around it, in a few lines: it
-checks with jitter, connects, is refused, moves the request on within the budget, and sees answers and broken
-connections. A node serves `lanes` requests at a time, each for as long as its bytes take, and queues the rest.
+One heap of events is the clock: time advances only from event to event, so a simulated minute takes a second, and a
+seed determines the whole run. A balancer is a real `Fleet` with a short version of what `probes.py`, `pool.py` and
+`exchange.py` do: it checks nodes with jitter, connects, is refused, retries the request at another node within the
+budget, and notes answers and broken connections. A node serves `lanes` requests at a time, each for a time in
+proportion to its bytes, and queues the others.
 """
 
 import heapq
@@ -19,15 +20,15 @@ from lb.placement.parameters import Placement
 from lb.placement.policy import Bound, Refuse
 
 CHECK_S, CHECK_FAST_S, TICK_S, HANG_S = 2.0, 0.5, 0.05, 1.0
-TRIES, REFUSE_S, RETRY_S_MAX = 6, 0.002, 5.0  # as phones try, and as a node's Retry-After is spread
+TRIES, REFUSE_S, RETRY_S_MAX = 6, 0.002, 5.0  # a phone's tries, the delay of a refusal, the longest Retry-After
 MIB = 1 << 20
 
 
 @dataclass(eq=False)
 class Request:
-    """One upload and what became of it: `served`, `lost` in flight, `refused`, `given up`, empty until then.
+    """One upload and its outcome: `served`, `lost` in flight, `refused`, `given up`; empty while it is open.
 
-    A node's 503 is met with another try, as phones do, with the ticket's word on who `turned` it away.
+    After a node's 503 it is tried again, as phones do, with a ticket that names the node that `turned` it away.
     """
 
     key: bytes
@@ -43,9 +44,9 @@ class Request:
 
 @dataclass(eq=False)
 class Upstream:
-    """A node as it really is; by chance it is `sick` and answers 503 with its cause, or `full`: with Retry-After alone.
+    """The real state of a node: the probability of a 503 with a cause (`sick`), or with Retry-After only (`full`).
 
-    `unready` says so to checks.
+    `unready`: its health checks fail too.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Upstream:
 
 @dataclass(eq=False)
 class Job:
-    """A request at a node; `done` is told whether it was answered."""
+    """A request at a node; `done` is called with whether it was answered."""
 
     request: Request
     done: Callable[[bool], None]
@@ -73,7 +74,7 @@ class Job:
 
 
 class World:
-    """The clock, the nodes and the balancers."""
+    """The simulation: its clock, nodes and balancers."""
 
     def __init__(
         self, seed: int, *, nodes: int = 6, balancers: int = 1, policy: str = "ring", **placement: object
@@ -94,12 +95,12 @@ class World:
             balancer.start()
 
     def at(self, time: float, act: Callable[[], None]) -> None:
-        """Do it then."""
+        """Schedule `act` at `time`."""
         self._numbers += 1
         heapq.heappush(self._events, (time, self._numbers, act))
 
     def run(self, until: float) -> None:
-        """Let it happen."""
+        """Run all events up to the time `until`."""
         while self._events and self._events[0][0] <= until:
             self.now, _, act = heapq.heappop(self._events)
             act()
@@ -108,18 +109,18 @@ class World:
     # Nodes.
 
     def announce(self) -> None:
-        """Tell all balancers who the members are."""
+        """Give the current members to all balancers."""
         members = [Member(id=name, address="h:1", zone=self.zones.get(name, "")) for name in self.upstreams]
         for balancer in self.balancers:
             balancer.fleet.set_members(members, self.now)
 
     def join(self, name: str) -> None:
-        """A new node."""
+        """Add a new node and announce it."""
         self.upstreams[name] = Upstream(name)
         self.announce()
 
     def die(self, name: str) -> None:
-        """What is there is lost; nobody listens any more."""
+        """Kill a node: its requests are lost, and new connections are refused."""
         upstream = self.upstreams[name]
         upstream.alive = False
         jobs, upstream.busy = [*upstream.busy, *upstream.queue], []
@@ -129,11 +130,11 @@ class World:
             job.done(False)
 
     def rise(self, name: str) -> None:
-        """It listens again, empty."""
+        """Restart a node: it accepts connections again and has no requests."""
         self.upstreams[name].alive = True
 
     def submit(self, upstream: Upstream, job: Job) -> None:
-        """A connected request."""
+        """Give a request to a node that the balancer has connected to."""
         upstream.reached.append(self.now)
         upstream.queue.append(job)
         self._serve(upstream)
@@ -155,7 +156,7 @@ class World:
     # Traffic.
 
     def traffic(self, *, per_s: float, until: float, users: int = 2000, size: int = MIB // 4) -> None:
-        """Poisson arrivals at random balancers; sizes spread around the mean; users all alike."""
+        """Add Poisson arrivals at random balancers, with sizes spread around the mean and equally likely users."""
         when = self.now + self.rng.expovariate(per_s)
         while when < until:
             request = Request(b"user-%d" % self.rng.randrange(users), 1 + int(self.rng.expovariate(1 / size)), when)
@@ -164,25 +165,25 @@ class World:
             self.requests.append(request)
             when += self.rng.expovariate(per_s)
 
-    # What became of it.
+    # Results.
 
     def shares(self, since: float = 0.0, until: float = 1e9) -> dict[str, float]:
-        """Part of the requests begun in this time, by node."""
+        """Each node's share of the requests begun between `since` and `until`."""
         found = Counter(request.node for request in self.requests if since <= request.begun < until)
         return {name: found[name] / max(1, found.total()) for name in self.upstreams}
 
     def outcomes(self) -> Counter[str]:
-        """How many ended how."""
+        """The number of requests by outcome."""
         return Counter(request.outcome for request in self.requests)
 
     def percentile(self, part: float) -> float:
-        """Of the times of those served."""
+        """A percentile of the times of served requests, in seconds."""
         took = sorted(request.took for request in self.requests if request.outcome == "served")
         return took[int(len(took) * part)]
 
 
 class Balancer:
-    """A real fleet with simulated edges."""
+    """A balancer: a real fleet with simulated checks, connections and answers."""
 
     def __init__(self, world: World, policy: str, **placement: object) -> None:
         self._world = world
@@ -198,7 +199,7 @@ class Balancer:
         )
 
     def start(self) -> None:
-        """Check everybody once, then keep checking."""
+        """Check every node once, then at intervals."""
         for node in list(self.fleet.nodes.values()):
             self._check(node)
         self._tick()
@@ -221,7 +222,7 @@ class Balancer:
         node.check_at = world.now + interval * world.rng.uniform(0.8, 1.2)
 
     def take(self, request: Request, tried: tuple[Node, ...] = ()) -> None:
-        """A request from a client, or one that a node could not take."""
+        """Place a new request, or one that a node has refused."""
         world, fleet = self._world, self.fleet
         node = fleet.place(request.key, tried, request.size, request.turned)
         if isinstance(node, Refuse) or (tried and not fleet.may_retry()):
@@ -254,7 +255,7 @@ class Balancer:
         world.submit(upstream, Job(request, done))
 
     def _turn_away(self, request: Request, node: Node, *, full: bool) -> None:
-        """The node's 503, and the retry that passes it by, at any balancer."""
+        """Handle a node's 503: the request is retried at a random balancer, which avoids that node."""
         world, fleet = self._world, self.fleet
         fleet.answered(node, request.key, 503, REFUSE_S, full=full)
         fleet.release(node, request.size)

@@ -1,4 +1,4 @@
-"""A real node on a real socket, over a real Redis and a folder; pairs to send it; tokens to send them with."""
+"""A real node on a real socket, over a real Redis and a file store; pairs to upload and tokens for them."""
 
 import io
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ SECRET = "a-secret-for-tests-of-32-characters"
 
 
 def token(user: str, scope: str = "upload", **claims: Any) -> str:
-    """A token the test node takes, unless the claims say otherwise."""
+    """A token that the test node accepts; `claims` can make it invalid."""
     return jwt.encode({"sub": user, "scope": scope} | claims, SECRET, "HS256")
 
 
@@ -40,7 +40,7 @@ def multipart(*parts: tuple[str, bytes]) -> bytes:
 
 
 class Client:
-    """Speaks to one node."""
+    """A client of one node."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int, root: Path, lifecycle: Lifecycle) -> None:
         self.lifecycle = lifecycle
@@ -49,7 +49,7 @@ class Client:
         self.root = root
 
     async def call(self, method: str, path: str, user: str = "alice", scope: str = "upload", **options: Any) -> Any:
-        """The answer, its JSON body (or None) in `.body`."""
+        """Send a request; returns the answer with its JSON body (or None) in `.body`."""
         headers = {"Authorization": f"Bearer {token(user, scope)}"} | options.pop("headers", {})
         url = f"http://127.0.0.1:{self.port}{path}"
         async with self.session.request(method, url, headers=headers, **options) as answer:
@@ -59,13 +59,13 @@ class Client:
             return answer
 
     async def moment(self, **wanted: Any) -> str:
-        """A new moment's id."""
+        """Open a moment; returns its id."""
         answer = await self.call("POST", "/v1/moments", "ops", "ops", json={"region": "eu-west"} | wanted)
         assert answer.status == 201, answer.raw
         return str(answer.body["id"])
 
     async def upload(self, moment_id: str, user: str = "alice", body: Any = None, **options: Any) -> Any:
-        """The answer to a pair, or to whatever body there is instead."""
+        """Upload a pair, or `body` in place of it; returns the answer."""
         headers = {"Content-Type": "multipart/form-data; boundary=x"} | options.pop("headers", {})
         data = multipart(("front", photo("teal")), ("back", photo("navy"))) if body is None else body
         if isinstance(data, bytes):
@@ -73,13 +73,13 @@ class Client:
         return await self.call("POST", f"/v1/moments/{moment_id}/posts", user, data=data, headers=headers, **options)
 
     def objects(self, kind: str) -> list[Path]:
-        """The stored intake or media objects."""
+        """The paths of the stored intake or media objects."""
         return sorted(self.root.glob(f"*/{kind}/*/*.zip"))
 
 
 @pytest.fixture
 def make_client(tmp_path: Path, redis_url: str, redis: Redis) -> Callable[..., Any]:
-    """Makes clients of nodes with settings of one's own."""
+    """Makes clients of nodes with the given settings."""
 
     @asynccontextmanager
     async def made(*, redis_address: str = redis_url, **changes: Any) -> AsyncIterator[Client]:
@@ -98,7 +98,7 @@ def make_client(tmp_path: Path, redis_url: str, redis: Redis) -> Callable[..., A
 
 @pytest.fixture
 async def client(make_client: Callable[..., AbstractAsyncContextManager[Client]]) -> AsyncIterator[Client]:
-    """A client of a node with the usual settings."""
+    """A client of a node with the default test settings."""
     async with make_client() as made:
         yield made
 
@@ -111,5 +111,5 @@ def upload_token() -> str:
 
 @pytest.fixture
 def pair() -> bytes:
-    """A good body, its boundary `x`."""
+    """The body of a valid upload, with boundary `x`."""
     return multipart(("front", photo("teal")), ("back", photo("navy")))

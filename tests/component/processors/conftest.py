@@ -1,4 +1,4 @@
-"""A small world for jobs and sweeps: a folder as store, a real Redis, one open moment, users who post and delete."""
+"""A small world to test jobs and sweeps: a file store, a real Redis, one open moment, users who post and delete."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ def photo(colour: str) -> bytes:
 
 
 class Busy(FileStore):
-    """A store where something happens just before the media object is written, each time, while there is any."""
+    """A store that runs the next of its actions just before each write of a media object, while actions are left."""
 
     def __init__(self, root: Path, *happenings: Callable[[], Awaitable[Any]]) -> None:
         super().__init__(root)
@@ -47,7 +47,7 @@ class Busy(FileStore):
         self.written = 0
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        """Write it, after what happens first."""
+        """Run the next action, then write."""
         if "/media/" in key:
             self.written += 1
             if self.happenings:
@@ -63,14 +63,14 @@ class Counting(FileStore):
         self.requests: list[str] = []
 
     def __getattribute__(self, name: str) -> Any:
-        """Any request of the port is noted."""
+        """Count any method of the store's port."""
         if name in {"create", "swap", "read", "read_range", "read_tail", "delete"}:
             self.requests.append(name)
         return super().__getattribute__(name)
 
 
 class World:
-    """Store, Redis and one moment; every attempt to post or delete is a second after the one before."""
+    """Store, Redis and one moment; each attempt to post or delete is one second after the previous attempt."""
 
     def __init__(self, store: FileStore, redis: Redis, threads: ThreadPoolExecutor) -> None:
         self.store = store
@@ -92,7 +92,7 @@ class World:
         redis: Redis | None = None,
         renders: Callable[..., Renditions] = render,
     ) -> Jobs:
-        """The jobs of a worker; on another store or Redis than the world's, where given."""
+        """A worker's jobs, on the world's store and Redis unless others are given."""
         index = Index(redis or self.redis)
         moments = Moments(store or self.store, index)
 
@@ -113,11 +113,11 @@ class World:
         )
 
     def busy(self, *happenings: Callable[[], Awaitable[Any]]) -> Busy:
-        """The same store, where these things happen before a media object is written."""
+        """The world's store, which runs these actions before a media object is written."""
         return Busy(self.store.root, *happenings)
 
     def counting(self) -> Counting:
-        """The same store, counting."""
+        """The world's store, which counts requests."""
         return Counting(self.store.root)
 
     def attempt(self) -> str:
@@ -126,7 +126,7 @@ class World:
         return self.attempts[-1]
 
     def receipt(self, user: str, *, after_ms: int = 1000) -> Receipt:
-        """What a node writes for a pair received so long after the moment fired."""
+        """The receipt that a node writes for a pair received `after_ms` after the moment fired."""
         digest = hashlib.sha256(user.encode()).hexdigest()
         shot = Photo(sha256=digest, bytes=1, width=96, height=128, format="jpeg")
         return Receipt(
@@ -148,7 +148,7 @@ class World:
         front: bytes | None = None,
         told: bool = True,
     ) -> str:
-        """Accept a pair as a node does, and tell the index unless Redis is to know nothing of it; the post id."""
+        """Accept a pair as a node does and, if `told`, add it to the index; returns the post id."""
         receipt = self.receipt(user, after_ms=after_ms)
         first = photo("teal") if front is None else front
         assert await self.existence.commit(receipt, first, photo("navy")) is receipt
@@ -157,7 +157,7 @@ class World:
         return receipt.id
 
     async def enqueue(self, *post_ids: str) -> int:
-        """Queue both jobs of each."""
+        """Queue both jobs of each post."""
         return await self.queue.enqueue([job for one in post_ids for job in jobs_of(self.moment_id, one)])
 
     async def queued(self) -> list[str]:
@@ -169,7 +169,7 @@ class World:
         await self.posts.delete(keys.post_id(self.moment_id, user), self.attempt())
 
     async def record(self, post_id: str) -> Post | None:
-        """The record in the media object, None when there is none, or a tombstone."""
+        """The record in the media object; None when there is no object or a tombstone."""
         try:
             tail = (await self.store.read_tail(keys.media(self.moment_id, post_id), TAIL_BYTES)).body
         except BlobMissing:
@@ -177,7 +177,7 @@ class World:
         return None if tombstones.tombstone_in(tail) else media.record_in(tail)
 
     async def indexed(self, post_id: str) -> Post | None:
-        """The post as the index has it."""
+        """The post in the index."""
         return (await self.index.posts([post_id]))[0]
 
     async def counted(self) -> dict[str, int]:
@@ -188,13 +188,13 @@ class World:
 
 @pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
-    """One render thread."""
+    """A pool with one render thread."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
 
 async def opened(store: FileStore, redis: Redis, threads: ThreadPoolExecutor) -> World:
-    """A world with one moment in it."""
+    """A new world with one open moment."""
     made = World(store, redis, threads)
     moment = await made.moments.create("eu-west", FIRES_MS, 120)
     assert to_ms(moment.fires_at) == FIRES_MS
@@ -204,19 +204,19 @@ async def opened(store: FileStore, redis: Redis, threads: ThreadPoolExecutor) ->
 
 @pytest.fixture
 async def world(tmp_path: Path, redis: Redis, threads: ThreadPoolExecutor) -> AsyncIterator[World]:
-    """An empty folder as store and an empty Redis with one moment in them."""
+    """A world on an empty file store and an empty Redis."""
     async with FileStore(tmp_path / "store") as store:
         yield await opened(store, redis, threads)
 
 
 @pytest.fixture
 async def any_world(store: Any, redis: Redis, threads: ThreadPoolExecutor) -> World:
-    """The same on each of the two kinds of store."""
+    """A world on each of the two kinds of store."""
     return await opened(store, redis, threads)
 
 
 @pytest.fixture
 async def absent_redis(free_port: int) -> AsyncIterator[Redis]:
-    """A client of a Redis that is not there."""
+    """A client of a Redis that does not run."""
     async with Redis(port=free_port) as client:
         yield client

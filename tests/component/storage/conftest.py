@@ -1,4 +1,4 @@
-"""The whole shelf on files and a real Redis, and what the unit tests of storage share."""
+"""A shelf on files and a real Redis, and the fixtures of the storage unit tests."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ __all__ = ["files", "make_post", "make_receipt"]
 
 
 class Shelf:
-    """Store, index, moments and posts, put together as a program does it."""
+    """Store, index, moments and posts, built as a program builds them."""
 
     def __init__(self, store: BlobStore, redis: Redis) -> None:
         self.store = store
@@ -29,11 +29,11 @@ class Shelf:
         self.existence = Existence(store)
 
     def again(self, redis: Redis | None = None) -> "Shelf":
-        """The same store seen by another process, with nothing cached."""
+        """The same store as another process sees it, with empty caches."""
         return Shelf(self.store, redis or self.redis)
 
     async def accept(self, receipt: Receipt, *, tell: bool = True) -> Post:
-        """Commit a pair as a node does; `tell` the index or not."""
+        """Commit a pair as a node does and, with `tell`, add it to the index."""
         assert await self.existence.commit(receipt, b"front", b"back") is receipt
         if tell:
             await self.index.observe([accepted(receipt)])
@@ -42,12 +42,12 @@ class Shelf:
 
 @pytest.fixture
 async def shelf(files: FileStore, redis: Redis) -> Shelf:
-    """Everything on files and the real Redis."""
+    """A shelf on a file store and the real Redis."""
     return Shelf(files, redis)
 
 
 @pytest.fixture
 async def redis_away(free_port: int) -> AsyncIterator[Redis]:
-    """A client of a Redis that is not there."""
+    """A client of a Redis that does not run."""
     async with Redis(port=free_port, socket_connect_timeout=0.5) as client:
         yield client

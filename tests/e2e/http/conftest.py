@@ -10,6 +10,6 @@ from tests.e2e.test_lb_harness import Balancer
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair() -> AsyncIterator[tuple[Recorder, Balancer]]:
-    """The recorder and the balancer before it; a case clears the recorder first."""
+    """A recording node and the balancer in front of it; each case clears the recorder first."""
     async with recorded() as made:
         yield made

@@ -1,4 +1,4 @@
-"""One of each, as processes whose logs are kept: Redis, node, balancer, worker, autoscaler; and a raw socket."""
+"""A stack of one Redis, node, balancer, worker and autoscaler as processes whose logs are kept; and a raw socket."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a-secret-for-tests-of-32-characters"
-PLACE = b"48.8584 N 2.2945 E"  # Where a photo says it was taken.
+PLACE = b"48.8584 N 2.2945 E"  # The location in a photo's metadata.
 PATIENCE_S = 60
 
 
@@ -30,7 +30,7 @@ def token(user: str, scope: str = "upload") -> str:
 
 
 def photo(colour: str) -> bytes:
-    """A photo that says where it was taken."""
+    """A photo with a location in its metadata."""
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = PLACE.decode()
@@ -40,7 +40,7 @@ def photo(colour: str) -> bytes:
 
 
 class Stack:
-    """The processes, and how to speak to them."""
+    """The processes of the stack, and calls to them."""
 
     def __init__(self, folder: Path, redis_url: str, node: int, front: int, admin: int) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Stack:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str, words: list[str], environment: dict[str, str]) -> None:
-        """A program of ours, its output in a file of its name."""
+        """Start one of our programs; its output goes to a file with its name."""
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [sys.executable, "-m", *words]
             self.processes.append(
@@ -57,11 +57,11 @@ class Stack:
             )
 
     def logs(self) -> bytes:
-        """All that was logged: by the programs, in the access log, in the trace."""
+        """The content of all logs: the programs' output, the access log, the trace."""
         return b"".join(path.read_bytes() for path in sorted(self.folder.glob("*.log")))
 
     def call(self, method: str, path: str, bearer: str = "", body: bytes | None = None, kind: str = "") -> bytes:
-        """The body of an answer through the balancer; OSError when it is no success."""
+        """Send a request through the balancer and return the body; OSError when the status is an error."""
         headers = {"Authorization": f"Bearer {bearer}"} | ({"Content-Type": kind} if kind else {})
         url = f"http://127.0.0.1:{self.front}{path}"
         request = urllib.request.Request(url, method=method, data=body, headers=headers)
@@ -69,7 +69,7 @@ class Stack:
             return bytes(answer.read())
 
     def raw(self, port: int, data: bytes, *, ends: bool = False) -> bytes:
-        """What comes back for these bytes until the other side ends; `ends` says that no more will come."""
+        """Send raw bytes and read until the peer closes; `ends`: shut down the sending side first."""
         answer = b""
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
             try:
@@ -79,15 +79,15 @@ class Stack:
                 while piece := connection.recv(1 << 16):
                     answer += piece
             except OSError:
-                pass  # cut off: that, too, is an answer
+                pass  # a reset is a valid answer too
         return answer
 
     def moment(self) -> str:
-        """A new moment's id."""
+        """Open a moment; returns its id."""
         return str(msgspec.json.decode(self.call("POST", "/v1/moments", token("ops", "ops"), b'{"region":"eu"}'))["id"])
 
     def upload(self, moment: str, user: str) -> str:
-        """The path of a user's new post."""
+        """Upload a pair; returns the path of the user's post."""
         head = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n'
         parts = [head.format(side).encode() + photo(side) + b"\r\n" for side in ("teal", "navy")]
         body = b"".join(parts).replace(b'"teal"', b'"front"', 1).replace(b'"navy"', b'"back"', 1) + b"--x--\r\n"
@@ -96,7 +96,7 @@ class Stack:
         return str(post["links"]["self"])
 
     def ready(self, path: str) -> dict[str, str]:
-        """The links of a post, once it is rendered."""
+        """Wait until a post is rendered; returns its links."""
         while True:
             post = msgspec.json.decode(self.call("GET", path, token("anyone")))
             if post["state"] == "ready":
@@ -104,7 +104,7 @@ class Stack:
             time.sleep(0.05)
 
     def decided(self) -> None:
-        """Wait for a decision of the autoscaler: without one its answer is 503, as it should be."""
+        """Wait for a decision of the autoscaler; before the first decision, `/v1/scaling` answers 503."""
         while True:
             try:
                 self.call("GET", "/v1/scaling", token("ops", "ops"))
@@ -115,7 +115,7 @@ class Stack:
 
 
 def answers(port: int) -> bool:
-    """Whether it is ready."""
+    """Whether the process on this port answers that it is ready."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return bool(answer.status == 200)
@@ -127,9 +127,9 @@ def answers(port: int) -> bool:
 def stack(
     redis_server: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """The processes, with every log that there is and the event loop in debug mode; ended by their pids.
+    """Run the stack with every log enabled and the event loop in debug mode; processes are ended by their pids.
 
-    With a Redis of their own: they outlive the tests of this folder, and another test's would be emptied.
+    It has a separate Redis: the stack runs for the whole session, and other tests flush the shared Redis.
     """
     with redis_server() as redis_url:
         yield from _running(redis_url, tmp_path_factory.mktemp("stack"))

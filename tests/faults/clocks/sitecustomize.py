@@ -1,8 +1,8 @@
 """A wrong clock for one process, for tests only: `time` and `datetime` of the node NAME are off by what file NAME says.
 
 Python imports this file at start when its folder is on PYTHONPATH. The folder of the files is FAULTS_CLOCKS; a file
-holds one double, seconds, and is mapped, so that a step reaches a running process. Other programs are left alone, and
-so is the monotonic clock, which no step of the time of day moves.
+holds one double, in seconds, and is memory-mapped, so that a step reaches a running process. Other programs are not
+changed. The monotonic clock is not changed either, because steps of the wall clock do not affect it.
 """
 
 import datetime as dt
@@ -21,16 +21,16 @@ def _step(offset: mmap.mmap) -> None:
         return float(struct.unpack_from("d", offset)[0])
 
     class Shifted(dt.datetime):
-        """What libraries import as `datetime`."""
+        """Replaces `datetime.datetime` for all libraries."""
 
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> "Shifted":
-            """The wrong time."""
+            """Return the shifted time."""
             return super().now(tz) + dt.timedelta(seconds=seconds())
 
         @classmethod
         def utcnow(cls) -> "Shifted":
-            """The same, as old libraries ask for it."""
+            """Return the shifted time in UTC, for old libraries."""
             return cls.now(dt.UTC).replace(tzinfo=None)
 
     true_gmtime, true_localtime, true_strftime = time.gmtime, time.localtime, time.strftime

@@ -16,7 +16,7 @@ from deploy.ports import Ports
 from deploy.supervisor import Program, Supervisor
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
-# Answers every GET with the same bytes: what a node and a balancer's admin port are to the stack.
+# Answers every GET with the same bytes: stands in for a node and for a balancer's admin port.
 ANSWER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ Stand = Callable[[], AbstractAsyncContextManager[LocalStack]]
 
 
 def program(folder: Path, name: str, drains: Drains, script: str, *words: str) -> Program:
-    """A Python script as a program of the stack."""
+    """A program of the stack that runs a Python script."""
     return Program(
         name=name,
         command=(sys.executable, "-c", script, *words),
@@ -44,7 +44,7 @@ def program(folder: Path, name: str, drains: Drains, script: str, *words: str) -
 
 
 def stand_in_plan(folder: Path, ports: Ports) -> Plan:
-    """One node, one balancer that knows it, an autoscaler with one worker, and Redis."""
+    """A plan of stand-ins: one node, one balancer over it, an autoscaler with one worker, and a real Redis."""
     redis, node, door, admin = (ports.free() for _ in range(4))
     known = f'[{{"id":"a","address":"127.0.0.1:{node}","state":"healthy"}}]'
     return Plan(
@@ -81,7 +81,7 @@ def stand_in_plan(folder: Path, ports: Ports) -> Plan:
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Stand:
-    """A way to have the stand-in stack started, and drained at the end of a `with`."""
+    """Makes contexts that start the stand-in stack and drain it at the end."""
 
     @asynccontextmanager
     async def started() -> AsyncIterator[LocalStack]:

@@ -1,4 +1,4 @@
-"""A stage for the balancer's protocols: fake transports, nodes that connect when the test says so, a fake clock."""
+"""A stage for the balancer's protocols: fake transports, nodes that connect when the test lets them, a fake clock."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ from lb.relay.link import Link
 
 
 class FakeTransport:
-    """Remembers what was done to it; its socket is real, so that looking into it works."""
+    """Records all calls; its socket is real, so that socket options and ioctl calls work."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -30,62 +30,62 @@ class FakeTransport:
         self.near.setblocking(False)
 
     def get_extra_info(self, name: str) -> object:
-        """The peer or the socket."""
+        """Return the peer's address or the socket."""
         return {"peername": ("10.0.0.9", 1234), "socket": self.near}[name]
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
-        """Kept to be looked at."""
+        """Record the limits."""
         self.limits = (high, low)
 
     def write(self, data: bytes) -> None:
-        """Kept, unless closed."""
+        """Record the bytes, unless closed."""
         if not self.closed:
             self.written += data
 
     def writelines(self, parts: Iterable[bytes]) -> None:
-        """Kept, unless closed."""
+        """Record the bytes, unless closed."""
         self.write(b"".join(parts))
 
     def can_write_eof(self) -> bool:
-        """Plain TCP can."""
+        """Return True, as plain TCP does."""
         return True
 
     def get_write_buffer_size(self) -> int:
-        """What the test says."""
+        """Return the size that the test has set."""
         return self.unsent
 
     def write_eof(self) -> None:
-        """Half-closed."""
+        """Record the half-close."""
         self.ended = True
 
     def pause_reading(self) -> None:
-        """Paused."""
+        """Record that reading is paused."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Reading again."""
+        """Record that reading goes on."""
         self.reading = True
 
     def close(self) -> None:
-        """Closed."""
+        """Record the close."""
         self.closed = True
 
     def abort(self) -> None:
-        """Cut."""
+        """Record the abort."""
         self.closed = self.aborted = True
 
     def is_closing(self) -> bool:
-        """Closed or cut."""
+        """Whether the transport was closed or aborted."""
         return self.closed
 
     def take(self) -> bytes:
-        """What was written since the last take."""
+        """Return the bytes written since the last call."""
         written, self.written = self.written, b""
         return written
 
 
 class Stage:
-    """A balancer over nodes `a` and `b`, whose connections the test makes or fails."""
+    """A balancer over nodes `a` and `b`; the test makes or fails the connections to them."""
 
     def __init__(self, **settings: int) -> None:
         self.config = Config(ticket_secret="a-secret-of-this-stage", **settings)
@@ -100,7 +100,7 @@ class Stage:
         self.transports: list[FakeTransport] = []
 
     def transport(self) -> FakeTransport:
-        """A fake transport, closed with the stage."""
+        """A fake transport, which is closed with the stage."""
         self.transports.append(FakeTransport())
         return self.transports[-1]
 
@@ -111,7 +111,7 @@ class Stage:
         return client, transport
 
     def link(self, client: Client) -> tuple[Link, FakeTransport]:
-        """The connection that the client's exchange asked for comes about."""
+        """Make the connection to a node that the client's exchange has requested."""
         node, exchange = client.exchange._node, client.exchange
         link, transport = Link(node, head_bytes_max=65536, write_bytes_max=65536), self.transport()
         link.connection_made(transport)
@@ -119,7 +119,7 @@ class Stage:
         return link, transport
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Close everything that is open."""
         for job in self.asked:
             job.close()
         for transport in self.transports:

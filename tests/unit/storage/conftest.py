@@ -1,4 +1,4 @@
-"""What the tests of storage share: receipts and posts to order, and an empty file store."""
+"""Fixtures of the storage tests: makers of receipts and posts, and an empty file store."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -31,13 +31,13 @@ def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1
 
 @pytest.fixture
 def make_receipt() -> Callable[..., Receipt]:
-    """Receipts of a moment that closed at a fixed time: `user`, `moment_id`, `late_by_ms`, `attempt`."""
+    """Makes receipts of a moment that closed at a fixed time, from `user`, `moment_id`, `late_by_ms`, `attempt`."""
     return _receipt
 
 
 @pytest.fixture
 def make_post() -> Callable[..., Post]:
-    """Posts in any state, flagged unless accepted: `state`, and what `make_receipt` takes."""
+    """Makes posts in any state, flagged unless accepted, from `state` and the arguments of `make_receipt`."""
 
     def make(state: str = "accepted", *, late: bool | None = None, **fields: object) -> Post:
         receipt = _receipt(**fields)  # type: ignore[arg-type] - the caller's words
@@ -49,6 +49,6 @@ def make_post() -> Callable[..., Post]:
 
 @pytest.fixture
 async def files(tmp_path: Path) -> AsyncIterator[FileStore]:
-    """An empty file store, open."""
+    """An open and empty file store."""
     async with FileStore(tmp_path / "store") as store:
         yield store
