@@ -28,7 +28,7 @@ _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When the first balancer had read the request's head (unix ms), and the request id for all logs.
+    """When the request's head reached the first balancer (unix ms), and the request id for all logs.
 
     `retry`: the request was refused before, and its ticket preserved the time of the first attempt. `tried_at_ms` is
     the time of this attempt.
@@ -63,15 +63,18 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
         request_id = request.headers.get(REQUEST_ID_HEADER, "")
         retry = request.headers.get(RETRY_HEADER) == "1"
     return Arrival(
-        int(received_at) if _MILLISECONDS.fullmatch(received_at) else _came_ms(request),
+        int(received_at) if _MILLISECONDS.fullmatch(received_at) else _arrived_ms(request),
         request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
         retry,
         int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
     )
 
 
-def _came_ms(request: web.BaseRequest) -> int:
-    """Unix ms when the connection's last bytes arrived, even if they were read later: see `lb/relay/lag.py`."""
+def _arrived_ms(request: web.BaseRequest) -> int:
+    """Unix ms when the connection's last bytes arrived, even if they were read later: see `lb/relay/lag.py`.
+
+    `lb` has the same system call; neither package may import the other.
+    """
     unix_ms = time.time_ns() // 1_000_000
     if sys.platform != "linux" or request.transport is None:
         return unix_ms

@@ -47,8 +47,8 @@ ATTEMPT_ID_CHARS = 32
 def attempt_id(at_ms: int, chance: bytes) -> str:
     """A unique, ordered id of an attempt to post or delete: 48 bits of unix ms and 80 random bits, in hex.
 
-    The layout is that of UUIDv7 (RFC 9562, section 5.7) without its fixed bits. `at_ms` is when the balancer had read
-    the request's head; the attempts of one user are ordered by it.
+    The layout is that of UUIDv7 (RFC 9562, section 5.7) without its fixed bits. `at_ms` is when the request's
+    head reached the balancer; the attempts of one user are ordered by it.
     """
     return f"{at_ms:012x}{chance.hex()[:20]}"
 

@@ -64,8 +64,7 @@ def refusal(kind: Format, data: memoryview) -> str | None:
 def cpu_s(kind: Format, data: memoryview, width: int, height: int) -> float:
     """Upper bound of the CPU seconds to render a photo of this size."""
     a_megapixel, a_megabyte = RATES[kind]
-    first = jpeg.head(data).scan if kind == "jpeg" else 0
-    if first and (scans := jpeg.scans(data, first)) > 1:
+    if kind == "jpeg" and (scans := jpeg.scans(data, jpeg.head(data))) > 1:
         a_megapixel += SCAN_S * scans
     return PHOTO_S + a_megapixel * width * height / MEGA + a_megabyte * len(data) / MEGA
 
@@ -81,7 +80,7 @@ def _jpeg_refusal(data: memoryview) -> str | None:
         return f"a JPEG in {_FRAME_NAMES.get(number, 'arithmetic')} coding (SOF{number}), which no phone writes"
     most = min(SCANS_MAX, SCAN_PIXELS_MAX // max(head.width * head.height, 1))
     # Counting the marker is fast and never too low; only a file with many markers is parsed scan by scan.
-    if head.scan and bytes(data[head.scan :]).count(b"\xff\xda") > most and jpeg.scans(data, head.scan) > most:
+    if not head.single and bytes(data[head.scan :]).count(b"\xff\xda") > most and jpeg.scans(data, head) > most:
         return f"a JPEG of more than {most} scans"
     return None
 

@@ -12,6 +12,7 @@ import msgspec
 
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM and RST0 to RST7
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # C4 and CC are tables, C8 is reserved
+_SEQUENTIAL = {0xC0, 0xC1}
 _SOS, _EOI = 0xDA, 0xD9
 _SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
@@ -24,7 +25,7 @@ STEPS_MAX = 4096
 class Head(msgspec.Struct, frozen=True):
     """The part before the first scan; `frame` is the marker's second byte, `scan` the first scan's offset or 0.
 
-    `endless`: there was no scan among the first `STEPS_MAX` segments.
+    `endless`: there was no scan among the first `STEPS_MAX` segments. `single`: a decoder reads the first scan only.
     """
 
     frame: int = 0
@@ -32,11 +33,12 @@ class Head(msgspec.Struct, frozen=True):
     height: int = 0
     scan: int = 0
     endless: bool = False
+    single: bool = False
 
 
 def head(data: memoryview) -> Head:
     """Parse the head. No size without a supported frame: 8 bits per sample; grey, three or four channels."""
-    at, last, found = 2, len(data) - 4, Head()
+    at, last, found, channels = 2, len(data) - 4, Head(), 0
     for _ in range(STEPS_MAX):
         if at > last:
             break
@@ -47,22 +49,26 @@ def head(data: memoryview) -> Head:
             at += 1
             continue
         if marker == _SOS:
-            return msgspec.structs.replace(found, scan=at)
+            # libjpeg reads further scans only of a progressive frame, or if the first lacks a component (jdinput.c).
+            single = found.frame in _SEQUENTIAL and at + 4 < len(data) and data[at + 4] == channels
+            return msgspec.structs.replace(found, scan=at, single=single)
         if not found.frame and marker in _FRAMES and at + 10 <= len(data):
             precision, height, width, components = _FRAME.unpack_from(data, at + 4)
             if precision != 8 or components not in {1, 3, 4}:
                 break
-            found = Head(marker, width, height)
+            found, channels = Head(marker, width, height), components
         at += 2 if marker in _STANDALONE else 2 + length
     else:
         return msgspec.structs.replace(found, endless=True)
     return found
 
 
-def scans(data: memoryview, first: int) -> int:
-    """The number of scans from the first one's offset to the end of the image, counted up to `STEPS_MAX`."""
-    body = bytes(data[first:])
-    if body.find(_SCAN, 2) < 0:  # true of nearly all photos from phones
+def scans(data: memoryview, start: Head) -> int:
+    """The number of scans that a decoder reads, counted up to `STEPS_MAX`; `start` is the photo's head."""
+    if start.single or not start.scan:  # most photos from phones have a single scan; a search costs 1 ms per megabyte
+        return int(start.scan > 0)
+    body = bytes(data[start.scan :])
+    if body.find(_SCAN, 2) < 0:
         return 1
     at, count = 0, 0
     for _ in range(STEPS_MAX):

@@ -4,22 +4,20 @@
 round, use the seed that its line shows, `SEED=7:31`.
 """
 
-import time
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from deploy.config import Environment
 from tests.attack.catalogue import ATTACKS
 from tests.attack.report import line, write
 from tests.attack.trials import SETTINGS, Trial, Trials
 from tests.faults.rig import Kind, Rig, needs
+from tests.faults.rounds import BOTH, asked
 
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 60
-BOTH: tuple[Kind, ...] = ("file", "minio")
 # Three quick attacks, on a post's existence, on the parsing of heads and on rendering.
 SHORT = {"a deletion is lost and sent again", "Content-Type of 15,000 semicolons", "render bombs"}
 
@@ -45,23 +43,13 @@ async def test_a_short_round_of_attacks_leaves_honest_phones_alone(tmp_path: Pat
     assert trial.held, line(trial)
 
 
-def asked() -> tuple[str, range]:
-    """The seed and the numbers of the rounds to play, from SEED and ROUNDS."""
-    environment = Environment.current()
-    seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
-    if number:
-        return seed, range(int(number), int(number) + 1)
-    return seed, range(int(environment.get("ROUNDS", ROUNDS)))
-
-
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("store", BOTH)
 async def test_no_rounds_of_random_attacks_harm_honest_phones(store: Kind, tmp_path: Path) -> None:
     """Even rounds run on files, odd rounds on MinIO; a void round is played once more with another seed."""
     needs(store)
-    seed, numbers = asked()
-    mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]
+    seed, mine = asked(store, ROUNDS)
     print(f"\nSEED={seed}: {len(mine)} rounds on {store}")
     async with Rig(store, tmp_path / "rig", settings=SETTINGS) as rig:
         trials = Trials(rig, say)

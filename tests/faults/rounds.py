@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.config import Environment
 from storage.records import to_ms
 from tests.faults import survey
 from tests.faults.catalogue import FAULTS, Fault
@@ -123,7 +124,20 @@ class Game:
         return judge(operations, stored, shown, counts, seen, closes_at=played.closes_at, margin=MARGIN_MS)
 
 
+BOTH: tuple[Kind, ...] = ("file", "minio")
 TARGETS = frozenset(fault.target for fault in FAULTS)
+
+
+def asked(store: Kind, rounds: int) -> tuple[str, list[int]]:
+    """The seed, and the numbers of the rounds to play on this store, from SEED and ROUNDS (or by default `rounds`).
+
+    Even rounds run on files, odd ones on MinIO. A seed with a number, like `7:31`, is one round on either.
+    """
+    environment = Environment.current()
+    seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
+    if number:
+        return seed, [int(number)]
+    return seed, [each for each in range(int(environment.get("ROUNDS", rounds))) if each % 2 == BOTH.index(store)]
 
 
 def chosen_by(rng: random.Random, store: Kind, targets: Collection[str] = TARGETS) -> tuple[Fault, ...]:

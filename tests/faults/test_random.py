@@ -5,7 +5,6 @@ failed round, use the seed that its line shows, `SEED=7:31`.
 """
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,13 @@ import pytest
 from deploy.config import Environment
 from tests.faults.report import line, write
 from tests.faults.rig import Kind, Rig, needs
-from tests.faults.rounds import Game, Played, chosen_by
+from tests.faults.rounds import BOTH, Game, Played, asked, chosen_by
 
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 20
 SHORT_SEED = "short"
 QUICK_TARGETS = {"balancer", "node", "redis", "store", "door"}  # the targets that recover in a second or two
-BOTH: tuple[Kind, ...] = ("file", "minio")
 
 
 def say(played: Played) -> None:
@@ -51,23 +49,13 @@ async def test_a_short_round_of_random_faults_breaks_no_promise(store: Kind, tmp
     assert not played.void
 
 
-def asked() -> tuple[str, range]:
-    """The seed and the numbers of the rounds to play on each store."""
-    environment = Environment.current()
-    seed, _, number = environment.get("SEED", str(time.time_ns() // 1_000_000_000)).partition(":")
-    if number:
-        return seed, range(int(number), int(number) + 1)
-    return seed, range(int(environment.get("ROUNDS", ROUNDS)))
-
-
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("store", BOTH)
 async def test_no_rounds_of_random_faults_break_a_promise(store: Kind, tmp_path: Path) -> None:
     """Even rounds run on files, odd rounds on MinIO; a void round is played once more with another seed."""
     needs(store)
-    seed, numbers = asked()
-    mine = [number for number in numbers if len(numbers) == 1 or number % 2 == BOTH.index(store)]
+    seed, mine = asked(store, ROUNDS)
     print(f"\nSEED={seed}: {len(mine)} rounds on {store}")
     async with Rig(store, tmp_path / "rig", small_disk=True) as rig:
         game = Game(rig, say)
