@@ -24,17 +24,12 @@ from deploy.servers import MINIO_PASSWORD, MINIO_USER, ServerMissing, minio_comm
 from storage.blobs import BlobStore
 from storage.files import FileStore
 from storage.s3.store import S3Address, S3Store
+from tests.ports import free_port
 
 START_S = 30
 STOP_S = 10
 
 _bucket_numbers = itertools.count()
-
-
-def _port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _missing(error: ServerMissing) -> None:
@@ -82,10 +77,10 @@ def _server(
             process.wait()
 
 
-@pytest.fixture
-def free_port() -> int:
+@pytest.fixture(name="free_port")
+def _free_port() -> int:
     """A loopback port on which no process listens."""
-    return _port()
+    return free_port()
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +89,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Abstr
 
     @contextlib.contextmanager
     def started() -> Iterator[str]:
-        folder, port = tmp_path_factory.mktemp("redis"), _port()
+        folder, port = tmp_path_factory.mktemp("redis"), free_port()
         try:
             command = redis_command(port, folder)
         except ServerMissing as error:
@@ -123,9 +118,9 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture(scope="session")
 def minio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint `http://127.0.0.1:PORT` of a real MinIO; the AWS_… variables are set for the session."""
-    folder, port = tmp_path_factory.mktemp("minio"), _port()
+    folder, port = tmp_path_factory.mktemp("minio"), free_port()
     try:
-        command = minio_command(port, _port(), folder / "data")
+        command = minio_command(port, free_port(), folder / "data")
     except ServerMissing as error:
         _missing(error)
     with pytest.MonkeyPatch.context() as patch:

@@ -11,8 +11,9 @@ from deploy import servers
 from tests.attack.stage import Outcome, Stage
 from tests.faults.evidence import clock_of, proven
 from tests.faults.proxy import Connection, Toxic, Way
-from tests.faults.rig import Server, free_port
+from tests.faults.rig import Server
 from tests.faults.toxics import Blackhole
+from tests.ports import free_port
 
 CLOCK_S = 20 * 60.0
 

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.e2e.test_lb_harness import balancer, free_port, problem_of, raw_node, sink, status_of, talk, until
+from tests.e2e.test_lb_harness import balancer, problem_of, raw_node, sink, status_of, talk, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -20,10 +20,11 @@ import jwt
 import pytest
 
 from deploy.config import Environment
-from tests.e2e.test_lb_harness import ROOT, Balancer, balancer, free_port, until
+from tests.e2e.test_lb_harness import ROOT, Balancer, balancer, until
 from tests.e2e.test_lb_tickets import AUTH, PAIR, TICKETS
 from tests.faults.proxy import FaultProxy
 from tests.faults.toxics import Blackhole
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -81,7 +82,8 @@ async def node(scene: Scene, name: str, store: str, redis_url: str) -> AsyncIter
     try:
         yield port
     finally:
-        process.kill()
+        if process.returncode is None:  # not when it could not start; its log below says why
+            process.kill()
         await process.wait()
         print((scene.folder / f"{name}.log").read_text()[-3000:])  # noqa: T201 - pytest shows it when the test fails
 

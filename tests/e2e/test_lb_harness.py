@@ -171,15 +171,6 @@ def token(user: str) -> str:
     return f"Bearer {'.'.join(encoded)}.c2lnbmF0dXJl"
 
 
-def free_port() -> int:
-    """A loopback port on which no process listens now."""
-    import socket  # noqa: PLC0415 - only here
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until the condition holds; how long that takes is not asserted."""
     async with asyncio.timeout(PATIENCE_S):

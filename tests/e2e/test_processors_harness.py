@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from storage.queue.jobs import QUEUES, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
 from storage.zips import TAIL_BYTES
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_S = 60
@@ -184,13 +184,6 @@ async def until(condition: Callable[[], Awaitable[bool]], explain: Callable[[], 
         await asyncio.sleep(0.05)
 
 
-def another_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
     """The workers of an autoscaler."""
     return [one for one in psutil.Process(process.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
@@ -209,7 +202,7 @@ QUICK: dict[str, object] = {
 @contextlib.asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Stack]:
     """Redis up, a moment just fired, nothing else; every process started here is ended."""
-    made = Stack(folder, another_port())
+    made = Stack(folder, free_port())
     try:
         await made.start_redis()
         async with made.store:

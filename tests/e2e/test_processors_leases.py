@@ -16,7 +16,8 @@ from processors.letters import DeadLetters
 from storage.keys import LEASES_KEY
 from storage.queue.jobs import Job, Queue
 from storage.queue.shards import Shards, home
-from tests.e2e.test_processors_harness import ROOT, Stack, another_port, running, started, until
+from tests.e2e.test_processors_harness import ROOT, Stack, running, started, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -28,6 +29,7 @@ from processors.config import Config
 from processors.metrics import Metrics
 from processors.worker import JobWorker
 from redis.asyncio import Redis
+from tests.ports import free_port
 
 async def render_pair(context, moment_id, post_id):
     if post_id == "deadly":
@@ -130,7 +132,7 @@ async def test_an_emptied_redis_is_rebuilt_in_the_middle_of_work(stack: Stack) -
 
 async def test_losing_one_of_two_queues_costs_its_backlog_alone(stack: Stack, tmp_path: Path) -> None:
     """Killed with its data: the other's jobs are done meanwhile, and the sweeper rebuilds the rest when it is back."""
-    port = another_port()
+    port = free_port()
     urls = [f"redis://127.0.0.1:{one}/0" for one in (stack.port, port)]
     names = [url.removeprefix("redis://") for url in urls]
     stack.extra["SNAPSURGE_QUEUE_URLS"] = ",".join(urls)

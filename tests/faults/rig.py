@@ -7,7 +7,6 @@ stack reach Redis and MinIO through others. The checker reads the store and Redi
 import asyncio
 import contextlib
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from storage.blobs import BlobStore
 from storage.files import FileStore
 from storage.s3.store import S3Address, S3Store
 from tests.faults.proxy import FaultProxy
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 Kind = Literal["file", "minio"]
@@ -103,13 +103,6 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: floa
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")
         await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Rig:

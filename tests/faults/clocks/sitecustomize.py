@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -35,11 +36,17 @@ def _step(offset: mmap.mmap) -> None:
 
     true_gmtime, true_localtime, true_strftime = time.gmtime, time.localtime, time.strftime
 
-    def gmtime(at: float | None = None) -> time.struct_time:
-        return true_gmtime(true_time() + seconds() if at is None else at)
+    class Moved:
+        """A function of the time, which as an attribute of a class does not become a method: logging wants that."""
 
-    def localtime(at: float | None = None) -> time.struct_time:
-        return true_localtime(true_time() + seconds() if at is None else at)
+        def __init__(self, true: Callable[[float], time.struct_time]) -> None:
+            self.true = true
+
+        def __call__(self, at: float | None = None) -> time.struct_time:
+            """The true function, of the shifted time unless one is given."""
+            return self.true(true_time() + seconds() if at is None else at)
+
+    gmtime, localtime = Moved(true_gmtime), Moved(true_localtime)
 
     def strftime(form: str, at: time.struct_time | None = None) -> str:
         return true_strftime(form, localtime() if at is None else at)
