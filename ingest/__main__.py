@@ -135,10 +135,10 @@ async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: He
         verdict = asked.went_by(now - before)
         before = now
         if verdict == "register":
-            log.warning("no balancer has asked for %.0f s: registering anew", asked.quiet_s)
+            log.warning("no health check from any balancer for %.0f s: registering again", asked.quiet_s)
             await heartbeat.beat(anew=True)
         elif verdict == "restart" and not stop.is_set():
-            log.warning("no balancer has asked for %.0f s: restarting", asked.quiet_s)
+            log.warning("no health check from any balancer for %.0f s: restarting", asked.quiet_s)
             return True
     return False
 
@@ -152,7 +152,7 @@ def _advertised(host: str, port: int) -> str:
 
 def _stop(stop: asyncio.Event) -> None:
     if stop.is_set():
-        log.warning("stopped again: not draining any more")
+        log.warning("second signal: stopping at once, without draining")
         os._exit(1)
     stop.set()
 

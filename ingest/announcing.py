@@ -72,7 +72,7 @@ class Announcer:
         async def enqueue(jobs: Sequence[Job]) -> None:
             nonlocal away_until
             if time.monotonic() < away_until:
-                raise RedisConnectionError("the queue was away a moment ago")
+                raise RedisConnectionError("this queue shard failed less than a moment ago")
             try:
                 await queue.enqueue(jobs)
             except RedisError:

@@ -83,11 +83,11 @@ class Heartbeat:
             await pipe.execute()
         except RedisError as error:
             if self._heard:
-                log.warning("Redis takes no heartbeat, balancers hold the members that they know: %s", reason(error))
+                log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
             self._heard = False
         else:
             if not self._heard:
-                log.warning("Redis takes heartbeats again")
+                log.warning("heartbeats are written to Redis again")
             self._heard = True
 
     async def run(self) -> None:

@@ -82,9 +82,12 @@ class RateLimiter:
     def _say(self, error: RedisError | None) -> None:
         """Log when Redis becomes unavailable or available, not every failure."""
         if error is not None and not self._away:
-            log.warning("this node limits uploads alone, until Redis answers: %s", reason(error))
+            log.warning(
+                "Redis cannot be read: this node limits uploads by its own counts, until it can: %s",
+                reason(error),
+            )
         elif error is None and self._away:
-            log.warning("Redis answers again: all nodes limit uploads together")
+            log.warning("Redis can be read again: the upload limit counts on all nodes together")
         self._away = error is not None
 
     def _alone(self, user: str) -> Decision:

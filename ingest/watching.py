@@ -89,7 +89,7 @@ class Watch:
             if reasons:
                 log.warning("not ready: %s; /readyz answers 503 until this is mended, so balancers use others", reasons)
             else:
-                log.warning("ready again; it was not for: %s", self._said)
+                log.warning("ready again; it was not ready because: %s", self._said)
         self._said = reasons
 
 

@@ -16,7 +16,7 @@ import uvloop
 
 from .causes import unwrapped
 from .config import Config, ConfigError, load, rows
-from .front.processes import ProcessGroup, reserve
+from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keyer
 from .membership.members import checked_address, parse_option
@@ -87,8 +87,6 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("no nodes: give --node ID=HOST:PORT or set SNAPSURGE_REDIS_URL")
     if not 1 <= given.processes <= PROCESSES_MAX:
         raise ValueError(f"--processes must be 1 to {PROCESSES_MAX}")
-    if given.processes > 1 and config.handover:
-        raise ValueError("--processes: sockets are handed over by one process only; unset SNAPSURGE_LB_HANDOVER")
     if given.check != "off" and (not given.check.startswith("/") or not given.check.isascii() or " " in given.check):
         raise ValueError("--check must be a path or off")
     if bool(given.tls_cert) != bool(given.tls_key):
@@ -123,34 +121,37 @@ def main(arguments: list[str]) -> int:
         log.warning(UNSHARED_TICKETS)
         config = msgspec.structs.replace(config, ticket_secret=secrets.token_hex())
     if chosen.processes == 1:
-        return run(config, chosen)
+        status = run(config, chosen)
+        return 0 if status == REPLACED else status
     try:
         with reserve(*chosen.listen) as reserved:
             listen = chosen.listen[0], reserved.getsockname()[1]
             log.info("%d processes share port %d", chosen.processes, listen[1])
-            return ProcessGroup(lambda index: run(config, share(chosen, listen, index))).run(chosen.processes)
+            return ProcessGroup(lambda index: run(*share(config, chosen, listen, index))).run(chosen.processes)
     except OSError as error:
         print(f"lb: {error}", file=sys.stderr)
         return 1
 
 
-def share(chosen: Options, listen: tuple[str, int], index: int) -> Options:
-    """The options of process `index` of several: the same port, and its own admin port."""
+def share(config: Config, chosen: Options, listen: tuple[str, int], index: int) -> tuple[Config, Options]:
+    """Settings and options of process `index` of several: the same port, its own admin port and handover socket."""
     admin = chosen.admin
     if admin is not None and admin[1]:
         admin = admin[0], admin[1] + index
-    return msgspec.structs.replace(chosen, listen=listen, admin=admin)
+    if config.handover:
+        config = msgspec.structs.replace(config, handover=f"{config.handover}.{index}")
+    return config, msgspec.structs.replace(chosen, listen=listen, admin=admin)
 
 
 def run(config: Config, chosen: Options) -> int:
-    """Serve in this process until drained; returns the exit status."""
+    """Serve in this process until drained; returns the exit status, REPLACED if a successor has the sockets."""
     try:
         with unwrapped(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(config, chosen))
+            replaced = runner.run(serve(config, chosen))
     except OSError as error:
         print(f"lb: {'; '.join([str(error), *getattr(error, '__notes__', [])])}", file=sys.stderr)
         return 1
-    return 0
+    return REPLACED if replaced else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ SHARED = (
     *("SNAPSURGE_AUTH_SECRET", "SNAPSURGE_AUTH_SECRET_PREVIOUS"),
 )
 PREFIX = "SNAPSURGE_LB_"
-HANDOVER_BYTES_MAX = 92  # A pid is appended for a moment; sun_path has 104 bytes on macOS, 108 on Linux.
+HANDOVER_BYTES_MAX = 90  # A process number and a pid are appended; sun_path has 104 bytes on macOS, 108 on Linux.
 TICKET_SECRET_BYTES_MIN = 16  # As many bits as the ticket's MAC has: 128.
 NODE_IDLE_S = 75  # Keep-alive time of aiohttp and nginx: the balancer must close first, or it sends into a closed link.
 
@@ -143,7 +143,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=0, description="milliseconds that a new connection may send its first request while draining")
     ] = 1000
     handover: Annotated[
-        str, Meta(description="Unix socket on which the next process inherits the listening sockets; empty = none")
+        str,
+        Meta(
+            description="Unix socket on which the next process inherits the listening sockets; empty = none; "
+            "with --processes each process has one, .0, .1, ... appended"
+        ),
     ] = ""
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")

@@ -77,8 +77,8 @@ def placement(config: Config, options: Options) -> Placement:
     )
 
 
-async def serve(config: Config, options: Options) -> None:
-    """Serve until a stop signal or a successor, then drain."""
+async def serve(config: Config, options: Options) -> bool:
+    """Serve until a stop signal or a successor, then drain; returns whether it was a successor."""
     raise_file_limit()
     sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
@@ -111,7 +111,7 @@ async def serve(config: Config, options: Options) -> None:
         acceptor = Acceptor(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
         context.proto = b"https" if tls else b"http"
         try:
-            await listen_and_drain(config, options, connections, acceptor, runner, stop)
+            return await listen_and_drain(config, options, connections, acceptor, runner, stop)
         finally:
             for task in background:
                 task.cancel()
@@ -126,8 +126,8 @@ async def listen_and_drain(
     acceptor: Acceptor,
     runner: web.AppRunner,
     stop: asyncio.Event,
-) -> None:
-    """Open or inherit the ports, log them, wait for `stop` or a successor, then drain."""
+) -> bool:
+    """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
     shared = options.processes > 1
     found = inherited and inherited.at("listen", options.listen[1])
@@ -162,6 +162,7 @@ async def listen_and_drain(
         await asyncio.sleep(config.drain_fresh_ms / 1000)
     cut = await connections.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
+    return replaced.is_set()
 
 
 @contextlib.asynccontextmanager

@@ -164,7 +164,7 @@ class Holding:
                 self._went_away(shard, error)
                 continue
             if shard.away:
-                log.warning("Redis %s is back", shard.name)
+                log.warning("queue shard %s is available again", shard.name)
                 shard.away = False
             for one in lost:
                 if shard.held.get(one.id) is one:
@@ -172,5 +172,5 @@ class Holding:
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:
-            log.warning("Redis %s is away, jobs wait for it: %s", shard.name, reason(error))
+            log.warning("queue shard %s is unavailable, results of its jobs wait: %s", shard.name, reason(error))
         shard.away = True

@@ -117,7 +117,7 @@ class Retrying:
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
         if self._outage:
-            log.warning("store and Redis are back: %s is done", claimed.id)
+            log.warning("the store and Redis are available again: %s is done", claimed.id)
         self._outage = False
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
@@ -143,7 +143,7 @@ class Retrying:
         if not outage:
             log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
         elif not self._outage:
-            log.warning("store or Redis is away, jobs are tried again: %s: %s", claimed.id, reason(error))
+            log.warning("the store or Redis is unavailable, jobs are retried: %s: %s", claimed.id, reason(error))
         self._outage = self._outage or outage
         return Again(claimed, attempts, delay_s)
 

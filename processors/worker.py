@@ -139,7 +139,7 @@ class JobWorker:
 
     def _lost(self, job_id: str) -> None:
         """Cancel a job whose lease expired: another worker may run it, and Redis would refuse our settlement."""
-        log.warning("%s is not ours any more: its lease ended", job_id)
+        log.warning("job %s is given up: its lease ended, so another worker may run it", job_id)
         if job_id in self._running:
             self._running[job_id][1].cancel()
 

@@ -1,5 +1,8 @@
 """Several balancer processes on one port: forks them, forwards stop signals, and restarts a process that dies.
 
+A process that handed its sockets to a successor is not restarted: its place is in the successor's group, which has a
+handover socket for each place. When all processes are replaced, the group ends.
+
 The kernel spreads connections over the processes' own listening sockets (SO_REUSEPORT). The processes share only the
 port: each has the same ring, because a ring depends on members and seed alone, and its own load bound. They are forked,
 not spawned, so that they share the memory of imported modules. The parent has no event loop and no connection.
@@ -23,6 +26,7 @@ PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT)
 EARLY_EXIT_S = 2.0  # A process that ends sooner probably cannot start: back off.
 BACKOFF_S_MAX = 5.0
+REPLACED = 10  # exit status of a process that drained because a successor inherited its sockets
 POLL_S = 0.05
 
 
@@ -92,7 +96,10 @@ class ProcessGroup:
     def _ended(self, child: Child, status: int) -> None:
         lived_s = time.monotonic() - child.born
         if self._stopping:
-            self._status = max(self._status, 1 if status else 0)
+            self._status = max(self._status, 0 if status in {0, REPLACED} else 1)
+            return
+        if status == REPLACED:
+            log.info("process %d has handed its sockets over and drained", child.index)
             return
         early = lived_s < EARLY_EXIT_S
         log.warning("process %d ended with status %d after %.1f s", child.index, status, lived_s)

@@ -142,7 +142,7 @@ class Autoscaler:
     async def _stand_by(self) -> None:
         """Another autoscaler is the leader: stop our workers and forget the history of decisions."""
         if self._desired != 0:
-            log.info("not elected: standing by")
+            log.info("another autoscaler is the leader: standing by, without workers")
         self._desired, self._history = 0, ()
         if self._pool is not None:
             await self._pool.tend(0, self._monotonic(), self._idle())
@@ -152,7 +152,7 @@ class Autoscaler:
     async def _act(self, desired: int, load: Load | None) -> None:
         """Start or stop workers and publish the decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
-            seen = "Redis is away" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
+            seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
             log.info("workers: %d → %d (%s)", self.workers, desired, seen)
             self._desired = desired
         if self._pool is not None:
@@ -195,7 +195,7 @@ class Autoscaler:
             self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:
-                log.warning("Redis is away, the number of workers stays: %s", reason(error))
+                log.warning("Redis is unavailable, the number of workers stays the same: %s", reason(error))
             self._away = True
             return None
         self._away = False
@@ -211,7 +211,7 @@ class Autoscaler:
     def _say_unreadable(self, names: frozenset[bytes]) -> None:
         """Log each worker with an unreadable name or pulse once, not at every tick."""
         if new := sorted(names - self._unreadable):
-            log.warning("workers that cannot be read count as not heard of: %d more, as %.100r", len(new), new[0])
+            log.warning("%d more pulses of workers cannot be read and are ignored, such as %.100r", len(new), new[0])
         self._unreadable = names
 
     async def _refresh_schedule(self) -> None:
@@ -224,7 +224,7 @@ class Autoscaler:
             moments = await self._moments.since(now_ms - ACCEPTING_MS, now_ms + int(ahead_s * 1000))
         except Exception as error:  # noqa: BLE001 - a moment that cannot be read must not end the scaling
             if not self._stale:
-                log.warning("moments cannot be read, the schedule stays as it was: %s", reason(error))
+                log.warning("the moments cannot be read, the last known schedule is used: %s", reason(error))
             self._stale = True
             return
         self._stale = False
@@ -289,7 +289,7 @@ async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics
                 put_off = False
         except (StoreUnavailable, RedisError, OSError) as error:
             if not put_off:
-                log.warning("the sweep is put off until the store and Redis answer: %s", reason(error))
+                log.warning("the sweep is postponed until the store and Redis answer: %s", reason(error))
             put_off, rest_s = True, SWEEP_AGAIN_S
         except Exception:
             log.exception("the sweep failed")

@@ -130,7 +130,9 @@ class Pool:
         delay_s = self._delay(now, early=early)
         for worker in ended:
             process = worker.process
-            log.warning("worker %d ended with %s, replaced in %g s", process.pid, process.returncode, delay_s)
+            log.warning(
+                "worker %d exited with status %s, another starts in %g s", process.pid, process.returncode, delay_s
+            )
 
     def _delay(self, now: float, *, early: bool) -> float:
         """Delay the next start; returns the delay in seconds."""

@@ -82,10 +82,10 @@ class Shards:
     def _say_away(self, name: str, error: BaseException | None) -> None:
         """Log when a shard becomes unavailable or available, not every failure."""
         if error is not None and name not in self._away:
-            log.warning("queue shard %s is away, its jobs are left for the next sweep: %s", name, reason(error))
+            log.warning("queue shard %s is unavailable, its jobs are left for the next sweep: %s", name, reason(error))
             self._away.add(name)
         elif error is None and name in self._away:
-            log.warning("queue shard %s is back", name)
+            log.warning("queue shard %s is available again", name)
             self._away.discard(name)
 
 

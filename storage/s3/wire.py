@@ -64,7 +64,7 @@ class _Reply:
         else:
             whole = self._missing <= 0
             if self._missing < 0:
-                raise ConnectionError("the store said more than it announced")
+                raise ConnectionError("the store sent more than it announced")
         if whole:
             self.said = self._saying(measured=self._length is not None)
 

@@ -5,11 +5,15 @@ import os
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = 60
@@ -50,22 +54,38 @@ async def requests_of(admin: str) -> float:
         return sum(node["requests"] for node in await got.json())
 
 
-async def test_processes_share_a_port_and_one_may_die() -> None:
-    """Both serve; a killed one is started anew; SIGTERM drains all and the status is 0."""
+@asynccontextmanager
+async def node() -> AsyncIterator[str]:
+    """A node as an option of the command line."""
     app = web.Application()
     app.router.add_post("/x", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    node = runner.addresses[0][1]
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"--node=a=127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def group(*extra: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Two balancer processes on one port."""
     lb = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lb", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--check", "off"),
-        *("--node", f"a=127.0.0.1:{node}", "--processes", "2"),
+        *("env", *(f"{name}={value}" for name, value in settings.items()), sys.executable, "-m", "lb"),
+        *("--admin", "127.0.0.1:0", "--check", "off", "--processes", "2", *extra),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
+        yield lb
+    finally:
+        if lb.returncode is None:
+            lb.kill()
+            await lb.wait()
+
+
+async def test_processes_share_a_port_and_one_may_die() -> None:
+    """Both serve; a killed one is started anew; SIGTERM drains all and the status is 0."""
+    async with node() as option, group("--listen", "127.0.0.1:0", option) as lb:
         assert lb.stderr
         pids, url, admins = await ready(lb.stderr, 2)
         assert set(await asyncio.gather(*(post(f"{url}/x") for _ in range(CLIENTS)))) == {200}
@@ -80,8 +100,35 @@ async def test_processes_share_a_port_and_one_may_die() -> None:
 
         lb.terminate()
         assert await lb.wait() == 0
-    finally:
-        if lb.returncode is None:
-            lb.kill()
-            await lb.wait()
-        await runner.cleanup()
+
+
+async def test_a_group_replaces_a_group_and_loses_no_connection(tmp_path: Path) -> None:
+    """Four groups follow one another while clients connect: every request is answered, each group ends with 0."""
+    options = ("--listen", f"127.0.0.1:{free_port()}")
+    done, sent = asyncio.Event(), 0
+
+    async def clients(url: str) -> None:
+        nonlocal sent
+        while not done.is_set():
+            assert await post(f"{url}/x") == 200
+            sent += 1
+
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        option = await stack.enter_async_context(node())
+        before: asyncio.subprocess.Process | None = None
+        for _ in range(4):
+            made = group(*options, option, SNAPSURGE_LB_HANDOVER=str(tmp_path / "lb"))
+            lb = await stack.enter_async_context(made)
+            assert lb.stderr
+            _, url, _ = await ready(lb.stderr, 2)
+            if before is None:
+                for _ in range(8):
+                    tasks.create_task(clients(url))
+            else:
+                assert before.stderr
+                assert (await before.stderr.read()).count(b"has handed its sockets over") == 2
+                assert await before.wait() == 0
+            before, seen = lb, sent
+            while sent < seen + CLIENTS:  # noqa: ASYNC110 - the requests of the new group
+                await asyncio.sleep(0.01)
+        done.set()

@@ -265,4 +265,4 @@ async def test_a_shard_that_is_away_is_left_out(redis: Redis, free_port: int, ca
         found = [one for _ in range(6) for one in await held.claim(1)]
 
     assert len(found) == 6
-    assert caplog.text.count("is away") == 1
+    assert caplog.text.count("is unavailable") == 1

@@ -182,14 +182,14 @@ async def test_without_redis_it_waits_and_can_be_stopped(
     """It neither ends nor fills the log, and a stop does not wait for Redis."""
 
     async def warned() -> bool:
-        return "is away" in caplog.text
+        return "is unavailable" in caplog.text
 
     async with Working(f"redis://127.0.0.1:{free_port}/0", Played(), world) as working:
         await until(warned)
         assert not working.task.done()
 
     assert working.task.done()
-    assert caplog.text.count("is away") == 1
+    assert caplog.text.count("is unavailable") == 1
 
 
 async def test_connections_that_break_are_ridden_out(world: Any, redis: Redis, redis_url: str) -> None:

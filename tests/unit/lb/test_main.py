@@ -24,20 +24,22 @@ def test_the_documented_command_line_is_understood() -> None:
     assert options(["--admin", "off"], Config(redis_url="redis://h")).admin is None
 
 
-def test_several_processes_hand_nothing_over() -> None:
-    """Which of them would give its socket is nobody's to say: refused at the start."""
-    with pytest.raises(ValueError, match="SNAPSURGE_LB_HANDOVER"):
-        options([*NODES, "--processes", "2"], Config(handover="/tmp/door"))  # noqa: S108 - never opened
+def test_each_of_several_processes_has_a_handover_socket_of_its_own() -> None:
+    """The setting with the process's number; none without the setting."""
+    chosen = options([*NODES, "--processes", "2"], Config())
+
+    assert share(Config(handover="run/lb"), chosen, ("127.0.0.1", 1), 1)[0].handover == "run/lb.1"
+    assert share(Config(), chosen, ("127.0.0.1", 1), 1)[0].handover == ""
 
 
 def test_processes_share_the_port_and_have_admin_ports_of_their_own() -> None:
     """P, P+1, ...; 0 and off stay what they are."""
     chosen = options([*NODES, "--admin", "127.0.0.1:8090", "--processes", "2"], Config())
-    second = share(chosen, ("127.0.0.1", 4711), 1)
+    _, second = share(Config(), chosen, ("127.0.0.1", 4711), 1)
 
     assert (second.listen, second.admin, second.processes) == (("127.0.0.1", 4711), ("127.0.0.1", 8091), 2)
     for given, kept in (("127.0.0.1:0", ("127.0.0.1", 0)), ("off", None)):
-        assert share(options([*NODES, "--admin", given], Config()), ("127.0.0.1", 1), 1).admin == kept
+        assert share(Config(), options([*NODES, "--admin", given], Config()), ("127.0.0.1", 1), 1)[1].admin == kept
 
 
 @pytest.mark.parametrize(

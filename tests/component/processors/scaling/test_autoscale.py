@@ -137,7 +137,7 @@ async def test_without_redis_the_pool_stays_as_it_is(
     await scaled.pool.tend(3, 0.0)
 
     assert [await scaled.tick() for _ in range(5)] == [3] * 5
-    assert caplog.text.count("Redis is away, the number of workers stays") == 1
+    assert caplog.text.count("Redis is unavailable, the number of workers stays the same") == 1
 
 
 async def test_a_worker_that_died_is_replaced(world: Any, redis: Redis) -> None:

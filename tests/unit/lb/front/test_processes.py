@@ -64,6 +64,14 @@ def test_one_that_dies_is_started_anew(tmp_path: Path) -> None:
     assert family.returncode == 0
 
 
+def test_processes_that_are_replaced_are_not_restarted_and_end_the_group(tmp_path: Path) -> None:
+    """When every process has handed its sockets over, the parent ends too, with status 0."""
+    family = parent(tmp_path, '(folder / f"{index}").touch(); return processes.REPLACED')
+
+    assert family.communicate()[1] == ""
+    assert (family.returncode, names(tmp_path, 2)) == (0, ["0", "1"])
+
+
 @pytest.mark.parametrize("status", [1, 2])
 def test_one_that_cannot_start_ends_the_family(tmp_path: Path, status: int) -> None:
     """A status that says so is not tried again, and becomes the parent's."""
