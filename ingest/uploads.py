@@ -190,7 +190,7 @@ class Uploads:
         except RedisError as error:  # the pair is committed nevertheless
             self._metrics.posts("not_queued").inc()
             if self._outage.failed(time.monotonic()):
-                told = "Redis takes no jobs (%s): posts are stored, the sweeper queues their jobs later; mend Redis"
+                told = "Redis takes no jobs (%s): posts are stored, their jobs are queued when it does; mend Redis"
                 log.warning(told, reason(error))
         except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()

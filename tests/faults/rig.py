@@ -264,7 +264,7 @@ class Rig:
 
     async def open_moment(self, window_s: int) -> Opened:
         """Open a moment that fires now; asks again after a 503, as of a node that an attack cut off from its store."""
-        bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
+        bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
         said = ""
         for number in range(OPEN_TRIES):
             balancers = self.record().balancers

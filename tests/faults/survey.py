@@ -169,7 +169,7 @@ async def _get(session: aiohttp.ClientSession, url: str, within_s: float = LIST_
 
 async def _answer(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
     """Status and body of a GET with an ops token; status 0 without an answer."""
-    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=600)
+    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
     try:
         async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
             return answer.status, await answer.read()

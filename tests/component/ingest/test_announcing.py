@@ -1,12 +1,13 @@
 """Announcing on real Redis: what is queued where, and what a shard that is away costs others."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ingest.announcing import Announcer
+from ingest.announcing import AGAIN_POSTS, Announcer
 from storage.index import Index
 from storage.queue.jobs import FLAGS, LATE, ON_TIME
 from storage.queue.shards import home
@@ -44,6 +45,25 @@ async def test_a_post_is_told_and_its_jobs_are_queued_by_lateness(redis: Redis) 
         [b"render_pair:post2"],
     ]
     assert await Index(redis).posts(["post1", "post2"]) == [post(1), post(2)]
+
+
+async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(redis: Redis) -> None:
+    """Without the sweeper: their jobs are queued and the index knows them."""
+    posts = [post(number) for number in range(AGAIN_POSTS + 1)]
+    async with announcer(redis, {"": redis}) as announcing:
+        await redis.config_set("maxmemory", 1)  # every write is refused with OOM
+        try:
+            for one in posts:
+                with pytest.raises(RedisError, match="memory"):
+                    await announcing.add(one, late=False)
+            assert await redis.zcard(ON_TIME) == 0
+        finally:
+            await redis.config_set("maxmemory", 0)
+        while await redis.zcard(ON_TIME) < len(posts):  # noqa: ASYNC110 - pytest-timeout bounds the wait
+            await asyncio.sleep(0.05)
+
+    assert await redis.zcard(FLAGS) == len(posts)
+    assert await Index(redis).posts([one.id for one in posts]) == posts
 
 
 async def test_a_shard_that_is_away_fails_its_own_posts_alone(redis: Redis, free_port: int) -> None:
