@@ -85,14 +85,15 @@ PURE = {
     "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
+    "storage/s3/listing.py",
     "storage/s3/signing.py",
     "storage/tombstones.py",
     "storage/zips.py",
 }
 # Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
 EDGES = {
-    "botocore": {"storage/s3/store.py", "bench/peers/bare.py"},
-    "aiobotocore": {"storage/s3/store.py", "storage/s3/credentials.py", "bench/peers/bare.py"},
+    "botocore": {"bench/peers/bare.py"},
+    "aiobotocore": {"storage/s3/credentials.py", "bench/peers/bare.py"},
     "arq": {
         "storage/queue/jobs.py",
         "storage/queue/claims.py",

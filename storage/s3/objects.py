@@ -128,15 +128,15 @@ class Objects:
         fields: Mapping[str, str] | None = None,
         parts: Sequence[Buffer] = (),
         *,
-        version: str = "",
+        query: str = "",
     ) -> Answer:
-        """One call about an object (or this version of it), or about the bucket if the key is empty.
+        """One call about an object, or about the bucket if the key is empty; `signing.signed` tells the query's form.
 
         Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
-        if version:
-            path += f"?versionId={quote(version, safe='~')}"
+        if query:
+            path += f"?{query}"
         for attempt in range(1, self._attempts_max + 1):
             try:
                 answer = await self._tried(method, path, fields or {}, parts)

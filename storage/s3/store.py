@@ -4,29 +4,28 @@ Permissions needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket
 DeleteObjectVersion only if it keeps versions). `credentials.py` finds the keys. Each PUT carries a signed CRC-32, so
 that the store keeps no damaged body.
 
-Calls about one object or the bucket use the hot path (`objects.py`). Listing uses aioboto3, which is imported on first
-use: it takes as much memory as the rest of a node, and most nodes never list.
+No call uses aioboto3, which costs more CPU than all else that a node does for a pair, and as much memory as the rest of
+a node; see `objects.py`. Keys that are not in the environment come from its botocore (`credentials.py`).
 
 The ambiguous PUT: a PUT whose connection broke is repeated, and if the first one was committed, the repeat gets 412.
 The caller gets BlobExists or BlobChanged and reads the stored object, so that a commit is never taken for a failure.
 
 A mark is the entity tag, followed by a space and the version if there is one. `delete` is unconditional, because not
-every store obeys conditions on DELETE. Only this file and `credentials.py` use botocore.
+every store obeys conditions on DELETE.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Self
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
 from .. import config
 from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
-from . import credentials
+from . import credentials, listing
 from .objects import Answer, Method, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
@@ -80,8 +79,6 @@ class S3Store:
         self._read_timeout_s = read_timeout_s
         self._attempts_max = attempts_max
         self._opened = AsyncExitStack()
-        self._opening = asyncio.Lock()
-        self._library: Any = None
         self._objects: Objects
 
     def __repr__(self) -> str:
@@ -123,14 +120,18 @@ class S3Store:
         await self._call("DELETE", key)
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
-        start = {"StartAfter": after} if after else {}
+        token = ""
         while True:
-            page = await self._by_library("list_objects_v2", Prefix=prefix, **start)
-            for item in page.get("Contents", []):
-                yield Entry(item["Key"], item["Size"])
-            if not page.get("IsTruncated"):
+            wanted = self._objects.call("GET", "", query=listing.query(prefix, after, token))
+            answer = await self._done(f"GET {self._bucket} {prefix}", wanted)
+            try:
+                entries, token = listing.parsed(answer.body)
+            except listing.BadListing as error:
+                raise StoreUnavailable(f"the store's listing of {prefix} cannot be read: {error}") from error
+            for entry in entries:
+                yield entry
+            if not token:
                 return
-            start = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def probe(self) -> None:
         try:
@@ -176,7 +177,10 @@ class S3Store:
     async def _remove_version(self, key: str, version: str) -> None:
         """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
         try:
-            await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, version=version))
+            await self._done(
+                f"DELETE {key} {version}",
+                self._objects.call("DELETE", key, query=f"versionId={quote(version, safe='~')}"),
+            )
         except (StoreUnavailable, BlobExists, BlobMissing) as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
                 "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
@@ -197,35 +201,6 @@ class S3Store:
             text = answer.body.decode("utf-8", "replace")
             raise _error_of(answer.code)(f"{what}: the store answered {answer.status} {text}".rstrip())
         return answer
-
-    async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
-        """One call of aioboto3 about the bucket; its errors become those of the port."""
-        from aiohttp import ClientError as ConnectionTrouble  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module's docstring
-
-        try:
-            async with self._opening:
-                self._library = self._library or await self._opened.enter_async_context(self._client())
-            return await getattr(self._library, name)(Bucket=self._bucket, **options)
-        except ClientError as error:
-            raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
-        except (BotoCoreError, ConnectionTrouble, OSError) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-
-    def _client(self) -> Any:  # noqa: ANN401 - botocore has no types
-        import aioboto3  # noqa: PLC0415 - see the module's docstring
-        from aiobotocore.config import AioConfig  # noqa: PLC0415
-
-        settings = AioConfig(
-            max_pool_connections=self._connections_max,
-            connect_timeout=self._connect_timeout_s,
-            read_timeout=self._read_timeout_s,
-            retries={"total_max_attempts": self._attempts_max, "mode": "standard"},
-            s3={"addressing_style": "path"},
-            tcp_keepalive=True,
-        )
-        place = {"region_name": self.address.region, "endpoint_url": self.address.endpoint}
-        return aioboto3.Session().client("s3", config=settings, **place)
 
 
 def _error_of(code: str) -> type[Exception]:

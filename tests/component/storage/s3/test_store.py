@@ -9,6 +9,7 @@ import pytest
 
 from storage.blobs import BlobChanged, BlobExists, BlobMissing, StoreUnavailable
 from storage.s3.store import S3Address, S3Store
+from tests.component.storage.s3.library import by_library
 
 CHUNK = 65536
 
@@ -140,13 +141,13 @@ async def test_a_bucket_that_keeps_versions_keeps_none_of_what_was_replaced(s3_u
     """Not those made since it keeps versions, nor the one from before; the newest object stays."""
     async with S3Store(S3Address.parse(s3_url)) as store:
         await store.create("a7/x", b"before")
-        await store._by_library("put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"})
+        await by_library(store, "put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"})
         await store.create("a7/y", b"versioned")
-        await store._by_library("put_bucket_versioning", VersioningConfiguration={"Status": status})
+        await by_library(store, "put_bucket_versioning", VersioningConfiguration={"Status": status})
         for key in ("a7/x", "a7/y"):
             for body in (b"second", b"third"):
                 await store.swap(key, (await store.read_tail(key, 1)).mark, body)
-        found = await store._by_library("list_object_versions", Prefix="a7/")
+        found = await by_library(store, "list_object_versions", Prefix="a7/")
 
         assert [one["Key"] for one in found["Versions"]] == ["a7/x", "a7/y"]
         assert "DeleteMarkers" not in found
@@ -203,7 +204,7 @@ async def test_opening_makes_the_bucket_once(s3_url: str) -> None:
 async def test_a_bucket_that_went_away_is_unavailable_not_empty(s3_url: str) -> None:
     """Somebody removed the bucket: nothing is missing, the store is."""
     async with S3Store(S3Address.parse(s3_url)) as store:
-        await store._by_library("delete_bucket")
+        await by_library(store, "delete_bucket")
         for call in (
             store.probe(),
             store.read("a7/x"),

@@ -17,6 +17,7 @@ class Unsigned(S3SigV4Auth):  # type: ignore[misc] # botocore has no types
         return "UNSIGNED-PAYLOAD"
 
 
+PATH = r"/bucket/[a-z0-9/._~-]{1,40}(\?list-type=2&prefix=[a-z0-9~]{1,9}(%2F|%20|%C3%A4){0,3})?"
 TEXT = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789/+=", min_size=8, max_size=40)
 
 
@@ -25,7 +26,9 @@ TEXT = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789/+=", min_size=8, max_siz
     TEXT,
     st.none() | TEXT,
     st.sampled_from(["PUT", "GET"]),
-    st.from_regex(r"/bucket/[a-z0-9/._~-]{1,40}", fullmatch=True),
+    st.from_regex(
+        r"/bucket/[a-z0-9/._~-]{1,40}(\?list-type=2&prefix=[a-z0-9~]{1,9}(%2F|%20|%C3%A4){0,3})?", fullmatch=True
+    ),
 )
 def test_the_signature_is_botocores(access: str, secret: str, token: str | None, method: str, path: str) -> None:
     """For any keys, with and without a session, and any path of unreserved characters."""
