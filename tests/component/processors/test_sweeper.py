@@ -9,9 +9,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.letters import DeadLetter, DeadLetters
-from processors.passes import Cursor
+from processors.passes import Cursor, parse_cursor
 from processors.sweeper import Sweeper, Swept
 from storage import keys
+from storage.keys import CURSORS_KEY
 from storage.records import from_ms
 
 FIRES_S = 1_767_225_600.0
@@ -21,6 +22,11 @@ NOW_S = FIRES_S + 60
 def sweeper(world: Any) -> Sweeper:
     """A sweeper of the world's store and Redis."""
     return Sweeper(world.store, world.redis, every_s=15)
+
+
+async def cursors(world: Any) -> dict[str, Cursor | None]:
+    """The cursors in Redis by moment."""
+    return {name.decode(): parse_cursor(raw) for name, raw in (await world.redis.hgetall(CURSORS_KEY)).items()}
 
 
 def jobs_of(*post_ids: str) -> list[str]:
@@ -136,8 +142,7 @@ async def test_a_pass_goes_evenly_through_its_time(world: Any) -> None:
     done = []
     for second in range(16):
         await steps(swept, NOW_S + 1 + second)
-        cursors = await swept._cursors()
-        done.append(cursors[world.moment_id].done)
+        done.append((await cursors(world))[world.moment_id].done)
 
     assert done == sorted(done)
     assert all(0 < after - before <= 32 for before, after in pairwise(done))
@@ -189,7 +194,7 @@ async def test_a_moment_that_is_over_is_swept_by_hand_alone(world: Any) -> None:
     other = await world.moments.create("us-east", int((NOW_S + 3 * 86_400) * 1000), 120)
 
     assert (await steps(swept, NOW_S + 3 * 86_400 + 1)).posts == 0
-    assert (await swept._cursors()).keys() == {other.id}
+    assert (await cursors(world)).keys() == {other.id}
     await world.redis.delete("arq:queue", *[f"arq:job:{one}" for one in jobs_of(post_id)])
     assert (await swept.moment(world.moment_id, NOW_S)).queued == 2
 

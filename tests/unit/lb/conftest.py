@@ -111,7 +111,7 @@ class Stage:
         return client, transport
 
     def node_of(self, client: Client) -> Node | None:
-        """The node that the client's exchange has chosen; the only tests of private fields are here and in `link_of`."""
+        """The node that the client's exchange chose; only `node_of` and `link_of` read its private fields."""
         return client.exchange._node
 
     def link_of(self, client: Client) -> Link | None:
