@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run snapsurge on one machine, without root.",
         epilog="Settings, from the environment:\n" + settings.table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, add, text in (
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
-        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False))
     return top
 
 
@@ -108,7 +109,7 @@ def _add_restart(command: argparse.ArgumentParser) -> None:
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--user", required=True, help="the subject: a user id")
+    command.add_argument("--user", required=True, help="the subject: a user id of 1 to 128 printable characters")
     command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
     command.add_argument("--ttl", metavar="S", type=int, default=3600, help="seconds it is good for (%(default)s)")
 

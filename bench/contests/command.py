@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser, file: str) -> None:
 
 def given(module: str, about: str | None, file: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The parsed command line of a bench's program: `quick` and `out`."""
-    parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about)
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about, allow_abbrev=False)
     options(parser, file)
     return parser.parse_args(arguments)
 
