@@ -6,11 +6,15 @@ The composition root: it reads arguments and settings and runs one command. Exit
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import msgspec
 
@@ -173,9 +177,9 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    args = parser().parse_args(argv)
     code = 0
     try:
+        args = parser().parse_args(argv)
         code = RUN[args.command](args, settings.load())
     except* (asyncio.CancelledError, KeyboardInterrupt):
         code = 130
@@ -201,4 +205,5 @@ def _say(errors: BaseExceptionGroup[BaseException], code: int) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
