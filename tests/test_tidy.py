@@ -59,6 +59,7 @@ PURE = {
     "lb/membership/overrides.py",
     "lb/membership/roster.py",
     "lb/networks.py",
+    "storage/s3/listing.py",
     "lb/placement/faults.py",
     "lb/placement/fleet.py",
     "lb/placement/health.py",

@@ -13,6 +13,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
@@ -37,6 +38,10 @@ _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each
 _PAUSE_S_MAX: Final = 5.0
 
 Method = Literal["PUT", "GET", "HEAD", "DELETE"]
+
+
+class Unmeasured(ConnectionError):
+    """The store sent a body without Content-Length, in which a cut cannot be seen. So some stores send listings."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -66,6 +71,12 @@ class Answer(msgspec.Struct, frozen=True):
     def worth_a_retry(self) -> bool:
         """Whether the same request may succeed a moment later."""
         return self.status in _LATER or self.code in _GARBLED | _CROSSED
+
+
+@lru_cache(maxsize=4096)
+def _quoted(value: str) -> str:
+    """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
+    return quote(value, safe="~")
 
 
 def _told(field: re.Pattern[bytes], head: bytes) -> str:
@@ -128,20 +139,20 @@ class Objects:
         fields: Mapping[str, str] | None = None,
         parts: Sequence[Buffer] = (),
         *,
-        version: str = "",
+        query: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call about an object (or this version of it), or about the bucket if the key is empty.
+        """One call about an object, or about the bucket if the key is empty.
 
         Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
-        if version:
-            path += f"?versionId={quote(version, safe='~')}"
+        if query:
+            path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
         for attempt in range(1, self._attempts_max + 1):
             try:
                 answer = await self._tried(method, path, fields or {}, parts)
-            except OSError:  # broken, refused or silent
-                if attempt == self._attempts_max:
+            except OSError as error:  # broken, refused or silent
+                if attempt == self._attempts_max or (query and isinstance(error, Unmeasured)):
                     raise
             else:
                 if not answer.worth_a_retry or attempt == self._attempts_max:
@@ -157,7 +168,7 @@ class Objects:
         said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
         if said.status in _DONE:
             if method == "GET" and not said.measured:
-                raise ConnectionError("the store did not say how long the object is")
+                raise Unmeasured("the store did not say how long the object is")
             return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status))
