@@ -84,9 +84,13 @@ class Replay:
     async def _unless_interrupted(self, work: Coroutine[Any, Any, object]) -> None:
         """Wait for this work to end, or for an interrupt, which cancels the work."""
         async with asyncio.TaskGroup() as group:
-            self._waits.append(group.create_task(work, name="interruptible"))
-            if self._interrupted:
-                self.interrupt()
+            self._interruptible(group.create_task(work, name="interruptible"))
+
+    def _interruptible(self, task: asyncio.Task[Any]) -> None:
+        """Let an interrupt cancel this task, also one that came before."""
+        self._waits.append(task)
+        if self._interrupted:
+            task.cancel()
 
     async def run(self, progress: Progress) -> Run:
         """Open a moment, send, wait, check; ServiceError when the service does not answer."""
@@ -151,7 +155,7 @@ class Replay:
         """Send every arrival at its time; returns when the last upload has ended, with those that were not cut off."""
         sent: list[asyncio.Task[Outcome]] = []
         async with asyncio.TaskGroup() as group:
-            self._waits.append(group.create_task(self._begin_all(moment, group, sent), name="arrivals"))
+            self._interruptible(group.create_task(self._begin_all(moment, group, sent), name="arrivals"))
         return tuple(task.result() for task in sent if not task.cancelled())
 
     async def _begin_all(self, moment: Moment, group: asyncio.TaskGroup, sent: list[asyncio.Task[Outcome]]) -> None:
@@ -162,7 +166,7 @@ class Replay:
             await self._clock.sleep(intended - PREPARE_S - self._clock.now())
             self._tally.phase = "sending" if row.t else "waiting"
             sent.append(group.create_task(self._send(moment.id, number, row, intended), name=f"arrival-{number}"))
-            self._waits.append(sent[-1])
+            self._interruptible(sent[-1])
 
     async def _send(self, moment_id: str, number: int, row: Row, intended: float) -> Outcome:
         front, back = self._gallery.photo(str(number), "front", row.f), self._gallery.photo(str(number), "back", row.b)

@@ -94,6 +94,17 @@ async def test_an_interrupted_replay_reports_what_was_sent(gallery: Gallery) -> 
     assert report.accepted == report.offered
 
 
+async def test_a_replay_that_was_interrupted_before_its_first_arrival_sends_nothing(gallery: Gallery) -> None:
+    """The report is of no uploads."""
+    fake = FakeService(Faults())
+    async with replay(fake, gallery, JOB, QUICK) as made:
+        made.interrupt()
+        report = build(await made.run(PlainProgress()), QUICK, "trace", ["http://127.0.0.1:1"])
+
+    assert (report.interrupted, report.good, report.offered) == (True, False, 0)
+    assert fake.posts == {}
+
+
 async def test_a_replay_is_interrupted_while_it_waits_for_renders(gallery: Gallery) -> None:
     """The posts that are not ready by then are pending."""
     config = msgspec.structs.replace(QUICK, ready_timeout_s=10_000)
