@@ -1,14 +1,21 @@
 """`python -m bench`: make a synthetic or a recorded trace, replay a trace, or compare our balancer with its peers.
 
 The composition root: it reads arguments and settings, builds the parts, runs them, and turns the report into an exit
-code: 0 when every promise was kept, 1 when a promise was broken or the run is void, 2 when the run was not possible.
+code: 0 when every promise was kept, 1 when a promise was broken or the run is void, 2 when the run was not possible,
+130 when Ctrl-C ended it. The first Ctrl-C during a replay ends the sending, and the report is of what was sent.
 """
 
 import argparse
+import asyncio
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import aiohttp
 import msgspec
@@ -33,6 +40,8 @@ from .traces import record as records
 from .traces import trace as traces
 from .traces.plan import PlanError, first_attempts, superpose, synthesize
 from .traces.trace import Header, Trace, TraceError
+
+INTERRUPTED: Final = 130
 
 
 def synth(args: argparse.Namespace) -> int:
@@ -85,6 +94,8 @@ def replay(args: argparse.Namespace, config: Config) -> int:
         print(line)
     if args.report:
         reports.write(report, args.report)
+    if report.interrupted:
+        return INTERRUPTED
     return 0 if report.good else 1
 
 
@@ -110,19 +121,30 @@ async def execute(job: Job, gallery: Gallery, config: Config, targets: Sequence[
         client = Client(phones, targets, config, clock, random.Random())
         service = Service(ops, targets, config, clock)
         with progress_for(Console()) as progress:
-            return await Replay(job, gallery, config, clock, client, service).run(progress)
+            made, loop = Replay(job, gallery, config, clock, client, service), asyncio.get_running_loop()
+
+            def interrupted() -> None:
+                print("bench: interrupted, checking what was sent; a second Ctrl-C ends at once", file=sys.stderr)
+                loop.remove_signal_handler(signal.SIGINT)
+                made.interrupt()
+
+            loop.add_signal_handler(signal.SIGINT, interrupted)
+            return await made.run(progress)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
-    args = options.parser().parse_args(argv)
+    code = 2
     try:
+        args = options.parser().parse_args(argv)
         if args.command == "lb":
             return contest.run(args.out, quick=args.quick)
         config = settings.load()
         if args.command == "replay":
             return replay(args, options.configured(args, config))
         return {"synth": synth, "record": record}[args.command](args)
+    except* (asyncio.CancelledError, KeyboardInterrupt):
+        code = INTERRUPTED
     except* (
         ValueError,
         ConfigError,
@@ -132,8 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         msgspec.ValidationError,
     ) as errors:
         print(f"bench: {command.first(errors)}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

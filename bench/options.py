@@ -34,15 +34,21 @@ def parser() -> argparse.ArgumentParser:
         description="Bursts as traces, and their replay at a running service, checked for loss.",
         epilog="Settings, from the environment:\n" + settings.table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = top.add_subparsers(dest="command", required=True)
-    _add_synth(commands.add_parser("synth", help="make a synthetic burst", description="Make a synthetic burst."))
+    _add_synth(
+        commands.add_parser(
+            "synth", help="make a synthetic burst", description="Make a synthetic burst.", allow_abbrev=False
+        )
+    )
     _add_record(
         commands.add_parser(
             "record",
             help="make a trace of what balancers recorded",
             description="Make a trace of one moment from the rows that balancers wrote to SNAPSURGE_LB_TRACE; give all "
             "balancers the same SNAPSURGE_LB_TRACE_SECRET, so that a user is one user.",
+            allow_abbrev=False,
         )
     )
     _add_replay(
@@ -51,9 +57,12 @@ def parser() -> argparse.ArgumentParser:
             help="replay a trace and check every acknowledged post",
             description="Open a moment, send the trace's arrivals at their times whatever comes back, wait until all "
             "posts are ready, check each of them. Exit: 0 good, 1 a promise broken or the run void, 2 could not run.",
+            allow_abbrev=False,
         )
     )
-    contest = commands.add_parser("lb", help="our balancer beside HAProxy and nginx, as ratios of one run")
+    contest = commands.add_parser(
+        "lb", help="our balancer beside HAProxy and nginx, as ratios of one run", allow_abbrev=False
+    )
     table_options(contest, "lb.json")
     return top
 

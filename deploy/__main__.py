@@ -6,11 +6,15 @@ The composition root: it reads arguments and settings and runs one command. Exit
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import msgspec
 
@@ -43,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run snapsurge on one machine, without root.",
         epilog="Settings, from the environment:\n" + settings.table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, add, text in (
@@ -57,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
-        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False))
     return top
 
 
@@ -108,7 +113,7 @@ def _add_restart(command: argparse.ArgumentParser) -> None:
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--user", required=True, help="the subject: a user id")
+    command.add_argument("--user", required=True, help="the subject: a user id of 1 to 128 printable characters")
     command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
     command.add_argument("--ttl", metavar="S", type=int, default=3600, help="seconds it is good for (%(default)s)")
 
@@ -172,9 +177,9 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    args = parser().parse_args(argv)
     code = 0
     try:
+        args = parser().parse_args(argv)
         code = RUN[args.command](args, settings.load())
     except* (asyncio.CancelledError, KeyboardInterrupt):
         code = 130
@@ -200,4 +205,5 @@ def _say(errors: BaseExceptionGroup[BaseException], code: int) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

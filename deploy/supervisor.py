@@ -21,6 +21,7 @@ from . import leash
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
 SETTLED_S: Final = 10.0  # A life this long resets the backoff and the count of quick ends.
+INVALID: Final = 2  # The exit code of our programs for invalid options or settings.
 QUICK_ENDS_MAX: Final = 3  # In a row; with 0.2 and 0.4 s between them, a lost race for a port cannot explain them.
 POLL_S: Final = 0.05
 TAIL_BYTES: Final = 2000
@@ -57,6 +58,7 @@ class Keeper:
         self.pid = 0  # Of the current life; between two lives, of the last one.
         self.lives = 0
         self.quick_ends = 0
+        self.refuses = False  # The first life ended because options or settings are invalid.
         self._keep, self._stop_s, self._say, self._changed = keep, stop_s, say, changed
         self._stopping, self._ended, self._renew = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.retiring = 0  # Replaced lives that still drain beside the current one.
@@ -111,6 +113,9 @@ class Keeper:
             pause_s = BACKOFF_FIRST_S if settled else pause_s
             self.quick_ends = 1 if settled else self.quick_ends + 1
             group.create_task(self._clear(), name=f"clear {self.program.name}")
+            if self.refuses:  # Another life would end the same way.
+                await self._stopping.wait()
+                break
             self._say(f"{self.program.name} {self._end}; starting it again in {pause_s:.1f} s")
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -195,6 +200,7 @@ class Keeper:
                 return f"(pid {self.pid}) is being replaced"
         code = await ending
         self._alive = False
+        self.refuses = code == INVALID and self.lives == 1
         return f"(pid {self.pid}) was killed by signal {-code}" if code < 0 else f"(pid {self.pid}) ended with {code}"
 
 
@@ -226,7 +232,7 @@ class Supervisor:
         """Wait until `check` returns True; StartFailed at `deadline` (loop time) or when any program cannot start."""
         while not await check():
             for keeper in self.keepers.values():
-                if keeper.quick_ends >= QUICK_ENDS_MAX:
+                if keeper.refuses or keeper.quick_ends >= QUICK_ENDS_MAX:
                     raise keeper.failed("does not start")
             if asyncio.get_running_loop().time() >= deadline:
                 raise self.keepers[name].failed("is not ready in time")

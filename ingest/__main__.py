@@ -66,6 +66,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m ingest",
         description="One upload node: takes photo pairs, commits each with one PUT, queues its jobs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
         epilog="Settings, from the environment:\n" + settings.table(ingest_config.Config, storage_config.Config),
     )
     parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="where to serve (%(default)s)")

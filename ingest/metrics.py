@@ -4,12 +4,11 @@ import time
 from functools import cache
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+
+from storage.histograms import Durations
 
 from .admission import Admission
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-
 
 # The text is generated at most once in this time: it costs milliseconds, and scraping needs no token.
 KEPT_S = 1.0
@@ -25,15 +24,13 @@ class Metrics:
             "snapsurge_ingest_requests", "Requests answered", ["route", "status"], registry=self.registry
         )
         self.requests = cache(requests.labels)
-        seconds = Histogram(
-            "snapsurge_ingest_request_seconds", "Head to answer", ["route"], buckets=_SECONDS, registry=self.registry
-        )
-        self.seconds = cache(seconds.labels)
+        self.seconds = Durations(
+            "snapsurge_ingest_request_seconds", "Head to answer", label="route", registry=self.registry
+        ).series
         self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read", registry=self.registry)
-        stages = Histogram(
-            "snapsurge_stage_seconds", "accept, store, enqueue", ["stage"], buckets=_SECONDS, registry=self.registry
-        )
-        self.stages = cache(stages.labels)
+        self.stages = Durations(
+            "snapsurge_stage_seconds", "accept, store, enqueue", label="stage", registry=self.registry
+        ).series
         self.posts = cache(Counter("snapsurge_posts", "Uploads by outcome", ["outcome"], registry=self.registry).labels)
         cut = Counter(
             "snapsurge_ingest_readers_cut",

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         description=f"Balances HTTP/1.1 servers by consistent hashing.\n\n  {EXAMPLE}",
         epilog=f"settings from the environment (name, default, meaning):\n{table}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument(
         "--listen", metavar="HOST:PORT", default="127.0.0.1:8080", help="address for clients (%(default)s)"

@@ -145,7 +145,7 @@ def measure(count: int, *, rounds: int, slots: int) -> Row:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure for each number of nodes and print the rows as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m lb.measure", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lb.measure", description=__doc__, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--slots", type=int, default=Config().ring_slots, help="rows of the table (%(default)s)")
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="numbers of nodes (%(default)s)")

@@ -37,13 +37,16 @@ def parser() -> argparse.ArgumentParser:
         description="Render accepted pairs. Without a command: one worker process, until SIGTERM.",
         epilog=f"settings, from the environment:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     top.set_defaults(workers_min=None, workers_max=None)
     top.add_argument(
         "--until-eof", action="store_true", help="stop, as on SIGTERM, when standard input ends: the parent is gone"
     )
     commands = top.add_subparsers(dest="command", title="commands")
-    scaler = commands.add_parser("autoscale", help="keep as many workers as the queue needs, and sweep")
+    scaler = commands.add_parser(
+        "autoscale", help="keep as many workers as the queue needs, and sweep", allow_abbrev=False
+    )
     scaler.add_argument("--workers-min", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MIN")
     scaler.add_argument("--workers-max", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MAX")
     scaler.add_argument(
@@ -54,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
         help="once: queue the jobs of accepted pairs that have no record, and say how many",
         description="Queue the jobs of accepted pairs that have no record, and tell the index of all posts again where "
         "their counts are lost. One that was broken off goes on where it was, within a day.",
+        allow_abbrev=False,
     )
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")

@@ -82,7 +82,7 @@ async def _worker(url: str, job: Function, stop: asyncio.Event) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and print its report."""
-    parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("fill", "work"))
     parser.add_argument("url", help="redis://…")
     parser.add_argument("count", type=int, help="jobs to queue, or workers to run")

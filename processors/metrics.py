@@ -12,9 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-RENDER_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
-# Seconds from accepted to ready. The drain target is a minute, so buckets above a minute matter too.
-READY_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+from storage.histograms import WIDE_BOUNDS_S, Durations
 
 TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
 # The names under which the scripts of storage/queue/jobs.py and storage/queue/claims.py count events.
@@ -45,21 +43,22 @@ class Metrics:
         self.refused = Counter(
             "snapsurge_worker_refused_total", "Settlements refused: the job was not ours any more", registry=registry
         )
-        self.render = Histogram(
-            "snapsurge_render_seconds", "Time in the render process", buckets=RENDER_BUCKETS, registry=registry
-        )
+        self.render = Durations(
+            "snapsurge_render_seconds", "Time in the render process", bounds=WIDE_BOUNDS_S, registry=registry
+        ).series()
         self.renderers = Counter(
             "snapsurge_worker_renderers_ended_total",
             "Render processes that ended unasked",
             ["cause"],
             registry=registry,
         )
-        self.ready = Histogram(
+        # The drain target is a minute, so times far above it matter too.
+        self.ready = Durations(
             "snapsurge_accept_to_ready_seconds",
             "From received_at to a stored media object",
-            buckets=READY_BUCKETS,
+            bounds=WIDE_BOUNDS_S,
             registry=registry,
-        )
+        ).series()
         # Not exposed here: the pulse carries these two to the autoscaler.
         self.jobs_done = 0
         self.busy_s = 0.0

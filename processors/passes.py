@@ -1,11 +1,12 @@
-"""The sweeper's schedule: which moment is due for its next step. Pure.
+"""The sweeper's schedule: which class of moments is due for its next step. Pure.
 
-A pass visits all spreads of a moment, in steps that are divided evenly over the time until the next pass. A cursor
-holds the progress of a pass. The older a moment, the longer the time between two passes. Sweeping a moment ends when
-it can get no more posts and its tombstones are removed.
+Moments of about the same age are swept together, because a listing of many moments costs little more than one of a
+single moment: these are the *age classes*. A pass visits all spreads of a class, in steps that are divided evenly over
+the time until the next pass. A cursor holds the progress of a pass. The older the moments, the longer the time between
+two passes. Sweeping a moment ends when it can get no more posts and its tombstones are removed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,17 +23,19 @@ SWEPT_MS = OPEN_MS + 3600 * 1000
 REST_MAX_S = 300.0
 
 
+# From one age class to the next, the time between two passes grows so many times.
+CLASS_FACTOR: Final = 4
 # After a step without work the sweeper rests this many times as long as the step took, so that sweeping uses at most
-# half a core, for any number of young moments and any cost of a listing.
+# half a core, for any number of posts and any cost of a listing.
 IDLE_RESTS: Final = 1
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """The progress of a pass over a moment: spreads done, its start in unix seconds, the generation of its recount."""
+    """The progress of a pass: spreads done, its start in unix seconds, and the generations of recounts by moment."""
 
     done: int
     begun_s: float
-    generation: str = ""
+    generations: dict[str, str] = {}
 
 
 def parse_cursor(raw: bytes | None) -> Cursor | None:
@@ -44,16 +47,42 @@ def parse_cursor(raw: bytes | None) -> Cursor | None:
 
 
 def rest_s(age_s: float, every_s: float) -> float:
-    """Seconds between two passes: a twentieth of the moment's age, between `every_s` and five minutes."""
+    """The most seconds between two visits to a spread: a twentieth of the age, between `every_s` and five minutes."""
     return max(every_s, min(age_s / 20, REST_MAX_S))
 
 
-def due_s(age_s: float, cursor: Cursor | None, every_s: float, now_s: float) -> float:
-    """When a moment's next step is due, in unix seconds; 0 (at once) without a usable cursor."""
+def pass_s(age_class: int, every_s: float) -> float:
+    """Seconds of a pass over an age class."""
+    return float(every_s * CLASS_FACTOR**age_class)
+
+
+def class_of(age_s: float, every_s: float) -> int:
+    """The age class of a moment: the oldest class that visits it often enough.
+
+    When a moment changes its class, the passes of both lie between two visits: their sum must not exceed the rest.
+    """
+    found = 0
+    while pass_s(found, every_s) + pass_s(found + 1, every_s) <= rest_s(age_s, every_s):
+        found += 1
+    return found
+
+
+def classes(moments: Iterable[Moment], every_s: float, now_s: float) -> dict[str, list[str]]:
+    """The ids of the moments that are swept, by age class; a class is named by its number."""
+    found: dict[str, list[str]] = {}
+    for moment in moments:
+        age_s = now_s - to_ms(moment.fires_at) / 1000
+        if 0 <= age_s <= SWEPT_MS / 1000:
+            found.setdefault(str(class_of(age_s, every_s)), []).append(moment.id)
+    return found
+
+
+def due_s(name: str, cursor: Cursor | None, every_s: float, now_s: float) -> float:
+    """When the next step of an age class is due, in unix seconds; 0 (at once) without a usable cursor."""
     # A cursor that begins in the future is from before the clock was set back.
     if cursor is None or cursor.begun_s > now_s:
         return 0.0
-    return cursor.begun_s + rest_s(age_s, every_s) * cursor.done / len(keys.SPREADS)
+    return cursor.begun_s + pass_s(int(name), every_s) * cursor.done / len(keys.SPREADS)
 
 
 def pause_s(took_s: float, *, found_work: bool) -> float:
@@ -61,12 +90,9 @@ def pause_s(took_s: float, *, found_work: bool) -> float:
     return 0.0 if found_work else IDLE_RESTS * took_s
 
 
-def next_due(moments: Iterable[Moment], cursors: Mapping[str, Cursor], now_s: float, every_s: float) -> str | None:
-    """The id of the moment whose next step is the most overdue; None when no step is due."""
-    found: list[tuple[float, str]] = []
-    for moment in moments:
-        age_s = now_s - to_ms(moment.fires_at) / 1000
-        due = due_s(age_s, cursors.get(moment.id), every_s, now_s)
-        if 0 <= age_s <= SWEPT_MS / 1000 and due <= now_s:
-            found.append((due, moment.id))
-    return min(found)[1] if found else None
+def next_due(
+    swept: Mapping[str, Sequence[str]], cursors: Mapping[str, Cursor], now_s: float, every_s: float
+) -> str | None:
+    """The name of the age class whose next step is the most overdue; None when no step is due."""
+    found = [(due_s(name, cursors.get(name), every_s, now_s), name) for name in swept]
+    return min(((due, name) for due, name in found if due <= now_s), default=(0.0, None))[1]

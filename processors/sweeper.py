@@ -6,15 +6,15 @@ is the rest of an interrupted deletion, and the sweeper finishes that deletion (
 once the moment accepts no more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them.
 The jobs of a queue shard that does not answer wait for the next pass.
 
-A pass over a moment costs two listings for each of 256 spreads. The sweeper takes a few spreads at a time and divides
-these steps evenly over the moment's rest between two passes; old moments rest longer (`rest_s`). Redis holds the
-cursor of each pass, so that another sweeper continues where this one stopped. A Redis that was emptied or restarted
-has no cursors: the first pass then runs as fast as it can and fills the queue. The next pass finds the moment's counts
-incomplete and reports every post to the index again, which restores the entries and the counts. A pass that finds an
-index entry of a deleted post reports the deletion to the index.
+A pass costs two listings for each of 256 spreads, whatever the number of moments: all moments of an age class are
+listed together (`passes.py`). The sweeper takes a few spreads at a time and divides these steps evenly over the time
+of the pass. Redis holds the cursor of each pass, so that another sweeper continues where this one stopped. A Redis that
+was emptied or restarted has no cursors: the first pass then runs as fast as it can and fills the queue. The next pass
+finds the counts of the moments incomplete and reports every post to the index again, which restores the entries and the
+counts. A pass that finds an index entry of a deleted post reports the deletion to the index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -34,12 +34,19 @@ from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .letters import DeadLetters
-from .passes import OPEN_MS, SWEPT_MS, Cursor, next_due, parse_cursor
+from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
 WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
 # For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
+# In Redis, because redis-py parses all of INFO for the one field.
+_IS_ANOTHER = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+if redis.call('GET', KEYS[1]) == run then return 0 end
+redis.call('SET', KEYS[1], run)
+return 1
+"""
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -76,7 +83,7 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The post ids in a part of a moment: those with a pair, and those with a tombstone."""
+    """The post ids in a part of the moments: those with a pair, and those with a tombstone."""
 
     accepted: set[str] = set()
     deleted: set[str] = set()
@@ -98,28 +105,35 @@ class Sweeper:
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
+        self._due_s = 0.0
 
     @property
     def pace_s(self) -> float:
-        """Seconds between two calls of `step`: half the time between two steps in the youngest moment."""
-        return self._every_s * WIDTH / len(keys.SPREADS) / 2
+        """Seconds until `step` should be called again when no step is due: the time of a step in the youngest class."""
+        return self._every_s * WIDTH / len(keys.SPREADS)
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until a step is due, as far as the last step knows; at most `pace_s`."""
+        return min(max(self._due_s - now_s, 0.0), self.pace_s)
 
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
         cursors = await self._cursors()
-        moments = await self._accepting(now_s)
-        moment_id = next_due(moments, cursors, now_s, self._every_s)
-        if moment_id is None:
+        by_class = classes(await self._accepting(now_s), self._every_s, now_s)
+        name = next_due(by_class, cursors, now_s, self._every_s)
+        if name is None:
             return None
-        cursor = cursors.get(moment_id)
+        cursor, moment_ids = cursors.get(name), by_class[name]
         if cursor is None:
             cursor = Cursor(0, 0.0)
         elif cursor.done >= len(keys.SPREADS):
-            cursor = Cursor(0, now_s, await self._generation(moment_id))
-        swept, cursor = await self._advance(moment_id, cursor, now_s)
+            cursor = Cursor(0, now_s, await self._generations(moment_ids))
+        swept, cursor = await self._advance(moment_ids, cursor, now_s)
+        cursors[name] = cursor
+        self._due_s = min(due_s(one, cursors.get(one), self._every_s, now_s) for one in by_class)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(CURSORS_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
-        gone = cursors.keys() - {moment.id for moment in moments}
+        pipe.hset(CURSORS_KEY, mapping={name: msgspec.json.encode(cursor)})
+        gone = cursors.keys() - by_class.keys()
         if gone:
             pipe.hdel(CURSORS_KEY, *gone)
         await pipe.execute()
@@ -138,10 +152,10 @@ class Sweeper:
         """For operators: sweep one whole moment, or resume its interrupted manual sweep; moments.NoSuchMoment."""
         await self._moments.get(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
-        cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generation(moment_id))
+        cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generations([moment_id]))
         swept = Swept()
         while cursor.done < len(keys.SPREADS):
-            step, cursor = await self._advance(moment_id, cursor, now_s)
+            step, cursor = await self._advance([moment_id], cursor, now_s)
             swept += step
             pipe = self._redis.pipeline(transaction=False)
             pipe.hset(BY_HAND_KEY, mapping={moment_id: msgspec.json.encode(cursor)})
@@ -156,7 +170,7 @@ class Sweeper:
         return await self._moments.since(now_ms - SWEPT_MS, now_ms)
 
     async def _cursors(self) -> dict[str, Cursor]:
-        """The cursors by moment; empty when a Redis was emptied or restarted, because it may have lost jobs."""
+        """The cursors by age class; empty when a Redis was emptied or restarted, because it may have lost jobs."""
         if await self._redis_is_another():
             await self._redis.delete(CURSORS_KEY)
             return {}
@@ -168,84 +182,89 @@ class Sweeper:
         """Whether a Redis was emptied or restarted since the last step: the mark with its run id is gone or differs."""
 
         async def is_another(redis: Redis) -> bool:
-            run_id = str((await redis.info("server"))["run_id"])
-            mark: bytes | None = await redis.set(SWEPT_KEY, run_id, get=True)
-            return mark is None or mark.decode() != run_id
+            return bool(await redis.eval(_IS_ANOTHER, 1, SWEPT_KEY))  # type: ignore[misc] # redis-py's types
 
-        shards = self._queue.clients.values()
+        shards = [one for one in self._queue.clients.values() if one is not self._redis]
         return any([await is_another(self._redis), *await those_that_answer(is_another(one) for one in shards)])
 
-    async def _generation(self, moment_id: str) -> str:
-        """The generation for a recount of the moment's posts; empty when its counts are complete."""
-        return await self._index.recount(moment_id) if await self._index.counts(moment_id) is None else ""
+    async def _generations(self, moment_ids: Sequence[str]) -> dict[str, str]:
+        """The generations for recounts of the posts of these moments, without moments whose counts are complete."""
+        return {one: await self._index.recount(one) for one in await self._index.uncounted(moment_ids)}
 
-    async def _advance(self, moment_id: str, cursor: Cursor, now_s: float) -> tuple[Swept, Cursor]:
+    async def _advance(self, moment_ids: Sequence[str], cursor: Cursor, now_s: float) -> tuple[Swept, Cursor]:
         """Sweep the next `WIDTH` spreads of a pass; during a recount, report their posts to the index."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
         swept, found = Swept(), Found()
-        for part, there in await together([partial(self._spread, one, moment_id) for one in spreads], "sweep-spread"):
+        for part, there in await together([partial(self._spread, one, moment_ids) for one in spreads], "sweep-spread"):
             swept += part
             found = Found(found.accepted | there.accepted, found.deleted | there.deleted)
-        if cursor.generation:
-            async for posts in self._posts.stored_some(moment_id, sorted(found.accepted)):
+        # A moment that left the class in the middle of a recount is counted by the next pass over its new class.
+        generations = {one: cursor.generations[one] for one in moment_ids if one in cursor.generations}
+        for moment_id in generations:
+            accepted = sorted(one for one in found.accepted if keys.moment_of(one) == moment_id)
+            async for posts in self._posts.stored_some(moment_id, accepted):
                 await self._index.observe(posts)
                 swept += Swept(recounted=len(posts))
-        await self._tell_deletions(moment_id, sorted(found.deleted))
-        if found.deleted and await self._is_over(moment_id, now_s):
-            for post_id in found.deleted:
-                await self._existence.clear(moment_id, post_id)
-        cursor = msgspec.structs.replace(cursor, done=cursor.done + len(spreads))
+        await self._tell_deletions(sorted(found.deleted))
+        for post_id in found.deleted:
+            if await self._is_over(keys.moment_of(post_id), now_s):
+                await self._existence.clear(keys.moment_of(post_id), post_id)
+        cursor = Cursor(cursor.done + len(spreads), cursor.begun_s, generations)
         if cursor.done >= len(keys.SPREADS):
-            swept += Swept(moments=1)
-            if cursor.generation:
-                await self._index.counts_are_complete(moment_id, cursor.generation)
+            swept += Swept(moments=len(moment_ids))
+            for moment_id, generation in generations.items():
+                await self._index.counts_are_complete(moment_id, generation)
         return swept, cursor
 
     async def _is_over(self, moment_id: str, now_s: float) -> bool:
         """Whether the moment accepts no more posts."""
         return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
 
-    async def _tell_deletions(self, moment_id: str, post_ids: Sequence[str]) -> None:
+    async def _tell_deletions(self, post_ids: Sequence[str]) -> None:
         """Remove deleted posts from the index, which missed the deletion or was restored from an older copy."""
         for entry in await self._index.posts(post_ids) if post_ids else ():
-            there = await self._existence.look(moment_id, entry.id) if entry is not None else None
+            there = await self._existence.look(entry.moment_id, entry.id) if entry is not None else None
             if entry is not None and there is not None and there.tombstone is not None:
-                await self._index.forget(entry.id, moment_id, there.decided)
+                await self._index.forget(entry.id, entry.moment_id, there.decided)
 
-    async def _spread(self, spread: str, moment_id: str) -> tuple[Swept, Found]:
+    async def _spread(self, spread: str, moment_ids: Collection[str]) -> tuple[Swept, Found]:
         """Sweep one spread; its counts, and the posts found."""
-        # Intake before media: a post that finishes between the two listings is not queued again.
-        accepted, deleted = await self._listed(keys.intake_prefix(spread, moment_id))
-        finished, _ = await self._listed(keys.media_prefix(spread, moment_id))
+        # Intake before media: a post that finishes between the two is not queued again.
+        accepted, deleted, finished = await self._listed(spread, frozenset(moment_ids))
         unfinished = sorted(accepted - finished)
         queued = 0
         for start in range(0, len(unfinished), BATCH):
-            queued += await self._enqueue(moment_id, unfinished[start : start + BATCH])
+            queued += await self._enqueue(unfinished[start : start + BATCH])
         tidied = 0
         for post_id in finished - accepted:
-            tidied += await self._existence.fence(moment_id, post_id)
+            tidied += await self._existence.fence(keys.moment_of(post_id), post_id)
         swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
         return swept, Found(accepted, deleted)
 
-    async def _listed(self, prefix: str) -> tuple[set[str], set[str]]:
-        """The ids of posts with an object under the prefix, and of those with a tombstone; other names are ignored.
+    async def _listed(self, spread: str, moment_ids: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
+        """The posts of these moments with a pair, with a tombstone, and with a media object; ignores other names.
 
         The size alone tells a tombstone from a pair.
         """
-        found: tuple[set[str], set[str]] = set(), set()
-        async for entry in self._store.list(prefix):
-            if keys.is_post_id(name := keys.name_in(entry.key)):
-                found[entry.size == TOMBSTONE_SIZE].add(name)
-        return found
+        accepted, deleted, finished = set[str](), set[str](), set[str]()
+        async for entry in self._store.list_in(f"{spread}/", keys.KINDS, moment_ids):
+            name = keys.name_in(entry.key)
+            if not keys.is_post_id(name) or keys.moment_of(name) not in moment_ids:
+                continue
+            if entry.key.startswith(keys.intake_prefix(spread)):
+                (deleted if entry.size == TOMBSTONE_SIZE else accepted).add(name)
+            elif entry.size != TOMBSTONE_SIZE:
+                finished.add(name)
+        return accepted, deleted, finished
 
-    async def _enqueue(self, moment_id: str, post_ids: Sequence[str]) -> int:
+    async def _enqueue(self, post_ids: Sequence[str]) -> int:
         """Queue the missing jobs of these posts, except dead ones; `flag_late` only where the index has no flag yet."""
         known = await self._index.posts(post_ids)
         flagged = {post.id for post in known if post is not None and post.late is not None}
         needed = [
             job
             for post_id in post_ids
-            for job in jobs_of(moment_id, post_id)
+            for job in jobs_of(keys.moment_of(post_id), post_id)
             if not (job.name == "flag_late" and post_id in flagged)
         ]
         dead = await self._dead.among([job.id for job in needed])

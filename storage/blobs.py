@@ -4,7 +4,7 @@ The object store is the source of truth. Two classes implement the port, `files.
 contract suite runs on both. `keys.py` makes the keys.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -85,6 +85,12 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
         """The objects under a prefix that ends in `/`, sorted by key, with keys greater than `after`."""
+
+    def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
+        """The objects under `{prefix}{parent}/{folder}/` for these parents, sorted, and folders, most of them empty.
+
+        The prefix ends in `/`. A parent is listed before the next one begins; within a parent there is no order.
+        """
 
     async def probe(self) -> None:
         """Return if the store answers, else raise StoreUnavailable."""

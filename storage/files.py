@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +71,17 @@ class FileStore:
         with contextlib.suppress(BlobMissing):
             found = await self._run(lambda: sorted(self._entries(prefix, after), key=lambda entry: entry.key))
         for entry in found:
+            yield entry
+
+    async def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
+        def entries() -> list[Entry]:
+            found: list[Entry] = []
+            for place in (f"{prefix}{parent}/{folder}/" for parent in parents for folder in folders):
+                with contextlib.suppress(FileNotFoundError):
+                    found += self._entries(place, "")
+            return found
+
+        for entry in await self._run(entries):
             yield entry
 
     async def probe(self) -> None:

@@ -192,11 +192,21 @@ class Index:
         pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
         pipe.info("server")
         pipe.info("replication")
-        (complete, *numbers), server, replication = await pipe.execute()
-        reign = f"{server['run_id']}:{replication['master_replid']}"
-        if complete is None or complete.decode() != reign or replication["role"] != "master":
+        (complete, *numbers), *infos = await pipe.execute()
+        if not _are_complete(complete, *infos):
             return None
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
+
+    async def uncounted(self, moment_ids: Sequence[str]) -> list[str]:
+        """Those of these moments whose counts may not cover every post in the store."""
+        pipe = self._redis.pipeline(transaction=False)
+        for moment_id in moment_ids:
+            pipe.hget(COUNTS_KEY + moment_id, "complete")
+        pipe.info("server")
+        pipe.info("replication")
+        *complete, server, replication = await pipe.execute()
+        marks = dict(zip(moment_ids, complete, strict=True))
+        return [one for one, mark in marks.items() if not _are_complete(mark, server, replication)]
 
     async def recount(self, moment_id: str) -> str:
         """Begin a recount of the moment's posts, or join one in progress; returns the generation to complete."""
@@ -256,10 +266,15 @@ class Index:
         pipe.pttl(MOMENTS_LISTED_KEY)
         pipe.zrangebyscore(MOMENTS_KEY, since_ms, until_ms)
         listed, left_ms, found = await pipe.execute()
-        # More time left than the listing's whole time to live: Redis' clock was set back since, so the listing is
-        # stale.
+        # More time left than its whole time to live: Redis' clock was set back since, so the listing is stale.
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
         return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due
+
+
+def _are_complete(mark: bytes | None, server: Mapping[str, Any], replication: Mapping[str, Any]) -> bool:
+    """Whether a moment's counts were marked complete in this run of this primary."""
+    reign = f"{server['run_id']}:{replication['master_replid']}"
+    return mark is not None and mark.decode() == reign and replication["role"] == "master"
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:

@@ -56,16 +56,13 @@ def media(moment_id: str, post_id: str) -> str:
     return f"{spread(post_id)}/media/{moment_id}/{post_id}.zip"
 
 
-def intake_prefix(spread: str, moment_id: str) -> str:
-    """The prefix of a moment's intake objects in one spread."""
-    return f"{spread}/intake/{moment_id}/"
+def intake_prefix(spread: str, moment_id: str = "") -> str:
+    """The prefix of the intake objects in one spread: those of one moment, which are its folder, or of all."""
+    return f"{spread}/intake/{moment_id}/" if moment_id else f"{spread}/intake/"
 
 
-def media_prefix(spread: str, moment_id: str) -> str:
-    """The prefix of a moment's media objects in one spread."""
-    return f"{spread}/media/{moment_id}/"
-
-
+# The folders of a spread.
+KINDS = ("intake", "media")
 MOMENTS_PREFIX = "moments/"
 
 
@@ -115,7 +112,7 @@ WORKERS_KEY = "snapsurge:workers"
 PULSE_KEY = "snapsurge:worker:"
 ELECTED_KEY = "snapsurge:elected"
 SCALING_KEY = "snapsurge:scaling"
-# Sweeps: the run that marked this Redis, each moment's progress (hash), and sweeps that operators started (hash).
+# Sweeps: the run that marked this Redis, each age class's progress (hash), and sweeps that operators started (hash).
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"

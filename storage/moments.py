@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from cachetools import LRUCache, TTLCache
@@ -51,9 +51,10 @@ class DamagedMoment(StoreUnavailable):
 class Moments:
     """All moments. Methods raise blobs.StoreUnavailable when only the store has the answer and it is unavailable."""
 
-    def __init__(self, store: BlobStore, index: Index) -> None:
+    def __init__(self, store: BlobStore, index: Index, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._index = index
+        self._monotonic = monotonic
         self._cache: LRUCache[str, Moment] = LRUCache(CACHED_MAX)
         self._unreadable: TTLCache[str, bool] = TTLCache(CACHED_MAX, UNREADABLE_S)
         self._listing = asyncio.Lock()
@@ -129,12 +130,12 @@ class Moments:
         days = _day(first_ms), _day(min(last_ms, FOREVER_MS))
         async with self._listing:
             covered = self._days[0] <= days[0] and days[1] <= self._days[1]
-            if not covered or time.monotonic() - self._listed_at >= LISTED_S:
+            if not covered or self._monotonic() - self._listed_at >= LISTED_S:
                 listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
                 # Names of another form were not written by this program.
                 dated = [(one.rsplit("-", 2)[1], one) for one in listed if one.count("-") > 1]
                 self._last = await self._some([one for day, one in dated if days[0] <= day <= days[1]])
-                self._listed_at, self._days = time.monotonic(), days
+                self._listed_at, self._days = self._monotonic(), days
                 with contextlib.suppress(RedisError):
                     await self._index.put_moments(self._last, listed=(first_ms, last_ms))
             return self._last

@@ -1,10 +1,12 @@
 """The command line that all benches share: `--quick`, `--out FILE`, rows printed as they are known, the exit code.
 
 Exit code 0: measured. Exit code 2: the measurement was not possible; one line on standard error says why, and no file
-is written. A missed aim shows in the table and not in the exit code: it is a result and no failure of the bench.
+is written. Exit code 130: Ctrl-C; no file is written either.
+A missed aim shows in the table and not in the exit code: it is a result and no failure of the bench.
 """
 
 import argparse
+import asyncio
 import contextlib
 import resource
 import subprocess
@@ -32,7 +34,7 @@ def options(parser: argparse.ArgumentParser, file: str) -> None:
 
 def given(module: str, about: str | None, file: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The parsed command line of a bench's program: `quick` and `out`."""
-    parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about)
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about, allow_abbrev=False)
     options(parser, file)
     return parser.parse_args(arguments)
 
@@ -41,6 +43,7 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
     """Measure, print each row as it is told, write all rows; return the exit code. `more` is added to the machine."""
     found: list[Row] = []
     cause: BaseException | None = None
+    interrupted = False
 
     def tell(row: Row) -> None:
         found.append(row)
@@ -49,8 +52,13 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         measure(tell)
+    except* (asyncio.CancelledError, KeyboardInterrupt):
+        interrupted = True
     except* (StartError, LoadError, PhoneError, ServiceError, subprocess.SubprocessError, OSError) as errors:
         cause = first(errors)
+    if interrupted:
+        print(f"bench: interrupted, {out} is as it was", file=sys.stderr)
+        return 130
     if cause:
         print(f"bench: {cause}", file=sys.stderr)
         return 2

@@ -52,7 +52,7 @@ async def together(jobs: int, queued: Callable[[int], Coroutine[Any, Any, object
 
 def main(program: str, fill: Fill, work: Work, arguments: Sequence[str] | None = None) -> int:
     """Run `fill` or `work` of this contender and print its line of JSON."""
-    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("fill", "work"))
     parser.add_argument("url", help="redis://…")
     parser.add_argument("count", type=int, help="jobs to queue, or workers to run")

@@ -72,7 +72,7 @@ def rss_bytes() -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure one peer and print the figures; exit code 3 when the peer is not installed."""
-    parser = argparse.ArgumentParser(prog="python -m bench.peers.renderers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.peers.renderers", description=__doc__, allow_abbrev=False)
     parser.add_argument("peer", choices=("vips", "pillow"))
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)

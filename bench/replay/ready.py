@@ -3,6 +3,7 @@
 Polling is kept cheap, because the polled machine is the one under load. A poll reads the summary, and lists the posts
 only when the summary changed, or in every tenth poll in case the counts are wrong. The pause after a poll is twenty
 times as long as the poll. A measured time to ready is therefore an upper bound, too long by at most one pause.
+`ready` is for the display only: it is read from the summary before the listing, and again during long pauses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ PAUSE_S: Final = 1.0
 PAUSE_PER_COST: Final = 20
 WAIT_PER_COST: Final = 4  # after the last upload, more frequent polling disturbs only the workers
 LIST_EVERY: Final = 10
+COUNT_EVERY_S: Final = 5.0
 
 
 class ReadyWatch:
@@ -26,6 +28,7 @@ class ReadyWatch:
         self._counts: Summary | None = None
         self._looks = 0
         self.posts: list[Post] = []
+        self.ready = 0
         self.settled_at: dict[str, float] = {}
         self.pause_max_s = 0.0
         self.trouble = ""
@@ -65,6 +68,7 @@ class ReadyWatch:
     async def list_all(self) -> None:
         """List the moment's posts and note the time for those that are newly settled."""
         self.posts = await self._service.posts(self._moment_id)
+        self.ready = sum(post.state == "ready" for post in self.posts)
         now = self._clock.now()
         for post in self.posts:
             if post.settled:
@@ -72,15 +76,21 @@ class ReadyWatch:
 
     async def _summary(self) -> Summary | None:
         try:
-            return await self._service.summary(self._moment_id)
+            counts = await self._service.summary(self._moment_id)
         except ServiceError as error:
             self.trouble = str(error)
             return None
+        self.ready = counts.ready
+        return counts
 
     async def _pause(self, cost_s: float, factor: int) -> None:
         pause_s = max(PAUSE_S, factor * cost_s)
         self.pause_max_s = max(self.pause_max_s, pause_s)
-        await self._clock.sleep(pause_s)
+        until = self._clock.now() + pause_s
+        while (left_s := until - self._clock.now()) > COUNT_EVERY_S:
+            await self._clock.sleep(COUNT_EVERY_S)
+            await self._summary()
+        await self._clock.sleep(left_s)
 
 
 def ready_times(outcomes: Sequence[Outcome], posts: Sequence[Post], watch: ReadyWatch) -> tuple[float, ...]:

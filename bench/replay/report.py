@@ -70,11 +70,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...]
     course: Course
     machine: dict[str, str | int]
+    interrupted: bool = False  # the counts are those of the uploads that had ended
 
     @property
     def good(self) -> bool:
-        """Whether the run is not void and every promise was kept."""
-        return not (self.void or self.bad_renditions or any(getattr(self, name) for name in BROKEN))
+        """Whether the run came to its end, is not void, and every promise was kept."""
+        return not (self.interrupted or self.void or self.bad_renditions or any(getattr(self, name) for name in BROKEN))
 
 
 def percentiles(values: Iterable[float]) -> Percentiles:
@@ -133,6 +134,7 @@ def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Repor
         examples=tuple([*examples, *run.bad_renditions][:EXAMPLES_MAX]),
         course=run.course,
         machine=machine(),
+        interrupted=run.interrupted,
     )
 
 

@@ -3,13 +3,16 @@
 Open loop: each arrival is sent at its own time and does not wait for earlier answers. Latency counts from the intended
 time, so that a slow server cannot hide its latency by delaying later requests. The replay matches the trace only if the
 sender keeps up, so the lag of every first try is recorded. `check` and `report` interpret the numbers.
+
+`interrupt` ends a replay early: uploads in flight are cut off and not counted, nothing is waited for, and the posts of
+the uploads that had ended are still checked.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,6 +58,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: dict[Tier, float | None]
     course: Course
     seconds: float
+    interrupted: bool = False
 
 
 class Replay:
@@ -68,6 +72,25 @@ class Replay:
         self._sent: dict[str, Sent] = {}
         self._tally = Tally(offered=len(job.rows))
         self._meter = CpuMeter(job.stack_file) if job.stack_file else None
+        self._interrupted = False
+        self._waits: list[asyncio.Task[Any]] = []  # what an interrupt ends
+
+    def interrupt(self) -> None:
+        """Send no more, wait for nothing, check what there is, and return."""
+        self._interrupted = True
+        for task in self._waits:
+            task.cancel()
+
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for this work to end, or for an interrupt, which cancels the work."""
+        async with asyncio.TaskGroup() as group:
+            self._interruptible(group.create_task(work, name="interruptible"))
+
+    def _interruptible(self, task: asyncio.Task[Any]) -> None:
+        """Let an interrupt cancel this task, also one that came before."""
+        self._waits.append(task)
+        if self._interrupted:
+            task.cancel()
 
     async def run(self, progress: Progress) -> Run:
         """Open a moment, send, wait, check; ServiceError when the service does not answer."""
@@ -92,10 +115,12 @@ class Replay:
             posts, findings = await self._judge(moment, outcomes, watch)
             ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._sent})
             incomplete = {post.id for post in posts if not post.complete}
-            bad = await check_renditions(self._service, ready, self._config.check_sample, incomplete)
+            bad: list[str] = []
+            if not self._interrupted:
+                bad = await check_renditions(self._service, ready, self._config.check_sample, incomplete)
             if self._job.after_s:
                 self._tally.phase = "watching"
-                await self._clock.sleep(settled + self._job.after_s - self._clock.now())
+                await self._unless_interrupted(self._clock.sleep(settled + self._job.after_s - self._clock.now()))
             look.cancel()
             show.cancel()
         self._count_ready(watch)
@@ -114,28 +139,34 @@ class Replay:
                 window_s=self._job.window_s, arrivals=by_second(self._job.rows), samples=tuple(course.samples)
             ),
             seconds=settled - began,
+            interrupted=self._interrupted,
         )
 
     async def _settle(self, outcomes: Sequence[Outcome], watch: ReadyWatch) -> int:
         """Wait for the acknowledged posts; the number of posts that are still neither ready nor rejected."""
         self._tally.phase = "rendering"
         wanted = {outcome.post_id for outcome in outcomes if outcome.acknowledged and outcome.post_id}
-        await watch.until_settled(wanted, self._config.ready_timeout_s)
+        await self._unless_interrupted(watch.until_settled(wanted, self._config.ready_timeout_s))
         if self._meter:
             self._meter.sample()
         return len(wanted - watch.settled_at.keys())
 
     async def _send_all(self, moment: Moment) -> tuple[Outcome, ...]:
-        """Send every arrival at its time; returns when the last upload has ended."""
-        fires_at = milliseconds(moment.fires_at) / 1000
-        tasks = []
+        """Send every arrival at its time; returns when the last upload has ended, with those that were not cut off."""
+        sent: list[asyncio.Task[Outcome]] = []
         async with asyncio.TaskGroup() as group:
-            for number, row in enumerate(self._job.rows):
-                intended = fires_at + row.t / 1e6
-                await self._clock.sleep(intended - PREPARE_S - self._clock.now())
-                self._tally.phase = "sending" if row.t else "waiting"
-                tasks.append(group.create_task(self._send(moment.id, number, row, intended), name=f"arrival-{number}"))
-        return tuple(task.result() for task in tasks)
+            self._interruptible(group.create_task(self._begin_all(moment, group, sent), name="arrivals"))
+        return tuple(task.result() for task in sent if not task.cancelled())
+
+    async def _begin_all(self, moment: Moment, group: asyncio.TaskGroup, sent: list[asyncio.Task[Outcome]]) -> None:
+        """Begin every upload at its time."""
+        fires_at = milliseconds(moment.fires_at) / 1000
+        for number, row in enumerate(self._job.rows):
+            intended = fires_at + row.t / 1e6
+            await self._clock.sleep(intended - PREPARE_S - self._clock.now())
+            self._tally.phase = "sending" if row.t else "waiting"
+            sent.append(group.create_task(self._send(moment.id, number, row, intended), name=f"arrival-{number}"))
+            self._interruptible(sent[-1])
 
     async def _send(self, moment_id: str, number: int, row: Row, intended: float) -> Outcome:
         front, back = self._gallery.photo(str(number), "front", row.f), self._gallery.photo(str(number), "back", row.b)
@@ -178,7 +209,7 @@ class Replay:
         self._tally.limited += attempt.status == 429
 
     def _count_ready(self, watch: ReadyWatch) -> None:
-        self._tally.ready = sum(post.state == "ready" for post in watch.posts)
+        self._tally.ready = watch.ready
 
     async def _show(self, progress: Progress, watch: ReadyWatch) -> None:
         while True:

@@ -24,6 +24,8 @@ def table(report: Report) -> Table:
     cpu = (f"{tier} {'-' if ms is None else ms}" for tier, ms in report.cpu_ms_per_pair.items())
     shown.add_row("CPU ms per pair", ", ".join(cpu))
     shown.add_row("seconds", str(report.seconds))
+    if report.interrupted:
+        shown.add_row("[bold red]INTERRUPTED[/]", "only the uploads that had ended are counted")
     if report.void:
         shown.add_row("[bold red]VOID[/]", f"the sender lagged by {report.lagged} ms (p99): this was not the burst")
     return shown

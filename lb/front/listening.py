@@ -104,7 +104,7 @@ class Acceptor:
             if self._proxied:
                 async with asyncio.timeout(context.config.head_s):
                     trusted = not context.config.trusted_peers or context.trusts(peer)
-                    address = await self._read_proxy_header(sock, trusted=trusted)
+                    address = await read_proxy_header(sock, trusted=trusted)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connections.accept(address), sock, ssl=self._tls, ssl_handshake_timeout=self._handshake_s
             )
@@ -114,23 +114,23 @@ class Acceptor:
         finally:
             connections.expected -= 1
 
-    @staticmethod
-    async def _read_proxy_header(sock: socket.socket, *, trusted: bool = True) -> str:
-        """Read the PROXY header and return the client's address; raises ProxyError."""
-        data = b""
-        if not trusted:
-            raise ProxyError("not a trusted peer")
-        while True:
-            await _wait_readable(sock)
-            with suppress(BlockingIOError):
-                # Peek before the read: not one byte of TLS or HTTP behind the header may be taken.
-                seen = sock.recv(V2_BYTES_MAX - len(data), socket.MSG_PEEK)
-                if not seen:
-                    raise ProxyError("connection ended")
-                found = parse(data + seen)
-                data += sock.recv(found.length - len(data) if found else len(seen))
-                if found:
-                    return found.address
+
+async def read_proxy_header(sock: socket.socket, *, trusted: bool = True) -> str:
+    """Read the PROXY header and return the client's address; raises ProxyError."""
+    data = b""
+    if not trusted:
+        raise ProxyError("not a trusted peer")
+    while True:
+        await _wait_readable(sock)
+        with suppress(BlockingIOError):
+            # Peek before the read: not one byte of TLS or HTTP behind the header may be taken.
+            seen = sock.recv(V2_BYTES_MAX - len(data), socket.MSG_PEEK)
+            if not seen:
+                raise ProxyError("connection ended")
+            found = parse(data + seen)
+            data += sock.recv(found.length - len(data) if found else len(seen))
+            if found:
+                return found.address
 
 
 async def _wait_readable(sock: socket.socket) -> None:

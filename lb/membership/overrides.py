@@ -37,7 +37,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             found[name] = msgspec.structs.replace(
                 member,
                 weight=self.weights.get(name, member.weight),
-                state="draining" if name in self.drained else member.state,
+                state="drained" if name in self.drained else member.state,
             )
         return found
 

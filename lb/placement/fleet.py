@@ -24,6 +24,7 @@ log = logging.getLogger("snapsurge.lb.fleet")
 
 _GOOD = {Event.PASSED, Event.RESTED}
 _BACK = {State.JOINING, State.DEAD}
+_DRAINED_BY = {"draining": "announces draining", "drained": "drained by an operator"}
 
 
 class Fleet:
@@ -105,11 +106,10 @@ class Fleet:
         self._weigh()
 
     def _follow(self, node: Node, now: float) -> None:
-        """Drain a member that announces draining; start a member anew that announces serving again."""
-        draining = node.health.state is State.DRAINING
-        if node.member.state == "draining" and not draining:
-            self.note(node, Event.DRAIN, now, "announces draining")
-        elif node.member.state != "draining" and draining:
+        """Drain a member that it or an operator drains; start a member anew that serves again."""
+        if reason := _DRAINED_BY.get(node.member.state):
+            self.note(node, Event.DRAIN, now, reason)
+        elif node.health.state is State.DRAINING:
             placement = self._placement
             node.health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
             self._begin_ramp(node, now)

@@ -110,6 +110,7 @@ TABLE: dict[tuple[State, Event], Step] = {
     (_D, Event.REFUSED): Step(_D, _D),
     (_D, Event.RESTED): Step(_H, _H),
     (_D, Event.DRAIN): Step(_L, _L),
+    (_L, Event.DRAIN): Step(_L, _L),
     (_L, Event.SERVE): Step(_J, _J),
 }
 _FAILURES = set(Event) - {Event.PASSED, Event.RESTED, Event.DRAIN, Event.SERVE}
@@ -124,7 +125,10 @@ def newcomer(*, now: float, checked: bool, thresholds: Thresholds) -> Health:
 
 
 def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, reason: str = "") -> Health:
-    """The health after the event; `reason` is shown to operators and kept while the state stays."""
+    """The health after the event; `reason` is shown to operators.
+
+    The reason is kept while the state stays, except that of a drain: an operator may drain a node that drains itself.
+    """
     row = TABLE.get((health.state, event))
     failing = event in _FAILURES
     # A flapping node stays out for its time, whatever its checks say; draining is its own decision.
@@ -139,7 +143,7 @@ def step(health: Health, event: Event, *, now: float, thresholds: Thresholds, re
         health,
         state=state,
         since=now if moved else health.since,
-        reason=(reason or event.name.lower().replace("_", " ")) if moved else health.reason,
+        reason=(reason or event.name.lower().replace("_", " ")) if moved or event is Event.DRAIN else health.reason,
         streak=streak,
         failing=failing,
         refused=event is Event.REFUSED,

@@ -15,7 +15,10 @@ EWMA_S = 10.0  # Time constant after which a slow answer hardly counts, as in Fi
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as its membership entry describes it; `address` is host:port, `state` serving or draining."""
+    """A node as its membership entry describes it; `address` is host:port.
+
+    `state` is serving, draining (the node announces it) or drained (an operator did it).
+    """
 
     id: str
     address: str

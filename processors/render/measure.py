@@ -66,7 +66,9 @@ def measure(photo: bytes, out: Path, times: int) -> Measured:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure one photo and print the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m processors.render.measure", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m processors.render.measure", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)
     parser.add_argument("--times", type=int, default=5, help="how often (%(default)s)")

@@ -60,7 +60,7 @@ def weighed(photo: bytes, most_s: float) -> Weight:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure each photo named on standard input."""
-    parser = argparse.ArgumentParser(prog="python -m processors.render.weigh", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m processors.render.weigh", description=__doc__, allow_abbrev=False)
     parser.add_argument("--most", type=float, default=60.0, help="CPU seconds of a pair at most (%(default)s)")
     given = parser.parse_args(arguments)
     memory.bound(DECODE_BYTES_MAX)

@@ -295,7 +295,7 @@ async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics
             log.exception("the sweep failed")
             rest_s = SWEEP_AGAIN_S
         if swept is not None:
-            rest_s = pause_s(time.monotonic() - began, found_work=swept.found_work)
+            rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
             metrics.swept.inc(swept.queued)
             if swept.queued or swept.tidied:
                 log.info("swept: %s", swept)

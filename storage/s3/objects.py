@@ -13,6 +13,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
@@ -66,6 +67,12 @@ class Answer(msgspec.Struct, frozen=True):
     def worth_a_retry(self) -> bool:
         """Whether the same request may succeed a moment later."""
         return self.status in _LATER or self.code in _GARBLED | _CROSSED
+
+
+@lru_cache(maxsize=4096)
+def _quoted(value: str) -> str:
+    """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
+    return quote(value, safe="~")
 
 
 def _told(field: re.Pattern[bytes], head: bytes) -> str:
@@ -128,15 +135,15 @@ class Objects:
         fields: Mapping[str, str] | None = None,
         parts: Sequence[Buffer] = (),
         *,
-        query: str = "",
+        query: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call about an object, or about the bucket if the key is empty; `signing.signed` tells the query's form.
+        """One call about an object, or about the bucket if the key is empty.
 
         Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
         if query:
-            path += f"?{query}"
+            path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
         for attempt in range(1, self._attempts_max + 1):
             try:
                 answer = await self._tried(method, path, fields or {}, parts)

@@ -28,7 +28,7 @@ def signed(
 ) -> dict[str, str]:
     """The header fields with those that sign them, for a call about `path` (percent-encoded); names in lower case.
 
-    The pairs of a query after `?` must be percent-encoded and sorted.
+    The pairs of a query after `?` must be percent-encoded and sorted by name.
 
     `stamp` is the time as `20260131T235959Z`; the store refuses a stamp that is 15 minutes off.
     """

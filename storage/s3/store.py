@@ -15,17 +15,19 @@ every store obeys conditions on DELETE.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from .. import config
 from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
 from . import credentials, listing
+from .listing import LARGE_S, MERGED_MAX, starts_of, within
 from .objects import Answer, Method, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
@@ -79,6 +81,7 @@ class S3Store:
         self._read_timeout_s = read_timeout_s
         self._attempts_max = attempts_max
         self._opened = AsyncExitStack()
+        self._large_until = 0.0
         self._objects: Objects
 
     def __repr__(self) -> str:
@@ -122,16 +125,38 @@ class S3Store:
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
         token = ""
         while True:
-            wanted = self._objects.call("GET", "", query=listing.query(prefix, after, token))
-            answer = await self._done(f"GET {self._bucket} {prefix}", wanted)
-            try:
-                entries, token = listing.parsed(answer.body)
-            except listing.BadListing as error:
-                raise StoreUnavailable(f"the store's listing of {prefix} cannot be read: {error}") from error
-            for entry in entries:
+            page = await self._page(listing.query(prefix, after, token))
+            for entry in page.entries:
                 yield entry
+            token = page.token
             if not token:
                 return
+
+    async def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
+        if not folders:
+            return
+        starts = [f"{prefix}{parent}/{start}" for parent in parents for start in starts_of(tuple(folders))]
+        if len(starts) > 1 and time.monotonic() >= self._large_until:
+            query = listing.query(prefix, f"{prefix}{parents[0]}/{min(folders)}", most=MERGED_MAX)
+            page = await self._page(query)
+            if not page.token:
+                for entry in within(page.entries, prefix, parents, folders):
+                    yield entry
+                return
+            self._large_until = time.monotonic() + LARGE_S
+        for start in starts:
+            async for entry in self.list(start):
+                if within([entry], prefix, parents, folders):
+                    yield entry
+
+    async def _page(self, query: dict[str, str]) -> listing.Page:
+        """A page of a listing."""
+        what = f"GET {self._bucket} {query.get('prefix', '')}"
+        answer = await self._done(what, self._objects.call("GET", "", query=query))
+        try:
+            return listing.parsed(answer.body)
+        except listing.BadListing as error:
+            raise StoreUnavailable(f"{what}: the listing cannot be read: {error}") from error
 
     async def probe(self) -> None:
         try:
@@ -177,10 +202,7 @@ class S3Store:
     async def _remove_version(self, key: str, version: str) -> None:
         """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
         try:
-            await self._done(
-                f"DELETE {key} {version}",
-                self._objects.call("DELETE", key, query=f"versionId={quote(version, safe='~')}"),
-            )
+            await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, query={"versionId": version}))
         except (StoreUnavailable, BlobExists, BlobMissing) as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
                 "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "

@@ -181,6 +181,43 @@ async def test_a_listing_is_longer_than_a_page(store: BlobStore) -> None:
     assert await listed(store, "a7/intake/m/", keys[20]) == keys[21:]
 
 
+async def test_folders_are_listed_together(store: BlobStore) -> None:
+    """Those that were asked for, whole, and no other, however the names resemble each other; most may be empty."""
+    moments = [f"{region}-20260101-{end}" for region in ("eu", "eu-west", "us") for end in ("aa", "ab", "b")]
+    keys = {one: f"a7/intake/{one}/{number}.zip" for number, one in enumerate([*moments, "eu", "plain"])}
+    await fill(store, [*keys.values(), "a7/media/eu/x.zip", "00/intake/eu/x.zip"])
+
+    async def found(*folders: str) -> list[str]:
+        return sorted([entry.key async for entry in store.list_in("a7/", ["intake"], folders)])
+
+    for wanted in ([], ["eu"], ["eu-20260101-aa", "eu-20260101-b"], ["plain", "us-20260101-ab"], moments, list(keys)):
+        empty = ["eu-20260101-none", "us-20260102-none", "nothing"]
+        assert await found(*wanted, *empty) == sorted(keys[one] for one in wanted)
+
+
+async def test_parents_are_listed_one_after_the_other(store: BlobStore) -> None:
+    """All of the first, then all of the second."""
+    keys = [f"a7/{parent}/eu-{number}/x" for parent in ("intake", "media") for number in range(3)]
+    await fill(store, [*keys, "a7/other/eu-1/x"])
+
+    found = [entry.key async for entry in store.list_in("a7/", ["intake", "media"], ["eu-0", "eu-1", "eu-2"])]
+
+    assert sorted(found) == keys
+    assert [key.split("/")[1] for key in found] == ["intake"] * 3 + ["media"] * 3
+
+
+async def test_folders_far_apart_are_listed_whole(store: BlobStore) -> None:
+    """With more keys between them than a page of S3 has, and more in one of them."""
+    between = [f"a7/intake/m-20260101-{number % 7}/{number:04}" for number in range(1050)]
+    ends = [f"a7/intake/{one}/x" for one in ("a-20260101-a", "a-20260101-b", "z-20260101-a")]
+    await fill(store, [*between, *ends])
+    folders = ["a-20260101-a", "a-20260101-b", "z-20260101-a"]
+
+    assert sorted([entry.key async for entry in store.list_in("a7/", ["intake"], folders)]) == ends
+    folders = [f"m-20260101-{number}" for number in range(7)]
+    assert sorted([entry.key async for entry in store.list_in("a7/", ["intake"], folders)]) == sorted(between)
+
+
 async def test_a_listing_may_be_left_early(store: BlobStore) -> None:
     """Who wants only the first key takes it and goes."""
     for name in "ab":

@@ -190,7 +190,7 @@ def test_whatever_is_killed_comes_back(stack: Up) -> None:
     after = stack.record()
     for tier in ("balancers", "nodes"):
         assert [each["url"] for each in after[tier]] == [each["url"] for each in before[tier]]
-    until(lambda: call(f"{after['balancers'][0]['admin']}/nodes", "", "ops")[0] == 200)
+    until(lambda: call(f"{after['balancers'][0]['admin']}/nodes", "anyone", "ops")[0] == 200)
     assert upload(stack, "zoe")["state"] == "ready"
     assert set(who(stack.record()).values()) <= stack.pids()
 

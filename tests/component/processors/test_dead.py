@@ -15,13 +15,17 @@ from storage.queue.jobs import ON_TIME
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def said(redis_url: str, *words: str) -> tuple[int, str]:
+def environment(redis_url: str, columns: str = "200") -> dict[str, str]:
+    """The environment of a command, without settings of this machine."""
+    ours = {name: text for name, text in Environment.current().items() if not name.startswith("SNAPSURGE_")}
+    return {**ours, "SNAPSURGE_REDIS_URL": redis_url, "COLUMNS": columns}
+
+
+def said(redis_url: str, *words: str, columns: str = "200") -> tuple[int, str]:
     """Exit code and output of `python -m processors dead …`."""
-    environment = {name: text for name, text in Environment.current().items() if not name.startswith("SNAPSURGE_")}
     command = [sys.executable, "-m", "processors", "dead", *words]
-    settings = {"SNAPSURGE_REDIS_URL": redis_url, "COLUMNS": "200"}
     done = subprocess.run(
-        command, cwd=ROOT, env={**environment, **settings}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=environment(redis_url, columns), capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout
 
@@ -76,3 +80,13 @@ async def test_letters_are_forgotten(dead: DeadLetters, redis_url: str) -> None:
     assert [one.id for one in await dead.all()] == ["render_pair:p"]
     assert said(redis_url, "purge", "--all") == (0, "1 forgotten\n")
     assert await dead.count() == 0
+
+
+async def test_ids_are_listed_whole_whatever_the_width(dead: DeadLetters, redis_url: str) -> None:
+    """`requeue` needs the whole id, and a pipe has no width: a real id has over a hundred characters."""
+    job_id = f"render_pair:{'a' * 26}-{'europe-west' * 6}-20260101-abcdefgh"
+    await dead.keep(DeadLetter(id=job_id, name="odd", args=(), error="x" * 300, tries=5, at="t", traceback=""))
+    for columns in ("20", ""):
+        _, table = said(redis_url, "list", columns=columns)
+        assert job_id in [line.split()[0] for line in table.splitlines()]
+    assert said(redis_url, "purge", job_id) == (0, "1 forgotten\n")

@@ -35,19 +35,20 @@ def holding(
     return Holding(shards, worker=worker, lease_s=lease_s, metrics=metrics or Metrics(), lost=lost)
 
 
-class Flaky(Claims):
-    """Claims on a Redis that can be away, or whose next answer is lost after it did what it was asked."""
+class Flaky(Redis):
+    """A Redis that can be unavailable to scripts, or whose next answer is lost after the script was run."""
 
     def __init__(self, redis: Redis) -> None:
-        super().__init__(redis, 60)
+        super().__init__(connection_pool=redis.connection_pool)
         self.away = self.answer_is_lost = False
         self.calls = 0
 
-    async def _call(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
+    async def evalsha(self, *words: Any) -> Any:
+        """Run a script, unless away."""
         self.calls += 1
         if self.away:
             raise RedisConnectionError("away")
-        answer = await super()._call(script, keys, *arguments)
+        answer = await super().evalsha(*words)
         if self.answer_is_lost:
             self.answer_is_lost = False
             raise RedisConnectionError("lost")
@@ -55,7 +56,7 @@ class Flaky(Claims):
 
 
 def held_by(claims: Claims, lost: Callable[[str], None] = print) -> Holding:
-    """Leases of a minute, but a beat each tenth of a second."""
+    """Leases of a minute, but a heartbeat each tenth of a second."""
     return Holding({"0": claims}, worker="w", lease_s=0.3, metrics=Metrics(), lost=lost)
 
 
@@ -164,41 +165,41 @@ async def test_an_end_is_told_by_the_claim_that_it_ends(redis: Redis) -> None:
 async def test_what_a_lost_answer_claimed_is_given_back_when_redis_is_back(redis: Redis) -> None:
     """Long before its lease ends, though the first tries to give it back fail too."""
     await Queue(redis).enqueue(renders(0, 1))
-    claims = Flaky(redis)
+    flaky = Flaky(redis)
 
     async def ready() -> bool:
         return (await Queue(redis).depth()).ready == 1
 
     async def tried_twice() -> bool:
-        return claims.calls >= 3
+        return flaky.calls >= 3
 
-    async with held_by(claims) as held:
-        claims.answer_is_lost = True
+    async with held_by(Claims(flaky, 60)) as held:
+        flaky.answer_is_lost = True
         assert await held.claim(1) == []
-        claims.away = True
+        flaky.away = True
         await until(tried_twice)
-        claims.away = False
+        flaky.away = False
         await until(ready)
 
 
 async def test_what_ended_while_redis_was_away_is_told_when_it_is_back(redis: Redis) -> None:
     """Without another end to remind of it."""
     await Queue(redis).enqueue(renders(0, 1))
-    claims = Flaky(redis)
+    flaky = Flaky(redis)
 
     async def told() -> bool:
         return await redis.hlen(LEASES_KEY) == 0
 
-    async with held_by(claims) as held:
+    async with held_by(Claims(flaky, 60)) as held:
         (ours,) = await held.claim(1)
-        before, claims.away = claims.calls, True
+        before, flaky.away = flaky.calls, True
         held.settle(Done(ours))
 
         async def tried() -> bool:
-            return claims.calls > before
+            return flaky.calls > before
 
         await until(tried)
-        claims.away = False
+        flaky.away = False
         await until(told)
 
 
@@ -250,12 +251,12 @@ async def test_a_job_that_ended_during_a_beat_is_not_lost(redis: Redis) -> None:
 
 async def test_a_shard_that_is_away_is_not_asked_by_every_claim(redis: Redis) -> None:
     """Each would wait for its timeout; a beat finds it when it is back."""
-    claims = Flaky(redis)
-    claims.away = True
-    async with Holding({"0": claims}, worker="w", lease_s=60, metrics=Metrics(), lost=print) as held:
+    flaky = Flaky(redis)
+    flaky.away = True
+    async with Holding({"0": Claims(flaky, 60)}, worker="w", lease_s=60, metrics=Metrics(), lost=print) as held:
         assert [await held.claim(1) for _ in range(5)] == [[]] * 5
 
-    assert claims.calls == 1
+    assert flaky.calls == 1
 
 
 async def test_a_shard_that_is_away_is_left_out(redis: Redis, free_port: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """The sweeper: what it queues, what it leaves alone, what it tidies, what it restores, how it goes on."""
 
+from collections.abc import AsyncIterator, Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,9 +10,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from processors.letters import DeadLetter, DeadLetters
-from processors.passes import Cursor
+from processors.passes import Cursor, parse_cursor
 from processors.sweeper import Sweeper, Swept
 from storage import keys
+from storage.blobs import Entry
+from storage.files import FileStore
+from storage.keys import CURSORS_KEY
 from storage.records import from_ms
 
 FIRES_S = 1_767_225_600.0
@@ -21,6 +25,11 @@ NOW_S = FIRES_S + 60
 def sweeper(world: Any) -> Sweeper:
     """A sweeper of the world's store and Redis."""
     return Sweeper(world.store, world.redis, every_s=15)
+
+
+async def cursors(world: Any) -> dict[str, Cursor | None]:
+    """The cursors in Redis by age class."""
+    return {name.decode(): parse_cursor(raw) for name, raw in (await world.redis.hgetall(CURSORS_KEY)).items()}
 
 
 def jobs_of(*post_ids: str) -> list[str]:
@@ -136,12 +145,37 @@ async def test_a_pass_goes_evenly_through_its_time(world: Any) -> None:
     done = []
     for second in range(16):
         await steps(swept, NOW_S + 1 + second)
-        cursors = await swept._cursors()
-        done.append(cursors[world.moment_id].done)
+        done.append((await cursors(world))["0"].done)
 
     assert done == sorted(done)
     assert all(0 < after - before <= 32 for before, after in pairwise(done))
     assert done[-1] == 256
+
+
+class Counting(FileStore):
+    """Counts listings."""
+
+    listings = 0
+
+    async def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
+        """As the folder's, counted."""
+        self.listings += 1
+        async for entry in super().list_in(prefix, parents, folders):
+            yield entry
+
+
+async def test_fifty_young_moments_cost_as_many_listings_as_one(world: Any) -> None:
+    """One for each spread in a pass; and a lost job is found in whichever moment it is."""
+    regions = [f"region-{number % 5}" for number in range(49)]
+    made = [await world.moments.create(region, int(FIRES_S * 1000), 120) for region in regions]
+    lost = [await world.post("alice", told=False), keys.post_id(made[-1].id, "bob")]
+    await world.store.create(keys.intake(made[-1].id, lost[1]), b"unread")
+    async with Counting(world.store.root) as store:
+        swept = await steps(Sweeper(store, world.redis, every_s=15), NOW_S)
+
+    assert store.listings == len(keys.SPREADS)
+    assert (swept.moments, swept.posts, swept.queued) == (50, 2, 4)
+    assert await world.queued() == jobs_of(*lost)
 
 
 async def test_another_sweeper_goes_on_where_one_stopped(world: Any) -> None:
@@ -186,10 +220,10 @@ async def test_a_moment_that_is_over_is_swept_by_hand_alone(world: Any) -> None:
     post_id = await world.post(told=False)
     swept = sweeper(world)
     await swept.step(NOW_S)
-    other = await world.moments.create("us-east", int((NOW_S + 3 * 86_400) * 1000), 120)
+    await world.moments.create("us-east", int((NOW_S + 3 * 86_400) * 1000), 120)
 
     assert (await steps(swept, NOW_S + 3 * 86_400 + 1)).posts == 0
-    assert (await swept._cursors()).keys() == {other.id}
+    assert (await cursors(world)).keys() == {"0"}
     await world.redis.delete("arq:queue", *[f"arq:job:{one}" for one in jobs_of(post_id)])
     assert (await swept.moment(world.moment_id, NOW_S)).queued == 2
 
@@ -215,3 +249,16 @@ def test_a_sweep_says_what_it_did() -> None:
         "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed, "
         "3 posts told to the index anew"
     )
+
+
+async def test_the_next_call_is_made_when_a_step_is_due(world: Any) -> None:
+    """At once while a pass is behind, and else when the next spreads are due: not twice for one step."""
+    swept = sweeper(world)
+    await swept.step(NOW_S)
+    assert swept.wait_s(NOW_S) == 0
+    await steps(swept, NOW_S)
+    await swept.step(NOW_S)
+
+    assert swept.wait_s(NOW_S) == swept.pace_s == 15 / 16
+    assert swept.wait_s(NOW_S + 15 / 32) == 15 / 32
+    assert swept.wait_s(NOW_S + 15) == 0

@@ -1,6 +1,6 @@
 """The sweeper while things change under it: between two listings, after a restart, when the store goes away."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from processors.letters import DeadLetter, DeadLetters
 from processors.sweeper import Sweeper
 from storage import keys
-from storage.blobs import StoreUnavailable
+from storage.blobs import Entry, StoreUnavailable
 from storage.files import FileStore
 from storage.keys import PURGED_KEY
 from storage.queue.shards import home
@@ -27,11 +27,12 @@ class Listed(FileStore):
         super().__init__(world.store.root)
         self.before = before
 
-    async def list(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        """The keys, or none."""
-        if await self.before(prefix):
-            async for key in super().list(prefix, after):
-                yield key
+    async def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
+        """The entries, or none."""
+        for parent in parents:
+            if await self.before(f"{prefix}{parent}/"):
+                async for entry in super().list_in(prefix, [parent], folders):
+                    yield entry
 
 
 async def test_what_is_newer_than_the_first_listing_is_no_leftover(world: Any) -> None:
@@ -68,8 +69,8 @@ async def test_what_is_rendered_between_the_listings_is_not_queued(world: Any) -
 
 
 async def test_all_moments_are_swept_at_once_after_a_restart(world: Any) -> None:
-    """The cursors of the others are as old as the one of the moment that is swept first."""
-    await world.moments.create("us-east", int(FIRES_S * 1000), 120)
+    """The cursors of the other age classes are as old as that of the class that is swept first."""
+    await world.moments.create("us-east", int((FIRES_S - 2000) * 1000), 120)
     swept = Sweeper(world.store, world.redis, every_s=15)
     while await swept.step(NOW_S) is not None:
         pass
@@ -95,7 +96,7 @@ async def test_a_cursor_that_cannot_be_read_is_none(rubbish: bytes, world: Any) 
     await world.post()
     sweeper = Sweeper(world.store, world.redis, every_s=15)
     assert await sweeper.step(NOW_S) is not None  # from now on this Redis is known
-    await world.redis.hset("snapsurge:sweep", mapping={world.moment_id: rubbish, b"\xff": rubbish})
+    await world.redis.hset("snapsurge:sweep", mapping={"0": rubbish, b"\xff": rubbish})
     await world.redis.hset("snapsurge:sweep-by-hand", world.moment_id, rubbish)
 
     assert await sweeper.step(NOW_S) is not None

@@ -267,3 +267,12 @@ async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakeP
     for call in (index.observe([make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
         with pytest.raises(RedisError):
             await call
+
+
+async def test_moments_without_complete_counts_are_named(redis: Redis) -> None:
+    """One answer for many moments: those that were never counted."""
+    index = Index(redis)
+    await index.counts_are_complete("counted")
+
+    assert await index.uncounted(["new", "counted", "other"]) == ["new", "other"]
+    assert await index.uncounted([]) == []

@@ -20,6 +20,16 @@ NOW_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 HOUR_MS = 3600 * 1000
 
 
+class Clock:
+    """Monotonic seconds that the test sets."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        """The seconds."""
+        return self.now_s
+
+
 @pytest.fixture(params=["redis", "no redis"])
 def moments(request: pytest.FixtureRequest, files: FileStore) -> Moments:
     """Moments over a store, with Redis and with one that is away."""
@@ -103,13 +113,14 @@ async def test_an_emptied_redis_that_learnt_one_moment_hides_no_other(files: Fil
 
 async def test_a_moment_whose_writer_missed_redis_is_found(files: FileStore, redis: Redis, redis_away: Redis) -> None:
     """Created while Redis was away, which came back with its old data: as soon as the listing is due again."""
-    seen = Moments(files, Index(redis))
+    clock = Clock()
+    seen = Moments(files, Index(redis), monotonic=clock)
     await seen.create("eu", NOW_MS - HOUR_MS, 120)
     await seen.since(0)
     missed = await Moments(files, Index(redis_away)).create("eu", NOW_MS, 120)
     assert 0 < await redis.ttl("snapsurge:moments-listed") <= 60
     await redis.delete("snapsurge:moments-listed")  # what its minute of life does
-    seen._listed_at -= LISTED_S
+    clock.now_s += LISTED_S
 
     assert await seen.current("eu", NOW_MS) == missed
 
@@ -125,7 +136,8 @@ async def test_once_listed_redis_answers_alone(files: FileStore, redis: Redis) -
             return super().list(*words, **more)
 
     async with Counting(files.root) as store:
-        moments = Moments(store, Index(redis))
+        clock = Clock()
+        moments = Moments(store, Index(redis), monotonic=clock)
         moment = await moments.create("eu", NOW_MS, 120)
         for _ in range(5):
             assert await moments.current("eu", NOW_MS) == moment
@@ -223,9 +235,10 @@ async def test_many_who_ask_without_redis_share_one_listing(files: FileStore, re
 async def test_a_region_without_moments_costs_no_listing(files: FileStore, redis: Redis) -> None:
     """Redis knows that there is none."""
     async with Slow(files.root) as store:
-        moments = Moments(store, Index(redis))
+        clock = Clock()
+        moments = Moments(store, Index(redis), monotonic=clock)
         await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)
-        moments._listed_at -= LISTED_S
+        clock.now_s += LISTED_S
         for _ in range(5):
             with pytest.raises(NoSuchMoment):
                 await moments.current("nowhere", NOW_MS)
@@ -233,29 +246,31 @@ async def test_a_region_without_moments_costs_no_listing(files: FileStore, redis
 
 
 async def test_who_looks_regularly_lists_before_others_must(files: FileStore, redis: Redis) -> None:
-    """At half its life; while the store is away what Redis has is good to its end."""
+    """At half of the listing's lifetime; while the store is unavailable, the listing in Redis counts to its end."""
     async with Slow(files.root) as store:
-        moments = Moments(store, Index(redis))
+        clock = Clock()
+        moments = Moments(store, Index(redis), monotonic=clock)
         moment = await moments.create("eu", NOW_MS - HOUR_MS, 120)
         await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)
         await redis.expire("snapsurge:moments-listed", LISTED_DUE_S - 1)
-        moments._listed_at -= LISTED_S
+        clock.now_s += LISTED_S
         assert await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS) == [moment]
         assert await redis.ttl("snapsurge:moments-listed") > LISTED_DUE_S
         assert store.listings == 2
         await redis.expire("snapsurge:moments-listed", LISTED_DUE_S - 1)
-        moments._listed_at -= LISTED_S
+        clock.now_s += LISTED_S
         files.root.rename(files.root.with_name("elsewhere"))
         assert await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS) == [moment]
 
 
 async def test_a_moment_that_cannot_be_read_is_not_tried_at_every_look(files: FileStore, redis_away: Redis) -> None:
-    """It hides no other, and costs one read a minute."""
+    """It hides no other moment, and costs one read a minute."""
     await _scheduled(files, 2, first_ms=NOW_MS - 2 * HOUR_MS)
     await files.create(keys.moment("eu-20260131-bad"), b"{")
     async with Slow(files.root) as store:
-        moments = Moments(store, Index(redis_away))
+        clock = Clock()
+        moments = Moments(store, Index(redis_away), monotonic=clock)
         for _ in range(5):
-            moments._listed_at -= LISTED_S
+            clock.now_s += LISTED_S
             assert len(await moments.since(NOW_MS - ACCEPTING_MS, NOW_MS)) == 2
         assert store.reads == 3

@@ -19,6 +19,9 @@ from storage.refusals import REASON_CHARS_MAX, is_refusal, reason
 
 SECRET = "user-4711"
 
+# These tests look into redis-py's pool (`_available_connections`) and connections (`_writer`): it has no public way to
+# say which connections are idle, or whether a connection was made anew.
+
 
 @pytest.fixture
 def own_url(redis_server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:

@@ -68,6 +68,7 @@ class Faults:
     never_ready: bool = False
     keep_exif: bool = False
     no_summary: bool = False
+    no_posts: bool = False
     no_scaler: bool = False
     page: int = 3
 
@@ -193,6 +194,8 @@ class FakeService:
     async def list(self, request: web.Request) -> web.Response:
         """A page of the moment's posts."""
         assert self.claims(request)["scope"] == "ops"
+        if self.faults.no_posts:
+            return web.json_response({}, status=404)
         found = [post for post in self.posts.values() if post["moment_id"] == request.match_info["moment"]]
         at = int(request.query.get("cursor", "0"))
         rest = str(at + self.faults.page) if at + self.faults.page < len(found) else None

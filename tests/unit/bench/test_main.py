@@ -3,6 +3,9 @@
 import asyncio
 import json
 import shlex
+import signal
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -14,9 +17,11 @@ from aiohttp.test_utils import TestServer
 
 from bench.__main__ import main
 from bench.traces import trace
+from deploy.config import Environment
 from tests.unit.bench.fake_service import FakeService, Faults
 
-BUNDLED = Path(__file__).resolve().parents[3] / "bench" / "traces" / "demo-2000.jsonl.gz"
+ROOT = Path(__file__).resolve().parents[3]
+BUNDLED = ROOT / "bench" / "traces" / "demo-2000.jsonl.gz"
 SMALL = shlex.split(
     "synth --posters 6 --median-s 0.02 --capture-s 0.01 --fanout-s 0.01 --span-s 0.1 --window-s 5 "
     "--photo-bytes 36000 --photo-bytes-min 35000 --photo-bytes-max 37000"
@@ -54,6 +59,31 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     assert main([*SMALL, str(tmp_path / "small.jsonl.gz")]) == 0
     return tmp_path / "small.jsonl.gz"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_ends_a_replay_with_its_report(small: Path, tmp_path: Path, signals: int) -> None:
+    """The first ends the sending: exit code 130, the report is written, no traceback. The second ends at once."""
+    report = tmp_path / "report.json"
+    with serving(Faults(never_ready=True)) as url:
+        words = [sys.executable, "-m", "bench", "replay", str(small), "--target", url, "--report", str(report)]
+        environment = {**Environment.current(), "SNAPSURGE_BENCH_READY_TIMEOUT_S": "10000", "PYTHONUNBUFFERED": "1"}
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(words, cwd=ROOT, env=environment, **output) as process:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, "")
+            for line in lines:
+                if line.startswith("rendering"):
+                    break
+            for _ in range(signals):
+                process.send_signal(signal.SIGINT)
+            shown = "".join(lines)
+            assert process.wait(60) == 130
+
+    assert "Traceback" not in shown
+    if signals == 1:
+        assert json.loads(report.read_text())["interrupted"] is True
+        assert "INTERRUPTED" in shown
 
 
 def test_the_bundled_trace_is_what_its_note_says(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from deploy.__main__ import main
 from deploy.config import DEVELOPMENT_SECRET
 from deploy.state import claimed
+from ingest.auth import USER_ID_CHARS_MAX, Authenticator
 
 COMMANDS = ("up", "demo", "bench", "token", "minio")
 
@@ -53,6 +54,27 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert shown.out == ""
     assert shown.err.count("\n") == 1
     return shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--user", ""], "user"),
+        (["--user", "a\nb"], "user"),
+        (["--user", "x" * 129], "user"),
+        (["--user", "mia", "--ttl", "0"], "ttl"),
+        (["--user", "mia", "--ttl", "-5"], "ttl"),
+    ],
+)
+def test_a_token_that_no_node_takes_is_not_made(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The user ids are those that nodes take, and a token is valid for a second at least."""
+    assert why in refused(["token", *words], capsys)
+
+
+def test_tokens_at_the_limits_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """128 characters, one second."""
+    assert main(["token", "--user", "x" * USER_ID_CHARS_MAX, "--ttl", "1"]) == 0
+    Authenticator(DEVELOPMENT_SECRET).principal(f"Bearer {capsys.readouterr().out.strip()}")
 
 
 def test_a_port_in_use_is_refused_and_nothing_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

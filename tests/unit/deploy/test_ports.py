@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deploy.ports import HOST, KEEPS, Ports, PortTaken
+from deploy.ports import FREE_FIRST, HOST, KEEPS, Ports, PortTaken
 
 LISTEN = """
 import asyncio, sys
@@ -50,13 +50,27 @@ def test_a_port_somebody_listens_on_is_refused_by_number() -> None:
             ports.fixed(port)
 
 
-def test_a_fixed_port_is_kept_from_another_stack_and_given_back() -> None:
-    """While one stack has it another may not; afterwards it may."""
+class Beginning(random.Random):
+    """Begins the search for free ports at this port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+
+    def randrange(self, *_: int) -> int:
+        """The port's place in the range that is searched."""
+        return self.port - FREE_FIRST
+
+
+def test_a_reserved_port_is_kept_from_another_stack_and_given_back() -> None:
+    """While one stack has reserved a port, another stack gets the next one; afterwards it may have that port."""
     with Ports() as one:
         port = one.free()
         if KEEPS:
-            with Ports(random.Random(2)) as other:
-                assert not other._take(port, reuse=False)
+            with Ports(Beginning(port)) as other:
+                assert other.free() != port
+    with Ports(Beginning(port)) as other:
+        assert other.free() == port
     with Ports() as other:
         assert other.fixed(port) == port
 

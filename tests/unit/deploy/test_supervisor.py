@@ -142,6 +142,18 @@ async def test_a_program_that_ends_again_and_again_fails_the_start(tmp_path: Pat
     assert not psutil.pid_exists(other.pid)
 
 
+async def test_invalid_settings_fail_the_start_at_once_and_are_told_once(tmp_path: Path) -> None:
+    """Exit code 2 is that of invalid options and settings: another start would end the same way."""
+    said: list[str] = []
+    async with supervisor(said) as running:
+        keeper = running.start(program(tmp_path, "node", "import sys; print('unknown setting X'); sys.exit(2)"))
+        other = running.start(program(tmp_path, "sleeper", SLEEP))
+        with pytest.raises(StartFailed, match="node does not start") as failed:
+            await running.until("sleeper", lives(other, 99), far())
+    assert str(failed.value).count("unknown setting X") == 1
+    assert (keeper.lives, said) == (1, [])
+
+
 async def test_a_program_that_cannot_be_run_fails_the_start(tmp_path: Path) -> None:
     """A command that does not exist is no crash of ours."""
     absent = Program(

@@ -7,7 +7,7 @@ from ingest.admission import (
     READS_PERCENT,
     Rank,
 )
-from ingest.commits import STALL_S
+from ingest.commits import GROWTH, IN_FLIGHT_MIN, SAMPLES_MIN, STALL_S, WINDOW_S, Commits
 from ingest.places import PATIENCE_S
 
 from .asking import NOW, Asked
@@ -99,13 +99,15 @@ def test_a_store_that_hangs_is_sent_nothing_more() -> None:
 
 def test_a_refusal_for_want_of_memory_does_not_widen_the_bound_on_uploads() -> None:
     """The bound may be too low only where it was the bound that refused."""
-    asked = Asked(size=10)
-
-    assert not asked.ask(11)
-    assert (asked.commits._refused, asked.commits._bound_met) == (True, False)
-    asked.commits.growth = 0.0
-    assert not all(asked.ask(1) for _ in range(9))
-    assert asked.commits._bound_met
+    for length, growth in ((11, 1.0), (1, GROWTH)):
+        asked, commits = Asked(size=10), Commits()
+        asked.commits, commits.growth = commits, 1.0
+        for _ in range(SAMPLES_MIN):
+            commits.began(NOW)
+        assert not all(asked.ask(length) for _ in range(IN_FLIGHT_MIN + 1))
+        for _ in range(SAMPLES_MIN):
+            commits.ended(NOW + WINDOW_S, WINDOW_S, waiting=0)
+        assert commits.growth == growth
 
 
 def test_a_newcomer_takes_the_place_of_slow_uploads_the_worst_first() -> None:
@@ -213,7 +215,8 @@ def test_what_is_usual_is_learnt_from_uploads_that_came_whole() -> None:
     asked.arrived(place, 1000)
     asked.whole(place, NOW + 300)
 
-    assert asked.commits._receive_s == pytest.approx(0.5)
+    asked.commits.rate, asked.commits.growth = 100.0, 1.0
+    assert asked.commits.in_flight_max(0.0) == pytest.approx(100.0 * 0.5)
 
 
 def test_reads_give_way_to_uploads_that_are_not_slow() -> None:
@@ -224,6 +227,6 @@ def test_reads_give_way_to_uploads_that_are_not_slow() -> None:
     assert not asked.reads_give_way
     more = asked.taken(MIB)
     assert asked.reads_give_way
-    asked._review(NOW + 60)
+    assert not asked.ask(2 * MIB, Rank.LAGGARD, now=NOW + 60)
     assert more.slow
     assert not asked.reads_give_way

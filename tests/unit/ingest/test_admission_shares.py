@@ -1,13 +1,13 @@
 """What one user may have of admission, what laggards may, and that its sums stay right whatever happens."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from ingest.admission import (
     LAGGARD_S,
     LAGGARDS_MAX,
-    READS_PERCENT,
     REVIEW_S,
     USER_UPLOADS_MAX,
     Rank,
@@ -20,55 +20,59 @@ KIB, MIB = 1024, 1024 * 1024
 LATER = NOW + 5
 
 
-def test_who_was_shed_as_slow_comes_back_as_a_laggard() -> None:
-    """Ticket or not: no room is made or kept for that user, until ten minutes are over or a pair came through."""
-    asked = Asked(requests=10, size=10 * MIB)
-    for number in range(10):
-        asked.ask(20 * MIB, user=f"slow{number}", now=NOW)
-    assert asked.requests == 5  # 2 MiB each
-    for _ in range(9):
-        asked.ask(MIB, now=LATER)
-    assert [place.user for place in asked.shed] == [f"slow{number}" for number in range(4, 0, -1)]
+def with_laggards(users: Iterable[str], *, size: int = 10 * MIB) -> Asked:
+    """An admission without uploads, which shed the uploads of these users as slow at `LATER`, the last user's first."""
+    slow = list(users)
+    asked = Asked(requests=len(slow), size=size)
+    places = [asked.ask(20 * MIB, user=user, now=NOW) for user in slow]
+    places += [asked.ask(MIB, now=LATER) for _ in slow]
+    assert [place.user for place in asked.shed] == slow[::-1]
+    for place in places:
+        if place is not None:
+            asked.release(place)
+    asked.shed.clear()
+    return asked
 
-    fresh = Asked(requests=10, size=10 * MIB)
-    fresh._laggards = dict(asked._laggards)
-    back = fresh.taken(20 * MIB, user="slow4", now=LATER)
+
+def test_the_user_of_a_slow_upload_that_was_shed_is_a_laggard() -> None:
+    """No other upload is shed for a laggard's, with a ticket or without, for ten minutes or until a pair arrived."""
+    asked = with_laggards([f"slow{number}" for number in range(5)])
+    back = asked.taken(20 * MIB, user="slow4", now=LATER)
     assert (back.slow, back.charged) == (True, 0)
-    assert fresh.ask(6 * MIB, now=LATER)
-    assert not fresh.ask(MIB, user="slow3", now=LATER) or fresh.bytes <= fresh.budget.bytes_max * READS_PERCENT // 100
-    fresh.release(back)
-    assert not fresh.taken(MIB, user="slow4", now=LATER + LAGGARD_S + 1).slow
-    fresh.arrived(quick := fresh.taken(KIB, user="slow2", now=LATER), KIB)
-    fresh.whole(quick, LATER + 1)
-    assert not fresh.taken(KIB, user="slow2", now=LATER + 1).slow
+    quick = [asked.taken(MIB, now=LATER) for _ in range(2)]
+    assert not asked.ask(MIB, user="slow3", now=LATER)
+    assert asked.ask(MIB, now=LATER)
+    for place in (back, *quick):
+        asked.release(place)
+    assert not asked.taken(MIB, user="slow4", now=LATER + LAGGARD_S + 1).slow
+    asked.arrived(quick := asked.taken(KIB, user="slow2", now=LATER), KIB)
+    asked.whole(quick, LATER + 1)
+    assert not asked.taken(KIB, user="slow2", now=LATER + 1).slow
 
 
-def test_a_laggard_who_keeps_pace_is_slow_no_more() -> None:
-    """It is judged like everybody once its pace can be known."""
-    asked = Asked(size=10 * MIB)
-    asked._laggards["alice"] = NOW + 60
-    back = asked.taken(MIB, user="alice")
+def test_a_laggard_on_pace_is_no_longer_slow() -> None:
+    """It is judged by its pace, like every upload, from `PATIENCE_S` on."""
+    asked = with_laggards(["alice", "bob"])
+    back = asked.taken(MIB, user="alice", now=LATER)
+    assert back.slow
     asked.arrived(back, 500 * KIB)
-    asked._review(NOW + PATIENCE_S)
+    assert asked.ask(MIB, now=LATER)
+    assert not asked.ask(MIB, now=LATER + PATIENCE_S)
 
     assert (back.slow, back.charged) == (False, MIB)
 
 
 def test_laggards_are_remembered_within_a_bound() -> None:
-    """The oldest is forgotten."""
-    asked = Asked()
-    asked._laggards = {f"old{number}": NOW + 1 for number in range(LAGGARDS_MAX)}
-    place = Place("new", 1, NOW, slow=True)
-    asked._enter(place)
-    asked._shed(place, [], NOW)
+    """With one more, the one that was shed first is forgotten."""
+    asked = with_laggards([f"slow{number}" for number in range(LAGGARDS_MAX + 1)], size=10**12)
 
-    assert len(asked._laggards) == LAGGARDS_MAX
-    assert "old0" not in asked._laggards
-    assert asked._laggards["new"] == NOW + LAGGARD_S
+    found = [asked.taken(KIB, user=f"slow{number}", now=LATER).slow for number in (LAGGARDS_MAX, LAGGARDS_MAX - 1, 0)]
+
+    assert found == [False, True, True]
 
 
 def test_a_user_has_so_many_uploads_in_flight_and_the_newest_of_them_stays() -> None:
-    """One more costs the user's own that is furthest from its end; one that came whole is not shed."""
+    """One more costs the user's own upload that is furthest from its end; a complete one is not shed."""
     asked = Asked(size=10**9)
     own = [asked.taken(100, user="alice") for _ in range(USER_UPLOADS_MAX)]
     for place, came in zip(own, (40, 10, 20, 30), strict=True):
@@ -77,11 +81,10 @@ def test_a_user_has_so_many_uploads_in_flight_and_the_newest_of_them_stays() -> 
 
     assert asked.ask(100, user="alice")
     assert asked.shed == [own[1]]
-    assert asked._laggards == {}
     for place in own:
         if not place.gone:
             asked.whole(place, NOW + 1)
-    assert asked.ask(100, user="alice")
+    assert not asked.taken(100, user="alice").slow
     assert not any(place in asked.shed for place in (own[0], own[2], own[3], other))
 
 
@@ -148,4 +151,5 @@ def test_the_sums_stay_right_whatever_happens(seed: int) -> None:
     for place in places:
         asked.release(place)
 
-    assert (asked.requests, asked.bytes, asked.held, asked._slow, asked._slow_bytes) == (0, 0, 0, 0, 0)
+    assert (asked.requests, asked.bytes, asked.held) == (0, 0, 0)
+    assert asked.sums_are_right()

@@ -31,6 +31,7 @@ async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None)
     app = web.Application()
     app.router.add_get("/", handler, name="call")
     request = make_mocked_request("GET", "/", app=app)
+    # aiohttp has no public way to give a mocked request its route.
     request._match_info = await app.router.resolve(request)
     return await middleware(request, handler)
 

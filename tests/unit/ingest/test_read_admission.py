@@ -144,10 +144,13 @@ def test_a_laggard_takes_nobodys_place_and_leaves_some_free() -> None:
 
 
 def test_laggards_are_remembered_within_a_bound() -> None:
-    """The oldest is forgotten."""
-    made = reading()
+    """With one more, the oldest is forgotten: it gets a place that laggards must leave free."""
+    made = reading(reads_max=10)
     for number in range(LAGGARDS_MAX + 1):
         made.stood_still(Reader(f"user{number}", Kind.POST), NOW)
+    for number in range(7):
+        assert made.admit(f"other{number}", Kind.POST, NOW)[0]
 
-    assert len(made._laggards) == LAGGARDS_MAX
-    assert "user0" not in made._laggards
+    assert [bool(made.admit(f"user{number}", Kind.POST, NOW)[0]) for number in (1, LAGGARDS_MAX, 0)] == [
+        *(False, False, True)
+    ]

@@ -9,7 +9,7 @@ import pytest
 from lb.config import Config
 from lb.placement.fleet import Fleet
 from lb.placement.health import Thresholds
-from lb.placement.node import Member
+from lb.placement.node import Member, Node
 from lb.placement.parameters import Placement
 from lb.placement.policy import Bound
 from lb.relay.client import Client
@@ -110,13 +110,26 @@ class Stage:
         client.connection_made(transport)
         return client, transport
 
+    def node_of(self, client: Client) -> Node | None:
+        """The node that the client's exchange chose; only `node_of` and `link_of` read its private fields."""
+        return client.exchange._node
+
+    def link_of(self, client: Client) -> Link | None:
+        """The connection that the client's exchange uses; None while the exchange has none."""
+        return client.exchange._link
+
     def link(self, client: Client) -> tuple[Link, FakeTransport]:
         """Make the connection to a node that the client's exchange has requested."""
-        node, exchange = client.exchange._node, client.exchange
-        link, transport = Link(node, head_bytes_max=65536, write_bytes_max=65536), self.transport()
+        link, transport = Link(self.node_of(client), head_bytes_max=65536, write_bytes_max=65536), self.transport()
         link.connection_made(transport)
-        exchange.link_made(link)
+        client.exchange.link_made(link)
         return link, transport
+
+    def refuse(self, client: Client, *, timed_out: bool = False) -> Node:
+        """Report that the requested connection to a node failed; returns that node."""
+        node = self.node_of(client)
+        client.exchange.link_failed(node, timed_out=timed_out)
+        return node
 
     def close(self) -> None:
         """Close everything that is open."""

@@ -1,6 +1,10 @@
 """Counters and the small server that shows them."""
 
+from itertools import pairwise
+
 import aiohttp
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from processors.metrics import Metrics, ScalerMetrics, exposed
 
@@ -44,3 +48,17 @@ def test_two_workers_in_one_process_do_not_meet() -> None:
 
     assert one.registry.get_sample_value("snapsurge_worker_posts_total", {"outcome": "ready"}) == 1
     assert other.registry.get_sample_value("snapsurge_worker_posts_total", {"outcome": "ready"}) is None
+
+
+def test_durations_are_in_fine_buckets() -> None:
+    """No bucket between 10 ms and 300 s is wider than a fifth; a post may wait an hour, so coarse ones follow."""
+    metrics = Metrics()
+    metrics.render.observe(1.0)
+    metrics.ready.observe(1.0)
+    found = list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
+
+    for name in ("snapsurge_render_seconds", "snapsurge_accept_to_ready_seconds"):
+        (family,) = (one for one in found if one.name == name)
+        bounds = [float(one.labels["le"]) for one in family.samples if one.name == f"{name}_bucket"]
+        assert all(high <= 1.2 * low for low, high in pairwise(bounds) if low >= 0.01 and high <= 300)
+        assert {0.01, 300.0, 3600.0} <= set(bounds)

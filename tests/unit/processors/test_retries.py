@@ -237,5 +237,5 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytes
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 3
     assert said[0] == "the store or Redis is unavailable, jobs are retried: render_pair:x: ConnectionError: gone"
-    assert said[1].startswith("store and Redis are back")
+    assert said[1].startswith("the store and Redis are available again")
     assert said[2].startswith("render_pair:x failed on run 1")

@@ -152,16 +152,19 @@ async def test_a_folder_that_was_removed_is_made_again(files: FileStore) -> None
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-async def test_a_full_disk_has_its_own_name(code: int, files: FileStore) -> None:
-    """No space, no quota, too big a file: StoreFull; any other error of the disk is StoreUnavailable."""
+async def test_a_full_disk_has_its_own_error(code: int, files: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space, no quota, too large a file: StoreFull; any other error of the disk is StoreUnavailable."""
+    error = OSError(code, os.strerror(code))
 
-    def fail(number: int) -> None:
-        raise OSError(number, os.strerror(number))
+    def fail(_descriptor: int) -> None:
+        raise error
 
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StoreFull):
-        await files._run(lambda: fail(code))
+        await files.create("a7/x", b"1")
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
     with pytest.raises(StoreUnavailable) as caught:
-        await files._run(lambda: fail(errno.EIO))
+        await files.create("a7/x", b"1")
     assert not isinstance(caught.value, StoreFull)
 
 

@@ -81,7 +81,9 @@ def test_keys_lie_under_the_prefixes_that_list_them() -> None:
     assert keys.intake(moment_id, KNOWN_ID) == f"{KNOWN_SPREAD}/intake/{moment_id}/{KNOWN_ID}.zip"
     assert keys.media(moment_id, KNOWN_ID) == f"{KNOWN_SPREAD}/media/{moment_id}/{KNOWN_ID}.zip"
     assert keys.intake(moment_id, KNOWN_ID).startswith(keys.intake_prefix(KNOWN_SPREAD, moment_id))
-    assert keys.media(moment_id, KNOWN_ID).startswith(keys.media_prefix(KNOWN_SPREAD, moment_id))
+    assert {key.split("/")[1] for key in (keys.intake(moment_id, KNOWN_ID), keys.media(moment_id, KNOWN_ID))} == set(
+        keys.KINDS
+    )
     assert keys.moment(moment_id).startswith(keys.MOMENTS_PREFIX)
     assert keys.name_in(keys.media(moment_id, KNOWN_ID)) == KNOWN_ID
     assert keys.name_in(keys.moment(moment_id)) == moment_id

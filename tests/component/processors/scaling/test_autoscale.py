@@ -49,7 +49,7 @@ class Scaled:
 
     def __init__(self, world: Any, redis: Redis, now_s: float, *, with_pool: bool = True) -> None:
         self.now_s = now_s
-        self.pids = iter(range(100, 10_000))
+        self.processes: list[Fake] = []
         self.pool = Pool(self._start)
         self.metrics = ScalerMetrics()
         self.election = Election(redis, f"scaler {id(self)}", term_s=60)
@@ -66,7 +66,8 @@ class Scaled:
         )
 
     async def _start(self, _slot: int) -> Fake:
-        return Fake(next(self.pids))
+        self.processes.append(Fake(100 + len(self.processes)))
+        return self.processes[-1]
 
     async def tick(self, seconds: float = 1.0) -> int:
         """One decision, and how many workers there are after it."""
@@ -144,7 +145,7 @@ async def test_a_worker_that_died_is_replaced(world: Any, redis: Redis) -> None:
     """The next tick has as many as before."""
     scaled = Scaled(world, redis, QUIET_S)
     await scaled.tick()
-    scaled.pool._working[0].process.kill()
+    scaled.processes[0].kill()
 
     assert await scaled.tick(30) == 1
     assert scaled.pool.pids == [101]
@@ -188,7 +189,7 @@ async def test_a_worker_that_was_lost_is_noted(world: Any, redis: Redis) -> None
 
 
 async def test_what_cannot_be_read_ends_nothing(world: Any, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Nonsense among the workers counts as not heard of: the others do, jobs go on, and it is logged once."""
+    """Unreadable names and pulses of workers are ignored and logged once; the readable ones count."""
     scaled = Scaled(world, redis, QUIET_S)
     await enqueue(world, 10_000)
     await scaled.tick()
@@ -199,11 +200,15 @@ async def test_what_cannot_be_read_ends_nothing(world: Any, redis: Redis, caplog
         await redis.set(b"snapsurge:worker:" + name, b"\xc1")
 
     assert [await scaled.tick() for _ in range(3)] == [6] * 3
-    assert scaled.autoscaler._idle() == set(scaled.pool.pids) - {105}
     assert caplog.text.count("cannot be read") == 1
-    assert "3 more, as b'nonsense'" in caplog.text
+    assert "3 more pulses of workers cannot be read and are ignored, such as b'nonsense'" in caplog.text
     await redis.set("snapsurge:workers", "not a set at all")
     assert await scaled.tick() == 6
+    await redis.delete("snapsurge:workers", "arq:queue")
+    for pid in scaled.pool.pids:
+        await beat(redis, worker_name(socket.gethostname(), pid, "x"), Pulse(0, 0.0, int(pid == 105)), ttl_s=600)
+    assert [await scaled.tick(10) for _ in range(40)][-1] == 1
+    assert scaled.pool.pids == [105]  # the only busy one: the idle ones were stopped first
 
 
 async def test_the_second_of_two_stands_by_until_the_first_is_gone(world: Any, redis: Redis) -> None:

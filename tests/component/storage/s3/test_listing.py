@@ -1,9 +1,10 @@
-"""Listings of a real MinIO: what we read is what aioboto3 reads."""
+"""Listings of a real MinIO: the keys are those that aioboto3 reads, and how many requests they take."""
 
 import asyncio
 
+from storage.s3.listing import MERGED_MAX
 from storage.s3.store import S3Address, S3Store
-from tests.component.storage.s3.library import by_library
+from tests.component.storage.s3.test_store import Relay, address, library
 
 ASKED = [("a7/", ""), ("a7/intake/m/", "a7/intake/m/0990"), ("a7/ +", ""), ("", "a8"), ("c", "")]
 
@@ -11,25 +12,34 @@ ASKED = [("a7/", ""), ("a7/intake/m/", "a7/intake/m/0990"), ("a7/ +", ""), ("", 
 async def test_a_listing_is_what_the_library_lists(s3_url: str) -> None:
     """Odd keys, more than one page, from a key on, an empty prefix's objects, and none."""
     keys = [*(f"a7/intake/m/{number:04}" for number in range(1005)), "a7/ +&?%20ä\x01<>", "b0/one"]
-    async with S3Store(S3Address.parse(s3_url)) as store:
+    async with S3Store(S3Address.parse(s3_url)) as store, library(s3_url) as s3:
         await asyncio.gather(*(store.create(key, key.encode()) for key in keys))
         found = {
             (prefix, after): [(entry.key, entry.size) async for entry in store.list(prefix, after)]
-            for prefix, after in [
-                ("a7/", ""),
-                ("a7/intake/m/", "a7/intake/m/0990"),
-                ("a7/ +", ""),
-                ("", "a8"),
-                ("c", ""),
-            ]
+            for prefix, after in ASKED
         }
         for (prefix, after), ours in found.items():
-            wanted, start = [], {"StartAfter": after} if after else {}
-            while True:
-                page = await by_library(store, "list_objects_v2", Prefix=prefix, **start)
-                wanted += [(item["Key"], item["Size"]) for item in page.get("Contents", [])]
-                if not page["IsTruncated"]:
-                    break
-                start = {"ContinuationToken": page["NextContinuationToken"]}
+            pages = s3.get_paginator("list_objects_v2").paginate(
+                Bucket=store.address.bucket, Prefix=prefix, StartAfter=after
+            )
+            wanted = [(item["Key"], item["Size"]) async for page in pages for item in page.get("Contents", [])]
             assert ours == wanted
     assert [len(ours) for ours in found.values()] == [1006, 14, 1, 1, 0]
+
+
+async def test_folders_of_many_regions_take_one_request_in_a_small_store(minio_url: str, s3_url: str) -> None:
+    """In a large one a request for each region and day, after one that shows that the store is large."""
+    folders = [f"region{number % 5}-1-{number}" for number in range(50)]
+    relay = Relay(minio_url)
+    async with relay.open() as endpoint, S3Store(address(s3_url, endpoint)) as store:
+
+        async def requests() -> int:
+            relay.heads.clear()
+            async for _ in store.list_in("a7/", ["intake", "media"], folders):
+                pass
+            return len(relay.heads)
+
+        await store.create("a7/intake/region3-1-3/x", b".")
+        assert await requests() == 1
+        await asyncio.gather(*(store.create(f"a7/intake/region1-0-{n}/x", b".") for n in range(MERGED_MAX)))
+        assert [await requests(), await requests()] == [1 + 2 * 5, 2 * 5]

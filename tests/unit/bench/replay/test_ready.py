@@ -1,5 +1,6 @@
 """Watching posts become ready, frugally."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,22 +9,33 @@ from aiohttp.test_utils import TestServer
 
 from bench.outcome import Attempt, Outcome
 from bench.replay.ready import PAUSE_S, ReadyWatch, ready_times
-from bench.service import Post, Service
+from bench.service import Post, Service, ServiceError
 from tests.unit.bench.fake_service import QUICK, FakeClock, FakeService
 
 PHOTOS = {"front": b"f", "back": b"b"}
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[tuple[FakeService, ReadyWatch, FakeClock]]:
-    """A fake with one post, and a watch on its moment."""
-    fake, clock = FakeService(), FakeClock()
+def fake() -> FakeService:
+    """A service in memory."""
+    return FakeService()
+
+
+@pytest.fixture
+async def service(fake: FakeService) -> AsyncIterator[Service]:
+    """A client of the fake."""
     async with fake.server() as server, aiohttp.ClientSession() as session:
         assert isinstance(server, TestServer)
-        service = Service(session, [str(server.make_url("")).rstrip("/")], QUICK, clock)
-        moment = await service.open_moment("eu", clock.now(), 120)
-        fake.store("a", moment.id, "ua", PHOTOS, clock.now())
-        yield fake, ReadyWatch(service, moment.id, clock), clock
+        yield Service(session, [str(server.make_url("")).rstrip("/")], QUICK, FakeClock())
+
+
+@pytest.fixture
+async def scene(fake: FakeService, service: Service) -> tuple[FakeService, ReadyWatch, FakeClock]:
+    """A fake with one post, and a watch on its moment."""
+    clock = FakeClock()
+    moment = await service.open_moment("eu", clock.now(), 120)
+    fake.store("a", moment.id, "ua", PHOTOS, clock.now())
+    return fake, ReadyWatch(service, moment.id, clock), clock
 
 
 def listings(fake: FakeService) -> int:
@@ -93,3 +105,64 @@ def test_times_to_ready_count_from_the_acknowledgement() -> None:
     ]
 
     assert ready_times(outcomes, posts, watch) == (5.0, 0.0)
+
+
+async def test_ready_posts_are_counted_without_waiting_for_the_listing(
+    scene: tuple[FakeService, ReadyWatch, FakeClock],
+) -> None:
+    """The summary says how many are ready; the listing of a large moment takes a while, or fails."""
+    fake, watch, _ = scene
+    fake.faults.no_posts = True
+
+    with pytest.raises(ServiceError):
+        await watch.look()
+
+    assert watch.ready == 1
+    assert watch.posts == []
+
+
+class Slow(Service):
+    """Each listing takes ten seconds."""
+
+    def __init__(self, service: Service, clock: FakeClock) -> None:
+        self.__dict__.update(vars(service))
+        self.clock = clock
+
+    async def posts(self, moment_id: str) -> list[Post]:
+        """The posts, ten seconds later."""
+        self.clock.time += 10
+        return await super().posts(moment_id)
+
+
+class Eventful(FakeClock):
+    """Notes the displayed count at each sleep; a second post becomes ready during the first; stops at the fourth."""
+
+    def __init__(self, fake: FakeService) -> None:
+        super().__init__()
+        self.fake = fake
+        self.watch: ReadyWatch | None = None
+        self.seen: list[int] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Pass the time."""
+        await super().sleep(seconds)
+        assert self.watch is not None
+        self.seen.append(self.watch.ready)
+        if len(self.seen) == 1:
+            self.fake.store("b", "moment-0", "ub", PHOTOS, self.now())
+        if len(self.seen) == 4:
+            raise asyncio.CancelledError
+
+
+async def test_ready_posts_are_counted_again_during_a_long_pause(
+    scene: tuple[FakeService, ReadyWatch, FakeClock], service: Service
+) -> None:
+    """A listing of ten seconds is followed by a pause of minutes, in which the display must not stand still."""
+    fake, _, _ = scene
+    clock = Eventful(fake)
+    clock.watch = ReadyWatch(Slow(service, clock), "moment-0", clock)
+    with pytest.raises(asyncio.CancelledError):
+        await clock.watch.follow()
+
+    assert (clock.seen[0], clock.seen[-1]) == (1, 2)
+    assert listings(fake) == 1

@@ -1,5 +1,6 @@
 """A whole replay at the fake service, with each fault that the check exists for. The sender's clock is the real one."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -70,6 +71,55 @@ async def test_arrivals_are_sent_at_their_times(gallery: Gallery) -> None:
         [row.t / 1e6 for row in JOB.rows], abs=1e-5
     )
     assert all(outcome.attempts[0].started >= outcome.intended - 0.002 for outcome in run.outcomes)
+
+
+async def test_an_interrupted_replay_reports_what_was_sent(gallery: Gallery) -> None:
+    """Arrivals of the next hours are not sent, uploads in flight are cut off; what had ended is checked and counted."""
+    rows = (*JOB.rows, *(Row(t=10**10, u=f"late-{number}", f=36_000, b=37_000, up=10**9) for number in range(3)))
+    slow = Row(t=20_000, u="slow", f=36_000, b=37_000, up=1)
+    job = msgspec.structs.replace(JOB, rows=tuple(sorted([*rows, slow], key=lambda row: row.t)))
+    fake = FakeService(Faults())
+    async with replay(fake, gallery, job, QUICK) as made, asyncio.TaskGroup() as group:
+        running = group.create_task(made.run(PlainProgress()))
+        async with asyncio.timeout(60):
+            while len(fake.posts) < ARRIVALS:  # noqa: ASYNC110 - the posts are the event
+                await asyncio.sleep(0)
+            for _ in range(200):  # the last answers arrive, or are cut off: both are right
+                await asyncio.sleep(0)
+        made.interrupt()
+    run = running.result()
+    report = build(run, QUICK, "trace", ["http://127.0.0.1:1"])
+
+    assert (report.interrupted, report.good, report.lost, report.doubled) == (True, False, 0, 0)
+    assert 0 < report.offered <= ARRIVALS
+    assert report.accepted == report.offered
+
+
+async def test_a_replay_that_was_interrupted_before_its_first_arrival_sends_nothing(gallery: Gallery) -> None:
+    """The report is of no uploads."""
+    fake = FakeService(Faults())
+    async with replay(fake, gallery, JOB, QUICK) as made:
+        made.interrupt()
+        report = build(await made.run(PlainProgress()), QUICK, "trace", ["http://127.0.0.1:1"])
+
+    assert (report.interrupted, report.good, report.offered) == (True, False, 0)
+    assert fake.posts == {}
+
+
+async def test_a_replay_is_interrupted_while_it_waits_for_renders(gallery: Gallery) -> None:
+    """The posts that are not ready by then are pending."""
+    config = msgspec.structs.replace(QUICK, ready_timeout_s=10_000)
+    fake = FakeService(Faults(never_ready=True))
+    async with replay(fake, gallery, JOB, config) as made, asyncio.TaskGroup() as group:
+        running = group.create_task(made.run(PlainProgress()))
+        async with asyncio.timeout(60):
+            while len(fake.posts) < ARRIVALS:  # noqa: ASYNC110 - the posts are the event
+                await asyncio.sleep(0)
+        made.interrupt()
+    report = build(running.result(), config, "trace", ["http://127.0.0.1:1"])
+
+    assert (report.interrupted, report.good) == (True, False)
+    assert report.pending == report.accepted
 
 
 @pytest.mark.parametrize(

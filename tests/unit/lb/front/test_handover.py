@@ -2,16 +2,27 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from pathlib import Path
 
-from lb.front.handover import Donor, inherit, listen_at
+from lb.front.handover import NAMES_BYTES_MAX, SOCKETS_MAX, Donor, inherit, listen_at
 
 
 def listener() -> socket.socket:
     """A listening socket."""
     return socket.create_server(("127.0.0.1", 0))
+
+
+def take_and_die(path: str) -> list[int]:
+    """Take the descriptors as a successor does, and end without `go`, as a killed process does."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        _, descriptors, _, _ = socket.recv_fds(connection, NAMES_BYTES_MAX, SOCKETS_MAX)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return descriptors
 
 
 async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
@@ -41,7 +52,7 @@ async def test_the_successor_gets_the_same_sockets(tmp_path: Path) -> None:
 
 
 async def test_a_successor_that_dies_changes_nothing(tmp_path: Path) -> None:
-    """Without its go the old process stays, and gives again."""
+    """Without its `go` the old process stays, and hands its sockets over again."""
     path, listening = str(tmp_path / "s"), listener()
     donor = Donor(path, {"listen": [listening]})
     async with asyncio.TaskGroup() as tasks:
@@ -49,10 +60,7 @@ async def test_a_successor_that_dies_changes_nothing(tmp_path: Path) -> None:
         while not Path(path).exists():  # noqa: ASYNC110 - the file is the event
             await asyncio.sleep(0)
         for _ in range(2):
-            inherited = await asyncio.to_thread(inherit, path)
-            assert inherited is not None
-            inherited._connection.close()
-            inherited.listeners["listen"][0].close()
+            assert await asyncio.to_thread(take_and_die, path)
         assert not donor.replaced.is_set()
         running.cancel()
     listening.close()
@@ -76,10 +84,7 @@ async def test_whoever_leaves_takes_nothing_from_who_came(tmp_path: Path) -> Non
             after = tasks.create_task(Donor(path, {"listen": [listening]}).run())
             await asyncio.sleep(0)
             before.cancel()
-            inherited = await asyncio.to_thread(inherit, path)
-            assert inherited is not None
-            inherited._connection.close()
-            inherited.listeners["listen"][0].close()
+            assert await asyncio.to_thread(take_and_die, path)
             after.cancel()
     listening.close()
 

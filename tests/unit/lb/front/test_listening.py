@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from lb.front.listening import Acceptor, opened
+from lb.front.listening import opened, read_proxy_header
 from lb.http1.proxy_protocol import ProxyError
 
 
@@ -23,7 +23,7 @@ async def test_a_preface_is_read_to_its_last_byte_and_no_further() -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
     header = b"PROXY TCP4 10.1.2.3 10.0.0.1 1 2\r\n"
-    reading = asyncio.gather(Acceptor._read_proxy_header(near))
+    reading = asyncio.gather(read_proxy_header(near))
     for byte in header + b"GET":
         far.send(bytes([byte]))
         await asyncio.sleep(0)
@@ -31,5 +31,5 @@ async def test_a_preface_is_read_to_its_last_byte_and_no_further() -> None:
     assert near.recv(9) == b"GET"
     far.close()
     with pytest.raises(ProxyError):
-        await Acceptor._read_proxy_header(near)
+        await read_proxy_header(near)
     near.close()

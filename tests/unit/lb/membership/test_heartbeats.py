@@ -93,14 +93,15 @@ async def test_a_look_can_be_cancelled_at_every_step(redis_url: str) -> None:
         await client.aclose()
 
 
-async def test_a_redis_that_is_away_raises(free_port: int) -> None:
-    """And is asked for everything afterwards."""
-    polls = Heartbeats(2000)
-    polls._version = "5"
+async def test_after_a_poll_that_failed_all_entries_are_read(redis: Redis, free_port: int) -> None:
+    """An unavailable Redis raises; the next poll reads the whole membership, not only the changes."""
+    polls = Heartbeats(60_000)
+    await node(redis, "a").beat()
+    assert [(await polls.poll(redis)).whole for _ in range(2)] == [True, False]
     async with connect(Config(redis_url=f"redis://127.0.0.1:{free_port}/0")) as client:
         with pytest.raises(RedisError):
             await polls.poll(client)
-    assert polls._version == ""
+    assert (await polls.poll(redis)).whole
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"address":"nowhere"}', b"", b'{"x":' + b"[" * 6000])

@@ -18,7 +18,7 @@ def test_changes_lie_over_what_nodes_say() -> None:
 
     assert NONE.over(KNOWN) == KNOWN
     assert {name: (member.state, member.weight) for name, member in found.items()} == {
-        "a": ("draining", 1),
+        "a": ("drained", 1),
         "b": ("draining", 1),
         "c": ("serving", 5),
     }

@@ -47,7 +47,7 @@ async def answered(raw: bytes) -> tuple[Event, str]:
     ],
 )
 async def test_a_server_below_500_is_well(raw: bytes, reason: str) -> None:
-    """Our nodes say 503 when they are not ready; a server without the page says 404 and lives."""
+    """A node of this project answers 503 when it is not ready; a server without the page answers 404 and is alive."""
     event = Event.PASSED if reason == "checks pass" else Event.FAILED
     assert await answered(raw) == (event, reason)
 
@@ -61,7 +61,7 @@ async def test_silence_and_refusal_fail() -> None:
 
 
 async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 - the stage fixture
-    """After it every node has been judged once and the next check is due later."""
+    """After it every node has been checked once and its next check is due later."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         stage.fleet.set_members([Member(id="a", address=f"127.0.0.1:{bound.getsockname()[1]}")], 0.0)
@@ -74,10 +74,12 @@ async def test_the_first_round_checks_everybody(stage) -> None:  # noqa: ANN001 
 
 
 async def test_without_checks_an_ejected_node_rests(stage) -> None:  # noqa: ANN001
-    """It gets another chance after the rest, not before."""
-    probes, node = Probes(Config(rest_s=5), stage.fleet, None), stage.fleet.nodes["a"]
-    stage.fleet.note(node, Event.REFUSED, 100.0)
-    probes._retry_ejected(node, 104.0)
-    assert node.health.state is State.DEAD
-    probes._retry_ejected(node, 105.0)
-    assert node.health.state is State.HEALTHY
+    """It is tried again after `rest_s`, not before."""
+    loop, nodes = asyncio.get_running_loop(), stage.fleet.nodes
+    stage.fleet.note(nodes["a"], Event.REFUSED, loop.time() - 500)
+    stage.fleet.note(nodes["b"], Event.REFUSED, loop.time() - 600)
+    probing = loop.create_task(Probes(Config(rest_s=600), stage.fleet, None).run())
+    await asyncio.sleep(0)
+    assert [nodes[name].health.state for name in "ab"] == [State.DEAD, State.HEALTHY]
+    probing.cancel()
+    await asyncio.wait([probing])

@@ -77,6 +77,15 @@ def test_weights_change_the_ring() -> None:
     assert found.shares["a"] > 0.65
 
 
+def test_a_drain_says_whose_it_is() -> None:
+    """An operator's or the node's own; what changes while the node drains is shown too."""
+    found, ours, own = fleet("ab"), "drained by an operator", "announces draining"
+    for state, reason in (("drained", ours), ("draining", own), ("drained", ours), ("serving", "not checked")):
+        found.set_members([member("a", state=state), member("b")], 1.0)
+        assert found.nodes["a"].health.reason == reason
+        assert (found.nodes["a"].health.state is State.DRAINING) == (state != "serving")
+
+
 def test_draining_members_take_nothing_new() -> None:
     """Draining by membership, and back."""
     found = fleet("ab")

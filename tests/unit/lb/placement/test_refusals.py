@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lb.placement.fleet import Fleet
 from lb.placement.health import Event
+from lb.placement.node import Node
 from lb.placement.refusals import PLACES, noted, refusers
 from tests.unit.lb.placement.test_fleet import KEYS, fleet
 
@@ -32,17 +34,27 @@ def test_each_usable_node_is_tried_before_any_is_tried_again(order: list[str], d
         assert set(tried[start : start + len(usable)]) == set(usable)
 
 
+def order_of(found: Fleet, key: bytes) -> list[Node]:
+    """The nodes in the key's order: each is the one that `place` chooses after those before it were tried."""
+    order: list[Node] = []
+    while len(order) < len(found.nodes):
+        node = found.place(key, order)
+        assert isinstance(node, Node)
+        order.append(node)
+    return order
+
+
 def test_a_refused_request_goes_on_along_its_order() -> None:
-    """Each try at another node, until all had it; then again from home. Health in between changes no place."""
+    """Each try goes to another node until all were tried; then again to the home. Health changes no place."""
     found = fleet("abcd")
     for key in KEYS:
-        order, refused, tried = list(found._order(found._ring.digest(key))), 0, []
+        order, refused, tried = order_of(found, key), 0, []
         for _ in range(8):
             tried.append(found.place(key, refused=refused))
             refused = found.noted(key, tried[-1], refused)
         assert tried == order * 2
 
-    home, second, third, _ = found._order(found._ring.digest(b"k"))
+    home, second, third, _ = order_of(found, b"k")
     refused = found.noted(b"k", home, 0)
     found.note(home, Event.REFUSED, 1.0)
     assert found.place(b"k", refused=refused) is second

@@ -33,7 +33,7 @@ async def test_pipelined_requests_wait_their_turn(stage) -> None:  # noqa: ANN00
     answers = 0
     while client.exchange:
         assert transport.reading is False or answers == 2
-        link = client.exchange._link or stage.link(client)[0]
+        link = stage.link_of(client) or stage.link(client)[0]
         link.data_received(OK)
         answers += 1
         await asyncio.sleep(0)

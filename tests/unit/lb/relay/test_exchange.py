@@ -35,10 +35,7 @@ async def test_nodes_that_refuse_are_passed_over(stage) -> None:  # noqa: ANN001
     """The next node of the key's order is asked; when all refused, 503 with nothing stored and the connection kept."""
     client, transport = stage.client()
     client.data_received(GET)
-    first = client.exchange._node
-    client.exchange.link_failed(first, timed_out=False)
-    second = client.exchange._node
-    client.exchange.link_failed(second, timed_out=False)
+    first, second = stage.refuse(client), stage.refuse(client)
 
     assert {first.member.id, second.member.id} == {"a", "b"}
     said = transport.take()
@@ -53,8 +50,7 @@ async def test_reading_goes_on_when_a_pooled_link_takes_over(stage) -> None:  # 
     """The home refuses and the next node has an idle link: the body, stopped for the connect, flows again."""
     client, transport = stage.client()
     client.data_received(POST)
-    home = client.exchange._node
-    client.exchange.link_failed(home, timed_out=False)
+    home = stage.refuse(client)
     link, _ = stage.link(client)
     client.data_received(b"hello")
     link.data_received(OK)
@@ -62,19 +58,19 @@ async def test_reading_goes_on_when_a_pooled_link_takes_over(stage) -> None:  # 
 
     again, transport = stage.client()
     again.data_received(POST)
-    assert (again.exchange._node, transport.reading) == (home, False)
-    again.exchange.link_failed(home, timed_out=False)
+    assert not transport.reading
+    assert stage.refuse(again) is home
 
-    assert again.exchange._link is link
+    assert stage.link_of(again) is link
     assert transport.reading
 
 
 async def test_nodes_that_do_not_connect_in_time_are_a_timeout(stage) -> None:  # noqa: ANN001
-    """When every node timed out the client hears 504."""
+    """When the connection to every node timed out, the answer is 504."""
     client, transport = stage.client()
     client.data_received(POST)
     for _ in range(2):
-        client.exchange.link_failed(client.exchange._node, timed_out=True)
+        stage.refuse(client, timed_out=True)
 
     assert transport.take().startswith(b"HTTP/1.1 504 ")
     assert transport.ended
@@ -86,18 +82,21 @@ async def test_nodes_that_do_not_connect_in_time_are_a_timeout(stage) -> None:  
      (GET.replace(b"GET", b"POST"), False)],
 )  # fmt: skip
 async def test_only_what_cannot_have_been_done_is_replayed(stage, request_bytes: bytes, replayed: bool) -> None:  # noqa: ANN001, FBT001
-    """On a reused link that closed without a word: idempotent or incomplete without body yes, all else 502."""
+    """On a reused link that the node closed without an answer.
+
+    An idempotent request, or one of whose body nothing was sent, is sent again; every other is answered 502.
+    """
     client, transport = stage.client()
     client.data_received(GET)
     link, node = stage.link(client)
     link.data_received(OK)
     transport.take()
     client.data_received(request_bytes)
-    assert client.exchange._link is link
+    assert stage.link_of(client) is link
     link.eof_received()
 
     if replayed:
-        assert client.exchange._link is None
+        assert stage.link_of(client) is None
         assert transport.take() == b""
         assert stage.context.counters.retries == 1
     else:
@@ -152,7 +151,7 @@ async def test_an_early_welcome_lets_the_body_go_on(stage) -> None:  # noqa: ANN
 
 
 async def test_a_cut_answer_breaks_the_connection(stage) -> None:  # noqa: ANN001
-    """Once an answer has begun, its loss is shown by a reset, not by a second answer."""
+    """Once an answer has begun, the loss of its rest is shown by a reset, not by a second answer."""
     client, transport = stage.client()
     client.data_received(GET)
     link, _ = stage.link(client)
@@ -165,7 +164,7 @@ async def test_a_cut_answer_breaks_the_connection(stage) -> None:  # noqa: ANN00
 
 
 async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN001
-    """Its link is broken off, or pooled when it came too late."""
+    """The link of its request is closed; a link that was made after the client left is pooled."""
     client, _ = stage.client()
     client.data_received(POST)
     link, node = stage.link(client)
@@ -173,7 +172,7 @@ async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN0
     assert node.aborted
     late, _ = stage.client()
     late.data_received(GET)
-    exchange, home = late.exchange, late.exchange._node
+    exchange, home = late.exchange, stage.node_of(late)
     late.connection_lost(None)
     link.alive, link.node = True, home
     exchange.link_made(link)
@@ -185,7 +184,7 @@ async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN0
 
 
 async def test_interim_answers_pass_to_http_1_1_only(stage) -> None:  # noqa: ANN001
-    """100 Continue is relayed; HTTP/1.0 never hears of it and gets chunks unframed."""
+    """100 Continue is relayed; an HTTP/1.0 client gets none, and gets the body without chunk framing."""
     for minor, expected in ((1, b"HTTP/1.1 100 Continue\r\n\r\n"), (0, b"")):
         client, transport = stage.client()
         client.data_received(b"GET /x HTTP/1.%d\r\nHost: h\r\n\r\n" % minor)
@@ -216,16 +215,16 @@ async def test_a_dead_home_is_not_asked(stage) -> None:  # noqa: ANN001
     stage.fleet.note(home, Event.REFUSED, 0.0)
     client.data_received(GET)
 
-    assert client.exchange._node is not home
+    assert stage.node_of(client) is not home
 
 
 async def test_moves_stop_when_the_budget_is_spent(stage) -> None:  # noqa: ANN001
-    """The fourth of four requests that ask for a second node is told so, with nothing stored."""
+    """The fourth of four requests that need a second node is answered 503, with nothing stored."""
     statuses = []
     for _ in range(4):
         client, transport = stage.client()
         client.data_received(GET)
-        client.exchange.link_failed(client.exchange._node, timed_out=False)
+        stage.refuse(client)
         statuses.append(transport.take()[9:12])
 
     assert statuses == [b"", b"", b"", b"503"]
@@ -233,7 +232,7 @@ async def test_moves_stop_when_the_budget_is_spent(stage) -> None:  # noqa: ANN0
 
 
 async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stage) -> None:  # noqa: ANN001
-    """At once; an idle link that the node had closed does not."""
+    """At once; an idle link that the node closed does not."""
     client, _ = stage.client()
     client.data_received(POST + b"he")
     link, _ = stage.link(client)
@@ -258,7 +257,7 @@ async def test_a_connection_that_breaks_in_a_request_makes_its_node_suspect(stag
     ],
 )
 async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: State) -> None:  # noqa: ANN001
-    """Five users told 503: with Retry-After the node is full; without it, or with a cause, something is wrong there.
+    """Five users are answered 503: with Retry-After the node is full; without it, or with a cause, the node is faulty.
 
     The cause is between node and balancer: no client sees it.
     """
@@ -266,7 +265,7 @@ async def test_5xx_counts_and_overload_does_not(stage, field: bytes, state: Stat
     for number in range(5):
         client, transport = stage.client()
         client.data_received(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
-        link, _ = stage.link(client) if client.exchange._link is None else (client.exchange._link, None)
+        link = stage.link_of(client) or stage.link(client)[0]
         link.data_received(b"HTTP/1.1 503 Busy\r\n%bContent-Length: 0\r\n\r\n" % field)
         assert b"Busy" in transport.written
         assert b"Cause" not in transport.written

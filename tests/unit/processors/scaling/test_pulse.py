@@ -51,12 +51,15 @@ def test_a_worker_that_misses_a_pulse_or_is_replaced_upsets_nothing() -> None:
     assert load.service_s == pytest.approx(0.1)
 
 
-def test_workers_that_are_gone_are_forgotten_in_the_end() -> None:
-    """An autoscaler outlives any number of them."""
+@pytest.mark.parametrize(("others", "arrivals_per_s"), [(WORKERS_KEPT_MAX - 1, 0.0), (WORKERS_KEPT_MAX, 10.0)])
+def test_a_bounded_number_of_workers_is_remembered(others: int, arrivals_per_s: float) -> None:
+    """With one more, the worker that was not heard for longest is forgotten, and counts from nothing again."""
     meter = Meter()
-    for number in range(WORKERS_KEPT_MAX + 10):
-        meter.load(Depth(0, 0.0), {str(number): Pulse(1, 1.0)}, 1, float(number))
-    assert len(meter._last) == WORKERS_KEPT_MAX
+    meter.load(Depth(0, 0.0), {"first": Pulse(30, 1.0)}, 1, 0.0)
+    meter.load(Depth(0, 0.0), {str(number): Pulse(0, 0.0) for number in range(others)}, 1, 1.0)
+    load = meter.load(Depth(0, 0.0), {"first": Pulse(30, 1.0)}, 1, 4.0)
+
+    assert load.arrivals_per_s == pytest.approx(arrivals_per_s)
 
 
 def test_arrivals_are_never_negative() -> None:

@@ -39,6 +39,7 @@ def test_the_signature_is_botocores(access: str, secret: str, token: str | None,
     request = AWSRequest(method, f"http://{host}{path}", headers={**fields, "host": host})
     request.context["timestamp"] = ours["x-amz-date"]
     signer = Unsigned(Credentials(access, secret, token), "s3", "eu-west-1")
+    # botocore has no public way to sign at a given time; this is what its `add_auth` calls first.
     signer._modify_request_before_signing(request)
     canonical = signer.canonical_request(request)
     signature = signer.signature(signer.string_to_sign(request, canonical), request)

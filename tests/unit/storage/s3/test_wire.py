@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from storage.s3.wire import Wire, Wires
+from storage.s3.wire import Wires
 
+SILENCE_S = 0.2
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -145,13 +147,14 @@ async def test_silence_is_a_timeout_and_rubbish_a_broken_connection() -> None:
 
 
 async def test_an_answer_before_buys_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that was used is silent as soon as a new one is."""
-    looks = 0
+    """A request on a used connection times out after one period of silence, as on a new one."""
+    loop, periods = asyncio.get_running_loop(), 0
+    call_later = loop.call_later
 
-    def look(wire: Wire) -> None:
-        nonlocal looks
-        looks += 1
-        looked(wire)
+    def counted(delay: float, *call: Any, **options: Any) -> asyncio.TimerHandle:
+        nonlocal periods
+        periods += delay == SILENCE_S
+        return call_later(delay, *call, **options)
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -159,15 +162,14 @@ async def test_an_answer_before_buys_no_time(monkeypatch: pytest.MonkeyPatch) ->
         await reader.read()
         writer.close()
 
-    looked = Wire._look
-    monkeypatch.setattr(Wire, "_look", look)
-    async with wires_to(once, silence_s=0.2) as wires:
+    monkeypatch.setattr(loop, "call_later", counted)
+    async with wires_to(once, silence_s=SILENCE_S) as wires:
         await wires.ask([b"one\n"])
-        looks = 0
+        periods = 0
         with pytest.raises(TimeoutError):
             await wires.ask([b"two\n"])
 
-    assert looks == 1
+    assert periods == 1
 
 
 async def test_a_store_that_speaks_slowly_is_not_silent() -> None:
