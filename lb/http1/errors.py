@@ -2,6 +2,11 @@
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
 the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
+
+Scripts of any web page may read these answers (`Access-Control-Allow-Origin: *`): a browser hides an answer without
+that field from the script that sent the request, with its `Retry-After` and its ticket. Which origins a service trusts
+the balancer does not know, and need not: an answer of its own says only what the sender knows or may know, whoever it
+is, and depends on no cookie. Preflight requests are the nodes' to answer.
 """
 
 from typing import Literal
@@ -34,6 +39,11 @@ PROBLEMS: dict[str, Problem] = {
     "gateway-timeout": Problem(504, "Gateway Timeout", "The node did not answer in time; send it again.", retry=True),
     "version-not-supported": Problem(505, "HTTP Version Not Supported", "Speak HTTP/1.1 or HTTP/1.0."),
 }
+
+
+READABLE = (
+    "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Retry-After, Snapsurge-Ticket, X-Request-Id\r\n"
+)
 
 
 class RequestError(Exception):
@@ -82,6 +92,6 @@ def problem(
     head = (
         f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"
-        f"Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
+        f"{READABLE}Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
     )
     return head.encode("ascii") + (b"" if bodiless else body)
