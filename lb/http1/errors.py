@@ -2,11 +2,6 @@
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
 the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
-
-Scripts of any web page may read these answers (`Access-Control-Allow-Origin: *`): a browser hides an answer without
-that field from the script that sent the request, with its `Retry-After` and its ticket. Which origins a service trusts
-the balancer does not know, and need not: an answer of its own says only what the sender knows or may know, whoever it
-is, and depends on no cookie. Preflight requests are the nodes' to answer.
 """
 
 from typing import Literal
@@ -41,6 +36,9 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
+# A browser hides an answer without these fields from the script that sent the request, with its Retry-After and its
+# ticket. Which origins a service trusts the balancer does not know, and need not: an answer of its own says only what
+# the sender knows or may know, and depends on no cookie. Preflight requests are forwarded, for the nodes to decide.
 READABLE = (
     "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Retry-After, Snapsurge-Ticket, X-Request-Id\r\n"
 )
