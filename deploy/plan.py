@@ -27,6 +27,9 @@ WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
 # The kernel allows at least 104 bytes; the balancer adds its pid to the path while it creates the socket.
 SOCKET_PATH_MAX: Final = 90
+# A post with its pictures is read at one node, whoever reads: a service that reads for many users has one token.
+# Uploads stay at their user's node, and so does what phones ask at a burst (the moment).
+READS_HASH: Final = "path:/v1/posts/*"
 
 
 class Drains(IntEnum):
@@ -160,7 +163,15 @@ def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, P
 
 def _node(name: str, port: int, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:
     command = (sys.executable, "-m", "ingest", "--listen", f"{HOST}:{port}", "--id", name)
-    return NodePlan(name, f"http://{HOST}:{port}", around.program(f"node-{name}", command, Drains.NODE, shared))
+    # So that pictures can be looked at in a browser without another setting; empty, where it is set so, stays empty.
+    link_secret = around.environment.get("SNAPSURGE_INGEST_LINK_SECRET", _derived(around.secret, b"snapsurge-link"))
+    extra = {**shared, "SNAPSURGE_INGEST_LINK_SECRET": link_secret}
+    return NodePlan(name, f"http://{HOST}:{port}", around.program(f"node-{name}", command, Drains.NODE, extra))
+
+
+def _derived(secret: str, purpose: bytes) -> str:
+    """Another secret, made from the token secret: the same for all programs and their successors, no setting needed."""
+    return hashlib.blake2b(secret.encode(), person=purpose).hexdigest()
 
 
 def _autoscaler(options: Options, around: Surroundings, shared: Mapping[str, str]) -> Program:
@@ -184,9 +195,9 @@ def handover(state: Path, name: str) -> str:
 
 def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
     name = f"lb-{number}"
-    command = (sys.executable, "-m", "lb", "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
-    # Derived from the token secret, so that all balancers and their successors share it without another setting.
-    ticket_secret = hashlib.blake2b(around.secret.encode(), person=b"snapsurge-ticket").hexdigest()
+    where = ("--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
+    command = (sys.executable, "-m", "lb", *where, "--hash-reads-on", READS_HASH)
+    ticket_secret = _derived(around.secret, b"snapsurge-ticket")
     extra = {
         **shared,
         "SNAPSURGE_LB_TICKET_SECRET": around.environment.get("SNAPSURGE_LB_TICKET_SECRET") or ticket_secret,

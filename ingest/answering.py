@@ -16,7 +16,9 @@ from storage.blobs import StoreFull, StoreUnavailable
 from storage.refusals import reason
 
 from .asked import Asked
+from .auth import LINK
 from .body.landing import discard
+from .cors import NO_PAGES, Cors, allow, options
 from .errors import Refusal
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
@@ -59,7 +61,7 @@ class Lifecycle:
 
 
 def answering(
-    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender
+    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender, cors: Cors = NO_PAGES
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
 
@@ -69,7 +71,7 @@ def answering(
         arrival = request[ARRIVAL] = arrival_of(request, trusted)
         try:
             try:
-                response = await handler(request)
+                response = options(request, cors) if request.method == "OPTIONS" else await handler(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
                 response = _problem(error, arrival)
                 if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
@@ -77,6 +79,9 @@ def answering(
                 discard(request)
             response.headers[REQUEST_ID_HEADER] = arrival.request_id
             response.headers["X-Content-Type-Options"] = "nosniff"  # browsers must not guess a user's bytes to be HTML
+            if cors:
+                public = LINK in request and response.status < 400  # a picture by a signed link
+                response.headers.update(cors.fields(request.headers.get("Origin"), public=public))
             if lifecycle.draining:
                 response.force_close()
             route = request.match_info.route.name or "other"
@@ -117,7 +122,7 @@ def _refusal_of(error: Exception) -> Refusal:
     if isinstance(error, StoreUnavailable):
         return Refusal("storage-unavailable", "ask again", headers=wait)
     if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
+        allowed = allow(error)
         return Refusal("method-not-allowed", f"here works: {allowed}", headers={"Allow": allowed})
     if isinstance(error, web.HTTPException) and error.status < 500:
         return Refusal("no-such-page" if error.status == 404 else "bad-request", f"{error.reason}; see /docs")

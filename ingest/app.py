@@ -22,9 +22,11 @@ from .auth import Authenticator
 from .body.receiving import Receiver
 from .commits import Commits
 from .config import Config
+from .cors import Cors, origins
 from .docs import Docs
 from .gate import Gate
 from .limits import Rate
+from .links import Links
 from .memory import found_bytes
 from .metrics import Metrics
 from .moments import MomentCalls
@@ -131,10 +133,11 @@ def application(
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission)
     receiver = Receiver(config, metrics, admission)
-    uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
+    links = Links(config.link_secrets, config.link_s)
+    uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
     reads = Reads(reading, admission, trusted)
-    moment_calls, docs = MomentCalls(moments, posts), Docs()
-    post_calls = PostCalls(posts, announcer.queue, reads)
+    moment_calls, docs = MomentCalls(moments, posts, links), Docs()
+    post_calls = PostCalls(posts, announcer.queue, reads, links)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
@@ -155,8 +158,9 @@ def application(
         **_probes(lifecycle, trusted),
     }
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=config.body_grace_s)
-    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender)])
-    add_routes(app, handlers, authenticator)
+    cors = Cors(origins(config.cors_origins))
+    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender, cors)])
+    add_routes(app, handlers, authenticator, links)
     return app
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from jwt.types import Options
 
 from .errors import Refusal
+from .links import Link
 
 Scope = Literal["upload", "ops"]
 
@@ -35,6 +36,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 # The router sets it for every call that needs a token.
 PRINCIPAL = web.RequestKey("principal", Principal)
+# The router sets it where a signed link served; then there may be no principal.
+LINK = web.RequestKey("link", Link)
 
 
 class Authenticator:

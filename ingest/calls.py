@@ -22,7 +22,6 @@ POST_ID: dict[str, object] = {
     "description": "opaque: take it as it comes",
 }
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
-
 _UPLOAD_ERRORS = (
     "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
     "superseded", "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "bad-expectation",
@@ -36,13 +35,17 @@ ANY: tuple[Scope, ...] = ("upload", "ops")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call. `scopes` are the token scopes that may use it; None: no token is needed. There is no default."""
+    """One call. `scopes` are the token scopes that may use it; None: no token is needed. There is no default.
+
+    `linked`: a signed link, made for the path of the request, serves in place of a token.
+    """
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     scopes: tuple[Scope, ...] | None
+    linked: bool = False
     query: tuple[Parameter, ...] = ()
     body: type[msgspec.Struct] | Literal["pair"] | None = None
     status: int = 200
@@ -98,8 +101,10 @@ CALLS = (
     ),
     Call(
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", scopes=ANY, answer="image/jpeg",
+        linked=True,
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
-        errors=(*_READ_ERRORS, "no-such-post", "no-such-rendition", "bad-range", "overloaded"),
+        errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "no-such-rendition", "bad-range",
+                "overloaded"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,

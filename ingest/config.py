@@ -11,6 +11,8 @@ from msgspec import Meta
 from storage import settings
 from storage.photo import formats
 
+from .cors import origins
+
 KIB, MIB = 1024, 1024 * 1024
 # RFC 7518, section 3.2: an HS256 key has at least the length of the hash, 256 bits.
 SECRET_CHARS_MIN = 32
@@ -32,6 +34,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         str,
         Meta(description="CIDRs of balancers whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed"),
     ] = "127.0.0.0/8,::1/128"
+
+    # An app that shows a page of posts for half an hour needs no new links; a deleted picture leaves every cache in an
+    # hour. The least is for tests; a week is the most that S3 signs for.
+    link_secret: Annotated[
+        str,
+        Meta(
+            description="signs links to pictures, which then need no token; the same on all nodes; `new,old` accepts "
+            "both; empty = links need a token"
+        ),
+    ] = ""
+    link_s: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=7 * 24 * 3600,
+            description="longest life of a signed link in seconds, at least half of which is left when it is given; "
+            "caches may show a deleted picture as long",
+        ),
+    ] = 3600
+    cors_origins: Annotated[
+        str, Meta(description="origins whose web pages may call the node, as `https://app.example,…`; empty = none")
+    ] = ""
 
     # A phone's photo has 0.1 to 5 MB; 10 MiB leave room for a lossless one.
     photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo")] = 10 * MIB
@@ -110,6 +134,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")
         if 0 < len(self.auth_secret_previous) < SECRET_CHARS_MIN:
             raise ValueError(f"SNAPSURGE_AUTH_SECRET_PREVIOUS is shorter than {SECRET_CHARS_MIN} characters")
+        if any(len(secret) < SECRET_CHARS_MIN for secret in self.link_secrets):
+            raise ValueError(f"SNAPSURGE_INGEST_LINK_SECRET: each secret must have {SECRET_CHARS_MIN} characters")
+        if {self.auth_secret.encode(), self.auth_secret_previous.encode()} & set(self.link_secrets):
+            raise ValueError("SNAPSURGE_INGEST_LINK_SECRET must differ from the secret of tokens")
+        try:
+            origins(self.cors_origins)
+        except ValueError as error:
+            raise ValueError(f"SNAPSURGE_INGEST_CORS_ORIGINS: {error}") from None
+
+    @property
+    def link_secrets(self) -> tuple[bytes, ...]:
+        """The secret that signs links, then the others that are accepted; empty without a secret."""
+        return tuple(secret.strip().encode() for secret in self.link_secret.split(",") if secret.strip())
 
     @property
     def photo_limits(self) -> formats.Limits:
@@ -125,12 +162,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
 
 
 def check_secrets(config: Config, host: str) -> None:
-    """SettingsError if other machines can reach a node whose secret is public, so that anybody could sign tokens."""
-    public = any(DEVELOPMENT_MARK in secret for secret in (config.auth_secret, config.auth_secret_previous))
-    if public and not _is_loopback(host):
-        raise settings.SettingsError(
-            f"SNAPSURGE_AUTH_SECRET is public, for development only: give a secret of your own to listen on {host}"
-        )
+    """SettingsError if other machines can reach a node whose secret is public, so that anybody could sign."""
+    secrets = {
+        "SNAPSURGE_AUTH_SECRET": config.auth_secret + config.auth_secret_previous,
+        "SNAPSURGE_INGEST_LINK_SECRET": config.link_secret,
+    }
+    for name, secret in secrets.items():
+        if DEVELOPMENT_MARK in secret and not _is_loopback(host):
+            raise settings.SettingsError(
+                f"{name} is public, for development only: give a secret of your own to listen on {host}"
+            )
 
 
 def _is_loopback(host: str) -> bool:

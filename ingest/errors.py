@@ -18,6 +18,8 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "bad-multipart": (HTTPStatus.BAD_REQUEST, "The multipart body is malformed"),
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, "No valid token"),
     "forbidden": (HTTPStatus.FORBIDDEN, "The token does not allow this"),
+    "bad-link": (HTTPStatus.FORBIDDEN, "The link is not valid here"),
+    "link-expired": (HTTPStatus.FORBIDDEN, "The link has expired"),
     "no-such-moment": (HTTPStatus.NOT_FOUND, "There is no such moment"),
     "no-such-post": (HTTPStatus.NOT_FOUND, "There is no such post"),
     "no-such-rendition": (HTTPStatus.NOT_FOUND, "This rendition comes later"),

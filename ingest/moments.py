@@ -10,6 +10,7 @@ from storage.posts import Posts
 from storage.records import Moment, to_ms
 
 from .errors import Refusal
+from .links import Links
 from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, json_answer, post_view
 
 # Ids and keys have room for a year of four digits, also in times derived from this one.
@@ -20,9 +21,10 @@ BODY_BYTES_MAX = 4096
 class MomentCalls:
     """The calls under `/v1/moments`, except the upload."""
 
-    def __init__(self, moments: Moments, posts: Posts) -> None:
+    def __init__(self, moments: Moments, posts: Posts, links: Links) -> None:
         self._moments = moments
         self._posts = posts
+        self._links = links
 
     async def create(self, request: web.Request) -> web.Response:
         """Create a moment: 201."""
@@ -66,7 +68,8 @@ class MomentCalls:
             posts, cursor = await self._posts.page(moment.id, request.query.get("cursor"), int(limit))
         except ValueError as error:
             raise Refusal("bad-request", f"cursor: {error}") from None
-        return json_answer(PostPage([post_view(post) for post in posts], cursor))
+        sign = self._links.signer(time.time())
+        return json_answer(PostPage([post_view(post, sign) for post in posts], cursor))
 
     async def _moment(self, request: web.Request) -> Moment:
         moment_id = request.match_info["moment_id"]

@@ -42,6 +42,7 @@ with a stable `code`.
    and send the body after `100 Continue`, so that being turned away again costs a head only.
 4. Wait for the answer 30 s, and twice as long as the pair should take on this uplink; then try again.
 """
+_LINK = """A picture's URL from a post's `links`, unchanged: `…?exp=<unix s>&sig=<signature>`. It needs no token."""
 
 
 def document() -> bytes:
@@ -65,7 +66,10 @@ def document() -> bytes:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (HS256)"}},
+                "securitySchemes": {
+                    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (HS256)"},
+                    "link": {"type": "apiKey", "in": "query", "name": "sig", "description": _LINK},
+                },
             },
         }
     )
@@ -76,7 +80,7 @@ def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "parameters": _parameters(call)}
     operation["tags"] = [kind[1] if kind else "this node"]
     if call.scopes is not None:
-        operation["security"] = [{"token": []}]
+        operation["security"] = [{"token": []}, {"link": []}] if call.linked else [{"token": []}]
         operation["description"] = f"Token scope: {'any' if call.scopes == ANY else ' or '.join(call.scopes)}."
     if call.body == "pair":
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _PAIR}}}

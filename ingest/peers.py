@@ -96,9 +96,12 @@ def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
 
 
 def client_of(request: web.BaseRequest, trusted: Networks) -> str:
-    """The client's address: from a trusted peer's header, else the peer's own."""
-    said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:].rpartition(",")[2].strip()
-    return said if said and _is_trusted(request.remote, trusted) else request.remote or ""
+    """The client's address: the last in a trusted peer's header that is no trusted peer's itself, else the peer's."""
+    said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:]
+    if not said or not _is_trusted(request.remote, trusted):
+        return request.remote or ""
+    hops = [hop.strip() for hop in said.split(",")]
+    return next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), hops[0])
 
 
 def _is_trusted(remote: str | None, trusted: Networks) -> bool:

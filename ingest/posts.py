@@ -2,12 +2,16 @@
 
 A rendition is one ranged read of the media object. Its digest is its strong ETag. A complete image is compared with the
 digest before it is sent, so that a cached record that is older than the object costs a second read, not a wrong
-picture. Before a partial answer, or 304, the store is asked for the current object.
+picture. Before an answer without the complete image (206, 304, HEAD) the store is asked for the current object.
+
+By a signed link (`links.py`) a picture is public: a shared cache may keep it as long as the link is good, which is how
+long it may outlive its deletion there. A link is good for the picture that it was made for, and for no later one.
 """
 
 import contextlib
 import hashlib
 import random
+import time
 
 from aiohttp import web
 from redis.exceptions import RedisError
@@ -19,8 +23,9 @@ from storage.queue.jobs import Job
 from storage.queue.shards import Shards
 from storage.records import Post, Rendition
 
-from .auth import PRINCIPAL
+from .auth import LINK, PRINCIPAL
 from .errors import Refusal
+from .links import Link, Links
 from .peers import ARRIVAL
 from .reads import Reads
 from .returns import when_away_s
@@ -33,14 +38,16 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 class PostCalls:
     """The calls under `/v1/posts`."""
 
-    def __init__(self, posts: Posts, queue: Shards, reads: Reads) -> None:
+    def __init__(self, posts: Posts, queue: Shards, reads: Reads, links: Links) -> None:
+        self._links = links
         self._reads = reads
         self._posts = posts
         self._queue = queue
 
     async def get(self, request: web.Request) -> web.Response:
         """One post by its id."""
-        return json_answer(post_view(await self._post(request)))
+        post = await self._post(request)
+        return json_answer(post_view(post, self._links.signer(time.time())))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a post, for its owner or ops: 204, and no request returns the post any more. May be repeated."""
@@ -66,6 +73,7 @@ class PostCalls:
         """A rendition, complete or a byte range."""
         post_id, side, size = (request.match_info[name] for name in ("post_id", "side", "size"))
         name = "composite" if (side, size) == ("composite", "feed") else f"{side}-{size}"
+        link = request.get(LINK)
         for _ in range(2):
             post = await self._finished(post_id)
             place = post.renditions.get(name)
@@ -75,26 +83,33 @@ class PostCalls:
                 raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
-            with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next iteration finds out
-                answer = await self._image(request, post, place)
-                if answer is not None:
-                    return answer
+            if link is None or place.sha256.startswith(link.mark):
+                with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next iteration finds out
+                    answer = await self._image(request, post, place)
+                    if answer is not None:
+                        return answer
             self._posts.drop(post_id)
+        if link is not None:
+            raise Refusal("no-such-post", "the picture of this link is gone; get the post again, its `links` are new")
         raise Refusal("no-such-post", f"post {post_id} is changing; ask again")
 
     async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
         """The answer, or None when the stored object does not match the record."""
         etag = f'"{place.sha256}"'
-        fields = {"ETag": etag, "Cache-Control": CACHE_CONTROL, "Accept-Ranges": "bytes"}
-        known = _matches(request.headers.get("If-None-Match"), etag)
-        start, stop = (0, place.bytes) if known else _wanted(request, place.bytes, etag)
+        fields = {"ETag": etag, "Cache-Control": _cache_control(request.get(LINK)), "Accept-Ranges": "bytes"}
+        known, whole = _matches(request.headers.get("If-None-Match"), etag), request.method == "GET"
+        # Range is for GET alone (RFC 9110, section 14.2).
+        start, stop = _wanted(request, place.bytes, etag) if whole and not known else (0, place.bytes)
         mark = ""
-        if known or stop - start < place.bytes:
+        if known or not whole or stop - start < place.bytes:
             mark = await self._posts.shown(post)
             if not mark:
                 return None
         if known:
             return web.Response(status=304, headers=fields)
+        if not whole:
+            fields["Content-Length"] = str(place.bytes)
+            return web.Response(headers=fields, content_type="image/jpeg")
         self._reads.hold(request, stop - start)
         data = await self._posts.rendition(post, place, start, stop - start, mark)
         if stop - start < place.bytes:
@@ -116,6 +131,10 @@ class PostCalls:
             return await self._posts.finished(post_id)
         except NoSuchPost:
             raise _no_such_post(post_id) from None
+
+
+def _cache_control(link: Link | None) -> str:
+    return CACHE_CONTROL if link is None else f"public, max-age={link.max_age_s(time.time())}, immutable"
 
 
 def _no_such_post(post_id: str) -> Refusal:

@@ -28,10 +28,12 @@ class Reads:
         self._trusted = trusted
 
     def by_user(self, handler: Handler) -> Handler:
-        """For calls with a token: places are limited per user, and uploads have priority."""
+        """For posts and pictures: places are limited per user, or per address by a link; uploads have priority."""
 
         async def read(request: web.Request) -> web.StreamResponse:
-            who = request[PRINCIPAL].user_id
+            principal = request.get(PRINCIPAL)
+            # No user's id has a control character.
+            who = principal.user_id if principal else f"\0{client_of(request, self._trusted)}"
             if self._admission.reads_give_way:
                 raise _full("uploads come first; ask again")
             return await self._within(who, Kind.POST, handler, request)

@@ -24,4 +24,4 @@ class ScalingCall:
             scaling = None
         if scaling is None:
             raise Refusal("scaling-unavailable", "keep the workers that there are, and look after the autoscaler")
-        return json_answer(scaling, Cache_Control="no-store")
+        return json_answer(scaling)

@@ -30,6 +30,7 @@ from .body.receiving import Pair, Receiver, Shed
 from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
+from .links import Links
 from .metrics import Metrics
 from .outages import Outage
 from .peers import ARRIVAL, Arrival
@@ -55,6 +56,7 @@ class Uploads:
         posts: Posts,
         announcer: Announcer,
         metrics: Metrics,
+        links: Links,
     ) -> None:
         self._limiter = limiter
         self._admission = admission
@@ -66,6 +68,7 @@ class Uploads:
         self._posts = posts
         self._announcer = announcer
         self._metrics = metrics
+        self._links = links
         self._outage = Outage()
 
     async def post(self, request: web.Request) -> web.Response:
@@ -180,7 +183,8 @@ class Uploads:
             raise _unavailable() from None
         if post.state == "accepted":
             await self._announce(post, receipt)
-        return json_answer(post_view(post), 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
+        view = post_view(post, self._links.signer(time.time()))
+        return json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
 
     async def _announce(self, post: Post, receipt: Receipt) -> None:
         """Update the index and queue the jobs; the pair is stored whatever happens here."""

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from storage.records import SIDES, Photos, Post, Side, State, Timestamp
 
+from .links import Sign, unsigned
+
 Size = Literal["thumb", "feed", "full"]
 SIZES: tuple[Size, ...] = ("thumb", "feed", "full")
 PAGE_POSTS, PAGE_POSTS_MAX = 100, 1000
@@ -54,16 +56,21 @@ class PostPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def post_view(post: Post) -> PostView:
-    """The post with links to itself, its moment and its renditions."""
-    path = f"/v1/posts/{post.id}"
-    links = {"self": path, "moment": f"/v1/moments/{post.moment_id}"}
-    for side in SIDES:
-        links |= {
-            f"{side}-{size}": f"{path}/photos/{side}/{size}" for size in SIZES if f"{side}-{size}" in post.renditions
-        }
-    if "composite" in post.renditions:
-        links["composite"] = f"{path}/photos/composite/feed"
+def photo_path(post_id: str, side: str, size: str) -> str:
+    """The path of a rendition, in its one spelling."""
+    return f"/v1/posts/{post_id}/photos/{side}/{size}"
+
+
+# The names of the renditions and where they are served.
+_PLACES = {f"{side}-{size}": (side, size) for side in SIDES for size in SIZES} | {"composite": ("composite", "feed")}
+
+
+def post_view(post: Post, sign: Sign = unsigned) -> PostView:
+    """The post with links to itself, its moment and its renditions, those made by `sign`."""
+    links = {"self": f"/v1/posts/{post.id}", "moment": f"/v1/moments/{post.moment_id}"}
+    for name, (side, size) in _PLACES.items():
+        if (rendition := post.renditions.get(name)) is not None:
+            links[name] = sign(photo_path(post.id, side, size), rendition.sha256)
     return PostView(
         id=post.id,
         moment_id=post.moment_id,
@@ -83,4 +90,6 @@ def post_view(post: Post) -> PostView:
 def json_answer(value: Any, status: int = 200, **headers: str) -> web.Response:  # noqa: ANN401 - any struct of ours
     """The value as JSON; header names are given with underscores."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
+    # Records change, their links expire, and what is not there may come: no cache on the way may answer for us.
+    named.setdefault("Cache-Control", "no-store")
     return web.Response(body=msgspec.json.encode(value), status=status, headers=named, content_type="application/json")

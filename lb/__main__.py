@@ -18,7 +18,7 @@ from .causes import unwrapped
 from .config import Config, ConfigError, load, rows
 from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
-from .http1.keys import keyer
+from .http1.keys import keys
 from .membership.members import checked_address, parse_option
 from .placement.policy import POLICIES
 from .server import Options, serve
@@ -31,6 +31,8 @@ UNSHARED_TICKETS = (
     "SNAPSURGE_LB_TICKET_SECRET is not set, using a random one: "
     "tickets are valid at this balancer only, until it restarts; set the same secret on all balancers"
 )
+HASH_HELP = "bearer-sub|address|uri|header:NAME|path:PATTERN (%(default)s); PATTERN as /albums/*, * is one segment"
+HASH_READS_HELP = "the same for GET and HEAD; what a path:PATTERN does not match is placed by --hash-on (as --hash-on)"
 NODE_HELP = "a node, may end with ,weight=N and ,zone=NAME; repeat the option for more nodes"
 
 
@@ -50,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--admin", metavar="HOST:PORT|off", default="127.0.0.1:8090", help="admin address (%(default)s)")
     made.add_argument("--node", metavar="ID=HOST:PORT", action="append", default=[], help=NODE_HELP)
-    made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help="bearer-sub|address|uri|header:NAME")
+    made.add_argument("--hash-on", metavar="KEY", default="bearer-sub", help=HASH_HELP)
+    made.add_argument("--hash-reads-on", metavar="KEY", default="", help=HASH_READS_HELP)
     made.add_argument("--policy", choices=sorted(POLICIES), default="ring", help="how a node is chosen (%(default)s)")
     made.add_argument(
         "--processes",
@@ -80,7 +83,7 @@ def endpoint(text: str, option: str) -> tuple[str, int]:
 def options(arguments: list[str], config: Config) -> Options:
     """Parse the options; raises ValueError with one line for the operator."""
     given = parser().parse_args(arguments)
-    keyer(given.hash_on, cache_max=1)
+    keys(given.hash_on, given.hash_reads_on, cache_max=1)
     nodes = [parse_option(option) for option in given.node]
     if len({node.id for node in nodes}) < len(nodes):
         raise ValueError("--node: an id is given twice")
@@ -101,6 +104,7 @@ def options(arguments: list[str], config: Config) -> Options:
         admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),
         nodes=nodes,
         hash_on=given.hash_on,
+        hash_reads_on=given.hash_reads_on,
         policy=given.policy,
         check=None if given.check == "off" else given.check,
         processes=given.processes,

@@ -50,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     admin: tuple[str, int] | None
     nodes: list[Member]
     hash_on: str
+    hash_reads_on: str = ""
     policy: str
     check: str | None
     processes: int = 1
@@ -90,8 +91,10 @@ async def serve(config: Config, options: Options) -> bool:
         def spawn(job: Coroutine[object, object, None]) -> object:
             return tasks.create_task(job)
 
-        hash_on = "address" if options.policy == "ip-hash" else options.hash_on
-        context = Context(config, fleet, hash_on=hash_on, spawn=spawn)
+        hash_on, hash_reads_on = (options.hash_on, options.hash_reads_on)
+        if options.policy == "ip-hash":
+            hash_on, hash_reads_on = "address", ""
+        context = Context(config, fleet, hash_on=hash_on, hash_reads_on=hash_reads_on, spawn=spawn)
         connections = Connections(context)
         background = [
             tasks.create_task(connections.watch(), name="watch"),

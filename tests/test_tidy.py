@@ -41,6 +41,7 @@ PURE = {
     "ingest/commits.py",
     "ingest/errors.py",
     "ingest/limits.py",
+    "ingest/links.py",
     "ingest/body/multipart.py",
     "ingest/outages.py",
     "ingest/places.py",

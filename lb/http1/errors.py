@@ -36,6 +36,14 @@ PROBLEMS: dict[str, Problem] = {
 }
 
 
+# A browser hides an answer without these fields from the script that sent the request, with its Retry-After and its
+# ticket. Which origins a service trusts the balancer does not know, and need not: an answer of its own says only what
+# the sender knows or may know, and depends on no cookie. Preflight requests are forwarded, for the nodes to decide.
+READABLE = (
+    "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Retry-After, Snapsurge-Ticket, X-Request-Id\r\n"
+)
+
+
 class RequestError(Exception):
     """A request that the balancer refuses: `code` is a key of PROBLEMS, `detail` names the defect."""
 
@@ -82,6 +90,6 @@ def problem(
     head = (
         f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"
-        f"Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
+        f"{READABLE}Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
     )
     return head.encode("ascii") + (b"" if bodiless else body)

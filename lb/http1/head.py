@@ -21,7 +21,8 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _FIELDS = re.compile(rb"(?:%b++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+" % _TOKEN)
 _REQUEST_LINE = re.compile(rb"(%b{1,32}+) ([!-~]++) HTTP/([0-9])\.([0-9])" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
-_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]++)([/?][^#]*+)?+")
+_ABSOLUTE = re.compile(rb"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#@]++)([/?][^#]*+)?+")
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}+|\[[0-9A-Fa-f:.]{2,45}+\])(?::[0-9]{1,5}+)?+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _REQUEST_ID = re.compile(rb"%b{1,128}" % _TOKEN)
@@ -244,9 +245,13 @@ def _aim(method: bytes, target: bytes, host: bytes, minor: int) -> tuple[bytes, 
     if (target.startswith(b"/") and b"#" not in target) or (target == b"*" and method == b"OPTIONS"):
         return target, host
     if absolute := _ABSOLUTE.fullmatch(target):
-        authority, path = absolute[1], absolute[2] or b"/"
-        if not _HOST.fullmatch(authority) or (authority.lower() != host.lower() and (host or minor)):
-            raise RequestError("bad-request", "The target and the Host field disagree.")
+        authority, path = absolute[2], absolute[3] or b"/"
+        port = _DEFAULT_PORTS[absolute[1].lower()]
+        # RFC 9112 section 3.2.2 lets the target win, but section 3.2 tells clients to send the same in both. A server
+        # in front that decides by the Host field would have decided about another host: so they may not disagree.
+        same = authority.lower().removesuffix(port) == host.lower().removesuffix(port)
+        if not _HOST.fullmatch(authority) or not (same or not (host or minor)):
+            raise RequestError("bad-request", "The target and the Host field name different hosts; send one in both.")
         return (path if path.startswith(b"/") else b"/" + path), authority
     raise RequestError("bad-request", "The request target must be a path.")
 

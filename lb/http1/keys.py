@@ -1,6 +1,8 @@
 """The key by which a request is placed: the token's subject, the client's address, the target or a header field.
 
-Pure: head and address in, bytes out.
+Reads (GET and HEAD) may have a key of their own, because many users read the same thing and one service may read for
+many users: by its token all its reads would go to one node. Who sent a request is a separate answer: failures are
+counted by user, and one user can read any number of paths. Pure: head and address in, bytes out.
 """
 
 import base64
@@ -14,6 +16,8 @@ import msgspec
 from .head import RequestHead
 
 Keyer = Callable[[RequestHead, bytes], bytes]
+Keys = Callable[[RequestHead, bytes], tuple[bytes, bytes]]
+READS = frozenset({b"GET", b"HEAD"})
 
 
 class Claims(msgspec.Struct):
@@ -26,20 +30,55 @@ class Claims(msgspec.Struct):
 # them. A phone's token (HS256) has 200 to 300 bytes.
 CACHED_BYTES_MAX = 512
 _CLAIMS = msgspec.json.Decoder(Claims)
+_PATTERN = re.compile(r"(?:/(?:\*|[A-Za-z0-9._~-]+))+")
 
 
-def keyer(hash_on: str, *, cache_max: int) -> Keyer:
-    """The function for one `--hash-on`; raises ValueError for an unknown one."""
+def by_address(_: RequestHead, address: bytes) -> bytes:
+    """The client's address."""
+    return address
+
+
+def keyer(hash_on: str, *, cache_max: int, otherwise: Keyer = by_address) -> Keyer:
+    """The function for one `--hash-on`; raises ValueError for an unknown one.
+
+    `otherwise` gives the key of a request whose path does not match the pattern of `path:PATTERN`.
+    """
     if hash_on == "bearer-sub":
         return _by_subject(cache_max)
     if hash_on == "address":
-        return lambda _, address: address
+        return by_address
     if hash_on == "uri":
         return lambda head, _: head.target
     kind, _, name = hash_on.partition(":")
     if kind == "header" and name.isascii() and name.strip() == name != "":
         return _by_header(name.lower().encode())
-    raise ValueError(f"--hash-on {hash_on}: use bearer-sub, address, uri or header:NAME")
+    if kind == "path" and _PATTERN.fullmatch(name):
+        return _by_path(name, otherwise)
+    raise ValueError(
+        f"--hash-on {hash_on}: use bearer-sub, address, uri, header:NAME or path:PATTERN, for example path:/albums/*"
+    )
+
+
+def keys(hash_on: str, hash_reads_on: str, *, cache_max: int) -> Keys:
+    """The function that gives who sent a request and the key that places it; one value for both, except for reads.
+
+    `hash_reads_on` is as `hash_on`, for GET and HEAD; empty = the same for all requests. Raises ValueError.
+    """
+    user = keyer(hash_on, cache_max=cache_max)
+    if not hash_reads_on:
+
+        def same(head: RequestHead, address: bytes) -> tuple[bytes, bytes]:
+            key = user(head, address)
+            return key, key
+
+        return same
+    read = keyer(hash_reads_on, cache_max=cache_max, otherwise=user)
+
+    def both(head: RequestHead, address: bytes) -> tuple[bytes, bytes]:
+        key = user(head, address)
+        return (key, read(head, address)) if head.method in READS else (key, key)
+
+    return both
 
 
 def subject(authorization: bytes) -> bytes:
@@ -64,6 +103,18 @@ def _by_subject(cache_max: int) -> Keyer:
         if not given:
             return address
         return (cached(given) if len(given) <= CACHED_BYTES_MAX else subject(given)) or address
+
+    return key
+
+
+def _by_path(pattern: str, otherwise: Keyer) -> Keyer:
+    """The start of the path that matches the pattern, in which `*` is any one segment."""
+    segments = re.escape(pattern).replace(r"\*", "[^/?]+").encode()
+    match = re.compile(segments + rb"(?=[/?]|\Z)").match
+
+    def key(head: RequestHead, address: bytes) -> bytes:
+        found = match(head.target)
+        return found[0] if found else otherwise(head, address)
 
     return key
 

@@ -13,7 +13,7 @@ from .faults import Faults, Window
 from .health import Event, State, newcomer, step
 from .node import RAMP_FULL, Member, Node
 from .parameters import Placement
-from .policy import POLICIES, Choice, FleetLoad, Rank, Refuse
+from .policy import POLICIES, Bound, Choice, FleetLoad, Rank, Refuse
 from .refusals import noted, refusers
 from .retry_budget import Budget
 from .ring import Ring
@@ -34,8 +34,7 @@ class Fleet:
         self._placement = placement
         self._policy = POLICIES[placement.policy]
         self._home_first = placement.policy in {"ring", "ip-hash"}
-        self._floor, self._factor = placement.bound.floor, placement.bound.factor
-        self._request_bytes = placement.request_bytes
+        self._bounds, self._request_bytes = (placement.bound, placement.shared_bound), placement.request_bytes
         self._ring = Ring([], seed=placement.seed, slots=placement.slots)
         self._weights: dict[str, int] = {}
         self._by_index: list[Node | None] = [None] * (MEMBERS_MAX + 1)
@@ -200,25 +199,28 @@ class Fleet:
 
     # Placing.
 
-    def place(self, key: bytes, tried: Collection[Node] = (), size: int = 0, refused: int = 0) -> Node | Refuse:
+    def place(
+        self, key: bytes, tried: Collection[Node] = (), size: int = 0, refused: int = 0, *, shared: bool = False
+    ) -> Node | Refuse:
         """The node for a key and a body of `size` bytes, without the nodes already tried for this request.
 
         Nodes that refused an earlier try (`refused`, places of `refusals.py`) are avoided while others are preferred.
+        `shared`: a key of many users, which spills sooner.
         """
-        ring, load = self._ring, self.load + max(size, self._request_bytes)
+        ring, load, bound = self._ring, self.load + max(size, self._request_bytes), self._bounds[shared]
         digest = ring.digest(key)
         if refused:
             around = {*tried, *refusers(self._order(digest), refused)}
             tried = tried if self._standing.among <= around else around
         if not self._home_first or tried:
-            return self._choose(digest, tried, load)
+            return self._choose(digest, tried, load, bound)
         home = self._by_index[ring.first(digest)]
         if home is None or not home.open or digest >> 56 >= home.ramp:
-            return self._choose(digest, tried, load)
+            return self._choose(digest, tried, load, bound)
         # `policy.cap` without its division, because nearly every request ends here.
-        if home.load < self._floor or home.load * 100 * self._standing.weight < self._factor * load * home.weight:
+        if home.load < bound.floor or home.load * 100 * self._standing.weight < bound.factor * load * home.weight:
             return home
-        chosen = self._choose(digest, tried, load)
+        chosen = self._choose(digest, tried, load, bound)
         self.spills += chosen is not home
         return chosen
 
@@ -226,7 +228,7 @@ class Fleet:
         """The places that refused a request of this key, with this node's added; for the ticket of the next try."""
         return noted(self._order(self._ring.digest(key)), node, refused, self._standing.preferred)
 
-    def _choose(self, digest: int, tried: Collection[Node], load: int) -> Node | Refuse:
+    def _choose(self, digest: int, tried: Collection[Node], load: int, bound: Bound) -> Node | Refuse:
         usable, among = self._standing.preferred, self._standing.among
         if tried or self._ramping or not usable:
             nodes = [node for node in usable if node not in tried]
@@ -239,14 +241,13 @@ class Fleet:
         def order() -> Iterator[Node]:
             return (node for node in self._order(digest) if node in among)
 
-        placement = self._placement
         choice = Choice(
             order,
             usable,
             fleet_load=FleetLoad(load, self._standing.weight, self._standing.zone_weight),
-            bound=placement.bound,
+            bound=bound,
             turn=self.requests,
-            zone=placement.zone,
+            zone=self._placement.zone,
         )
         return self._policy(choice)
 

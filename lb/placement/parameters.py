@@ -5,6 +5,10 @@ import msgspec
 from .health import Thresholds
 from .policy import Bound
 
+# A read that spills costs the next node one look-up. A node serves some hundred reads at once: at a quarter of them a
+# key that many users read (a picture everybody looks at) begins to use the other nodes.
+SHARED_REQUESTS = 64
+
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Policy, ring, bound, health thresholds, slow start, zone and retry budget.
@@ -25,3 +29,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     faulty_users: int = 5
     retry_percent: int = 20
     retry_floor: int = 3
+
+    @property
+    def shared_bound(self) -> Bound:
+        """The bound for a key that many users share: the same factor, with a floor of `SHARED_REQUESTS` requests."""
+        return Bound(self.bound.factor, min(self.bound.floor, SHARED_REQUESTS * self.request_bytes))

@@ -1,8 +1,8 @@
 """The record of one request: an access log line for people, a trace row for `python -m bench record`.
 
-Neither contains a token, a cookie, a query or a user id: the log has the path only, the trace a keyed hash of the
-placement key. Under load the log is sampled evenly, every n-th request, and each line says how many requests it stands
-for (`weight`). The trace is never sampled. Pure: times come in, bytes go out.
+Neither contains a token, a cookie, a query or a user id: the log has the path only, the trace a keyed hash of who
+sent the request (`key`). Under load the log is sampled evenly, every n-th request, and each line says how many requests
+it stands for (`weight`). The trace is never sampled. Pure: times come in, bytes go out.
 """
 
 import hashlib

@@ -115,7 +115,7 @@ class Client(asyncio.BufferedProtocol):
             if parsed:
                 self._context.check_head(parsed[0])
         except RequestError as error:
-            self._refuse(error.code, error.detail)
+            self._refuse(error.code, error.detail, bodiless=start.lstrip(b"\r\n").startswith(b"HEAD "))
             return
         if parsed is None:
             # The time of a head counts from its first byte, so later bytes do not extend it.
@@ -147,7 +147,7 @@ class Client(asyncio.BufferedProtocol):
         self.state = BODY
         return exchange
 
-    def _refuse(self, code: str, detail: str) -> None:
+    def _refuse(self, code: str, detail: str, *, bodiless: bool = False) -> None:
         """Answer a head that makes no valid request; what follows cannot be trusted to be a request."""
         context = self._context
         context.counters.heads_refused += 1
@@ -155,7 +155,7 @@ class Client(asyncio.BufferedProtocol):
         request_id = context.new_id()
         if context.note:
             context.note(refusal(context.unix_us(0.0), request_id, self.address, PROBLEMS[code].status))
-        self.write(problem(code, request_id, detail=detail, retry_after_s=context.retry_after_s()))
+        self.write(problem(code, request_id, detail=detail, retry_after_s=context.retry_after_s(), bodiless=bodiless))
         self.discard_body()
         self.finished(keep_alive=False)
 

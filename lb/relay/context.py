@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..config import Config
 from ..http1.errors import RequestError
 from ..http1.head import RequestHead
-from ..http1.keys import keyer
+from ..http1.keys import keys
 from ..http1.origin import Origin, origin
 from ..http1.tickets import STATUSES, Tickets, split_ticket
 from ..networks import contains, networks
@@ -31,7 +31,7 @@ from .tank import Tank
 class Context:
     """One for each process; `spawn` starts a task in the server's TaskGroup."""
 
-    def __init__(self, config: Config, fleet: Fleet, *, hash_on: str, spawn: Spawn) -> None:
+    def __init__(self, config: Config, fleet: Fleet, *, hash_on: str, hash_reads_on: str = "", spawn: Spawn) -> None:
         self.config = config
         self.fleet = fleet
         self.loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Context:
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
         self.check_head = head_check(config.body_bytes_max, PrivatePaths(config.private_paths))
-        self.keyer = keyer(hash_on, cache_max=config.tokens_max)
+        self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
         self.note: Callable[[RequestRecord], None] | None = None  # Writes access log and trace; None when both are off.

@@ -39,7 +39,7 @@ class Exchange:
         self._head = head
         origin = context.origin(head, client) if head.balancer_fields else client.origin
         self._refused = origin.refused
-        self._key = context.keyer(head, origin.client)
+        self._user, self._key = context.keys(head, origin.client)
         self._begun = context.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
@@ -62,7 +62,7 @@ class Exchange:
     def start(self) -> None:
         """Choose a node and send it the request; called again after each node that cannot be reached."""
         context, attempts = self._context, self._attempts
-        node = context.fleet.place(self._key, attempts, self._size, self._refused)
+        node = context.fleet.place(self._key, attempts, self._size, self._refused, shared=self._key is not self._user)
         if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
@@ -192,7 +192,7 @@ class Exchange:
             head = with_ticket(head, self._ticket(status))
         if self._node is not None:
             seconds = self._context.loop.time() - self._begun
-            self._context.fleet.answered(self._node, self._key, status, seconds, full=full)
+            self._context.fleet.answered(self._node, self._user, status, seconds, full=full)
         # Keep the client's connection only when the answer shows its own end: an unbounded body, and one whose chunks
         # were removed for HTTP/1.0, end with the connection. After an early answer more of the body may come.
         chunked = head.chunked and not self.http_1_0
@@ -248,7 +248,7 @@ class Exchange:
             self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
         )
         if not again:
-            self._context.fleet.lost(node, self._key, self._context.loop.time())
+            self._context.fleet.lost(node, self._user, self._context.loop.time())
         if self.status:
             # Part of the answer was relayed: only a broken connection tells the client that it is incomplete.
             self._close()
@@ -313,7 +313,7 @@ class Exchange:
             unix_us=unix_us,
             request_id=self.request_id,
             client=self._client.address,
-            key=self._key,
+            key=self._user,
             method=head.method,
             target=head.target,
             length=-1 if head.length is None else head.length,

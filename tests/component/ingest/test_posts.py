@@ -22,13 +22,15 @@ IMAGES = {
 }
 
 
-async def finish(client: Any, redis: Redis, path: str, *, complete: bool = True) -> str:
+async def finish(
+    client: Any, redis: Redis, path: str, *, complete: bool = True, images: dict[str, media.Image] = IMAGES
+) -> str:
     """What a worker does, with pictures of our own; the post's id."""
     post_id = path.rsplit("/", 1)[1]
     (stored,) = (one for one in client.objects("intake") if one.stem == post_id)
     receipt = intake.unpack(stored.read_bytes()).receipt
     ready = structs.replace(flagged(accepted(receipt), receipt.late_by_ms), state="ready", complete=complete)
-    post, body = media.pack(ready, IMAGES)
+    post, body = media.pack(ready, images)
     target = Path(client.root, keys.media(receipt.moment_id, post_id))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(body)

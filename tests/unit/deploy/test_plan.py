@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploy.plan import Drains, Options, Plan, Surroundings, plan
+from deploy.plan import READS_HASH, Drains, Options, Plan, Surroundings, plan
 from deploy.ports import Ports
 from deploy.supervisor import Program
 
@@ -68,6 +68,28 @@ def test_balancers_share_a_ticket_secret(ports: Ports, tmp_path: Path) -> None:
 
     assert len(secrets) == 1
     assert found.secret not in secrets
+
+
+def test_nodes_share_a_link_secret(ports: Ports, tmp_path: Path) -> None:
+    """Drawn from the tokens' secret, and not that secret nor that of tickets; the caller's own, also an empty one."""
+    found = planned(ports, tmp_path)
+    name = "SNAPSURGE_INGEST_LINK_SECRET"
+    (secret,) = {each.program.environment[name] for each in found.nodes}
+    tickets = found.balancers[0].program.environment["SNAPSURGE_LB_TICKET_SECRET"]
+
+    assert len({secret, found.secret, tickets}) == 3
+    assert len(secret) >= 32
+    for own in ("", "n" * 32):
+        around = Surroundings(tmp_path, Path("/src"), {name: own}, SECRET)
+        again = plan(msgspec.convert({"port": 0}, Options), ports, around)
+        assert {each.program.environment[name] for each in again.nodes} == {own}
+
+
+def test_reads_are_placed_by_their_post(ports: Ports, tmp_path: Path) -> None:
+    """At every balancer, by a pattern that it knows."""
+    for each in planned(ports, tmp_path).balancers:
+        words = each.program.command
+        assert words[words.index("--hash-reads-on") + 1] == READS_HASH == "path:/v1/posts/*"
 
 
 def test_the_drain_goes_against_the_stream(ports: Ports, tmp_path: Path) -> None:

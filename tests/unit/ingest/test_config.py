@@ -33,12 +33,27 @@ def test_the_secret_is_all_that_is_required() -> None:
         SECRET | {"SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN": "13000"},
         {"SNAPSURGE_AUTH_SECRET": "x" * 31},
         SECRET | {"SNAPSURGE_AUTH_SECRET_PREVIOUS": "x" * 31},
+        SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": "y" * 31},
+        SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": f"{'y' * 32},short"},
+        SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": "x" * 32},
+        SECRET | {"SNAPSURGE_INGEST_LINK_S": "9"},
+        SECRET | {"SNAPSURGE_INGEST_LINK_S": "604801"},
+        SECRET | {"SNAPSURGE_INGEST_CORS_ORIGINS": "https://app.example/"},
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, str]) -> None:
     """Missing, short, unknown, misspelt tier, no number, out of range, and limits that do not fit each other."""
     with pytest.raises(SettingsError):
         config.load(wrong)
+
+
+def test_two_link_secrets_are_read_in_order() -> None:
+    """The first signs; blanks around them, and a comma at the end, mean nothing."""
+    new, old = "n" * 32, "o" * 32
+    made = config.load(SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": f" {new} , {old},", "SNAPSURGE_INGEST_LINK_S": "10"})
+
+    assert (made.link_secrets, made.link_s) == ((new.encode(), old.encode()), 10)
+    assert config.load(SECRET).link_secrets == ()
 
 
 def test_other_tiers_names_are_theirs() -> None:
@@ -65,4 +80,8 @@ def test_a_public_secret_stays_on_this_machine(host: str) -> None:
                 config.check_secrets(chosen, host)
             for here in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
                 config.check_secrets(chosen, here)
-    config.check_secrets(config.Config(auth_secret=own, auth_secret_previous=own), host)
+    public_links = config.Config(auth_secret=own, link_secret=f"{'y' * 32},{DEVELOPMENT_SECRET}")
+    with pytest.raises(SettingsError, match="LINK_SECRET is public"):
+        config.check_secrets(public_links, host)
+    config.check_secrets(public_links, "127.0.0.1")
+    config.check_secrets(config.Config(auth_secret=own, auth_secret_previous=own, link_secret="y" * 32), host)

@@ -18,6 +18,10 @@ def test_the_document_has_every_call_with_its_answers() -> None:
         assert str(call.status) in operation["responses"]
         assert ("security" in operation) is (call.scopes is not None)
     assert made["paths"]["/livez"]["get"]["tags"] == ["this node"]
+    photo = made["paths"]["/v1/posts/{post_id}/photos/{side}/{size}"]["get"]
+    assert photo["security"] == [{"token": []}, {"link": []}]
+    assert {"bad-link", "link-expired"} <= set(re.findall(r"`([a-z-]+)`", photo["responses"]["403"]["description"]))
+    assert made["components"]["securitySchemes"].keys() == {"token", "link"}
     upload = made["paths"]["/v1/moments/{moment_id}/posts"]["post"]
     assert upload["tags"] == ["moments"]
     statuses = [

@@ -5,7 +5,7 @@ import time
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from ingest.peers import Arrival, arrival_of, networks
+from ingest.peers import Arrival, arrival_of, client_of, networks
 
 
 def arrival(remote: str, **headers: str) -> Arrival:
@@ -45,6 +45,26 @@ def test_a_strange_request_id_is_replaced() -> None:
     """Ids go into logs: a bounded alphabet and length."""
     assert len(arrival("::1", X_Request_Id="x" * 129).request_id) == 32
     assert arrival("::1", X_Request_Id="a b").request_id != "a b"
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "client"),
+    [
+        ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("127.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        ("127.0.0.1", "203.0.113.9, 127.0.0.1,127.0.0.2", "203.0.113.9"),
+        ("127.0.0.1", "127.0.0.3, 127.0.0.2", "127.0.0.3"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "no address", "no address"),
+        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),
+    ],
+)
+def test_a_client_is_the_last_address_that_is_no_balancers(remote: str, forwarded: str, client: str) -> None:
+    """Behind a cache and a balancer the viewer, not the cache; what a stranger says does not count."""
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = make_mocked_request("GET", "/", headers=headers).clone(remote=remote)
+
+    assert client_of(request, networks("127.0.0.0/8")) == client
 
 
 def test_a_bad_cidr_is_an_error() -> None:

@@ -61,6 +61,22 @@ async def test_an_answer_without_room_for_its_bytes_is_refused() -> None:
     assert (reading.count(Kind.POST), reading.bytes) == (1, 5)
 
 
+async def test_readers_by_links_share_by_address() -> None:
+    """A link names no user: each address has a user's share, and none has that of a user with such a name."""
+    inside, reading, _ = reads()
+    call = inside.by_user(hello)
+
+    def by_link(address: str) -> web.Request:
+        return make_mocked_request("GET", "/").clone(remote=address)
+
+    await call(by_link("10.0.0.1"))
+    with pytest.raises(Refusal, match="overloaded"):
+        await call(by_link("10.0.0.1"))
+    await call(by_link("10.0.0.2"))
+    await call(request("10.0.0.1"))
+    assert reading.count(Kind.POST) == 3
+
+
 async def test_uploads_come_first() -> None:
     """From 70 % of their budget on nobody reads posts, but whoever watches the node reads its metrics."""
     inside, reading, admission = reads()

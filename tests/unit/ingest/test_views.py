@@ -36,8 +36,27 @@ def test_a_ready_post_links_to_its_renditions() -> None:
     assert "back-thumb" not in links
 
 
+def test_links_to_renditions_are_signed_and_the_others_are_not() -> None:
+    """Each by its own path and digest; a post and a moment need a token in any case."""
+    places = [Rendition(offset=0, bytes=1, width=1, height=1, sha256=digit * 64) for digit in "12"]
+    ready = msgspec.structs.replace(POST, state="ready", renditions={"back-full": places[0], "composite": places[1]})
+    links = post_view(ready, lambda path, sha256: f"{path}?sig={sha256[:4]}").links
+
+    assert {name: link for name, link in links.items() if "?" in link} == {
+        "back-full": f"/v1/posts/{POST.id}/photos/back/full?sig=1111",
+        "composite": f"/v1/posts/{POST.id}/photos/composite/feed?sig=2222",
+    }
+    assert (links["self"], links["moment"]) == (f"/v1/posts/{POST.id}", "/v1/moments/m")
+
+
 def test_header_names_are_given_with_underscores() -> None:
     """Keyword arguments have no dashes."""
     answer = json_answer({}, 201, Idempotent_Replayed="true")
 
     assert (answer.status, answer.headers["Idempotent-Replayed"]) == (201, "true")
+
+
+def test_no_cache_answers_in_place_of_a_record() -> None:
+    """Unless a call says otherwise."""
+    assert json_answer({}).headers["Cache-Control"] == "no-store"
+    assert json_answer({}, Cache_Control="max-age=1").headers["Cache-Control"] == "max-age=1"

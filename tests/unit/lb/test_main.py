@@ -51,6 +51,7 @@ def test_processes_share_the_port_and_have_admin_ports_of_their_own() -> None:
         [*NODES, "--listen", "8080"],
         [*NODES, "--check", "readyz"],
         [*NODES, "--hash-on", "moon"],
+        [*NODES, "--hash-reads-on", "path:albums"],
         [*NODES, "--processes", "0"],
     ],
 )

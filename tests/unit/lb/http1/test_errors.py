@@ -17,6 +17,11 @@ def test_every_problem_is_a_whole_answer(code: str) -> None:
     assert b"Content-Length: %d\r\n" % len(body) in head
     assert set(said) == {"type", "title", "status", "code", "detail", "request_id", "stored"}
     assert (said["code"], said["stored"], said["request_id"]) == (code, "unknown", "id-1")
+    # Scripts of web pages may read it, with the fields that they need to try again; the same for every origin.
+    assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in head
+    exposed = head.partition(b"Access-Control-Expose-Headers: ")[2].partition(b"\r\n")[0].split(b", ")
+    assert exposed == [b"Retry-After", b"Snapsurge-Ticket", b"X-Request-Id"]
+    assert b"Vary" not in head
     assert (b"Retry-After: 3" in head) == (PROBLEMS[code].status in {502, 503, 504})
 
 

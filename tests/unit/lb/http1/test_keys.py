@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from lb.http1.head import RequestHead, parse_request
-from lb.http1.keys import CACHED_BYTES_MAX, keyer, subject
+from lb.http1.keys import CACHED_BYTES_MAX, keyer, keys, subject
 
 
 def request(*fields: bytes) -> RequestHead:
@@ -60,11 +60,66 @@ def test_each_source_gives_its_key() -> None:
     assert keyer("header:authorization", cache_max=2)(head, b"a").startswith(b"Bearer ")
 
 
-@pytest.mark.parametrize("hash_on", ["", "cookie", "header:", "header: a"])
+def asking(method: bytes, target: bytes) -> RequestHead:
+    """A request with a token for this target."""
+    token = b"Authorization: " + bearer({"sub": "u"})
+    return parse_request(b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: h", token, b""]))
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        (b"/albums/7", b"/albums/7"),
+        (b"/albums/7?a=1", b"/albums/7"),
+        (b"/albums/7/photos/1?a=1", b"/albums/7"),
+        (b"/albums/8/photos/1", b"/albums/8"),
+        (b"/albums", b"a"),
+        (b"/albums/", b"a"),
+        (b"/albums//7", b"a"),
+        (b"/x/albums/7", b"a"),
+        (b"/Albums/7", b"a"),
+    ],
+)
+def test_a_path_is_a_key_as_far_as_the_pattern_goes(target: bytes, key: bytes) -> None:
+    """What follows, and the query, does not count; what does not match falls back to the address."""
+    assert keyer("path:/albums/*", cache_max=2)(asking(b"GET", target), b"a") == key
+
+
+def test_a_pattern_ends_with_a_segment() -> None:
+    """A segment that only begins alike is another one; dots are dots."""
+    whole = keyer("path:/albums/a.b", cache_max=2)
+    assert whole(asking(b"GET", b"/albums/a.b/c"), b"a") == b"/albums/a.b"
+    for other in (b"/albums/a.bc", b"/albums/axb"):
+        assert whole(asking(b"GET", other), b"a") == b"a"
+
+
+def test_reads_may_have_a_key_of_their_own() -> None:
+    """GET and HEAD; who sent them is still told. What the pattern does not match, and all else, goes by --hash-on."""
+    both = keys("bearer-sub", "path:/albums/*", cache_max=2)
+
+    for method in (b"GET", b"HEAD"):
+        assert both(asking(method, b"/albums/7/x"), b"a") == (b"u", b"/albums/7")
+        user, key = both(asking(method, b"/moments"), b"a")
+        assert user is key
+    for method in (b"POST", b"DELETE", b"get", b"OPTIONS"):
+        user, key = both(asking(method, b"/albums/7"), b"a")
+        assert key is user
+        assert user == b"u"
+    one, other = keys("bearer-sub", "", cache_max=2)(asking(b"GET", b"/albums/7"), b"a")
+    assert one is other
+    assert keys("bearer-sub", "uri", cache_max=2)(asking(b"GET", b"/b?c"), b"a") == (b"u", b"/b?c")
+
+
+@pytest.mark.parametrize(
+    "hash_on", ["", "cookie", "header:", "header: a", "path:", "path:/", "path:a", "path:/a/", "path:/a?b", "path:/a*"]
+)
 def test_unknown_sources_are_refused(hash_on: str) -> None:
     """The error names the option."""
     with pytest.raises(ValueError, match="--hash-on"):
         keyer(hash_on, cache_max=1)
+    if hash_on:
+        with pytest.raises(ValueError, match="--hash-on"):
+            keys("address", hash_on, cache_max=1)
 
 
 def test_long_tokens_take_no_memory() -> None:

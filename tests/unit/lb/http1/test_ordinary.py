@@ -126,3 +126,12 @@ def test_matchers_stand_alone() -> None:
     assert _OURS
     with pytest.raises(RequestError):
         find_request(LINE + b"\r\n", 1000)
+
+
+def test_a_link_with_a_signature_is_ordinary() -> None:
+    """Base64url and digits in a query have one spelling: such reads take the fast path."""
+    target = b"/v1/posts/abc-eu-20260101-x/photos/front/thumb?exp=1795999066&sig=g4x4V_-Qt9neUH2gIucOHXrDABRogqQd"
+    found = find_request(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n", 16384)
+
+    assert found
+    assert (found[0].target, bool(found[0].ordinary)) == (target, True)

@@ -18,6 +18,10 @@ async def test_the_admin_port_tells_the_state(stage) -> None:  # noqa: ANN001 - 
         ]
         assert {"reason", "in_flight", "bytes_in_flight", "share", "ejections"} <= set(rows[0])
         assert "snapsurge_lb_requests_total" in await (await client.get("/metrics")).text()
+        for path in ("/livez", "/readyz", "/nodes", "/metrics"):
+            head = await client.head(path)
+            assert (head.status, await head.read()) == (200, b"")
+            assert int(head.headers["Content-Length"]) > 0
         for node in stage.fleet.nodes.values():
             stage.fleet.note(node, Event.REFUSED, 0.0)
         assert await (await client.get("/readyz")).text() == "no nodes\n"
