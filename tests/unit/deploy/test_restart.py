@@ -90,7 +90,7 @@ def test_two_at_once_are_two_restarts(supervisor: Supervisor) -> None:
 
     def asked() -> tuple[float, float]:
         begun = time.monotonic()
-        restart(supervisor.state, 60, said.append)
+        restart(supervisor.state, 240, said.append)
         return begun, time.monotonic()
 
     with ThreadPoolExecutor(3) as pool:
@@ -107,7 +107,7 @@ def test_a_restart_whose_command_was_interrupted_is_waited_for(supervisor: Super
     supervisor.asked.set()
     while not stack.read(supervisor.state).rolls_begun:
         pass
-    restart(supervisor.state, 60, print)
+    restart(supervisor.state, 240, print)
     assert len(supervisor.times) == 2
 
 
