@@ -17,8 +17,8 @@ MIB: Final = 1 << 20
 # the photo before (36), freed memory that the heap keeps (64). Also those of a worker besides its archives, where the
 # file store's 16 threads have stacks (128).
 PROCESS_BYTES: Final = 256 * MIB
-# The archives and media objects of a worker's two pairs, plus twice that amount for copies.
-ARCHIVES_BYTES: Final = 128 * MIB
+# The archives and media objects of a worker's two pairs of two photos, plus twice that amount for copies.
+ARCHIVES: Final = 2 * 2 * 3
 
 # glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, because renders may run in a thread but
 # only the main thread's heap is trimmed. Allocations up to 15.5 MiB come from the heap, so a `full` picture (2000x2000,

@@ -27,8 +27,8 @@ from .formats import NAMES, Limits, format_of, webp_size
 # the photo.
 register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-# Without this and the imports above, Pillow loads a format's plugin, and EXIF's, from a file on first use. A process that is out of file descriptors at
-# that moment would refuse a good photo, and all later ones of that format.
+# Without this and the imports above, Pillow loads the plugin of a format, or of EXIF, from a file on first use. A
+# process that is out of file descriptors at that moment would refuse a good photo, and all later ones of that format.
 Image.preinit()
 # The judge checks the header's numbers; Pillow's own limit would only warn between its two thresholds.
 Image.MAX_IMAGE_PIXELS = None

@@ -1,7 +1,9 @@
 """How a photo lies and which colours it has, by what its file says: EXIF, container, XMP, profile, code points."""
 
+import io
 from typing import cast
 
+import pillow_heif
 import pytest
 import pyvips
 from PIL import Image
@@ -90,3 +92,18 @@ def test_a_png_prefers_code_points_and_other_formats_prefer_a_profile() -> None:
 
     assert decoded(png, 2000).getpixel((48, 48)) == pytest.approx((188, 188, 188), abs=2)
     assert decoded(avif, 2000).getpixel((48, 48)) == pytest.approx((148, 148, 148), abs=1)
+
+
+@pytest.mark.parametrize(("transfer", "toned"), [(16, 188), (18, 190)])
+def test_ten_bits_of_hdr_are_toned_like_eight(transfer: int, toned: int) -> None:
+    """As phones record it: 58 % in PQ and 75 % in HLG are 203 cd/m2, the white of SDR."""
+    level = {16: 0.58, 18: 0.75}[transfer]
+    pixels = round(level * 65_535).to_bytes(2, "little") * 3 * 96 * 96
+    out = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", (96, 96), pixels).save(out, quality=90)
+    photo = out.getvalue()
+    at = photo.index(b"colrnclx") + 8
+    hdr = photo[:at] + bytes((0, 9, 0, transfer)) + photo[at + 4 :]
+
+    assert pillow_heif.open_heif(io.BytesIO(hdr), convert_hdr_to_8bit=False).info["bit_depth"] == 10
+    assert decoded(hdr, 2000).getpixel((48, 48)) == pytest.approx((toned, toned, toned), abs=4)
