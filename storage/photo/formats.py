@@ -16,11 +16,11 @@ from ..records import Format
 MIB: Final = 1 << 20
 # Defaults of the node's settings. A phone's photo has 0.1 to 5 MB, one of 200 MP or with a film behind it up to 15.
 BYTES_MAX: Final = 16 * MIB
-# The largest sensors of phones have 200 MP (16,320 x 12,240); panoramas reach the
-# largest side that a JPEG can state (T.81, B.2.2: 16 bits), which applies to other formats too.
+# The largest sensors of phones have 200 MP (16,320 x 12,240); panoramas may reach the
+# largest side that libjpeg decodes (JPEG_MAX_DIMENSION), which applies to other formats too.
 PIXELS_MAX: Final = 200_000_000
 SIDE_PX_MIN: Final = 64
-ANY_SIDE_PX_MAX: Final = 65_535
+ANY_SIDE_PX_MAX: Final = 65_500
 SIDE_PX_MAX: Final = ANY_SIDE_PX_MAX
 # Memory of a render process for one photo, and the most bytes per pixel that decoding takes, including the steps of
 # processors' `flattened`. Measured at 50 MP: progressive JPEG 3.2 (its coefficients; 8 as CMYK without subsampling),
@@ -30,7 +30,7 @@ DECODE_BYTES_MAX: Final = 640 * MIB
 # One setting for nodes and workers: the pixels that a node accepts follow from the memory that a worker may take.
 DECODE_BYTES_SETTING: Final = "SNAPSURGE_STORAGE_DECODE_BYTES_MAX"
 DecodeBytes = Annotated[
-    int, Meta(ge=128 * MIB, description="bytes of memory to decode one photo, which limit the pixels of a format")
+    int, Meta(ge=1, description="bytes of memory to decode one photo, which limit the pixels of a format")
 ]
 DECODE_BYTES: Final[dict[Format, int]] = {"jpeg": 12, "png": 13, "heif": 13, "webp": 17, "avif": 17}
 # A JPEG of a single scan is reduced row by row while it is decoded, by 2, 4 or 8 a side, to at least the 2000 pixels of

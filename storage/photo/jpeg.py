@@ -34,6 +34,7 @@ _SCAN = b"\xff\xda"
 _END = b"\xff\xd9"
 _START = b"\xff\xd8"
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_ENDS_A_PICTURE = re.compile(_END)
 _ENDS_A_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 # Weights of the 16 code lengths of a Huffman table: the codes fit if the weighted sum is below 2**16 (jdhuff.c).
 _WEIGHTS = tuple(1 << (16 - length) for length in range(1, 17))
@@ -260,18 +261,17 @@ def _progresses(first: int, last: int, high: int, low: int, count: int) -> bool:
 
 def is_whole(data: memoryview, start: Head) -> bool:
     """Whether the end marker is present; nearly always it is near the end of the file."""
-    scan = data[start.scan :]
-    return data[-2:] == _END or _END in bytes(scan[-_TAIL_BYTES:]) or _END in bytes(scan)
+    near = max(start.scan, len(data) - _TAIL_BYTES)
+    return data[-2:] == _END or bool(_ENDS_A_PICTURE.search(data, near) or _ENDS_A_PICTURE.search(data, start.scan))
 
 
 def picture(data: memoryview, start: Head) -> bytes:
     """The photo as a decoder gets it: the segments that it needs, the scans, and one end marker."""
     kept = ((at, end) for marker, at, end in _segments(data) if _is_needed(marker, data[at + 4 : end]))
-    segments = b"".join(data[at:end] for at, end in kept)
-    scan = bytes(data[start.scan :])
     # Only a single scan certainly ends at the first end marker: tables between scans may contain its bytes.
-    scan = scan[: scan.find(_END)] if start.single else scan
-    return b"".join((_START, segments, scan, _END))
+    found = _ENDS_A_PICTURE.search(data, start.scan) if start.single else None
+    scan = data[start.scan : found.start() if found else len(data)]
+    return b"".join((_START, *(data[at:end] for at, end in kept), scan, _END))
 
 
 def _is_needed(marker: int, body: memoryview) -> bool:

@@ -81,13 +81,19 @@ class Judged(msgspec.Struct, frozen=True):
             case png.Head():
                 content = png.picture(self.data, self.head)
             case heif.Contents():
-                content = bytes(self.data[: self.head.end])
+                content = _content(self.data, self.head.end)
                 if self.format == "avif":
                     # Under another brand than this, libavif would decode the first picture of a film instead.
                     content = b"".join((content[:8], b"avif", content[12:]))
             case _:
-                content = bytes(self.data)
+                content = _content(self.data, len(self.data))
         return Image.open(io.BytesIO(content), formats=[self.format.upper()])
+
+
+def _content(data: memoryview, end: int) -> bytes:
+    """The first `end` bytes, without a copy where these are all and the photo is an object of its own."""
+    whole = data.obj
+    return whole if isinstance(whole, bytes) and end == len(data) == len(whole) else bytes(data[:end])
 
 
 def judged(data: memoryview, limits: Limits) -> Judged:

@@ -117,3 +117,13 @@ def test_nothing_before_the_first_scan_of_a_jpeg_fails_a_worker() -> None:
                 photo = whole[:at] + bytes((value,)) + whole[at + 1 :]
                 if refusal(photo) is None:
                     assert rejection(photo) is None, (at, value, options)
+
+
+@pytest.mark.parametrize("side", [65_500, 65_501, 65_535])
+def test_node_and_worker_agree_on_the_longest_side(side: int) -> None:
+    """libjpeg decodes 65,500 pixels, a header can state more."""
+    photo = odd.written("JPEG")
+    at = photo.index(b"\xff\xc0") + 7
+    long = photo[:at] + side.to_bytes(2, "big") + photo[at + 2 :]
+
+    assert (refusal(long) is None) is (rejection(long) is None) is (side <= 65_500)
