@@ -62,10 +62,7 @@ class NotAPhoto(Refused):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """An accepted photo: what its header says, and how to decode it.
-
-    `exif` and `code_points` are those of HEIC and AVIF; `turned`: its container says how the picture is turned.
-    """
+    """An accepted photo: what its header says, and how to decode it."""
 
     data: memoryview
     format: Format
@@ -142,7 +139,8 @@ def _heif(data: memoryview, limits: Limits) -> Judged:
         raise Refused("a HEIC or AVIF with boxes that cannot be read") from None
     except heif.Refused as error:
         reason = str(error)
-        raise Refused(reason if reason == heif.CUT_OFF else f"a HEIC that {reason}, as no phone writes it") from None
+        name = NAMES[format_of(bytes(data[:12])) or "heif"]
+        raise Refused(reason if reason == heif.CUT_OFF else f"a {name} that {reason}, as no phone writes it") from None
     kind = _CODINGS.get(head.coding)
     if kind is None:
         if not head.coding:
