@@ -57,10 +57,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         str, Meta(description="origins whose web pages may call the node, as `https://app.example,…`; empty = none")
     ] = ""
 
-    # A phone's photo has 0.1 to 5 MB; 10 MiB leave room for a lossless one.
-    photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo")] = 10 * MIB
+    photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo; workers read it too")] = (
+        formats.BYTES_MAX
+    )
     meta_bytes_max: Annotated[int, Meta(ge=2, le=4 * KIB, description="bytes of the `meta` part")] = 4 * KIB
     # Larger values are capped by what a worker can decode: storage's `formats.py`.
+    decode_bytes_max: formats.DecodeBytes = msgspec.field(
+        name=formats.DECODE_BYTES_SETTING, default=formats.DECODE_BYTES_MAX
+    )
     photo_pixels_max: Annotated[int, Meta(ge=1, description="pixels of one photo")] = formats.PIXELS_MAX
     photo_side_px_min: Annotated[int, Meta(ge=1, description="shortest side of a photo")] = formats.SIDE_PX_MIN
     photo_side_px_max: Annotated[int, Meta(ge=1, description="longest side of a photo")] = formats.SIDE_PX_MAX
@@ -152,7 +156,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     def photo_limits(self) -> formats.Limits:
         """The limits on a photo's size; never above what a worker can decode."""
         return formats.Limits(
-            pixels_max=self.photo_pixels_max, side_px_min=self.photo_side_px_min, side_px_max=self.photo_side_px_max
+            pixels_max=self.photo_pixels_max,
+            side_px_min=self.photo_side_px_min,
+            side_px_max=self.photo_side_px_max,
+            decode_bytes_max=self.decode_bytes_max,
         )
 
     @property

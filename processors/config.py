@@ -8,12 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from storage import settings
+from storage.photo import formats
 from storage.settings import SettingsError
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_PROCESSORS_{name.upper()}"):
     """The settings of the worker, its retries, the autoscaler and the sweeper."""
 
+    # A worker's own memory has room for pairs of this size.
+    photo_bytes_max: Annotated[int, Meta(ge=1, description="bytes of one photo, as nodes accept it")] = msgspec.field(
+        name="SNAPSURGE_INGEST_PHOTO_BYTES_MAX", default=formats.BYTES_MAX
+    )
     # While one job renders in the render process, the other reads its intake object or writes its media object.
     jobs_max: Annotated[int, Meta(ge=1, le=64, description="jobs that one worker runs at the same time")] = 2
     # Only a backstop: the real limit is the budget of CPU seconds (renderer.py). The slowest allowed pair (two photos

@@ -13,12 +13,12 @@ import resource
 from typing import Final
 
 MIB: Final = 1 << 20
-# The needs of a renderer besides the photo that it decodes: 70 MiB idle, a pair and its copy (40), the renditions of
-# the photo before (36), freed memory that the heap keeps (64). Also those of a worker besides its archives, where the
-# file store's 16 threads have stacks (128).
-PROCESS_BYTES: Final = 256 * MIB
-# The archives and media objects of a worker's two pairs, plus twice that amount for copies.
-ARCHIVES_BYTES: Final = 128 * MIB
+# The needs of a renderer besides the photo that it decodes: 70 MiB idle, a pair and its copy (64), a photo as its
+# decoder gets it (16), the renditions of the photo before (36), freed memory that the heap keeps (64). Also those of a
+# worker besides its archives, where the file store's 16 threads have stacks (128).
+PROCESS_BYTES: Final = 320 * MIB
+# The archives and media objects of a worker's two pairs of two photos, plus twice that amount for copies.
+ARCHIVES: Final = 2 * 2 * 3
 
 # glibc's malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD. One arena, because renders may run in a thread but
 # only the main thread's heap is trimmed. Allocations up to 15.5 MiB come from the heap, so a `full` picture (2000x2000,
@@ -47,9 +47,19 @@ def bound(photo_bytes: int) -> None:
 def ensure(size: int) -> None:
     """Raise MemoryError unless the process may allocate `size` more bytes now.
 
-    Costs microseconds, because no page of the trial mapping is touched.
+    Costs microseconds, because no page of the trial mapping is touched. Where the heap keeps more freed memory than
+    usual (blocks of many sizes leave gaps), it is returned to the kernel first.
     """
     try:
-        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-    except OSError as error:
-        raise MemoryError(f"{size} bytes") from error
+        _reserve(size)
+    except OSError:
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        try:
+            _reserve(size)
+        except OSError as error:
+            raise MemoryError(f"{size} bytes") from error
+
+
+def _reserve(size: int) -> None:
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()

@@ -193,7 +193,7 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
     """Run one worker until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
-    memory.bound(memory.ARCHIVES_BYTES)
+    memory.bound(memory.ARCHIVES * config.photo_bytes_max)
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))
@@ -205,7 +205,12 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:
             rendering = await stack.enter_async_context(
-                Rendering(metrics, timeout_s=config.render_timeout_s, wait_s=slot_wait_s)
+                Rendering(
+                    metrics,
+                    timeout_s=config.render_timeout_s,
+                    wait_s=slot_wait_s,
+                    decode_bytes_max=storage_config.decode_bytes_max,
+                )
             )
         except SlotTaken as error:
             raise OSError(str(error)) from error

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from . import settings
+from .photo import formats
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_STORAGE_{name.upper()}"):
@@ -33,6 +34,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         float, Meta(gt=0, description="seconds without a byte from the store before a request times out")
     ] = 10.0
     s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="attempts of one store request")] = 3
+    # Of a renderer, beside the memory that it needs itself. Nodes and workers must have the same value.
+    decode_bytes_max: formats.DecodeBytes = msgspec.field(
+        name=formats.DECODE_BYTES_SETTING, default=formats.DECODE_BYTES_MAX
+    )
     # fsync blocks a thread, not the processor: more threads than cores keep a disk's queue filled.
     file_threads: Annotated[int, Meta(ge=1, le=256, description="threads of the file store")] = 16
     # Redis usually answers in well under a millisecond. A Redis that takes this long counts as unavailable, and every

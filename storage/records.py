@@ -16,11 +16,11 @@ Timestamp = Annotated[
 ]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="hex SHA-256")]
 Side = Literal["front", "back"]
-Format = Literal["jpeg", "png", "webp", "heif"]
+Format = Literal["jpeg", "png", "webp", "heif", "avif"]
 State = Literal["accepted", "ready", "rejected"]
 
 SIDES: tuple[Side, Side] = ("front", "back")
-EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "heif": "heic"}
+EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "heif": "heic", "avif": "avif"}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A moment accepts posts for a day after it fires; posts after its window are accepted and late.

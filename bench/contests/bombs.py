@@ -16,14 +16,14 @@ from PIL import Image, ImageFile
 from . import boxes
 
 Recipe = Mapping[str, Any]
-BYTES_MAX: Final = 10 << 20
+BYTES_MAX: Final = 16 << 20
 SOS: Final = b"\xff\xda"
-# Sizes that decoders can reduce most or least while they decode, sizes up to 50 MP, and the longest allowed side.
+# Sizes that decoders can reduce most or least while they decode, sizes up to 50 MP, and a panorama.
 SIZES: Final = ((640, 640), (2000, 2000), (3999, 3999), (7071, 7071), (12_000, 4166))
 CONTENTS: Final = ("flat", "noise", "stripes")
 CHOICES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "jpeg": {
-        "size": SIZES,
+        "size": (*SIZES, (15_999, 12_500)),
         "content": CONTENTS,
         "mode": ("RGB", "L", "CMYK"),
         "quality": (30, 5, 75),
@@ -53,6 +53,14 @@ CHOICES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
         "alpha": (False, True),
         "frames": (1, 30),
     },
+    "avif": {
+        "size": ((640, 640), (2000, 2000), (6240, 6240), (12_000, 3240)),
+        "content": CONTENTS,
+        "quality": (30, 5, 75, 90),
+        "subsampling": ("4:2:0", "4:4:4"),
+        "alpha": (False, True),
+        "frames": (1, 10),
+    },
     "heif": {
         "side": (512, 64, 1024),
         "columns": (4, 1, 7, 13, 30),
@@ -67,6 +75,7 @@ CHOICES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
 # The results of earlier searches, and recipes that were refused during them: a search starts from these.
 STARTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "jpeg": (
+        {"size": (15_999, 12_500), "content": "stripes"},
         {"size": (7071, 7071), "progressive": True},
         {"size": (7071, 7071), "progressive": True, "scans": 2},
         {"size": (7071, 7071), "progressive": True, "scans": 40},
@@ -89,6 +98,12 @@ STARTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"size": (6240, 6240), "alpha": True},
         {"size": (6240, 6240), "lossless": True},
     ),
+    "avif": (
+        {"size": (6240, 6240)},
+        {"size": (6240, 6240), "content": "stripes", "alpha": True},
+        {"size": (6240, 6240), "content": "stripes", "quality": 75},
+        {"size": (2000, 2000), "content": "noise", "quality": 90, "subsampling": "4:4:4"},
+    ),
     "heif": (
         {"columns": 13},
         {"columns": 13, "shared": 1, "quality": 90},
@@ -103,7 +118,7 @@ STARTS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
 
 def made(kind: str, recipe: Recipe) -> bytes | None:
     """The photo; None when the ingredients are incompatible or the photo is larger than allowed."""
-    maker = {"jpeg": jpeg, "png": png, "webp": webp, "heif": heif}[kind]
+    maker = {"jpeg": jpeg, "png": png, "webp": webp, "heif": heif, "avif": avif}[kind]
     photo = maker(recipe)
     return photo if photo and len(photo) <= BYTES_MAX else None
 
@@ -123,6 +138,8 @@ def pixels(size: tuple[int, int], content: str, mode: str) -> Image.Image:
 
 def jpeg(recipe: Recipe) -> bytes | None:
     """A JPEG encoded by Pillow, then modified: more or fewer scans, another frame header, more segments."""
+    if recipe["size"][0] > 12_000 and (recipe["content"] == "noise" or recipe["progressive"]):
+        return None  # slow to encode, or refused
     exif, out = Image.Exif(), io.BytesIO()
     exif[0x0112] = recipe["turned"]
     image = pixels(recipe["size"], recipe["content"], recipe["mode"])
@@ -183,6 +200,20 @@ def webp(recipe: Recipe) -> bytes | None:
     if frames and recipe["size"][0] > 2000:
         return None
     image.save(out, "WEBP", lossless=recipe["lossless"], quality=recipe["quality"], method=0, **frames)
+    return bytes(out.getvalue())
+
+
+def avif(recipe: Recipe) -> bytes | None:
+    """An AVIF encoded by libaom at its fastest speed; an animation repeats the picture."""
+    if recipe["content"] == "noise" and recipe["size"][0] > 2000:
+        return None  # slow to encode
+    if recipe["frames"] > 1 and recipe["size"][0] > 640:
+        return None
+    image = pixels(recipe["size"], recipe["content"], "RGBA" if recipe["alpha"] else "RGB")
+    frames: dict[str, Any] = {"save_all": True, "append_images": [image] * (recipe["frames"] - 1)}
+    options = {"quality": recipe["quality"], "subsampling": recipe["subsampling"], "speed": 10, "max_threads": 1}
+    out = io.BytesIO()
+    image.save(out, "AVIF", **options, **(frames if recipe["frames"] > 1 else {}))
     return bytes(out.getvalue())
 
 

@@ -142,7 +142,12 @@ def honest() -> dict[str, bytes]:
     jpeg = photos.render(np.random.default_rng(SEED), 1500, 88, sideways=False)
     image = Image.open(io.BytesIO(jpeg)).convert("RGB")
     found = {"jpeg": jpeg}
-    for kind, options in (("png", {}), ("webp", {"quality": 80, "method": 1}), ("heif", {"quality": 60})):
+    for kind, options in (
+        ("png", {}),
+        ("webp", {"quality": 80, "method": 1}),
+        ("heif", {"quality": 60}),
+        ("avif", {"speed": 8}),
+    ):
         out = io.BytesIO()
         image.save(out, kind, **cast("dict[str, Any]", options))
         found[kind] = out.getvalue()

@@ -1,14 +1,17 @@
 """Converts any pixel layout and colour profile to 8-bit sRGB.
 
 There are two steps, so that the expensive one runs on fewer pixels: `flattened` converts every mode to one that can be
-resampled (L, RGB or CMYK, no alpha), and after the reduction `to_srgb` applies the embedded ICC profile. A profile that
-lcms cannot use is ignored, and a photo without a profile counts as sRGB: a wrong tint is better than a lost post.
+resampled (L, RGB or CMYK, no alpha), and after the reduction `to_srgb` applies the embedded ICC profile, or the code
+points that stand for one (`code_points.py`). A profile that lcms cannot use is ignored, and a photo without either
+counts as sRGB: a wrong tint is better than a lost post.
 This file does not know sizes, orientation or encodings.
 """
 
 import io
 
 from PIL import Image, ImageCms
+
+from .code_points import converted
 
 WHITE = (255, 255, 255)
 # The errors of lcms and Pillow for a profile that is malformed or does not match the pixels.
@@ -37,14 +40,15 @@ def flattened(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert a picture of mode L, RGB or CMYK from its colour `profile` to RGB in sRGB."""
+def to_srgb(image: Image.Image, profile: bytes | None, code_points: tuple[int, int] | None = None) -> Image.Image:
+    """Convert a picture of mode L, RGB or CMYK from its colour `profile`, else by its code points, to RGB in sRGB."""
     if profile and len(profile) <= PROFILE_BYTES_MAX and PROFILE_CHAIN not in profile:
         try:
             return _through(profile, image)
         except PROFILE_ERRORS:
             pass
-    return image if image.mode == "RGB" else image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    return converted(image, code_points) if code_points else image
 
 
 def _through(profile: bytes, image: Image.Image) -> Image.Image:

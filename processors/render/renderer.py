@@ -1,4 +1,4 @@
-"""`python -m processors.render.renderer FD`: renders one pair after another for its worker (slot.py), within a budget.
+"""`python -m processors.render.renderer FD BYTES`: renders pairs, one after another, for its worker within a budget.
 
 The headers of both photos give the expected cost before anything is decoded (storage/photo/costs.py). A timer of CPU
 seconds is set to a multiple of that cost, and the kernel ends this process by SIGPROF when the timer expires. CPU time
@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 import msgspec
@@ -24,7 +25,7 @@ from PIL import Image
 
 from storage import intake, media
 from storage.photo import costs
-from storage.photo.formats import DECODE_BYTES_MAX
+from storage.photo.formats import DECODABLE, Limits
 from storage.records import Post, Side, accepted, flagged
 
 from .. import memory
@@ -76,7 +77,7 @@ def slowness() -> float:
     return min(max(min(took) / TRIAL_S, 1.0), SLOWNESS_MAX)
 
 
-def answered(order: Order, file: int, slow: float) -> Answer:
+def answered(order: Order, file: int, slow: float, limits: Limits = DECODABLE) -> Answer:
     """Carry out an order; every exception becomes an answer `failed`."""
     try:
         pair = intake.unpack(os.pread(file, order.bytes, 0))
@@ -85,7 +86,7 @@ def answered(order: Order, file: int, slow: float) -> Answer:
             return Answer("dear")
         signal.setitimer(signal.ITIMER_PROF, (FLOOR_S + HEADROOM * cost_s) * slow)
         try:
-            post, body = finished(pair, render, whole=order.whole)
+            post, body = finished(pair, partial(render, limits=limits), whole=order.whole)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         os.pwrite(file, body, 0)
@@ -105,7 +106,8 @@ def main(arguments: list[str]) -> None:
     """Render pairs until standard input ends."""
     file = int(arguments[0])
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    memory.bound(DECODE_BYTES_MAX)
+    limits = msgspec.structs.replace(DECODABLE, decode_bytes_max=int(arguments[1]))
+    memory.bound(limits.decode_bytes_max)
     # Standard output carries only answers; the output of libraries goes to standard error, the log.
     answers = os.dup(1)
     os.dup2(2, 1)
@@ -118,7 +120,7 @@ def main(arguments: list[str]) -> None:
 
     say(Answer("ready"))
     while True:
-        say(answered(msgspec.json.decode(orders.get(), type=Order), file, slow))
+        say(answered(msgspec.json.decode(orders.get(), type=Order), file, slow, limits))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal, Self, cast
 import msgspec
 
 from storage import intake, media
+from storage.photo.formats import DECODE_BYTES_MAX
 from storage.queue.jobs import DEAR
 from storage.records import Post, accepted, flagged
 from storage.zips import TAIL_BYTES
@@ -101,12 +102,24 @@ class RenderFailed(Exception):
 
 
 class Rendering:
-    """`async with Rendering(…)`: one render slot. `timeout_s` limits a render, `wait_s` the wait for the slot."""
+    """`async with Rendering(…)`: one render slot. `timeout_s` limits a render, `wait_s` the wait for the slot.
 
-    def __init__(self, metrics: Metrics, *, timeout_s: float, wait_s: float, program: Sequence[str] = PROGRAM) -> None:
+    `decode_bytes_max`: the memory that the renderer may take for one photo, besides its own.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        timeout_s: float,
+        wait_s: float,
+        decode_bytes_max: int = DECODE_BYTES_MAX,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._wait_s = wait_s
+        self._decode_bytes_max = decode_bytes_max
         self._program = program
         self._slot = asyncio.Lock()
         self._process: Process | None = None
@@ -202,6 +215,7 @@ class Rendering:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self._program,
                 str(self._file),
+                str(self._decode_bytes_max),
                 stdin=PIPE,
                 stdout=PIPE,
                 pass_fds=(self._file,),

@@ -5,20 +5,19 @@ is printed beside the cost. A pair that takes `--most` CPU seconds ends this pro
 """
 
 import argparse
-import io
 import signal
 import sys
 import time
 from pathlib import Path
 
 import msgspec
-from PIL import Image
 
 from storage.photo import costs
-from storage.photo.formats import DECODE_BYTES_MAX, format_of
+from storage.photo.formats import DECODABLE, DECODE_BYTES_MAX
+from storage.photo.judge import Refused, judged
 
 from .. import memory
-from .decoding import PHOTO_ERRORS, Undecodable
+from .decoding import Undecodable
 from .images import render
 from .renderer import FLOOR_S, HEADROOM
 
@@ -33,15 +32,11 @@ class Weight(msgspec.Struct, frozen=True):
 
 def budget_s(photo: bytes) -> float:
     """The CPU seconds that a render process would allow for a pair of this photo."""
-    kind = format_of(photo)
     try:
-        with Image.open(io.BytesIO(photo)) as image:
-            size = image.size
-    except PHOTO_ERRORS:
+        accepted = judged(memoryview(photo), DECODABLE)
+    except Refused:
         return FLOOR_S
-    if kind is None:
-        return FLOOR_S
-    return FLOOR_S + 2 * HEADROOM * costs.cpu_s(kind, memoryview(photo), *size)
+    return FLOOR_S + 2 * HEADROOM * costs.cpu_s(accepted.format, accepted.data, accepted.width, accepted.height)
 
 
 def weighed(photo: bytes, most_s: float) -> Weight:
@@ -64,7 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--most", type=float, default=60.0, help="CPU seconds of a pair at most (%(default)s)")
     given = parser.parse_args(arguments)
     memory.bound(DECODE_BYTES_MAX)
-    Image.MAX_IMAGE_PIXELS = None
     for line in sys.stdin:
         weight = weighed(Path(line.rstrip("\n")).read_bytes(), given.most)
         print(msgspec.json.encode(weight).decode(), flush=True)  # noqa: T201 - the answer

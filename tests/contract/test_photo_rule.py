@@ -34,8 +34,8 @@ def renders(data: bytes) -> bool:
 def picture(kind: str, width: int, height: int) -> bytes:
     """A grey picture of this size, as small as the encoder makes it."""
     out = io.BytesIO()
-    options = {"quality": 1, "method": 0} if kind == "WEBP" else {}
-    Image.new("L", (width, height)).save(out, kind, **options)
+    options = {"WEBP": {"quality": 1, "method": 0}, "PROGRESSIVE": {"progressive": True}}.get(kind, {})
+    Image.new("L", (width, height)).save(out, {"PROGRESSIVE": "JPEG"}.get(kind, kind), **options)
     return out.getvalue()
 
 
@@ -43,10 +43,13 @@ def picture(kind: str, width: int, height: int) -> bytes:
     ("kind", "width", "height"),
     [
         ("JPEG", 8000, 6400),  # 51 MP
+        ("JPEG", 20_000, 15_000),  # 300 MP, reduced while they are decoded
+        ("PROGRESSIVE", 8000, 6400),
         ("JPEG", 13_000, 100),
         ("JPEG", 100, 13_000),
         ("JPEG", 20, 20),
-        ("PNG", 1, 65_535),
+        ("PNG", 1, 65_500),
+        ("JPEG", 65_500, 64),
         ("WEBP", 6250, 6300),  # 39.4 MP
     ],
 )
@@ -59,7 +62,8 @@ def test_what_raised_limits_let_in_is_rendered(kind: str, width: int, height: in
 
 
 @pytest.mark.parametrize(
-    ("kind", "width", "height"), [("JPEG", 8000, 7000), ("WEBP", 6400, 6200), ("PNG", 1, 65_536), ("PNG", 7200, 7200)]
+    ("kind", "width", "height"),
+    [("PROGRESSIVE", 8000, 7000), ("WEBP", 6400, 6200), ("PNG", 1, 65_501), ("PNG", 7200, 7200)],
 )
 def test_no_setting_lets_in_what_a_worker_cannot_decode(kind: str, width: int, height: int) -> None:
     """Past the memory of a worker, or past what a side may have in any format, the node refuses whatever it is told."""

@@ -42,7 +42,7 @@ def form(**parts: bytes) -> bytes:
 
 
 PAIR = form(front=photo(), back=photo())
-LONG = form(front=b"\xff\xd8\xff" + bytes(11 << 20))
+LONG = form(front=b"\xff\xd8\xff" + bytes(17 << 20))
 
 
 class Stack:
@@ -137,9 +137,9 @@ def upload(moment: str, user: str, fields: str) -> str:
 BAD = {
     "no token": ("POST /v1/moments/{m}/posts HTTP/1.1\nHost: x\nContent-Length: {n}", PAIR, 401, "unauthenticated"),
     "unknown moment": (upload("eu-20260101-none", "u1", "Content-Length: {n}"), PAIR, 404, "no-such-moment"),
-    "11 MiB": (
+    "17 MiB": (
         upload("{m}", "u2", "Content-Length: {n}"),
-        form(front=b"\xff\xd8\xff" + bytes(11 << 20)),
+        form(front=b"\xff\xd8\xff" + bytes(17 << 20)),
         413,
         "too-large",
     ),

@@ -62,10 +62,10 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "a bomb": (png(12_000, 12_000, 6, bytes(1000)), "megapixels"),
         "a WebP larger than its decoder may be": (written(Image.new("RGB", (7000, 6000)), "WEBP", method=0), "39.5"),
         "a thousand scans": (scans[:-2] + last * 1000 + scans[-2:], "scans"),
-        "half a JPEG": (GOOD[: len(GOOD) // 2], "truncated"),
+        "half a JPEG": (GOOD[: len(GOOD) // 2], "cut off"),
         "CMYK": (written(small.convert("CMYK"), "JPEG"), ""),
         "HEIC": (written(small, "HEIF"), ""),
-        "no photo": (b"GIF89a" + bytes(100), "not a JPEG, PNG, WebP or HEIC image"),
+        "no photo": (b"GIF89a" + bytes(100), "not a JPEG, PNG, WebP, HEIC or AVIF image"),
         "good": (GOOD, ""),
     }
 

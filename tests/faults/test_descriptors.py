@@ -10,11 +10,11 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("JPEG", "PNG", "WEBP", "HEIF")
+KINDS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF")
 # The process reads the photo, cannot open any file from then on, and checks its first photo.
 NODE = (
     "from ingest.body.photos import inspect\nfrom storage.photo.formats import Limits\n"
-    "def judge(data): inspect('front', data, '0' * 64, Limits())"
+    "def judge(data): inspect('front', memoryview(data), '0' * 64, Limits())"
 )
 WORKER = "from processors.render.images import render\ndef judge(data): render(data, data)"
 THEN = """

@@ -94,10 +94,10 @@ async def test_a_node_takes_tokens_of_both_its_secrets(make_client: Any) -> None
 
 def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
     """0 asks the machine; one upload fits in any case."""
-    told = budget(Config(auth_secret="x" * 32, in_flight_bytes_max=30_000_000, reads_max=3))
+    told = budget(Config(auth_secret="x" * 32, in_flight_bytes_max=40_000_000, reads_max=3))
     found = budget(Config(auth_secret="x" * 32))
 
-    assert told.bytes_max == 30_000_000
+    assert told.bytes_max == 40_000_000
     assert found.bytes_max >= Config(auth_secret="x" * 32).body_bytes_max
 
 

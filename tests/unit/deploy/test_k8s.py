@@ -16,10 +16,10 @@ from cloudcoil.models.kubernetes.core import v1 as core
 from cloudcoil.models.kubernetes.networking import v1 as networking
 from cloudcoil.models.kubernetes.policy import v1 as policy
 
-from processors.memory import MIB, PROCESS_BYTES
+from processors.memory import ARCHIVES, MIB, PROCESS_BYTES
 from processors.scaling.autoscale import TERM_S_MIN
 from storage.decision import Scaling
-from storage.photo.formats import DECODE_BYTES_MAX
+from storage.photo.formats import BYTES_MAX, DECODE_BYTES_MAX
 from tests.unit.deploy.manifests import FOLDER, KUSTOMIZATION, OBJECTS, PODS, container, pod, settings, settings_of
 
 MODELS: dict[str, Any] = {
@@ -79,7 +79,7 @@ def test_a_worker_may_have_what_it_allows_itself() -> None:
     """Else a large photo would have it killed, and taken for poison, where it would have said MemoryError."""
     limit = container("Deployment/workers")["resources"]["limits"]["memory"]
 
-    assert int(limit.removesuffix("Mi")) * MIB > DECODE_BYTES_MAX + PROCESS_BYTES
+    assert int(limit.removesuffix("Mi")) * MIB > DECODE_BYTES_MAX + PROCESS_BYTES + ARCHIVES * BYTES_MAX + PROCESS_BYTES
 
 
 def test_a_node_is_given_the_memory_that_it_fills() -> None:

@@ -16,7 +16,7 @@ def test_the_secret_is_all_that_is_required() -> None:
     """Everything else has a default; two photos and the meta fit one body."""
     made = config.load(SECRET)
 
-    assert made.photo_bytes_max == 10 * 1024 * 1024
+    assert made.photo_bytes_max == 16 * 1024 * 1024
     assert 2 * made.photo_bytes_max + made.meta_bytes_max < made.body_bytes_max
 
 
@@ -30,7 +30,7 @@ def test_the_secret_is_all_that_is_required() -> None:
         SECRET | {"SNAPSURGE_INGEST_DRAIN_S": "soon"},
         SECRET | {"SNAPSURGE_INGEST_DRAIN_S": "0"},
         SECRET | {"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX": "1000"},
-        SECRET | {"SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN": "13000"},
+        SECRET | {"SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN": "70000"},
         {"SNAPSURGE_AUTH_SECRET": "x" * 31},
         SECRET | {"SNAPSURGE_AUTH_SECRET_PREVIOUS": "x" * 31},
         SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": "y" * 31},

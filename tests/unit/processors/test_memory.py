@@ -49,6 +49,28 @@ for take in (memory.ensure, bytearray):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux alone")
+def test_freed_memory_that_the_heap_keeps_is_there_for_the_asking() -> None:
+    """Blocks from the heap that were freed count to the process; they are given back before anyone is refused."""
+    lines = said("""
+from pathlib import Path
+from processors import memory
+
+def taken():
+    return int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) << 10
+
+memory.bound(memory.MIB)
+before = taken()
+blocks = [bytearray(12 * memory.MIB) for _ in range(5)]
+del blocks
+print(taken() - before > 40 * memory.MIB)
+memory.ensure(memory.PROCESS_BYTES + memory.MIB - before - 16 * memory.MIB)
+print("granted")
+""")
+
+    assert lines.split() == ["True", "granted"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux alone")
 def test_a_lower_limit_of_the_administrator_stays() -> None:
     """Who may not raise a limit works under it."""
     assert said("""

@@ -27,6 +27,8 @@ def small(kind: str, **given: Any) -> dict[str, Any]:
         ("webp", {"alpha": True}),
         ("webp", {"frames": 30}),
         ("heif", {"turns": 1}),
+        ("avif", {"alpha": True}),
+        ("avif", {"frames": 10}),
     ],
 )
 def test_recipes_become_photos(kind: str, given: dict[str, Any]) -> None:

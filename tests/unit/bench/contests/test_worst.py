@@ -41,7 +41,7 @@ def test_the_scale_weighs_and_is_replaced() -> None:
         weight = scale.weigh(photo)
         assert weight.refused == ""
         assert 0 < weight.cpu_s < min(weight.budget_s, MOST_S)
-        assert scale.weigh(b"hello").refused == "front photo: not a JPEG, PNG, WebP or HEIC image"
+        assert scale.weigh(b"hello").refused == "front photo: not a JPEG, PNG, WebP, HEIC or AVIF image"
         rows = table("heif", photo, scale, random.Random(1), 0.0)
 
     assert rows[-1].case.endswith("budget that ends it")

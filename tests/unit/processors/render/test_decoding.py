@@ -11,8 +11,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from processors.render.decoding import Undecodable, decoded
+from processors.render.resampling import fitted
 from storage.photo.costs import SCANS_MAX
 from storage.photo.formats import DECODABLE, MIB, Limits
+from storage.photo.judge import judged
 from tests.unit.processors.test_memory import said
 
 
@@ -70,6 +72,11 @@ ODD: dict[str, Callable[[], bytes]] = {
     "ICC for grey in a colour photo": lambda: written(PICTURE, icc_profile=SRGB.replace(b"RGB ", b"GRAY", 1)),
     "bytes behind the end": lambda: written(PICTURE) + bytes(10_000),
     "HEIC": lambda: written(PICTURE, "HEIF"),
+    "AVIF": lambda: written(PICTURE, "AVIF"),
+    "AVIF with alpha": lambda: written(PICTURE.convert("RGBA"), "AVIF"),
+    "ICC bomb": lambda: png_with(chunk(b"iCCP", b"x\0\0" + ZEROS)),
+    "text bomb": lambda: png_with(chunk(b"zTXt", b"Comment\0\0" + ZEROS)),
+    "many texts": lambda: png_with(*[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(MIB - 1), 9))] * 99),
 }
 
 
@@ -83,16 +90,13 @@ def test_what_is_odd_is_still_a_picture(kind: str) -> None:
 
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "ICC bomb": (lambda: png_with(chunk(b"iCCP", b"x\0\0" + ZEROS)), "PNG"),
-    "text bomb": (lambda: png_with(chunk(b"zTXt", b"Comment\0\0" + ZEROS)), "PNG"),
-    "many texts": (lambda: png_with(*[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(MIB - 1), 9))] * 99), "PNG"),
-    "a strip": (lambda: written(Image.new("RGB", (70_000, 1)), "PNG"), "70000x1 pixels; a side must have 1 to 65535"),
-    "a TIFF called photo.jpg": (lambda: written(PICTURE, "TIFF"), "not a JPEG, PNG, WebP or HEIC image"),
-    "a GIF": (lambda: written(PICTURE, "GIF"), "not a JPEG, PNG, WebP or HEIC image"),
-    "SVG": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a JPEG, PNG, WebP or HEIC image"),
-    "a JPEG's first bytes": (lambda: b"\xff\xd8\xff" + bytes(500), "JPEG"),
-    "only a header": (lambda: written(PICTURE)[:700], "JPEG"),
-    "an AVIF in HEIC's coat": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "HEIC"),
+    "a strip": (lambda: written(Image.new("RGB", (70_000, 1)), "PNG"), "70000x1 pixels; a side must have 1 to 65500"),
+    "a TIFF called photo.jpg": (lambda: written(PICTURE, "TIFF"), "not a JPEG, PNG, WebP, HEIC or AVIF image"),
+    "a GIF": (lambda: written(PICTURE, "GIF"), "not a JPEG, PNG, WebP, HEIC or AVIF image"),
+    "SVG": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a JPEG, PNG, WebP, HEIC or AVIF image"),
+    "a JPEG's first bytes": (lambda: b"\xff\xd8\xff" + bytes(500), "cut off: its end is missing"),
+    "only a header": (lambda: written(PICTURE)[:700], "cut off: its end is missing"),
+    "only a HEIC's first box": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "cut off: its end is missing"),
     "a PNG whose pixels end early": (
         lambda: written(PICTURE, "PNG")[:33] + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""),
         "PNG",
@@ -130,10 +134,10 @@ def test_a_photo_that_takes_more_than_any_of_its_size_is_its_own_fault(monkeypat
     assert reason(photo) == "a PNG that needs more memory than its size explains"
 
 
-@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 64)])
+@pytest.mark.parametrize("size", [(1, 65_501), (65_501, 64)])
 def test_sides_have_bounds(size: tuple[int, int]) -> None:
     """A side that no format but PNG can state is refused, and the reason says the sizes."""
-    assert reason(png_claiming(*size)) == f"{size[0]}x{size[1]} pixels; a side must have 1 to 65535"
+    assert reason(png_claiming(*size)) == f"{size[0]}x{size[1]} pixels; a side must have 1 to 65500"
 
 
 def test_a_jpeg_of_very_many_scans_is_refused() -> None:
@@ -159,17 +163,32 @@ def test_a_jpeg_in_a_coding_that_no_phone_writes_is_refused(frame: int) -> None:
 )
 def test_what_is_no_photo_is_refused(photo: bytes) -> None:
     """Text, nothing, and formats we do not take get the same plain answer."""
-    assert reason(photo) == "not a JPEG, PNG, WebP or HEIC image"
+    assert reason(photo) == "not a JPEG, PNG, WebP, HEIC or AVIF image"
 
 
 def test_a_photo_beyond_the_limits_is_refused_before_it_is_decoded() -> None:
     """With the sentence of `formats.Limits`; the limits themselves are tested there."""
-    assert reason(written(PICTURE, "PNG"), Limits(pixels_max=120 * 160 - 1)).startswith("120x160 pixels are ")
+    assert reason(written(PICTURE, "PNG"), Limits(pixels_max=120 * 160 - 1)).startswith("120x160 pixels, which are ")
     assert decoded(written(PICTURE, "PNG"), 2000, Limits(pixels_max=120 * 160)).size == (120, 160)
 
 
+@pytest.mark.parametrize(("width", "height", "decoded_at"), [(16_320, 12_240, 8), (12_000, 9000, 4), (20_000, 300, 8)])
+def test_the_largest_photos_of_phones_are_reduced_while_they_are_decoded(
+    width: int, height: int, decoded_at: int
+) -> None:
+    """200 MP, 108 MP and a panorama: at an eighth or a quarter, so that few pixels are in memory."""
+    photo = written(Image.new("L", (width, height), 90), quality=30)
+    with judged(memoryview(photo), DECODABLE).opened() as image:
+        image.draft(None, fitted(image.size, 2000))
+        assert image.size[0] == -(-width // decoded_at)
+    image = decoded(photo, 2000)
+
+    assert image.size == fitted((width, height), 2000)
+    assert image.getpixel((0, 0)) == pytest.approx((90, 90, 90), abs=2)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux alone")
-@pytest.mark.parametrize("kind", ["JPEG", "PROGRESSIVE", "PNG", "WEBP", "HEIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PROGRESSIVE", "PNG", "WEBP", "HEIF", "AVIF"])
 def test_a_lack_of_memory_is_ours_and_never_called_corrupt(kind: str) -> None:
     """Under every limit from too little to enough a good photo is decoded or a MemoryError, and the process lives."""
     ends = said(f"""

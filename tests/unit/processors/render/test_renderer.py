@@ -16,6 +16,7 @@ from processors.render.renderer import FLOOR_S, HEADROOM, SLOWNESS_MAX, answered
 from processors.render.slot import Answer, Order
 from storage import intake, media
 from storage.photo import costs
+from storage.photo.formats import DECODE_BYTES_MAX
 from storage.records import Post
 from storage.zips import TAIL_BYTES
 from tests.unit.processors.render.test_decoding import PICTURE, written
@@ -85,7 +86,7 @@ def test_a_renderer_ends_with_its_worker() -> None:
     """Its standard input ends, in the middle of whatever it does; the budget's signal ends it by default."""
     with tempfile.TemporaryFile() as shared:
         process = subprocess.Popen(
-            [sys.executable, "-m", "processors.render.renderer", str(shared.fileno())],
+            [sys.executable, "-m", "processors.render.renderer", str(shared.fileno()), str(DECODE_BYTES_MAX)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(shared.fileno(),),
