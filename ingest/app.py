@@ -53,6 +53,8 @@ BALANCER = "snapsurge-lb"
 ASKER_CHARS_MAX = 64
 # Answers may hold this part of the upload budget, in addition to it; at least a hundred renditions on a small machine.
 READ_PART, READ_BYTES_MIN = 4, 32 * 1024 * 1024
+# A reader that takes nothing may come back for the picture; an upload has its whole body to lose.
+READ_GRACE_S = 20.0
 
 
 class Node:
@@ -154,7 +156,8 @@ def application(
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
         **_probes(lifecycle, trusted),
     }
-    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=config.body_grace_s)
+    grace_s = min(config.body_grace_s, READ_GRACE_S)
+    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
     app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender)])
     add_routes(app, handlers, authenticator)
     return app

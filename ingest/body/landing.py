@@ -24,6 +24,8 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
+from .pace import Pace
+
 HEAD_BYTES = 16 * 1024
 SCRAP_BYTES = 64 * 1024
 # This much may wait in the kernel before it wakes the process. For a pair of 2 x 100 KB in pieces of 4 KiB: 1.6 ms
@@ -32,6 +34,7 @@ _WAKE_BYTES = 32 * 1024
 # Limit on the unread part of an answer in the kernel, which doubles the number for its own overhead. The default grows
 # to 4 MiB for each connection; this is enough for 100 MB/s to a balancer half a millisecond away.
 SEND_BUFFER_BYTES = 64 * 1024
+LATE_S = 1.0  # a timer that is called so much later than asked for shows that the node did not run
 
 
 class Shared:
@@ -175,21 +178,21 @@ def discard(request: web.Request) -> None:
 
 
 class Landing(BodyDrain):
-    """Receives the rest of one request's body. `due(n)` is the deadline (loop time) once `n` bytes were received."""
+    """Receives the rest of one request's body, at its pace."""
 
-    __slots__ = ("_done", "_due", "_received", "_sink", "_socket", "_timer", "_wake_bytes")
+    __slots__ = ("_done", "_pace", "_received", "_sink", "_socket", "_timer", "_wake_bytes")
 
-    def __init__(self, request: web.Request, sink: BodySink, due: Callable[[int], float]) -> None:
+    def __init__(self, request: web.Request, sink: BodySink, pace: Pace) -> None:
         assert request.content_length is not None  # noqa: S101 - of others aiohttp knows the end
         super().__init__(request, request.content_length)
         assert request.transport is not None  # noqa: S101 - seen just now
         self._socket: socket.socket = request.transport.get_extra_info("socket")
         self._wake_bytes = 1  # the current SO_RCVLOWAT
         self._sink: BodySink | None = sink
-        self._received = 0
-        self._due = due
+        self._received = request.content.total_bytes
+        self._pace = pace
         self._done: asyncio.Future[None] | None = self._loop.create_future()
-        self._timer = self._loop.call_at(due(0), self._look)
+        self._timer = self._loop.call_at(pace.due(), self._look)
 
     async def run(self) -> None:
         """Return when the body is complete; TimeoutError, ConnectionError, or the exception of the sink."""
@@ -212,6 +215,7 @@ class Landing(BodyDrain):
     def received(self, count: int) -> None:
         """Count `count` bytes, and pass them to the sink unless it has given up."""
         self._received += count
+        self._pace.moved(self._loop.time(), self._received)
         if self._sink is not None:
             try:
                 self._sink.landed(count)
@@ -251,11 +255,17 @@ class Landing(BodyDrain):
         """Time out, unless bytes have moved the deadline: received since it was set, or waiting in the kernel."""
         if self._done is None:
             return
+        now = self._loop.time()
+        late_s = now - self._timer.when()
+        if late_s > LATE_S:
+            # The node was stopped or busy. Timers run before the sockets are read: what came meanwhile comes next.
+            self._pace.pardon(late_s)
         waiting = bytes(4)
         with suppress(OSError, ValueError):  # just closed: connection_lost follows
             waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, waiting)
-        due = self._due(self._received + int.from_bytes(waiting, sys.byteorder))
-        if due <= self._loop.time():
+        self._pace.moved(now, self._received + int.from_bytes(waiting, sys.byteorder))
+        due = self._pace.due()
+        if due <= now:
             self._end(TimeoutError())
         else:
             self._timer = self._loop.call_at(due, self._look)

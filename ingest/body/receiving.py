@@ -22,6 +22,7 @@ from ..places import Place
 from .buffers import Buffer, Buffers
 from .landing import Landing
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
+from .pace import Pace
 from .photos import BadPhoto, NotAPhoto, inspect
 
 
@@ -116,40 +117,42 @@ class Receiver:
         if arriving.place.gone:
             raise Shed
         await _continue(request)
-        grace_ends = asyncio.get_running_loop().time() + self._config.body_grace_s
+        loop, config = asyncio.get_running_loop(), self._config
+        pace = Pace(
+            loop.time(), grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_min_bytes_s
+        )
         try:
             if request.content_length is None:
-                await self._read_chunked(arriving, request, grace_ends)
+                await self._read_chunked(arriving, request, pace)
             else:
                 while early := request.content.read_nowait():
                     arriving.feed(early)
                 if arriving.place.received < request.content_length:
-                    # Bytes that came with the head extend the deadline too.
-                    since = grace_ends + arriving.place.received / self._config.body_rate_min_bytes_s
-                    landing = Landing(request, arriving, lambda n: since + n / self._config.body_rate_min_bytes_s)
+                    pace.moved(loop.time(), arriving.place.received)
+                    landing = Landing(request, arriving, pace)
                     arriving.wake = lambda: landing.give_up(Shed())
                     await landing.run()
         except TimeoutError:
             if arriving.place.gone:
                 raise Shed from None
-            rate = f"{self._config.body_rate_min_bytes_s} bytes/s"
-            raise Refusal("too-slow", f"send at least {rate} on average", stored=False) from None
+            raise Refusal("too-slow", pace.told(loop.time()), stored=False) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
             raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
         finally:
             self._metrics.bytes.inc(arriving.place.received)
 
-    async def _read_chunked(self, arriving: "Arriving", request: web.Request, grace_ends: float) -> None:
+    async def _read_chunked(self, arriving: "Arriving", request: web.Request, pace: Pace) -> None:
         """Read a body without Content-Length through aiohttp, which decodes its chunks."""
-        received = 0
-        async with asyncio.timeout_at(grace_ends) as patience:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(pace.due()) as patience:
             arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)
             while chunk := await request.content.readany():
-                received += len(chunk)
+                received = arriving.place.received + len(chunk)
                 if received > self._config.body_bytes_max:
                     raise self._too_large()
                 arriving.feed(chunk)
-                patience.reschedule(grace_ends + received / self._config.body_rate_min_bytes_s)
+                pace.moved(loop.time(), received)
+                patience.reschedule(pace.due())
 
     def _too_large(self) -> Refusal:
         return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)

@@ -1,7 +1,7 @@
 """All failures that the balancer itself reports to a client: one table of code, status and what the client can do.
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
-the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
+the client whether a node may have stored something: `"unknown"` when a node may have the whole request, else `false`.
 """
 
 from typing import Literal

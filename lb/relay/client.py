@@ -333,21 +333,21 @@ class Client(asyncio.BufferedProtocol):
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
         progress = self._progress = self._progress or Progress(self._context.config)
-        # A second in which reading was paused is not the client's fault.
         paused, self._paused_since_check = self._paused_since_check, self._reading_paused
         return progress.check(
             seconds,
             received=exchange.received + (self._waking.unread() if self._waking is not None else 0),
             relayed=exchange.relayed,
-            body_due=self.state is BODY and not paused,
+            body_due=self.state is BODY,
+            reading_paused=paused,
             awaits_continue=exchange.awaits_continue,
             answer_paused=self._answer_paused,
         )
 
     def _end(self, passed: Deadline) -> None:
         config, exchange = self._context.config, self.exchange
-        if passed is Deadline.BODY and exchange is not None:
-            exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
+        if passed is Deadline.BODY and exchange is not None and self._progress is not None:
+            exchange.fail("too-slow", f"The body came too slowly: {self._progress.pace}")
         elif passed is Deadline.ANSWER and exchange is not None:
             exchange.timed_out()
         elif passed is Deadline.HEAD:

@@ -275,7 +275,7 @@ class Exchange:
         if self.over:
             return
         # Before `_abandon`: a link means that at least the head was written to the node.
-        kept = stored(self._head.method, sent=self._link is not None)
+        kept = stored(self._head.method, sent=self._link is not None, whole=self.request_done)
         self._abandon()
         if self.status:
             self._close()

@@ -59,13 +59,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def went_well(self) -> bool:
-        """Whether the request succeeded."""
-        return self.status in _DONE
+        """Whether the request succeeded; a store may send 200 before it knows, and then an error as the body."""
+        return self.status in _DONE and not self.code
 
     @property
     def worth_a_retry(self) -> bool:
         """Whether the same request may succeed a moment later."""
-        return self.status in _LATER or self.code in _GARBLED | _CROSSED
+        return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
 def _told(field: re.Pattern[bytes], head: bytes) -> str:
@@ -155,9 +155,10 @@ class Objects:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
         said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
-        if said.status in _DONE:
-            if method == "GET" and not said.measured:
-                raise ConnectionError("the store did not say how long the object is")
+        good = said.status in _DONE
+        if good and method == "GET" and not said.measured:
+            raise ConnectionError("the store did not say how long the object is")
+        if good and (method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
-        return Answer(said.status, said.body, code[1] if code else str(said.status))
+        return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)

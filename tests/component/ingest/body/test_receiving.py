@@ -66,17 +66,33 @@ async def test_a_body_longer_than_it_says_is_cut_where_it_said(client: Any, uplo
     assert client.objects("intake") == []
 
 
-async def test_a_slow_body_is_cut_and_one_at_the_rate_is_not(make_client: MakeClient, upload_token: str) -> None:
-    """Below the minimum rate 408; the grace is not an absolute limit."""
-    async with make_client(body_grace_s=0.05, body_rate_min_bytes_s=100_000_000) as client:
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("limits", "measured"),
+    [
+        (
+            {"body_grace_s": 0.05, "body_stall_s": 0.05, "body_rate_min_bytes_s": 100_000_000},
+            "100000000 bytes a second",
+        ),
+        ({"body_grace_s": 1000, "body_stall_s": 0.05, "body_rate_min_bytes_s": 1}, "and 0.05 s without a byte"),
+    ],
+    ids=["rate", "silence"],
+)
+async def test_a_slow_body_is_cut(
+    make_client: MakeClient, upload_token: str, framing: str, limits: dict[str, float], measured: str
+) -> None:
+    """Below the minimum rate, or silent for too long: 408, nothing stored, and the answer says what was measured."""
+    async with make_client(**limits) as client:
         moment = await client.moment()
-        reader, writer = await talk(client, moment, "Content-Length: 1000", token=upload_token)
-        writer.write(b"--x\r\n")
+        reader, writer = await talk(client, moment, framing, token=upload_token)
+        writer.write(b"--x\r\n" if "Length" in framing else b"5\r\n--x\r\n\r\n")
         answer = await reader.readuntil(b"}")
         writer.close()
         assert b" 408 " in answer
         problem = msgspec.json.decode(answer[answer.index(b"{") :])
         assert (problem["code"], problem["stored"]) == ("too-slow", False)
+        assert "5 bytes of the body came in" in problem["detail"]
+        assert measured in problem["detail"]
 
 
 async def test_a_chunked_pair_is_taken(client: Any, upload_token: str, pair: bytes) -> None:
@@ -84,6 +100,16 @@ async def test_a_chunked_pair_is_taken(client: Any, upload_token: str, pair: byt
     moment = await client.moment()
     reader, writer = await talk(client, moment, "Transfer-Encoding: chunked", token=upload_token)
     writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(pair), pair))
+    assert (await reader.readline()).split()[1] == b"201"
+    writer.close()
+
+
+async def test_a_pair_in_any_form_of_rfc_2046_is_taken(client: Any, upload_token: str, pair: bytes) -> None:
+    """A CRLF in front, padding, folded headers, an epilogue."""
+    moment = await client.moment()
+    odd = b"\r\n" + pair.replace(b"\r\n--x\r\n", b"\r\n--x \r\n").replace(b"form-data; ", b"form-data;\r\n ") + b"more"
+    reader, writer = await talk(client, moment, f"Content-Length: {len(odd)}", token=upload_token)
+    writer.write(odd)
     assert (await reader.readline()).split()[1] == b"201"
     writer.close()
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
+from lb.relay.waking import LOOKS_MAX, PIECE_BYTES, WAKE_BYTES
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -70,17 +70,34 @@ async def test_a_refused_body_is_dropped_as_it_comes(stage) -> None:  # noqa: AN
     assert wakes_at(transport) == 1
 
 
-@pytest.mark.parametrize(("bytes_a_second", "cut"), [(1000, False), (100, True)])
+@pytest.mark.parametrize(("bytes_a_second", "cut"), [(4096, False), (1, True)])
 async def test_what_waits_in_the_kernel_counts_as_received(stage, bytes_a_second: int, cut: bool) -> None:  # noqa: ANN001, FBT001
     """A slow phone keeps up its rate although nobody reads; one that is too slow does not."""
     client, transport = stage.client()
-    client.data_received(POST % LENGTH + b"x")
+    client.data_received(POST % (9 * WAKE_BYTES) + b"x")
     stage.link(client)
-    for _ in range(WAKE_BYTES // 1000 - 1):
+    for _ in range(stage.config.body_grace_s + 3):
         transport.far.send(bytes(bytes_a_second))
         client.check(1.0)
 
     assert transport.written.startswith(b"HTTP/1.1 408 ") is cut
+
+
+async def test_bytes_do_not_wait_for_more_for_ever(stage) -> None:  # noqa: ANN001
+    """After some looks any byte wakes, so that the node hears of a very slow phone; a read starts anew."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH + b"x")
+    stage.link(client)
+    client.data_received(b"x")
+    seen = []
+    for piece in (b"", b"", b"y", *[b""] * LOOKS_MAX):
+        transport.far.send(piece)
+        client.check(1.0)
+        seen.append(wakes_at(transport))
+
+    assert seen == [WAKE_BYTES] * (LOOKS_MAX + 2) + [1]
+    client.data_received(b"y")
+    assert wakes_at(transport) == WAKE_BYTES
 
 
 async def test_a_connection_that_was_just_closed_is_no_error(stage) -> None:  # noqa: ANN001
