@@ -41,6 +41,7 @@ PURE = {
     "ingest/commits.py",
     "ingest/errors.py",
     "ingest/limits.py",
+    "ingest/body/digests.py",
     "ingest/body/multipart.py",
     "ingest/body/pace.py",
     "ingest/outages.py",

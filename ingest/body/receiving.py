@@ -20,6 +20,7 @@ from ..errors import Refusal
 from ..metrics import Metrics
 from ..places import Place
 from .buffers import Buffer, Buffers
+from .digests import BadDigest, BodyDigest
 from .landing import Landing
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
 from .pace import Pace
@@ -74,22 +75,42 @@ class Receiver:
             raise self._too_large()
         return boundary, self._config.body_bytes_max if length is None else length
 
-    async def receive(self, request: web.Request, boundary: bytes, place: Place) -> Pair:
+    def digest(self, request: web.Request) -> BodyDigest | None:
+        """What a retry with a ticket must prove of its body; Refusal when it brings nothing that can be checked.
+
+        The ticket of a body with a length is bound to the length too, so such a retry may come without a digest.
+        """
+        try:
+            digest = BodyDigest(request.headers.getall("Content-Digest", ()))
+        except BadDigest as error:
+            raise Refusal("bad-request", str(error), stored=False) from None
+        if not digest and request.content_length is None:
+            detail = "a retry with a ticket and without Content-Length needs a Content-Digest with sha-256 or sha-512"
+            raise Refusal("bad-request", detail, stored=False)
+        return digest or None
+
+    async def receive(
+        self, request: web.Request, boundary: bytes, place: Place, digest: BodyDigest | None = None
+    ) -> Pair:
         """The pair; Refusal when the body is malformed, too slow, too large, or has no two acceptable photos.
 
-        Shed when admission gave the upload's place to another one meanwhile.
+        With a digest also when it is not that of the body. Shed when admission gave the upload's place to another one.
         """
         buffer = self._buffers.take(place.length)
         if not self._admission.hold(place, buffer.touched):
             buffer.empty()
         reader = MultipartReader(boundary, self._part_bytes_max, buffer)
-        arriving = Arriving(reader, buffer, place, self._admission)
+        arriving = Arriving(reader, buffer, place, self._admission, digest)
         try:
             await self._read_into(arriving, request)
             self._admission.whole(place, time.perf_counter())
+            if digest is not None:
+                digest.check()
             return self._pair(reader, buffer)
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
+        except BadDigest as error:
+            raise Refusal("bad-request", f"{error}; send what the digest was made of", stored=False) from None
         except PartTooLarge as error:
             raise Refusal("too-large", str(error), stored=False) from None
         except NotAPhoto as error:
@@ -161,8 +182,16 @@ class Receiver:
 class Arriving:
     """A body on its way into its buffer, as far as admission has room for it: the sink of its landing."""
 
-    def __init__(self, reader: MultipartReader, buffer: Buffer, place: Place, admission: Admission) -> None:
+    def __init__(
+        self,
+        reader: MultipartReader,
+        buffer: Buffer,
+        place: Place,
+        admission: Admission,
+        digest: BodyDigest | None = None,
+    ) -> None:
         self.place = place
+        self._digest = digest
         self.wake: Callable[[], None] | None = None  # wakes the handler that waits for the next piece
         self._reader = reader
         self._buffer = buffer
@@ -174,6 +203,8 @@ class Arriving:
         if len(self._ask(len(data))) < len(data) or self.place.gone:
             raise Shed
         self._admission.arrived(self.place, len(data))
+        if self._digest is not None:
+            self._digest.update(data)
         self._reader.feed(data)
 
     def room(self) -> memoryview:
@@ -183,6 +214,8 @@ class Arriving:
     def landed(self, count: int) -> None:
         """Take `count` bytes that were written into `room`; raises the exceptions of the reader."""
         self._admission.arrived(self.place, count)
+        if self._digest is not None:
+            self._digest.update(self._reader.room()[:count])
         self._reader.landed(count)
 
     def end(self) -> None:

@@ -1,8 +1,10 @@
 """Receiving over real sockets: 100-continue after the decision, slow and cut bodies, early refusals."""
 
 import asyncio
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -112,6 +114,61 @@ async def test_a_pair_in_any_form_of_rfc_2046_is_taken(client: Any, upload_token
     writer.write(odd)
     assert (await reader.readline()).split()[1] == b"201"
     writer.close()
+
+
+RETRY = {"Snapsurge-Retry": "1"}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("digest_of", "retry", "status"),
+    [("pair", RETRY, 201), ("other", RETRY, 400), ("other", {}, 201), ("pair", {}, 201)],
+)
+async def test_a_digest_is_checked_when_its_ticket_comes_back(
+    client: Any,
+    pair: bytes,
+    digest_of: str,
+    retry: dict[str, str],
+    status: int,
+    chunked: bool,  # noqa: FBT001
+) -> None:
+    """Nobody reserves a time for other photos; without a ticket the field is not read."""
+    digest = b64encode(sha256(pair if digest_of == "pair" else b"other").digest()).decode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(pair), 100):
+            yield pair[start : start + 100]
+
+    headers = {"Content-Digest": f"sha-256=:{digest}:", **retry}
+    answer = await client.upload(await client.moment(), body=pieces() if chunked else pair, headers=headers)
+
+    assert answer.status == status
+    if status == 400:
+        assert (answer.body["code"], answer.body["stored"]) == ("bad-request", False)
+        assert "sha-256 of its Content-Digest" in answer.body["detail"]
+        assert client.objects("intake") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "chunked", "status"),
+    [("md5=:AAAA:", True, 400), ("md5=:AAAA:", False, 201), ("sha-256=:AAAA:", False, 400), ("", True, 400)],
+)
+async def test_a_retry_without_a_digest_to_check_needs_a_length(
+    client: Any,
+    pair: bytes,
+    field: str,
+    chunked: bool,  # noqa: FBT001
+    status: int,
+) -> None:
+    """The balancer gives no such ticket; the node does not rely on that."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield pair
+
+    headers = {"Content-Digest": field, **RETRY}
+    answer = await client.upload(await client.moment(), body=pieces() if chunked else pair, headers=headers)
+
+    assert answer.status == status
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
