@@ -87,6 +87,7 @@ PURE = {
     "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
+    "storage/s3/remedies.py",
     "storage/s3/reply.py",
     "storage/s3/signing.py",
     "storage/tombstones.py",

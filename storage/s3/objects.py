@@ -26,6 +26,7 @@ from .wire import Wires
 
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_REGION: Final = re.compile(rb"\r\nx-amz-bucket-region:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Codes of a 400 which say that the body was damaged on the way.
@@ -56,6 +57,11 @@ class Answer(msgspec.Struct, frozen=True):
     def version(self) -> str:
         """The object's version; empty in a bucket without versioning."""
         return _told(_VERSION, self.head)
+
+    @property
+    def region(self) -> str:
+        """The region of the bucket, where the store names it: with a redirect to it."""
+        return _told(_REGION, self.head)
 
     @property
     def went_well(self) -> bool:

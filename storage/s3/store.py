@@ -26,7 +26,8 @@ import msgspec
 
 from .. import config
 from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
-from . import credentials
+from ..failures import Failures
+from . import credentials, remedies
 from .objects import Answer, Method, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
@@ -83,6 +84,7 @@ class S3Store:
         self._opening = asyncio.Lock()
         self._library: Any = None
         self._objects: Objects
+        self._failures = Failures(f"{address.bucket} at {address.endpoint or 'AWS'}")
 
     def __repr__(self) -> str:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
@@ -188,14 +190,18 @@ class S3Store:
         return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
 
     async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
-        """The answer if the call succeeded, else the port's error, with the call in its text."""
+        """The answer if the call succeeded, else the port's error, with the call in its text; logs why it failed."""
+        method = what.partition(" ")[0]
         try:
             answer = await call
         except OSError as error:
+            self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedies.SILENT)
             raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
-            text = answer.body.decode("utf-8", "replace")
-            raise _error_of(answer.code)(f"{what}: the store answered {answer.status} {text}".rstrip())
+            kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)
+            if issubclass(kind, StoreUnavailable):
+                self._failures.failed(f"{method}: {said}", remedies.remedy(answer.status, answer.code))
+            raise kind(f"{what}: the store answered {said}")
         return answer
 
     async def _by_library(self, name: str, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
@@ -208,8 +214,13 @@ class S3Store:
                 self._library = self._library or await self._opened.enter_async_context(self._client())
             return await getattr(self._library, name)(Bucket=self._bucket, **options)
         except ClientError as error:
-            raise _error_of(str(error.response.get("Error", {}).get("Code", "")))(str(error)) from error
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if issubclass(kind := _error_of(code), StoreUnavailable):
+                self._failures.failed(f"{name}: {remedies.said(status, code)}", remedies.remedy(status, code))
+            raise kind(str(error)) from error
         except (BotoCoreError, ConnectionTrouble, OSError) as error:
+            self._failures.failed(f"{name}: {type(error).__name__}", remedies.SILENT)
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _client(self) -> Any:  # noqa: ANN401 - botocore has no types

@@ -277,7 +277,7 @@ async def test_a_refusal_says_what_was_refused(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(StoreUnavailable, match=r"^HEAD b: the store answered 403$"):
             await S3Store(address).__aenter__()
         async with S3Store(address) as store:
-            with pytest.raises(StoreUnavailable, match=r"(?s)^PUT a7/x: the store answered 403\s.*<Code>AccessDenied"):
+            with pytest.raises(StoreUnavailable, match=r"^PUT a7/x: the store answered 403 AccessDenied$"):
                 await store.create("a7/x", b"1")
 
 
