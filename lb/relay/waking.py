@@ -1,7 +1,8 @@
 """Reads a slow client's body in larger pieces: the kernel wakes the process for so many bytes, not for each segment.
 
 A client connection makes a `Waking` only for a body that was seen to arrive in small pieces, so a fast body pays
-nothing. Never under TLS, whose records end at any byte, and never for chunks, whose end is not known.
+nothing. Never under TLS, whose records end at any byte. Of a chunked body no more than the rest of a chunk is waited
+for.
 """
 
 import fcntl

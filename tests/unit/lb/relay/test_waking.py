@@ -44,18 +44,30 @@ async def test_a_body_that_comes_fast_pays_nothing(stage, size: int, expected: i
     assert wakes_at(transport) == expected
 
 
-@pytest.mark.parametrize("kind", ["chunked", "tls"])
-async def test_where_the_end_is_not_known_every_byte_wakes(stage, kind: str) -> None:  # noqa: ANN001
-    """Chunks of a body, and records under TLS, end where they like."""
-    if kind == "tls":
-        stage.context.proto = b"https"
+async def test_under_tls_every_byte_wakes(stage) -> None:  # noqa: ANN001
+    """Records end where they like."""
+    stage.context.proto = b"https"
     client, transport = stage.client()
-    framed = b"Transfer-Encoding: chunked" if kind == "chunked" else b"Content-Length: %d" % LENGTH
-    client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\n" + framed + b"\r\n\r\n")
+    client.data_received(POST % LENGTH)
     stage.link(client)
-    client.data_received(b"ffff\r\nx" if kind == "chunked" else b"x")
+    client.data_received(b"x")
 
     assert wakes_at(transport) == 1
+
+
+async def test_of_a_chunked_body_no_more_is_waited_for_than_must_come(stage) -> None:  # noqa: ANN001
+    """The rest of a chunk, its end, and the last chunk; where the next size is not known, any byte."""
+    client, transport = stage.client()
+    client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    link, _ = stage.link(client)
+    seen = []
+    for piece in (b"ff", b"ff\r\nx", b"x" * 0xFF00, b"x" * 0xFE, b"\r\n", b"0\r\n\r\n"):
+        client.data_received(piece)
+        seen.append(wakes_at(transport))
+    link.data_received(OK)
+
+    assert seen == [1, WAKE_BYTES, 0xFE + 7, 1, 1, 1]
+    assert client.idle
 
 
 async def test_a_refused_body_is_dropped_as_it_comes(stage) -> None:  # noqa: ANN001
