@@ -31,11 +31,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def without_bytes(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log: keeps why a head was bad, but drops its bytes, which may contain a token."""
+    """A filter for aiohttp's log: keeps why a head was bad, but drops its bytes, which may contain a token.
+
+    It is the client's fault, and no error of the node.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
         record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
     return True
 
 

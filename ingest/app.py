@@ -43,7 +43,7 @@ from .watching import Watch
 # The balancer forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
 # The longest valid path has 150 characters. aiohttp looks a path up once for each of its slashes, so a head full of
-# slashes cost 44 ms. aiohttp accepts at most 128 header fields.
+# slashes cost 44 ms. The balancer has the same limit. aiohttp accepts at most 128 header fields.
 TARGET_BYTES_MAX = 2048
 # aiohttp buffers about one read more than twice this of a body that arrives before the node has decided (with copies).
 EARLY_BYTES = 1024

@@ -78,6 +78,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=1, description="client connections, including those in a handshake; over it 503")
     ] = 20000
     head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a request head; over it 431")] = 16384
+    # As in the nodes of this project, whose router works for each slash; other services may take more.
+    target_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request's path and query; over it 414")] = 2048
     head_s: Annotated[int, Meta(ge=1, description="seconds until a request head is complete; over it 408")] = 10
     idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may be idle between requests")] = 75
     body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request body; over it 413")] = 268435456

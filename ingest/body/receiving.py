@@ -67,7 +67,7 @@ class Receiver:
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-            raise Refusal("bad-expectation", "the only known expectation is 100-continue", stored=False)
+            raise Refusal("expectation-failed", "the only known expectation is 100-continue", stored=False)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Refusal("bad-request", "send the body without Content-Encoding", stored=False)
         length = request.content_length

@@ -45,14 +45,13 @@ class Exchange:
         self._size = head.length or 0
         self._attempts: list[Node] = []
         self._unsent: list[Piece] = []  # Pieces of the body that wait for a link.
-        self.request_id = head.request_id or context.new_id()
+        self.request_id = (client.trusted and head.request_id) or context.new_id()
         # The first balancer's time where it is known: tickets repeat it, and lateness depends on it.
         self._received_ms = origin.received_ms or context.lag.arrived_ms(client.transport, self._begun)
         self._raw = forward.request_head(head, origin, self._received_ms, self.request_id)
         self.uploaded = 0.0  # When the body was complete, on the loop's clock.
         self.bodiless, self.http_1_0 = head.method == b"HEAD", head.minor == 0
-        self.awaits_continue = head.expects_continue
-        self.wants_close = not head.keep_alive
+        self.awaits_continue, self.wants_close = head.expects_continue, not head.keep_alive
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id.decode()} node={self._node} sent={self.sent} status={self.status}>"
@@ -312,6 +311,7 @@ class Exchange:
         return RequestRecord(
             unix_us=unix_us,
             request_id=self.request_id,
+            label=head.request_id,
             client=self._client.address,
             key=self._key,
             method=head.method,
