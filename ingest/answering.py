@@ -16,6 +16,7 @@ from storage.blobs import StoreFull, StoreUnavailable
 from storage.refusals import reason
 
 from .asked import Asked
+from .body.doorway import doorway_of
 from .body.landing import discard
 from .errors import Refusal
 from .metrics import Metrics
@@ -44,6 +45,7 @@ def without_bytes(record: logging.LogRecord) -> bool:
 
 
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
+UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
 
 
@@ -71,6 +73,9 @@ def answering(
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         arrival = request[ARRIVAL] = arrival_of(request, trusted)
+        doorway = doorway_of(request)
+        if doorway is not None and doorway.held is not None and request.match_info.route.name != UPLOAD:
+            doorway.release()
         try:
             try:
                 response = await handler(request)
@@ -89,6 +94,8 @@ def answering(
             await sender.send(request, response)
         finally:
             sender.leave(request)
+            if doorway is not None:
+                doorway.answered()
         return response
 
     return answer

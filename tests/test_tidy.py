@@ -41,7 +41,7 @@ PURE = {
     "ingest/commits.py",
     "ingest/errors.py",
     "ingest/limits.py",
-    *("ingest/body/digests.py", "ingest/body/multipart.py", "ingest/body/pace.py"),
+    *("ingest/body/chunks.py", "ingest/body/digests.py", "ingest/body/multipart.py", "ingest/body/pace.py"),
     "ingest/outages.py",
     "ingest/places.py",
     "ingest/readiness.py",

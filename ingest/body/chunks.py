@@ -1,4 +1,4 @@
-"""Takes the chunks off a body (RFC 9112, section 7.1), strictly: extensions and trailers are read within bounds, dropped.
+"""Takes the chunks off a body (RFC 9112, section 7.1), strictly; extensions and trailers are dropped.
 
 Pure. The payload comes out as views of what was fed, without a copy. `lb/http1/body.py` does the same for the balancer;
 neither package may import the other.

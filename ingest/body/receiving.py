@@ -20,8 +20,10 @@ from ..errors import Refusal
 from ..metrics import Metrics
 from ..places import Place
 from .buffers import Buffer, Buffers
+from .chunks import BadChunks
 from .digests import BadDigest, BodyDigest
-from .landing import Landing
+from .doorway import doorway_of
+from .landing import BodyTooLong, Landing
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
 from .pace import Pace
 from .photos import BadPhoto, NotAPhoto, inspect
@@ -104,6 +106,7 @@ class Receiver:
         try:
             await self._read_into(arriving, request)
             self._admission.whole(place, time.perf_counter())
+            buffer.used = place.received
             if digest is not None:
                 digest.check()
             return self._pair(reader, buffer)
@@ -143,27 +146,32 @@ class Receiver:
             loop.time(), grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_min_bytes_s
         )
         try:
-            if request.content_length is None:
+            doorway = doorway_of(request)
+            if request.content_length is None and (doorway is None or doorway.held is None):
                 await self._read_chunked(arriving, request, pace)
             else:
                 while early := request.content.read_nowait():
                     arriving.feed(early)
-                if arriving.place.received < request.content_length:
+                if request.content_length is None or arriving.place.received < request.content_length:
                     pace.moved(loop.time(), arriving.place.received)
-                    landing = Landing(request, arriving, pace)
+                    landing = Landing(request, arriving, pace, bytes_max=config.body_bytes_max)
                     arriving.wake = lambda: landing.give_up(Shed())
                     await landing.run()
         except TimeoutError:
             if arriving.place.gone:
                 raise Shed from None
             raise Refusal("too-slow", pace.told(loop.time()), stored=False) from None
+        except BodyTooLong:
+            raise self._too_large() from None
+        except BadChunks as error:
+            raise Refusal("bad-request", f"the body is malformed: {error}", stored=False) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
             raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
         finally:
             self._metrics.bytes.inc(arriving.place.received)
 
     async def _read_chunked(self, arriving: "Arriving", request: web.Request, pace: Pace) -> None:
-        """Read a body without Content-Length through aiohttp, which decodes its chunks."""
+        """Read a chunked body whose head did not come in one read through aiohttp, at several times the cost."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout_at(pace.due()) as patience:
             arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)

@@ -12,7 +12,8 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from ingest.body.landing import LATE_S, Landing, discard, listening
+from ingest.body.doorway import listening
+from ingest.body.landing import LATE_S, Landing, discard
 from ingest.body.pace import Pace
 
 
