@@ -122,8 +122,6 @@ class Chunked:
         pieces: list[Piece] = []
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
-        elif not self.coarse:
-            data = bytes(data)  # Slices of bytes cost less than those of views.
         position = 0
         while not self.done and position < len(data):
             if self._state == self._size_line:

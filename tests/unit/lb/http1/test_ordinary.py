@@ -126,3 +126,27 @@ def test_matchers_stand_alone() -> None:
     assert _OURS
     with pytest.raises(RequestError):
         find_request(LINE + b"\r\n", 1000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "ordinary"),
+    [
+        ([b"Transfer-Encoding: chunked\r\n"], True),
+        ([b"transfer-encoding: chunked\r\n", b"X: y\r\n"], True),
+        ([b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n"], False),
+        ([b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"], False),
+        ([b"Transfer-Encoding: chunked\r\n"] * 2, False),
+        ([b"Transfer-Encoding: Chunked\r\n"], False),
+        ([b"Transfer-Encoding: gzip, chunked\r\n"], False),
+        ([b"Transfer-Encoding: chunked \r\n"], False),
+    ],
+)
+def test_a_chunked_head_is_ordinary_in_one_spelling_only(fields: list[bytes], *, ordinary: bool) -> None:
+    """Alone, once, and without a length; every other spelling goes to the strict rules."""
+    raw = LINE + HOST + b"".join(fields)
+    found = _ORDINARY_REQUEST(raw)
+
+    assert (found is not None) is ordinary
+    if ordinary:
+        head = find_request(raw + b"\r\n", 16384)[0]
+        assert (head.chunked, head.length, bool(head.ordinary)) == (True, None, True)
