@@ -17,7 +17,7 @@ from storage.refusals import reason
 
 from .asked import Asked
 from .body.doorway import doorway_of
-from .body.landing import discard
+from .body.landing import discard, finish
 from .errors import Refusal
 from .metrics import Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
@@ -94,8 +94,7 @@ def answering(
             await sender.send(request, response)
         finally:
             sender.leave(request)
-            if doorway is not None:
-                doorway.answered()
+            finish(request)
         return response
 
     return answer

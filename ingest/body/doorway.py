@@ -57,7 +57,9 @@ class Taker(Protocol):
 class Doorway(asyncio.BufferedProtocol):
     """The protocol of one connection: passes everything to aiohttp, except bodies that somebody takes."""
 
-    __slots__ = ("_at_boundary", "_head_alone", "_transport", "handler", "held", "landing", "shared")
+    __slots__ = (
+        *("_at_boundary", "_busy", "_head_alone", "_one_before", "_transport", "handler", "held", "landing", "shared"),
+    )
 
     def __init__(self, handler: RequestHandler, shared: Shared) -> None:
         self.handler = handler
@@ -66,6 +68,8 @@ class Doorway(asyncio.BufferedProtocol):
         self.held: bytes | None = None  # what came behind the head of a chunked request
         self._at_boundary = True  # the next byte is the first of a request
         self._head_alone = False  # since then came one head without a body, and nothing else
+        self._busy = False  # a handler is at work
+        self._one_before = False  # it is at work for the request before the one whose body is held
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,13 +90,15 @@ class Doorway(asyncio.BufferedProtocol):
 
     def take(self, data: bytes) -> None:
         """Pass bytes on to aiohttp; of a chunked request the head only."""
-        end = data.find(b"\r\n\r\n") + 4
-        self._head_alone = self._at_boundary and end == len(data)
-        if self._at_boundary and end > 3 and data.find(b"hunked", 0, end) > 0 and _CHUNKED.search(data, 0, end):
-            self.held, data = data[end:], data[:end]
-            self._head_alone = False
-            self._transport.pause_reading()
-        self._at_boundary = False
+        self._head_alone = False
+        if self._at_boundary:
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 3 and data.find(b"hunked", 0, end) > 0 and _CHUNKED.search(data, 0, end):
+                self.held, data, self._one_before = data[end:], data[:end], self._busy
+                self._transport.pause_reading()
+            else:
+                self._head_alone = end == len(data)
+            self._at_boundary, self._busy = False, True
         self.handler.data_received(data)
 
     def unhold(self) -> bytes:
@@ -126,12 +132,15 @@ class Doorway(asyncio.BufferedProtocol):
         if rest:
             self.take(rest)
 
-    def answered(self) -> None:
-        """A request's handler has ended."""
+    def answered(self) -> bool:
+        """A request's handler has ended; returns whether it has left a held body."""
+        if self._one_before:
+            self._one_before = False
+            return False
+        self._busy = False
         if self._head_alone:
             self._at_boundary = True
-        if self.held is not None:  # nobody wanted the body, so nobody knows where the next request begins
-            self.handler.close()
+        return self.held is not None
 
     def eof_received(self) -> None:
         """The client has half-closed: close the connection, as aiohttp does."""

@@ -126,6 +126,15 @@ def discard(request: web.Request) -> None:
         BodyDrain(request).begin()
 
 
+def finish(request: web.Request) -> None:
+    """After the handler of a request: discard a chunked body that it has left."""
+    doorway = doorway_of(request)
+    if doorway is not None and doorway.answered():
+        discard(request)
+        if doorway.held is not None:  # aiohttp knows of no body, so nobody knows where the next request begins
+            doorway.handler.close()
+
+
 class Landing(BodyDrain):
     """Receives the rest of one request's body, at its pace; `bytes_max` bounds a chunked one."""
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ingest.body.chunks import BadChunks
 from ingest.body.doorway import doorway_of, listening
-from ingest.body.landing import BodyTooLong, Landing, discard
+from ingest.body.landing import BodyTooLong, Landing, discard, finish
 from ingest.body.pace import Pace
 
 HEAD = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -69,12 +69,10 @@ async def hello(_: web.Request) -> web.Response:
 @web.middleware
 async def ending(request: web.Request, handler) -> web.StreamResponse:  # noqa: ANN001 - aiohttp's
     """As `answering.py` does."""
-    doorway = doorway_of(request)
     try:
         return await handler(request)
     finally:
-        if doorway is not None:
-            doorway.answered()
+        finish(request)
 
 
 @asynccontextmanager
@@ -86,7 +84,7 @@ async def serving() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamW
     app.router.add_post("/read", read)
     app.router.add_post("/ignore", hello)
     app.router.add_get("/", hello)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         async with asyncio.timeout(20):
             yield reader, writer
@@ -178,12 +176,13 @@ async def test_the_longest_body_is_taken() -> None:
         assert await answer(reader) == (200, f"landed {BYTES_MAX}")
 
 
-async def test_a_body_that_a_handler_ignores_ends_the_connection() -> None:
-    """Its bytes are never taken for a request."""
+async def test_a_body_that_a_handler_ignores_is_discarded() -> None:
+    """Its bytes are never taken for a request, and the request behind it is one."""
     async with serving() as (reader, writer):
-        writer.write(HEAD % b"/ignore" + GET)
-        assert await answer(reader) == (200, "hello")
-        assert await reader.read() == b""
+        for _ in range(2):
+            writer.write(HEAD % b"/ignore" + b"1b\r\n" + GET + b"\r\n0\r\n\r\n" + GET.replace(b"/", b"/x", 1))
+            assert await answer(reader) == (200, "hello")
+            assert (await answer(reader))[0] == 404
 
 
 async def test_a_head_that_comes_in_pieces_goes_through_aiohttp() -> None:
