@@ -9,6 +9,7 @@ from typing import Final
 
 LINE_BYTES_MAX: Final = 256  # a size of 15 hex digits and a short extension
 TRAILER_BYTES_MAX: Final = 8192
+COARSE_BYTES_MIN: Final = 4096  # on average; the payload of smaller chunks is joined
 LAST_BYTES: Final = len(b"\r\n0\r\n\r\n")  # what follows the payload of any chunk at least
 # The size of a chunk, alone on its line as nearly everybody writes it.
 _PLAIN: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)\r\n")
@@ -23,13 +24,14 @@ class BadChunks(Exception):
 class Chunks:
     """One chunked body; `done` once its last byte was fed, `rest` the bytes after it (the next request).
 
-    `left` bytes of the current chunk's payload are still to come.
+    `left` bytes of the current chunk's payload are still to come. `coarse`: the last chunks were large, so that a large
+    read of them is little work.
     """
 
-    __slots__ = ("_expects", "_trailer", "_unparsed", "done", "left", "rest")
+    __slots__ = ("_expects", "_trailer", "_unparsed", "coarse", "done", "left", "rest")
 
     def __init__(self) -> None:
-        self.done = False
+        self.done = self.coarse = False
         self.left = 0
         self.rest = b""
         self._unparsed = b""
@@ -46,7 +48,13 @@ class Chunks:
         self.left -= count
 
     def feed(self, data: memoryview) -> list[memoryview]:
-        """The payload in the next bytes, in pieces; BadChunks."""
+        """The payload in the next bytes, in large pieces; BadChunks."""
+        pieces = self._pieces(data)
+        size = sum(map(len, pieces))
+        self.coarse = size >= COARSE_BYTES_MIN * len(pieces) > 0
+        return pieces if self.coarse or len(pieces) < 2 else [memoryview(b"".join(pieces))]
+
+    def _pieces(self, data: memoryview) -> list[memoryview]:
         if self._unparsed:
             data, self._unparsed = memoryview(self._unparsed + data), b""
         pieces: list[memoryview] = []
@@ -58,8 +66,15 @@ class Chunks:
                 self.left -= len(piece)
                 at += len(piece)
                 continue
-            if self._expects == "size" and (found := _PLAIN.match(data, at)) and (size := int(found[1], 16)):
-                self.left, self._expects, at = size, "end", found.end()
+            while self._expects == "size" and (found := _PLAIN.match(data, at)) and (size := int(found[1], 16)):
+                start = found.end()
+                stop = start + size
+                if data[stop : stop + 2] != b"\r\n":
+                    self.left, self._expects, at = size, "end", start
+                    break
+                pieces.append(data[start:stop])  # a whole chunk, as nearly all are
+                at = stop + 2
+            if self.left or at >= end:
                 continue
             line = self._line(data, at)
             if line is None:

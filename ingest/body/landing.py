@@ -28,6 +28,7 @@ from .pace import Pace
 _WAKE_BYTES = 32 * 1024
 LATE_S = 1.0  # a timer that is called so much later than asked for shows that the node did not run
 _DIRECT_BYTES_MIN: Final = 16 * 1024  # the rest of a smaller chunk is read with what follows it, and copied
+_FINE_READ_BYTES: Final = 32 * 1024  # of small chunks, each of which is work: some 5 ms if they have one byte
 # Of a refused chunked body, whose length is not known; then the connection is reset.
 DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -72,8 +73,10 @@ class BodyDrain:
 
     def room(self) -> memoryview:
         """The buffer for the next bytes, never longer than the rest of the body where that is known."""
-        scrap = self._doorway.shared.scrap
-        return scrap if self._chunks is not None else scrap[: self._missing]
+        scrap, chunks = self._doorway.shared.scrap, self._chunks
+        if chunks is None:
+            return scrap[: self._missing]
+        return scrap if chunks.coarse else scrap[:_FINE_READ_BYTES]
 
     def received(self, count: int) -> None:
         """Process `count` bytes that were read."""

@@ -1,5 +1,8 @@
 """ingest.body.chunks: payload out of any legal framing, in whatever pieces it comes; everything else refused."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,3 +86,30 @@ def test_no_more_is_due_than_must_come() -> None:
     assert chunks.due == 1
     assert chunks.feed(memoryview(b"\r\n0\r\n\r\n")) == []
     assert chunks.done
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    """CPU of one call: the least of some rounds."""
+    found = []
+    for _ in range(7):
+        begun = time.thread_time()
+        work()
+        found.append(time.thread_time() - begun)
+    return min(found)
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"0000001 ;ab\r\nx\r\n"])
+def test_chunks_of_one_byte_cost_what_they_cost_the_balancer(chunk: bytes) -> None:
+    """No more than a few times that, as CPU in this test; whole chunks are taken without a look at each line."""
+    raw = chunk * (32_768 // len(chunk))
+
+    assert cpu_s(lambda: Chunks().feed(memoryview(raw))) < 4 * cpu_s(lambda: Chunked().feed(raw))
+
+
+def test_large_chunks_are_not_joined() -> None:
+    """They come out as views of what was fed, and show that more may be read at once."""
+    chunks = Chunks()
+    pieces = chunks.feed(memoryview(b"1000\r\n%b\r\n" % bytes(4096) * 3))
+    assert ([len(piece) for piece in pieces], chunks.coarse) == ([4096] * 3, True)
+    pieces = chunks.feed(memoryview(b"fff\r\n%b\r\n" % bytes(4095) * 3))
+    assert ([len(piece) for piece in pieces], chunks.coarse) == ([3 * 4095], False)
