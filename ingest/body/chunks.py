@@ -11,6 +11,7 @@ LINE_BYTES_MAX: Final = 256  # a size of 15 hex digits and a short extension
 TRAILER_BYTES_MAX: Final = 8192
 COARSE_BYTES_MIN: Final = 4096  # on average; the payload of smaller chunks is joined
 LAST_BYTES: Final = len(b"\r\n0\r\n\r\n")  # what follows the payload of any chunk at least
+_CRLF: Final = memoryview(b"\r\n")
 # The size of a chunk, alone on its line as nearly everybody writes it.
 _PLAIN: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)\r\n")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]*+;[^\x00-\x08\x0a-\x1f\x7f]*+)?+")
@@ -69,7 +70,7 @@ class Chunks:
             while self._expects == "size" and (found := _PLAIN.match(data, at)) and (size := int(found[1], 16)):
                 start = found.end()
                 stop = start + size
-                if data[stop : stop + 2] != b"\r\n":
+                if data[stop : stop + 2] != _CRLF:
                     self.left, self._expects, at = size, "end", start
                     break
                 pieces.append(data[start:stop])  # a whole chunk, as nearly all are

@@ -82,13 +82,14 @@ async def test_a_refused_node_is_passed_over_unseen() -> None:
 
 
 async def test_a_node_that_dies_in_an_upload_costs_an_honest_502() -> None:
-    """The client hears 502 with `stored: unknown`, and the upload is not sent to anybody else."""
+    """The node had the whole: 502 with `stored: unknown`, and the upload is not sent to anybody else."""
     others = 0
 
     async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal others
         others += 1
-        await reader.readexactly(200_000)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(3 * 2**20)
         writer.transport.abort()
 
     async with raw_node(die) as a, raw_node(die) as b, balancer(("a", a), ("b", b)) as lb:
