@@ -142,7 +142,7 @@ OTHERS = {
     "value in latin-1 and UTF-8": passes(field(b"X: \xe9 \xc3\xa9"), (b"GET /x", b"")),
     "name with all marks": passes(field(b"!#$%&'*+-.^_`|~: a"), (b"GET /x", b"")),
     "100 fields": passes(field(b"\r\n".join([b"X: a"] * 99)), (b"GET /x", b"")),
-    "target long": passes(line(b"GET /" + b"x" * 15_000 + b" HTTP/1.1"), (b"GET /" + b"x" * 15_000, b"")),
+    "target long": passes(line(b"GET /" + b"x" * 2047 + b" HTTP/1.1"), (b"GET /" + b"x" * 2047, b"")),
 }
 
 
