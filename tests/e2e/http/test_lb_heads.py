@@ -119,6 +119,7 @@ OTHERS = {
     "CONNECT": Case(line(b"CONNECT a:443 HTTP/1.1"), (501,)),
     "expectation unknown": Case(POST + b"Expect: x\r\nContent-Length: 5\r\n\r\nhello", (417,)),
     "expectation twice": Case(POST + b"Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n", (417,)),
+    "target over its limit": Case(line(b"GET /" + b"x" * 2048 + b" HTTP/1.1"), (414,)),
     "target over the limit": Case(line(b"GET /" + b"x" * 17_000 + b" HTTP/1.1"), (431,)),
     "field over the limit": Case(field(b"X: " + b"a" * 17_000), (431,)),
     "name over the limit": Case(field(b"X" * 17_000 + b": a"), (431,)),
