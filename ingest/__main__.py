@@ -27,7 +27,7 @@ from . import config as ingest_config
 from .answering import without_bytes
 from .app import Node, node, server
 from .asked import Asked
-from .body.landing import listening
+from .body.doorway import listening
 from .heartbeat import Heartbeat, Member
 from .memory import give_back
 

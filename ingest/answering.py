@@ -17,7 +17,8 @@ from storage.refusals import reason
 
 from .asked import Asked
 from .auth import LINK
-from .body.landing import discard
+from .body.doorway import doorway_of
+from .body.landing import discard, finish
 from .cors import NO_PAGES, Cors, allow, options
 from .errors import Refusal
 from .metrics import Metrics
@@ -33,15 +34,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def without_bytes(record: logging.LogRecord) -> bool:
-    """A filter for aiohttp's log: keeps why a head was bad, but drops its bytes, which may contain a token."""
+    """A filter for aiohttp's log: keeps why a head was bad, but drops its bytes, which may contain a token.
+
+    It is the client's fault, and no error of the node.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
         record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
     return True
 
 
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
+UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
 
 
@@ -69,6 +75,9 @@ def answering(
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         arrival = request[ARRIVAL] = arrival_of(request, trusted)
+        doorway = doorway_of(request)
+        if doorway is not None and doorway.held is not None and request.match_info.route.name != UPLOAD:
+            doorway.release()
         try:
             try:
                 response = options(request, cors) if request.method == "OPTIONS" else await handler(request)
@@ -90,6 +99,7 @@ def answering(
             await sender.send(request, response)
         finally:
             sender.leave(request)
+            finish(request)
         return response
 
     return answer

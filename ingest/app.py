@@ -45,7 +45,7 @@ from .watching import Watch
 # The balancer forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024
 # The longest valid path has 150 characters. aiohttp looks a path up once for each of its slashes, so a head full of
-# slashes cost 44 ms. aiohttp accepts at most 128 header fields.
+# slashes cost 44 ms. The balancer has the same limit. aiohttp accepts at most 128 header fields.
 TARGET_BYTES_MAX = 2048
 # aiohttp buffers about one read more than twice this of a body that arrives before the node has decided (with copies).
 EARLY_BYTES = 1024
@@ -55,6 +55,8 @@ BALANCER = "snapsurge-lb"
 ASKER_CHARS_MAX = 64
 # Answers may hold this part of the upload budget, in addition to it; at least a hundred renditions on a small machine.
 READ_PART, READ_BYTES_MIN = 4, 32 * 1024 * 1024
+# A reader that takes nothing may come back for the picture; an upload has its whole body to lose.
+READ_GRACE_S = 20.0
 
 
 class Node:
@@ -157,7 +159,8 @@ def application(
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
         **_probes(lifecycle, trusted),
     }
-    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=config.body_grace_s)
+    grace_s = min(config.body_grace_s, READ_GRACE_S)
+    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
     cors = Cors(origins(config.cors_origins))
     app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender, cors)])
     add_routes(app, handlers, authenticator, links)

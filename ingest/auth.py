@@ -1,9 +1,10 @@
 """Authentication: verifies the bearer token (JWT, HS256), with PyJWT.
 
-`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` are checked if present. `iat` is not checked: it is
-no condition (RFC 7519, section 4.1.6), and a node whose clock is behind would refuse every fresh token. During the
-rollout of a new secret, tokens of the previous one are accepted too. The node chooses the algorithm, never the token.
-Tokens are never logged, and clients learn only in general words why a token was refused.
+`sub` is the user id, `scope` is `upload` or `ops`; `exp` and `nbf` are checked if present, with `LEEWAY_S` for clocks
+that differ. A token with `aud` is for another service (RFC 7519, section 4.1.3). `iat` is not checked: it is no
+condition (section 4.1.6), and a node whose clock is behind would refuse every fresh token. During the rollout of a new
+secret, tokens of the previous one are accepted too. The node chooses the algorithm, never the token. Tokens are never
+logged. A client learns which claim was refused only if the signature is good.
 """
 
 from typing import Any, Literal, cast
@@ -11,6 +12,7 @@ from typing import Any, Literal, cast
 import jwt
 import msgspec
 from aiohttp import web
+from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 from jwt.types import Options
 
 from .errors import Refusal
@@ -22,7 +24,17 @@ USER_ID_CHARS_MAX = 128
 # Tokens of this project have 200 characters, one with the claims of an identity provider has 2,000. The limit bounds
 # the work before the signature is checked: a token's head is decoded and parsed as JSON.
 TOKEN_CHARS_MAX = 4096
+LEEWAY_S = 5
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
+# Which claim is wrong, and what it should be; the first class that fits counts. PyJWT checks the signature first.
+_WRONG: tuple[tuple[type[jwt.InvalidTokenError], str], ...] = (
+    (jwt.ExpiredSignatureError, "the token has expired (`exp`); get a new one"),
+    (jwt.ImmatureSignatureError, "the token is not valid yet (`nbf`); wait, or correct the clock of its issuer"),
+    (jwt.InvalidAudienceError, "the token is for another service (`aud`); send one without `aud`"),
+    (InvalidSubjectError, "`sub` must be a string, the user's id; a number is written in quotes"),
+    (InvalidJTIError, "`jti` must be a string"),
+    (jwt.MissingRequiredClaimError, "the token names no user (`sub`)"),
+)
 # Option names of PyJWT.
 _OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
 
@@ -64,11 +76,12 @@ class Authenticator:
         """The claims of a token signed with one of the secrets, compared in constant time (PyJWT)."""
         for secret in self._secrets:
             try:
-                return jwt.decode(token, secret, algorithms=["HS256"], options=_OPTIONS)
+                return jwt.decode(token, secret, algorithms=["HS256"], options=_OPTIONS, leeway=LEEWAY_S)
             except jwt.InvalidSignatureError:
                 continue
-            except jwt.ExpiredSignatureError:
-                raise Refusal("unauthenticated", "the token has expired; get a new one", headers=_CHALLENGE) from None
+            except tuple(kind for kind, _ in _WRONG) as error:
+                wrong = next(text for kind, text in _WRONG if isinstance(error, kind))
+                raise Refusal("unauthenticated", wrong, headers=_CHALLENGE) from None
             except (jwt.InvalidTokenError, ValueError, RecursionError):  # invalid UTF-8, JSON nested too deeply
                 break
         raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE)

@@ -24,7 +24,7 @@ POST_ID: dict[str, object] = {
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 _UPLOAD_ERRORS = (
     "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
-    "superseded", "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "bad-expectation",
+    "superseded", "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "expectation-failed",
     "rate-limited", "overloaded", "storage-unavailable", "storage-full",
 )  # fmt: skip
 _READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")

@@ -86,13 +86,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     user_uploads_burst: Annotated[int, Meta(ge=1, description="uploads that one user may start at once")] = 10
     user_uploads_period_s: Annotated[int, Meta(ge=1, description="seconds in which that burst is available again")] = 60
 
-    # 4 KiB/s is half of a phone's 64 kbit/s; the extra time covers handshakes and a tunnel.
+    # The balancer's rule (`body/pace.py`): 4 KiB/s is half of a phone's 64 kbit/s, its 30 s are a train in a tunnel.
+    # 15 s more, because bytes may wait 5 s in the balancer's kernel, it looks at its bodies once a second, and it
+    # charges no time while it connects to a node.
     body_rate_min_bytes_s: Annotated[
         int, Meta(ge=1, description="minimum average rate of a request body, in bytes per second")
     ] = 4 * KIB
     body_grace_s: Annotated[
         float, Meta(gt=0, description="seconds that a body may take in addition to its length at that rate")
-    ] = 20.0
+    ] = 45.0
+    body_stall_s: Annotated[float, Meta(gt=0, description="seconds without a byte of a body")] = 45.0
     # The balancer's idle timeout is shorter, so that it never sends a request on a connection that is being closed.
     keepalive_s: Annotated[float, Meta(gt=0, description="seconds after which an idle connection is closed")] = 75.0
 
@@ -134,6 +137,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         """Check limits that depend on each other."""
         if 0 < self.in_flight_bytes_max < self.body_bytes_max:
             raise ValueError("one upload does not fit SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX")
+        if self.body_grace_s < self.body_stall_s:
+            raise ValueError("SNAPSURGE_INGEST_BODY_GRACE_S is less than …_STALL_S")
         if self.photo_side_px_min > self.photo_side_px_max:
             raise ValueError("SNAPSURGE_INGEST_PHOTO_SIDE_PX_MIN is greater than …_PX_MAX")
         if 0 < len(self.auth_secret_previous) < SECRET_CHARS_MIN:

@@ -33,7 +33,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes"),
     "not-a-photo": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not a photo of a known type"),
     "bad-range": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "No such part of the image"),
-    "bad-expectation": (HTTPStatus.EXPECTATION_FAILED, "Unknown Expect"),
+    "expectation-failed": (HTTPStatus.EXPECTATION_FAILED, "Unknown Expect"),
     "bad-photo": (HTTPStatus.UNPROCESSABLE_ENTITY, "The photo cannot be accepted"),
     "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "This user is too fast"),
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Our fault"),

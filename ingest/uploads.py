@@ -77,6 +77,7 @@ class Uploads:
         principal = request[PRINCIPAL]
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
         boundary, length = self._receiver.announced(request)
+        digest = self._receiver.digest(request) if arrival.retry else None
         rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))
         # Before the user's rate limit, so that an upload refused here costs no call to Redis and does not count against
         # the user.
@@ -84,7 +85,7 @@ class Uploads:
         try:
             await self._limit(principal.user_id)
             with self._metrics.stages("accept").time():
-                pair = await self._receiver.receive(request, boundary, place)
+                pair = await self._receiver.receive(request, boundary, place, digest)
             receipt = Receipt(
                 id=keys.post_id(moment.id, principal.user_id),
                 moment_id=moment.id,

@@ -78,16 +78,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=1, description="client connections, including those in a handshake; over it 503")
     ] = 20000
     head_bytes_max: Annotated[int, Meta(ge=256, description="bytes of a request head; over it 431")] = 16384
+    # As in the nodes of this project, whose router works for each slash; other services may take more.
+    target_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request's path and query; over it 414")] = 2048
     head_s: Annotated[int, Meta(ge=1, description="seconds until a request head is complete; over it 408")] = 10
     idle_s: Annotated[int, Meta(ge=1, description="seconds that a client connection may be idle between requests")] = 75
     body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request body; over it 413")] = 268435456
+    # A phone at 64 kbit/s has twice this rate; 30 s are a train in a tunnel, or a change from one network to another.
     body_rate_bytes_min: Annotated[
-        int, Meta(ge=1, description="least bytes a second of a request body; below it 408")
-    ] = 1000
+        int, Meta(ge=1, description="least bytes a second of a request body, on average; below it 408")
+    ] = 4096
     body_grace_s: Annotated[
-        int, Meta(ge=1, description="seconds that a body may fall behind that rate at its start")
-    ] = 10
-    body_stall_s: Annotated[int, Meta(ge=1, description="longest stall in seconds that a fast body may make")] = 30
+        int, Meta(ge=1, description="seconds that a body may take in addition to its length at that rate")
+    ] = 30
+    body_stall_s: Annotated[
+        int, Meta(ge=1, description="seconds without a byte of the body that are allowed at any time; over it 408")
+    ] = 30
     connect_ms: Annotated[
         int, Meta(ge=1, description="milliseconds to connect to a node; after it the next node is tried")
     ] = 1000
@@ -200,8 +205,8 @@ def contradictions(config: Config) -> Iterator[str]:
     """Errors in the relations between settings."""
     if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
         yield "SNAPSURGE_REDIS_URL must start with redis://, rediss:// or unix://"
-    if config.body_stall_s < config.body_grace_s:
-        yield f"{PREFIX}BODY_STALL_S must be at least {PREFIX}BODY_GRACE_S"
+    if config.body_grace_s < config.body_stall_s:
+        yield f"{PREFIX}BODY_GRACE_S must be at least {PREFIX}BODY_STALL_S, or a silence at the start would be cut"
     if config.linger_idle_s > config.linger_s:
         yield f"{PREFIX}LINGER_IDLE_S must not exceed {PREFIX}LINGER_S"
     if config.check_fast_ms > config.check_ms:

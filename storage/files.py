@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from uuid import uuid4
 
 from .blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
+from .failures import Failures
 
 R = TypeVar("R")
 
@@ -37,6 +38,7 @@ class FileStore:
         self.root = root
         self._temporary = root / ".incoming"
         self._durable: set[Path] = set()  # folders whose names this process has already synced
+        self._failures = Failures(str(root))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
 
     def __repr__(self) -> str:
@@ -105,11 +107,15 @@ class FileStore:
         except FileNotFoundError as error:
             # The temp folder always exists. If it is missing, the disk is missing, not the object.
             if not self._temporary.is_dir():
+                self._failures.failed("the folder is not there, or no store", "mount it")
                 raise StoreUnavailable(f"the folder {self.root} is not there, or no store") from error
             raise BlobMissing(str(error.filename)) from error
         except StoreUnavailable:
             raise
         except OSError as error:
+            # Not its text, which has the path and thereby the key.
+            cause = f"{errno.errorcode.get(error.errno or 0, type(error).__name__)} ({os.strerror(error.errno or 0)})"
+            self._failures.failed(cause, "free space" if error.errno in _NO_ROOM else "check the disk")
             raise (StoreFull if error.errno in _NO_ROOM else StoreUnavailable)(str(error)) from error
 
     def _open(self) -> None:

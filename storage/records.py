@@ -35,7 +35,7 @@ def from_ms(ms: int) -> Timestamp:
 @lru_cache(maxsize=256)  # the same few values repeat: the times of moments
 def to_ms(when: Timestamp) -> int:
     """A `Timestamp` (or any RFC 3339 time with an offset) as unix milliseconds; ValueError on other text."""
-    parsed = datetime.fromisoformat(when)
+    parsed = datetime.fromisoformat(when.upper())  # RFC 3339, section 5.6: `t` and `z` may be lower case
     if parsed.tzinfo is None:
         raise ValueError("the time has no offset; write e.g. 2026-01-31T12:00:00.000Z")
     return (parsed - _EPOCH) // timedelta(milliseconds=1)

@@ -41,8 +41,8 @@ PURE = {
     "ingest/commits.py",
     "ingest/errors.py",
     "ingest/limits.py",
+    *("ingest/body/chunks.py", "ingest/body/digests.py", "ingest/body/multipart.py", "ingest/body/pace.py"),
     "ingest/links.py",
-    "ingest/body/multipart.py",
     "ingest/outages.py",
     "ingest/places.py",
     "ingest/readiness.py",
@@ -87,7 +87,7 @@ PURE = {
     "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
-    "storage/s3/signing.py",
+    *("storage/s3/remedies.py", "storage/s3/reply.py", "storage/s3/signing.py"),
     "storage/tombstones.py",
     "storage/zips.py",
 }

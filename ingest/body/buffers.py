@@ -27,7 +27,7 @@ def capacity_for(length: int) -> int:
 class Buffer:
     """A buffer of `length` bytes; bytes that were not written may hold data of an earlier upload."""
 
-    __slots__ = ("_address", "_pages", "_whole", "capacity", "touched", "view")
+    __slots__ = ("_address", "_pages", "_whole", "capacity", "touched", "used", "view")
 
     def __init__(self, length: int) -> None:
         self.capacity = capacity_for(length)
@@ -38,10 +38,17 @@ class Buffer:
         self._whole = memoryview(self._pages)
         self.view = self._whole[:length]
         self.touched = 0  # bytes that are resident, with whatever content
+        self.used = length  # bytes that this upload has written, at most: fewer where no length was announced
+
+    @property
+    def weight(self) -> int:
+        """What it counts while it is kept: its resident bytes, rounded up as a capacity is."""
+        return capacity_for(self.touched)
 
     def cut(self, length: int) -> "Buffer":
         """Reuse the memory for another upload, of at most `capacity` bytes."""
         self.view = self._whole[:length]
+        self.used = length
         return self
 
     def empty(self) -> None:
@@ -73,18 +80,18 @@ class Buffers:
         capacity = capacity_for(length)
         for at in range(len(self._kept) - 1, -1, -1):
             if self._kept[at].capacity == capacity:
-                self.kept_bytes -= capacity
+                self.kept_bytes -= self._kept[at].weight
                 return self._kept.pop(at).cut(length)
         if self._kept:
-            self.kept_bytes -= self._kept.pop(0).capacity
+            self.kept_bytes -= self._kept.pop(0).weight
         return Buffer(length)
 
     def give(self, buffer: Buffer) -> None:
         """Return a buffer that nothing reads or writes any more."""
-        buffer.touched = max(buffer.touched, len(buffer.view))
-        if buffer.capacity > self._kept_bytes_max:
+        buffer.touched = max(buffer.touched, buffer.used)
+        if buffer.weight > self._kept_bytes_max:
             return
         self._kept.append(buffer)
-        self.kept_bytes += buffer.capacity
+        self.kept_bytes += buffer.weight
         while self.kept_bytes > self._kept_bytes_max:
-            self.kept_bytes -= self._kept.pop(0).capacity
+            self.kept_bytes -= self._kept.pop(0).weight

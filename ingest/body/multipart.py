@@ -1,9 +1,10 @@
 """Reads a multipart/form-data body (RFC 7578, RFC 2046) in one pass, in one buffer, hashing as the bytes arrive.
 
-Pure: bytes come in by `feed`, or without a copy by `room` and `landed`; `finish` returns the parts. The parser is
-strict where lenient parsers have caused vulnerabilities: no preamble, no unknown or repeated part, bounded part
-headers, and a part is refused as soon as it exceeds its limit. The buffer is the only copy; a part is a range of it.
-This file does not know what a photo is.
+Pure: bytes come in by `feed`, or without a copy by `room` and `landed`; `finish` returns the parts. The parser takes
+within bounds what RFC 2046 allows: a preamble, padding behind a boundary, folded part headers, an epilogue. It is
+strict where lenient parsers have caused vulnerabilities: lines end with CRLF, no unknown or repeated part, and a part
+is refused as soon as it exceeds its limit. The buffer is the only copy; a part is a range of it. This file does not
+know what a photo is.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ import msgspec
 from .buffers import Buffer
 
 PART_HEAD_BYTES_MAX = 4096
+PREAMBLE_BYTES_MAX = 4096  # some clients send a CRLF, mail libraries a sentence; a body without its boundary ends here
+PADDING_BYTES_MAX = 256  # "transport padding": blanks between a boundary and its CRLF (RFC 2046, section 5.1.1)
 BOUNDARY_CHARS_MAX = 70  # RFC 2046, section 5.1.1
 # A longer field, or one with more parameters, is refused without parsing: the time of the RFC 2045 parser grows with
 # their product, and no client needs a tenth of these limits.
@@ -25,6 +28,7 @@ PARAMETERS_MAX = 16
 DISPOSITIONS_MAX = 4  # Content-Disposition lines that are parsed in one part's head
 # The part headers of one app are nearly always the same bytes, and parsing them is the most expensive step here.
 HEADS_KEPT_MAX = 256
+_FOLD = re.compile(rb"\r\n[ \t]+")  # a part header continued on the next line (RFC 822, section 3.1.1)
 # The form that every client sends, recognised without the RFC 2045 parser.
 _PLAIN_TYPE = re.compile(r"multipart/form-data; boundary=([\w'+,./:?-]{1,70})", re.ASCII)
 
@@ -72,7 +76,7 @@ class MultipartReader:
     """Parser of one body, no longer than its buffer. `bytes_max` has the allowed parts and the limit of each."""
 
     __slots__ = (
-        *("_buffer", "_bytes_max", "_delimiter", "_ended", "_filled", "_hash", "_opening", "_part", "_parts"),
+        *("_buffer", "_bytes_max", "_delimiter", "_ended", "_filled", "_hash", "_line", "_opening", "_part", "_parts"),
         *("_position", "_step", "_view"),
     )
 
@@ -87,6 +91,7 @@ class MultipartReader:
         self._part: Part | None = None  # the part being received
         self._hash: hashlib._Hash  # of that part
         self._position = 0  # everything before this position is parsed
+        self._line = 0  # where the line behind the last boundary begins
         # Plain functions: bound methods would be a reference cycle and keep the buffer alive until the next collection.
         self._step: Callable[[MultipartReader], bool] = MultipartReader._open
         self._ended = False
@@ -121,17 +126,38 @@ class MultipartReader:
     def _open(self) -> bool:
         if self._filled < len(self._opening):
             return False
-        if self._view[: len(self._opening)] != self._opening:
-            raise BadMultipart("the body does not begin with its boundary")
-        self._position = len(self._opening)
-        self._step = MultipartReader._after_delimiter
+        if self._view[: len(self._opening)] == self._opening:
+            self._behind(len(self._opening))
+        else:
+            self._step = MultipartReader._preamble
         return True
 
+    def _preamble(self) -> bool:
+        end = self._buffer.find(self._delimiter, self._position, self._filled)
+        # Without a delimiter yet, the last bytes may be the beginning of one: they are left for the next call.
+        sure = end if end >= 0 else max(self._position, self._filled - len(self._delimiter) + 1)
+        if sure > PREAMBLE_BYTES_MAX:
+            raise BadMultipart(f"the body has no boundary in its first {PREAMBLE_BYTES_MAX} bytes")
+        self._position = sure
+        if end >= 0:
+            self._behind(end + len(self._delimiter))
+        return end >= 0
+
+    def _behind(self, position: int) -> None:
+        """Go on behind a boundary."""
+        self._position = self._line = position
+        self._step = MultipartReader._after_delimiter
+
     def _after_delimiter(self) -> bool:
+        while self._position < self._filled and self._view[self._position] in b" \t":
+            self._position += 1
+        padding = self._position - self._line
+        if padding > PADDING_BYTES_MAX:
+            raise BadMultipart(f"more than {PADDING_BYTES_MAX} blanks follow a boundary")
         if self._filled < self._position + 2:
             return False
         mark = bytes(self._view[self._position : self._position + 2])
-        if mark not in {b"--", b"\r\n"}:
+        if mark != b"\r\n" and (mark != b"--" or padding):
             raise BadMultipart("something follows a boundary on its line")
         self._position += 2
         self._ended = mark == b"--"
@@ -173,8 +199,7 @@ class MultipartReader:
             return False
         part.end, part.sha256 = end, self._hash.hexdigest()
         self._parts[part.name] = part
-        self._position = end + len(self._delimiter)
-        self._step = MultipartReader._after_delimiter
+        self._behind(end + len(self._delimiter))
         return True
 
 
@@ -182,7 +207,7 @@ class MultipartReader:
 def _name_in(head: bytes) -> str:
     """The part's name from its Content-Disposition."""
     seen = 0
-    for line in head.split(b"\r\n"):
+    for line in _FOLD.sub(b" ", head).split(b"\r\n"):
         field, _, value = line.partition(b":")
         if field.strip().lower() == b"content-disposition":
             seen += 1

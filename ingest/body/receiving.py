@@ -20,8 +20,12 @@ from ..errors import Refusal
 from ..metrics import Metrics
 from ..places import Place
 from .buffers import Buffer, Buffers
-from .landing import Landing
+from .chunks import BadChunks
+from .digests import BadDigest, BodyDigest
+from .doorway import doorway_of
+from .landing import BodyTooLong, Landing
 from .multipart import BadMultipart, MultipartReader, PartTooLarge, boundary_of
+from .pace import Pace
 from .photos import BadPhoto, NotAPhoto, inspect
 
 
@@ -65,7 +69,7 @@ class Receiver:
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-            raise Refusal("bad-expectation", "the only known expectation is 100-continue", stored=False)
+            raise Refusal("expectation-failed", "the only known expectation is 100-continue", stored=False)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Refusal("bad-request", "send the body without Content-Encoding", stored=False)
         length = request.content_length
@@ -73,22 +77,43 @@ class Receiver:
             raise self._too_large()
         return boundary, self._config.body_bytes_max if length is None else length
 
-    async def receive(self, request: web.Request, boundary: bytes, place: Place) -> Pair:
+    def digest(self, request: web.Request) -> BodyDigest | None:
+        """What a retry with a ticket must prove of its body; Refusal when it brings nothing that can be checked.
+
+        The ticket of a body with a length is bound to the length too, so such a retry may come without a digest.
+        """
+        try:
+            digest = BodyDigest(request.headers.getall("Content-Digest", ()))
+        except BadDigest as error:
+            raise Refusal("bad-request", str(error), stored=False) from None
+        if not digest and request.content_length is None:
+            detail = "a retry with a ticket and without Content-Length needs a Content-Digest with sha-256 or sha-512"
+            raise Refusal("bad-request", detail, stored=False)
+        return digest or None
+
+    async def receive(
+        self, request: web.Request, boundary: bytes, place: Place, digest: BodyDigest | None = None
+    ) -> Pair:
         """The pair; Refusal when the body is malformed, too slow, too large, or has no two acceptable photos.
 
-        Shed when admission gave the upload's place to another one meanwhile.
+        With a digest also when it is not that of the body. Shed when admission gave the upload's place to another one.
         """
         buffer = self._buffers.take(place.length)
         if not self._admission.hold(place, buffer.touched):
             buffer.empty()
         reader = MultipartReader(boundary, self._part_bytes_max, buffer)
-        arriving = Arriving(reader, buffer, place, self._admission)
+        arriving = Arriving(reader, buffer, place, self._admission, digest)
         try:
             await self._read_into(arriving, request)
             self._admission.whole(place, time.perf_counter())
+            buffer.used = place.received
+            if digest is not None:
+                digest.check()
             return self._pair(reader, buffer)
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
+        except BadDigest as error:
+            raise Refusal("bad-request", f"{error}; send what the digest was made of", stored=False) from None
         except PartTooLarge as error:
             raise Refusal("too-large", str(error), stored=False) from None
         except NotAPhoto as error:
@@ -116,40 +141,47 @@ class Receiver:
         if arriving.place.gone:
             raise Shed
         await _continue(request)
-        grace_ends = asyncio.get_running_loop().time() + self._config.body_grace_s
+        loop, config = asyncio.get_running_loop(), self._config
+        pace = Pace(
+            loop.time(), grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_min_bytes_s
+        )
         try:
-            if request.content_length is None:
-                await self._read_chunked(arriving, request, grace_ends)
+            doorway = doorway_of(request)
+            if request.content_length is None and (doorway is None or doorway.held is None):
+                await self._read_chunked(arriving, request, pace)
             else:
                 while early := request.content.read_nowait():
                     arriving.feed(early)
-                if arriving.place.received < request.content_length:
-                    # Bytes that came with the head extend the deadline too.
-                    since = grace_ends + arriving.place.received / self._config.body_rate_min_bytes_s
-                    landing = Landing(request, arriving, lambda n: since + n / self._config.body_rate_min_bytes_s)
+                if request.content_length is None or arriving.place.received < request.content_length:
+                    pace.moved(loop.time(), arriving.place.received)
+                    landing = Landing(request, arriving, pace, bytes_max=config.body_bytes_max)
                     arriving.wake = lambda: landing.give_up(Shed())
                     await landing.run()
         except TimeoutError:
             if arriving.place.gone:
                 raise Shed from None
-            rate = f"{self._config.body_rate_min_bytes_s} bytes/s"
-            raise Refusal("too-slow", f"send at least {rate} on average", stored=False) from None
+            raise Refusal("too-slow", pace.told(loop.time()), stored=False) from None
+        except BodyTooLong:
+            raise self._too_large() from None
+        except BadChunks as error:
+            raise Refusal("bad-request", f"the body is malformed: {error}", stored=False) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
             raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
         finally:
             self._metrics.bytes.inc(arriving.place.received)
 
-    async def _read_chunked(self, arriving: "Arriving", request: web.Request, grace_ends: float) -> None:
-        """Read a body without Content-Length through aiohttp, which decodes its chunks."""
-        received = 0
-        async with asyncio.timeout_at(grace_ends) as patience:
+    async def _read_chunked(self, arriving: "Arriving", request: web.Request, pace: Pace) -> None:
+        """Read a chunked body whose head did not come in one read through aiohttp, at several times the cost."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(pace.due()) as patience:
             arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)
             while chunk := await request.content.readany():
-                received += len(chunk)
+                received = arriving.place.received + len(chunk)
                 if received > self._config.body_bytes_max:
                     raise self._too_large()
                 arriving.feed(chunk)
-                patience.reschedule(grace_ends + received / self._config.body_rate_min_bytes_s)
+                pace.moved(loop.time(), received)
+                patience.reschedule(pace.due())
 
     def _too_large(self) -> Refusal:
         return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)
@@ -158,8 +190,16 @@ class Receiver:
 class Arriving:
     """A body on its way into its buffer, as far as admission has room for it: the sink of its landing."""
 
-    def __init__(self, reader: MultipartReader, buffer: Buffer, place: Place, admission: Admission) -> None:
+    def __init__(
+        self,
+        reader: MultipartReader,
+        buffer: Buffer,
+        place: Place,
+        admission: Admission,
+        digest: BodyDigest | None = None,
+    ) -> None:
         self.place = place
+        self._digest = digest
         self.wake: Callable[[], None] | None = None  # wakes the handler that waits for the next piece
         self._reader = reader
         self._buffer = buffer
@@ -171,6 +211,8 @@ class Arriving:
         if len(self._ask(len(data))) < len(data) or self.place.gone:
             raise Shed
         self._admission.arrived(self.place, len(data))
+        if self._digest is not None:
+            self._digest.update(data)
         self._reader.feed(data)
 
     def room(self) -> memoryview:
@@ -180,6 +222,8 @@ class Arriving:
     def landed(self, count: int) -> None:
         """Take `count` bytes that were written into `room`; raises the exceptions of the reader."""
         self._admission.arrived(self.place, count)
+        if self._digest is not None:
+            self._digest.update(self._reader.room()[:count])
         self._reader.landed(count)
 
     def end(self) -> None:

@@ -1,8 +1,8 @@
 """Where a body ends: four framings that count or re-frame bytes, and keep no whole piece back.
 
-Counted bodies pass uncopied, as bytes or as a view of the read buffer. Chunked bodies are checked and framed again:
-extensions and trailers are dropped, so that a node never parses a chunk line that a client wrote. Pure; malformed
-bodies raise BodyError.
+Bodies pass uncopied, as bytes or as views of the read buffer. Chunked bodies are checked and framed again, one chunk
+for each read: extensions and trailers are dropped, so that a node never parses a chunk line that a client wrote. Pure;
+malformed bodies raise BodyError.
 """
 
 import re
@@ -16,19 +16,33 @@ _SHORT_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]{0,9}+;[^\x00-\x08\
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 
+# Chunks of this size on average are coarse: their payload is not copied, and more of them is read at once.
+COARSE_BYTES_MIN = 4096
+JOINED_BYTES_MAX = 32768  # Up to this size one copy is cheaper than a vector of views.
+LAST_BYTES = len(b"\r\n0\r\n\r\n")  # What follows the payload of any chunk at least.
+
+Piece = bytes | memoryview
+
 
 class BodyError(Exception):
     """The body is not framed as its head said."""
 
 
 class Framing(Protocol):
-    """The framing of one body; `done` once its end was fed, `rest` the bytes after it (a pipelined request)."""
+    """The framing of one body; `done` once its end was fed, `rest` the bytes after it (a pipelined request).
+
+    `left`: at least so many bytes are still to come; 1 where that is not known.
+    """
 
     done: bool
-    rest: bytes | memoryview
+    rest: Piece
 
-    def feed(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Take the next bytes and return the bytes to send; raises BodyError."""
+    @property
+    def left(self) -> int:
+        """See above."""
+
+    def feed(self, data: Piece) -> Piece | list[Piece]:
+        """Take the next bytes and return the bytes to send, in one piece or several; raises BodyError."""
 
 
 class Nothing:
@@ -36,6 +50,7 @@ class Nothing:
 
     done = True
     rest: bytes | memoryview = b""
+    left = 1
 
     def feed(self, data: bytes | memoryview) -> bytes:
         """Keep the bytes as `rest`."""
@@ -72,6 +87,7 @@ class UntilClose:
 
     done = False
     rest: bytes | memoryview = b""
+    left = 1
 
     def feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Return all bytes."""
@@ -82,42 +98,55 @@ class Chunked:
     """A chunked body; with `reframe` false its payload without chunks, for HTTP/1.0 clients.
 
     States: the line with a chunk's size, its payload, the CRLF after it, and the trailer lines after the last chunk.
+    `coarse`: the chunks are large, so that a large read of them is little work.
     """
 
-    __slots__ = ("_left", "_reframe", "_size", "_state", "_trailer", "_unparsed", "done", "rest")
+    __slots__ = ("_left", "_reframe", "_size", "_state", "_trailer", "_unparsed", "coarse", "done", "rest")
 
     def __init__(self, *, reframe: bool = True) -> None:
-        self.done = False
-        self.rest: bytes | memoryview = b""
+        self.done = self.coarse = False
+        self.rest: Piece = b""
         self._reframe = reframe
         self._unparsed = b""
         self._left = 0
         self._trailer = 0
-        self._state: Callable[[bytes, int, list[bytes]], int] = self._size_line
+        self._state: Callable[[Piece, int, list[Piece]], int] = self._size_line
 
-    def feed(self, data: bytes | memoryview) -> bytes:
+    @property
+    def left(self) -> int:
+        """At least so many bytes are still to come."""
+        return self._left + LAST_BYTES if self._left else 1
+
+    def feed(self, data: Piece) -> Piece | list[Piece]:
         """Check the chunks in `data` and return their payload as one chunk, however small they were."""
-        pieces: list[bytes] = []
-        data, self._unparsed = self._unparsed + data, b""
+        pieces: list[Piece] = []
+        if self._unparsed:
+            data, self._unparsed = self._unparsed + data, b""
         position = 0
         while not self.done and position < len(data):
             if self._state == self._size_line:
                 position = self._whole_chunks(data, position, pieces)
             taken = self._state(data, position, pieces)
             if not taken:
-                self._unparsed = data[position:]
+                self._unparsed = bytes(data[position:])
                 break
             position += taken
         if self.done:
             self.rest = data[position:]
-        payload = b"".join(pieces)
-        if self._reframe:
-            framed = b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""
-            return framed + b"0\r\n\r\n" if self.done else framed
-        return payload
+        size = sum(map(len, pieces))
+        self.coarse = size >= COARSE_BYTES_MIN * len(pieces) > 0
+        return self._framed(pieces, size) if self._reframe else b"".join(pieces)
+
+    def _framed(self, pieces: list[Piece], size: int) -> bytes | list[Piece]:
+        end = b"0\r\n\r\n" if self.done else b""
+        if not size:
+            return end
+        if size > JOINED_BYTES_MAX and self.coarse:
+            return [b"%x\r\n" % size, *pieces, b"\r\n" + end]
+        return b"%x\r\n%b\r\n%b" % (size, b"".join(pieces), end)
 
     @staticmethod
-    def _whole_chunks(data: bytes, position: int, pieces: list[bytes]) -> int:
+    def _whole_chunks(data: Piece, position: int, pieces: list[Piece]) -> int:
         """Take the complete chunks at once; the states take what follows them."""
         while found := _SHORT_SIZE_LINE.match(data, position):
             start, size = found.end(), int(found[1], 16)
@@ -128,18 +157,19 @@ class Chunked:
             position = end + 2
         return position
 
-    def _line(self, data: bytes, position: int, limit: int) -> bytes | None:
+    def _line(self, data: Piece, position: int, limit: int) -> bytes | None:
         """The line at position without its CRLF, or None while it is not complete."""
-        end = data.find(b"\n", position, position + limit)
+        line = bytes(data[position : position + limit])
+        end = line.find(b"\n")
         if end < 0:
             if len(data) - position >= limit:
                 raise BodyError("a chunk line is too long")
             return None
-        if end == position or data[end - 1] != 13:
+        if line[:end][-1:] != b"\r":
             raise BodyError("a chunk line ends with a bare LF")
-        return data[position : end - 1]
+        return line[: end - 1]
 
-    def _size_line(self, data: bytes, position: int, _: list[bytes]) -> int:
+    def _size_line(self, data: Piece, position: int, _: list[Piece]) -> int:
         line = self._line(data, position, LINE_BYTES_MAX)
         if line is None:
             return 0
@@ -150,7 +180,7 @@ class Chunked:
         self._state = self._payload if self._left else self._trailer_line
         return len(line) + 2
 
-    def _payload(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+    def _payload(self, data: Piece, position: int, pieces: list[Piece]) -> int:
         piece = data[position : position + self._left]
         self._left -= len(piece)
         if not self._left:
@@ -158,8 +188,8 @@ class Chunked:
         pieces.append(piece)
         return len(piece)
 
-    def _payload_end(self, data: bytes, position: int, _: list[bytes]) -> int:
-        end = data[position : position + 2]
+    def _payload_end(self, data: Piece, position: int, _: list[Piece]) -> int:
+        end = bytes(data[position : position + 2])
         if not b"\r\n".startswith(end):
             raise BodyError("a chunk is longer than its size")
         if len(end) < 2:
@@ -167,7 +197,7 @@ class Chunked:
         self._state = self._size_line
         return 2
 
-    def _trailer_line(self, data: bytes, position: int, _: list[bytes]) -> int:
+    def _trailer_line(self, data: Piece, position: int, _: list[Piece]) -> int:
         line = self._line(data, position, TRAILER_BYTES_MAX)
         if line is None:
             return 0

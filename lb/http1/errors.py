@@ -1,7 +1,7 @@
 """All failures that the balancer itself reports to a client: one table of code, status and what the client can do.
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
-the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
+the client whether a node may have stored something: `"unknown"` when a node may have the whole request, else `false`.
 """
 
 from typing import Literal
@@ -25,6 +25,7 @@ PROBLEMS: dict[str, Problem] = {
     "no-such-page": Problem(404, "Not Found", "Nothing is served here; use the paths that the service documents."),
     "too-slow": Problem(408, "Request Timeout", "The request came too slowly; send it again on a better connection."),
     "too-large": Problem(413, "Content Too Large", "The body is over the limit of this service; send a smaller one."),
+    "uri-too-long": Problem(414, "URI Too Long", "Send a shorter path and query."),
     "expectation-failed": Problem(417, "Expectation Failed", "Only `Expect: 100-continue` is known; leave it out."),
     "head-too-large": Problem(431, "Request Header Fields Too Large", "Send fewer or shorter header fields."),
     "not-implemented": Problem(501, "Not Implemented", "This method is not served; use another one."),

@@ -101,13 +101,16 @@ def find_request(data: bytes, bytes_max: int, seen: int = 0) -> tuple[RequestHea
 
 def _ordinary(found: re.Match[bytes], lines: bytes) -> RequestHead:
     """The value of a head proven ordinary; the groups have the order of `ordinary.requests`."""
-    method, target, host, length, authorization, connection = found.groups()
+    method, target, host, length, authorization, connection, coding = found.groups()
+    chunked = coding is not None
     if connection is not None:
         start, stop = found.span(6)
         lines = lines[:start] + lines[stop:]
     size = None if length is None else int(length)
-    # By position, which takes half the time: minor, fields, chunked, keep_alive and expects_continue are known.
-    return RequestHead(method, target, 1, host, [], size, False, True, False, authorization or b"", b"", ordinary=lines)
+    # By position, which takes half the time: minor, fields, keep_alive and expects_continue are known.
+    return RequestHead(
+        method, target, 1, host, [], size, chunked, True, False, authorization or b"", b"", ordinary=lines
+    )
 
 
 def parse_request(head: bytes) -> RequestHead:

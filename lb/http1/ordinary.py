@@ -23,8 +23,9 @@ _CONNECTION = rb"([Cc]onnection: [Kk]eep-[Aa]live\r\n)"
 def requests(*, names: Collection[bytes], prefixes: Collection[bytes], fields_max: int) -> Match:
     """A matcher of request heads without their last empty line.
 
-    Groups: method, target, host, Content-Length or None, Authorization or None, the whole Connection line or None.
-    A field that is read may occur once: `(?(n)(?!))` fails the second time.
+    Groups: method, target, host, Content-Length or None, Authorization or None, the whole Connection line or None,
+    `chunked` or None, never together with a length. A field that is read may occur once: `(?(n)(?!))` fails the second
+    time.
     """
     pattern = (
         rb"((?!CONNECT )[A-Z]{1,32}+) %b HTTP/1\.1\r\n"
@@ -32,7 +33,8 @@ def requests(*, names: Collection[bytes], prefixes: Collection[bytes], fields_ma
         rb"|[Cc]ontent-[Ll]ength: (?(4)(?!))%b\r\n"
         rb"|[Aa]uthorization: (?(5)(?!))([!-~]++(?: [!-~]++)*+)\r\n"
         rb"|(?(6)(?!))%b"
-        rb"|%b){1,%d}+(?(3)|(?!))"
+        rb"|[Tt]ransfer-[Ee]ncoding: (?(7)(?!))(chunked)\r\n"
+        rb"|%b){1,%d}+(?(3)|(?!))(?(4)(?(7)(?!)))"
     ) % (_TARGET, _LENGTH, _CONNECTION, _other(names, prefixes), fields_max)
     return re.compile(pattern).fullmatch
 

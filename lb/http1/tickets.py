@@ -7,7 +7,8 @@ expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over wh
 - The token's subject, as placement reads it, not verified. A ticket of another user is useless without that user's
   token, which the node verifies. A renewed token of the same user keeps its ticket.
 - The target and the length, so that nobody can reserve a time for photos not yet taken. A chunked request has no length
-  and gets a ticket only with a `Content-Digest` (RFC 9530), which binds more.
+  and gets a ticket only with a `Content-Digest` (RFC 9530) of an algorithm that the node checks when the ticket comes
+  back.
 
 A retry that is refused again gets a new ticket with the same first time and ten more minutes, because an outage may
 last longer than one ticket. Nothing else renews a ticket, and a day after the first try no more are issued.
@@ -41,6 +42,7 @@ VERSION: Final = 1
 _TIMES = struct.Struct(">BQQ")  # version, first try and expiry in unix ms
 _TEXT = re.compile(rb"[0-9A-Za-z_-]{%d}" % ((_TIMES.size + MAC_BYTES) * 4 // 3))
 _NAME = b"snapsurge-ticket"
+_CHECKED = re.compile(rb"(?:^|,)[ \t]*sha-(?:256|512)=:[A-Za-z0-9+/]{43,}={0,2}:")
 PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
@@ -121,7 +123,7 @@ def _is_ticket(field: bytes) -> bool:
 def _bound(head: RequestHead) -> bytes | None:
     """What a ticket is bound to, each part after its length; None without both length and digest."""
     digest = _digest(head)
-    if head.chunked and not digest:
+    if head.chunked and not _CHECKED.search(digest):
         return None
     length = b"chunked" if head.chunked else b"%d" % (head.length or 0)
     who = subject(head.authorization) or head.authorization

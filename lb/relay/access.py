@@ -29,6 +29,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     node: str
     seconds: float
     upload_s: float  # from the head to the body's last byte so far
+    label: bytes = b""  # the client's own X-Request-Id
 
 
 def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> RequestRecord:
@@ -36,8 +37,8 @@ def refusal(unix_us: int, request_id: bytes, client: bytes, status: int) -> Requ
     return RequestRecord(unix_us, request_id, client, client, b"", b"", -1, 0, 0, status, "", 0.0, 0.0)
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """An access log line."""
+class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """An access log line; `id` is the balancer's own, `label` the client's X-Request-Id, which nobody checks."""
 
     at: float
     id: str
@@ -50,6 +51,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     bytes_in: int
     bytes_out: int
     weight: int
+    label: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +88,7 @@ def line(record: RequestRecord, weight: int) -> bytes:
         bytes_in=record.received,
         bytes_out=record.relayed,
         weight=weight,
+        label=record.label.decode("latin-1") if record.label != record.request_id else "",
     )
     return _encode(said) + b"\n"
 

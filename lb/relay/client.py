@@ -84,8 +84,9 @@ class Client(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> memoryview:
         """Where the next read goes."""
-        # All bytes of a chunked body may be framing, which is work byte by byte: take less of it in one go.
-        return self._tank.view[:CHUNKED_READ_BYTES] if isinstance(self._framing, Chunked) else self._tank.view
+        # All bytes of a chunked body may be framing, which is work byte by byte: of small chunks take less in one go.
+        fine = isinstance(self._framing, Chunked) and not self._framing.coarse
+        return self._tank.view[:CHUNKED_READ_BYTES] if fine else self._tank.view
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were read into the buffer, which is valid until the next read of any connection."""
@@ -190,8 +191,8 @@ class Client(asyncio.BufferedProtocol):
             _TAKES[self.state](self, framing.rest)
 
     def _wake_less(self, framing: Framing) -> None:
-        """The body comes in small pieces: read it in larger ones, where its end is known and bytes are not records."""
-        if isinstance(framing, Counted) and self._context.proto == b"http":
+        """The body comes in small pieces: read it in larger ones, as many as must come, unless they are records."""
+        if self._context.proto == b"http":
             if self._waking is None:
                 self._waking = Waking(self.transport.get_extra_info("socket"))
             self._waking.at(framing.left)
@@ -267,8 +268,7 @@ class Client(asyncio.BufferedProtocol):
         data, self._buffer = self._buffer, b""
         if data:
             _TAKES[self.state](self, data)
-        exchange = self.exchange
-        if exchange is None or exchange.takes_body:
+        if self.exchange is None or self.exchange.takes_body:
             self.resume_body()
 
     def answer_broken(self) -> None:
@@ -333,21 +333,21 @@ class Client(asyncio.BufferedProtocol):
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
         progress = self._progress = self._progress or Progress(self._context.config)
-        # A second in which reading was paused is not the client's fault.
         paused, self._paused_since_check = self._paused_since_check, self._reading_paused
         return progress.check(
             seconds,
             received=exchange.received + (self._waking.unread() if self._waking is not None else 0),
             relayed=exchange.relayed,
-            body_due=self.state is BODY and not paused,
+            body_due=self.state is BODY,
+            reading_paused=paused,
             awaits_continue=exchange.awaits_continue,
             answer_paused=self._answer_paused,
         )
 
     def _end(self, passed: Deadline) -> None:
         config, exchange = self._context.config, self.exchange
-        if passed is Deadline.BODY and exchange is not None:
-            exchange.fail("too-slow", f"The body came at less than {config.body_rate_bytes_min} bytes a second.")
+        if passed is Deadline.BODY and exchange is not None and self._progress is not None:
+            exchange.fail("too-slow", f"The body came too slowly: {self._progress.pace}")
         elif passed is Deadline.ANSWER and exchange is not None:
             exchange.timed_out()
         elif passed is Deadline.HEAD:

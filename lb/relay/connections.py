@@ -9,6 +9,8 @@ from .client import Client
 from .context import Context
 
 CHECK_S = 1.0  # All deadlines are whole seconds, so one check a second is precise enough.
+# Time in which the process was stopped or busy is not the client's: the timers run before the sockets are read.
+CHARGED_S_MAX = 2 * CHECK_S
 
 
 class Connections:
@@ -57,9 +59,10 @@ class Connections:
         while True:
             await asyncio.sleep(CHECK_S)
             now = clock()
+            seconds = min(now - before, CHARGED_S_MAX)
             # A copy: a client that ends leaves the set.
             for client in list(self.clients):
-                client.check(now - before)
+                client.check(seconds)
             self.context.pool.sweep(now)
             before = now
 

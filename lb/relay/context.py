@@ -40,7 +40,7 @@ class Context:
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
-        self.check_head = head_check(config.body_bytes_max, PrivatePaths(config.private_paths))
+        self.check_head = head_check(config, PrivatePaths(config.private_paths))
         self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
@@ -112,14 +112,17 @@ class Context:
         return random.randint(1, self.config.retry_after_s)
 
 
-def head_check(body_bytes_max: int, private: PrivatePaths) -> Callable[[RequestHead], None]:
+def head_check(config: Config, private: PrivatePaths) -> Callable[[RequestHead], None]:
     """A function that raises RequestError for a request that no node may get."""
     # A closure: it runs for every request, and local names are cheaper than attributes.
     starts, hide = private.starts, private.hide
+    body_bytes_max, target_bytes_max = config.body_bytes_max, config.target_bytes_max
 
     def check(head: RequestHead) -> None:
         if (head.length or 0) > body_bytes_max:
             raise RequestError("too-large", "")
+        if len(head.target) > target_bytes_max:
+            raise RequestError("uri-too-long", f"The target has more than {target_bytes_max} bytes.")
         # The path of an ordinary head has one spelling only, so a prefix test is enough for most requests.
         if (not head.ordinary or head.target.startswith(starts)) and hide(head.target):
             raise RequestError("no-such-page", "")

@@ -22,27 +22,41 @@ class Deadline(Enum):
 class Progress:
     """What one request has moved, as of the last check; made at the first check, so short requests have none."""
 
-    __slots__ = ("_config", "_pace", "_quiet_s", "_received", "_relayed")
+    __slots__ = ("_config", "_quiet_s", "_received", "_relayed", "pace")
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pace = Pace(grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min)
+        self.pace = Pace(grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min)
         self._received = self._relayed = 0
         self._quiet_s = 0.0
 
     def check(
-        self, seconds: float, *, received: int, relayed: int, body_due: bool, awaits_continue: bool, answer_paused: bool
+        self,
+        seconds: float,
+        *,
+        received: int,
+        relayed: int,
+        body_due: bool,
+        reading_paused: bool,
+        awaits_continue: bool,
+        answer_paused: bool,
     ) -> Deadline | None:
         """The deadline that has passed now, `seconds` after the last check, given the totals of bytes moved.
 
-        `body_due`: the client was to send its body all this time. `answer_paused`: it does not read its answer.
+        `body_due`: the body is not complete. `reading_paused`: some of the time the balancer did not read it.
+        `answer_paused`: the client does not read its answer.
         """
         new, answered = received - self._received, relayed - self._relayed
         self._received, self._relayed = received, relayed
-        # Until the node sends 100 Continue a missing body is not the client's fault.
-        if body_due and (new or not awaits_continue):
-            self._quiet_s = 0.0
-            return None if self._pace.charge(seconds, new) else Deadline.BODY
+        if body_due:
+            # Until the node sends 100 Continue a missing body is not the client's fault.
+            theirs = not reading_paused and (new > 0 or not awaits_continue)
+            # The bytes of such a second count too: those of a fast start pay for a later silence.
+            if not self.pace.charge(seconds if theirs else 0.0, new):
+                return Deadline.BODY
+            if theirs:
+                self._quiet_s = 0.0
+                return None
         self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
         limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
         return Deadline.ANSWER if self._quiet_s > limit_s else None

@@ -6,6 +6,7 @@ ways: a node that takes no bytes pauses the client, a client that reads no bytes
 """
 
 from ..http1 import forward
+from ..http1.body import Piece
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
 from ..http1.tickets import with_ticket
@@ -43,16 +44,14 @@ class Exchange:
         self._begun = context.clock()
         self._size = head.length or 0
         self._attempts: list[Node] = []
-        self._unsent: list[bytes | memoryview] = []  # Pieces of the body that wait for a link.
-        self.request_id = head.request_id or context.new_id()
+        self._unsent: list[Piece] = []  # Pieces of the body that wait for a link.
+        self.request_id = (client.trusted and head.request_id) or context.new_id()
         # The first balancer's time where it is known: tickets repeat it, and lateness depends on it.
         self._received_ms = origin.received_ms or context.lag.arrived_ms(client.transport, self._begun)
         self._raw = forward.request_head(head, origin, self._received_ms, self.request_id)
         self.uploaded = 0.0  # When the body was complete, on the loop's clock.
-        self.bodiless = head.method == b"HEAD"
-        self.http_1_0 = head.minor == 0
-        self.awaits_continue = head.expects_continue
-        self.wants_close = not head.keep_alive
+        self.bodiless, self.http_1_0 = head.method == b"HEAD", head.minor == 0
+        self.awaits_continue, self.wants_close = head.expects_continue, not head.keep_alive
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id.decode()} node={self._node} sent={self.sent} status={self.status}>"
@@ -90,8 +89,7 @@ class Exchange:
 
     def link_made(self, link: Link) -> None:
         """The pool made the connection."""
-        if self.over:
-            # The client left meanwhile; the connection serves another request.
+        if self.over:  # The client left meanwhile; the connection serves another request.
             link.reusable = True
             self._context.pool.put(link)
             return
@@ -127,12 +125,15 @@ class Exchange:
 
     # The request's body.
 
-    def send(self, data: bytes | memoryview) -> None:
-        """Send a framed piece of the body; a view is valid until `release_views`."""
+    def send(self, data: Piece | list[Piece]) -> None:
+        """Send a framed piece of the body, or several; a view is valid until `release_views`."""
         if self._forwarding_stopped:
             return
         if self._link is None:
-            self._unsent.append(data)
+            self._unsent.extend(data if isinstance(data, list) else (data,))
+        elif isinstance(data, list):
+            self.sent += sum(map(len, data))
+            self._link.transport.writelines(data)
         else:
             self.sent += len(data)
             self._link.transport.write(data)
@@ -256,8 +257,7 @@ class Exchange:
         elif again:
             self._context.fleet.doubt(node)
             self._leave(node)
-            # The node may be healthy and have closed an idle link only: it may be tried again.
-            self._attempts.remove(node)
+            self._attempts.remove(node)  # It may be healthy and have closed an idle link only.
             self._context.counters.retries += 1
             self._client.resume_body()
             self.start()
@@ -275,7 +275,7 @@ class Exchange:
         if self.over:
             return
         # Before `_abandon`: a link means that at least the head was written to the node.
-        kept = stored(self._head.method, sent=self._link is not None)
+        kept = stored(self._head.method, sent=self._link is not None, whole=self.request_done)
         self._abandon()
         if self.status:
             self._close()
@@ -284,8 +284,7 @@ class Exchange:
         self.status = PROBLEMS[code].status
         keep_alive = self.request_done and not self.wants_close and not self._context.draining
         answer = problem(
-            code,
-            self.request_id,
+            *(code, self.request_id),
             detail=detail,
             stored=kept,
             retry_after_s=self._context.retry_after_s(),
@@ -312,6 +311,7 @@ class Exchange:
         return RequestRecord(
             unix_us=unix_us,
             request_id=self.request_id,
+            label=head.request_id,
             client=self._client.address,
             key=self._user,
             method=head.method,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing, UntilClose
+from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing, Piece, UntilClose
 from ..http1.errors import ResponseError
 from ..http1.head import ResponseHead, parse_response
 from ..placement.node import Node
@@ -19,6 +19,10 @@ from .ports import Receiver
 
 READ_BYTES = 65536
 NO_BODY = frozenset({*range(100, 200), 204, 304})  # RFC 9112 section 6.3, whatever length they name.
+
+
+def _joined(out: Piece | list[Piece]) -> Piece:
+    return b"".join(out) if isinstance(out, list) else out
 
 
 class Link(asyncio.Protocol):
@@ -133,7 +137,7 @@ class Link(asyncio.Protocol):
         bounded = not isinstance(framing, UntilClose)
         self.reusable = head.keep_alive and bounded
         # The first piece goes with the head, so that a short answer takes one write.
-        receiver.answered(head, framing.feed(rest) if rest else b"", bounded=bounded)
+        receiver.answered(head, _joined(framing.feed(rest)) if rest else b"", bounded=bounded)
         if framing.done and self.receiver is receiver:
             self._complete(receiver, framing)
 
@@ -147,7 +151,7 @@ class Link(asyncio.Protocol):
         return UntilClose() if head.length is None else Counted(head.length)
 
     def _read_body(self, data: bytes, receiver: Receiver, framing: Framing) -> None:
-        out = framing.feed(data) if data else b""
+        out = _joined(framing.feed(data)) if data else b""
         if out:
             receiver.answer_data(out)
         if framing.done and self.receiver is receiver:

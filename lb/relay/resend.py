@@ -18,6 +18,10 @@ def resendable(method: bytes, *, reused: bool, body_sent: bool, request_done: bo
     return not request_done or method in IDEMPOTENT
 
 
-def stored(method: bytes, *, sent: bool) -> Stored:
-    """What the client is told of a failed request; `sent`: some of it was written to a node's connection."""
-    return "unknown" if sent and method in STORING else False
+def stored(method: bytes, *, sent: bool, whole: bool) -> Stored:
+    """What the client is told of a failed request.
+
+    `sent`: some of it was written to a node's connection. `whole`: its last byte has come from the client. Until then
+    no node has it: an incomplete request stores nothing (RFC 9112 section 8).
+    """
+    return "unknown" if sent and whole and method in STORING else False

@@ -27,6 +27,7 @@ from .wire import Wires
 
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_REGION: Final = re.compile(rb"\r\nx-amz-bucket-region:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Codes of a 400 which say that the body was damaged on the way.
@@ -59,14 +60,19 @@ class Answer(msgspec.Struct, frozen=True):
         return _told(_VERSION, self.head)
 
     @property
+    def region(self) -> str:
+        """The region of the bucket, where the store names it: with a redirect to it."""
+        return _told(_REGION, self.head)
+
+    @property
     def went_well(self) -> bool:
-        """Whether the request succeeded."""
-        return self.status in _DONE
+        """Whether the request succeeded; a store may send 200 before it knows, and then an error as the body."""
+        return self.status in _DONE and not self.code
 
     @property
     def worth_a_retry(self) -> bool:
         """Whether the same request may succeed a moment later."""
-        return self.status in _LATER or self.code in _GARBLED | _CROSSED
+        return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
 @lru_cache(maxsize=4096)
@@ -162,9 +168,10 @@ class Objects:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
         said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
-        if said.status in _DONE:
-            if method == "GET" and not said.measured:
-                raise ConnectionError("the store did not say how long the object is")
+        good = said.status in _DONE
+        if good and method == "GET" and not said.measured:
+            raise ConnectionError("the store did not say how long the object is")
+        if good and (method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
-        return Answer(said.status, said.body, code[1] if code else str(said.status))
+        return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)

@@ -26,7 +26,8 @@ import msgspec
 
 from .. import config
 from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
-from . import credentials, listing
+from ..failures import Failures
+from . import credentials, listing, remedies
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
 from .objects import Answer, Method, Objects
 
@@ -83,6 +84,7 @@ class S3Store:
         self._opened = AsyncExitStack()
         self._large_until = 0.0
         self._objects: Objects
+        self._failures = Failures(f"{address.bucket} at {address.endpoint or 'AWS'}")
 
     def __repr__(self) -> str:
         return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
@@ -214,14 +216,18 @@ class S3Store:
         return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
 
     async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
-        """The answer if the call succeeded, else the port's error, with the call in its text."""
+        """The answer if the call succeeded, else the port's error, with the call in its text; logs why it failed."""
+        method = what.partition(" ")[0]
         try:
             answer = await call
         except OSError as error:
+            self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedies.SILENT)
             raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
-            text = answer.body.decode("utf-8", "replace")
-            raise _error_of(answer.code)(f"{what}: the store answered {answer.status} {text}".rstrip())
+            kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)
+            if issubclass(kind, StoreUnavailable):
+                self._failures.failed(f"{method}: {said}", remedies.remedy(answer.status, answer.code))
+            raise kind(f"{what}: the store answered {said}")
         return answer
 
 

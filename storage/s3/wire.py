@@ -1,102 +1,17 @@
 """The subset of HTTP/1.1 that calls to an object store need: head and buffers sent in one system call.
 
-A general client costs more for one PUT than signing, checking and sending it. This client reads answers with
-Content-Length, which every store sends on success, and reuses the connection after them. After any other answer it
-takes the error text that has come and closes the connection. The number of connections is bounded; the most recently
-used is reused first. This file knows nothing of S3.
+A general client costs more for one PUT than signing, checking and sending it. `reply.py` reads the answers; after one
+whose end is known the connection is used again. The number of connections is bounded; the most recently used is reused
+first. This file knows nothing of S3.
 """
 
 import asyncio
-import re
 import ssl
 from collections.abc import Sequence
-from typing import Final, cast
-
-import msgspec
+from typing import cast
 
 from ..blobs import Buffer
-
-_HEAD: Final = re.compile(rb"HTTP/1\.1 ([1-9][0-9]{2})[^\r\n]*\r\n")
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
-_CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
-_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
-_HEAD_BYTES_MAX: Final = 64 * 1024
-# Maximum length of an error text without Content-Length.
-_TEXT_BYTES_MAX: Final = 64 * 1024
-
-
-class Said(msgspec.Struct, frozen=True):
-    """Status, head and body; not `measured`: no Content-Length, so the body is raw (chunk framing, or cut off)."""
-
-    status: int
-    head: bytes
-    body: bytes
-    measured: bool
-
-
-class _Reply:
-    """One answer while it arrives; `said` is set once it is complete. An answer to HEAD never has a body."""
-
-    __slots__ = ("_body", "_fields", "_head_only", "_length", "_missing", "_read", "_status", "keeps", "said")
-
-    def __init__(self, *, head_only: bool) -> None:
-        self._head_only = head_only
-        self._read = self._fields = b""
-        self._status = 0
-        self._body: list[bytes] = []
-        self._length: int | None = None
-        self._missing = 0
-        self.keeps = False  # whether the connection is good for another request
-        self.said: Said | None = None
-
-    def take(self, data: bytes) -> None:
-        """Take the next bytes; ConnectionError when they are not HTTP/1.1 or exceed the announced length."""
-        if not self._status:
-            data = self._head(data)
-            if not self._status:
-                return
-        self._body.append(data)
-        self._missing -= len(data)
-        if self._length is None:
-            text = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._body = [text]
-            whole = text.endswith(_LAST_CHUNK) or len(text) > _TEXT_BYTES_MAX
-        else:
-            whole = self._missing <= 0
-            if self._missing < 0:
-                raise ConnectionError("the store sent more than it announced")
-        if whole:
-            self.said = self._saying(measured=self._length is not None)
-
-    def ended(self) -> None:
-        """The connection ended, which also ends an answer without a length."""
-        if self._status and self._length is None and self.said is None:
-            self.said = self._saying(measured=False)
-
-    def _saying(self, *, measured: bool) -> Said:
-        return Said(self._status, self._fields, b"".join(self._body), measured)
-
-    def _head(self, data: bytes) -> bytes:
-        """The bytes after the head; empty while the head is incomplete."""
-        self._read += data
-        while self._read.startswith(b"HTTP/1.1 1") and (end := self._read.find(b"\r\n\r\n")) >= 0:
-            self._read = self._read[end + 4 :]  # skip interim (1xx) answers
-        end = self._read.find(b"\r\n\r\n") + 4
-        head = _HEAD.match(self._read)
-        if end < 4 or head is None:
-            if len(self._read) > _HEAD_BYTES_MAX or end >= 4:
-                raise ConnectionError("the store's answer is not HTTP/1.1")
-            return b""
-        self._status = int(head[1])
-        length = _LENGTH.search(self._read, 0, end)
-        if self._head_only or self._status in {204, 304}:
-            self._length = 0
-        elif length:
-            self._length = int(length[1])
-        self._missing = self._length or 0
-        self.keeps = self._length is not None and _CLOSE.search(self._read, 0, end) is None
-        self._fields, rest, self._read = self._read[:end], self._read[end:], b""
-        return rest
+from .reply import Reply, Said
 
 
 class Wire(asyncio.Protocol):
@@ -106,7 +21,7 @@ class Wire(asyncio.Protocol):
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._reply = _Reply(head_only=False)
+        self._reply = Reply(head_only=False)
         self._waiting: asyncio.Future[Said] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -120,7 +35,7 @@ class Wire(asyncio.Protocol):
     async def ask(self, parts: Sequence[Buffer], *, head_only: bool) -> Said:
         """Send a request and return the answer; ConnectionError, TimeoutError after `silence_s` without progress."""
         self._waiting = self._loop.create_future()
-        self._reply = _Reply(head_only=head_only)
+        self._reply = Reply(head_only=head_only)
         self._transport.writelines(parts)
         self._unsent, self._moved = self._transport.get_write_buffer_size(), False
         self._timer = self._loop.call_later(self._silence_s, self._look)
@@ -147,6 +62,7 @@ class Wire(asyncio.Protocol):
             self._reply.take(data)
         except ConnectionError as error:
             self._waiting.set_exception(error)
+            return
         if self._reply.said:
             # If the answer came before the request was sent completely, the connection is in the middle of a body.
             self.usable = self._reply.keeps and not self._transport.get_write_buffer_size()

@@ -199,7 +199,7 @@ async def test_a_client_whose_node_was_killed_is_as_late_as_its_first_try(tmp_pa
         await until(at_the_node)
         await one.kill()
         status, ticket, problem = await trying.end()
-        assert (status, problem["stored"]) == (502, "unknown")
+        assert (status, problem["stored"]) == (502, False)  # the node never had the whole
         await over(moment)
         await one.start()
 

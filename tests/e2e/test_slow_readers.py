@@ -114,7 +114,7 @@ async def test_readers_who_do_not_read_cost_bounded_memory_and_keep_nobody_out(
     """Node and kernel hold so much and no more, honest readers are served, and every place comes back."""
     with (
         redis_server() as url,
-        lone_node(tmp_path, url, free_port, in_flight_bytes_max=41 * MIB, body_grace_s=5) as node,
+        lone_node(tmp_path, url, free_port, in_flight_bytes_max=41 * MIB, body_grace_s=5, body_stall_s=5) as node,
     ):
         path = await ready_post(node, url)
         control = await served(node, path)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from ingest.answering import Lifecycle
 from ingest.app import node, server
-from ingest.body.landing import listening
+from ingest.body.doorway import listening
 from ingest.config import Config
 from storage.config import Config as StorageConfig
 

@@ -1,12 +1,14 @@
 """What every answer has in common: request ids, problems for whatever is raised, the drain."""
 
+import logging
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.test_utils import make_mocked_request
 
 from ingest.admission import Admission, Budget
-from ingest.answering import Lifecycle, answering
+from ingest.answering import Lifecycle, answering, without_bytes
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.metrics import Metrics
@@ -73,3 +75,14 @@ async def test_a_503_names_its_cause_unless_that_is_overload() -> None:
     assert (await answer_to(away)).headers["Snapsurge-Cause"] == "store"
     assert (await answer_to(full, sick)).headers["Snapsurge-Cause"] == "store"
     assert "Snapsurge-Cause" not in (await answer_to(StoreFull("no space"), sick)).headers
+
+
+def test_a_bad_head_is_the_clients_fault_and_its_bytes_are_not_logged() -> None:
+    """aiohttp logs it as an error, with the head."""
+    error = LineTooLong(b"GET /?token=secret", "2048")
+    cause = (type(error), error, None)
+    record = logging.LogRecord("aiohttp.server", logging.ERROR, "", 1, "Error handling request", (), cause)
+
+    assert without_bytes(record)
+    assert (record.levelname, record.exc_info) == ("INFO", None)
+    assert record.getMessage() == "Error handling request: LineTooLong"

@@ -5,11 +5,12 @@ import hmac
 import time
 
 import jwt
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.auth import Authenticator, Principal
+from ingest.auth import LEEWAY_S, Authenticator, Principal
 from ingest.errors import Refusal
 
 SECRET = "a-secret-for-tests-of-32-characters"
@@ -163,3 +164,36 @@ def test_any_header_is_a_refusal(text: str) -> None:
             Authenticator(SECRET).principal(header)
         assert refused.value.code == "unauthenticated"
         assert SECRET not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"aud": "another-service"}, "`aud`"),
+        ({"sub": 17}, "`sub` must be a string"),
+        ({"sub": None}, "`sub`"),
+        ({"jti": 5}, "`jti`"),
+        ({"nbf": 2**33}, "`nbf`"),
+        ({"exp": 1}, "`exp`"),
+    ],
+)
+def test_a_signed_token_is_told_which_claim_is_wrong(claims: dict[str, object], told: str) -> None:
+    """Whoever has the secret can mend it; without a good signature nothing is told."""
+    payload = msgspec.json.encode({"sub": "alice", "scope": "upload"} | claims)
+    with pytest.raises(Refusal, match=told) as refused:
+        Authenticator(SECRET).principal(signed(b'{"alg":"HS256"}', payload))
+    assert refused.value.status == 401
+    assert "WWW-Authenticate" in refused.value.headers
+    with pytest.raises(Refusal, match="not valid here"):
+        Authenticator(SECRET).principal(signed(b'{"alg":"HS256"}', payload, secret="x"))
+
+
+@pytest.mark.parametrize(("beside_s", "good"), [(LEEWAY_S - 2, True), (LEEWAY_S + 2, False)])
+def test_clocks_may_differ_by_a_few_seconds(beside_s: int, good: bool) -> None:  # noqa: FBT001
+    """A token is good a little before `nbf` and a little after `exp`."""
+    for claims in ({"nbf": time.time() + beside_s}, {"exp": time.time() - beside_s}):
+        if good:
+            assert Authenticator(SECRET).principal(bearer(**claims)).user_id == "alice"
+        else:
+            with pytest.raises(Refusal, match=r"`nbf`|`exp`"):
+                Authenticator(SECRET).principal(bearer(**claims))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ingest.admission import Admission, Budget
 from ingest.answering import Lifecycle, answering
-from ingest.body.landing import listening
+from ingest.body.doorway import listening
 from ingest.commits import Commits
 from ingest.metrics import Metrics
 from ingest.peers import networks

@@ -191,6 +191,20 @@ async def test_reads_run_beside_each_other(files: FileStore) -> None:
         await files.read("a7/y")
 
 
+async def test_a_fault_of_the_disk_is_logged(files: FileStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Its name, and not the path, which shows the post; a missing object is no fault."""
+    await files.create("a7/x", b"1")
+    with pytest.raises(BlobMissing):
+        await files.read("a7/y")
+    assert not caplog.records
+    with pytest.raises(StoreUnavailable):
+        await files.read("a7/x/y")
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "ENOTDIR" in line
+    assert "a7/x" not in line
+
+
 def test_it_says_where_it_is(tmp_path: Path) -> None:
     """For logs and start messages."""
     assert repr(FileStore(tmp_path)) == f"<FileStore {tmp_path}>"

@@ -1,8 +1,10 @@
 """Receiving over real sockets: 100-continue after the decision, slow and cut bodies, early refusals."""
 
 import asyncio
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -66,17 +68,33 @@ async def test_a_body_longer_than_it_says_is_cut_where_it_said(client: Any, uplo
     assert client.objects("intake") == []
 
 
-async def test_a_slow_body_is_cut_and_one_at_the_rate_is_not(make_client: MakeClient, upload_token: str) -> None:
-    """Below the minimum rate 408; the grace is not an absolute limit."""
-    async with make_client(body_grace_s=0.05, body_rate_min_bytes_s=100_000_000) as client:
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("limits", "measured"),
+    [
+        (
+            {"body_grace_s": 0.05, "body_stall_s": 0.05, "body_rate_min_bytes_s": 100_000_000},
+            "100000000 bytes a second",
+        ),
+        ({"body_grace_s": 1000, "body_stall_s": 0.05, "body_rate_min_bytes_s": 1}, "and 0.05 s without a byte"),
+    ],
+    ids=["rate", "silence"],
+)
+async def test_a_slow_body_is_cut(
+    make_client: MakeClient, upload_token: str, framing: str, limits: dict[str, float], measured: str
+) -> None:
+    """Below the minimum rate, or silent for too long: 408, nothing stored, and the answer says what was measured."""
+    async with make_client(**limits) as client:
         moment = await client.moment()
-        reader, writer = await talk(client, moment, "Content-Length: 1000", token=upload_token)
-        writer.write(b"--x\r\n")
+        reader, writer = await talk(client, moment, framing, token=upload_token)
+        writer.write(b"--x\r\n" if "Length" in framing else b"5\r\n--x\r\n\r\n")
         answer = await reader.readuntil(b"}")
         writer.close()
         assert b" 408 " in answer
         problem = msgspec.json.decode(answer[answer.index(b"{") :])
         assert (problem["code"], problem["stored"]) == ("too-slow", False)
+        assert "5 bytes of the body came in" in problem["detail"]
+        assert measured in problem["detail"]
 
 
 async def test_a_chunked_pair_is_taken(client: Any, upload_token: str, pair: bytes) -> None:
@@ -86,6 +104,71 @@ async def test_a_chunked_pair_is_taken(client: Any, upload_token: str, pair: byt
     writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(pair), pair))
     assert (await reader.readline()).split()[1] == b"201"
     writer.close()
+
+
+async def test_a_pair_in_any_form_of_rfc_2046_is_taken(client: Any, upload_token: str, pair: bytes) -> None:
+    """A CRLF in front, padding, folded headers, an epilogue."""
+    moment = await client.moment()
+    odd = b"\r\n" + pair.replace(b"\r\n--x\r\n", b"\r\n--x \r\n").replace(b"form-data; ", b"form-data;\r\n ") + b"more"
+    reader, writer = await talk(client, moment, f"Content-Length: {len(odd)}", token=upload_token)
+    writer.write(odd)
+    assert (await reader.readline()).split()[1] == b"201"
+    writer.close()
+
+
+RETRY = {"Snapsurge-Retry": "1"}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("digest_of", "retry", "status"),
+    [("pair", RETRY, 201), ("other", RETRY, 400), ("other", {}, 201), ("pair", {}, 201)],
+)
+async def test_a_digest_is_checked_when_its_ticket_comes_back(
+    client: Any,
+    pair: bytes,
+    digest_of: str,
+    retry: dict[str, str],
+    status: int,
+    chunked: bool,  # noqa: FBT001
+) -> None:
+    """Nobody reserves a time for other photos; without a ticket the field is not read."""
+    digest = b64encode(sha256(pair if digest_of == "pair" else b"other").digest()).decode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(pair), 100):
+            yield pair[start : start + 100]
+
+    headers = {"Content-Digest": f"sha-256=:{digest}:", **retry}
+    answer = await client.upload(await client.moment(), body=pieces() if chunked else pair, headers=headers)
+
+    assert answer.status == status
+    if status == 400:
+        assert (answer.body["code"], answer.body["stored"]) == ("bad-request", False)
+        assert "sha-256 of its Content-Digest" in answer.body["detail"]
+        assert client.objects("intake") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "chunked", "status"),
+    [("md5=:AAAA:", True, 400), ("md5=:AAAA:", False, 201), ("sha-256=:AAAA:", False, 400), ("", True, 400)],
+)
+async def test_a_retry_without_a_digest_to_check_needs_a_length(
+    client: Any,
+    pair: bytes,
+    field: str,
+    chunked: bool,  # noqa: FBT001
+    status: int,
+) -> None:
+    """The balancer gives no such ticket; the node does not rely on that."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield pair
+
+    headers = {"Content-Digest": field, **RETRY}
+    answer = await client.upload(await client.moment(), body=pieces() if chunked else pair, headers=headers)
+
+    assert answer.status == status
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])

@@ -12,7 +12,9 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from ingest.body.landing import Landing, discard, listening
+from ingest.body.doorway import listening
+from ingest.body.landing import LATE_S, Landing, discard
+from ingest.body.pace import Pace
 
 
 class Field:
@@ -37,9 +39,29 @@ class Field:
 FIELDS: deque[weakref.ref[Field]] = deque(maxlen=9)
 
 
+class FakePace(Pace):
+    """A pace whose deadline the test decides, by how many bytes came."""
+
+    def __init__(self, due: Callable[[int], float]) -> None:
+        super().__init__(0.0, grace_s=1, stall_s=1, rate=1)
+        self._asked = due
+        self.pardoned = 0.0
+
+    def due(self) -> float:
+        """As the test says."""
+        return self._asked(self.received)
+
+    def pardon(self, seconds: float) -> None:
+        """Remember."""
+        self.pardoned += seconds
+
+
 @asynccontextmanager
 async def serving(
-    *, bad_at: int | None = None, due: Callable[[int], float] = lambda _: 1e12
+    *,
+    bad_at: int | None = None,
+    due: Callable[[int], float] = lambda _: 1e12,
+    pace: Callable[[Callable[[int], float]], Pace] = FakePace,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event]]:
     """A server whose handler lands bodies and says how many bytes were `x`; a connection; an event: a landing began."""
     begun = asyncio.Event()
@@ -53,7 +75,7 @@ async def serving(
         try:
             if field.room():
                 begun.set()
-                await Landing(request, field, due).run()
+                await Landing(request, field, pace(due)).run()
         except (ValueError, TimeoutError, ConnectionError) as error:
             return web.Response(status=400, text=type(error).__name__)
         return web.Response(text=str(field.data.count(b"x")), headers={"Looks": str(field.looks)})
@@ -179,7 +201,25 @@ async def test_bytes_that_nobody_read_yet_buy_time_too() -> None:
         await begun.wait()
         writer.write(b"x" * 5000)
         assert await answer(reader) == (400, "TimeoutError")
-    assert asked == [0, 5000]
+    assert asked == [0, 5001]
+
+
+@pytest.mark.parametrize(("late_s", "pardoned"), [(LATE_S + 1, True), (LATE_S / 2, False)])
+async def test_time_in_which_the_node_did_not_run_is_not_charged(late_s: float, pardoned: bool) -> None:  # noqa: FBT001
+    """A timer that is called much later than asked for shows it; the noise of a busy loop is less."""
+    made: list[FakePace] = []
+    loop = asyncio.get_running_loop()
+    dues = [loop.time() - late_s, 0.0]
+
+    def pace(due: Callable[[int], float]) -> Pace:
+        dues[0] = loop.time() - late_s
+        made.append(FakePace(due))
+        return made[0]
+
+    async with serving(due=lambda _: dues.pop(0), pace=pace) as (reader, writer, _):
+        writer.write(head(100) + b"x")
+        assert await answer(reader) == (400, "TimeoutError")
+    assert (made[0].pardoned >= late_s) is pardoned
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError])

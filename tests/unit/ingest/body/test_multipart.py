@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.body.buffers import Buffer
-from ingest.body.multipart import PART_HEAD_BYTES_MAX, BadMultipart, MultipartReader, PartTooLarge, boundary_of
+from ingest.body.multipart import (
+    PADDING_BYTES_MAX,
+    PART_HEAD_BYTES_MAX,
+    PREAMBLE_BYTES_MAX,
+    BadMultipart,
+    MultipartReader,
+    PartTooLarge,
+    boundary_of,
+)
 
 LIMITS = {"front": 1000, "back": 1000, "meta": 10}
 
@@ -63,10 +71,51 @@ def test_an_epilogue_is_ignored() -> None:
     assert read(body(("front", b"1")) + b"anything --x\r\n", 1) == {"front": b"1"}
 
 
+@pytest.mark.parametrize("step", [1, 7, 10**9])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n" + body(("front", b"1"), ("back", b"2")),
+        b"\r\n\r\n" + body(("front", b"1"), ("back", b"2")),
+        b"This is a message in MIME format: --x\r\n\n--x" + b"\r\n" + body(("front", b"1"), ("back", b"2")),
+        body(("front", b"1"), ("back", b"2")).replace(b"--x\r\n", b"--x \t \r\n"),
+        body(("front", b"1"), ("back", b"2"), end=b"--x-- \t\r\nepilogue"),
+        body(("front", b"1"), ("back", b"2")).replace(b"form-data;", b"\r\n form-data;\r\n\t \r\n "),
+    ],
+    ids=["a CRLF", "two", "preamble", "padding", "padding at the end", "folded"],
+)
+def test_what_rfc_2046_allows_is_taken(data: bytes, step: int) -> None:
+    """Whole and a byte at a time."""
+    assert read(data, step) == {"front": b"1", "back": b"2"}
+
+
+@pytest.mark.parametrize("step", [1, 10**9])
+def test_preamble_and_padding_are_bounded_from_both_sides(step: int) -> None:
+    """As many bytes as the limit are taken, one more is refused."""
+    for more, taken in ((0, True), (1, False)):
+        preamble = b"p" * (PREAMBLE_BYTES_MAX + more) + b"\r\n" + body(("front", b"1"))
+        padded = body(("front", b"1")).replace(b"--x\r\n", b"--x" + b" " * (PADDING_BYTES_MAX + more) + b"\r\n")
+        for data, why in ((preamble, "no boundary in its first 4096 bytes"), (padded, "more than 256 blanks")):
+            if taken:
+                assert read(data, step) == {"front": b"1"}
+            else:
+                with pytest.raises(BadMultipart, match=why):
+                    read(data, step)
+
+
+def test_a_body_without_its_boundary_is_refused_before_its_end() -> None:
+    """Nobody sends megabytes to learn that the boundary is another one."""
+    reader = MultipartReader(b"y", LIMITS, Buffer(100_000))
+    with pytest.raises(BadMultipart, match="no boundary in its first 4096 bytes"):
+        reader.feed(body(("front", b"1" * 5000), end=b""))
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"preamble\r\n" + body(("front", b"")), "begin with its boundary"),
+        (b"\n" + body(("front", b""), end=b""), "ends before"),
+        (b"preamble\r\n--xx\r\n", "follows a boundary"),
+        (b"--x --\r\n", "follows a boundary"),
         (body(("front", b""), end=b""), "ends before"),
         (body(("front", b"1"))[:-12], "ends before"),
         (b"--xx\r\n", "follows a boundary"),

@@ -135,3 +135,27 @@ def test_a_link_with_a_signature_is_ordinary() -> None:
 
     assert found
     assert (found[0].target, bool(found[0].ordinary)) == (target, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "ordinary"),
+    [
+        ([b"Transfer-Encoding: chunked\r\n"], True),
+        ([b"transfer-encoding: chunked\r\n", b"X: y\r\n"], True),
+        ([b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n"], False),
+        ([b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"], False),
+        ([b"Transfer-Encoding: chunked\r\n"] * 2, False),
+        ([b"Transfer-Encoding: Chunked\r\n"], False),
+        ([b"Transfer-Encoding: gzip, chunked\r\n"], False),
+        ([b"Transfer-Encoding: chunked \r\n"], False),
+    ],
+)
+def test_a_chunked_head_is_ordinary_in_one_spelling_only(fields: list[bytes], *, ordinary: bool) -> None:
+    """Alone, once, and without a length; every other spelling goes to the strict rules."""
+    raw = LINE + HOST + b"".join(fields)
+    found = _ORDINARY_REQUEST(raw)
+
+    assert (found is not None) is ordinary
+    if ordinary:
+        head = find_request(raw + b"\r\n", 16384)[0]
+        assert (head.chunked, head.length, bool(head.ordinary)) == (True, None, True)

@@ -15,7 +15,7 @@ from lb.http1.tickets import AGE_MS_MAX, AHEAD_MS_MAX, LIFE_MS, Tickets, Verdict
 NOW = 1_800_000_000_000
 SECRET, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 STEP_MS = 256  # of an expiry
-DIGEST = b"Content-Digest: sha-256=:YWJj:"
+DIGEST = b"Content-Digest: sha-256=:%bYWI=:" % (b"YWJj" * 10)
 
 
 def bearer(user: str) -> bytes:
@@ -99,6 +99,14 @@ def test_the_digest_is_bound_where_it_was_sent() -> None:
     for other in (upload("ann", b"/", 5, DIGEST.replace(b"YWJj", b"YWJk")), upload("ann", b"/", 5)):
         assert TICKETS.read(other, ticket, NOW).outcome == "foreign"
     assert TICKETS.read(upload("ann", b"/", 5, DIGEST.replace(b"Content-D", b"content-d")), ticket, NOW) == HONOURED
+
+
+@pytest.mark.parametrize("digest", [b"md5=:YWJj:", b"sha-256=:YWJj:", b"sha-256=", b"x-sha-256=:%b:" % (b"YWJj" * 11)])
+def test_a_digest_that_no_node_checks_binds_nothing(digest: bytes) -> None:
+    """A chunked request with such a one gets no ticket; with a length it does."""
+    chunked = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Digest: " + digest + b"\r\n"
+    assert TICKETS.give(parse_request(chunked), NOW, NOW) == b""
+    assert TICKETS.give(upload("ann", b"/", 5, b"Content-Digest: " + digest), NOW, NOW)
 
 
 def test_a_chunked_request_needs_a_digest() -> None:

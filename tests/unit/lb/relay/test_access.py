@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from lb.relay.access import RequestRecord, Sampler, line, row
 
 RECORD = RequestRecord(
@@ -28,6 +30,15 @@ def test_a_line_has_the_request_and_no_query() -> None:
     assert (said["node"], said["ms"], said["bytes_in"], said["weight"]) == ("a", 500.0, 350_000, 4)
     assert b"secret" not in line(RECORD, 1)
     assert b"user-7" not in line(RECORD, 1)
+
+
+def test_a_clients_own_id_is_a_label() -> None:
+    """Ours is `id` always; where a trusted balancer in front named the request, there is no other."""
+    theirs, front = (msgspec.structs.replace(RECORD, label=label) for label in (b"their-1", b"r-1"))
+
+    assert (json.loads(line(theirs, 1))["id"], json.loads(line(theirs, 1))["label"]) == ("r-1", "their-1")
+    assert "label" not in json.loads(line(front, 1))
+    assert "label" not in json.loads(line(RECORD, 1))
 
 
 def test_a_row_hides_its_user() -> None:

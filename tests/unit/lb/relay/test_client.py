@@ -103,7 +103,7 @@ async def test_limits_and_framing_are_kept(stage, raw: bytes, status: int) -> No
 
 
 async def test_a_counted_chunked_body_is_limited_too(stage) -> None:  # noqa: ANN001
-    """A chunked body over the limit ends in 413, what was sent is `unknown`."""
+    """A chunked body over the limit ends in 413; the node never had the whole, so nothing is stored."""
     client, transport = stage.client()
     client.data_received(POST.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked"))
     stage.link(client)
@@ -113,7 +113,7 @@ async def test_a_counted_chunked_body_is_limited_too(stage) -> None:  # noqa: AN
 
     said = transport.take()
     assert said.startswith(b"HTTP/1.1 413 ")
-    assert b'"stored":"unknown"' in said
+    assert b'"stored":false' in said
 
 
 async def test_slow_heads_slow_bodies_and_idle_connections_end(stage) -> None:  # noqa: ANN001
@@ -124,14 +124,14 @@ async def test_slow_heads_slow_bodies_and_idle_connections_end(stage) -> None:  
     body.data_received(POST)
     stage.link(body)
     idle, idle_transport = stage.client()
-    for _ in range(12):
+    for _ in range(33):
         for client in (head, body, idle):
             client.check(1.0)
 
     assert head_transport.take().startswith(b"HTTP/1.1 408 ")
     assert body_transport.take().startswith(b"HTTP/1.1 408 ")
     assert not idle_transport.closed
-    idle.check(70.0)
+    idle.check(50.0)
     assert idle_transport.closed
 
 
@@ -157,11 +157,11 @@ async def test_a_client_waiting_for_continue_is_not_called_slow(stage) -> None: 
     client, transport = stage.client()
     client.data_received(POST.replace(b"Host", b"Expect: 100-continue\r\nHost"))
     link, _ = stage.link(client)
-    for _ in range(20):
+    for _ in range(50):
         client.check(1.0)
     assert transport.take() == b""
     link.data_received(b"HTTP/1.1 100 Continue\r\n\r\n")
-    for _ in range(12):
+    for _ in range(33):
         client.check(1.0)
     assert b"HTTP/1.1 408 " in transport.take()
 

@@ -30,3 +30,17 @@ async def test_a_ticket_says_when_the_request_was_received(stage, status: int, g
 def test_a_ticket_has_a_bit_for_each_place_that_refusals_count() -> None:
     """The two modules rank_nodes side by side and do not import each other."""
     assert (1 << PLACES) - 1 == PLACES_MASK
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, b"200"), (1, b"414")])
+async def test_a_target_is_bounded_from_both_sides(stage, more: int, status: bytes) -> None:  # noqa: ANN001
+    """By the limit that the nodes have too, so that no node meets a longer one; the answer names it."""
+    client, transport = stage.client()
+    target = b"/x?q=".ljust(stage.config.target_bytes_max + more, b"y")
+    client.data_received(b"GET " + target + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+    if client.exchange is not None:
+        stage.link(client)[0].data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    said = transport.take()
+
+    assert said.split(b" ")[1] == status
+    assert (b"more than 2048 bytes" in said) is (more > 0)

@@ -46,7 +46,13 @@ def test_a_byte_either_way_starts_the_answer_deadline_again(answer_paused: bool,
 
     def check(seconds: float, relayed: int) -> Deadline | None:
         return progress.check(
-            seconds, received=0, relayed=relayed, body_due=False, awaits_continue=False, answer_paused=answer_paused
+            seconds,
+            received=0,
+            relayed=relayed,
+            body_due=False,
+            reading_paused=False,
+            awaits_continue=False,
+            answer_paused=answer_paused,
         )
 
     assert check(float(limit_s), 0) is None
@@ -61,10 +67,11 @@ def test_a_body_that_waits_for_continue_is_not_due() -> None:
 
     def check(received: int) -> Deadline | None:
         return progress.check(
-            CONFIG.body_grace_s + 1,
+            CONFIG.body_grace_s + 2,
             received=received,
             relayed=0,
             body_due=True,
+            reading_paused=False,
             awaits_continue=True,
             answer_paused=False,
         )
@@ -73,24 +80,52 @@ def test_a_body_that_waits_for_continue_is_not_due() -> None:
     assert check(1) is Deadline.BODY
 
 
+def waits(client, transport) -> int:  # noqa: ANN001 - the stage's
+    """The seconds without a byte until the client is answered."""
+    for second in range(1, 1000):
+        client.check(1.0)
+        if transport.written:
+            return second
+    raise AssertionError("never answered")
+
+
 @pytest.mark.asyncio
 async def test_a_body_that_stops_coming_is_cut(stage) -> None:  # noqa: ANN001 - the stage fixture
-    """After the grace, in seconds of the rate, 408; not a second before."""
+    """408 after the longest silence, not before; it says what was measured, and that nothing is stored."""
     client, transport = stage.client()
     client.data_received(POST + b"x")
     stage.link(client)
-    for _ in range(stage.config.body_grace_s - 1):
-        client.check(1.0)
-    assert transport.take() == b""
-    for _ in range(3):
-        client.check(1.0)
 
-    assert transport.take().startswith(b"HTTP/1.1 408 ")
+    assert stage.config.body_stall_s < waits(client, transport) <= stage.config.body_stall_s + 3
+    said = transport.take()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"1 bytes of the body came in 32 s, and none in the last 32 s." in said, said
+    assert b'"stored":false' in said
+    assert b"Snapsurge-Ticket" not in said
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("cause", ["connecting", "full", "full for a part of the second"])
+async def test_bytes_that_come_while_reading_is_paused_count(stage, cause: str) -> None:  # noqa: ANN001
+    """A fast start while the balancer connects, or while the node takes nothing, pays for a later silence."""
+    client, transport = stage.client()
+    client.data_received(POST + b"x" * 50_000)
+    if cause == "connecting":
+        client.check(1.0)
+    link, _ = stage.link(client)
+    if cause != "connecting":
+        link.pause_writing()
+        if cause == "full":
+            client.check(1.0)
+        link.resume_writing()
+    client.check(1.0)
+
+    assert waits(client, transport) > stage.config.body_stall_s
 
 
 @pytest.mark.asyncio
 async def test_seconds_in_which_we_do_not_read_are_not_the_clients(stage) -> None:  # noqa: ANN001
-    """While the node takes nothing, the body may stand still."""
+    """While the node takes nothing, the body may stand still; the node has its own deadline."""
     client, transport = stage.client()
     client.data_received(POST + b"x")
     link, _ = stage.link(client)

@@ -24,8 +24,17 @@ def test_only_what_a_node_cannot_have_done_is_sent_again(
     assert resendable(method, reused=reused, body_sent=body_sent, request_done=request_done) is allowed
 
 
-def test_nothing_is_promised_of_what_was_sent() -> None:
-    """False is said only when it is known: nothing sent, or nothing that stores."""
-    assert stored(b"POST", sent=True) == "unknown"
-    assert stored(b"POST", sent=False) is False
-    assert stored(b"GET", sent=True) is False
+@pytest.mark.parametrize(
+    ("method", "sent", "whole", "told"),
+    [
+        (b"POST", True, True, "unknown"),
+        (b"POST", True, False, False),
+        (b"POST", False, True, False),
+        (b"GET", True, True, False),
+    ],
+)
+def test_nothing_is_promised_of_what_a_node_may_have_whole(
+    method: bytes, *, sent: bool, whole: bool, told: object
+) -> None:
+    """False is said only when it is known: not sent, not whole, or nothing that stores."""
+    assert stored(method, sent=sent, whole=whole) == told

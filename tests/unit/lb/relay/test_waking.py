@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
+from lb.relay.waking import LOOKS_MAX, PIECE_BYTES, WAKE_BYTES
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -44,18 +44,30 @@ async def test_a_body_that_comes_fast_pays_nothing(stage, size: int, expected: i
     assert wakes_at(transport) == expected
 
 
-@pytest.mark.parametrize("kind", ["chunked", "tls"])
-async def test_where_the_end_is_not_known_every_byte_wakes(stage, kind: str) -> None:  # noqa: ANN001
-    """Chunks of a body, and records under TLS, end where they like."""
-    if kind == "tls":
-        stage.context.proto = b"https"
+async def test_under_tls_every_byte_wakes(stage) -> None:  # noqa: ANN001
+    """Records end where they like."""
+    stage.context.proto = b"https"
     client, transport = stage.client()
-    framed = b"Transfer-Encoding: chunked" if kind == "chunked" else b"Content-Length: %d" % LENGTH
-    client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\n" + framed + b"\r\n\r\n")
+    client.data_received(POST % LENGTH)
     stage.link(client)
-    client.data_received(b"ffff\r\nx" if kind == "chunked" else b"x")
+    client.data_received(b"x")
 
     assert wakes_at(transport) == 1
+
+
+async def test_of_a_chunked_body_no_more_is_waited_for_than_must_come(stage) -> None:  # noqa: ANN001
+    """The rest of a chunk, its end, and the last chunk; where the next size is not known, any byte."""
+    client, transport = stage.client()
+    client.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    link, _ = stage.link(client)
+    seen = []
+    for piece in (b"ff", b"ff\r\nx", b"x" * 0xFF00, b"x" * 0xFE, b"\r\n", b"0\r\n\r\n"):
+        client.data_received(piece)
+        seen.append(wakes_at(transport))
+    link.data_received(OK)
+
+    assert seen == [1, WAKE_BYTES, 0xFE + 7, 1, 1, 1]
+    assert client.idle
 
 
 async def test_a_refused_body_is_dropped_as_it_comes(stage) -> None:  # noqa: ANN001
@@ -70,17 +82,34 @@ async def test_a_refused_body_is_dropped_as_it_comes(stage) -> None:  # noqa: AN
     assert wakes_at(transport) == 1
 
 
-@pytest.mark.parametrize(("bytes_a_second", "cut"), [(1000, False), (100, True)])
+@pytest.mark.parametrize(("bytes_a_second", "cut"), [(4096, False), (1, True)])
 async def test_what_waits_in_the_kernel_counts_as_received(stage, bytes_a_second: int, cut: bool) -> None:  # noqa: ANN001, FBT001
     """A slow phone keeps up its rate although nobody reads; one that is too slow does not."""
     client, transport = stage.client()
-    client.data_received(POST % LENGTH + b"x")
+    client.data_received(POST % (9 * WAKE_BYTES) + b"x")
     stage.link(client)
-    for _ in range(WAKE_BYTES // 1000 - 1):
+    for _ in range(stage.config.body_grace_s + 3):
         transport.far.send(bytes(bytes_a_second))
         client.check(1.0)
 
     assert transport.written.startswith(b"HTTP/1.1 408 ") is cut
+
+
+async def test_bytes_do_not_wait_for_more_for_ever(stage) -> None:  # noqa: ANN001
+    """After some looks any byte wakes, so that the node hears of a very slow phone; a read starts anew."""
+    client, transport = stage.client()
+    client.data_received(POST % LENGTH + b"x")
+    stage.link(client)
+    client.data_received(b"x")
+    seen = []
+    for piece in (b"", b"", b"y", *[b""] * LOOKS_MAX):
+        transport.far.send(piece)
+        client.check(1.0)
+        seen.append(wakes_at(transport))
+
+    assert seen == [WAKE_BYTES] * (LOOKS_MAX + 2) + [1]
+    client.data_received(b"y")
+    assert wakes_at(transport) == WAKE_BYTES
 
 
 async def test_a_connection_that_was_just_closed_is_no_error(stage) -> None:  # noqa: ANN001

@@ -59,7 +59,8 @@ def answering(*answers: bytes, byte_by_byte: bool = False) -> Serve:
     [
         (b"HTTP/1.1 200 OK\r\nA: b\r\ncontent-length: 5\r\n\r\nhello", b"hello", True),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", True),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"2\r\nhi\r\n0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"hi", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"", True),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end", False),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
     ],

@@ -1,0 +1,37 @@
+"""What a person should do about an error of the store, by its code or status. Pure.
+
+The codes are those of "Error responses", Amazon S3 API Reference; other stores use the same.
+"""
+
+from typing import Final
+
+SILENT: Final = "check that the store runs and that this machine reaches it"
+_OTHER: Final = "look into the store's log"
+_KEYS: Final = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, and check that they are right"
+_REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
+_BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
+_FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
+_SPACE: Final = "free space in the store"
+
+_REMEDIES: Final = {
+    "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
+    **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
+    **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), _KEYS),
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403", "401"), _RIGHTS),
+    **dict.fromkeys(("NotImplemented", "501", "MethodNotAllowed", "405"), _FEATURE),
+    **dict.fromkeys(("SlowDown", "ServiceUnavailable", "InternalError", "500", "502", "503", "504"), _BUSY),
+    **dict.fromkeys(("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"), _SPACE),
+}
+
+
+def said(status: int, code: str, region: str = "") -> str:
+    """Status and code of an answer, and the region that it names; an answer without a text has its status as code."""
+    text = f"{status} {code}" if code != str(status) else code
+    return f"{text} (the bucket is in {region})" if region and _REMEDIES.get(code) == _REGION else text
+
+
+def remedy(status: int, code: str) -> str:
+    """What to do."""
+    return _REMEDIES.get(code) or _REMEDIES.get(str(status)) or _OTHER
