@@ -18,7 +18,7 @@ from storage.refusals import reason
 from .asked import Asked
 from .body.landing import discard
 from .errors import Refusal
-from .metrics import Metrics
+from .metrics import ROUTE, Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
@@ -79,7 +79,7 @@ def answering(
             response.headers["X-Content-Type-Options"] = "nosniff"  # browsers must not guess a user's bytes to be HTML
             if lifecycle.draining:
                 response.force_close()
-            route = request.match_info.route.name or "other"
+            route = request.get(ROUTE) or request.match_info.route.name or "other"
             metrics.requests(route, str(response.status)).inc()
             metrics.seconds(route).observe(time.perf_counter() - started)
             await sender.send(request, response)

@@ -38,6 +38,7 @@ from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
 from .uploads import Uploads
+from .waiting import Waiting
 from .watching import Watch
 
 # The balancer forwards heads of up to 16 KiB.
@@ -73,14 +74,14 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
         async with blob_store(storage) as store:
             index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
             readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
+            lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s), readiness)
             async with (
                 Watch(readiness, store, redis),
                 Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
+                Waiting(index.states, lambda: lifecycle.draining) as waiting,
             ):
-                asked = Asked(register_s=config.register_s, restart_s=config.restart_s)
-                lifecycle = Lifecycle(asked, readiness)
-                app = application(config, lifecycle, store, redis, index, limiter, announcer)
+                app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -121,6 +122,7 @@ def application(
     index: Index,
     limiter: RateLimiter,
     announcer: Announcer,
+    waiting: Waiting,
 ) -> web.Application:
     """The web application: the table of calls with its handlers, inside the middleware."""
     moments = Moments(store, index)
@@ -131,10 +133,11 @@ def application(
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission)
     receiver = Receiver(config, metrics, admission)
+    metrics.waiters.set_function(lambda: waiting.count)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
     reads = Reads(reading, admission, trusted)
-    moment_calls, docs = MomentCalls(moments, posts), Docs()
-    post_calls = PostCalls(posts, announcer.queue, reads)
+    moment_calls, docs = MomentCalls(moments, posts), Docs(config)
+    post_calls = PostCalls(posts, announcer.queue, reads, waiting)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
@@ -144,6 +147,7 @@ def application(
         "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
+        "post_meta": reads.by_user(post_calls.meta),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
         "scaling": ScalingCall(redis).get,

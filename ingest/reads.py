@@ -53,12 +53,23 @@ class Reads:
         if not held:
             raise _full("too many answers are being read slowly; ask again")
 
-    async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:
+    def leave(self, request: web.Request) -> None:
+        """Release the place of a read that waits for something; it must `enter` again before it reads."""
+        self._reading.release(request[READER])
+
+    def enter(self, request: web.Request) -> None:
+        """Take a place anew after `leave`; Refusal when there is none."""
+        self._take(request, request[READER].who, request[READER].kind)
+
+    def _take(self, request: web.Request, who: str, kind: Kind) -> None:
         reader, victims = self._reading.admit(who, kind, time.perf_counter())
         _shed(victims)
         if reader is None:
             raise _full("too many are reading; ask again")
         request[READER] = reader
+
+    async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:
+        self._take(request, who, kind)
         response = await handler(request)
         if kind is Kind.POST and isinstance(response, web.Response) and isinstance(response.body, bytes):
             self.hold(request, len(response.body))

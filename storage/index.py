@@ -186,6 +186,13 @@ class Index:
             pipe.hget(POST_KEY + post_id, "j")
         return [_read(_decode_post, found) for found in await pipe.execute()]
 
+    async def states(self, post_ids: Sequence[str]) -> list[str | None]:
+        """The posts' states, in order, without their records; None for each post that the index does not have."""
+        pipe = self._redis.pipeline(transaction=False)
+        for post_id in post_ids:
+            pipe.hget(POST_KEY + post_id, "s")
+        return [None if found is None else found.decode() for found in await pipe.execute()]
+
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None if they may not cover every post in the store."""
         pipe = self._redis.pipeline(transaction=False)

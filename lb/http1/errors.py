@@ -2,6 +2,7 @@
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
 the client whether a node may have stored something: `false` only when nothing was sent to a node, else `"unknown"`.
+`type` is where the nodes of this project explain the code; in front of other servers it is a mere identifier.
 """
 
 from typing import Literal
@@ -66,7 +67,7 @@ def problem(
     """
     row = PROBLEMS[code]
     said = {
-        "type": f"urn:snapsurge:problem:{code}",
+        "type": f"/docs/problems#{code}",
         "title": row.title,
         "status": row.status,
         "code": code,
