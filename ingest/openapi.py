@@ -128,7 +128,9 @@ def _typed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema
 
 def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     kind = re.match(r"/v1/(\w+)", call.path)
-    operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "parameters": _parameters(call)}
+    # With a verb: generators name methods by it, and types that must not meet those of the schemas (MomentRequest).
+    name = f"get_{call.name}" if call.method == "GET" else call.name
+    operation: dict[str, Any] = {"operationId": name, "summary": call.summary, "parameters": _parameters(call)}
     operation["tags"] = [kind[1] if kind else "this node"]
     if call.scopes is not None:
         operation["security"] = [{"token": []}]

@@ -18,11 +18,12 @@ def upload(base: str, moment: str, token: str, front: bytes, back: bytes) -> req
         # Built once: the boundary and so the bytes are the same in every try.
         request = session.prepare_request(requests.Request("POST", f"{base}/v1/moments/{moment}/posts", files=photos))
         request.headers["Authorization"] = f"Bearer {token}"
+        settings = session.merge_environment_settings(request.url, {}, None, None, None)  # proxies and certificates
         backoff_s = 0.2
         for left in reversed(range(TRIES)):
             try:
                 # The second number is the longest silence, not the whole time.
-                answer = session.send(request, timeout=(5, 60), verify=session.verify)
+                answer = session.send(request, timeout=(5, 60), **settings)
             except requests.RequestException:
                 wait_s, backoff_s = random.uniform(0.1, backoff_s), min(backoff_s * 2, 5)
                 if not left:

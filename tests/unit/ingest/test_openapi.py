@@ -76,6 +76,8 @@ def test_generators_are_told_types_names_and_groups() -> None:
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids) == len(CALLS)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", one) for one in ids)
+    generated = {f"{one.title().replace('_', '')}{end}" for one in ids for end in ("Request", "Response")}
+    assert generated.isdisjoint(MADE["components"]["schemas"])
     tags = {tag["name"] for tag in MADE["tags"] if tag["description"]}
     assert {tag for operation in operations for tag in operation["tags"]} == tags
     assert MADE["servers"] == [{"url": "/"}]
