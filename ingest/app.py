@@ -79,7 +79,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 Watch(readiness, store, redis),
                 Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
-                Waiting(index.states, lambda: lifecycle.draining) as waiting,
+                Waiting(index, lambda: lifecycle.draining) as waiting,
             ):
                 app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
                 yield Node(app, lifecycle, redis)
@@ -133,7 +133,7 @@ def application(
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission)
     receiver = Receiver(config, metrics, admission)
-    metrics.waiters.set_function(lambda: waiting.count)
+    metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics)
     reads = Reads(reading, admission, trusted)
     moment_calls, docs = MomentCalls(moments, posts), Docs(config)

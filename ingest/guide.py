@@ -17,7 +17,8 @@ from storage.records import ACCEPTING_MS
 from .auth import TOKEN_CHARS_MAX, USER_ID_CHARS_MAX
 from .body.receiving import META_DEPTH_MAX
 from .config import MIB, Config
-from .waiting import USER_WAITERS_MAX, WAIT_S_MAX
+from .read_admission import USER_WAITERS_MAX
+from .waiting import WAIT_S_MAX
 
 _HERE = Path(__file__).parent
 PAGES: Final = {"guide": "Guide", "recipes": "Recipes", "problems": "Errors"}
@@ -81,6 +82,8 @@ def facts(config: Config) -> dict[str, str]:
 def pages(known: Mapping[str, str]) -> dict[str, bytes]:
     """The HTML pages by name; KeyError when a page names a fact that there is not."""
     bodies = {name: Template((_HERE / "pages" / f"{name}.html").read_text()).substitute(known) for name in PAGES}
+    anchors = [f'<a href="#{file.partition(".")[0]}">{html.escape(heading)}</a>' for file, heading in RECIPES.items()]
+    bodies["recipes"] += f"<p>{' · '.join(anchors)}</p>\n"
     bodies["recipes"] += "".join(_recipe(file, heading) for file, heading in RECIPES.items())
     made: dict[str, bytes] = {}
     for name, body in bodies.items():

@@ -5,6 +5,7 @@ digest before it is sent, so that a cached record that is older than the object 
 picture. Before a partial answer, or 304, the store is asked for the current object.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import random
@@ -31,6 +32,9 @@ from .waiting import WAIT_S_MAX, Waiting
 # Cacheable, because a rendition never changes under its ETag; private, because it needs a token. It may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
+# Posts that are read at the same time because a wait ended without a record: a drain ends all waits together.
+AFTER_WAITS_MAX = 32
+
 
 class PostCalls:
     """The calls under `/v1/posts`."""
@@ -40,6 +44,7 @@ class PostCalls:
         self._posts = posts
         self._queue = queue
         self._waiting = waiting
+        self._after_waits = asyncio.Semaphore(AFTER_WAITS_MAX)
 
     async def get(self, request: web.Request) -> web.Response:
         """One post by its id; with `wait`, when it is pending no more, or after so many seconds."""
@@ -47,11 +52,12 @@ class PostCalls:
         post = await self._post(request)
         if seconds and post.state == "accepted":
             request[ROUTE] = "post_wait"
-            self._reads.leave(request)
-            user = request[PRINCIPAL].user_id
-            await self._waiting.until_settled(post.id, user, seconds, lambda: request.transport is None)
-            self._reads.enter(request)
-            post = await self._post(request)
+            self._reads.wait(request)
+            found = await self._waiting.until_settled(post.id, seconds, lambda: request.transport is None)
+            if found is None and request.transport is not None:
+                async with self._after_waits:
+                    found = await self._post(request)
+            post = found or post
         return json_answer(post_view(post))
 
     async def meta(self, request: web.Request) -> web.Response:

@@ -19,8 +19,7 @@ func form(front: Data, back: Data) -> (body: Data, kind: String) {
     return (body, "multipart/form-data; boundary=\(boundary)")
 }
 
-// The final answer; every try sends the same bytes, with the last ticket. URLSession has no Expect: it stops sending by
-// itself when the answer comes early.
+// The final answer; every try sends the same bytes, with the last ticket. URLSession has no Expect.
 func upload(base: URL, moment: String, token: String, front: Data, back: Data) async throws -> (HTTPURLResponse, Data) {
     let (body, kind) = form(front: front, back: back)
     var request = URLRequest(url: base.appendingPathComponent("v1/moments/\(moment)/posts"))

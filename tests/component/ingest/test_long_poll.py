@@ -54,9 +54,34 @@ async def test_waiters_hold_no_place_of_a_read(make_client: Any, redis: Redis) -
             await finish(client, redis, path)
 
     told = [poll.result() for poll in polls]
-    ready = [answer for answer in told if answer.status == 200]
-    assert {answer.body["state"] for answer in ready} == {"ready"}
-    # All wake in one round, and not all may read at once: the others are told to come back for what is there now.
-    assert len(ready) >= 64
-    assert all("Retry-After" in answer.headers for answer in told if answer.status == 503)
-    assert {answer.status for answer in told} <= {200, 503}
+    assert {(answer.status, answer.body["state"]) for answer in told} == {(200, "ready")}
+
+
+async def test_a_deletion_ends_the_wait(client: Any) -> None:
+    """With 404, not with the record of before."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    async with asyncio.TaskGroup() as tasks:
+        poll = tasks.create_task(client.call("GET", f"{path}?wait=25", "anybody"))
+        while b"snapsurge_ingest_waiters 1.0" not in (await client.call("GET", "/metrics")).raw:
+            assert not poll.done()
+        assert (await client.call("DELETE", path)).status == 204
+    assert (poll.result().status, poll.result().body["code"]) == (404, "no-such-post")
+
+
+async def test_who_disconnects_waits_no_more(client: Any) -> None:
+    """The places of a user are free again while a client that came before still waits."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    async with asyncio.TaskGroup() as tasks:
+        stays = tasks.create_task(client.call("GET", f"{path}?wait=25", "carol"))
+        while b"snapsurge_ingest_waiters 1.0" not in (await client.call("GET", "/metrics")).raw:
+            assert not stays.done()
+        polls = [tasks.create_task(client.call("GET", f"{path}?wait=25", "bob")) for _ in range(8)]
+        while b"snapsurge_ingest_waiters 9.0" not in (await client.call("GET", "/metrics")).raw:
+            assert not [poll for poll in polls if poll.done()]
+        for poll in polls:
+            poll.cancel()
+        while b"snapsurge_ingest_waiters 1.0" not in (await client.call("GET", "/metrics")).raw:
+            assert not stays.done()
+        assert not stays.done()
+        assert (await client.call("GET", f"{path}?wait=1", "bob")).status == 200
+        assert (await client.call("DELETE", path)).status == 204
