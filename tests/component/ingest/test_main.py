@@ -104,13 +104,13 @@ def test_a_node_that_balancers_forgot_starts_over(tmp_path: Path, redis_url: str
         assert process.stderr is not None
         said = []
         for line in process.stderr:
-            said += [word for word in ("serving on", "registering anew", "restarting", "drained") if word in line]
+            said += [word for word in ("serving on", "registering again", "restarting", "drained") if word in line]
             if said == ["serving on"]:
                 with opener.open(f"http://127.0.0.1:{free_port}/readyz", timeout=10) as answer:
                     assert answer.status == 200
             if said.count("serving on") == 2:
                 break
-        assert said == ["serving on", "registering anew", "restarting", "drained", "serving on"]
+        assert said == ["serving on", "registering again", "restarting", "drained", "serving on"]
         process.send_signal(signal.SIGTERM)
         assert "drained" in process.stderr.read()
     assert process.returncode == 0
