@@ -21,7 +21,7 @@ from .body.doorway import doorway_of
 from .body.landing import discard, finish
 from .cors import NO_PAGES, Cors, allow, options
 from .errors import Refusal
-from .metrics import Metrics
+from .metrics import ROUTE, Metrics
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
@@ -93,7 +93,7 @@ def answering(
                 response.headers.update(cors.fields(request.headers.get("Origin"), public=public))
             if lifecycle.draining:
                 response.force_close()
-            route = request.match_info.route.name or "other"
+            route = request.get(ROUTE) or request.match_info.route.name or "other"
             metrics.requests(route, str(response.status)).inc()
             metrics.seconds(route).observe(time.perf_counter() - started)
             await sender.send(request, response)

@@ -40,6 +40,7 @@ from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
 from .uploads import Uploads
+from .waiting import Waiting
 from .watching import Watch
 
 # The balancer forwards heads of up to 16 KiB.
@@ -77,14 +78,14 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
         async with blob_store(storage) as store:
             index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
             readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
+            lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s), readiness)
             async with (
                 Watch(readiness, store, redis),
                 Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
+                Waiting(index, lambda: lifecycle.draining) as waiting,
             ):
-                asked = Asked(register_s=config.register_s, restart_s=config.restart_s)
-                lifecycle = Lifecycle(asked, readiness)
-                app = application(config, lifecycle, store, redis, index, limiter, announcer)
+                app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -125,21 +126,22 @@ def application(
     index: Index,
     limiter: RateLimiter,
     announcer: Announcer,
+    waiting: Waiting,
 ) -> web.Application:
     """The web application: the table of calls with its handlers, inside the middleware."""
-    moments = Moments(store, index)
-    posts = Posts(store, index)
+    moments, posts = Moments(store, index), Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     trusted, admission = networks(config.trusted_peers), Admission(budget(config), Commits())
     reading = Reading(places(config, admission.budget))
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission)
     receiver = Receiver(config, metrics, admission)
+    metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
     links = Links(config.link_secrets, config.link_s)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
     reads = Reads(reading, admission, trusted)
-    moment_calls, docs = MomentCalls(moments, posts, links), Docs()
-    post_calls = PostCalls(posts, announcer.queue, reads, links)
+    moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
+    post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
@@ -149,6 +151,7 @@ def application(
         "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
+        "post_meta": reads.by_user(post_calls.meta),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
         "scaling": ScalingCall(redis).get,
@@ -161,8 +164,8 @@ def application(
     }
     grace_s = min(config.body_grace_s, READ_GRACE_S)
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
-    cors = Cors(origins(config.cors_origins))
-    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender, cors)])
+    pages = Cors(origins(config.cors_origins))
+    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
 

@@ -13,6 +13,7 @@ from storage.records import Moment
 
 from .auth import Scope
 from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
+from .waiting import WAIT_S_MAX
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
 POST_ID: dict[str, object] = {
@@ -21,6 +22,7 @@ POST_ID: dict[str, object] = {
     "maxLength": 107,
     "description": "opaque: take it as it comes",
 }
+WAIT: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": WAIT_S_MAX}
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 _UPLOAD_ERRORS = (
     "bad-multipart", "bad-request", "unauthenticated", "forbidden", "no-such-moment", "too-slow", "already-posted",
@@ -93,6 +95,14 @@ CALLS = (
     ),
     Call(
         name="post", method="GET", path="/v1/posts/{post_id}", scopes=ANY, summary="One post", answer=PostView,
+        query=(
+            ("wait", "seconds until the answer, unless the post is ready or rejected before; 0 unless said", WAIT),
+        ),
+        errors=(*_READ_ERRORS, "bad-request", "no-such-post", "rate-limited", "overloaded"),
+    ),
+    Call(
+        name="post_meta", method="GET", path="/v1/posts/{post_id}/meta", scopes=ANY, answer="application/json",
+        summary="The meta part of the upload as it was sent, for the post's owner; null if there was none",
         errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(

@@ -1,6 +1,6 @@
-"""`/openapi.json` and `/docs`: the document, and Swagger UI to read it, served only from the installed wheel.
+"""`/openapi.json` and `/docs`: the document, Swagger UI to read it (only from the installed wheel), and the guide.
 
-The page's Content-Security-Policy allows only files of this node: no inline script or style.
+The pages' Content-Security-Policy allows only files of this node: no inline script or style.
 """
 
 from importlib.util import find_spec
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from . import guide
+from .config import Config
 from .openapi import document
 
 _POLICY = (
@@ -38,26 +40,30 @@ _PAGE = """<!doctype html>
 """
 _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
 _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+_FILE_FIELDS = {"Cache-Control": "max-age=86400"}
 
 
 class Docs:
-    """The document is generated once, and the wheel's two files are read once, at start."""
+    """Everything is generated or read once, at start; `config` has the limits that the texts name."""
 
-    def __init__(self) -> None:
-        self._document = document()
+    def __init__(self, config: Config) -> None:
+        facts = guide.facts(config)
+        self._document = document(facts)
         # Located without importing: the package would import integrations with web frameworks that are not used.
         spec = find_spec("swagger_ui")
         if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError("swagger-ui-py is not installed; run `make setup`")
         static = Path(spec.submodule_search_locations[0]) / "static"
-        self._files = {name: (static / name).read_bytes() for name in _FILES}
+        files = {name: ((static / name).read_bytes(), kind, _FILE_FIELDS) for name, kind in _FILES.items()}
+        texts = {name: (page, "text/html", _PAGE_FIELDS) for name, page in guide.pages(facts).items()}
+        self._files = files | texts | {"pages.css": (guide.style(), "text/css", {})}
 
     async def openapi(self, _request: web.Request) -> web.Response:
         """The OpenAPI document as JSON."""
         return web.Response(body=self._document, content_type="application/json")
 
     async def docs(self, _request: web.Request) -> web.Response:
-        """The HTML page."""
+        """The HTML page of the calls."""
         return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_FIELDS)
 
     async def start(self, _request: web.Request) -> web.Response:
@@ -65,9 +71,9 @@ class Docs:
         return web.Response(text=_START, content_type="text/javascript")
 
     async def file(self, request: web.Request) -> web.Response:
-        """Swagger UI's script and style sheet."""
-        name = request.match_info["name"]
-        if name not in _FILES:
+        """A page of the guide, or a script or style sheet of the pages."""
+        if request.match_info["name"] not in self._files:
             raise web.HTTPNotFound
-        fields = {"Cache-Control": "max-age=86400"}
-        return web.Response(body=self._files[name], content_type=_FILES[name], headers=fields)
+        body, kind, fields = self._files[request.match_info["name"]]
+        charset = "utf-8" if kind == "text/html" else None
+        return web.Response(body=body, content_type=kind, charset=charset, headers=fields)

@@ -2,7 +2,7 @@
 
 Pure. A handler raises `Refusal(code, detail)`; the detail says what the client should do. A 4xx status is the client's
 fault, 5xx the server's. `stored` is False if certainly nothing was stored, "unknown" if the store did not answer, and
-absent where nothing was to be stored.
+absent where nothing was to be stored. `type` leads to the paragraph about the code in `pages/problems.html`.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ class Refusal(Exception):
         """The body of the error answer."""
         status, title = CODES[self.code]
         return Problem(
-            type=f"urn:snapsurge:problem:{self.code}",
+            type=f"/docs/problems#{self.code}",
             title=title,
             status=status,
             code=self.code,

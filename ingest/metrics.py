@@ -10,6 +10,8 @@ from storage.histograms import Durations
 
 from .admission import Admission
 
+# The label `route` of a request that is not measured under the name of its call.
+ROUTE = web.RequestKey("route", str)
 # The text is generated at most once in this time: it costs milliseconds, and scraping needs no token.
 KEPT_S = 1.0
 
@@ -51,6 +53,7 @@ class Metrics:
         budget.set_function(lambda: admission.budget.bytes_max)
         puts = Gauge("snapsurge_ingest_puts_max", "Commits that may be under way", registry=self.registry)
         puts.set_function(lambda: admission.commits.puts_max)
+        self.waiters = Gauge("snapsurge_ingest_waiters", "Long polls of posts that wait", registry=self.registry)
         rate = Gauge("snapsurge_ingest_commits_per_second", "Commits, smoothed", registry=self.registry)
         rate.set_function(lambda: admission.commits.rate)
 

@@ -1,6 +1,8 @@
 """The OpenAPI 3.1 document, generated from the table of calls and the types of their answers."""
 
 import re
+from collections.abc import Mapping
+from string import Template
 from typing import Any
 
 import msgspec
@@ -14,39 +16,78 @@ _PATH_PARAMETERS = {
     "side": {"type": "string", "enum": ["front", "back", "composite"]},
     "size": {"type": "string", "enum": ["thumb", "feed", "full"]},
 }
+# One photo of the form. Generators take `format: binary` for a file, and `contentMediaType` alone for text.
+_PHOTO = {
+    "type": "string",
+    "format": "binary",
+    "description": "the file as the phone wrote it: JPEG, PNG, WebP, HEIC or AVIF",
+}
+# Without `additionalProperties: false`, which generators report as an error; the node refuses parts it does not know.
 _PAIR = {
     "type": "object",
     "required": ["front", "back"],
-    "additionalProperties": False,
     "properties": {
-        "front": {"type": "string", "contentMediaType": "image/jpeg", "description": "JPEG, PNG, WebP or HEIC"},
-        "back": {"type": "string", "contentMediaType": "image/jpeg", "description": "JPEG, PNG, WebP or HEIC"},
+        "front": _PHOTO,
+        "back": _PHOTO,
         "meta": {
             "type": "string",
             "contentMediaType": "application/json",
-            "description": "a JSON object",
+            "description": "a JSON object as text; only the owner of the post can read it back",
         },
     },
 }
+_FORM = {
+    "schema": _PAIR,
+    "encoding": {side: {"contentType": "image/jpeg, image/png, image/webp, image/heic"} for side in ("front", "back")},
+}
+# What an answer of a media type is; generators take an image for text unless it is called binary.
+_BODIES: dict[str, dict[str, str]] = {"application/json": {}, "image/jpeg": {"type": "string", "format": "binary"}}
+_UPLOAD_FIELDS = {
+    "Snapsurge-Ticket": "of the last 502, 503, 504 or 507, for this very request",
+    "Content-Digest": "optional, RFC 9530: `sha-256=:…:`, of the whole body as it is sent, in base64",
+}
+# What the balancer answers in place of a node.
+_GATEWAY = {
+    "502": "`bad-gateway`: a server failed during the request",
+    "504": "`gateway-timeout`: a server did not answer in time",
+}
+_TAGS = {
+    "moments": "Notifications, and the uploads that answer them.",
+    "posts": "What was accepted: its state, its pictures, its deletion.",
+    "scaling": "For autoscalers.",
+    "this node": "For people, probes and Prometheus.",
+}
 _ABOUT = """Photo pairs of a moment. Times are RFC 3339 UTC with milliseconds; every error is application/problem+json
-with a stable `code`.
+with a stable `code`, and its `type` leads to a paragraph about it.
 
-**How a phone should upload** (`bench/client.py` is this in Python):
+For who writes an app: [the guide](/docs/guide) (limits, tokens, retries, polling, pictures, caching),
+[recipes](/docs/recipes) (a client for each HTTP stack), [errors](/docs/problems) (what to do about each code).
+"""
+# Not in the text above, which generators write into the head of each of their files.
+_ABOUT_UPLOADS = """
+
+**Limits:** a photo has at most $photo_mib MiB, a pair $pair_mib MiB with all of its form, `meta` $meta_bytes bytes and
+$meta_depth levels; a photo has at most $pixels megapixels ($pixels_by_format), sides of $side_min to $side_max pixels;
+a user may send $uploads uploads in $uploads_s s, retries included; a body must come at $rate bytes/s on average. A
+moment takes posts for $accepting_h hours after it fired; those after its window are late.
+
+**How a phone should upload:**
 
 1. Build the multipart body once, with a `Content-Length`; every try sends the very same bytes. A post is keyed by
    moment and user, so any try may be repeated: 201 the first time, 200 with `Idempotent-Replayed` if one had arrived.
 2. Retry after 408, 429, 502, 503, 504, 507 and after a broken connection, never after another 4xx. Wait at least
    `Retry-After` and up to a tenth more by chance; where there is none 0.2 s, doubled each time up to 5 s, by chance.
 3. Bring the last `Snapsurge-Ticket` back: the retry then counts as received at the first try. It is good for ten
-   minutes and for the same user, path, length and, where sent, `Content-Digest`. Bring it with `Expect: 100-continue`
-   and send the body after `100 Continue`, so that being turned away again costs a head only.
+   minutes and for the same user, path, length and, where sent, `Content-Digest`. A client that can sends such a retry
+   with `Expect: 100-continue`, and its body after `100 Continue`; one that cannot sends it as any other upload.
 4. Wait for the answer 30 s, and twice as long as the pair should take on this uplink; then try again.
+5. After 201, `GET /v1/posts/{post_id}?wait=$wait_s` is answered when the pictures are ready.
 """
 _LINK = """A picture's URL from a post's `links`, unchanged: `…?exp=<unix s>&sig=<signature>`. It needs no token."""
 
 
-def document() -> bytes:
-    """The whole document, encoded as JSON."""
+def document(facts: Mapping[str, str]) -> bytes:
+    """The whole document, encoded as JSON; `facts` are the node's limits, see `guide.facts`."""
     types = {call.answer for call in CALLS if isinstance(call.answer, type)} | {Problem}
     types |= {call.body for call in CALLS if isinstance(call.body, type)}
     ordered = sorted(types, key=lambda one: one.__name__)
@@ -54,7 +95,9 @@ def document() -> bytes:
     refs = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for call in CALLS:
-        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, refs)
+        operation = paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, refs)
+        if call.name == "upload":
+            operation["description"] += Template(_ABOUT_UPLOADS).substitute(facts)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -63,9 +106,12 @@ def document() -> bytes:
                 "version": "1",
                 "description": _ABOUT,
             },
+            # The address that served the document, whichever balancer or host name it was.
+            "servers": [{"url": "/"}],
+            "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
             "paths": paths,
             "components": {
-                "schemas": components,
+                "schemas": _typed(components),
                 "securitySchemes": {
                     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (HS256)"},
                     "link": {"type": "apiKey", "in": "query", "name": "sig", "description": _LINK},
@@ -75,15 +121,26 @@ def document() -> bytes:
     )
 
 
+def _typed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON Schema
+    """The schema with the type beside each enumeration of texts: msgspec leaves it out, and generators need it."""
+    if isinstance(schema, dict):
+        known = {name: _typed(part) for name, part in schema.items()}
+        is_text = all(isinstance(one, str) for one in known.get("enum", [0]))
+        return {"type": "string"} | known if is_text else known
+    return [_typed(part) for part in schema] if isinstance(schema, list) else schema
+
+
 def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     kind = re.match(r"/v1/(\w+)", call.path)
-    operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "parameters": _parameters(call)}
+    # With a verb: generators name methods by it, and types that must not meet those of the schemas (MomentRequest).
+    name = f"get_{call.name}" if call.method == "GET" else call.name
+    operation: dict[str, Any] = {"operationId": name, "summary": call.summary, "parameters": _parameters(call)}
     operation["tags"] = [kind[1] if kind else "this node"]
     if call.scopes is not None:
         operation["security"] = [{"token": []}, {"link": []}] if call.linked else [{"token": []}]
         operation["description"] = f"Token scope: {'any' if call.scopes == ANY else ' or '.join(call.scopes)}."
     if call.body == "pair":
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _PAIR}}}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _FORM}}
     elif call.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[call.body]}}}
     operation["responses"] = _responses(call, refs)
@@ -99,15 +156,17 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": name == "region", "description": text, "schema": schema}
         for name, text, schema in call.query
     ]
-    ticket = {"name": "Snapsurge-Ticket", "in": "header", "required": False, "schema": {"type": "string"}}
-    ticket["description"] = "of the last 502, 503 or 504, for this very request"
-    return path + query + ([ticket] if call.name == "upload" else [])
+    fields = [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in _UPLOAD_FIELDS.items()
+    ]
+    return path + query + (fields if call.name == "upload" else [])
 
 
 def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": call.summary}
     if isinstance(call.answer, str):
-        good["content"] = {call.answer: {"schema": {"type": "string"}}}
+        good["content"] = {call.answer: {"schema": _BODIES.get(call.answer, {"type": "string"})}}
     elif call.answer is not None:
         good["content"] = {"application/json": {"schema": refs[call.answer]}}
     responses = {str(call.status): good}
@@ -127,9 +186,12 @@ def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     for status, codes in by_status.items():
         text = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
         responses[status] = {"description": text, "content": problem}
+    if call.path.startswith("/v1/"):
+        responses |= {status: {"description": text, "content": problem} for status, text in _GATEWAY.items()}
     if call.name == "upload":
         wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
         ticket = {"schema": {"type": "string"}, "description": "to be brought back by the retry"}
         responses["429"]["headers"] = wait
-        responses["503"]["headers"] = wait | {"Snapsurge-Ticket": ticket}
+        for status in ("502", "503", "504", "507"):
+            responses[status]["headers"] = wait | {"Snapsurge-Ticket": ticket}
     return responses

@@ -1,4 +1,4 @@
-"""The HTTP calls about posts: read one, read its renditions, delete it.
+"""The HTTP calls about posts: read one (or wait for it), read its meta and its renditions, delete it.
 
 A rendition is one ranged read of the media object. Its digest is its strong ETag. A complete image is compared with the
 digest before it is sent, so that a cached record that is older than the object costs a second read, not a wrong
@@ -8,6 +8,7 @@ By a signed link (`links.py`) a picture is public: a shared cache may keep it as
 long it may outlive its deletion there. A link is good for the picture that it was made for, and for no later one.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import random
@@ -26,35 +27,61 @@ from storage.records import Post, Rendition
 from .auth import LINK, PRINCIPAL
 from .errors import Refusal
 from .links import Link, Links
+from .metrics import ROUTE
 from .peers import ARRIVAL
 from .reads import Reads
 from .returns import when_away_s
 from .views import json_answer, post_view
+from .waiting import WAIT_S_MAX, Waiting
 
 # Cacheable, because a rendition never changes under its ETag; private, because it needs a token. It may be deleted.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
+
+# Posts that are read at the same time because a wait ended without a record: a drain ends all waits together.
+AFTER_WAITS_MAX = 32
 
 
 class PostCalls:
     """The calls under `/v1/posts`."""
 
-    def __init__(self, posts: Posts, queue: Shards, reads: Reads, links: Links) -> None:
+    def __init__(self, posts: Posts, queue: Shards, reads: Reads, waiting: Waiting, links: Links) -> None:
         self._links = links
         self._reads = reads
         self._posts = posts
         self._queue = queue
+        self._waiting = waiting
+        self._after_waits = asyncio.Semaphore(AFTER_WAITS_MAX)
 
     async def get(self, request: web.Request) -> web.Response:
-        """One post by its id."""
+        """One post by its id; with `wait`, when it is pending no more, or after so many seconds."""
+        seconds = _wait_s(request.query.get("wait", "0"))
         post = await self._post(request)
+        if seconds and post.state == "accepted":
+            request[ROUTE] = "post_wait"
+            self._reads.wait(request)
+            found = await self._waiting.until_settled(post.id, seconds, lambda: request.transport is None)
+            if found is None and request.transport is not None:
+                async with self._after_waits:
+                    found = await self._post(request)
+            post = found or post
         return json_answer(post_view(post, self._links.signer(time.time())))
+
+    async def meta(self, request: web.Request) -> web.Response:
+        """The `meta` part of the upload, byte for byte, for the post's owner alone; JSON null if there was none."""
+        post_id = request.match_info["post_id"]
+        if not _owns(request, post_id):
+            await self._post(request)
+            raise Refusal("forbidden", "only its owner may read the meta of a post")
+        try:
+            meta = await self._posts.meta(post_id)
+        except NoSuchPost:
+            raise _no_such_post(post_id) from None
+        return web.Response(body=meta, content_type="application/json", headers={"Cache-Control": "private, no-store"})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a post, for its owner or ops: 204, and no request returns the post any more. May be repeated."""
-        principal = request[PRINCIPAL]
         post_id = request.match_info["post_id"]
-        owned = keys.is_post_id(post_id) and post_id == keys.post_id(keys.moment_of(post_id), principal.user_id)
-        if principal.scope != "ops" and not owned:
+        if request[PRINCIPAL].scope != "ops" and not _owns(request, post_id):
             await self._post(request)
             raise Refusal("forbidden", "only its owner or ops may delete a post")
         try:
@@ -135,6 +162,18 @@ class PostCalls:
 
 def _cache_control(link: Link | None) -> str:
     return CACHE_CONTROL if link is None else f"public, max-age={link.max_age_s(time.time())}, immutable"
+
+
+def _owns(request: web.Request, post_id: str) -> bool:
+    """Whether the post is of the token's user: its id follows from moment and user."""
+    return keys.is_post_id(post_id) and post_id == keys.post_id(keys.moment_of(post_id), request[PRINCIPAL].user_id)
+
+
+def _wait_s(text: str) -> int:
+    """The seconds of the query parameter `wait`; Refusal unless it is a number within the limit."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= WAIT_S_MAX):
+        raise Refusal("bad-request", f"wait: 0 to {WAIT_S_MAX} seconds, without a fraction")
+    return int(text)
 
 
 def _no_such_post(post_id: str) -> Refusal:

@@ -22,12 +22,19 @@ LAGGARDS_MAX: Final = 10_000
 LAGGARD_PERCENT: Final = 70  # of the places and the bytes; above it laggards get none
 PAGES_MAX: Final = 16
 SCRAPES_MAX: Final = 4
+# A waiter takes about 20 KiB: 40 MiB in all. A user waits for one post at a time, on a few devices.
+WAITERS_MAX: Final = 2048
+USER_WAITERS_MAX: Final = 8
 
 
 class Kind(Enum):
-    """What is read: posts and photos; the API document and its page; metrics. Each kind has its own places."""
+    """What is read: posts and photos; the API document and its page; metrics. Each kind has its own places.
+
+    A request that waits for a post (`waiting.py`) has a place of its own kind, from the wait to the end of its answer.
+    """
 
     POST = "post"
+    WAIT = "wait"
     PAGE = "page"
     SCRAPE = "scrape"
 
@@ -59,7 +66,12 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     def most(self, kind: Kind) -> int:
         """The limit for this kind."""
-        return {Kind.POST: self.reads_max, Kind.PAGE: PAGES_MAX, Kind.SCRAPE: SCRAPES_MAX}[kind]
+        limits = {Kind.POST: self.reads_max, Kind.WAIT: WAITERS_MAX, Kind.PAGE: PAGES_MAX, Kind.SCRAPE: SCRAPES_MAX}
+        return limits[kind]
+
+    def share(self, kind: Kind) -> int:
+        """The limit for this kind and one user or address."""
+        return USER_WAITERS_MAX if kind is Kind.WAIT else max(1, self.most(kind) // SHARE)
 
 
 class Reading:
@@ -80,10 +92,14 @@ class Reading:
         """The number of answers of this kind in progress."""
         return len(self._readers[kind])
 
+    def has_share(self, who: str, kind: Kind) -> bool:
+        """Whether this user or address has all places of this kind that one may have."""
+        return self._users[kind, who] >= self.places.share(kind)
+
     def admit(self, who: str, kind: Kind, now: float) -> tuple[Reader | None, list[Reader]]:
         """A place, or None; and the readers that the caller must end."""
         victims: list[Reader] = []
-        own = max(1, self.places.most(kind) // SHARE)
+        own = self.places.share(kind)
         while self._users[kind, who] >= own and self._make_room(kind, now, victims, who):
             pass
         if self._users[kind, who] >= own:

@@ -14,7 +14,7 @@ from .answering import Handler
 from .auth import PRINCIPAL
 from .errors import Refusal
 from .peers import Networks, client_of
-from .read_admission import Kind, Reader, Reading
+from .read_admission import USER_WAITERS_MAX, Kind, Reader, Reading
 from .returns import when_away_s
 from .sending import READER
 
@@ -55,12 +55,24 @@ class Reads:
         if not held:
             raise _full("too many answers are being read slowly; ask again")
 
-    async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:
+    def wait(self, request: web.Request) -> None:
+        """Exchange the place of a read for that of a waiter; Refusal when there is none, or none for this user."""
+        reader = request[READER]
+        self._reading.release(reader)
+        if self._reading.has_share(reader.who, Kind.WAIT):
+            detail = f"at most {USER_WAITERS_MAX} requests of one user may wait; ask without `wait`"
+            raise Refusal("rate-limited", detail, headers={"Retry-After": str(when_away_s(random.random()))})
+        self._take(request, reader.who, Kind.WAIT)
+
+    def _take(self, request: web.Request, who: str, kind: Kind) -> None:
         reader, victims = self._reading.admit(who, kind, time.perf_counter())
         _shed(victims)
         if reader is None:
             raise _full("too many are reading; ask again")
         request[READER] = reader
+
+    async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:
+        self._take(request, who, kind)
         response = await handler(request)
         if kind is Kind.POST and isinstance(response, web.Response) and isinstance(response.body, bytes):
             self.hold(request, len(response.body))

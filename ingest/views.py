@@ -30,23 +30,37 @@ class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PostView(msgspec.Struct, frozen=True, kw_only=True):
-    """A post as clients see it; `late` and `late_by_ms` are null until flagged, `reason` says why it was rejected.
+    """A post as clients see it."""
 
-    `complete` is present, and false, while a ready post has no `full` renditions yet.
-    """
-
-    id: str
-    moment_id: str
-    user_id: str
-    received_at: Timestamp
-    state: State
-    reason: str | msgspec.UnsetType = msgspec.UNSET
-    late: bool | None
-    late_by_ms: int | None
-    photos: Photos
-    thumbhash: dict[Side, str] | msgspec.UnsetType = msgspec.UNSET
-    complete: bool | msgspec.UnsetType = msgspec.UNSET
-    links: dict[str, str]
+    id: Annotated[str, Meta(description="opaque")]
+    moment_id: Annotated[str, Meta(description="the moment that it answers")]
+    user_id: Annotated[str, Meta(description="`sub` of the token that posted it")]
+    received_at: Annotated[Timestamp, Meta(description="when the head of the first try came; decides lateness")]
+    state: Annotated[State, Meta(description="accepted: its pictures are being made; ready and rejected are final")]
+    reason: Annotated[str, Meta(description="why it was rejected, for people")] | msgspec.UnsetType = msgspec.UNSET
+    late: Annotated[bool | None, Meta(description="whether it came after the window; null until computed")]
+    late_by_ms: Annotated[
+        int | None,
+        Meta(description="received_at minus closes_at: negative before the end of the window; null until computed"),
+    ]
+    photos: Annotated[Photos, Meta(description="the photos as received")]
+    thumbhash: (
+        Annotated[
+            dict[Side, str], Meta(description="by side: a ThumbHash in base64, to show until the picture is loaded")
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    complete: (
+        Annotated[bool, Meta(description="false while a ready post has no `full` pictures yet; else absent")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    links: Annotated[
+        dict[str, str],
+        Meta(
+            description="addresses by name: self, moment, meta (for the owner), and each picture that there is: "
+            "front-thumb, front-feed, front-full, back-thumb, back-feed, back-full, composite"
+        ),
+    ]
 
 
 class PostPage(msgspec.Struct, frozen=True):
@@ -67,7 +81,8 @@ _PLACES = {f"{side}-{size}": (side, size) for side in SIDES for size in SIZES} |
 
 def post_view(post: Post, sign: Sign = unsigned) -> PostView:
     """The post with links to itself, its moment and its renditions, those made by `sign`."""
-    links = {"self": f"/v1/posts/{post.id}", "moment": f"/v1/moments/{post.moment_id}"}
+    path = f"/v1/posts/{post.id}"
+    links = {"self": path, "moment": f"/v1/moments/{post.moment_id}", "meta": f"{path}/meta"}
     for name, (side, size) in _PLACES.items():
         if (rendition := post.renditions.get(name)) is not None:
             links[name] = sign(photo_path(post.id, side, size), rendition.sha256)

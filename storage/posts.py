@@ -93,6 +93,13 @@ class Posts:
             log.error("%s is damaged: %s", keys.media(moment_id, post_id), error)  # noqa: TRY400 - as below
         return accepted(there.receipt)
 
+    async def meta(self, post_id: str) -> bytes:
+        """The JSON object that the client sent with the pair, or JSON null, from the receipt; NoSuchPost."""
+        there = await self._existence.look(keys.moment_of(post_id), post_id)
+        if there.receipt is None:
+            raise NoSuchPost(post_id)
+        return bytes(there.receipt.meta)
+
     async def shown(self, post: Post) -> str:
         """The mark of the media object that holds this record, read from the store itself.
 

@@ -16,7 +16,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lb", "ingest", "processors", "storage", "bench", "deploy")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+# `ingest/recipes/` has programs for clients, which the documentation shows: no modules of ours.
+RECIPES = ROOT / "ingest" / "recipes"
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent != RECIPES)
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 
 ARROWS: dict[str, set[str]] = {
@@ -38,13 +40,10 @@ PURE = {
     "bench/traces/plan.py",
     "ingest/admission.py",
     "ingest/asked.py",
-    "ingest/commits.py",
-    "ingest/errors.py",
+    *("ingest/commits.py", "ingest/errors.py"),
     "ingest/limits.py",
     *("ingest/body/chunks.py", "ingest/body/digests.py", "ingest/body/multipart.py", "ingest/body/pace.py"),
-    "ingest/links.py",
-    "ingest/outages.py",
-    "ingest/places.py",
+    *("ingest/links.py", "ingest/outages.py", "ingest/places.py"),
     "ingest/readiness.py",
     "ingest/read_admission.py",
     "ingest/returns.py",
@@ -112,6 +111,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
+    "storage/index.py": 314,  # every command and script of the index, and what they mean
     "processors/scaling/autoscale.py": 302,  # the leader's loop: poll, decide, start, sweep
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row

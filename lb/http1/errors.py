@@ -2,6 +2,7 @@
 
 `problem` writes the answer as RFC 9457 `application/problem+json`. The answers of nodes pass unchanged. `stored` tells
 the client whether a node may have stored something: `"unknown"` when a node may have the whole request, else `false`.
+`type` is where the nodes of this project explain the code; in front of other servers it is a mere identifier.
 """
 
 from typing import Literal
@@ -75,7 +76,7 @@ def problem(
     """
     row = PROBLEMS[code]
     said = {
-        "type": f"urn:snapsurge:problem:{code}",
+        "type": f"/docs/problems#{code}",
         "title": row.title,
         "status": row.status,
         "code": code,

@@ -25,6 +25,19 @@ async def test_the_page_fetches_from_this_node_only(client: Any) -> None:
     assert b"/openapi.json" in (await client.call("GET", "/docs/start.js")).raw
 
 
+async def test_the_guide_is_served_under_the_same_policy(client: Any) -> None:
+    """Its three pages and their style sheet; an error's `type`, resolved against its request, is one of them."""
+    for name in ("guide", "recipes", "problems"):
+        page = await client.call("GET", f"/docs/{name}")
+        assert (page.status, page.content_type, page.charset) == (200, "text/html", "utf-8")
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        assert not re.search(rb"<script|<style|style=|\son\w+=", page.raw)
+    assert (await client.call("GET", "/docs/pages.css")).content_type == "text/css"
+    problem = (await client.call("GET", "/v1/posts/x")).body
+    path, _, anchor = problem["type"].partition("#")
+    assert f'id="{anchor}"'.encode() in (await client.call("GET", path)).raw
+
+
 async def test_only_the_two_files_of_the_wheel_are_served(client: Any) -> None:
     """No name leads out of the folder, nor to its other files."""
     for name in ("swagger-editor.js", "..%2f__init__.py", "nothing"):
@@ -33,8 +46,17 @@ async def test_only_the_two_files_of_the_wheel_are_served(client: Any) -> None:
 
 
 async def test_no_answer_is_guessed_to_be_a_page(client: Any) -> None:
-    """Every answer, errors included, says its type and that it is to be believed; only /docs is HTML."""
-    for path in ("/docs", "/docs/start.js", "/openapi.json", "/metrics", "/livez", "/nothing", "/v1/posts/x"):
+    """Every answer, errors included, says its type and that it is to be believed; only pages of /docs are HTML."""
+    for path in (
+        "/docs",
+        "/docs/guide",
+        "/docs/start.js",
+        "/openapi.json",
+        "/metrics",
+        "/livez",
+        "/nothing",
+        "/v1/posts/x",
+    ):
         answer = await client.call("GET", path)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert (answer.content_type == "text/html") is (path == "/docs")
+        assert (answer.content_type == "text/html") is (path in {"/docs", "/docs/guide"})

@@ -38,6 +38,7 @@ async def test_what_was_observed_is_read_back(index: Index, make_post: MakePost)
     assert await index.observe([ann, bob]) == ["new", "new"]
     assert await index.observe([ann, bob]) == ["known", "known"]
     assert await index.posts([bob.id, make_post(user="eve").id, ann.id]) == [bob, None, ann]
+    assert await index.states([bob.id, make_post(user="eve").id, ann.id]) == ["ready", None, "accepted"]
 
 
 @pytest.mark.parametrize("end", ["ready", "rejected"])

@@ -54,7 +54,7 @@ def run(stack: Stack, folder: Path, examples: int, seed: int) -> None:
     )
 
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "Tested: 14" in done.stdout
+    assert "Tested: 15" in done.stdout
     assert b"Traceback" not in log.read_bytes()[before:]
 
 

@@ -31,6 +31,12 @@ def test_the_page_renders_without_a_violation(stack: Stack, tmp_path: Path) -> N
     assert "Token scope: ops." in shown.stdout  # opened: its description stands inside
     assert not [line for line in console if "Content Security Policy" in line or "Refused" in line]
 
+    guide = subprocess.run(
+        [*command, f"http://127.0.0.1:{stack.front}/docs/problems"], capture_output=True, text=True, check=True
+    )
+    assert 'id="no-nodes"' in guide.stdout
+    assert not [line for line in guide.stderr.splitlines() if "CONSOLE" in line]
+
     blocked = tmp_path / "blocked.html"
     blocked.write_text("<meta http-equiv=Content-Security-Policy content=\"default-src 'none'\"><script>1</script>")
     control = subprocess.run([*command, blocked.as_uri()], capture_output=True, text=True, check=True)

@@ -15,6 +15,8 @@ from multidict import CIMultiDict
 from bench.client import NO_ANSWER, RETRIED, Answer, Client, multipart, read_answer, token, wait_s
 from bench.config import Config
 from bench.outcome import Outcome, Upload
+from ingest import guide
+from ingest.config import Config as NodeConfig
 from ingest.openapi import document
 from tests.unit.bench.fake_service import QUICK, FakeClock, FakeService, Faults, MiddleRng
 
@@ -154,9 +156,10 @@ async def test_an_answer_is_waited_for_as_long_as_the_uplink_needs(
 
 
 def test_what_is_tried_again_is_what_the_document_says() -> None:
-    """The statuses in the guide of /openapi.json."""
-    guide = json.loads(document())["info"]["description"]
-    (statuses,) = re.findall(r"Retry after ((?:\d+,? )+)and", guide)
+    """The statuses in the description of the upload in /openapi.json."""
+    facts = guide.facts(NodeConfig(auth_secret="x" * 32))
+    upload = json.loads(document(facts))["paths"]["/v1/moments/{moment_id}/posts"]["post"]
+    (statuses,) = re.findall(r"Retry after ((?:\d+,? )+)and", upload["description"])
 
     assert set(re.findall(r"\d+", statuses)) == {str(status) for status in RETRIED}
 

@@ -14,6 +14,7 @@ def test_every_call_of_the_contract_is_there() -> None:
         ("GET", "/v1/moments/{moment_id}/posts"),
         ("POST", "/v1/moments/{moment_id}/posts"),
         ("GET", "/v1/posts/{post_id}"),
+        ("GET", "/v1/posts/{post_id}/meta"),
         ("GET", "/v1/posts/{post_id}/photos/{side}/{size}"),
         ("DELETE", "/v1/posts/{post_id}"),
         ("GET", "/v1/scaling"),

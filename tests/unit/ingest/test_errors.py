@@ -10,7 +10,7 @@ def test_a_refusal_becomes_a_problem() -> None:
     problem = Refusal("too-large", "send less", stored=False).problem("r-1")
 
     assert msgspec.to_builtins(problem) == {
-        "type": "urn:snapsurge:problem:too-large",
+        "type": "/docs/problems#too-large",
         "title": "Too many bytes",
         "status": 413,
         "code": "too-large",

@@ -9,6 +9,8 @@ from ingest.read_admission import (
     SCRAPES_MAX,
     SHARE,
     STALLED_S,
+    USER_WAITERS_MAX,
+    WAITERS_MAX,
     Kind,
     Places,
     Reader,
@@ -33,7 +35,9 @@ def sent(made: Reading, who: str, *, size: int = 0, moved_at: float = NOW, kind:
     return reader
 
 
-@pytest.mark.parametrize(("kind", "most"), [(Kind.POST, 16), (Kind.PAGE, PAGES_MAX), (Kind.SCRAPE, SCRAPES_MAX)])
+@pytest.mark.parametrize(
+    ("kind", "most"), [(Kind.POST, 16), (Kind.WAIT, WAITERS_MAX), (Kind.PAGE, PAGES_MAX), (Kind.SCRAPE, SCRAPES_MAX)]
+)
 def test_each_kind_has_places_of_its_own(kind: Kind, most: int) -> None:
     """The last one is given, the next is not; a release gives it back; other kinds have theirs."""
     made = reading()
@@ -78,7 +82,7 @@ def test_bytes_are_bounded_for_all() -> None:
 
     assert made.hold(other, 1001, NOW) == (False, [])
     assert made.hold(other, 1000, NOW) == (True, [])
-    assert repr(made) == "<Reading 2/16 posts, 0/16 pages, 0/4 scrapes, 8000/8000 bytes>"
+    assert repr(made) == "<Reading 2/16 posts, 0/2048 waits, 0/16 pages, 0/4 scrapes, 8000/8000 bytes>"
     made.release(first)
     assert made.bytes == 1000
 
@@ -154,3 +158,19 @@ def test_laggards_are_remembered_within_a_bound() -> None:
     assert [bool(made.admit(f"user{number}", Kind.POST, NOW)[0]) for number in (1, LAGGARDS_MAX, 0)] == [
         *(False, False, True)
     ]
+
+
+def test_one_user_may_have_a_few_waiters() -> None:
+    """Whatever the places of all are; another user has his own, and one that ends makes room for the next."""
+    made = reading()
+    waiters = [made.admit("alice", Kind.WAIT, NOW)[0] for _ in range(USER_WAITERS_MAX)]
+
+    assert None not in waiters
+    assert made.has_share("alice", Kind.WAIT)
+    assert made.admit("alice", Kind.WAIT, NOW) == (None, [])
+    assert not made.has_share("bob", Kind.WAIT)
+    assert made.admit("bob", Kind.WAIT, NOW)[0] is not None
+    assert waiters[0] is not None
+    made.release(waiters[0])
+    assert not made.has_share("alice", Kind.WAIT)
+    assert made.admit("alice", Kind.WAIT, NOW)[0] is not None

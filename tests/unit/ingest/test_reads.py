@@ -9,7 +9,7 @@ from ingest.auth import PRINCIPAL, Principal
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.peers import networks
-from ingest.read_admission import SCRAPES_MAX, Kind, Places, Reading
+from ingest.read_admission import SCRAPES_MAX, USER_WAITERS_MAX, Kind, Places, Reading
 from ingest.reads import Reads
 from ingest.sending import READER
 
@@ -86,3 +86,21 @@ async def test_uploads_come_first() -> None:
         await inside.by_user(hello)(request())
     await inside.by_address(hello, Kind.SCRAPE)(make_mocked_request("GET", "/"))
     assert reading.count(Kind.SCRAPE) == 1 <= SCRAPES_MAX
+
+
+async def test_a_waiter_holds_a_place_of_its_own_kind() -> None:
+    """Not one of a read; its answer is accounted for too; a user's ninth is refused as too many of this user."""
+    inside, reading, _ = reads()
+
+    async def waits(asked: web.Request) -> web.StreamResponse:
+        inside.wait(asked)
+        return await hello(asked)
+
+    for _ in range(USER_WAITERS_MAX):
+        await inside.by_user(waits)(request())
+    assert (reading.count(Kind.POST), reading.count(Kind.WAIT), reading.bytes) == (0, 8, 40)
+    with pytest.raises(Refusal, match="rate-limited: at most 8") as refused:
+        await inside.by_user(waits)(request())
+    assert int(refused.value.headers["Retry-After"]) >= 1
+    await inside.by_user(waits)(request("bob"))
+    assert (reading.count(Kind.POST), reading.count(Kind.WAIT)) == (0, 9)

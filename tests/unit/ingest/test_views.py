@@ -21,7 +21,8 @@ def test_an_accepted_post_has_null_flags_and_no_pictures() -> None:
     seen = msgspec.to_builtins(post_view(POST))
 
     assert (seen["late"], seen["late_by_ms"]) == (None, None)
-    assert seen["links"] == {"self": f"/v1/posts/{POST.id}", "moment": "/v1/moments/m"}
+    self = f"/v1/posts/{POST.id}"
+    assert seen["links"] == {"self": self, "moment": "/v1/moments/m", "meta": f"{self}/meta"}
     assert seen.keys().isdisjoint({"reason", "thumbhash", "request_id", "renditions"})
 
 
