@@ -57,7 +57,7 @@ class PostView(msgspec.Struct, frozen=True, kw_only=True):
     links: Annotated[
         dict[str, str],
         Meta(
-            description="addresses by name: self, moment, meta (for the owner), and each picture that there is: "
+            description="addresses by name: self, moment, and each picture that there is: "
             "front-thumb, front-feed, front-full, back-thumb, back-feed, back-full, composite"
         ),
     ]
@@ -82,7 +82,7 @@ _PLACES = {f"{side}-{size}": (side, size) for side in SIDES for size in SIZES} |
 def post_view(post: Post, sign: Sign = unsigned) -> PostView:
     """The post with links to itself, its moment and its renditions, those made by `sign`."""
     path = f"/v1/posts/{post.id}"
-    links = {"self": path, "moment": f"/v1/moments/{post.moment_id}", "meta": f"{path}/meta"}
+    links = {"self": path, "moment": f"/v1/moments/{post.moment_id}"}
     for name, (side, size) in _PLACES.items():
         if (rendition := post.renditions.get(name)) is not None:
             links[name] = sign(photo_path(post.id, side, size), rendition.sha256)

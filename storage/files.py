@@ -90,7 +90,10 @@ class FileStore:
         await self._run(self._temporary.stat)
 
     async def __aenter__(self) -> Self:
-        await self._run(self._open)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._open)
+        except OSError as error:  # not logged here: the program that cannot start says so itself
+            raise StoreUnavailable(str(error)) from error
         return self
 
     async def __aexit__(

@@ -14,7 +14,7 @@ async def test_meta_is_read_back_by_its_owner_alone(client: Any, redis: Redis) -
     body = multipart(("front", photo("teal")), ("back", photo("navy")), ("meta", sent))
     moment = await client.moment()
     made = await client.upload(moment, body=body)
-    path = made.body["links"]["meta"]
+    path = made.body["links"]["self"] + "/meta"
     mine = [await client.call("GET", path)]
     await finish(client, redis, made.headers["Location"])
     mine.append(await client.call("GET", path))
@@ -30,7 +30,7 @@ async def test_meta_is_read_back_by_its_owner_alone(client: Any, redis: Redis) -
         assert b"caption" not in refused.raw + shown.raw + made.raw
     page = await client.call("GET", f"/v1/moments/{moment}/posts", "o", "ops")
     assert b"caption" not in page.raw
-    without = (await client.upload(moment, "carol")).body["links"]["meta"]
+    without = (await client.upload(moment, "carol")).body["links"]["self"] + "/meta"
     assert (await client.call("GET", without, "carol")).raw == b"null"
     await client.call("DELETE", made.headers["Location"])
     assert (await client.call("GET", path)).body["code"] == "no-such-post"

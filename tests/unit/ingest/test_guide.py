@@ -101,7 +101,7 @@ def test_every_field_and_link_of_a_post_is_explained() -> None:
     named: set[str] = set(re.findall(r"<code>([\w-]+)</code>", PAGES["guide"]))
     pictures = {f"{side}-{size}" for side in SIDES for size in SIZES} | {"composite"}
     fields: Any = PostView.__struct_fields__
-    assert {*fields, *pictures, "self", "moment", "meta"} - named == set()
+    assert {*fields, *pictures, "self", "moment"} - named == set()
 
 
 def test_every_recipe_is_shown_whole() -> None:

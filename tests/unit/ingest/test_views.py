@@ -22,7 +22,7 @@ def test_an_accepted_post_has_null_flags_and_no_pictures() -> None:
 
     assert (seen["late"], seen["late_by_ms"]) == (None, None)
     self = f"/v1/posts/{POST.id}"
-    assert seen["links"] == {"self": self, "moment": "/v1/moments/m", "meta": f"{self}/meta"}
+    assert seen["links"] == {"self": self, "moment": "/v1/moments/m"}
     assert seen.keys().isdisjoint({"reason", "thumbhash", "request_id", "renditions"})
 
 
