@@ -40,10 +40,16 @@ PURE = {
     "bench/traces/plan.py",
     "ingest/admission.py",
     "ingest/asked.py",
-    *("ingest/commits.py", "ingest/errors.py"),
+    "ingest/commits.py",
+    "ingest/errors.py",
     "ingest/limits.py",
-    *("ingest/body/chunks.py", "ingest/body/digests.py", "ingest/body/multipart.py", "ingest/body/pace.py"),
-    *("ingest/links.py", "ingest/outages.py", "ingest/places.py"),
+    "ingest/body/chunks.py",
+    "ingest/body/digests.py",
+    "ingest/body/multipart.py",
+    "ingest/body/pace.py",
+    "ingest/links.py",
+    "ingest/outages.py",
+    "ingest/places.py",
     "ingest/readiness.py",
     "ingest/read_admission.py",
     "ingest/returns.py",
@@ -59,7 +65,6 @@ PURE = {
     "lb/membership/overrides.py",
     "lb/membership/roster.py",
     "lb/networks.py",
-    "storage/s3/listing.py",
     "lb/placement/faults.py",
     "lb/placement/fleet.py",
     "lb/placement/health.py",
@@ -86,7 +91,10 @@ PURE = {
     "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
-    *("storage/s3/remedies.py", "storage/s3/reply.py", "storage/s3/signing.py"),
+    "storage/s3/listing.py",
+    "storage/s3/remedies.py",
+    "storage/s3/reply.py",
+    "storage/s3/signing.py",
     "storage/tombstones.py",
     "storage/zips.py",
 }
@@ -111,6 +119,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
+    "tests/test_tidy.py": 309,  # the tables of the house rules
     "storage/index.py": 314,  # every command and script of the index, and what they mean
     "processors/scaling/autoscale.py": 302,  # the leader's loop: poll, decide, start, sweep
     "lb/relay/client.py": 370,  # one connection, one state machine

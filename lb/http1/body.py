@@ -18,7 +18,8 @@ _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\
 
 # Chunks of this size on average are coarse: their payload is not copied, and more of them is read at once.
 COARSE_BYTES_MIN = 4096
-JOINED_BYTES_MAX = 32768  # Up to this size one copy is cheaper than a vector of views.
+# Pieces that leave by one system call are joined first up to this size; above it the copy costs more than a vector.
+JOINED_BYTES_MAX = 32768
 LAST_BYTES = len(b"\r\n0\r\n\r\n")  # What follows the payload of any chunk at least.
 
 Piece = bytes | memoryview

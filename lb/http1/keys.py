@@ -72,11 +72,11 @@ def keys(hash_on: str, hash_reads_on: str, *, cache_max: int) -> Keys:
             return key, key
 
         return same
-    read = keyer(hash_reads_on, cache_max=cache_max, otherwise=user)
+    read = keyer(hash_reads_on, cache_max=cache_max, otherwise=lambda _, __: b"")
 
     def both(head: RequestHead, address: bytes) -> tuple[bytes, bytes]:
         key = user(head, address)
-        return (key, read(head, address)) if head.method in READS else (key, key)
+        return key, (head.method in READS and read(head, address)) or key
 
     return both
 

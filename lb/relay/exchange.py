@@ -6,7 +6,7 @@ ways: a node that takes no bytes pauses the client, a client that reads no bytes
 """
 
 from ..http1 import forward
-from ..http1.body import Piece
+from ..http1.body import JOINED_BYTES_MAX, Piece
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
 from ..http1.tickets import with_ticket
@@ -19,9 +19,6 @@ from .ports import Downstream
 from .resend import resendable, stored
 
 BODILESS = frozenset({204, 304})
-# A head and the waiting pieces of its body leave by one system call. Up to this size they are joined first; above it
-# the copy costs more than a vector of pieces.
-JOINED_BYTES_MAX = 32768
 
 
 class Exchange:
@@ -50,8 +47,10 @@ class Exchange:
         self._received_ms = origin.received_ms or context.lag.arrived_ms(client.transport, self._begun)
         self._raw = forward.request_head(head, origin, self._received_ms, self.request_id)
         self.uploaded = 0.0  # When the body was complete, on the loop's clock.
-        self.bodiless, self.http_1_0 = head.method == b"HEAD", head.minor == 0
-        self.awaits_continue, self.wants_close = head.expects_continue, not head.keep_alive
+        self.bodiless = head.method == b"HEAD"
+        self.http_1_0 = head.minor == 0
+        self.awaits_continue = head.expects_continue
+        self.wants_close = not head.keep_alive
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id.decode()} node={self._node} sent={self.sent} status={self.status}>"
@@ -61,7 +60,7 @@ class Exchange:
     def start(self) -> None:
         """Choose a node and send it the request; called again after each node that cannot be reached."""
         context, attempts = self._context, self._attempts
-        node = context.fleet.place(self._key, attempts, self._size, self._refused, shared=self._key is not self._user)
+        node = context.fleet.place(self._key, attempts, self._size, self._refused, shared=self._key != self._user)
         if isinstance(node, Refuse) or not self._may_try():
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
@@ -284,7 +283,8 @@ class Exchange:
         self.status = PROBLEMS[code].status
         keep_alive = self.request_done and not self.wants_close and not self._context.draining
         answer = problem(
-            *(code, self.request_id),
+            code,
+            self.request_id,
             detail=detail,
             stored=kept,
             retry_after_s=self._context.retry_after_s(),

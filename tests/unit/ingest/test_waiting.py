@@ -65,6 +65,16 @@ async def wait(waiting: Waiting, post: str, seconds: float = LONG_S) -> Post | N
     return await waiting.until_settled(post, seconds, lambda: False)
 
 
+async def nothing_else_is_asked(waiting: Waiting, index: Index) -> None:
+    """With one new waiter its post is the only one that a round asks for: no earlier wait is left."""
+    index.rounds.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(wait(waiting, "another"))
+        await index.after(2)
+        index.known["another"] = "ready"
+    assert index.rounds[1] == ["another"]
+
+
 @pytest.mark.parametrize("end", ["ready", "rejected"])
 async def test_a_waiter_is_told_when_its_post_is_settled(waiting: Waiting, index: Index, end: State) -> None:
     """Not while it is accepted; with the record of then; and nothing of the waiter is left."""
@@ -78,13 +88,13 @@ async def test_a_waiter_is_told_when_its_post_is_settled(waiting: Waiting, index
     told = waiter.result()
     assert told is not None
     assert told.state == end
-    assert waiting._posts == {}
+    await nothing_else_is_asked(waiting, index)
 
 
-async def test_the_time_ends_a_wait(waiting: Waiting) -> None:
+async def test_the_time_ends_a_wait(waiting: Waiting, index: Index) -> None:
     """Without an error and without a record: the caller looks itself."""
     assert await wait(waiting, "p", seconds=0) is None
-    assert waiting._posts == {}
+    await nothing_else_is_asked(waiting, index)
 
 
 async def test_many_posts_are_looked_for_in_turns(waiting: Waiting, index: Index) -> None:

@@ -101,6 +101,10 @@ def test_reads_may_have_a_key_of_their_own() -> None:
         assert both(asking(method, b"/albums/7/x"), b"a") == (b"u", b"/albums/7")
         user, key = both(asking(method, b"/moments"), b"a")
         assert user is key
+    token = b"Authorization: " + bearer({"sub": "somebody"}) + b"a" * 600
+    long = parse_request(b"\r\n".join([b"GET /moments HTTP/1.1", b"Host: h", token, b""]))
+    user, key = both(long, b"a")
+    assert user is key  # decoded once, although such a token is not cached
     for method in (b"POST", b"DELETE", b"get", b"OPTIONS"):
         user, key = both(asking(method, b"/albums/7"), b"a")
         assert key is user

@@ -20,7 +20,7 @@ def answer(stage, request: bytes, raw: bytes) -> bytes:  # noqa: ANN001 - the st
     """What a new client receives for this request when its node answers `raw`; the node must keep the connection."""
     client, transport = stage.client()
     client.data_received(request)
-    link = client.exchange._link or stage.link(client)[0]
+    link = stage.link_of(client) or stage.link(client)[0]
     link.data_received(raw)
     return transport.take()
 
@@ -70,7 +70,7 @@ async def test_one_album_that_everybody_reads_uses_all_nodes(stage) -> None:  # 
         clients = [stage.client()[0] for _ in range(2 * SHARED_REQUESTS)]
         for client in clients:
             client.data_received(get(7, b"somebody"))
-        nodes = [client.exchange._node.member.id for client in clients]
+        nodes = [stage.node_of(client).member.id for client in clients]
         assert len(set(nodes[:SHARED_REQUESTS])) == 1
         assert len(set(nodes)) == used
         for client in clients:
