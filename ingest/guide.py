@@ -71,6 +71,7 @@ def facts(config: Config) -> dict[str, str]:
         "side_min": str(config.photo_side_px_min),
         "token_chars": f"{TOKEN_CHARS_MAX:,}",
         "uploads": str(config.user_uploads_burst),
+        "link_s": str(config.link_s),
         "uploads_s": str(config.user_uploads_period_s),
         "user_chars": str(USER_ID_CHARS_MAX),
         "wait_s": str(WAIT_S_MAX),

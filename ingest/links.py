@@ -60,6 +60,11 @@ class Links:
         """Whether there are signed links."""
         return bool(self._secrets)
 
+    @property
+    def life_s(self) -> int:
+        """The longest life of a link, in seconds."""
+        return self._life_s
+
     def signer(self, now: float) -> Sign:
         """A function that makes the link to a picture from its path and its SHA-256 in hexadecimal digits."""
         if not self._secrets:

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import random
 import time
+from email.utils import formatdate
 
 from aiohttp import web
 from redis.exceptions import RedisError
@@ -35,7 +36,6 @@ from .views import json_answer, post_view
 from .waiting import WAIT_S_MAX, Waiting
 
 # Cacheable, because a rendition never changes under its ETag; private, because it needs a token. It may be deleted.
-CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 # Posts that are read at the same time because a wait ended without a record: a drain ends all waits together.
 AFTER_WAITS_MAX = 32
@@ -123,7 +123,7 @@ class PostCalls:
     async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
         """The answer, or None when the stored object does not match the record."""
         etag = f'"{place.sha256}"'
-        fields = {"ETag": etag, "Cache-Control": _cache_control(request.get(LINK)), "Accept-Ranges": "bytes"}
+        fields = {"ETag": etag, "Accept-Ranges": "bytes", **self._freshness(request.get(LINK))}
         known, whole = _matches(request.headers.get("If-None-Match"), etag), request.method == "GET"
         # Range is for GET alone (RFC 9110, section 14.2).
         start, stop = _wanted(request, place.bytes, etag) if whole and not known else (0, place.bytes)
@@ -146,6 +146,19 @@ class PostCalls:
             return None
         return web.Response(body=data, headers=fields, content_type="image/jpeg")
 
+    def _freshness(self, link: Link | None) -> dict[str, str]:
+        """How long a cache may keep a picture: until its link ends; by token privately, for as long as a link lives.
+
+        Not longer by token either: after a deletion and a new post the same path leads to another picture. Caches that
+        send no Age make `max-age` begin anew; they can use `Expires`, which says the same.
+        """
+        if link is None:
+            return {"Cache-Control": f"private, max-age={self._links.life_s}, immutable"}
+        return {
+            "Cache-Control": f"public, max-age={link.max_age_s(time.time())}, immutable",
+            "Expires": formatdate(link.expires_at, usegmt=True),
+        }
+
     async def _post(self, request: web.Request) -> Post:
         post_id = request.match_info["post_id"]
         try:
@@ -158,10 +171,6 @@ class PostCalls:
             return await self._posts.finished(post_id)
         except NoSuchPost:
             raise _no_such_post(post_id) from None
-
-
-def _cache_control(link: Link | None) -> str:
-    return CACHE_CONTROL if link is None else f"public, max-age={link.max_age_s(time.time())}, immutable"
 
 
 def _owns(request: web.Request, post_id: str) -> bool:

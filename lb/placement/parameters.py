@@ -5,9 +5,9 @@ import msgspec
 from .health import Thresholds
 from .policy import Bound
 
-# A read that spills costs the next node one look-up. A node serves some hundred reads at once: at a quarter of them a
-# key that many users read (a picture everybody looks at) begins to use the other nodes.
-SHARED_REQUESTS = 64
+# A read that spills costs the next node one look-up. A node serves some hundred reads at once, and one user at most 32
+# of them: at half of those a key that many read (a picture everybody looks at) begins to use the other nodes.
+SHARED_REQUESTS = 16
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):

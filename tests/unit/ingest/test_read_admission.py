@@ -117,6 +117,17 @@ def test_who_has_many_places_loses_one_sooner() -> None:
     assert made.admit("newer", Kind.POST, NOW) == (None, [])
 
 
+def test_nobody_loses_a_place_sooner_to_a_read_of_his_own() -> None:
+    """A user with all his places gets no further one while his readers move; one that stands still makes room."""
+    made = reading(reads_max=80)
+    many = [sent(made, "many", moved_at=NOW - STALLED_S + 0.1) for _ in range(10)]
+    assert made.admit("many", Kind.POST, NOW) == (None, [])
+
+    reader, victims = made.admit("many", Kind.POST, NOW + 0.1)
+    assert reader is not None
+    assert victims == many[:1]
+
+
 def test_bytes_of_those_who_stand_still_are_taken_too() -> None:
     """As many as it needs, and none more."""
     made = reading()
