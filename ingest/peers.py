@@ -1,9 +1,6 @@
 """Reads what a trusted balancer says about a request; for other peers uses the node's clock and a new request id."""
 
 import re
-import socket
-import struct
-import sys
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -14,6 +11,8 @@ from aiohttp import web
 
 from storage.records import attempt_id
 
+from .body.tcp import quiet_ms
+
 Networks = Sequence[IPv4Network | IPv6Network]
 
 RECEIVED_AT_HEADER = "Snapsurge-Received-At"
@@ -22,8 +21,6 @@ RETRY_HEADER = "Snapsurge-Retry"
 REQUEST_ID_HEADER = "X-Request-Id"
 ADDRESSES_CHARS_MAX = 256  # only this many characters at the end of X-Forwarded-For are read
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
-# `tcpi_last_data_recv` of `struct tcp_info` (linux/tcp.h): eight bytes of flags, then the twelfth 32-bit number.
-_LAST_DATA_RECV = struct.Struct("=52xI")
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
@@ -71,20 +68,11 @@ def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
 
 
 def _arrived_ms(request: web.BaseRequest) -> int:
-    """Unix ms when the connection's last bytes arrived, even if they were read later: see `lb/relay/lag.py`.
-
-    `lb` has the same system call; neither package may import the other.
-    """
+    """Unix ms when the connection's last bytes arrived, even if they were read later: see `lb/relay/lag.py`."""
     unix_ms = time.time_ns() // 1_000_000
-    if sys.platform != "linux" or request.transport is None:
-        return unix_ms
-    try:
-        # Asked for every such request, because only requests without a balancer's header get here.
-        sock = request.transport.get_extra_info("socket")
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.size)
-        return unix_ms - int(_LAST_DATA_RECV.unpack(info)[0])
-    except (OSError, AttributeError, struct.error):  # not TCP, or already closed
-        return unix_ms
+    # Asked for every such request, because only requests without a balancer's header get here.
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    return unix_ms - quiet_ms(sock) if sock else unix_ms
 
 
 def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:

@@ -22,6 +22,7 @@ from aiohttp import web
 from .chunks import BadChunks, Chunks
 from .doorway import Doorway, doorway_of
 from .pace import Pace
+from .tcp import quiet_ms
 
 # This much may wait in the kernel before it wakes the process. For a pair of 2 x 100 KB in pieces of 4 KiB: 1.6 ms
 # without this, 1.4 ms with 16 KiB, 1.3 ms with 32 KiB, and no less with 64 KiB.
@@ -141,7 +142,18 @@ def finish(request: web.Request) -> None:
 class Landing(BodyDrain):
     """Receives the rest of one request's body, at its pace; `bytes_max` bounds a chunked one."""
 
-    __slots__ = ("_bytes_max", "_direct", "_done", "_pace", "_received", "_sink", "_socket", "_timer", "_wake_bytes")
+    __slots__ = (
+        "_bytes_max",
+        "_direct",
+        "_done",
+        "_due",
+        "_pace",
+        "_received",
+        "_sink",
+        "_socket",
+        "_timer",
+        "_wake_bytes",
+    )
 
     def __init__(self, request: web.Request, sink: BodySink, pace: Pace, *, bytes_max: int = 0) -> None:
         super().__init__(request)
@@ -153,7 +165,8 @@ class Landing(BodyDrain):
         self._received = request.content.total_bytes
         self._pace = pace
         self._done: asyncio.Future[None] | None = self._loop.create_future()
-        self._timer = self._loop.call_at(pace.due(), self._look)
+        self._due = pace.due()
+        self._timer = self._loop.call_at(self._due, self._look)
 
     async def run(self) -> None:
         """Return when the body is complete; TimeoutError, ConnectionError, BadChunks, BodyTooLong, or the sink's."""
@@ -251,20 +264,22 @@ class Landing(BodyDrain):
         """Time out, unless bytes have moved the deadline: received since it was set, or waiting in the kernel."""
         if self._done is None:
             return
-        now = self._loop.time()
-        late_s = now - self._timer.when()
+        now = came_at = self._loop.time()
+        late_s = now - self._due
         if late_s > LATE_S:
             # The node was stopped or busy. Timers run before the sockets are read: what came meanwhile comes next.
             self._pace.pardon(late_s)
+        else:
+            came_at -= quiet_ms(self._socket) / 1000  # of bytes too few to wake us
         waiting = bytes(4)
         with suppress(OSError, ValueError):  # just closed: connection_lost follows
             waiting = fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, waiting)
-        self._pace.moved(now, self._received + int.from_bytes(waiting, sys.byteorder))
-        due = self._pace.due()
-        if due <= now:
+        self._pace.moved(came_at, self._received + int.from_bytes(waiting, sys.byteorder))
+        self._due = self._pace.due()
+        if self._due <= now:
             self._end(TimeoutError())
         else:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def _wake(self) -> None:
         """Wake when as many bytes are there as are worth a read, but never more than must come."""

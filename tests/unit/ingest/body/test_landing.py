@@ -2,103 +2,17 @@
 
 import asyncio
 import gc
-import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 import uvloop
 from aiohttp import web
 
 from ingest.body.doorway import listening
-from ingest.body.landing import LATE_S, Landing, discard
-from ingest.body.pace import Pace
+from ingest.body.landing import discard
 
-
-class Field:
-    """A sink that remembers; `bad_at` makes it refuse when so many bytes have come."""
-
-    def __init__(self, length: int, bad_at: int | None = None) -> None:
-        self.data, self.count, self.looks, self.bad_at = bytearray(length), 0, 0, bad_at
-
-    def room(self) -> memoryview:
-        """Behind what came."""
-        return memoryview(self.data)[self.count :]
-
-    def landed(self, count: int) -> None:
-        """Count it."""
-        self.count += count
-        self.looks += 1
-        if self.bad_at is not None and self.count >= self.bad_at:
-            raise ValueError("bad")
-
-
-# Of the last tests, as long as anybody holds them.
-FIELDS: deque[weakref.ref[Field]] = deque(maxlen=9)
-
-
-class FakePace(Pace):
-    """A pace whose deadline the test decides, by how many bytes came."""
-
-    def __init__(self, due: Callable[[int], float]) -> None:
-        super().__init__(0.0, grace_s=1, stall_s=1, rate=1)
-        self._asked = due
-        self.pardoned = 0.0
-
-    def due(self) -> float:
-        """As the test says."""
-        return self._asked(self.received)
-
-    def pardon(self, seconds: float) -> None:
-        """Remember."""
-        self.pardoned += seconds
-
-
-@asynccontextmanager
-async def serving(
-    *,
-    bad_at: int | None = None,
-    due: Callable[[int], float] = lambda _: 1e12,
-    pace: Callable[[Callable[[int], float]], Pace] = FakePace,
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event]]:
-    """A server whose handler lands bodies and says how many bytes were `x`; a connection; an event: a landing began."""
-    begun = asyncio.Event()
-
-    async def handler(request: web.Request) -> web.Response:
-        field = Field(request.content_length or 0, bad_at)
-        FIELDS.append(weakref.ref(field))
-        while early := request.content.read_nowait():
-            field.data[field.count : field.count + len(early)] = early
-            field.landed(len(early))
-        try:
-            if field.room():
-                begun.set()
-                await Landing(request, field, pace(due)).run()
-        except (ValueError, TimeoutError, ConnectionError) as error:
-            return web.Response(status=400, text=type(error).__name__)
-        return web.Response(text=str(field.data.count(b"x")), headers={"Looks": str(field.looks)})
-
-    app = web.Application()
-    app.router.add_post("/", handler)
-    app.router.add_get("/", handler)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0) as server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        yield reader, writer, begun
-        writer.close()
-
-
-async def answer(reader: asyncio.StreamReader) -> tuple[int, str]:
-    """Status and text of one answer."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return int(head.split()[1]), (await reader.readexactly(length)).decode()
-
-
-def head(length: int) -> bytes:
-    """Of a POST."""
-    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
+from .landings import FIELDS, answer, head, serving
 
 
 async def two_bodies_and_a_pipelined_request() -> None:
@@ -171,70 +85,6 @@ async def test_nothing_waits_for_a_refused_client_that_has_gone() -> None:
         async with asyncio.timeout(10):
             while len(asyncio.all_tasks()) >= len(before):  # noqa: ASYNC110 - the loop has to turn a few times
                 await asyncio.sleep(0)
-
-
-async def test_bytes_buy_time_and_silence_ends_it() -> None:
-    """`due` is asked again when its time has come: with what has arrived by then, and it alone decides."""
-    asked: list[int] = []
-
-    def due(received: int) -> float:
-        asked.append(received)
-        # At first now; once bytes have come a little later; then it is over.
-        return asyncio.get_running_loop().time() + (0.01 if len(asked) < 3 else -1)
-
-    async with serving(due=due) as (reader, writer, _):
-        writer.write(head(100) + b"x")
-        assert await answer(reader) == (400, "TimeoutError")
-    assert len(asked) == 3
-
-
-async def test_bytes_that_nobody_read_yet_buy_time_too() -> None:
-    """Too few to wake us for lie in the kernel; they are counted when the time is up."""
-    asked: list[int] = []
-
-    def due(received: int) -> float:
-        asked.append(received)
-        return asyncio.get_running_loop().time() + (0.1 if len(asked) < 2 else -1)
-
-    async with serving(due=due) as (reader, writer, begun):
-        writer.write(head(200_000) + b"x")
-        await begun.wait()
-        writer.write(b"x" * 5000)
-        assert await answer(reader) == (400, "TimeoutError")
-    assert asked == [0, 5001]
-
-
-@pytest.mark.parametrize(("late_s", "pardoned"), [(LATE_S + 1, True), (LATE_S / 2, False)])
-async def test_time_in_which_the_node_did_not_run_is_not_charged(late_s: float, pardoned: bool) -> None:  # noqa: FBT001
-    """A timer that is called much later than asked for shows it; the noise of a busy loop is less."""
-    made: list[FakePace] = []
-    loop = asyncio.get_running_loop()
-    dues = [loop.time() - late_s, 0.0]
-
-    def pace(due: Callable[[int], float]) -> Pace:
-        dues[0] = loop.time() - late_s
-        made.append(FakePace(due))
-        return made[0]
-
-    async with serving(due=lambda _: dues.pop(0), pace=pace) as (reader, writer, _):
-        writer.write(head(100) + b"x")
-        assert await answer(reader) == (400, "TimeoutError")
-    assert (made[0].pardoned >= late_s) is pardoned
-
-
-@pytest.mark.parametrize("error", [OSError, ValueError])
-async def test_a_look_at_a_socket_that_was_just_closed_is_no_fault(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing waits in it then, and nothing is raised in a timer, where nobody would hear it."""
-
-    def closed(*_: object) -> bytes:
-        raise error
-
-    monkeypatch.setattr("ingest.body.landing.fcntl", SimpleNamespace(ioctl=closed))
-    async with serving(due=lambda _: 0.0) as (reader, writer, _):
-        writer.write(head(100) + b"x")
-        assert await answer(reader) == (400, "TimeoutError")
 
 
 async def wakes_for(pieces: int) -> int:
