@@ -13,9 +13,8 @@ from collections.abc import Sequence
 import aiohttp
 import msgspec
 
-from deploy.config import DEVELOPMENT_SECRET
 from deploy.tokens import token
-from tests.faults.phones import Camera, Phones
+from tests.faults.phones import SECRET, Camera, Phones
 
 PATIENCE_S = 8.0
 READY_S = 20.0
@@ -113,7 +112,7 @@ class Crowd:
 
     async def _look(self, link: str, user: str, deadline: float) -> None:
         """Poll the post until its thumbnail can be fetched or the deadline has passed."""
-        bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
+        bearer = token(SECRET, user, "upload", now=time.time(), ttl_s=3600)
         headers, door = {"Authorization": f"Bearer {bearer}"}, 0
         while time.monotonic() < deadline:
             await asyncio.sleep(LOOK_S)

@@ -15,10 +15,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from deploy.config import DEVELOPMENT_SECRET
 from deploy.tokens import Scope, token
 from tests.faults.evidence import Void
-from tests.faults.phones import BOUNDARY, Camera, Pair, Phones
+from tests.faults.phones import BOUNDARY, SECRET, Camera, Pair, Phones
 from tests.faults.rig import Opened, Rig
 
 OPEN_S = 5.0
@@ -119,7 +118,7 @@ class Stage:
 
 def bearer(user: str, scope: Scope = "upload") -> str:
     """A bearer token of this user."""
-    return token(DEVELOPMENT_SECRET, user, scope, now=time.time(), ttl_s=3600)
+    return token(SECRET, user, scope, now=time.time(), ttl_s=3600)
 
 
 def head(method: str, path: str, user: str, fields: Mapping[str, str]) -> bytes:

@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from bench.photos import comment_offset, fill, render
-from deploy.config import DEVELOPMENT_SECRET
 from deploy.tokens import token
 from storage import keys
 from tests.faults.witness import Answer, End, Ending, Invoke, Sent, Witness
@@ -29,6 +28,7 @@ PIECES = 10
 WAIT_MAX_S = 1.5  # a longer Retry-After is shortened to this, because rounds are short
 SIZES = (6_000, 12_000, 40_000, 200_000)
 SIZE_LEFT = 60  # minimum bytes of comment, so that every photo is unique
+SECRET = "a-secret-of-the-tests-so-that-nodes-may-listen-beyond-loopback"
 BOUNDARY = "faults-3c1f"
 RETRIED = {408, 429, 500, 502, 503, 504, 507}
 TICKET = "Snapsurge-Ticket"
@@ -130,7 +130,7 @@ class Phones:
         """Delete the user's post: retry until it is acknowledged or the tries are used up."""
         await asyncio.sleep(delay_s)
         self.witness.note(Invoke(op=op, moment=self._moment, user=user, what="delete"))
-        bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
+        bearer = token(SECRET, user, "upload", now=time.time(), ttl_s=3600)
         path, headers = self.link(user), {"Authorization": f"Bearer {bearer}"}
         definite = True
         for number in range(self._tries):
@@ -161,7 +161,7 @@ class Phones:
         await asyncio.sleep(delay_s)
         front, back = (hashlib.sha256(photo).hexdigest() for photo in (pair.front, pair.back))
         self.witness.note(Invoke(op=op, moment=self._moment, user=user, front=front, back=back))
-        bearer = token(DEVELOPMENT_SECRET, user, "upload", now=time.time(), ttl_s=3600)
+        bearer = token(SECRET, user, "upload", now=time.time(), ttl_s=3600)
         headers = {"Authorization": f"Bearer {bearer}", "Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         headers |= {"X-Request-Id": label} if label else {}
         body, definite, first = pair.body, True, None

@@ -55,10 +55,11 @@ class Toxic:
 
 
 class FaultProxy:
-    """`async with FaultProxy(port)` listens on a free loopback port and forwards connections to `port`."""
+    """`async with FaultProxy(port)` listens on a free port of the address `at` and forwards to this port of `host`."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, host: str = "127.0.0.1", at: str = "127.0.0.1") -> None:
         self.target = target  # for new connections; existing connections keep their server
+        self._host, self._at = host, at
         self.port = 0
         self.toxics: list[Toxic] = []
         self.connections: set[Connection] = set()
@@ -82,7 +83,7 @@ class FaultProxy:
         return len(there)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, self._at, 0, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -98,7 +99,7 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            server_reader, server = await asyncio.open_connection("127.0.0.1", self.target)
+            server_reader, server = await asyncio.open_connection(self._host, self.target)
         except OSError:
             Connection(writer, writer).reset()
             return

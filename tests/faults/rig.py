@@ -23,12 +23,13 @@ import pytest
 from redis.asyncio import Redis
 
 from deploy import ready, servers, stack
-from deploy.config import DEVELOPMENT_SECRET, Environment
+from deploy.config import Environment
 from deploy.tokens import token
 from storage import keys
 from storage.blobs import BlobStore
 from storage.files import FileStore
 from storage.s3.store import S3Address, S3Store
+from tests.faults.phones import SECRET
 from tests.faults.proxy import FaultProxy
 from tests.ports import free_port
 
@@ -196,6 +197,7 @@ class Rig:
         for name, count in zip(("balancers", "nodes", "workers-max"), self._counts, strict=True):
             command += [f"--{name}", str(count)]
         environment = {**Environment.current(), **self._settings, "FAULTS_CLOCKS": str(self.clocks)}
+        environment["SNAPSURGE_AUTH_SECRET"] = SECRET
         environment["PYTHONPATH"] = str(ROOT / "tests" / "faults" / "clocks")
         with (self.folder / "up.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
@@ -264,7 +266,7 @@ class Rig:
 
     async def open_moment(self, window_s: int) -> Opened:
         """Open a moment that fires now; asks again after a 503, as of a node that an attack cut off from its store."""
-        bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
+        bearer = token(SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
         said = ""
         for number in range(OPEN_TRIES):
             balancers = self.record().balancers

@@ -14,12 +14,12 @@ import aiohttp
 import msgspec
 from PIL import Image
 
-from deploy.config import DEVELOPMENT_SECRET
 from deploy.tokens import token
 from storage import intake, keys, media
 from storage.blobs import BlobMissing, BlobStore
 from storage.records import Post, to_ms
 from storage.zips import Damaged
+from tests.faults.phones import SECRET
 from tests.faults.sightings import Seen, Shown, Stored
 
 LIST_S = 30.0
@@ -169,7 +169,7 @@ async def _get(session: aiohttp.ClientSession, url: str, within_s: float = LIST_
 
 async def _answer(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
     """Status and body of a GET with an ops token; status 0 without an answer."""
-    bearer = token(DEVELOPMENT_SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
+    bearer = token(SECRET, "faults-ops", "ops", now=time.time(), ttl_s=3600)
     try:
         async with session.get(url, headers={"Authorization": f"Bearer {bearer}"}) as answer:
             return answer.status, await answer.read()
