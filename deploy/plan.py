@@ -142,9 +142,7 @@ def _check(options: Options) -> None:
     if least is not None and most is not None and most < least:
         raise ValueError("--workers-max is below --workers-min")
     if options.redis and options.redis_sentinel:
-        raise ValueError(
-            "--redis and --redis-sentinel exclude each other: the first names a Redis, the second starts one"
-        )
+        raise ValueError("--redis names a Redis that runs already, --redis-sentinel starts one: give one of them")
     if options.port + options.balancers > PORT_MAX + 1:
         raise ValueError(f"--port {options.port} leaves no room for {options.balancers} balancers")
     if options.store not in {"file", "minio"} and not options.store.startswith(("file:///", "s3://")):

@@ -75,7 +75,7 @@ def _group(url: str, scheme: str) -> RedisAddress:
     options = _options(f"{scheme}://{login}{at}sentinel/{database}?{shared}")
     del options["host"]
     named = ",".join(sorted(f"{one['host']}:{one['port']}" for one in sentinels))
-    name = f"{named}/{quote(unquote(primary))}/{options.get('db', 0)}"
+    name = f"{named}/{quote(unquote(primary), safe='')}/{options.get('db', 0)}"
     return RedisAddress(name, options, unquote(primary), tuple(sentinels))
 
 
