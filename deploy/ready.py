@@ -60,7 +60,7 @@ async def can_fail_over(url: str, primary: str) -> bool:
 
     async def can(client: Redis) -> bool:
         replicas: int = (await client.sentinel_master(primary))["num-slaves"]  # type: ignore[no-untyped-call] # redis-py's
-        return replicas > 0 and bool(await client.execute_command("SENTINEL CKQUORUM", primary))  # type: ignore[no-untyped-call] # redis-py's
+        return replicas > 0 and bool(await client.execute_command("SENTINEL", "CKQUORUM", primary))  # type: ignore[no-untyped-call] # redis-py's
 
     return await _holds(url, can)
 

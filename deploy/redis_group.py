@@ -49,9 +49,12 @@ class Member(msgspec.Struct, frozen=True):
         self.file.write_text(self.text)
 
 
-def group(free_port: Callable[[], int], folder: Path) -> tuple[Member, ...]:
-    """The members, in the order in which they are started: the primary, its replica, the Sentinels."""
-    program = servers.redis_program()
+def group(free_port: Callable[[], int], folder: Path, program: str | None = None) -> tuple[Member, ...]:
+    """The members, in the order in which they are started: the primary, its replica, the Sentinels.
+
+    `program` is the server; by default the one that a stack without Sentinels uses. servers.ServerMissing.
+    """
+    program = program or servers.redis_program()
     primary = data_server("redis-1", HOST, free_port(), folder, program)
     replica = data_server("redis-2", HOST, free_port(), folder, program, follows=primary)
     watchers = [sentinel(f"sentinel-{n}", HOST, free_port(), folder, program, primary) for n in range(1, SENTINELS + 1)]
