@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -17,6 +18,8 @@ from deploy.redis_group import PRIMARY, Member, address, group
 from tests.ports import free_port
 
 WAIT_S = 60.0
+# How the servers talk to each other, so that a primary can be cut off from them and from no client: see `cut_off`.
+INSIDER = "insider"
 
 
 class Group:
@@ -53,6 +56,18 @@ class Group:
     def signal(self, name: str, signum: int) -> None:
         """SIGSTOP or SIGCONT."""
         self.processes[name].send_signal(signum)
+
+    def cut_off(self, name: str) -> None:
+        """Break the server's links with its replica and the Sentinels, both ways, and leave those with clients.
+
+        They log in as a user of their own, who is shut out. What a partition between machines would do, on one.
+        """
+        self.ask(self.members[name], "ACL", "SETUSER", INSIDER, "off")
+        self.ask(self.members[name], "CLIENT", "KILL", "USER", INSIDER)
+
+    def join(self, name: str) -> None:
+        """Undo `cut_off`."""
+        self.ask(self.members[name], "ACL", "SETUSER", INSIDER, "on")
 
     def ask(self, member: Member, *words: str) -> object:
         """The answer of a server to a command; None when it does not answer."""
@@ -106,6 +121,16 @@ class Group:
             and all(self.ask(one, "SENTINEL", "CKQUORUM", PRIMARY) and self._sees_replica(one) for one in self.watchers)
         )
 
+    def role(self, member: Member) -> str:
+        """What the server says that it is: master or slave, or nothing without an answer."""
+        return self._state(member)[1]
+
+    def backlog(self, member: Member) -> int:
+        """How many bytes of changes the server has."""
+        with Redis(member.host, member.port, socket_timeout=1.0) as client:
+            info = client.info("replication")
+            return int(info["slave_repl_offset"] if info["role"] == "slave" else info["master_repl_offset"])
+
     def _state(self, member: Member) -> tuple[int, str, str]:
         with contextlib.suppress(RedisError), Redis(member.host, member.port, socket_timeout=1.0) as client:
             info = client.info("replication")
@@ -127,7 +152,7 @@ class Group:
 @contextlib.contextmanager
 def running(folder: Path, program: str | None = None) -> Iterator[Group]:
     """A whole group in a folder, of the server that `deploy` finds or of `program`; ended by process id."""
-    made = Group(group(free_port, folder, program))
+    made = Group(tuple(_with_insiders(one) for one in group(free_port, folder, program)))
     try:
         for one in made.members.values():
             one.configure()
@@ -140,3 +165,11 @@ def running(folder: Path, program: str | None = None) -> Iterator[Group]:
         for process in made.processes.values():
             process.kill()
             process.wait()
+
+
+def _with_insiders(member: Member) -> Member:
+    """The same with credentials between the servers; clients need none."""
+    own = [f"user {INSIDER} on >{INSIDER} ~* &* +@all", f"masteruser {INSIDER}", f"masterauth {INSIDER}"]
+    if member.watches:
+        own = [f"sentinel auth-user {PRIMARY} {INSIDER}", f"sentinel auth-pass {PRIMARY} {INSIDER}"]
+    return msgspec.structs.replace(member, text=member.text + "".join(f"{line}\n" for line in own))
