@@ -18,8 +18,9 @@ from deploy.redis_group import PRIMARY, Member, address, group
 from tests.ports import free_port
 
 WAIT_S = 60.0
-# How the servers talk to each other, so that a primary can be cut off from them and from no client: see `cut_off`.
-INSIDER = "insider"
+# The users of the data servers, each with its name as password: one for the servers among each other, and one for
+# clients. So a primary can be cut off from the other servers and from no client, see `cut_off`.
+INSIDER, CLIENT = "insider", "client"
 
 
 class Group:
@@ -27,7 +28,7 @@ class Group:
 
     def __init__(self, members: tuple[Member, ...]) -> None:
         self.members = {one.name: one for one in members}
-        self.url = address(members)
+        self.url = address(members).replace("://", f"://{CLIENT}:{CLIENT}@")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ended: set[str] = set()
 
@@ -69,9 +70,14 @@ class Group:
         """Undo `cut_off`."""
         self.ask(self.members[name], "ACL", "SETUSER", INSIDER, "on")
 
+    def client(self, member: Member) -> Redis:
+        """A client of this one server."""
+        login = None if member.watches else CLIENT
+        return Redis(member.host, member.port, username=login, password=login, socket_timeout=1.0)
+
     def ask(self, member: Member, *words: str) -> object:
         """The answer of a server to a command; None when it does not answer."""
-        with contextlib.suppress(RedisError), Redis(member.host, member.port, socket_timeout=1.0) as client:
+        with contextlib.suppress(RedisError), self.client(member) as client:
             return client.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py's
         return None
 
@@ -127,18 +133,18 @@ class Group:
 
     def backlog(self, member: Member) -> int:
         """How many bytes of changes the server has."""
-        with Redis(member.host, member.port, socket_timeout=1.0) as client:
+        with self.client(member) as client:
             info = client.info("replication")
             return int(info["slave_repl_offset"] if info["role"] == "slave" else info["master_repl_offset"])
 
     def _state(self, member: Member) -> tuple[int, str, str]:
-        with contextlib.suppress(RedisError), Redis(member.host, member.port, socket_timeout=1.0) as client:
+        with contextlib.suppress(RedisError), self.client(member) as client:
             info = client.info("replication")
             return member.port, info["role"], info.get("master_link_status", "")
         return member.port, "", ""
 
     def _sees_replica(self, watcher: Member) -> bool:
-        with contextlib.suppress(RedisError), Redis(watcher.host, watcher.port, socket_timeout=1.0) as client:
+        with contextlib.suppress(RedisError), self.client(watcher) as client:
             found = client.sentinel_slaves(PRIMARY)  # type: ignore[no-untyped-call] # redis-py's
             return [(one["is_sdown"], one["is_disconnected"]) for one in found] == [(False, False)]
         return False
@@ -168,8 +174,9 @@ def running(folder: Path, program: str | None = None) -> Iterator[Group]:
 
 
 def _with_insiders(member: Member) -> Member:
-    """The same with credentials between the servers; clients need none."""
-    own = [f"user {INSIDER} on >{INSIDER} ~* &* +@all", f"masteruser {INSIDER}", f"masterauth {INSIDER}"]
+    """The same with credentials; those of clients are in the address of the group."""
+    own = ["user default off", *(f"user {one} on >{one} ~* &* +@all" for one in (INSIDER, CLIENT))]
+    own += [f"masteruser {INSIDER}", f"masterauth {INSIDER}"]
     if member.watches:
         own = [f"sentinel auth-user {PRIMARY} {INSIDER}", f"sentinel auth-pass {PRIMARY} {INSIDER}"]
     return msgspec.structs.replace(member, text=member.text + "".join(f"{line}\n" for line in own))

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from deploy.servers import ServerMissing
 from storage.config import Config
 from storage.opening import redis_client
-from tests.failover import Group, running
+from tests.failover import CLIENT, Group, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -98,7 +98,8 @@ async def test_a_client_follows_a_failover_with_all_its_connections(group: Group
 async def test_a_demoted_primary_that_answers_on_is_left(group: Group) -> None:
     """It comes back, is made a replica, and keeps the sessions of a client that knew it by its own address."""
     old = group.primary()
-    async with Redis(host=old.host, port=old.port, single_connection_client=True) as stubborn:
+    login = {"username": CLIENT, "password": CLIENT}
+    async with Redis(host=old.host, port=old.port, single_connection_client=True, **login) as stubborn:
         client = redis_client(Config(redis_url=group.url))
         try:
             await asyncio.gather(*(port_of(client) for _ in range(SESSIONS)))
