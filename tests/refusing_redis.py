@@ -97,7 +97,7 @@ async def maxclients(ops: Redis, url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def loading(ops: Redis, redis_server: Callable[[], AbstractContextManager[str]]) -> AsyncIterator[None]:
-    """It takes over another server's data, slowly; inside the block it does so, unless the block takes minutes."""
+    """It takes over another server's data, slowly; inside the block it does so, for seconds."""
     with redis_server() as primary_url:
         address = urlsplit(primary_url)
         async with Redis.from_url(primary_url) as primary:
@@ -106,6 +106,8 @@ async def loading(ops: Redis, redis_server: Callable[[], AbstractContextManager[
         await ops.config_set("key-load-delay", 100)
         await ops.config_set("loading-process-events-interval-bytes", 1024)
         await ops.replicaof(address.hostname, address.port)
+        while not (await ops.info("persistence"))["loading"]:
+            pass
         yield
 
 
