@@ -18,7 +18,8 @@ from .blobs import BlobStore
 from .config import Config
 from .files import FileStore
 from .refusals import is_refusal
-from .s3.store import S3Address, S3Store
+from .s3.address import S3Address
+from .s3.store import S3Store
 
 # After a refusal each connection reconnects at most this often. The address may lead to another server by now, but
 # reconnecting for every command would exhaust the local ports.
@@ -102,8 +103,11 @@ class _Client(Redis):
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-def blob_store(config: Config) -> BlobStore:
-    """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid."""
+def blob_store(config: Config, *, examines: bool = False) -> BlobStore:
+    """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid.
+
+    `examines`: entering it tests an S3 store, unless `SNAPSURGE_STORAGE_PROBE` is off.
+    """
     parts = urlsplit(config.store_url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
@@ -114,6 +118,7 @@ def blob_store(config: Config) -> BlobStore:
             connect_timeout_s=config.s3_connect_timeout_s,
             read_timeout_s=config.s3_read_timeout_s,
             attempts_max=config.s3_attempts_max,
+            examines=examines and config.probe == "on",
         )
     raise ValueError(f"not a store address: {config.store_url!r}; write file:///path or s3://bucket?endpoint=…")
 

@@ -27,7 +27,8 @@ async def wires_to(serve: Serve, *, connections_max: int = 2, silence_s: float =
 
     server = await asyncio.start_server(handled, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    wires = Wires("127.0.0.1", port, None, connections_max=connections_max, connect_timeout_s=2, silence_s=silence_s)
+    slots = asyncio.Semaphore(connections_max)
+    wires = Wires("127.0.0.1", port, None, slots, connect_timeout_s=2, silence_s=silence_s)
     try:
         yield wires
     finally:
