@@ -59,13 +59,10 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"<Endpoint {self.url}, {self.state.name}, {self.busy} requests>"
 
-    def connections(
-        self, slots: asyncio.Semaphore, silence_s: float, doubted: Callable[[], None] = lambda: None
-    ) -> Wires:
+    def connections(self, slots: asyncio.Semaphore, doubted: Callable[[], None] = lambda: None) -> Wires:
         """New connections to this address."""
         host, port, trust = self._place
-        limit_s = self._connect_timeout_s
-        return Wires(host, port, trust, slots, connect_timeout_s=limit_s, silence_s=silence_s, doubted=doubted)
+        return Wires(host, port, trust, slots, connect_timeout_s=self._connect_timeout_s, doubted=doubted)
 
 
 class Endpoints:
@@ -82,7 +79,6 @@ class Endpoints:
         trust: ssl.SSLContext | None,
         connections_max: int,
         connect_timeout_s: float,
-        silence_s: float,
     ) -> None:
         self._bucket = bucket
         self._turn = 0
@@ -93,7 +89,7 @@ class Endpoints:
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
         self.all = [Endpoint(url, trust, connect_timeout_s) for url in random.sample(urls, len(urls))]
         for one in self.all:
-            one.wires = one.connections(slots, silence_s, lambda one=one: self.doubt(one))  # type: ignore[misc]
+            one.wires = one.connections(slots, lambda one=one: self.doubt(one))  # type: ignore[misc]
 
     def pick(self, *, writes: bool, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request: the least busy that serves and was not tried. None: the store cannot write."""
@@ -145,10 +141,10 @@ class Endpoints:
         except Exception:
             log.exception("store endpoint %s cannot be checked: no keys for the request; it is used", endpoint.url)
             return True, State.UP
-        wires = endpoint.connections(asyncio.Semaphore(1), CHECK_S)
+        wires = endpoint.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
-                said = await wires.ask([request], head_only=True)
+                said = await wires.ask([request], silence_s=CHECK_S, head_only=True)
             if said.status >= 500:
                 return True, State.DOWN
             return True, State.READS if _MINIO.search(said.head) and await self._no_quorum(endpoint) else State.UP
@@ -159,10 +155,10 @@ class Endpoints:
 
     async def _no_quorum(self, endpoint: Endpoint) -> bool:
         """Whether MinIO says that its cluster cannot write; a member that does not say so in time can."""
-        wires = endpoint.connections(asyncio.Semaphore(1), CHECK_S)
+        wires = endpoint.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
-                said: Said = await wires.ask([_CLUSTER.format(endpoint.host).encode()])
+                said: Said = await wires.ask([_CLUSTER.format(endpoint.host).encode()], silence_s=CHECK_S)
         except OSError:
             return endpoint.state is State.READS
         finally:

@@ -27,7 +27,7 @@ from ..blobs import Buffer
 from .credentials import Source
 from .endpoints import Endpoint, Endpoints, State
 from .signing import signed
-from .wire import Silent, Unsent
+from .wire import DOUBT_S, Silent, Unsent
 
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
@@ -85,6 +85,21 @@ class Answer(msgspec.Struct, frozen=True):
         return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
+class _Request(msgspec.Struct, frozen=True):
+    """What is asked, whichever endpoint gets it; `until`, in loop time, bounds the silence of all attempts together."""
+
+    method: Method
+    path: str
+    fields: Mapping[str, str]
+    parts: Sequence[Buffer]
+    until: float
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes something."""
+        return self.method in {"PUT", "DELETE"}
+
+
 @lru_cache(maxsize=4096)
 def _quoted(value: str) -> str:
     """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
@@ -116,6 +131,7 @@ class Objects:
         self._region = region
         self._keys = keys
         self._attempts_max = attempts_max
+        self._silence_s = read_timeout_s
         secure = any(url.startswith("https:") for url in endpoints)
         self._endpoints = Endpoints(
             endpoints,
@@ -123,7 +139,6 @@ class Objects:
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
-            silence_s=read_timeout_s,
         )
 
     async def __aenter__(self) -> Self:
@@ -158,38 +173,38 @@ class Objects:
     ) -> Answer:
         """One call about an object, or about the bucket if the key is empty.
 
-        Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
+        Returns the answer of the last attempt; OSError (TimeoutError included) if that had none. `read_timeout_s` of
+        silence is for all attempts together, and none begins later than that.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
         if query:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
-        tried: list[Endpoint] = []
+        loop, tried = asyncio.get_running_loop(), list[Endpoint]()
+        request = _Request(method, path, fields or {}, parts, loop.time() + self._silence_s)
         for attempt in range(1, self._attempts_max + 1):
             try:
-                answer = await self._attempt(method, path, fields or {}, parts, tried)
+                answer = await self._attempt(request, tried)
             except Silent:
                 raise
             except OSError:  # broken, refused or given up
-                if attempt == self._attempts_max:
+                if attempt == self._attempts_max or loop.time() > request.until:
                     raise
             else:
-                if not answer.worth_a_retry or attempt == self._attempts_max:
+                if not answer.worth_a_retry or attempt == self._attempts_max or loop.time() > request.until:
                     return answer
             await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
         raise AssertionError("the last attempt returned or raised")
 
-    async def _attempt(
-        self, method: Method, path: str, fields: Mapping[str, str], parts: Sequence[Buffer], tried: list[Endpoint]
-    ) -> Answer:
+    async def _attempt(self, request: _Request, tried: list[Endpoint]) -> Answer:
         """One attempt, at the first endpoint that takes it; `tried` comes last, and gets the endpoints of this one."""
-        endpoints, writes = self._endpoints, method in {"PUT", "DELETE"}
+        endpoints = self._endpoints
         for left in reversed(range(len(endpoints.all))):
-            endpoint = endpoints.pick(writes=writes, tried=tried)
+            endpoint = endpoints.pick(writes=request.writes, tried=tried)
             if endpoint is None:
                 return Answer(503, code="SlowDownWrite")
             tried.append(endpoint)
             try:
-                answer = await self._tried(endpoint, method, path, fields, parts)
+                answer = await self._tried(endpoint, request)
             except Unsent:
                 endpoints.leave_out(endpoint, State.DOWN)
                 if not left:
@@ -203,21 +218,21 @@ class Objects:
                 return answer
         return answer
 
-    async def _tried(
-        self, endpoint: Endpoint, method: Method, path: str, fields: Mapping[str, str], parts: Sequence[Buffer]
-    ) -> Answer:
-        head = await self._head(method, path, fields, endpoint.host)
+    async def _tried(self, endpoint: Endpoint, request: _Request) -> Answer:
+        silence_s = max(min(DOUBT_S, self._silence_s), request.until - asyncio.get_running_loop().time())
+        head = await self._head(request.method, request.path, request.fields, endpoint.host)
+        head_only = request.method == "HEAD"
         endpoint.busy += 1
         try:
             said = await endpoint.wires.ask(
-                [head, *parts], head_only=method == "HEAD", writes=method in {"PUT", "DELETE"}
+                [head, *request.parts], silence_s=silence_s, head_only=head_only, writes=request.writes
             )
         finally:
             endpoint.busy -= 1
         good = said.status in _DONE
-        if good and method == "GET" and not said.measured:
+        if good and request.method == "GET" and not said.measured:
             raise ConnectionError("the store did not say how long the object is")
-        if good and (method == "GET" or b"<Error" not in said.body):
+        if good and (request.method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)

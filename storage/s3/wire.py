@@ -33,10 +33,9 @@ class GivenUp(OSError):
 class Wire(asyncio.Protocol):
     """One connection, with at most one request in progress; `doubted` is called while the server is silent."""
 
-    def __init__(self, silence_s: float, doubted: Callable[[], None]) -> None:
-        self._silence_s = silence_s
-        self._look_s = min(DOUBT_S, silence_s)
+    def __init__(self, doubted: Callable[[], None]) -> None:
         self._doubted = doubted
+        self._silence_s = self._look_s = DOUBT_S
         self._silent_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -53,8 +52,9 @@ class Wire(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    async def ask(self, parts: Sequence[Buffer], *, head_only: bool) -> Said:
+    async def ask(self, parts: Sequence[Buffer], *, head_only: bool, silence_s: float) -> Said:
         """Send a request and return the answer; ConnectionError, Silent after `silence_s` without progress."""
+        self._silence_s, self._look_s = silence_s, min(DOUBT_S, silence_s)
         self._waiting = self._loop.create_future()
         self._reply = Reply(head_only=head_only)
         self._transport.writelines(parts)
@@ -131,19 +131,19 @@ class Wires:
         slots: asyncio.Semaphore,
         *,
         connect_timeout_s: float,
-        silence_s: float,
         doubted: Callable[[], None] = lambda: None,
     ) -> None:
         self._host, self._port, self._trust = host, port, trust
         self._connect_timeout_s = connect_timeout_s
-        self._silence_s = silence_s
         self._doubted = doubted
         self._idle: list[Wire] = []
         self._busy: set[Wire] = set()
         self._slots = slots
 
-    async def ask(self, parts: Sequence[Buffer], *, head_only: bool = False, writes: bool = False) -> Said:
-        """Send a request on an idle or new connection; Unsent, Silent, GivenUp, ConnectionError.
+    async def ask(
+        self, parts: Sequence[Buffer], *, silence_s: float, head_only: bool = False, writes: bool = False
+    ) -> Said:
+        """Send a request on an idle or new connection; Unsent, Silent after `silence_s`, GivenUp, ConnectionError.
 
         `head_only`: the answer has no body. `writes`: the request changes something, see `give_up`. The server may have
         closed an idle connection: then the next idle one is tried, and finally a new one.
@@ -154,18 +154,18 @@ class Wires:
                 wire = self._idle.pop()
                 if wire.usable and wire.idle_since > oldest:
                     try:
-                        return await self._asked(wire, parts, head_only=head_only, writes=writes)
+                        return await self._asked(wire, parts, silence_s=silence_s, head_only=head_only, writes=writes)
                     except ConnectionError:
                         continue
                 wire.close()
             fresh = await self._connected()
-            return await self._asked(fresh, parts, head_only=head_only, writes=writes)
+            return await self._asked(fresh, parts, silence_s=silence_s, head_only=head_only, writes=writes)
 
     async def _connected(self) -> Wire:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, fresh = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(self._silence_s, self._doubted), self._host, self._port, ssl=self._trust
+                    lambda: Wire(self._doubted), self._host, self._port, ssl=self._trust
                 )
         except TimeoutError:
             raise Unsent(f"no connection within {self._connect_timeout_s} s") from None
@@ -173,11 +173,13 @@ class Wires:
             raise Unsent(f"{type(error).__name__}: {error}") from error
         return fresh
 
-    async def _asked(self, wire: Wire, parts: Sequence[Buffer], *, head_only: bool, writes: bool) -> Said:
+    async def _asked(
+        self, wire: Wire, parts: Sequence[Buffer], *, silence_s: float, head_only: bool, writes: bool
+    ) -> Said:
         wire.writes = writes
         self._busy.add(wire)
         try:
-            said = await wire.ask(parts, head_only=head_only)
+            said = await wire.ask(parts, head_only=head_only, silence_s=silence_s)
         finally:
             self._busy.discard(wire)
         if wire.usable:
