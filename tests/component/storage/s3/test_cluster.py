@@ -95,9 +95,9 @@ async def test_a_killed_member_is_not_noticed(cluster: ErasureSet, caplog: pytes
     async with opened(cluster) as store:
         victim = cluster.members[0]
         victim_end = next(one for one in store._objects._endpoints.all if one.url == victim.url)
-        before = await created(store, "b1/before/", 8)
+        before = await created(store, "b1/x", 8)
         async with asyncio.TaskGroup() as group:
-            uploads = group.create_task(created(store, "b1/during/", 60))
+            uploads = group.create_task(created(store, "b1/y", 60))
             await asyncio.sleep(0)
             victim.kill()
         made = {**before, **uploads.result()}
