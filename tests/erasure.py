@@ -21,6 +21,9 @@ import pytest
 
 from deploy import servers
 from deploy.config import Environment
+from storage.blobs import StoreUnavailable
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
 from tests.ports import free_port
 
 WAIT_S = 60.0
@@ -108,19 +111,38 @@ class ErasureSet:
         for one in self.members:
             until(lambda one=one: one.health("cluster"), f"{one.url} is part of a whole set")  # type: ignore[misc]
 
+    async def known(self) -> None:
+        """Wait until each member sees all others: what is written through it is on every drive.
+
+        Members find one that was away within half a minute; another fault before that is more than one at a time.
+        """
+        for number, one in enumerate(self.members):
+            deadline = time.monotonic() + WAIT_S
+            while not await self._seen_by(one, f"{number}/{time.monotonic_ns()}"):
+                assert time.monotonic() < deadline, f"{one.url} does not see all members"
+                await asyncio.sleep(0.5)
+
+    async def _seen_by(self, one: Member, key: str) -> bool:
+        with contextlib.suppress(StoreUnavailable):
+            async with S3Store(S3Address("whole", (one.url,), "us-east-1")) as store:
+                await store.create(key, b".")
+                await asyncio.sleep(0.1)  # a PUT is acknowledged by three drives, and reaches the fourth a little later
+        return all(key in other.objects("whole") for other in self.members)
+
     def kill(self) -> None:
         """End all processes."""
         for one in self.members:
             one.kill()
 
-    def mend(self) -> None:
-        """Resume or start what was stopped or killed, until the set is whole again."""
+    async def mend(self) -> None:
+        """Resume or start what was stopped or killed, until the set is whole and each member sees all others."""
         for one in self.members:
             if one._process is None:
                 one.start()
             else:
                 one.resume()
-        self.whole()
+        await asyncio.to_thread(self.whole)
+        await self.known()
 
 
 def until(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:

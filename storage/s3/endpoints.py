@@ -7,7 +7,9 @@ all are down, all are used; so one endpoint alone behaves as if nobody checked.
 
 MinIO makes a conditional PUT wait for minutes while too few members are there to agree on a lock. So an endpoint that
 answers is also asked for the health of its cluster. While the cluster has no write quorum, the endpoint gets no PUT and
-no DELETE, and those that wait there are given up; reads continue. This file knows nothing of objects.
+no DELETE, and those that wait there are given up; reads continue. A member that sees too few others may answer that an
+object is missing which the others have (seen with members that had just come back). So for a minute after any change,
+what is missing is believed only if all endpoints say so, with a write quorum. This file knows nothing of objects.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ from .wire import Wires
 log = logging.getLogger("snapsurge.storage.s3")
 
 EVERY_S: Final = 1.0
+SHAKEN_S: Final = 60.0  # Members find each other again within half a minute.
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
 _CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
@@ -52,6 +55,7 @@ class Endpoint:
         self.state = State.UP
         self.busy = 0
         self.used = 0
+        self.healthy_at = float("-inf")
         self.wires: Wires
         self._place = place.hostname or "", place.port or (443 if secure else 80), trust if secure else None
         self._connect_timeout_s = connect_timeout_s
@@ -85,6 +89,7 @@ class Endpoints:
         self._tasks = asyncio.TaskGroup()
         self._checks: dict[Endpoint, asyncio.Task[None]] = {}
         self._open = False
+        self._shaken_until = float("-inf")
         slots = asyncio.Semaphore(connections_max)
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
         self.all = [Endpoint(url, trust, connect_timeout_s) for url in random.sample(urls, len(urls))]
@@ -115,6 +120,26 @@ class Endpoints:
         """Check this endpoint now, and once a second until it serves."""
         if self._open and endpoint not in self._checks:
             self._checks[endpoint] = self._tasks.create_task(self._settle(endpoint), name=f"check {endpoint.url}")
+
+    @property
+    def shaken(self) -> bool:
+        """Whether an endpoint is or was left out or in doubt, so that members may not see each other."""
+        return bool(self._checks) or asyncio.get_running_loop().time() < self._shaken_until
+
+    def others(self, tried: Collection[Endpoint]) -> bool:
+        """Whether there are endpoints that serve and were not tried."""
+        return any(one.state is State.UP and one not in tried for one in self.all)
+
+    async def can_write(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint serves with a write quorum, asked at most once a second; else it is left out."""
+        now = asyncio.get_running_loop().time()
+        if now - endpoint.healthy_at > EVERY_S:
+            _, state = await self._looked(endpoint)
+            if state is not State.UP:
+                self.leave_out(endpoint, state)
+                return False
+            endpoint.healthy_at = now
+        return True
 
     async def _settle(self, endpoint: Endpoint) -> None:
         try:
@@ -168,6 +193,7 @@ class Endpoints:
     def _become(self, endpoint: Endpoint, state: State) -> None:
         if endpoint.state is not state:
             endpoint.state = state
+            self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
             log.warning("store endpoint %s %s", endpoint.url, state.value)
 
     def close(self) -> None:

@@ -94,6 +94,10 @@ class _Request(msgspec.Struct, frozen=True):
     parts: Sequence[Buffer]
     until: float
 
+    def tells_what_is_missing(self, answer: Answer) -> bool:
+        """Whether the answer says that something is not there: an object, or what a listing does not list."""
+        return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
+
     @property
     def writes(self) -> bool:
         """Whether it changes something."""
@@ -214,6 +218,11 @@ class Objects:
                 endpoints.leave_out(endpoint, State.DOWN)
             elif answer.code == "SlowDownWrite":
                 endpoints.leave_out(endpoint, State.READS)
+            elif endpoints.shaken and request.tells_what_is_missing(answer):
+                if not await endpoints.can_write(endpoint):
+                    answer = Answer(503, code="SlowDownRead")
+                elif answer.status != 404 or not endpoints.others(tried):
+                    return answer
             elif answer.code != "SlowDownRead":
                 return answer
         return answer

@@ -114,7 +114,7 @@ class Wire(asyncio.Protocol):
         else:
             self._silent_s += self._look_s
             if self._silent_s >= self._silence_s:
-                self.fail(Silent(f"the store was silent for {self._silence_s} s"))
+                self.fail(Silent(f"the store was silent for {self._silence_s:.3g} s"))
                 return
             self._doubted()
         self._timer = self._loop.call_later(min(self._look_s, self._silence_s - self._silent_s), self._look)
