@@ -214,18 +214,29 @@ class Objects:
                 if not left:
                     raise
                 continue
-            if answer.code in _NOT_YET:
-                endpoints.leave_out(endpoint, State.DOWN)
-            elif answer.code == "SlowDownWrite":
-                endpoints.leave_out(endpoint, State.READS)
-            elif endpoints.shaken and request.tells_what_is_missing(answer):
-                if not await endpoints.can_write(endpoint):
-                    answer = Answer(503, code="SlowDownRead")
-                elif answer.status != 404 or not endpoints.others(tried):
-                    return answer
-            elif answer.code != "SlowDownRead":
+            if answer.went_well and (request.writes or not endpoints.shaken):
                 return answer
+            answer, final = await self._weighed(answer, endpoint, request, tried)
+            if final:
+                break
         return answer
+
+    async def _weighed(
+        self, answer: Answer, endpoint: Endpoint, request: _Request, tried: list[Endpoint]
+    ) -> tuple[Answer, bool]:
+        """The answer, as far as it can be believed, and whether no other endpoint may know better."""
+        endpoints = self._endpoints
+        if answer.code in _NOT_YET:
+            endpoints.leave_out(endpoint, State.DOWN)
+        elif answer.code == "SlowDownWrite":
+            endpoints.leave_out(endpoint, State.READS)
+        elif endpoints.shaken and request.tells_what_is_missing(answer):
+            if await endpoints.can_write(endpoint):
+                return answer, answer.status != 404 or not endpoints.others(tried)
+            return Answer(503, code="SlowDownRead"), False
+        else:
+            return answer, answer.code != "SlowDownRead"
+        return answer, False
 
     async def _tried(self, endpoint: Endpoint, request: _Request) -> Answer:
         silence_s = max(min(DOUBT_S, self._silence_s), request.until - asyncio.get_running_loop().time())
