@@ -17,6 +17,7 @@ class AllCreate(FileStore):
     """Ignores `If-None-Match`."""
 
     async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
         with contextlib.suppress(BlobExists):
             await super().create(key, *parts)
 
@@ -25,6 +26,7 @@ class AllSwap(FileStore):
     """Ignores `If-Match`."""
 
     async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        """As the class says."""
         with contextlib.suppress(BlobChanged):
             await super().swap(key, mark, *parts)
 
@@ -33,6 +35,7 @@ class LastWins(FileStore):
     """Answers one winner, and keeps another one's bytes."""
 
     async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
         await super().create(key, b"another")
 
 
@@ -40,6 +43,7 @@ class Unable(FileStore):
     """Knows no conditions, and says so."""
 
     async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
         raise StoreUnsuitable("PUT: the store answered 501 NotImplemented")
 
 
@@ -47,6 +51,7 @@ class Forgetful(FileStore):
     """Its listings come later."""
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
+        """As the class says."""
         for entry in list[Entry]():
             yield entry
 
@@ -55,6 +60,7 @@ class Denied(FileStore):
     """May not write."""
 
     async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
         raise StoreUnavailable("PUT: the store answered 403 AccessDenied")
 
 
@@ -66,6 +72,7 @@ class Deaf(FileStore):
         self.left = tries
 
     async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
         await super().create(key, *parts)
         if self.left:
             self.left -= 1
