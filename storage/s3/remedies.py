@@ -12,9 +12,13 @@ _RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, 
 _REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
 _BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
 _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
+_QUORUM: Final = "too few members of the store run to agree on a change: start those that are missing"
+_BUCKET: Final = "the bucket is gone: restore it, or name the right one in SNAPSURGE_STORE_URL"
 _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
+    **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
+    "NoSuchBucket": _BUCKET,
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),
