@@ -57,7 +57,10 @@ class Site:
         """The environment file of all hosts, filled in."""
         lines = self._own((FILES / "snapsurge.env").read_text()).splitlines()
         found = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-        found |= {name: SECRET for name, value in found.items() if name.startswith("SNAPSURGE_") and not value}
+        found |= {
+            name: f"{SECRET}:{name}" for name, value in found.items() if name.startswith("SNAPSURGE_") and not value
+        }
+        found["SNAPSURGE_AUTH_SECRET"] = SECRET
         found |= servers.minio_environment()
         found["MINIO_CI_CD"] = "1"  # the drives are folders of one disk
         found["MINIO_VOLUMES"] = " ".join(

@@ -105,7 +105,7 @@ class NetRig(Rig):
             async with Redis(host=host.address, port=SENTINEL, password=PASSWORD, socket_timeout=1.0) as sentinel:
                 with contextlib.suppress(RedisError):
                     address, _ = await sentinel.sentinel_get_master_addr_by_name(PRIMARY)  # type: ignore[no-untyped-call]
-                    return next(each for each in self.network.hosts if each.address == address)
+                    return next(each for each in self.network.hosts if each.address == _text(address))
         raise AssertionError("no Sentinel answers")
 
     def pid(self, unit: str, host: Host) -> int:
@@ -133,3 +133,7 @@ class NetRig(Rig):
 
 def _node_url(host: Host) -> str:
     return f"http://{host.address}:{NODE}"
+
+
+def _text(address: bytes | str) -> str:
+    return address.decode() if isinstance(address, bytes) else address
