@@ -24,7 +24,7 @@ from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 
 from . import config as ingest_config
-from .answering import without_bytes
+from .answering import malformed, without_bytes
 from .app import Node, node, server
 from .asked import Asked
 from .body.doorway import listening
@@ -89,7 +89,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     async with node(config, storage) as running:
-        async with listening(server(running.app, config), host, port):
+        async with listening(server(running.app, config), host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway
             gc.set_threshold(GARBAGE_OBJECTS)

@@ -15,7 +15,7 @@ from ..http1.head import RequestHead, find_request
 from ..http1.origin import Origin
 from .access import refusal
 from .context import Context
-from .deadlines import Deadline, Progress, between_requests, lingering
+from .deadlines import Deadline, Progress, between_requests, half_closed, lingering
 from .exchange import Exchange
 from .ports import Registry
 from .tank import VIEW_BYTES_MIN
@@ -57,7 +57,7 @@ class Client(asyncio.BufferedProtocol):
     _ended = False  # The client has half-closed the connection.
     _reading_paused = _paused_since_check = _answer_paused = False
     _discarded = 0
-    _idle_s = _linger_s = 0.0
+    _idle_s = _linger_s = _half_closed_s = 0.0
 
     def __init__(self, context: Context, registry: "Registry[Client]", address: str = "") -> None:
         self._context = context
@@ -293,7 +293,7 @@ class Client(asyncio.BufferedProtocol):
             self.exchange.resume_answer()
 
     def eof_received(self) -> bool:
-        """The client has half-closed: a complete request is still answered, an incomplete one is over."""
+        """The client has half-closed: a complete request is still answered, a read if it is soon; others are over."""
         self._ended = True
         if self.exchange is None:
             return False
@@ -332,6 +332,10 @@ class Client(asyncio.BufferedProtocol):
             self._end(passed)
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
+        if self._ended and exchange.is_unanswered_read:
+            self._half_closed_s += seconds
+            if passed := half_closed(self._half_closed_s):
+                return passed
         progress = self._progress = self._progress or Progress(self._context.config)
         paused, self._paused_since_check = self._paused_since_check, self._reading_paused
         return progress.check(
@@ -350,6 +354,10 @@ class Client(asyncio.BufferedProtocol):
             exchange.fail("too-slow", f"The body came too slowly: {self._progress.pace}")
         elif passed is Deadline.ANSWER and exchange is not None:
             exchange.timed_out()
+        elif passed is Deadline.HALF_CLOSED and exchange is not None:
+            exchange.client_left()
+            self.exchange = None
+            self.transport.close()
         elif passed is Deadline.HEAD:
             self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
         elif passed is Deadline.LINGER:

@@ -8,6 +8,10 @@ from enum import Enum, auto
 from ..config import Config
 from .pace import Pace
 
+# FIN means "I have said all" (`printf … | nc`) or "I have gone" (a closed tab): the client's kernel sends the same. A
+# quick answer reaches both. More than a check may charge for a busy loop, so that the first check ends nothing.
+HALF_CLOSED_S = 2.0
+
 
 class Deadline(Enum):
     """The deadlines, each named after what it bounds."""
@@ -16,6 +20,7 @@ class Deadline(Enum):
     BODY = auto()  # A body must keep the minimum rate.
     ANSWER = auto()  # Once the body is complete or paused, the node or the client must move a byte.
     IDLE = auto()  # A connection between requests must send one.
+    HALF_CLOSED = auto()  # A client that ended its side after a read waits a moment for the answer, then it has gone.
     LINGER = auto()  # The rest of a refused body must end.
 
 
@@ -60,6 +65,11 @@ class Progress:
         self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
         limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
         return Deadline.ANSWER if self._quiet_s > limit_s else None
+
+
+def half_closed(seconds: float) -> Deadline | None:
+    """`seconds` passed since the client ended its side after a GET or HEAD of which no answer has begun."""
+    return Deadline.HALF_CLOSED if seconds > HALF_CLOSED_S else None
 
 
 def between_requests(config: Config, idle_s: float, *, head_begun: bool) -> Deadline | None:

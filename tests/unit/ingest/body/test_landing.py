@@ -12,6 +12,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from ingest.answering import malformed
 from ingest.body.doorway import listening
 from ingest.body.landing import LATE_S, Landing, discard
 from ingest.body.pace import Pace
@@ -83,7 +84,7 @@ async def serving(
     app = web.Application()
     app.router.add_post("/", handler)
     app.router.add_get("/", handler)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0, malformed) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer, begun
         writer.close()
@@ -144,7 +145,7 @@ async def refusing() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Stream
 
     app = web.Application()
     app.router.add_route("*", "/", handler)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0, malformed) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer
         writer.close()
