@@ -23,6 +23,7 @@ from .body.landing import discard, finish
 from .cors import METHODS, NO_PAGES, Cors, allow, options
 from .errors import Refusal
 from .metrics import ROUTE, Metrics
+from .outages import Bursts
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
@@ -72,6 +73,7 @@ def answering(
     lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender, cors: Cors = NO_PAGES
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
+    bursts = Bursts()
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -84,7 +86,7 @@ def answering(
             try:
                 response = options(request, cors) if request.method == "OPTIONS" else await handler(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
-                response = _problem(error, arrival)
+                response = _problem(error, arrival, bursts)
                 if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
                     response.headers[CAUSE_HEADER] = next(iter(causes))
                 discard(request)
@@ -116,12 +118,16 @@ def malformed(error: HttpProcessingError) -> web.Response:
     return _answer(refusal, token_hex(16))
 
 
-def _problem(error: Exception, arrival: Arrival) -> web.Response:
+def _problem(error: Exception, arrival: Arrival, bursts: Bursts) -> web.Response:
     refusal = _refusal_of(error)
     if refusal.status >= 500:
         fault = error if refusal.code == "internal" and not isinstance(error, RedisError) else None
         why = reason(error) if isinstance(error, RedisError) else refusal
-        log.warning("%s: %s", arrival.request_id, why, exc_info=fault)
+        # A full node turns away thousands a second, which is no fault: one line says how many.
+        more = bursts.counted(refusal.code, time.monotonic()) if refusal.code == "overloaded" else 0
+        if more is not None:
+            said = f" ({more} more since the last line)" if more else ""
+            log.warning("%s: %s%s", arrival.request_id, why, said, exc_info=fault)
     return _answer(refusal, arrival.request_id)
 
 
