@@ -12,10 +12,11 @@ from typing import cast
 from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing
 from ..http1.errors import PROBLEMS, RequestError, problem
 from ..http1.head import RequestHead, find_request
+from ..http1.keys import READS
 from ..http1.origin import Origin
 from .access import refusal
 from .context import Context
-from .deadlines import Deadline, Progress, between_requests, half_closed, lingering
+from .deadlines import Deadline, Progress, between_requests, lingering
 from .exchange import Exchange
 from .ports import Registry
 from .tank import VIEW_BYTES_MIN
@@ -57,7 +58,7 @@ class Client(asyncio.BufferedProtocol):
     _ended = False  # The client has half-closed the connection.
     _reading_paused = _paused_since_check = _answer_paused = False
     _discarded = 0
-    _idle_s = _linger_s = _half_closed_s = 0.0
+    _idle_s = _linger_s = 0.0
 
     def __init__(self, context: Context, registry: "Registry[Client]", address: str = "") -> None:
         self._context = context
@@ -142,6 +143,7 @@ class Client(asyncio.BufferedProtocol):
             self._framing = Counted(head.length)
         else:
             self._framing = NOTHING
+            self._reads = head.method in READS
             exchange.request_done = True
             self.state = PIPELINED
             return exchange
@@ -295,13 +297,10 @@ class Client(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client has half-closed: a complete request is still answered, a read if it is soon; others are over."""
         self._ended = True
-        if self.exchange is None:
-            return False
-        if self.exchange.request_done or self.state is DISCARD:
-            return True
-        self.exchange.client_left()
-        self.exchange = None
-        return False
+        if (exchange := self.exchange) is not None and not (exchange.request_done or self.state is DISCARD):
+            exchange.client_left()
+            self.exchange = None
+        return self.exchange is not None
 
     def connection_lost(self, _: Exception | None) -> None:
         """The connection has ended."""
@@ -332,10 +331,6 @@ class Client(asyncio.BufferedProtocol):
             self._end(passed)
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
-        if self._ended and exchange.is_unanswered_read:
-            self._half_closed_s += seconds
-            if passed := half_closed(self._half_closed_s):
-                return passed
         progress = self._progress = self._progress or Progress(self._context.config)
         paused, self._paused_since_check = self._paused_since_check, self._reading_paused
         return progress.check(
@@ -346,6 +341,7 @@ class Client(asyncio.BufferedProtocol):
             reading_paused=paused,
             awaits_continue=exchange.awaits_continue,
             answer_paused=self._answer_paused,
+            half_closed=self._ended and self._framing is NOTHING and self._reads and not exchange.status,
         )
 
     def _end(self, passed: Deadline) -> None:
@@ -354,10 +350,6 @@ class Client(asyncio.BufferedProtocol):
             exchange.fail("too-slow", f"The body came too slowly: {self._progress.pace}")
         elif passed is Deadline.ANSWER and exchange is not None:
             exchange.timed_out()
-        elif passed is Deadline.HALF_CLOSED and exchange is not None:
-            exchange.client_left()
-            self.exchange = None
-            self.transport.close()
         elif passed is Deadline.HEAD:
             self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
         elif passed is Deadline.LINGER:

@@ -27,13 +27,13 @@ class Deadline(Enum):
 class Progress:
     """What one request has moved, as of the last check; made at the first check, so short requests have none."""
 
-    __slots__ = ("_config", "_quiet_s", "_received", "_relayed", "pace")
+    __slots__ = ("_config", "_half_closed_s", "_quiet_s", "_received", "_relayed", "pace")
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.pace = Pace(grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min)
         self._received = self._relayed = 0
-        self._quiet_s = 0.0
+        self._quiet_s = self._half_closed_s = 0.0
 
     def check(
         self,
@@ -45,12 +45,17 @@ class Progress:
         reading_paused: bool,
         awaits_continue: bool,
         answer_paused: bool,
+        half_closed: bool,
     ) -> Deadline | None:
         """The deadline that has passed now, `seconds` after the last check, given the totals of bytes moved.
 
         `body_due`: the body is not complete. `reading_paused`: some of the time the balancer did not read it.
-        `answer_paused`: the client does not read its answer.
+        `answer_paused`: the client does not read its answer. `half_closed`: the client ended its side after a GET or
+        HEAD of which no answer has begun.
         """
+        self._half_closed_s += seconds if half_closed else 0.0
+        if half_closed and self._half_closed_s > HALF_CLOSED_S:
+            return Deadline.HALF_CLOSED
         new, answered = received - self._received, relayed - self._relayed
         self._received, self._relayed = received, relayed
         if body_due:
@@ -65,11 +70,6 @@ class Progress:
         self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
         limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
         return Deadline.ANSWER if self._quiet_s > limit_s else None
-
-
-def half_closed(seconds: float) -> Deadline | None:
-    """`seconds` passed since the client ended its side after a GET or HEAD of which no answer has begun."""
-    return Deadline.HALF_CLOSED if seconds > HALF_CLOSED_S else None
 
 
 def between_requests(config: Config, idle_s: float, *, head_begun: bool) -> Deadline | None:

@@ -9,7 +9,6 @@ from ..http1 import forward
 from ..http1.body import JOINED_BYTES_MAX, Piece
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
-from ..http1.keys import READS
 from ..http1.tickets import with_ticket
 from ..placement.node import Node
 from ..placement.policy import Refuse
@@ -55,11 +54,6 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id.decode()} node={self._node} sent={self.sent} status={self.status}>"
-
-    @property
-    def is_unanswered_read(self) -> bool:
-        """Whether it is a GET or HEAD of which no answer has begun."""
-        return not self.status and self._head.method in READS
 
     # Finding a node.
 

@@ -212,8 +212,9 @@ async def test_a_half_closed_client_waits_for_a_read_for_a_moment(stage, method:
     client.check(HALF_CLOSED_S)
     assert (node.closed, transport.closed) == (False, False)
     client.check(0.1)
-    assert node.closed
     assert transport.closed
+    client.connection_lost(None)
+    assert node.closed
     assert transport.take() == b""
     assert stage.fleet.in_flight == 0
 
