@@ -51,6 +51,7 @@ def without_bytes(record: logging.LogRecord) -> bool:
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
 UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
+NO_METHOD = "no known method (or the body before was longer than its Content-Length); here works"
 NO_SNIFFING = "X-Content-Type-Options"  # browsers must not guess a user's bytes to be HTML
 
 
@@ -114,7 +115,7 @@ def malformed(error: HttpProcessingError) -> web.Response:
     refusal = Refusal("bad-request", "the request's head is malformed or too long; see /docs")
     if isinstance(error, BadHttpMethod):
         allowed = ", ".join(METHODS)
-        refusal = Refusal("method-not-allowed", f"the service knows {allowed}", headers={"Allow": allowed})
+        refusal = Refusal("method-not-allowed", f"{NO_METHOD}: {allowed}", headers={"Allow": allowed})
     return _answer(refusal, token_hex(16))
 
 
