@@ -9,13 +9,18 @@ import argparse
 import asyncio
 import logging
 import secrets
+import signal
 import sys
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import msgspec
 import uvloop
 
 from .causes import unwrapped
-from .config import Config, ConfigError, load, rows
+from .config import PREFIX, Config, ConfigError, load, rows
+from .front.handover import occupied, surplus
 from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keys
@@ -30,6 +35,10 @@ EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=
 UNSHARED_TICKETS = (
     "SNAPSURGE_LB_TICKET_SECRET is not set, using a random one: "
     "tickets are valid at this balancer only, until it restarts; set the same secret on all balancers"
+)
+MORE_BEFORE = (
+    "processes of the running group that have no successor among these %d and go on accepting connections: %d; "
+    "start this group with --processes %d, or send SIGTERM to the old group"
 )
 HASH_HELP = "bearer-sub|address|uri|header:NAME|path:PATTERN (%(default)s); PATTERN as /albums/*, * is one segment"
 HASH_READS_HELP = "the same for GET and HEAD; what a path:PATTERN does not match is placed by --hash-on (as --hash-on)"
@@ -118,6 +127,7 @@ def main(arguments: list[str]) -> int:
             parser().parse_args(arguments)
         config = load()
         chosen = options(arguments, config)
+        check_handover(config, chosen)
     except (ConfigError, ValueError) as error:
         print(f"lb: {error}", file=sys.stderr)
         return 2
@@ -132,10 +142,20 @@ def main(arguments: list[str]) -> int:
         with reserve(*chosen.listen) as reserved:
             listen = chosen.listen[0], reserved.getsockname()[1]
             log.info("%d processes share port %d", chosen.processes, listen[1])
+            if left := surplus(config.handover, chosen.processes, PROCESSES_MAX):
+                log.warning(MORE_BEFORE, chosen.processes, len(left), max(left) + 1)
             return ProcessGroup(lambda index: run(*share(config, chosen, listen, index))).run(chosen.processes)
     except OSError as error:
         print(f"lb: {error}", file=sys.stderr)
         return 1
+
+
+def check_handover(config: Config, chosen: Options) -> None:
+    """Raise ValueError where a handover socket would replace something that is no socket."""
+    path, count = config.handover, chosen.processes
+    for name in [path] if count == 1 else [f"{path}.{index}" for index in range(count)]:
+        if path and occupied(name):
+            raise ValueError(f"{PREFIX}HANDOVER: {name} is there and is no socket; give a path of its own")
 
 
 def share(config: Config, chosen: Options, listen: tuple[str, int], index: int) -> tuple[Config, Options]:
@@ -160,4 +180,7 @@ def run(config: Config, chosen: Options) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    finally:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head`: the last output is lost without a traceback.

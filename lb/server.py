@@ -14,13 +14,13 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 
 import msgspec
 from aiohttp import web
 
 from .config import Config
-from .front.handover import Donor, Listeners, inherit
+from .front.handover import Donor, Inherited, Listeners, inherit
 from .front.listening import Acceptor, opened
 from .front.tls import Termination, TlsError
 from .membership.members import Membership, connect
@@ -132,27 +132,29 @@ async def listen_and_drain(
 ) -> bool:
     """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
-    shared = options.processes > 1
-    found = inherited and inherited.at("listen", options.listen[1])
-    listeners: Listeners = {"listen": found or await opened(*options.listen, shared=shared)}
+    # What can fail comes before the first accept and before `go`: until then the old process serves.
+    listeners = await listening(options, inherited, runner)
+    donor = Donor(config.handover, listeners) if config.handover else None
     await acceptor.start(listeners["listen"])
-    admin = "none"
-    if options.admin is not None:
-        listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
-        await runner.setup()
-        for listener in listeners["admin"]:
-            await web.SockSite(runner, listener.dup()).start()
-        admin = url(listeners["admin"][0].getsockname())
-    scheme = connections.context.proto.decode()
-    log.info("listening on %s, admin %s", url(listeners["listen"][0].getsockname(), scheme), admin)
-    if inherited:
-        inherited.go()
-    async with successor(config, listeners) as replaced:
-        await either(stop, replaced)
+    left, replaced = stop.is_set(), False
+    if left:
+        log.info("told to stop before it took over, ending; a process that already serves this address stays")
+        if inherited:
+            inherited.leave()
+        if donor:
+            donor.close()
+    else:
+        scheme, admin = connections.context.proto.decode(), listeners.get("admin")
+        address = url(listeners["listen"][0].getsockname(), scheme)
+        log.info("listening on %s, admin %s", address, url(admin[0].getsockname()) if admin else "none")
+        if inherited:
+            inherited.go()
+        replaced = await stopped_or_replaced(stop, donor)
     connections.context.draining = True
     log.info("draining: %d connections, deadline %d s", len(connections.clients), config.drain_s)
-    if replaced.is_set():
-        log.info("another process has taken over the sockets, draining without the announce time")
+    if left or replaced:
+        if replaced:
+            log.info("another process has taken over the sockets, draining without the announce time")
         for site in list(runner.sites):
             await site.stop()
     else:
@@ -165,18 +167,31 @@ async def listen_and_drain(
         await asyncio.sleep(config.drain_fresh_ms / 1000)
     cut = await connections.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
-    return replaced.is_set()
+    return replaced
 
 
-@contextlib.asynccontextmanager
-async def successor(config: Config, listeners: Listeners) -> AsyncIterator[asyncio.Event]:
-    """While open, the next process may inherit the sockets; the event says that it accepts on them."""
-    donor = Donor(config.handover, listeners)
+async def listening(options: Options, inherited: Inherited | None, runner: web.AppRunner) -> Listeners:
+    """The listening sockets by name, inherited or opened; the admin port serves."""
+    found = inherited and inherited.at("listen", options.listen[1])
+    listeners: Listeners = {"listen": found or await opened(*options.listen, shared=options.processes > 1)}
+    if options.admin is not None:
+        listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
+        await runner.setup()
+        for listener in listeners["admin"]:
+            await web.SockSite(runner, listener.dup()).start()
+    return listeners
+
+
+async def stopped_or_replaced(stop: asyncio.Event, donor: Donor | None) -> bool:
+    """Wait for a stop signal or a successor, which may inherit the sockets meanwhile; whether it was a successor."""
+    if donor is None:
+        await stop.wait()
+        return False
     async with asyncio.TaskGroup() as tasks:
-        giving = tasks.create_task(donor.run(), name="handover") if config.handover else None
-        yield donor.replaced
-        if giving:
-            giving.cancel()
+        giving = tasks.create_task(donor.run(), name="handover")
+        await either(stop, donor.replaced)
+        giving.cancel()
+    return donor.replaced.is_set()
 
 
 async def either(*events: asyncio.Event) -> None:

@@ -67,6 +67,10 @@ class ProcessGroup:
     def _start(self, index: int, backoff_s: float) -> None:
         # Blocked: a signal between the fork and the entry below would miss the child, or make it signal the others.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        if self._stopping:
+            # The signal came between two starts: a process that starts now would never get it, and would take over.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            return
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:

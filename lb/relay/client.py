@@ -12,6 +12,7 @@ from typing import cast
 from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing
 from ..http1.errors import PROBLEMS, RequestError, problem
 from ..http1.head import RequestHead, find_request
+from ..http1.keys import READS
 from ..http1.origin import Origin
 from .access import refusal
 from .context import Context
@@ -142,6 +143,7 @@ class Client(asyncio.BufferedProtocol):
             self._framing = Counted(head.length)
         else:
             self._framing = NOTHING
+            self._reads = head.method in READS
             exchange.request_done = True
             self.state = PIPELINED
             return exchange
@@ -293,15 +295,12 @@ class Client(asyncio.BufferedProtocol):
             self.exchange.resume_answer()
 
     def eof_received(self) -> bool:
-        """The client has half-closed: a complete request is still answered, an incomplete one is over."""
+        """The client has half-closed: a complete request is still answered, a read if it is soon; others are over."""
         self._ended = True
-        if self.exchange is None:
-            return False
-        if self.exchange.request_done or self.state is DISCARD:
-            return True
-        self.exchange.client_left()
-        self.exchange = None
-        return False
+        if (exchange := self.exchange) is not None and not (exchange.request_done or self.state is DISCARD):
+            exchange.client_left()
+            self.exchange = None
+        return self.exchange is not None
 
     def connection_lost(self, _: Exception | None) -> None:
         """The connection has ended."""
@@ -342,6 +341,7 @@ class Client(asyncio.BufferedProtocol):
             reading_paused=paused,
             awaits_continue=exchange.awaits_continue,
             answer_paused=self._answer_paused,
+            half_closed=self._ended and self._framing is NOTHING and self._reads and not exchange.status,
         )
 
     def _end(self, passed: Deadline) -> None:

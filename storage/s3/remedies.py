@@ -12,6 +12,10 @@ _RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, 
 _REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
 _BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
 _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
+_BUCKET: Final = (
+    "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
+    "bucket before you restart a program, which would make an empty one"
+)
 _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
@@ -21,6 +25,7 @@ _REMEDIES: Final = {
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), _KEYS),
     **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403", "401"), _RIGHTS),
     **dict.fromkeys(("NotImplemented", "501", "MethodNotAllowed", "405"), _FEATURE),
+    **dict.fromkeys(("NoSuchBucket", "NotFound", "404"), _BUCKET),
     **dict.fromkeys(("SlowDown", "ServiceUnavailable", "InternalError", "500", "502", "503", "504"), _BUSY),
     **dict.fromkeys(("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"), _SPACE),
 }

@@ -51,6 +51,18 @@ def test_the_word_to_stop_reaches_all(tmp_path: Path) -> None:
     assert family.returncode == 0
 
 
+def test_a_stop_while_processes_are_started_starts_no_more(tmp_path: Path) -> None:
+    """SIGTERM between two starts: who would start after it would never hear of it, and serve for ever."""
+    told = "if index == 0: os.kill(os.getppid(), signal.SIGTERM)\n    " + DRAINS.strip()
+    family = parent(tmp_path, told, count=100)
+    try:
+        family.communicate(timeout=60)
+    finally:
+        family.kill()
+
+    assert len(list(tmp_path.iterdir())) < 100
+
+
 def test_one_that_dies_is_started_anew(tmp_path: Path) -> None:
     """The place of a killed process is taken, the others stay."""
     family = parent(tmp_path, DRAINS)
