@@ -20,7 +20,7 @@ import uvloop
 
 from .causes import unwrapped
 from .config import PREFIX, Config, ConfigError, load, rows
-from .front.handover import occupied, surplus
+from .front.handover import listens, occupied, surplus
 from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keys
@@ -144,7 +144,12 @@ def main(arguments: list[str]) -> int:
             log.info("%d processes share port %d", chosen.processes, listen[1])
             if left := surplus(config.handover, chosen.processes, PROCESSES_MAX):
                 log.warning(MORE_BEFORE, chosen.processes, len(left), max(left) + 1)
-            return ProcessGroup(lambda index: run(*share(config, chosen, listen, index))).run(chosen.processes)
+
+            def succeeded(index: int) -> bool:
+                return bool(config.handover) and listens(share(config, chosen, listen, index)[0].handover)
+
+            group = ProcessGroup(lambda index: run(*share(config, chosen, listen, index)), succeeded)
+            return group.run(chosen.processes)
     except OSError as error:
         print(f"lb: {error}", file=sys.stderr)
         return 1

@@ -137,10 +137,10 @@ def occupied(path: str) -> bool:
 
 def surplus(path: str, count: int, most: int) -> list[int]:
     """The numbers from `count` on of a running group's processes that hand over at `path` and their number."""
-    return [number for number in range(count, most) if path and _listens(f"{path}.{number}")]
+    return [number for number in range(count, most) if path and listens(f"{path}.{number}")]
 
 
-def _listens(path: str) -> bool:
+def listens(path: str) -> bool:
     """Whether a process accepts connections at the path; it takes the end of this one for a successor's that left."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT_S)

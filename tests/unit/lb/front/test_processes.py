@@ -19,7 +19,9 @@ from lb.front import processes
 folder = Path(sys.argv[1])
 def serve(index):
     {body}
-sys.exit(processes.ProcessGroup(serve).run({count}))
+def taken(index):
+    return (folder / f"taken-{{index}}").exists()
+sys.exit(processes.ProcessGroup(serve, taken).run({count}))
 """
 DRAINS = """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -82,6 +84,24 @@ def test_processes_that_are_replaced_are_not_restarted_and_end_the_group(tmp_pat
 
     assert family.communicate()[1] == ""
     assert (family.returncode, names(tmp_path, 2)) == (0, ["0", "1"])
+
+
+def test_a_replaced_process_that_is_killed_while_it_drains_is_not_restarted(tmp_path: Path) -> None:
+    """Its successor has its place: a new process would take the sockets away from that one."""
+    body = """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if index == 0:
+        (folder / "taken-0").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{index}-{os.getpid()}").touch()
+    return processes.REPLACED
+"""
+    family = parent(tmp_path, body)
+    said = family.communicate(timeout=60)[1]
+
+    assert said.count("a successor has its place") == 1
+    assert [name.split("-")[0] for name in names(tmp_path, 2)] == ["1", "taken"]
+    assert family.returncode == 0
 
 
 @pytest.mark.parametrize("status", [1, 2])
