@@ -9,10 +9,10 @@ import pytest
 from ingest.body.photos import BadPhoto, NotAPhoto, inspect
 from processors.render.decoding import Undecodable, decoded
 from storage.photo.formats import Limits
-from tests.unit.storage.photo import odd
+from tests.unit.storage.photo import heifs, odd
 
-GOOD = dict(odd.good())
-BAD = {name: (photo, reason) for name, photo, reason in odd.bad()}
+GOOD = dict([*odd.good(), *heifs.good()])
+BAD = {name: (photo, reason) for name, photo, reason in [*odd.bad(), *heifs.bad()]}
 # What only decoding tells.
 DAMAGED = ("truncated ", "corrupt or incomplete ")
 SEED = 20261129
