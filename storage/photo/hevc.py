@@ -9,28 +9,15 @@ from collections.abc import Iterator
 import msgspec
 
 from .coded import UNITS_MAX, Bits, Coded, Unreadable
+from .parameter_sets import Sequence, sequence
+from .parameter_sets import picture as picture_set
 
 _SPS, _PPS = 33, 34
 _SLICES = range(32)
 _FIRST_OF_A_FILE = range(16, 22)  # pictures that need no other picture: BLA, IDR, CRA
 _HEADER_BYTES = 23  # of `hvcC`, up to the lists of parameter sets
 _READ_BYTES = 256  # of a parameter set: more than what precedes the numbers that are read here
-_NUMBER_MAX = 15
-_CHROMA_MAX = 3
-_ORDER_BITS_MAX = 16
 _LENGTH_BYTES = 4  # of a unit's length; libheif reads no other
-
-
-class Sequence(msgspec.Struct, frozen=True):
-    """What a sequence parameter set says.
-
-    `look`: the bits of luma and chroma beyond 8, and the chroma format; `hvcC` says the same.
-    """
-
-    number: int
-    width: int
-    height: int
-    look: tuple[int, int, int]
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -44,7 +31,7 @@ def config(box: memoryview) -> Config:
     """The parameter sets of an `hvcC` box; Unreadable."""
     try:
         return _config(box)
-    except (ValueError, IndexError) as error:
+    except (ValueError, LookupError) as error:
         raise Unreadable from error
 
 
@@ -52,25 +39,26 @@ def picture(known: Config, data: memoryview) -> Coded:
     """What the headers of an item say; Unreadable."""
     try:
         units = _units(known, data)
-    except (ValueError, IndexError) as error:
+    except (ValueError, LookupError) as error:
         raise Unreadable from error
     return Coded(known.sequence.width, known.sequence.height, units, known.sequence.look)
 
 
 def _config(box: memoryview) -> Config:
-    sequences, pictures = set[Sequence](), set[tuple[int, int]]()
+    sequences, pictures = dict[int, Sequence](), set[int]()
     for unit in _parameter_sets(box):
-        kind, bits = unit[0] >> 1 & 63, Bits(unit[2:])
-        if _is_of_another_layer(unit[0], unit[1]):
+        kind = unit[0] >> 1 & 63
+        if _is_of_another_layer(unit[0], unit[1]) or not unit[1] & 7:
             continue
         if kind == _SPS:
-            sequences.add(_sequence(unit))
+            found = sequence(unit)
+            sequences[found.number] = found
         elif kind == _PPS:
-            pictures.add((bits.golomb(), bits.golomb()))
-    (sequence,) = sequences
-    if sequence.look != (box[17] & 7, box[18] & 7, box[16] & 3):
+            pictures.add(picture_set(unit, sequences))
+    (found,) = sequences.values()
+    if found.look != (box[17] & 7, box[18] & 7, box[16] & 3):
         raise ValueError("parameter sets of another format than the file says")
-    return Config(sequence, frozenset(number for number, needed in pictures if needed == sequence.number))
+    return Config(found, frozenset(pictures))
 
 
 def _is_of_another_layer(first: int, second: int) -> bool:
@@ -79,7 +67,7 @@ def _is_of_another_layer(first: int, second: int) -> bool:
 
 
 def _parameter_sets(box: memoryview) -> Iterator[bytes]:
-    """The start of each; ValueError, IndexError."""
+    """The start of each; ValueError, LookupError."""
     if box[21] & 3 != _LENGTH_BYTES - 1:
         raise ValueError("another length of lengths")
     at, steps = _HEADER_BYTES, 0
@@ -96,13 +84,13 @@ def _parameter_sets(box: memoryview) -> Iterator[bytes]:
 
 
 def _units(known: Config, data: memoryview) -> int:
-    """The number of units, which are one picture; ValueError, IndexError."""
+    """The number of units, which are one picture; ValueError, LookupError."""
     at, units, firsts, length = 0, 0, 0, len(data)
     while at < length:
         units += 1
         start = at + _LENGTH_BYTES
         at = start + int.from_bytes(data[at:start], "big")
-        if at > length or at - start < 3 or units > UNITS_MAX:
+        if at > length or at - start < 3 or not data[start + 1] & 7 or units > UNITS_MAX:
             raise ValueError("a unit is cut off")
         kind, other = data[start] >> 1 & 63, _is_of_another_layer(data[start], data[start + 1])
         # The first slice of a picture says so in the first bit of its header.
@@ -112,38 +100,8 @@ def _units(known: Config, data: memoryview) -> int:
             bits.number(2)
             if kind not in _FIRST_OF_A_FILE or bits.golomb() not in known.pictures:
                 raise ValueError("a picture that needs what is not there")
-        elif kind == _SPS and _sequence(bytes(data[start : min(at, start + _READ_BYTES)])) != known.sequence:
+        elif kind == _SPS and sequence(bytes(data[start : min(at, start + _READ_BYTES)])) != known.sequence:
             raise ValueError("parameter sets of several sizes")
     if firsts != 1:
         raise ValueError("no picture, or several")
     return units
-
-
-def _sequence(unit: bytes) -> Sequence:
-    """What a sequence parameter set says (7.3.2.2)."""
-    # A byte 3 behind two zero bytes keeps start codes out of the data, and is no part of it (7.3.1.1).
-    bits = Bits(unit[2:].replace(b"\0\0\3", b"\0\0"))
-    bits.number(4)
-    layers = bits.number(3)
-    bits.number(1 + 96)
-    present = [(bits.flag(), bits.flag()) for _ in range(layers)]
-    bits.number(2 * (8 - layers) if layers else 0)
-    for profile, level in present:
-        bits.number(88 * profile + 8 * level)
-    number = bits.golomb()
-    chroma = bits.golomb()
-    if number > _NUMBER_MAX or chroma > _CHROMA_MAX or (chroma == _CHROMA_MAX and bits.flag()):
-        raise ValueError("a sequence that no decoder knows")
-    coded_width, coded_height = width, height = bits.golomb(), bits.golomb()
-    if bits.flag():  # the conformance window, in units of chroma samples
-        left, right, top, bottom = (bits.golomb() for _ in range(4))
-        width -= (left + right) * (2 if chroma in {1, 2} else 1)
-        height -= (top + bottom) * (2 if chroma == 1 else 1)
-    look = (bits.golomb(), bits.golomb(), chroma)
-    order_bits = bits.golomb() + 4
-    for _ in range(layers + 1 if bits.flag() else 1):
-        [bits.golomb() for _ in range(3)]
-    block = 1 << bits.golomb() + 3
-    if order_bits > _ORDER_BITS_MAX or coded_width % block or coded_height % block:
-        raise ValueError("a sequence of parts of blocks")
-    return Sequence(number, width, height, look)
