@@ -15,6 +15,8 @@ from .boxes import ENTRIES_MAX, Box, Items
 from .coded import Coded, Unreadable
 from .formats import CUT_OFF
 
+# At most this many parameter sets of all boxes are read, which cost more than units; phones write three in one box.
+SETS_MAX = 2048
 _CONFIGS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
 _ALPHA = (  # kinds of auxiliary images that are an alpha channel
     b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
@@ -100,7 +102,7 @@ class _Reading:
     def __init__(self, data: memoryview, found: Items) -> None:
         self._data = data
         self._found = found
-        self._units = 0
+        self._units = self._sets = 0
         self._configs: dict[int, hevc.Config] = {}  # by the identity of the box, which the tiles of a grid share
         self._inputs: dict[int, list[int]] = {}
         self._alphas: dict[int, list[int]] = {}
@@ -192,6 +194,9 @@ class _Reading:
         known = self._configs.get(id(config))
         if known is None:
             known = self._configs[id(config)] = hevc.config(config.body)
+            self._sets += known.sets
+            if self._sets > SETS_MAX:
+                raise ValueError("too many parameter sets")
         return hevc.picture(known, data)
 
     def _size(self, item: int) -> tuple[int, int]:

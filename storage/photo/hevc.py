@@ -5,6 +5,7 @@ gives no picture, or a blank one, if a unit is cut off or names parameter sets t
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -13,24 +14,31 @@ from .parameter_sets import Sequence, sequence
 from .parameter_sets import picture as picture_set
 
 _SPS, _PPS = 33, 34
+# The parameter sets that are remembered, and the bytes of each at most: 1 MiB in all.
+REMEMBERED_MAX = 256
+REMEMBERED_BYTES_MAX = 4096
 _SLICES = range(32)
 _FIRST_OF_A_FILE = range(16, 22)  # pictures that need no other picture: BLA, IDR, CRA
+# At most this many sets of a box are read: as many as have a number (16 of videos, 16 of sequences, 64 of pictures).
+SETS_MAX = 96
 _HEADER_BYTES = 23  # of `hvcC`, up to the lists of parameter sets
 _READ_BYTES = 256  # of a parameter set: more than what precedes the numbers that are read here
 _LENGTH_BYTES = 4  # of a unit's length; libheif reads no other
 
 
 class Config(msgspec.Struct, frozen=True):
-    """The parameter sets of an `hvcC` box: what they say about pictures, and the numbers of the picture ones."""
+    """The parameter sets of an `hvcC` box: what they say, the numbers of the picture ones, and how many there are."""
 
     sequence: Sequence
     pictures: frozenset[int]
+    sets: int
 
 
 def config(box: memoryview) -> Config:
     """The parameter sets of an `hvcC` box; Unreadable."""
+    read = _config if len(box) <= REMEMBERED_BYTES_MAX else _config.__wrapped__
     try:
-        return _config(box)
+        return read(bytes(box))
     except (ValueError, LookupError) as error:
         raise Unreadable from error
 
@@ -44,9 +52,12 @@ def picture(known: Config, data: memoryview) -> Coded:
     return Coded(known.sequence.width, known.sequence.height, units, known.sequence.look)
 
 
-def _config(box: memoryview) -> Config:
-    sequences, pictures = dict[int, Sequence](), set[int]()
+# Photos of one kind of phone have the same parameter sets; reading them takes 100 us.
+@lru_cache(REMEMBERED_MAX)
+def _config(box: bytes) -> Config:
+    sequences, pictures, sets = dict[int, Sequence](), set[int](), 0
     for unit in _parameter_sets(box):
+        sets += 1
         kind = unit[0] >> 1 & 63
         if _is_of_another_layer(unit[0], unit[1]) or not unit[1] & 7:
             continue
@@ -58,7 +69,7 @@ def _config(box: memoryview) -> Config:
     (found,) = sequences.values()
     if found.look != (box[17] & 7, box[18] & 7, box[16] & 3):
         raise ValueError("parameter sets of another format than the file says")
-    return Config(found, frozenset(pictures))
+    return Config(found, frozenset(pictures), sets)
 
 
 def _is_of_another_layer(first: int, second: int) -> bool:
@@ -66,7 +77,7 @@ def _is_of_another_layer(first: int, second: int) -> bool:
     return bool(first & 1 or second >> 3)
 
 
-def _parameter_sets(box: memoryview) -> Iterator[bytes]:
+def _parameter_sets(box: bytes) -> Iterator[bytes]:
     """The start of each; ValueError, LookupError."""
     if box[21] & 3 != _LENGTH_BYTES - 1:
         raise ValueError("another length of lengths")
@@ -77,9 +88,9 @@ def _parameter_sets(box: memoryview) -> Iterator[bytes]:
         for _ in range(count):
             steps += 1
             end = at + 2 + int.from_bytes(box[at : at + 2], "big")
-            if end > len(box) or steps > UNITS_MAX:
+            if end > len(box) or steps > SETS_MAX:
                 raise ValueError("a parameter set is cut off")
-            yield bytes(box[at + 2 : min(end, at + 2 + _READ_BYTES)])
+            yield box[at + 2 : min(end, at + 2 + _READ_BYTES)]
             at = end
 
 

@@ -1,5 +1,6 @@
 """Whether a picture can be made of its items, and how much is decoded for it. Decoders check it in tests/contract."""
 
+import struct
 import time
 
 import pytest
@@ -7,8 +8,8 @@ from PIL import Image
 
 from bench.contests.boxes import box
 from storage.photo.formats import Limits
-from storage.photo.grids import Refused
-from storage.photo.heif import read
+from storage.photo.grids import SETS_MAX, Refused
+from storage.photo.heif import Malformed, read
 from storage.photo.judge import Refused as NotAccepted
 from storage.photo.judge import judged
 from tests.unit.storage.photo import heifs
@@ -75,6 +76,33 @@ def test_an_alpha_channel_has_none() -> None:
     for links in ([("auxl", 2, (1,)), ("auxl", 3, (1,))], [("auxl", 2, (1,)), ("auxl", 3, (2,))]):
         with pytest.raises(Refused, match="several alpha channels"):
             read(memoryview(heifs.file("HEIF", {1: whole, 2: alpha, 3: other}, links)))
+
+
+def test_parameter_sets_are_read_so_far_and_no_further() -> None:
+    """Of a box, and of all boxes: a file of 16 MB may have a million, each of which costs more than it has bytes."""
+    tile = heifs.image("HEIF")
+    config, size = tile.properties
+    at = config.rindex(b"\x44\1") - 2
+    assert config[at - 2 : at] == b"\0\1"
+
+    def photo(sets: int, boxes: int) -> bytes:
+        tiles = []
+        for number in range(boxes):
+            more = config[8:at] + config[at:] * sets
+            more = more[: at - 10] + struct.pack(">H", sets) + more[at - 8 :]
+            tiles.append(heifs.Item(tile.kind, tile.data, (box(b"hvcC", more[:1] + bytes((number,)) + more[2:]), size)))
+        columns = 1 if boxes == 1 else 11
+        whole = (80 * columns, 64 * (boxes // columns))
+        grid = heifs.Item(b"grid", heifs.spec(columns, boxes // columns, whole), (heifs.ispe(*whole),))
+        numbers = range(2, 2 + boxes)
+        return heifs.file("HEIF", {1: grid, **dict(zip(numbers, tiles, strict=True))}, [("dimg", 1, numbers)])
+
+    assert read(memoryview(photo(94, 1))).coding == b"hvc1"
+    with pytest.raises(Refused, match="is damaged"):
+        read(memoryview(photo(95, 1)))
+    assert read(memoryview(photo(SETS_MAX // 22 - 2, 22))).coding == b"hvc1"
+    with pytest.raises(Malformed):
+        read(memoryview(photo(SETS_MAX // 22, 22)))
 
 
 def test_judging_a_grid_is_linear_in_its_tiles() -> None:
