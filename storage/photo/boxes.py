@@ -4,6 +4,7 @@ Pure, and the only reader of boxes. It interprets nothing: `heif.py` decides wha
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -85,8 +86,10 @@ def bounded(entries: Iterable[_T]) -> Iterator[_T]:
 
 
 def entries(iinf: memoryview) -> Iterator[Box]:
-    """The `infe` boxes: one for each item."""
-    return (box for box in boxes(iinf[8 if iinf[0] else 6 :]) if box.name == b"infe")
+    """The `infe` boxes: one for each item, as many as the box says."""
+    start = 8 if iinf[0] else 6
+    count = int.from_bytes(iinf[4:start], "big")
+    return (box for box in islice(boxes(iinf[start:]), count) if box.name == b"infe")
 
 
 def item_of(infe: memoryview) -> tuple[int, bytes]:

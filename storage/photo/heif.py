@@ -115,7 +115,7 @@ def _refuse_work(found: Items) -> None:
 def _exif(data: memoryview, found: Items) -> bytes:
     """The EXIF data that describes the primary item, from its TIFF header on.
 
-    EXIF data of another item, such as a thumbnail, or of none does not count: so it is in libheif, libavif and Android.
+    EXIF data of another item, such as a thumbnail, or of none does not count, as in libheif and libavif.
     """
     for kind, source, target in found.references:
         if kind == b"cdsc" and target == found.primary and found.types.get(source) == b"Exif":

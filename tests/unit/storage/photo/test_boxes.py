@@ -52,8 +52,16 @@ def test_items_have_numbers_of_two_or_four_bytes(version: int, number: bytes) ->
 
 
 def test_only_entries_of_items_count() -> None:
-    """No other box between them, and no type in an entry of an old version: libheif sees no image there."""
+    """No other box between them, none beyond their number, no type in an entry of an old version: as in libheif."""
     whole, old = (full(b"infe", version, b"\0\7\0\0hvc1\0") for version in (2, 1))
-    iinf = full(b"iinf", 0, b"\0\3", whole, box(b"skip", whole[8:]), old.replace(b"\0\7", b"\0\x08"))
+    iinf = full(
+        b"iinf",
+        0,
+        b"\0\3",
+        whole,
+        box(b"skip", whole[8:]),
+        old.replace(b"\0\7", b"\0\x08"),
+        whole.replace(b"\0\7", b"\0\x09"),
+    )
 
     assert items({b"iinf": memoryview(iinf)[8:]}).types == {7: b"hvc1", 8: b""}

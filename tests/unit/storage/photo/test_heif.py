@@ -142,7 +142,7 @@ def test_a_grid_has_the_coding_of_its_tiles() -> None:
 
 @pytest.mark.parametrize("kind", heifs.CODINGS)
 def test_exif_counts_only_for_the_item_that_it_describes(kind: str) -> None:
-    """Not for a thumbnail's, a tile's or nobody's; of two, the first; as in libheif, libavif and Android."""
+    """Not for a thumbnail's, a tile's or nobody's; of two, the first; as in libheif and libavif."""
     small = heifs.image(kind)
     single = {1: heifs.image(kind, heifs.SIZE), 2: heifs.exif(6), 3: heifs.exif(3), 4: small}
     expected = odd.exif(6)[6:]
