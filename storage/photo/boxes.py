@@ -77,6 +77,14 @@ def boxes(data: memoryview) -> Iterator[Box]:
         at += size
 
 
+def nested(data: memoryview) -> Iterator[Box]:
+    """The boxes in another one; ValueError if one is longer than that: readers differ in what they make of it."""
+    for box in boxes(data):
+        if box.end > len(data):
+            raise ValueError("a box is longer than the one around it")
+        yield box
+
+
 def bounded(entries: Iterable[_T]) -> Iterator[_T]:
     """The entries; ValueError when there are more than `ENTRIES_MAX`."""
     for count, entry in enumerate(entries):
@@ -89,7 +97,7 @@ def entries(iinf: memoryview) -> Iterator[Box]:
     """The `infe` boxes: one for each item, as many as the box says."""
     start = 8 if iinf[0] else 6
     count = int.from_bytes(iinf[4:start], "big")
-    return (box for box in islice(boxes(iinf[start:]), count) if box.name == b"infe")
+    return (box for box in islice(nested(iinf[start:]), count) if box.name == b"infe")
 
 
 def item_of(infe: memoryview) -> tuple[int, bytes]:
@@ -135,7 +143,7 @@ def _references(iref: memoryview | None) -> Iterator[tuple[bytes, int, int]]:
     if iref is None:
         return
     size = 4 if iref[0] else 2
-    for box in boxes(iref[4:]):
+    for box in nested(iref[4:]):
         source, count = int.from_bytes(box.body[:size], "big"), int.from_bytes(box.body[size : size + 2], "big")
         for start in range(size + 2, min(size + 2 + count * size, len(box.body)), size):
             yield box.name, source, int.from_bytes(box.body[start : start + size], "big")
@@ -167,8 +175,8 @@ def _extents(iloc: memoryview | None) -> Iterator[tuple[int, Extent]]:
 
 
 def _properties(iprp: memoryview | None) -> dict[int, list[Box]]:
-    parts = [] if iprp is None else list(boxes(iprp))
-    every = list(bounded(box for part in parts if part.name == b"ipco" for box in boxes(part.body)))
+    parts = [] if iprp is None else list(nested(iprp))
+    every = list(bounded(box for part in parts if part.name == b"ipco" for box in nested(part.body)))
     uses = (use for part in parts if part.name == b"ipma" for use in _uses(part.body))
     found: dict[int, list[Box]] = {}
     for item, place in bounded(uses):

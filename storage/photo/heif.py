@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import msgspec
 
-from .boxes import Box, Items, boxes, items
+from .boxes import Box, Items, boxes, items, nested
 from .formats import CUT_OFF
 from .grids import TURNS, Grid, Refused, content, layout, nclx
 
@@ -62,7 +62,7 @@ def _read(data: memoryview) -> Contents:
         if not any(box.name == b"moov" for box in top):
             raise Refused(CUT_OFF)
         return Contents(b"", len(data))  # a film, of which a decoder shows the first picture
-    inside = list(boxes(metas[0].body[4:]))
+    inside = list(nested(metas[0].body[4:]))
     by_name = {box.name: box.body for box in inside}
     found = items(by_name)
     end = max((one.end for item in found.places.values() for one in item if one.method == 0), default=0)

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from bench.contests.boxes import box, full
-from storage.photo.boxes import STEPS_MAX, Extent, boxes, item_of, items
+from storage.photo.boxes import STEPS_MAX, Extent, boxes, item_of, items, nested
 from tests.unit.storage.photo import heifs
 
 
@@ -18,6 +18,15 @@ def test_boxes_follow_one_another() -> None:
     assert [(one.name, bytes(one.body)) for one in found] == [(b"ftyp", b"heic"), (b"mdat", b"abcd"), (b"free", b"12")]
     assert found[-1].end == len(data)
     assert not list(boxes(memoryview(b"\0\0\0\7free" + data)))
+
+
+def test_a_box_in_another_one_ends_with_it() -> None:
+    """The last box of a file may be cut off, one in another box may not."""
+    data = memoryview(box(b"free", b"12") + box(b"free", b"34"))
+    assert len(list(nested(data))) == 2
+    assert len(list(boxes(data[:-1]))) == 2
+    with pytest.raises(ValueError, match="longer"):
+        list(nested(data[:-1]))
 
 
 def test_as_many_boxes_are_read_as_the_limit_says() -> None:
