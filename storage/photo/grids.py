@@ -17,6 +17,8 @@ from .formats import CUT_OFF
 
 # At most this many parameter sets of all boxes are read, which cost more than units; phones write three in one box.
 SETS_MAX = 2048
+# A tile costs a node some 50 us. Phones' tiles have 512 pixels a side: a picture of 200 megapixels has 763.
+TILES_MAX = 1024
 _CONFIGS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
 _ALPHA = (  # kinds of auxiliary images that are an alpha channel
     b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
@@ -140,6 +142,8 @@ class _Reading:
             coding = self._found.types.get(tiles[0], b"") if tiles else b""
         if coding not in _CONFIGS:
             return Layout(coding)
+        if len(tiles) > TILES_MAX:
+            raise Refused(f"has a grid of more than {TILES_MAX:,} tiles")
         heads = [self._image(tile, coding) for tile in tiles]
         first = heads[0]
         if self._found.types[item] == b"grid":

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bench.contests.boxes import box
 from storage.photo.formats import Limits
-from storage.photo.grids import SETS_MAX, Refused
+from storage.photo.grids import SETS_MAX, TILES_MAX, Refused
 from storage.photo.heif import Malformed, read
 from storage.photo.judge import Refused as NotAccepted
 from storage.photo.judge import judged
@@ -105,19 +105,32 @@ def test_parameter_sets_are_read_so_far_and_no_further() -> None:
         read(memoryview(photo(SETS_MAX // 22, 22)))
 
 
-def test_judging_a_grid_is_linear_in_its_tiles() -> None:
-    """Ten times the tiles cost about ten times as much, not a hundred times."""
+def of_tiles(columns: int, rows: int) -> memoryview:
+    """A HEIC that is a grid of one tile of 64 x 64 pixels, again and again."""
     config, data = heifs.coded_image("HEIF", Image.new("RGB", (64, 64)))
     tile = heifs.Item(b"hvc1", data, (config, heifs.ispe(64, 64)))
+    size = (64 * columns, 64 * rows)
+    numbers = range(2, 2 + columns * rows)
+    items = {
+        1: heifs.Item(b"grid", heifs.spec(columns, rows, size), (heifs.ispe(*size),)),
+        **dict.fromkeys(numbers, tile),
+    }
+    return memoryview(heifs.file("HEIF", items, [("dimg", 1, numbers)]))
+
+
+def test_tiles_are_read_so_far_and_no_further() -> None:
+    """From both sides: each tile costs a node time."""
+    assert TILES_MAX == 32 * 32
+    assert read(of_tiles(32, 32)).coding == b"hvc1"
+    with pytest.raises(Refused, match="more than 1,024 tiles"):
+        read(of_tiles(41, 25))
+
+
+def test_judging_a_grid_is_linear_in_its_tiles() -> None:
+    """Ten times the tiles cost about ten times as much, not a hundred times."""
 
     def cost(columns: int, rows: int) -> float:
-        size = (64 * columns, 64 * rows)
-        numbers = range(2, 2 + columns * rows)
-        items = {
-            1: heifs.Item(b"grid", heifs.spec(columns, rows, size), (heifs.ispe(*size),)),
-            **dict.fromkeys(numbers, tile),
-        }
-        photo = memoryview(heifs.file("HEIF", items, [("dimg", 1, numbers)]))
+        photo = of_tiles(columns, rows)
         read(photo)
         began = time.process_time()
         for _ in range(5):
