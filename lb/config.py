@@ -39,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The settings; the encoded names are those in the environment."""
 
     redis_url: Annotated[
-        str, Meta(description="Redis with the nodes' heartbeats; empty = the nodes of `--node` only")
+        str, Meta(description="Redis with the nodes' heartbeats, also by Sentinels; empty = the nodes of `--node` only")
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
     snapshot: Annotated[str, Meta(description="file with the last membership from Redis; empty = none")] = ""
     ring_seed: Annotated[str, Meta(description="secret key of the ring's hash, the same on all balancers")] = (
