@@ -73,6 +73,9 @@ def _add_nothing(_: argparse.ArgumentParser) -> None:
 def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument("--store", default="file", help=f"{STORES} (default %(default)s)")
     command.add_argument("--redis", metavar="URL", help="a Redis that runs already (default: one of its own)")
+    command.add_argument(
+        "--redis-sentinel", action="store_true", help="a Redis of its own that fails over: two servers, three Sentinels"
+    )
     command.add_argument("--nodes", type=int, default=3, help="upload nodes (default %(default)s)")
     command.add_argument("--balancers", type=int, default=2, help="balancers (default %(default)s)")
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")

@@ -17,7 +17,7 @@ from typing import Final
 
 import aiohttp
 
-from . import ready, servers, stack
+from . import ready, redis_group, servers, stack
 from .config import Config, Environment
 from .plan import Options, Plan, Surroundings, plan
 from .ports import Ports
@@ -60,7 +60,7 @@ class LocalStack:
     def record(self) -> stack.Stack:
         """The content of `stack.json` for the processes that run now."""
         planned, pid = self.plan, self.pid
-        own = (planned.redis_server, planned.store_server)
+        own = (planned.redis_server, *(program for _, program in planned.redis_group), planned.store_server)
         return stack.Stack(
             balancers=tuple(stack.Balancer(each.url, each.admin, pid(each.program)) for each in planned.balancers),
             nodes=tuple(stack.Node(each.id, each.url, pid(each.program)) for each in planned.nodes),
@@ -80,7 +80,9 @@ class LocalStack:
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
         """Start all programs; supervisor.StartFailed when one is not ready by `deadline` on the loop's clock."""
         planned = self.plan
-        if planned.redis_server:
+        if planned.redis_group:
+            await self._start_group(deadline)
+        elif planned.redis_server:
             (self.state / "redis").mkdir(exist_ok=True)
             await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
         elif not await ready.redis_answers(planned.redis):
@@ -97,6 +99,17 @@ class LocalStack:
         addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
         for balancer in planned.balancers:
             await self._up(balancer.program, partial(ready.knows_all, session, balancer.admin, addresses), deadline)
+
+    async def _start_group(self, deadline: float) -> None:
+        """Start the primary, its replica, then the Sentinels, which look at once who follows the primary."""
+        members = self.plan.redis_group
+        for member, program in members:
+            await asyncio.to_thread(member.configure)
+            check = ready.redis_follows if member.follows else ready.redis_answers
+            await self._up(program, partial(check, member.url), deadline)
+        for member, program in members:
+            if member.watches:
+                await self._up(program, partial(ready.can_fail_over, member.url, redis_group.PRIMARY), deadline)
 
     async def follow(self, say: Callable[[str], None]) -> None:
         """Write `stack.json` whenever its content changes, until cancelled."""

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from . import servers
 from .ports import HOST, Ports
+from .redis_group import Member, address, group
 from .supervisor import Program
 
 NODE_IDS: Final = string.ascii_lowercase
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str = "file"
     redis: str | None = None
+    redis_sentinel: bool = False
     nodes: Annotated[int, Meta(ge=1, le=len(NODE_IDS))] = 3
     balancers: Annotated[int, Meta(ge=1, le=16)] = 2
     port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 8080
@@ -71,12 +73,16 @@ class BalancerPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack ready to start; `redis_server` and `store_server` are None when the stack uses existing servers."""
+    """A stack ready to start; `redis_server` and `store_server` are None when the stack uses existing servers.
+
+    `redis_group`, in place of `redis_server`, are the servers of a Redis with Sentinels.
+    """
 
     redis: str
     store: str
     secret: str
     redis_server: Program | None
+    redis_group: tuple[tuple[Member, Program], ...] = ()
     store_server: Program | None
     store_health: str | None
     nodes: tuple[NodePlan, ...]
@@ -111,7 +117,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
     """The plan for these options; ports.PortTaken, servers.ServerMissing, ValueError for contradictory options."""
     _check(options)
     listens = [ports.fixed(options.port + n) if options.port else ports.free() for n in range(options.balancers)]
-    redis, redis_server = _redis(options, ports, around)
+    redis, redis_server, members = _redis(options, ports, around)
     store, store_server, store_health = _store(options, ports, around)
     shared = {"SNAPSURGE_STORE_URL": store, "SNAPSURGE_REDIS_URL": redis, "SNAPSURGE_AUTH_SECRET": around.secret}
     shared["PYTHONUNBUFFERED"] = "1"
@@ -122,6 +128,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         store=store,
         secret=around.secret,
         redis_server=redis_server,
+        redis_group=members,
         store_server=store_server,
         store_health=store_health,
         nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
@@ -134,18 +141,28 @@ def _check(options: Options) -> None:
     least, most = options.workers_min, options.workers_max
     if least is not None and most is not None and most < least:
         raise ValueError("--workers-max is below --workers-min")
+    if options.redis and options.redis_sentinel:
+        raise ValueError("--redis names a Redis that runs already, --redis-sentinel starts one: give one of them")
     if options.port + options.balancers > PORT_MAX + 1:
         raise ValueError(f"--port {options.port} leaves no room for {options.balancers} balancers")
     if options.store not in {"file", "minio"} and not options.store.startswith(("file:///", "s3://")):
         raise ValueError(f"--store {options.store}: use file, minio, file:///path or s3://bucket?endpoint=…")
 
 
-def _redis(options: Options, ports: Ports, around: Surroundings) -> tuple[str, Program | None]:
+def _redis(
+    options: Options, ports: Ports, around: Surroundings
+) -> tuple[str, Program | None, tuple[tuple[Member, Program], ...]]:
+    """The address of Redis, and the server or the servers of our own."""
     if options.redis:
-        return options.redis, None
-    port, folder = ports.free(), around.state / "redis"
+        return options.redis, None, ()
+    folder = around.state / "redis"
+    if options.redis_sentinel:
+        members = group(ports.free, folder)
+        programs = [around.program(one.name, one.command, Drains.REDIS, {}) for one in members]
+        return address(members), None, tuple(zip(members, programs, strict=True))
+    port = ports.free()
     command = tuple(servers.redis_command(port, folder))
-    return f"redis://{HOST}:{port}/0", around.program("redis", command, Drains.REDIS, {})
+    return f"redis://{HOST}:{port}/0", around.program("redis", command, Drains.REDIS, {}), ()
 
 
 def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, Program | None, str | None]:

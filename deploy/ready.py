@@ -3,8 +3,9 @@
 Each check returns True or False. A program that cannot be reached is not ready; the reason is in its log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from urllib.parse import parse_qs, quote, urlsplit
 
 import aiohttp
 import msgspec
@@ -25,10 +26,54 @@ class SeenNode(msgspec.Struct, frozen=True):
 
 
 async def redis_answers(url: str) -> bool:
-    """Whether Redis has loaded its data and answers a PING; ValueError when the URL is malformed."""
+    """Whether Redis has loaded its data and answers a PING; of Sentinels, whether one of them answers.
+
+    ValueError when the URL is malformed.
+    """
+    return any([await _holds(each, _pings) for each in _servers(url)])
+
+
+def _servers(url: str) -> list[str]:
+    """The address itself, or that of each Sentinel in it."""
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    if kind != "sentinel":
+        return [url]
+    query = parse_qs(parts.query)  # A Sentinel has credentials of its own, and no databases.
+    user, password = (query.get(f"sentinel_{name}", [""])[0] for name in ("username", "password"))
+    login = f"{quote(user, '')}:{quote(password, '')}@" if password else ""
+    tls = "&".join(f"{name}={quote(values[0])}" for name, values in query.items() if name.startswith("ssl_"))
+    return [f"{scheme}://{login}{host}?{tls}" for host in parts.netloc.rpartition("@")[2].split(",")]
+
+
+async def redis_follows(url: str) -> bool:
+    """Whether this Redis is a replica that has taken over its primary's data."""
+
+    async def follows(client: Redis) -> bool:
+        return bool((await client.info("replication")).get("master_link_status") == "up")
+
+    return await _holds(url, follows)
+
+
+async def can_fail_over(url: str, primary: str) -> bool:
+    """Whether this Sentinel knows a replica of the primary, and enough other Sentinels for a failover."""
+
+    async def can(client: Redis) -> bool:
+        replicas: int = (await client.sentinel_master(primary))["num-slaves"]  # type: ignore[no-untyped-call] # redis-py's
+        return replicas > 0 and bool(await client.execute_command("SENTINEL", "CKQUORUM", primary))  # type: ignore[no-untyped-call] # redis-py's
+
+    return await _holds(url, can)
+
+
+async def _pings(client: Redis) -> bool:
+    return bool(await client.ping())
+
+
+async def _holds(url: str, asked: Callable[[Redis], Awaitable[bool]]) -> bool:
+    """Ask a new client of this server; False when the server does not answer."""
     client = Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
     try:
-        return bool(await client.ping())
+        return await asked(client)
     except (RedisError, OSError):
         return False
     finally:

@@ -6,12 +6,13 @@ limits and times are settings. Relations between limits are checked here, at sta
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from . import redis_address
 from .networks import networks
 from .private_paths import PrivatePaths
 
@@ -38,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The settings; the encoded names are those in the environment."""
 
     redis_url: Annotated[
-        str, Meta(description="Redis with the nodes' heartbeats; empty = the nodes of `--node` only")
+        str, Meta(description="Redis with the nodes' heartbeats, also by Sentinels; empty = the nodes of `--node` only")
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
     snapshot: Annotated[str, Meta(description="file with the last membership from Redis; empty = none")] = ""
     ring_seed: Annotated[str, Meta(description="secret key of the ring's hash, the same on all balancers")] = (
@@ -203,8 +204,6 @@ def load(environment: Mapping[str, str] | None = None) -> Config:
 
 def contradictions(config: Config) -> Iterator[str]:
     """Errors in the relations between settings."""
-    if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
-        yield "SNAPSURGE_REDIS_URL must start with redis://, rediss:// or unix://"
     if config.body_grace_s < config.body_stall_s:
         yield f"{PREFIX}BODY_GRACE_S must be at least {PREFIX}BODY_STALL_S, or a silence at the start would be cut"
     if config.linger_idle_s > config.linger_s:
@@ -223,13 +222,17 @@ def contradictions(config: Config) -> Iterator[str]:
 
 
 def _unreadable(config: Config) -> Iterator[str]:
-    """Errors in settings that are lists."""
-    lists = (("TRUSTED_PEERS", networks, config.trusted_peers), ("PRIVATE_PATHS", PrivatePaths, config.private_paths))
-    for name, read, text in lists:
+    """Errors in settings that are lists or addresses."""
+    texts: tuple[tuple[str, Callable[[str], object], str], ...] = (
+        (f"{PREFIX}TRUSTED_PEERS", networks, config.trusted_peers),
+        (f"{PREFIX}PRIVATE_PATHS", PrivatePaths, config.private_paths),
+        ("SNAPSURGE_REDIS_URL", lambda url: url and redis_address.read(url), config.redis_url),
+    )
+    for name, read, text in texts:
         try:
             read(text)
         except ValueError as error:
-            yield f"{PREFIX}{name}: {error}"
+            yield f"{name}: {error}"
 
 
 def rows() -> list[tuple[str, str, str]]:

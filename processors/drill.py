@@ -16,8 +16,9 @@ import msgspec
 import uvloop
 from arq.typing import WorkerCoroutine
 from arq.worker import Function, func
-from redis.asyncio import Redis
 
+from storage.config import Config as StorageConfig
+from storage.opening import redis_client
 from storage.queue.jobs import Job, Queue
 
 from .config import Config
@@ -43,7 +44,7 @@ class Report(msgspec.Struct):
 
 async def fill(url: str, jobs: int, report: Report) -> None:
     """Queue no-op jobs in batches."""
-    async with Redis.from_url(url) as redis:
+    async with redis_client(StorageConfig(redis_url=url)) as redis:
         queue = Queue(redis)
         for start in range(0, jobs, BATCH):
             numbers = range(start, min(start + BATCH, jobs))
@@ -63,7 +64,7 @@ async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
 
     job = func(cast("WorkerCoroutine", no_op), name="render_pair")
     stop = asyncio.Event()
-    async with Redis.from_url(url) as redis, asyncio.TaskGroup() as running:
+    async with redis_client(StorageConfig(redis_url=url)) as redis, asyncio.TaskGroup() as running:
         for _ in range(workers):
             running.create_task(_worker(url, job, stop), name="drill-worker")
         queue = Queue(redis)
@@ -76,7 +77,7 @@ async def work(url: str, workers: int, report: Report, *, hold: bool) -> None:
 
 
 async def _worker(url: str, job: Function, stop: asyncio.Event) -> None:
-    async with Redis.from_url(url) as redis:
+    async with redis_client(StorageConfig(redis_url=url)) as redis:
         await JobWorker(CONFIG, redis, {"drill": redis}, [job], Metrics()).run_until(stop)
 
 
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and print its report."""
     parser = argparse.ArgumentParser(prog="python -m processors.drill", description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("fill", "work"))
-    parser.add_argument("url", help="redis://…")
+    parser.add_argument("url", help="the address of a Redis")
     parser.add_argument("count", type=int, help="jobs to queue, or workers to run")
     parser.add_argument("--hold", action="store_true", help="begin a job and never end it")
     given = parser.parse_args(arguments)

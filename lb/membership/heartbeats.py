@@ -17,13 +17,15 @@ from collections.abc import Awaitable
 from typing import cast
 
 import msgspec
-import redis.asyncio
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ResponseError
 
 from ..config import Config
 from ..placement.node import Member
 from ..placement.slots import WEIGHT_MAX
+from ..redis_address import read
 from .roster import Poll
+from .sentinels import PrimaryConnection, Sentinels
 
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
@@ -97,14 +99,30 @@ def parse_poll(answer: Answer, late_ms: int) -> Poll:
     return Poll(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, beatless=beatless)
 
 
-def connect(config: Config) -> "redis.asyncio.Redis":
+class _Pool(ConnectionPool):
+    """A pool that also closes its connections to the Sentinels."""
+
+    sentinels: Sentinels | None = None
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        """Close all connections, with redis-py's parameters."""
+        await super().disconnect(inuse_connections)
+        if self.sentinels:
+            await self.sentinels.aclose()
+
+
+def connect(config: Config) -> Redis:
     """A Redis client that bounds the time to connect and does not retry; the caller bounds the time of a call."""
     # No `socket_timeout`: with one, redis-py sends under `asyncio.wait_for`, which loses cancellations on Python 3.11
     # (python/cpython#86296), also those of an `asyncio.timeout`.
-    pool = redis.asyncio.ConnectionPool.from_url(
-        config.redis_url, socket_connect_timeout=config.redis_timeout_ms / 1000
-    )
-    return redis.asyncio.Redis.from_pool(pool)
+    address, limit_s = read(config.redis_url), config.redis_timeout_ms / 1000
+    pool = _Pool(**{"socket_connect_timeout": limit_s} | address.options)
+    if address.sentinels:
+        # A poll has time left after the Sentinels were asked.
+        pool.sentinels = Sentinels(address.primary, address.sentinels, limit_s=limit_s / 2)
+        followed = {"sentinels": pool.sentinels}
+        pool.connection_class = type("Connection", (PrimaryConnection, pool.connection_class), followed)
+    return Redis.from_pool(pool)
 
 
 class Heartbeats:
@@ -115,7 +133,7 @@ class Heartbeats:
         self._version = ""
         self._polls = 0
 
-    async def poll(self, client: "redis.asyncio.Redis") -> Poll:
+    async def poll(self, client: Redis) -> Poll:
         """Poll once; raises what redis-py raises, and then the next poll reads all entries."""
         known = self._version if self._polls % WHOLE_EVERY else ""
         self._version = ""

@@ -161,6 +161,7 @@ class Rig:
         self.redis = Redis(port=port, socket_timeout=1.0)
         opened.push_async_callback(self.redis.aclose)
         self.redis_proxy = await opened.enter_async_context(FaultProxy(port))
+        self.redis_url = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
 
     async def _start_minio(self, opened: contextlib.AsyncExitStack) -> str:
         port, extra = free_port(), servers.minio_environment()
@@ -192,7 +193,7 @@ class Rig:
         self.state = self.folder / "state"
         command = [sys.executable, "-m", "deploy", "up", "--json", "--port", "0", "--workers-min", "1"]
         command += ["--state", str(self.state), "--store", store_url]
-        command += ["--redis", f"redis://127.0.0.1:{self.redis_proxy.port}/0"]
+        command += ["--redis", self.redis_url]
         for name, count in zip(("balancers", "nodes", "workers-max"), self._counts, strict=True):
             command += [f"--{name}", str(count)]
         environment = {**Environment.current(), **self._settings, "FAULTS_CLOCKS": str(self.clocks)}

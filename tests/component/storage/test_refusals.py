@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
-from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -16,6 +14,7 @@ from storage.index import Counts, Index
 from storage.opening import redis_client
 from storage.records import Post
 from storage.refusals import REASON_CHARS_MAX, is_refusal, reason
+from tests.refusing_redis import CAUSES, loading, operator
 
 SECRET = "user-4711"
 
@@ -33,69 +32,8 @@ def own_url(redis_server: Callable[[], AbstractContextManager[str]]) -> Iterator
 @pytest.fixture
 async def ops(own_url: str) -> AsyncIterator[Redis]:
     """An operator's client of it, connected before anything is broken."""
-    async with Redis.from_url(own_url, single_connection_client=True) as client:
-        await client.ping()
+    async with operator(own_url) as client:
         yield client
-        for words in (("REPLICAOF", "NO", "ONE"), ("CONFIG", "SET", "save", "")):  # else it would not end on SIGTERM
-            with contextlib.suppress(RedisError):
-                await client.execute_command(*words)
-
-
-async def _readonly(ops: Redis, url: str) -> None:
-    await ops.replicaof("127.0.0.1", 1)
-
-
-async def _masterdown(ops: Redis, url: str) -> None:
-    await ops.config_set("replica-serve-stale-data", "no")
-    await ops.replicaof("127.0.0.1", 1)
-
-
-async def _oom(ops: Redis, url: str) -> None:
-    await ops.config_set("maxmemory", 1)
-
-
-async def _noperm(ops: Redis, url: str) -> None:
-    await ops.execute_command("ACL", "SETUSER", "default", "-@write")
-
-
-async def _noreplicas(ops: Redis, url: str) -> None:
-    await ops.config_set("min-replicas-to-write", 1)
-
-
-async def _misconf(ops: Redis, url: str) -> None:
-    """Its folder is gone, so that the next snapshot fails."""
-    folder = (await ops.config_get("dir"))["dir"]
-    await ops.config_set("appendonly", "no")
-    await ops.config_set("save", "1 1")
-    shutil.rmtree(folder)
-    await ops.bgsave()
-    while (await ops.info("persistence"))["rdb_last_bgsave_status"] == "ok":
-        pass
-
-
-async def _busy(ops: Redis, url: str) -> None:
-    """A script without end, past the time after which Redis says so."""
-    await ops.config_set("busy-reply-threshold", 1)
-    async with Redis.from_url(url, single_connection_client=True) as other:
-        await other.ping()
-        await other.connection.send_command("EVAL", "while true do end", 0)  # type: ignore[union-attr] # connected
-        while True:
-            try:
-                await ops.ping()
-            except RedisError:
-                break
-
-
-Cause = Callable[[Redis, str], Awaitable[None]]
-_REFUSALS: dict[str, Cause] = {
-    "READONLY": _readonly,
-    "MASTERDOWN": _masterdown,
-    "OOM": _oom,
-    "NOPERM": _noperm,
-    "NOREPLICAS": _noreplicas,
-    "MISCONF": _misconf,
-    "BUSY": _busy,
-}
 
 
 def _older(client: Redis) -> None:
@@ -122,7 +60,7 @@ async def _ask(client: Redis, how: str, verb: str) -> None:
         await pipe.eval("return redis.call(unpack(ARGV))", 0, *words, "x" * 4000).execute()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("code", _REFUSALS)
+@pytest.mark.parametrize("code", CAUSES)
 @pytest.mark.parametrize("how", ["plain", "pipeline", "script"])
 async def test_a_refusal_is_known_and_the_next_command_dials_anew(
     own_url: str, ops: Redis, code: str, how: str
@@ -134,7 +72,7 @@ async def test_a_refusal_is_known_and_the_next_command_dials_anew(
         (session,) = client.connection_pool._available_connections
         _older(client)
         writer = session._writer
-        await _REFUSALS[code](ops, own_url)
+        await CAUSES[code](ops, own_url)
         with pytest.raises(RedisError) as caught:
             await _ask(client, how, "GET" if code == "MASTERDOWN" else "SET")
         assert is_refusal(caught.value)
@@ -153,7 +91,7 @@ async def test_a_refusal_is_known_and_the_next_command_dials_anew(
 async def test_a_server_that_goes_on_refusing_is_not_dialled_for_every_command(own_url: str, ops: Redis) -> None:
     """The session that was just dialled is kept for a while: ports are finite."""
     client = redis_client(Config(redis_url=own_url))
-    await _oom(ops, own_url)
+    await CAUSES["OOM"](ops, own_url)
     before = (await ops.info("stats"))["total_connections_received"]
     try:
         for _ in range(50):
@@ -171,7 +109,7 @@ async def test_a_refusal_ends_the_sessions_of_readers_too(own_url: str, ops: Red
         await asyncio.gather(client.ping(), client.ping(), client.ping())
         there = list(client.connection_pool._available_connections)
         assert len(there) == 3
-        await _readonly(ops, own_url)
+        await CAUSES["READONLY"](ops, own_url)
         with pytest.raises(RedisError):
             await client.set("a", "1")
         assert all(one.outdated for one in there)
@@ -230,17 +168,10 @@ async def test_a_replica_that_is_loading_refuses(
     own_url: str, ops: Redis, redis_server: Callable[[], AbstractContextManager[str]]
 ) -> None:
     """LOADING, while it takes over its primary's data; afterwards it answers."""
-    with redis_server() as primary_url:
-        address = urlsplit(primary_url)
-        async with Redis.from_url(primary_url) as primary:
-            await primary.mset({f"key {n}": "x" * 100 for n in range(20_000)})
-        await ops.config_set("appendonly", "no")  # it would be written anew, which no SIGTERM interrupts
-        await ops.config_set("key-load-delay", 100)
-        await ops.config_set("loading-process-events-interval-bytes", 1024)
-        client = redis_client(Config(redis_url=own_url))
-        try:
-            await client.ping()
-            await ops.replicaof(address.hostname, address.port)
+    client = redis_client(Config(redis_url=own_url))
+    try:
+        await client.ping()
+        async with loading(ops, redis_server):
             with pytest.raises(RedisError) as caught:
                 await _asking(client)
             assert is_refusal(caught.value)
@@ -250,8 +181,8 @@ async def test_a_replica_that_is_loading_refuses(
                 with contextlib.suppress(RedisError):
                     if await client.get("key 1"):
                         break
-        finally:
-            await client.aclose()
+    finally:
+        await client.aclose()
 
 
 def test_a_reason_is_short_whatever_the_error() -> None:

@@ -143,6 +143,20 @@ def test_a_given_store_and_redis_are_used_as_they_are(ports: Ports, tmp_path: Pa
     assert (found.redis_server, found.store_server) == (None, None)
 
 
+def test_a_redis_that_fails_over_is_planned_when_asked_for(ports: Ports, tmp_path: Path) -> None:
+    """Five servers that stop last, their address for every program, and no single server beside them."""
+    found = planned(ports, tmp_path, redis_sentinel=True)
+
+    assert found.redis_server is None
+    assert [program.name for _, program in found.redis_group][:2] == ["redis-1", "redis-2"]
+    assert {program.drains for _, program in found.redis_group} == {Drains.REDIS}
+    assert [program.command for _, program in found.redis_group] == [one.command for one, _ in found.redis_group]
+    assert found.redis.startswith("redis+sentinel://127.0.0.1:")
+    assert found.balancers[0].program.environment["SNAPSURGE_REDIS_URL"] == found.redis
+    with pytest.raises(ValueError, match="give one of them"):
+        planned(ports, tmp_path, redis_sentinel=True, redis="redis://h:6379/3")
+
+
 def test_worker_limits_are_passed_on_only_when_given(ports: Ports, tmp_path: Path) -> None:
     """Otherwise the autoscaler's own settings count."""
     assert planned(ports, tmp_path).autoscaler.command[-1] == "autoscale"

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from deploy import ready
+from tests.fake_sentinel import FakeSentinel
 
 NODES = '[{"id":"a","address":"127.0.0.1:9001","state":"healthy","share":1}]'
 
@@ -69,6 +70,27 @@ async def test_redis_that_is_not_there_does_not_answer() -> None:
     assert not await ready.redis_answers("redis://127.0.0.1:1/0")
     with pytest.raises(ValueError, match="Redis URL"):
         await ready.redis_answers("http://127.0.0.1:1")
+
+
+async def test_one_sentinel_that_answers_is_a_redis_that_answers() -> None:
+    """Which server is the primary is for every program to find out, now and later; the Sentinels have own passwords."""
+    async with FakeSentinel(1) as one:
+        group = f"127.0.0.1:1,127.0.0.1:{one.port}"
+        assert await ready.redis_answers(f"redis+sentinel://me:password@{group}/p/0")
+        assert await ready.redis_answers(f"redis+sentinel://{group}/p/0?sentinel_username=me&sentinel_password=x%25")
+    assert (b"AUTH", b"me", b"x%") in one.words
+    assert not any(b"password" in words for words in one.words)
+    assert not await ready.redis_answers("redis+sentinel://127.0.0.1:1,127.0.0.1:2/p/0")
+
+
+async def test_a_group_can_fail_over_when_its_sentinels_know_a_replica() -> None:
+    """And enough of each other, which they say themselves."""
+    async with FakeSentinel(1) as one:
+        assert not await ready.can_fail_over(f"redis://127.0.0.1:{one.port}", "p")
+        one.replicas = 1
+        assert await ready.can_fail_over(f"redis://127.0.0.1:{one.port}", "p")
+    assert not await ready.can_fail_over(f"redis://127.0.0.1:{one.port}", "p")
+    assert not await ready.redis_follows(f"redis://127.0.0.1:{one.port}")
 
 
 def test_children_are_the_living_ones() -> None:

@@ -33,7 +33,7 @@ def test_settings_are_read_with_their_units() -> None:
         ("SNAPSURGE_BALANCER_X", "7", "unknown setting SNAPSURGE_BALANCER_X"),
         ("SNAPSURGE_LB_DRAIN_S", "soon", "SNAPSURGE_LB_DRAIN_S"),
         ("SNAPSURGE_LB_HEAD_S", "0", "SNAPSURGE_LB_HEAD_S"),
-        ("SNAPSURGE_REDIS_URL", "localhost:6379", "SNAPSURGE_REDIS_URL must start with"),
+        ("SNAPSURGE_REDIS_URL", "localhost:6379", "SNAPSURGE_REDIS_URL: not the address"),
         ("SNAPSURGE_LB_BODY_GRACE_S", "1", "SNAPSURGE_LB_BODY_STALL_S"),
         ("SNAPSURGE_LB_LINGER_S", "1", "SNAPSURGE_LB_LINGER_IDLE_S"),
         ("SNAPSURGE_LB_CHECK_MS", "100", "SNAPSURGE_LB_CHECK_FAST_MS"),

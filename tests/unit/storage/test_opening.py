@@ -73,3 +73,19 @@ async def test_the_queue_has_a_client_for_each_redis() -> None:
     assert list(queue_clients(Config(redis_url="redis://only:3/1"))) == ["only:3/1"]
     with pytest.raises(ValueError, match="twice"):
         queue_clients(Config(queue_urls="redis://one:1/0,redis://user:pw@one:1/0"))
+
+
+async def test_the_sentinels_of_one_address_are_not_several_addresses() -> None:
+    """Both lists are separated by commas."""
+    groups = "redis+sentinel://a:1,b:2/first/0,redis+sentinel://a:1,b:2/second/0, unix:///run/s?db=1,redis://c"
+
+    names = ["a:1,b:2/first/0", "a:1,b:2/second/0", "/run/s?db=1", "c:6379/0"]
+    assert list(queue_clients(Config(queue_urls=groups))) == names
+
+
+def test_a_bad_address_is_refused_by_the_name_of_its_setting() -> None:
+    """Before anything is started."""
+    with pytest.raises(ValueError, match="SNAPSURGE_REDIS_URL: not the address of a Redis"):
+        redis_client(Config(redis_url="localhost:6379"))
+    with pytest.raises(ValueError, match=r"SNAPSURGE_QUEUE_URLS: .*the database is a number"):
+        queue_clients(Config(queue_urls="redis://one:1/0,redis://two:1/x"))

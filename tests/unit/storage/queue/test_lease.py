@@ -101,6 +101,9 @@ class Leases(RuleBasedStateMachine):
         self.finished: set[str] = set()
         self.runs: dict[str, int] = {}
         self.claimed: list[tuple[Claimed, Claimed]] = []
+        self.twice = False
+        self.ended: list[tuple[tuple[Claimed, Claimed], str]] = []
+        self.released: list[str] = []
 
     def both(self, ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> tuple[T, T]:
         """Ask the model and the real one."""
@@ -109,6 +112,18 @@ class Leases(RuleBasedStateMachine):
             return await ask(self.model), await ask(self.real)
 
         return type(self).runner.run(asked())
+
+    def sent(self, ledger: Ledger, ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
+        """Ask one of them; while scripts run `twice`, the real one a second time, as when the first answer was lost."""
+        answer = type(self).runner.run(ask(ledger))
+        if self.twice and ledger is self.real:
+            type(self).runner.run(ask(ledger))
+        return answer
+
+    @rule(twice=st.booleans())
+    def failing_over(self, *, twice: bool) -> None:
+        """From now on every script but a claim runs twice, or no longer: a caller without an answer asks again."""
+        self.twice = twice
 
     @rule(
         name=st.sampled_from(["render_pair", "flag_late", "complete_media"]),
@@ -120,7 +135,8 @@ class Leases(RuleBasedStateMachine):
         job = Job(name, "m", post, late)
         if job.id not in self.finished:
             self.enqueued.add(job.id)
-            self.both(lambda ledger: ledger.enqueue(job))
+            for ledger in (self.model, self.real):
+                self.sent(ledger, lambda one: one.enqueue(job))
 
     @rule(free=st.integers(1, 3))
     def claim(self, free: int) -> None:
@@ -140,8 +156,8 @@ class Leases(RuleBasedStateMachine):
         """Somebody, perhaps a zombie, extends what it believes to hold: both agree on what it lost."""
         at = data.draw(st.integers(0, len(self.claimed) - 1))
         mine = [pair for pair in self.claimed if pair[0].token == self.claimed[at][0].token]
-        lost_by_model = type(self).runner.run(self.model.extend([one for one, _ in mine]))
-        lost = type(self).runner.run(self.real.extend([one for _, one in mine]))
+        lost_by_model = self.sent(self.model, lambda ledger: ledger.extend([one for one, _ in mine]))
+        lost = self.sent(self.real, lambda ledger: ledger.extend([one for _, one in mine]))
         assert {one.id for one in lost_by_model} == {one.id for one in lost}
 
     @precondition(lambda self: self.claimed)
@@ -149,13 +165,33 @@ class Leases(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, end: str) -> None:
         """Somebody, perhaps a zombie, says how a job ended: accepted once a claim, refused when fenced."""
         pair = self.claimed[data.draw(st.integers(0, len(self.claimed) - 1))]
-        kept = [
-            type(self).runner.run(ledger.settle([ended(one, end)]))
-            for ledger, one in zip((self.model, self.real), pair, strict=True)
-        ]
+        kept = self.settled(pair, end)
         assert kept[0] == kept[1]
+        self.ended.append((pair, end))
         if kept[0] == [True] and end in {"done", "dead"}:
             self.finished.add(pair[0].id)
+
+    def settled(self, pair: tuple[Claimed, Claimed], end: str) -> list[list[bool]]:
+        """What both answer to this settlement."""
+        model, real = (ended(one, end) for one in pair)
+        return [
+            self.sent(self.model, lambda ledger: ledger.settle([model])),
+            self.sent(self.real, lambda ledger: ledger.settle([real])),
+        ]
+
+    @precondition(lambda self: self.ended)
+    @rule(data=st.data())
+    def settle_again(self, data: st.DataObject) -> None:
+        """A settlement arrives a second time, however late: refused, since its claim's token is good for one."""
+        pair, end = self.ended[data.draw(st.integers(0, len(self.ended) - 1))]
+        assert self.settled(pair, end) == [[False], [False]]
+
+    @precondition(lambda self: self.released)
+    @rule(data=st.data())
+    def release_again(self, data: st.DataObject) -> None:
+        """The same of a claim that was taken back: nothing is left to take back."""
+        token = self.released[data.draw(st.integers(0, len(self.released) - 1))]
+        assert self.both(lambda ledger: ledger.release(token)) == (0, 0)
 
     @rule(seconds=st.sampled_from(PASSING_S))
     def passing(self, seconds: float) -> None:
@@ -171,8 +207,19 @@ class Leases(RuleBasedStateMachine):
         assert [one.id for one in model] == [one.id for one in real]
         for one in model:
             self.runs[one.id] = self.runs.get(one.id, 0) + 1
-        released = self.both(lambda ledger: ledger.release(token))
-        assert released == (len(model), len(model))
+        released = [self.sent(ledger, lambda one: one.release(token)) for ledger in (self.model, self.real)]
+        assert released == [len(model), len(model)]
+        self.released.append(token)
+
+    @rule(free=st.integers(1, 3))
+    def claim_after_its_release(self, free: int) -> None:
+        """A claim arrives after the release that should have undone it: its jobs lapse, as those of a dead worker."""
+        token = f"worker-{next(self.turns)}:1"
+        assert self.both(lambda ledger: ledger.release(token)) == (0, 0)
+        model, real = self.both(lambda ledger: ledger.claim(token, free))
+        assert [one.id for one in model] == [one.id for one in real]
+        for one in model:
+            self.runs[one.id] = self.runs.get(one.id, 0) + 1
 
     @invariant()
     def time_passes(self) -> None:
