@@ -71,7 +71,14 @@ def _add_nothing(_: argparse.ArgumentParser) -> None:
 
 
 def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
-    command.add_argument("--store", default="file", help=f"{STORES} (default %(default)s)")
+    command.add_argument("--store", help=f"{STORES} (default file)")
+    command.add_argument(
+        "--minio-members",
+        metavar="N",
+        type=int,
+        default=1,
+        help="a MinIO of N processes with a drive each, an erasure set (implies --store minio)",
+    )
     command.add_argument("--redis", metavar="URL", help="a Redis that runs already (default: one of its own)")
     command.add_argument(
         "--redis-sentinel", action="store_true", help="a Redis of its own that fails over: two servers, three Sentinels"
@@ -125,6 +132,8 @@ def options(args: argparse.Namespace) -> Options:
     """The stack options of the command line; msgspec.ValidationError, a ValueError, when a number is out of range."""
     names = [field.name for field in msgspec.structs.fields(Options)]
     given = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    if given["store"] is None:
+        given["store"] = "minio" if given["minio_members"] > 1 else "file"
     return msgspec.convert({"port": 0} | given, Options)
 
 

@@ -60,7 +60,8 @@ class LocalStack:
     def record(self) -> stack.Stack:
         """The content of `stack.json` for the processes that run now."""
         planned, pid = self.plan, self.pid
-        own = (planned.redis_server, *(program for _, program in planned.redis_group), planned.store_server)
+        group = (program for _, program in planned.redis_group)
+        own = (planned.redis_server, *group, *(server.program for server in planned.store_servers))
         return stack.Stack(
             balancers=tuple(stack.Balancer(each.url, each.admin, pid(each.program)) for each in planned.balancers),
             nodes=tuple(stack.Node(each.id, each.url, pid(each.program)) for each in planned.nodes),
@@ -87,8 +88,10 @@ class LocalStack:
             await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
         elif not await ready.redis_answers(planned.redis):
             raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
-        if planned.store_server and planned.store_health:
-            await self._up(planned.store_server, partial(ready.serves, session, planned.store_health), deadline)
+        for server in planned.store_servers:  # all at once, because the members of a set wait for each other
+            self._supervisor.start(server.program)
+        for server in planned.store_servers:
+            await self._up(server.program, partial(ready.serves, session, server.health), deadline)
         for node in planned.nodes:
             self._supervisor.start(node.program)
         for node in planned.nodes:

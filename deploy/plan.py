@@ -44,9 +44,13 @@ class Drains(IntEnum):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The stack options of the command line; `store` is `file`, `minio` or an address, port 0 means any free ports."""
+    """The stack options of the command line; `store` is `file`, `minio` or an address, port 0 means any free ports.
+
+    More than one of `minio_members` is a MinIO of so many processes with a drive each: one erasure set.
+    """
 
     store: str = "file"
+    minio_members: Annotated[int, Meta(ge=1, le=16)] = 1
     redis: str | None = None
     redis_sentinel: bool = False
     nodes: Annotated[int, Meta(ge=1, le=len(NODE_IDS))] = 3
@@ -54,6 +58,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 8080
     workers_min: Annotated[int, Meta(ge=0, le=1024)] | None = None
     workers_max: Annotated[int, Meta(ge=1, le=1024)] | None = None
+
+
+class StoreServer(msgspec.Struct, frozen=True):
+    """A MinIO of this stack: its program, and the URL that answers 200 when it is ready."""
+
+    program: Program
+    health: str
 
 
 class NodePlan(msgspec.Struct, frozen=True):
@@ -73,7 +84,7 @@ class BalancerPlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack ready to start; `redis_server` and `store_server` are None when the stack uses existing servers.
+    """A stack ready to start; `redis_server` is None, `store_servers` is empty when it uses existing servers.
 
     `redis_group`, in place of `redis_server`, are the servers of a Redis with Sentinels.
     """
@@ -83,8 +94,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     redis_server: Program | None
     redis_group: tuple[tuple[Member, Program], ...] = ()
-    store_server: Program | None
-    store_health: str | None
+    store_servers: tuple[StoreServer, ...]
     nodes: tuple[NodePlan, ...]
     autoscaler: Program
     balancers: tuple[BalancerPlan, ...]
@@ -118,10 +128,10 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
     _check(options)
     listens = [ports.fixed(options.port + n) if options.port else ports.free() for n in range(options.balancers)]
     redis, redis_server, members = _redis(options, ports, around)
-    store, store_server, store_health = _store(options, ports, around)
+    store, store_servers = _store(options, ports, around)
     shared = {"SNAPSURGE_STORE_URL": store, "SNAPSURGE_REDIS_URL": redis, "SNAPSURGE_AUTH_SECRET": around.secret}
     shared["PYTHONUNBUFFERED"] = "1"
-    if options.store == "minio":
+    if store_servers:
         shared |= servers.minio_environment()
     return Plan(
         redis=redis,
@@ -129,8 +139,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         secret=around.secret,
         redis_server=redis_server,
         redis_group=members,
-        store_server=store_server,
-        store_health=store_health,
+        store_servers=store_servers,
         nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
         autoscaler=_autoscaler(options, around, shared),
         balancers=tuple(_balancer(n, port, ports.free(), around, shared) for n, port in enumerate(listens, 1)),
@@ -147,6 +156,8 @@ def _check(options: Options) -> None:
         raise ValueError(f"--port {options.port} leaves no room for {options.balancers} balancers")
     if options.store not in {"file", "minio"} and not options.store.startswith(("file:///", "s3://")):
         raise ValueError(f"--store {options.store}: use file, minio, file:///path or s3://bucket?endpoint=…")
+    if options.minio_members > 1 and options.store != "minio":
+        raise ValueError(f"--minio-members is for --store minio, not for --store {options.store}")
 
 
 def _redis(
@@ -165,17 +176,26 @@ def _redis(
     return f"redis://{HOST}:{port}/0", around.program("redis", command, Drains.REDIS, {}), ()
 
 
-def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, Program | None, str | None]:
-    """The store's address; for our own MinIO also its program and its readiness URL."""
+def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, tuple[StoreServer, ...]]:
+    """The store's address, and our own MinIO if it is one."""
     if options.store == "file":
-        return (around.state / "store").as_uri(), None, None
+        return (around.state / "store").as_uri(), ()
     if options.store != "minio":
-        return options.store, None, None
-    port, folder = ports.free(), around.state / "minio"
-    command = tuple(servers.minio_command(port, ports.free(), folder))
-    server = around.program("minio", command, Drains.STORE, servers.minio_environment())
-    endpoint = f"http://{HOST}:{port}"
-    return f"s3://{BUCKET}?endpoint={endpoint}&region=us-east-1", server, f"{endpoint}/minio/health/ready"
+        return options.store, ()
+    folder, count = around.state / "minio", options.minio_members
+    members = [f"{HOST}:{ports.free()}" for _ in range(count)]
+    found = []
+    for number, own in enumerate(members, 1):
+        if count == 1:
+            name, environment = "minio", servers.minio_environment()
+            command = servers.minio_command(int(own.rpartition(":")[2]), ports.free(), folder)
+        else:
+            name, environment = f"minio-{number}", servers.minio_member_environment(own)
+            command = servers.minio_member_command(own, members, folder)
+        program = around.program(name, tuple(command), Drains.STORE, environment)
+        found.append(StoreServer(program, f"http://{own}/minio/health/{'cluster' if count > 1 else 'ready'}"))
+    endpoints = ",".join(f"http://{own}" for own in members)
+    return f"s3://{BUCKET}?endpoint={endpoints}&region=us-east-1", tuple(found)
 
 
 def _node(name: str, port: int, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:

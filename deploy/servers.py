@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from .config import Environment
@@ -60,6 +61,26 @@ def minio_command(port: int, console_port: int, folder: Path) -> list[str]:
     """The command line of MinIO on loopback, its data in `folder`; it needs `minio_environment`."""
     address, console = f"127.0.0.1:{port}", f"127.0.0.1:{console_port}"
     return [minio_program(), "server", "--quiet", "--address", address, "--console-address", console, str(folder)]
+
+
+def minio_member_command(own: str, members: Sequence[str], folder: Path) -> list[str]:
+    """The command line of one member of an erasure set, at `own` (host:port); all members together are the set.
+
+    Each member has one drive, a folder in `folder`. It needs `minio_member_environment`.
+    """
+    drives = [f"http://{member}{folder / f'drive-{number}'}" for number, member in enumerate(members, 1)]
+    return [minio_program(), "server", "--quiet", "--address", own, *drives]
+
+
+def minio_member_environment(own: str) -> dict[str, str]:
+    """The environment variables of the member at `own`, and of the clients of the set."""
+    return {
+        **minio_environment(),
+        # Members refuse drives on the disk of the operating system, unless this says that they are for trying.
+        "MINIO_CI_CD": "1",
+        # In a container, a member would wait for an address of its own beyond loopback.
+        "_MINIO_SERVER_LOCAL": own,
+    }
 
 
 def minio_environment() -> dict[str, str]:

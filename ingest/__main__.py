@@ -23,7 +23,7 @@ import uvloop
 
 from storage import config as storage_config
 from storage import settings
-from storage.blobs import StoreUnavailable
+from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
 
 from . import config as ingest_config
@@ -42,7 +42,7 @@ LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the 
 
 
 def main() -> int:
-    """Exit status: 0 drained, 1 store or port unavailable, 2 invalid settings."""
+    """Exit status: 0 drained, 1 store or port unavailable, 2 invalid settings or a store that must not be used."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
@@ -53,7 +53,7 @@ def main() -> int:
         ingest_config.check_secrets(config, host)
         with unwrapped():
             again = uvloop.run(_serve(host, port, arguments.id, config, storage))
-    except (settings.SettingsError, ValueError) as error:
+    except (settings.SettingsError, ValueError, StoreUnsuitable) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 2
     except (StoreUnavailable, OSError) as error:

@@ -75,7 +75,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
     redis = redis_client(storage)
     shards = queue_clients(storage) if storage.queue_urls else {"": redis}
     try:
-        async with blob_store(storage) as store:
+        async with blob_store(storage, examines=True) as store:
             index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
             readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
             lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s), readiness)

@@ -42,6 +42,7 @@ class Commits:
         self._receive_s = 0.0
         self._unloaded_s = math.inf
         self._ended_at = self._window_at = self._probed_at = self._halved_at = 0.0
+        self._before_stall = 0.0  # puts_max before silence reduced it; 0 when it did not since a PUT ended
         self._before_probe = 0.0  # puts_max outside a probe; 0 when there is none
         self._reset(0.0)
 
@@ -69,6 +70,7 @@ class Commits:
         if not self.under_way:
             return False
         if now - max(self._ended_at, self._halved_at) > SILENCE_S:
+            self._before_stall = self._before_stall or self._before_probe or self.puts_max
             self._halved_at, self._before_probe = now, 0.0
             self.puts_max = max(PUTS_MIN, min(self.puts_max, self.under_way) / 2)
         return now - self._ended_at > STALL_S
@@ -95,13 +97,19 @@ class Commits:
         self._full |= not self.free
         self._queued &= waiting > 0
         self.under_way -= 1
-        self._ended_at = now
+        self._ended_at, self._before_stall = now, 0.0
         self._committed += committed
         if not self._before_probe or now - seconds >= self._probed_at:
             self._samples += 1
             self._sum_s += seconds
         if self._samples >= SAMPLES_MIN and now - self._window_at >= WINDOW_S:
             self._close(now)
+
+    def void(self, now: float) -> None:
+        """Record that a PUT ended without effect because the store takes none now: silence before it was no load."""
+        self.under_way -= 1
+        self._ended_at = now
+        self.puts_max, self._before_stall = max(self.puts_max, self._before_stall), 0.0
 
     def left(self) -> None:
         """Record that a PUT which was counted as begun was never sent."""

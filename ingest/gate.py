@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from storage.blobs import StoreFull, StoreUnavailable
+from storage.blobs import QuorumLost, StoreFull, StoreUnavailable
 from storage.existence import Superseded
 
 from .commits import Commits
@@ -41,7 +41,7 @@ class Gate:
             await self._turn()
         else:
             self._commits.began(time.perf_counter())
-        began, committed = time.perf_counter(), False
+        began, committed, told = time.perf_counter(), False, True
         try:
             yield
             committed = True
@@ -50,14 +50,18 @@ class Gate:
             raise
         except StoreFull:  # the store answered, so this is no outage
             raise
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            told = not isinstance(error, QuorumLost)
             self._readiness.failed(time.perf_counter())
             raise
         finally:
             now = time.perf_counter()
             if committed:
                 self._readiness.committed(now)
-            self._commits.ended(now, now - began, waiting=len(self._waiting), committed=committed)
+            if told:
+                self._commits.ended(now, now - began, waiting=len(self._waiting), committed=committed)
+            else:  # a store that cannot write at all shows nothing of its speed
+                self._commits.void(now)
             self._let_in()
 
     async def _turn(self) -> None:

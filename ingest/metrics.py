@@ -34,6 +34,10 @@ class Metrics:
             "snapsurge_stage_seconds", "accept, store, enqueue", label="stage", registry=self.registry
         ).series
         self.posts = cache(Counter("snapsurge_posts", "Uploads by outcome", ["outcome"], registry=self.registry).labels)
+        failures = Counter(
+            "snapsurge_store_failures", "Uploads that the store did not take", ["cause"], registry=self.registry
+        )
+        self.store_failures = cache(failures.labels)
         cut = Counter(
             "snapsurge_ingest_readers_cut",
             "Answers cut off: reader too slow, or place needed",

@@ -16,7 +16,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import BlobStore, StoreFull, StoreUnavailable
+from storage.blobs import BlobStore, QuorumLost, StoreFull, StoreUnavailable
 from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
@@ -156,8 +156,10 @@ class Uploads:
             detail = "the post was deleted after this upload was sent; to post, make a new upload, without its ticket"
             raise Refusal("superseded", detail, stored=False) from error
         except StoreFull as error:
+            self._metrics.store_failures("full").inc()
             raise Refusal("storage-full", "ops must make room", headers=_soon(), stored=False) from error
         except StoreUnavailable as error:
+            self._metrics.store_failures("quorum-lost" if isinstance(error, QuorumLost) else "unavailable").inc()
             raise _unavailable() from error
         if stored.attempt != receipt.attempt:
             if stored.same_photos(receipt):

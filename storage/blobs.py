@@ -33,6 +33,14 @@ class StoreFull(StoreUnavailable):
     """The store has no space left; a retry succeeds only after an operator has freed some."""
 
 
+class QuorumLost(StoreUnavailable):
+    """Too many of the store's machines are away; it takes no change until enough are back. This is not load."""
+
+
+class StoreUnsuitable(StoreUnavailable):
+    """The store does not keep the promises below, or its bucket is set up so that posts are lost: not to be used."""
+
+
 class Blob(msgspec.Struct, frozen=True):
     """Bytes of an object, and the mark that identifies this version of the object.
 

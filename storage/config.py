@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,9 +14,9 @@ from .photo import formats
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_STORAGE_{name.upper()}"):
     """Addresses, connection pools and timeouts of the object store and Redis."""
 
-    store_url: Annotated[str, Meta(description="object store: `file:///path` or `s3://bucket?endpoint=…&region=…`")] = (
-        msgspec.field(name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge")
-    )
+    store_url: Annotated[
+        str, Meta(description="object store: `file:///path` or `s3://bucket?endpoint=…,…&region=…`")
+    ] = msgspec.field(name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge")
     redis_url: Annotated[
         str,
         Meta(
@@ -37,6 +37,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         float, Meta(gt=0, description="seconds without a byte from the store before a request times out")
     ] = 10.0
     s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="attempts of one store request")] = 3
+    probe: Annotated[
+        Literal["on", "off"],
+        Meta(description="whether a starting node tests that an S3 store keeps conditional writes, and refuses it"),
+    ] = "on"
     # Of a renderer, beside the memory that it needs itself. Nodes and workers must have the same value.
     decode_bytes_max: formats.DecodeBytes = msgspec.field(
         name=formats.DECODE_BYTES_SETTING, default=formats.DECODE_BYTES_MAX

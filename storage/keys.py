@@ -71,6 +71,14 @@ def moment(moment_id: str) -> str:
     return f"{MOMENTS_PREFIX}{moment_id}.json"
 
 
+PROBES_PREFIX = "probe/"
+
+
+def probe(name: str) -> str:
+    """Key of an object that a starting node writes and deletes, to test the store."""
+    return f"{PROBES_PREFIX}{name}"
+
+
 def name_in(key: str) -> str:
     """The post id or moment id at the end of a listed key."""
     return key.rsplit("/", 1)[1].rsplit(".", 1)[0]

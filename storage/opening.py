@@ -11,14 +11,18 @@ from .config import Config
 from .connections import client_of
 from .files import FileStore
 from .redis_address import RedisAddress, read
-from .s3.store import S3Address, S3Store
+from .s3.address import S3Address
+from .s3.store import S3Store
 
 # Where an address begins in a list: the Sentinels of one address are separated by commas too.
 ADDRESS = re.compile(r",\s*(?=[a-z+]+://)")
 
 
-def blob_store(config: Config) -> BlobStore:
-    """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid."""
+def blob_store(config: Config, *, examines: bool = False) -> BlobStore:
+    """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid.
+
+    `examines`: entering it tests an S3 store, unless `SNAPSURGE_STORAGE_PROBE` is off.
+    """
     parts = urlsplit(config.store_url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
@@ -29,6 +33,7 @@ def blob_store(config: Config) -> BlobStore:
             connect_timeout_s=config.s3_connect_timeout_s,
             read_timeout_s=config.s3_read_timeout_s,
             attempts_max=config.s3_attempts_max,
+            examines=examines and config.probe == "on",
         )
     raise ValueError(f"not a store address: {config.store_url!r}; write file:///path or s3://bucket?endpoint=…")
 

@@ -23,7 +23,8 @@ from deploy.config import Environment
 from deploy.servers import MINIO_PASSWORD, MINIO_USER, ServerMissing, minio_command, minio_environment, redis_command
 from storage.blobs import BlobStore
 from storage.files import FileStore
-from storage.s3.store import S3Address, S3Store
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
 from tests.ports import free_port
 
 START_S = 30

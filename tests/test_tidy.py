@@ -91,6 +91,8 @@ PURE = {
     "storage/queue/lease.py",
     "storage/media.py",
     "storage/records.py",
+    "storage/s3/address.py",
+    "storage/s3/bucket.py",
     "storage/s3/listing.py",
     "storage/s3/remedies.py",
     "storage/s3/reply.py",
@@ -119,7 +121,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 309,  # the tables of the house rules
+    "tests/test_tidy.py": 311,  # the tables of the house rules
     "storage/index.py": 305,  # every command and script of the index, and what they mean
     "processors/scaling/autoscale.py": 302,  # the leader's loop: poll, decide, start, sweep
     "lb/relay/client.py": 370,  # one connection, one state machine

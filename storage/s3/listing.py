@@ -65,6 +65,16 @@ def parsed(document: bytes) -> Page:
         raise BadListing(str(error)) from None
 
 
+def versions(document: bytes, key: str) -> list[str]:
+    """The ids of the versions and markers of this key, of an answer to `?versions`; BadListing."""
+    try:
+        root = ET.fromstring(document)  # noqa: S314 - see the import
+        rows = [*root.iterfind(f"{_SPACE}Version"), *root.iterfind(f"{_SPACE}DeleteMarker")]
+        return [_text(row, "VersionId") for row in rows if _text(row, "Key") == key]
+    except (ET.ParseError, ValueError) as error:
+        raise BadListing(str(error)) from None
+
+
 def _text(element: ET.Element, name: str) -> str:
     text = element.findtext(f"{_SPACE}{name}")
     if not text:

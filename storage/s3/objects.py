@@ -4,6 +4,8 @@
 memory than a thousand uploads. Here a call is a signature (`signing.py`) and a head (`wire.py`) before the caller's
 buffers, whose CRC-32 is signed too. The buffers stay unchanged until the call returns, so a retry sends the same bytes.
 Retries follow S3's rules for clients: after an answer that asks for it, or a broken connection, with a jittered pause.
+A request that surely was not done, because there was no connection or the endpoint cannot serve yet, goes to the next
+endpoint at once. One that was silent to the end is not repeated: its caller has waited long enough.
 """
 
 import asyncio
@@ -13,17 +15,20 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
-from typing import Final, Literal
-from urllib.parse import quote, urlsplit
+from types import TracebackType
+from typing import Final, Literal, Self
+from urllib.parse import quote
 
 import msgspec
 from isal import isal_zlib
 
 from ..blobs import Buffer
 from .credentials import Source
-from .signing import signed
-from .wire import Wires
+from .endpoints import Endpoint, Endpoints, State
+from .signing import Keys, signed
+from .wire import DOUBT_S, Silent, Unsent
 
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
@@ -34,6 +39,11 @@ _LATER: Final = {429, 500, 502, 503, 504}
 _GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
 # The code of a 409 to a conditional PUT that raced with a delete: "on a 409 failure you should retry the upload".
 _CROSSED: Final = {"ConditionalRequestConflict"}
+# A member of a cluster that has just started; others may serve.
+_NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
+# Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
+NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead"}
+_CHANGES: Final = {"PUT", "DELETE"}
 _DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
@@ -72,7 +82,37 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def worth_a_retry(self) -> bool:
         """Whether the same request may succeed a moment later."""
+        if self.code in NO_QUORUM:
+            return False
         return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
+
+
+class _Step(Enum):
+    """What follows an outcome that is no success."""
+
+    END = "return or raise it"
+    ELSEWHERE = "this endpoint surely did not do it: another one, at once"
+    LATER = "another attempt, after a pause"
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time."""
+
+    method: Method
+    path: str
+    fields: Mapping[str, str]
+    parts: Sequence[Buffer]
+    writes: bool
+    now: float
+    until: float
+
+    def tells_what_is_missing(self, answer: Answer) -> bool:
+        """Whether the answer says that something is not there: an object, or what a listing does not list."""
+        return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
+
+
+# As MinIO would answer in the end.
+_CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
 
 
 @lru_cache(maxsize=4096)
@@ -87,11 +127,11 @@ def _told(field: re.Pattern[bytes], head: bytes) -> str:
 
 
 class Objects:
-    """Calls to one bucket, each signed with the current keys; `ca_file` replaces the system's CAs."""
+    """Calls to one bucket, each signed with the current keys; `ca_file` replaces the system's CAs. To be entered."""
 
     def __init__(
         self,
-        endpoint: str,
+        endpoints: Sequence[str],
         bucket: str,
         region: str,
         keys: Source,
@@ -102,25 +142,28 @@ class Objects:
         attempts_max: int,
         ca_file: str = "",
     ) -> None:
-        place = urlsplit(endpoint)
-        secure = place.scheme == "https"
-        self._host = place.netloc
         self._bucket = bucket
         self._region = region
         self._keys = keys
         self._attempts_max = attempts_max
-        self._wires = Wires(
-            place.hostname or "",
-            place.port or (443 if secure else 80),
-            ssl.create_default_context(cafile=ca_file or None) if secure else None,
+        self._silence_s = read_timeout_s
+        secure = any(url.startswith("https:") for url in endpoints)
+        self._endpoints = Endpoints(
+            endpoints,
+            self._bucket_head,
+            trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
-            silence_s=read_timeout_s,
         )
 
-    def close(self) -> None:
-        """Close the idle connections; those in use close after their request."""
-        self._wires.close()
+    async def __aenter__(self) -> Self:
+        await self._endpoints.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._endpoints.__aexit__(kind, error, trace)
 
     async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
@@ -145,33 +188,106 @@ class Objects:
     ) -> Answer:
         """One call about an object, or about the bucket if the key is empty.
 
-        Returns the answer of the last attempt; OSError (TimeoutError included) if that had none.
+        Returns the answer of the last attempt; OSError (TimeoutError included) if that had none. `read_timeout_s` of
+        silence is for all attempts together, and none begins later than that.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
         if query:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
-        for attempt in range(1, self._attempts_max + 1):
-            try:
-                answer = await self._tried(method, path, fields or {}, parts)
-            except OSError:  # broken, refused or silent
-                if attempt == self._attempts_max:
-                    raise
-            else:
-                if not answer.worth_a_retry or attempt == self._attempts_max:
-                    return answer
-            await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
-        raise AssertionError("the last attempt returned or raised")
+        now = asyncio.get_running_loop().time()
+        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s)
+        endpoint = self._endpoints.pick(writes=request.writes)
+        if endpoint is None:
+            return _CANNOT_WRITE
+        try:
+            answer = await self._tried(endpoint, request, self._silence_s)
+        except OSError as error:
+            return await self._persist(request, endpoint, error)
+        if answer.went_well and (request.writes or not self._endpoints.shaken):
+            return answer
+        return await self._persist(request, endpoint, answer)
 
-    async def _tried(self, method: Method, path: str, fields: Mapping[str, str], parts: Sequence[Buffer]) -> Answer:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = signed(await self._keys(), self._region, self._host, method, path, fields, stamp)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
-        said = await self._wires.ask([head, *parts], head_only=method == "HEAD")
+    async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
+        """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
+        loop, endpoints, tried = asyncio.get_running_loop(), self._endpoints, [endpoint]
+        attempt, passed = 1, 1  # attempts, and endpoints of this attempt that surely did not take the request
+        while True:
+            outcome, step = await self._judged(request, endpoint, outcome, tried)
+            left_s = request.until - loop.time()
+            if step is _Step.ELSEWHERE and passed < len(endpoints.all):
+                passed += 1
+            elif step is _Step.END or attempt == self._attempts_max or left_s < 0:
+                break
+            else:
+                await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
+                attempt, passed = attempt + 1, 1
+            chosen = endpoints.pick(writes=request.writes, tried=tried)
+            if chosen is None:
+                return _CANNOT_WRITE
+            endpoint = chosen
+            tried.append(endpoint)
+            try:
+                outcome = await self._tried(endpoint, request, max(min(DOUBT_S, self._silence_s), left_s))
+            except OSError as error:
+                outcome = error
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    async def _judged(
+        self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
+    ) -> tuple[Answer | OSError, _Step]:
+        """The outcome of one endpoint, as far as it can be believed, and what to do."""
+        endpoints = self._endpoints
+        if isinstance(outcome, Unsent):
+            endpoints.leave_out(endpoint, State.DOWN)
+            return outcome, _Step.ELSEWHERE
+        if isinstance(outcome, OSError):
+            return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
+        if outcome.code in _NOT_YET:
+            endpoints.leave_out(endpoint, State.DOWN)
+            return outcome, _Step.ELSEWHERE
+        if outcome.code in NO_QUORUM:
+            if outcome.code == "SlowDownWrite":
+                endpoints.leave_out(endpoint, State.READS)
+            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+        if endpoints.shaken and request.tells_what_is_missing(outcome):
+            if not await endpoints.can_write(endpoint):
+                outcome = Answer(503, code="SlowDownRead")
+            elif outcome.status != 404:
+                return outcome, _Step.END
+            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+        return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
+
+    async def _tried(self, endpoint: Endpoint, request: _Request, silence_s: float) -> Answer:
+        """The answer of this endpoint; OSError."""
+        head = self._head(await self._keys(), request.method, request.path, request.fields, endpoint.host)
+        endpoint.busy += 1
+        try:
+            said = await endpoint.wires.ask(
+                [head, *request.parts],
+                now=request.now,
+                silence_s=silence_s,
+                head_only=request.method == "HEAD",
+                writes=request.writes,
+            )
+        finally:
+            endpoint.busy -= 1
         good = said.status in _DONE
-        if good and method == "GET" and not said.measured:
+        if good and request.method == "GET" and not said.measured:
             raise ConnectionError("the store did not say how long the object is")
-        if good and (method == "GET" or b"<Error" not in said.body):
+        if good and (request.method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)
+
+    async def _bucket_head(self, host: str) -> bytes:
+        """A HEAD of the bucket."""
+        return self._head(await self._keys(), "HEAD", f"/{self._bucket}", {}, host)
+
+    def _head(self, keys: Keys, method: Method, path: str, fields: Mapping[str, str], host: str) -> bytes:
+        """The head of a request, signed now."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = signed(keys, self._region, host, method, path, fields, stamp)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()

@@ -12,6 +12,7 @@ _RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, 
 _REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
 _BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
 _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
+_QUORUM: Final = "too few members of the store run to agree on a change: start those that are missing"
 _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
     "bucket before you restart a program, which would make an empty one"
@@ -19,6 +20,7 @@ _BUCKET: Final = (
 _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
+    **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),

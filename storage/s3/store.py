@@ -1,8 +1,8 @@
 """Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, `swap` one with `If-Match`; the store decides.
 
 Permissions needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only if the bucket is missing,
-DeleteObjectVersion only if it keeps versions). `credentials.py` finds the keys. Each PUT carries a signed CRC-32, so
-that the store keeps no damaged body.
+DeleteObjectVersion and ListBucketVersions only if it keeps versions). `credentials.py` finds the keys. Each PUT carries
+a signed CRC-32, so that the store keeps no damaged body.
 
 No call uses aioboto3, which costs more CPU than all else that a node does for a pair, and as much memory as the rest of
 a node; see `objects.py`. Keys that are not in the environment come from its botocore (`credentials.py`).
@@ -20,16 +20,25 @@ from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Seque
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
 
-import msgspec
-
-from .. import config
-from ..blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
+from .. import config, suitability
+from ..blobs import (
+    Blob,
+    BlobChanged,
+    BlobExists,
+    BlobMissing,
+    Buffer,
+    Entry,
+    QuorumLost,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnsuitable,
+)
 from ..failures import Failures
-from . import credentials, listing, remedies
+from . import bucket, credentials, listing, remedies
+from .address import S3Address
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
-from .objects import Answer, Objects
+from .objects import NO_QUORUM, Answer, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
 
@@ -39,6 +48,7 @@ _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists
 _MISSING = {"NoSuchKey", "InvalidRange"}
 _NO_BUCKET = {"NoSuchBucket", "NotFound", "404"}  # an answer to HEAD has no text
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
+_UNABLE = {"NotImplemented", "501"}
 # The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
@@ -48,29 +58,11 @@ class NoBucket(StoreUnavailable):
     """There is no bucket at the address."""
 
 
-class S3Address(msgspec.Struct, frozen=True):
-    """The parts of `s3://bucket?endpoint=http://127.0.0.1:9000&region=us-east-1`."""
-
-    bucket: str
-    endpoint: str | None
-    region: str
-
-    @classmethod
-    def parse(cls, url: str) -> "S3Address":
-        """Parse an address; ValueError when the bucket is missing or an option is unknown."""
-        parts = urlsplit(url)
-        options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
-        unknown = options.keys() - {"endpoint", "region"}
-        reachable = options.get("endpoint", "http://").startswith(("http://", "https://"))
-        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/") or unknown or not reachable:
-            raise ValueError(
-                f"not a store address: {url!r}; write s3://bucket?endpoint=http://host:9000&region=us-east-1"
-            )
-        return cls(parts.netloc, options.get("endpoint"), options.get("region", "us-east-1"))
-
-
 class S3Store:
-    """A bucket as an object store; `blobs.BlobStore` documents the methods."""
+    """A bucket as an object store; `blobs.BlobStore` documents the methods.
+
+    `examines`: opening it also tests that the store keeps the port's promises, which takes about twenty requests.
+    """
 
     def __init__(
         self,
@@ -80,6 +72,7 @@ class S3Store:
         connect_timeout_s: float = 2.0,
         read_timeout_s: float = 10.0,
         attempts_max: int = 3,
+        examines: bool = False,
     ) -> None:
         self.address = address
         self._bucket = address.bucket
@@ -87,13 +80,14 @@ class S3Store:
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._attempts_max = attempts_max
+        self._examines = examines
         self._opened = AsyncExitStack()
         self._large_until = 0.0
         self._objects: Objects
-        self._failures = Failures(f"{address.bucket} at {address.endpoint or 'AWS'}")
+        self._failures = Failures(f"{address.bucket} at {address.servers}")
 
     def __repr__(self) -> str:
-        return f"<S3Store {self.address.bucket} at {self.address.endpoint or 'AWS'}>"
+        return f"<S3Store {self.address.bucket} at {self.address.servers}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
         await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}), BlobExists)
@@ -129,8 +123,13 @@ class S3Store:
         return Blob(answer.body, f"{answer.etag} {answer.version}".rstrip())
 
     async def delete(self, key: str) -> None:
-        with suppress(BlobMissing):  # some stores say so
-            await self._done(f"DELETE {key}", self._objects.call("DELETE", key), BlobMissing)
+        try:
+            answer = await self._done(f"DELETE {key}", self._objects.call("DELETE", key), BlobMissing)
+        except BlobMissing:  # some stores say so
+            return
+        if answer.version:  # the bucket keeps versions, and now has a marker as well
+            for version in await self._versions(key):
+                await self._remove_version(key, version)
 
     async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
         token = ""
@@ -170,28 +169,32 @@ class S3Store:
 
     async def probe(self) -> None:
         try:
-            await self._head_bucket()
+            await self._bucket_seen()
         except NoBucket as error:
             raise StoreUnavailable(f"there is no bucket {self._bucket}") from error
 
     async def __aenter__(self) -> Self:
         keys, ca_file = await credentials.found(config.aws())
-        endpoint = self.address.endpoint or f"https://s3.{self.address.region}.amazonaws.com"
-        self._objects = Objects(
-            endpoint,
-            self._bucket,
-            self.address.region,
-            keys,
-            connections_max=self._connections_max,
-            connect_timeout_s=self._connect_timeout_s,
-            read_timeout_s=self._read_timeout_s,
-            attempts_max=self._attempts_max,
-            ca_file=ca_file,
-        )
-        self._opened.callback(self._objects.close)
-        async with self._opened:
+        try:
+            self._objects = Objects(
+                self.address.endpoints or (f"https://s3.{self.address.region}.amazonaws.com",),
+                self._bucket,
+                self.address.region,
+                keys,
+                connections_max=self._connections_max,
+                connect_timeout_s=self._connect_timeout_s,
+                read_timeout_s=self._read_timeout_s,
+                attempts_max=self._attempts_max,
+                ca_file=ca_file,
+            )
+        except OSError as error:
+            raise StoreUnavailable(f"the CA file {ca_file} in AWS_CA_BUNDLE cannot be used: {error}") from error
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self._objects)
             await self._make_bucket()
-            self._opened = self._opened.pop_all()
+            if self._examines:
+                await self._examine()
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(
@@ -201,13 +204,48 @@ class S3Store:
 
     async def _make_bucket(self) -> None:
         try:
-            await self._head_bucket()
+            await self._bucket_seen()
         except NoBucket:
+            log.warning("bucket %s does not exist and is made now", self._bucket)
             place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
             # S3 accepts every region as a constraint except us-east-1.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
                 await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}), BlobExists)
+
+    async def _bucket_seen(self) -> None:
+        """Return if there is a bucket; NoBucket."""
+
+        async def seen() -> Answer:
+            answer = await self._objects.call("HEAD", "")
+            if answer.status in {301, 307, 400, 401, 403}:  # a refused HEAD has no text: ask for the reason
+                return await self._objects.call("GET", "", query=listing.query("", most=1))
+            return answer
+
+        await self._done(f"HEAD {self._bucket}", seen(), NoBucket)
+
+    async def _examine(self) -> None:
+        """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
+        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
+        for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
+            log.warning("bucket %s: %s", self._bucket, warning)
+        try:
+            await suitability.check(self)
+        except QuorumLost as error:  # nodes that start now must still serve reads
+            log.warning("store %s was not tested, because it cannot write now: %s", self.address.servers, error)
+
+    async def _versions(self, key: str) -> Sequence[str]:
+        """The versions of an object, markers included; empty, with a log line, where that may not be asked."""
+        try:
+            answer = await self._done(
+                f"GET versions of {key}", self._objects.call("GET", "", query={"prefix": key, "versions": ""})
+            )
+            return listing.versions(answer.body, key)
+        except (StoreUnavailable, listing.BadListing) as error:
+            log.error(  # noqa: TRY400 - where it was called says nothing
+                "the bucket keeps versions of %s, which was deleted; remove them by hand (%s)", key, error
+            )
+            return []
 
     async def _remove_version(self, key: str, version: str) -> None:
         """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
@@ -219,9 +257,6 @@ class S3Store:
                 "whoever may read versions can read it; remove it by hand (%s)",
                 *(version, key, error),
             )
-
-    async def _head_bucket(self) -> None:
-        await self._done(f"HEAD {self._bucket}", self._objects.call("HEAD", ""), NoBucket)
 
     async def _get(self, key: str, fields: Mapping[str, str], *expected: type[Exception]) -> Answer:
         return await self._done(f"GET {key}", self._objects.call("GET", key, fields), BlobMissing, *expected)
@@ -254,4 +289,8 @@ def _error_of(code: str) -> type[Exception]:
         return BlobMissing
     if code in _NO_BUCKET:
         return NoBucket
+    if code in NO_QUORUM:
+        return QuorumLost
+    if code in _UNABLE:
+        return StoreUnsuitable
     return StoreFull if code in _FULL else StoreUnavailable

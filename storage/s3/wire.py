@@ -2,23 +2,41 @@
 
 A general client costs more for one PUT than signing, checking and sending it. `reply.py` reads the answers; after one
 whose end is known the connection is used again. The number of connections is bounded; the most recently used is reused
-first. This file knows nothing of S3.
+first. A request without progress is reported after `DOUBT_S`, and times out later. This file knows nothing of S3.
 """
 
 import asyncio
 import ssl
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 from ..blobs import Buffer
 from .reply import Reply, Said
 
+DOUBT_S: Final = 1.0  # Without progress for this long, the server may be down.
+# Servers, and networks in between, drop idle connections after a minute or more, some without telling.
+IDLE_S_MAX: Final = 30.0
+
+
+class Unsent(ConnectionError):
+    """There was no connection to the server: the request was surely not sent."""
+
+
+class Silent(TimeoutError):
+    """The server took or sent no byte for too long: whether it did what was asked is unknown."""
+
+
+class GivenUp(OSError):
+    """The request was sent, and then ended by `give_up`: whether the server did what was asked is unknown."""
+
 
 class Wire(asyncio.Protocol):
-    """One connection, with at most one request in progress."""
+    """One connection, with at most one request in progress; `doubted` is called while the server is silent."""
 
-    def __init__(self, silence_s: float) -> None:
-        self._silence_s = silence_s
+    def __init__(self, doubted: Callable[[], None]) -> None:
+        self._doubted = doubted
+        self._silence_s = self._look_s = DOUBT_S
+        self._silent_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._reply = Reply(head_only=False)
@@ -27,18 +45,23 @@ class Wire(asyncio.Protocol):
         self._unsent = 0
         self._moved = False
         self.usable = True
+        self.used_at = 0.0
+        self.writes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    async def ask(self, parts: Sequence[Buffer], *, head_only: bool) -> Said:
-        """Send a request and return the answer; ConnectionError, TimeoutError after `silence_s` without progress."""
+    async def ask(self, parts: Sequence[Buffer], silence_s: float, *, head_only: bool) -> Said:
+        """Send a request and return the answer; ConnectionError, Silent after `silence_s` without progress."""
+        self._silence_s = silence_s
+        self._look_s = min(silence_s, DOUBT_S)
         self._waiting = self._loop.create_future()
         self._reply = Reply(head_only=head_only)
         self._transport.writelines(parts)
         self._unsent, self._moved = self._transport.get_write_buffer_size(), False
-        self._timer = self._loop.call_later(self._silence_s, self._look)
+        self._silent_s = 0.0
+        self._timer = self._loop.call_later(self._look_s, self._look)
         try:
             return await self._waiting
         finally:
@@ -79,62 +102,106 @@ class Wire(asyncio.Protocol):
             else:
                 self._waiting.set_exception(exc or ConnectionResetError("the store closed the connection"))
 
+    def fail(self, error: OSError) -> None:
+        """End the pending request with this error; its connection is closed."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+
     def _look(self) -> None:
-        """Time out the request, unless the store has taken or sent bytes since the last check."""
+        """Report the silence, in the end time out the request; not if bytes went either way since the last check."""
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent or self._moved:
-            self._unsent, self._moved = unsent, False
-            self._timer = self._loop.call_later(self._silence_s, self._look)
-        elif self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(TimeoutError(f"the store was silent for {self._silence_s} s"))
+            self._unsent, self._moved, self._silent_s = unsent, False, 0.0
+        else:
+            self._silent_s += self._look_s
+            if self._silent_s >= self._silence_s:
+                self.fail(Silent(f"the store was silent for {self._silence_s:.3g} s"))
+                return
+            self._doubted()
+        self._timer = self._loop.call_later(min(self._look_s, self._silence_s - self._silent_s), self._look)
 
 
 class Wires:
-    """A bounded pool of connections to one host."""
+    """Connections to one server; `slots` bounds how many requests are in progress, here and at other servers."""
 
     def __init__(
         self,
         host: str,
         port: int,
         trust: ssl.SSLContext | None,
+        slots: asyncio.Semaphore,
         *,
-        connections_max: int,
         connect_timeout_s: float,
-        silence_s: float,
+        doubted: Callable[[], None] = lambda: None,
     ) -> None:
         self._host, self._port, self._trust = host, port, trust
         self._connect_timeout_s = connect_timeout_s
-        self._silence_s = silence_s
+        self._doubted = doubted
         self._idle: list[Wire] = []
-        self._slots = asyncio.Semaphore(connections_max)
+        self._busy: set[Wire] = set()
+        self._slots = slots
 
-    async def ask(self, parts: Sequence[Buffer], *, head_only: bool = False) -> Said:
-        """Send a request on an idle or new connection; ConnectionError, TimeoutError, OSError.
+    async def ask(
+        self, parts: Sequence[Buffer], *, now: float, silence_s: float, head_only: bool = False, writes: bool = False
+    ) -> Said:
+        """Send a request on an idle or new connection; Unsent, Silent after `silence_s`, GivenUp, ConnectionError.
 
-        `head_only`: the answer has no body. The server may have closed an idle connection: then the next idle one is
-        tried, and finally a new one.
+        `now` is the loop's time when the caller began.
+
+        `head_only`: the answer has no body. `writes`: the request changes something, see `give_up`. The server may have
+        closed an idle connection: then the next idle one is tried, and finally a new one.
         """
         async with self._slots:
             while self._idle:
                 wire = self._idle.pop()
-                if wire.usable:
+                if wire.usable and wire.used_at > now - IDLE_S_MAX:
+                    wire.used_at = now
                     try:
-                        return await self._asked(wire, parts, head_only=head_only)
+                        return await self._asked(wire, parts, silence_s, head_only, writes)
                     except ConnectionError:
                         continue
+                wire.close()
+            fresh = await self._connected()
+            fresh.used_at = now
+            return await self._asked(fresh, parts, silence_s, head_only, writes)
+
+    async def _connected(self) -> Wire:
+        try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, fresh = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(self._silence_s), self._host, self._port, ssl=self._trust
+                    lambda: Wire(self._doubted), self._host, self._port, ssl=self._trust
                 )
-            return await self._asked(fresh, parts, head_only=head_only)
+        except TimeoutError:
+            raise Unsent(f"no connection within {self._connect_timeout_s} s") from None
+        except OSError as error:
+            raise Unsent(f"{type(error).__name__}: {error}") from error
+        return fresh
 
-    async def _asked(self, wire: Wire, parts: Sequence[Buffer], *, head_only: bool) -> Said:
-        said = await wire.ask(parts, head_only=head_only)
+    async def _asked(
+        self,
+        wire: Wire,
+        parts: Sequence[Buffer],
+        silence_s: float,
+        head_only: bool,  # noqa: FBT001 - keywords cost more
+        writes: bool,  # noqa: FBT001 - the same
+    ) -> Said:
+        wire.writes = writes
+        self._busy.add(wire)
+        try:
+            said = await wire.ask(parts, silence_s, head_only=head_only)
+        finally:
+            self._busy.discard(wire)
         if wire.usable:
             self._idle.append(wire)
         else:
             wire.close()
         return said
+
+    def give_up(self, why: str, *, writes_only: bool) -> None:
+        """End the requests in progress with GivenUp, or only those that change something."""
+        for wire in self._busy:
+            if wire.writes or not writes_only:
+                wire.fail(GivenUp(why))
 
     def close(self) -> None:
         """Close the idle connections; those in use close after their request."""

@@ -8,7 +8,8 @@ import pytest
 
 from storage.blobs import BlobExists, BlobMissing, BlobStore, Entry, StoreUnavailable
 from storage.files import FileStore
-from storage.s3.store import S3Address, S3Store
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
 
 KEY = "a7/intake/eu-20260131-abcdefgh/xyz.zip"
 

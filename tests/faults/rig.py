@@ -28,7 +28,8 @@ from deploy.tokens import token
 from storage import keys
 from storage.blobs import BlobStore
 from storage.files import FileStore
-from storage.s3.store import S3Address, S3Store
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
 from tests.faults.proxy import FaultProxy
 from tests.ports import free_port
 

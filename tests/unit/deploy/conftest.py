@@ -59,8 +59,7 @@ def stand_in_plan(folder: Path, ports: Ports) -> Plan:
             log=folder / "redis.log",
             drains=Drains.REDIS,
         ),
-        store_server=None,
-        store_health=None,
+        store_servers=(),
         nodes=(
             NodePlan(
                 "a",

@@ -29,9 +29,9 @@ def planned(ports: Ports, state: Path, **given: object) -> Plan:
 
 def programs(found: Plan) -> list[Program]:
     """All of them."""
-    own = [server for server in (found.redis_server, found.store_server) if server]
     return [
-        *own,
+        *([found.redis_server] if found.redis_server else []),
+        *(server.program for server in found.store_servers),
         *(node.program for node in found.nodes),
         found.autoscaler,
         *(each.program for each in found.balancers),
@@ -120,19 +120,49 @@ def test_balancers_follow_the_port(ports: Ports, tmp_path: Path) -> None:
     assert found.balancers[0].url == f"http://127.0.0.1:{base}"
 
 
-def test_an_own_minio_is_planned_with_its_keys(ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Server, address and keys fit each other."""
+@pytest.fixture
+def minio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of something named minio."""
     program = tmp_path / "minio"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    return str(program)
+
+
+@pytest.mark.usefixtures("minio")
+def test_an_own_minio_is_planned_with_its_keys(ports: Ports, tmp_path: Path) -> None:
+    """Server, address and keys fit each other."""
     found = planned(ports, tmp_path, store="minio")
 
-    assert found.store_server
-    assert found.store_health
-    endpoint = found.store_health.removesuffix("/minio/health/ready")
+    (server,) = found.store_servers
+    endpoint = server.health.removesuffix("/minio/health/ready")
     assert found.store == f"s3://snapsurge?endpoint={endpoint}&region=us-east-1"
     assert found.nodes[0].program.environment["AWS_ACCESS_KEY_ID"]
+
+
+def test_a_minio_of_four_members_is_one_set(ports: Ports, tmp_path: Path, minio: str) -> None:
+    """Every member knows all drives and its own address; the stack has all of them for endpoints, and waits for all."""
+    found = planned(ports, tmp_path, store="minio", minio_members=4)
+
+    names = [server.program.name for server in found.store_servers]
+    assert names == ["minio-1", "minio-2", "minio-3", "minio-4"]
+    commands = [server.program.command for server in found.store_servers]
+    assert {command[:4] for command in commands} == {(minio, "server", "--quiet", "--address")}
+    drives = {command[5:] for command in commands}
+    assert [len(one) for one in drives] == [4]
+    endpoints = [f"http://{command[4]}" for command in commands]
+    assert found.store == f"s3://snapsurge?endpoint={','.join(endpoints)}&region=us-east-1"
+    assert [server.health for server in found.store_servers] == [f"{one}/minio/health/cluster" for one in endpoints]
+    own = [server.program.environment["_MINIO_SERVER_LOCAL"] for server in found.store_servers]
+    assert own == [command[4] for command in commands]
+
+
+@pytest.mark.parametrize("store", ["file", "s3://b?endpoint=http://h:9000"])
+def test_members_are_for_an_own_minio(ports: Ports, tmp_path: Path, store: str) -> None:
+    """Not for files, and not for a store that runs elsewhere."""
+    with pytest.raises(ValueError, match="--minio-members is for --store minio"):
+        planned(ports, tmp_path, store=store, minio_members=4)
 
 
 def test_a_given_store_and_redis_are_used_as_they_are(ports: Ports, tmp_path: Path) -> None:
@@ -140,7 +170,7 @@ def test_a_given_store_and_redis_are_used_as_they_are(ports: Ports, tmp_path: Pa
     found = planned(ports, tmp_path, store="s3://b?endpoint=http://h:9000", redis="redis://h:6379/3")
 
     assert (found.store, found.redis) == ("s3://b?endpoint=http://h:9000", "redis://h:6379/3")
-    assert (found.redis_server, found.store_server) == (None, None)
+    assert (found.redis_server, found.store_servers) == (None, ())
 
 
 def test_a_redis_that_fails_over_is_planned_when_asked_for(ports: Ports, tmp_path: Path) -> None:

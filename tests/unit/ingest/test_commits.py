@@ -217,3 +217,25 @@ def test_a_hanging_store_is_noticed() -> None:
     assert commits.stalled(100.1 + STALL_S)
     commits.left()
     assert not commits.stalled(100.1 + STALL_S)
+
+
+def test_a_store_that_cannot_write_is_not_taken_for_a_slow_one(store: Store) -> None:
+    """Silence halves the bound once a second, until the store says that it takes nothing: then the bound is as before.
+
+    Silence that ends with an answer did mean load.
+    """
+    for excused in (True, False):
+        commits = Commits()
+        for _ in range(PUTS_FIRST):
+            commits.began(store.now)
+        for second in (1.1, 2.2):
+            assert not commits.stalled(store.now + second)
+        assert commits.puts_max == PUTS_FIRST / 4
+        for number in range(PUTS_FIRST):
+            if excused:
+                commits.void(store.now + 2.5)
+            else:
+                commits.ended(store.now + 2.5, 2.5, waiting=0, committed=number > 0)
+        assert commits.under_way == 0
+        assert (commits.puts_max == PUTS_FIRST) is excused
+        assert not commits.stalled(store.now + 2.5 + STALL_S)

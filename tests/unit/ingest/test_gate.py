@@ -6,7 +6,7 @@ import pytest
 
 from ingest.commits import Commits
 from ingest.gate import Gate, GateTimeout
-from storage.blobs import StoreUnavailable
+from storage.blobs import QuorumLost, StoreUnavailable
 from storage.existence import Superseded
 
 PATIENT, IMPATIENT = 60.0, 0.001
@@ -155,3 +155,25 @@ async def test_errors_pass_and_count_for_what_they_are(error: type[Exception], c
         async with gate.passed():
             raise error
     assert (commits.committed, commits.under_way) == (committed, 0)
+
+
+async def test_a_lost_quorum_is_no_measurement() -> None:
+    """However long the PUT took: its end goes to `void`, that of any other failed PUT to `ended`."""
+    told: list[str] = []
+
+    class Telling(Commits):
+        def ended(self, now: float, seconds: float, *, waiting: int, committed: bool = True) -> None:
+            told.append("ended")
+            super().ended(now, seconds, waiting=waiting, committed=committed)
+
+        def void(self, now: float) -> None:
+            told.append("void")
+            super().void(now)
+
+    gate = Gate(Telling(), wait_s_max=PATIENT)
+    for error in (QuorumLost, StoreUnavailable):
+        with pytest.raises(error):
+            async with gate.passed():
+                raise error
+    assert told == ["void", "ended"]
+    assert gate._commits.under_way == 0

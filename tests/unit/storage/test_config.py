@@ -22,13 +22,16 @@ def test_addresses_have_no_tier_in_their_names() -> None:
 def test_each_setting_of_the_tier_is_read() -> None:
     """The names are those that the fields say, upper case, after the tier."""
     environ = {one.encode_name: "2" for one in msgspec.structs.fields(config.Config) if "_STORAGE_" in one.encode_name}
+    environ["SNAPSURGE_STORAGE_PROBE"] = "off"
     values = msgspec.structs.asdict(config.load(environ))
 
+    assert values["probe"] == "off"
     assert environ
     assert {name for name, value in values.items() if value == 2} == values.keys() - {
         "store_url",
         "redis_url",
         "queue_urls",
+        "probe",
     }
 
 

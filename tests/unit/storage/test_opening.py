@@ -10,7 +10,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from storage.config import Config
 from storage.files import FileStore
 from storage.opening import blob_store, queue_clients, redis_client
-from storage.s3.store import S3Address, S3Store
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
 
 
 async def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_an_s3_address_is_a_bucket() -> None:
     store = blob_store(Config(store_url="s3://photos?endpoint=http://127.0.0.1:9000&region=eu-west-1"))
 
     assert isinstance(store, S3Store)
-    assert store.address == S3Address("photos", "http://127.0.0.1:9000", "eu-west-1")
+    assert store.address == S3Address("photos", ("http://127.0.0.1:9000",), "eu-west-1")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Store:
                 await writer.wait_closed()
 
 
-def objects_by(endpoint: str, *, attempts: int = 3, token: str | None = None, ca_file: str = "") -> Objects:
+def objects_by(*endpoints: str, attempts: int = 3, token: str | None = None, ca_file: str = "") -> Objects:
     """Calls to that address; temporary keys have a token."""
 
     async def keys() -> Keys:
@@ -61,7 +61,7 @@ def objects_by(endpoint: str, *, attempts: int = 3, token: str | None = None, ca
 
     limits = {"connections_max": 2, "attempts_max": attempts}
     return Objects(
-        endpoint, "b", "us-east-1", keys, connect_timeout_s=2.0, read_timeout_s=5.0, ca_file=ca_file, **limits
+        endpoints, "b", "us-east-1", keys, connect_timeout_s=2.0, read_timeout_s=5.0, ca_file=ca_file, **limits
     )
 
 
@@ -79,12 +79,8 @@ async def listening(store: Store) -> AsyncIterator[str]:
 @asynccontextmanager
 async def objects_at(store: Store, attempts: int = 3, token: str | None = None) -> AsyncIterator[Objects]:
     """Calls to that store."""
-    async with listening(store) as endpoint:
-        objects = objects_by(endpoint, attempts=attempts, token=token)
-        try:
-            yield objects
-        finally:
-            objects.close()
+    async with listening(store) as endpoint, objects_by(endpoint, attempts=attempts, token=token) as objects:
+        yield objects
 
 
 async def test_a_body_in_parts_is_one_object_and_its_sum_is_announced() -> None:
@@ -122,10 +118,10 @@ def test_a_store_is_reached_where_its_address_says(
     """With TLS where it says https, at that scheme's port unless it says another."""
     made: list[tuple[str, int, bool]] = []
 
-    def wires(host: str, port: int, tls: object, **_: object) -> None:
+    def wires(host: str, port: int, tls: object, *_: object, **__: object) -> None:
         made.append((host, port, tls is not None))
 
-    monkeypatch.setattr("storage.s3.objects.Wires", wires)
+    monkeypatch.setattr("storage.s3.endpoints.Wires", wires)
     objects_by(endpoint)
 
     assert made == [place]
@@ -268,13 +264,13 @@ async def test_a_put_needs_no_known_length() -> None:
 
 
 async def test_a_refusal_says_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wrong keys, as ops see them at start: HEAD brings no error text, so the status has to do; PUT brings one."""
+    """Wrong keys, as ops see them at start: HEAD brings no error text, so a GET is sent for it; PUT brings one."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     refused = b"HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n"
-    async with listening(Store([refused, OK, DENIED])) as endpoint:
-        address = S3Address("b", endpoint, "us-east-1")
-        with pytest.raises(StoreUnavailable, match=r"^HEAD b: the store answered 403$"):
+    async with listening(Store([refused, DENIED, OK, DENIED])) as endpoint:
+        address = S3Address("b", (endpoint,), "us-east-1")
+        with pytest.raises(StoreUnavailable, match=r"^HEAD b: the store answered 403 AccessDenied$"):
             await S3Store(address).__aenter__()
         async with S3Store(address) as store:
             with pytest.raises(StoreUnavailable, match=r"^PUT a7/x: the store answered 403 AccessDenied$"):
@@ -291,7 +287,7 @@ async def test_a_bucket_is_made_where_its_region_is(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     store = Store([b"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\n", OK])
-    async with listening(store) as endpoint, S3Store(S3Address("b", endpoint, region)):
+    async with listening(store) as endpoint, S3Store(S3Address("b", (endpoint,), region)):
         pass
 
     assert store.heads[1].startswith(b"put /b http/1.1")

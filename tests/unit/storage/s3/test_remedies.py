@@ -37,7 +37,7 @@ async def test_a_failed_call_is_logged(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     async with (
         listening(Store([OK, said])) as endpoint,
-        S3Store(S3Address("b", endpoint, "us-east-1"), attempts_max=1) as store,
+        S3Store(S3Address("b", (endpoint,), "us-east-1"), attempts_max=1) as store,
     ):
         with pytest.raises(StoreUnavailable):
             await store.create("aa/intake/m/p.zip", b"1")
@@ -57,7 +57,7 @@ async def test_what_is_no_failure_is_not_logged(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     async with (
         listening(Store([OK, answer(412, "PreconditionFailed"), b""])) as endpoint,
-        S3Store(S3Address("b", endpoint, "us-east-1"), attempts_max=1) as store,
+        S3Store(S3Address("b", (endpoint,), "us-east-1"), attempts_max=1) as store,
     ):
         with pytest.raises(BlobExists):
             await store.create("x", b"1")

@@ -1,0 +1,71 @@
+"""What the settings of a bucket do to posts: versioning, object lock, lifecycle rules. Pure; XML documents come in.
+
+Sources: "GetBucketVersioning", "GetObjectLockConfiguration", "GetBucketLifecycleConfiguration" in the Amazon S3 API
+Reference.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+from xml.etree import ElementTree as ET  # expat bounds the expansion of entities, and the store is ours
+
+from .. import keys
+from ..blobs import StoreUnsuitable
+
+SETTINGS: Final = ("versioning", "object-lock", "lifecycle")
+# A moment takes posts for a day, and tombstones must stay for 49 hours; the rest is for a backlog of renders.
+KEPT_DAYS_MIN: Final = 7
+_SPACE: Final = "{*}"
+_ROOTS: Final = (*(f"{spread}/" for spread in keys.SPREADS), keys.MOMENTS_PREFIX)
+
+
+def warnings(documents: Mapping[str, bytes]) -> Iterator[str]:
+    """What a person should know, from the settings that could be read, by name; StoreUnsuitable if posts get lost."""
+    found = {name: _root(document) for name, document in documents.items()}
+    versioning, lock, lifecycle = (found.get(name) for name in SETTINGS)
+    for rule in lifecycle.iterfind(f"{_SPACE}Rule") if lifecycle is not None else ():
+        yield from _of_rule(rule)
+    if lock is not None and (days := _days(lock)):
+        yield (
+            f"its object lock keeps every version for {days}: photos of deleted posts are not shown, but stay in the "
+            "bucket that long; use a bucket without a default retention"
+        )
+    elif versioning is not None and versioning.findtext(f"{_SPACE}Status") == "Enabled":
+        yield (
+            "it keeps versions; replaced and deleted ones are removed at once, for which the keys need the permissions "
+            "DeleteObjectVersion and ListBucketVersions"
+        )
+
+
+def _of_rule(rule: ET.Element) -> Iterator[str]:
+    prefix = next((one.text or "" for one in rule.iter() if one.tag.rpartition("}")[2] == "Prefix"), "")
+    applies = any(root.startswith(prefix) or prefix.startswith(root) for root in _ROOTS)
+    expiration = rule.find(f"{_SPACE}Expiration")
+    if rule.findtext(f"{_SPACE}Status") != "Enabled" or expiration is None or not applies:
+        return
+    name = f"its lifecycle rule {(rule.findtext(f'{_SPACE}ID') or 'without a name')[:100]!r}"
+    if expiration.findtext(f"{_SPACE}Date"):
+        raise StoreUnsuitable(f"{name} deletes all posts from a date on: remove the rule")
+    days = expiration.findtext(f"{_SPACE}Days") or ""
+    if days.isdecimal() and int(days) < KEPT_DAYS_MIN:
+        raise StoreUnsuitable(
+            f"{name} deletes objects after {days} days, posts among them that may not be rendered yet: "
+            f"let it wait for {KEPT_DAYS_MIN} days or more"
+        )
+    if days:
+        yield f"{name} deletes posts after {days} days"
+
+
+def _days(lock: ET.Element) -> str:
+    """The default retention of an object lock as text; empty without one."""
+    for unit in ("Days", "Years"):
+        for one in lock.iter():
+            if one.tag.rpartition("}")[2] == unit and one.text:
+                return f"{one.text} {unit.lower()}"
+    return ""
+
+
+def _root(document: bytes) -> ET.Element | None:
+    try:
+        return ET.fromstring(document)  # noqa: S314 - see the import
+    except ET.ParseError:
+        return None

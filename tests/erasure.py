@@ -1,0 +1,181 @@
+"""A real MinIO erasure set for tests: processes on loopback addresses of their own, each with a drive.
+
+Of four members with two parity shards, MinIO reads with two and writes with three. A member can be killed, stopped,
+started again, and wiped. All processes are ended by their pids.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import servers
+from deploy.config import Environment
+from storage.blobs import StoreUnavailable
+from storage.s3.address import S3Address
+from storage.s3.store import S3Store
+from tests.ports import free_port
+
+WAIT_S = 60.0
+# Linux has all of 127.0.0.0/8 on its loopback interface; elsewhere the members differ by their ports alone.
+HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5") if sys.platform == "linux" else ("127.0.0.1",) * 4
+
+
+class Member:
+    """One MinIO process of a set, with its drive."""
+
+    def __init__(self, own: str, members: list[str], folder: Path, number: int, scheme: str) -> None:
+        self.url = f"{scheme}://{own}"
+        self.drive = folder / f"drive-{number}"
+        self._log = folder / f"minio-{number}.log"
+        self._command = servers.minio_member_command(own, members, folder)
+        self._environment = {**Environment.current(), **servers.minio_member_environment(own)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        self.drive.mkdir(exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+
+    @property
+    def pid(self) -> int:
+        """The id of the current process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Stop the process, which keeps its connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a stopped process continue."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Remove everything from the drive of a member that does not run."""
+        assert self._process is None
+        shutil.rmtree(self.drive)
+
+    def health(self, what: str) -> bool:
+        """Whether `/minio/health/<what>` answers 200."""
+        with (
+            contextlib.suppress(OSError, urllib.error.URLError),
+            urllib.request.urlopen(f"{self.url}/minio/health/{what}", timeout=3) as answer,
+        ):
+            return int(answer.status) == 200
+        return False
+
+    def objects(self, bucket: str) -> set[str]:
+        """The keys of which the drive has a shard."""
+        root = self.drive / bucket
+        return {str(path.parent.relative_to(root)) for path in root.rglob("xl.meta")}
+
+
+class ErasureSet:
+    """Four members; `url` is the address of a bucket with all of them as endpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        owns = [f"{host}:{free_port()}" for host in HOSTS]
+        self.members = [Member(own, owns, folder, number, "http") for number, own in enumerate(owns, 1)]
+
+    def url(self, bucket: str) -> str:
+        """A store address with every member."""
+        return f"s3://{bucket}?endpoint={','.join(one.url for one in self.members)}&region=us-east-1"
+
+    def start(self) -> None:
+        """Start all members, and wait until each of them knows that the set can write."""
+        for one in self.members:
+            one.start()
+        self.whole()
+
+    def whole(self) -> None:
+        """Wait until every member says that the set can write."""
+        for one in self.members:
+            until(lambda one=one: one.health("cluster"), f"{one.url} is part of a whole set")  # type: ignore[misc]
+
+    async def known(self) -> None:
+        """Wait until each member sees all others: what is written through it is on every drive.
+
+        Members find one that was away within half a minute; another fault before that is more than one at a time.
+        """
+        for number, one in enumerate(self.members):
+            deadline = time.monotonic() + WAIT_S
+            while not await self._seen_by(one, f"{number}/{time.monotonic_ns()}"):
+                assert time.monotonic() < deadline, f"{one.url} does not see all members"
+                await asyncio.sleep(0.5)
+
+    async def _seen_by(self, one: Member, key: str) -> bool:
+        with contextlib.suppress(StoreUnavailable):
+            async with S3Store(S3Address("whole", (one.url,), "us-east-1")) as store:
+                await store.create(key, b".")
+                await asyncio.sleep(0.1)  # a PUT is acknowledged by three drives, and reaches the fourth a little later
+        return all(key in other.objects("whole") for other in self.members)
+
+    def kill(self) -> None:
+        """End all processes."""
+        for one in self.members:
+            one.kill()
+
+    async def mend(self) -> None:
+        """Resume or start what was stopped or killed, until the set is whole and each member sees all others."""
+        for one in self.members:
+            if one._process is None:
+                one.start()
+            else:
+                one.resume()
+        await asyncio.to_thread(self.whole)
+        await self.known()
+
+
+def until(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+    """Wait until this holds; the test fails with `what` when it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+async def eventually(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+    """Wait until this holds while tasks go on; the test fails with `what` when it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        await asyncio.sleep(0.1)
+
+
+@contextlib.contextmanager
+def erasure_set(folder: Path) -> Iterator[ErasureSet]:
+    """A running set; skips the test where MinIO is missing, and fails it in CI."""
+    try:
+        made = ErasureSet(folder)
+    except servers.ServerMissing as missing:
+        (pytest.fail if Environment.current().get("CI") == "true" else pytest.skip)(str(missing))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", servers.MINIO_USER)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", servers.MINIO_PASSWORD)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"):
+            patch.delenv(name, raising=False)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.kill()

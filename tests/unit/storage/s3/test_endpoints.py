@@ -1,0 +1,272 @@
+"""Several endpoints of one store: requests are spread, a dead endpoint is left out, a silent one is given up."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from storage.s3 import endpoints
+from storage.s3.endpoints import Endpoints, State
+from storage.s3.objects import Objects
+from storage.s3.signing import Keys
+from tests.ports import free_port
+
+
+def said(status: int, code: str = "", fields: str = "") -> bytes:
+    """An answer of MinIO."""
+    text = f"<Code>{code}</Code>" if code else ""
+    return f"HTTP/1.1 {status} x\r\nServer: MinIO\r\n{fields}Content-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+FINE = said(200)
+MISSING = said(404, "NoSuchKey")
+NOT_YET = said(503, "XMinioServerNotInitialized")
+NO_QUORUM = said(503, fields="X-Minio-Write-Quorum: 3\r\n")
+SLOW_WRITE = said(503, "SlowDownWrite")
+
+
+class Member:
+    """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes | None] = {"PUT": FINE, "GET": FINE, "HEAD": FINE, "health": FINE}
+        self.asked: list[str] = []
+        self.port = free_port()
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None] | None] = set()
+
+    @property
+    def url(self) -> str:
+        """Its endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        """Listen no more, and close all connections."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._serving:
+            if task:
+                task.cancel()
+        await asyncio.gather(*(task for task in self._serving if task), return_exceptions=True)
+        self._serving.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                what = "health" if b"/minio/health/cluster" in head else head.split()[0].decode()
+                self.asked.append(what)
+                length = re.search(rb"content-length: ([0-9]+)", head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                answer = self.answers[what]
+                if answer is None:  # silent for ever
+                    await reader.read()
+                    return
+                writer.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if what == "HEAD" else answer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def members() -> AsyncIterator[list[Member]]:
+    """Three members that run."""
+    made = [Member() for _ in range(3)]
+    for one in made:
+        await one.start()
+    yield made
+    for one in made:
+        await one.stop()
+
+
+@asynccontextmanager
+async def objects_at(*urls: str, silence_s: float = 5.0) -> AsyncIterator[Objects]:
+    """Calls to a store with these endpoints."""
+
+    async def keys() -> Keys:
+        return Keys("a", "s")
+
+    limits = {"connections_max": 16, "attempts_max": 3}
+    async with Objects(
+        urls, "bucket", "us-east-1", keys, connect_timeout_s=1.0, read_timeout_s=silence_s, **limits
+    ) as made:
+        yield made
+
+
+def state_of(objects: Objects, member: Member) -> State:
+    """What the store thinks of this member."""
+    return next(one.state for one in objects._endpoints.all if one.url == member.url)
+
+
+async def becomes(holds: Callable[[], bool]) -> None:
+    """Wait until the background checks have found out."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubts and checks every few milliseconds."""
+    monkeypatch.setattr("storage.s3.wire.DOUBT_S", 0.05)
+    monkeypatch.setattr("storage.s3.objects.DOUBT_S", 0.05)
+    monkeypatch.setattr(endpoints, "EVERY_S", 0.05)
+    monkeypatch.setattr(endpoints, "CHECK_S", 0.3)
+
+
+async def put(objects: Objects, key: str = "x") -> tuple[int, str]:
+    """Status and code of a conditional PUT."""
+    answer = await objects.put(key, [b"1"], {"if-none-match": "*"})
+    return answer.status, answer.code
+
+
+async def test_requests_are_spread(members: list[Member]) -> None:
+    """One after the other and at once: each member gets its third."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        for _ in range(6):
+            await put(objects)
+        await asyncio.gather(*(put(objects) for _ in range(12)))
+
+    assert [one.asked for one in members] == [["PUT"] * 6] * 3
+
+
+async def test_a_refused_connection_costs_no_attempt(members: list[Member]) -> None:
+    """The request goes to the next endpoint; the dead one gets none until it answers a check."""
+    await members[0].stop()
+    async with objects_at(*(one.url for one in members)) as objects:
+        for _ in range(9):
+            assert await put(objects) == (200, "")
+        assert state_of(objects, members[0]) is State.DOWN
+        assert sum(one.asked.count("PUT") for one in members[1:]) == 9
+        await members[0].start()
+        await becomes(lambda: state_of(objects, members[0]) is State.UP)
+        for _ in range(3):
+            await put(objects)
+
+    assert members[0].asked[-1] == "PUT"
+
+
+async def test_all_endpoints_down_is_an_error_and_no_memory_of_it_remains(members: list[Member]) -> None:
+    """OSError while nobody listens; the first that listens again is found without waiting for a check."""
+    for one in members:
+        await one.stop()
+    async with objects_at(*(one.url for one in members)) as objects:
+        with pytest.raises(OSError, match="Connect call failed"):
+            await put(objects)
+        await members[1].start()
+        assert await put(objects) == (200, "")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_member_that_is_not_ready_is_passed_over(members: list[Member]) -> None:
+    """It says so itself, so the request was not done: the next one gets it, as a first attempt."""
+    members[0].answers.update(PUT=NOT_YET, HEAD=NOT_YET)
+    async with objects_at(*(one.url for one in members)) as objects:
+        for _ in range(9):
+            assert await put(objects) == (200, "")
+        assert state_of(objects, members[0]) is State.DOWN
+
+    assert members[0].asked.count("PUT") == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_silent_member_is_given_up(members: list[Member]) -> None:
+    """It does not answer a check either: its request is repeated at another one, long before the silence ends."""
+    members[0].answers.update(PUT=None, HEAD=None)
+    async with objects_at(*(one.url for one in members), silence_s=60.0) as objects:
+        assert await asyncio.gather(*(put(objects) for _ in range(9))) == [(200, "")] * 9
+        assert state_of(objects, members[0]) is State.DOWN
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_request_that_is_silent_at_a_member_that_answers_is_not_repeated(members: list[Member]) -> None:
+    """The store may be doing it: one attempt, one error, after the whole silence; the member stays in use."""
+    members[0].answers["PUT"] = None
+    async with objects_at(members[0].url, members[1].url, silence_s=0.5) as objects:
+        ends = await asyncio.gather(*(put(objects) for _ in range(4)), return_exceptions=True)
+        assert sorted(type(end).__name__ for end in ends) == ["Silent", "Silent", "tuple", "tuple"]
+        assert state_of(objects, members[0]) is State.UP
+
+    assert members[0].asked.count("PUT") == 2
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("count", [1, 3])
+async def test_without_a_write_quorum_puts_end_at_once_and_reads_go_on(members: list[Member], count: int) -> None:
+    """MinIO holds PUTs back; its health tells why. Then no PUT is sent until it is well again."""
+    for one in members:
+        one.answers.update(PUT=None, health=NO_QUORUM)
+    async with objects_at(*(one.url for one in members[:count]), silence_s=60.0) as objects:
+        assert await put(objects) == (503, "SlowDownWrite")
+        await becomes(lambda: {state_of(objects, one) for one in members[:count]} == {State.READS})
+        sent = [one.asked.count("PUT") for one in members]
+        assert [await put(objects) for _ in range(9)] == [(503, "SlowDownWrite")] * 9
+        assert (await objects.call("GET", "x")).status == 200
+        assert [one.asked.count("PUT") for one in members] == sent
+        for one in members:
+            one.answers.update(PUT=FINE, health=FINE)
+        await becomes(lambda: {state_of(objects, one) for one in members[:count]} == {State.UP})
+        assert await put(objects) == (200, "")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_member_alone_without_quorum_is_passed_over(members: list[Member]) -> None:
+    """It is cut off from the others, which have a quorum: no upload is refused."""
+    members[0].answers.update(PUT=SLOW_WRITE, health=NO_QUORUM)
+    async with objects_at(*(one.url for one in members)) as objects:
+        assert [await put(objects) for _ in range(9)] == [(200, "")] * 9
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_missing_is_asked_of_all_while_members_come_and_go(members: list[Member]) -> None:
+    """A member that was just back said so of an object that the others had; without a quorum it is not believed."""
+    down, blind, seeing = members
+    blind.answers["GET"] = MISSING
+    async with objects_at(*(one.url for one in members)) as objects:
+        await down.stop()
+        with contextlib.suppress(OSError):
+            for _ in range(3):
+                await put(objects)
+        for _ in range(4):
+            assert (await objects.call("GET", "x")).status == 200
+        seeing.answers["GET"] = MISSING
+        assert (await objects.call("GET", "x")).code == "NoSuchKey"
+        blind.answers["health"] = seeing.answers["health"] = NO_QUORUM
+        for one in objects._endpoints.all:
+            one.healthy_at = float("-inf")
+        assert (await objects.call("GET", "x")).code == "SlowDownRead"
+
+
+async def test_what_is_missing_costs_one_request_while_all_is_well(members: list[Member]) -> None:
+    """Nobody else is asked, and nobody's health."""
+    for one in members:
+        one.answers["GET"] = MISSING
+    async with objects_at(*(one.url for one in members)) as objects:
+        assert (await objects.call("GET", "x")).code == "NoSuchKey"
+
+    assert [what for one in members for what in one.asked] == ["GET"]
+
+
+async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the source of keys raises; the reason is logged."""
+
+    async def no_keys(_: str) -> bytes:
+        raise RuntimeError("no keys")
+
+    async with AsyncExitStack() as opened:
+        made = Endpoints(["http://127.0.0.1:1"], no_keys, trust=None, connections_max=1, connect_timeout_s=1.0)
+        await opened.enter_async_context(made)
+        made.leave_out(made.all[0], State.DOWN)
+        await becomes(lambda: made.all[0].state is State.UP)
+
+    assert "cannot be checked" in caplog.text

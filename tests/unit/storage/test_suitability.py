@@ -1,0 +1,130 @@
+"""storage.suitability: a store that keeps its promises passes and is left empty; each way to break one is refused."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from storage import suitability
+from storage.blobs import BlobChanged, BlobExists, Buffer, Entry, StoreUnavailable, StoreUnsuitable
+from storage.files import FileStore
+
+Making = Callable[..., Awaitable[None]]
+
+
+class AllCreate(FileStore):
+    """Ignores `If-None-Match`."""
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
+        with contextlib.suppress(BlobExists):
+            await super().create(key, *parts)
+
+
+class AllSwap(FileStore):
+    """Ignores `If-Match`."""
+
+    async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
+        """As the class says."""
+        with contextlib.suppress(BlobChanged):
+            await super().swap(key, mark, *parts)
+
+
+class LastWins(FileStore):
+    """Answers one winner, and keeps another one's bytes."""
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
+        await super().create(key, b"another")
+
+
+class Unable(FileStore):
+    """Knows no conditions, and says so."""
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
+        raise StoreUnsuitable("PUT: the store answered 501 NotImplemented")
+
+
+class Forgetful(FileStore):
+    """Its listings come later."""
+
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Entry]:
+        """As the class says."""
+        for entry in list[Entry]():
+            yield entry
+
+
+class Denied(FileStore):
+    """May not write."""
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
+        raise StoreUnavailable("PUT: the store answered 403 AccessDenied")
+
+
+class Deaf(FileStore):
+    """The answers of the first tries' winners are lost, and a client that repeats its PUT finds it done."""
+
+    def __init__(self, root: Path, tries: int) -> None:
+        super().__init__(root)
+        self.left = tries
+
+    async def create(self, key: str, *parts: Buffer) -> None:
+        """As the class says."""
+        await super().create(key, *parts)
+        if self.left:
+            self.left -= 1
+            raise BlobExists(key)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The objects in the store."""
+    return [path for path in folder.rglob("*") if path.is_file() and "probe" in path.parts]
+
+
+async def test_a_store_that_keeps_its_promises_passes(tmp_path: Path) -> None:
+    """And what the test wrote is deleted."""
+    async with FileStore(tmp_path) as store:
+        await suitability.check(store)
+
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (AllCreate, r"8 of 8 concurrent PUTs with If-None-Match: \* succeeded, instead of one"),
+        (AllSwap, "8 of 8 concurrent PUTs with If-Match succeeded, instead of one"),
+        (LastWins, r"an object is not the one whose PUT with If-None-Match: \* succeeded"),
+        (Unable, "501 NotImplemented"),
+        (Forgetful, "a listing lacks an object that was just written"),
+    ],
+)
+async def test_a_broken_promise_is_named(tmp_path: Path, kind: type[FileStore], why: str) -> None:
+    """With the stores that are known to break it, and how to start nevertheless; nothing stays."""
+    async with kind(tmp_path) as store:
+        with pytest.raises(StoreUnsuitable, match=why) as refused:
+            await suitability.check(store)
+
+    assert all(word in str(refused.value) for word in ("SeaweedFS", "RustFS", "Google", "SNAPSURGE_STORAGE_PROBE=off"))
+    assert kept(tmp_path) == []
+
+
+async def test_what_may_not_be_written_is_no_broken_promise(tmp_path: Path) -> None:
+    """Missing permissions have their own words."""
+    async with Denied(tmp_path) as store:
+        with pytest.raises(StoreUnavailable, match="403 AccessDenied") as refused:
+            await suitability.check(store)
+
+    assert not isinstance(refused.value, StoreUnsuitable)
+
+
+async def test_a_lost_answer_is_no_broken_promise(tmp_path: Path) -> None:
+    """A race without a known winner is run again, so often and no more."""
+    async with Deaf(tmp_path / "a", suitability.TRIES_MAX - 1) as store:
+        await suitability.check(store)
+    async with Deaf(tmp_path / "b", suitability.TRIES_MAX) as store:
+        with pytest.raises(StoreUnavailable, match="could not be tested"):
+            await suitability.check(store)
