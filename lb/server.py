@@ -3,12 +3,13 @@
 SIGTERM or SIGINT: for the announce time the process is not ready but still accepts, so that load balancers in front
 that read `/readyz` send elsewhere. Then it accepts no connections, answers with `Connection: close`, and lets requests
 in progress finish until the deadline. A second signal ends it at once. A successor that has inherited the sockets
-(`front/handover.py`) makes it drain too, without the announce time. SIGHUP reads the certificate again and reopens log
-files. All tasks run in one TaskGroup here.
+(`front/handover.py`) makes it drain too, without the announce time. SIGHUP reopens log files. All tasks run in one
+TaskGroup here.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import resource
@@ -20,9 +21,11 @@ import msgspec
 from aiohttp import web
 
 from .config import Config
-from .front.handover import Donor, Listeners, inherit
-from .front.listening import Acceptor, opened
-from .front.tls import Termination, TlsError
+from .front.handover import Donor, Inherited, Listeners, inherit
+from .front.listening import Acceptor, Speaks, opened
+from .front.redirect import Redirect
+from .front.tls import Termination
+from .front.tls_transport import speaks_tls
 from .membership.members import Membership, connect
 from .membership.probes import Probes
 from .ops.admin import application
@@ -41,8 +44,9 @@ SWITCH_S = 0.001  # The longest that the loop waits for a thread that builds a r
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The command-line options; `check` is a path or None for no active checks, `tls` the certificate and key files.
+    """The command-line options; `check` is a path or None for no active checks.
 
+    `tls` is made here, before processes are forked. `redirect` is the address that sends plain HTTP on to it, or None.
     `processes` is the number of processes that share the port.
     """
 
@@ -54,7 +58,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     check: str | None
     processes: int = 1
-    tls: tuple[str, str] | None = None
+    tls: Termination | None = None
+    redirect: tuple[str, int] | None = None
     proxy_protocol: bool = False
 
 
@@ -107,14 +112,18 @@ async def serve(config: Config, options: Options) -> bool:
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
         runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
-        tls = Termination(*options.tls) if options.tls else None
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
-        on_hangup(tls, journal)
-        acceptor = Acceptor(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
-        context.proto = b"https" if tls else b"http"
+        on_hangup(journal)
+        if options.tls:
+            context.proto = b"https"
+            background.append(tasks.create_task(options.tls.watch(), name="certificate"))
+        acceptors = {
+            place: Acceptor(connections, protocol, proxied=options.proxy_protocol, spawn=spawn)
+            for place, protocol in spoken(config, options, connections).items()
+        }
         try:
-            return await listen_and_drain(config, options, connections, acceptor, runner, stop)
+            return await listen_and_drain(config, options, connections, acceptors, runner, stop)
         finally:
             for task in background:
                 task.cancel()
@@ -122,20 +131,38 @@ async def serve(config: Config, options: Options) -> bool:
             journal.close()
 
 
+def spoken(config: Config, options: Options, connections: Connections) -> dict[str, Speaks]:
+    """What is spoken at each listening address, by its name."""
+    found: dict[str, Speaks] = {"listen": connections.accept}
+    if options.tls:
+        found["listen"] = speaks_tls(connections, options.tls.context)
+    if options.redirect:
+        found["redirect"] = functools.partial(Redirect, connections, config.https_port)
+    return found
+
+
+async def accept(options: Options, acceptors: dict[str, Acceptor], inherited: Inherited | None) -> Listeners:
+    """Open or inherit the clients' ports, and accept on them."""
+    listeners: Listeners = {}
+    for name, acceptor in acceptors.items():
+        host, port = options.redirect if name == "redirect" and options.redirect else options.listen
+        found = inherited and inherited.at(name, port)
+        listeners[name] = found or await opened(host, port, shared=options.processes > 1)
+        await acceptor.start(listeners[name])
+    return listeners
+
+
 async def listen_and_drain(
     config: Config,
     options: Options,
     connections: Connections,
-    acceptor: Acceptor,
+    acceptors: dict[str, Acceptor],
     runner: web.AppRunner,
     stop: asyncio.Event,
 ) -> bool:
     """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
-    shared = options.processes > 1
-    found = inherited and inherited.at("listen", options.listen[1])
-    listeners: Listeners = {"listen": found or await opened(*options.listen, shared=shared)}
-    await acceptor.start(listeners["listen"])
+    listeners = await accept(options, acceptors, inherited)
     admin = "none"
     if options.admin is not None:
         listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
@@ -145,6 +172,8 @@ async def listen_and_drain(
         admin = url(listeners["admin"][0].getsockname())
     scheme = connections.context.proto.decode()
     log.info("listening on %s, admin %s", url(listeners["listen"][0].getsockname(), scheme), admin)
+    if "redirect" in listeners:
+        log.info("redirecting %s to https", url(listeners["redirect"][0].getsockname()))
     if inherited:
         inherited.go()
     async with successor(config, listeners) as replaced:
@@ -157,7 +186,8 @@ async def listen_and_drain(
             await site.stop()
     else:
         await asyncio.sleep(config.announce_ms / 1000)
-    acceptor.close()
+    for acceptor in acceptors.values():
+        acceptor.close()
     for listener in (listener for kind in listeners.values() for listener in kind):
         listener.close()
     if options.tls or options.proxy_protocol:
@@ -188,19 +218,16 @@ async def either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-def on_hangup(tls: Termination | None, journal: Journal) -> None:
-    """On SIGHUP read certificate and key again and reopen the log files (for logrotate)."""
+def on_hangup(journal: Journal) -> None:
+    """On SIGHUP reopen the log files (for logrotate)."""
 
-    def reload() -> None:
+    def reopen() -> None:
         try:
             journal.reopen()
-            if tls:
-                tls.reload()
-                log.info("certificate read again, new connections use it")
-        except (TlsError, OSError) as error:
-            log.error("SIGHUP: not everything was reloaded, the old certificate and files stay in use: %s", error)  # noqa: TRY400
+        except OSError as error:
+            log.error("SIGHUP: not every log file was reopened, the old ones stay in use: %s", error)  # noqa: TRY400
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reopen)
 
 
 def url(address: tuple[str, int], scheme: str = "http") -> str:

@@ -5,12 +5,15 @@ nothing. Never under TLS, whose records end at any byte. Of a chunked body no mo
 for.
 """
 
+import asyncio
 import fcntl
 import socket
 import sys
 import termios
 from contextlib import suppress
 from typing import Final
+
+from .records import Records
 
 PIECE_BYTES: Final = 8 * 1024  # Smaller pieces are not worth a read each.
 WAKE_BYTES: Final = 32 * 1024
@@ -25,15 +28,18 @@ class Waking:
     The end of the connection always wakes.
     """
 
-    __slots__ = ("_count", "_looks", "_socket")
+    __slots__ = ("_count", "_looks", "_records", "_socket")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._socket = transport.get_extra_info("socket")
+        self._records: Records | None = transport.get_extra_info("records")
         self._count = 1
         self._looks = 0
 
     def at(self, left: int) -> None:
         """Wake at `left` bytes, the rest of the body, or at as many as are worth a read."""
+        if self._records is not None:
+            left = self._records.wire_bytes(left)
         count = min(left, WAKE_BYTES)
         self._looks = 0
         if count != self._count:
