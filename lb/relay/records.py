@@ -24,8 +24,11 @@ class Records:
         size, start = len(data), self._next
         ended = int(0 < start <= size)
         while start + HEADER_BYTES <= size:
-            head = data[start : start + HEADER_BYTES] if start >= 0 else self._begun + bytes(data[:HEADER_BYTES])
-            self._length = length = head[3] << 8 | head[4]
+            if start >= 0:
+                length = data[start + 3] << 8 | data[start + 4]
+            else:  # The header began in the read before.
+                length = int.from_bytes((self._begun + bytes(data[:HEADER_BYTES]))[3:HEADER_BYTES], "big")
+            self._length = length
             start += HEADER_BYTES + length
             ended += start <= size
         if start < size:
