@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lb.front.tls import Termination, TlsError
-from tests.unit.lb.front.tls_phone import made_certificate, trusting
+from tests.certificates import made_certificate, trusting
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_volume_that_is_replaced_by_its_link_is_noticed(tmp_path: Path) -> Non
         (tmp_path / version).mkdir()
         made_certificate(tmp_path / version)
     (tmp_path / "data").symlink_to("1")
-    served = Termination(str(tmp_path / "data" / "c.pem"), str(tmp_path / "data" / "k.pem"))
+    served = Termination(str(tmp_path / "data" / "cert.pem"), str(tmp_path / "data" / "key.pem"))
     before = certificate_of(served)
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").replace(tmp_path / "data")

@@ -13,8 +13,9 @@ from lb.front.tls import Termination
 from lb.front.tls_transport import READ_BYTES, speaks_tls
 from lb.relay.client import Client
 from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
+from tests.certificates import made_certificate, trusting
 from tests.unit.lb.conftest import Stage
-from tests.unit.lb.front.tls_phone import TlsPhone, made_certificate, trusting
+from tests.unit.lb.front.tls_phone import TlsPhone
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"

@@ -1,33 +1,11 @@
-"""A phone that speaks TLS to a transport of ours, in memory; and the certificate that it trusts."""
+"""A phone that speaks TLS to a transport of ours, in memory."""
 
-import shutil
 import ssl
-import subprocess
 from contextlib import suppress
-from pathlib import Path
-
-import pytest
 
 from lb.front.tls_transport import TlsTransport
+from tests.certificates import trusting
 from tests.unit.lb.conftest import FakeTransport
-
-
-def made_certificate(folder: Path, name: str = "localhost") -> tuple[str, str]:
-    """A fresh ECDSA certificate and its key, as two files in the folder."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl command to make a certificate with: apt-get install openssl")
-    cert, key = str(folder / "c.pem"), str(folder / "k.pem")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}")
-    subprocess.run(("openssl", "req", "-x509", *curve, "-keyout", key, "-out", cert), check=True, capture_output=True)
-    return cert, key
-
-
-def trusting() -> ssl.SSLContext:
-    """A client's context that takes any certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class TlsPhone:
