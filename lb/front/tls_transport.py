@@ -34,8 +34,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     _client: Client | None = None
     _due = 0  # Complete records that were not decrypted yet.
     _expected = False  # Counted as a connection that is not a client yet.
-    # `_peer_ended`: close_notify came. `_half_closed`: close_notify was sent, and the client still sends.
-    _paused = _closing = _peer_ended = _half_closed = False
+    # `_peer_ended`: close_notify came; `_end_due`: the client was not told yet, because it is paused.
+    # `_half_closed`: close_notify was sent, and the client still sends.
+    _paused = _closing = _peer_ended = _end_due = _half_closed = False
 
     def __init__(self, connections: Connections, tls: ssl.SSLContext, buffer: memoryview, address: str) -> None:
         super().__init__()
@@ -133,7 +134,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._closing = True
             self._socket.close()
             return
-        if self._peer_ended:
+        if self._end_due and not self._paused:
+            self._end_due = False
             if not self.eof_received():
                 self.close()
         elif not got:
@@ -148,7 +150,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             while self._due and filled <= last:
                 size = read(CONTENT_BYTES_MAX, view[filled:])
                 if not size:
-                    self._peer_ended, self._due = True, 0
+                    self._peer_ended = self._end_due = True
+                    self._due = 0
                     break
                 filled += cast("int", size)
                 self._due -= 1
@@ -189,7 +192,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def resume_reading(self) -> None:
         """Pass on what waits here, then read again."""
         self._paused = False
-        if self._due:
+        if self._due or self._end_due:
             self._connections.context.loop.call_soon(self._go_on)
         else:
             self._socket.resume_reading()

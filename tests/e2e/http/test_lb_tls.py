@@ -124,7 +124,7 @@ async def test_plain_http_beside_tls_is_sent_on_to_it(options: tuple[str, ...]) 
         *options, "--redirect-http", f"127.0.0.1:{port}", SNAPSURGE_LB_HTTPS_PORT="8443", SNAPSURGE_LB_HEAD_S="2"
     ) as (recorder, _):
         async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE_S):
-            for body in (b"", bytes(2_000_000)):
+            for body in (b"", bytes(900_000)):
                 url = f"http://127.0.0.1:{port}/x?y=1"
                 async with session.post(url, data=body, allow_redirects=False) as answer:
                     assert (answer.status, answer.headers["Location"]) == (308, "https://127.0.0.1:8443/x?y=1")

@@ -230,6 +230,22 @@ async def test_the_phone_may_end_its_side_before_the_answer(stage: Stage, connec
         phone.server.connection_lost(None)
 
 
+async def test_requests_before_the_end_are_all_answered(stage: Stage, connect: Connect) -> None:
+    """Two requests and close_notify in one read: the end is told after the second was taken."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(GET + GET) + phone.notified())
+    client = client_of(stage)
+    stage.link(client)
+    for _ in range(2):
+        assert not phone.wire.closed
+        stage.link_of(client).data_received(OK)
+        await asyncio.sleep(0)
+
+    assert phone.heard().count(b"200 OK") == 2
+    assert phone.wire.closed
+
+
 async def test_a_phone_that_ends_within_its_body_has_left(stage: Stage, connect: Connect) -> None:
     """Nothing is forwarded after that."""
     phone = connect()
