@@ -192,9 +192,8 @@ class Client(asyncio.BufferedProtocol):
 
     def _wake_less(self, framing: Framing) -> None:
         """The body comes in small pieces: read it in larger ones, as many bytes as must come."""
-        if self._waking is None:
-            self._waking = Waking(self.transport)
-        self._waking.at(framing.left)
+        waking = self._waking = self._waking or Waking(self.transport)
+        waking.at(framing.left)
 
     def record_begun(self) -> None:
         """Bytes of a TLS record came, but no end of one: wait for the rest of it."""
