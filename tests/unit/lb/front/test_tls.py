@@ -18,12 +18,14 @@ def pem(tmp_path: Path) -> tuple[str, str]:
     return made_certificate(tmp_path)
 
 
-def shown(served: Termination, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
+def shown(
+    served: Termination, session: ssl.SSLSession | None = None, context: ssl.SSLContext | None = None
+) -> ssl.SSLObject:
     """A client's side of a new connection, after the handshake and one byte; `session` is offered."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = served.context.wrap_bio(to_server, to_client, server_side=True)
-    client = CLIENT.wrap_bio(to_client, to_server, session=session)
-    for side in (client, server, client, server):
+    client = (context or CLIENT).wrap_bio(to_client, to_server, session=session)
+    for side in (client, server, client, server, client):
         try:
             side.do_handshake()
         except ssl.SSLWantReadError:
@@ -47,6 +49,20 @@ def test_old_protocols_are_off(pem: tuple[str, str]) -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_COMPRESSION
     assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+@pytest.mark.parametrize(
+    "suites", [("CHACHA20-POLY1305", "AES128-GCM-SHA256"), ("AES128-GCM-SHA256", "CHACHA20-POLY1305")]
+)
+def test_the_client_chooses_the_cipher(pem: tuple[str, str], suites: tuple[str, ...]) -> None:
+    """Its first one; Python can order those of TLS 1.2 only."""
+    context = trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(f"ECDHE-ECDSA-{suite}" for suite in suites))
+    cipher = shown(Termination(*pem), context=context).cipher()
+
+    assert cipher
+    assert cipher[0] == f"ECDHE-ECDSA-{suites[0]}"
 
 
 def test_bad_files_are_one_line(pem: tuple[str, str]) -> None:
