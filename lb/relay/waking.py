@@ -1,8 +1,8 @@
 """Reads a slow client's body in larger pieces: the kernel wakes the process for so many bytes, not for each segment.
 
 A client connection makes a `Waking` only for a body that was seen to arrive in small pieces, so a fast body pays
-nothing. Never under TLS, whose records end at any byte. Of a chunked body no more than the rest of a chunk is waited
-for.
+nothing. Of a chunked body no more than the rest of a chunk is waited for. Under TLS `Records` tells how many bytes of
+the socket that is at least; an end of a record that waited for more would never be read.
 """
 
 import asyncio
