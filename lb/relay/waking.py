@@ -16,9 +16,11 @@ from typing import Final
 from .records import Records
 
 PIECE_BYTES: Final = 8 * 1024  # Smaller pieces are not worth a read each.
-WAKE_BYTES: Final = 32 * 1024
+# Kernel memory of a slow upload, at most twice as much with the kernel's own. When that is short, or the window of the
+# connection is nearly full, the kernel wakes earlier (tcp_epollin_ready).
+WAKE_BYTES: Final = 64 * 1024
 # Bytes of a very slow client are passed on after so many seconds, so that the node sees what the balancer sees: its
-# deadlines are 15 s longer. A phone at 64 kbit/s has sent 32 KiB by then.
+# deadlines are 15 s longer.
 LOOKS_MAX: Final = 4
 
 
