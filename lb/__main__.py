@@ -42,6 +42,7 @@ MORE_BEFORE = (
 )
 HASH_HELP = "bearer-sub|address|uri|header:NAME|path:PATTERN (%(default)s); PATTERN as /albums/*, * is one segment"
 HASH_READS_HELP = "the same for GET and HEAD; what a path:PATTERN does not match is placed by --hash-on (as --hash-on)"
+REDIRECT_HELP = "with TLS: address for plain HTTP, which is answered 308 to https (see SNAPSURGE_LB_HTTPS_PORT)"
 NODE_HELP = "a node, may end with ,weight=N and ,zone=NAME; repeat the option for more nodes"
 
 
@@ -72,8 +73,11 @@ def parser() -> argparse.ArgumentParser:
         help="processes that share the port; their admin ports are P, P+1, ... (%(default)s)",
     )
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
-    made.add_argument("--tls-cert", metavar="FILE", help="require TLS; certificate chain in PEM, read again on SIGHUP")
+    made.add_argument(
+        "--tls-cert", metavar="FILE", help="require TLS; certificate chain in PEM, read again when changed"
+    )
     made.add_argument("--tls-key", metavar="FILE", help="private key of the certificate, without a password")
+    made.add_argument("--redirect-http", metavar="HOST:PORT", help=REDIRECT_HELP)
     made.add_argument("--proxy-protocol", action="store_true", help="require a PROXY header (v1, v2) on connections")
     return made
 
@@ -104,10 +108,11 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("--check must be a path or off")
     if bool(given.tls_cert) != bool(given.tls_key):
         raise ValueError("--tls-cert and --tls-key go together")
-    if given.tls_cert:
-        Termination(given.tls_cert, given.tls_key)
+    if given.redirect_http and not given.tls_cert:
+        raise ValueError("--redirect-http needs --tls-cert: without TLS there is nothing to redirect to")
     return Options(
-        tls=(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        tls=Termination(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        redirect=endpoint(given.redirect_http, "--redirect-http") if given.redirect_http else None,
         proxy_protocol=given.proxy_protocol,
         listen=endpoint(given.listen, "--listen"),
         admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),

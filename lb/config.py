@@ -155,6 +155,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "with --processes each process has one, .0, .1, ... appended"
         ),
     ] = ""
+    https_port: Annotated[
+        int,
+        Meta(ge=1, le=65535, description="port of the redirects of `--redirect-http`: that of TLS as clients see it"),
+    ] = 443
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")
     ] = "/metrics"
