@@ -161,19 +161,19 @@ def run_bench(args: argparse.Namespace, config: Config) -> int:
 
 def run_restart(args: argparse.Namespace, _: Config) -> int:
     """Run `restart` and print what was restarted."""
-    print(restart(args.state.resolve(), args.timeout, lambda line: print(f"deploy: {line}", file=sys.stderr)))
+    _result(restart(args.state.resolve(), args.timeout, lambda line: print(f"deploy: {line}", file=sys.stderr)))
     return 0
 
 
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """Run `token`: print a signed token."""
-    print(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
+    _result(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
     return 0
 
 
 def run_minio(_: argparse.Namespace, __: Config) -> int:
     """Run `minio`: build the server unless it exists, and print its path."""
-    print(servers.build_minio())
+    _result(servers.build_minio())
     return 0
 
 
@@ -202,6 +202,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _result(text: object) -> None:
+    """Print the result of a command that is done; a pipe that nobody reads ends the process without an error."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        print(text, flush=True)
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
 def _leaves(error: BaseException) -> Iterator[str]:
     """The texts of the errors inside exception groups, because a group's own text does not name them."""
     if isinstance(error, BaseExceptionGroup):
@@ -218,4 +227,7 @@ def _say(errors: BaseExceptionGroup[BaseException], code: int) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head`: the last output is lost without a traceback.

@@ -22,7 +22,7 @@ POLL_S: Final = 0.05
 
 
 class StateTaken(Exception):
-    """Another stack uses the directory; the text says how to find its processes."""
+    """Another stack uses the directory, or it cannot be used at all; the text says what to do."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -43,8 +43,11 @@ def claimed(folder: Path, *, patience_s: float, fresh: bool = False) -> Iterator
 
     Waits up to `patience_s` for children of a killed supervisor to end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StateTaken(f"{folder} cannot be used: {error.strerror}; choose another --state") from error
     try:
         _take(lock, folder, time.monotonic() + patience_s)
         os.ftruncate(lock, 0)

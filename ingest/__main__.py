@@ -16,6 +16,9 @@ import socket
 import sys
 from typing import Literal
 
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import uvloop
 
 from storage import config as storage_config
@@ -24,7 +27,7 @@ from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
 
 from . import config as ingest_config
-from .answering import without_bytes
+from .answering import malformed, without_bytes
 from .app import Node, node, server
 from .asked import Asked
 from .body.doorway import listening
@@ -89,7 +92,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     async with node(config, storage) as running:
-        async with listening(server(running.app, config), host, port):
+        async with listening(server(running.app, config), host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway
             gc.set_threshold(GARBAGE_OBJECTS)
@@ -159,4 +162,7 @@ def _stop(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head`: the last output is lost without a traceback.

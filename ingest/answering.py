@@ -7,9 +7,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from redis.exceptions import RedisError
 
 from storage.blobs import StoreFull, StoreUnavailable
@@ -19,9 +20,10 @@ from .asked import Asked
 from .auth import LINK
 from .body.doorway import doorway_of
 from .body.landing import discard, finish
-from .cors import NO_PAGES, Cors, allow, options
+from .cors import METHODS, NO_PAGES, Cors, allow, options
 from .errors import Refusal
 from .metrics import ROUTE, Metrics
+from .outages import Bursts
 from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
 from .readiness import Cause, Readiness
 from .returns import when_away_s
@@ -49,6 +51,8 @@ def without_bytes(record: logging.LogRecord) -> bool:
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
 UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
+NO_METHOD = "no known method (or the body before was longer than its Content-Length); here works"
+NO_SNIFFING = "X-Content-Type-Options"  # browsers must not guess a user's bytes to be HTML
 
 
 class Lifecycle:
@@ -70,6 +74,7 @@ def answering(
     lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender, cors: Cors = NO_PAGES
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
+    bursts = Bursts()
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -82,12 +87,12 @@ def answering(
             try:
                 response = options(request, cors) if request.method == "OPTIONS" else await handler(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
-                response = _problem(error, arrival)
+                response = _problem(error, arrival, bursts)
                 if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):
                     response.headers[CAUSE_HEADER] = next(iter(causes))
                 discard(request)
             response.headers[REQUEST_ID_HEADER] = arrival.request_id
-            response.headers["X-Content-Type-Options"] = "nosniff"  # browsers must not guess a user's bytes to be HTML
+            response.headers[NO_SNIFFING] = "nosniff"
             if cors:
                 public = LINK in request and response.status < 400  # a picture by a signed link
                 response.headers.update(cors.fields(request.headers.get("Origin"), public=public))
@@ -105,15 +110,32 @@ def answering(
     return answer
 
 
-def _problem(error: Exception, arrival: Arrival) -> web.Response:
+def malformed(error: HttpProcessingError) -> web.Response:
+    """The answer to a head that aiohttp cannot read: it never becomes a request, so the middleware never sees it."""
+    refusal = Refusal("bad-request", "the request's head is malformed or too long; see /docs")
+    if isinstance(error, BadHttpMethod):
+        allowed = ", ".join(METHODS)
+        refusal = Refusal("method-not-allowed", f"{NO_METHOD}: {allowed}", headers={"Allow": allowed})
+    return _answer(refusal, token_hex(16))
+
+
+def _problem(error: Exception, arrival: Arrival, bursts: Bursts) -> web.Response:
     refusal = _refusal_of(error)
     if refusal.status >= 500:
         fault = error if refusal.code == "internal" and not isinstance(error, RedisError) else None
         why = reason(error) if isinstance(error, RedisError) else refusal
-        log.warning("%s: %s", arrival.request_id, why, exc_info=fault)
-    response = json_answer(refusal.problem(arrival.request_id), refusal.status)
+        # A full node turns away thousands a second, which is no fault: one line says how many.
+        more = bursts.counted(refusal.code, time.monotonic()) if refusal.code == "overloaded" else 0
+        if more is not None:
+            said = f" ({more} more since the last line)" if more else ""
+            log.warning("%s: %s%s", arrival.request_id, why, said, exc_info=fault)
+    return _answer(refusal, arrival.request_id)
+
+
+def _answer(refusal: Refusal, request_id: str) -> web.Response:
+    response = json_answer(refusal.problem(request_id), refusal.status)
     response.content_type = "application/problem+json"
-    response.headers.update(refusal.headers)
+    response.headers.update({**refusal.headers, REQUEST_ID_HEADER: request_id, NO_SNIFFING: "nosniff"})
     return response
 
 

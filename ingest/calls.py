@@ -102,7 +102,7 @@ CALLS = (
     ),
     Call(
         name="post_meta", method="GET", path="/v1/posts/{post_id}/meta", scopes=ANY, answer="application/json",
-        summary="The meta part of the upload as it was sent, for the post's owner; null if there was none",
+        summary="The meta part as it was sent, without blanks around it, for the post's owner; null if there was none",
         errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(

@@ -1,4 +1,4 @@
-"""Decides when to log that a dependency fails, and that it works again: once each, however many uploads are affected.
+"""Decides when to log: an outage of a dependency once when it begins and once when it is over, a burst once a second.
 
 Pure: time comes in. If one of several servers fails, failures and successes alternate; so the outage is over only after
 a while without failures.
@@ -7,6 +7,25 @@ a while without failures.
 from typing import Final
 
 QUIET_S: Final = 10.0
+
+
+BURST_S: Final = 1.0
+
+
+class Bursts:
+    """Which of many log lines of one kind are written: one a second. The kinds are few and known to the caller."""
+
+    def __init__(self) -> None:
+        self._written_at: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def counted(self, kind: str, now: float) -> int | None:
+        """How many lines were left out since the last one that was written; None when this one is left out."""
+        if now - self._written_at.get(kind, float("-inf")) < BURST_S:
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return None
+        self._written_at[kind] = now
+        return self._left_out.pop(kind, 0)
 
 
 class Outage:

@@ -67,7 +67,7 @@ class PostCalls:
         return json_answer(post_view(post, self._links.signer(time.time())))
 
     async def meta(self, request: web.Request) -> web.Response:
-        """The `meta` part of the upload, byte for byte, for the post's owner alone; JSON null if there was none."""
+        """The `meta` part of the upload, without blanks around it, for its owner alone; JSON null if there was none."""
         post_id = request.match_info["post_id"]
         if not _owns(request, post_id):
             await self._post(request)

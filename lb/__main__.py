@@ -9,13 +9,18 @@ import argparse
 import asyncio
 import logging
 import secrets
+import signal
 import sys
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import msgspec
 import uvloop
 
 from .causes import unwrapped
-from .config import Config, ConfigError, load, rows
+from .config import PREFIX, Config, ConfigError, load, rows
+from .front.handover import listens, occupied, surplus
 from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keys
@@ -31,8 +36,13 @@ UNSHARED_TICKETS = (
     "SNAPSURGE_LB_TICKET_SECRET is not set, using a random one: "
     "tickets are valid at this balancer only, until it restarts; set the same secret on all balancers"
 )
+MORE_BEFORE = (
+    "processes of the running group that have no successor among these %d and go on accepting connections: %d; "
+    "start this group with --processes %d, or send SIGTERM to the old group"
+)
 HASH_HELP = "bearer-sub|address|uri|header:NAME|path:PATTERN (%(default)s); PATTERN as /albums/*, * is one segment"
 HASH_READS_HELP = "the same for GET and HEAD; what a path:PATTERN does not match is placed by --hash-on (as --hash-on)"
+REDIRECT_HELP = "with TLS: address for plain HTTP, which is answered 308 to https (see SNAPSURGE_LB_HTTPS_PORT)"
 NODE_HELP = "a node, may end with ,weight=N and ,zone=NAME; repeat the option for more nodes"
 
 
@@ -63,8 +73,11 @@ def parser() -> argparse.ArgumentParser:
         help="processes that share the port; their admin ports are P, P+1, ... (%(default)s)",
     )
     made.add_argument("--check", metavar="PATH|off", default="/readyz", help="path of active checks (%(default)s)")
-    made.add_argument("--tls-cert", metavar="FILE", help="require TLS; certificate chain in PEM, read again on SIGHUP")
+    made.add_argument(
+        "--tls-cert", metavar="FILE", help="require TLS; certificate chain in PEM, read again when changed"
+    )
     made.add_argument("--tls-key", metavar="FILE", help="private key of the certificate, without a password")
+    made.add_argument("--redirect-http", metavar="HOST:PORT", help=REDIRECT_HELP)
     made.add_argument("--proxy-protocol", action="store_true", help="require a PROXY header (v1, v2) on connections")
     return made
 
@@ -95,10 +108,11 @@ def options(arguments: list[str], config: Config) -> Options:
         raise ValueError("--check must be a path or off")
     if bool(given.tls_cert) != bool(given.tls_key):
         raise ValueError("--tls-cert and --tls-key go together")
-    if given.tls_cert:
-        Termination(given.tls_cert, given.tls_key)
+    if given.redirect_http and not given.tls_cert:
+        raise ValueError("--redirect-http needs --tls-cert: without TLS there is nothing to redirect to")
     return Options(
-        tls=(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        tls=Termination(given.tls_cert, given.tls_key) if given.tls_cert else None,
+        redirect=endpoint(given.redirect_http, "--redirect-http") if given.redirect_http else None,
         proxy_protocol=given.proxy_protocol,
         listen=endpoint(given.listen, "--listen"),
         admin=None if given.admin == "off" else endpoint(given.admin, "--admin"),
@@ -118,6 +132,7 @@ def main(arguments: list[str]) -> int:
             parser().parse_args(arguments)
         config = load()
         chosen = options(arguments, config)
+        check_handover(config, chosen)
     except (ConfigError, ValueError) as error:
         print(f"lb: {error}", file=sys.stderr)
         return 2
@@ -132,10 +147,25 @@ def main(arguments: list[str]) -> int:
         with reserve(*chosen.listen) as reserved:
             listen = chosen.listen[0], reserved.getsockname()[1]
             log.info("%d processes share port %d", chosen.processes, listen[1])
-            return ProcessGroup(lambda index: run(*share(config, chosen, listen, index))).run(chosen.processes)
+            if left := surplus(config.handover, chosen.processes, PROCESSES_MAX):
+                log.warning(MORE_BEFORE, chosen.processes, len(left), max(left) + 1)
+
+            def succeeded(index: int) -> bool:
+                return bool(config.handover) and listens(share(config, chosen, listen, index)[0].handover)
+
+            group = ProcessGroup(lambda index: run(*share(config, chosen, listen, index)), succeeded)
+            return group.run(chosen.processes)
     except OSError as error:
         print(f"lb: {error}", file=sys.stderr)
         return 1
+
+
+def check_handover(config: Config, chosen: Options) -> None:
+    """Raise ValueError where a handover socket would replace something that is no socket."""
+    path, count = config.handover, chosen.processes
+    for name in [path] if count == 1 else [f"{path}.{index}" for index in range(count)]:
+        if path and occupied(name):
+            raise ValueError(f"{PREFIX}HANDOVER: {name} is there and is no socket; give a path of its own")
 
 
 def share(config: Config, chosen: Options, listen: tuple[str, int], index: int) -> tuple[Config, Options]:
@@ -160,4 +190,7 @@ def run(config: Config, chosen: Options) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    finally:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head`: the last output is lost without a traceback.

@@ -39,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The settings; the encoded names are those in the environment."""
 
     redis_url: Annotated[
-        str, Meta(description="Redis with the nodes' heartbeats; empty = the nodes of `--node` only")
+        str, Meta(description="Redis with the nodes' heartbeats, also by Sentinels; empty = the nodes of `--node` only")
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
     snapshot: Annotated[str, Meta(description="file with the last membership from Redis; empty = none")] = ""
     ring_seed: Annotated[str, Meta(description="secret key of the ring's hash, the same on all balancers")] = (
@@ -155,6 +155,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "with --processes each process has one, .0, .1, ... appended"
         ),
     ] = ""
+    https_port: Annotated[
+        int,
+        Meta(ge=1, le=65535, description="port of the redirects of `--redirect-http`: that of TLS as clients see it"),
+    ] = 443
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")
     ] = "/metrics"

@@ -3,26 +3,30 @@
 SIGTERM or SIGINT: for the announce time the process is not ready but still accepts, so that load balancers in front
 that read `/readyz` send elsewhere. Then it accepts no connections, answers with `Connection: close`, and lets requests
 in progress finish until the deadline. A second signal ends it at once. A successor that has inherited the sockets
-(`front/handover.py`) makes it drain too, without the announce time. SIGHUP reads the certificate again and reopens log
-files. All tasks run in one TaskGroup here.
+(`front/handover.py`) makes it drain too, without the announce time. SIGHUP reopens log files. All tasks run in one
+TaskGroup here.
 """
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import logging
 import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 
 import msgspec
 from aiohttp import web
 
 from .config import Config
-from .front.handover import Donor, Listeners, inherit
-from .front.listening import Acceptor, opened
-from .front.tls import Termination, TlsError
+from .front.handover import Donor, Inherited, Listeners, inherit
+from .front.listening import Acceptor, Speaks, opened
+from .front.redirect import Redirect
+from .front.tls import Termination
+from .front.tls_transport import speaks_tls
 from .membership.members import Membership, connect
 from .membership.probes import Probes
 from .ops.admin import application
@@ -41,8 +45,9 @@ SWITCH_S = 0.001  # The longest that the loop waits for a thread that builds a r
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The command-line options; `check` is a path or None for no active checks, `tls` the certificate and key files.
+    """The command-line options; `check` is a path or None for no active checks.
 
+    `tls` is made here, before processes are forked. `redirect` is the address that sends plain HTTP on to it, or None.
     `processes` is the number of processes that share the port.
     """
 
@@ -54,7 +59,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     check: str | None
     processes: int = 1
-    tls: tuple[str, str] | None = None
+    tls: Termination | None = None
+    redirect: tuple[str, int] | None = None
     proxy_protocol: bool = False
 
 
@@ -107,14 +113,18 @@ async def serve(config: Config, options: Options) -> bool:
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
         runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
-        tls = Termination(*options.tls) if options.tls else None
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
-        on_hangup(tls, journal)
-        acceptor = Acceptor(connections, tls.context if tls else None, proxied=options.proxy_protocol, spawn=spawn)
-        context.proto = b"https" if tls else b"http"
+        on_hangup(journal)
+        if options.tls:
+            context.proto = b"https"
+            background.append(tasks.create_task(options.tls.watch(), name="certificate"))
+        acceptors = {
+            place: Acceptor(connections, protocol, proxied=options.proxy_protocol, spawn=spawn)
+            for place, protocol in spoken(config, options, connections).items()
+        }
         try:
-            return await listen_and_drain(config, options, connections, acceptor, runner, stop)
+            return await listen_and_drain(config, options, connections, acceptors, runner, stop)
         finally:
             for task in background:
                 task.cancel()
@@ -122,61 +132,106 @@ async def serve(config: Config, options: Options) -> bool:
             journal.close()
 
 
+def spoken(config: Config, options: Options, connections: Connections) -> dict[str, Speaks]:
+    """What is spoken at each listening address, by its name."""
+    found: dict[str, Speaks] = {"listen": connections.accept}
+    if options.tls:
+        found["listen"] = speaks_tls(connections, options.tls.context)
+    if options.redirect:
+        found["redirect"] = functools.partial(Redirect, connections, config.https_port)
+    return found
+
+
 async def listen_and_drain(
     config: Config,
     options: Options,
     connections: Connections,
-    acceptor: Acceptor,
+    acceptors: dict[str, Acceptor],
     runner: web.AppRunner,
     stop: asyncio.Event,
 ) -> bool:
     """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
-    shared = options.processes > 1
-    found = inherited and inherited.at("listen", options.listen[1])
-    listeners: Listeners = {"listen": found or await opened(*options.listen, shared=shared)}
-    await acceptor.start(listeners["listen"])
-    admin = "none"
-    if options.admin is not None:
-        listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
-        await runner.setup()
-        for listener in listeners["admin"]:
-            await web.SockSite(runner, listener.dup()).start()
-        admin = url(listeners["admin"][0].getsockname())
-    scheme = connections.context.proto.decode()
-    log.info("listening on %s, admin %s", url(listeners["listen"][0].getsockname(), scheme), admin)
-    if inherited:
-        inherited.go()
-    async with successor(config, listeners) as replaced:
-        await either(stop, replaced)
+    # What can fail comes before the first accept and before `go`: until then the old process serves.
+    listeners = await listening(options, acceptors, inherited, runner)
+    donor = Donor(config.handover, listeners) if config.handover else None
+    for name, acceptor in acceptors.items():
+        await acceptor.start(listeners[name])
+    left, replaced = stop.is_set(), False
+    if left:
+        leave(inherited, donor)
+    else:
+        tell(listeners, connections.context.proto.decode())
+        if inherited:
+            inherited.go()
+        replaced = await stopped_or_replaced(stop, donor)
     connections.context.draining = True
     log.info("draining: %d connections, deadline %d s", len(connections.clients), config.drain_s)
-    if replaced.is_set():
+    if replaced:
         log.info("another process has taken over the sockets, draining without the announce time")
+    if left or replaced:
         for site in list(runner.sites):
             await site.stop()
     else:
         await asyncio.sleep(config.announce_ms / 1000)
-    acceptor.close()
-    for listener in (listener for kind in listeners.values() for listener in kind):
+    for acceptor in acceptors.values():
+        acceptor.close()
+    for listener in itertools.chain(*listeners.values()):
         listener.close()
     if options.tls or options.proxy_protocol:
         # Connections in a handshake or a PROXY header are not clients yet: let them become clients first.
         await asyncio.sleep(config.drain_fresh_ms / 1000)
     cut = await connections.drain(config.drain_s)
     log.info("drained, %d connections cut", cut)
-    return replaced.is_set()
+    return replaced
 
 
-@contextlib.asynccontextmanager
-async def successor(config: Config, listeners: Listeners) -> AsyncIterator[asyncio.Event]:
-    """While open, the next process may inherit the sockets; the event says that it accepts on them."""
-    donor = Donor(config.handover, listeners)
+def leave(inherited: Inherited | None, donor: Donor | None) -> None:
+    """Take nothing over: a stop signal came first."""
+    log.info("told to stop before it took over, ending; a process that already serves this address stays")
+    if inherited:
+        inherited.leave()
+    if donor:
+        donor.close()
+
+
+def tell(listeners: Listeners, scheme: str) -> None:
+    """Log the addresses."""
+    shown = {
+        name: url(found[0].getsockname(), scheme if name == "listen" else "http") for name, found in listeners.items()
+    }
+    log.info("listening on %s, admin %s", shown["listen"], shown.get("admin", "none"))
+    if "redirect" in shown:
+        log.info("redirecting %s to https", shown["redirect"])
+
+
+async def listening(
+    options: Options, acceptors: dict[str, Acceptor], inherited: Inherited | None, runner: web.AppRunner
+) -> Listeners:
+    """The listening sockets by name, inherited or opened; the admin port serves."""
+    listeners: Listeners = {}
+    for name in acceptors:
+        host, port = options.redirect if name == "redirect" and options.redirect else options.listen
+        found = inherited and inherited.at(name, port)
+        listeners[name] = found or await opened(host, port, shared=options.processes > 1)
+    if options.admin is not None:
+        listeners["admin"] = (inherited and inherited.at("admin", options.admin[1])) or await opened(*options.admin)
+        await runner.setup()
+        for listener in listeners["admin"]:
+            await web.SockSite(runner, listener.dup()).start()
+    return listeners
+
+
+async def stopped_or_replaced(stop: asyncio.Event, donor: Donor | None) -> bool:
+    """Wait for a stop signal or a successor, which may inherit the sockets meanwhile; whether it was a successor."""
+    if donor is None:
+        await stop.wait()
+        return False
     async with asyncio.TaskGroup() as tasks:
-        giving = tasks.create_task(donor.run(), name="handover") if config.handover else None
-        yield donor.replaced
-        if giving:
-            giving.cancel()
+        giving = tasks.create_task(donor.run(), name="handover")
+        await either(stop, donor.replaced)
+        giving.cancel()
+    return donor.replaced.is_set()
 
 
 async def either(*events: asyncio.Event) -> None:
@@ -188,19 +243,16 @@ async def either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-def on_hangup(tls: Termination | None, journal: Journal) -> None:
-    """On SIGHUP read certificate and key again and reopen the log files (for logrotate)."""
+def on_hangup(journal: Journal) -> None:
+    """On SIGHUP reopen the log files (for logrotate)."""
 
-    def reload() -> None:
+    def reopen() -> None:
         try:
             journal.reopen()
-            if tls:
-                tls.reload()
-                log.info("certificate read again, new connections use it")
-        except (TlsError, OSError) as error:
-            log.error("SIGHUP: not everything was reloaded, the old certificate and files stay in use: %s", error)  # noqa: TRY400
+        except OSError as error:
+            log.error("SIGHUP: not every log file was reopened, the old ones stay in use: %s", error)  # noqa: TRY400
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reopen)
 
 
 def url(address: tuple[str, int], scheme: str = "http") -> str:

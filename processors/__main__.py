@@ -3,10 +3,14 @@
 import argparse
 import contextlib
 import logging
+import signal
 import sys
 import time
 from collections.abc import Coroutine
 from typing import Any
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import msgspec
 import uvloop
@@ -27,6 +31,8 @@ from .stopping import stopping
 from .sweeper import Sweeper
 
 log = logging.getLogger("snapsurge.processors.main")
+
+PRINTING = ("dead", "sweep")  # commands whose result is on stdout
 
 
 def parser() -> argparse.ArgumentParser:
@@ -115,9 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
         return 1
     except (StoreUnavailable, RedisError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and options.command in PRINTING:  # `… | head`: the reader has gone
+            return 1
         log.error("%s", reason(error) if isinstance(error, RedisError) else error)  # noqa: TRY400 - the operator needs the sentence, not the stack
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head`: the last output is lost without a traceback.

@@ -17,9 +17,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     store_url: Annotated[
         str, Meta(description="object store: `file:///path` or `s3://bucket?endpoint=…,…&region=…`")
     ] = msgspec.field(name="SNAPSURGE_STORE_URL", default="file:///var/lib/snapsurge")
-    redis_url: Annotated[str, Meta(description="Redis for index, queue and membership")] = msgspec.field(
-        name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="Redis for index, queue and membership: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`"
+        ),
+    ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0")
     queue_urls: Annotated[
         str,
         Meta(description="addresses of the Redis that share the queue, comma-separated; empty = SNAPSURGE_REDIS_URL"),

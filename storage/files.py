@@ -78,6 +78,7 @@ class FileStore:
     async def list_in(self, prefix: str, parents: Sequence[str], folders: Collection[str]) -> AsyncIterator[Entry]:
         def entries() -> list[Entry]:
             found: list[Entry] = []
+            self._temporary.stat()  # else a disk that is gone would read as folders without files
             for place in (f"{prefix}{parent}/{folder}/" for parent in parents for folder in folders):
                 with contextlib.suppress(FileNotFoundError):
                     found += self._entries(place, "")

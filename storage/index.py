@@ -10,8 +10,8 @@ as long as the entries are, and rejects all attempts before it. So a delayed rep
 
 A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
 counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
-Counts are complete only for the *reign* in which they were completed: one run of one Redis as the primary. A Redis that
-restarted, or was promoted, may have lost the last second, and a replica may be behind.
+Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
+promoted, or was one of two primaries may lack something, and a replica may be behind.
 
 Fields of a post's hash: j record, s state, l late_by_ms, a attempt, g generation. The keys are in keys.py.
 """
@@ -25,6 +25,7 @@ from redis.asyncio.client import Pipeline
 
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
+from .reign import REIGN, ask_in, lasts
 
 T = TypeVar("T")
 
@@ -119,21 +120,19 @@ redis.call('DEL', key)
 
 # A generation is named after the second and microsecond in which it began, so that names are unique; concurrent
 # recounts share one generation.
-_RECOUNT = f"""
+_RECOUNT = f"""{REIGN}
 local time, begun = redis.call('TIME'), redis.call('HGET', KEYS[1], 'generation')
 local now = time[1]..'.'..time[2]
-if begun and now - begun < {RECOUNT_S} then return begun end
+if begun and now - begun < {RECOUNT_S} then return begun..' '..reign() end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'generation', now)
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
-return now
+return now..' '..reign()
 """
 
-_COMPLETE = f"""
+_COMPLETE = f"""{REIGN}
 if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local reign = run..':'..string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-redis.call('HSET', KEYS[1], 'complete', reign)
+redis.call('HSET', KEYS[1], 'complete', ARGV[2] ~= '' and ARGV[2] or reign())
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
 """
@@ -204,10 +203,9 @@ class Index:
         """The moment's counts, or None if they may not cover every post in the store."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
-        pipe.info("server")
-        pipe.info("replication")
-        (complete, *numbers), *infos = await pipe.execute()
-        if not _are_complete(complete, *infos):
+        ask_in(pipe)
+        (complete, *numbers), *answers = await pipe.execute()
+        if not lasts(complete, answers):
             return None
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 
@@ -216,23 +214,22 @@ class Index:
         pipe = self._redis.pipeline(transaction=False)
         for moment_id in moment_ids:
             pipe.hget(COUNTS_KEY + moment_id, "complete")
-        pipe.info("server")
-        pipe.info("replication")
-        *complete, server, replication = await pipe.execute()
-        marks = dict(zip(moment_ids, complete, strict=True))
-        return [one for one, mark in marks.items() if not _are_complete(mark, server, replication)]
+        sections = ask_in(pipe)
+        answers = await pipe.execute()
+        marks = dict(zip(moment_ids, answers[:-sections], strict=True))
+        return [one for one, mark in marks.items() if not lasts(mark, answers[-sections:])]
 
     async def recount(self, moment_id: str) -> str:
-        """Begin a recount of the moment's posts, or join one in progress; returns the generation to complete."""
+        """Begin a recount of the moment's posts, or join one in progress; returns it, for `counts_are_complete`."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_RECOUNT, 1, COUNTS_KEY + moment_id)
-        (generation,) = await pipe.execute()
-        return str(generation.decode())
+        (recount,) = await pipe.execute()
+        return str(recount.decode())
 
-    async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
-        """Mark the counts complete: every post of the moment in the store has been observed in this generation."""
+    async def counts_are_complete(self, moment_id: str, recount: str = "") -> None:
+        """Mark the counts complete: every post of the moment in the store was observed since this recount began."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_COMPLETE, 1, COUNTS_KEY + moment_id, generation)
+        pipe.eval(_COMPLETE, 1, COUNTS_KEY + moment_id, *recount.partition(" ")[::2])
         await pipe.execute()
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
@@ -283,12 +280,6 @@ class Index:
         # More time left than its whole time to live: Redis' clock was set back since, so the listing is stale.
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
         return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due
-
-
-def _are_complete(mark: bytes | None, server: Mapping[str, Any], replication: Mapping[str, Any]) -> bool:
-    """Whether a moment's counts were marked complete in this run of this primary."""
-    reign = f"{server['run_id']}:{replication['master_replid']}"
-    return mark is not None and mark.decode() == reign and replication["role"] == "master"
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:

@@ -101,7 +101,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: str = ""
     renewed: str = ""
     photos: Photos
-    meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object, byte for byte
+    meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object as sent, without blanks around it
 
     @property
     def acknowledged(self) -> str:

@@ -81,15 +81,15 @@ class Group:
             return client.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py's
         return None
 
-    def named(self, watcher: Member) -> int:
-        """The port of the primary that this Sentinel names; 0 without one."""
+    def named(self, watcher: Member) -> str:
+        """The address of the primary that this Sentinel names; empty without one."""
         found = self.ask(watcher, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY)
-        return int(found[1]) if isinstance(found, list) else 0
+        return f"redis://{found[0].decode()}:{int(found[1])}" if isinstance(found, list) else ""
 
     def primary(self) -> Member:
         """The data server that most Sentinels name."""
         named = [self.named(one) for one in self.watchers]
-        return next(one for one in self.data if 2 * named.count(one.port) > len(named))
+        return next(one for one in self.data if 2 * named.count(one.url) > len(named))
 
     def replica(self) -> Member:
         """The other one."""
@@ -106,7 +106,7 @@ class Group:
     def until_moved(self, old: Member) -> float:
         """Wait until most Sentinels name another primary; the seconds that it took."""
         began = time.monotonic()
-        self.until(lambda: sum(self.named(one) not in {0, old.port} for one in self.watchers) >= 2, "a failover")
+        self.until(lambda: sum(self.named(one) not in {"", old.url} for one in self.watchers) >= 2, "a failover")
         return time.monotonic() - began
 
     def heal(self) -> None:
@@ -122,7 +122,7 @@ class Group:
             return False
         states = [self._state(one) for one in self.data]
         return (
-            {port for port, role, _ in states if role == "master"} == named
+            {url for url, role, _ in states if role == "master"} == named
             and [link for _, role, link in states if role == "slave"] == ["up"]
             and all(self.ask(one, "SENTINEL", "CKQUORUM", PRIMARY) and self._sees_replica(one) for one in self.watchers)
         )
@@ -137,11 +137,11 @@ class Group:
             info = client.info("replication")
             return int(info["slave_repl_offset"] if info["role"] == "slave" else info["master_repl_offset"])
 
-    def _state(self, member: Member) -> tuple[int, str, str]:
+    def _state(self, member: Member) -> tuple[str, str, str]:
         with contextlib.suppress(RedisError), self.client(member) as client:
             info = client.info("replication")
-            return member.port, info["role"], info.get("master_link_status", "")
-        return member.port, "", ""
+            return member.url, info["role"], info.get("master_link_status", "")
+        return member.url, "", ""
 
     def _sees_replica(self, watcher: Member) -> bool:
         with contextlib.suppress(RedisError), self.client(watcher) as client:
@@ -157,13 +157,22 @@ class Group:
 
 @contextlib.contextmanager
 def running(folder: Path, program: str | None = None) -> Iterator[Group]:
-    """A whole group in a folder, of the server that `deploy` finds or of `program`; ended by process id."""
-    made = Group(tuple(_with_insiders(one) for one in group(free_port, folder, program)))
+    """A whole group on loopback, of the server that `deploy` finds or of `program`; ended by process id."""
+    with started(group(free_port, folder, program)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def started(members: tuple[Member, ...]) -> Iterator[Group]:
+    """These members as a whole group: the data servers first, then the Sentinels; ended by process id."""
+    made = Group(tuple(_with_insiders(one) for one in members))
     try:
         for one in made.members.values():
             one.configure()
-            if one.watches and one.name == "sentinel-1":
-                made.until(lambda: [made._state(each)[1:] for each in made.data][1] == ("slave", "up"), "a replica")
+        for one in made.data:
+            made.start(one.name)
+        made.until(lambda: [made._state(one)[2] for one in made.data if one.follows] == ["up"], "a replica")
+        for one in made.watchers:
             made.start(one.name)
         made.heal()
         yield made

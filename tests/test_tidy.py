@@ -81,6 +81,7 @@ PURE = {
     "lb/relay/counters.py",
     "lb/relay/deadlines.py",
     "lb/relay/pace.py",
+    "lb/relay/records.py",
     "lb/relay/resend.py",
     "processors/passes.py",
     "processors/scaling/pulse.py",
@@ -122,7 +123,7 @@ MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
     "tests/test_tidy.py": 311,  # the tables of the house rules
-    "storage/index.py": 314,  # every command and script of the index, and what they mean
+    "storage/index.py": 305,  # every command and script of the index, and what they mean
     "processors/scaling/autoscale.py": 302,  # the leader's loop: poll, decide, start, sweep
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
@@ -258,8 +259,7 @@ def test_every_module_has_its_test_file(path: Path) -> None:
     assert any((room / f"test_{stem}.py").exists() for room in rooms)
 
 
-# lb's move with lb.
-UNIT_TESTS = [path for path in TEST_FILES if "unit" in path.parts and "lb" not in path.parts]
+UNIT_TESTS = [path for path in TEST_FILES if "unit" in path.parts and "lb" not in path.parts]  # lb's move with lb.
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=name_of)

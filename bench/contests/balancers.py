@@ -32,9 +32,8 @@ REQUESTS: Final = {0: 6000, 20_000: 4000, 200_000: 1500, 700_000: 500, 5_000_000
 FRESH_REQUESTS_MAX: Final = 1500
 TLS_FRESH_REQUESTS_MAX: Final = 300
 LATENCY_REQUESTS_MAX: Final = 300
-PACED_BODY: Final = 200_000
 PACED_CONNECTIONS: Final = 64
-PACED_REQUESTS: Final = 384
+PACED_REQUESTS: Final = {200_000: 384, 700_000: 192}
 PERCENTILES: Final = (50, 99)
 RSS_KIB_MAX: Final = 64
 
@@ -69,7 +68,7 @@ class Case(msgspec.Struct, frozen=True):
     def load(self, part: float) -> loadgen.Load:
         """The load that measures throughput and CPU."""
         if self.paced:
-            requests = max(PACED_CONNECTIONS, int(PACED_REQUESTS * part))
+            requests = max(PACED_CONNECTIONS, int(PACED_REQUESTS[self.body] * part))
             return loadgen.Load(
                 body=self.body, requests=requests, connections=PACED_CONNECTIONS, fresh=self.fresh, paced=True
             )
@@ -87,7 +86,9 @@ class Case(msgspec.Struct, frozen=True):
 
 CASES: Final = (
     *(Case(body, fresh, tls) for tls in (False, True) for fresh in (False, True) for body in BODIES),
-    *(Case(PACED_BODY, fresh, tls=False, paced=True) for fresh in (False, True)),
+    *(Case(200_000, fresh, tls=False, paced=True) for fresh in (False, True)),
+    # What phones do after the notification: a new TLS connection and one body, piece by piece.
+    *(Case(body, fresh=True, tls=True, paced=True) for body in PACED_REQUESTS),
 )
 
 
@@ -118,7 +119,7 @@ def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
 async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> list[Row]:
     """Measure all rows of one case."""
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    aim = cpu_aim(case.body, tls=case.tls)
+    aim = cpu_aim(case)
     load, single = case.load(effort.part), None if case.paced else case.single(effort.part)
     for balancer in balancers.values():  # warm-up, so that no round includes first connections and cold code
         await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
@@ -142,11 +143,13 @@ async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> li
     ]
 
 
-def cpu_aim(body: int, *, tls: bool) -> float:
+def cpu_aim(case: Case) -> float:
     """The highest acceptable ratio to HAProxy's CPU."""
-    if tls:
+    if case.paced:
+        return 0.9
+    if case.tls:
         return 1.3
-    return 1.5 if body == 0 else 1.0 if body < 200_000 else 0.9
+    return 1.5 if case.body == 0 else 1.0 if case.body < 200_000 else 0.9
 
 
 async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:

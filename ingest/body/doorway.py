@@ -6,7 +6,7 @@ a new parser. Of a chunked request aiohttp gets the head only, because nobody co
 what came behind the head is held until a landing takes it, or another handler lets aiohttp have it. That is done only
 where a read certainly begins with a request: two readers that differ on that are how requests are smuggled. This file
 and `landing.py` are the only code that touches a private attribute of aiohttp (`_parser`); `test_landing.py` checks
-that it still works.
+that it still works. `listening` also reads `_kwargs` of its server, which constructs the class below otherwise.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol, cast
 
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
@@ -26,6 +27,31 @@ SCRAP_BYTES = 256 * 1024
 # to 4 MiB for each connection; this is enough for 100 MB/s to a balancer half a millisecond away.
 SEND_BUFFER_BYTES = 64 * 1024
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
+
+
+Malformed = Callable[[HttpProcessingError], web.StreamResponse]
+
+
+class Connection(RequestHandler):
+    """aiohttp's part of a connection; `malformed` makes the answer to a head that aiohttp cannot read."""
+
+    __slots__ = ("malformed",)
+
+    malformed: Malformed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Log it, as aiohttp does; answer in our form, and close."""
+        response = super().handle_error(request, status, exc, message)
+        if isinstance(exc, HttpProcessingError):
+            response = self.malformed(exc)
+            response.force_close()
+        return response
 
 
 class Shared:
@@ -168,13 +194,21 @@ def doorway_of(request: web.BaseRequest) -> Doorway | None:
 
 
 @asynccontextmanager
-async def listening(runner: web.AppRunner, host: str, port: int, backlog: int = 4096) -> AsyncIterator[asyncio.Server]:
+async def listening(
+    runner: web.AppRunner, host: str, port: int, malformed: Malformed, backlog: int = 4096
+) -> AsyncIterator[asyncio.Server]:
     """Accept connections, each with its own doorway; leaving stops accepting and finishes open requests. OSError."""
     await runner.setup()
-    serve = cast("Callable[[], RequestHandler]", runner.server)
+    manager = cast("web.Server", runner.server)
+
+    def doorway() -> Doorway:
+        connection = Connection(manager, loop=loop, **manager._kwargs)  # noqa: SLF001 - see the module's docstring
+        connection.malformed = malformed
+        return Doorway(connection, shared)
+
     try:
         shared, loop = Shared(), asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Doorway(serve(), shared), host, port, backlog=backlog)
+        server = await loop.create_server(doorway, host, port, backlog=backlog)
         for listener in server.sockets:  # accepted connections inherit the option
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:

@@ -254,10 +254,18 @@ def _json_object(meta: bytes) -> bytes:
     """The `meta` part as sent, checked to be a JSON object; JSON null if there is none."""
     if not meta:
         return b"null"
+    if meta.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise BadMultipart("part meta begins with a byte order mark; send UTF-8 without one")
+    if meta.isspace():
+        raise BadMultipart("part meta is blank; send a JSON object, or leave the part out")
     try:
-        level: list[object] = [msgspec.json.decode(meta, type=dict[str, object])]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMultipart(f"part meta is no JSON object: {error}") from None
+        level: list[object] = [msgspec.json.decode(meta.decode(), type=dict[str, object])]
+    except RecursionError:
+        raise BadMultipart(f"part meta nests deeper than {META_DEPTH_MAX}") from None
+    except UnicodeDecodeError as error:
+        raise BadMultipart(f"part meta is not UTF-8: byte {error.start} is {meta[error.start]:#04x}") from None
+    except msgspec.MsgspecError as error:
+        raise BadMultipart(f"part meta cannot be read as a JSON object: {error}") from None
     for _ in range(META_DEPTH_MAX):
         level = [inner for one in level for inner in _inside(one)]
     if level:

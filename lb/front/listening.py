@@ -1,14 +1,14 @@
-"""Listening sockets, and what comes before a connection is a client: the PROXY header and the TLS handshake.
+"""Listening sockets, and the PROXY header, which comes before anything else.
 
-Without either the event loop accepts connections by itself. With one, a connection counts against the limit from its
-accept, has the time of a request head for each, and is closed without an answer when there are too many.
+Without the header the event loop accepts connections by itself. With it a connection counts against the limit from its
+accept, has the time of a request head for the header, and is closed without an answer when there are too many.
 """
 
 import asyncio
 import logging
 import socket
-import ssl
 from contextlib import suppress
+from typing import Protocol
 
 from ..http1.proxy_protocol import V2_BYTES_MAX, ProxyError, parse
 from ..relay.connections import Connections
@@ -42,15 +42,21 @@ async def opened(host: str, port: int, *, shared: bool = False) -> list[socket.s
     return made
 
 
-class Acceptor:
-    """Accepts connections until closed; without `tls` they speak HTTP, with `proxied` a PROXY header comes first."""
+class Speaks(Protocol):
+    """Makes the protocol of an accepted connection."""
 
-    def __init__(self, connections: Connections, tls: ssl.SSLContext | None, *, proxied: bool, spawn: Spawn) -> None:
-        self._connections, self._tls, self._proxied, self._spawn = connections, tls, proxied, spawn
+    def __call__(self, address: str = "", /) -> asyncio.BaseProtocol:
+        """`address` is the client's where a PROXY header named it."""
+
+
+class Acceptor:
+    """Accepts connections until closed; with `proxied` a PROXY header comes before what `protocol` speaks."""
+
+    def __init__(self, connections: Connections, protocol: Speaks, *, proxied: bool, spawn: Spawn) -> None:
+        self._connections, self._protocol, self._proxied, self._spawn = connections, protocol, proxied, spawn
         self._servers: list[asyncio.Server] = []
         self._readers: list[socket.socket] = []
         self._open = True
-        self._handshake_s = connections.context.config.head_s if tls else None
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept on a duplicate of each socket, so that the original can still be handed over."""
@@ -58,11 +64,11 @@ class Acceptor:
         for original in sockets:
             sock = original.dup()
             sock.setblocking(False)
-            if self._proxied or self._tls:
+            if self._proxied:
                 loop.add_reader(sock, self._accept, sock)
                 self._readers.append(sock)
             else:
-                self._servers.append(await loop.create_server(self._connections.accept, sock=sock, backlog=BACKLOG))
+                self._servers.append(await loop.create_server(self._protocol, sock=sock, backlog=BACKLOG))
 
     def close(self) -> None:
         """Stop accepting; accepted connections go on."""
@@ -97,22 +103,19 @@ class Acceptor:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def _prepare(self, sock: socket.socket, peer: str) -> None:
-        """Read the PROXY header, do the TLS handshake, then make the connection a client."""
+        """Read the PROXY header, then let the connection speak."""
         connections, context = self._connections, self._connections.context
-        address = ""
         try:
-            if self._proxied:
+            try:
                 async with asyncio.timeout(context.config.head_s):
                     trusted = not context.config.trusted_peers or context.trusts(peer)
                     address = await read_proxy_header(sock, trusted=trusted)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connections.accept(address), sock, ssl=self._tls, ssl_handshake_timeout=self._handshake_s
-            )
+            finally:
+                connections.expected -= 1
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._protocol(address), sock)
         except (ProxyError, TimeoutError, OSError):
             context.counters.heads_refused += 1
             sock.close()
-        finally:
-            connections.expected -= 1
 
 
 async def read_proxy_header(sock: socket.socket, *, trusted: bool = True) -> str:

@@ -39,10 +39,13 @@ class Child(msgspec.Struct, frozen=True):
 
 
 class ProcessGroup:
-    """The processes, as their parent sees them; `serve` runs in each child and returns its exit status."""
+    """The processes, as their parent sees them; `serve` runs in each child and returns its exit status.
 
-    def __init__(self, serve: Callable[[int], int]) -> None:
-        self._serve = serve
+    `succeeded` tells whether a process of another group has taken the place of process `index`.
+    """
+
+    def __init__(self, serve: Callable[[int], int], succeeded: Callable[[int], bool]) -> None:
+        self._serve, self._succeeded = serve, succeeded
         self._children: dict[int, Child] = {}
         self._stopping = False
         self._status = 0
@@ -67,6 +70,10 @@ class ProcessGroup:
     def _start(self, index: int, backoff_s: float) -> None:
         # Blocked: a signal between the fork and the entry below would miss the child, or make it signal the others.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        if self._stopping:
+            # The signal came between two starts: a process that starts now would never get it, and would take over.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            return
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -103,6 +110,10 @@ class ProcessGroup:
             return
         early = lived_s < EARLY_EXIT_S
         log.warning("process %d ended with status %d after %.1f s", child.index, status, lived_s)
+        if self._succeeded(child.index):
+            # Killed while it drained. A new process would take the sockets away from its successor.
+            log.warning("process %d is not started again: a successor has its place", child.index)
+            return
         if early and not child.backoff_s and status in {1, 2}:
             # It could not start, and neither could the next one: stop all.
             self._status = status

@@ -91,7 +91,8 @@ def problem(
     # no-store: no cache may answer a retry with an old failure.
     head = (
         f"HTTP/1.1 {row.status} {row.title}\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {said['request_id']}\r\n{retry}"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        f"X-Request-Id: {said['request_id']}\r\n{retry}"
         f"{READABLE}Via: 1.1 snapsurge\r\nConnection: {'close' if close else 'keep-alive'}\r\n\r\n"
     )
     return head.encode("ascii") + (b"" if bodiless else body)

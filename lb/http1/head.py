@@ -248,14 +248,15 @@ def _aim(method: bytes, target: bytes, host: bytes, minor: int) -> tuple[bytes, 
     if (target.startswith(b"/") and b"#" not in target) or (target == b"*" and method == b"OPTIONS"):
         return target, host
     if absolute := _ABSOLUTE.fullmatch(target):
-        authority, path = absolute[2], absolute[3] or b"/"
+        # RFC 9112 section 3.2.4: OPTIONS of a target without a path asks about the server as a whole.
+        authority, path = absolute[2], absolute[3] or (b"*" if method == b"OPTIONS" else b"/")
         port = _DEFAULT_PORTS[absolute[1].lower()]
         # RFC 9112 section 3.2.2 lets the target win, but section 3.2 tells clients to send the same in both. A server
         # in front that decides by the Host field would have decided about another host: so they may not disagree.
         same = authority.lower().removesuffix(port) == host.lower().removesuffix(port)
         if not _HOST.fullmatch(authority) or not (same or not (host or minor)):
             raise RequestError("bad-request", "The target and the Host field name different hosts; send one in both.")
-        return (path if path.startswith(b"/") else b"/" + path), authority
+        return (b"/" + path if path.startswith(b"?") else path), authority
     raise RequestError("bad-request", "The request target must be a path.")
 
 

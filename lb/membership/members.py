@@ -112,10 +112,10 @@ class Membership:
         if away != self._away:
             self._away = away
             if away:
+                silent = f"no answer in {self._config.redis_timeout_ms} ms"  # a TimeoutError has no text
                 log.warning(
                     "Redis cannot be read, keeping the last %d members until it can: %s",
-                    len(self._roster.members()),
-                    error,
+                    *(len(self._roster.members()), silent if isinstance(error, TimeoutError) else error),
                 )
             else:
                 log.info("Redis can be read again, following its members")

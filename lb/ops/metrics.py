@@ -66,7 +66,7 @@ class BalancerCollector(Collector):
             tickets.add_metric([outcome], count)
         yield tickets
         yield now("clients", len(self._connections.clients), "Open client connections")
-        yield now("expected", self._connections.expected, "Connections in a TLS handshake or PROXY header")
+        yield now("expected", self._connections.expected, "Connections in TLS handshake or PROXY header, or redirected")
         yield now("in_flight", fleet.in_flight, "Requests in flight at nodes")
         size = sum(node.bytes_in_flight for node in fleet.nodes.values())
         yield now("in_flight_bytes", size, "Announced body bytes of the requests in flight")

@@ -12,6 +12,7 @@ from typing import cast
 from ..http1.body import BodyError, Chunked, Counted, Framing, Nothing
 from ..http1.errors import PROBLEMS, RequestError, problem
 from ..http1.head import RequestHead, find_request
+from ..http1.keys import READS
 from ..http1.origin import Origin
 from .access import refusal
 from .context import Context
@@ -98,8 +99,8 @@ class Client(asyncio.BufferedProtocol):
         if self.exchange is not None:
             self.exchange.release_views()
 
-    def data_received(self, data: bytes) -> None:
-        """The same, with bytes of their own."""
+    def data_received(self, data: bytes | memoryview) -> None:
+        """The same, with bytes of their own, or a view of bytes that are only counted."""
         _TAKES[self.state](self, data)
 
     # Heads.
@@ -142,6 +143,7 @@ class Client(asyncio.BufferedProtocol):
             self._framing = Counted(head.length)
         else:
             self._framing = NOTHING
+            self._reads = head.method in READS
             exchange.request_done = True
             self.state = PIPELINED
             return exchange
@@ -191,11 +193,14 @@ class Client(asyncio.BufferedProtocol):
             _TAKES[self.state](self, framing.rest)
 
     def _wake_less(self, framing: Framing) -> None:
-        """The body comes in small pieces: read it in larger ones, as many as must come, unless they are records."""
-        if self._context.proto == b"http":
-            if self._waking is None:
-                self._waking = Waking(self.transport.get_extra_info("socket"))
-            self._waking.at(framing.left)
+        """The body comes in small pieces: read it in larger ones, as many bytes as must come."""
+        waking = self._waking = self._waking or Waking(self.transport)
+        waking.at(framing.left)
+
+    def record_begun(self) -> None:
+        """Bytes of a TLS record came, but no end of one: wait for the rest of it."""
+        if self._waking is not None:
+            self._waking.at(self._framing.left)
 
     def _wake_always(self, waking: Waking) -> None:
         """Every byte wakes again: the end of what comes next is not known."""
@@ -253,10 +258,7 @@ class Client(asyncio.BufferedProtocol):
         elif self.state is DISCARD and not self._ended:
             # Linger: half-close, read and drop for a bounded time. Closing while body still comes would send a reset
             # that destroys the answer on its way (RFC 9112 section 9.6).
-            if not self.transport.can_write_eof():
-                # TLS has no half-close: asyncio sends close_notify and drops what comes until the client ends it.
-                self.transport.close()
-            elif not self.transport.is_closing():
+            if not self.transport.is_closing():
                 self.transport.write_eof()
         else:
             self.transport.close()
@@ -293,15 +295,12 @@ class Client(asyncio.BufferedProtocol):
             self.exchange.resume_answer()
 
     def eof_received(self) -> bool:
-        """The client has half-closed: a complete request is still answered, an incomplete one is over."""
+        """The client has half-closed: a complete request is still answered, a read if it is soon; others are over."""
         self._ended = True
-        if self.exchange is None:
-            return False
-        if self.exchange.request_done or self.state is DISCARD:
-            return True
-        self.exchange.client_left()
-        self.exchange = None
-        return False
+        if (exchange := self.exchange) is not None and not (exchange.request_done or self.state is DISCARD):
+            exchange.client_left()
+            self.exchange = None
+        return self.exchange is not None
 
     def connection_lost(self, _: Exception | None) -> None:
         """The connection has ended."""
@@ -342,6 +341,7 @@ class Client(asyncio.BufferedProtocol):
             reading_paused=paused,
             awaits_continue=exchange.awaits_continue,
             answer_paused=self._answer_paused,
+            half_closed=self._ended and self._framing is NOTHING and self._reads and not exchange.status,
         )
 
     def _end(self, passed: Deadline) -> None:

@@ -8,6 +8,10 @@ from enum import Enum, auto
 from ..config import Config
 from .pace import Pace
 
+# FIN means "I have said all" (`printf … | nc`) or "I have gone" (a closed tab): the client's kernel sends the same. A
+# quick answer reaches both. More than a check may charge for a busy loop, so that the first check ends nothing.
+HALF_CLOSED_S = 2.0
+
 
 class Deadline(Enum):
     """The deadlines, each named after what it bounds."""
@@ -16,19 +20,20 @@ class Deadline(Enum):
     BODY = auto()  # A body must keep the minimum rate.
     ANSWER = auto()  # Once the body is complete or paused, the node or the client must move a byte.
     IDLE = auto()  # A connection between requests must send one.
+    HALF_CLOSED = auto()  # A client that ended its side after a read waits a moment for the answer, then it has gone.
     LINGER = auto()  # The rest of a refused body must end.
 
 
 class Progress:
     """What one request has moved, as of the last check; made at the first check, so short requests have none."""
 
-    __slots__ = ("_config", "_quiet_s", "_received", "_relayed", "pace")
+    __slots__ = ("_config", "_half_closed_s", "_quiet_s", "_received", "_relayed", "pace")
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.pace = Pace(grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_bytes_min)
         self._received = self._relayed = 0
-        self._quiet_s = 0.0
+        self._quiet_s = self._half_closed_s = 0.0
 
     def check(
         self,
@@ -40,12 +45,17 @@ class Progress:
         reading_paused: bool,
         awaits_continue: bool,
         answer_paused: bool,
+        half_closed: bool,
     ) -> Deadline | None:
         """The deadline that has passed now, `seconds` after the last check, given the totals of bytes moved.
 
         `body_due`: the body is not complete. `reading_paused`: some of the time the balancer did not read it.
-        `answer_paused`: the client does not read its answer.
+        `answer_paused`: the client does not read its answer. `half_closed`: the client ended its side after a GET or
+        HEAD of which no answer has begun.
         """
+        self._half_closed_s += seconds if half_closed else 0.0
+        if half_closed and self._half_closed_s > HALF_CLOSED_S:
+            return Deadline.HALF_CLOSED
         new, answered = received - self._received, relayed - self._relayed
         self._received, self._relayed = received, relayed
         if body_due:

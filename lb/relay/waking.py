@@ -1,10 +1,11 @@
 """Reads a slow client's body in larger pieces: the kernel wakes the process for so many bytes, not for each segment.
 
 A client connection makes a `Waking` only for a body that was seen to arrive in small pieces, so a fast body pays
-nothing. Never under TLS, whose records end at any byte. Of a chunked body no more than the rest of a chunk is waited
-for.
+nothing. Of a chunked body no more than the rest of a chunk is waited for. Under TLS `Records` tells how many bytes of
+the socket that is at least; an end of a record that waited for more would never be read.
 """
 
+import asyncio
 import fcntl
 import socket
 import sys
@@ -12,10 +13,14 @@ import termios
 from contextlib import suppress
 from typing import Final
 
+from .records import Records
+
 PIECE_BYTES: Final = 8 * 1024  # Smaller pieces are not worth a read each.
-WAKE_BYTES: Final = 32 * 1024
+# Kernel memory of a slow upload, at most twice as much with the kernel's own. When that is short, or the window of the
+# connection is nearly full, the kernel wakes earlier (tcp_epollin_ready).
+WAKE_BYTES: Final = 64 * 1024
 # Bytes of a very slow client are passed on after so many seconds, so that the node sees what the balancer sees: its
-# deadlines are 15 s longer. A phone at 64 kbit/s has sent 32 KiB by then.
+# deadlines are 15 s longer.
 LOOKS_MAX: Final = 4
 
 
@@ -25,15 +30,18 @@ class Waking:
     The end of the connection always wakes.
     """
 
-    __slots__ = ("_count", "_looks", "_socket")
+    __slots__ = ("_count", "_looks", "_records", "_socket")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._socket = transport.get_extra_info("socket")
+        self._records: Records | None = transport.get_extra_info("records")
         self._count = 1
         self._looks = 0
 
     def at(self, left: int) -> None:
         """Wake at `left` bytes, the rest of the body, or at as many as are worth a read."""
+        if self._records is not None:
+            left = self._records.wire_bytes(left)
         count = min(left, WAKE_BYTES)
         self._looks = 0
         if count != self._count:

@@ -16,6 +16,7 @@ from storage.photo.judge import PHOTO_ERRORS, Judged, Refused, judged
 from ..memory import ensure
 from .colour import flattened, to_srgb
 from .resampling import fitted, shrunk
+from .tiles import has_broken_tile
 
 # EXIF 2.32, tag Orientation: how to turn the stored pixels upright.
 ORIENTATION_TAG: Final = 0x0112
@@ -28,6 +29,7 @@ UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_DAMAGED: Final = "corrupt or incomplete {}"
 
 
 class Undecodable(Exception):
@@ -73,13 +75,16 @@ def _loaded(photo: Judged, long_side: int, limits: Limits) -> Image.Image:
         raise Undecodable(f"a {NAMES[photo.format]} that needs more memory than its size explains") from error
     if image.width * image.height > limits.most(photo.format):  # libheif may decode another size than the header's.
         raise Undecodable(f"more than {limits.most(photo.format) / 1e6:.1f} megapixels")
+    grid = photo.head.grid if photo.format == "heif" and isinstance(photo.head, heif.Contents) else None
+    if grid is not None and has_broken_tile(photo.data, grid, image):
+        raise Undecodable(_DAMAGED.format(NAMES[photo.format]))
     return image
 
 
 def _fault(photo: Judged, error: Exception) -> str:
     """The reason for the user, from the format and its decoder's error."""
     cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
-    return f"{'truncated' if cut_off else 'corrupt or incomplete'} {NAMES[photo.format]}"
+    return ("truncated {}" if cut_off else _DAMAGED).format(NAMES[photo.format])
 
 
 def _colours(photo: Judged, image: Image.Image) -> tuple[bytes | None, tuple[int, int] | None]:

@@ -6,7 +6,7 @@ multiplies them by its slowness. The model is an upper bound of what the search 
 """
 
 from ..records import Format
-from . import jpeg
+from . import grids, heif, jpeg
 
 # Encoders write about 10 scans. Each scan is a pass over all blocks, so scans times pixels is limited too: 12 scans at
 # 50 MP.
@@ -44,11 +44,22 @@ def scans_refusal(data: memoryview, head: jpeg.Head) -> str | None:
 
 def cpu_s(kind: Format, data: memoryview, width: int, height: int) -> float:
     """Upper bound of the CPU seconds to render a photo of this size."""
-    (a_megapixel, a_megabyte), megapixels = RATES[kind], width * height / MEGA
+    (a_megapixel, a_megabyte), megapixels = RATES[kind], max(width * height, _decoded(kind, data)) / MEGA
     if kind == "jpeg" and (scans := _scans(data)) > 1:
         a_megapixel += SCAN_S * scans
     reduced = max(0.0, megapixels - LARGE_MP) if kind == "jpeg" else 0.0
     return PHOTO_S + a_megapixel * (megapixels - reduced) + REDUCED_S * reduced + a_megabyte * len(data) / MEGA
+
+
+def _decoded(kind: Format, data: memoryview) -> int:
+    """The pixels that are decoded for a HEIC or AVIF, which may be more than are shown of it."""
+    if kind not in {"heif", "avif"}:
+        return 0
+    try:
+        across, down = heif.read(data).coded
+    except (heif.Malformed, grids.Refused):
+        return 0  # It is refused before it is decoded.
+    return across * down
 
 
 def _scans(data: memoryview) -> int:

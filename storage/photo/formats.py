@@ -39,6 +39,7 @@ REDUCED_PIXELS_MAX: Final = 16_000_000
 REDUCTION_MAX: Final = 64
 HEIF_BRANDS: Final = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 AVIF_BRANDS: Final = {b"avif", b"avis"}
+CUT_OFF: Final = "cut off: its end is missing"
 # Names for error texts.
 NAMES: Final[dict[Format, str]] = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heif": "HEIC", "avif": "AVIF"}
 

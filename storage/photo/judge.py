@@ -20,8 +20,8 @@ from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin  # noqa
 from pillow_heif import register_heif_opener
 
 from ..records import Format
-from . import costs, heif, jpeg, png
-from .formats import NAMES, Limits, format_of, webp_size
+from . import costs, grids, heif, jpeg, png
+from .formats import CUT_OFF, NAMES, Limits, format_of, webp_size
 
 # One thread, because a worker owns one core. No thumbnails, because an embedded thumbnail may show another picture than
 # the photo.
@@ -108,7 +108,7 @@ def _jpeg(data: memoryview, limits: Limits) -> Judged:
     head = jpeg.head(data)
     _check(limits.fault("jpeg", head.width, head.height, streamed=head.single))
     if not jpeg.is_whole(data, head):
-        raise Refused(heif.CUT_OFF)
+        raise Refused(CUT_OFF)
     refusal = costs.scans_refusal(data, head)
     if refusal:
         raise Refused(refusal)
@@ -128,7 +128,7 @@ def _webp(data: memoryview, limits: Limits) -> Judged:
     # Before the decoder sees the header, because it allocates half of its memory then.
     _check(limits.fault("webp", *size))
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise Refused(heif.CUT_OFF)
+        raise Refused(CUT_OFF)
     return _sized(Judged(data, "webp", *size), limits)
 
 
@@ -137,16 +137,18 @@ def _heif(data: memoryview, limits: Limits) -> Judged:
         head = heif.read(data)
     except heif.Malformed:
         raise Refused("a HEIC or AVIF with boxes that cannot be read") from None
-    except heif.Refused as error:
+    except grids.Refused as error:
         reason = str(error)
         name = NAMES[format_of(bytes(data[:12])) or "heif"]
-        raise Refused(reason if reason == heif.CUT_OFF else f"a {name} that {reason}, as no phone writes it") from None
+        raise Refused(reason if reason == CUT_OFF else f"a {name} that {reason}, as no phone writes it") from None
     kind = _CODINGS.get(head.coding)
     if kind is None:
         if not head.coding:
             raise Refused("a HEIF without a picture")
         coding = head.coding.decode() if head.coding.isalnum() else "unknown"
         raise Refused(f"a HEIF with a picture in {coding} coding; send HEVC or AV1")
+    # What is decoded may be larger than what is shown: a grid's last tiles are cropped, and so is a clean aperture.
+    _check(limits.fault(kind, *head.coded))
     return _sized(Judged(data, kind, 0, 0, head), limits)
 
 

@@ -8,6 +8,7 @@ decompressed here, up to a limit (`profile`).
 
 import struct
 import zlib
+from collections.abc import Container, Sized
 from typing import Final
 
 import msgspec
@@ -30,6 +31,8 @@ _PALETTE = 3  # the colour type of a picture with a palette
 # The least length of a transparency chunk by colour type (11.3.1.1).
 _KEY_BYTES = {0: 2, 2: 6, _PALETTE: 1}
 _KEPT = {b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"cICP"}
+_BEFORE_PALETTE = {b"iCCP", b"cICP"}
+_BEFORE_PIXELS = _BEFORE_PALETTE | {b"PLTE", b"tRNS"}
 
 
 class Malformed(Exception):
@@ -66,10 +69,16 @@ def head(data: memoryview) -> Head:
             pixels.append((at, end))
         elif name == b"IEND":
             return _head(data, chunks, tuple(pixels))
-        elif name in _KEPT or not chunks:
+        elif not chunks or (name in _KEPT and _is_in_place(name, chunks, pixels)):
             chunks.setdefault(name, (at + 8, end - 4))
         at = end
     raise Malformed(f"a PNG of more than {CHUNKS_MAX} chunks")
+
+
+def _is_in_place(name: bytes, before: Container[bytes], pixels: Sized) -> bool:
+    """Whether a chunk may follow these; one that may not does not count, as in libpng (5.6)."""
+    late = len(pixels) > 0 and name in _BEFORE_PIXELS
+    return not late and not (b"PLTE" in before and name in _BEFORE_PALETTE)
 
 
 def _head(data: memoryview, chunks: dict[bytes, tuple[int, int]], pixels: tuple[tuple[int, int], ...]) -> Head:

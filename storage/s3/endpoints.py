@@ -98,18 +98,26 @@ class Endpoints:
 
     def pick(self, *, writes: bool, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request: the least busy that serves and was not tried. None: the store cannot write."""
-        if len(self.all) == 1:
-            one = self.all[0]
-            return None if writes and one.state is State.READS else one
+        best: Endpoint | None = None
+        for one in self.all:
+            if one.state is State.UP or (one.state is State.READS and not writes):
+                if one in tried:
+                    continue
+                if best is None or one.busy < best.busy or (one.busy == best.busy and one.used < best.used):
+                    best = one
+        if best is None:
+            best = self._any(writes=writes)
+        if best is not None:
+            self._turn += 1
+            best.used = self._turn
+        return best
+
+    def _any(self, *, writes: bool) -> Endpoint | None:
+        """An endpoint although all that serve were tried: one of these, or one that is down, as the check may err."""
         fit = [one for one in self.all if one.state is State.UP or (one.state is State.READS and not writes)]
-        if not fit:
-            if writes and any(one.state is State.READS for one in self.all):
-                return None
-            fit = self.all
-        chosen = min([one for one in fit if one not in tried] or fit, key=lambda one: (one.busy, one.used))
-        self._turn += 1
-        chosen.used = self._turn
-        return chosen
+        if not fit and writes and any(one.state is State.READS for one in self.all):
+            return None
+        return min(fit or self.all, key=lambda one: (one.busy, one.used))
 
     def leave_out(self, endpoint: Endpoint, state: State) -> None:
         """Use this endpoint no more, or for reads only, until a check finds that it serves."""
@@ -169,7 +177,7 @@ class Endpoints:
         wires = endpoint.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
-                said = await wires.ask([request], silence_s=CHECK_S, head_only=True)
+                said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
             if said.status >= 500:
                 return True, State.DOWN
             return True, State.READS if _MINIO.search(said.head) and await self._no_quorum(endpoint) else State.UP
@@ -183,7 +191,7 @@ class Endpoints:
         wires = endpoint.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
-                said: Said = await wires.ask([_CLUSTER.format(endpoint.host).encode()], silence_s=CHECK_S)
+                said: Said = await wires.ask([_CLUSTER.format(endpoint.host).encode()], now=0.0, silence_s=CHECK_S)
         except OSError:
             return endpoint.state is State.READS
         finally:

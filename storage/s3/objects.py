@@ -15,6 +15,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -26,7 +27,7 @@ from isal import isal_zlib
 from ..blobs import Buffer
 from .credentials import Source
 from .endpoints import Endpoint, Endpoints, State
-from .signing import signed
+from .signing import Keys, signed
 from .wire import DOUBT_S, Silent, Unsent
 
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
@@ -42,6 +43,7 @@ _CROSSED: Final = {"ConditionalRequestConflict"}
 _NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
 # Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
 NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead"}
+_CHANGES: Final = {"PUT", "DELETE"}
 _DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
@@ -85,23 +87,32 @@ class Answer(msgspec.Struct, frozen=True):
         return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
+class _Step(Enum):
+    """What follows an outcome that is no success."""
+
+    END = "return or raise it"
+    ELSEWHERE = "this endpoint surely did not do it: another one, at once"
+    LATER = "another attempt, after a pause"
+
+
 class _Request(msgspec.Struct, frozen=True):
-    """What is asked, whichever endpoint gets it; `until`, in loop time, bounds the silence of all attempts together."""
+    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time."""
 
     method: Method
     path: str
     fields: Mapping[str, str]
     parts: Sequence[Buffer]
+    writes: bool
+    now: float
     until: float
 
     def tells_what_is_missing(self, answer: Answer) -> bool:
         """Whether the answer says that something is not there: an object, or what a listing does not list."""
         return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
 
-    @property
-    def writes(self) -> bool:
-        """Whether it changes something."""
-        return self.method in {"PUT", "DELETE"}
+
+# As MinIO would answer in the end.
+_CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
 
 
 @lru_cache(maxsize=4096)
@@ -139,7 +150,7 @@ class Objects:
         secure = any(url.startswith("https:") for url in endpoints)
         self._endpoints = Endpoints(
             endpoints,
-            lambda host: self._head("HEAD", f"/{bucket}", {}, host),
+            self._bucket_head,
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
@@ -183,69 +194,82 @@ class Objects:
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
         if query:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
-        loop, tried = asyncio.get_running_loop(), list[Endpoint]()
-        request = _Request(method, path, fields or {}, parts, loop.time() + self._silence_s)
-        for attempt in range(1, self._attempts_max + 1):
-            try:
-                answer = await self._attempt(request, tried)
-            except Silent:
-                raise
-            except OSError:  # broken, refused or given up
-                if attempt == self._attempts_max or loop.time() > request.until:
-                    raise
-            else:
-                if not answer.worth_a_retry or attempt == self._attempts_max or loop.time() > request.until:
-                    return answer
-            await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
-        raise AssertionError("the last attempt returned or raised")
+        now = asyncio.get_running_loop().time()
+        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s)
+        endpoint = self._endpoints.pick(writes=request.writes)
+        if endpoint is None:
+            return _CANNOT_WRITE
+        try:
+            answer = await self._tried(endpoint, request, self._silence_s)
+        except OSError as error:
+            return await self._persist(request, endpoint, error)
+        if answer.went_well and (request.writes or not self._endpoints.shaken):
+            return answer
+        return await self._persist(request, endpoint, answer)
 
-    async def _attempt(self, request: _Request, tried: list[Endpoint]) -> Answer:
-        """One attempt, at the first endpoint that takes it; `tried` comes last, and gets the endpoints of this one."""
-        endpoints = self._endpoints
-        for left in reversed(range(len(endpoints.all))):
-            endpoint = endpoints.pick(writes=request.writes, tried=tried)
-            if endpoint is None:
-                return Answer(503, code="SlowDownWrite")
+    async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
+        """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
+        loop, endpoints, tried = asyncio.get_running_loop(), self._endpoints, [endpoint]
+        attempt, passed = 1, 1  # attempts, and endpoints of this attempt that surely did not take the request
+        while True:
+            outcome, step = await self._judged(request, endpoint, outcome, tried)
+            left_s = request.until - loop.time()
+            if step is _Step.ELSEWHERE and passed < len(endpoints.all):
+                passed += 1
+            elif step is _Step.END or attempt == self._attempts_max or left_s < 0:
+                break
+            else:
+                await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
+                attempt, passed = attempt + 1, 1
+            chosen = endpoints.pick(writes=request.writes, tried=tried)
+            if chosen is None:
+                return _CANNOT_WRITE
+            endpoint = chosen
             tried.append(endpoint)
             try:
-                answer = await self._tried(endpoint, request)
-            except Unsent:
-                endpoints.leave_out(endpoint, State.DOWN)
-                if not left:
-                    raise
-                continue
-            if answer.went_well and (request.writes or not endpoints.shaken):
-                return answer
-            answer, final = await self._weighed(answer, endpoint, request, tried)
-            if final:
-                break
-        return answer
+                outcome = await self._tried(endpoint, request, max(min(DOUBT_S, self._silence_s), left_s))
+            except OSError as error:
+                outcome = error
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
 
-    async def _weighed(
-        self, answer: Answer, endpoint: Endpoint, request: _Request, tried: list[Endpoint]
-    ) -> tuple[Answer, bool]:
-        """The answer, as far as it can be believed, and whether no other endpoint may know better."""
+    async def _judged(
+        self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
+    ) -> tuple[Answer | OSError, _Step]:
+        """The outcome of one endpoint, as far as it can be believed, and what to do."""
         endpoints = self._endpoints
-        if answer.code in _NOT_YET:
+        if isinstance(outcome, Unsent):
             endpoints.leave_out(endpoint, State.DOWN)
-        elif answer.code == "SlowDownWrite":
-            endpoints.leave_out(endpoint, State.READS)
-        elif endpoints.shaken and request.tells_what_is_missing(answer):
-            if await endpoints.can_write(endpoint):
-                return answer, answer.status != 404 or not endpoints.others(tried)
-            return Answer(503, code="SlowDownRead"), False
-        else:
-            return answer, answer.code != "SlowDownRead"
-        return answer, False
+            return outcome, _Step.ELSEWHERE
+        if isinstance(outcome, OSError):
+            return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
+        if outcome.code in _NOT_YET:
+            endpoints.leave_out(endpoint, State.DOWN)
+            return outcome, _Step.ELSEWHERE
+        if outcome.code in NO_QUORUM:
+            if outcome.code == "SlowDownWrite":
+                endpoints.leave_out(endpoint, State.READS)
+            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+        if endpoints.shaken and request.tells_what_is_missing(outcome):
+            if not await endpoints.can_write(endpoint):
+                outcome = Answer(503, code="SlowDownRead")
+            elif outcome.status != 404:
+                return outcome, _Step.END
+            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+        return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
 
-    async def _tried(self, endpoint: Endpoint, request: _Request) -> Answer:
-        silence_s = max(min(DOUBT_S, self._silence_s), request.until - asyncio.get_running_loop().time())
-        head = await self._head(request.method, request.path, request.fields, endpoint.host)
-        head_only = request.method == "HEAD"
+    async def _tried(self, endpoint: Endpoint, request: _Request, silence_s: float) -> Answer:
+        """The answer of this endpoint; OSError."""
+        head = self._head(await self._keys(), request.method, request.path, request.fields, endpoint.host)
         endpoint.busy += 1
         try:
             said = await endpoint.wires.ask(
-                [head, *request.parts], silence_s=silence_s, head_only=head_only, writes=request.writes
+                [head, *request.parts],
+                now=request.now,
+                silence_s=silence_s,
+                head_only=request.method == "HEAD",
+                writes=request.writes,
             )
         finally:
             endpoint.busy -= 1
@@ -257,9 +281,13 @@ class Objects:
         code = _CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)
 
-    async def _head(self, method: Method, path: str, fields: Mapping[str, str], host: str) -> bytes:
+    async def _bucket_head(self, host: str) -> bytes:
+        """A HEAD of the bucket."""
+        return self._head(await self._keys(), "HEAD", f"/{self._bucket}", {}, host)
+
+    def _head(self, keys: Keys, method: Method, path: str, fields: Mapping[str, str], host: str) -> bytes:
         """The head of a request, signed now."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = signed(await self._keys(), self._region, host, method, path, fields, stamp)
+        headers = signed(keys, self._region, host, method, path, fields, stamp)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()

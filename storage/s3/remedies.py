@@ -13,18 +13,21 @@ _REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
 _BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
 _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
 _QUORUM: Final = "too few members of the store run to agree on a change: start those that are missing"
-_BUCKET: Final = "the bucket is gone: restore it, or name the right one in SNAPSURGE_STORE_URL"
+_BUCKET: Final = (
+    "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
+    "bucket before you restart a program, which would make an empty one"
+)
 _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
     **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
-    "NoSuchBucket": _BUCKET,
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), _KEYS),
     **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403", "401"), _RIGHTS),
     **dict.fromkeys(("NotImplemented", "501", "MethodNotAllowed", "405"), _FEATURE),
+    **dict.fromkeys(("NoSuchBucket", "NotFound", "404"), _BUCKET),
     **dict.fromkeys(("SlowDown", "ServiceUnavailable", "InternalError", "500", "502", "503", "504"), _BUSY),
     **dict.fromkeys(("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"), _SPACE),
 }

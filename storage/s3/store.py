@@ -38,18 +38,24 @@ from ..failures import Failures
 from . import bucket, credentials, listing, remedies
 from .address import S3Address
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
-from .objects import NO_QUORUM, Answer, Method, Objects
+from .objects import NO_QUORUM, Answer, Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
 
 # Without ConditionalRequestConflict: S3 sends it after a concurrent delete, and asks for a retry.
 _EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-_MISSING = {"NoSuchKey", "404", "NotFound", "InvalidRange"}
+# Only what says so: a 404 of a bucket that is gone, or of a server that is no store, is no missing object.
+_MISSING = {"NoSuchKey", "InvalidRange"}
+_NO_BUCKET = {"NoSuchBucket", "NotFound", "404"}  # an answer to HEAD has no text
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
 _UNABLE = {"NotImplemented", "501"}
 # The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
+
+
+class NoBucket(StoreUnavailable):
+    """There is no bucket at the address."""
 
 
 class S3Store:
@@ -84,12 +90,13 @@ class S3Store:
         return f"<S3Store {self.address.bucket} at {self.address.servers}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}))
+        await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}), BlobExists)
 
     async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
         etag, _, version = mark.partition(" ")
         try:
-            made = await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-match": etag}))
+            call = self._objects.put(key, parts, {"if-match": etag})
+            made = await self._done(f"PUT {key}", call, BlobExists, BlobMissing)
         except (BlobExists, BlobMissing) as error:  # 412, or S3's 404 if there is no object to compare
             raise BlobChanged(key) from error
         version = version or _UNVERSIONED
@@ -97,14 +104,14 @@ class S3Store:
             await self._remove_version(key, version)
 
     async def read(self, key: str) -> bytes:
-        return (await self._call("GET", key)).body
+        return (await self._get(key, {})).body
 
     async def read_range(self, key: str, offset: int, length: int, mark: str = "") -> bytes:
         fields = {"range": f"bytes={offset}-{offset + length - 1}"}
         if mark:
             fields["if-match"] = mark.partition(" ")[0]
         try:
-            body = (await self._call("GET", key, fields)).body
+            body = (await self._get(key, fields, BlobExists)).body
         except BlobExists as error:  # 412
             raise BlobChanged(key) from error
         if len(body) < length:
@@ -112,11 +119,15 @@ class S3Store:
         return body
 
     async def read_tail(self, key: str, length: int) -> Blob:
-        answer = await self._call("GET", key, {"range": f"bytes=-{length}"})
+        answer = await self._get(key, {"range": f"bytes=-{length}"})
         return Blob(answer.body, f"{answer.etag} {answer.version}".rstrip())
 
     async def delete(self, key: str) -> None:
-        if (await self._call("DELETE", key)).version:  # the bucket keeps versions, and now has a marker as well
+        try:
+            answer = await self._done(f"DELETE {key}", self._objects.call("DELETE", key), BlobMissing)
+        except BlobMissing:  # some stores say so
+            return
+        if answer.version:  # the bucket keeps versions, and now has a marker as well
             for version in await self._versions(key):
                 await self._remove_version(key, version)
 
@@ -158,8 +169,8 @@ class S3Store:
 
     async def probe(self) -> None:
         try:
-            await self._done(f"HEAD {self._bucket}", self._bucket_seen())
-        except BlobMissing as error:
+            await self._bucket_seen()
+        except NoBucket as error:
             raise StoreUnavailable(f"there is no bucket {self._bucket}") from error
 
     async def __aenter__(self) -> Self:
@@ -193,21 +204,25 @@ class S3Store:
 
     async def _make_bucket(self) -> None:
         try:
-            await self._done(f"HEAD {self._bucket}", self._bucket_seen())
-        except BlobMissing:
+            await self._bucket_seen()
+        except NoBucket:
             log.warning("bucket %s does not exist and is made now", self._bucket)
             place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
             # S3 accepts every region as a constraint except us-east-1.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
-                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}))
+                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}), BlobExists)
 
-    async def _bucket_seen(self) -> Answer:
-        """The answer about the bucket itself. A refused HEAD has no text, so it is asked again for its reason."""
-        answer = await self._objects.call("HEAD", "")
-        if answer.status in {301, 307, 400, 401, 403}:
-            return await self._objects.call("GET", "", query=listing.query("", most=1))
-        return answer
+    async def _bucket_seen(self) -> None:
+        """Return if there is a bucket; NoBucket."""
+
+        async def seen() -> Answer:
+            answer = await self._objects.call("HEAD", "")
+            if answer.status in {301, 307, 400, 401, 403}:  # a refused HEAD has no text: ask for the reason
+                return await self._objects.call("GET", "", query=listing.query("", most=1))
+            return answer
+
+        await self._done(f"HEAD {self._bucket}", seen(), NoBucket)
 
     async def _examine(self) -> None:
         """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
@@ -236,18 +251,21 @@ class S3Store:
         """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
         try:
             await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, query={"versionId": version}))
-        except (StoreUnavailable, BlobExists, BlobMissing) as error:
+        except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
                 "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
                 "whoever may read versions can read it; remove it by hand (%s)",
                 *(version, key, error),
             )
 
-    async def _call(self, method: Method, key: str, fields: Mapping[str, str] | None = None) -> Answer:
-        return await self._done(f"{method} {key or self._bucket}", self._objects.call(method, key, fields))
+    async def _get(self, key: str, fields: Mapping[str, str], *expected: type[Exception]) -> Answer:
+        return await self._done(f"GET {key}", self._objects.call("GET", key, fields), BlobMissing, *expected)
 
-    async def _done(self, what: str, call: Awaitable[Answer]) -> Answer:
-        """The answer if the call succeeded, else the port's error, with the call in its text; logs why it failed."""
+    async def _done(self, what: str, call: Awaitable[Answer], *expected: type[Exception]) -> Answer:
+        """The answer if the call succeeded; else one of the `expected` errors, which mean no failure of the store.
+
+        Every other answer is StoreUnavailable, is logged, and has the call and the store's reason in its text.
+        """
         method = what.partition(" ")[0]
         try:
             answer = await call
@@ -256,18 +274,21 @@ class S3Store:
             raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
             kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)
-            if issubclass(kind, StoreUnavailable):
+            if kind not in expected:
+                kind = kind if issubclass(kind, StoreUnavailable) else StoreUnavailable
                 self._failures.failed(f"{method}: {said}", remedies.remedy(answer.status, answer.code))
             raise kind(f"{what}: the store answered {said}")
         return answer
 
 
 def _error_of(code: str) -> type[Exception]:
-    """The port's error class for an S3 error code."""
+    """The error class for an S3 error code."""
     if code in _EXISTS:
         return BlobExists
     if code in _MISSING:
         return BlobMissing
+    if code in _NO_BUCKET:
+        return NoBucket
     if code in NO_QUORUM:
         return QuorumLost
     if code in _UNABLE:

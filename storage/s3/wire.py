@@ -45,16 +45,17 @@ class Wire(asyncio.Protocol):
         self._unsent = 0
         self._moved = False
         self.usable = True
-        self.idle_since = 0.0
+        self.used_at = 0.0
         self.writes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    async def ask(self, parts: Sequence[Buffer], *, head_only: bool, silence_s: float) -> Said:
+    async def ask(self, parts: Sequence[Buffer], silence_s: float, *, head_only: bool) -> Said:
         """Send a request and return the answer; ConnectionError, Silent after `silence_s` without progress."""
-        self._silence_s, self._look_s = silence_s, min(DOUBT_S, silence_s)
+        self._silence_s = silence_s
+        self._look_s = min(silence_s, DOUBT_S)
         self._waiting = self._loop.create_future()
         self._reply = Reply(head_only=head_only)
         self._transport.writelines(parts)
@@ -141,25 +142,28 @@ class Wires:
         self._slots = slots
 
     async def ask(
-        self, parts: Sequence[Buffer], *, silence_s: float, head_only: bool = False, writes: bool = False
+        self, parts: Sequence[Buffer], *, now: float, silence_s: float, head_only: bool = False, writes: bool = False
     ) -> Said:
         """Send a request on an idle or new connection; Unsent, Silent after `silence_s`, GivenUp, ConnectionError.
+
+        `now` is the loop's time when the caller began.
 
         `head_only`: the answer has no body. `writes`: the request changes something, see `give_up`. The server may have
         closed an idle connection: then the next idle one is tried, and finally a new one.
         """
         async with self._slots:
-            oldest = asyncio.get_running_loop().time() - IDLE_S_MAX
             while self._idle:
                 wire = self._idle.pop()
-                if wire.usable and wire.idle_since > oldest:
+                if wire.usable and wire.used_at > now - IDLE_S_MAX:
+                    wire.used_at = now
                     try:
-                        return await self._asked(wire, parts, silence_s=silence_s, head_only=head_only, writes=writes)
+                        return await self._asked(wire, parts, silence_s, head_only, writes)
                     except ConnectionError:
                         continue
                 wire.close()
             fresh = await self._connected()
-            return await self._asked(fresh, parts, silence_s=silence_s, head_only=head_only, writes=writes)
+            fresh.used_at = now
+            return await self._asked(fresh, parts, silence_s, head_only, writes)
 
     async def _connected(self) -> Wire:
         try:
@@ -174,16 +178,20 @@ class Wires:
         return fresh
 
     async def _asked(
-        self, wire: Wire, parts: Sequence[Buffer], *, silence_s: float, head_only: bool, writes: bool
+        self,
+        wire: Wire,
+        parts: Sequence[Buffer],
+        silence_s: float,
+        head_only: bool,  # noqa: FBT001 - keywords cost more
+        writes: bool,  # noqa: FBT001 - the same
     ) -> Said:
         wire.writes = writes
         self._busy.add(wire)
         try:
-            said = await wire.ask(parts, head_only=head_only, silence_s=silence_s)
+            said = await wire.ask(parts, silence_s, head_only=head_only)
         finally:
             self._busy.discard(wire)
         if wire.usable:
-            wire.idle_since = asyncio.get_running_loop().time()
             self._idle.append(wire)
         else:
             wire.close()

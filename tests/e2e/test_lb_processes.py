@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.certificates import made_certificate
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ async def answer(request: web.Request) -> web.Response:
 
 async def post(url: str) -> int:
     """One upload over a connection of its own."""
-    async with aiohttp.ClientSession() as session, session.post(url, data=bytes(50000)) as got:
+    async with aiohttp.ClientSession() as session, session.post(url, data=bytes(50000), ssl=False) as got:
         assert await got.text() == "50000"
         return got.status
 
@@ -102,9 +103,13 @@ async def test_processes_share_a_port_and_one_may_die() -> None:
         assert await lb.wait() == 0
 
 
-async def test_a_group_replaces_a_group_and_loses_no_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_a_group_replaces_a_group_and_loses_no_connection(tmp_path: Path, tls: bool) -> None:  # noqa: FBT001
     """Four groups follow one another while clients connect: every request is answered, each group ends with 0."""
-    options = ("--listen", f"127.0.0.1:{free_port()}")
+    options = ["--listen", f"127.0.0.1:{free_port()}"]
+    if tls:
+        cert, key = made_certificate(tmp_path)
+        options += ["--tls-cert", cert, "--tls-key", key]
     done, sent = asyncio.Event(), 0
 
     async def clients(url: str) -> None:

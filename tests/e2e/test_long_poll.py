@@ -57,3 +57,22 @@ async def test_many_wait_through_a_balancer_until_the_node_drains(tmp_path: Path
             node.process.send_signal(signal.SIGTERM)
         assert {poll.result() for poll in polls} == {(200, "accepted")}
         assert await asyncio.to_thread(node.process.wait, 60) == 0
+
+
+async def test_a_client_that_closes_while_it_waits_gives_its_place_back(tmp_path: Path, redis_url: str) -> None:
+    """FIN, as of a closed browser tab: through the balancer the wait ends at the node at once, not after its 25 s."""
+    port = free_port()
+    with lone_node(tmp_path, redis_url, port) as node:
+        async with balancer(("a", port)) as front, aiohttp.ClientSession(front.url) as session:
+            path = await posted(session, await asyncio.to_thread(node.moment))
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            head = f"GET {path}?wait=25 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token('alice')}\r\n\r\n"
+            writer.write(head.encode())
+            while await waiters(node) < 1:
+                pass
+            writer.write_eof()
+            # The wait's own end would be an answer.
+            assert await reader.read() == b""
+            while await waiters(node):
+                pass
+            writer.close()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from ingest.answering import Lifecycle
+from ingest.answering import Lifecycle, malformed
 from ingest.app import node, server
 from ingest.body.doorway import listening
 from ingest.config import Config
@@ -87,7 +87,7 @@ def make_client(tmp_path: Path, redis_url: str, redis: Redis) -> Callable[..., A
         storage = StorageConfig(store_url=f"file://{tmp_path}/store", redis_url=redis_address)
         async with (
             node(config, storage) as running,
-            listening(server(running.app, config), "127.0.0.1", 0) as listener,
+            listening(server(running.app, config), "127.0.0.1", 0, malformed) as listener,
             aiohttp.ClientSession() as session,
         ):
             port = listener.sockets[0].getsockname()[1]

@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tests.e2e.test_lb_harness import PATIENCE_S, Balancer, balancer, raw_node
 
@@ -84,10 +85,10 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recorded(**environment: str) -> AsyncIterator[tuple[Recorder, Balancer]]:
-    """A balancer over one recorder."""
+async def recorded(*extra: str, **environment: str) -> AsyncIterator[tuple[Recorder, Balancer]]:
+    """A balancer over one recorder, with further options and settings."""
     recorder = Recorder()
-    async with raw_node(recorder.serve) as port, balancer(("a", port), environment=environment) as lb:
+    async with raw_node(recorder.serve) as port, balancer(("a", port), extra=extra, environment=environment) as lb:
         yield recorder, lb
 
 
@@ -103,6 +104,13 @@ class Case:
 def passes(raw: bytes, *seen: Seen) -> Case:
     """Requests that are fine: all are answered 200."""
     return Case(raw, (200,) * len(seen), seen)
+
+
+class Play(Protocol):
+    """A client that sends raw bytes and reads all answers."""
+
+    async def __call__(self, port: int, raw: bytes, *, bytewise: bool) -> bytes:
+        """See `play`."""
 
 
 async def play(port: int, raw: bytes, *, bytewise: bool) -> bytes:
@@ -136,7 +144,7 @@ def statuses(answer: bytes) -> tuple[int, ...]:
     return tuple(found)
 
 
-async def check(recorder: Recorder, lb: Balancer, case: Case, *, bytewise: bool) -> None:
+async def check(recorder: Recorder, lb: Balancer, case: Case, *, bytewise: bool, play: Play = play) -> None:
     """Play a case and compare both sides. What comes after a refusal must reach nobody."""
     recorder.clear()
     refused = case.statuses[-1:] != (200,)

@@ -7,11 +7,14 @@ body unread, so that its kernel resets the connection while the answer is still 
 
 import asyncio
 import random
+import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.certificates import made_certificate, trusting
 from tests.e2e.http.recorder import statuses
 from tests.e2e.test_lb_harness import PATIENCE_S, balancer, raw_node
 
@@ -54,6 +57,25 @@ class Refuser:
         return manner == b"2"  # the others close hard, manner 0 at once
 
 
+def upload_by_tls(port: int, status: int, manner: int, size: int) -> bytes:
+    """The same by blocking calls: OpenSSL reads nothing while the client writes."""
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sock,
+        trusting().wrap_socket(sock) as wrapped,
+    ):
+        wrapped.sendall(HEAD % (status, manner, size))
+        wrapped.sendall(bytes(size))
+        answer = b""
+        while not answer.endswith(b"\r\n\r\nrefused"):
+            piece = wrapped.recv(65536)
+            if not piece:
+                raise EOFError(answer)
+            answer += piece
+        if b"\r\nConnection: close\r\n" in answer:
+            answer += wrapped.recv(65536)
+        return answer
+
+
 async def upload(port: int, status: int, manner: int, size: int) -> bytes:
     """Send all, then read to the end; a reset is a failed trial."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -70,11 +92,14 @@ async def upload(port: int, status: int, manner: int, size: int) -> bytes:
     return answer
 
 
-async def trial(port: int, rng: random.Random) -> str:
+async def trial(port: int, rng: random.Random, *, tls: bool = False) -> str:
     """One upload of 1 KB to 20 MB; what went wrong, if anything."""
     status, manner, size = rng.choice(STATUSES), rng.randrange(4), int(1000 * 20_000 ** rng.random())
     try:
-        answer = await upload(port, status, manner, size)
+        if tls:
+            answer = await asyncio.to_thread(upload_by_tls, port, status, manner, size)
+        else:
+            answer = await upload(port, status, manner, size)
     except (OSError, EOFError, TimeoutError) as error:
         return f"{status} by manner {manner} at {size} bytes: {error!r}"
     return (
@@ -95,6 +120,17 @@ async def trials(count: int, hops: int, seed: int) -> None:
     print(f"seed {seed}, {hops} hops: {count - len(failures)} of {count} in {time.monotonic() - began:.0f} s")  # noqa: T201
     assert failures == []
     assert (node.requests, node.strays) == (count, 0), "a connection with part of a body on it was used again"
+
+
+async def test_an_early_answer_always_arrives_over_tls(tmp_path: Path) -> None:
+    """The balancer half-closes, and drops the rest: the client reads the answer whole, then close_notify."""
+    cert, key = made_certificate(tmp_path)
+    node, rng = Refuser(), random.Random(3)
+    async with raw_node(node) as port, balancer(("a", port), extra=("--tls-cert", cert, "--tls-key", key)) as lb:
+        found = [await asyncio.gather(*(trial(lb.port, rng, tls=True) for _ in range(4))) for _ in range(25)]
+
+    assert {one for four in found for one in four} == {""}
+    assert (node.requests, node.strays) == (100, 0)
 
 
 @pytest.mark.parametrize("hops", [1, 2])

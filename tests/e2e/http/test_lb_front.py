@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import shutil
-import signal
 import socket
 import ssl
-import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import aiohttp
 import pytest
 
 from lb.http1.proxy_protocol import SIGNATURE
+from tests.certificates import make_certificate, trusting
 from tests.e2e.http.recorder import LAST, Recorder, play, recorded, statuses
 from tests.e2e.test_lb_harness import PATIENCE_S, balancer, raw_node, status_of, until
 
@@ -35,18 +33,10 @@ def pem(tmp_path: Path) -> tuple[Path, Path]:
     return cert, key
 
 
-def make_certificate(cert: Path, key: Path) -> None:
-    """By the openssl command."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl command to make a certificate with: apt-get install openssl")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost")
-    command = ("openssl", "req", "-x509", *curve, "-keyout", str(key), "-out", str(cert))
-    subprocess.run(command, check=True, capture_output=True)
-
-
 async def serial_of(port: int) -> bytes:
-    """The certificate a new connection is shown."""
+    """The certificate a new connection is shown; the client offers HTTP/2 first."""
     context = trusting()
+    context.set_alpn_protocols(["h2", "http/1.1"])
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
@@ -54,18 +44,9 @@ async def serial_of(port: int) -> bytes:
     return shown
 
 
-def trusting() -> ssl.SSLContext:
-    """A client that takes any certificate and offers HTTP/2 first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_tls_uploads_pass_and_reload_takes_effect(pem: tuple[Path, Path]) -> None:
-    """Bodies arrive whole, early refusals too; old TLS and plain HTTP end cleanly; SIGHUP shows the new certificate."""
+    """Bodies arrive whole, early refusals too; old TLS and plain HTTP end cleanly; a new certificate is shown."""
     cert, key = pem
     body = bytes(3_000_000)
 
@@ -101,11 +82,13 @@ async def test_tls_uploads_pass_and_reload_takes_effect(pem: tuple[Path, Path]) 
         assert b"HTTP/1.1" not in await play(lb.port, LAST, bytewise=False)
         before = await serial_of(lb.port)
         key.write_text("no key")
-        lb.process.send_signal(signal.SIGHUP)
-        await asyncio.sleep(0.2)
+
+        async def refused() -> bool:
+            return "the old one stays in use" in (await lb.process.stderr.readline()).decode()
+
+        await until(refused)
         assert await serial_of(lb.port) == before
         make_certificate(cert, key)
-        lb.process.send_signal(signal.SIGHUP)
 
         async def changed() -> bool:
             return await serial_of(lb.port) != before

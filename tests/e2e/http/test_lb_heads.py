@@ -134,6 +134,7 @@ OTHERS = {
     "absolute target": passes(line(b"GET http://a/x?y=1 HTTP/1.1"), (b"GET /x?y=1", b"")),
     "absolute target, other case": passes(line(b"GET HTTP://A/x HTTP/1.1"), (b"GET /x", b"")),
     "absolute target, no path": passes(line(b"GET http://a HTTP/1.1"), (b"GET /", b"")),
+    "absolute target, no path, OPTIONS": passes(line(b"OPTIONS http://a HTTP/1.1"), (b"OPTIONS *", b"")),
     "absolute target, query only": passes(line(b"GET http://a?y HTTP/1.1"), (b"GET /?y", b"")),
     "absolute target, default port": passes(line(b"GET http://a:80/x HTTP/1.1"), (b"GET /x", b"")),
     "absolute target, default port in Host": passes(host(b"a:443", target=b"https://a/x"), (b"GET /x", b"")),

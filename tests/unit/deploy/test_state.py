@@ -68,3 +68,11 @@ def test_a_directory_stays_taken_while_children_of_a_killed_stack_live(tmp_path:
         killed.stdin.close()  # ends the child
         with claimed(tmp_path, patience_s=30):
             pass
+
+
+@pytest.mark.parametrize("place", ["/proc/snapsurge", "file/state"])
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path, place: str) -> None:
+    """It is the command's argument: the command does not begin (status 2)."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateTaken, match=r"cannot be used: .*--state"), claimed(tmp_path / place, patience_s=0):
+        pass

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.test_utils import make_mocked_request
@@ -19,8 +20,8 @@ from ingest.sending import Sender
 from storage.blobs import StoreFull, StoreUnavailable
 
 
-async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None) -> Any:
-    """The answer when a handler raises this."""
+async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None, times: int = 1) -> Any:
+    """The answer, the last of so many, when a handler raises this."""
 
     async def handler(_request: web.Request) -> web.Response:
         if error is not None:
@@ -32,10 +33,22 @@ async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None)
     middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"), sender)
     app = web.Application()
     app.router.add_get("/", handler, name="call")
-    request = make_mocked_request("GET", "/", app=app)
-    # aiohttp has no public way to give a mocked request its route.
-    request._match_info = await app.router.resolve(request)
-    return await middleware(request, handler)
+    answer: Any = None
+    for _ in range(times):
+        request = make_mocked_request("GET", "/", app=app)
+        # aiohttp has no public way to give a mocked request its route.
+        request._match_info = await app.router.resolve(request)
+        answer = await middleware(request, handler)
+    return answer
+
+
+async def test_requests_that_a_full_node_turns_away_are_one_line_a_burst(caplog: pytest.LogCaptureFixture) -> None:
+    """Each is answered; a failure of the store is still logged for each, with its request id."""
+    assert (await answer_to(Refusal("overloaded", "come back"), times=50)).status == 503
+    assert 0 < len(caplog.records) < 50
+    caplog.clear()
+    await answer_to(StoreUnavailable("gone"), times=3)
+    assert len(caplog.records) == 3
 
 
 async def test_every_error_becomes_a_problem() -> None:

@@ -10,7 +10,7 @@ import uvloop
 from aiohttp import web
 
 from ingest.admission import Admission, Budget
-from ingest.answering import Lifecycle, answering
+from ingest.answering import Lifecycle, answering, malformed
 from ingest.body.doorway import listening
 from ingest.commits import Commits
 from ingest.metrics import Metrics
@@ -53,7 +53,8 @@ async def world(size: int, *, grace_s: float = 1e6, rate_bytes_s: int = 1) -> As
     made = World(size, grace_s=grace_s, rate_bytes_s=rate_bytes_s)
     app = web.Application(middlewares=[answering(Lifecycle(), made.metrics, networks(""), made.sender)])
     app.router.add_get("/", made.read)
-    async with listening(web.AppRunner(app, access_log=None, shutdown_timeout=0.1), "127.0.0.1", 0) as server:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    async with listening(runner, "127.0.0.1", 0, malformed) as server:
         made.port = server.sockets[0].getsockname()[1]
         yield made
 

@@ -16,6 +16,7 @@ from lb.relay.client import Client
 from lb.relay.connections import Connections
 from lb.relay.context import Context
 from lb.relay.link import Link
+from lb.relay.records import Records
 
 
 class FakeTransport:
@@ -27,11 +28,12 @@ class FakeTransport:
         self.reading = True
         self.closed = self.aborted = self.ended = False
         self.near, self.far = socket.socketpair()
+        self.records: Records | None = None  # How the client's TLS records end; None without TLS.
         self.near.setblocking(False)
 
-    def get_extra_info(self, name: str) -> object:
-        """Return the peer's address or the socket."""
-        return {"peername": ("10.0.0.9", 1234), "socket": self.near}[name]
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Return the peer's address, the socket or the records."""
+        return {"peername": ("10.0.0.9", 1234), "socket": self.near, "records": self.records}.get(name, default)
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         """Record the limits."""
@@ -45,10 +47,6 @@ class FakeTransport:
     def writelines(self, parts: Iterable[bytes]) -> None:
         """Record the bytes, unless closed."""
         self.write(b"".join(parts))
-
-    def can_write_eof(self) -> bool:
-        """Return True, as plain TCP does."""
-        return True
 
     def get_write_buffer_size(self) -> int:
         """Return the size that the test has set."""

@@ -91,3 +91,16 @@ def test_a_program_that_cannot_go_on_names_the_cause(tmp_path: Path) -> None:
     reason = "cannot listen for the next process: No such file or directory"
     assert f"lb: [Errno 2] {reason}: '{tmp_path}/none/s'" in ended.stderr
     assert "TaskGroup" not in ended.stderr
+
+
+@pytest.mark.parametrize(("processes", "name"), [("1", "s"), ("2", "s.1")])
+def test_a_handover_path_that_is_no_socket_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: str, name: str
+) -> None:
+    """Status 2, the setting and the file are named, and the file stays as it is."""
+    (tmp_path / name).write_text("precious")
+    monkeypatch.setenv("SNAPSURGE_LB_HANDOVER", str(tmp_path / "s"))
+
+    assert main([*NODES, "--processes", processes]) == 2
+    assert f"SNAPSURGE_LB_HANDOVER: {tmp_path / name} is there and is no socket" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "precious"

@@ -135,6 +135,7 @@ async def test_a_store_whose_folder_went_away_is_unavailable_not_empty(files: Fi
         files.create("a7/y", b""),
         files.swap("a7/x", "mark", b""),
         anext(listing),
+        anext(files.list_in("a7/", ["m"], ["f"])),
     ):
         with pytest.raises(StoreUnavailable):
             await call

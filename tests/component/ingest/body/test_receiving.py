@@ -58,11 +58,11 @@ async def test_a_body_that_is_cut_off_leaves_nothing(client: Any, upload_token: 
 
 
 async def test_a_body_longer_than_it_says_is_cut_where_it_said(client: Any, upload_token: str, pair: bytes) -> None:
-    """HTTP ends the body at Content-Length; what is left of the pair is refused and nothing is kept."""
+    """HTTP ends the body at Content-Length; what is left of the pair is no method (405), and nothing is kept."""
     moment = await client.moment()
     reader, writer = await talk(client, moment, f"Content-Length: {len(pair) - 5}", token=upload_token)
     writer.write(pair)
-    assert (await reader.readline()).split()[1] == b"400"
+    assert (await reader.readline()).split()[1] == b"405"
     writer.close()
 
     assert client.objects("intake") == []

@@ -218,7 +218,10 @@ async def test_a_bucket_that_went_away_is_unavailable_not_empty(s3_url: str) -> 
             store.read("a7/x"),
             store.read_tail("a7/x", 1),
             store.create("a7/x", b""),
+            store.swap("a7/x", '"e"', b""),
+            store.delete("a7/x"),
             anext(store.list("a7/")),
+            anext(store.list_in("a7/", ["m"], ["f"])),
         ):
             with pytest.raises(StoreUnavailable):
                 await call

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from ingest.answering import malformed
 from ingest.body.doorway import listening
 from ingest.body.landing import Landing
 from ingest.body.pace import Pace
@@ -79,7 +80,7 @@ async def serving(
     app = web.Application()
     app.router.add_post("/", handler)
     app.router.add_get("/", handler)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=0.1), "127.0.0.1", 0, malformed) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer, begun
         writer.close()

@@ -1,6 +1,7 @@
 """Chunked bodies over real sockets: landed past aiohttp, discarded, given to aiohttp, and the connection good after."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from ingest.answering import malformed
 from ingest.body.chunks import BadChunks
 from ingest.body.doorway import doorway_of, listening
 from ingest.body.landing import BodyTooLong, Landing, discard, finish
@@ -84,7 +86,7 @@ async def serving() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamW
     app.router.add_post("/read", read)
     app.router.add_post("/ignore", hello)
     app.router.add_get("/", hello)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0, malformed) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         async with asyncio.timeout(20):
             yield reader, writer
@@ -103,6 +105,28 @@ def chunked(length: int, size: int) -> bytes:
     body = b"x" * length
     parts = (body[at : at + size] for at in range(0, length, size))
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\nA: b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code", "allow"),
+    [
+        (b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method-not-allowed", True),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "bad-request", False),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad-request", False),
+    ],
+    ids=["method", "field", "length"],
+)
+async def test_a_head_that_is_no_request_gets_a_problem(head: bytes, status: int, code: str, *, allow: bool) -> None:
+    """aiohttp refuses it before any handler: the answer has the form of all others, and the connection ends."""
+    async with serving() as (reader, writer):
+        writer.write(head)
+        fields, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert (int(fields.split()[1]), problem["status"], problem["code"]) == (status, status, code)
+    assert b"Content-Type: application/problem+json" in fields
+    assert b"X-Content-Type-Options: nosniff" in fields
+    assert f"X-Request-Id: {problem['request_id']}".encode() in fields
+    assert (b"\r\nAllow: " in fields) == allow
 
 
 async def bodies_and_pipelined_requests() -> None:

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from ingest.answering import malformed
 from ingest.body.doorway import listening
 from ingest.body.landing import discard
 
@@ -58,7 +59,7 @@ async def refusing() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Stream
 
     app = web.Application()
     app.router.add_route("*", "/", handler)
-    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0) as server:
+    async with listening(web.AppRunner(app, access_log=None, lingering_time=1e6), "127.0.0.1", 0, malformed) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer
         writer.close()

@@ -7,7 +7,9 @@ import socket
 import threading
 from pathlib import Path
 
-from lb.front.handover import NAMES_BYTES_MAX, SOCKETS_MAX, Donor, inherit, listen_at
+import pytest
+
+from lb.front.handover import NAMES_BYTES_MAX, SOCKETS_MAX, Donor, inherit, occupied, surplus
 
 
 def listener() -> socket.socket:
@@ -89,7 +91,7 @@ async def test_whoever_leaves_takes_nothing_from_who_came(tmp_path: Path) -> Non
     listening.close()
 
 
-def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> None:
+async def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> None:
     """Somebody removes it the moment it is there: that is no reason to die."""
     path, enough = tmp_path / "s", threading.Event()
 
@@ -101,7 +103,85 @@ def test_a_file_that_vanishes_stops_nobody_from_listening(tmp_path: Path) -> Non
     remover.start()
     try:
         for _ in range(2000):
-            listen_at(str(path)).close()
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(Donor(str(path), {}).run())
+                await asyncio.sleep(0)
+                running.cancel()
     finally:
         enough.set()
         remover.join()
+
+
+async def test_a_successor_that_leaves_changes_nothing(tmp_path: Path) -> None:
+    """Told to stop before its `go`: the old process and its socket file stay, and the next one is served."""
+    path, listening = str(tmp_path / "s"), listener()
+    donor = Donor(path, {"listen": [listening]})
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(donor.run())
+        await asyncio.sleep(0)
+        files = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+        for _ in range(2):
+            inherited = await asyncio.to_thread(inherit, path)
+            assert inherited
+            successor = Donor(path, inherited.listeners)
+            inherited.leave()
+            successor.close()
+            inherited.listeners["listen"][0].close()
+        assert not donor.replaced.is_set()
+        assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == files
+        running.cancel()
+    listening.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_is_no_socket_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    """A file of somebody's, a link to it, a folder: an error that says so, and all stays as it was."""
+    path, file = tmp_path / "s", tmp_path / "file"
+    file.write_text("precious")
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(file) if kind == "link" else file.rename(path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match="something that is no socket"):
+        Donor(str(path), {})
+    assert occupied(str(path))
+    assert sorted(tmp_path.iterdir()) == before
+    assert kind == "folder" or path.read_text() == "precious"
+
+
+def test_a_socket_and_nothing_may_be_replaced(tmp_path: Path) -> None:
+    """The file of a process that ended is no obstacle."""
+    path = str(tmp_path / "s")
+    assert not occupied(path)
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
+        left.bind(path)
+    assert not occupied(path)
+    Donor(path, {}).close()
+
+
+async def test_a_path_that_is_taken_after_the_start_costs_only_the_handover(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old process has left by then: this one must not die of it, and says what to do."""
+    path = tmp_path / "s"
+    donor = Donor(str(path), {})
+    path.mkdir()
+    await donor.run()
+    assert "restart this process" in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_the_processes_of_a_larger_group_are_seen(tmp_path: Path) -> None:
+    """Those from the new group's size on that listen; asking does not replace them."""
+    path = str(tmp_path / "s")
+    donors = [Donor(f"{path}.{number}", {}) for number in range(3)]
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(donor.run()) for donor in donors]
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(surplus, path, 1, 8) == [1, 2]
+        assert await asyncio.to_thread(surplus, path, 3, 8) == []
+        assert surplus("", 1, 8) == []
+        assert not any(donor.replaced.is_set() for donor in donors)
+        for one in running:
+            one.cancel()

@@ -19,7 +19,9 @@ from lb.front import processes
 folder = Path(sys.argv[1])
 def serve(index):
     {body}
-sys.exit(processes.ProcessGroup(serve).run({count}))
+def taken(index):
+    return (folder / f"taken-{{index}}").exists()
+sys.exit(processes.ProcessGroup(serve, taken).run({count}))
 """
 DRAINS = """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -51,6 +53,18 @@ def test_the_word_to_stop_reaches_all(tmp_path: Path) -> None:
     assert family.returncode == 0
 
 
+def test_a_stop_while_processes_are_started_starts_no_more(tmp_path: Path) -> None:
+    """SIGTERM between two starts: who would start after it would never hear of it, and serve for ever."""
+    told = "if index == 0: os.kill(os.getppid(), signal.SIGTERM)\n    " + DRAINS.strip()
+    family = parent(tmp_path, told, count=100)
+    try:
+        family.communicate(timeout=60)
+    finally:
+        family.kill()
+
+    assert len(list(tmp_path.iterdir())) < 100
+
+
 def test_one_that_dies_is_started_anew(tmp_path: Path) -> None:
     """The place of a killed process is taken, the others stay."""
     family = parent(tmp_path, DRAINS)
@@ -70,6 +84,24 @@ def test_processes_that_are_replaced_are_not_restarted_and_end_the_group(tmp_pat
 
     assert family.communicate()[1] == ""
     assert (family.returncode, names(tmp_path, 2)) == (0, ["0", "1"])
+
+
+def test_a_replaced_process_that_is_killed_while_it_drains_is_not_restarted(tmp_path: Path) -> None:
+    """Its successor has its place: a new process would take the sockets away from that one."""
+    body = """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if index == 0:
+        (folder / "taken-0").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{index}-{os.getpid()}").touch()
+    return processes.REPLACED
+"""
+    family = parent(tmp_path, body)
+    said = family.communicate(timeout=60)[1]
+
+    assert said.count("a successor has its place") == 1
+    assert [name.split("-")[0] for name in names(tmp_path, 2)] == ["1", "taken"]
+    assert family.returncode == 0
 
 
 @pytest.mark.parametrize("status", [1, 2])

@@ -1,6 +1,7 @@
-"""lb.front.tls: what the context demands, and that a bad pair of files changes nothing. Handshakes: tests/e2e/http."""
+"""lb.front.tls: what the context demands, and when its certificate is read again. Handshakes: tests/e2e/http."""
 
-import shutil
+import logging
+import os
 import ssl
 import subprocess
 from pathlib import Path
@@ -8,17 +9,38 @@ from pathlib import Path
 import pytest
 
 from lb.front.tls import Termination, TlsError
+from tests.certificates import made_certificate, trusting
 
 
 @pytest.fixture
 def pem(tmp_path: Path) -> tuple[str, str]:
     """A certificate and its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl command to make a certificate with: apt-get install openssl")
-    cert, key = str(tmp_path / "c.pem"), str(tmp_path / "k.pem")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost")
-    subprocess.run(("openssl", "req", "-x509", *curve, "-keyout", key, "-out", cert), check=True, capture_output=True)
-    return cert, key
+    return made_certificate(tmp_path)
+
+
+def shown(
+    served: Termination, session: ssl.SSLSession | None = None, context: ssl.SSLContext | None = None
+) -> ssl.SSLObject:
+    """A client's side of a new connection, after the handshake and one byte; `session` is offered."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = served.context.wrap_bio(to_server, to_client, server_side=True)
+    client = (context or CLIENT).wrap_bio(to_client, to_server, session=session)
+    for side in (client, server, client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    server.write(b"x")
+    assert client.read(1) == b"x"
+    return client
+
+
+CLIENT = trusting()  # One context: a session belongs to it.
+
+
+def certificate_of(served: Termination) -> bytes | None:
+    """The certificate that a new connection is shown."""
+    return shown(served).getpeercert(binary_form=True)
 
 
 def test_old_protocols_are_off(pem: tuple[str, str]) -> None:
@@ -29,16 +51,109 @@ def test_old_protocols_are_off(pem: tuple[str, str]) -> None:
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_bad_files_are_one_line_and_change_nothing(pem: tuple[str, str]) -> None:
-    """Missing, mangled, encrypted: an error at the start; at a reload the old pair goes on."""
+@pytest.mark.parametrize(
+    "suites", [("CHACHA20-POLY1305", "AES128-GCM-SHA256"), ("AES128-GCM-SHA256", "CHACHA20-POLY1305")]
+)
+def test_the_client_chooses_the_cipher(pem: tuple[str, str], suites: tuple[str, ...]) -> None:
+    """Its first one; Python can order those of TLS 1.2 only."""
+    context = trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(f"ECDHE-ECDSA-{suite}" for suite in suites))
+    cipher = shown(Termination(*pem), context=context).cipher()
+
+    assert cipher
+    assert cipher[0] == f"ECDHE-ECDSA-{suites[0]}"
+
+
+def test_bad_files_are_one_line(pem: tuple[str, str]) -> None:
+    """Missing, mangled, encrypted: an error at the start."""
     cert, key = pem
     with pytest.raises(TlsError, match="No such file"):
         Termination(cert, key + "x")
-    served = Termination(cert, key)
     locked = ("openssl", "pkey", "-in", key, "-aes128", "-passout", "pass:x", "-out", key + ".locked")
     subprocess.run(locked, check=True, capture_output=True)
     with pytest.raises(TlsError, match="without a password"):
         Termination(cert, key + ".locked")
     Path(cert).write_text("nothing")
     with pytest.raises(TlsError):
-        served.reload()
+        Termination(cert, key)
+
+
+def test_a_new_pair_is_served_once_it_rests(pem: tuple[str, str], tmp_path: Path) -> None:
+    """Files replaced by a rename, as renewal tools do; not while they still change."""
+    served = Termination(*pem)
+    before = certificate_of(served)
+    (tmp_path / "new").mkdir()
+    for new, old in zip(made_certificate(tmp_path / "new"), pem, strict=True):
+        Path(new).replace(old)
+        served.look()
+        assert certificate_of(served) == before
+    served.look()
+
+    assert certificate_of(served) not in {None, before}
+
+
+def test_a_volume_that_is_replaced_by_its_link_is_noticed(tmp_path: Path) -> None:
+    """As Kubernetes mounts secrets: the files keep their names, a directory's link is renamed over."""
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        made_certificate(tmp_path / version)
+    (tmp_path / "data").symlink_to("1")
+    served = Termination(str(tmp_path / "data" / "cert.pem"), str(tmp_path / "data" / "key.pem"))
+    before = certificate_of(served)
+    (tmp_path / "next").symlink_to("2")
+    (tmp_path / "next").replace(tmp_path / "data")
+    served.look()
+    served.look()
+
+    assert certificate_of(served) != before
+
+
+@pytest.mark.parametrize("damage", ["key of another", "no key", "no file"])
+def test_a_broken_pair_leaves_the_old_one_in_use(
+    pem: tuple[str, str], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line in the log, not one a look; and the pair after it is read."""
+    served, key = Termination(*pem), Path(pem[1])
+    before = certificate_of(served)
+    (tmp_path / "new").mkdir()
+    new = made_certificate(tmp_path / "new")
+    if damage == "no file":
+        key.unlink()
+    else:
+        key.write_text("nothing" if damage == "no key" else Path(new[1]).read_text())
+    for _ in range(4):
+        served.look()
+    assert certificate_of(served) == before
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "the old one stays in use" in caplog.text
+    for file, old in zip(new, pem, strict=True):
+        Path(file).replace(old)
+    served.look()
+    served.look()
+
+    assert certificate_of(served) != before
+
+
+def test_files_that_did_not_change_are_not_read(pem: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    """A look is two stat calls."""
+    caplog.set_level(logging.INFO)
+    served = Termination(*pem)
+    for _ in range(3):
+        served.look()
+    assert caplog.records == []
+    os.utime(pem[0], ns=(1, 1))
+    for _ in range(3):
+        served.look()
+
+    assert len(caplog.records) == 1
+
+
+def test_sessions_resume_within_one_context_only(pem: tuple[str, str]) -> None:
+    """So the context is made before the fork; and Python has no means to give two contexts the same ticket key."""
+    served = Termination(*pem)
+    session = shown(served).session
+    assert shown(served, session).session_reused
+    assert not shown(Termination(*pem), session).session_reused
+
+    assert [name for name in dir(ssl.SSLContext) if "ticket" in name] == ["num_tickets"]

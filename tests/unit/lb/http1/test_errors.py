@@ -15,6 +15,7 @@ def test_every_problem_is_a_whole_answer(code: str) -> None:
 
     assert head.startswith(b"HTTP/1.1 %d " % PROBLEMS[code].status)
     assert b"Content-Length: %d\r\n" % len(body) in head
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
     assert set(said) == {"type", "title", "status", "code", "detail", "request_id", "stored"}
     assert (said["code"], said["stored"], said["request_id"]) == (code, "unknown", "id-1")
     # Scripts of web pages may read it, with the fields that they need to try again; the same for every origin.

@@ -99,6 +99,12 @@ def test_an_absolute_target_becomes_a_path() -> None:
     assert (head.target, head.host) == (b"/?q", b"A.example")
 
 
+def test_options_of_a_server_in_absolute_form_keep_their_meaning() -> None:
+    """RFC 9112 section 3.2.4: without path and query it is `*`, with one it is a path."""
+    line = b"OPTIONS http://a%b HTTP/1.1\r\nHost: a\r\n"
+    assert [parse_request(line % rest).target for rest in (b"", b"/", b"?q")] == [b"*", b"/", b"/?q"]
+
+
 def test_one_empty_line_before_a_request_is_forgiven() -> None:
     """RFC 9112 section 2.2: some clients end a body with one line end too many."""
     assert parse_request(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n").target == b"/"

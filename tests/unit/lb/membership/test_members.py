@@ -1,5 +1,6 @@
 """lb.membership.members: static nodes, heartbeats, the operator's changes and the snapshot together."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ async def test_without_redis_everything_stays(stage, free_port: int) -> None:  #
         assert not await membership.try_poll(away)
 
     assert stage.fleet.nodes["a"].health.state is State.HEALTHY
+
+
+async def test_a_redis_that_does_not_answer_is_logged_with_the_reason(
+    stage,  # noqa: ANN001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It accepts and stays silent: the exception has no text of its own."""
+    membership = Membership(Config(redis_timeout_ms=50), stage.fleet, [])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Redis(port=silent.getsockname()[1]) as away:
+            assert not await membership.try_poll(away)
+
+    assert caplog.messages[-1].endswith("until it can: no answer in 50 ms")
 
 
 async def test_the_operators_changes_are_in_force_and_kept(stage, tmp_path: Path) -> None:  # noqa: ANN001

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from lb.relay.client import Client
+from lb.relay.deadlines import HALF_CLOSED_S
 
 GET = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
@@ -198,6 +199,44 @@ async def test_a_client_that_has_said_all_still_gets_its_answer(stage) -> None: 
     half.data_received(POST)
     assert half.eof_received() is False
     assert stage.fleet.in_flight == 0
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_a_half_closed_client_waits_for_a_read_for_a_moment(stage, method: bytes) -> None:  # noqa: ANN001
+    """Not answered by then, the client has gone: the node is told, the load is released, the connection closed."""
+    client, transport = stage.client()
+    client.data_received(method + b" /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+    _, node = stage.link(client)
+    client.check(HALF_CLOSED_S + 1)
+    assert client.eof_received() is True
+    client.check(HALF_CLOSED_S)
+    assert (node.closed, transport.closed) == (False, False)
+    client.check(0.1)
+    assert transport.closed
+    client.connection_lost(None)
+    assert node.closed
+    assert transport.take() == b""
+    assert stage.fleet.in_flight == 0
+
+
+async def test_a_half_closed_client_waits_for_an_upload_and_for_the_rest_of_an_answer(stage) -> None:  # noqa: ANN001
+    """What was uploaded may be stored: its answer is awaited; an answer that has begun is relayed to its end."""
+    upload, transport = stage.client()
+    upload.data_received(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+    link, _ = stage.link(upload)
+    upload.eof_received()
+    upload.check(HALF_CLOSED_S + 1)
+    link.data_received(OK)
+    assert transport.take().startswith(b"HTTP/1.1 200 ")
+
+    reader, transport = stage.client()
+    reader.data_received(GET % 1)
+    link, _ = stage.link(reader)
+    link.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+    reader.eof_received()
+    reader.check(HALF_CLOSED_S + 1)
+    link.data_received(b"b")
+    assert transport.take().endswith(b"ab")
 
 
 def read(client: Client, data: bytes) -> None:

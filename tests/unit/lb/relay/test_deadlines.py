@@ -3,7 +3,7 @@
 import pytest
 
 from lb.config import Config
-from lb.relay.deadlines import Deadline, Progress, between_requests, lingering
+from lb.relay.deadlines import HALF_CLOSED_S, Deadline, Progress, between_requests, lingering
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -53,6 +53,7 @@ def test_a_byte_either_way_starts_the_answer_deadline_again(answer_paused: bool,
             reading_paused=False,
             awaits_continue=False,
             answer_paused=answer_paused,
+            half_closed=False,
         )
 
     assert check(float(limit_s), 0) is None
@@ -74,6 +75,7 @@ def test_a_body_that_waits_for_continue_is_not_due() -> None:
             reading_paused=False,
             awaits_continue=True,
             answer_paused=False,
+            half_closed=False,
         )
 
     assert check(0) is None
@@ -148,3 +150,24 @@ async def test_a_silent_node_is_a_timeout(stage) -> None:  # noqa: ANN001
     client.check(1.0)
 
     assert transport.take().startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_half_closed_client_has_a_moment_from_its_half_close_on() -> None:
+    """The deadline passes after its limit, not at it, and earlier seconds do not count."""
+    progress = Progress(CONFIG)
+
+    def check(seconds: float, *, half_closed: bool) -> Deadline | None:
+        return progress.check(
+            seconds,
+            received=0,
+            relayed=0,
+            body_due=False,
+            reading_paused=False,
+            awaits_continue=False,
+            answer_paused=False,
+            half_closed=half_closed,
+        )
+
+    assert check(10.0, half_closed=False) is None
+    assert check(HALF_CLOSED_S, half_closed=True) is None
+    assert check(0.1, half_closed=True) is Deadline.HALF_CLOSED

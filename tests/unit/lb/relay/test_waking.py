@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from lb.relay.records import Records
 from lb.relay.waking import LOOKS_MAX, PIECE_BYTES, WAKE_BYTES
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -44,13 +45,30 @@ async def test_a_body_that_comes_fast_pays_nothing(stage, size: int, expected: i
     assert wakes_at(transport) == expected
 
 
-async def test_under_tls_every_byte_wakes(stage) -> None:  # noqa: ANN001
-    """Records end where they like."""
-    stage.context.proto = b"https"
+async def test_under_tls_the_rest_of_a_record_is_waited_for(stage) -> None:  # noqa: ANN001
+    """What came of a record that is not complete does not come again; its end wakes."""
     client, transport = stage.client()
-    client.data_received(POST % LENGTH)
+    transport.records = Records()
+    client.data_received(POST % 20_000)
     stage.link(client)
     client.data_received(b"x")
+    seen = [wakes_at(transport)]
+    transport.records.feed(memoryview(b"\x17\x03\x03" + (16_401).to_bytes(2, "big") + bytes(401)))
+    client.record_begun()
+    seen.append(wakes_at(transport))
+    transport.records.feed(memoryview(bytes(16_000)))
+    client.data_received(b"x" * 16_384)
+    seen.append(wakes_at(transport))
+
+    assert seen == [19_999, 16_000 + 19_999 - 16_401, 19_999 - 16_384]
+
+
+async def test_a_record_wakes_nobody_who_did_not_wait(stage) -> None:  # noqa: ANN001
+    """Heads, and bodies that come fast."""
+    client, transport = stage.client()
+    client.record_begun()
+    client.data_received(POST % LENGTH)
+    client.record_begun()
 
     assert wakes_at(transport) == 1
 

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from bench.contests.bombs import chunk
 from processors.render.decoding import decoded
 from tests.unit.processors.render.test_decoding import SRGB, written
-from tests.unit.storage.photo import odd
+from tests.unit.storage.photo import heifs, odd
 
 
 def corners(image: Image.Image) -> list[str]:
@@ -38,6 +38,19 @@ def test_exif_turns_a_picture_whose_container_does_not(kind: str, orientation: i
     for stated in (1, orientation, 3):
         if orientation != 1:
             assert corners(decoded(odd.turned(kind, container=orientation, stated=stated), 2000)) == expected
+
+
+@pytest.mark.parametrize("kind", heifs.CODINGS)
+def test_exif_of_another_item_turns_nothing(kind: str) -> None:
+    """Neither that of a thumbnail nor that of no item."""
+    items = {1: heifs.image(kind, (160, 96)), 2: heifs.exif(6), 3: heifs.image(kind)}
+    for links, size in (
+        ([("cdsc", 2, (1,))], (96, 160)),
+        ([("cdsc", 2, (3,)), ("thmb", 3, (1,))], (160, 96)),
+        ([("cdsc", 2, (3,))], (160, 96)),
+        ([], (160, 96)),
+    ):
+        assert decoded(heifs.file(kind, items, links), 2000).size == size
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

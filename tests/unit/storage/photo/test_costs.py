@@ -4,10 +4,13 @@ import struct
 
 import pytest
 
+from bench.contests.boxes import box
 from storage.photo import jpeg
 from storage.photo.costs import DEAR_S, SCAN_PIXELS_MAX, SCANS_MAX, cpu_s, scans_refusal
 from storage.photo.formats import Limits
 from storage.photo.judge import Refused, judged
+from storage.records import Format
+from tests.unit.storage.photo import heifs
 from tests.unit.storage.photo.test_jpeg import SOS, photo
 
 
@@ -56,6 +59,20 @@ def test_costs_grow_with_pixels_bytes_and_scans() -> None:
     progressive = memoryview(photo(progressive=True))
     assert cpu_s("jpeg", progressive, 8000, 6000) > cpu_s("jpeg", data, 8000, 6000)
     assert cpu_s("webp", memoryview(bytes(10**6)), 100, 100) > cpu_s("webp", data, 100, 100)
+
+
+@pytest.mark.parametrize(("kind", "format_"), [("HEIF", "heif"), ("AVIF", "avif")])
+def test_what_is_decoded_costs_even_if_it_is_not_shown(kind: str, format_: Format) -> None:
+    """Of 1,000 x 1,000 pixels 64 x 64 are shown: the cost is that of the whole."""
+    clap = box(b"clap", struct.pack(">8i", 64, 1, 64, 1, 0, 1, 0, 1))
+    whole, cropped = (heifs.file(kind, {1: heifs.image(kind, (1000, 1000), *more)}) for more in ((), (clap,)))
+    shown = judged(memoryview(cropped), Limits())
+
+    cost = cpu_s(format_, memoryview(cropped), 64, 64)
+
+    assert kind == "AVIF" or (shown.width, shown.height) == (64, 64)
+    assert cost == pytest.approx(cpu_s(format_, memoryview(whole), 1000, 1000), rel=0.01)
+    assert cost > cpu_s(format_, memoryview(b"broken"), 64, 64)
 
 
 def test_a_photo_that_was_refused_has_a_cost_too() -> None:

@@ -9,8 +9,11 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from bench.contests import boxes
-from storage.photo.heif import CUT_OFF, ENTRIES_MAX, Contents, Malformed, Refused, read
-from tests.unit.storage.photo import odd
+from storage.photo.boxes import ENTRIES_MAX
+from storage.photo.formats import CUT_OFF
+from storage.photo.grids import Refused
+from storage.photo.heif import Malformed, read
+from tests.unit.storage.photo import heifs, odd
 
 TILE = boxes.tile(Image.new("RGB", (64, 64), "teal"), 50, 420)
 
@@ -22,9 +25,11 @@ def made(columns: int = 2, **oddities: int) -> memoryview:
 
 def items(*more: boxes.Item, inputs: tuple[int, ...] = (1, 2)) -> memoryview:
     """Two tiles, whatever else, and a grid of these."""
-    data = TILE[1] * 2
-    two = (boxes.Item(b"hvc1", (1,), (0, len(TILE[1]))), boxes.Item(b"hvc1", (1,), (len(TILE[1]), len(TILE[1]))))
-    return memoryview(boxes.file([*two, *more, boxes.Item(b"grid", (), (0, 0), inputs)], [TILE[0]], data))
+    length, grid = len(TILE[1]), heifs.spec(2, 1, (128, 64))
+    two = (boxes.Item(b"hvc1", (1, 2), (0, length)), boxes.Item(b"hvc1", (1, 2), (length, length)))
+    whole = boxes.Item(b"grid", (3,), (2 * length, len(grid)), inputs)
+    sizes = (heifs.ispe(64, 64), heifs.ispe(128, 64))
+    return memoryview(boxes.file([*two, *more, whole], [TILE[0], *sizes], TILE[1] * 2 + grid))
 
 
 def fault(data: bytes | memoryview) -> str | None:
@@ -127,8 +132,32 @@ def test_coding_exif_and_colours_are_read(kind: str, coding: bytes) -> None:
 
 def test_a_grid_has_the_coding_of_its_tiles() -> None:
     """And is turned if it is turned itself."""
-    assert read(made()) == Contents(b"hvc1", len(made()))
+    found = read(made())
+
+    assert (found.coding, found.end, found.coded, found.turned) == (b"hvc1", len(made()), (128, 128), False)
+    assert found.grid is not None
+    assert (found.grid.columns, found.grid.tile_width, found.grid.tiles) == (2, 64, (1, 2, 3, 4))
     assert read(made(turns=1)).turned
+
+
+@pytest.mark.parametrize("kind", heifs.CODINGS)
+def test_exif_counts_only_for_the_item_that_it_describes(kind: str) -> None:
+    """Not for a thumbnail's, a tile's or nobody's; of two, the first; as in libheif and libavif."""
+    small = heifs.image(kind)
+    single = {1: heifs.image(kind, heifs.SIZE), 2: heifs.exif(6), 3: heifs.exif(3), 4: small}
+    expected = odd.exif(6)[6:]
+    for links, exif in (
+        ([("cdsc", 2, (1,))], expected),
+        ([("cdsc", 2, (4, 1))], expected),
+        ([("cdsc", 2, (1,)), ("cdsc", 3, (1,))], expected),
+        ([("cdsc", 2, (4,)), ("thmb", 4, (1,))], b""),
+        ([("cdsc", 4, (1,))], b""),
+        ([], b""),
+    ):
+        assert read(memoryview(heifs.file(kind, single, links))).exif == exif
+    tiles = {**heifs.grid(kind), 8: heifs.exif(6)}
+    assert read(memoryview(heifs.file(kind, tiles, [*heifs.FOUR, ("cdsc", 8, (1,))]))).exif == expected
+    assert read(memoryview(heifs.file(kind, tiles, [*heifs.FOUR, ("cdsc", 8, (2, 3, 4, 5))]))).exif == b""
 
 
 def lists_without_end() -> list[bytes]:

@@ -61,6 +61,14 @@ def test_other_formats_are_no_photos(data: bytes) -> None:
         judged(memoryview(data), Limits())
 
 
+def test_a_jpeg_begins_with_two_markers() -> None:
+    """SOI and another one, as in the WHATWG's table; libjpeg alone would skip bytes in between."""
+    jpeg = odd.written("JPEG")
+    assert judged(memoryview(jpeg[:2] + b"\xff\xff" + jpeg[2:]), Limits())
+    with pytest.raises(NotAPhoto):
+        judged(memoryview(jpeg[:2] + b"\0\xe1" + jpeg[2:]), Limits())
+
+
 @pytest.mark.parametrize("magic", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x20\0\0\0WEBP", b"\0\0\0\x18ftypheic"])
 def test_a_header_of_rubbish_is_refused(magic: bytes) -> None:
     """Magic bytes and nothing behind them."""

@@ -5,9 +5,11 @@ import time
 import zlib
 
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 
 from bench.contests.bombs import chunk
+from processors.render.decoding import decoded
 from storage.photo.png import CHUNKS_MAX, PROFILE_BYTES_MAX, Malformed, code_points, head, picture, profile
 from tests.unit.storage.photo import odd
 
@@ -78,6 +80,48 @@ def test_a_profile_is_unpacked_up_to_a_limit(content: bytes, found: bytes | None
     data = with_chunks(chunk(b"iCCP", content))
 
     assert profile(data, head(data)) == found
+
+
+def test_a_chunk_counts_only_in_its_place() -> None:
+    """Code points and a profile before the palette and the pixels, transparency before the pixels, EXIF anywhere."""
+    points, colours = chunk(b"cICP", bytes((9, 16, 0, 1))), chunk(b"iCCP", b"a\0\0" + zlib.compress(b"profile"))
+    for photo in (odd.written("PNG"), odd.palette()):
+        at = photo.index(b"PLTE" if b"PLTE" in photo else b"IDAT") - 4
+        early, late = photo[:at] + points + colours + photo[at:], photo[:-12] + points + colours + photo[-12:]
+        behind = photo.index(b"IDAT") - 4
+        found = head(memoryview(early))
+        assert code_points(memoryview(early), found) == (9, 16)
+        assert profile(memoryview(early), found) == b"profile"
+        for wrong in (late, photo[:behind] + points + colours + photo[behind:]):
+            if wrong == late or b"PLTE" in photo:
+                found = head(memoryview(wrong))
+                assert (code_points(memoryview(wrong), found), profile(memoryview(wrong), found)) == (None, None)
+    exif = memoryview(odd.written("PNG")[:-12] + chunk(b"eXIf", odd.exif(6)[6:]) + chunk(b"IEND", b""))
+    assert b"eXIf" in picture(exif, head(exif))
+
+
+def test_a_palette_and_transparency_behind_the_pixels_do_not_count() -> None:
+    """As in libpng, which gives up without a palette."""
+    photo = odd.palette()
+    for name in (b"PLTE", b"tRNS"):
+        at = photo.index(name) - 4
+        end = at + 12 + int.from_bytes(photo[at : at + 4], "big")
+        moved = memoryview(photo[:at] + photo[end:-12] + photo[at:end] + photo[-12:])
+        if name == b"PLTE":
+            assert "palette is missing" in fault(moved)
+        else:
+            assert b"tRNS" not in picture(moved, head(moved))
+
+
+def test_an_orientation_in_a_text_is_no_orientation() -> None:
+    """ImageMagick's `Raw profile type exif`: libvips and browsers read eXIf alone."""
+    data = odd.exif(6)
+    text = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n%s\n" % (len(data), data.hex().encode()))
+    photo = odd.behind_header(odd.written("PNG"), chunk(b"zTXt", text))
+    shown = pyvips.Image.new_from_buffer(photo, "").autorot()
+
+    assert Image.open(io.BytesIO(photo)).getexif()[odd.ORIENTATION] == 6  # the control: Pillow reads it
+    assert (shown.width, shown.height) == decoded(photo, 2000).size == odd.SIZE
 
 
 def test_deep_and_chopped_pngs_are_malformed() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.s3.wire import Wires
+from storage.s3.wire import IDLE_S_MAX, Wires
 
 SILENCE_S = 0.2
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -70,7 +70,7 @@ def answering(*answers: bytes, byte_by_byte: bool = False) -> Serve:
 async def test_an_answer_is_heard_whole(said: bytes, body: bytes, *, measured: bool, slowly: bool) -> None:
     """By its length, after an interim one, by its last chunk, by the connection's end; in one piece or in many."""
     async with wires_to(answering(said, byte_by_byte=slowly)) as wires:
-        heard = await wires.ask([b"one\n"], silence_s=5.0)
+        heard = await wires.ask([b"one\n"], now=0.0, silence_s=5.0)
 
     assert (heard.status, heard.body) == (int(said.rsplit(b"HTTP/1.1 ")[-1][:3]), body)
     assert heard.measured is measured
@@ -80,18 +80,18 @@ async def test_a_large_answer_is_heard_whole_and_one_cut_short_is_an_error() -> 
     """Of three megabytes every byte; where the connection ends before its length, not the part that came."""
     head, body = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(range(250)) * 12_000
     async with wires_to(answering(head + body)) as wires:
-        assert (await wires.ask([b"one\n"], silence_s=5.0)).body == body
+        assert (await wires.ask([b"one\n"], now=0.0, silence_s=5.0)).body == body
     async with wires_to(answering(head + body[:-1])) as wires:
         with pytest.raises(ConnectionError):
-            await wires.ask([b"one\n"], silence_s=5.0)
+            await wires.ask([b"one\n"], now=0.0, silence_s=5.0)
 
 
 async def test_an_answer_to_head_has_no_body_and_keeps_its_connection() -> None:
     """Its length is that of the object; the next request goes the same way."""
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
     async with wires_to(answering(said, said + b"hello")) as wires:
-        assert (await wires.ask([b"one\n"], silence_s=5.0, head_only=True)).body == b""
-        assert (await wires.ask([b"one\n"], silence_s=5.0)).body == b"hello"
+        assert (await wires.ask([b"one\n"], now=0.0, silence_s=5.0, head_only=True)).body == b""
+        assert (await wires.ask([b"one\n"], now=0.0, silence_s=5.0)).body == b"hello"
 
 
 async def test_a_connection_is_used_again_unless_it_was_closed() -> None:
@@ -108,7 +108,7 @@ async def test_a_connection_is_used_again_unless_it_was_closed() -> None:
 
     async with wires_to(serve) as wires:
         for _ in range(4):
-            assert (await wires.ask([b"one\n"], silence_s=5.0)).status == 200
+            assert (await wires.ask([b"one\n"], now=0.0, silence_s=5.0)).status == 200
 
     assert len(opened) == 3
 
@@ -125,7 +125,7 @@ async def test_no_more_connections_than_allowed() -> None:
         open_now -= 1
 
     async with wires_to(serve) as wires:
-        await asyncio.gather(*(wires.ask([b"one\n"], silence_s=5.0) for _ in range(8)))
+        await asyncio.gather(*(wires.ask([b"one\n"], now=0.0, silence_s=5.0) for _ in range(8)))
 
     assert most == 2
 
@@ -139,13 +139,13 @@ async def test_silence_is_a_timeout_and_rubbish_a_broken_connection() -> None:
 
     async with wires_to(silent) as wires:
         with pytest.raises(TimeoutError, match=r"silent for 0\.05 s"):
-            await wires.ask([b"one\n"], silence_s=0.05)
+            await wires.ask([b"one\n"], now=0.0, silence_s=0.05)
     async with wires_to(answering(b"SSH-2.0 hello\r\n\r\n")) as wires:
         with pytest.raises(ConnectionError, match=r"not HTTP/1\.1"):
-            await wires.ask([b"one\n"], silence_s=5.0)
+            await wires.ask([b"one\n"], now=0.0, silence_s=5.0)
     async with wires_to(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n12")) as wires:
         with pytest.raises(ConnectionError, match="more than it announced"):
-            await wires.ask([b"one\n"], silence_s=5.0)
+            await wires.ask([b"one\n"], now=0.0, silence_s=5.0)
 
 
 async def test_an_answer_before_buys_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,10 +166,10 @@ async def test_an_answer_before_buys_no_time(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(loop, "call_later", counted)
     async with wires_to(once) as wires:
-        await wires.ask([b"one\n"], silence_s=SILENCE_S)
+        await wires.ask([b"one\n"], now=0.0, silence_s=SILENCE_S)
         periods = 0
         with pytest.raises(TimeoutError):
-            await wires.ask([b"two\n"], silence_s=SILENCE_S)
+            await wires.ask([b"two\n"], now=0.0, silence_s=SILENCE_S)
 
     assert periods == 1
 
@@ -186,4 +186,19 @@ async def test_a_store_that_speaks_slowly_is_not_silent() -> None:
         writer.close()
 
     async with wires_to(slow) as wires:
-        assert (await wires.ask([b"one\n"], silence_s=0.3)).body == b"xxxxxx"
+        assert (await wires.ask([b"one\n"], now=0.0, silence_s=0.3)).body == b"xxxxxx"
+
+
+async def test_a_connection_that_was_long_idle_is_not_used_again() -> None:
+    """Networks drop such connections without telling; one that was used a moment ago is used again."""
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await answering(*[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] * 9)(reader, writer)
+
+    async with wires_to(serve) as wires:
+        for now, connections in ((0.0, 1), (IDLE_S_MAX - 1, 1), (2 * IDLE_S_MAX - 2, 1), (3 * IDLE_S_MAX, 2)):
+            await wires.ask([b"one\n"], now=now, silence_s=5.0)
+            assert opened == connections

@@ -1,0 +1,291 @@
+"""lb.front.tls_transport: the handshake, records cut anywhere, pressure, and both ways to end."""
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lb.front.tls import Termination
+from lb.front.tls_transport import READ_BYTES, speaks_tls
+from lb.relay.client import Client
+from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
+from tests.certificates import made_certificate, trusting
+from tests.unit.lb.conftest import Stage
+from tests.unit.lb.front.tls_phone import TlsPhone
+
+GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ALERT = b"\x15"  # The first byte of its record.
+
+pytestmark = pytest.mark.asyncio
+
+Connect = Callable[..., TlsPhone]
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Termination:
+    """The balancer's context."""
+    return Termination(*made_certificate(Path(tmp_path_factory.mktemp("tls"))))
+
+
+@pytest.fixture
+async def connect(stage: Stage, tls: Termination) -> Connect:
+    """What makes a phone whose connection was just accepted."""
+    accept = speaks_tls(stage.connections, tls.context)
+
+    def connected(context: ssl.SSLContext | None = None) -> TlsPhone:
+        server, wire = accept(), stage.transport()
+        server.connection_made(wire)
+        return TlsPhone(server, wire, context)
+
+    return connected
+
+
+def client_of(stage: Stage) -> Client:
+    """The only client."""
+    [client] = stage.connections.clients
+    return client
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_request_and_its_answer(stage: Stage, connect: Connect, version: ssl.TLSVersion) -> None:
+    """The handshake counts as expected, and then there is a client; both versions."""
+    context = trusting()
+    context.maximum_version = version
+    phone = connect(context)
+    assert (stage.connections.expected, len(stage.connections.clients)) == (1, 0)
+    phone.shake()
+    assert (stage.connections.expected, len(stage.connections.clients)) == (0, 1)
+    if version is ssl.TLSVersion.TLSv1_2:
+        phone.shake()  # The server's word is the last.
+    phone.deliver(phone.encrypted(GET))
+    link, sent = stage.link(client_of(stage))
+    link.data_received(OK)
+
+    assert sent.written.startswith(b"GET /x HTTP/1.1\r\n")
+    assert phone.heard().endswith(b"ok")
+    assert client_of(stage).idle
+
+
+async def test_the_session_ticket_goes_with_the_answer(stage: Stage, connect: Connect) -> None:
+    """It costs no write of its own, and resumes the session."""
+    phone = connect()
+    phone.shake()
+    assert phone.wire.take() == b""
+    phone.deliver(phone.encrypted(GET))
+    stage.link(client_of(stage))[0].data_received(OK)
+    phone.heard()
+
+    assert phone.tls.session.has_ticket
+
+
+async def test_too_many_connections_end_without_a_handshake(stage: Stage, connect: Connect) -> None:
+    """One that is expected counts as one that is there."""
+    stage.connections.clients.update(object() for _ in range(stage.config.connections_max - 1))
+
+    assert not connect().wire.aborted
+    assert connect().wire.aborted
+    assert stage.connections.expected == 1
+
+
+@pytest.mark.parametrize("said", [b"", GET, b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\xff\xff" + bytes(3000)])
+async def test_who_speaks_no_tls_is_counted_and_ended(stage: Stage, connect: Connect, said: bytes) -> None:
+    """Nothing, plain HTTP, a malformed first record; then the connection ends."""
+    phone = connect()
+    if said:
+        phone.deliver(said)
+        assert phone.wire.closed
+        assert phone.wire.written[:1] in {b"", ALERT}
+    assert phone.server.eof_received() is False
+    phone.server.connection_lost(None)
+
+    assert stage.connections.expected == 0
+    assert stage.context.counters.heads_refused == 1
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_an_old_version_is_told_why(connect: Connect) -> None:
+    """By an alert."""
+    context = trusting()
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    phone = connect(context)
+
+    with pytest.raises(ssl.SSLError, match="protocol version"):
+        phone.shake()
+
+
+async def test_a_forged_record_ends_the_connection(stage: Stage, connect: Connect) -> None:
+    """With an alert, and the request is over."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(POST % 9))
+    stage.link(client_of(stage))
+    phone.deliver(phone.encrypted(b"123456789")[:-1] + b"!")
+
+    assert phone.wire.closed
+    phone.server.connection_lost(None)
+    assert stage.connections.clients == set()
+
+
+def arrive(phone: TlsPhone, raw: bytes, segment_bytes: int) -> int:
+    """Bytes come in segments to a socket as the kernel has it, which wakes at SO_RCVLOWAT; returns the reads."""
+    reads, waiting = 0, b""
+    for at in range(0, len(raw), segment_bytes):
+        waiting += raw[at : at + segment_bytes]
+        if len(waiting) >= wakes_at(phone):
+            reads, data, waiting = reads + 1, waiting, b""
+            phone.deliver(data)
+    assert wakes_at(phone) == 1
+    return reads
+
+
+def wakes_at(phone: TlsPhone) -> int:
+    """As the kernel has it."""
+    return phone.wire.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+@pytest.mark.parametrize("segment_bytes", [100, 1400, 4118, 9000])
+@pytest.mark.parametrize("record_bytes", [1, 100, 4096, 5000, 16384])
+@pytest.mark.parametrize("tls_version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_no_body_waits_for_bytes_that_never_come(
+    stage: Stage, connect: Connect, record_bytes: int, segment_bytes: int, tls_version: ssl.TLSVersion
+) -> None:
+    """Whatever the sizes of records and segments: the whole body arrives, in far fewer reads than segments."""
+    context = trusting()
+    context.maximum_version = tls_version
+    phone = connect(context)
+    phone.shake()
+    body = random.Random(record_bytes).randbytes(3000 if record_bytes == 1 else 3 * WAKE_BYTES + 777)
+    phone.deliver(phone.encrypted(POST % len(body) + body[:1]))
+    _, sent = stage.link(client_of(stage))
+    raw = phone.encrypted(body[1:], record_bytes)
+    reads = arrive(phone, raw, segment_bytes)
+
+    assert sent.written.endswith(body)
+    assert reads <= 2 * len(raw) / WAKE_BYTES + 4 or segment_bytes > PIECE_BYTES or record_bytes == 1
+
+
+async def test_a_record_that_is_longer_than_what_is_left(stage: Stage, connect: Connect) -> None:
+    """As all are: once it has begun, its own end is waited for. The balancer is woken twice for it."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(POST % 4097 + b"x"))
+    _, sent = stage.link(client_of(stage))
+    reads = arrive(phone, phone.encrypted(b"y" * 4096), 1)
+
+    assert sent.written.endswith(b"x" + b"y" * 4096)
+    assert reads == 2
+
+
+async def test_a_paused_client_gets_nothing_more(stage: Stage, connect: Connect) -> None:
+    """Records that were read but not passed on wait here, and go on when the node takes bytes again."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"))
+    client = client_of(stage)
+    link, sent = stage.link(client)
+    assert phone.wire.reading
+    take, full = sent.write, [0, 1]
+
+    def write(data: bytes) -> None:
+        take(data)
+        if full.pop():
+            link.pause_writing()
+
+    sent.write = write
+    body = b"1\r\nx\r\n" * 8000 + b"0\r\n\r\n"
+    phone.deliver(phone.encrypted(body))
+    received = client.exchange.received
+    assert 0 < received < len(body)
+    assert not phone.wire.reading
+    link.resume_writing()
+    assert client.exchange.received == received
+    await asyncio.sleep(0)
+
+    assert client.exchange.received == len(body)
+    assert phone.wire.reading
+
+
+async def test_the_phone_may_end_its_side_before_the_answer(stage: Stage, connect: Connect) -> None:
+    """By close_notify or by FIN alone: a complete request is answered."""
+    for ends in (lambda phone: phone.deliver(phone.notified()), lambda phone: phone.server.eof_received()):
+        phone = connect()
+        phone.shake()
+        phone.deliver(phone.encrypted(GET))
+        client = client_of(stage)
+        link = stage.link_of(client) or stage.link(client)[0]
+        await asyncio.sleep(0)  # Reading was paused while there was no connection to a node.
+        ends(phone)
+        assert not phone.wire.closed
+        link.data_received(OK)
+        assert phone.heard().endswith(b"ok<end>")
+        assert phone.wire.closed
+        phone.server.connection_lost(None)
+
+
+async def test_requests_before_the_end_are_all_answered(stage: Stage, connect: Connect) -> None:
+    """Two requests and close_notify in one read: the end is told after the second was taken."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(GET + GET) + phone.notified())
+    client = client_of(stage)
+    stage.link(client)
+    for _ in range(2):
+        assert not phone.wire.closed
+        stage.link_of(client).data_received(OK)
+        await asyncio.sleep(0)
+
+    assert phone.heard().count(b"200 OK") == 2
+    assert phone.wire.closed
+
+
+async def test_a_phone_that_ends_within_its_body_has_left(stage: Stage, connect: Connect) -> None:
+    """Nothing is forwarded after that."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(POST % 9 + b"1234"))
+    _, sent = stage.link(client_of(stage))
+    phone.deliver(phone.notified())
+
+    assert sent.aborted
+    assert phone.wire.closed
+
+
+async def test_an_early_answer_leaves_a_half_closed_connection(stage: Stage, connect: Connect) -> None:
+    """The answer, close_notify, FIN; what still comes is counted without being decrypted, up to the limit."""
+    phone = connect()
+    phone.shake()
+    phone.deliver(phone.encrypted(POST % 10**8 + b"x"))
+    link, _ = stage.link(client_of(stage))
+    link.data_received(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
+    assert phone.heard().endswith(b"no<end>")
+    assert (phone.wire.ended, phone.wire.closed) == (True, False)
+    for _ in range(stage.config.linger_bytes_max // READ_BYTES):
+        phone.deliver(bytes(READ_BYTES))
+    assert not phone.wire.aborted
+    phone.deliver(b"x")
+
+    assert phone.wire.aborted
+    assert phone.server.is_closing()
+
+
+async def test_nothing_is_written_after_the_end(stage: Stage, connect: Connect) -> None:
+    """A connection that was closed says close_notify once, and no more."""
+    phone = connect()
+    phone.shake()
+    client = client_of(stage)
+    phone.server.close()
+    said = len(phone.wire.written)
+    client.write(b"late")
+    phone.server.close()
+
+    assert phone.heard() == b"<end>"
+    assert said
+    assert phone.wire.written == b""

@@ -1,0 +1,60 @@
+"""A phone that speaks TLS to a transport of ours, in memory."""
+
+import ssl
+from contextlib import suppress
+
+from lb.front.tls_transport import TlsTransport
+from tests.certificates import trusting
+from tests.unit.lb.conftest import FakeTransport
+
+
+class TlsPhone:
+    """The client's side of one connection; `wire` is the socket's transport at the balancer."""
+
+    def __init__(self, server: TlsTransport, wire: FakeTransport, context: ssl.SSLContext | None = None) -> None:
+        self.server, self.wire = server, wire
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = (context or trusting()).wrap_bio(self._incoming, self._outgoing)
+
+    def deliver(self, data: bytes) -> None:
+        """Let the balancer read these bytes from its socket."""
+        self.server.get_buffer(-1)[: len(data)] = data
+        self.server.buffer_updated(len(data))
+
+    def shake(self) -> None:
+        """Do the whole handshake; raises what the library raises."""
+        for _ in range(3):
+            self._incoming.write(self.wire.take())
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.deliver(self._outgoing.read())
+            else:
+                if data := self._outgoing.read():
+                    self.deliver(data)
+                return
+
+    def encrypted(self, data: bytes, record_bytes: int = 16384) -> bytes:
+        """The records of these bytes."""
+        for at in range(0, len(data), record_bytes):
+            self.tls.write(data[at : at + record_bytes])
+        return self._outgoing.read()
+
+    def notified(self) -> bytes:
+        """The record of close_notify."""
+        with suppress(ssl.SSLError):
+            self.tls.unwrap()
+        return self._outgoing.read()
+
+    def heard(self) -> bytes:
+        """What the balancer has answered since the last call; ends with `<end>` after its close_notify."""
+        self._incoming.write(self.wire.take())
+        found = b""
+        try:
+            while data := self.tls.read(65536):
+                found += data
+        except ssl.SSLWantReadError:
+            return found
+        except ssl.SSLZeroReturnError:
+            pass
+        return found + b"<end>"

@@ -1,0 +1,96 @@
+"""storage.s3.store: which answers of a store are a result, and which are a failure of the store."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from storage.blobs import BlobExists, BlobMissing, StoreUnavailable
+from storage.s3.store import S3Address, S3Store
+from tests.unit.storage.s3.test_objects import OK, Store, listening
+from tests.unit.storage.s3.test_remedies import answer
+
+GONE = answer(404, "NoSuchBucket")
+PAGE = b"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\nnot found"
+Call = Callable[[S3Store], Awaitable[object]]
+
+
+async def listed(store: S3Store) -> list[object]:
+    """A listing in pages."""
+    return [entry async for entry in store.list("a/")]
+
+
+async def listed_in(store: S3Store) -> list[object]:
+    """A listing of folders."""
+    return [entry async for entry in store.list_in("a/", ["b"], ["c"])]
+
+
+CALLS: dict[str, Call] = {
+    "read": lambda store: store.read("k"),
+    "read_range": lambda store: store.read_range("k", 0, 1, '"e"'),
+    "read_tail": lambda store: store.read_tail("k", 1),
+    "create": lambda store: store.create("k", b"1"),
+    "swap": lambda store: store.swap("k", '"e"', b"1"),
+    "delete": lambda store: store.delete("k"),
+    "list": listed,
+    "list_in": listed_in,
+}
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any keys."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+
+
+@asynccontextmanager
+async def answering(said: bytes) -> AsyncIterator[S3Store]:
+    """A store with a bucket, whose next answer is this one."""
+    async with (
+        listening(Store([OK, said])) as endpoint,
+        S3Store(S3Address("b", endpoint, "us-east-1"), attempts_max=1) as store,
+    ):
+        yield store
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("said", [GONE, PAGE], ids=["bucket", "page"])
+async def test_a_bucket_that_is_gone_is_a_failure_and_no_missing_object(
+    name: str, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither "the post does not exist" nor an empty listing; the log says which bucket, and what to do."""
+    async with answering(said) as store:
+        with pytest.raises(StoreUnavailable, match="the store answered 404"):
+            await CALLS[name](store)
+    assert "404" in caplog.text
+    assert "restore the bucket" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["create", "list", "list_in"])
+async def test_a_missing_object_is_a_failure_where_none_was_asked_for(name: str) -> None:
+    """A listing or a new object cannot meet it: the store is at fault, and its reason is in the error."""
+    async with answering(answer(404, "NoSuchKey")) as store:
+        with pytest.raises(StoreUnavailable, match="404 NoSuchKey"):
+            await CALLS[name](store)
+
+
+@pytest.mark.parametrize("name", ["read", "read_tail", "list", "list_in", "delete"])
+async def test_a_condition_that_was_not_set_cannot_fail(name: str) -> None:
+    """The answer 412 to a call without a condition is the store's fault."""
+    async with answering(answer(412, "PreconditionFailed")) as store:
+        with pytest.raises(StoreUnavailable, match="412 PreconditionFailed"):
+            await CALLS[name](store)
+
+
+async def test_results_are_results(caplog: pytest.LogCaptureFixture) -> None:
+    """The object is missing, exists, or was deleted already: no failure, and nothing is logged."""
+    async with answering(answer(404, "NoSuchKey")) as store:
+        with pytest.raises(BlobMissing):
+            await store.read("k")
+    async with answering(answer(404, "NoSuchKey")) as store:
+        await store.delete("k")
+    async with answering(answer(412, "PreconditionFailed")) as store:
+        with pytest.raises(BlobExists):
+            await store.create("k", b"1")
+    assert not caplog.records
