@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from storage.keys import NODES_KEYS
 from storage.refusals import reason
+from storage.scripts import Script, run_one
 
 log = logging.getLogger("snapsurge.ingest.heartbeat")
 
@@ -32,7 +33,7 @@ end
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
-_BEAT = (
+_BEAT = Script(
     _CHANGED
     + """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
@@ -42,7 +43,7 @@ end
 redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
 """
 )
-_LEAVE = (
+_LEAVE = Script(
     _CHANGED
     + """
 redis.call('HDEL', KEYS[1], ARGV[1])
@@ -77,10 +78,8 @@ class Heartbeat:
         `anew` registers the node as new, so that every balancer reads the entry again.
         """
         said = msgspec.json.encode(self._member()).decode()
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_BEAT, len(NODES_KEYS), *NODES_KEYS, self._node_id, said, str(int(anew)))
         try:
-            await pipe.execute()
+            await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
         except RedisError as error:
             if self._heard:
                 log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
@@ -98,7 +97,5 @@ class Heartbeat:
 
     async def leave(self) -> None:
         """Remove the node from the list; without Redis, balancers notice the missing heartbeats."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_LEAVE, len(NODES_KEYS), *NODES_KEYS, self._node_id)
         with contextlib.suppress(RedisError):
-            await pipe.execute()
+            await run_one(self._redis, _LEAVE(NODES_KEYS, self._node_id))

@@ -1,4 +1,4 @@
-"""Checks once a second, in the background, what `readiness.py` needs: the store, Redis' clock, free disk space.
+"""Checks in the background what `readiness.py` needs: store and free disk once a second, Redis' clock half as often.
 
 A request for `/readyz` never waits for these checks. Each check has a timeout. A failed check of Redis says nothing
 about the clock; a failed check of the store means that the store did not answer.
@@ -23,6 +23,7 @@ from .readiness import REDIS, Readiness, told
 log = logging.getLogger("snapsurge.ingest.watching")
 
 EVERY_S: Final = 1.0
+CLOCK_PERIODS: Final = 2  # periods between two looks at Redis' clock; two looks fit into readiness.STAMPS_S
 LOOK_S: Final = 2.0  # timeout of one check; two fit into SILENT_S
 
 
@@ -81,7 +82,7 @@ class Watch:
                 self._readiness.stamped(REDIS, ahead_s, time.perf_counter())
             except (RedisError, TimeoutError, OSError):
                 pass  # no statement about the clock, and Redis is not needed to be ready
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(CLOCK_PERIODS * self._every_s)
 
     def _say(self, reasons: str) -> None:
         """Log when the node becomes ready or not ready; changed numbers alone are not logged."""

@@ -21,14 +21,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from redis.exceptions import RedisError
 
 from storage import keys, tombstones
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
-from storage.index import Index, Observed
+from storage.index import Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue.jobs import Job
 from storage.records import Post, accepted, flagged, late_by_ms, to_ms
@@ -52,13 +52,29 @@ class Reposted(Exception):
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
+class PostIndex(Protocol):
+    """What is needed of the index; `batched.BatchedIndex` has it."""
+
+    async def post(self, post_id: str, /) -> Post | None:
+        """The post's record; None if the index does not have the post."""
+        ...
+
+    async def observe(self, post: Post, /) -> Observed:
+        """Report the post; see `Index.observing`."""
+        ...
+
+    async def forget(self, post_id: str, moment_id: str, deletion: str, /) -> None:
+        """Remove the post; see `Index.forget`."""
+        ...
+
+
 class Jobs:
     """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged: never the photo."""
 
     def __init__(
         self,
         store: BlobStore,
-        index: Index,
+        index: PostIndex,
         moments: Moments,
         *,
         render: Render,
@@ -110,7 +126,7 @@ class Jobs:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
         post = await self._flagged(moment_id, post_id)
         if post is not None:
-            await self._index.observe([post])
+            await self._index.observe(post)
             self._metrics.flagged.inc()
 
     async def _rendered(
@@ -151,7 +167,7 @@ class Jobs:
         answer: Observed | None = None
         trouble: RedisError | None = None
         try:
-            (answer,) = await self._index.observe([post])
+            answer = await self._index.observe(post)
         except RedisError as error:
             trouble = error
         if answer == "known":
@@ -173,7 +189,7 @@ class Jobs:
 
         From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
         """
-        (post,) = await self._index.posts([post_id])
+        post = await self._index.post(post_id)
         if post is not None and post.late is not None:
             return None
         if post is not None:

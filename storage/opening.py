@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,8 @@ from .config import Config
 from .files import FileStore
 from .refusals import is_refusal
 from .s3.store import S3Address, S3Store
+
+log = logging.getLogger("snapsurge.storage.opening")
 
 # After a refusal each connection reconnects at most this often. The address may lead to another server by now, but
 # reconnecting for every command would exhaust the local ports.
@@ -123,12 +126,20 @@ def redis_client(config: Config) -> Redis:
     return _client(config.redis_url, config)
 
 
-def queue_clients(config: Config) -> dict[str, Redis]:
-    """A client for each Redis in `SNAPSURGE_QUEUE_URLS`, by address without credentials; ValueError on a duplicate."""
-    urls = [url.strip() for url in config.queue_urls.split(",") if url.strip()] or [config.redis_url]
-    clients = {_name(url): _client(url, config) for url in urls}
+def shard_clients(config: Config, redis: Redis) -> dict[str, Redis]:
+    """A client of each Redis in `SNAPSURGE_SHARD_URLS`, by address without credentials; ValueError on a duplicate.
+
+    Without shards, or where a shard is at `SNAPSURGE_REDIS_URL`, it is `redis`, the client of that address.
+    """
+    if config.shard_urls and config.queue_urls:
+        raise ValueError("SNAPSURGE_QUEUE_URLS is the former name of SNAPSURGE_SHARD_URLS: set only the latter")
+    if config.queue_urls:
+        log.warning("SNAPSURGE_QUEUE_URLS is now SNAPSURGE_SHARD_URLS; the next version refuses the old name")
+    given = config.shard_urls or config.queue_urls
+    urls = [url.strip() for url in given.split(",") if url.strip()] or [config.redis_url]
+    clients = {_name(url): redis if url == config.redis_url else _client(url, config) for url in urls}
     if len(clients) < len(urls):
-        raise ValueError("SNAPSURGE_QUEUE_URLS names a Redis twice")
+        raise ValueError("SNAPSURGE_SHARD_URLS names a Redis twice")
     return clients
 
 

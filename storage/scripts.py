@@ -14,13 +14,14 @@ from redis.exceptions import NoScriptError
 
 
 class Script:
-    """A script. `script(keys, *arguments)` is a call of it, for `run`."""
+    """A script; called with its keys and arguments, it makes a `Call`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis' name of the script, not security
 
     def __call__(self, keys: Sequence[str] = (), *arguments: Any) -> "Call":  # noqa: ANN401 - what redis-py encodes
+        """A call with these keys and arguments, for `run`."""
         return Call(self, (len(keys), *keys, *arguments))
 
 

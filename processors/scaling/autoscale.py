@@ -22,22 +22,23 @@ from redis.exceptions import RedisError
 import storage.config
 from storage.blobs import StoreUnavailable
 from storage.decision import Scaling, latest, publish
-from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, queue_clients, redis_client
+from storage.opening import blob_store, redis_client, shard_clients
+from storage.queue.jobs import depth_of, measuring
 from storage.queue.shards import Shards
 from storage.records import ACCEPTING_MS, from_ms, to_ms
 from storage.refusals import reason
+from storage.scripts import run as run_scripts
+from storage.sharded import ShardedIndex
 
 from ..config import Config, address
-from ..letters import DeadLetters
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from ..passes import pause_s
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
 from .pool import Pool, spawned
-from .presence import heard
+from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
 from .sizing import Limits, Load, Moment, Needed, decide
 
@@ -96,7 +97,8 @@ class Autoscaler:
         self._limits = limits
         self._redis = redis
         self._queue = Shards(shards)
-        self._dead = DeadLetters(*shards.values())
+        # Then one round trip measures everything.
+        self._shares_redis = list(shards.values()) == [redis]
         self._moments = moments
         self._pool = pool
         self._metrics = metrics
@@ -185,20 +187,24 @@ class Autoscaler:
         While Redis does not answer, the leader stays the leader and a standby stays a standby.
         """
         try:
-            if not await self._election.campaign():
+            calls = [self._election.campaigning(), hearing(self._election.token)]
+            if self._shares_redis:
+                calls.append(measuring())
+            won, pulses, *measured = await run_scripts(self._redis, *calls)
+            if not self._election.decided(won):
                 return None
-            depth = await self._queue.depth()
-            found = await heard(self._redis)
+            depth = depth_of(measured[0]) if measured else await self._queue.depth()
+            found = heard_in(pulses)
             self._pulses = found.fresh
             self._say_unreadable(found.unreadable)
             await self._queue.note_deaths(found.lost)
-            self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:
                 log.warning("Redis is unavailable, the number of workers stays the same: %s", reason(error))
             self._away = True
             return None
         self._away = False
+        self._metrics.dead.set(depth.dead)
         self._metrics.ready.set(depth.ready)
         self._metrics.oldest.set(depth.oldest_s)
         self._metrics.leased.set(depth.leased)
@@ -238,14 +244,14 @@ async def run(
     metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
-        shards = queue_clients(storage_config)
+        shards = shard_clients(storage_config, redis)
         for client in (redis, *shards.values()):
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
         await stack.enter_async_context(exposed(listen, metrics.registry, _views(redis, pool)))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
-        moments = Moments(store, Index(redis))
+        moments = Moments(store, ShardedIndex(redis, shards))
         autoscaler = Autoscaler(
             limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config), shards=shards
         )

@@ -34,7 +34,7 @@ async def rung(redis: Redis, seconds: float, *, patience_s: float) -> bool:
     the client's own timeout is shorter than this wait.
     """
     pool = redis.connection_pool
-    connection: Any = await pool.get_connection("BLPOP")  # type: ignore[no-untyped-call] # redis-py's
+    connection: Any = await pool.get_connection()
     try:
         async with asyncio.timeout(seconds + patience_s):
             await connection.send_command("BLPOP", BELL_KEY, seconds)
@@ -44,3 +44,8 @@ async def rung(redis: Redis, seconds: float, *, patience_s: float) -> bool:
         raise RedisTimeoutError("no answer to BLPOP") from None
     finally:
         await pool.release(connection)
+
+
+async def ring(redis: Redis) -> None:
+    """Add one entry, for one idle worker; redis.RedisError."""
+    await redis.rpush(BELL_KEY, "")  # type: ignore[misc] # redis-py's types

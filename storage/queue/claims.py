@@ -20,6 +20,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from ..scripts import Call, run_one
+from .bell import ring, rung
 from .jobs import QUEUES
 from .lease import Again, Attempts, Claimed, Done, Settlement
 from .leasing import EXTEND, NOTE_DEATHS, REVIVE, TURN
@@ -105,6 +106,14 @@ class Claims:
     async def release(self, token: str) -> int:
         """Release the jobs of a claim whose answer was lost, by its token; returns how many."""
         return int(await self._run(REVIVE((), self._lease_ms, token)))
+
+    async def rung(self, seconds: float, *, patience_s: float) -> bool:
+        """Wait for the queue's bell at most so many seconds; whether it rang."""
+        return await rung(self._redis, seconds, patience_s=patience_s)
+
+    async def ring(self) -> None:
+        """Wake another idle worker."""
+        await ring(self._redis)
 
     async def _run(self, call: Call) -> Any:  # noqa: ANN401 - Lua's answer
         """Run the script. If Redis lost it, first extend every worker's leases and load all scripts."""

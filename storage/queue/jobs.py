@@ -71,7 +71,18 @@ for number, queue in ipairs(KEYS) do
     queues[#queues + 1] = {{number - 1, ready, size, now - first}}
   end
 end
-return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COUNTED_KEY}')}}
+return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COUNTED_KEY}'),
+  redis.call('HLEN', '{DEAD_KEY}')}}
+""")
+
+# ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
+_UNQUEUED = Script(f"""
+local keys, places = {{}}, {{}}
+for i, id in ipairs(ARGV) do keys[i] = '{job_key_prefix}' .. id end
+for i, body in ipairs(redis.call('MGET', unpack(keys))) do
+  if not body then places[#places + 1] = i end
+end
+return places
 """)
 
 
@@ -97,7 +108,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """Jobs by state, the age in seconds of the oldest ready job, and event counters since Redis was empty.
+    """Jobs by state, the age in seconds of the oldest ready job, event counters since Redis was empty, dead letters.
 
     `leased` jobs are running, or were running on a worker that is gone; `deferred` jobs wait for another attempt. Jobs
     of the queue for later count as ready, but not for the age, because they are not urgent.
@@ -108,6 +119,7 @@ class Depth(msgspec.Struct, frozen=True):
     leased: int = 0
     deferred: int = 0
     counted: dict[str, int] = {}
+    dead: int = 0
 
     def __add__(self, other: "Depth") -> "Depth":
         return Depth(
@@ -119,6 +131,7 @@ class Depth(msgspec.Struct, frozen=True):
                 name: self.counted.get(name, 0) + other.counted.get(name, 0)
                 for name in {**self.counted, **other.counted}
             },
+            self.dead + other.dead,
         )
 
 
@@ -158,6 +171,10 @@ class Queue:
             fields += [QUEUES.index(job.queue) + 1, job.id, body]
         return _ENQUEUE(QUEUES, *fields)
 
+    async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of these jobs, a few hundred, that are neither queued nor running."""
+        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED((), *(job.id for job in jobs)))]
+
     async def depth(self) -> Depth:
         """The current depth of all queues, by the clock of their scores."""
         return depth_of(await run_one(self._redis, measuring()))
@@ -170,7 +187,7 @@ def measuring() -> Call:
 
 def depth_of(answer: Any) -> Depth:  # noqa: ANN401 - Lua's answer
     """The depth of all queues from the script's answer."""
-    found, leased, counted = answer
+    found, leased, counted, dead = answer
     ready, queued = sum(one[1] for one in found), sum(one[2] for one in found)
     ages_ms = [age_ms for number, _, _, age_ms in found if QUEUES[number] != LATER]
     return Depth(
@@ -183,4 +200,5 @@ def depth_of(answer: Any) -> Depth:  # noqa: ANN401 - Lua's answer
             for name, number in zip(counted[::2], counted[1::2], strict=True)
             if number.isdigit()
         },
+        dead,
     )

@@ -1,7 +1,7 @@
 """The Lua scripts of leases: one turn of a worker (settle, then claim), and extending and releasing leases.
 
-What they promise is in claims.py, the rules and their reasons in lease.py, the keys in keys.py. Commands are variadic: a
-turn costs about as many for ten jobs as for one.
+What they promise is in claims.py, the rules and their reasons in lease.py, the keys in keys.py. Commands are variadic:
+a turn costs about as many for ten jobs as for one.
 """
 
 from arq.constants import job_key_prefix

@@ -135,7 +135,7 @@ async def test_losing_one_of_two_queues_costs_its_backlog_alone(stack: Stack, tm
     port = free_port()
     urls = [f"redis://127.0.0.1:{one}/0" for one in (stack.port, port)]
     names = [url.removeprefix("redis://") for url in urls]
-    stack.extra["SNAPSURGE_QUEUE_URLS"] = ",".join(urls)
+    stack.extra["SNAPSURGE_SHARD_URLS"] = ",".join(urls)
 
     async def start_other(number: int) -> "subprocess.Popen[bytes]":
         folder = tmp_path / f"other-{number}"
