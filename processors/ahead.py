@@ -12,7 +12,7 @@ from storage.queue.jobs import FLAGS
 from storage.queue.lease import Claimed
 
 # The last jobs of a backlog, which other workers could run, wait this long at most.
-AHEAD_S = 0.5
+AHEAD_S = 1.0
 AHEAD_MAX = 16
 # Weight of the last job in the mean duration.
 _WEIGHT = 0.2

@@ -31,7 +31,7 @@ AWAY_S = 0.5  # Seconds between two tries to reach a Redis that does not answer.
 CLOSE_S = 2.0  # Seconds for the last settlements at the end; after that Redis counts as unavailable.
 SETTLED_MAX = 256  # Settlements in one round trip.
 # Seconds for which a settlement waits for a claim. A worker that is lost meanwhile has its job run again, without harm.
-SETTLE_S = 0.5
+SETTLE_S = 1.5
 # Seconds of one wait for a bell. More seconds without an answer mean that Redis is unavailable.
 RING_S, RING_PATIENCE_S = 2.0, 2.0
 
@@ -43,12 +43,27 @@ class Shard:
         self.name = name
         self.claims = claims
         self.held: dict[str, Claimed] = {}
+        self.extended_s: dict[str, float] = {}  # when each lease was claimed or last extended
         self.unsettled: list[Settlement] = []
         self.ended = asyncio.Event()
         self.doubtful: list[str] = []
         self.away = False
         # Held by the call that sends settlements, so that none is sent twice.
         self.settling = asyncio.Lock()
+
+    def hold(self, claimed: Claimed) -> None:
+        """Record a lease that was claimed or extended just now."""
+        self.held[claimed.id] = claimed
+        self.extended_s[claimed.id] = asyncio.get_running_loop().time()
+
+    def drop(self, job_id: str) -> None:
+        """Forget the lease of a settled job."""
+        del self.held[job_id], self.extended_s[job_id]
+
+    def due(self, beat_s: float) -> list[Claimed]:
+        """The leases to extend now; all while the shard is away."""
+        since_s = asyncio.get_running_loop().time() - beat_s
+        return [one for one in self.held.values() if self.away or self.extended_s[one.id] <= since_s]
 
 
 class Holding:
@@ -149,7 +164,7 @@ class Holding:
                 shard.unsettled.append(Again(one, one.attempts, self._beat_s))
                 shard.ended.set()
             else:
-                shard.held[one.id] = one
+                shard.hold(one)
                 claimed.append(one)
         return claimed
 
@@ -170,7 +185,7 @@ class Holding:
         for one in batch:
             held = shard.held.get(one.claimed.id)
             if held is not None and held.token == one.claimed.token:
-                del shard.held[one.claimed.id]
+                shard.drop(one.claimed.id)
         if turn.next_ms >= 0:
             self.due_s = min(self.due_s, turn.next_ms / 1000)
         return turn.claimed
@@ -202,12 +217,14 @@ class Holding:
 
     async def _beating(self, shard: Shard) -> None:
         while True:
-            await asyncio.sleep(AWAY_S if shard.away else self._beat_s)
+            # Looked at twice a beat: a lease is extended after one beat to one and a half, and most jobs end before.
+            await asyncio.sleep(AWAY_S if shard.away else self._beat_s / 2)
+            due = shard.due(self._beat_s)
             try:
                 while shard.doubtful:
                     await shard.claims.release(shard.doubtful[-1])
                     shard.doubtful.pop()
-                lost = await shard.claims.extend(list(shard.held.values()))
+                lost = await shard.claims.extend(due)
             except (RedisError, OSError) as error:
                 self._went_away(shard, error)
                 continue
@@ -218,6 +235,9 @@ class Holding:
             for one in lost:
                 if shard.held.get(one.id) is one:
                     self._lost(one.id)
+            for one in due:
+                if shard.held.get(one.id) is one:
+                    shard.hold(one)
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:

@@ -17,6 +17,7 @@ renditions, whose offsets and bytes are the same in both objects.
 Jobs are idempotent: the bytes depend on the intake object alone, and the index counts each change once.
 """
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -88,6 +89,8 @@ class Jobs:
         self._render = render
         self._metrics = metrics
         self._enqueue = enqueue
+        # The flags of a batch need the same moment: one of them reads it.
+        self._reading_moment = asyncio.Lock()
 
     async def render_pair(
         self, moment_id: str, post_id: str, *, whole: bool = True, dear: bool = True, last: bool = False
@@ -194,7 +197,8 @@ class Jobs:
             return None
         if post is not None:
             with contextlib.suppress(NoSuchMoment, DamagedMoment):
-                moment = await self._moments.get(moment_id)
+                async with self._reading_moment:
+                    moment = await self._moments.get(moment_id)
                 late_ms = late_by_ms(post.received_at, moment.closes_at)
                 return flagged(post, late_ms)
         receipt = (await self._existence.look(moment_id, post_id)).receipt

@@ -20,10 +20,10 @@ _UNCOUNTED = "-"
 
 _COUNT = """
 local function count(by, state, late, number)
-  local function add(name) by[name] = (by[name] or 0) + number end
-  add('accepted')
-  if state ~= 'accepted' then add(state) end
-  if late then add(tonumber(late) > 0 and 'late' or 'on_time') end
+  by.accepted = (by.accepted or 0) + number
+  if state ~= 'accepted' then by[state] = (by[state] or 0) + number end
+  local flag = late and (tonumber(late) > 0 and 'late' or 'on_time')
+  if flag then by[flag] = (by[flag] or 0) + number end
 end
 local function store(counts, by)
   for name, number in pairs(by) do
@@ -33,7 +33,7 @@ end
 local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'a', 'g')) end
 """
 
-# ARGV: the epoch, then six fields of each post. An entry of the same attempt proves that no deletion came after it.
+# ARGV: the epoch, then seven fields of each post. An entry of the same attempt proves that no deletion came after it.
 OBSERVE = Script(f"""
 {_COUNT}
 local moments = {{}}
@@ -44,7 +44,7 @@ local function moment_of(counts)
   end
   return moments[counts]
 end
-local function observe(key, deletion, counts, state, late, attempt, record)
+local function observe(key, deletion, counts, state, late, attempt, whole, record)
   local moment = moment_of(counts)
   local old_state, old_late, old_attempt, old_generation = entry_of(key)
   if not old_state or old_attempt ~= attempt then
@@ -59,21 +59,20 @@ local function observe(key, deletion, counts, state, late, attempt, record)
     old_state, old_late, counted = false, false, false
   end
   local finished = state ~= 'accepted' and state ~= old_state
-  local whole = state ~= 'accepted' and not string.find(record, '"complete":false', 1, true)
   local first_flag = late and not old_late
   state = (finished or not old_state) and state or old_state
   late = old_late or late
   local fields = {{}}
-  local function set(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
   if not counted or finished or first_flag then
     if counted then count(moment.by, old_state, old_late, -1) else moment.more = true end
     if counted or moment.ours then count(moment.by, state, late, 1) else moment.strange = true end
-    set('s', state)
-    set('a', attempt)
-    set('g', (counted or moment.ours) and moment.generation or '{_UNCOUNTED}')
+    local generation = (counted or moment.ours) and moment.generation or '{_UNCOUNTED}'
+    fields = {{'s', state, 'a', attempt, 'g', generation}}
   end
-  if first_flag then set('l', late) end
-  if not old_state or finished or whole or (first_flag and state == 'accepted') then set('j', record) end
+  if first_flag then fields[#fields + 1], fields[#fields + 2] = 'l', late end
+  if not old_state or finished or whole == '1' or (first_flag and state == 'accepted') then
+    fields[#fields + 1], fields[#fields + 2] = 'j', record
+  end
   if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
   if not old_state or state ~= 'accepted' then
     redis.call('EXPIRE', key, (late and state ~= 'accepted') and {POST_TTL_S} or {COUNTS_TTL_S})
@@ -81,10 +80,10 @@ local function observe(key, deletion, counts, state, late, attempt, record)
   return old_state and 'known' or 'new'
 end
 local answers = {{}}
-for i = 2, #ARGV, 6 do
-  local id, moment, state, late, attempt, record = unpack(ARGV, i, i + 5)
+for i = 2, #ARGV, 7 do
+  local id, moment, state, late, attempt, whole, record = unpack(ARGV, i, i + 6)
   answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
-    state, late ~= '' and late, attempt, record)
+    state, late ~= '' and late, attempt, whole, record)
 end
 for counts, moment in pairs(moments) do
   store(counts, moment.by)

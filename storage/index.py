@@ -91,7 +91,8 @@ class Index:
         fields: list[Any] = [self._epoch]
         for post in posts:
             late = "" if post.late_by_ms is None else post.late_by_ms
-            fields += [post.id, post.moment_id, post.state, late, post.attempt, msgspec.json.encode(post)]
+            whole = int(post.state != "accepted" and post.complete)
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole, msgspec.json.encode(post)]
         return OBSERVE((), *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:

@@ -67,7 +67,7 @@ class Claims:
         """
         fields: list[Any] = []
         for one in settlements:
-            fields += [one.claimed.id, one.claimed.token, *_words(one)]
+            fields += [*_held(one.claimed), *_words(one)]
         kept, found, next_ms = await self._run(
             TURN(queues, token, self._lease_ms, room.free, room.ahead, room.flags, *fields)
         )
@@ -98,7 +98,7 @@ class Claims:
         lost: list[Claimed] = []
         for start in range(0, len(claimed), BATCH):
             batch = claimed[start : start + BATCH]
-            fields = [field for one in batch for field in (one.id, one.token)]
+            fields = [field for one in batch for field in _held(one)]
             answers = await self._run(EXTEND((), self._lease_ms, *fields))
             lost += [one for one, kept in zip(batch, answers, strict=True) if not kept]
         return lost
@@ -129,6 +129,12 @@ class Claims:
 
     async def _call(self, call: Call) -> Any:  # noqa: ANN401 - Lua's answer
         return await cast("Any", self._redis.evalsha(call.script.digest, *call.words))
+
+
+def _held(one: Claimed) -> tuple[str, str, str]:
+    """The job, its lease as the claim stored it, and its queue."""
+    attempts = one.attempts
+    return one.id, f"{attempts.faults}|{attempts.outages}|{attempts.lapses}|{one.queue}|{one.token}", one.queue
 
 
 def _words(settlement: Settlement) -> tuple[str, bytes | str, int, str]:

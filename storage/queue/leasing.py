@@ -6,11 +6,11 @@ a turn costs about as many for ten jobs as for one.
 
 from arq.constants import job_key_prefix
 
-from ..keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
+from ..keys import ATTEMPTS_KEY, BELL_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from ..scripts import Script
 from .bell import RING
 from .clock import CLOCK, WRITES
-from .jobs import DEAR, FLAGS
+from .jobs import DEAR, FLAGS, QUEUES
 from .lease import DEATHS_MS
 
 _COMMON = f"""{WRITES}
@@ -25,32 +25,34 @@ local function put(scores, queue, score, id)
   list[#list + 1], list[#list + 2] = score, id
 end
 local function parsed(lease) return string.match(lease, '^(%d+)|(%d+)|(%d+)|([^|]*)|(.*)$') end
+-- Groups of `stride` arguments from `start`: a job's id, the lease that the caller holds, its queue. Returns the ids, and
+-- for each its queue if the lease is still the caller's.
 local function held(start, stride)
-  local ids = {{}}
+  local ids, mine = {{}}, {{}}
   for i = start, #ARGV, stride do ids[#ids + 1] = ARGV[i] end
-  local leases, mine = redis.call('HMGET', '{LEASES_KEY}', unpack(ids)), {{}}
-  for i, id in ipairs(ids) do
-    local _, _, _, queue, token = parsed(leases[i] or '')
-    mine[i] = token == ARGV[start + (i - 1) * stride + 1] and queue
+  local leases = redis.call('HMGET', '{LEASES_KEY}', unpack(ids))
+  for i = 1, #ids do
+    local at = start + (i - 1) * stride
+    mine[i] = leases[i] == ARGV[at + 1] and ARGV[at + 2]
   end
   return ids, mine
 end
 """
 
 # Settlements first, then the claim. KEYS: the queues in the order of this claim, none without a claim. ARGV: token,
-# lease, jobs to claim for free slots, jobs to claim ahead, flags to claim; then six fields for each settlement.
+# lease, jobs to claim for free slots, jobs to claim ahead, flags to claim; then seven fields for each settlement.
 #
 # A job that a lost worker held may have killed that worker. It is not claimed ahead: a worker that it kills should hold
 # few others.
 _SETTLEMENTS_AT = 6
 TURN = Script(f"""{_COMMON}
 local function settle()
-  local ids, mine = held({_SETTLEMENTS_AT}, 6)
+  local ids, mine = held({_SETTLEMENTS_AT}, 7)
   local done, bodies, letters, scores, tried, leased, answer = {{}}, {{}}, {{}}, {{}}, {{}}, {{}}, {{}}
   local finished, refused, ready = 0, 0, 0
   for i, id in ipairs(ids) do
-    local at = {_SETTLEMENTS_AT} + (i - 1) * 6
-    local verb, text, defer, to = unpack(ARGV, at + 2, at + 5)
+    local at = {_SETTLEMENTS_AT} + (i - 1) * 7
+    local verb, text, defer, to = unpack(ARGV, at + 3, at + 6)
     answer[i] = mine[i] and 1 or 0
     if not mine[i] then refused = refused + 1
     else
@@ -130,7 +132,8 @@ local function claim()
       next_due = now
     else
       if render then most = most - 1 end
-      local faults, outages, lapses, _, holder = parsed(leases[i] or tried[i] or '0|0|0||')
+      local faults, outages, lapses, holder, _ = 0, 0, 0
+      if leases[i] or tried[i] then faults, outages, lapses, _, holder = parsed(leases[i] or tried[i]) end
       if leases[i] then
         lapses = lapses + 1
         lapsed[#lapsed + 1] = #answer + 1
@@ -158,12 +161,14 @@ end
 
 local settled = #ARGV >= {_SETTLEMENTS_AT} and settle() or {{}}
 find()
+-- Nothing is ready: what is left in the bell would wake workers for nothing.
+if #ids == 0 and #KEYS == {len(QUEUES)} then redis.call('DEL', '{BELL_KEY}') end
 local claimed = #ids > 0 and claim() or {{}}
 return {{settled, claimed, next_due and math.max(next_due - now, 0) or -1}}
 """)
 
 EXTEND = Script(f"""{_COMMON}
-local ids, mine = held(2, 2)
+local ids, mine = held(2, 3)
 local scores, answer = {{}}, {{}}
 for i, id in ipairs(ids) do
   answer[i] = mine[i] and 1 or 0
