@@ -1,8 +1,8 @@
 """`python -m processors.drain_drill fill|work URL COUNT --store FOLDER`: pairs through the real jobs, queue and index.
 
 For `make bench-queue`, to measure what draining costs Redis; `processors.drill` has the same commands and output for
-no-op jobs. `fill` commits and announces pairs as a node does, in batches. `work` runs workers until no job is left; only
-their renders are replaced: each takes `RENDER_S` of waiting, so that many workers fit on few cores.
+no-op jobs. `fill` commits and announces pairs as a node does, in batches. `work` runs workers until no job is left;
+only their renders are replaced: each takes `RENDER_S` of waiting, so that many workers fit on few cores.
 """
 
 import argparse

@@ -38,6 +38,7 @@ from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
+from .findings import Found, Swept
 from .letters import DeadLetters
 from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
@@ -45,61 +46,17 @@ WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
 # For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
-# The mark is the run of this Redis and the set of shards. In Redis, because redis-py parses all of INFO for one field.
-# Returns 0, or 1 for another run, or 2 for another set of shards; and the cursors.
+# The mark is the run of this Redis and the epoch. In Redis, because redis-py parses all of INFO for one field. Returns
+# 0, or 1 for another run, or 2 for another set of shards; and the cursors.
 _MARK = Script("""
-local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..':'..ARGV[1]
-local old, another = redis.call('GET', KEYS[1]) or '', 0
+local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..ARGV[1]
+local old, another = redis.call('GET', KEYS[1]), 0
 if old ~= mark then
-  another = string.match(old, ':(%w*)$') == ARGV[1] and 1 or 2
+  another = (not old or string.match(old, '^%w+(.*)$') == ARGV[1]) and 1 or 2
   redis.call('SET', KEYS[1], mark)
 end
 return {another, redis.call('HGETALL', KEYS[2])}
 """)
-
-
-class Swept(msgspec.Struct, frozen=True):
-    """The counts of a sweep: what it found, and what it queued, removed and reported."""
-
-    moments: int = 0
-    posts: int = 0
-    unfinished: int = 0
-    queued: int = 0
-    tidied: int = 0
-    recounted: int = 0
-
-    @property
-    def found_work(self) -> bool:
-        """Whether the sweep repaired something; the next step then follows at once."""
-        return bool(self.queued or self.tidied or self.recounted)
-
-    def __add__(self, other: "Swept") -> "Swept":
-        return Swept(
-            self.moments + other.moments,
-            self.posts + other.posts,
-            self.unfinished + other.unfinished,
-            self.queued + other.queued,
-            self.tidied + other.tidied,
-            self.recounted + other.recounted,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.moments} moments, {self.posts} posts, {self.unfinished} unfinished: "
-            f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed, "
-            f"{self.recounted} posts told to the index anew"
-        )
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The post ids in a part of the moments: those with a pair, with a tombstone, and unfinished ones to queue."""
-
-    accepted: set[str] = set()
-    deleted: set[str] = set()
-    unfinished: set[str] = set()
-
-    def __or__(self, other: "Found") -> "Found":
-        return Found(self.accepted | other.accepted, self.deleted | other.deleted, self.unfinished | other.unfinished)
 
 
 class Sweeper:
@@ -195,7 +152,8 @@ class Sweeper:
 
         Also empty when a shard was added or removed; then no counts of these moments are complete any more.
         """
-        calls = [run_one(client, _MARK([SWEPT_KEY, CURSORS_KEY], self._epoch)) for client in self._clients]
+        call = _MARK([SWEPT_KEY, CURSORS_KEY], self._epoch and f":{self._epoch}")
+        calls = [run_one(client, call) for client in self._clients]
         named, *others = await asyncio.gather(*calls, return_exceptions=True)
         if isinstance(named, BaseException):
             raise named

@@ -129,7 +129,8 @@ COMPLETE = Script(f"""
 local generation, epoch = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards'))
 if (generation or '') ~= ARGV[1] then return 0 end
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local reign = run..':'..string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')..':'..ARGV[2]
+local reign = run..':'..string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if ARGV[2] ~= '' then reign = reign..':'..ARGV[2] end
 redis.call('HSET', KEYS[1], 'complete', reign, 'shards', ARGV[2])
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1

@@ -141,7 +141,7 @@ class Index:
 
     def _are_complete(self, mark: bytes | None, server: Mapping[str, Any], replication: Mapping[str, Any]) -> bool:
         """Whether a moment's counts were marked complete in this run of this primary, for this set of shards."""
-        reign = f"{server['run_id']}:{replication['master_replid']}:{self._epoch}"
+        reign = f"{server['run_id']}:{replication['master_replid']}" + (self._epoch and f":{self._epoch}")
         return mark is not None and mark.decode() == reign and replication["role"] == "master"
 
     async def recount(self, moment_id: str) -> str:

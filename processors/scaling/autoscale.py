@@ -20,7 +20,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.blobs import StoreUnavailable
 from storage.decision import Scaling, latest, publish
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
@@ -33,7 +32,6 @@ from storage.sharded import ShardedIndex
 
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
-from ..passes import pause_s
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
@@ -41,6 +39,7 @@ from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
 from .sizing import Limits, Load, Moment, Needed, decide
+from .sweeping import sweeping
 
 log = logging.getLogger("snapsurge.processors.autoscale")
 
@@ -53,8 +52,6 @@ CLOSE_MARGIN_S = 3.0
 # A decision and an election survive a few late ticks; after that they are stale.
 TERM_S_MIN = 5.0
 TERM_TICKS = 3
-# Seconds before a failed sweep is tried again.
-SWEEP_AGAIN_S = 1.0
 
 
 def limits_of(config: Config) -> Limits:
@@ -258,11 +255,11 @@ async def run(
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         try:
             async with asyncio.TaskGroup() as group:
-                sweeping = group.create_task(_sweeping(sweeper, election, metrics), name="sweeper")
+                sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
-                sweeping.cancel()
+                sweeps.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()
@@ -282,27 +279,3 @@ def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[
         return None
 
     return {"/workers": workers, "/v1/scaling": scaling}
-
-
-async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
-    """While elected, run each sweep step that is due; until cancelled."""
-    put_off = False
-    while True:
-        swept, began, rest_s = None, time.monotonic(), sweeper.pace_s
-        try:
-            if election.elected:
-                swept = await sweeper.step(time.time())
-                put_off = False
-        except (StoreUnavailable, RedisError, OSError) as error:
-            if not put_off:
-                log.warning("the sweep is postponed until the store and Redis answer: %s", reason(error))
-            put_off, rest_s = True, SWEEP_AGAIN_S
-        except Exception:
-            log.exception("the sweep failed")
-            rest_s = SWEEP_AGAIN_S
-        if swept is not None:
-            rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
-            metrics.swept.inc(swept.queued)
-            if swept.queued or swept.tidied:
-                log.info("swept: %s", swept)
-        await asyncio.sleep(rest_s)

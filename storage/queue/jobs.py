@@ -25,6 +25,8 @@ JobName = Literal["render_pair", "flag_late", "complete_media"]
 
 FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
+# The key of a job's body is this and the job's id.
+BODY_KEY = job_key_prefix
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 

@@ -4,13 +4,11 @@ What they promise is in claims.py, the rules and their reasons in lease.py, the 
 a turn costs about as many for ten jobs as for one.
 """
 
-from arq.constants import job_key_prefix
-
 from ..keys import ATTEMPTS_KEY, BELL_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from ..scripts import Script
 from .bell import RING
 from .clock import CLOCK, WRITES
-from .jobs import DEAR, FLAGS, QUEUES
+from .jobs import BODY_KEY, DEAR, FLAGS, QUEUES
 from .lease import DEATHS_MS
 
 _COMMON = f"""{WRITES}
@@ -25,8 +23,8 @@ local function put(scores, queue, score, id)
   list[#list + 1], list[#list + 2] = score, id
 end
 local function parsed(lease) return string.match(lease, '^(%d+)|(%d+)|(%d+)|([^|]*)|(.*)$') end
--- Groups of `stride` arguments from `start`: a job's id, the lease that the caller holds, its queue. Returns the ids, and
--- for each its queue if the lease is still the caller's.
+-- Groups of `stride` arguments from `start`: a job's id, the lease that the caller holds, its queue. Returns the ids,
+-- and for each its queue if the lease is still the caller's.
 local function held(start, stride)
   local ids, mine = {{}}, {{}}
   for i = start, #ARGV, stride do ids[#ids + 1] = ARGV[i] end
@@ -65,7 +63,7 @@ local function settle()
       else
         done[mine[i]] = done[mine[i]] or {{}}
         table.insert(done[mine[i]], id)
-        bodies[#bodies + 1] = '{job_key_prefix}' .. id
+        bodies[#bodies + 1] = '{BODY_KEY}' .. id
         if text == '' then finished = finished + 1 else letters[#letters + 1], letters[#letters + 2] = id, text end
       end
     end
@@ -110,7 +108,7 @@ end
 
 local function claim()
   local bodies = {{}}
-  for i, id in ipairs(ids) do bodies[i] = '{job_key_prefix}' .. id end
+  for i, id in ipairs(ids) do bodies[i] = '{BODY_KEY}' .. id end
   bodies = redis.call('MGET', unpack(bodies))
   local leases = redis.call('HMGET', '{LEASES_KEY}', unpack(ids))
   local tried = redis.call('HMGET', '{ATTEMPTS_KEY}', unpack(ids))

@@ -3,16 +3,13 @@
 import asyncio
 from typing import Any
 
-import pytest
 from arq import Worker, func
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from storage.queue import jobs as queue
 from storage.queue.jobs import DEAR, FLAGS, LATE, LATER, ON_TIME, QUEUES, Depth, Job, Queue, jobs_of
-from storage.scripts import Script, run
 
 
 def jobs(count: int) -> list[Job]:
@@ -58,21 +55,6 @@ async def test_a_job_is_queued_once(redis: Redis) -> None:
 
     assert sorted(added) == [0] * 7 + [10]
     assert await redis.zcard(default_queue_name) == 10
-
-
-async def test_calls_share_a_round_trip(redis: Redis) -> None:
-    """Each answers for itself, also when Redis has lost the script of one."""
-    await redis.script_flush()
-    assert await run(redis, Queue.enqueueing(jobs(2)), Queue.enqueueing(jobs(3))) == [2, 1]
-    assert await run(redis, Queue.enqueueing(jobs(3)), Queue.enqueueing(jobs(4))) == [0, 1]
-
-
-async def test_a_call_that_is_wrong_is_an_error(redis: Redis) -> None:
-    """Of the calls beside it, none is undone."""
-    with pytest.raises(ResponseError):
-        await run(redis, Queue.enqueueing(jobs(2)), Script("return redis.call('INCR')")())
-
-    assert await redis.zcard(default_queue_name) == 2
 
 
 async def test_jobs_that_are_not_queued_are_found(redis: Redis) -> None:
