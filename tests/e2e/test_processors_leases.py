@@ -72,6 +72,11 @@ async def test_a_worker_that_was_believed_dead_is_fenced(stack: Stack) -> None:
     """Stopped past its lease and woken: its jobs ran elsewhere, its settlements are refused, nothing counts twice."""
     posts = await stack.post(10)
     zombie = stack.start(lease_s=1)
+
+    async def runs() -> bool:
+        return await stack.counted("finished") > 0  # it has the answer of its first claim
+
+    await until(runs, stack.log)
     await stack.leased_by(zombie)
     zombie.send_signal(signal.SIGSTOP)
     held = await stack.redis.hlen(LEASES_KEY)
