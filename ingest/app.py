@@ -80,7 +80,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
             readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
             lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s), readiness)
             async with (
-                Watch(readiness, store, redis),
+                Watch(readiness, store),
                 Announcer(index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,

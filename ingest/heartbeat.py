@@ -10,6 +10,7 @@ members that they know and check their health themselves.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -41,6 +42,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
   changed(ms)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
+return string.format('%.0f', ms)
 """
 )
 _LEAVE = Script(
@@ -63,13 +65,21 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """The heartbeats of one node."""
+    """The heartbeats of one node; `stamped` is told how many seconds the node's clock is ahead of Redis', each time."""
 
-    def __init__(self, redis: Redis, node_id: str, member: Callable[[], Member], period_s: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        node_id: str,
+        member: Callable[[], Member],
+        period_s: float,
+        stamped: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._redis = redis
         self._node_id = node_id
         self._member = member
         self._period_s = period_s
+        self._stamped = stamped
         self._heard = True
 
     async def beat(self, *, anew: bool = False) -> None:
@@ -79,12 +89,13 @@ class Heartbeat:
         """
         said = msgspec.json.encode(self._member()).decode()
         try:
-            await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
+            redis_ms = await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
         except RedisError as error:
             if self._heard:
                 log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
             self._heard = False
         else:
+            self._stamped(time.time() - int(redis_ms) / 1000)
             if not self._heard:
                 log.warning("heartbeats are written to Redis again")
             self._heard = True

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -49,6 +50,8 @@ SCHEDULE_S = 2.0
 SCHEDULE_MARGIN_S = 600.0
 # Seconds added to the workers' `drain_s`, for Python to exit.
 CLOSE_MARGIN_S = 3.0
+# A decision that stays the same is published again so often within the time for which it is valid.
+PUBLISHED_PER_TERM = 3
 # A decision and an election survive a few late ticks; after that they are stale.
 TERM_S_MIN = 5.0
 TERM_TICKS = 3
@@ -110,6 +113,8 @@ class Autoscaler:
         self._history: tuple[Needed, ...] = ()
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
+        self._published: Scaling | None = None
+        self._publish_s = 0.0
         self._away = self._stale = False
         self._unreadable: frozenset[bytes] = frozenset()
 
@@ -149,7 +154,7 @@ class Autoscaler:
         self._metrics.workers.set(self.workers)
 
     async def _act(self, desired: int, load: Load | None) -> None:
-        """Start or stop workers and publish the decision; without a fresh measurement, publish nothing."""
+        """Start or stop workers and publish a new decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
             log.info("workers: %d → %d (%s)", self.workers, desired, seen)
@@ -169,8 +174,12 @@ class Autoscaler:
             service_s=round(load.service_s, 6),
             decided_at=from_ms(int(self._clock() * 1000)),
         )
+        same = msgspec.structs.replace(scaling, decided_at="")
+        if same == self._published and self._monotonic() < self._publish_s:
+            return
         with contextlib.suppress(RedisError, OSError):  # The next tick logs that Redis does not answer.
             await publish(self._redis, scaling, ttl_s=self._term_s)
+            self._published, self._publish_s = same, self._monotonic() + self._term_s / PUBLISHED_PER_TERM
 
     def _idle(self) -> set[int]:
         """Process ids of the pool's workers whose last pulse reports no running job."""
