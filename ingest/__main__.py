@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Literal
 
 if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
@@ -33,6 +34,7 @@ from .asked import Asked
 from .body.doorway import listening
 from .heartbeat import Heartbeat, Member
 from .memory import give_back
+from .readiness import REDIS
 
 log = logging.getLogger("snapsurge.ingest")
 
@@ -114,7 +116,11 @@ async def _until_stopped(
         state: Literal["serving", "draining"] = "draining" if running.lifecycle.draining else "serving"
         return Member(address, weight=config.weight, zone=config.zone, state=state)
 
-    heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s)
+    def stamped(ahead_s: float) -> None:
+        if running.lifecycle.readiness is not None:
+            running.lifecycle.readiness.stamped(REDIS, ahead_s, time.perf_counter())
+
+    heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s, stamped)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(heartbeat.run(), name="heartbeat")
         again = await _stopped_or_forgotten(stop, running.lifecycle.asked, heartbeat)

@@ -1,9 +1,9 @@
-"""Reports committed posts to Redis: index entries and jobs, for many uploads in one round trip to each Redis.
+"""Reports committed posts to Redis: index entries and jobs, for many uploads in one round trip to each shard.
 
-Uploads that arrive within a few milliseconds share a batch, with one batcher for each queue shard, so that an
-unavailable shard does not delay answers of other shards. While a shard is unavailable no upload waits for it. The node
-remembers those posts and reports them again when Redis takes writes; the sweeper finds those that a node forgot because
-it ended or remembered too many. If the queue is in the same Redis as the index, as usual, both go in one round trip.
+Uploads that arrive within a few milliseconds share a batch, with one batcher for each shard, so that an unavailable
+shard does not delay answers of other shards. While a shard is unavailable no upload waits for it. The node remembers
+those posts and reports them again when Redis takes writes; the sweeper finds those that a node forgot because it ended
+or remembered too many.
 """
 
 import asyncio
@@ -19,11 +19,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from storage.index import Index
 from storage.queue.batch import Batcher
-from storage.queue.jobs import Job, Queue, jobs_of
-from storage.queue.shards import Shards, home
+from storage.queue.jobs import Queue, jobs_of
+from storage.queue.shards import Shards
 from storage.records import Post
+from storage.scripts import run
+from storage.sharded import ShardedIndex
 
 # A shard that failed is not called again for this long: one timeout per second is visible in logs, while a timeout in
 # every batch would delay uploads more and more.
@@ -46,11 +47,10 @@ class Announcer:
     `queue` is for jobs that do not belong to an upload.
     """
 
-    def __init__(self, redis: Redis, index: Index, shards: Mapping[str, Redis], *, linger_s: float) -> None:
-        self._redis = redis
+    def __init__(self, index: ShardedIndex, shards: Mapping[str, Redis], *, linger_s: float) -> None:
         self._index = index
         self.queue = Shards(shards)
-        self._tell = {name: self._telling(client) for name, client in shards.items()}
+        self._tell = {name: self._telling(name, client) for name, client in shards.items()}
         self._batchers: dict[str, Batcher[Announced, None]] = {
             name: Batcher(tell, linger_s=linger_s) for name, tell in self._tell.items()
         }
@@ -72,9 +72,9 @@ class Announcer:
     async def add(self, post: Post, *, late: bool) -> None:
         """Report the post and queue its jobs.
 
-        redis.RedisError when the index or the post's shard was unavailable; the post is then reported again later.
+        redis.RedisError when the post's shard was unavailable; the post is then reported again later.
         """
-        name, announced = home(post.id, self._batchers), Announced(post, late)
+        name, announced = self._index.home(post.id), Announced(post, late)
         try:
             await self._batchers[name].add(announced)
         except RedisError:
@@ -94,32 +94,21 @@ class Announcer:
                         owed.extendleft(reversed(some))
                         break
 
-    def _telling(self, client: Redis) -> Tell:
+    def _telling(self, name: str, client: Redis) -> Tell:
         """The flush function for the posts of one shard."""
-        queue = Queue(client)
+        index = self._index.shards[name]
         away_until = 0.0
 
-        async def enqueue(jobs: Sequence[Job]) -> None:
+        async def tell(some: Sequence[Announced]) -> Sequence[None]:
             nonlocal away_until
             if time.monotonic() < away_until:
-                raise RedisConnectionError("this queue shard failed less than a moment ago")
+                raise RedisConnectionError("this shard failed less than a moment ago")
+            jobs = [job for one in some for job in jobs_of(one.post.moment_id, one.post.id, late=one.late)]
             try:
-                await queue.enqueue(jobs)
+                await run(client, index.observing([one.post for one in some]), Queue.enqueueing(jobs))
             except RedisError:
                 away_until = time.monotonic() + AWAY_S
                 raise
-
-        async def tell(some: Sequence[Announced]) -> Sequence[None]:
-            jobs = [job for one in some for job in jobs_of(one.post.moment_id, one.post.id, late=one.late)]
-            pipe = self._redis.pipeline(transaction=False)
-            self._index.observe_in(pipe, [one.post for one in some])
-            if client is self._redis:
-                queue.enqueue_in(pipe, jobs)
-                await pipe.execute()
-            else:
-                for answer in await asyncio.gather(pipe.execute(), enqueue(jobs), return_exceptions=True):
-                    if isinstance(answer, BaseException):
-                        raise answer
             return [None] * len(some)
 
         return tell

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
-from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, queue_clients, redis_client
+from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
+from storage.sharded import ShardedIndex
 
 from .admission import Admission, Budget
 from .announcing import Announcer
@@ -73,16 +73,16 @@ class Node:
 async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
     """A node with its store and Redis open; StoreUnavailable when the store cannot be opened."""
     redis = redis_client(storage)
-    shards = queue_clients(storage) if storage.queue_urls else {"": redis}
+    shards = shard_clients(storage, redis)
     try:
         async with blob_store(storage, examines=True) as store:
-            index, rate = Index(redis), Rate(config.user_uploads_burst, config.user_uploads_period_s)
+            index, rate = ShardedIndex(redis, shards), Rate(config.user_uploads_burst, config.user_uploads_period_s)
             readiness = Readiness(time.perf_counter(), room_bytes=config.body_bytes_max)
             lifecycle = Lifecycle(Asked(register_s=config.register_s, restart_s=config.restart_s), readiness)
             async with (
-                Watch(readiness, store, redis),
-                Announcer(redis, index, shards, linger_s=config.batch_linger_s) as announcer,
-                RateLimiter(redis, rate, linger_s=config.batch_linger_s) as limiter,
+                Watch(readiness, store),
+                Announcer(index, shards, linger_s=config.batch_linger_s) as announcer,
+                RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,
             ):
                 app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
@@ -123,7 +123,7 @@ def application(
     lifecycle: Lifecycle,
     store: BlobStore,
     redis: Redis,
-    index: Index,
+    index: ShardedIndex,
     limiter: RateLimiter,
     announcer: Announcer,
     waiting: Waiting,

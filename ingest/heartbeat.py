@@ -10,6 +10,7 @@ members that they know and check their health themselves.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 
 from storage.keys import NODES_KEYS
 from storage.refusals import reason
+from storage.scripts import Script, run_one
 
 log = logging.getLogger("snapsurge.ingest.heartbeat")
 
@@ -32,7 +34,7 @@ end
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
-_BEAT = (
+_BEAT = Script(
     _CHANGED
     + """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
@@ -40,9 +42,10 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
   changed(ms)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
+return string.format('%.0f', ms)
 """
 )
-_LEAVE = (
+_LEAVE = Script(
     _CHANGED
     + """
 redis.call('HDEL', KEYS[1], ARGV[1])
@@ -62,13 +65,21 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """The heartbeats of one node."""
+    """The heartbeats of one node; `stamped` is told how many seconds the node's clock is ahead of Redis', each time."""
 
-    def __init__(self, redis: Redis, node_id: str, member: Callable[[], Member], period_s: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        node_id: str,
+        member: Callable[[], Member],
+        period_s: float,
+        stamped: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._redis = redis
         self._node_id = node_id
         self._member = member
         self._period_s = period_s
+        self._stamped = stamped
         self._heard = True
 
     async def beat(self, *, anew: bool = False) -> None:
@@ -77,15 +88,14 @@ class Heartbeat:
         `anew` registers the node as new, so that every balancer reads the entry again.
         """
         said = msgspec.json.encode(self._member()).decode()
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_BEAT, len(NODES_KEYS), *NODES_KEYS, self._node_id, said, str(int(anew)))
         try:
-            await pipe.execute()
+            redis_ms = await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
         except RedisError as error:
             if self._heard:
                 log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
             self._heard = False
         else:
+            self._stamped(time.time() - int(redis_ms) / 1000)
             if not self._heard:
                 log.warning("heartbeats are written to Redis again")
             self._heard = True
@@ -98,7 +108,5 @@ class Heartbeat:
 
     async def leave(self) -> None:
         """Remove the node from the list; without Redis, balancers notice the missing heartbeats."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_LEAVE, len(NODES_KEYS), *NODES_KEYS, self._node_id)
         with contextlib.suppress(RedisError):
-            await pipe.execute()
+            await run_one(self._redis, _LEAVE(NODES_KEYS, self._node_id))

@@ -83,11 +83,12 @@ class Uploads:
         # the user.
         place = self._place(principal.user_id, length, rank, announced=request.content_length is not None)
         try:
-            await self._limit(principal.user_id)
+            post_id = keys.post_id(moment.id, principal.user_id)
+            await self._limit(principal.user_id, post_id)
             with self._metrics.stages("accept").time():
                 pair = await self._receiver.receive(request, boundary, place, digest)
             receipt = Receipt(
-                id=keys.post_id(moment.id, principal.user_id),
+                id=post_id,
                 moment_id=moment.id,
                 user_id=principal.user_id,
                 received_at=from_ms(received_at_ms),
@@ -137,8 +138,8 @@ class Uploads:
             raise Refusal("moment-closed", f"the moment fired at {moment.fires_at}, a day ago", stored=False)
         return moment, received_at_ms
 
-    async def _limit(self, user_id: str) -> None:
-        decision = await self._limiter.check(user_id)
+    async def _limit(self, user_id: str, post_id: str) -> None:
+        decision = await self._limiter.check(user_id, post_id)
         if not decision.allowed:
             self._metrics.posts("limited").inc()
             fields = rate_headers(decision, self._limiter.rate)

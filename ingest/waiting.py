@@ -31,7 +31,7 @@ class Index(Protocol):
     """What is asked of `storage.index.Index`; both may raise redis.RedisError."""
 
     async def states(self, post_ids: Sequence[str], /) -> list[str | None]:
-        """The posts' states, in order; None for each post that the index does not have."""
+        """The posts' states, in order; None for each post that the index does not have; `unknown` without its shard."""
         ...
 
     async def posts(self, post_ids: Sequence[str], /) -> list[Post | None]:
@@ -128,5 +128,7 @@ class Waiting:
             return False
         if state is None:
             return post.seen
+        if state == "unknown":  # the post's shard does not answer
+            return False
         post.seen = True
         return state != "accepted"

@@ -1,24 +1,20 @@
-"""Checks once a second, in the background, what `readiness.py` needs: the store, Redis' clock, free disk space.
+"""Checks once a second, in the background, what `readiness.py` needs: the store and its free disk space.
 
-A request for `/readyz` never waits for these checks. Each check has a timeout. A failed check of Redis says nothing
-about the clock; a failed check of the store means that the store did not answer.
+A request for `/readyz` never waits for these checks. Each check has a timeout; a failed check means that the store did
+not answer. The clock of Redis comes with the heartbeats (`heartbeat.py`).
 """
 
 import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from storage.blobs import BlobStore, StoreUnavailable
 from storage.files import FileStore
 
-from .readiness import REDIS, Readiness, told
+from .readiness import Readiness, told
 
 log = logging.getLogger("snapsurge.ingest.watching")
 
@@ -33,29 +29,22 @@ class Watch:
         self,
         readiness: Readiness,
         store: BlobStore,
-        redis: Redis,
         *,
         every_s: float = EVERY_S,
-        unix_s: Callable[[], float] = time.time,
     ) -> None:
-        self._readiness, self._store, self._redis = readiness, store, redis
-        self._every_s, self._unix_s = every_s, unix_s
+        self._readiness, self._store, self._every_s = readiness, store, every_s
         self._said = ""
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._looking = [
-            self._tasks.create_task(self._look_at_store(), name="watch-store"),
-            self._tasks.create_task(self._look_at_redis(), name="watch-redis"),
-        ]
+        self._looking = self._tasks.create_task(self._look_at_store(), name="watch-store")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._looking:
-            task.cancel()
+        self._looking.cancel()
         # Without the error, so that the caller gets the error itself and not an exception group.
         await self._tasks.__aexit__(None, None, None)
 
@@ -70,17 +59,6 @@ class Watch:
             except (StoreUnavailable, TimeoutError, OSError):
                 pass  # not ready once the last answer is SILENT_S old
             self._say(told(self._readiness.reasons(time.perf_counter())))
-            await asyncio.sleep(self._every_s)
-
-    async def _look_at_redis(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    seconds, micros = await self._redis.time()
-                ahead_s = self._unix_s() - seconds - micros / 1e6
-                self._readiness.stamped(REDIS, ahead_s, time.perf_counter())
-            except (RedisError, TimeoutError, OSError):
-                pass  # no statement about the clock, and Redis is not needed to be ready
             await asyncio.sleep(self._every_s)
 
     def _say(self, reasons: str) -> None:

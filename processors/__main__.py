@@ -20,7 +20,7 @@ import storage.config
 from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
-from storage.opening import blob_store, queue_clients, redis_client
+from storage.opening import blob_store, redis_client, shard_clients
 from storage.refusals import reason
 from storage.settings import SettingsError, table
 
@@ -75,7 +75,7 @@ async def sweep(config: Config, storage_config: storage.config.Config, moment_id
     """Sweep one moment, or every moment that accepts posts, once; print the counts."""
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))
-        shards = queue_clients(storage_config)
+        shards = shard_clients(storage_config, redis)
         for client in shards.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
@@ -102,8 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)
         storage_config = storage.config.load()
         blob_store(storage_config)
-        redis_client(storage_config)
-        queue_clients(storage_config)
+        shard_clients(storage_config, redis_client(storage_config))
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

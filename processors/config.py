@@ -29,8 +29,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     # Includes the render, the wait for the worker's render slot, and a slow store with its retries.
     job_timeout_s: Annotated[float, Meta(gt=0, description="seconds for one try of one job")] = 30.0
     drain_s: Annotated[float, Meta(gt=0, description="seconds after SIGTERM for running jobs to finish")] = 35.0
-    # A render takes 100 to 150 ms, so at 50 ms the next job is always claimed before the render process is idle.
-    poll_s: Annotated[float, Meta(gt=0, le=5, description="seconds between two polls of the queue")] = 0.05
+    # A new job wakes an idle worker at once (storage/queue/bell.py), and a claim says when the next job is due.
+    poll_s: Annotated[
+        float, Meta(gt=0, le=5, description="longest time between two claims of an idle worker, in seconds")
+    ] = 2.0
     # Pillow holds the GIL for at most 0.3 s (measured), so four seconds without a heartbeat mean a lost worker.
     lease_s: Annotated[
         float, Meta(ge=0.3, le=60, description="seconds without a heartbeat after which another worker may claim a job")

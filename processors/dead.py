@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 import storage.config
-from storage.opening import queue_clients
+from storage.opening import redis_client, shard_clients
 from storage.queue.jobs import Job, JobName
 from storage.queue.shards import Shards
 
@@ -35,7 +35,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 async def run(options: argparse.Namespace, storage_config: storage.config.Config) -> int:
     """Run one command; 0 when done, 1 when a letter does not exist or its job cannot be queued; redis.RedisError."""
-    clients = queue_clients(storage_config)
+    redis = redis_client(storage_config)
+    clients = shard_clients(storage_config, redis)
     try:
         dead = DeadLetters(*clients.values())
         letters = await dead.all()
@@ -58,7 +59,7 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
             print(f"{done} forgotten")
         return 0 if done == len(ids) else 1
     finally:
-        for client in clients.values():
+        for client in (redis, *clients.values()):
             await client.aclose()
 
 

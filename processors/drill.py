@@ -28,7 +28,7 @@ from .worker import JobWorker
 # Jobs in one call: the maximum batch of an upload node.
 BATCH = 256
 # Ten jobs at the same time: the default of arq and saq.
-CONFIG = Config(jobs_max=10, poll_s=0.01)
+CONFIG = Config(jobs_max=10)
 # Seconds without a finished job after which `work` checks whether the queue is empty.
 LULL_S = 0.05
 

@@ -1,13 +1,16 @@
-"""The jobs that one worker holds on all queue shards: claim them, extend their leases, settle them.
+"""The jobs that one worker holds on all shards: claim them, extend their leases, settle them, hear of new ones.
 
-Each shard has two tasks. The settling task sends settlements to Redis in batches: those that arrive during a round trip
-go with the next one. No job waits for its settlement, so a slot is free as soon as its job ends. The beating task
-extends the leases well before they expire and reports lost jobs. A shard that does not answer gets no claims until a
-beat reaches it again. Then jobs of claims whose answer was lost are released, and jobs that ended meanwhile are
-settled; Redis refuses the settlement of a job that another worker holds by now. This file does not know what jobs do.
+Each shard has three tasks. The settling task sends settlements that no claim has taken along: a claim settles and
+claims in one round trip. The beating task extends the leases well before they expire and reports lost jobs. The
+listening task waits for the shard's bell while the worker is idle (storage/queue/bell.py).
+
+A shard that does not answer gets no claims until a beat reaches it again. Then jobs of claims whose answer was lost are
+released, and jobs that ended meanwhile are settled; Redis refuses the settlement of a job that another worker holds by
+now. This file does not know what jobs do.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -15,8 +18,8 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from storage.queue.claims import Claims
-from storage.queue.jobs import DEAR, QUEUES
+from storage.queue.claims import Claims, Room
+from storage.queue.jobs import DEAR, FLAGS, QUEUES
 from storage.queue.lease import Again, Claimed, Settlement, beat_s, order
 from storage.refusals import reason
 
@@ -27,6 +30,10 @@ log = logging.getLogger("snapsurge.processors.holding")
 AWAY_S = 0.5  # Seconds between two tries to reach a Redis that does not answer.
 CLOSE_S = 2.0  # Seconds for the last settlements at the end; after that Redis counts as unavailable.
 SETTLED_MAX = 256  # Settlements in one round trip.
+# Seconds for which a settlement waits for a claim. A worker that is lost meanwhile has its job run again, without harm.
+SETTLE_S = 1.5
+# Seconds of one wait for a bell. More seconds without an answer mean that Redis is unavailable.
+RING_S, RING_PATIENCE_S = 2.0, 2.0
 
 
 class Shard:
@@ -36,16 +43,34 @@ class Shard:
         self.name = name
         self.claims = claims
         self.held: dict[str, Claimed] = {}
+        self.extended_s: dict[str, float] = {}  # when each lease was claimed or last extended
         self.unsettled: list[Settlement] = []
         self.ended = asyncio.Event()
         self.doubtful: list[str] = []
         self.away = False
+        # Held by the call that sends settlements, so that none is sent twice.
+        self.settling = asyncio.Lock()
+
+    def hold(self, claimed: Claimed) -> None:
+        """Record a lease that was claimed or extended just now."""
+        self.held[claimed.id] = claimed
+        self.extended_s[claimed.id] = asyncio.get_running_loop().time()
+
+    def drop(self, job_id: str) -> None:
+        """Forget the lease of a settled job."""
+        del self.held[job_id], self.extended_s[job_id]
+
+    def due(self, beat_s: float) -> list[Claimed]:
+        """The leases to extend now; all while the shard is away."""
+        since_s = asyncio.get_running_loop().time() - beat_s
+        return [one for one in self.held.values() if self.away or self.extended_s[one.id] <= since_s]
 
 
 class Holding:
     """`async with Holding(…)`: claim and settle jobs; the exit sends the remaining settlements if Redis answers.
 
-    `worker` is a unique name of this process. `lost` is called with the id of each job whose lease expired.
+    `worker` is a unique name of this process. `lost` is called with the id of each job whose lease expired, `wake` when
+    there may be jobs to claim.
     """
 
     def __init__(
@@ -56,13 +81,18 @@ class Holding:
         lease_s: float,
         metrics: Metrics,
         lost: Callable[[str], None],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._shards = [Shard(name, claims) for name, claims in shards.items()]
         self._worker = worker
         self._beat_s = beat_s(lease_s)
         self._metrics = metrics
         self._lost = lost
+        self._wake = wake
         self._turn = 0
+        self._idle = asyncio.Event()
+        # Seconds from the last claim until a job is due on a shard that it read; 0 if more jobs may be ready.
+        self.due_s = 0.0
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -71,22 +101,23 @@ class Holding:
         for shard in self._shards:
             self._running.append(self._tasks.create_task(self._settling(shard), name=f"settling-{shard.name}"))
             self._running.append(self._tasks.create_task(self._beating(shard), name=f"beating-{shard.name}"))
+            self._running.append(self._tasks.create_task(self._listening(shard), name=f"listening-{shard.name}"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        deadline = asyncio.get_running_loop().time() + CLOSE_S
-        while any(shard.unsettled and not shard.away for shard in self._shards):
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.001)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                for shard in self._shards:
+                    while shard.unsettled and not shard.away:
+                        await self._settle(shard)
         for task in self._running:
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    async def claim(self, free: int, *, dear: bool = True) -> list[Claimed]:
-        """Claim up to `free` jobs, or one expensive job alone, from the shards that answer.
+    async def claim(self, room: Room, *, dear: bool = True) -> list[Claimed]:
+        """Claim jobs for this room, or one expensive job alone, from the shards that answer.
 
         Each call begins with another shard. `dear` allows expensive jobs.
         """
@@ -94,14 +125,24 @@ class Holding:
         claimed: list[Claimed] = []
         queues = [queue for queue in order(QUEUES, self._turn) if dear or queue != DEAR]
         start = self._turn % len(self._shards)
+        self.due_s = float("inf")
         for shard in (*self._shards[start:], *self._shards[:start]):
-            if claimed and claimed[-1].queue == DEAR:
+            left = _left(room, claimed)
+            if left is None:
+                self.due_s = 0.0
                 break
             if claimed:
                 queues = [queue for queue in queues if queue != DEAR]
-            if len(claimed) < free and not shard.away:
-                claimed += await self._claim_on(shard, free - len(claimed), queues)
+            if not shard.away:
+                claimed += await self._claim_on(shard, left, queues)
         return claimed
+
+    def listen(self, *, idle: bool) -> None:
+        """Say whether the worker has nothing to do and wants to hear the bells."""
+        if idle:
+            self._idle.set()
+        else:
+            self._idle.clear()
 
     def settle(self, settlement: Settlement) -> None:
         """Record how a claimed job ended; the shard's settling task sends it to Redis."""
@@ -111,14 +152,8 @@ class Holding:
                 shard.unsettled.append(settlement)
                 shard.ended.set()
 
-    async def _claim_on(self, shard: Shard, free: int, queues: list[str]) -> list[Claimed]:
-        token = f"{self._worker}:{self._turn}"
-        try:
-            found = await shard.claims.claim(token, free, queues)
-        except (RedisError, OSError) as error:
-            shard.doubtful.append(token)
-            self._went_away(shard, error)
-            return []
+    async def _claim_on(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
+        found = await self._take_turn(shard, room, queues)
         self._metrics.claims.inc(len(found))
         claimed = []
         for one in found:
@@ -129,48 +164,92 @@ class Holding:
                 shard.unsettled.append(Again(one, one.attempts, self._beat_s))
                 shard.ended.set()
             else:
-                shard.held[one.id] = one
+                shard.hold(one)
                 claimed.append(one)
         return claimed
+
+    async def _take_turn(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
+        """Settle what ended and claim; nothing if the shard does not answer."""
+        token = f"{self._worker}:{self._turn}"
+        async with shard.settling:
+            batch = shard.unsettled[:SETTLED_MAX]
+            try:
+                turn = await shard.claims.turn(token, room, batch, queues)
+            except (RedisError, OSError) as error:
+                if queues:
+                    shard.doubtful.append(token)
+                self._went_away(shard, error)
+                return []
+            del shard.unsettled[: len(batch)]
+        self._metrics.refused.inc(turn.kept.count(False))
+        for one in batch:
+            held = shard.held.get(one.claimed.id)
+            if held is not None and held.token == one.claimed.token:
+                shard.drop(one.claimed.id)
+        if turn.next_ms >= 0:
+            self.due_s = min(self.due_s, turn.next_ms / 1000)
+        return turn.claimed
+
+    async def _settle(self, shard: Shard) -> None:
+        await self._take_turn(shard, Room(0), [])
 
     async def _settling(self, shard: Shard) -> None:
         while True:
             await shard.ended.wait()
             shard.ended.clear()
+            await asyncio.sleep(SETTLE_S)
             while shard.unsettled:
-                batch = shard.unsettled[:SETTLED_MAX]
-                try:
-                    kept = await shard.claims.settle(batch)
-                except (RedisError, OSError) as error:
-                    self._went_away(shard, error)
+                if shard.away:
                     await asyncio.sleep(AWAY_S)
-                    continue
-                del shard.unsettled[: len(batch)]
-                self._metrics.refused.inc(kept.count(False))
-                for one in batch:
-                    held = shard.held.get(one.claimed.id)
-                    if held is not None and held.token == one.claimed.token:
-                        del shard.held[one.claimed.id]
+                await self._settle(shard)
+
+    async def _listening(self, shard: Shard) -> None:
+        while True:
+            await self._idle.wait()
+            try:
+                rang = await shard.claims.rung(RING_S, patience_s=RING_PATIENCE_S)
+                if rang and not self._idle.is_set():
+                    await shard.claims.ring()  # for another worker: this one found a job since
+                elif rang:
+                    self._wake()
+            except (RedisError, OSError):
+                await asyncio.sleep(AWAY_S)  # the next claim or beat finds out whether the shard is away
 
     async def _beating(self, shard: Shard) -> None:
         while True:
-            await asyncio.sleep(AWAY_S if shard.away else self._beat_s)
+            # Looked at twice a beat: a lease is extended after one beat to one and a half, and most jobs end before.
+            await asyncio.sleep(AWAY_S if shard.away else self._beat_s / 2)
+            due = shard.due(self._beat_s)
             try:
                 while shard.doubtful:
                     await shard.claims.release(shard.doubtful[-1])
                     shard.doubtful.pop()
-                lost = await shard.claims.extend(list(shard.held.values()))
+                lost = await shard.claims.extend(due)
             except (RedisError, OSError) as error:
                 self._went_away(shard, error)
                 continue
             if shard.away:
                 log.warning("queue shard %s is available again", shard.name)
                 shard.away = False
+                self._wake()
             for one in lost:
                 if shard.held.get(one.id) is one:
                     self._lost(one.id)
+            for one in due:
+                if shard.held.get(one.id) is one:
+                    shard.hold(one)
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:
             log.warning("queue shard %s is unavailable, results of its jobs wait: %s", shard.name, reason(error))
         shard.away = True
+
+
+def _left(room: Room, claimed: list[Claimed]) -> Room | None:
+    """The room that these claimed jobs leave; None without any."""
+    if any(one.queue == DEAR for one in claimed):
+        return None
+    flags = sum(one.queue == FLAGS for one in claimed)
+    free = room.free - (len(claimed) - flags)
+    left = Room(max(free, 0), max(min(room.ahead, room.ahead + free), 0), room.flags - flags)
+    return left if left.free or left.ahead else None

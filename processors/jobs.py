@@ -17,18 +17,19 @@ renditions, whose offsets and bytes are the same in both objects.
 Jobs are idempotent: the bytes depend on the intake object alone, and the index counts each change once.
 """
 
+import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from redis.exceptions import RedisError
 
 from storage import keys, tombstones
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
-from storage.index import Index, Observed
+from storage.index import Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue.jobs import Job
 from storage.records import Post, accepted, flagged, late_by_ms, to_ms
@@ -52,13 +53,29 @@ class Reposted(Exception):
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
+class PostIndex(Protocol):
+    """What is needed of the index; `batched.BatchedIndex` has it."""
+
+    async def post(self, post_id: str, /) -> Post | None:
+        """The post's record; None if the index does not have the post."""
+        ...
+
+    async def observe(self, post: Post, /) -> Observed:
+        """Report the post; see `Index.observing`."""
+        ...
+
+    async def forget(self, post_id: str, moment_id: str, deletion: str, /) -> None:
+        """Remove the post; see `Index.forget`."""
+        ...
+
+
 class Jobs:
     """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged: never the photo."""
 
     def __init__(
         self,
         store: BlobStore,
-        index: Index,
+        index: PostIndex,
         moments: Moments,
         *,
         render: Render,
@@ -72,6 +89,8 @@ class Jobs:
         self._render = render
         self._metrics = metrics
         self._enqueue = enqueue
+        # The flags of a batch need the same moment: one of them reads it.
+        self._reading_moment = asyncio.Lock()
 
     async def render_pair(
         self, moment_id: str, post_id: str, *, whole: bool = True, dear: bool = True, last: bool = False
@@ -110,7 +129,7 @@ class Jobs:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
         post = await self._flagged(moment_id, post_id)
         if post is not None:
-            await self._index.observe([post])
+            await self._index.observe(post)
             self._metrics.flagged.inc()
 
     async def _rendered(
@@ -151,7 +170,7 @@ class Jobs:
         answer: Observed | None = None
         trouble: RedisError | None = None
         try:
-            (answer,) = await self._index.observe([post])
+            answer = await self._index.observe(post)
         except RedisError as error:
             trouble = error
         if answer == "known":
@@ -173,12 +192,13 @@ class Jobs:
 
         From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
         """
-        (post,) = await self._index.posts([post_id])
+        post = await self._index.post(post_id)
         if post is not None and post.late is not None:
             return None
         if post is not None:
             with contextlib.suppress(NoSuchMoment, DamagedMoment):
-                moment = await self._moments.get(moment_id)
+                async with self._reading_moment:
+                    moment = await self._moments.get(moment_id)
                 late_ms = late_by_ms(post.received_at, moment.closes_at)
                 return flagged(post, late_ms)
         receipt = (await self._existence.look(moment_id, post_id)).receipt

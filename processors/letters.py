@@ -16,13 +16,14 @@ from redis.asyncio import Redis
 from storage.keys import DEAD_KEY, PURGED_KEY
 from storage.queue.shards import those_that_answer
 from storage.records import Timestamp
+from storage.scripts import Script, run_one
 
 T = TypeVar("T")
 
 # Longer than any sweep can find the post: the sweeper visits a moment until `passes.SWEPT_MS` after it fires.
 PURGED_S = 72 * 3600
 
-_PURGE = f"""
+_PURGE = Script(f"""
 local now, purged = redis.call('TIME')[1], 0
 for _, id in ipairs(ARGV) do
   if redis.call('HDEL', '{DEAD_KEY}', id) == 1 then
@@ -33,7 +34,7 @@ end
 redis.call('ZREMRANGEBYSCORE', '{PURGED_KEY}', '-inf', now - {PURGED_S})
 redis.call('EXPIRE', '{PURGED_KEY}', {PURGED_S})
 return purged
-"""
+""")
 
 Reason = Literal["fault", "outage", "poison", "unreadable"]
 
@@ -95,7 +96,7 @@ class DeadLetters:
         """Delete these letters so that no sweep queues their jobs again; returns how many existed."""
         if not job_ids:
             return 0
-        purged = await asyncio.gather(*(_of(shard.eval(_PURGE, 0, *job_ids)) for shard in self._shards))
+        purged = await asyncio.gather(*(run_one(shard, _PURGE((), *job_ids)) for shard in self._shards))
         return sum(int(one) for one in purged)
 
     async def remove(self, job_ids: Sequence[str]) -> int:
@@ -103,10 +104,6 @@ class DeadLetters:
         if not job_ids:
             return 0
         return sum(await asyncio.gather(*(_of(shard.hdel(DEAD_KEY, *job_ids)) for shard in self._shards)))
-
-    async def count(self) -> int:
-        """The number of letters; servers that do not answer are left out."""
-        return sum(await those_that_answer(_of(shard.hlen(DEAD_KEY)) for shard in self._shards))
 
 
 def _of(answer: Awaitable[T] | T) -> Awaitable[T]:

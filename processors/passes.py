@@ -31,11 +31,11 @@ IDLE_RESTS: Final = 1
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """The progress of a pass: spreads done, its start in unix seconds, and the generations of recounts by moment."""
+    """The progress of a pass: spreads done, start in unix seconds, generations of recounts by moment and shard."""
 
     done: int
     begun_s: float
-    generations: dict[str, str] = {}
+    generations: dict[str, dict[str, str]] = {}
 
 
 def parse_cursor(raw: bytes | None) -> Cursor | None:

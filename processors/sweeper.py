@@ -14,11 +14,14 @@ finds the counts of the moments incomplete and reports every post to the index a
 counts. A pass that finds an index entry of a deleted post reports the deletion to the index.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from storage import keys
 from storage.blobs import BlobStore
@@ -27,12 +30,15 @@ from storage.index import Index
 from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.queue.jobs import jobs_of
+from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
 from storage.records import Moment, to_ms
+from storage.scripts import Script, run_one
+from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
+from .findings import Found, Swept
 from .letters import DeadLetters
 from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
@@ -40,53 +46,17 @@ WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
 # For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
-# In Redis, because redis-py parses all of INFO for the one field.
-_IS_ANOTHER = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-if redis.call('GET', KEYS[1]) == run then return 0 end
-redis.call('SET', KEYS[1], run)
-return 1
-"""
-
-
-class Swept(msgspec.Struct, frozen=True):
-    """The counts of a sweep: what it found, and what it queued, removed and reported."""
-
-    moments: int = 0
-    posts: int = 0
-    unfinished: int = 0
-    queued: int = 0
-    tidied: int = 0
-    recounted: int = 0
-
-    @property
-    def found_work(self) -> bool:
-        """Whether the sweep repaired something; the next step then follows at once."""
-        return bool(self.queued or self.tidied or self.recounted)
-
-    def __add__(self, other: "Swept") -> "Swept":
-        return Swept(
-            self.moments + other.moments,
-            self.posts + other.posts,
-            self.unfinished + other.unfinished,
-            self.queued + other.queued,
-            self.tidied + other.tidied,
-            self.recounted + other.recounted,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.moments} moments, {self.posts} posts, {self.unfinished} unfinished: "
-            f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed, "
-            f"{self.recounted} posts told to the index anew"
-        )
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The post ids in a part of the moments: those with a pair, and those with a tombstone."""
-
-    accepted: set[str] = set()
-    deleted: set[str] = set()
+# The mark is the run of this Redis and the epoch. In Redis, because redis-py parses all of INFO for one field. Returns
+# 0, or 1 for another run, or 2 for another set of shards; and the cursors.
+_MARK = Script("""
+local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..ARGV[1]
+local old, another = redis.call('GET', KEYS[1]), 0
+if old ~= mark then
+  another = (not old or string.match(old, '^%w+(.*)$') == ARGV[1]) and 1 or 2
+  redis.call('SET', KEYS[1], mark)
+end
+return {another, redis.call('HGETALL', KEYS[2])}
+""")
 
 
 class Sweeper:
@@ -98,19 +68,25 @@ class Sweeper:
         shards = shards or {"": redis}
         self._store = store
         self._redis = redis
-        self._index = Index(redis)
+        self._epoch = epoch_of(shards)
+        self._index = ShardedIndex(redis, shards)
         self._moments = Moments(store, self._index)
         self._posts = Posts(store, self._index)
         self._existence = Existence(store)
+        self._clients = [redis, *(one for one in shards.values() if one is not redis)]
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
         self._due_s = 0.0
+        self._resting = False
 
     @property
     def pace_s(self) -> float:
-        """Seconds until `step` should be called again when no step is due: the time of a step in the youngest class."""
-        return self._every_s * WIDTH / len(keys.SPREADS)
+        """Seconds until `step` should be called again when no step is due: the time of a step in the youngest class.
+
+        Half of a pass while there is no moment to sweep.
+        """
+        return self._every_s * (0.5 if self._resting else WIDTH / len(keys.SPREADS))
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until a step is due, as far as the last step knows; at most `pace_s`."""
@@ -118,8 +94,10 @@ class Sweeper:
 
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
-        cursors = await self._cursors()
-        by_class = classes(await self._accepting(now_s), self._every_s, now_s)
+        moments = await self._accepting(now_s)
+        cursors = await self._cursors([one.id for one in moments])
+        by_class = classes(moments, self._every_s, now_s)
+        self._resting = not by_class
         name = next_due(by_class, cursors, now_s, self._every_s)
         if name is None:
             return None
@@ -169,41 +147,55 @@ class Sweeper:
         now_ms = int(now_s * 1000)
         return await self._moments.since(now_ms - SWEPT_MS, now_ms)
 
-    async def _cursors(self) -> dict[str, Cursor]:
-        """The cursors by age class; empty when a Redis was emptied or restarted, because it may have lost jobs."""
-        if await self._redis_is_another():
+    async def _cursors(self, moment_ids: Sequence[str]) -> dict[str, Cursor]:
+        """The cursors by age class; empty when a Redis was emptied or restarted, because it may have lost jobs.
+
+        Also empty when a shard was added or removed; then no counts of these moments are complete any more.
+        """
+        call = _MARK([SWEPT_KEY, CURSORS_KEY], self._epoch and f":{self._epoch}")
+        calls = [run_one(client, call) for client in self._clients]
+        named, *others = await asyncio.gather(*calls, return_exceptions=True)
+        if isinstance(named, BaseException):
+            raise named
+        marks = [one[0] for one in (named, *others) if not isinstance(one, BaseException)]
+        if 2 in marks:
+            await those_that_answer(one.void_counts(moment_ids) for one in self._index.shards.values())
+        if any(marks):
             await self._redis.delete(CURSORS_KEY)
             return {}
-        found: dict[bytes, bytes] = await self._redis.hgetall(CURSORS_KEY)  # type: ignore[misc] # redis-py's types
-        read = {name.decode(errors="replace"): parse_cursor(raw) for name, raw in found.items()}
+        read = {
+            name.decode(errors="replace"): parse_cursor(raw)
+            for name, raw in zip(named[1][::2], named[1][1::2], strict=True)
+        }
         return {name: cursor for name, cursor in read.items() if cursor is not None}
 
-    async def _redis_is_another(self) -> bool:
-        """Whether a Redis was emptied or restarted since the last step: the mark with its run id is gone or differs."""
+    async def _generations(self, moment_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The generations for recounts by moment and shard, where a shard that answers has no complete counts."""
+        found: dict[str, dict[str, str]] = {}
 
-        async def is_another(redis: Redis) -> bool:
-            return bool(await redis.eval(_IS_ANOTHER, 1, SWEPT_KEY))  # type: ignore[misc] # redis-py's types
+        async def begin(shard: str, index: Index) -> None:
+            for moment_id in await index.uncounted(moment_ids):
+                found.setdefault(moment_id, {})[shard] = await index.recount(moment_id)
 
-        shards = [one for one in self._queue.clients.values() if one is not self._redis]
-        return any([await is_another(self._redis), *await those_that_answer(is_another(one) for one in shards)])
-
-    async def _generations(self, moment_ids: Sequence[str]) -> dict[str, str]:
-        """The generations for recounts of the posts of these moments, without moments whose counts are complete."""
-        return {one: await self._index.recount(one) for one in await self._index.uncounted(moment_ids)}
+        await those_that_answer(begin(shard, index) for shard, index in self._index.shards.items())
+        return found
 
     async def _advance(self, moment_ids: Sequence[str], cursor: Cursor, now_s: float) -> tuple[Swept, Cursor]:
         """Sweep the next `WIDTH` spreads of a pass; during a recount, report their posts to the index."""
         spreads = keys.SPREADS[cursor.done : cursor.done + WIDTH]
         swept, found = Swept(), Found()
         for part, there in await together([partial(self._spread, one, moment_ids) for one in spreads], "sweep-spread"):
-            swept += part
-            found = Found(found.accepted | there.accepted, found.deleted | there.deleted)
+            swept, found = swept + part, found | there
+        swept += Swept(queued=await self._enqueue_all(sorted(found.unfinished)))
         # A moment that left the class in the middle of a recount is counted by the next pass over its new class.
-        generations = {one: cursor.generations[one] for one in moment_ids if one in cursor.generations}
-        for moment_id in generations:
+        generations = {one: dict(cursor.generations[one]) for one in moment_ids if one in cursor.generations}
+        for moment_id, shards in generations.items():
             accepted = sorted(one for one in found.accepted if keys.moment_of(one) == moment_id)
-            async for posts in self._posts.stored_some(moment_id, accepted):
-                await self._index.observe(posts)
+            async for posts in self._posts.stored_some(
+                moment_id, [o for o in accepted if self._index.home(o) in shards]
+            ):
+                for untold in await self._posts.tell(posts, shards):
+                    del shards[untold]  # the next pass recounts
                 swept += Swept(recounted=len(posts))
         await self._tell_deletions(sorted(found.deleted))
         for post_id in found.deleted:
@@ -212,8 +204,10 @@ class Sweeper:
         cursor = Cursor(cursor.done + len(spreads), cursor.begun_s, generations)
         if cursor.done >= len(keys.SPREADS):
             swept += Swept(moments=len(moment_ids))
-            for moment_id, generation in generations.items():
-                await self._index.counts_are_complete(moment_id, generation)
+            for moment_id, shards in generations.items():
+                for shard, generation in shards.items():
+                    with contextlib.suppress(RedisError, OSError):  # the next pass recounts
+                        await self._index.shards[shard].counts_are_complete(moment_id, generation)
         return swept, cursor
 
     async def _is_over(self, moment_id: str, now_s: float) -> bool:
@@ -232,14 +226,14 @@ class Sweeper:
         # Intake before media: a post that finishes between the two is not queued again.
         accepted, deleted, finished = await self._listed(spread, frozenset(moment_ids))
         unfinished = sorted(accepted - finished)
-        queued = 0
-        for start in range(0, len(unfinished), BATCH):
-            queued += await self._enqueue(unfinished[start : start + BATCH])
+        # At once, so that few of them finish meanwhile; the last ones together with those of other spreads.
+        whole = len(unfinished) // BATCH * BATCH
+        queued = await self._enqueue_all(unfinished[:whole])
         tidied = 0
         for post_id in finished - accepted:
             tidied += await self._existence.fence(keys.moment_of(post_id), post_id)
         swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
-        return swept, Found(accepted, deleted)
+        return swept, Found(accepted, deleted, set(unfinished[whole:]))
 
     async def _listed(self, spread: str, moment_ids: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
         """The posts of these moments with a pair, with a tombstone, and with a media object; ignores other names.
@@ -257,16 +251,29 @@ class Sweeper:
                 finished.add(name)
         return accepted, deleted, finished
 
+    async def _enqueue_all(self, post_ids: Sequence[str]) -> int:
+        """Queue the missing jobs of these posts."""
+        queued = 0
+        for start in range(0, len(post_ids), BATCH):
+            queued += await self._enqueue(post_ids[start : start + BATCH])
+        return queued
+
     async def _enqueue(self, post_ids: Sequence[str]) -> int:
-        """Queue the missing jobs of these posts, except dead ones; `flag_late` only where the index has no flag yet."""
-        known = await self._index.posts(post_ids)
+        """Queue the missing jobs of these posts, except dead ones; `flag_late` only where the index has no flag yet.
+
+        Both jobs of a post were queued together, and a render sets the flag too: where it is queued, nothing lacks.
+        """
+        renders = [Job("render_pair", keys.moment_of(post_id), post_id) for post_id in post_ids]
+        lost = [job.post_id for job in await self._queue.unqueued(renders)]
+        if not lost:
+            return 0
+        known = await self._index.posts(lost)
         flagged = {post.id for post in known if post is not None and post.late is not None}
         needed = [
             job
-            for post_id in post_ids
+            for post_id in lost
             for job in jobs_of(keys.moment_of(post_id), post_id)
             if not (job.name == "flag_late" and post_id in flagged)
         ]
         dead = await self._dead.among([job.id for job in needed])
-        jobs = [job for job in needed if job.id not in dead]
-        return await self._queue.offer(jobs)
+        return await self._queue.offer([job for job in needed if job.id not in dead])

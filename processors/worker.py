@@ -24,15 +24,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, queue_clients, redis_client
-from storage.queue.claims import Claims
-from storage.queue.jobs import DEAR, ON_TIME
+from storage.opening import blob_store, redis_client, shard_clients
+from storage.queue.claims import Claims, Room
+from storage.queue.jobs import DEAR, FLAGS, ON_TIME
 from storage.queue.lease import Again, Claimed, Settlement, Share
 from storage.queue.shards import Shards
+from storage.sharded import ShardedIndex
 
 from . import memory
+from .ahead import Ahead
+from .batched import BatchedIndex
 from .config import Config, address
 from .holding import Holding
 from .jobs import Jobs
@@ -48,6 +50,8 @@ log = logging.getLogger("snapsurge.processors.worker")
 
 # A pulse expires after this many periods.
 PULSE_PERIODS = 3
+# Flags that run at the same time, beside the jobs that need a slot: milliseconds each, and they share their calls.
+FLAGS_MAX = 64
 # Stands in for the claim when a stock arq worker runs the job.
 UNCLAIMED = Claimed("", b"", ON_TIME, "")
 
@@ -74,9 +78,10 @@ class JobWorker:
         self._metrics = metrics
         self._stuck = stuck
         self._loop = asyncio.get_running_loop()
-        self._freed = asyncio.Event()
+        self._awake = asyncio.Event()
         self._share = Share()
         self._running: dict[str, tuple[Claimed, asyncio.Task[Settlement]]] = {}
+        self._ahead = Ahead(config.jobs_max)
         self._redis = redis
         self._registry = Registry(functions)
         self._retrying = Retrying(metrics, patience(config), random.Random())
@@ -86,31 +91,63 @@ class JobWorker:
             lease_s=config.lease_s,
             metrics=metrics,
             lost=self._lost,
+            wake=self._awake.set,
         )
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Claim and run jobs until `stop`, then finish the running ones; Stuck when the worker can no longer render."""
         async with self._holding, asyncio.TaskGroup() as beside:
-            pulsing = beside.create_task(self._pulsing(), name="pulse")
+            tasks = [
+                beside.create_task(self._pulsing(), name="pulse"),
+                beside.create_task(self._wake_at(stop), name="wake"),
+            ]
             while not stop.is_set() and not self._stuck():
-                free = 0 if self._is_dear() else self._config.jobs_max - len(self._running)
-                self._freed.clear()
-                claimed = await self._holding.claim(free, dear=self._share.allows(self._loop.time())) if free else []
-                if any(one.queue != DEAR for one in claimed):
-                    self._share.others(self._loop.time())
-                for one in claimed:
-                    self._start(one)
-                await pause(stop if len(claimed) < free else self._freed, self._config.poll_s)
+                self._awake.clear()
+                await pause(self._awake, await self._fill())
+            self._holding.listen(idle=False)
+            for one in self._ahead.taken():
+                self._holding.settle(Again(one, one.attempts))
             await self._finish_running()
-            pulsing.cancel()
+            for task in tasks:
+                task.cancel()
             with contextlib.suppress(RedisError, OSError):
                 await end(self._redis, self._name)
         if self._stuck():
             raise Stuck("no render process can be started: leaving for a new worker")
 
-    def _is_dear(self) -> bool:
-        """Whether an expensive job uses the render slot; the worker then claims nothing and leaves jobs to others."""
-        return any(claimed.queue == DEAR for claimed, _ in self._running.values())
+    async def _fill(self) -> float:
+        """Start jobs that were claimed ahead, or claim; the seconds to wait for the next change, at most `poll_s`."""
+        for one in self._ahead.taken(self._free()):
+            self._start(one)
+        free, flags = self._free(), FLAGS_MAX - sum(one.queue == FLAGS for one, _ in self._running.values())
+        if not free or self._ahead:
+            self._holding.listen(idle=False)
+            return self._config.poll_s
+        room = Room(free, self._ahead.room(), flags)
+        claimed = await self._holding.claim(room, dear=self._share.allows(self._loop.time()))
+        if any(one.queue != DEAR for one in claimed):
+            self._share.others(self._loop.time())
+        self._ahead.claimed(claimed, room)
+        for one in claimed:
+            if one.queue == FLAGS:
+                self._start(one)
+        for one in self._ahead.taken(free):
+            self._start(one)
+        self._holding.listen(idle=self._free() > 0)
+        if not self._free():
+            return self._config.poll_s
+        share_s = self._share.wait_s(self._loop.time())
+        return min(self._holding.due_s, share_s or self._config.poll_s, self._config.poll_s)
+
+    def _free(self) -> int:
+        """Free slots. Flags need none; while an expensive job uses the render slot, there are none for others."""
+        if any(claimed.queue == DEAR for claimed, _ in self._running.values()):
+            return 0
+        return self._config.jobs_max - sum(claimed.queue != FLAGS for claimed, _ in self._running.values())
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._awake.set()
 
     def _start(self, claimed: Claimed) -> None:
         began = self._loop.time()
@@ -126,7 +163,9 @@ class JobWorker:
                 self._holding.settle(task.result())
             if claimed.queue == DEAR:
                 self._share.spent(self._loop.time() - began, self._loop.time())
-            self._freed.set()
+            elif claimed.queue != FLAGS:
+                self._ahead.took(self._loop.time() - began)
+            self._awake.set()
             if failed:
                 log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
 
@@ -142,11 +181,14 @@ class JobWorker:
         log.warning("job %s is given up: its lease ended, so another worker may run it", job_id)
         if job_id in self._running:
             self._running[job_id][1].cancel()
+        elif (one := self._ahead.dropped(job_id)) is not None:
+            self._holding.settle(Again(one, one.attempts))
 
     async def _pulsing(self) -> None:
         """Write this worker's pulse to Redis every `pulse_s`, until cancelled."""
         while True:
-            pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, len(self._running))
+            held = len(self._running) + len(self._ahead)
+            pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, held)
             with contextlib.suppress(RedisError, OSError):
                 await beat(self._redis, self._name, pulse, ttl_s=self._config.pulse_s * PULSE_PERIODS)
             await asyncio.sleep(self._config.pulse_s)
@@ -197,7 +239,7 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
     metrics = Metrics()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(storage_config))
-        clients = queue_clients(storage_config)
+        clients = shard_clients(storage_config, redis)
         for client in clients.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
@@ -214,10 +256,10 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             )
         except SlotTaken as error:
             raise OSError(str(error)) from error
-        index = Index(redis)
+        index = ShardedIndex(redis, clients)
         jobs = Jobs(
             store,
-            index,
+            await stack.enter_async_context(BatchedIndex(index)),
             Moments(store, index),
             render=rendering.render,
             metrics=metrics,

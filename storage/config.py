@@ -20,13 +20,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     redis_url: Annotated[
         str,
         Meta(
-            description="Redis for index, queue and membership: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`"
+            description="Redis for membership, moments, election, for all without shards: `redis://`, `rediss://`, "
+            "`unix://`, `redis+sentinel://`"
         ),
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0")
-    queue_urls: Annotated[
+    shard_urls: Annotated[
         str,
-        Meta(description="addresses of the Redis that share the queue, comma-separated; empty = SNAPSURGE_REDIS_URL"),
-    ] = msgspec.field(name="SNAPSURGE_QUEUE_URLS", default="")
+        Meta(
+            description="addresses of the Redis that share index, counts, limits and queue, comma-separated; the same "
+            "for all programs; empty = SNAPSURGE_REDIS_URL"
+        ),
+    ] = msgspec.field(name="SNAPSURGE_SHARD_URLS", default="")
+    queue_urls: Annotated[str, Meta(description="former name of SNAPSURGE_SHARD_URLS; works in this version")] = (
+        msgspec.field(name="SNAPSURGE_QUEUE_URLS", default="")
+    )
     # 128 connections of one node at 20 ms a PUT carry 6,400 pairs/s, several times what one node's core can do.
     s3_connections_max: Annotated[int, Meta(ge=1, le=4096, description="connections of one process to the store")] = 128
     s3_connect_timeout_s: Annotated[

@@ -1,8 +1,8 @@
 """The Redis index of posts and moments: a fast copy of the store, which may be lost at any time.
 
-One script, `_OBSERVE`, makes every change to a post's entry: it subtracts the old entry from the moment's counts and
-adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild may therefore report
-the same post any number of times, concurrently and in any order, and the counts stay exact.
+One script, `OBSERVE` (counting.py), makes every change to a post's entry: it subtracts the old entry from the moment's
+counts and adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild may
+therefore report the same post any number of times, concurrently and in any order, and the counts stay exact.
 
 Attempts are ordered by their ids. An entry is replaced only by a younger attempt's. The id of the last deletion is kept
 as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
@@ -11,9 +11,8 @@ as long as the entries are, and rejects all attempts before it. So a delayed rep
 A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
 counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
 Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
-promoted, or was one of two primaries may lack something, and a replica may be behind.
-
-Fields of a post's hash: j record, s state, l late_by_ms, a attempt, g generation. The keys are in keys.py.
+promoted, or was one of two primaries may lack something, and a replica may be behind. They are complete only for one
+*epoch*, too: one set of shards. A caller that knows another set adds no post to counts, and voids their mark.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +20,12 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
+from .counting import COMPLETE, FORGET, OBSERVE, RECOUNT, STATES
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
-from .reign import REIGN, ask_in, lasts
+from .reign import ask_in, lasts
+from .scripts import Call, run_one
 
 T = TypeVar("T")
 
@@ -36,106 +36,12 @@ _COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 _decode_post = msgspec.json.Decoder(Post).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
 
-# Two days outlive the accepting period (24 h) and the jobs of its last post; after that the store answers. An entry
-# without its late flag or its renditions lives as long as the counts: if it expired first, the next report would count
-# the post again.
-POST_TTL_S = 48 * 3600
-COUNTS_TTL_S = 30 * 24 * 3600
 MOMENT_TTL_S = 7 * 24 * 3600
-# A recount that has not finished within a day starts again, before the entries that it observed can expire.
-RECOUNT_S = 24 * 3600
 # If the process that created a moment could not reach Redis, other processes find the moment in the store after at most
 # LISTED_TTL_S. Regular readers list the store again at LISTED_DUE_S, before the listing expires, so that no request
 # waits for it.
 LISTED_TTL_S = 60
 LISTED_DUE_S = 30
-
-_COUNT = """
-local function count(counts, state, late, by)
-  redis.call('HINCRBY', counts, 'accepted', by)
-  if state ~= 'accepted' then redis.call('HINCRBY', counts, state, by) end
-  if late then redis.call('HINCRBY', counts, tonumber(late) > 0 and 'late' or 'on_time', by) end
-end
-local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'a', 'g')) end
-local function generation_of(counts) return redis.call('HGET', counts, 'generation') or '' end
-"""
-
-_OBSERVE = f"""
-{_COUNT}
-local function observe(key, deletion, counts, state, late, attempt, record)
-  local generation = generation_of(counts)
-  local old_state, old_late, old_attempt, old_generation = entry_of(key)
-  old_attempt = old_attempt or ''
-  local gone = redis.call('GET', deletion)
-  if gone and attempt <= gone then return 'deleted' end
-  if old_state and old_attempt > attempt then return 'stale' end
-  local counted = old_state and old_generation == generation
-  if old_state and old_attempt ~= attempt then
-    if counted then count(counts, old_state, old_late, -1) end
-    redis.call('DEL', key)
-    old_state, old_late, counted = false, false, false
-  end
-  local finished = state ~= 'accepted' and state ~= old_state
-  local whole = state ~= 'accepted' and not string.find(record, '"complete":false', 1, true)
-  local first_flag = late and not old_late
-  state = (finished or not old_state) and state or old_state
-  late = old_late or late
-  if not counted or finished or first_flag then
-    if counted then count(counts, old_state, old_late, -1) end
-    count(counts, state, late, 1)
-    redis.call('HSET', key, 's', state, 'a', attempt, 'g', generation)
-  end
-  if late then redis.call('HSET', key, 'l', late) end
-  local newer = not old_state or finished or whole or (first_flag and state == 'accepted')
-  if newer then redis.call('HSET', key, 'j', record) end
-  redis.call('EXPIRE', key, (late and state ~= 'accepted') and {POST_TTL_S} or {COUNTS_TTL_S})
-  redis.call('EXPIRE', counts, {COUNTS_TTL_S})
-  return old_state and 'known' or 'new'
-end
-local answers = {{}}
-for i = 1, #ARGV, 6 do
-  local id, moment, state, late, attempt, record = unpack(ARGV, i, i + 5)
-  answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
-    state, late ~= '' and late, attempt, record)
-end
-return answers
-"""
-
-# One command and one answer: as many commands cost the caller three times the CPU.
-_STATES = f"""
-local states = {{}}
-for i = 1, #ARGV do states[i] = redis.call('HGET', '{POST_KEY}'..ARGV[i], 's') end
-return states
-"""
-
-_FORGET = f"""
-{_COUNT}
-local key, deletion, counts = '{POST_KEY}'..ARGV[1], '{DELETION_KEY}'..ARGV[1], '{COUNTS_KEY}'..ARGV[2]
-local state, late, attempt, generation = entry_of(key)
-if ARGV[3] > (redis.call('GET', deletion) or '') then redis.call('SET', deletion, ARGV[3], 'EX', {POST_TTL_S}) end
-if not state or (attempt or '') > ARGV[3] then return end
-if generation == generation_of(counts) then count(counts, state, late, -1) end
-redis.call('DEL', key)
-"""
-
-# A generation is named after the second and microsecond in which it began, so that names are unique; concurrent
-# recounts share one generation.
-_RECOUNT = f"""{REIGN}
-local time, begun = redis.call('TIME'), redis.call('HGET', KEYS[1], 'generation')
-local now = time[1]..'.'..time[2]
-if begun and now - begun < {RECOUNT_S} then return begun..' '..reign() end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', now)
-redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
-return now..' '..reign()
-"""
-
-_COMPLETE = f"""{REIGN}
-if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'complete', ARGV[2] ~= '' and ARGV[2] or reign())
-redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
-return 1
-"""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,37 +54,51 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int = 0
     pending: int = 0
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+
 
 class Index:
-    """The index in one Redis. Every method may raise redis.RedisError; callers must be able to work without it."""
+    """The index in one Redis. Every method may raise redis.RedisError; callers must be able to work without it.
 
-    def __init__(self, redis: Redis) -> None:
+    `epoch` names the set of shards that the caller knows; sharded.py has the index in several Redis.
+    """
+
+    def __init__(self, redis: Redis, epoch: str = "") -> None:
         self._redis = redis
+        self._epoch = epoch
+
+    @property
+    def shards(self) -> Mapping[str, "Index"]:
+        """The parts of the index by name; a method of a part is about its own posts alone."""
+        return {"": self}
+
+    def home(self, _post_id: str) -> str:
+        """The name of the shard that has this post."""
+        return ""
 
     async def observe(self, posts: Sequence[Post]) -> list[Observed]:
-        """Report posts to the index; see `observe_in`."""
-        pipe = self._redis.pipeline(transaction=False)
-        self.observe_in(pipe, posts)
-        return cast("list[Observed]", [answer.decode() for answer in (await pipe.execute())[0]])
+        """Report posts to the index; see `observing`."""
+        if not posts:
+            return []
+        return cast("list[Observed]", [one.decode() for one in await run_one(self._redis, self.observing(posts))])
 
-    def observe_in(self, pipe: Pipeline, posts: Sequence[Post]) -> None:
-        """Add the report to a pipeline that the caller executes.
+    def observing(self, posts: Sequence[Post]) -> Call:
+        """The call that reports posts, for a caller that sends it with others.
 
         A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
         `stale` (the entry is of a younger attempt: this post was deleted and posted again) or `deleted`.
         """
-        fields: list[Any] = []
+        fields: list[Any] = [self._epoch]
         for post in posts:
             late = "" if post.late_by_ms is None else post.late_by_ms
-            record = msgspec.json.encode(post)
-            fields += [post.id, post.moment_id, post.state, late, post.attempt, record]
-        pipe.eval(_OBSERVE, 0, *fields)
+            whole = int(post.state != "accepted" and post.complete)
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole, msgspec.json.encode(post)]
+        return OBSERVE((), *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
         """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_FORGET, 0, post_id, moment_id, deletion)
-        await pipe.execute()
+        await run_one(self._redis, FORGET((), post_id, moment_id, deletion))
 
     async def deletion(self, post_id: str) -> str:
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
@@ -194,9 +114,8 @@ class Index:
 
     async def states(self, post_ids: Sequence[str]) -> list[str | None]:
         """The posts' states, in order, without their records; None for each post that the index does not have."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_STATES, 0, *post_ids)
-        (found,) = await pipe.execute()
+        # One command and one answer: as many commands cost the caller three times the CPU.
+        found = await run_one(self._redis, STATES((), *post_ids))
         return [None if state is None else state.decode() for state in found]
 
     async def counts(self, moment_id: str) -> Counts | None:
@@ -205,7 +124,7 @@ class Index:
         pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
         ask_in(pipe)
         (complete, *numbers), *answers = await pipe.execute()
-        if not lasts(complete, answers):
+        if not lasts(complete, answers, self._epoch):
             return None
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 
@@ -217,19 +136,23 @@ class Index:
         sections = ask_in(pipe)
         answers = await pipe.execute()
         marks = dict(zip(moment_ids, answers[:-sections], strict=True))
-        return [one for one, mark in marks.items() if not lasts(mark, answers[-sections:])]
+        return [one for one, mark in marks.items() if not lasts(mark, answers[-sections:], self._epoch)]
 
     async def recount(self, moment_id: str) -> str:
         """Begin a recount of the moment's posts, or join one in progress; returns it, for `counts_are_complete`."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_RECOUNT, 1, COUNTS_KEY + moment_id)
-        (recount,) = await pipe.execute()
-        return str(recount.decode())
+        recount: bytes = await run_one(self._redis, RECOUNT([COUNTS_KEY + moment_id], self._epoch))
+        return recount.decode()
 
     async def counts_are_complete(self, moment_id: str, recount: str = "") -> None:
         """Mark the counts complete: every post of the moment in the store was observed since this recount began."""
+        generation, _, reign = recount.partition(" ")
+        await run_one(self._redis, COMPLETE([COUNTS_KEY + moment_id], generation, reign, self._epoch))
+
+    async def void_counts(self, moment_ids: Sequence[str]) -> None:
+        """Mark the counts of these moments incomplete, so that they are recounted."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.eval(_COMPLETE, 1, COUNTS_KEY + moment_id, *recount.partition(" ")[::2])
+        for moment_id in moment_ids:
+            pipe.hdel(COUNTS_KEY + moment_id, "complete")
         await pipe.execute()
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:

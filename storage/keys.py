@@ -108,13 +108,15 @@ NODES_KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:chang
 QUEUE_KEYS = ("arq:queue:flags", "arq:queue", "arq:queue:late", "arq:queue:dear", "arq:queue:later")
 # Running jobs (hash, job id → counts, queue and token), jobs that wait for another run (hash, job id → counts), lost
 # workers by time (sorted set), dead letters (hash), ids of purged dead letters by time (sorted set: without it the
-# sweeper would find their posts unfinished and queue them again), event counters (hash).
+# sweeper would find their posts unfinished and queue them again), event counters (hash), the bell (list: entries that
+# wake idle workers).
 LEASES_KEY = "snapsurge:leases"
 ATTEMPTS_KEY = "snapsurge:attempts"
 DEATHS_KEY = "snapsurge:deaths"
 DEAD_KEY = "snapsurge:dead"
 PURGED_KEY = "snapsurge:purged"
 COUNTED_KEY = "snapsurge:queue"
+BELL_KEY = "snapsurge:bell"
 # Workers: their names (set), each worker's heartbeat, the elected leader, the autoscaler's decision.
 WORKERS_KEY = "snapsurge:workers"
 PULSE_KEY = "snapsurge:worker:"

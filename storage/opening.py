@@ -1,5 +1,6 @@
 """Turns addresses into a store and Redis clients: the only module that chooses between the two store classes."""
 
+import logging
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,8 @@ from .files import FileStore
 from .redis_address import RedisAddress, read
 from .s3.address import S3Address
 from .s3.store import S3Store
+
+log = logging.getLogger("snapsurge.storage.opening")
 
 # Where an address begins in a list: the Sentinels of one address are separated by commas too.
 ADDRESS = re.compile(r",\s*(?=[a-z+]+://)")
@@ -46,16 +49,23 @@ def redis_client(config: Config) -> Redis:
     return _client(_read("SNAPSURGE_REDIS_URL", config.redis_url), config)
 
 
-def queue_clients(config: Config) -> dict[str, Redis]:
-    """A client for each Redis in `SNAPSURGE_QUEUE_URLS`, by address without credentials.
+def shard_clients(config: Config, redis: Redis) -> dict[str, Redis]:
+    """A client of each Redis in `SNAPSURGE_SHARD_URLS`, by address without credentials.
 
-    ValueError when an address is invalid, or named twice.
+    Without shards, or where a shard is at `SNAPSURGE_REDIS_URL`, it is `redis`, the client of that address. ValueError
+    when an address is invalid, or named twice.
     """
-    found = [_read("SNAPSURGE_QUEUE_URLS", url) for url in ADDRESS.split(config.queue_urls) if url.strip()]
-    addresses = found or [_read("SNAPSURGE_REDIS_URL", config.redis_url)]
+    if config.shard_urls and config.queue_urls:
+        raise ValueError("SNAPSURGE_QUEUE_URLS is the former name of SNAPSURGE_SHARD_URLS: set only the latter")
+    if config.queue_urls:
+        log.warning("SNAPSURGE_QUEUE_URLS is now SNAPSURGE_SHARD_URLS; the next version refuses the old name")
+    setting = "SNAPSURGE_QUEUE_URLS" if config.queue_urls else "SNAPSURGE_SHARD_URLS"
+    given = ADDRESS.split(config.shard_urls or config.queue_urls)
+    own = _read("SNAPSURGE_REDIS_URL", config.redis_url)
+    addresses = [_read(setting, url) for url in given if url.strip()] or [own]
     if len({address.name for address in addresses}) < len(addresses):
-        raise ValueError("SNAPSURGE_QUEUE_URLS names a Redis twice")
-    return {address.name: _client(address, config) for address in addresses}
+        raise ValueError(f"{setting} names a Redis twice")
+    return {one.name: redis if one.name == own.name else _client(one, config) for one in addresses}
 
 
 def _read(setting: str, url: str) -> RedisAddress:

@@ -8,11 +8,13 @@ that reads bytes by a cached record checks their digest, or names the object tha
 outdated record can cost a second read but never yield a wrong picture.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Collection, Sequence
+from functools import partial, reduce
+from operator import add
 
 from cachetools import TTLCache
 from redis.exceptions import RedisError
@@ -160,31 +162,48 @@ class Posts:
         return posts, found[limit - 1] if len(found) > limit else None
 
     async def counts(self, moment_id: str) -> Counts:
-        """The moment's counts; if Redis lost them, every post is observed again, which restores them."""
-        with contextlib.suppress(RedisError):
-            known = await self._index.counts(moment_id)
-            if known is not None:
-                return known
-        return await self._recount(moment_id)
+        """The moment's counts: from each shard of the index that has them, else from the store.
 
-    async def _recount(self, moment_id: str) -> Counts:
-        """Count from the store; marks the index's counts complete only if the index observed every post."""
-        generation = None
-        with contextlib.suppress(RedisError):
-            generation = await self._index.recount(moment_id)
+        If a shard lost its counts, its posts are observed again, which restores them.
+        """
+        names = list(self._index.shards)
+        calls = (self._index.shards[name].counts(moment_id) for name in names)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        known = [one for one in found if isinstance(one, Counts)]
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, RedisError | OSError):
+                raise one
+        missing = [name for name, one in zip(names, found, strict=True) if not isinstance(one, Counts)]
+        return reduce(add, [*known, await self._recount(moment_id, missing)]) if missing else reduce(add, known)
+
+    async def _recount(self, moment_id: str, shards: Sequence[str]) -> Counts:
+        """Count the posts of these shards from the store; marks a shard's counts complete if it observed all."""
+        generations: dict[str, str] = {}
+        for shard in shards:
+            with contextlib.suppress(RedisError):
+                generations[shard] = await self._index.shards[shard].recount(moment_id)
         counted: Counter[str] = Counter()
-        told = 0
+        untold: set[str] = set()
         async for ids in self.ids(moment_id):
-            async for posts in self.stored_some(moment_id, ids):
+            async for posts in self.stored_some(moment_id, [one for one in ids if self._index.home(one) in shards]):
                 counted.update(["accepted"] * len(posts))
                 counted.update(post.state for post in posts if post.state != "accepted")
                 counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
-                with contextlib.suppress(RedisError):
-                    told += len(await self._index.observe(posts))
-        if generation is not None and told == counted["accepted"]:
+                untold |= await self.tell(posts, shards)
+        for shard in generations.keys() - untold:
             with contextlib.suppress(RedisError):
-                await self._index.counts_are_complete(moment_id, generation)
+                await self._index.shards[shard].counts_are_complete(moment_id, generations[shard])
         return counts_of(counted)
+
+    async def tell(self, posts: Sequence[Post], shards: Collection[str]) -> set[str]:
+        """Report the posts of these shards to the index; returns the shards that could not be told."""
+        untold = set()
+        for shard in shards:
+            try:
+                await self._index.shards[shard].observe([one for one in posts if self._index.home(one.id) == shard])
+            except RedisError:
+                untold.add(shard)
+        return untold
 
     async def ids(
         self, moment_id: str, after: str | None = None, spread_max: int | None = None

@@ -27,8 +27,8 @@ def ask_in(pipe: Pipeline) -> int:
     return len(_SECTIONS)
 
 
-def lasts(mark: bytes | None, answers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the mark, made by `reign()` in a script, is of the present reign of a primary."""
+def lasts(mark: bytes | None, answers: Sequence[Mapping[str, Any]], epoch: str = "") -> bool:
+    """Whether the mark, made by `reign()` in a script, is of the present reign of a primary and of this epoch."""
     server, replication, stats = answers
-    reign = f"{server['run_id']}:{replication['master_replid']}:{stats['sync_full']}"
+    reign = f"{server['run_id']}:{replication['master_replid']}:{stats['sync_full']}" + (epoch and f":{epoch}")
     return mark is not None and mark.decode() == reign and replication["role"] == "master"

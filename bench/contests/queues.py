@@ -3,7 +3,8 @@
 Each contender is a separate program (`bench/peers/drill.py` defines its protocol); two or more workers are spread over
 two processes. All run on uvloop; arq and saq have their default settings except for pauses (see `arq_jobs.py` and
 `saq_jobs.py`). Measured are throughput, CPU of workers and Redis, and Redis' own count of commands, including those in
-scripts. Prints a table and writes bench/results/queue.json.
+scripts. Then it measures what a drained pair and an idle stack cost Redis (`drain.py`). Prints a table and writes
+bench/results/queue.json.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from redis import Redis
 
 from ..peers import backing, meter, started
 from ..rows import OURS, Row, against, limited, medians
-from . import command
+from . import command, drain
 
 CONTENDERS: Final = {OURS: "processors.drill", "arq": "bench.peers.arq_jobs", "saq": "bench.peers.saq_jobs"}
 WORKERS: Final = (1, 4, 16, 64)
@@ -60,7 +61,7 @@ class Bench:
     """Runs contenders on one Redis and measures both."""
 
     def __init__(self, url: str, pid: int) -> None:
-        self._url = url
+        self.url = url
         self._pid = pid
         self._redis: Any = Redis.from_url(url)  # redis-py types its answers for sync and async clients at once
 
@@ -112,7 +113,7 @@ class Bench:
         return float(self._redis.pttl(lock)) / 1000
 
     def _started(self, command: str, name: str, count: int, *more: str) -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", CONTENDERS[name], command, self._url, str(count), *more]
+        words = [sys.executable, "-m", CONTENDERS[name], command, self.url, str(count), *more]
         return subprocess.Popen(words, cwd=started.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -182,6 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def told(tell: command.Tell) -> None:
         with running_redis() as bench:
             for row in measure(bench, QUICK if given.quick else FULL):
+                tell(row)
+            for row in drain.rows(bench.url, quick=given.quick):
                 tell(row)
 
     return command.run(given.out, told)

@@ -16,30 +16,31 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.blobs import StoreUnavailable
 from storage.decision import Scaling, latest, publish
-from storage.index import Index
 from storage.moments import Moments
-from storage.opening import blob_store, queue_clients, redis_client
+from storage.opening import blob_store, redis_client, shard_clients
+from storage.queue.jobs import depth_of, measuring
 from storage.queue.shards import Shards
 from storage.records import ACCEPTING_MS, from_ms, to_ms
 from storage.refusals import reason
+from storage.scripts import run as run_scripts
+from storage.sharded import ShardedIndex
 
 from ..config import Config, address
-from ..letters import DeadLetters
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
-from ..passes import pause_s
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
 from .pool import Pool, spawned
-from .presence import heard
+from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
 from .sizing import Limits, Load, Moment, Needed, decide
+from .sweeping import sweeping
 
 log = logging.getLogger("snapsurge.processors.autoscale")
 
@@ -49,11 +50,11 @@ SCHEDULE_S = 2.0
 SCHEDULE_MARGIN_S = 600.0
 # Seconds added to the workers' `drain_s`, for Python to exit.
 CLOSE_MARGIN_S = 3.0
+# A decision that stays the same is published again so often within the time for which it is valid.
+PUBLISHED_PER_TERM = 3
 # A decision and an election survive a few late ticks; after that they are stale.
 TERM_S_MIN = 5.0
 TERM_TICKS = 3
-# Seconds before a failed sweep is tried again.
-SWEEP_AGAIN_S = 1.0
 
 
 def limits_of(config: Config) -> Limits:
@@ -96,7 +97,8 @@ class Autoscaler:
         self._limits = limits
         self._redis = redis
         self._queue = Shards(shards)
-        self._dead = DeadLetters(*shards.values())
+        # Then one round trip measures everything.
+        self._shares_redis = list(shards.values()) == [redis]
         self._moments = moments
         self._pool = pool
         self._metrics = metrics
@@ -111,6 +113,8 @@ class Autoscaler:
         self._history: tuple[Needed, ...] = ()
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
+        self._published: Scaling | None = None
+        self._publish_s = 0.0
         self._away = self._stale = False
         self._unreadable: frozenset[bytes] = frozenset()
 
@@ -150,7 +154,7 @@ class Autoscaler:
         self._metrics.workers.set(self.workers)
 
     async def _act(self, desired: int, load: Load | None) -> None:
-        """Start or stop workers and publish the decision; without a fresh measurement, publish nothing."""
+        """Start or stop workers and publish a new decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
             log.info("workers: %d → %d (%s)", self.workers, desired, seen)
@@ -170,8 +174,12 @@ class Autoscaler:
             service_s=round(load.service_s, 6),
             decided_at=from_ms(int(self._clock() * 1000)),
         )
+        same = msgspec.structs.replace(scaling, decided_at="")
+        if same == self._published and self._monotonic() < self._publish_s:
+            return
         with contextlib.suppress(RedisError, OSError):  # The next tick logs that Redis does not answer.
             await publish(self._redis, scaling, ttl_s=self._term_s)
+            self._published, self._publish_s = same, self._monotonic() + self._term_s / PUBLISHED_PER_TERM
 
     def _idle(self) -> set[int]:
         """Process ids of the pool's workers whose last pulse reports no running job."""
@@ -185,20 +193,24 @@ class Autoscaler:
         While Redis does not answer, the leader stays the leader and a standby stays a standby.
         """
         try:
-            if not await self._election.campaign():
+            calls = [self._election.campaigning(), hearing(self._election.token)]
+            if self._shares_redis:
+                calls.append(measuring())
+            won, pulses, *measured = await run_scripts(self._redis, *calls)
+            if not self._election.decided(won):
                 return None
-            depth = await self._queue.depth()
-            found = await heard(self._redis)
+            depth = depth_of(measured[0]) if measured else await self._queue.depth()
+            found = heard_in(pulses)
             self._pulses = found.fresh
             self._say_unreadable(found.unreadable)
             await self._queue.note_deaths(found.lost)
-            self._metrics.dead.set(await self._dead.count())
         except (RedisError, OSError) as error:
             if not self._away:
                 log.warning("Redis is unavailable, the number of workers stays the same: %s", reason(error))
             self._away = True
             return None
         self._away = False
+        self._metrics.dead.set(depth.dead)
         self._metrics.ready.set(depth.ready)
         self._metrics.oldest.set(depth.oldest_s)
         self._metrics.leased.set(depth.leased)
@@ -238,25 +250,25 @@ async def run(
     metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
-        shards = queue_clients(storage_config)
+        shards = shard_clients(storage_config, redis)
         for client in (redis, *shards.values()):
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
         await stack.enter_async_context(exposed(listen, metrics.registry, _views(redis, pool)))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
-        moments = Moments(store, Index(redis))
+        moments = Moments(store, ShardedIndex(redis, shards))
         autoscaler = Autoscaler(
             limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config), shards=shards
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         try:
             async with asyncio.TaskGroup() as group:
-                sweeping = group.create_task(_sweeping(sweeper, election, metrics), name="sweeper")
+                sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
-                sweeping.cancel()
+                sweeps.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()
@@ -276,27 +288,3 @@ def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[
         return None
 
     return {"/workers": workers, "/v1/scaling": scaling}
-
-
-async def _sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
-    """While elected, run each sweep step that is due; until cancelled."""
-    put_off = False
-    while True:
-        swept, began, rest_s = None, time.monotonic(), sweeper.pace_s
-        try:
-            if election.elected:
-                swept = await sweeper.step(time.time())
-                put_off = False
-        except (StoreUnavailable, RedisError, OSError) as error:
-            if not put_off:
-                log.warning("the sweep is postponed until the store and Redis answer: %s", reason(error))
-            put_off, rest_s = True, SWEEP_AGAIN_S
-        except Exception:
-            log.exception("the sweep failed")
-            rest_s = SWEEP_AGAIN_S
-        if swept is not None:
-            rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
-            metrics.swept.inc(swept.queued)
-            if swept.queued or swept.tidied:
-                log.info("swept: %s", swept)
-        await asyncio.sleep(rest_s)

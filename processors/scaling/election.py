@@ -8,21 +8,22 @@ so the leader's actions must be safe when two do them. Scaling and sweeping are.
 from redis.asyncio import Redis
 
 from storage.keys import ELECTED_KEY
+from storage.scripts import Call, Script, run_one
 
 # A key that expires later than this many terms from now is from before Redis' clock was set back: its holder is dead.
 TERMS_MAX = 10
 
-_CAMPAIGN = f"""
+_CAMPAIGN = Script(f"""
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= {TERMS_MAX} * ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
-"""
+""")
 
-_RESIGN = """
+_RESIGN = Script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
-"""
+""")
 
 
 class Election:
@@ -30,7 +31,7 @@ class Election:
 
     def __init__(self, redis: Redis, token: str, *, term_s: float) -> None:
         self._redis = redis
-        self._token = token
+        self.token = token
         self._term_ms = int(term_s * 1000)
         # The result of the last campaign. It stays valid during a Redis outage, when no other candidate can win.
         self.elected = False
@@ -40,11 +41,18 @@ class Election:
 
         Call it again well before the term ends.
         """
-        won = await self._redis.eval(_CAMPAIGN, 1, ELECTED_KEY, self._token, str(self._term_ms))  # type: ignore[misc] # its types
+        return self.decided(await run_one(self._redis, self.campaigning()))
+
+    def campaigning(self) -> Call:
+        """The call of `campaign`, for a caller that sends it with others and passes its answer to `decided`."""
+        return _CAMPAIGN([ELECTED_KEY], self.token, self._term_ms)
+
+    def decided(self, won: int) -> bool:
+        """Record the answer of the campaign; whether this candidate is the leader."""
         self.elected = bool(won)
         return self.elected
 
     async def resign(self) -> None:
         """Give up the leadership, so that another candidate can win at once."""
         self.elected = False
-        await self._redis.eval(_RESIGN, 1, ELECTED_KEY, self._token)  # type: ignore[misc] # as above
+        await run_one(self._redis, _RESIGN([ELECTED_KEY], self.token))

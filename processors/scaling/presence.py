@@ -1,4 +1,4 @@
-"""The workers' pulses in Redis: each worker writes its own, and the autoscaler reads all in at most four round trips.
+"""The workers' pulses in Redis: each worker writes its own, and the autoscaler reads all with one script.
 
 A pulse is a key that expires when its worker stops renewing it. A set holds the names of all workers, on any machine or
 pod. A worker that stops in order removes its name, so a name without a pulse is a lost worker. An unreadable name or
@@ -8,12 +8,33 @@ pulse is skipped and does not affect other workers. The meaning of pulses is in 
 import msgspec
 from redis.asyncio import Redis
 
-from storage.keys import PULSE_KEY, WORKERS_KEY
+from storage.keys import ELECTED_KEY, PULSE_KEY, WORKERS_KEY
+from storage.scripts import Call, Script, run_one
 
 from .pulse import Pulse, parse_name, parse_pulse
 
 # The longest life of a pulse. A key that expires later is from before Redis' clock was set back, so its worker is lost.
 TTL_S_MAX = 60.0
+
+# A worker that still lives adds its name again with its next pulse.
+_HEAR = Script(f"""
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+local names, found, gone = redis.call('SMEMBERS', '{WORKERS_KEY}'), {{}}, {{}}
+for start = 1, #names, 1000 do
+  local keys = {{}}
+  for i = start, math.min(start + 999, #names) do keys[#keys + 1] = '{PULSE_KEY}' .. names[i] end
+  for i, pulse in ipairs(redis.call('MGET', unpack(keys))) do
+    local name = names[start + i - 1]
+    if pulse and redis.call('PTTL', keys[i]) <= {int(TTL_S_MAX * 1000)} then
+      found[#found + 1], found[#found + 2] = name, pulse
+    else
+      redis.call('SREM', '{WORKERS_KEY}', name)
+      gone[#gone + 1] = name
+    end
+  end
+end
+return {{found, gone}}
+""")
 
 
 async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None:
@@ -44,28 +65,25 @@ class Heard(msgspec.Struct, frozen=True):
     unreadable: frozenset[bytes] = frozenset()
 
 
-async def heard(redis: Redis) -> Heard:
-    """Read all pulses, and remove the names of lost workers; redis.RedisError."""
-    names = sorted(await redis.smembers(WORKERS_KEY))  # type: ignore[misc] # redis-py's types
-    if not names:
-        return Heard()
-    found = dict(zip(names, await redis.mget([PULSE_KEY.encode() + name for name in names]), strict=True))
-    pipe = redis.pipeline(transaction=False)
-    for name in names:
-        pipe.pttl(PULSE_KEY.encode() + name)
-    for name, left_ms in zip(names, await pipe.execute(), strict=True):
-        if left_ms > TTL_S_MAX * 1000:
-            found[name] = None
-    gone = [name for name, raw in found.items() if raw is None]
-    if gone:
-        pipe = redis.pipeline(transaction=False)
-        for name in gone:
-            pipe.srem(WORKERS_KEY, name)  # A worker that still lives adds its name again with its next pulse.
-        # A name that was already removed belongs to a worker that stopped in order between our two calls.
-        gone = [name for name, removed in zip(gone, await pipe.execute(), strict=True) if removed]
-    read = {name: (parse_name(name), parse_pulse(raw)) for name, raw in found.items() if raw is not None}
+def hearing(token: str = "") -> Call:
+    """The call that reads all pulses, and removes the names of lost workers; `heard_in` reads its answer.
+
+    With the token of a candidate, it does nothing unless that candidate is elected.
+    """
+    return _HEAR([ELECTED_KEY], token)
+
+
+def heard_in(answer: tuple[list[bytes], list[bytes]] | None) -> Heard:
+    """The pulses from the script's answer."""
+    found, gone = answer or ([], [])
+    read = {name: (parse_name(name), parse_pulse(raw)) for name, raw in zip(found[::2], found[1::2], strict=True)}
     return Heard(
         fresh={name: pulse for name, pulse in read.values() if name is not None and pulse is not None},
-        lost=[name for name in map(parse_name, gone) if name is not None],
+        lost=[name for name in map(parse_name, sorted(gone)) if name is not None],
         unreadable=frozenset(name for name, parts in read.items() if None in parts),
     )
+
+
+async def heard(redis: Redis) -> Heard:
+    """Read all pulses, and remove the names of lost workers; redis.RedisError."""
+    return heard_in(await run_one(redis, hearing()))

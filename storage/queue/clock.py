@@ -12,8 +12,8 @@ from ..keys import CLOCK_KEY
 
 # Well above the autoscaler's period and the time between heartbeats, well below a lease.
 STEP_MS_MAX = 2000
-# The clock is stored at most this often, so that polling by idle workers costs no disk writes; it may go back by less.
-_TICK_MS = 100
+# The clock is stored at most this often, because each write costs; it may go back by less.
+_TICK_MS = 500
 
 # A Redis (from 7.0) that takes no writes refuses a script with this line at once, even if the script would find nothing
 # to write. Without the line a worker would poll a demoted primary forever. `allow-oom`: the script also runs when Redis

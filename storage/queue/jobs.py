@@ -8,29 +8,33 @@ trusted with code execution. Claiming is in claims.py; several Redis are in shar
 """
 
 import time
-from collections.abc import Awaitable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from ..keys import COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
+from ..scripts import Call, Script, run_one
+from .bell import RING
 from .clock import CLOCK, WRITES
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 
 FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
+# The key of a job's body is this and the job's id.
+BODY_KEY = job_key_prefix
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
 # ARGV: queue number, id and body of each job. Enqueueing removes the job's dead letter, because the caller (a new post,
 # or an operator) wants it to run.
-_ENQUEUE = f"""
+_ENQUEUE = Script(f"""
 {CLOCK}
+{RING}
 local score = string.format('%.0f', now)
 local added, ids, scores = 0, {{}}, {{}}
 for i = 1, #ARGV, 3 do
@@ -53,14 +57,35 @@ for queue, list in pairs(scores) do
   for i = 1, #list, 4000 do redis.call('ZADD', KEYS[queue + 0], unpack(list, i, math.min(i + 3999, #list))) end
 end
 if added > 0 then redis.call('HINCRBY', '{COUNTED_KEY}', 'enqueued', added) end
+ring(added)
 return added
-"""
+""")
 
-
-_NOW = f"""{WRITES}
+# For each queue that is not empty: its number, jobs that are ready, all jobs, the score of the first.
+_DEPTH = Script(f"""{WRITES}
 {CLOCK}
-return string.format('%.0f', now)
-"""
+local queues = {{}}
+for number, queue in ipairs(KEYS) do
+  local size = redis.call('ZCARD', queue)
+  if size > 0 then
+    local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
+    local ready = first + 0 > now and 0 or redis.call('ZCOUNT', queue, '-inf', now)
+    queues[#queues + 1] = {{number - 1, ready, size, now - first}}
+  end
+end
+return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COUNTED_KEY}'),
+  redis.call('HLEN', '{DEAD_KEY}')}}
+""")
+
+# ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
+_UNQUEUED = Script(f"""
+local keys, places = {{}}, {{}}
+for i, id in ipairs(ARGV) do keys[i] = '{job_key_prefix}' .. id end
+for i, body in ipairs(redis.call('MGET', unpack(keys))) do
+  if not body then places[#places + 1] = i end
+end
+return places
+""")
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -85,7 +110,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """Jobs by state, the age in seconds of the oldest ready job, and event counters since Redis was empty.
+    """Jobs by state, the age in seconds of the oldest ready job, event counters since Redis was empty, dead letters.
 
     `leased` jobs are running, or were running on a worker that is gone; `deferred` jobs wait for another attempt. Jobs
     of the queue for later count as ready, but not for the age, because they are not urgent.
@@ -96,6 +121,7 @@ class Depth(msgspec.Struct, frozen=True):
     leased: int = 0
     deferred: int = 0
     counted: dict[str, int] = {}
+    dead: int = 0
 
     def __add__(self, other: "Depth") -> "Depth":
         return Depth(
@@ -107,6 +133,7 @@ class Depth(msgspec.Struct, frozen=True):
                 name: self.counted.get(name, 0) + other.counted.get(name, 0)
                 for name in {**self.counted, **other.counted}
             },
+            self.dead + other.dead,
         )
 
 
@@ -134,38 +161,46 @@ class Queue:
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
         """Queue jobs; returns how many were not queued already."""
-        pipe = self._redis.pipeline(transaction=False)
-        self.enqueue_in(pipe, jobs)
-        return int((await pipe.execute())[0])
+        return int(await run_one(self._redis, self.enqueueing(jobs)))
 
-    def enqueue_in(self, pipe: Pipeline, jobs: Sequence[Job]) -> None:
-        """Add the enqueueing to a pipeline that the caller executes."""
+    @staticmethod
+    def enqueueing(jobs: Sequence[Job]) -> Call:
+        """The call that queues these jobs, for a caller that sends it with others."""
         now_ms = time.time_ns() // 1_000_000
         fields: list[Any] = []
         for job in jobs:
             body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=encode)
             fields += [QUEUES.index(job.queue) + 1, job.id, body]
-        pipe.eval(_ENQUEUE, len(QUEUES), *QUEUES, *fields)
+        return _ENQUEUE(QUEUES, *fields)
+
+    async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of these jobs, a few hundred, that are neither queued nor running."""
+        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED((), *(job.id for job in jobs)))]
 
     async def depth(self) -> Depth:
         """The current depth of all queues, by the clock of their scores."""
-        now_ms = int(await cast("Awaitable[bytes]", self._redis.eval(_NOW, 0)))
-        pipe = self._redis.pipeline(transaction=False)
-        for queue in QUEUES:
-            pipe.zcount(queue, "-inf", now_ms)
-            pipe.zcard(queue)
-            pipe.zrange(queue, 0, 0, withscores=True)
-        pipe.hlen(LEASES_KEY)
-        pipe.hgetall(COUNTED_KEY)
-        *found, leased, counted = await pipe.execute()
-        ready, queued, heads = sum(found[0::3]), sum(found[1::3]), found[2::3]
-        oldest_ms = min(
-            [now_ms, *(int(head[0][1]) for queue, head in zip(QUEUES, heads, strict=True) if head and queue != LATER)]
-        )
-        return Depth(
-            ready,
-            (now_ms - oldest_ms) / 1000,
-            leased,
-            max(queued - ready - leased, 0),
-            {name.decode(errors="replace"): int(number) for name, number in counted.items() if number.isdigit()},
-        )
+        return depth_of(await run_one(self._redis, measuring()))
+
+
+def measuring() -> Call:
+    """The call whose answer `depth_of` reads."""
+    return _DEPTH(QUEUES)
+
+
+def depth_of(answer: Any) -> Depth:  # noqa: ANN401 - Lua's answer
+    """The depth of all queues from the script's answer."""
+    found, leased, counted, dead = answer
+    ready, queued = sum(one[1] for one in found), sum(one[2] for one in found)
+    ages_ms = [age_ms for number, _, _, age_ms in found if QUEUES[number] != LATER]
+    return Depth(
+        ready,
+        max([0, *ages_ms]) / 1000,
+        leased,
+        max(queued - ready - leased, 0),
+        {
+            name.decode(errors="replace"): int(number)
+            for name, number in zip(counted[::2], counted[1::2], strict=True)
+            if number.isdigit()
+        },
+        dead,
+    )

@@ -108,7 +108,11 @@ class Share:
 
     def allows(self, now: float) -> bool:
         """Whether an expensive job may be claimed now."""
-        return now >= self._rests_until or now - self._others_at >= DEAR_LULL_S
+        return self.wait_s(now) <= 0
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until an expensive job may be claimed, if no other job is; 0 when it may be now."""
+        return max(0.0, min(self._rests_until - now, self._others_at + DEAR_LULL_S - now))
 
 
 def is_poison(claimed: Claimed) -> bool:

@@ -1,14 +1,15 @@
 """Several Redis servers as one queue: the post's id alone decides which shard has the post's jobs.
 
 Rendezvous hashing: a shard's weight for a post is a hash of both, and the heaviest shard is the home. Adding or
-removing a shard moves only the jobs that it gains or had. A shard that is unavailable affects only its own jobs, which
-the sweeper queues again when the shard is back. Usually there is one shard: the Redis of the index.
+removing a shard moves only the posts that it gains or had. A shard that is unavailable affects only its own jobs, which
+the sweeper queues again when the shard is back. The same shard has the post's index entry (sharded.py), its part of the
+counts, and the upload limit. Usually there is one shard: `SNAPSURGE_REDIS_URL`.
 """
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import TypeVar
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 def home(post_id: str, names: Iterable[str]) -> str:
-    """The name of the shard that has the jobs of this post."""
+    """The name of the shard that has this post."""
     return max(names, key=lambda name: hashlib.blake2b(f"{name}\0{post_id}".encode(), digest_size=8).digest())
 
 
@@ -48,20 +49,26 @@ class Shards:
 
     async def offer(self, jobs: Sequence[Job]) -> int:
         """Like `enqueue`, for callers that repeat the call: jobs of an unavailable shard are left for the next call."""
-        if not jobs:
-            return 0
+        return sum(await self._each(jobs, Queue.enqueue))
+
+    async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of these jobs, a few hundred, that are not queued on their shard; none of an unavailable shard."""
+        return [job for some in await self._each(jobs, Queue.unqueued) for job in some]
+
+    async def _each(self, jobs: Sequence[Job], call: Callable[[Queue, Sequence[Job]], Awaitable[T]]) -> list[T]:
+        """The answers of the shards that have these jobs, without unavailable shards, which are logged."""
         parts = self._parts(jobs)
-        calls = [self._queues[name].enqueue(part) for name, part in parts.items()]
-        queued = 0
+        calls = [call(self._queues[name], part) for name, part in parts.items()]
+        found: list[T] = []
         for name, answer in zip(parts, await asyncio.gather(*calls, return_exceptions=True), strict=True):
             if isinstance(answer, RedisError | OSError):
                 self._say_away(name, answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                queued += answer
+                found.append(answer)
                 self._say_away(name, None)
-        return queued
+        return found
 
     async def depth(self) -> Depth:
         """The sum over all shards that answer; redis.RedisError if none does."""
@@ -82,10 +89,10 @@ class Shards:
     def _say_away(self, name: str, error: BaseException | None) -> None:
         """Log when a shard becomes unavailable or available, not every failure."""
         if error is not None and name not in self._away:
-            log.warning("queue shard %s is unavailable, its jobs are left for the next sweep: %s", name, reason(error))
+            log.warning("shard %s is unavailable, its jobs are left for the next sweep: %s", name, reason(error))
             self._away.add(name)
         elif error is None and name in self._away:
-            log.warning("queue shard %s is available again", name)
+            log.warning("shard %s is available again", name)
             self._away.discard(name)
 
 

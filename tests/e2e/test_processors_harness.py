@@ -28,6 +28,7 @@ from storage.posts import Posts
 from storage.queue.jobs import QUEUES, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
+from storage.sharded import ShardedIndex
 from storage.zips import TAIL_BYTES
 from tests.ports import free_port
 
@@ -56,6 +57,11 @@ class Stack:
         self.moment: Moment | None = None
         self.body = photo()
         self.extra: dict[str, str] = {}
+
+    @property
+    def index(self) -> ShardedIndex:
+        """The index over the shards of the queue."""
+        return ShardedIndex(self.redis, self.queue.clients)
 
     async def start_redis(self) -> None:
         """Start it, on what it has on disk."""
@@ -124,7 +130,7 @@ class Stack:
                     keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
                 )
             if tell:
-                await Index(self.redis).observe([accepted(receipt)])
+                await self.index.observe([accepted(receipt)])
                 await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)
         return ids
@@ -167,7 +173,7 @@ class Stack:
 
         await until(done, self.log)
         assert self.moment
-        counts = await Posts(self.store, Index(self.redis)).counts(self.moment.id)
+        counts = await Posts(self.store, self.index).counts(self.moment.id)
         assert (counts.accepted, counts.ready, counts.on_time, counts.pending) == (len(post_ids),) * 3 + (0,)
 
 

@@ -72,6 +72,11 @@ async def test_a_worker_that_was_believed_dead_is_fenced(stack: Stack) -> None:
     """Stopped past its lease and woken: its jobs ran elsewhere, its settlements are refused, nothing counts twice."""
     posts = await stack.post(10)
     zombie = stack.start(lease_s=1)
+
+    async def runs() -> bool:
+        return await stack.counted("finished") > 0  # it has the answer of its first claim
+
+    await until(runs, stack.log)
     await stack.leased_by(zombie)
     zombie.send_signal(signal.SIGSTOP)
     held = await stack.redis.hlen(LEASES_KEY)
@@ -135,7 +140,7 @@ async def test_losing_one_of_two_queues_costs_its_backlog_alone(stack: Stack, tm
     port = free_port()
     urls = [f"redis://127.0.0.1:{one}/0" for one in (stack.port, port)]
     names = [url.removeprefix("redis://") for url in urls]
-    stack.extra["SNAPSURGE_QUEUE_URLS"] = ",".join(urls)
+    stack.extra["SNAPSURGE_SHARD_URLS"] = ",".join(urls)
 
     async def start_other(number: int) -> "subprocess.Popen[bytes]":
         folder = tmp_path / f"other-{number}"

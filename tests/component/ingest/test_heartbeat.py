@@ -1,6 +1,7 @@
 """The node's word to the balancers, in real Redis."""
 
 import logging
+import time
 
 import msgspec
 import pytest
@@ -41,6 +42,18 @@ async def test_only_changes_make_versions(redis: Redis) -> None:
     assert versions[0] == versions[1] < versions[2] < versions[3] < versions[4]
     assert await redis.zscore("snapsurge:nodes:changes", "a") == versions[-1]
     assert versions[0] > 1_600_000_000_000
+
+
+async def test_each_beat_tells_the_clock_of_redis(redis: Redis, free_port: int) -> None:
+    """How far ours is ahead of it; a Redis that is away says nothing about the clock."""
+    told: list[float] = []
+    await Heartbeat(redis, "a", lambda: MEMBER, 1.0, told.append).beat()
+    async with Redis(port=free_port) as away:
+        await Heartbeat(away, "a", lambda: MEMBER, 1.0, told.append).beat()
+    seconds, micros = await redis.time()
+
+    assert len(told) == 1
+    assert abs(told[0] - (time.time() - seconds - micros / 1e6)) < 30
 
 
 async def test_without_redis_it_is_logged_once(free_port: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,10 +1,8 @@
-"""The watch sees a store and a Redis go and come back, and never takes Redis for a reason."""
+"""The watch sees a store go and come back."""
 
 import asyncio
 import time
 from pathlib import Path
-
-from redis.asyncio import Redis
 
 from ingest.readiness import Readiness
 from ingest.watching import Watch, free_bytes
@@ -38,13 +36,13 @@ async def seen(store: Stubborn, count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def test_the_store_is_probed_again_and_again(tmp_path: Path, redis: Redis) -> None:
+async def test_the_store_is_probed_again_and_again(tmp_path: Path) -> None:
     """Each answer counts; without answers the store is a reason. The free bytes are read after each answer."""
     room_bytes = 2**60  # more than any disk has, so that the free bytes are a reason, which names them
     readiness = Readiness(time.perf_counter() - 60, room_bytes=room_bytes)
     async with Stubborn(tmp_path) as store:
         store.away = True
-        async with Watch(readiness, store, redis, every_s=0):
+        async with Watch(readiness, store, every_s=0):
             await seen(store, 2)
             assert list(readiness.reasons(time.perf_counter())) == ["store"]
             store.away = False
@@ -54,33 +52,9 @@ async def test_the_store_is_probed_again_and_again(tmp_path: Path, redis: Redis)
         assert 0 < float(reasons["disk"].split()[0]) * 2**20 <= free_bytes(store) + 2**30
 
 
-async def test_a_probe_that_hangs_holds_nothing_up(tmp_path: Path, redis: Redis) -> None:
-    """Leaving the watch ends it, and Redis is asked meanwhile."""
-    readiness = Readiness(time.perf_counter(), room_bytes=1)
-    async with Stubborn(tmp_path) as store:
+async def test_a_probe_that_hangs_holds_nothing_up(tmp_path: Path) -> None:
+    """Leaving the watch ends it."""
+    async with Stubborn(tmp_path) as store, asyncio.timeout(PATIENCE_S):
         store.hangs = True
-        ahead = Watch(readiness, store, redis, every_s=0, unix_s=lambda: time.time() + 1200)
-        async with asyncio.timeout(PATIENCE_S), ahead:
-            while "clock" not in readiness.reasons(time.perf_counter()):  # noqa: ASYNC110 - the reason is the event
-                await asyncio.sleep(0)
-
-
-async def test_the_clock_is_compared_with_redis(tmp_path: Path, redis: Redis) -> None:
-    """Ours is twenty minutes ahead."""
-    readiness = Readiness(time.perf_counter(), room_bytes=1)
-    async with (
-        Stubborn(tmp_path) as store,
-        asyncio.timeout(PATIENCE_S),
-        Watch(readiness, store, redis, every_s=0, unix_s=lambda: time.time() + 1200),
-    ):
-        while not readiness.reasons(time.perf_counter()):  # noqa: ASYNC110 - the reason is the event
-            await asyncio.sleep(0)
-        assert readiness.reasons(time.perf_counter())["clock"].endswith("s ahead of Redis")
-
-
-async def test_redis_away_is_no_reason(tmp_path: Path) -> None:
-    """Nobody listens there: uploads are answered all the same."""
-    readiness = Readiness(time.perf_counter(), room_bytes=1)
-    async with Stubborn(tmp_path) as store, Redis(port=1) as nobody, Watch(readiness, store, nobody, every_s=0):
-        await seen(store, 5)
-        assert readiness.reasons(time.perf_counter()) == {}
+        async with Watch(Readiness(time.perf_counter(), room_bytes=1), store, every_s=0):
+            await seen(store, 1)

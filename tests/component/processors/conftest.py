@@ -21,7 +21,7 @@ from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore, Buffer
 from storage.existence import Existence
 from storage.files import FileStore
-from storage.index import Index
+from storage.index import Index, Observed
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import QUEUES, Queue, jobs_of
@@ -69,6 +69,22 @@ class Counting(FileStore):
         return super().__getattribute__(name)
 
 
+class Unbatched:
+    """The index as jobs use it, each call for itself."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.forget = index.forget
+
+    async def post(self, post_id: str) -> Post | None:
+        """One post's record."""
+        return (await self.index.posts([post_id]))[0]
+
+    async def observe(self, post: Post) -> Observed:
+        """Report one post."""
+        return (await self.index.observe([post]))[0]
+
+
 class World:
     """Store, Redis and one moment; each attempt to post or delete is one second after the previous attempt."""
 
@@ -105,7 +121,7 @@ class World:
 
         return Jobs(
             store or self.store,
-            index,
+            Unbatched(index),
             moments,
             render=rendered,
             metrics=self.metrics,

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from processors.holding import Holding
 from processors.metrics import Metrics
 from storage.keys import LEASES_KEY
-from storage.queue.claims import Claims
+from storage.queue.claims import Claims, Room, Turn
 from storage.queue.jobs import ON_TIME, Job, Queue
 from storage.queue.lease import Again, Attempts, Claimed, Done
 
@@ -80,10 +80,10 @@ async def test_shards_take_turns(redis: Redis, redis_url: str) -> None:
         async with holding(redis, other) as held:
             found: list[str] = []
             while len(found) < 10:  # a Redis that did not answer in time on a busy machine is left out for a moment
-                found += [one.id for one in await held.claim(1)]
+                found += [one.id for one in await held.claim(Room(1))]
             rest: list[str] = []
             while len(rest) < 10:
-                rest += [one.id for one in await held.claim(20)]
+                rest += [one.id for one in await held.claim(Room(20))]
 
     assert len({*found, *rest}) == 20
     assert 4 <= sum(int(one.removeprefix("render_pair:post")) < 10 for one in found) <= 6
@@ -93,7 +93,7 @@ async def test_leaving_settles_what_ended(redis: Redis) -> None:
     """Endings are told together and none is forgotten; what did not end stays leased until its lease ends."""
     await Queue(redis).enqueue(renders(0, 10))
     async with holding(redis) as held:
-        claimed = await held.claim(10)
+        claimed = await held.claim(Room(10))
         for one in claimed[:7]:
             held.settle(Done(one))
         held.settle(Again(claimed[7], Attempts(faults=1), 60))
@@ -108,7 +108,7 @@ async def test_beats_hold_a_lease_and_tell_of_a_lost_one(redis: Redis) -> None:
     lost: list[str] = []
     metrics = Metrics()
     async with holding(redis, lease_s=0.3, lost=lost.append, metrics=metrics) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         first = await redis.zscore(ON_TIME, ours.id)
 
         async def extended() -> bool:
@@ -139,10 +139,10 @@ async def test_a_job_is_not_run_beside_itself(redis: Redis) -> None:
         return (await Queue(redis).depth()).deferred == 1
 
     async with holding(redis, metrics=metrics) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         await redis.zadd(ON_TIME, {ours.id: 1})
 
-        assert await held.claim(1) == []
+        assert await held.claim(Room(1)) == []
         await until(put_back)
         held.settle(Done(ours))
 
@@ -156,7 +156,7 @@ async def test_an_end_is_told_by_the_claim_that_it_ends(redis: Redis) -> None:
     """Of an older claim of the same job nothing is said, so that nothing can be refused."""
     await Queue(redis).enqueue(renders(0, 1))
     async with holding(redis) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         held.settle(Done(msgspec.structs.replace(ours, token="w:before")))
 
     assert (await Queue(redis).depth()).counted == {"enqueued": 1}
@@ -175,7 +175,7 @@ async def test_what_a_lost_answer_claimed_is_given_back_when_redis_is_back(redis
 
     async with held_by(Claims(flaky, 60)) as held:
         flaky.answer_is_lost = True
-        assert await held.claim(1) == []
+        assert await held.claim(Room(1)) == []
         flaky.away = True
         await until(tried_twice)
         flaky.away = False
@@ -191,7 +191,7 @@ async def test_what_ended_while_redis_was_away_is_told_when_it_is_back(redis: Re
         return await redis.hlen(LEASES_KEY) == 0
 
     async with held_by(Claims(flaky, 60)) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         before, flaky.away = flaky.calls, True
         held.settle(Done(ours))
 
@@ -208,13 +208,14 @@ async def test_leaving_does_not_wait_for_a_redis_that_is_silent(redis: Redis, mo
     monkeypatch.setattr("processors.holding.CLOSE_S", 0.05)
 
     class Silent(Claims):
-        async def settle(self, _: object) -> list[bool]:
-            await asyncio.Event().wait()
-            return []
+        async def turn(self, token: str, room: Room, *rest: Any) -> Turn:
+            if not room.free:
+                await asyncio.Event().wait()
+            return await super().turn(token, room, *rest)
 
     await Queue(redis).enqueue(renders(0, 1))
     async with asyncio.timeout(20), held_by(Silent(redis, 60)) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         held.settle(Done(ours))
 
     assert await redis.hlen(LEASES_KEY) == 1
@@ -235,7 +236,7 @@ async def test_a_job_that_ended_during_a_beat_is_not_lost(redis: Redis) -> None:
 
     await Queue(redis).enqueue(renders(0, 1))
     async with held_by(Slow(redis, 60), lost.append) as held:
-        (ours,) = await held.claim(1)
+        (ours,) = await held.claim(Room(1))
         asked.clear()
         await asked.wait()
         held.settle(Done(ours))
@@ -254,7 +255,7 @@ async def test_a_shard_that_is_away_is_not_asked_by_every_claim(redis: Redis) ->
     flaky = Flaky(redis)
     flaky.away = True
     async with Holding({"0": Claims(flaky, 60)}, worker="w", lease_s=60, metrics=Metrics(), lost=print) as held:
-        assert [await held.claim(1) for _ in range(5)] == [[]] * 5
+        assert [await held.claim(Room(1)) for _ in range(5)] == [[]] * 5
 
     assert flaky.calls == 1
 
@@ -263,7 +264,7 @@ async def test_a_shard_that_is_away_is_left_out(redis: Redis, free_port: int, ca
     """One failure, one line in the log, and the other shard is served on."""
     await Queue(redis).enqueue(renders(0, 6))
     async with Redis(port=free_port) as absent, holding(absent, redis) as held:
-        found = [one for _ in range(6) for one in await held.claim(1)]
+        found = [one for _ in range(6) for one in await held.claim(Room(1))]
 
     assert len(found) == 6
     assert caplog.text.count("is unavailable") == 1

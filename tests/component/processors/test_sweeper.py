@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from processors.findings import Swept
 from processors.letters import DeadLetter, DeadLetters
 from processors.passes import Cursor, parse_cursor
-from processors.sweeper import Sweeper, Swept
+from processors.sweeper import Sweeper
 from storage import keys
 from storage.blobs import Entry
 from storage.files import FileStore

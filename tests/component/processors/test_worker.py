@@ -12,7 +12,7 @@ from processors.config import Config
 from processors.scaling.pulse import Pulse
 from processors.worker import JobWorker, Stuck, functions
 from storage.config import Config as StorageConfig
-from storage.opening import queue_clients
+from storage.opening import redis_client, shard_clients
 from storage.queue.jobs import Job
 
 QUICK = Config(poll_s=0.001, pulse_s=0.001)
@@ -46,11 +46,17 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0)
 
 
+def opened(redis_url: str) -> dict[str, Redis]:
+    """The clients of a worker with one Redis."""
+    config = StorageConfig(redis_url=redis_url)
+    return shard_clients(config, redis_client(config))
+
+
 class Working:
     """A worker in this process, until left; leaving stops it and waits."""
 
     def __init__(self, redis_url: str, jobs: Any, world: Any, config: Config = QUICK) -> None:
-        self.clients = queue_clients(StorageConfig(queue_urls=redis_url))
+        self.clients = opened(redis_url)
         self.stop = asyncio.Event()
         self.worker = JobWorker(
             config,
@@ -145,7 +151,7 @@ async def test_a_worker_that_cannot_render_any_more_ends(world: Any, redis_url: 
     """It is told from a stop: the process is to be replaced."""
     jobs = Played()
     jobs.stuck = True
-    clients = queue_clients(StorageConfig(queue_urls=redis_url))
+    clients = opened(redis_url)
 
     worker = JobWorker(
         QUICK,

@@ -29,7 +29,7 @@ CLOUD_NOTICES_S = 15
 SERVING = {"lb": lb.ops.admin, "ingest": ingest.calls, "processors": processors.metrics}
 CONFIGS: dict[str, Any] = {"lb": lb.config, "ingest": ingest.config, "processors": processors.config}
 CREDENTIALS = re.compile(r"://[^/]*@")
-SECRET_NAMES = re.compile("SECRET|SEED|KEY|PASSWORD|REDIS_URL|QUEUE_URLS")
+SECRET_NAMES = re.compile("SECRET|SEED|KEY|PASSWORD|REDIS_URL|SHARD_URLS|QUEUE_URLS")
 
 
 def image_uid() -> int:

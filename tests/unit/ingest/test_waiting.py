@@ -21,6 +21,7 @@ class Index:
 
     def __init__(self) -> None:
         self.known: dict[str, State] = {}
+        self.unknown: set[str] = set()
         self.rounds: list[list[str]] = []
         self.records: list[str] = []
         self.away = False
@@ -30,7 +31,7 @@ class Index:
         self.rounds.append(list(post_ids))
         if self.away:
             raise RedisConnectionError("away")
-        return [self.known.get(one) for one in post_ids]
+        return ["unknown" if one in self.unknown else self.known.get(one) for one in post_ids]
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The records."""
@@ -89,6 +90,22 @@ async def test_a_waiter_is_told_when_its_post_is_settled(waiting: Waiting, index
     assert told is not None
     assert told.state == end
     await nothing_else_is_asked(waiting, index)
+
+
+async def test_a_shard_that_does_not_answer_ends_no_wait(waiting: Waiting, index: Index) -> None:
+    """Its posts are neither settled nor deleted; the waiter is told when the shard is back."""
+    index.known["p"] = "accepted"
+    async with asyncio.TaskGroup() as tasks:
+        waiter = tasks.create_task(wait(waiting, "p"))
+        await index.after(3)
+        index.unknown.add("p")
+        await index.after(3)
+        assert not waiter.done()
+        index.known["p"] = "ready"
+        index.unknown.clear()
+    told = waiter.result()
+    assert told is not None
+    assert told.state == "ready"
 
 
 async def test_the_time_ends_a_wait(waiting: Waiting, index: Index) -> None:

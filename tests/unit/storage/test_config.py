@@ -13,10 +13,11 @@ def test_an_empty_environment_is_enough() -> None:
 
 def test_addresses_have_no_tier_in_their_names() -> None:
     """Store and Redis are given once for all programs."""
-    addresses = {"STORE_URL": "file:///data", "REDIS_URL": "redis://r:1/2", "QUEUE_URLS": "redis://q:1,redis://q:2"}
+    shards = "redis://q:1,redis://q:2"
+    addresses = {"STORE_URL": "file:///data", "REDIS_URL": "redis://r:1/2", "SHARD_URLS": shards, "QUEUE_URLS": shards}
     found = config.load({f"SNAPSURGE_{name}": url for name, url in addresses.items()})
 
-    assert [found.store_url, found.redis_url, found.queue_urls] == list(addresses.values())
+    assert [found.store_url, found.redis_url, found.shard_urls, found.queue_urls] == list(addresses.values())
 
 
 def test_each_setting_of_the_tier_is_read() -> None:
@@ -30,6 +31,7 @@ def test_each_setting_of_the_tier_is_read() -> None:
     assert {name for name, value in values.items() if value == 2} == values.keys() - {
         "store_url",
         "redis_url",
+        "shard_urls",
         "queue_urls",
         "probe",
     }

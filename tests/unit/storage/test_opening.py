@@ -9,7 +9,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from storage.config import Config
 from storage.files import FileStore
-from storage.opening import blob_store, queue_clients, redis_client
+from storage.opening import blob_store, redis_client, shard_clients
 from storage.s3.address import S3Address
 from storage.s3.store import S3Store
 
@@ -66,27 +66,44 @@ async def test_a_redis_that_takes_nothing_is_an_error_soon() -> None:
         await client.aclose()
 
 
-async def test_the_queue_has_a_client_for_each_redis() -> None:
+async def test_each_shard_has_a_client() -> None:
     """Named without credentials, for names are logged; the one Redis where nothing else is said; none twice."""
     addresses = "redis://:secret@one:1/0, redis://two:2/0"
+    config = Config(redis_url="redis://two:2/0", shard_urls=addresses)
+    redis = redis_client(config)
 
-    assert list(queue_clients(Config(queue_urls=addresses))) == ["one:1/0", "two:2/0"]
-    assert list(queue_clients(Config(redis_url="redis://only:3/1"))) == ["only:3/1"]
+    clients = shard_clients(config, redis)
+
+    assert list(clients) == ["one:1/0", "two:2/0"]
+    assert [client is redis for client in clients.values()] == [False, True]
+    assert shard_clients(Config(redis_url="redis://only:3/1"), redis) == {"only:3/1": redis}
     with pytest.raises(ValueError, match="twice"):
-        queue_clients(Config(queue_urls="redis://one:1/0,redis://user:pw@one:1/0"))
+        shard_clients(Config(shard_urls="redis://one:1/0,redis://user:pw@one:1/0"), redis)
 
 
 async def test_the_sentinels_of_one_address_are_not_several_addresses() -> None:
     """Both lists are separated by commas."""
     groups = "redis+sentinel://a:1,b:2/first/0,redis+sentinel://a:1,b:2/second/0, unix:///run/s?db=1,redis://c"
+    config = Config(shard_urls=groups)
 
     names = ["a:1,b:2/first/0", "a:1,b:2/second/0", "/run/s?db=1", "c:6379/0"]
-    assert list(queue_clients(Config(queue_urls=groups))) == names
+    assert list(shard_clients(config, redis_client(config))) == names
 
 
 def test_a_bad_address_is_refused_by_the_name_of_its_setting() -> None:
     """Before anything is started."""
     with pytest.raises(ValueError, match="SNAPSURGE_REDIS_URL: not the address of a Redis"):
         redis_client(Config(redis_url="localhost:6379"))
-    with pytest.raises(ValueError, match=r"SNAPSURGE_QUEUE_URLS: .*the database is a number"):
-        queue_clients(Config(queue_urls="redis://one:1/0,redis://two:1/x"))
+    config = Config(shard_urls="redis://one:1/0,redis://two:1/x")
+    with pytest.raises(ValueError, match=r"SNAPSURGE_SHARD_URLS: .*the database is a number"):
+        shard_clients(config, redis_client(config))
+
+
+async def test_the_former_name_of_the_shards_works_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Alone; beside the new name it is an error, because they may differ."""
+    config = Config(queue_urls="redis://one:1/0,redis://two:2/0")
+
+    assert list(shard_clients(config, redis_client(config))) == ["one:1/0", "two:2/0"]
+    assert "SNAPSURGE_SHARD_URLS" in caplog.text
+    with pytest.raises(ValueError, match="set only the latter"):
+        shard_clients(Config(queue_urls="redis://one:1/0", shard_urls="redis://one:1/0"), redis_client(config))

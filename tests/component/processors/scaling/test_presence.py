@@ -1,13 +1,12 @@
 """Pulses through a real Redis."""
 
-from typing import Any
-
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from processors.scaling.presence import Heard, beat, end, heard
+from processors.scaling.presence import Heard, beat, end, heard, heard_in, hearing
 from processors.scaling.pulse import Pulse, worker_name
+from storage.scripts import run_one
 
 ONE, OTHER = worker_name("one", 7, "a"), worker_name("other", 7, "b")
 
@@ -41,17 +40,13 @@ async def test_who_ended_orderly_is_not_missed(redis: Redis) -> None:
     assert await heard(redis) == Heard()
 
 
-async def test_who_ends_between_two_looks_is_not_missed(redis: Redis, redis_url: str) -> None:
-    """Its name was still there, its pulse is not: it took out both itself."""
+async def test_only_the_leader_looks(redis: Redis) -> None:
+    """Whoever is not elected hears nothing, and removes no name of a lost worker."""
+    await redis.sadd("snapsurge:workers", ONE)
+    await redis.set("snapsurge:elected", "leader")
 
-    class Slow(Redis):
-        async def mget(self, *keys: Any) -> Any:
-            await end(redis, ONE)
-            return await super().mget(*keys)
-
-    await beat(redis, ONE, Pulse(1, 0.1), ttl_s=60)
-    async with Slow.from_url(redis_url) as slow:
-        assert await heard(slow) == Heard()
+    assert heard_in(await run_one(redis, hearing("standby"))) == Heard()
+    assert heard_in(await run_one(redis, hearing("leader"))) == Heard(lost=[ONE])
 
 
 async def told(redis: Redis, name: bytes, pulse: bytes) -> None:

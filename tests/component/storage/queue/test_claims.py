@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from storage.keys import DEATHS_KEY, LEASES_KEY
-from storage.queue.claims import _SHAS, Claims, note_deaths
+from storage.queue.claims import _SCRIPTS, Claims, note_deaths
 from storage.queue.jobs import DEAR, FLAGS, LATE, LATER, ON_TIME, Job, Queue, jobs_of
 from storage.queue.lease import DEATHS_MS, Again, Attempts, Done
 
@@ -34,11 +34,11 @@ async def test_the_most_urgent_queue_is_claimed_first(redis: Redis) -> None:
     await Queue(redis).enqueue(waiting)
     claims = Claims(redis, 6)
 
-    first = await claims.claim("w:1", 2, (FLAGS, ON_TIME, LATE, LATER))
+    first = await claims.claim("w:1", 1, (FLAGS, ON_TIME, LATE, LATER))
     rest = await claims.claim("w:2", 9, (LATER, ON_TIME, LATE, FLAGS))
 
-    assert [one.queue for one in first] == [FLAGS, FLAGS]
-    assert [one.id for one in rest] == ["complete_media:a", "render_pair:c", "render_pair:b"]
+    assert [one.queue for one in first] == [FLAGS, ON_TIME]
+    assert [one.id for one in rest] == ["complete_media:a", "render_pair:b", "flag_late:c"]
     assert await claims.claim("w:3", 9) == []
 
 
@@ -234,7 +234,7 @@ async def test_a_restart_of_redis_is_noticed_once(redis: Redis) -> None:
     await redis.script_flush()
     await Claims(redis, 60).claim("w:1", 1)
 
-    assert await redis.script_exists(*_SHAS.values()) == [True] * len(_SHAS)
+    assert await redis.script_exists(*(one.digest for one in _SCRIPTS)) == [True] * len(_SCRIPTS)
 
 
 async def test_a_restart_of_redis_shortens_no_lease(redis: Redis) -> None:

@@ -57,14 +57,11 @@ async def test_a_job_is_queued_once(redis: Redis) -> None:
     assert await redis.zcard(default_queue_name) == 10
 
 
-async def test_many_uploads_share_a_round_trip(redis: Redis) -> None:
-    """In a pipeline of others each call answers for itself."""
-    pipe = redis.pipeline(transaction=False)
-    Queue(redis).enqueue_in(pipe, jobs(2))
-    pipe.ping()
-    Queue(redis).enqueue_in(pipe, jobs(3))
+async def test_jobs_that_are_not_queued_are_found(redis: Redis) -> None:
+    """By their bodies, also while they run."""
+    await Queue(redis).enqueue(jobs(2))
 
-    assert await pipe.execute() == [2, True, 1]
+    assert [one.id for one in await Queue(redis).unqueued(jobs(4))] == [one.id for one in jobs(4)[2:]]
 
 
 async def test_the_depth_is_told_by_redis_own_clock(redis: Redis) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.contests import drain
 from bench.contests.queues import COMMANDS_UNIT, CPU_UNIT, REDIS_UNIT, WALL_UNIT, WORKERS, Bench, running_redis
 
 
@@ -36,4 +37,4 @@ def test_the_last_result_has_every_row() -> None:
     """The file in the repository is of this code's form."""
     written = json.loads((Path(__file__).parents[4] / "bench" / "results" / "queue.json").read_text())
 
-    assert len(written["rows"]) == 6 * len(WORKERS) + 3
+    assert len(written["rows"]) == 6 * len(WORKERS) + 3 + 2 * len(drain.WORKERS) + 1

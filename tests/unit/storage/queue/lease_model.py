@@ -8,7 +8,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from storage.queue.claims import Claims
-from storage.queue.jobs import QUEUES, Job, Queue
+from storage.queue.jobs import FLAGS, QUEUES, Job, Queue
 from storage.queue.lease import Again, Attempts, Claimed, Settlement
 
 LEASE_S = 60.0
@@ -54,11 +54,12 @@ class Model:
         self.queued.setdefault(job.id, (self.now, job.queue))
 
     async def claim(self, token: str, free: int) -> list[Claimed]:
-        """The most urgent queue first, in each what is due the longest."""
+        """The most urgent queue first, in each what is due the longest; flags need no slot."""
         due = [one for one, (at, _) in self.queued.items() if at <= self.now]
         due.sort(key=lambda one: (QUEUES.index(self.queued[one][1]), self.queued[one][0], one.encode()))
+        flags = [one for one in due if self.queued[one][1] == FLAGS]
         found = []
-        for one in due[:free]:
+        for one in flags[:free] + [one for one in due if one not in flags][:free]:
             attempts = self.attempts.get(one, Attempts())
             if one in self.holder:
                 attempts = Attempts(attempts.faults, attempts.outages, attempts.lapses + 1)

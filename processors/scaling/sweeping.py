@@ -1,0 +1,44 @@
+"""Runs the sweeper in the elected autoscaler, step by step, and logs what it repaired."""
+
+import asyncio
+import logging
+import time
+
+from redis.exceptions import RedisError
+
+from storage.blobs import StoreUnavailable
+from storage.refusals import reason
+
+from ..metrics import ScalerMetrics
+from ..passes import pause_s
+from ..sweeper import Sweeper
+from .election import Election
+
+log = logging.getLogger("snapsurge.processors.sweeping")
+
+# Seconds before a failed sweep is tried again.
+SWEEP_AGAIN_S = 1.0
+
+
+async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
+    """While elected, run each sweep step that is due; until cancelled."""
+    put_off = False
+    while True:
+        swept, began, rest_s = None, time.monotonic(), sweeper.pace_s
+        try:
+            if election.elected:
+                swept = await sweeper.step(time.time())
+                put_off = False
+        except (StoreUnavailable, RedisError, OSError) as error:
+            if not put_off:
+                log.warning("the sweep is postponed until the store and Redis answer: %s", reason(error))
+            put_off, rest_s = True, SWEEP_AGAIN_S
+        except Exception:
+            log.exception("the sweep failed")
+            rest_s = SWEEP_AGAIN_S
+        if swept is not None:
+            rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
+            metrics.swept.inc(swept.queued)
+            if swept.queued or swept.tidied:
+                log.info("swept: %s", swept)
+        await asyncio.sleep(rest_s)

@@ -1,0 +1,58 @@
+"""Lua scripts in Redis, called by their digest, several in one round trip.
+
+Redis keeps a script under the SHA-1 of its text until it restarts; a call by digest saves Redis the text and its
+hashing. A Redis that does not have a script says so before it runs anything: the call is then sent again with the text.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import NoScriptError
+
+
+class Script:
+    """A script; called with its keys and arguments, it makes a `Call`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis' name of the script, not security
+
+    def __call__(self, keys: Sequence[str] = (), *arguments: Any) -> "Call":  # noqa: ANN401 - what redis-py encodes
+        """A call with these keys and arguments, for `run`."""
+        return Call(self, (len(keys), *keys, *arguments))
+
+
+class Call(NamedTuple):
+    """A call of a script: the number of its keys, the keys, the arguments."""
+
+    script: Script
+    words: tuple[Any, ...]
+
+
+async def run(redis: Redis, *calls: Call) -> list[Any]:
+    """The answers of these calls, sent in one round trip; the first error among them is raised, a redis.RedisError.
+
+    The calls are not one transaction. If Redis lacks a script, that call runs after the others.
+    """
+    pipe: Pipeline = redis.pipeline(transaction=False)
+    for call in calls:
+        pipe.execute_command("EVALSHA", call.script.digest, *call.words)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    missing = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if missing:
+        for place in missing:
+            pipe.execute_command("EVAL", calls[place].script.text, *calls[place].words)
+        for place, answer in zip(missing, await pipe.execute(raise_on_error=False), strict=True):
+            answers[place] = answer
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+async def run_one(redis: Redis, call: Call) -> Any:  # noqa: ANN401 - Lua's answer
+    """The answer of this call; redis.RedisError."""
+    return (await run(redis, call))[0]

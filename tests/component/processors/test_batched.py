@@ -1,0 +1,44 @@
+"""Calls of many jobs share a round trip to each shard, and a shard that is away fails its own."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from processors.batched import BatchedIndex
+from storage.records import Post
+from storage.sharded import ShardedIndex
+from tests.unit.storage.conftest import make_post
+
+__all__ = ["make_post"]
+
+
+async def test_jobs_that_run_together_share_round_trips(redis: Redis, make_post: Callable[..., Post]) -> None:
+    """Each gets its own answer."""
+    posts = [make_post(user=f"user {number}") for number in range(40)]
+    async with BatchedIndex(ShardedIndex(redis, {"": redis})) as index:
+        assert await asyncio.gather(*(index.observe(post) for post in posts)) == ["new"] * 40
+        before = (await redis.info("stats"))["total_reads_processed"]
+        found = await asyncio.gather(*(index.post(post.id) for post in posts))
+        after = (await redis.info("stats"))["total_reads_processed"]
+
+        assert found == posts
+        assert after - before < 10
+        await index.forget(posts[0].id, posts[0].moment_id, "z")
+        assert await index.post(posts[0].id) is None
+
+
+async def test_a_shard_that_is_away_fails_its_own_posts(
+    redis: Redis, absent_redis: Redis, make_post: Callable[..., Post]
+) -> None:
+    """The others' jobs go on."""
+    sharded = ShardedIndex(redis, {"one": redis, "two": absent_redis})
+    posts = [make_post(user=f"user {number}") for number in range(12)]
+    async with BatchedIndex(sharded) as index:
+        answers = await asyncio.gather(*(index.observe(post) for post in posts), return_exceptions=True)
+
+    assert [isinstance(answer, RedisError) for answer in answers] == [sharded.home(post.id) == "two" for post in posts]
+    with pytest.raises(RuntimeError, match="not open"):
+        await index.post(posts[0].id)
