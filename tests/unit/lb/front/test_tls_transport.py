@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lb.config import Config
 from lb.front.tls import Termination
 from lb.front.tls_transport import READ_BYTES, speaks_tls
 from lb.relay.client import Client
@@ -276,16 +277,35 @@ async def test_an_early_answer_leaves_a_half_closed_connection(stage: Stage, con
     assert phone.server.is_closing()
 
 
-async def test_nothing_is_written_after_the_end(stage: Stage, connect: Connect) -> None:
-    """A connection that was closed says close_notify once, and no more."""
+async def test_a_connection_that_we_close_is_read_until_the_phone_ends_it(stage: Stage, connect: Connect) -> None:
+    """Its close_notify may be on its way; the kernel would answer it with a reset, which destroys the answer."""
     phone = connect()
     phone.shake()
+    phone.deliver(phone.encrypted(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
     client = client_of(stage)
-    phone.server.close()
-    said = len(phone.wire.written)
+    stage.link(client)[0].data_received(OK)
+    assert phone.heard().endswith(b"ok<end>")
+    assert (phone.wire.ended, phone.wire.closed, phone.wire.reading) == (True, False, True)
+    assert phone.server.is_closing()
+    phone.deliver(phone.encrypted(GET) + phone.notified())
     client.write(b"late")
     phone.server.close()
-
-    assert phone.heard() == b"<end>"
-    assert said
     assert phone.wire.written == b""
+    assert phone.server.eof_received() is False
+    phone.server.connection_lost(None)
+
+    assert stage.connections.clients == set()
+
+
+async def test_a_phone_that_never_ends_its_side_is_left_after_a_moment(stage: Stage, connect: Connect) -> None:
+    """What waits is still written first: the socket is closed, not aborted."""
+    stage.context.config = Config(linger_idle_s=0.01)
+    phone = connect()
+    phone.shake()
+    phone.server.close()
+    assert not phone.wire.closed
+    async with asyncio.timeout(30):
+        while not phone.wire.closed:  # noqa: ASYNC110 - the loop's timer is the event
+            await asyncio.sleep(0)
+
+    assert not phone.wire.aborted
