@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -135,23 +134,6 @@ async def test_a_forged_record_ends_the_connection(stage: Stage, connect: Connec
     assert stage.connections.clients == set()
 
 
-def arrive(phone: TlsPhone, raw: bytes, segment_bytes: int) -> int:
-    """Bytes come in segments to a socket as the kernel has it, which wakes at SO_RCVLOWAT; returns the reads."""
-    reads, waiting = 0, b""
-    for at in range(0, len(raw), segment_bytes):
-        waiting += raw[at : at + segment_bytes]
-        if len(waiting) >= wakes_at(phone):
-            reads, data, waiting = reads + 1, waiting, b""
-            phone.deliver(data)
-    assert wakes_at(phone) == 1
-    return reads
-
-
-def wakes_at(phone: TlsPhone) -> int:
-    """As the kernel has it."""
-    return phone.wire.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
-
-
 @pytest.mark.parametrize("segment_bytes", [100, 1400, 4118, 9000])
 @pytest.mark.parametrize("record_bytes", [1, 100, 4096, 5000, 16384])
 @pytest.mark.parametrize("tls_version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -167,7 +149,7 @@ async def test_no_body_waits_for_bytes_that_never_come(
     phone.deliver(phone.encrypted(POST % len(body) + body[:1]))
     _, sent = stage.link(client_of(stage))
     raw = phone.encrypted(body[1:], record_bytes)
-    reads = arrive(phone, raw, segment_bytes)
+    reads = phone.arrive(raw, segment_bytes)
 
     assert sent.written.endswith(body)
     assert reads <= 2 * len(raw) / WAKE_BYTES + 4 or segment_bytes > PIECE_BYTES or record_bytes == 1
@@ -179,7 +161,7 @@ async def test_a_record_that_is_longer_than_what_is_left(stage: Stage, connect: 
     phone.shake()
     phone.deliver(phone.encrypted(POST % 4097 + b"x"))
     _, sent = stage.link(client_of(stage))
-    reads = arrive(phone, phone.encrypted(b"y" * 4096), 1)
+    reads = phone.arrive(phone.encrypted(b"y" * 4096), 1)
 
     assert sent.written.endswith(b"x" + b"y" * 4096)
     assert reads == 2
