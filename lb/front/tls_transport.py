@@ -65,8 +65,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were read from the socket."""
         data = self._buffer[:count]
-        if self._half_closed and self._client is not None:
-            self._client.data_received(data)  # Only counted there, so it need not be decrypted.
+        if self._half_closed:
+            if self._client is not None and not self._closing:
+                self._client.data_received(data)  # Only counted there, so it need not be decrypted.
         elif not self._peer_ended:
             self._due += self._records.feed(data)
             self._incoming.write(data)
@@ -75,11 +76,13 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The client has ended its side, by close_notify or without: HTTP's own framing tells what is incomplete."""
-        return self._client is not None and self._client.eof_received()
+        self._peer_ended = True
+        return self._client is not None and not self._closing and self._client.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         self._closing = True
+        self._deadline.cancel()
         client, self._client = self._client, None
         if client is not None:
             client.connection_lost(exc)
@@ -214,12 +217,23 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._socket.write_eof()
 
     def close(self) -> None:
-        """Send close_notify and what waits, and end without waiting for the client's close_notify."""
-        if not self._closing:
-            self._closing = True
-            if not self._half_closed:
-                self._notify_end()
+        """Send what waits and close_notify, and end when the client has ended its side, or after a moment."""
+        if self._closing:
+            return
+        self._closing = True
+        if not self._half_closed:
+            self._notify_end()
+        if self._peer_ended or self._half_closed:
             self._socket.close()
+            return
+        # The client's close_notify would find the socket closed, and the kernel would answer with a reset, which
+        # destroys what is on its way to the client.
+        self._half_closed, self._due = True, 0
+        self._socket.write_eof()
+        if self._paused:
+            self._socket.resume_reading()
+        context = self._connections.context
+        self._deadline = context.loop.call_later(context.config.linger_idle_s, self._socket.close)
 
     def abort(self) -> None:
         """End at once; what waits is lost."""

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lb.config import Config
 from lb.front.tls import Termination
 from lb.front.tls_transport import READ_BYTES, speaks_tls
 from lb.relay.client import Client
@@ -134,23 +134,6 @@ async def test_a_forged_record_ends_the_connection(stage: Stage, connect: Connec
     assert stage.connections.clients == set()
 
 
-def arrive(phone: TlsPhone, raw: bytes, segment_bytes: int) -> int:
-    """Bytes come in segments to a socket as the kernel has it, which wakes at SO_RCVLOWAT; returns the reads."""
-    reads, waiting = 0, b""
-    for at in range(0, len(raw), segment_bytes):
-        waiting += raw[at : at + segment_bytes]
-        if len(waiting) >= wakes_at(phone):
-            reads, data, waiting = reads + 1, waiting, b""
-            phone.deliver(data)
-    assert wakes_at(phone) == 1
-    return reads
-
-
-def wakes_at(phone: TlsPhone) -> int:
-    """As the kernel has it."""
-    return phone.wire.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
-
-
 @pytest.mark.parametrize("segment_bytes", [100, 1400, 4118, 9000])
 @pytest.mark.parametrize("record_bytes", [1, 100, 4096, 5000, 16384])
 @pytest.mark.parametrize("tls_version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -166,7 +149,7 @@ async def test_no_body_waits_for_bytes_that_never_come(
     phone.deliver(phone.encrypted(POST % len(body) + body[:1]))
     _, sent = stage.link(client_of(stage))
     raw = phone.encrypted(body[1:], record_bytes)
-    reads = arrive(phone, raw, segment_bytes)
+    reads = phone.arrive(raw, segment_bytes)
 
     assert sent.written.endswith(body)
     assert reads <= 2 * len(raw) / WAKE_BYTES + 4 or segment_bytes > PIECE_BYTES or record_bytes == 1
@@ -178,7 +161,7 @@ async def test_a_record_that_is_longer_than_what_is_left(stage: Stage, connect: 
     phone.shake()
     phone.deliver(phone.encrypted(POST % 4097 + b"x"))
     _, sent = stage.link(client_of(stage))
-    reads = arrive(phone, phone.encrypted(b"y" * 4096), 1)
+    reads = phone.arrive(phone.encrypted(b"y" * 4096), 1)
 
     assert sent.written.endswith(b"x" + b"y" * 4096)
     assert reads == 2
@@ -276,16 +259,35 @@ async def test_an_early_answer_leaves_a_half_closed_connection(stage: Stage, con
     assert phone.server.is_closing()
 
 
-async def test_nothing_is_written_after_the_end(stage: Stage, connect: Connect) -> None:
-    """A connection that was closed says close_notify once, and no more."""
+async def test_a_connection_that_we_close_is_read_until_the_phone_ends_it(stage: Stage, connect: Connect) -> None:
+    """Its close_notify may be on its way; the kernel would answer it with a reset, which destroys the answer."""
     phone = connect()
     phone.shake()
+    phone.deliver(phone.encrypted(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
     client = client_of(stage)
-    phone.server.close()
-    said = len(phone.wire.written)
+    stage.link(client)[0].data_received(OK)
+    assert phone.heard().endswith(b"ok<end>")
+    assert (phone.wire.ended, phone.wire.closed, phone.wire.reading) == (True, False, True)
+    assert phone.server.is_closing()
+    phone.deliver(phone.encrypted(GET) + phone.notified())
     client.write(b"late")
     phone.server.close()
-
-    assert phone.heard() == b"<end>"
-    assert said
     assert phone.wire.written == b""
+    assert phone.server.eof_received() is False
+    phone.server.connection_lost(None)
+
+    assert stage.connections.clients == set()
+
+
+async def test_a_phone_that_never_ends_its_side_is_left_after_a_moment(stage: Stage, connect: Connect) -> None:
+    """What waits is still written first: the socket is closed, not aborted."""
+    stage.context.config = Config(linger_idle_s=0.01)
+    phone = connect()
+    phone.shake()
+    phone.server.close()
+    assert not phone.wire.closed
+    async with asyncio.timeout(30):
+        while not phone.wire.closed:  # noqa: ASYNC110 - the loop's timer is the event
+            await asyncio.sleep(0)
+
+    assert not phone.wire.aborted

@@ -1,5 +1,6 @@
 """A phone that speaks TLS to a transport of ours, in memory."""
 
+import socket
 import ssl
 from contextlib import suppress
 
@@ -20,6 +21,21 @@ class TlsPhone:
         """Let the balancer read these bytes from its socket."""
         self.server.get_buffer(-1)[: len(data)] = data
         self.server.buffer_updated(len(data))
+
+    def wakes_at(self) -> int:
+        """SO_RCVLOWAT of the balancer's socket, as the kernel has it."""
+        return self.wire.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+    def arrive(self, raw: bytes, segment_bytes: int) -> int:
+        """Bytes come in segments, and the balancer is woken as the kernel does; returns how often it read."""
+        reads, waiting = 0, b""
+        for at in range(0, len(raw), segment_bytes):
+            waiting += raw[at : at + segment_bytes]
+            if len(waiting) >= self.wakes_at():
+                reads, data, waiting = reads + 1, waiting, b""
+                self.deliver(data)
+        assert self.wakes_at() == 1
+        return reads
 
     def shake(self) -> None:
         """Do the whole handshake; raises what the library raises."""

@@ -49,7 +49,7 @@ async def answering(said: bytes) -> AsyncIterator[S3Store]:
     """A store with a bucket, whose next answer is this one."""
     async with (
         listening(Store([OK, said])) as endpoint,
-        S3Store(S3Address("b", endpoint, "us-east-1"), attempts_max=1) as store,
+        S3Store(S3Address("b", (endpoint,), "us-east-1"), attempts_max=1) as store,
     ):
         yield store
 
