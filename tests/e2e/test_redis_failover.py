@@ -143,16 +143,16 @@ async def test_nodes_and_balancers_go_on_with_the_new_primary(stack: Stack, pair
     heartbeat = Heartbeat(stack.redis, "node", lambda: Member("h:1", 1, "z", "serving"), 0.1)
     balancer = lb.membership.heartbeats.connect(lb.config.Config(redis_url=f"redis://127.0.0.1:{stack.port}/0"))
     polls = lb.membership.heartbeats.Heartbeats(60_000)
-    async with RateLimiter(stack.redis, Rate(burst=10, period_s=600)) as limiter:
+    async with RateLimiter({"": stack.redis}, Rate(burst=10, period_s=600)) as limiter:
         await heartbeat.beat()
         assert (await polls.poll(balancer)).fresh == 1
-        assert (await limiter.check("ann")).remaining == 9
+        assert (await limiter.check("ann", "post")).remaining == 9
         await _fail_over(primary, replica)
         await replica.delete("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:rate:ann")
 
         async def there() -> bool:
             await heartbeat.beat()
-            await limiter.check("ann")
+            await limiter.check("ann", "post")
             with contextlib.suppress(RedisError):
                 return (await polls.poll(balancer)).fresh == 1 and bool(await replica.exists("snapsurge:rate:ann"))
             return False
