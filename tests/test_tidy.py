@@ -83,6 +83,7 @@ PURE = {
     "lb/relay/pace.py",
     "lb/relay/resend.py",
     "processors/passes.py",
+    "processors/scaling/ladder.py",
     "processors/scaling/pulse.py",
     "processors/scaling/sizing.py",
     "storage/photo/formats.py",
@@ -121,7 +122,6 @@ FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
     "tests/test_tidy.py": 309,  # the tables of the house rules
     "storage/index.py": 314,  # every command and script of the index, and what they mean
-    "processors/scaling/autoscale.py": 302,  # the leader's loop: poll, decide, start, sweep
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }
