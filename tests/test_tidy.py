@@ -61,6 +61,7 @@ PURE = {
     "lb/http1/ordinary.py",
     "lb/http1/origin.py",
     "lb/http1/proxy_protocol.py",
+    "lb/http1/stamps.py",
     "lb/http1/tickets.py",
     "lb/membership/overrides.py",
     "lb/membership/roster.py",
@@ -230,8 +231,7 @@ def test_each_file_opens_with_its_contract(path: Path) -> None:
 @pytest.mark.parametrize("path", [*MODULES, *TEST_FILES], ids=name_of)
 def test_sizes_only_go_down(path: Path) -> None:
     """Modules and functions stay inside the budget, or at most at the size listed here."""
-    lines = len(path.read_text().splitlines())
-    assert lines <= OVERSIZE_MODULES.get(name_of(path), MODULE_LINES_MAX)
+    assert len(path.read_text().splitlines()) <= OVERSIZE_MODULES.get(name_of(path), MODULE_LINES_MAX)
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = (node.end_lineno or 0) - node.lineno + 1
@@ -306,4 +306,4 @@ def test_every_make_target_is_explained() -> None:
     """`make help` has a line for each target."""
     text = (ROOT / "Makefile").read_text()
     phony = " ".join(re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE))
-    assert set(phony.split()) == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+    assert set(phony.split()) == set(re.findall(r"^([a-z0-9-]+):.*## ", text, re.MULTILINE))
