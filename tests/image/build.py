@@ -1,0 +1,85 @@
+"""Prepares what the test of the image needs, into .tools/image, once: an engine, base images, wheels, Compose 2.
+
+No image registry is asked. The base images are one Debian by debootstrap, named as deploy/Dockerfile and compose.yaml
+name them; the packages come as wheels from the package index. Debian's Engine is 20.10, the oldest that compose.yaml
+promises to run on, and Debian's Compose is 1, so Compose 2 is built from its Go module.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TOOLS = ROOT / ".tools"
+FOLDER = TOOLS / "image"
+NEEDED = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+PACKAGES = ("python3", "python3-venv", "python-is-python3", "redis-server", "ca-certificates", "procps")
+COMPOSE = ("github.com/docker/compose/v2/cmd", "github.com/docker/compose/v2/internal.Version=v2.40.3")
+
+
+def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> None:
+    """One command; CalledProcessError when it fails."""
+    env = {**os.environ, **environment}  # noqa: TID251 - for the child
+    subprocess.run([str(one) for one in command], cwd=cwd, env=env, check=True)
+
+
+def install_engine() -> None:
+    """From Debian's packages."""
+    lacking = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    if lacking:
+        run("apt-get", "update", "-qq")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *lacking, DEBIAN_FRONTEND="noninteractive")
+
+
+def make_base() -> None:
+    """A Debian with Python and Redis, as a folder."""
+    if (FOLDER / "base.ready").exists():
+        return
+    shutil.rmtree(FOLDER / "base", ignore_errors=True)
+    run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", FOLDER / "base")
+    (FOLDER / "base.ready").touch()
+
+
+def fetch_wheels() -> None:
+    """What the image installs, by hash."""
+    if not (FOLDER / "wheels.ready").exists():
+        lock = ROOT / "requirements-run.lock"
+        run(sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "-r", lock, "-d", FOLDER / "wheels")
+        (FOLDER / "wheels.ready").touch()
+
+
+def build_compose() -> None:
+    """Compose 2, with caches that are removed."""
+    program = TOOLS / "bin/docker-compose"
+    if program.exists():
+        return
+    caches = {"GOMODCACHE": str(FOLDER / "gomod"), "GOCACHE": str(FOLDER / "gocache"), "GOFLAGS": "-buildvcs=false"}
+    shutil.copytree(HERE / "compose", FOLDER / "compose", dirs_exist_ok=True)
+    flags = f"-s -w -X {COMPOSE[1]}"
+    run("go", "build", "-ldflags", flags, "-o", program, COMPOSE[0], cwd=FOLDER / "compose", **caches)
+    run("go", "clean", "-cache", "-modcache", **caches)
+
+
+def main() -> int:
+    """0 when everything is there."""
+    if os.geteuid() != 0:
+        print("a container engine needs root", file=sys.stderr)
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    try:
+        install_engine()
+        make_base()
+        fetch_wheels()
+        build_compose()
+        run(sys.executable, "-m", "deploy", "minio", cwd=ROOT)
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
