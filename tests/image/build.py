@@ -1,11 +1,12 @@
-"""Prepares what the test of the image needs, into .tools/image, once: an engine, base images, wheels, Compose 2.
+"""Prepares what the test of the image needs, into .tools/image, once: an engine, base images, wheels.
 
 No image registry is asked. The base images are one Debian by debootstrap, named as deploy/Dockerfile and compose.yaml
-name them; the packages come as wheels from the package index. Debian's Engine is 20.10, the oldest that compose.yaml
-promises to run on, and Debian's Compose is 1, so Compose 2 is built from its Go module.
+name them; the packages come as wheels from the package index. Debian's Engine is 20.10 and its Compose 1.29, the oldest
+that compose.yaml promises to run on.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TOOLS = ROOT / ".tools"
 FOLDER = TOOLS / "image"
-NEEDED = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+NEEDED = {
+    "dockerd": "docker.io",
+    "docker-compose": "docker-compose",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+}
 PACKAGES = ("python3", "python3-venv", "python-is-python3", "redis-server", "ca-certificates", "procps")
-COMPOSE = ("github.com/docker/compose/v2/cmd", "github.com/docker/compose/v2/internal.Version=v2.40.3")
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> None:
@@ -46,21 +51,12 @@ def make_base() -> None:
 def fetch_wheels() -> None:
     """What the image installs, by hash."""
     if not (FOLDER / "wheels.ready").exists():
-        lock = ROOT / "requirements-run.lock"
+        # The base's Python may be older than this one, and needs what "older than" marks.
+        text = (ROOT / "requirements-run.lock").read_text()
+        lock = FOLDER / "wheels.lock"
+        lock.write_text(re.sub(r" ; python_full_version < '3\.11\.\d+'", "", text))
         run(sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "-r", lock, "-d", FOLDER / "wheels")
         (FOLDER / "wheels.ready").touch()
-
-
-def build_compose() -> None:
-    """Compose 2, with caches that are removed."""
-    program = TOOLS / "bin/docker-compose"
-    if program.exists():
-        return
-    caches = {"GOMODCACHE": str(FOLDER / "gomod"), "GOCACHE": str(FOLDER / "gocache"), "GOFLAGS": "-buildvcs=false"}
-    shutil.copytree(HERE / "compose", FOLDER / "compose", dirs_exist_ok=True)
-    flags = f"-s -w -X {COMPOSE[1]}"
-    run("go", "build", "-ldflags", flags, "-o", program, COMPOSE[0], cwd=FOLDER / "compose", **caches)
-    run("go", "clean", "-cache", "-modcache", **caches)
 
 
 def main() -> int:
@@ -73,7 +69,6 @@ def main() -> int:
         install_engine()
         make_base()
         fetch_wheels()
-        build_compose()
         run(sys.executable, "-m", "deploy", "minio", cwd=ROOT)
     except (subprocess.CalledProcessError, OSError) as error:
         print(error, file=sys.stderr)

@@ -21,8 +21,12 @@ def lacking() -> str:
     """What is missing to run an engine here; empty when nothing is."""
     if os.geteuid() != 0:
         return "a container engine needs root"
-    programs = [name for name in ("dockerd", "docker", "ip", "nsenter", "iptables") if shutil.which(name) is None]
-    files = ("image/base.ready", "image/wheels.ready", "bin/docker-compose", "bin/minio")
+    programs = [
+        name
+        for name in ("dockerd", "docker-compose", "docker", "ip", "nsenter", "iptables")
+        if shutil.which(name) is None
+    ]
+    files = ("image/base.ready", "image/wheels.ready", "bin/minio")
     absent = [*programs, *(f".tools/{name}" for name in files if not (TOOLS / name).exists())]
     return f"no {', '.join(absent)}: `make test-image` prepares them" if absent else ""
 

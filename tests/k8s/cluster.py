@@ -110,7 +110,8 @@ class Cluster:
         return done.stdout + done.stderr
 
     def get(self, path: str) -> Any:
-        """An object or a list of the API, as data; None when there is none."""
+        """An object or a list of the API, as data; None when there is none. ConnectionError: it cannot say now."""
+        assert all(process.poll() is None for process in self._processes), "a program of the control plane has ended"
         connection = UnixConnection(self.folder / "proxy.sock")
         try:
             connection.request("GET", path)
@@ -120,7 +121,8 @@ class Cluster:
             connection.close()
         if answer.status == http.client.NOT_FOUND:
             return None
-        assert answer.status == http.client.OK, body
+        if answer.status != http.client.OK:
+            raise ConnectionError(body.decode(errors="replace"))
         return json.loads(body)
 
     def decide(self, **desired: int | None) -> None:
@@ -227,7 +229,8 @@ def start_control_plane(cluster: Cluster) -> None:
     cluster.start("apiserver", str(binaries / "kube-apiserver"), *flags(served))
     cluster.start("proxy", str(binaries / "kubectl"), "proxy", f"--unix-socket={cluster.folder / 'proxy.sock'}")
     until(lambda: cluster.get("/version"), "the API server's answer")
-    until(lambda: "ok" in cluster.kubectl("get", "--raw", "/readyz", check=False), "the API server to be ready")
+    for path in ("/readyz", "/healthz"):  # The controllers give up when the second one takes ten seconds.
+        until(lambda at=path: cluster.kubectl("get", "--raw", at, check=False).strip() == "ok", f"{path} of the API")
     either = {"kubeconfig": conf, "authentication-kubeconfig": conf, "authorization-kubeconfig": conf}
     either["leader-elect"] = "false"
     controls = {
