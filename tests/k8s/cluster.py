@@ -146,10 +146,10 @@ class Cluster:
         return seen and counts == {wanted} and status.get("currentRevision") == status.get("updateRevision")
 
     def pods(self, tier: str = "", namespace: str = "snapsurge") -> list[dict[str, Any]]:
-        """The pods of a tier."""
+        """The pods of a tier that are not on their way out."""
         query = f"?labelSelector=tier%3D{tier}" if tier else ""
-        found: list[dict[str, Any]] = self.get(f"/api/v1/namespaces/{namespace}/pods{query}")["items"]
-        return found
+        found = self.get(f"/api/v1/namespaces/{namespace}/pods{query}")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def machine(self, name: str) -> dict[str, Any]:
         """One of the machines."""
