@@ -46,6 +46,10 @@ def start_keda(cluster: Cluster, namespace: str = "snapsurge") -> None:
     asked = {
         "POD_NAMESPACE": "keda", "POD_NAME": "keda-operator", "WATCH_NAMESPACE": "",
         "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda",
+        # On a busy machine the operator would miss its own lease and end itself.
+        "KEDA_OPERATOR_LEADER_ELECTION_LEASE_DURATION": "900s",
+        "KEDA_OPERATOR_LEADER_ELECTION_RENEW_DEADLINE": "800s",
+        "KEDA_OPERATOR_LEADER_ELECTION_RETRY_PERIOD": "5s",
     }  # fmt: skip
     operator = {
         "zap-log-level": "info", "cert-dir": keda, "metrics-bind-address": "127.0.0.1:18080",
