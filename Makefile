@@ -5,11 +5,11 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-faults test-attack lint audit check settings minio lock clean
+.PHONY: help setup demo test test-long test-faults test-attack test-k8s test-image lint audit check settings minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-overload
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## make .venv with everything pinned; quick when nothing changed
 
@@ -31,13 +31,22 @@ test: setup ## all tests, on real Redis and real MinIO
 	$(PY) -m pytest -m "alone and not long"
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
-	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack
+	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack --ignore=tests/k8s \
+		--ignore=tests/image
 
 test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=200 SEED=7; SEED=7:31 plays one again)
 	$(PY) -m pytest -m long -s tests/faults
 
 test-attack: setup ## attack everything beside honest phones, each attack alone, then at random (ROUNDS=60 SEED=7; SEED=7:31 plays one again)
 	$(PY) -m pytest -m long -s tests/attack
+
+test-k8s: setup ## deploy/k8s on a real API server with KEDA (root; builds a control plane once, 12 minutes or more)
+	$(PY) tests/k8s/build.py
+	$(PY) -m pytest -m long -s tests/k8s
+
+test-image: setup ## the image and compose.yaml in a real engine, a burst included (root; installs docker.io and debootstrap)
+	$(PY) tests/image/build.py
+	$(PY) -m pytest -m long -s tests/image
 
 lint: setup ## style and types
 	$(VENV)/bin/ruff check .

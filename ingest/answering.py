@@ -24,7 +24,7 @@ from .cors import METHODS, NO_PAGES, Cors, allow, options
 from .errors import Refusal
 from .metrics import ROUTE, Metrics
 from .outages import Bursts
-from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Networks, arrival_of
+from .peers import ARRIVAL, REQUEST_ID_HEADER, Arrival, Peers
 from .readiness import Cause, Readiness
 from .returns import when_away_s
 from .sending import Sender
@@ -71,7 +71,7 @@ class Lifecycle:
 
 
 def answering(
-    lifecycle: Lifecycle, metrics: Metrics, trusted: Networks, sender: Sender, cors: Cors = NO_PAGES
+    lifecycle: Lifecycle, metrics: Metrics, peers: Peers, sender: Sender, cors: Cors = NO_PAGES
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
     bursts = Bursts()
@@ -79,7 +79,7 @@ def answering(
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        arrival = request[ARRIVAL] = arrival_of(request, trusted)
+        arrival = request[ARRIVAL] = peers.arrival(request)
         doorway = doorway_of(request)
         if doorway is not None and doorway.held is not None and request.match_info.route.name != UPLOAD:
             doorway.release()

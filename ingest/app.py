@@ -30,7 +30,7 @@ from .links import Links
 from .memory import found_bytes
 from .metrics import Metrics
 from .moments import MomentCalls
-from .peers import Networks, networks, stamp_of
+from .peers import Peers, networks
 from .posts import PostCalls
 from .ratelimit import RateLimiter
 from .read_admission import Kind, Places, Reading
@@ -131,15 +131,15 @@ def application(
     """The web application: the table of calls with its handlers, inside the middleware."""
     moments, posts = Moments(store, index), Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
-    trusted, admission = networks(config.trusted_peers), Admission(budget(config), Commits())
-    reading = Reading(places(config, admission.budget))
+    admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
-    metrics = Metrics(admission)
+    metrics, reading = Metrics(admission), Reading(places(config, admission.budget))
+    peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
     receiver = Receiver(config, metrics, admission)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
     links = Links(config.link_secrets, config.link_s)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
-    reads = Reads(reading, admission, trusted)
+    reads = Reads(reading, admission, peers)
     moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
@@ -160,17 +160,17 @@ def application(
         "docs_start": reads.by_address(docs.start, Kind.PAGE),
         "docs_file": reads.by_address(docs.file, Kind.PAGE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
-        **_probes(lifecycle, trusted),
+        **_probes(lifecycle, peers),
     }
     grace_s = min(config.body_grace_s, READ_GRACE_S)
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
     pages = Cors(origins(config.cors_origins))
-    app = web.Application(middlewares=[answering(lifecycle, metrics, trusted, sender, pages)])
+    app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
 
 
-def _probes(lifecycle: Lifecycle, trusted: Networks) -> dict[str, Handler]:
+def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:
     """The handlers of `/livez` and `/readyz`, for orchestrators and balancers."""
 
     async def livez(_request: web.Request) -> web.Response:
@@ -180,9 +180,9 @@ def _probes(lifecycle: Lifecycle, trusted: Networks) -> dict[str, Handler]:
         asker = request.headers.get("User-Agent", "")
         if asker.startswith(BALANCER):
             lifecycle.asked.by_balancer()
-            stamp = stamp_of(request, trusted)
-            if stamp is not None and lifecycle.readiness:
-                lifecycle.readiness.stamped(asker[:ASKER_CHARS_MAX], time.time() - stamp, time.perf_counter())
+            sent_at = peers.sent_at(request)
+            if sent_at is not None and lifecycle.readiness:
+                lifecycle.readiness.stamped(asker[:ASKER_CHARS_MAX], time.time() - sent_at, time.perf_counter())
         if lifecycle.draining:
             return web.Response(text="draining\n", status=503)
         if reasons := lifecycle.not_ready():

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from storage.decision import Scaling
+from storage.decision import TIERS, Scaling
 from storage.index import Counts
 from storage.records import Moment
 
@@ -118,8 +118,10 @@ CALLS = (
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,
-        summary="How many workers there should be, and the queue that this follows from",
-        errors=("unauthenticated", "forbidden", "scaling-unavailable"),
+        query=(("tier", "`worker` (the default), `node` or `lb`; those two as planned for the moment that is near",
+                {"type": "string", "enum": list(TIERS), "default": "worker"}),),
+        summary="How many workers there should be, and the queue that this follows from; or how many of another tier",
+        errors=("bad-request", "unauthenticated", "forbidden", "scaling-unavailable"),
     ),
     Call(name="openapi", method="GET", path="/openapi.json", summary="This document", scopes=None,
          answer="application/json", errors=("overloaded",)),

@@ -16,6 +16,7 @@ from .cors import origins
 KIB, MIB = 1024, 1024 * 1024
 # RFC 7518, section 3.2: an HS256 key has at least the length of the hash, 256 bits.
 SECRET_CHARS_MIN = 32
+STAMP_SECRET_BYTES_MIN = 16  # As many bits as a stamp's MAC has: 128; the balancers have the same limit.
 # Part of every public secret, such as the default ones of `python -m deploy` and bench.
 DEVELOPMENT_MARK = "not-for-production"
 
@@ -32,8 +33,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = msgspec.field(name="SNAPSURGE_AUTH_SECRET_PREVIOUS", default="")
     trusted_peers: Annotated[
         str,
-        Meta(description="CIDRs of balancers whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed"),
+        Meta(
+            description="CIDRs of balancers whose Snapsurge-Received-At, X-Forwarded-* and X-Request-Id are believed "
+            "without a stamp; empty = none"
+        ),
     ] = "127.0.0.0/8,::1/128"
+    stamp_secret: Annotated[
+        str,
+        Meta(
+            description="by it a node knows what a balancer says of a request, in no matter which network: the same as "
+            "their SNAPSURGE_LB_STAMP_SECRET; `new,old` accepts both; empty = by SNAPSURGE_INGEST_TRUSTED_PEERS only"
+        ),
+    ] = ""
 
     # An app that shows a page of posts for half an hour needs no new links; a deleted picture leaves every cache in an
     # hour. The least is for tests; a week is the most that S3 signs for.
@@ -147,6 +158,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             raise ValueError(f"SNAPSURGE_INGEST_LINK_SECRET: each secret must have {SECRET_CHARS_MIN} characters")
         if {self.auth_secret.encode(), self.auth_secret_previous.encode()} & set(self.link_secrets):
             raise ValueError("SNAPSURGE_INGEST_LINK_SECRET must differ from the secret of tokens")
+        if any(len(secret) < STAMP_SECRET_BYTES_MIN for secret in self.stamp_secrets):
+            raise ValueError(
+                f"SNAPSURGE_INGEST_STAMP_SECRET: each secret must have at least {STAMP_SECRET_BYTES_MIN} bytes"
+            )
         try:
             origins(self.cors_origins)
         except ValueError as error:
@@ -155,7 +170,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     @property
     def link_secrets(self) -> tuple[bytes, ...]:
         """The secret that signs links, then the others that are accepted; empty without a secret."""
-        return tuple(secret.strip().encode() for secret in self.link_secret.split(",") if secret.strip())
+        return _secrets(self.link_secret)
+
+    @property
+    def stamp_secrets(self) -> tuple[bytes, ...]:
+        """The secrets of which a stamp may be; empty without a secret."""
+        return _secrets(self.stamp_secret)
 
     @property
     def photo_limits(self) -> formats.Limits:
@@ -173,11 +193,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         return 2 * self.photo_bytes_max + self.meta_bytes_max + 16 * KIB
 
 
+def _secrets(text: str) -> tuple[bytes, ...]:
+    """The secrets of a setting, in its order."""
+    return tuple(secret.strip().encode() for secret in text.split(",") if secret.strip())
+
+
 def check_secrets(config: Config, host: str) -> None:
     """SettingsError if other machines can reach a node whose secret is public, so that anybody could sign."""
     secrets = {
         "SNAPSURGE_AUTH_SECRET": config.auth_secret + config.auth_secret_previous,
         "SNAPSURGE_INGEST_LINK_SECRET": config.link_secret,
+        "SNAPSURGE_INGEST_STAMP_SECRET": config.stamp_secret,
     }
     for name, secret in secrets.items():
         if DEVELOPMENT_MARK in secret and not _is_loopback(host):

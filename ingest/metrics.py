@@ -29,6 +29,11 @@ class Metrics:
         self.seconds = Durations(
             "snapsurge_ingest_request_seconds", "Head to answer", label="route", registry=self.registry
         ).series
+        self.disbelieved = Counter(
+            "snapsurge_ingest_disbelieved",
+            "Requests whose peer says when they were received, without a good stamp or a trusted address",
+            registry=self.registry,
+        )
         self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read", registry=self.registry)
         self.stages = Durations(
             "snapsurge_stage_seconds", "accept, store, enqueue", label="stage", registry=self.registry

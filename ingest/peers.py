@@ -1,25 +1,43 @@
-"""Reads what a trusted balancer says about a request; for other peers uses the node's clock and a new request id."""
+"""Reads what a balancer says about a request; for other peers uses the node's clock and a new request id.
 
+A balancer is known by its stamp, a MAC over what it says, or by its address. `lb/http1/stamps.py` writes the same;
+neither package may import the other.
+"""
+
+import hashlib
+import hmac
+import logging
 import re
 import time
-from collections.abc import Sequence
+from binascii import hexlify
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from secrets import token_bytes, token_hex
 
 import msgspec
 from aiohttp import web
+from multidict import istr
 
 from storage.records import attempt_id
 
 from .body.tcp import quiet_ms
 
+log = logging.getLogger("snapsurge.ingest.peers")
+
 Networks = Sequence[IPv4Network | IPv6Network]
 
-RECEIVED_AT_HEADER = "Snapsurge-Received-At"
-TRIED_AT_HEADER = "Snapsurge-Tried-At"
-RETRY_HEADER = "Snapsurge-Retry"
-REQUEST_ID_HEADER = "X-Request-Id"
+# As `istr` a name is looked up in half the time.
+RECEIVED_AT_HEADER = istr("Snapsurge-Received-At")
+TRIED_AT_HEADER = istr("Snapsurge-Tried-At")
+RETRY_HEADER = istr("Snapsurge-Retry")
+STAMP_HEADER = istr("Snapsurge-Stamp")
+FORWARDED_HEADER = istr("X-Forwarded-For")
+REQUEST_ID_HEADER = istr("X-Request-Id")
 ADDRESSES_CHARS_MAX = 256  # only this many characters at the end of X-Forwarded-For are read
+# What a stamp covers, in this order.
+STAMPED_HEADERS = (RECEIVED_AT_HEADER, TRIED_AT_HEADER, RETRY_HEADER, REQUEST_ID_HEADER, FORWARDED_HEADER)
+MAC_BYTES = 16
+WARN_S = 60.0  # Seconds between two warnings about balancers that are not believed.
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
@@ -44,6 +62,8 @@ class Arrival(msgspec.Struct, frozen=True):
 
 # The middleware stores it here for the handlers.
 ARRIVAL = web.RequestKey("arrival", Arrival)
+# Whether the peer is believed; decided once for each request.
+_BELIEVED = web.RequestKey("believed", bool)
 
 
 def networks(cidrs: str) -> Networks:
@@ -51,20 +71,101 @@ def networks(cidrs: str) -> Networks:
     return [ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip()]
 
 
-def arrival_of(request: web.BaseRequest, trusted: Networks) -> Arrival:
-    """The arrival from the peer's headers if it is trusted and they are well formed, else from the node's clock."""
-    received_at, tried_at, request_id, retry = "", "", "", False
-    if _is_trusted(request.remote, trusted):
-        received_at = request.headers.get(RECEIVED_AT_HEADER, "")
-        tried_at = request.headers.get(TRIED_AT_HEADER, "")
-        request_id = request.headers.get(REQUEST_ID_HEADER, "")
-        retry = request.headers.get(RETRY_HEADER) == "1"
-    return Arrival(
-        int(received_at) if _MILLISECONDS.fullmatch(received_at) else _arrived_ms(request),
-        request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
-        retry,
-        int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
-    )
+class Peers:
+    """The peers that this node believes: those that stamp with one of `secrets`, and those in the networks `trusted`.
+
+    `ignored` is called for each request whose peer says when it was received and is not believed.
+    """
+
+    def __init__(
+        self,
+        trusted: Networks,
+        secrets: Sequence[bytes] = (),
+        *,
+        ignored: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._trusted = trusted
+        # The secret's hash is the key, because a secret may be longer than a key can be.
+        keys = [hashlib.blake2b(secret, digest_size=32).digest() for secret in secrets]
+        self._keyed = [hashlib.blake2b(digest_size=MAC_BYTES, key=key, person=b"snapsurge-stamp") for key in keys]
+        self._ignored = ignored
+        self._monotonic = monotonic
+        self._warn_at = float("-inf")
+        self._unsaid = 0
+
+    def arrival(self, request: web.BaseRequest) -> Arrival:
+        """The arrival from the peer's headers if it is believed and they are well formed, else from our clock."""
+        received_at, tried_at, request_id, retry = "", "", "", False
+        if self._believes(request):
+            received_at = request.headers.get(RECEIVED_AT_HEADER, "")
+            tried_at = request.headers.get(TRIED_AT_HEADER, "")
+            request_id = request.headers.get(REQUEST_ID_HEADER, "")
+            retry = request.headers.get(RETRY_HEADER) == "1"
+        elif RECEIVED_AT_HEADER in request.headers:
+            self._warn(request)
+        return Arrival(
+            int(received_at) if _MILLISECONDS.fullmatch(received_at) else _arrived_ms(request),
+            request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
+            retry,
+            int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
+        )
+
+    def sent_at(self, request: web.BaseRequest) -> float | None:
+        """The time (unix s) at which a peer that is believed says it sent this request; None if there is none."""
+        said = request.headers.get(RECEIVED_AT_HEADER, "")
+        if not _MILLISECONDS.fullmatch(said) or not self._believes(request):
+            return None
+        return int(said) / 1000
+
+    def client(self, request: web.BaseRequest) -> str:
+        """The client's address: by a believed peer the last that is in no trusted network, else the peer's."""
+        said = request.headers.get(FORWARDED_HEADER, "")[-ADDRESSES_CHARS_MAX:]
+        if not said or not self._believes(request):
+            return request.remote or ""
+        hops = [hop.strip() for hop in said.split(",")]
+        return next((hop for hop in reversed(hops) if not _is_within(hop, self._trusted)), hops[0])
+
+    def _believes(self, request: web.BaseRequest) -> bool:
+        believed = request.get(_BELIEVED)
+        if believed is None:
+            believed = request[_BELIEVED] = self._is_stamped(request) or _is_within(request.remote, self._trusted)
+        return believed
+
+    def _is_stamped(self, request: web.BaseRequest) -> bool:
+        stamp = request.headers.get(STAMP_HEADER)
+        if stamp is None or not self._keyed:
+            return False
+        # A value has no line break. Whatever bytes a value has, they come out as they came.
+        get = request.headers.get
+        said = "\n".join([get(name, "") for name in STAMPED_HEADERS]).encode("utf-8", "surrogateescape")
+        given = stamp.encode("utf-8", "surrogateescape")
+        for keyed in self._keyed:
+            mac = keyed.copy()
+            mac.update(said)
+            if hmac.compare_digest(hexlify(mac.digest()), given):
+                return True
+        return False
+
+    def _warn(self, request: web.BaseRequest) -> None:
+        """Say that a balancer's time does not count, at most once in `WARN_S`."""
+        self._ignored()
+        self._unsaid += 1
+        if self._monotonic() < self._warn_at + WARN_S:
+            return
+        self._warn_at = self._monotonic()
+        why = "its stamp is of another secret" if STAMP_HEADER in request.headers else "it has no stamp"
+        log.warning(
+            "%d requests, the last from %s, say when a balancer received them and are not believed (%s): the node's "
+            "clock counts instead, so users on slow uplinks may become late. If %s is a balancer, give it the node's "
+            "SNAPSURGE_INGEST_STAMP_SECRET as SNAPSURGE_LB_STAMP_SECRET, or add its network to "
+            "SNAPSURGE_INGEST_TRUSTED_PEERS; if not, let nobody else reach the node",
+            self._unsaid,
+            request.remote,
+            why,
+            request.remote,
+        )
+        self._unsaid = 0
 
 
 def _arrived_ms(request: web.BaseRequest) -> int:
@@ -75,24 +176,7 @@ def _arrived_ms(request: web.BaseRequest) -> int:
     return unix_ms - quiet_ms(sock) if sock else unix_ms
 
 
-def stamp_of(request: web.BaseRequest, trusted: Networks) -> float | None:
-    """The time (unix s) at which a trusted peer says it sent this request; None if there is none."""
-    said = request.headers.get(RECEIVED_AT_HEADER, "")
-    if not _MILLISECONDS.fullmatch(said) or not _is_trusted(request.remote, trusted):
-        return None
-    return int(said) / 1000
-
-
-def client_of(request: web.BaseRequest, trusted: Networks) -> str:
-    """The client's address: the last in a trusted peer's header that is no trusted peer's itself, else the peer's."""
-    said = request.headers.get("X-Forwarded-For", "")[-ADDRESSES_CHARS_MAX:]
-    if not said or not _is_trusted(request.remote, trusted):
-        return request.remote or ""
-    hops = [hop.strip() for hop in said.split(",")]
-    return next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), hops[0])
-
-
-def _is_trusted(remote: str | None, trusted: Networks) -> bool:
+def _is_within(remote: str | None, trusted: Networks) -> bool:
     try:
         address = ip_address(remote or "")
     except ValueError:

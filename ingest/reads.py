@@ -13,7 +13,7 @@ from .admission import Admission
 from .answering import Handler
 from .auth import PRINCIPAL
 from .errors import Refusal
-from .peers import Networks, client_of
+from .peers import Peers
 from .read_admission import USER_WAITERS_MAX, Kind, Reader, Reading
 from .returns import when_away_s
 from .sending import READER
@@ -22,10 +22,10 @@ from .sending import READER
 class Reads:
     """Wraps handlers so that each call holds a place while it runs."""
 
-    def __init__(self, reading: Reading, admission: Admission, trusted: Networks) -> None:
+    def __init__(self, reading: Reading, admission: Admission, peers: Peers) -> None:
         self._reading = reading
         self._admission = admission
-        self._trusted = trusted
+        self._peers = peers
 
     def by_user(self, handler: Handler) -> Handler:
         """For posts and pictures: places are limited per user, or per address by a link; uploads have priority."""
@@ -33,7 +33,7 @@ class Reads:
         async def read(request: web.Request) -> web.StreamResponse:
             principal = request.get(PRINCIPAL)
             # No user's id has a control character.
-            who = principal.user_id if principal else f"\0{client_of(request, self._trusted)}"
+            who = principal.user_id if principal else f"\0{self._peers.client(request)}"
             if self._admission.reads_give_way:
                 raise _full("uploads come first; ask again")
             return await self._within(who, Kind.POST, handler, request)
@@ -44,7 +44,7 @@ class Reads:
         """For calls without a token: places are limited per client address."""
 
         async def read(request: web.Request) -> web.StreamResponse:
-            return await self._within(client_of(request, self._trusted), kind, handler, request)
+            return await self._within(self._peers.client(request), kind, handler, request)
 
         return read
 

@@ -1,10 +1,10 @@
-"""The HTTP call about workers: the autoscaler's latest decision, for operators and KEDA's metrics-api scaler."""
+"""The HTTP call about scaling: the autoscaler's latest decision, for operators and KEDA's metrics-api scaler."""
 
 from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.decision import latest
+from storage.decision import TIERS, latest, of_tier
 
 from .errors import Refusal
 from .views import json_answer
@@ -16,12 +16,18 @@ class ScalingCall:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def get(self, _request: web.Request) -> web.Response:
-        """The desired number of workers and the reasons; 503 without a current decision."""
+    async def get(self, request: web.Request) -> web.Response:
+        """The desired number of a tier, of workers with the reasons; 503 without a current decision on the tier."""
+        tier = request.query.get("tier", "worker")
+        if tier not in TIERS:
+            raise Refusal("bad-request", f"`tier` is one of {', '.join(TIERS)}")
         try:
-            scaling = await latest(self._redis)
+            scaling = of_tier(await latest(self._redis), tier)
         except (RedisError, OSError):
             scaling = None
         if scaling is None:
-            raise Refusal("scaling-unavailable", "keep the workers that there are, and look after the autoscaler")
+            raise Refusal(
+                "scaling-unavailable",
+                "keep the number that there is; look after the autoscaler, or after its ladder for nodes and balancers",
+            )
         return json_answer(scaling)

@@ -23,7 +23,7 @@ SHARED = (
 )
 PREFIX = "SNAPSURGE_LB_"
 HANDOVER_BYTES_MAX = 90  # A process number and a pid are appended; sun_path has 104 bytes on macOS, 108 on Linux.
-TICKET_SECRET_BYTES_MIN = 16  # As many bits as the ticket's MAC has: 128.
+SECRET_BYTES_MIN = 16  # As many bits as the MACs of tickets and stamps have: 128.
 NODE_IDLE_S = 75  # Keep-alive time of aiohttp and nginx: the balancer must close first, or it sends into a closed link.
 
 
@@ -71,6 +71,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ticket_secret: Annotated[
         str,
         Meta(description="signs tickets, the same on all balancers; `new,old` accepts both; empty = a random secret"),
+    ] = ""
+    stamp_secret: Annotated[
+        str,
+        Meta(
+            description="proves to nodes what a balancer says of a request, the same as their "
+            "SNAPSURGE_INGEST_STAMP_SECRET; of `new,old` the first one is used; empty = no proof"
+        ),
     ] = ""
     tokens_max: Annotated[int, Meta(ge=1, description="decoded token subjects kept (500 bytes each, 1 KB at most)")] = (
         16384
@@ -182,7 +189,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def ticket_secrets(self) -> tuple[bytes, ...]:
         """The secret that signs, then the others that are accepted; empty without a secret."""
-        return tuple(secret.strip().encode() for secret in self.ticket_secret.split(",") if secret.strip())
+        return _secrets(self.ticket_secret)
+
+    @property
+    def stamp_secrets(self) -> tuple[bytes, ...]:
+        """The secret that stamps, then those that nodes may still have; empty without a secret."""
+        return _secrets(self.stamp_secret)
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    """The secrets of a setting, in its order."""
+    return tuple(secret.strip().encode() for secret in text.split(",") if secret.strip())
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
@@ -215,8 +232,9 @@ def contradictions(config: Config) -> Iterator[str]:
     if config.check_fast_ms > config.check_ms:
         yield f"{PREFIX}CHECK_FAST_MS must not exceed {PREFIX}CHECK_MS"
     yield from _unreadable(config)
-    if any(len(secret) < TICKET_SECRET_BYTES_MIN for secret in config.ticket_secrets):
-        yield f"{PREFIX}TICKET_SECRET: each secret must have at least {TICKET_SECRET_BYTES_MIN} bytes"
+    for name, secrets in (("TICKET_SECRET", config.ticket_secrets), ("STAMP_SECRET", config.stamp_secrets)):
+        if any(len(secret) < SECRET_BYTES_MIN for secret in secrets):
+            yield f"{PREFIX}{name}: each secret must have at least {SECRET_BYTES_MIN} bytes"
     if len(config.handover.encode()) > HANDOVER_BYTES_MAX:
         yield f"{PREFIX}HANDOVER must be at most {HANDOVER_BYTES_MAX} bytes long, the kernel's limit for a socket path"
     if config.pool_idle_s >= NODE_IDLE_S:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, ends the process without a traceback.
@@ -27,6 +28,7 @@ from storage.settings import SettingsError, table
 from . import dead, worker
 from .config import Config, load
 from .scaling import autoscale
+from .scaling.ladder import Ladder, parsed
 from .stopping import stopping
 from .sweeper import Sweeper
 
@@ -84,11 +86,23 @@ async def sweep(config: Config, storage_config: storage.config.Config, moment_id
     print(msgspec.json.encode(swept).decode() if as_json else swept)
 
 
-async def serve(config: Config, storage_config: storage.config.Config, options: argparse.Namespace) -> None:
+def ladder_of(config: Config) -> Ladder:
+    """The steps of the file that the settings name; SettingsError when it cannot be read."""
+    if not config.ladder_file:
+        return ()
+    try:
+        return parsed(Path(config.ladder_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"bad setting SNAPSURGE_PROCESSORS_LADDER_FILE: {config.ladder_file}: {error}") from error
+
+
+async def serve(
+    config: Config, storage_config: storage.config.Config, options: argparse.Namespace, ladder: Ladder
+) -> None:
     """Run a worker or the autoscaler until SIGTERM, SIGINT or, with `--until-eof`, the end of standard input."""
     stop = stopping(at_eof=options.until_eof)
     if options.command == "autoscale":
-        await autoscale.run(config, storage_config, stop, decide_only=options.decide_only)
+        await autoscale.run(config, storage_config, stop, ladder=ladder, decide_only=options.decide_only)
     else:
         await worker.run(config, storage_config, stop)
 
@@ -100,6 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
     try:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)
+        ladder = ladder_of(config)
         storage_config = storage.config.load()
         blob_store(storage_config)
         shard_clients(storage_config, redis_client(storage_config))
@@ -112,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.command == "dead":
         program = dead.run(options, storage_config)
     else:
-        program = serve(config, storage_config, options)
+        program = serve(config, storage_config, options, ladder)
     try:
         with unwrapped():
             return uvloop.run(program) or 0

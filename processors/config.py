@@ -76,6 +76,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         30.0
     )
     drain_target_s: Annotated[float, Meta(gt=0, description="target for the age of the oldest job, in seconds")] = 60.0
+    ladder_file: Annotated[
+        str,
+        Meta(
+            description="file with the ladder of a moment, as `bench plan --json` prints it: nodes, balancers and "
+            "workers by seconds from the moment; empty = none"
+        ),
+    ] = ""
     # Longer than the pause between posts on time and late posts; also Kubernetes' default.
     scale_down_s: Annotated[
         float, Meta(ge=0, description="seconds that workers stay after the load no longer needs them")

@@ -14,6 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from storage.histograms import WIDE_BOUNDS_S, Durations
 
+# What a path shows, given the query of the request; None: not known now, ValueError: what is wrong with the query.
+View = Callable[[Mapping[str, str]], Awaitable[Any]]
+
 TRIES_BUCKETS = (1, 2, 3, 5, 10, 20, 50, 120)
 # The names under which the scripts of storage/queue/jobs.py and storage/queue/claims.py count events.
 QUEUE_COUNTS = ("enqueued", "finished", "again", "lapsed", "refused", "dead")
@@ -79,6 +82,9 @@ class ScalerMetrics:
         self.oldest = Gauge("snapsurge_queue_oldest_seconds", "Age of the oldest of them", registry=registry)
         self.workers = Gauge("snapsurge_workers", "Worker processes that claim jobs", registry=registry)
         self.desired = Gauge("snapsurge_workers_desired", "Worker processes there should be", registry=registry)
+        self.tiers = Gauge(
+            "snapsurge_tier_desired", "Processes of a tier that the ladder wants now", ["tier"], registry=registry
+        )
         self.dead = Gauge("snapsurge_dead_letters", "Jobs given up and kept", registry=registry)
         self.elected = Gauge(
             "snapsurge_autoscaler_elected", "1 while this autoscaler decides, 0 while another does", registry=registry
@@ -90,11 +96,11 @@ class ScalerMetrics:
 async def exposed(
     listen: tuple[str, int] | None,
     registry: CollectorRegistry,
-    views: Mapping[str, Callable[[], Awaitable[Any]]] | None = None,
+    views: Mapping[str, View] | None = None,
 ) -> AsyncIterator[int | None]:
     """Serve `/metrics`, `/livez` and each view as JSON inside the block; yields the port, None without an address.
 
-    When a view returns None, its value is unknown now and the answer is 503.
+    When a view returns None, its value is unknown now and the answer is 503; a bad query is answered 400.
     """
     if listen is None:
         yield None
@@ -107,7 +113,10 @@ async def exposed(
         return web.Response(text="alive\n")
 
     async def view(request: web.Request) -> web.Response:
-        shown = await (views or {})[request.path]()
+        try:
+            shown = await (views or {})[request.path](request.query)
+        except ValueError as error:
+            return web.Response(status=400, text=f"{error}\n")
         if shown is None:
             return web.Response(status=503, text="not known now\n")
         return web.Response(body=msgspec.json.encode(shown), content_type="application/json")

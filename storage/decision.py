@@ -14,8 +14,12 @@ from .records import Timestamp
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
-    """The desired and current number of workers, and the measurements behind them, in seconds and jobs per second."""
+    """The desired and current number of workers, and the measurements behind them, in seconds and jobs per second.
 
+    As the answer about another `tier`, `desired` is the planned number of its processes: 0 while no moment needs any.
+    """
+
+    tier: str = "worker"
     desired: int
     workers: int
     ready: int
@@ -23,12 +27,26 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     arrivals_per_s: float
     service_s: float
     decided_at: Timestamp
+    # How many of each other tier a moment needs now, as planned; without a plan for a tier, there is no decision on it.
+    tiers: dict[str, int] = {}
 
 
 class _Told(Scaling, frozen=True, kw_only=True):
     """A decision as stored in Redis, with its time to live."""
 
     ttl_ms: int = 180_000
+
+
+# The tiers that can be asked about; workers follow the queue, the others a plan.
+TIERS = ("worker", "node", "lb")
+
+
+def of_tier(scaling: Scaling | None, tier: str) -> Scaling | None:
+    """The decision on a tier; None when there is none."""
+    if scaling is None or tier == "worker":
+        return scaling
+    desired = scaling.tiers.get(tier)
+    return None if desired is None else msgspec.structs.replace(scaling, tier=tier, desired=desired)
 
 
 async def publish(redis: Redis, scaling: Scaling, *, ttl_s: float) -> None:

@@ -117,11 +117,13 @@ DEAD_KEY = "snapsurge:dead"
 PURGED_KEY = "snapsurge:purged"
 COUNTED_KEY = "snapsurge:queue"
 BELL_KEY = "snapsurge:bell"
-# Workers: their names (set), each worker's heartbeat, the elected leader, the autoscaler's decision.
+# Workers: their names (set), each worker's heartbeat, the elected leader, the autoscaler's decision and what was needed
+# before it.
 WORKERS_KEY = "snapsurge:workers"
 PULSE_KEY = "snapsurge:worker:"
 ELECTED_KEY = "snapsurge:elected"
 SCALING_KEY = "snapsurge:scaling"
+NEEDED_KEY = "snapsurge:scaling:needed"
 # Sweeps: the run that marked this Redis, each age class's progress (hash), and sweeps that operators started (hash).
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"

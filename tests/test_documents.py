@@ -54,8 +54,10 @@ def absent_paths(text: str, folder: Path) -> list[str]:
 
 def absent_targets(text: str) -> set[str]:
     """The make targets named in code that the Makefile lacks."""
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    return set(re.findall(r"^(?:\s*|\$ |.*[;&] )make ([a-z][a-z-]*)", "\n".join(code_of(text)), re.MULTILINE)) - targets
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return (
+        set(re.findall(r"^(?:\s*|\$ |.*[;&] )make ([a-z][a-z0-9-]*)", "\n".join(code_of(text)), re.MULTILINE)) - targets
+    )
 
 
 def absent_programs(text: str) -> set[str]:

@@ -9,16 +9,16 @@ from .head import RequestHead, ResponseHead
 from .origin import Origin
 
 
-def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id: bytes) -> bytes:
+def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id: bytes, stamp: bytes = b"") -> bytes:
     """The head for a node: the client's end-to-end fields, then the balancer's own.
 
-    `received_ms` is when the first balancer received the request, in unix milliseconds.
+    `received_ms` is when the first balancer received the request, in unix milliseconds; the line `stamp` proves it.
     """
     if head.ordinary:
         return (
-            b"%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
+            b"%bSnapsurge-Received-At: %d\r\n%bX-Request-Id: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n"
             b"X-Forwarded-Host: %b\r\nVia: 1.1 snapsurge\r\n\r\n"
-            % (head.ordinary, received_ms, request_id, origin.forwarded_for, origin.proto, head.host)
+            % (head.ordinary, received_ms, stamp, request_id, origin.forwarded_for, origin.proto, head.host)
         )
     # HTTP/1.0 may leave Host out, HTTP/1.1 may not.
     host = head.host or b"localhost"
@@ -33,8 +33,12 @@ def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id
     fields = b"\r\n".join(head.fields) + b"\r\n" if head.fields else b""
     if origin.others:
         fields += b"\r\n".join(origin.others) + b"\r\n"
+    if origin.retry:
+        fields += b"Snapsurge-Retry: 1\r\n"
+    if origin.tried_ms:
+        fields += b"Snapsurge-Tried-At: %d\r\n" % origin.tried_ms
     return (
-        b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bSnapsurge-Received-At: %d\r\nX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n"
+        b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bSnapsurge-Received-At: %d\r\n%bX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n"
         b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.%d snapsurge\r\n\r\n"
         % (
             head.method,
@@ -43,6 +47,7 @@ def request_head(head: RequestHead, origin: Origin, received_ms: int, request_id
             fields,
             framing,
             received_ms,
+            stamp,
             request_id,
             origin.forwarded_for,
             origin.proto,

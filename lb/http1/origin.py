@@ -14,6 +14,13 @@ from ..networks import Networks, contains
 # Addresses kept of X-Forwarded-For. The front of the list is cut off: a client may have written it.
 HOPS_MAX = 16
 _MILLISECONDS = re.compile(rb"[0-9]{12,14}")
+# Read and written anew; the stamp of a balancer in front says nothing of what this one adds.
+_READ = frozenset(
+    {
+        *(b"snapsurge-received-at", b"snapsurge-tried-at", b"snapsurge-retry", b"snapsurge-stamp"),
+        *(b"x-forwarded-proto", b"x-forwarded-host"),
+    }
+)
 _PROTO = re.compile(rb"https?")
 _HOST = re.compile(rb"[0-9A-Za-z.:\[\]_~%-]{1,255}")
 
@@ -22,7 +29,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who sent a request, when and over which protocol; empty or 0 where it is not known.
 
     `client` is the address, `forwarded_for` the list that the node gets, both without ports. `others` are further field
-    lines for the node. `refused` are the places of the key's order whose nodes refused the request before, as bits.
+    lines for the node. `refused` are the places of the key's order whose nodes refused the request before, as bits. A
+    `retry` brought a ticket, at `tried_ms`; by both the node prefers it to new requests.
     """
 
     client: bytes
@@ -32,11 +40,12 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     host: bytes = b""
     others: tuple[bytes, ...] = ()
     refused: int = 0
+    retry: bool = False
+    tried_ms: int = 0
 
     def retried(self, first_ms: int, now_ms: int, refused: int) -> "Origin":
-        """The origin of a retry with a ticket; the two fields let the node prefer it to new requests."""
-        others = (*self.others, b"Snapsurge-Retry: 1", b"Snapsurge-Tried-At: %d" % now_ms)
-        return msgspec.structs.replace(self, received_ms=first_ms, others=others, refused=refused)
+        """The origin of a retry with a ticket."""
+        return msgspec.structs.replace(self, received_ms=first_ms, refused=refused, retry=True, tried_ms=now_ms)
 
 
 def origin(balancer_fields: list[bytes], peer: bytes, proto: bytes, known: Networks) -> Origin:
@@ -49,12 +58,12 @@ def origin(balancer_fields: list[bytes], peer: bytes, proto: bytes, known: Netwo
         name, value = name.lower(), value.strip(b" \t")
         if name == b"x-forwarded-for":
             forwarded.append(value)
-        elif name in {b"snapsurge-received-at", b"x-forwarded-proto", b"x-forwarded-host"}:
+        elif name in _READ:
             said.setdefault(name, value)
         else:
             others.append(balancer_field)
     hops = _hops(forwarded)
-    received = said.get(b"snapsurge-received-at", b"")
+    received, tried = said.get(b"snapsurge-received-at", b""), said.get(b"snapsurge-tried-at", b"")
     named = said.get(b"x-forwarded-host", b"")
     spoken = said.get(b"x-forwarded-proto", b"").lower()
     return Origin(
@@ -64,6 +73,8 @@ def origin(balancer_fields: list[bytes], peer: bytes, proto: bytes, known: Netwo
         proto=spoken if _PROTO.fullmatch(spoken) else proto,
         host=named if _HOST.fullmatch(named) else b"",
         others=tuple(others),
+        retry=said.get(b"snapsurge-retry") == b"1",
+        tried_ms=int(tried) if _MILLISECONDS.fullmatch(tried) else 0,
     )
 
 

@@ -13,6 +13,8 @@ import secrets
 import time
 
 from ..config import Config
+from ..http1.origin import Origin
+from ..http1.stamps import Stamper
 from ..placement.fleet import Fleet
 from ..placement.health import Event, State
 from ..placement.node import Node
@@ -25,22 +27,25 @@ REASON_CHARS_MAX = 120
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 _REASON = re.compile(rb"\r\n\r\n([ -~]+)")
 # The token differs for each process: a node compares the clocks of several balancers, so it must tell them apart.
+OURS, UNSTAMPED = Origin(b"", b""), Stamper(())
 AGENT = f"snapsurge-lb ({secrets.token_hex(4)})"
 
 
-async def probe(host: str, port: int, path: str, timeout_s: float) -> tuple[Event, str]:
+async def probe(host: str, port: int, path: str, timeout_s: float, stamper: Stamper = UNSTAMPED) -> tuple[Event, str]:
     """Check once: PASSED, FAILED or REFUSED, and the reason.
 
-    The request carries this balancer's time, so that a node notices that its clock is wrong.
+    The request carries this balancer's time, stamped, so that a node notices that its clock is wrong.
     """
     reason = ""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
+            now_ms = time.time_ns() // 1_000_000
+            stamp = stamper.line(OURS, now_ms, b"").decode("ascii")
             request = (
                 f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {AGENT}\r\n"
-                f"Snapsurge-Received-At: {time.time_ns() // 1_000_000}\r\nConnection: close\r\n\r\n"
+                f"Snapsurge-Received-At: {now_ms}\r\n{stamp}Connection: close\r\n\r\n"
             )
             writer.write(request.encode("ascii"))
             line = await reader.readline()
@@ -81,6 +86,7 @@ class Probes:
         self._config = config
         self._fleet = fleet
         self._path = path
+        self._stamper = Stamper(config.stamp_secrets)
         self._probing: set[Node] = set()
 
     async def first_round(self) -> None:
@@ -113,7 +119,9 @@ class Probes:
         config, loop = self._config, asyncio.get_running_loop()
         try:
             if self._path is not None:
-                event, reason = await probe(node.host, node.port, self._path, config.check_timeout_ms / 1000)
+                event, reason = await probe(
+                    node.host, node.port, self._path, config.check_timeout_ms / 1000, self._stamper
+                )
                 self._fleet.note(node, event, loop.time(), reason)
         finally:
             interval = config.check_ms if node.health.state is State.HEALTHY else config.check_fast_ms

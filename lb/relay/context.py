@@ -12,9 +12,11 @@ from collections.abc import Callable
 
 from ..config import Config
 from ..http1.errors import RequestError
+from ..http1.forward import request_head
 from ..http1.head import RequestHead
 from ..http1.keys import keys
 from ..http1.origin import Origin, origin
+from ..http1.stamps import Stamper
 from ..http1.tickets import STATUSES, Tickets, split_ticket
 from ..networks import contains, networks
 from ..placement.fleet import Fleet
@@ -40,6 +42,7 @@ class Context:
         self.counters = Counters()
         self.tank = Tank()
         self.tickets = Tickets(config.ticket_secrets)
+        self._stamper = Stamper(config.stamp_secrets)
         self.check_head = head_check(config, PrivatePaths(config.private_paths))
         self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
         self.draining = False
@@ -79,6 +82,10 @@ class Context:
         verdict = self.tickets.read(head, ticket, now_ms)
         self.counters.tickets[verdict.outcome] += 1
         return found.retried(verdict.first_ms, now_ms, verdict.refused) if verdict.first_ms else found
+
+    def request_head(self, head: RequestHead, origin: Origin, received_ms: int, request_id: bytes) -> bytes:
+        """The head for a node, stamped."""
+        return request_head(head, origin, received_ms, request_id, self._stamper.line(origin, received_ms, request_id))
 
     def ticket(
         self, head: RequestHead, status: int, received_ms: int, *, key: bytes, node: Node | None, refused: int

@@ -45,7 +45,7 @@ class Exchange:
         self.request_id = (client.trusted and head.request_id) or context.new_id()
         # The first balancer's time where it is known: tickets repeat it, and lateness depends on it.
         self._received_ms = origin.received_ms or context.lag.arrived_ms(client.transport, self._begun)
-        self._raw = forward.request_head(head, origin, self._received_ms, self.request_id)
+        self._raw = context.request_head(head, origin, self._received_ms, self.request_id)
         self.uploaded = 0.0  # When the body was complete, on the loop's clock.
         self.bodiless = head.method == b"HEAD"
         self.http_1_0 = head.minor == 0

@@ -3,7 +3,7 @@
 The decision is pure (sizing.py); the pool starts and stops the processes (pool.py). Without a pool (`--decide-only`)
 another program does, for example KEDA, which reads the decision from `/v1/scaling`. Of several autoscalers one is
 elected leader; standbys run no workers and wait. While Redis does not answer, the number of workers stays as it is;
-while the store does not answer, the last known schedule of moments is used. A worker stops when its standard input
+a new leader continues the history of the one before (history.py). A worker stops when its standard input
 ends, so no worker outlives the autoscaler, however the autoscaler ends.
 """
 
@@ -13,20 +13,19 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import storage.config
-from storage.decision import Scaling, latest, publish
+from storage.decision import Scaling, publish
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.queue.jobs import depth_of, measuring
 from storage.queue.shards import Shards
-from storage.records import ACCEPTING_MS, from_ms, to_ms
+from storage.records import from_ms
 from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
@@ -36,18 +35,18 @@ from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
+from .history import recalled, remember
+from .ladder import Ladder, counts, lead_s
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
-from .sizing import Limits, Load, Moment, Needed, decide
+from .schedule import Schedule
+from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
+from .views import views
 
 log = logging.getLogger("snapsurge.processors.autoscale")
 
-# Seconds between two reads of the schedule. Moments change seldom and are created well before their lead begins.
-SCHEDULE_S = 2.0
-# Moments are read this many seconds before their lead begins, in case the next reads fail.
-SCHEDULE_MARGIN_S = 600.0
 # Seconds added to the workers' `drain_s`, for Python to exit.
 CLOSE_MARGIN_S = 3.0
 # A decision that stays the same is published again so often within the time for which it is valid.
@@ -92,6 +91,7 @@ class Autoscaler:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         shards: Mapping[str, Redis] | None = None,
+        ladder: Ladder = (),
     ) -> None:
         shards = shards or {"": redis}
         self._limits = limits
@@ -99,7 +99,9 @@ class Autoscaler:
         self._queue = Shards(shards)
         # Then one round trip measures everything.
         self._shares_redis = list(shards.values()) == [redis]
-        self._moments = moments
+        ahead_s = max(limits.lead_s, lead_s(ladder))
+        self._schedule = Schedule(moments, lead_s=ahead_s, clock=clock, monotonic=monotonic)
+        self._ladder = ladder
         self._pool = pool
         self._metrics = metrics
         self._election = election
@@ -108,14 +110,12 @@ class Autoscaler:
         self._monotonic = monotonic
         self._meter = Meter()
         self._host = socket.gethostname()
-        self._schedule: tuple[Moment, ...] = ()
-        self._schedule_due = 0.0
-        self._history: tuple[Needed, ...] = ()
+        self._history: tuple[Needed, ...] | None = None  # None: not the leader yet
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
         self._published: Scaling | None = None
         self._publish_s = 0.0
-        self._away = self._stale = False
+        self._away = False
         self._unreadable: frozenset[bytes] = frozenset()
 
     @property
@@ -130,30 +130,31 @@ class Autoscaler:
         if not self._election.elected:
             await self._stand_by()
             return
-        await self._refresh_schedule()
-        now_s = self._clock()
+        schedule, now_ms = await self._schedule.moments(), int(self._clock() * 1000)
+        tiers = counts(self._ladder, schedule, self._limits, load, now_ms=now_ms)
         decision = decide(
             load,
-            self._schedule,
+            schedule,
             self._limits,
             workers=self.workers,
-            now_ms=int(now_s * 1000),
-            history=self._history,
+            now_ms=now_ms,
+            history=self._history or (),
+            planned=tiers.pop("worker", 0),
         )
         self._history = decision.history
-        await self._act(decision.desired, load)
+        await self._act(decision.desired, tiers, load)
 
     async def _stand_by(self) -> None:
         """Another autoscaler is the leader: stop our workers and forget the history of decisions."""
         if self._desired != 0:
             log.info("another autoscaler is the leader: standing by, without workers")
-        self._desired, self._history = 0, ()
+        self._desired, self._history = 0, None
         if self._pool is not None:
             await self._pool.tend(0, self._monotonic(), self._idle())
         self._metrics.desired.set(0)
         self._metrics.workers.set(self.workers)
 
-    async def _act(self, desired: int, load: Load | None) -> None:
+    async def _act(self, desired: int, tiers: dict[str, int], load: Load | None) -> None:
         """Start or stop workers and publish a new decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
@@ -163,6 +164,8 @@ class Autoscaler:
             await self._pool.tend(desired, self._monotonic(), self._idle())
         self._metrics.desired.set(desired)
         self._metrics.workers.set(self.workers)
+        for tier, count in tiers.items():
+            self._metrics.tiers.labels(tier).set(count)
         if load is None:
             return
         scaling = Scaling(
@@ -173,12 +176,14 @@ class Autoscaler:
             arrivals_per_s=round(load.arrivals_per_s, 3),
             service_s=round(load.service_s, 6),
             decided_at=from_ms(int(self._clock() * 1000)),
+            tiers=tiers,
         )
         same = msgspec.structs.replace(scaling, decided_at="")
         if same == self._published and self._monotonic() < self._publish_s:
             return
         with contextlib.suppress(RedisError, OSError):  # The next tick logs that Redis does not answer.
             await publish(self._redis, scaling, ttl_s=self._term_s)
+            await remember(self._redis, self._history or (), keep_s=self._limits.down_s)
             self._published, self._publish_s = same, self._monotonic() + self._term_s / PUBLISHED_PER_TERM
 
     def _idle(self) -> set[int]:
@@ -199,6 +204,8 @@ class Autoscaler:
             won, pulses, *measured = await run_scripts(self._redis, *calls)
             if not self._election.decided(won):
                 return None
+            if self._history is None:
+                self._history = await recalled(self._redis)
             depth = depth_of(measured[0]) if measured else await self._queue.depth()
             found = heard_in(pulses)
             self._pulses = found.fresh
@@ -226,25 +233,14 @@ class Autoscaler:
             log.warning("%d more pulses of workers cannot be read and are ignored, such as %.100r", len(new), new[0])
         self._unreadable = names
 
-    async def _refresh_schedule(self) -> None:
-        """Every `SCHEDULE_S`, read the moments that accept posts and those whose lead begins soon."""
-        if self._monotonic() < self._schedule_due:
-            return
-        self._schedule_due = self._monotonic() + SCHEDULE_S
-        try:
-            now_ms, ahead_s = int(self._clock() * 1000), self._limits.lead_s + SCHEDULE_MARGIN_S
-            moments = await self._moments.since(now_ms - ACCEPTING_MS, now_ms + int(ahead_s * 1000))
-        except Exception as error:  # noqa: BLE001 - a moment that cannot be read must not end the scaling
-            if not self._stale:
-                log.warning("the moments cannot be read, the last known schedule is used: %s", reason(error))
-            self._stale = True
-            return
-        self._stale = False
-        self._schedule = tuple(Moment(fires_at_ms=to_ms(one.fires_at), window_s=one.window_s) for one in moments)
-
 
 async def run(
-    config: Config, storage_config: storage.config.Config, stop: asyncio.Event, *, decide_only: bool = False
+    config: Config,
+    storage_config: storage.config.Config,
+    stop: asyncio.Event,
+    *,
+    ladder: Ladder = (),
+    decide_only: bool = False,
 ) -> None:
     """Run the autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
     metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
@@ -255,11 +251,19 @@ async def run(
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
-        await stack.enter_async_context(exposed(listen, metrics.registry, _views(redis, pool)))
+        await stack.enter_async_context(exposed(listen, metrics.registry, views(redis, pool)))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         moments = Moments(store, ShardedIndex(redis, shards))
         autoscaler = Autoscaler(
-            limits_of(config), redis, moments, pool, metrics, election, term_s=term_s(config), shards=shards
+            limits_of(config),
+            redis,
+            moments,
+            pool,
+            metrics,
+            election,
+            term_s=term_s(config),
+            shards=shards,
+            ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         try:
@@ -274,17 +278,3 @@ async def run(
                 await election.resign()
             if pool is not None:
                 await pool.close(config.drain_s + CLOSE_MARGIN_S)
-
-
-def _views(redis: Redis, pool: Pool | None) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """The JSON views of the autoscaler's listener: its own workers, and the leader's decision."""
-
-    async def workers() -> dict[str, list[dict[str, int]]]:
-        return {"workers": [{"pid": pid} for pid in (pool.pids if pool else ())]}
-
-    async def scaling() -> Scaling | None:
-        with contextlib.suppress(RedisError, OSError):
-            return await latest(redis)
-        return None
-
-    return {"/workers": workers, "/v1/scaling": scaling}

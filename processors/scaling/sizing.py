@@ -1,7 +1,7 @@
 """The desired number of workers, from the queue and from the schedule of moments.
 
     wanted  = ceil((ready / time left + arrivals) · service time / utilisation)       Little's law
-    needed  = max(wanted, workers_warm while a moment is near), within workers_min … workers_max
+    needed  = max(wanted, planned, workers_warm while a moment is near), within workers_min … workers_max
     desired = the largest `needed` of the last `down_s`
 
 The number goes up at once, and down only after `down_s` without need for the workers. Idle workers between two waves
@@ -84,8 +84,9 @@ def decide(
     workers: int,
     now_ms: int,
     history: tuple[Needed, ...] = (),
+    planned: int = 0,
 ) -> Decision:
-    """The desired number of workers now, while `workers` are running.
+    """The desired number of workers now, while `workers` are running and a plan asks for `planned` of them.
 
     `load` is None when the queue could not be measured: the number then does not go down. Without a history (the scaler
     has just started) the running workers count as needed, so a restart of the scaler stops no worker.
@@ -94,7 +95,7 @@ def decide(
         history = (Needed(at_ms=now_ms, workers=workers),)
     floor = limits.workers_warm if any(_is_near(moment, limits, now_ms) for moment in schedule) else limits.workers_min
     wanted = history[0].workers if load is None else _wanted(load, limits)
-    needed = min(max(wanted, floor), limits.workers_max)
+    needed = min(max(wanted, floor, planned), limits.workers_max)
 
     # A sliding maximum: an older value that is not above the newest one can never be the maximum again.
     kept = [past for past in history if abs(now_ms - past.at_ms) <= limits.down_s * 1000 and past.workers > needed]

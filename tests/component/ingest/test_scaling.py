@@ -15,6 +15,7 @@ DECISION = Scaling(
     arrivals_per_s=100.0,
     service_s=0.12,
     decided_at="2026-01-01T00:00:00.000Z",
+    tiers={"node": 30},
 )
 
 
@@ -34,6 +35,19 @@ async def test_without_a_fresh_decision_it_is_503(client: Any, redis: Redis) -> 
     answer = await client.call("GET", "/v1/scaling", "o", "ops")
 
     assert (answer.status, answer.body["code"]) == (503, "scaling-unavailable")
+
+
+@pytest.mark.parametrize(
+    ("tier", "status", "said"),
+    [("node", 200, 30), ("worker", 200, 46), ("lb", 503, "scaling-unavailable"), ("nodes", 400, "bad-request")],
+)
+async def test_a_tier_has_its_own_number(client: Any, redis: Redis, tier: str, status: int, said: Any) -> None:
+    """The planned one of nodes and balancers; without a plan there is no decision, which is not zero."""
+    await publish(redis, DECISION, ttl_s=60)
+    answer = await client.call("GET", f"/v1/scaling?tier={tier}", "o", "ops")
+
+    assert answer.status == status
+    assert said == (answer.body["desired"] if status == 200 else answer.body["code"])
 
 
 @pytest.mark.parametrize(("scope", "status"), [("upload", 403), ("ops", 503)])

@@ -53,6 +53,24 @@ def test_a_bad_setting_is_one_line_and_exit_2(
     assert len(error.splitlines()) == 1
 
 
+def test_a_bad_ladder_is_one_line_and_exit_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file and what is wrong with it."""
+    file = tmp_path / "ladder.json"
+    monkeypatch.setenv("SNAPSURGE_PROCESSORS_LADDER_FILE", str(file))
+    said = []
+    for text in (None, '{"ladder": [{"at_s": 0, "tier": "nodes", "count": 1}]}'):
+        if text:
+            file.write_text(text)
+        assert main(["autoscale"]) == 2
+        said += capsys.readouterr().err.splitlines()
+
+    assert len(said) == 2
+    assert "No such file" in said[0]
+    assert "step 0: unknown tier 'nodes'" in said[1]
+
+
 def test_a_store_that_cannot_be_opened_is_exit_1(tmp_path: Path, redis_url: str) -> None:
     """For a supervisor to try again; the reason is logged in a line."""
     (tmp_path / "file").write_text("not a folder")

@@ -77,10 +77,25 @@ def test_balancers_are_published_as_the_contract_says() -> None:
 
 
 def test_nodes_trust_the_network_they_are_in_and_nobody_else() -> None:
-    """The balancers' subnet and loopback."""
-    subnet = COMPOSE["networks"]["default"]["ipam"]["config"][0]["subnet"]
+    """Not even that one: they believe stamps of the secret that balancers have."""
+    secrets = {SERVICES[name]["environment"]["SNAPSURGE_LB_STAMP_SECRET"] for name in ("lb-1", "lb-2")}
     for name in ("node-a", "node-b", "node-c"):
-        assert SERVICES[name]["environment"]["SNAPSURGE_INGEST_TRUSTED_PEERS"] == f"{subnet},127.0.0.0/8"
+        assert SERVICES[name]["environment"]["SNAPSURGE_INGEST_TRUSTED_PEERS"] == ""
+        secrets.add(SERVICES[name]["environment"]["SNAPSURGE_INGEST_STAMP_SECRET"])
+    assert len(secrets) == 1
+
+
+def test_nothing_asks_for_a_young_engine() -> None:
+    """Debian has Engine 20.10 and Compose 1.29: `start_interval` and `name` make it refuse the whole file."""
+    assert "name" not in COMPOSE
+    assert not [name for name in SERVICES if "start_interval" in SERVICES[name]["healthcheck"]]
+
+
+def test_minio_is_asked_as_it_answers() -> None:
+    """HTTP/1.1 with Host: what the pinned MinIO answers with 400 is never healthy."""
+    request = SERVICES["minio"]["healthcheck"]["test"][-1]
+
+    assert "HTTP/1.1\\r\\nHost: " in request
 
 
 def test_secrets_come_from_the_environment() -> None:

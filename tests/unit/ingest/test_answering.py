@@ -13,7 +13,7 @@ from ingest.answering import Lifecycle, answering, without_bytes
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.metrics import Metrics
-from ingest.peers import networks
+from ingest.peers import Peers, networks
 from ingest.read_admission import Places, Reading
 from ingest.readiness import Readiness
 from ingest.sending import Sender
@@ -30,7 +30,7 @@ async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None,
 
     metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
     sender = Sender(Reading(Places(reads_max=1, bytes_max=1)), metrics, rate_bytes_s=1, grace_s=1.0)
-    middleware = answering(lifecycle or Lifecycle(), metrics, networks("127.0.0.0/8"), sender)
+    middleware = answering(lifecycle or Lifecycle(), metrics, Peers(networks("127.0.0.0/8")), sender)
     app = web.Application()
     app.router.add_get("/", handler, name="call")
     answer: Any = None

@@ -36,6 +36,7 @@ def test_the_secret_is_all_that_is_required() -> None:
         SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": "y" * 31},
         SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": f"{'y' * 32},short"},
         SECRET | {"SNAPSURGE_INGEST_LINK_SECRET": "x" * 32},
+        SECRET | {"SNAPSURGE_INGEST_STAMP_SECRET": f"{'y' * 16},{'z' * 15}"},
         SECRET | {"SNAPSURGE_INGEST_LINK_S": "9"},
         SECRET | {"SNAPSURGE_INGEST_LINK_S": "604801"},
         SECRET | {"SNAPSURGE_INGEST_CORS_ORIGINS": "https://app.example/"},

@@ -1,17 +1,20 @@
 """The balancer's word is believed from trusted peers, in good form only."""
 
 import time
+from typing import Any, cast
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
-from ingest.peers import Arrival, arrival_of, client_of, networks
+from ingest.peers import WARN_S, Arrival, Peers, networks
 
 
 def arrival(remote: str, **headers: str) -> Arrival:
     """What a request from this address says."""
     request = make_mocked_request("GET", "/", headers={name.replace("_", "-"): one for name, one in headers.items()})
-    return arrival_of(request.clone(remote=remote), networks("127.0.0.0/8, ::1/128"))
+    return Peers(networks("127.0.0.0/8, ::1/128")).arrival(request.clone(remote=remote))
 
 
 def test_a_trusted_peers_word_counts() -> None:
@@ -64,10 +67,50 @@ def test_a_client_is_the_last_address_that_is_no_balancers(remote: str, forwarde
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = make_mocked_request("GET", "/", headers=headers).clone(remote=remote)
 
-    assert client_of(request, networks("127.0.0.0/8")) == client
+    assert Peers(networks("127.0.0.0/8")).client(request) == client
 
 
 def test_a_bad_cidr_is_an_error() -> None:
     """At start, not at the first request."""
     with pytest.raises(ValueError, match="300"):
         networks("127.0.0.0/8,300.0.0.0/8")
+
+
+def test_a_balancer_that_is_not_believed_is_told_of_loudly_and_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    """Who it is, what it lacks, what follows and what to do: once a minute, with the number; each one is counted."""
+    at, counted = [0.0], []
+    peers = Peers((), [b"x" * 16], ignored=lambda: counted.append(1), monotonic=lambda: at[0])
+    for second in (0, 1, WARN_S - 1, WARN_S):
+        at[0] = second
+        for fields in ({"Snapsurge-Received-At": "1700000000123"}, {}):
+            peers.arrival(make_mocked_request("GET", "/", headers=fields).clone(remote="100.64.0.9"))
+    at[0] = 3 * WARN_S
+    stamped = {"Snapsurge-Received-At": "1700000000123", "Snapsurge-Stamp": "00"}
+    peers.arrival(make_mocked_request("GET", "/", headers=stamped).clone(remote="100.64.0.9"))
+
+    said = [record.getMessage() for record in caplog.records]
+    assert [one.split(" requests")[0] for one in said] == ["1", "3", "1"]
+    assert all("100.64.0.9" in one and "SNAPSURGE_LB_STAMP_SECRET" in one for one in said)
+    assert ["no stamp" in one for one in said] == [True, True, False]
+    assert "of another secret" in said[2]
+    assert len(counted) == 5
+
+
+class Raw(dict[Any, Any]):
+    """A request with whatever bytes in its fields; aiohttp's own fake would have to encode them."""
+
+    transport = None
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__()
+        self.headers = CIMultiDict(fields)
+        self.remote = "100.64.0.9"
+
+
+@pytest.mark.parametrize("stamp", ["", "\udcff\udcfe", "\u00e9", "0" * 32, "0" * 8000])
+def test_nonsense_for_a_stamp_is_not_believed(stamp: str) -> None:
+    """Whatever bytes it has, and whatever those that it should cover have."""
+    fields = {"Snapsurge-Received-At": "1700000000123", "Snapsurge-Stamp": stamp, "X-Request-Id": "\udcff"}
+    request = cast(web.BaseRequest, Raw(fields))
+
+    assert Peers((), [b"x" * 16]).arrival(request).received_at_ms > 1_700_000_000_123

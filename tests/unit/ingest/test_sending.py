@@ -14,7 +14,7 @@ from ingest.answering import Lifecycle, answering, malformed
 from ingest.body.doorway import listening
 from ingest.commits import Commits
 from ingest.metrics import Metrics
-from ingest.peers import networks
+from ingest.peers import Peers, networks
 from ingest.read_admission import Kind, Places, Reader, Reading
 from ingest.sending import PIECE_BYTES, READER, Sender
 
@@ -51,7 +51,7 @@ class World:
 async def world(size: int, *, grace_s: float = 1e6, rate_bytes_s: int = 1) -> AsyncIterator[World]:
     """The server, listening."""
     made = World(size, grace_s=grace_s, rate_bytes_s=rate_bytes_s)
-    app = web.Application(middlewares=[answering(Lifecycle(), made.metrics, networks(""), made.sender)])
+    app = web.Application(middlewares=[answering(Lifecycle(), made.metrics, Peers(networks("")), made.sender)])
     app.router.add_get("/", made.read)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     async with listening(runner, "127.0.0.1", 0, malformed) as server:

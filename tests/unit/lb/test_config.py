@@ -41,6 +41,7 @@ def test_settings_are_read_with_their_units() -> None:
         ("SNAPSURGE_LB_POOL_IDLE_S", "75", "SNAPSURGE_LB_POOL_IDLE_S must be under 75"),
         ("SNAPSURGE_LB_TRUSTED_PEERS", "10.0.0.1/8", "SNAPSURGE_LB_TRUSTED_PEERS"),
         ("SNAPSURGE_LB_TICKET_SECRET", "sixteen-bytes-ok,tooshort", "SNAPSURGE_LB_TICKET_SECRET"),
+        ("SNAPSURGE_LB_STAMP_SECRET", "sixteen-bytes-ok,tooshort", "SNAPSURGE_LB_STAMP_SECRET"),
         ("SNAPSURGE_LB_HANDOVER", "/" + "x" * 100, "SNAPSURGE_LB_HANDOVER"),
     ],
 )

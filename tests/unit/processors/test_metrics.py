@@ -1,5 +1,6 @@
 """Counters and the small server that shows them."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import aiohttp
@@ -14,11 +15,13 @@ async def test_metrics_and_views_are_served_while_inside() -> None:
     metrics = ScalerMetrics()
     metrics.ready.set(7)
 
-    async def workers() -> dict[str, list[int]]:
+    async def workers(_: Mapping[str, str]) -> dict[str, list[int]]:
         return {"workers": [1]}
 
-    async def unknown() -> None:
-        """Nothing."""
+    async def unknown(query: Mapping[str, str]) -> None:
+        """Nothing, or an error."""
+        if query:
+            raise ValueError("a bad query")
 
     views = {"/workers": workers, "/unknown": unknown}
     async with (
@@ -33,6 +36,8 @@ async def test_metrics_and_views_are_served_while_inside() -> None:
             assert await answer.json() == {"workers": [1]}
         async with session.get("/unknown") as answer:
             assert answer.status == 503
+        async with session.get("/unknown?a=b") as answer:
+            assert (answer.status, await answer.text()) == (400, "a bad query\n")
 
 
 async def test_without_an_address_nothing_listens() -> None:

@@ -11,6 +11,7 @@ from processors.config import load
 from processors.metrics import ScalerMetrics
 from processors.scaling.autoscale import Autoscaler, limits_of
 from processors.scaling.election import Election
+from processors.scaling.ladder import Ladder
 from processors.scaling.pool import Pool
 from processors.scaling.presence import beat
 from processors.scaling.pulse import Pulse, worker_name
@@ -47,7 +48,7 @@ class Fake:
 class Scaled:
     """An autoscaler, its pool and its clock."""
 
-    def __init__(self, world: Any, redis: Redis, now_s: float, *, with_pool: bool = True) -> None:
+    def __init__(self, world: Any, redis: Redis, now_s: float, *, with_pool: bool = True, ladder: Ladder = ()) -> None:
         self.now_s = now_s
         self.processes: list[Fake] = []
         self.pool = Pool(self._start)
@@ -63,6 +64,7 @@ class Scaled:
             self.election,
             clock=clock,
             monotonic=clock,
+            ladder=ladder,
         )
 
     async def _start(self, _slot: int) -> Fake:

@@ -1,7 +1,7 @@
 """lb.http1.forward: the heads that the balancer writes."""
 
 from lb.http1.forward import interim_head, request_head, response_head
-from lb.http1.head import parse_request, parse_response
+from lb.http1.head import find_request, parse_request, parse_response
 from lb.http1.origin import Origin
 
 RAW = b"POST /x HTTP/1.1\r\nHost: a\r\nA: 1\r\n%b"
@@ -20,6 +20,24 @@ def test_the_node_gets_the_clients_fields_and_ours() -> None:
         b"X-Request-Id: r\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n"
         b"Via: 1.1 snapsurge\r\n\r\n"
     )
+
+
+def test_the_stamp_stands_beside_what_it_covers() -> None:
+    """In a head that is copied and in one that is written anew."""
+    stamp = b"Snapsurge-Stamp: 00\r\n"
+    for raw in (RAW % b"Content-Length: 7\r\n", RAW % b"Content-Length: 007\r\n"):
+        found = find_request(raw + b"\r\n", 16384)
+        assert found
+        head = found[0]
+        assert b"Snapsurge-Received-At: 1\r\n" + stamp in request_head(head, Origin(b"-", b"-"), 1, b"r", stamp)
+
+
+def test_a_retry_is_told() -> None:
+    """Both fields, once."""
+    head = parse_request(RAW % b"Content-Length: 7\r\n")
+    sent = request_head(head, Origin(b"-", b"-").retried(1, 2, 0), 1, b"r")
+
+    assert sent.count(b"Snapsurge-Retry: 1\r\n") == sent.count(b"Snapsurge-Tried-At: 2\r\n") == 1
 
 
 def test_framing_and_expectation_are_passed_on() -> None:

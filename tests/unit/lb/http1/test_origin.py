@@ -7,7 +7,7 @@ KNOWN = networks("10.0.0.0/8, ::1/128")
 
 
 def test_the_first_balancers_word_is_kept() -> None:
-    """Time, protocol and host as said; other fields of ours pass as they came."""
+    """Times, retry, protocol and host as said; other fields pass as they came, but for the stamp."""
     balancer_fields = [
         b"Snapsurge-Received-At: 1700000000000",
         b"X-Forwarded-For: 6.6.6.6",
@@ -15,18 +15,24 @@ def test_the_first_balancers_word_is_kept() -> None:
         b"X-Forwarded-Proto: HTTPS",
         b"X-Forwarded-Host: b.example:1",
         b"Snapsurge-Retry: 1",
+        b"Snapsurge-Tried-At: 1700000000009",
+        b"Snapsurge-Stamp: 00",
+        b"X-Forwarded-Port: 80",
     ]
     found = origin(balancer_fields, b"10.0.0.1", b"http", KNOWN)
     assert (found.received_ms, found.proto, found.host) == (1_700_000_000_000, b"https", b"b.example:1")
     assert (found.client, found.forwarded_for) == (b"1.2.3.4", b"6.6.6.6, 1.2.3.4, 10.0.0.2, 10.0.0.1")
-    assert found.others == (b"Snapsurge-Retry: 1",)
+    assert (found.retry, found.tried_ms) == (True, 1_700_000_000_009)
+    assert found.others == (b"X-Forwarded-Port: 80",)
 
 
 def test_nonsense_from_a_trusted_peer_is_not_passed_on() -> None:
     """A time that is none, a protocol and a host that could break a head."""
     balancer_fields = [b"Snapsurge-Received-At: -1", b"X-Forwarded-Proto: ftp", b"X-Forwarded-Host: a b"]
+    balancer_fields += [b"Snapsurge-Retry: yes", b"Snapsurge-Tried-At: 12"]
     found = origin(balancer_fields, b"10.0.0.1", b"https", KNOWN)
     assert (found.received_ms, found.proto, found.host) == (0, b"https", b"")
+    assert (found.retry, found.tried_ms) == (False, 0)
     assert found.client == found.forwarded_for == b"10.0.0.1"
 
 

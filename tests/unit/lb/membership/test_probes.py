@@ -7,6 +7,8 @@ import time
 import pytest
 
 from lb.config import Config
+from lb.http1.origin import Origin
+from lb.http1.stamps import Stamper
 from lb.membership.probes import Probes, probe
 from lb.placement.health import Event, State
 from lb.placement.node import Member
@@ -50,6 +52,24 @@ async def test_a_server_below_500_is_well(raw: bytes, reason: str) -> None:
     """A node of this project answers 503 when it is not ready; a server without the page answers 404 and is alive."""
     event = Event.PASSED if reason == "checks pass" else Event.FAILED
     assert await answered(raw) == (event, reason)
+
+
+async def test_a_check_is_stamped() -> None:
+    """So that a node believes the balancer's clock, in whatever network."""
+    heads: list[bytes] = []
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(node, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        stamper = Stamper([b"a-secret-of-16-bytes"])
+        assert (await probe("127.0.0.1", port, "/readyz", 5.0, stamper))[0] == Event.PASSED
+
+    told_ms = int(heads[0].partition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
+    assert b"\r\n" + stamper.line(Origin(b"", b""), told_ms, b"") in heads[0]
 
 
 async def test_silence_and_refusal_fail() -> None:
