@@ -6,6 +6,7 @@ an address of its own on the same network. Needs root, ip(8) and iptables(8); `m
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import uuid
@@ -74,7 +75,7 @@ class Network:
         self._subnet = f"10.{64 + number % 64}.{number // 64 % 256}"
         self.phones = f"{self._subnet}.9"
         self.cidr = f"{self._subnet}.0/{PREFIX_BITS}"
-        self._name = f"s{number}"
+        self._name = f"s{secrets.token_hex(4)}"  # the kernel frees names of an earlier network some time after it
         self.hosts = tuple(
             Host(name, f"{self._subnet}.{place}", f"{self._name}-{name}") for place, name in enumerate(NAMES, 1)
         )
@@ -92,6 +93,7 @@ class Network:
                 self._plug(switch, f"host-{host.name}", host.address, ("netns", host.namespace), ("-n", host.namespace))
                 run("ip", "-n", host.namespace, "link", "set", "lo", "up")
             self._plug(switch, self._name, self.phones, (), ())
+            self._made.callback(run, "ip", "link", "del", self._name)
             self._switch = switch
             self._made = self._made.pop_all()
         return self

@@ -76,7 +76,7 @@ def test_balancers_are_published_as_the_contract_says() -> None:
     assert not [name for name in SERVICES if "ports" in SERVICES[name] and not name.startswith("lb-")]
 
 
-def test_nodes_trust_the_network_they_are_in_and_nobody_else() -> None:
+def test_nodes_believe_stamps_and_no_network() -> None:
     """Not even that one: they believe stamps of the secret that balancers have."""
     secrets = {SERVICES[name]["environment"]["SNAPSURGE_LB_STAMP_SECRET"] for name in ("lb-1", "lb-2")}
     for name in ("node-a", "node-b", "node-c"):
