@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-faults test-attack test-k8s test-image lint audit check settings minio lock clean
+.PHONY: help setup demo test test-long test-faults test-attack test-net test-k8s test-image lint audit check settings minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-overload
 
 help: ## list the targets
@@ -31,7 +31,7 @@ test: setup ## all tests, on real Redis and real MinIO
 	$(PY) -m pytest -m "alone and not long"
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
-	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack --ignore=tests/k8s \
+	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack --ignore=tests/net --ignore=tests/k8s \
 		--ignore=tests/image
 
 test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=200 SEED=7; SEED=7:31 plays one again)
@@ -39,6 +39,9 @@ test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=
 
 test-attack: setup ## attack everything beside honest phones, each attack alone, then at random (ROUNDS=60 SEED=7; SEED=7:31 plays one again)
 	$(PY) -m pytest -m long -s tests/attack
+
+test-net: setup ## three hosts on one network, and what breaks between them (root; ROUNDS=60 SEED=7; SEED=7:31 plays one again)
+	$(PY) -m pytest -m long -s tests/net
 
 test-k8s: setup ## deploy/k8s on a real API server with KEDA (root; builds a control plane once, 12 minutes or more)
 	$(PY) tests/k8s/build.py
