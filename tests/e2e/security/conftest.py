@@ -157,7 +157,12 @@ def _running(redis_url: str, folder: Path) -> Iterator[Stack]:
         made.start("node", ["ingest", "--listen", node], with_redis)
         made.start("balancer", ["lb", "--listen", front, "--admin", admin, "--node", f"a={node}"], environment)
         made.start("worker", ["processors"], with_redis)
-        made.start("autoscaler", ["processors", "autoscale", "--decide-only"], with_redis)
+        ladder = made.folder / "ladder.json"
+        ladder.write_text(
+            '{"ladder": [{"at_s": -60, "tier": "node", "count": 2}, {"at_s": -60, "tier": "lb", "count": 1}]}'
+        )
+        planned = with_redis | {"SNAPSURGE_PROCESSORS_LADDER_FILE": str(ladder)}
+        made.start("autoscaler", ["processors", "autoscale", "--decide-only"], planned)
         while not (answers(made.node) and answers(made.admin)):
             assert [process.poll() for process in made.processes] == [None] * 4, made.logs().decode()
             time.sleep(0.05)
