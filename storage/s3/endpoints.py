@@ -19,6 +19,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -33,7 +34,6 @@ SHAKEN_S: Final = 60.0  # Members find each other again within half a minute.
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
 _CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
-_MINIO: Final = re.compile(rb"\r\nserver:[ \t]*minio", re.IGNORECASE)
 _QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
 
 
@@ -94,7 +94,7 @@ class Endpoints:
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
         self.all = [Endpoint(url, trust, connect_timeout_s) for url in random.sample(urls, len(urls))]
         for one in self.all:
-            one.wires = one.connections(slots, lambda one=one: self.doubt(one))  # type: ignore[misc]
+            one.wires = one.connections(slots, partial(self.doubt, one))
 
     def pick(self, *, writes: bool, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request: the least busy that serves and was not tried. None: the store cannot write."""
@@ -180,14 +180,14 @@ class Endpoints:
                 said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
             if said.status >= 500:
                 return True, State.DOWN
-            return True, State.READS if _MINIO.search(said.head) and await self._no_quorum(endpoint) else State.UP
+            return True, State.READS if await self._no_quorum(endpoint) else State.UP
         except OSError:
             return False, State.DOWN
         finally:
             wires.close()
 
     async def _no_quorum(self, endpoint: Endpoint) -> bool:
-        """Whether MinIO says that its cluster cannot write; a member that does not say so in time can."""
+        """Whether a MinIO says that its cluster cannot write; other stores answer something else."""
         wires = endpoint.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
