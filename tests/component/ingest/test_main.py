@@ -53,6 +53,12 @@ def test_help_has_every_setting() -> None:
         (("--listen", "0.0.0.0:1"), {"SNAPSURGE_AUTH_SECRET": DEVELOPMENT_SECRET}, 2, "of your own"),
         ((), {"SNAPSURGE_AUTH_SECRET": "x" * 32, "SNAPSURGE_STORE_URL": "ftp://x"}, 2, "not a store address"),
         ((), {"SNAPSURGE_AUTH_SECRET": "x" * 32, "SNAPSURGE_STORE_URL": "file:///dev/null/x"}, 1, "/dev/null"),
+        (
+            (),
+            {"SNAPSURGE_AUTH_SECRET": "x" * 32, "SNAPSURGE_REDIS_URL": "redis+sentinel://h:1"},
+            2,
+            "_REDIS_URL: not the",
+        ),
     ],
 )
 def test_a_bad_start_is_one_line(arguments: tuple[str, ...], settings: dict[str, str], status: int, word: str) -> None:

@@ -39,6 +39,7 @@ def test_help_lists_every_setting() -> None:
         ("SNAPSURGE_PROCESSORS_JOBZ_MAX", "1"),
         ("SNAPSURGE_STORE_URL", "ftp://example"),
         ("SNAPSURGE_REDIS_URL", "http://example"),
+        ("SNAPSURGE_REDIS_URL", "redis+sentinel://h:1,h:2"),
     ],
 )
 def test_a_bad_setting_is_one_line_and_exit_2(
