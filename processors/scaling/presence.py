@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from storage.keys import ELECTED_KEY, PULSE_KEY, WORKERS_KEY
-from storage.scripts import Call, Script, run_one
+from storage.scripts import Call, Script
 
 from .pulse import Pulse, parse_name, parse_pulse
 
@@ -18,7 +18,7 @@ TTL_S_MAX = 60.0
 
 # A worker that still lives adds its name again with its next pulse.
 _HEAR = Script(f"""
-if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 local names, found, gone = redis.call('SMEMBERS', '{WORKERS_KEY}'), {{}}, {{}}
 for start = 1, #names, 1000 do
   local keys = {{}}
@@ -65,10 +65,10 @@ class Heard(msgspec.Struct, frozen=True):
     unreadable: frozenset[bytes] = frozenset()
 
 
-def hearing(token: str = "") -> Call:
+def hearing(token: str) -> Call:
     """The call that reads all pulses, and removes the names of lost workers; `heard_in` reads its answer.
 
-    With the token of a candidate, it does nothing unless that candidate is elected.
+    It does nothing unless the autoscaler with this token is elected.
     """
     return _HEAR([ELECTED_KEY], token)
 
@@ -82,8 +82,3 @@ def heard_in(answer: tuple[list[bytes], list[bytes]] | None) -> Heard:
         lost=[name for name in map(parse_name, sorted(gone)) if name is not None],
         unreadable=frozenset(name for name, parts in read.items() if None in parts),
     )
-
-
-async def heard(redis: Redis) -> Heard:
-    """Read all pulses, and remove the names of lost workers; redis.RedisError."""
-    return heard_in(await run_one(redis, hearing()))

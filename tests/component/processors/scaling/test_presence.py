@@ -4,11 +4,17 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from processors.scaling.presence import Heard, beat, end, heard, heard_in, hearing
+from processors.scaling.presence import Heard, beat, end, heard_in, hearing
 from processors.scaling.pulse import Pulse, worker_name
 from storage.scripts import run_one
 
 ONE, OTHER = worker_name("one", 7, "a"), worker_name("other", 7, "b")
+
+
+async def heard(redis: Redis) -> Heard:
+    """What the elected autoscaler hears."""
+    await redis.set("snapsurge:elected", "leader")
+    return heard_in(await run_one(redis, hearing("leader")))
 
 
 async def test_all_workers_are_heard_wherever_they_are(redis: Redis) -> None:
