@@ -17,10 +17,10 @@ SLEEP = "import signal; signal.pause()"
 STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 LAST_WORD = """
 import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: (print("term", flush=True), sys.exit(0)))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 print("up", flush=True)
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+print("term", flush=True)
 """
 
 
