@@ -11,6 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from .errors import BenchError
+
 DEVELOPMENT_SECRET: Final = "snapsurge-development-secret-not-for-production"  # noqa: S105 -- public on purpose
 PREFIX: Final = "SNAPSURGE_"
 OWN: Final = "SNAPSURGE_BENCH_"
@@ -23,7 +25,7 @@ SHARED: Final = frozenset(
 )
 
 
-class ConfigError(Exception):
+class ConfigError(BenchError):
     """A setting in the environment is invalid; the text is one line and names the variable."""
 
 

@@ -16,6 +16,7 @@ import msgspec
 from .client import token
 from .clock import Clock
 from .config import Config
+from .errors import BenchError
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ PAGE: Final = 500
 OPS_USER: Final = "bench-ops"
 
 
-class ServiceError(Exception):
+class ServiceError(BenchError):
     """The service did not answer as the API contract says; the text names the call and the status."""
 
     def __init__(self, text: str, status: int = 0) -> None:

@@ -37,7 +37,7 @@ PURE = {
     "bench/contests/chart.py",
     "bench/drawing.py",
     "bench/overload/rows.py",
-    "bench/traces/plan.py",
+    "bench/traces/synthesis.py",
     "ingest/admission.py",
     "ingest/asked.py",
     "ingest/commits.py",

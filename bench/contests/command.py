@@ -15,11 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..peers.loadgen import LoadError
-from ..peers.phone import PhoneError
-from ..peers.started import StartError
+from ..errors import BenchError
 from ..rows import Results, Row, line, machine, write
-from ..service import ServiceError
 
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 
@@ -54,7 +51,7 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
         measure(tell)
     except* (asyncio.CancelledError, KeyboardInterrupt):
         interrupted = True
-    except* (StartError, LoadError, PhoneError, ServiceError, subprocess.SubprocessError, OSError) as errors:
+    except* (BenchError, subprocess.SubprocessError, OSError) as errors:
         cause = first(errors)
     if interrupted:
         print(f"bench: interrupted, {out} is as it was", file=sys.stderr)

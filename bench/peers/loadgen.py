@@ -11,6 +11,8 @@ from typing import Final, cast
 
 import msgspec
 
+from ..errors import BenchError
+
 ANSWER_START: Final = b"HTTP/1.1 200 "
 ANSWER_END: Final = b"\r\n\r\nok"
 USERS: Final = 1009
@@ -26,7 +28,7 @@ _HEAD: Final = (
 )
 
 
-class LoadError(Exception):
+class LoadError(BenchError):
     """An answer was wrong, or the connection closed before it came."""
 
 

@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import Final, cast
 
+from ..errors import BenchError
+
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3})")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
 
 
-class PhoneError(Exception):
+class PhoneError(BenchError):
     """An answer was wrong, or the connection closed before it came."""
 
 

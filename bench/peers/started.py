@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from ..errors import BenchError
+
 READY_S: Final = 15.0
 END_S: Final = 10.0
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATH: Final = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"  # Debian keeps haproxy and nginx out of a user's PATH
 
 
-class StartError(Exception):
+class StartError(BenchError):
     """A program of the bench could not be started or ended early; the text says which and why."""
 
 

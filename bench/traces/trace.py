@@ -13,6 +13,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from ..errors import BenchError
+
 FORMAT: Final = 1
 TEXT_BYTES_MAX: Final = 2 * 1024**3  # 20 M rows of about 90 bytes; a gzip bomb stops here
 COMPRESS_LEVEL: Final = 9
@@ -20,7 +22,7 @@ COMPRESS_LEVEL: Final = 9
 Count = Annotated[int, Meta(ge=0)]
 
 
-class TraceError(Exception):
+class TraceError(BenchError):
     """The file is not a valid trace; the text says what is wrong and in which row."""
 
 

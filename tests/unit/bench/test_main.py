@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from bench.__main__ import main
+from bench.__main__ import main, parser
 from bench.traces import trace
 from deploy.config import Environment
 from tests.unit.bench.fake_service import FakeService, Faults
@@ -151,3 +151,13 @@ def test_what_cannot_be_run_is_one_line_and_exit_code_two(
     assert len(errors) == 6
     assert "not a gzip file" in errors[0]
     assert errors[-1] == "bench: SNAPSURGE_BENCH_LED_S is not a setting of bench"
+
+
+def test_help_lists_the_verbs_and_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the first line of each verb's docstring, and with the defaults."""
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--help"])
+
+    shown = capsys.readouterr().out
+    assert "make a synthetic burst" in shown
+    assert "SNAPSURGE_BENCH_LEAD_S=3.0" in shown

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from bench.traces.plan import UPLINKS, PlanError, Shape, first_attempts, superpose, synthesize
+from bench.traces.synthesis import UPLINKS, Shape, ShapeError, first_attempts, superpose, synthesize
 from bench.traces.trace import Row
 
 SEED = 7
@@ -45,7 +45,7 @@ def test_a_span_keeps_the_count_and_cuts_the_tail() -> None:
 
 def test_a_span_nobody_fits_is_an_error() -> None:
     """Not an endless loop."""
-    with pytest.raises(PlanError, match="span-s"):
+    with pytest.raises(ShapeError, match="span-s"):
         synthesize(Shape(posters=1, span_s=1.0), random.Random(SEED))
 
 

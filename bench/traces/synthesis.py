@@ -13,9 +13,10 @@ from typing import Annotated, Final, Protocol
 import msgspec
 from msgspec import Meta
 
+from ..errors import BenchError
 from .trace import Row
 
-DRAWS_MAX: Final = 10_000  # draws of one arrival until it falls within the span; then PlanError
+DRAWS_MAX: Final = 10_000  # draws of one arrival until it falls within the span; then ShapeError
 COPY_JITTER_S: Final = 0.25  # copies of an arrival are shifted by up to this, so that they are not simultaneous
 
 Count = Annotated[int, Meta(ge=1)]
@@ -23,7 +24,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
-class PlanError(Exception):
+class ShapeError(BenchError):
     """The parameters contradict each other; the text says which."""
 
 
@@ -81,9 +82,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def synthesize(shape: Shape, rng: Rng) -> tuple[Row, ...]:
-    """`shape.posters` arrivals sorted by time, one per user; PlanError when the span is too short for them."""
+    """`shape.posters` arrivals sorted by time, one per user; ShapeError when the span is too short for them."""
     if shape.photo_bytes_min > shape.photo_bytes_max:
-        raise PlanError("photo-bytes-min is above photo-bytes-max")
+        raise ShapeError("photo-bytes-min is above photo-bytes-max")
     users: set[str] = set()
     rows: list[Row] = []
     while len(rows) < shape.posters:
@@ -103,7 +104,7 @@ def _arrival_s(shape: Shape, rng: Rng) -> float:
         at_s = rng.uniform(0.0, shape.fanout_s) + reaction_s + shape.capture_s * rng.uniform(0.5, 1.5)
         if shape.span_s is None or at_s <= shape.span_s:
             return at_s
-    raise PlanError(f"hardly anyone posts within {shape.span_s} s: make span-s longer or median-s shorter")
+    raise ShapeError(f"hardly anyone posts within {shape.span_s} s: make span-s longer or median-s shorter")
 
 
 def _photo_bytes(shape: Shape, rng: Rng) -> int:

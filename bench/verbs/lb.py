@@ -1,0 +1,15 @@
+"""Our balancer beside HAProxy and nginx, as ratios of one run."""
+
+import argparse
+
+from ..contests import balancers, command
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of every bench."""
+    command.options(parser, "lb.json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure."""
+    return balancers.run(args.out, quick=args.quick)

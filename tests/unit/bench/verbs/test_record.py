@@ -1,0 +1,18 @@
+"""The command line of a recording."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+
+
+def test_what_cannot_be_a_trace_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A moment that is no time; a recording without a row of the moment. Nothing is written."""
+    (tmp_path / "rows").write_bytes(b"")
+    words = [str(tmp_path / "rows"), str(tmp_path / "made.gz")]
+
+    assert main(["record", "--fires-at", "yesterday", *words]) == 2
+    assert main(["record", "--fires-at", "2026-01-01T12:00:00Z", *words]) == 2
+    assert "no row is of this moment" in capsys.readouterr().err
+    assert not (tmp_path / "made.gz").exists()
