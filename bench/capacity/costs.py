@@ -1,0 +1,77 @@
+"""What a pair costs in every tier: the content of `bench/results/costs.json`, which `make bench` measures.
+
+The planner and the simulator read this file and nothing else. A cost grows with the bytes of the pair: fixed + bytes.
+CPU is in milliseconds of one core, bytes are those of both photos as received (MB = 10^6).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import BenchError
+
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class CostsError(BenchError):
+    """The file cannot be used; the text says which tier is missing."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """CPU of one pair: `fixed_ms + mb_ms * MB`. `spread` holds quantiles of (measured / line) in equal steps, 0 to 1."""
+
+    fixed_ms: NotNegative
+    mb_ms: NotNegative = 0.0
+    spread: tuple[NotNegative, ...] = ()
+
+    def ms(self, pair_bytes: float) -> float:
+        """CPU milliseconds of a pair of so many bytes, on average."""
+        return self.fixed_ms + self.mb_ms * pair_bytes / 1e6
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One process of a tier: CPU by phase, memory, seconds until a new one takes work."""
+
+    upload: Line
+    drain: Line | None = None  # what the later render costs this tier
+    read: Line | None = None  # one picture read, bytes are those of the picture
+    idle_cores: NotNegative = 0.0
+    process_mib: NotNegative
+    upload_kib: NotNegative = 0.0  # memory of an upload in flight beyond the bytes that it has received
+    start_s: NotNegative
+
+
+class Stores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tiers that depend on the kind of store: node and worker on it, and the store itself (None: local files)."""
+
+    node: Tier
+    worker: Tier
+    store: Tier | None = None
+    requests_per_pair: NotNegative  # from upload until ready
+    put_ms: tuple[NotNegative, ...]  # quantiles of the intake object's PUT on an idle store, in equal steps, 0 to 1
+    render_s: tuple[NotNegative, ...]  # quantiles of a worker's wall time for a pair, in equal steps, 0 to 1
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole measurement. `stores` is by kind: `file` and `minio`."""
+
+    measured_at: str  # RFC 3339
+    machine: dict[str, str | int]
+    code: str  # hash of the code that was measured
+    lb: Tier
+    lb_tls: Tier  # each upload over a new TLS connection
+    redis: Tier
+    stores: dict[str, Stores]
+    media_share: NotNegative  # bytes of the media object for each byte received
+
+
+def read(path: Path) -> Costs:
+    """The costs in a file; CostsError names the file and what is missing or wrong."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Costs)
+    except OSError as error:
+        raise CostsError(f"{path}: {error.strerror}; `make bench` measures it") from error
+    except msgspec.MsgspecError as error:
+        raise CostsError(f"{path}: {error}") from error

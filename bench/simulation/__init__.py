@@ -1,0 +1,1 @@
+"""A burst in virtual time, through the project's own rules."""

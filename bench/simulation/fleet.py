@@ -1,0 +1,61 @@
+"""A fleet: the machines that take a burst, what runs on them, and the settings that decide what they accept.
+
+Read from the file of `simulate --fleet`, and made by `plan` for the machines it proposes. One machine of this project's
+own tests runs all tiers on two cores, so what shares a machine shares its cores.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import BenchError
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class FleetError(BenchError):
+    """The file describes no fleet that could take a burst; the text says why."""
+
+
+class Machines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many equal machines, and how many processes of each tier run on each of them."""
+
+    count: Annotated[int, Meta(ge=1)] = 1
+    cores: Positive
+    lb: Count = 0
+    node: Count = 0
+    worker: Count = 0
+    redis: Count = 0
+    store: Count = 0
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All machines. `settings` are SNAPSURGE_… names that differ from their defaults, as the programs get them."""
+
+    machines: dict[str, Machines]
+    store: str = "minio"  # kind of store in the costs: file or minio
+    store_slowdown: Positive = 1.0  # the store takes so many times as long
+    tls: bool = False
+    workers_max: Count | None = None  # the autoscaler's bound; None: those of the machines, from the start
+    settings: dict[str, str] = {}
+
+    def of(self, tier: str) -> int:
+        """Processes of a tier on all machines."""
+        return sum(kind.count * getattr(kind, tier) for kind in self.machines.values())
+
+
+def read(path: Path) -> Fleet:
+    """The fleet in a file; FleetError names the file and what is wrong, a tier without a process among it."""
+    try:
+        fleet = msgspec.json.decode(path.read_bytes(), type=Fleet)
+    except OSError as error:
+        raise FleetError(f"{path}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise FleetError(f"{path}: {error}") from error
+    for tier in ("lb", "node", "worker"):
+        if not fleet.of(tier):
+            raise FleetError(f"{path}: no machine runs a {tier}; without one no pair can be taken and shown")
+    return fleet
