@@ -20,7 +20,7 @@ class CostsError(BenchError):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """CPU of one pair: `fixed_ms + mb_ms * MB`; `spread`: quantiles of measured by this line, in equal steps, 0 to 1."""
+    """CPU of a pair: `fixed_ms + mb_ms * MB`; `spread`: quantiles of measured by this line, in equal steps, 0 to 1."""
 
     fixed_ms: NotNegative
     mb_ms: NotNegative = 0.0
