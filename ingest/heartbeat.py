@@ -24,6 +24,9 @@ from storage.scripts import Script, run_one
 
 log = logging.getLogger("snapsurge.ingest.heartbeat")
 
+# Once may be an old entry of a Redis that was restored; after that, one warning a minute or so.
+OTHERS_MIN, OTHERS_SAID = 2, 60
+
 _CHANGED = """
 local function changed(ms)
   local version = math.max((tonumber(redis.call('GET', KEYS[4])) or 0) + 1, ms)
@@ -37,12 +40,13 @@ local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 _BEAT = Script(
     _CHANGED
     + """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] or ARGV[3] == '1' then
+local before = redis.call('HGET', KEYS[1], ARGV[1])
+if before ~= ARGV[2] or ARGV[3] == '1' then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
   changed(ms)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
-return string.format('%.0f', ms)
+return {string.format('%.0f', ms), before or ''}
 """
 )
 _LEAVE = Script(
@@ -81,6 +85,8 @@ class Heartbeat:
         self._period_s = period_s
         self._stamped = stamped
         self._heard = True
+        self._written = b""
+        self._replaced = 0
 
     async def beat(self, *, anew: bool = False) -> None:
         """Send one heartbeat; logs when Redis becomes unavailable and when it is back.
@@ -89,16 +95,31 @@ class Heartbeat:
         """
         said = msgspec.json.encode(self._member()).decode()
         try:
-            redis_ms = await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
+            redis_ms, before = await run_one(self._redis, _BEAT(NODES_KEYS, self._node_id, said, int(anew)))
         except RedisError as error:
             if self._heard:
                 log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
             self._heard = False
         else:
             self._stamped(time.time() - int(redis_ms) / 1000)
+            self._look_for_another(bytes(before))
             if not self._heard:
                 log.warning("heartbeats are written to Redis again")
             self._heard = True
+            self._written = said.encode()
+
+    def _look_for_another(self, before: bytes) -> None:
+        """Warn when somebody writes over our entry, time after time: another node with our id."""
+        if not self._written or before in (b"", self._written):
+            return
+        self._replaced += 1
+        if self._replaced % OTHERS_SAID == OTHERS_MIN:
+            other = msgspec.json.decode(before).get("address", "an unknown address")
+            log.warning(
+                "another node announces itself as %s too, at %s: balancers use now one and now the other; "
+                "give each node its own --id",
+                *(self._node_id, other),
+            )
 
     async def run(self) -> None:
         """Send heartbeats until cancelled."""

@@ -77,7 +77,7 @@ class Readiness:
             found["clock"] = clock
         if self._free_bytes is not None and self._free_bytes < self._room_bytes:
             free, room = self._free_bytes / _MIB, self._room_bytes / _MIB
-            found["disk"] = f"{free:.1f} MiB are free, an upload may take {room:.1f}"
+            found["disk"] = f"{free:.1f} MiB are free, an upload may take {room:.1f} MiB"
         return found
 
     def _clock(self, now: float) -> str:

@@ -19,12 +19,13 @@ import msgspec
 import uvloop
 
 from .causes import unwrapped
-from .config import PREFIX, Config, ConfigError, load, rows
+from .config import PREFIX, PUBLIC_SEED, Config, ConfigError, load, rows
 from .front.handover import listens, occupied, surplus
 from .front.processes import REPLACED, ProcessGroup, reserve
 from .front.tls import Termination
 from .http1.keys import keys
 from .membership.members import checked_address, parse_option
+from .networks import is_loopback
 from .placement.policy import POLICIES
 from .server import Options, serve
 
@@ -35,6 +36,10 @@ EXAMPLE = "python -m lb --listen 127.0.0.1:8080 --admin 127.0.0.1:8090 --node a=
 UNSHARED_TICKETS = (
     "SNAPSURGE_LB_TICKET_SECRET is not set, using a random one: "
     "tickets are valid at this balancer only, until it restarts; set the same secret on all balancers"
+)
+PUBLIC_RING = (
+    "SNAPSURGE_LB_RING_SEED is the public default: anybody can compute the node of a user and flood that one; "
+    "set a secret of your own, the same on all balancers"
 )
 MORE_BEFORE = (
     "processes of the running group that have no successor among these %d and go on accepting connections: %d; "
@@ -140,6 +145,8 @@ def main(arguments: list[str]) -> int:
     if not config.ticket_secret:
         log.warning(UNSHARED_TICKETS)
         config = msgspec.structs.replace(config, ticket_secret=secrets.token_hex())
+    if config.ring_seed == PUBLIC_SEED and not is_loopback(chosen.listen[0]):
+        log.warning(PUBLIC_RING)
     if chosen.processes == 1:
         status = run(config, chosen)
         return 0 if status == REPLACED else status

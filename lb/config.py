@@ -22,6 +22,7 @@ SHARED = (
     *("SNAPSURGE_AUTH_SECRET", "SNAPSURGE_AUTH_SECRET_PREVIOUS"),
 )
 PREFIX = "SNAPSURGE_LB_"
+PUBLIC_SEED = "snapsurge"
 HANDOVER_BYTES_MAX = 90  # A process number and a pid are appended; sun_path has 104 bytes on macOS, 108 on Linux.
 SECRET_BYTES_MIN = 16  # As many bits as the MACs of tickets and stamps have: 128.
 NODE_IDLE_S = 75  # Keep-alive time of aiohttp and nginx: the balancer must close first, or it sends into a closed link.
@@ -42,9 +43,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str, Meta(description="Redis with the nodes' heartbeats, also by Sentinels; empty = the nodes of `--node` only")
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="")
     snapshot: Annotated[str, Meta(description="file with the last membership from Redis; empty = none")] = ""
-    ring_seed: Annotated[str, Meta(description="secret key of the ring's hash, the same on all balancers")] = (
-        "snapsurge"
-    )
+    ring_seed: Annotated[
+        str, Meta(min_length=1, description="secret key of the ring's hash, the same on all balancers")
+    ] = PUBLIC_SEED
     # 8 MiB; sqrt(200 / 2^21) is 1 %, so the largest of 200 shares is within 5 % by five deviations.
     ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="rows of the ring's table, four bytes each")] = 2**21
     # Mirrokni et al. 2016: a quarter above the mean spills few keys and bounds the queue.

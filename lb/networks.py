@@ -22,3 +22,11 @@ def contains(known: Networks, address: str) -> bool:
         return False
     found = getattr(found, "ipv4_mapped", None) or found
     return any(found in network for network in known)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches this address or name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

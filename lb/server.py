@@ -188,9 +188,11 @@ async def listen_and_drain(
 
 def leave(inherited: Inherited | None, donor: Donor | None) -> None:
     """Take nothing over: a stop signal came first."""
-    log.info("told to stop before it took over, ending; a process that already serves this address stays")
     if inherited:
+        log.info("told to stop before it took over, ending; the process that serves stays")
         inherited.leave()
+    else:
+        log.info("told to stop before it served, ending")
     if donor:
         donor.close()
 

@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         blob_store(storage_config)
         shard_clients(storage_config, redis_client(storage_config))
     except (SettingsError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f"processors: {error}", file=sys.stderr)
         return 2
     program: Coroutine[Any, Any, int | None]
     if options.command == "sweep":

@@ -14,6 +14,7 @@ from ..placement.fleet import Fleet
 from ..placement.health import Event
 from ..placement.node import Node
 from .link import Link
+from .tcp import notice_vanished
 
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
@@ -87,12 +88,13 @@ class Pool:
 
         try:
             async with asyncio.timeout(limits.connect_s):
-                _, link = await loop.create_connection(new, node.host, node.port)
+                transport, link = await loop.create_connection(new, node.host, node.port)
         except TimeoutError:
             self._failed(node, Event.TIMED_OUT, "connect timed out", waiter)
         except OSError as error:
             self._failed(node, Event.REFUSED, error.strerror or str(error), waiter)
         else:
+            notice_vanished(transport)
             waiter.link_made(link)
 
     def _failed(self, node: Node, event: Event, reason: str, waiter: Waiter) -> None:

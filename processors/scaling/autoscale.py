@@ -113,6 +113,7 @@ class Autoscaler:
         self._history: tuple[Needed, ...] | None = None  # None: not the leader yet
         self._pulses: Mapping[str, Pulse] = {}
         self._desired = -1
+        self._standing_by = ""  # why
         self._published: Scaling | None = None
         self._publish_s = 0.0
         self._away = False
@@ -145,10 +146,11 @@ class Autoscaler:
         await self._act(decision.desired, tiers, load)
 
     async def _stand_by(self) -> None:
-        """Another autoscaler is the leader: stop our workers and forget the history of decisions."""
-        if self._desired != 0:
-            log.info("another autoscaler is the leader: standing by, without workers")
-        self._desired, self._history = 0, None
+        """Not elected: stop our workers and forget the history of decisions."""
+        why = "no leader can be elected without Redis" if self._away else "another autoscaler is the leader"
+        if why != self._standing_by:
+            log.info("%s: standing by%s", why, "" if self._pool is None else ", without workers")
+        self._standing_by, self._desired, self._history = why, 0, None
         if self._pool is not None:
             await self._pool.tend(0, self._monotonic(), self._idle())
         self._metrics.desired.set(0)
@@ -158,8 +160,9 @@ class Autoscaler:
         """Start or stop workers and publish a new decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
-            log.info("workers: %d → %d (%s)", self.workers, desired, seen)
+            log.info("%d workers wanted, %d there (%s)", desired, self.workers, seen)
             self._desired = desired
+        self._standing_by = ""
         if self._pool is not None:
             await self._pool.tend(desired, self._monotonic(), self._idle())
         self._metrics.desired.set(desired)

@@ -48,7 +48,7 @@ def cache(folder: Path, port: int, target: int) -> Iterator[None]:
     for old, new in (
         ("127.0.0.1:8000", f"127.0.0.1:{port}"),
         ("    server 127.0.0.1:8080;\n    server 127.0.0.1:8081;\n", f"    server 127.0.0.1:{target};\n"),
-        ("/var/cache/nginx/snapsurge", str(folder / "cache")),
+        ("/var/cache/nginx-snapsurge", str(folder / "cache")),
         ("/var/log/nginx/snapsurge.log", str(folder / "access.log")),
     ):
         assert text.count(old) == 1, old

@@ -42,6 +42,7 @@ T = TypeVar("T", bound=_Owned)
 
 # Statuses that a valid request may get: timeouts, rate limits, a second pair of the user, a repeated deletion.
 NOT_REFUSALS: Mapping[What, frozenset[int]] = {"post": frozenset({408, 409, 429}), "delete": frozenset({404, 429})}
+SUPERSEDED = 409  # of a deletion: the pair was posted, or posted again, after it was sent
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -259,9 +260,19 @@ def _miscounted(shown: Sequence[Shown], counts: Mapping[str, int]) -> Iterator[s
 
 def _refused(ours: Sequence[Operation]) -> Iterator[str]:
     for one in ours:
-        statuses = {attempt.status for attempt in one.tries}
+        statuses = {
+            attempt.status
+            for attempt in one.tries
+            if not (one.what == "delete" and attempt.status == SUPERSEDED and _posted_after(attempt, ours))
+        }
         yield from (
             f"{one.op} was answered {status}"
             for status in sorted(statuses)
             if 400 <= status < 500 and status not in NOT_REFUSALS[one.what]
         )
+
+
+def _posted_after(deletion: Try, ours: Sequence[Operation]) -> bool:
+    """Whether a try of an upload may have arrived after this deletion, which it then supersedes."""
+    posts = [attempt for one in ours if one.what == "post" for attempt in one.tries]
+    return any(attempt.ended is None or attempt.ended >= deletion.began for attempt in posts)

@@ -176,3 +176,13 @@ def test_many_comings_and_goings_end_as_the_last_one() -> None:
             kinds = found(history, (there(name, at),), (listed(name, at),))
             assert (kinds == set()) is (last.what == "post" and last.front == f"f{name}"), (length, name, kinds)
         assert (found(history) == set()) is (last.what == "delete")
+
+
+def test_a_deletion_gives_way_to_a_later_try_of_the_upload_only() -> None:
+    """409: the phone sent the pair again after it had sent the deletion. Otherwise the deletion was refused."""
+    late = gone(2_000, 2_100)
+    late = replace(late, ending="fail", tries=(Try(began=2_000, ended=2_100, status=409, kept=False),))
+    again = replace(POSTED, tries=(*POSTED.tries, Try(began=2_050, ended=2_080, status=200, kept=True)))
+
+    assert "refused" in found((POSTED, late))
+    assert "refused" not in found((again, late))

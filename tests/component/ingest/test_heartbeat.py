@@ -68,3 +68,25 @@ async def test_without_redis_it_is_logged_once(free_port: int, caplog: pytest.Lo
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "cannot write heartbeats to Redis, balancers keep the members they know"
     ]
+
+
+async def test_two_nodes_of_one_name_are_told(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """By both, once a minute or so; a node that took the place of one before it says nothing, nor one that drains."""
+    moved = Member("127.0.0.1:9009", 1, "", "serving")
+    states = iter([MEMBER, Member("127.0.0.1:9001", 1, "", "draining"), MEMBER])
+    await Heartbeat(redis, "a", lambda: moved, 1.0).beat()
+    alone = Heartbeat(redis, "a", lambda: next(states), 1.0)
+    for _ in range(3):
+        await alone.beat()
+    assert caplog.messages == []
+
+    first, second = (Heartbeat(redis, "a", lambda said=said: said, 1.0) for said in (MEMBER, moved))
+    for _ in range(10):
+        await first.beat()
+        await second.beat()
+
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "another node announces itself as a too, at 127.0.0.1"
+    ] * 2
+    assert "9009" in caplog.messages[0]
+    assert "9001" in caplog.messages[1]

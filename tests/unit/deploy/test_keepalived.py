@@ -52,3 +52,14 @@ def test_the_zone_names_both_balancers() -> None:
     assert {ttl for ttl, _, _ in rows} == {"60"}
     assert [ip_address(address).version for _, _, address in rows] == [4, 4, 6, 6]
     assert [address for _, _, address in rows[:2]] == [value(text, "unicast_src_ip") for text in PAIR]
+
+
+@pytest.mark.parametrize("text", PAIR)
+def test_the_address_moves_before_a_draining_balancer_refuses(text: str) -> None:
+    """Failed checks in a row, the last one's time-out and an election are over within the announce time of the unit."""
+    unit = (DEPLOY / "systemd" / "snapsurge-balancer.service").read_text()
+    announced = re.search(r"SNAPSURGE_LB_ANNOUNCE_MS=(\d+)", unit)
+    assert announced
+    seconds = int(value(text, "fall")) * int(value(text, "interval")) + int(value(text, "advert_int"))
+    assert seconds < int(announced[1]) / 1000
+    assert announced[0] in text

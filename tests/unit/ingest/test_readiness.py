@@ -130,4 +130,6 @@ def test_a_disk_without_room_for_an_upload_is_a_reason() -> None:
     found.free(20 * 1024 * 1024 - 1)
     assert list(found.reasons(NOW)) == ["disk"]
     found.free(0)
-    assert told(found.reasons(NOW + 5)) == "store: no answer for 5 s; disk: 0.0 MiB are free, an upload may take 20.0"
+    assert (
+        told(found.reasons(NOW + 5)) == "store: no answer for 5 s; disk: 0.0 MiB are free, an upload may take 20.0 MiB"
+    )

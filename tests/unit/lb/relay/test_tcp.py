@@ -1,4 +1,4 @@
-"""lb.relay.tcp: the peer sees a reset; the kernel knows when bytes arrived."""
+"""lb.relay.tcp: the peer sees a reset; the kernel knows when bytes arrived, and gives up who vanished."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lb.relay.tcp import quiet_ms, reset
+from lb.relay.tcp import VANISHED_S, notice_vanished, quiet_ms, reset
 
 
 async def test_the_peer_sees_a_reset() -> None:
@@ -52,3 +52,24 @@ async def test_the_kernel_knows_when_bytes_came_that_nobody_has_read() -> None:
     assert quiet_ms(unix) == 0
     unix.abort()
     theirs.close()
+
+
+async def test_the_kernel_is_told_to_give_up_a_host_that_vanished() -> None:
+    """What was sent and is not acknowledged; a silence in which nothing is sent. A Unix socket has nothing to set."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, *listening.getsockname())
+        notice_vanished(transport)
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == VANISHED_S * 1000
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, again = (
+            sock.getsockopt(socket.IPPROTO_TCP, name) for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+        )
+        assert idle + again < VANISHED_S
+        transport.abort()
+    ours, theirs = socket.socketpair()
+    unix, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    notice_vanished(unix)
+    unix.abort()
+    theirs.close()
+    await asyncio.sleep(0)  # both are closed
