@@ -58,7 +58,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole measurement. `stores` is by kind: `file` and `minio`. Redis' idle cores are for one of each program."""
+    """A whole measurement. `stores` is by kind: `file` and `minio`."""
 
     measured_at: str  # RFC 3339
     machine: dict[str, str | int]
@@ -68,6 +68,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redis: Tier
     stores: dict[str, Stores]
     media_share: NotNegative  # bytes of the media object for each byte received
+    heartbeat_cores: NotNegative = 0.0  # of Redis, for each balancer, node and worker that runs: pulses and polls
     redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default
 

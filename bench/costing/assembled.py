@@ -10,8 +10,6 @@ from ..capacity.costs import Costs, Line, Stores, Tier
 from ..capacity.fitting import fitted, of_buckets, quantiles, spread
 from .run import Points, Readings
 
-PROGRAMS = 3  # that keep Redis busy while it is idle: a balancer, one with TLS, a node
-
 
 def costs(
     found: Mapping[str, Readings], *, measured_at: str, machine: dict[str, str | int], code: str, note: str = ""
@@ -28,6 +26,7 @@ def costs(
         redis=_tier("redis", every),
         stores={kind: _stores(kind, readings, found) for kind, readings in found.items()},
         media_share=_short(statistics.fmean(share for share in found["file"].media_share)),
+        heartbeat_cores=_short(statistics.median(one.heartbeat_cores for one in every)),
         redis_pair_kib=_short(statistics.median(one.redis_pair_kib for one in every)),
         note=note,
     )

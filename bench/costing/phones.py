@@ -64,14 +64,18 @@ async def upload(phone: Phone, opening: bytes, body: bytes, *, paced: bool) -> s
         return _id(await phone.post([opening, body]))
     loop = asyncio.get_running_loop()
     answered = loop.create_task(phone.post([opening]), name="answer")
+    await asyncio.sleep(0)  # the head is written
     began = loop.time()
-    for at in range(0, len(body), PIECE_BYTES):
-        if at and (wait_s := began + at / UPLINK_BYTES_S - loop.time()) > 0:
-            await asyncio.sleep(wait_s)
-        if answered.done():
-            break  # an early answer: awaiting it says which
-        phone.transport.write(body[at : at + PIECE_BYTES])
-    return _id(await answered)
+    try:
+        for at in range(0, len(body), PIECE_BYTES):
+            if at and (wait_s := began + at / UPLINK_BYTES_S - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            if answered.done():
+                break  # an early answer: awaiting it says which
+            phone.transport.write(body[at : at + PIECE_BYTES])
+        return _id(await answered)
+    finally:
+        answered.cancel()
 
 
 def _id(answer: bytes) -> str:

@@ -1,6 +1,7 @@
 """Runs all steps on one kind of store, and gathers the readings by what they are of."""
 
 import asyncio
+import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ FULL: Final = Effort(
 QUICK: Final = Effort(
     pairs={60_000: 60, 400_000: 40}, rounds=1, rendered=24, alone=20, views=40, in_flight=200, idle_s=3.0
 )
+PROGRAMS: Final = 4  # that send pulses to Redis or poll it: two balancers, a node, a worker
 WARM: Final = 24
 USUAL: Final = 1  # the size of memory, lone uploads and requests: the second one
 
@@ -60,6 +62,7 @@ class Readings(msgspec.Struct, kw_only=True):
     gaps_s: list[float]
     media_share: list[float]
     redis_pair_kib: float
+    heartbeat_cores: float  # of Redis, for each program
     alone: Alone
     held: Held
     requests: Counted | None = None  # of MinIO, for each pair of the usual size
@@ -103,7 +106,8 @@ class _Run:
             await self._size(size, counted=number == USUAL)
         held = await steps.memory(stack, warm, usual[0], effort.in_flight)
         process_kib["worker"] = max(one.worker_kib for one in self._drained)
-        self._idle["worker"] = min(one.worker_idle for one in self._drained)
+        self._idle["worker"] = min(one.idle_cores["worker"] for one in self._drained)
+        with_worker = statistics.median(one.idle_cores["redis"] for one in self._drained)
         start_s = {name: [seconds] for name, seconds in stack.start_s.items()}
         start_s["worker"] = [one.start_s for one in self._drained]
         return Readings(
@@ -116,6 +120,7 @@ class _Run:
             gaps_s=self._gaps,
             media_share=self._media_share,
             redis_pair_kib=self._redis_pair_kib,
+            heartbeat_cores=max(0.0, with_worker - stack.redis_alone) / PROGRAMS,
             alone=alone,
             held=held,
             requests=self._requests,
@@ -147,7 +152,7 @@ class _Run:
         drained = await steps.drain(stack, moment_id, count)
         self._redis_pair_kib = max(0.0, (self._redis_bytes() - empty) / 1024 / count)
         self._drained.append(drained)
-        spent = drained.spent.beyond({**self._idle, "worker": drained.worker_idle})
+        spent = drained.spent.beyond(drained.idle_cores)
         self._add(self._drain, pair_bytes, spent.cpu_ms, drained.pairs)
         self._media_share.append(drained.media_bytes / pair_bytes)
         if counted:

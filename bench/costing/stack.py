@@ -19,6 +19,7 @@ import msgspec
 
 from ..client import token
 from ..peers import backing, started
+from .interval import measured
 
 SECRET: Final = "a-secret-of-the-bench-32-characters"  # noqa: S105 - of servers that end with the bench
 BUCKET: Final = "costs"
@@ -27,6 +28,7 @@ LOOK_S: Final = 0.01
 WINDOW_S: Final = 24 * 3600  # nobody is late, and no worker leaves `full` renditions for later because of a wait
 # Metrics of MinIO are computed at most every few seconds: what did not change for this long is the last word.
 STABLE_S: Final = 5.0
+ALONE_S: Final = 3.0
 SERVED: Final = 500  # a status from here on says that the tier, or the one behind it, does not take work yet
 
 
@@ -53,6 +55,7 @@ class Stack:
         self.pids: dict[str, int] = {}
         self.ports: dict[str, int] = {}
         self.start_s: dict[str, float] = {}
+        self.redis_alone = 0.0  # cores of a Redis that nobody uses
         self.s3 = ""
         self.context: ssl.SSLContext | None = None
 
@@ -150,6 +153,8 @@ async def running(kind: str, folder: Path) -> AsyncIterator[Stack]:
             if kind == "minio":
                 stack.s3, stack.pids["store"] = s3, minio_pid
                 stack.start_s["store"] = await _served(session, f"{s3}/minio/health/ready", began)
+            alone, _ = await measured({"redis": redis_pid}, lambda: asyncio.sleep(ALONE_S))
+            stack.redis_alone = alone.cpu_ms["redis"] / 1000 / alone.seconds
             await _start(stack, opened)
             yield stack
 

@@ -21,6 +21,7 @@ from .stack import LOOK_S, Stack
 
 WARM_PAIRS: Final = 4  # rendered before the reading begins: the worker is started, its code is warm
 SETTLE_S: Final = 1.0  # the last jobs are settled, and a pulse is sent; what is idle meanwhile is taken off
+REST_S: Final = 3.0
 PATIENCE_S: Final = 300.0
 PICTURES: Final = ("front/thumb", "front/feed", "front/full")
 STAGE: Final = r'^snapsurge_stage_seconds_bucket\{le="([^"]+)",stage="store"\} (\S+)$'
@@ -34,7 +35,7 @@ class Drained(msgspec.Struct, frozen=True):
     gaps_s: list[float]
     start_s: float
     worker_kib: int
-    worker_idle: float
+    idle_cores: dict[str, float]  # with a worker that has nothing to do
     media_bytes: float
 
 
@@ -91,13 +92,13 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
         await asyncio.sleep(SETTLE_S)
         spent, found = reading.spent(), rendered()
         memory_kib = meter.rss_kib(pid)
-        rest, _ = await measured({"worker": pid}, lambda: asyncio.sleep(SETTLE_S))
+        rest, _ = await measured({**stack.pids, "worker": pid}, lambda: asyncio.sleep(REST_S))
     ready = (await stack.counts(moment_id))["ready"]
     if ready != count:
         raise StartError(f"{count} pairs were rendered, {ready} are counted as ready")
     gaps = disk.gaps_s(found)
     start_s = found[0].at - began - sorted(gaps)[len(gaps) // 2]
-    idle_cores = rest.cpu_ms["worker"] / 1000 / rest.seconds
+    idle_cores = {name: ms / 1000 / rest.seconds for name, ms in rest.cpu_ms.items()}
     size = disk.mean_bytes(found)
     return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, size)
 
