@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from ..peers import meter
+from ..peers.phone import PhoneError
 from ..peers.started import StartError
 from . import disk, phones
 from .interval import Meter, Spent, measured
-from .phones import PhoneError, Sent
+from .phones import Sent
 from .stack import LOOK_S, Stack
 
 WARM_PAIRS: Final = 4  # rendered before the reading begins: the worker is started, its code is warm

@@ -166,7 +166,8 @@ def _region(args: argparse.Namespace) -> Region | None:
         if names:
             raise DemandError(f"--{names[0].replace('_', '-')} goes with --users: a trace has its own")
         return None
-    return _given(Region, args)
+    region: Region = _given(Region, args)
+    return region
 
 
 def _given(struct: type[Any], args: argparse.Namespace) -> Any:  # noqa: ANN401 - the struct that is named
