@@ -2,16 +2,24 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.demand import SECONDS_MAX, DemandError, Uploads, demand
 from bench.traces.trace import Row
 
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
 
 def uploads(*rows: tuple[float, int, int], weight: float = 1.0) -> Uploads:
     """Uploads of (second, bytes, bytes/s)."""
-    return Uploads.of([Row(t=round(t * 1e6), u=str(n), f=size // 2, b=size - size // 2, up=up) for n, (t, size, up) in enumerate(rows)], weight)
+    return Uploads.of(
+        [
+            Row(t=round(t * 1e6), u=str(n), f=size // 2, b=size - size // 2, up=up)
+            for n, (t, size, up) in enumerate(rows)
+        ],
+        weight,
+    )
 
 
 def test_an_upload_is_in_flight_as_long_as_its_uplink_takes() -> None:
@@ -50,6 +58,7 @@ def test_an_upload_lasts_less_than_a_day() -> None:
         demand(uploads((0.0, SECONDS_MAX, 1)))
 
 
+@UNHURRIED
 @given(
     st.lists(
         st.tuples(st.floats(0, 100), st.integers(2, 3_000_000), st.integers(10_000, 3_000_000)), min_size=1, max_size=30
@@ -65,6 +74,7 @@ def test_what_is_begun_is_received_and_all_bytes_come(rows: list[tuple[float, in
     assert found.held_mb[-1] == pytest.approx(0, abs=1e-3)
 
 
+@UNHURRIED
 @given(st.floats(1.0, 50.0))
 def test_a_burst_grows_in_proportion(times: float) -> None:
     """Twice the pairs are twice of everything that is counted, twice the bytes at twice the uplink the same time."""

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.drain import backlog_s, done_s, needed_cores, needed_from
+
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 WORK = st.lists(st.floats(0, 1e4), min_size=1, max_size=60)
 
@@ -46,6 +48,7 @@ def test_a_backlog_goes_down_at_the_cores_speed() -> None:
     assert backlog_s(np.array([10.0]), done).tolist() == [6.0, 2.0, 0.0]
 
 
+@UNHURRIED
 @given(WORK, st.floats(1, 300))
 def test_the_cores_are_enough_and_no_fewer_are(work: list[float], ready_s: float) -> None:
     """At the least number every second's work is done in time (within its own second); at a tenth less it is not."""
@@ -56,6 +59,7 @@ def test_the_cores_are_enough_and_no_fewer_are(work: list[float], ready_s: float
     assert waits_s(work, cores * 0.9) > ready_s
 
 
+@UNHURRIED
 @given(WORK, st.floats(1, 300), st.floats(1.01, 10))
 def test_more_time_needs_no_more_cores(work: list[float], ready_s: float, times: float) -> None:
     """And more work no fewer."""
@@ -64,6 +68,7 @@ def test_more_time_needs_no_more_cores(work: list[float], ready_s: float, times:
     assert needed_cores(np.array(work) * times, ready_s) == pytest.approx(cores * times)
 
 
+@UNHURRIED
 @given(WORK, st.floats(1, 300))
 def test_what_still_comes_needs_less_and_less(work: list[float], ready_s: float) -> None:
     """From the first second it is the whole number."""
@@ -72,6 +77,7 @@ def test_what_still_comes_needs_less_and_less(work: list[float], ready_s: float)
     assert (np.diff(later) <= 0).all()
 
 
+@UNHURRIED
 @given(WORK, st.floats(0.1, 1e4))
 def test_all_work_is_done(work: list[float], cores: float) -> None:
     """Nothing is lost, and no second does more than the cores can."""

@@ -1,11 +1,13 @@
 """Lines and distributions from readings."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.costs import Line
 from bench.capacity.fitting import fitted, of_buckets, quantiles, spread
+
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_points_on_a_line_give_the_line() -> None:
@@ -25,6 +27,7 @@ def test_a_negative_slope_or_start_is_no_cost() -> None:
     assert (through.fixed_ms, through.mb_ms) == (0.0, 1.8)  # (1*1 + 2*4) / (1*1 + 2*2)
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.floats(1e4, 1e7), st.floats(0, 1e3)), min_size=1, max_size=20))
 def test_no_part_of_a_line_is_negative(points: list[tuple[float, float]]) -> None:
     """Whatever was read."""

@@ -5,11 +5,13 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.ladder import AT_S_MAX, COUNT_MAX, TIERS, Climb, LadderError, Step, buffer, steps
 from processors.scaling import ladder as followed
+
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 NEED = np.array([0.0, 2.0, 10.0, 4.0, 1.0, 0.0])
 
@@ -48,6 +50,7 @@ def test_the_buffer_is_the_largest_surge_within_a_start(lead_s: float, surge: in
     assert buffer(NEED, lead_s) == surge
 
 
+@UNHURRIED
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=200), st.floats(0, 400), st.floats(1, 2))
 def test_nobody_is_missing_at_any_second(needed: list[int], lead_s: float, ratio: float) -> None:
     """Ordered a lead before, up to the tenth by which a ladder does not step; in the order of time, and to zero."""
@@ -64,7 +67,10 @@ def test_nobody_is_missing_at_any_second(needed: list[int], lead_s: float, ratio
 def test_the_autoscaler_reads_it() -> None:
     """The same file, the same limits, the same tiers."""
     text = json.dumps({"ladder": msgspec.to_builtins(steps(climb(NEED)))}).encode()
-    assert [(step.at_s, step.tier, step.count) for step in followed.parsed(text)] == [(-60, "node", 10), (30, "node", 0)]
+    assert [(step.at_s, step.tier, step.count) for step in followed.parsed(text)] == [
+        (-60, "node", 10),
+        (30, "node", 0),
+    ]
     assert (COUNT_MAX, AT_S_MAX, TIERS) == (followed.COUNT_MAX, followed.AT_S_MAX, followed.TIERS)
 
 

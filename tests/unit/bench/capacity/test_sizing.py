@@ -3,12 +3,14 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.bounds import Bound
 from bench.capacity.sizing import host, lost, redis, size
 from tests.unit.bench.capacity.measured import AIMS
+
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def bound(need: float, each: float, per: str = "process", resource: str = "CPU", tier: str = "node") -> Bound:
@@ -39,6 +41,7 @@ def test_what_may_be_lost_is_added(machines: int, spare: int, zones: int, planne
     assert lost(machines, msgspec.structs.replace(AIMS, spare=spare, zones=zones)) == planned
 
 
+@UNHURRIED
 @given(st.integers(1, 500), st.integers(0, 5), st.integers(0, 6))
 def test_after_a_loss_enough_is_left(machines: int, spare: int, zones: int) -> None:
     """Without the spare machines, or without the largest zone."""
@@ -49,6 +52,7 @@ def test_after_a_loss_enough_is_left(machines: int, spare: int, zones: int) -> N
         assert planned * (zones - 1) / zones >= machines
 
 
+@UNHURRIED
 @given(st.floats(0.1, 1000), st.floats(1, 3))
 def test_more_load_is_never_fewer_machines(need: float, times: float) -> None:
     """Monotone."""
