@@ -28,12 +28,14 @@ LOOK_S: Final = 0.01
 WINDOW_S: Final = 24 * 3600  # nobody is late, and no worker leaves `full` renditions for later because of a wait
 # Metrics of MinIO are computed at most every few seconds: what did not change for this long is the last word.
 STABLE_S: Final = 5.0
+# Of objects: a node also asks for its bucket each second, which is no cost of a pair.
+REQUESTS: Final = r'^minio_api_requests_total\{name="((?:Put|Get|Head|Delete|Copy|List)Objects?(?:V2)?)".*\} (\S+)$'
 ALONE_S: Final = 3.0
 SERVED: Final = 500  # a status from here on says that the tier, or the one behind it, does not take work yet
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """Requests to MinIO by name, and the bytes that it received and sent, since it was started."""
+    """Requests for objects to MinIO by name, and the bytes that it received and sent, since it was started."""
 
     requests: dict[str, float]
     received: float
@@ -113,7 +115,7 @@ class Stack:
 
 def parsed(text: str) -> Counted:
     """The counts in MinIO's metrics."""
-    requests = re.findall(r'^minio_api_requests_total\{name="(\w+)".*\} (\S+)$', text, re.MULTILINE)
+    requests = re.findall(REQUESTS, text, re.MULTILINE)
     received, sent = (
         sum(map(float, re.findall(rf"^minio_api_requests_traffic_{way}_bytes\S* (\S+)$", text, re.MULTILINE)))
         for way in ("received", "sent")
