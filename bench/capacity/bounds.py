@@ -21,7 +21,7 @@ import numpy as np
 from .aims import Aims
 from .costs import Costs, CostsError, Line, Stores, Tier
 from .demand import Demand, Series
-from .drain import backlog_s, done_s, needed_cores, needed_from
+from .drain import backlog_s, done_s, needed_from
 
 WIRE: Final = 1538 / 1448
 COPIES: Final = 2
@@ -94,7 +94,8 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     pair_mb = demand.mean_bytes / 1e6
     render_s = (render.fixed_ms + render.mb_ms * pair_mb) / 1000
     work = demand.received * render_s
-    worker_cores = needed_cores(work, aims.ready_s)  # the most that any second needs
+    from_second = needed_from(work, aims.ready_s)
+    worker_cores = float(from_second[0])  # the most that any second needs
     done = done_s(work, worker_cores)
     drained = done / render_s if render_s else done
     seconds = max(len(drained), demand.seconds + math.ceil(aims.views_s))
@@ -108,7 +109,7 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     cores = {}
     for name, tier in tiers.items():
         if name == "worker":
-            cores[name] = long(_workers(work, done, aims))
+            cores[name] = long(_workers(work, done, from_second))
             continue
         begun = long(demand.begun) if name == "lb" else received
         total = _cores(tier.upload, begun, mb) + _per_pair(tier.drain, ready, pair_mb)
@@ -123,10 +124,10 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     )
 
 
-def _workers(work: Series, done: Series, aims: Aims) -> Series:
+def _workers(work: Series, done: Series, from_second: Series) -> Series:
     """The cores of workers by second: all of them until the last second in which work waits, then fewer."""
     later = np.zeros(len(done))
-    later[: len(work)] = needed_from(work, aims.ready_s)
+    later[: len(work)] = from_second
     waits = np.flatnonzero(backlog_s(work, done) > WAITS_S)
     if len(waits):
         later[: waits[-1] + 1] = later.max()

@@ -11,7 +11,7 @@ What an upload waits for after its last byte (its PUT) is added by Little's law 
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import msgspec
 import numpy as np
@@ -65,6 +65,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     pairs: float
     mean_bytes: float
 
+    def times(self, factor: float) -> "Demand":
+        """The burst of so many times the uploads."""
+        series = ("begun", "received", "mb", "in_flight", "held_mb", "pairs")
+        return msgspec.structs.replace(self, **{name: getattr(self, name) * factor for name in series})
+
     @property
     def seconds(self) -> int:
         """The number of seconds until the last upload is received."""
@@ -78,10 +83,15 @@ def demand(uploads: Uploads) -> Demand:
         raise DemandError(f"an upload ends {end.max():.0f} s after the moment, more than {SECONDS_MAX} s")
     seconds = int(end.max()) + 1
     edges = np.arange(seconds + 1, dtype=np.float64)
-    received_bytes = _integral(edges, begin, end, uploads.up)
-    upload_seconds = _integral(edges, begin, end, np.ones_like(begin))
-    ended_bytes = _until(edges, end, uploads.size)
-    open_at = _until(edges, begin, np.ones_like(begin)) - _until(edges, end, np.ones_like(begin))
+    begun, ended, one = _Until(edges, begin), _Until(edges, end), np.ones_like(begin)
+
+    def integral(rate: Series) -> Series:
+        """What came until each edge, when `rate` a second comes from each upload in flight."""
+        came = begun.sums(rate) * edges - begun.sums(rate * begin)
+        return came - (ended.sums(rate) * edges - ended.sums(rate * end))
+
+    received_bytes, upload_seconds = integral(uploads.up), integral(one)
+    ended_bytes, open_at = ended.sums(uploads.size), begun.sums(one) - ended.sums(one)
     weight = uploads.weight
     return Demand(
         begun=_histogram(begin, seconds) * weight,
@@ -98,16 +108,14 @@ def _histogram(times: Series, seconds: int) -> Series:
     return np.bincount(times.astype(np.int64), minlength=seconds).astype(np.float64)
 
 
-def _until(edges: Series, times: Series, amounts: Series) -> Series:
-    """The sum of the amounts whose time is at most each edge."""
-    order = np.argsort(times, kind="stable")
-    sums: Any = np.concatenate(([0.0], np.cumsum(amounts[order])))
-    found: Series = sums[np.searchsorted(times[order], edges, side="right")]
-    return found
+class _Until:
+    """Sums over the uploads whose time is at most each edge; the times are sorted once."""
 
+    def __init__(self, edges: Series, times: Series) -> None:
+        self._order = np.argsort(times, kind="stable")
+        self._cut = np.searchsorted(times[self._order], edges, side="right")
 
-def _integral(edges: Series, begin: Series, end: Series, rate: Series) -> Series:
-    """What came until each edge, when `rate` a second comes between `begin` and `end`."""
-    begun = _until(edges, begin, rate) * edges - _until(edges, begin, rate * begin)
-    ended = _until(edges, end, rate) * edges - _until(edges, end, rate * end)
-    return begun - ended
+    def sums(self, amounts: Series) -> Series:
+        """The sum of the amounts at each edge."""
+        found: Series = np.concatenate(([0.0], np.cumsum(amounts[self._order])))[self._cut]
+        return found

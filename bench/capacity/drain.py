@@ -18,11 +18,12 @@ def needed_cores(work_s: Series, ready_s: float) -> float:
 
 def needed_from(work_s: Series, ready_s: float) -> Series:
     """For each second: the least number of cores for the work that comes from then on, when none waits from before."""
-    came = np.concatenate(([0.0], np.cumsum(work_s)))
+    at = np.flatnonzero(work_s)  # the largest quotient begins and ends with a second in which work comes
+    came = np.concatenate(([0.0], np.cumsum(work_s[at])))
     most = np.zeros(len(work_s))
-    for start in range(len(work_s)):
-        spans = np.arange(1, len(work_s) - start + 1) + ready_s
-        most[start] = ((came[start + 1 :] - came[start]) / spans).max()
+    for number, start in enumerate(at):
+        spans = at[number:] - start + 1 + ready_s
+        most[start] = ((came[number + 1 :] - came[number]) / spans).max()
     found: Series = np.maximum.accumulate(most[::-1])[::-1]
     return found
 

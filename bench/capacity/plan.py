@@ -167,9 +167,8 @@ def answer(asked: Demand, found: tuple[Bound, ...], target: Hosts, case: Case) -
     )
 
 
-def cores(case: Case) -> float:
+def cores(case: Case, asked: Demand) -> float:
     """The one number that sensitivities compare: cores of all tiers at their peaks, with what is left unused."""
-    asked = demand(case.uploads)
     found = bounds(asked, loads(asked, case.costs, case.aims), case.costs, case.aims)
     total = 0.0
     for tier in TIERS:

@@ -4,12 +4,12 @@ The answer is the cores of all tiers at their peaks (`plan.cores`), not rounded 
 A figure of 10 % means that the answer grows as the input does. Pure.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from .costs import Costs, Line, Tier
+from .demand import Uploads, demand
 from .plan import Case, cores
 
 RAISE: Final = 1.1
@@ -23,42 +23,38 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     percent: float
 
 
-def effects(case: Case, more: Mapping[str, Case] | None = None) -> tuple[Effect, ...]:
-    """The effect of each input, the largest first. `more`: cases that the caller has raised by a tenth, by name."""
-    before = cores(case)
-    raised = {**_raised(case), **(more or {})}
-    found = [
-        Effect(input=name, percent=round((cores(changed) / before - 1) * 100, 2)) for name, changed in raised.items()
-    ]
+def effects(case: Case, slower_push: Uploads | None = None) -> tuple[Effect, ...]:
+    """The effect of each input, the largest first; `slower_push`: the burst when the push takes a tenth longer."""
+    asked = demand(case.uploads)
+    bursts = {
+        "pairs": asked.times(RAISE),
+        "bytes of a pair": demand(case.uploads.changed(size=RAISE)),
+        "uplinks": demand(case.uploads.changed(up=RAISE)),
+    }
+    if slower_push is not None:
+        bursts["push_s"] = demand(slower_push)
+    before = cores(case, asked)
+    after = {name: cores(case, burst) for name, burst in bursts.items()}
+    after |= {name: cores(changed, asked) for name, changed in _raised(case).items()}
+    found = [Effect(input=name, percent=round((value / before - 1) * 100, 2)) for name, value in after.items()]
     return tuple(sorted(found, key=lambda effect: -abs(effect.percent)))
 
 
 def _raised(case: Case) -> dict[str, Case]:
-    """The case with each input a tenth higher."""
-
-    def burst(**change: float) -> Case:
-        return msgspec.structs.replace(case, uploads=case.uploads.changed(**change))
-
-    def cost(change: Callable[[Costs], Costs]) -> Case:
-        return msgspec.structs.replace(case, costs=change(case.costs))
-
-    found = {
-        "pairs": burst(pairs=RAISE),
-        "bytes of a pair": burst(size=RAISE),
-        "uplinks": burst(up=RAISE),
-        "CPU of a balancer": cost(
-            lambda costs: msgspec.structs.replace(costs, lb=dearer(costs.lb), lb_tls=dearer(costs.lb_tls))
-        ),
-        "CPU of Redis": cost(lambda costs: msgspec.structs.replace(costs, redis=dearer(costs.redis))),
+    """The case with each cost and each aim a tenth higher."""
+    costs, kind = case.costs, case.aims.store
+    dear = {
+        "CPU of a balancer": msgspec.structs.replace(costs, lb=dearer(costs.lb), lb_tls=dearer(costs.lb_tls)),
+        "CPU of Redis": msgspec.structs.replace(costs, redis=dearer(costs.redis)),
     }
     for tier in ("node", "worker", "store"):
-        if getattr(case.costs.stores[case.aims.store], tier) is not None:
-            found[f"CPU of a {tier}"] = cost(lambda costs, tier=tier: _store_dearer(costs, case.aims.store, tier))  # type: ignore[misc]
+        if getattr(costs.stores[kind], tier) is not None:
+            dear[f"CPU of a {tier}"] = _store_dearer(costs, kind, tier)
+    found = {name: msgspec.structs.replace(case, costs=changed) for name, changed in dear.items()}
     for name in INPUTS:
-        value = (
-            min(getattr(case.aims, name) * RAISE, 1.0) if "utilisation" in name else getattr(case.aims, name) * RAISE
-        )
-        found[name] = msgspec.structs.replace(case, aims=msgspec.structs.replace(case.aims, **{name: value}))
+        value = getattr(case.aims, name) * RAISE
+        aims = msgspec.structs.replace(case.aims, **{name: min(value, 1.0) if "utilisation" in name else value})
+        found[name] = msgspec.structs.replace(case, aims=aims)
     return found
 
 

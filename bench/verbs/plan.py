@@ -68,13 +68,12 @@ def run(args: argparse.Namespace) -> int:
     if region is None:
         rows = first_attempts(traces.read(args.trace).rows)
         case = Case(uploads=Uploads.of(rows), costs=found, aims=aims, prices=asked)
-        more: dict[str, Case] = {}
+        slower = None
     else:
         case = Case(uploads=uploads(region), costs=found, aims=aims, prices=asked)
-        slower = msgspec.structs.replace(region, push_s=region.push_s * RAISE)
-        more = {"push_s": msgspec.structs.replace(case, uploads=uploads(slower))} if region.push_s else {}
+        slower = uploads(msgspec.structs.replace(region, push_s=region.push_s * RAISE)) if region.push_s else None
     made = plan(case, None if target is None else hosts(target))
-    moved = effects(case, more)
+    moved = effects(case, slower)
     inputs = {
         **({"trace": str(args.trace)} if region is None else msgspec.to_builtins(region)),
         **msgspec.to_builtins(aims),

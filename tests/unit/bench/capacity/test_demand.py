@@ -81,5 +81,7 @@ def test_a_burst_grows_in_proportion(times: float) -> None:
     plain = uploads((0.2, 1_000_000, 400_000), (1.7, 500_000, 100_000))
     more, heavier = demand(plain.changed(pairs=times)), demand(plain.changed(size=times, up=times))
     assert np.allclose(more.in_flight, demand(plain).in_flight * times)
+    assert np.allclose(demand(plain).times(times).in_flight, more.in_flight)
+    assert (more.pairs, more.mean_bytes) == (2 * times, 750_000)
     assert np.allclose(heavier.in_flight, demand(plain).in_flight)
     assert np.allclose(heavier.mb, demand(plain).mb * times)

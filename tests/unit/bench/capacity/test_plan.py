@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from bench.capacity.demand import demand
 from bench.capacity.hosts import Host
 from bench.capacity.plan import Shards, Store, Tier, cores, plan
-from tests.unit.bench.capacity.measured import COSTS, case
+from tests.unit.bench.capacity.measured import COSTS, burst, case
 
 PLANNED = plan(case())
 
@@ -94,8 +95,8 @@ def test_heartbeats_of_many_processes_are_seen() -> None:
 
 def test_more_users_or_less_time_need_no_fewer_cores() -> None:
     """Monotone in each input."""
-    plain = cores(case())
-    more = msgspec.structs.replace(case(), uploads=case().uploads.changed(pairs=1.1))
-    assert cores(more) == pytest.approx(plain * 1.1)
-    assert cores(case(ready_s=30.0)) > plain > cores(case(ready_s=120.0))
-    assert cores(case(utilisation=0.25)) > plain
+    asked = demand(burst())
+    plain = cores(case(), asked)
+    assert cores(case(), asked.times(1.1)) == pytest.approx(plain * 1.1)
+    assert cores(case(ready_s=30.0), asked) > plain > cores(case(ready_s=120.0), asked)
+    assert cores(case(utilisation=0.25), asked) > plain

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bench.capacity.sensitivity import dearer, effects
-from tests.unit.bench.capacity.measured import COSTS, case
+from tests.unit.bench.capacity.measured import COSTS, burst, case
 
 
 def test_the_answer_follows_the_pairs_one_to_one() -> None:
@@ -22,10 +22,9 @@ def test_what_does_not_bind_does_not_move_the_answer() -> None:
     assert found["CPU of a worker"] > 0
 
 
-def test_a_case_of_the_caller_is_compared_too() -> None:
-    """As is a store that was not measured: it is left out."""
-    unchanged = effects(case(store="file"), {"push_s": case(store="file")})
-    found = {one.input: one.percent for one in unchanged}
+def test_the_push_is_compared_where_it_is_known() -> None:
+    """And a store that is no tier of its own is left out."""
+    found = {one.input: one.percent for one in effects(case(store="file"), burst())}
     assert found["push_s"] == 0.0
     assert "CPU of a store" not in found
 
