@@ -21,7 +21,7 @@ def table(found: Plan, effects: Sequence[Effect]) -> list[str]:
         "",
         *_store(found),
         "",
-        f"what binds first, of the planned machines ({found.largest:.2f} times this burst fits)",
+        f"what binds first, of the planned machines: {_largest(found.largest)}",
         *_binding(found.binding),
         *(_answer(found.target) if found.target else ()),
         "",
@@ -33,6 +33,11 @@ def table(found: Plan, effects: Sequence[Effect]) -> list[str]:
         "cores of all tiers, when an input is 10 % higher",
         *(f"  {effect.input:<24} {effect.percent:+6.1f} %" for effect in effects),
     ]
+
+
+def _largest(times: float) -> str:
+    """How much of the burst fits."""
+    return f"{times:.2f} times this burst fits" if times else "so many programs do not fit the main Redis"
 
 
 def number(value: float) -> str:
@@ -98,7 +103,7 @@ def _binding(found: Sequence[Binding]) -> Iterable[str]:
 def _answer(found: Answer) -> Iterable[str]:
     yield ""
     yield (
-        f"the given fleet takes {found.largest:.2f} times this burst, {number(found.largest_pairs)} pairs; this one: "
+        f"of the given machines: {_largest(found.largest)}, {number(found.largest_pairs)} pairs; this one: "
         f"{'yes' if found.takes_it else 'NO'}; half as much again: {'yes' if found.takes_half_more else 'NO'}"
     )
     yield from _binding(found.binding)

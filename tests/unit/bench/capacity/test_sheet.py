@@ -6,7 +6,7 @@ from bench.capacity.plan import plan
 from bench.capacity.prices import Price, Prices
 from bench.capacity.sensitivity import Effect
 from bench.capacity.sheet import number, quotas, table
-from tests.unit.bench.capacity.measured import AIMS, case
+from tests.unit.bench.capacity.measured import AIMS, COSTS, case
 
 INPUTS = msgspec.to_builtins(AIMS)
 
@@ -35,7 +35,15 @@ def test_a_table_says_everything() -> None:
     ):
         assert words in text
     assert "no prices were given" in text
-    assert "the given fleet" not in text
+    assert "of the given machines" not in text
+    assert "times this burst fits" in text
+
+
+def test_a_fleet_that_cannot_keep_itself_is_said_to_be_one() -> None:
+    """No multiple of a burst is one that fits."""
+    beating = msgspec.structs.replace(case(), costs=msgspec.structs.replace(COSTS, heartbeat_cores=0.1))
+    text = "\n".join(table(plan(beating), []))
+    assert "so many programs do not fit the main Redis" in text
 
 
 def test_a_fleet_and_prices_are_in_the_table_when_given() -> None:
