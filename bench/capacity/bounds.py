@@ -69,6 +69,7 @@ class Loads(msgspec.Struct, frozen=True, kw_only=True):
     drained: Series  # pairs that become ready
     views: Series  # pictures read
     worker_cores: float  # the least constant number
+    waited_s: int  # from this second on no pair waits for a worker
     drained_s: int  # the second at whose end everything is ready
     render_share: float  # CPU seconds of a pair in a worker
 
@@ -97,6 +98,8 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     from_second = needed_from(work, aims.ready_s)
     worker_cores = float(from_second[0])  # the most that any second needs
     done = done_s(work, worker_cores)
+    waiting = np.flatnonzero(backlog_s(work, done) > WAITS_S)
+    waited_s = int(waiting[-1]) + 1 if len(waiting) else 0
     drained = done / render_s if render_s else done
     seconds = max(len(drained), demand.seconds + math.ceil(aims.views_s))
     views = np.zeros(seconds)
@@ -109,7 +112,7 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     cores = {}
     for name, tier in tiers.items():
         if name == "worker":
-            cores[name] = long(_workers(work, done, from_second))
+            cores[name] = long(_workers(len(done), waited_s, from_second))
             continue
         begun = long(demand.begun) if name == "lb" else received
         total = _cores(tier.upload, begun, mb) + _per_pair(tier.drain, ready, pair_mb)
@@ -119,18 +122,17 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
         drained=ready,
         views=views,
         worker_cores=worker_cores,
+        waited_s=waited_s,
         drained_s=len(drained),
         render_share=render_s,
     )
 
 
-def _workers(work: Series, done: Series, from_second: Series) -> Series:
-    """The cores of workers by second: all of them until the last second in which work waits, then fewer."""
-    later = np.zeros(len(done))
-    later[: len(work)] = from_second
-    waits = np.flatnonzero(backlog_s(work, done) > WAITS_S)
-    if len(waits):
-        later[: waits[-1] + 1] = later.max()
+def _workers(seconds: int, waited_s: int, from_second: Series) -> Series:
+    """The cores of workers by second: all of them as long as work waits, then what still comes needs."""
+    later = np.zeros(seconds)
+    later[: len(from_second)] = from_second
+    later[:waited_s] = from_second[0]
     return later
 
 

@@ -75,6 +75,7 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     held_mb_peak: float
     mean_pair_kb: float
     received_s: int
+    waited_s: int
     drained_s: int
 
 
@@ -250,6 +251,7 @@ def _burst(asked: Demand, work: Loads) -> Burst:
         held_mb_peak=float(asked.held_mb.max()),
         mean_pair_kb=asked.mean_bytes / 1000,
         received_s=asked.seconds,
+        waited_s=work.waited_s,
         drained_s=work.drained_s,
     )
 

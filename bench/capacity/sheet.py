@@ -55,8 +55,9 @@ def _burst(found: Plan) -> Iterable[str]:
     )
     yield (
         f"       {number(burst.mb_s_peak)} MB/s, {number(burst.in_flight_peak)} uploads in flight, which hold "
-        f"{number(burst.held_mb_peak)} MB; all received after {burst.received_s} s, all ready after {burst.drained_s} s"
+        f"{number(burst.held_mb_peak)} MB"
     )
+    yield f"       no backlog after {burst.waited_s} s, the last pair received and ready after {burst.drained_s} s"
 
 
 def _tiers(found: Plan) -> Iterable[str]:

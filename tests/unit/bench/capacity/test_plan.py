@@ -22,7 +22,7 @@ def test_the_burst_is_what_was_given() -> None:
     """10,000 pairs, all received after 10 s."""
     burst = PLANNED.burst
     assert (burst.pairs, burst.pairs_s_peak, burst.mb_s_peak) == (10_000, 1000, 1000)
-    assert (burst.received_s, burst.drained_s) == (10, 69)
+    assert (burst.received_s, burst.waited_s, burst.drained_s) == (10, 68, 69)
 
 
 def test_each_tier_has_what_its_resources_need() -> None:
