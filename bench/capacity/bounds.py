@@ -28,6 +28,7 @@ COPIES: Final = 2
 WAITS_S: Final = 1e-6  # of CPU: less is a rounding error
 NODE_FILES: Final = 256  # connections to the store, to Redis, to balancers' health checks
 FILES_PER_UPLOAD: Final = {"lb": 2, "node": 1}  # a balancer has one to the phone and one to the node
+DRAINING: Final = {"redis", "store"}  # beside the workers; what others spend meanwhile is noise
 TIERS: Final = ("lb", "node", "worker", "redis", "store")
 
 
@@ -79,7 +80,10 @@ def tiers_of(costs: Costs, aims: Aims) -> tuple[dict[str, Tier], Stores]:
     if aims.store not in costs.stores:
         raise CostsError(f"the costs have no store {aims.store!r}, they have {', '.join(sorted(costs.stores))}")
     stores = costs.stores[aims.store]
-    found = {"lb": costs.lb_tls if aims.tls else costs.lb, "node": stores.node, "worker": stores.worker}
+    front = costs.lb_tls if aims.tls else costs.lb
+    if front.read is None:  # pictures were read without TLS only: the rest of it is what is known
+        front = msgspec.structs.replace(front, read=costs.lb.read)
+    found = {"lb": front, "node": stores.node, "worker": stores.worker}
     found["redis"] = costs.redis
     if stores.store is not None:
         found["store"] = stores.store
@@ -115,7 +119,8 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
             cores[name] = long(_workers(len(done), waited_s, from_second))
             continue
         begun = long(demand.begun) if name == "lb" else received
-        total = _cores(tier.upload, begun, mb) + _per_pair(tier.drain, ready, pair_mb)
+        drain = tier.drain if name in DRAINING else None
+        total = _cores(tier.upload, begun, mb) + _per_pair(drain, ready, pair_mb)
         cores[name] = total + _per_pair(tier.read, views, aims.view_kb / 1000)
     return Loads(
         cores=cores,

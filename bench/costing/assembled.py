@@ -10,6 +10,8 @@ from ..capacity.costs import Costs, Line, Stores, Tier
 from ..capacity.fitting import fitted, of_buckets, quantiles, spread
 from .run import Points, Readings
 
+DRAINING = {"redis", "store", "worker"}  # balancers and nodes have no part in it: what they spend meanwhile is noise
+
 
 def costs(
     found: Mapping[str, Readings], *, measured_at: str, machine: dict[str, str | int], code: str, note: str = ""
@@ -72,7 +74,7 @@ def _tier(
     idle = statistics.median(one.idle_cores[name] for one in stacks)
     return Tier(
         upload=line(lambda one: one.upload, spread) or Line(fixed_ms=0.0),
-        drain=line(lambda one: one.drain, drain_spread),
+        drain=line(lambda one: one.drain, drain_spread) if name in DRAINING else None,
         read=line(lambda one: one.read),
         idle_cores=_short(idle),
         process_mib=_short(max(one.process_kib[name] for one in stacks) / 1024),

@@ -12,7 +12,9 @@ import msgspec
 from redis import Redis
 
 from ..peers import meter
+from ..peers.phone import PhoneError
 from . import phones, steps
+from .interval import Spent
 from .stack import Counted, Stack, running
 from .steps import Alone, Drained, Held
 
@@ -47,6 +49,7 @@ QUICK: Final = Effort(
 )
 PROGRAMS: Final = 4  # that send pulses to Redis or poll it: two balancers, a node, a worker
 WARM: Final = 24
+FEW: Final = 8  # phones at once where the upload is not what is measured, and the least on a busy machine
 USUAL: Final = 1  # the size of memory, lone uploads and requests: the second one
 
 
@@ -98,7 +101,7 @@ class _Run:
         usual = phones.bodies(sizes[USUAL])
         warm = await stack.open_moment()
         for tls in (False, True):
-            await phones.send(stack, warm, usual, WARM, tls=tls)
+            await phones.send(stack, warm, usual, WARM, tls=tls, at_once=FEW)
         process_kib = {name: meter.rss_kib(pid) for name, pid in stack.pids.items()}
         self._idle = await steps.idle(stack, effort.idle_s)
         alone = await steps.alone(stack, warm, usual, effort.alone)
@@ -129,16 +132,31 @@ class _Run:
 
     async def _size(self, size: int, *, counted: bool) -> None:
         """Upload, drain and read pairs of one photo size."""
-        stack, effort = self._stack, self._effort
+        effort = self._effort
         pairs = phones.bodies(size)
         pair_bytes = sum(map(len, pairs)) / len(pairs)
         count = effort.pairs[size]
         for _ in range(effort.rounds):
-            moment_id = await stack.open_moment()  # its pairs are never rendered: no worker runs while they are sent
             for tls in (False, True):
-                spent, _ = await steps.upload(stack, moment_id, pairs, count, tls=tls)
+                spent = await self._sent(pairs, count, tls=tls)
                 self._add(self._upload, pair_bytes, spent.beyond(self._idle).cpu_ms, count, tls=tls)
         await self._drained_size(pairs, pair_bytes, counted=counted)
+
+    async def _sent(self, pairs: list[bytes], count: int, *, tls: bool) -> Spent:
+        """What an upload costs that was not refused: a slow machine sheds, and then fewer phones send at once."""
+        at_once = phones.CONNECTIONS
+        while True:
+            moment_id = await self._stack.open_moment()  # no worker runs: its pairs are never rendered
+            try:
+                spent, _ = await steps.upload(self._stack, moment_id, pairs, count, tls=tls, at_once=at_once)
+            except* PhoneError as errors:
+                if at_once <= FEW or not all("503" in str(error) for error in errors.exceptions):
+                    raise
+            else:
+                return spent
+            at_once //= 2
+            self._say(f"{self._stack.kind}: the node sheds, this machine is busy; again with {at_once} phones at once")
+            await asyncio.sleep(steps.SETTLE_S)
 
     async def _drained_size(self, pairs: list[bytes], pair_bytes: float, *, counted: bool) -> None:
         """Upload some pairs more into an empty queue, render them, look at them."""
@@ -148,7 +166,7 @@ class _Run:
         counting = counted and stack.kind == "minio"
         before = await stack.counted() if counting else None
         empty = self._redis_bytes()
-        _, sent = await steps.upload(stack, moment_id, pairs, count)
+        _, sent = await steps.upload(stack, moment_id, pairs, count, at_once=FEW)
         drained = await steps.drain(stack, moment_id, count)
         self._redis_pair_kib = max(0.0, (self._redis_bytes() - empty) / 1024 / count)
         self._drained.append(drained)
@@ -163,8 +181,9 @@ class _Run:
                 self._requests, requests={name: many / count for name, many in self._requests.requests.items()}
             )
         for picture in steps.PICTURES:
-            views, mean = await steps.read(stack, sent, picture, self._effort.views)
-            self._add(self._read, mean, views.beyond(self._idle).cpu_ms, self._effort.views)
+            for tls in (False, True):
+                views, mean = await steps.read(stack, sent, picture, self._effort.views, tls=tls)
+                self._add(self._read, mean, views.beyond(self._idle).cpu_ms, self._effort.views, tls=tls)
         self._say(f"{stack.kind}: pairs of {pair_bytes / 1000:.0f} KB measured")
 
     def _add(

@@ -63,13 +63,19 @@ async def idle(stack: Stack, seconds: float) -> dict[str, float]:
 
 
 async def upload(
-    stack: Stack, moment_id: str, pairs: Sequence[bytes], count: int, *, tls: bool = False
+    stack: Stack,
+    moment_id: str,
+    pairs: Sequence[bytes],
+    count: int,
+    *,
+    tls: bool = False,
+    at_once: int = phones.CONNECTIONS,
 ) -> tuple[Spent, tuple[Sent, ...]]:
     """Send pairs while no worker runs; afterwards the moment must have them all."""
     before = (await stack.counts(moment_id))["accepted"]
 
     async def sending() -> tuple[Sent, ...]:
-        return await phones.send(stack, moment_id, pairs, count, tls=tls)
+        return await phones.send(stack, moment_id, pairs, count, tls=tls, at_once=at_once)
 
     async def all_there(sent: tuple[Sent, ...]) -> None:
         accepted = (await stack.counts(moment_id))["accepted"] - before
@@ -104,9 +110,11 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
     return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, size)
 
 
-async def read(stack: Stack, posts: Sequence[Sent], picture: str, count: int) -> tuple[Spent, int]:
+async def read(
+    stack: Stack, posts: Sequence[Sent], picture: str, count: int, *, tls: bool = False
+) -> tuple[Spent, int]:
     """Read a picture of each post; what was spent, and the bytes of an answer."""
-    return await measured(stack.pids, lambda: phones.view(stack, posts, picture, count))
+    return await measured(stack.pids, lambda: phones.view(stack, posts, picture, count, tls=tls))
 
 
 async def alone(stack: Stack, moment_id: str, pairs: Sequence[bytes], count: int) -> Alone:

@@ -57,6 +57,19 @@ def test_views_cost_balancers_nodes_and_requests() -> None:
     assert WORK.views.sum() == 0
 
 
+def test_pictures_read_over_tls_cost_at_least_what_they_cost_without() -> None:
+    """Where only that was measured."""
+    plain = msgspec.structs.replace(COSTS.lb, read=COSTS.redis.upload)
+    costs = msgspec.structs.replace(COSTS, lb=plain, lb_tls=msgspec.structs.replace(COSTS.lb_tls, read=None))
+    assert tiers_of(costs, AIMS)[0]["lb"].read == COSTS.redis.upload
+
+
+def test_a_drain_costs_balancers_and_nodes_nothing() -> None:
+    """What was read of them meanwhile is noise."""
+    noisy = msgspec.structs.replace(COSTS, lb_tls=msgspec.structs.replace(COSTS.lb_tls, drain=COSTS.redis.drain))
+    assert loads(ASKED, noisy, AIMS).cores["lb"].max() == 1.0
+
+
 def test_memory_of_redis_is_that_of_all_moments_it_keeps() -> None:
     """Ten thousand pairs of 1 KiB, two days of them."""
     assert FOUND["redis memory"].peak == pytest.approx(20_000 / 1024**2)

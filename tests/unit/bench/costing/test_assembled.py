@@ -17,7 +17,9 @@ def test_lines_are_fitted_to_the_medians_of_rounds() -> None:
     assert (node.upload.fixed_ms, node.upload.mb_ms) == (1.0, 2.0)
     assert node.upload.spread == (1.0,) * 11
     assert MADE.lb.upload.spread[0] == 0.5
-    assert node.drain == Line(fixed_ms=50.0)
+    assert node.read == Line(fixed_ms=0.5)
+    assert node.drain is MADE.lb.drain is None
+    assert MADE.redis.drain == Line(fixed_ms=50.0)
 
 
 def test_each_tier_has_its_figures() -> None:
