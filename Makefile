@@ -68,8 +68,9 @@ settings: setup ## write SETTINGS.md from the config.py of each package
 minio: setup ## get the MinIO server into .tools/bin (two minutes the first time)
 	@$(PY) -m deploy minio
 
-bench: setup ## CPU cost per pair of balancer, node and worker, from a replay of the bundled burst
-	$(PY) -m deploy bench --store $(STORE)
+bench: setup ## what a pair costs in every tier, by phase, on a file store and on MinIO: costs.json (QUICK=1: minutes)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.costing $(if $(QUICK),--quick)
 
 bench-ring: setup ## how keys are placed: shares, moves, picking, rebuilding (QUICK=1 for fewer rounds)
 	$(PY) -m bench.contests.ring $(if $(QUICK),--quick)

@@ -20,9 +20,8 @@ import msgspec
 
 from . import config as settings
 from . import servers
-from .config import Config, Environment, SettingsError
+from .config import Config, SettingsError
 from .demo import DemoFailed, demo
-from .pipeline import bench
 from .plan import Options
 from .ports import PortTaken
 from .replay import TRACE, ReplayFailed
@@ -34,7 +33,6 @@ from .tokens import token
 from .up import up
 
 STATE: Final = Path(".snapsurge")
-QUICK_ARRIVALS: Final = 300
 REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
@@ -53,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
     for name, add, text in (
         ("up", _add_up, "run the whole stack until Ctrl-C"),
         ("demo", _add_demo, "the main job: replay a burst, kill a node half-way, check that nothing was lost"),
-        ("bench", _add_bench, "replay a burst and print the CPU cost of a pair in each tier"),
         (
             "restart",
             _add_restart,
@@ -109,14 +106,6 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
     command.epilog = "Ports are free ones, so that it runs beside an `up`. Its default state is emptied first."
 
 
-def _add_bench(command: argparse.ArgumentParser) -> None:
-    _add_stack(command, STATE / "bench")
-    command.add_argument("--trace", metavar="FILE", type=Path, default=TRACE, help="the burst (default: the bundled)")
-    command.epilog = (
-        f"QUICK=1 in the environment sends only the first {QUICK_ARRIVALS} arrivals. A default state is emptied."
-    )
-
-
 def _add_restart(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
     command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
@@ -151,14 +140,6 @@ def run_demo(args: argparse.Namespace, config: Config) -> int:
     return asyncio.run(job)
 
 
-def run_bench(args: argparse.Namespace, config: Config) -> int:
-    """Run `bench`; its exit code. The default state directory is emptied first."""
-    folder = (args.state or STATE / "bench").resolve()
-    arrivals = QUICK_ARRIVALS if Environment.quick() else None
-    job = bench(options(args), folder, config, trace=args.trace.resolve(), arrivals=arrivals, fresh=args.state is None)
-    return asyncio.run(job)
-
-
 def run_restart(args: argparse.Namespace, _: Config) -> int:
     """Run `restart` and print what was restarted."""
     _result(restart(args.state.resolve(), args.timeout, lambda line: print(f"deploy: {line}", file=sys.stderr)))
@@ -180,7 +161,6 @@ def run_minio(_: argparse.Namespace, __: Config) -> int:
 RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "up": run_up,
     "demo": run_demo,
-    "bench": run_bench,
     "restart": run_restart,
     "token": run_token,
     "minio": run_minio,

@@ -48,11 +48,6 @@ class Environment:
         """A copy of the environment, which callers may change and pass to a child."""
         return dict(os.environ)  # noqa: TID251 - the one place that reads it
 
-    @staticmethod
-    def quick() -> bool:
-        """Whether `QUICK=1` is set: benches should finish within a minute."""
-        return Environment.current().get("QUICK", "") not in {"", "0"}
-
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """The settings in `environ`, by default this process's environment; SettingsError."""

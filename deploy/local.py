@@ -8,11 +8,10 @@ which then drains; a second signal kills everything. `plan` decides which progra
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -192,20 +191,17 @@ async def running(
     *,
     say: Callable[[str], None],
     fresh: bool = False,
-    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[LocalStack]:
     """Start a stack with its state in `folder` (absolute), yield it when ready, drain it on exit.
 
-    `fresh` empties the folder first. The environment takes precedence over `settings`. The first SIGTERM or SIGINT
-    cancels the task.
+    `fresh` empties the folder first. The first SIGTERM or SIGINT cancels the task.
 
     Raises state.StateTaken, ports.PortTaken, servers.ServerMissing, supervisor.StartFailed, ValueError.
     """
     async with AsyncExitStack() as opened:
         state = opened.enter_context(claimed(folder, patience_s=config.stop_s, fresh=fresh))
         ports = opened.enter_context(Ports())
-        environment = {**settings, **Environment.current()}
-        around = Surroundings(state.folder, servers.ROOT, environment, config.auth_secret)
+        around = Surroundings(state.folder, servers.ROOT, Environment.current(), config.auth_secret)
         planned = plan(options, ports, around)
         (state.folder / stack.FILE).unlink(missing_ok=True)
         opened.callback(stack.clear, state.folder)

@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -59,7 +58,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Percentiles
     ready_ms: Percentiles
     lag_ms: Percentiles
-    cpu_ms_per_pair: dict[str, float | None]
     moment_id: str
     composite_url: str | None = None
 
@@ -75,16 +73,6 @@ def half_s(trace: Path) -> float:
     if not arrivals:
         raise ReplayFailed(f"{trace} has no arrivals")
     return sorted(arrivals)[len(arrivals) // 2] / 1e6
-
-
-def shortened(trace: Path, arrivals: int, path: Path) -> Path:
-    """Write the trace's header and its first `arrivals` to `path`; ReplayFailed when the trace cannot be read."""
-    try:
-        with gzip.open(trace, "rb") as lines, gzip.open(path, "wb") as short:
-            short.writelines(islice(lines, 1 + arrivals))
-    except (OSError, EOFError) as error:
-        raise ReplayFailed(f"{trace} is no trace: {error}") from error
-    return path
 
 
 def read_report(path: Path) -> Report:
@@ -115,10 +103,10 @@ class Replay:
         return code
 
 
-def command(local: LocalStack, trace: Path, report: Path, after_s: float) -> Iterator[str]:
+def command(local: LocalStack, trace: Path, report: Path) -> Iterator[str]:
     """The command line of the replay."""
     yield from (sys.executable, "-m", "bench", "replay", str(trace), "--report", str(report))
-    yield from ("--stack", str(local.file), "--after", f"{after_s:g}")
+    yield from ("--stack", str(local.file))
     for target in local.targets:
         yield from ("--target", target)
 
@@ -131,20 +119,12 @@ def _make_way(report: Path) -> None:
 
 @asynccontextmanager
 async def replaying(
-    local: LocalStack,
-    trace: Path,
-    report: Path,
-    settings: Mapping[str, str] = MappingProxyType({}),
-    *,
-    after_s: float = 0.0,
+    local: LocalStack, trace: Path, report: Path, settings: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[Replay]:
-    """Start bench with `settings` over the environment, and end it on exit.
-
-    Bench goes on observing the stack for `after_s` after its replay.
-    """
+    """Start bench with `settings` over the environment, and end it on exit."""
     _make_way(report)
     process = await leash.spawn(
-        tuple(command(local, trace, report, after_s)),
+        tuple(command(local, trace, report)),
         environment={
             **Environment.current(),
             "SNAPSURGE_AUTH_SECRET": local.plan.secret,

@@ -33,10 +33,10 @@ ARROW_EXCEPTIONS = {("bench", "storage.records")}
 
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
+    *(f"bench/capacity/{name}.py" for name in ["aims", "bounds", "demand", "drain", "fitting", "hosts", "ladder"]),
+    *(f"bench/capacity/{name}.py" for name in ["plan", "sensitivity", "sheet", "sizing"]),
+    *(f"bench/{name}.py" for name in ["contests/chart", "costing/assembled", "drawing", "overload/rows"]),
     "bench/replay/burst.py",
-    "bench/contests/chart.py",
-    "bench/drawing.py",
-    "bench/overload/rows.py",
     "bench/traces/synthesis.py",
     "ingest/admission.py",
     "ingest/asked.py",

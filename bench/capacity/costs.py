@@ -52,6 +52,9 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     requests_per_pair: NotNegative  # from upload until ready
     put_ms: tuple[NotNegative, ...]  # quantiles of the intake object's PUT on an idle store, in equal steps, 0 to 1
     render_s: tuple[NotNegative, ...]  # quantiles of a worker's wall time for a pair, in equal steps, 0 to 1
+    puts_per_pair: NotNegative = 2.0  # of requests_per_pair: the intake object and the media object
+    written_share: NotNegative = 1.0  # bytes that the store receives until ready, for each byte received of a phone
+    read_share: NotNegative = 1.0  # bytes that the store sends until ready, for each byte received of a phone
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,13 +68,34 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redis: Tier
     stores: dict[str, Stores]
     media_share: NotNegative  # bytes of the media object for each byte received
+    heartbeat_cores: NotNegative = 0.0  # of Redis, for each balancer, node and worker that runs: pulses and polls
+    redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
+    note: str = ""  # how it was measured, where that was not as `make bench` does by default
 
 
 def read(path: Path) -> Costs:
     """The costs in a file; CostsError names the file and what is missing or wrong."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Costs)
+        costs = msgspec.json.decode(path.read_bytes(), type=Costs)
     except OSError as error:
         raise CostsError(f"{path}: {error.strerror}; `make bench` measures it") from error
     except msgspec.MsgspecError as error:
         raise CostsError(f"{path}: {error}") from error
+    return checked(costs, str(path))
+
+
+def checked(costs: Costs, where: str) -> Costs:
+    """The costs unchanged; CostsError names each tier without a phase that it has a part in."""
+    wanted = [("redis", costs.redis, ("drain",))]
+    for kind, stores in costs.stores.items():
+        wanted.append((f"stores.{kind}.worker", stores.worker, ("drain",)))
+        if stores.store is not None:
+            wanted.append((f"stores.{kind}.store", stores.store, ("drain",)))
+    missing = [
+        f"{name} has no {phase}" for name, tier, phases in wanted for phase in phases if getattr(tier, phase) is None
+    ]
+    if not costs.stores:
+        missing.append("no kind of store was measured")
+    if missing:
+        raise CostsError(f"{where}: {'; '.join(missing)}; `make bench` measures it")
+    return costs

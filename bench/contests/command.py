@@ -39,16 +39,26 @@ def given(module: str, about: str | None, file: str, arguments: Sequence[str] | 
 def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
     """Measure, print each row as it is told, write all rows; return the exit code. `more` is added to the machine."""
     found: list[Row] = []
-    cause: BaseException | None = None
-    interrupted = False
 
     def tell(row: Row) -> None:
         found.append(row)
         print(line(row), flush=True)
 
-    try:
+    def measured() -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         measure(tell)
+        write(Results(machine() | more, tuple(found)), out)
+        print(f"written to {out}")
+
+    return told(out, measured)
+
+
+def told(out: Path, work: Callable[[], None]) -> int:
+    """Do the work, which ends with writing the file; the exit code, and what went wrong as one line."""
+    cause: BaseException | None = None
+    interrupted = False
+    try:
+        work()
     except* (asyncio.CancelledError, KeyboardInterrupt):
         interrupted = True
     except* (BenchError, subprocess.SubprocessError, OSError) as errors:
@@ -59,8 +69,6 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
     if cause:
         print(f"bench: {cause}", file=sys.stderr)
         return 2
-    write(Results(machine() | more, tuple(found)), out)
-    print(f"written to {out}")
     return 0
 
 

@@ -56,16 +56,20 @@ def minio(folder: Path) -> Iterator[tuple[str, int]]:
     """Run MinIO on a free port, with its data in the folder, until the block ends; yields its URL and process id."""
     port, console = started.free_port(), started.free_port()
     keys = ["env", f"MINIO_ROOT_USER={USER}", f"MINIO_ROOT_PASSWORD={PASSWORD}", "MINIO_BROWSER=off"]
+    keys.append("MINIO_PROMETHEUS_AUTH_TYPE=public")  # for who counts its requests, from its own metrics
     place = ["--quiet", "--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
     with started.process([*keys, minio_program(), "server", *place, str(folder / "minio")], port) as running:
         yield f"http://127.0.0.1:{port}", running.pid
 
 
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a Redis without persistence on a free port until the block ends; yields its URL and process id."""
+def redis(folder: Path, *, durable: bool = False) -> Iterator[tuple[str, int]]:
+    """Run a Redis on a free port until the block ends; yields its URL and process id.
+
+    `durable`: with the append-only file that production has, synced each second; else without persistence.
+    """
     port = started.free_port()
-    quiet = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    quiet = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes" if durable else "no", "--dir", str(folder)]
     with started.process([redis_program(), "--port", str(port), *quiet], port) as running:
         yield f"redis://127.0.0.1:{port}/0", running.pid
 

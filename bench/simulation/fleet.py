@@ -25,6 +25,8 @@ class Machines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     count: Annotated[int, Meta(ge=1)] = 1
     cores: Positive
+    memory_gib: Positive | None = None  # None: not looked at
+    nic_gbit: Positive | None = None
     lb: Count = 0
     node: Count = 0
     worker: Count = 0

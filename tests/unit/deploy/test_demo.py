@@ -28,7 +28,6 @@ REPORT = Report(
     latency_ms=NOTHING,
     ready_ms=NOTHING,
     lag_ms=NOTHING,
-    cpu_ms_per_pair={},
     moment_id="m",
 )
 KILL = Kill(node="b", old_pid=11, new_pid=12, after_s=13.62, back_s=1.41)

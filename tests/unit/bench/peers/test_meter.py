@@ -25,6 +25,33 @@ def test_work_is_seen_and_so_are_children() -> None:
             child.communicate("\n")
 
 
+def test_threads_and_children_that_ended_still_count() -> None:
+    """Work of a thread that has ended, and of a child that was waited for: `schedstat` shows neither."""
+    work = (
+        "import subprocess, sys, threading\n"
+        "input()\n"
+        "thread = threading.Thread(target=lambda: sum(range(6_000_000))); thread.start(); thread.join()\n"
+        "print('thread', flush=True); input()\n"
+        "subprocess.run([sys.executable, '-c', 'sum(range(6_000_000))'])\n"
+        "print('child', flush=True); input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        readings = [cpu_ms(process.pid)]
+        for ended in ("thread\n", "child\n"):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == ended
+            readings.append(cpu_ms(process.pid))
+        process.communicate("\n")
+
+    assert readings[1] - readings[0] > 40  # the loop takes 100 ms and more
+    assert readings[2] - readings[1] > 40
+
+
 def test_what_is_gone_costs_nothing() -> None:
     """No error for a process that has ended."""
     child = subprocess.Popen([sys.executable, "-c", ""])

@@ -1,0 +1,1 @@
+"""What a pair costs in every tier and phase, measured: `make bench`, which writes `bench/results/costs.json`."""

@@ -1,0 +1,41 @@
+"""What is in a store, seen on its disk: how many pairs are rendered is known without a request to any tier.
+
+A file store has a file for each object, MinIO a folder of the same name, so one pattern fits both. The time at which an
+entry was changed is when its media object was stored.
+"""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+OBJECTS: Final = "*/{kind}/{moment}/*.zip"  # a black box otherwise: ARCHITECTURE.md has the names of stored things
+
+
+class Object(msgspec.Struct, frozen=True):
+    """When an object was stored (unix seconds), and its bytes (of a file store)."""
+
+    at: float
+    bytes: int
+
+
+def objects(root: Path, kind: str, moment_id: str) -> list[Object]:
+    """The `intake` or `media` objects of a moment, in the order in which they were stored."""
+    found = []
+    for path in root.glob(OBJECTS.format(kind=kind, moment=moment_id)):
+        stat = path.stat()
+        found.append(Object(stat.st_mtime, stat.st_size))
+    return sorted(found, key=lambda one: one.at)
+
+
+def gaps_s(found: list[Object]) -> list[float]:
+    """Seconds between two objects that were stored one after the other: the time of one worker for a pair."""
+    times = [one.at for one in found]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def mean_bytes(found: list[Object]) -> float:
+    """The mean size; NaN without objects."""
+    return sum(one.bytes for one in found) / len(found) if found else math.nan

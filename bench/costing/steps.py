@@ -1,0 +1,177 @@
+"""The steps that are measured on one stack, each by itself: upload, drain, read, an upload alone, memory, idleness.
+
+No step asks a tier for anything but the work that it measures. Whether the work was done right is checked after the
+second reading; that a drain has ended is seen on the store's disk.
+"""
+
+import asyncio
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from ..peers import meter
+from ..peers.phone import PhoneError
+from ..peers.started import StartError
+from . import disk, phones
+from .interval import Meter, Spent, measured
+from .phones import Sent
+from .stack import LOOK_S, Stack
+
+WARM_PAIRS: Final = 4  # rendered before the reading begins: the worker is started, its code is warm
+SETTLE_S: Final = 1.0  # the last jobs are settled, and a pulse is sent; what is idle meanwhile is taken off
+REST_S: Final = 3.0
+PATIENCE_S: Final = 300.0
+PICTURES: Final = ("front/thumb", "front/feed", "front/full")
+STAGE: Final = r'^snapsurge_stage_seconds_bucket\{le="([^"]+)",stage="store"\} (\S+)$'
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """A drain of `pairs` pairs: what was spent (by the worker too), seconds a pair, start and memory of a worker."""
+
+    spent: Spent
+    pairs: int
+    gaps_s: list[float]
+    start_s: float
+    worker_kib: int
+    idle_cores: dict[str, float]  # with a worker that has nothing to do
+    media_bytes: float
+
+
+class Alone(msgspec.Struct, frozen=True):
+    """Uploads one after the other: CPU ms of balancer and node for each, and the node's PUTs as a histogram."""
+
+    lb_ms: list[float]
+    node_ms: list[float]
+    put_bounds_s: tuple[float, ...]
+    put_counts: tuple[float, ...]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """KiB of balancer and node for each upload in flight, beyond the bytes that it has received."""
+
+    lb_kib: float
+    node_kib: float
+
+
+async def idle(stack: Stack, seconds: float) -> dict[str, float]:
+    """The cores that each process uses when there is nothing to do."""
+    spent, _ = await measured(stack.pids, lambda: asyncio.sleep(seconds))
+    return {name: ms / 1000 / spent.seconds for name, ms in spent.cpu_ms.items()}
+
+
+async def upload(
+    stack: Stack,
+    moment_id: str,
+    pairs: Sequence[bytes],
+    count: int,
+    *,
+    tls: bool = False,
+    at_once: int = phones.CONNECTIONS,
+) -> tuple[Spent, tuple[Sent, ...]]:
+    """Send pairs while no worker runs; afterwards the moment must have them all."""
+    before = (await stack.counts(moment_id))["accepted"]
+
+    async def sending() -> tuple[Sent, ...]:
+        return await phones.send(stack, moment_id, pairs, count, tls=tls, at_once=at_once)
+
+    async def all_there(sent: tuple[Sent, ...]) -> None:
+        accepted = (await stack.counts(moment_id))["accepted"] - before
+        if accepted != len(sent) != count:
+            raise PhoneError(f"{count} pairs were sent, {len(sent)} acknowledged, {accepted} counted")
+
+    return await measured(stack.pids, sending, all_there)
+
+
+async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
+    """Start a worker and measure the render of all pairs but the first `WARM_PAIRS`."""
+
+    def rendered() -> list[disk.Object]:
+        return disk.objects(stack.root, "media", moment_id)
+
+    with stack.worker() as (pid, began):
+        await _until(lambda: len(rendered()) >= WARM_PAIRS)
+        reading = Meter({**stack.pids, "worker": pid})
+        first = len(rendered())
+        await _until(lambda: len(rendered()) >= count)
+        await asyncio.sleep(SETTLE_S)
+        spent, found = reading.spent(), rendered()
+        memory_kib = meter.rss_kib(pid)
+        rest, _ = await measured({**stack.pids, "worker": pid}, lambda: asyncio.sleep(REST_S))
+    ready = (await stack.counts(moment_id))["ready"]
+    if ready != count:
+        raise StartError(f"{count} pairs were rendered, {ready} are counted as ready")
+    gaps = disk.gaps_s(found)
+    start_s = found[0].at - began - sorted(gaps)[len(gaps) // 2]
+    idle_cores = {name: ms / 1000 / rest.seconds for name, ms in rest.cpu_ms.items()}
+    size = disk.mean_bytes(found)
+    return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, size)
+
+
+async def read(
+    stack: Stack, posts: Sequence[Sent], picture: str, count: int, *, tls: bool = False
+) -> tuple[Spent, int]:
+    """Read a picture of each post; what was spent, and the bytes of an answer."""
+    return await measured(stack.pids, lambda: phones.view(stack, posts, picture, count, tls=tls))
+
+
+async def alone(stack: Stack, moment_id: str, pairs: Sequence[bytes], count: int) -> Alone:
+    """Uploads without company: what each one costs, and how long its PUT lasts on an idle store."""
+    readings: list[dict[str, float]] = []
+    reading = Meter({name: stack.pids[name] for name in ("lb", "node")})
+
+    def each() -> None:
+        readings.append(reading.spent().cpu_ms)
+
+    before = stage(await stack.node_metrics())
+    await phones.alone(stack, moment_id, pairs, count, each)
+    after = stage(await stack.node_metrics())
+    cumulated = [count - before.get(bound, 0.0) for bound, count in after.items()]
+    single = [high - low for low, high in zip([0.0, *cumulated], cumulated, strict=False)]
+    costs = {
+        name: [later[name] - sooner[name] for sooner, later in itertools.pairwise(readings)] for name in ("lb", "node")
+    }
+    return Alone(costs["lb"], costs["node"], tuple(after), tuple(single))
+
+
+def stage(text: str) -> dict[float, float]:
+    """The finite buckets of the node's PUTs: upper bound in seconds, and how many PUTs lasted at most so long."""
+    found = re.findall(STAGE, text, re.MULTILINE)
+    return {float(bound): float(count) for bound, count in found if bound != "+Inf"}
+
+
+async def memory(stack: Stack, moment_id: str, body: bytes, count: int) -> Held:
+    """Memory of uploads that have sent half of their body and wait."""
+    half, open_phones = body[: len(body) // 2], []
+    before = {name: meter.rss_kib(stack.pids[name]) for name in ("lb", "node")}
+    try:
+        for _ in range(count):
+            phone = await phones.connected(stack.ports["lb"])
+            open_phones.append(phone)
+            user = f"user-{next(phones.USERS)}"
+            phone.transport.write(phones.head(stack, moment_id, user, len(body)))
+            phone.transport.write(half)
+        await _until(
+            lambda: (
+                not any(phone.transport.get_write_buffer_size() for phone in open_phones)
+                and not any(meter.unread_bytes(stack.ports[name]) for name in ("lb", "node"))
+            )
+        )
+        if any(phone.closed.is_set() for phone in open_phones):
+            raise PhoneError("an upload that waited was cut")
+        now = {name: meter.rss_kib(stack.pids[name]) for name in before}
+    finally:
+        for phone in open_phones:
+            phone.transport.abort()
+    received_kib = len(half) / 1024
+    lb, node = ((now[name] - before[name]) / count for name in ("lb", "node"))
+    return Held(max(0.0, lb), max(0.0, node - received_kib))
+
+
+async def _until(there: Callable[[], bool]) -> None:
+    """Wait until it is so; StartError after `PATIENCE_S`."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not there():  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(LOOK_S)

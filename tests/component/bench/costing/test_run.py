@@ -1,0 +1,35 @@
+"""All steps on a real stack, with few pairs: every tier is measured in the phases in which it works."""
+
+import pytest
+
+from bench.capacity.costs import checked
+from bench.costing.assembled import costs
+from bench.costing.run import Effort, measure
+from tests.unit.bench.costing.readings import readings
+
+FEW = Effort(pairs={40_000: 8, 90_000: 8}, rounds=1, rendered=10, alone=4, views=4, in_flight=20, idle_s=0.5)
+TIERS = {"lb", "node", "redis"}
+
+
+@pytest.mark.timeout(600)
+async def test_each_tier_is_measured_in_its_phases(redis_url: str) -> None:
+    """And costs can be made of it: those of MinIO are round numbers here."""
+    del redis_url  # the test needs a Redis program; the bench starts one of its own
+    said: list[str] = []
+
+    found = await measure("file", FEW, said.append)
+
+    assert {name for name, points in found.upload.items() if points} == TIERS | {"lb_tls"}
+    assert set(found.drain) == TIERS | {"worker"}
+    assert set(found.read) == TIERS | {"lb_tls"}
+    assert len(found.upload["node"]) == len(found.drain["worker"]) == 2
+    assert min(ms for _, ms in found.upload["node"]) > 0
+    # Phases are apart: a worker renders for milliseconds, a balancer has nothing to do meanwhile.
+    assert min(ms for _, ms in found.drain["worker"]) > 10 * max(ms for _, ms in found.drain["lb"])
+    assert found.requests is None
+    assert all(seconds > 0 for times in found.start_s.values() for seconds in times)
+    assert len(found.alone.node_ms) == FEW.alone - 1
+    assert sum(found.alone.put_counts) == FEW.alone
+    assert len(said) == 2
+    made = costs({"file": found, "minio": readings("minio")}, measured_at="", machine={}, code="")
+    assert checked(made, "this run").stores["file"].worker.drain is not None
