@@ -2,9 +2,10 @@
 
 The balancer knows nothing of photos. Its rows (`SNAPSURGE_LB_TRACE`) hold the time, the user as a keyed hash, the
 announced length of the body, the bytes received and their rate, and the status. In the trace, time zero is the moment's
-`fires_at`, each photo is half of the body, and the n-th row of a user is attempt n. Refused and aborted arrivals are
-kept: a trace holds the load that was offered, not the load that was served. Rows before the moment, past the span or of
-other paths are left out.
+`fires_at`, each photo is half of the body, at most BYTES_MAX, and the n-th row of a user is attempt n. Refused and
+aborted arrivals are kept: a trace holds the load that was offered, not the load that was served. Rows before the
+moment, past the span or of other paths are left out. Rows of two moments are refused, because their times count from
+different seconds.
 """
 
 import datetime as dt
@@ -13,26 +14,27 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+from .lines import BYTES_MAX, MICROSECONDS_MAX, USER_CHARACTERS_MAX
 from .trace import Header, Row, Trace, TraceError
 
 PHOTO_BYTES_MIN: Final = 1
-UPLINK_MAX: Final = 10**9  # A body that came in one segment with its head has no meaningful rate.
 
 
 class Seen(msgspec.Struct, frozen=True):
     """A row of `lb/relay/access.py`: unix µs, user hash, path, length (-1 unknown), bytes received, bytes/s, status."""
 
     at: int
-    u: str
+    u: Annotated[str, Meta(pattern=f"^[!-~]{{1,{USER_CHARACTERS_MAX}}}$")]
     p: str
     len: int
-    got: int
+    got: Annotated[int, Meta(ge=0)]
     up: int
-    s: int
+    s: Annotated[int, Meta(ge=0, le=599)]
 
 
 def fires_at_us(text: str) -> int:
@@ -62,25 +64,36 @@ def read(paths: Iterable[Path]) -> list[Seen]:
 
 def record(seen: Iterable[Seen], *, fires_us: int, window_s: int, span_s: float, path: str, note: str) -> Trace:
     """The trace; TraceError when no row belongs to the moment. `path` is a regular expression for whole paths."""
-    wanted = re.compile(path)
-    mine = [row for row in seen if 0 <= row.at - fires_us <= span_s * 1e6 and wanted.fullmatch(row.p)]
+    try:
+        wanted = re.compile(path)
+    except re.error as error:
+        raise TraceError(f"--path {path} is no regular expression: {error}") from error
+    last_us = min(span_s * 1e6, MICROSECONDS_MAX)
+    mine = [row for row in seen if 0 <= row.at - fires_us <= last_us and wanted.fullmatch(row.p)]
     mine = [row for row in mine if max(row.len, row.got) >= 2 * PHOTO_BYTES_MIN]
     if not mine:
         raise TraceError("no row is of this moment; look at --fires-at and --path")
-    rates = [min(row.up, UPLINK_MAX) for row in mine if row.got and row.up]
-    usual = round(statistics.median(rates)) if rates else UPLINK_MAX
+    paths = Counter(row.p for row in mine).most_common()
+    if len(paths) > 1:
+        found = ", ".join(f"{name} ({count})" for name, count in paths[:5])
+        raise TraceError(
+            f"rows of {len(paths)} moments: {found}; a trace is of one, so choose it: --path '{paths[0][0]}'"
+        )
+    # A body that came in one segment with its head has no meaningful rate.
+    rates = [min(row.up, BYTES_MAX) for row in mine if row.got and row.up]
+    usual = round(statistics.median(rates)) if rates else BYTES_MAX
     attempts: Counter[str] = Counter()
     rows: list[Row] = []
     for row in mine:
         attempts[row.u] += 1
-        size = row.len if row.len >= 0 else row.got
+        size = min(row.len if row.len >= 0 else row.got, 2 * BYTES_MAX)
         rows.append(
             Row(
                 t=row.at - fires_us,
                 u=row.u,
                 f=size - size // 2,
                 b=size // 2,
-                up=max(1, min(row.up, UPLINK_MAX)) if row.got and row.up else usual,
+                up=max(1, min(row.up, BYTES_MAX)) if row.got and row.up else usual,
                 n=attempts[row.u],
                 s=row.s,
             )

@@ -8,6 +8,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ..traces import record as records
 from ..traces import trace as traces
 
@@ -21,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--span-s", type=float, default=600.0, help="rows later than this are left out (%(default)s)")
     parser.add_argument("--path", metavar="REGEX", default=PATH, help="paths of uploads (default %(default)s)")
     parser.add_argument("--note", default="recorded by balancers", help="how the trace was made")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("rows", metavar="ROWS", type=Path, nargs="+", help="files that balancers wrote")
     parser.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
 
@@ -32,5 +35,9 @@ def run(args: argparse.Namespace) -> int:
     trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)
     traces.write(args.out, trace)
     users = len({row.u for row in trace.rows})
+    if args.json:
+        said = {"trace": str(args.out), "rows": len(trace.rows), "users": users, "span_s": trace.span_s}
+        print(msgspec.json.encode(said).decode())
+        return 0
     print(f"{args.out}: {len(trace.rows)} arrivals of {users} users in {trace.span_s:.1f} s")
     return 0

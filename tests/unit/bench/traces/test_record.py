@@ -60,3 +60,36 @@ def test_times_need_a_zone() -> None:
     assert fires_at_us("2023-11-14T22:13:20Z") == FIRES
     with pytest.raises(ValueError, match="zone"):
         fires_at_us("2023-11-14T22:13:20")
+
+
+def test_rows_of_two_moments_are_refused() -> None:
+    """Named with their numbers, and how to choose one; a chosen one is made."""
+    rows = (row(1, "a"), row(2, "b", p="/v1/moments/other/posts"), row(3, "c"))
+    with pytest.raises(
+        TraceError, match=r"2 moments: /v1/moments/m/posts \(2\), /v1/moments/other/posts \(1\).*--path"
+    ):
+        made(*rows)
+    one = record(rows, fires_us=FIRES, window_s=120, span_s=600, path="/v1/moments/m/posts", note="n")
+    assert [r.u for r in one.rows] == ["a", "c"]
+
+
+def test_whatever_a_client_announced_reads_back() -> None:
+    """A body of any length, an uplink of any rate: clipped to what a row may say."""
+    found = made(row(1, "a", len=10**15, got=1, up=10**15), row(2, "b", up=-5))
+    assert [(r.f, r.up) for r in found] == [(10**9, 10**9), (351, 1)]
+    assert trace.decode(trace.encode(trace.Trace(trace.Header(kind="recorded", window_s=1), tuple(found)))).rows
+
+
+@pytest.mark.parametrize("wrong", [{"s": 600}, {"s": -1}, {"got": -1}, {"u": ""}, {"u": "é"}, {"u": "x" * 65}])
+def test_a_row_that_no_balancer_writes_is_named(tmp_path: Path, wrong: dict[str, object]) -> None:
+    """Instead of a trace that cannot be read."""
+    said = {"at": FIRES, "u": "u", "p": "/", "len": 1, "got": 1, "up": 1, "s": 0} | wrong
+    (tmp_path / "rows").write_bytes(msgspec.json.encode(said) + b"\n" + msgspec.json.encode(row(1)))
+    with pytest.raises(TraceError, match="rows: line 1"):
+        read([tmp_path / "rows"])
+
+
+def test_a_path_that_is_no_expression_is_refused() -> None:
+    """One line."""
+    with pytest.raises(TraceError, match=r"--path \["):
+        record([row(1)], fires_us=FIRES, window_s=120, span_s=600, path="[", note="n")

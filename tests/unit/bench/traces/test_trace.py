@@ -71,3 +71,13 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     """One line, no traceback."""
     with pytest.raises(TraceError, match="No such file"):
         trace.read(tmp_path / "none.gz")
+
+
+def test_what_is_written_is_whole_or_not_there(tmp_path: Path) -> None:
+    """An error leaves the old file and nothing beside it."""
+    trace.write(tmp_path / "t.gz", SAMPLE)
+    old = (tmp_path / "t.gz").read_bytes()
+    with pytest.raises(TraceError, match="shorter note"):
+        trace.write(tmp_path / "t.gz", Trace(Header(kind="recorded", window_s=1, note="n" * 70_000), SAMPLE.rows))
+
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("t.gz", old)]

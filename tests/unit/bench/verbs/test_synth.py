@@ -1,8 +1,14 @@
 """The command line of a synthetic burst, and what becomes of it."""
 
+import json
 import shlex
+from pathlib import Path
 
-from bench.__main__ import parser
+import pytest
+
+from bench.__main__ import main, parser
+from bench.traces import trace
+from bench.traces.push import ShapeError
 from bench.verbs.synth import command, shape
 
 SMALL = shlex.split("synth --posters 6 --median-s 0.02 --span-s 0.1")
@@ -22,3 +28,48 @@ def test_a_shape_is_what_was_asked() -> None:
     found = shape(parser().parse_args([*SMALL, "x.gz"]))
 
     assert (found.posters, found.median_s, found.span_s, found.photo_bytes) == (6, 0.02, 0.1, 180_000)
+
+
+def test_ops_know_devices_and_a_quota(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The number of devices, the share that posts, the quota a minute; the note repeats it."""
+    words = shlex.split("synth --devices 100 --posting 0.3 --pushes-per-minute 60")
+    out = tmp_path / "x.gz"
+    assert main([*words, "--json", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    made = trace.read(out)
+
+    assert (found["users"], found["push_s"], len(made.rows)) == (30, 100, 30)
+    assert "--devices 100 --pushes-per-minute 60 " in made.header.note
+    assert "--fanout-s" not in made.header.note
+    assert main([*shlex.split(made.header.note)[3:-1], str(tmp_path / "y.gz")]) == 0
+    assert trace.read(tmp_path / "y.gz").rows == made.rows
+    assert "the push reaches 100 devices in 100 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--posting 0.5",
+        "--posters 5 --devices 10 --posting 0.5",
+        "--devices 10 --posting 0",
+        "--devices 10 --posting 1.5",
+        "--posters 5 --devices 10 --fanout-s 5 --pushes-per-minute 60",
+        "--posters 5 --pushes-per-minute x",
+        "--posters 5 --uplinks x",
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(words: str) -> None:
+    """Each with what to say instead."""
+    with pytest.raises(ShapeError):
+        shape(parser().parse_args(["synth", *shlex.split(words), "x.gz"]))
+
+
+@pytest.mark.parametrize("words", ["--posters 5 --pushes-per-minute 60", "--posters 0", "--posters 20000001"])
+def test_what_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """And no file, whole or half."""
+    assert main(["synth", *shlex.split(words), str(tmp_path / "x.gz")]) == 2
+    assert main(["synth", "--posters", "5", str(tmp_path / "none" / "x.gz")]) == 2
+    assert main(["synth", "--posters", "5", "--window-s", "0", str(tmp_path / "x.gz")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert list(tmp_path.iterdir()) == []

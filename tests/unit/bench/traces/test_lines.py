@@ -1,0 +1,182 @@
+"""The lines of a trace: whatever is wrong is one clear error, early and in bounded memory."""
+
+import contextlib
+import gzip
+import io
+import tracemalloc
+import zlib
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.traces import lines
+from bench.traces.lines import BYTES_MAX, LINE_BYTES_MAX, MICROSECONDS_MAX, Header, Row, TraceError
+
+HEADER = b'{"snapsurge_trace":1,"kind":"synthetic","window_s":20}\n'
+ROW = b'{"t":5,"u":"a%d","f":1,"b":1,"up":1}\n'
+
+
+def read(packed: bytes) -> tuple[Header, list[Row]]:
+    """The header and all rows."""
+    header, blocks = lines.read(io.BytesIO(packed))
+    return header, [row for block in blocks for row in block]
+
+
+def refused(text: bytes) -> str:
+    """What is said of a file with this text."""
+    with pytest.raises(TraceError) as caught:
+        read(gzip.compress(text, 1))
+    return str(caught.value)
+
+
+rows = st.lists(
+    st.builds(
+        Row,
+        t=st.integers(0, MICROSECONDS_MAX),
+        u=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64),
+        f=st.integers(1, BYTES_MAX),
+        b=st.integers(1, BYTES_MAX),
+        up=st.integers(1, BYTES_MAX),
+        n=st.integers(1, 2**31 - 1),
+        s=st.integers(0, 599),
+    )
+).map(lambda found: sorted(found, key=lambda row: row.t))
+
+
+@settings(deadline=None)
+@given(rows, st.text(max_size=50), st.none() | st.integers(-(2**63), 2**63 - 1))
+def test_whatever_is_written_is_read(found: list[Row], note: str, seed: int | None) -> None:
+    """Any valid rows, in blocks of any size."""
+    header, buffer = Header(kind="recorded", window_s=120, seed=seed, note=note), io.BytesIO()
+    lines.write(buffer, header, [found[:1], found[1:]], len(found))
+
+    assert read(buffer.getvalue()) == (header, found)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 120))
+def test_noise_is_an_error_or_a_trace_and_nothing_else(noise: bytes, at: int) -> None:
+    """Bytes put into a good file, packed and unpacked."""
+    text = HEADER + ROW % 1 + ROW % 2
+    for packed in (gzip.compress(text[:at] + noise + text[at:], 1), gzip.compress(text, 1)[:at] + noise):
+        with contextlib.suppress(TraceError):
+            read(packed)
+
+
+def test_rows_are_the_same_in_one_block_or_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when a block ends within a line, and the last line has no end; errors keep their numbers."""
+    text = HEADER + b"".join(ROW % number for number in range(100))
+    whole = read(gzip.compress(text, 1))
+    for size in (1, 7, 64, 1000):
+        monkeypatch.setattr(lines, "BLOCK_BYTES", size)
+        assert read(gzip.compress(text[:-1], 1)) == whole
+        assert refused(text + b'{"t":4,"u":"z","f":1,"b":1,"up":1}\n').startswith("row 101: not sorted, t=4 after t=5")
+        assert refused(text + b'{"t":5,"u":"z","f":-1,"b":1,"up":1}\n').startswith("row 101: Expected `int` >= 1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("t", -1), ("t", MICROSECONDS_MAX + 1), ("f", 0), ("b", -3), ("f", BYTES_MAX + 1), ("up", BYTES_MAX + 1)),
+        *(("n", 0), ("n", 2**31), ("s", 600), ("s", -1), ("u", ""), ("u", "x" * 65), ("u", "é"), ("u", "a\0")),
+    ],
+)
+def test_a_value_outside_its_limits_is_refused(field: str, value: object) -> None:
+    """One beyond each limit; the values at the limits are read by the test of round trips."""
+    row = {"t": 5, "u": "a", "f": 1, "b": 1, "up": 1} | {field: value}
+    assert refused(HEADER + msgspec.json.encode(row)).startswith("row 1: ")
+
+
+def test_another_version_is_named_with_ours() -> None:
+    """Not as a header that is malformed."""
+    assert "version 2 of the format, and this program reads version 1" in refused(HEADER.replace(b":1,", b":2,", 1))
+    assert "window_s 0" in refused(HEADER.replace(b":20", b":0"))
+
+
+def test_two_traces_joined_are_seen() -> None:
+    """As `cat a.gz b.gz` joins them."""
+    packed = gzip.compress(HEADER + ROW % 1) * 2
+    with pytest.raises(TraceError, match="row 2 is a second header: two traces are joined"):
+        read(packed)
+
+
+@pytest.mark.parametrize("lost", [1, 4, 9, 40])
+def test_a_file_that_was_cut_off_says_so(lost: int) -> None:
+    """In its data or in its last checksum."""
+    packed = gzip.compress(HEADER + b"".join(ROW % number for number in range(500)))
+    with pytest.raises(TraceError, match="not a gzip file to its end: cut off"):
+        read(packed[:-lost])
+
+
+def test_a_damaged_file_says_so() -> None:
+    """A flipped bit in the checksum, and one in the data."""
+    packed = bytearray(gzip.compress(HEADER + ROW % 1))
+    packed[-6] ^= 1
+    with pytest.raises(TraceError, match="CRC check failed"):
+        read(bytes(packed))
+    with pytest.raises(TraceError, match="gzip"):
+        read(bytes(packed[:10]) + b"\xff" * 40)
+
+
+def bomb(line: bytes, times: int) -> bytes:
+    """A gzip file of a header and then one line over and over, packed without holding it."""
+    packer = zlib.compressobj(9, wbits=31)
+    parts = [packer.compress(HEADER)]
+    block = line * 10_000
+    parts += [packer.compress(block) for _ in range(times // 10_000)]
+    return b"".join([*parts, packer.flush()])
+
+
+@pytest.mark.parametrize("line", [ROW % 1, b"x" * 36], ids=["rows", "no line end"])
+def test_a_gzip_bomb_is_refused_early_and_in_bounded_memory(line: bytes) -> None:
+    """Of 180 MB of equal rows, or of one line, no more than the first part is read and held."""
+    packed = bomb(line, 5_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TraceError, match=r"no burst packs so well|a line of more than"):
+            for _ in lines.read(io.BytesIO(packed))[1]:
+                pass
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(packed) < 1_000_000
+    assert most < 100 * 1024**2
+
+
+def test_small_files_may_pack_as_well_as_they_like() -> None:
+    """The ratio counts only from 16 MiB of text on."""
+    assert len(read(bomb(ROW % 1, 10_000))[1]) == 10_000
+
+
+def test_more_rows_than_any_region_has_users_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is read, one row more is not."""
+    monkeypatch.setattr(lines, "ROWS_MAX", 3)
+    text = HEADER + b"".join(ROW % number for number in range(3))
+
+    assert len(read(gzip.compress(text))[1]) == 3
+    assert "more than 3 rows" in refused(text + ROW % 9)
+
+
+def test_a_header_that_could_not_be_read_is_not_written() -> None:
+    """Its note is too long; one that just fits is read."""
+    fits = LINE_BYTES_MAX - len(msgspec.json.encode(Header(kind="recorded", window_s=1))) - 1
+    for extra in (0, 1):
+        buffer, header = io.BytesIO(), Header(kind="recorded", window_s=1, note="n" * (fits + extra))
+        if extra:
+            with pytest.raises(TraceError, match="shorter note"):
+                lines.write(buffer, header, [], 0)
+        else:
+            lines.write(buffer, header, [], 0)
+            assert read(buffer.getvalue())[0] == header
+
+
+def test_attempts_are_doubled_only_with_the_same_user_and_number() -> None:
+    """The indices of each such pair, across blocks."""
+    attempts = lines.Attempts()
+    attempts.add([Row(1, "a", 1, 1, 1, 1), Row(2, "b", 1, 1, 1, 1), Row(3, "a", 1, 1, 1, 2)])
+    assert attempts.doubled() == []
+    attempts.add([Row(9, "a", 1, 1, 1, 1)])
+    assert attempts.doubled() == [(0, 3)]
