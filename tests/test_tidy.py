@@ -37,6 +37,9 @@ PURE = {
     *(f"bench/capacity/{name}.py" for name in ["plan", "sensitivity", "sheet", "sizing"]),
     *(f"bench/{name}.py" for name in ["contests/chart", "costing/assembled", "drawing", "overload/rows"]),
     "bench/replay/burst.py",
+    "bench/replay/beats.py",
+    "bench/replay/rules.py",
+    "bench/replay/seconds.py",
     "bench/traces/synthesis.py",
     "ingest/admission.py",
     "ingest/asked.py",
@@ -124,7 +127,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 310,  # the tables of the house rules
+    "tests/test_tidy.py": 313,  # the tables of the house rules
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }
