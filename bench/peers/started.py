@@ -11,7 +11,7 @@ from typing import Final
 
 from ..errors import BenchError
 
-READY_S: Final = 15.0
+READY_S: Final = 60.0  # on a busy machine a program takes many seconds to import its libraries
 END_S: Final = 10.0
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATH: Final = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"  # Debian keeps haproxy and nginx out of a user's PATH
@@ -30,8 +30,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the program until the block ends; yields once it listens. Standard error is shown only on failure."""
+def process(command: Sequence[str], port: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the program until the block ends; yields once it listens, at once when it has no port.
+
+    Standard error is shown only on failure.
+    """
     running = subprocess.Popen(
         [*("env", f"PATH={PATH}")[: 2 * ("/" not in command[0])], *command],
         cwd=ROOT,
@@ -39,7 +42,8 @@ def process(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
         stderr=subprocess.PIPE,
     )
     try:
-        _await_port(running, port)
+        if port is not None:
+            _await_port(running, port)
         yield running
     finally:
         running.terminate()
