@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--against", metavar="B", type=Path, nargs="*", default=[], help="reports of the baseline; without it, exit 3"
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write the result as one page to look at")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -32,6 +33,10 @@ def run(args: argparse.Namespace) -> int:
     ours, baseline = ([(path, reports.read(path)) for path in side] for side in (args.runs, args.against))
     reports.refuse_different([*ours, *baseline])
     found = compared([one for _, one in ours], [one for _, one in baseline], args.seed)
+    if args.html:
+        from ..pages.compared import write  # noqa: PLC0415 - Bokeh takes a second to import
+
+        write(found, args.html)
     if args.json:
         print(msgspec.json.encode(found).decode())
     else:
