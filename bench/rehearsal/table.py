@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from .matrix import Matrix, Result, Trial
@@ -30,7 +31,7 @@ def lines(matrix: Matrix) -> Iterator[str]:
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:
-    said = f"[{COLOURS[trial.result]}]{trial.result}[/]" + (f": {trial.why}" if trial.why else "")
+    said = f"[{COLOURS[trial.result]}]{trial.result}[/]" + (f": {escape(trial.why)}" if trial.why else "")
     if trial.result == "not possible here" or not trial.offered:
         return (trial.fault, "", "", "", "", "", "", said)
     first = trial.seen[0] if trial.seen else None

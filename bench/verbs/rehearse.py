@@ -6,7 +6,9 @@ told. The burst is sent without a fault first. Exit: 0 every fault was seen, rec
 """
 
 import argparse
+import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -66,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
 async def rehearse(trace: Path, faults: Sequence[Fault], stack: Path | None, folder: Path) -> Matrix:
     """The matrix of these faults; progress goes to standard error."""
-    config, clock = settings.load(), SystemClock()
+    config, clock, own = settings.load(), SystemClock(), asyncio.current_task()
+    if own:  # SIGTERM must not leave a stack, or a stopped process of a given one, behind
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own.cancel)
     arrivals = by_second(traces.read(trace).rows)
     if not arrivals:
         raise traces.TraceError(f"{trace}: no arrivals")
