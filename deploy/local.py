@@ -60,7 +60,8 @@ class LocalStack:
         """The content of `stack.json` for the processes that run now."""
         planned, pid = self.plan, self.pid
         group = (program for _, program in planned.redis_group)
-        own = (planned.redis_server, *group, *(server.program for server in planned.store_servers))
+        shards = (shard.program for shard in planned.shards)
+        own = (planned.redis_server, *group, *shards, *(server.program for server in planned.store_servers))
         return stack.Stack(
             balancers=tuple(stack.Balancer(each.url, each.admin, pid(each.program)) for each in planned.balancers),
             nodes=tuple(stack.Node(each.id, each.url, pid(each.program)) for each in planned.nodes),
@@ -80,13 +81,7 @@ class LocalStack:
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
         """Start all programs; supervisor.StartFailed when one is not ready by `deadline` on the loop's clock."""
         planned = self.plan
-        if planned.redis_group:
-            await self._start_group(deadline)
-        elif planned.redis_server:
-            (self.state / "redis").mkdir(exist_ok=True)
-            await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
-        elif not await ready.redis_answers(planned.redis):
-            raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
+        await self._start_redis(deadline)
         for server in planned.store_servers:  # all at once, because the members of a set wait for each other
             self._supervisor.start(server.program)
         for server in planned.store_servers:
@@ -101,6 +96,20 @@ class LocalStack:
         addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
         for balancer in planned.balancers:
             await self._up(balancer.program, partial(ready.knows_all, session, balancer.admin, addresses), deadline)
+
+    async def _start_redis(self, deadline: float) -> None:
+        """Start the first Redis, or the group in its place, and the shards."""
+        planned = self.plan
+        if planned.redis_group:
+            await self._start_group(deadline)
+        elif planned.redis_server:
+            (self.state / "redis").mkdir(exist_ok=True)
+            await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
+        elif not await ready.redis_answers(planned.redis):
+            raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
+        for shard in planned.shards:
+            shard.folder.mkdir(exist_ok=True)
+            await self._up(shard.program, partial(ready.redis_answers, shard.url), deadline)
 
     async def _start_group(self, deadline: float) -> None:
         """Start the primary, its replica, then the Sentinels, which look at once who follows the primary."""

@@ -46,13 +46,15 @@ class Drains(IntEnum):
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The stack options of the command line; `store` is `file`, `minio` or an address, port 0 means any free ports.
 
-    More than one of `minio_members` is a MinIO of so many processes with a drive each: one erasure set.
+    More than one of `minio_members` is a MinIO of so many processes with a drive each: one erasure set. With more than
+    one of `redis_shards`, so many Redis have the posts in place of the first one.
     """
 
     store: str = "file"
     minio_members: Annotated[int, Meta(ge=1, le=16)] = 1
     redis: str | None = None
     redis_sentinel: bool = False
+    redis_shards: Annotated[int, Meta(ge=1, le=16)] = 1
     nodes: Annotated[int, Meta(ge=1, le=len(NODE_IDS))] = 3
     balancers: Annotated[int, Meta(ge=1, le=16)] = 2
     port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 8080
@@ -65,6 +67,14 @@ class StoreServer(msgspec.Struct, frozen=True):
 
     program: Program
     health: str
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """A Redis of this stack that has a part of the posts: its address, its data, its program."""
+
+    url: str
+    folder: Path
+    program: Program
 
 
 class NodePlan(msgspec.Struct, frozen=True):
@@ -94,6 +104,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     redis_server: Program | None
     redis_group: tuple[tuple[Member, Program], ...] = ()
+    shards: tuple[Shard, ...] = ()
     store_servers: tuple[StoreServer, ...]
     nodes: tuple[NodePlan, ...]
     autoscaler: Program
@@ -128,9 +139,12 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
     _check(options)
     listens = [ports.fixed(options.port + n) if options.port else ports.free() for n in range(options.balancers)]
     redis, redis_server, members = _redis(options, ports, around)
+    shards = _shards(options, ports, around)
     store, store_servers = _store(options, ports, around)
     shared = {"SNAPSURGE_STORE_URL": store, "SNAPSURGE_REDIS_URL": redis, "SNAPSURGE_AUTH_SECRET": around.secret}
     shared["PYTHONUNBUFFERED"] = "1"
+    if shards:
+        shared["SNAPSURGE_SHARD_URLS"] = ",".join(shard.url for shard in shards)
     if store_servers:
         shared |= servers.minio_environment()
     return Plan(
@@ -139,6 +153,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         secret=around.secret,
         redis_server=redis_server,
         redis_group=members,
+        shards=shards,
         store_servers=store_servers,
         nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
         autoscaler=_autoscaler(options, around, shared),
@@ -174,6 +189,17 @@ def _redis(
     port = ports.free()
     command = tuple(servers.redis_command(port, folder))
     return f"redis://{HOST}:{port}/0", around.program("redis", command, Drains.REDIS, {}), ()
+
+
+def _shards(options: Options, ports: Ports, around: Surroundings) -> tuple[Shard, ...]:
+    """The Redis that share index, counts, limits and queue; none where the first one has them."""
+    found = []
+    for number in range(1, options.redis_shards + 1 if options.redis_shards > 1 else 1):
+        name, port = f"redis-shard-{number}", ports.free()
+        folder = around.state / name
+        program = around.program(name, tuple(servers.redis_command(port, folder)), Drains.REDIS, {})
+        found.append(Shard(f"redis://{HOST}:{port}/0", folder, program))
+    return tuple(found)
 
 
 def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, tuple[StoreServer, ...]]:

@@ -85,12 +85,18 @@ def resumable(user: str, pair: Pair) -> list[Request]:
     return [[tusd.head(user, len(photo)), photo] for photo in pair]
 
 
-def node_command(port: int, behind: backing.Backing) -> list[str]:
-    """The command that starts our node as an operator does, except that it does not wait for a balancer."""
-    settings = {
+def our_settings(behind: backing.Backing) -> dict[str, str]:
+    """The addresses and the secret of our programs."""
+    return {
         "SNAPSURGE_STORE_URL": f"s3://node?endpoint={behind.s3}&region={backing.REGION}",
         "SNAPSURGE_REDIS_URL": behind.redis,
         "SNAPSURGE_AUTH_SECRET": SECRET,
+    }
+
+
+def node_command(port: int, behind: backing.Backing) -> list[str]:
+    """The command that starts our node as an operator does, except that it does not wait for a balancer."""
+    settings = our_settings(behind) | {
         "SNAPSURGE_INGEST_REGISTER_S": "0",
         "SNAPSURGE_INGEST_RESTART_S": "0",
         "SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX": str(2 * 2**30),  # two thousand slow uploads announce 1.4 GB
@@ -138,14 +144,18 @@ def contenders(behind: backing.Backing) -> Iterator[dict[str, Contender]]:
 
 
 async def post(
-    contender: Contender, phones: Sequence[Phone], users: Iterator[int], pairs: Sequence[Pair], count: int
+    requests: Callable[[str, Pair], list[Request]],
+    phones: Sequence[Phone],
+    users: Iterator[int],
+    pairs: Sequence[Pair],
+    count: int,
 ) -> None:
     """Send `count` pairs, each of a new user, over these connections; a connection sends the next after an answer."""
     left = iter(range(count))
 
     async def sent_from(phone: Phone) -> None:
         for number in left:
-            for request in contender.requests(f"user-{next(users)}", pairs[number % len(pairs)]):
+            for request in requests(f"user-{next(users)}", pairs[number % len(pairs)]):
                 await phone.post(request)
 
     async with asyncio.TaskGroup() as tasks:
@@ -162,14 +172,14 @@ async def compare(
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     phones = {name: [await connected(contender.port) for _ in range(PHONES)] for name, contender in field.items()}
     for name, contender in field.items():  # warm-up, so that no round includes cold code
-        await post(contender, phones[name], users, pairs, 2 * PHONES)
+        await post(contender.requests, phones[name], users, pairs, 2 * PHONES)
     turn = list(field.items())
     count = effort.pairs[size]
     for number in range(effort.rounds):
         for name, contender in turn[number % len(turn) :] + turn[: number % len(turn)]:
             watched = {"server": contender.pid, "MinIO": minio_pid}
             before = {part: meter.cpu_ms(pid) for part, pid in watched.items()}
-            await post(contender, phones[name], users, pairs, count)
+            await post(contender.requests, phones[name], users, pairs, count)
             for part, pid in watched.items():
                 readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
     for phone in itertools.chain(*phones.values()):

@@ -8,6 +8,6 @@ work and returns the exit code: 0 good, 1 bad, 2 could not run, 3 void. What can
 from types import ModuleType
 from typing import Final
 
-from . import describe, lb, plan, record, replay, synth, transform
+from . import compare, describe, lb, plan, record, rehearse, replay, synth, transform
 
-VERBS: Final[tuple[ModuleType, ...]] = (synth, record, describe, transform, plan, replay, lb)
+VERBS: Final[tuple[ModuleType, ...]] = (synth, record, describe, transform, plan, replay, compare, rehearse, lb)

@@ -64,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", metavar="FILE", type=Path, help="write the report as JSON, and its course as SVG beside it"
     )
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write the report as one page to look at")
     parser.add_argument("--region", help="region of the moment")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the arrivals, as jittered copies")
     parser.add_argument("--uplink", choices=("trace", "none"), default="trace", help="pace of the uploads")
@@ -160,6 +161,10 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     if args.report:
         reports.write(report, args.report)
+    if args.html:
+        from ..pages.replayed import write  # noqa: PLC0415 - Bokeh takes a second to import
+
+        write(report, args.html)
     return report.exit_code
 
 

@@ -201,3 +201,21 @@ def test_impossible_options_are_refused(ports: Ports, tmp_path: Path, given: dic
     """Before anything is started."""
     with pytest.raises(ValueError, match=r"Expected|below"):
         planned(ports, tmp_path, **given)
+
+
+def test_shards_are_more_redis_beside_the_first_one(ports: Ports, tmp_path: Path) -> None:
+    """Each with data of its own, all named to every program; one alone is the first one itself."""
+    found = planned(ports, tmp_path, redis_shards=2, redis_sentinel=True)
+    urls = ",".join(shard.url for shard in found.shards)
+
+    assert [shard.program.name for shard in found.shards] == ["redis-shard-1", "redis-shard-2"]
+    assert len({shard.folder for shard in found.shards}) == len({shard.url for shard in found.shards}) == 2
+    assert {shard.program.drains for shard in found.shards} == {Drains.REDIS}
+    for program in (found.nodes[0].program, found.autoscaler, found.balancers[0].program):
+        assert program.environment["SNAPSURGE_SHARD_URLS"] == urls
+    alone = planned(ports, tmp_path)
+    assert alone.shards == ()
+    assert "SNAPSURGE_SHARD_URLS" not in alone.nodes[0].program.environment
+    for count in (0, 17):
+        with pytest.raises(msgspec.ValidationError):
+            planned(ports, tmp_path, redis_shards=count)

@@ -1,0 +1,44 @@
+"""Compare replays with earlier ones: is the service level worse than it was?
+
+At least three reports a side, of the same trace, scale, machine and settings. The verdict is on what users are
+promised: lost, half, doubled and wrongly late pairs, shed share, upload p99, ready p90. Exit: 0 no worse, 1 worse,
+2 not comparable, 3 cannot tell or no baseline.
+"""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from ..comparing import reports
+from ..comparing.bootstrap import SEED
+from ..comparing.table import table
+from ..comparing.verdict import EXIT, compared
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Both sides."""
+    parser.add_argument("runs", metavar="A", type=Path, nargs="+", help="reports that `bench replay --report` wrote")
+    parser.add_argument(
+        "--against", metavar="B", type=Path, nargs="*", default=[], help="reports of the baseline; without it, exit 3"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write the result as one page to look at")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare."""
+    ours, baseline = ([(path, reports.read(path)) for path in side] for side in (args.runs, args.against))
+    reports.refuse_different([*ours, *baseline])
+    found = compared([one for _, one in ours], [one for _, one in baseline], args.seed)
+    if args.html:
+        from ..pages.compared import write  # noqa: PLC0415 - Bokeh takes a second to import
+
+        write(found, args.html)
+    if args.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        Console().print(table(found))
+    return EXIT[found.verdict]
