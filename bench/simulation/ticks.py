@@ -1,0 +1,61 @@
+"""One tick of a simulated burst: the events of the upload path in the order of their times, then the workers."""
+
+import numpy as np
+
+from .phones import schedule
+from .rendering import render
+from .rules import compiled, kept
+from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
+from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQUEUED, WINDOW_S, World
+
+
+@compiled
+def gathered(w: World, tick: int) -> np.ndarray:  # type: ignore[type-arg]
+    """The users with an event in this tick, who are taken from its list."""
+    head, link = w.head, w.users.link
+    count, i = 0, head[tick]
+    while i != NOBODY:
+        count, i = count + 1, link[i]
+    found = np.empty(count, np.int32)
+    i = head[tick]
+    for number in range(count):
+        found[number], i = i, link[i]
+    head[tick] = NOBODY
+    return found
+
+
+@compiled
+def happen(w: World, i: int) -> None:
+    """The user's next event."""
+    users = w.users
+    kind, now = users[i].kind, users[i].at
+    if kind == TRIES:
+        try_upload(w, i, now)
+    elif kind == RECEIVED:
+        receive(w, i, now)
+    elif kind == STORED:
+        store(w, i, now)
+    elif kind == ENQUEUED:
+        w.counts[UNQUEUED] -= 1
+        enqueue(w, i, now, 1 if users[i].arrives > w.numbers[WINDOW_S] else 0)
+
+
+@kept
+def advance(w: World, tick: int, arrived: int) -> int:
+    """Play the tick; `arrived` users have come before it. The number of users who have come when it ends."""
+    users, end = w.users, (tick + 1) * w.numbers[TICK_S]
+    w.counts[TICK] = tick
+    follow_bytes(w, end - w.numbers[TICK_S])
+    while arrived < len(users.arrives) and users[arrived].arrives < end:
+        schedule(w, arrived, users[arrived].arrives, TRIES)
+        arrived += 1
+    while w.head[tick] != NOBODY:
+        found = gathered(w, tick)
+        times = users[found].at
+        for number in np.argsort(times):
+            i = int(found[number])
+            if users[i].at == times[number]:  # else an event before it in this tick took this one away
+                happen(w, i)
+    time_out(w, end)
+    render(w, end)
+    return arrived
