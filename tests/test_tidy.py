@@ -34,6 +34,7 @@ ARROW_EXCEPTIONS = {("bench", "storage.records")}
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
     "bench/replay/burst.py",
+    "bench/replay/seconds.py",
     "bench/contests/chart.py",
     "bench/drawing.py",
     "bench/overload/rows.py",
@@ -124,7 +125,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 310,  # the tables of the house rules
+    "tests/test_tidy.py": 311,  # the tables of the house rules
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }

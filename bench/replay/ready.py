@@ -93,11 +93,11 @@ class ReadyWatch:
         await self._clock.sleep(left_s)
 
 
-def ready_times(outcomes: Sequence[Outcome], posts: Sequence[Post], watch: ReadyWatch) -> tuple[float, ...]:
-    """Seconds from each acknowledgement until its post was first seen ready."""
+def ready_times(outcomes: Sequence[Outcome], posts: Sequence[Post], watch: ReadyWatch) -> dict[str, float]:
+    """Seconds from each acknowledgement until its post was first seen ready, by the id of the post."""
     ready = {post.id for post in posts if post.state == "ready"}
-    return tuple(
-        max(0.0, watch.settled_at[outcome.post_id] - outcome.finished)
+    return {
+        outcome.post_id: max(0.0, watch.settled_at[outcome.post_id] - outcome.finished)
         for outcome in outcomes
         if outcome.acknowledged and outcome.post_id in ready and outcome.post_id in watch.settled_at
-    )
+    }

@@ -14,13 +14,16 @@ import msgspec
 
 from ..config import Config
 from ..rows import machine, percentile
+from ..service import milliseconds
 from . import burst
+from .check import Kind
 from .course import Course
 from .cpu import TIERS
 from .run import Run
+from .seconds import Decile, Second, deciles, seconds_of
 
 EXAMPLES_MAX: Final = 10
-BROKEN: Final = ("lost", "half", "doubled", "wrongly_late")
+BROKEN: Final[tuple[Kind, ...]] = ("lost", "half", "doubled", "wrongly_late")
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -61,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     bad_renditions: int
     ready_within_ms: float
-    seconds: float
+    took_s: float
     moment_id: str
     composite_url: str | None
     trace: str
@@ -69,6 +72,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     examples: tuple[str, ...]
     course: Course
+    seconds: tuple[Second, ...]
+    uplinks: tuple[Decile, ...]
+    trace_sha256: str
+    scale: float
+    settings: dict[str, str]  # of the stack and of the replay, as far as they are known
     machine: dict[str, str | int]
     interrupted: bool = False  # the counts are those of the uploads that had ended
 
@@ -86,7 +94,16 @@ def percentiles(values: Iterable[float]) -> Percentiles:
     return Percentiles(*(round(percentile(ranked, percent), 1) for percent in (50, 90, 99, 100)))
 
 
-def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Report:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What was replayed and at what: the trace's name and the SHA-256 of its file, how often, and known settings."""
+
+    trace: str
+    trace_sha256: str
+    scale: float
+    settings: dict[str, str]
+
+
+def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> Report:
     """The report of a run."""
     outcomes = run.outcomes
     accepted = [outcome for outcome in outcomes if outcome.acknowledged]
@@ -94,6 +111,7 @@ def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Repor
     unknown = sum(not outcome.answered for outcome in outcomes)
     users = {outcome.user for outcome in outcomes}
     posts = [post for post in run.posts if post.user_id in users]
+    on_time = [post.user_id for post in posts if post.late is False]
     broken = Counter(finding.kind for finding in run.findings)
     lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
     void = lag.p99 is None or lag.p99 > config.lag_p99_max_ms
@@ -107,34 +125,33 @@ def build(run: Run, config: Config, trace: str, targets: Sequence[str]) -> Repor
         limited=answers[429],
         failed=len(outcomes) - len(accepted) - unknown,
         unknown=unknown,
-        lost=broken["lost"],
-        half=broken["half"],
-        doubled=broken["doubled"],
-        wrongly_late=broken["wrongly_late"],
+        **{kind: broken[kind] for kind in BROKEN},
         ready=len(ready),
         rejected=sum(post.state == "rejected" for post in posts),
         latency_ms=percentiles((outcome.finished - outcome.intended) * 1000 for outcome in accepted),
-        ready_ms=percentiles(value * 1000 for value in run.ready_s),
+        ready_ms=percentiles(value * 1000 for value in run.ready_s.values()),
         cpu_ms_per_pair={tier: _per_pair(run.cpu_ms.get(tier), len(accepted)) for tier in TIERS},
         lagged=(lag.p99 or 0.0) if void else 0.0,
         void=void,
         lag_ms=lag,
         pending=run.pending,
-        on_time=sum(post.late is False for post in posts),
+        on_time=len(on_time),
         late=sum(post.late is True for post in posts),
         attempts=sum(len(outcome.attempts) for outcome in outcomes),
         bad_renditions=len(run.bad_renditions),
         ready_within_ms=round(run.ready_within_s * 1000, 1),
-        seconds=round(run.seconds, 1),
+        took_s=round(run.seconds, 1),
         moment_id=run.moment.id,
         composite_url=f"{targets[0]}/v1/posts/{min(ready)}/photos/composite/feed" if ready else None,
-        trace=trace,
         target=tuple(targets),
         statuses={str(status): count for status, count in sorted(answers.items())},
         examples=tuple([*examples, *run.bad_renditions][:EXAMPLES_MAX]),
         course=run.course,
+        seconds=seconds_of(outcomes, milliseconds(run.moment.fires_at) / 1000, run.ready_s, run.spent),
+        uplinks=deciles(outcomes, {row.u: row.up for row in run.rows}, frozenset(on_time)),
         machine=machine(),
         interrupted=run.interrupted,
+        **msgspec.structs.asdict(origin),
     )
 
 

@@ -29,6 +29,7 @@ from .cpu import CpuMeter, Tier
 from .progress import Progress, Tally
 from .ready import ReadyWatch, ready_times
 from .renditions import check_renditions
+from .seconds import Spent
 
 PREPARE_S: Final = 0.3  # photos and tokens of an arrival are made this long before its time
 CPU_EVERY_S: Final = 1.0
@@ -48,14 +49,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """All observations of a replay; times in seconds."""
 
     moment: Moment
+    rows: tuple[Row, ...]
     outcomes: tuple[Outcome, ...]
     posts: tuple[Post, ...]
-    ready_s: tuple[float, ...]
+    ready_s: dict[str, float]  # by the id of the post
     ready_within_s: float
     pending: int
     findings: tuple[Finding, ...]
     bad_renditions: tuple[str, ...]
     cpu_ms: dict[Tier, float | None]
+    spent: tuple[Spent, ...]
     course: Course
     seconds: float
     interrupted: bool = False
@@ -72,6 +75,7 @@ class Replay:
         self._sent: dict[str, Sent] = {}
         self._tally = Tally(offered=len(job.rows))
         self._meter = CpuMeter(job.stack_file) if job.stack_file else None
+        self._spent: list[Spent] = []
         self._interrupted = False
         self._waits: list[asyncio.Task[Any]] = []  # what an interrupt ends
 
@@ -125,8 +129,10 @@ class Replay:
             show.cancel()
         self._count_ready(watch)
         progress.show(self._tally)
+        seen = Course(window_s=self._job.window_s, arrivals=by_second(self._job.rows), samples=tuple(course.samples))
         return Run(
             moment=moment,
+            rows=self._job.rows,
             outcomes=outcomes,
             posts=posts,
             ready_s=ready_times(outcomes, posts, watch),
@@ -135,9 +141,8 @@ class Replay:
             findings=findings,
             bad_renditions=tuple(bad),
             cpu_ms=self._meter.spent_ms() if self._meter else {},
-            course=Course(
-                window_s=self._job.window_s, arrivals=by_second(self._job.rows), samples=tuple(course.samples)
-            ),
+            spent=tuple(self._spent),
+            course=seen,
             seconds=settled - began,
             interrupted=self._interrupted,
         )
@@ -147,8 +152,7 @@ class Replay:
         self._tally.phase = "rendering"
         wanted = {outcome.post_id for outcome in outcomes if outcome.acknowledged and outcome.post_id}
         await self._unless_interrupted(watch.until_settled(wanted, self._config.ready_timeout_s))
-        if self._meter:
-            self._meter.sample()
+        self._sample()
         return len(wanted - watch.settled_at.keys())
 
     async def _send_all(self, moment: Moment) -> tuple[Outcome, ...]:
@@ -219,5 +223,12 @@ class Replay:
 
     async def _measure(self) -> None:
         while self._meter:
-            self._meter.sample()
+            self._sample()
             await self._clock.sleep(CPU_EVERY_S)
+
+    def _sample(self) -> None:
+        """Read the CPU of the stack, if its processes are known."""
+        if self._meter:
+            self._meter.sample()
+            known = {tier: ms for tier, ms in self._meter.spent_ms().items() if ms is not None}
+            self._spent.append(Spent(self._clock.now(), known))

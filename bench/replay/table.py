@@ -23,7 +23,7 @@ def table(report: Report) -> Table:
         shown.add_row(f"{label} p50 / p90 / p99 / max", _spread(getattr(report, name)))
     cpu = (f"{tier} {'-' if ms is None else ms}" for tier, ms in report.cpu_ms_per_pair.items())
     shown.add_row("CPU ms per pair", ", ".join(cpu))
-    shown.add_row("seconds", str(report.seconds))
+    shown.add_row("seconds", str(report.took_s))
     if report.interrupted:
         shown.add_row("[bold red]INTERRUPTED[/]", "only the uploads that had ended are counted")
     if report.void:

@@ -7,6 +7,7 @@ ends the sending, and the report is of what was sent.
 
 import argparse
 import asyncio
+import hashlib
 import random
 import signal
 import sys
@@ -27,6 +28,7 @@ from ..contests import command
 from ..photos import Gallery
 from ..replay import report as reports
 from ..replay.cpu import read_stack, serves
+from ..replay.known import settings_of
 from ..replay.progress import progress_for
 from ..replay.run import Job, Replay, Run
 from ..replay.table import table
@@ -91,7 +93,13 @@ def run(args: argparse.Namespace) -> int:
     )
     command.open_all_files()
     done = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
-    report = reports.build(done, config, str(args.trace), targets)
+    origin = reports.Origin(
+        trace=str(args.trace),
+        trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
+        scale=args.scale,
+        settings=settings_of(job.stack_file) | _settings(args, config),
+    )
+    report = reports.build(done, config, origin, targets)
     Console().print(table(report))
     for line in report.examples:
         print(line)
@@ -100,6 +108,16 @@ def run(args: argparse.Namespace) -> int:
     if report.interrupted:
         return INTERRUPTED
     return 0 if report.good else 1
+
+
+def _settings(args: argparse.Namespace, config: Config) -> dict[str, str]:
+    """How the replay itself sends, as far as it changes what is measured."""
+    return {
+        "replay.uplink": args.uplink,
+        "replay.connections": args.connections,
+        "replay.attempts": str(config.attempts_max),
+        "replay.photo_seed": str(config.photo_seed),
+    }
 
 
 def _stack_file(given: Path | None, targets: tuple[str, ...]) -> Path | None:

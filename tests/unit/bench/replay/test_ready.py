@@ -104,7 +104,7 @@ def test_times_to_ready_count_from_the_acknowledgement() -> None:
         for u in "abcd"
     ]
 
-    assert ready_times(outcomes, posts, watch) == (5.0, 0.0)
+    assert ready_times(outcomes, posts, watch) == {"a": 5.0, "b": 0.0}
 
 
 async def test_ready_posts_are_counted_without_waiting_for_the_listing(

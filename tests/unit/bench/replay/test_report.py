@@ -13,15 +13,18 @@ from bench.outcome import Attempt, Outcome
 from bench.replay import report as reports
 from bench.replay.check import Finding
 from bench.replay.course import Course
-from bench.replay.report import Percentiles, Report, build, percentiles
+from bench.replay.report import Origin, Percentiles, Report, build, percentiles
 from bench.replay.run import Run
+from bench.replay.seconds import Spent
 from bench.service import Moment, Post
+from bench.traces.trace import Row
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 T0 = START.timestamp()
 COUNTS = ["offered", "accepted", "replayed", "shed", "limited", "failed", "unknown", "lost", "half", "doubled"]
 MORE = ["wrongly_late", "ready", "rejected", "latency_ms", "ready_ms", "cpu_ms_per_pair", "lagged"]
 CONTRACT = [*COUNTS, *MORE]
+ORIGIN = Origin(trace="t.gz", trace_sha256="ab" * 32, scale=2.0, settings={"nodes": "2"})
 
 
 def outcome(user: str, *statuses: int, lag_s: float = 0.0, replayed: bool = False) -> Outcome:
@@ -44,12 +47,14 @@ def run(**changes: Any) -> Run:
         "moment": Moment("m", START, START, 20),
         "outcomes": outcomes,
         "posts": tuple(posts),
-        "ready_s": (1.0, 2.0, 3.0),
+        "rows": tuple(Row(t=0, u=user, f=1, b=1, up=1000 + at) for at, user in enumerate("abcde")),
+        "ready_s": {"a": 1.0, "b": 2.0, "c": 3.0},
         "ready_within_s": 1.0,
         "pending": 0,
         "findings": (),
         "bad_renditions": (),
         "cpu_ms": {"lb": 0.9, "node": 3.0, "worker": None},
+        "spent": (Spent(T0, {"lb": 0.0}), Spent(T0 + 2, {"lb": 0.9})),
         "course": Course(window_s=20, arrivals=(3, 2)),
         "seconds": 12.34,
     }
@@ -58,7 +63,7 @@ def run(**changes: Any) -> Run:
 
 def made(**changes: Any) -> Report:
     """The report of such a run."""
-    return build(run(**changes), Config(), "t.gz", ["http://127.0.0.1:1"])
+    return build(run(**changes), Config(), ORIGIN, ["http://127.0.0.1:1"])
 
 
 def test_every_arrival_is_counted_once() -> None:
@@ -77,6 +82,21 @@ def test_latency_counts_the_accepted_from_their_intended_time() -> None:
     assert report.latency_ms == Percentiles(1000.0, 1500.0, 1500.0, 1500.0)
     assert report.ready_ms.max == 3000.0
     assert report.cpu_ms_per_pair == {"lb": 0.3, "node": 1.0, "worker": None}
+
+
+def test_a_report_says_what_it_is_of_and_how_it_went_by_second_and_by_uplink() -> None:
+    """What comparisons and drawings need; the seconds add up to the report's counts."""
+    report = made()
+
+    assert (report.trace, report.trace_sha256, report.scale) == ("t.gz", "ab" * 32, 2.0)
+    assert report.settings == {"nodes": "2"}
+    assert [second.t for second in report.seconds] == [0, 1]
+    for name in ("offered", "accepted", "shed", "limited"):
+        assert sum(getattr(second, name) for second in report.seconds) == getattr(report, name)
+    assert sum(second.failed for second in report.seconds) == report.failed + report.unknown
+    assert [second.cpu_ms for second in report.seconds] == [{"lb": 0.45}, {"lb": 0.45}]
+    assert sum(decile.offered for decile in report.uplinks) == report.offered
+    assert sum(decile.on_time for decile in report.uplinks) == report.on_time
 
 
 def test_the_file_has_the_keys_of_the_contract(tmp_path: Path) -> None:
@@ -109,7 +129,8 @@ def test_a_run_without_fault_is_good() -> None:
 def test_a_sender_that_lagged_makes_the_run_void() -> None:
     """By how much is said; inside the gate it is 0."""
     lagging = tuple(outcome(str(number), 201, lag_s=0.3) for number in range(10))
-    report = made(outcomes=lagging, posts=())
+    rows = tuple(Row(t=0, u=one.user, f=1, b=1, up=1000) for one in lagging)
+    report = made(outcomes=lagging, posts=(), rows=rows)
 
     assert (report.void, report.lagged, report.good) == (True, 300.0, False)
     assert (made().void, made().lagged) == (False, 0.0)

@@ -15,13 +15,14 @@ from bench.clock import SystemClock
 from bench.config import Config
 from bench.photos import Gallery
 from bench.replay.progress import PlainProgress
-from bench.replay.report import Report, build
+from bench.replay.report import Origin, Report, build
 from bench.replay.run import Job, Replay, Run
 from bench.service import Service
 from bench.traces.trace import Row
 from tests.unit.bench.fake_service import QUICK, FakeService, Faults, MiddleRng
 
 ARRIVALS = 8
+ORIGIN = Origin(trace="trace", trace_sha256="", scale=1.0, settings={})
 JOB = Job(
     rows=tuple(Row(t=number * 5_000, u=f"user-{number}", f=36_000, b=37_000, up=10**9) for number in range(ARRIVALS)),
     window_s=60,
@@ -48,7 +49,7 @@ async def reported(gallery: Gallery, job: Job = JOB, config: Config = QUICK, **f
     """A replay's run and report."""
     async with replay(FakeService(Faults(**faults)), gallery, job, config) as made:
         run = await made.run(PlainProgress())
-    return run, build(run, config, "trace", ["http://127.0.0.1:1"])
+    return run, build(run, config, ORIGIN, ["http://127.0.0.1:1"])
 
 
 async def test_a_replay_without_fault_is_good(gallery: Gallery, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +89,7 @@ async def test_an_interrupted_replay_reports_what_was_sent(gallery: Gallery) -> 
                 await asyncio.sleep(0)
         made.interrupt()
     run = running.result()
-    report = build(run, QUICK, "trace", ["http://127.0.0.1:1"])
+    report = build(run, QUICK, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.interrupted, report.good, report.lost, report.doubled) == (True, False, 0, 0)
     assert 0 < report.offered <= ARRIVALS
@@ -100,7 +101,7 @@ async def test_a_replay_that_was_interrupted_before_its_first_arrival_sends_noth
     fake = FakeService(Faults())
     async with replay(fake, gallery, JOB, QUICK) as made:
         made.interrupt()
-        report = build(await made.run(PlainProgress()), QUICK, "trace", ["http://127.0.0.1:1"])
+        report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.interrupted, report.good, report.offered) == (True, False, 0)
     assert fake.posts == {}
@@ -116,7 +117,7 @@ async def test_a_replay_is_interrupted_while_it_waits_for_renders(gallery: Galle
             while len(fake.posts) < ARRIVALS:  # noqa: ASYNC110 - the posts are the event
                 await asyncio.sleep(0)
         made.interrupt()
-    report = build(running.result(), config, "trace", ["http://127.0.0.1:1"])
+    report = build(running.result(), config, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.interrupted, report.good) == (True, False)
     assert report.pending == report.accepted
@@ -183,6 +184,6 @@ async def test_a_post_missing_in_the_listing_is_asked_for_itself(gallery: Galler
                 self.posts = kept
 
     async with replay(Forgetful(), gallery, JOB, QUICK) as made:
-        report = build(await made.run(PlainProgress()), QUICK, "trace", ["http://127.0.0.1:1"])
+        report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.lost, report.ready) == (0, ARRIVALS)

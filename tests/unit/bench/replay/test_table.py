@@ -21,7 +21,7 @@ REPORT = Report(
     void=False,
     lag_ms=Percentiles(1.0, 1.0, 1.0, 1.0),
     ready_within_ms=1000.0,
-    seconds=12.3,
+    took_s=12.3,
     moment_id="m",
     composite_url=None,
     trace="t",
@@ -29,6 +29,11 @@ REPORT = Report(
     statuses={},
     examples=(),
     course=Course(window_s=20, arrivals=()),
+    seconds=(),
+    uplinks=(),
+    trace_sha256="",
+    scale=1.0,
+    settings={},
     machine={},
 )
 
