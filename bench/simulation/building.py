@@ -209,15 +209,20 @@ def _beside(fleet: Fleet, hosts: Hosts, tiers: dict[str, Tier]) -> worlds.Floats
 
 
 def _costs(fleet: Fleet, measured: Measured, stores: Stores, lb: Tier) -> worlds.Floats:
-    store = stores.store or NO_STORE
+    store, worker = stores.store or NO_STORE, render_line(stores)
     phones = Line(fixed_ms=fleet.phones.fixed_ms, mb_ms=fleet.phones.mb_ms)
-    lines = [lb.upload, stores.node.upload, stores.worker.upload, measured.redis.upload, store.upload, phones]
+    lines = [lb.upload, stores.node.upload, worker, measured.redis.upload, store.upload, phones]
     return np.array([(line.fixed_ms / 1e3, line.mb_ms / 1e9) for line in lines])
+
+
+def render_line(stores: Stores) -> Line:
+    """What a pair costs a worker: all of it comes after the upload."""
+    return stores.worker.drain or stores.worker.upload
 
 
 def _spreads(stores: Stores, lb: Tier) -> worlds.Floats:
     """The distributions at equal steps: costs as a factor of their line, the PUT in seconds."""
-    found = [lb.upload.spread, stores.node.upload.spread, stores.worker.upload.spread]
+    found = [lb.upload.spread, stores.node.upload.spread, render_line(stores).spread]
     rows = [_even(one or (1.0, 1.0)) for one in found]
     return np.array([*rows, _even(stores.put_ms or (0.0, 0.0)) / 1000])
 
@@ -255,7 +260,7 @@ def numbers_of(
         worlds.SLOWDOWN: fleet.store_slowdown,
         worlds.LINK_BYTES_S: fleet.store_bytes_s or 0.0,
         worlds.MEDIA_SHARE: measured.media_share,
-        worlds.IO_S: max(render_s - stores.worker.upload.ms(mean_bytes) / 1000, 0.0),
+        worlds.IO_S: max(render_s - render_line(stores).ms(mean_bytes) / 1000, 0.0),
         worlds.DEGRADE_S: given.of("PROCESSORS_DEGRADE_S"),
         worlds.WITHOUT_FULL: WITHOUT_FULL,
         worlds.RETRY_S_MAX: config.retry_after_max_s,

@@ -8,6 +8,6 @@ work and returns the exit code: 0 good, 1 bad, 2 could not run, 3 void. What can
 from types import ModuleType
 from typing import Final
 
-from . import lb, record, replay, synth
+from . import lb, record, replay, simulate, synth
 
-VERBS: Final[tuple[ModuleType, ...]] = (synth, record, replay, lb)
+VERBS: Final[tuple[ModuleType, ...]] = (synth, record, simulate, replay, lb)

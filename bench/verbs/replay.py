@@ -26,6 +26,7 @@ from ..clock import SystemClock
 from ..config import Config
 from ..contests import command
 from ..photos import Gallery
+from ..prediction import scoring
 from ..replay import report as reports
 from ..replay.cpu import read_stack, serves
 from ..replay.known import settings_of
@@ -49,6 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--report", metavar="FILE", type=Path, help="write the report as JSON, and its course as SVG beside it"
+    )
+    parser.add_argument(
+        "--prediction", metavar="FILE", type=Path, help="score this sealed prediction (`simulate --seal`) by the run"
     )
     parser.add_argument("--region", help="region of the moment")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the arrivals, as jittered copies")
@@ -91,15 +95,18 @@ def run(args: argparse.Namespace) -> int:
         stack_file=_stack_file(args.stack, targets),
         after_s=args.after,
     )
-    command.open_all_files()
-    done = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
     origin = reports.Origin(
         trace=str(args.trace),
         trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
         scale=args.scale,
         settings=settings_of(job.stack_file) | _settings(args, config),
     )
+    sealed = scoring.opened(args.prediction, origin.trace_sha256, origin.scale, origin.settings)
+    command.open_all_files()
+    done = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
     report = reports.build(done, config, origin, targets)
+    if sealed:
+        report = msgspec.structs.replace(report, prediction=scoring.scored(sealed, report, origin.trace))
     Console().print(table(report))
     for line in report.examples:
         print(line)
