@@ -29,10 +29,18 @@ ARROWS: dict[str, set[str]] = {
     "bench": set(),  # and storage.records, see ARROW_EXCEPTIONS
     "deploy": set(),
 }
+# `bench/simulation` plays the project's own rules: of the other packages it imports pure modules, and nothing else.
 ARROW_EXCEPTIONS = {("bench", "storage.records")}
+PURE_EXCEPTIONS = {"bench/simulation"}
 
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
+    "bench/prediction/score.py",
+    "bench/simulation/axes.py",
+    "bench/simulation/bands.py",
+    "bench/simulation/cores.py",
+    "bench/simulation/faults.py",
+    "bench/simulation/settings.py",
     "bench/replay/burst.py",
     "bench/replay/seconds.py",
     "bench/contests/chart.py",
@@ -125,7 +133,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 311,  # the tables of the house rules
+    "tests/test_tidy.py": 324,  # the tables of the house rules
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }
@@ -140,6 +148,11 @@ def name_of(path: Path) -> str:
 def tree_of(path: Path) -> ast.Module:
     """The parsed file."""
     return ast.parse(path.read_text(), filename=str(path))
+
+
+def is_pure(name: str) -> bool:
+    """Whether this is a pure module, or a name in one."""
+    return any("/".join(name.split(".")[:depth]) + ".py" in PURE for depth in range(2, name.count(".") + 2))
 
 
 def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -172,7 +185,7 @@ def test_arrows_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     for level, name in imports_of(tree_of(path)):
         target = name.split(".")[0]
-        if level or target not in PACKAGES:
+        if level or target not in PACKAGES or (is_pure(name) and name_of(path.parent) in PURE_EXCEPTIONS):
             continue
         assert target != package, f"{name}: inside a package imports are relative"
         allowed = target in ARROWS[package] or any(

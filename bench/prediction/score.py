@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ..simulation.figures import Band
+from ..simulation.bands import Band
 
 # Largest error of a valid model, and the floor in the figure's unit (of `offered`: a part of it).
 AIMS: Final[dict[str, tuple[float, float]]] = {
@@ -26,7 +26,7 @@ SHED_FLOOR: Final = 0.02  # of the offered pairs
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure: what was predicted and measured, the error, the aim (None: none), whether the band holds the value."""
+    """One figure: what was predicted and measured, the error, its aim (None: none), and if the band holds it."""
 
     predicted: Band
     measured: float

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from ..errors import BenchError
-from ..simulation.figures import Band
+from ..simulation.bands import Band
+from ..simulation.code import code_hash
 from ..simulation.fleet import Fleet
-from ..simulation.rules import code_hash
 from ..simulation.settings import DEFAULTS
 
 TIERS: Final = {"lb": "balancers", "node": "nodes"}
@@ -26,7 +26,7 @@ class PredictionError(BenchError):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. `fleet` is the whole fleet, `costs` and `code` are SHA-256; `axes` say how far it goes."""
+    """The content of the file. `fleet` is the whole fleet, `costs` and `code` are SHA-256, `axes` how far it goes."""
 
     sealed_at: str  # RFC 3339
     trace_sha256: str

@@ -1,4 +1,4 @@
-"""Makes the world of a simulation from a fleet, costs and arrivals; the ring and the health of nodes are the real ones."""
+"""Makes the world of a simulation from a fleet, costs and arrivals; ring and health are the real ones."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 
 from ingest.admission import Budget
-from lb.placement import fleet as placement
+from lb.http1.tickets import LIFE_MS
+from lb.placement.fleet import Fleet as Balancers
 from lb.placement.health import Thresholds
 from lb.placement.node import RAMP_FULL, Member
 from lb.placement.parameters import Placement
@@ -30,6 +31,7 @@ TICK_S: Final = 0.05
 MEMORY_PART: Final = 8  # a node's part of its machine's memory (`ingest/memory.py`)
 ENOUGH_BYTES: Final = 2**40
 WITHOUT_FULL: Final = 5 / 6  # a render without `full`, measured (processors/README.md)
+JITTER: Final = 1.1  # of a wait that a phone is asked for (`client.wait_s`)
 LATEST_S: Final = 4 * 3600.0
 CLASSES: Final = ("flags", "on time", "late", "dear", "later")
 USED: Final = ("on time", "late", "later")
@@ -49,7 +51,7 @@ class Made(msgspec.Struct, frozen=True):
     """A world at the moment, with the real fleet of the balancers, and the machines below."""
 
     world: World
-    placement: placement.Fleet
+    placement: Balancers
     cores: Cores
     hosts: Hosts
     settings: Settings
@@ -72,9 +74,9 @@ def hosts_of(fleet: Fleet) -> Hosts:
     return found
 
 
-def balancers_fleet(hosts: Hosts, settings: Settings) -> placement.Fleet:
+def balancers_fleet(hosts: Hosts, settings: Settings) -> Balancers:
     """The fleet as balancers have it, all nodes healthy."""
-    made = placement.Fleet(
+    made = Balancers(
         Placement(
             policy="ring",
             seed=settings.seed,
@@ -96,6 +98,8 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
     stores = measured.stores.get(fleet.store)
     if stores is None:
         raise FleetError(f"the costs have no store of the kind {fleet.store}, only {', '.join(measured.stores)}")
+    if config.retry_after_max_s * JITTER * 1000 > LIFE_MS:
+        raise FleetError("phones may return after their tickets have ended, which is not simulated")
     settings, hosts = Settings(fleet.settings), hosts_of(fleet)
     balancers = balancers_fleet(hosts, settings)
     ring: Ring = balancers._ring  # noqa: SLF001 - the ring is what is simulated
@@ -136,7 +140,7 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
     return Made(made, balancers, cores, hosts, settings, stores.worker.start_s)
 
 
-def copy_health(w: World, balancers: placement.Fleet) -> None:
+def copy_health(w: World, balancers: Balancers) -> None:
     """Copy ranks, slow starts and weights from the balancers' fleet."""
     for n, node in enumerate(balancers.nodes.values()):
         there = w.nodes[n]

@@ -1,28 +1,18 @@
-"""The figures of simulated bursts: one value of each for a played burst, and its band over the seeds.
+"""The figures of a simulated burst.
 
 A figure is defined as a replay's report measures it, so that both can be compared: times to ready count from the
 acknowledgement until the watcher sees the picture, and the queue is what the autoscaler publishes each second.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from .run import Result
 
-BAND: Final = (10, 50, 90)
 TIERS: Final = ("lb", "node", "worker")
 BY_SECOND: Final = ("offered", "accepted", "shed")
-
-
-class Band(msgspec.Struct, frozen=True):
-    """A figure's percentiles over the seeds."""
-
-    p10: float
-    p50: float
-    p90: float
 
 
 def figures_of(result: Result, sight_s: float, seed: int) -> dict[str, float]:
@@ -62,13 +52,4 @@ def _seconds(result: Result, accepted: np.typing.NDArray[np.bool_]) -> dict[str,
         f"{name}@{t}": float(value)
         for name, values in zip(BY_SECOND, counted, strict=True)
         for t, value in enumerate(values.tolist())
-    }
-
-
-def bands(played: Sequence[Mapping[str, float]]) -> dict[str, Band]:
-    """The band of each figure that every played burst has."""
-    names = [name for name in played[0] if all(name in one for one in played)]
-    return {
-        name: Band(*(round(float(value), 3) for value in np.percentile([one[name] for one in played], BAND)))
-        for name in names
     }

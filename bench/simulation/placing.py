@@ -21,6 +21,7 @@ _MIX_1, _MIX_2, _32 = 0x7FEB352D, 0x846CA68B, 0xFFFFFFFF
 @compiled
 def mixed(word: int) -> int:
     """`slots._mixed` of one word."""
+    word = int(word)
     word ^= word >> 16
     word = word * _MIX_1 & _32
     word ^= word >> 15
@@ -32,14 +33,14 @@ def mixed(word: int) -> int:
 def fill_order(w: World, slot: int, most: int) -> None:
     """The first nodes of the slot's order, at most so many, as `Scoring.order` has them, into `w.order`."""
     order = w.order
-    word = mixed((mixed(slot ^ w.counts[SALT]) + w.counts[SALT + 1]) & _32)
+    word = mixed((mixed(int(slot) ^ w.counts[SALT]) + w.counts[SALT + 1]) & _32)
     filled = 0
     for n in range(len(order)):
-        hashed = word * np.int64(w.nodes[n].factor) & _32
+        hashed = word * int(w.nodes[n].factor) & _32
         hashed ^= hashed >> 15
         hashed = hashed * _MIX_2 & _32
         hashed ^= hashed >> 16
-        score = w.scores[n, hashed >> 16] + ((hashed & 0xFFFF) << 10) + n
+        score = w.scores[0, hashed >> 16] + ((hashed & 0xFFFF) << 10) + n
         if filled == most and score >= order[most - 1]:
             continue
         at = min(filled, most - 1)

@@ -7,11 +7,10 @@ written again in `admitting.py`, which a test compares with the module, called o
 """
 
 import ast
-import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -19,40 +18,38 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import numba
 import numpy as np
 
-from ingest import commits, places, returns
-from lb.placement import policy
+from ingest.commits import Commits
+from ingest.places import Place, Usual
+from ingest.places import slow_s as _slow_s
+from ingest.returns import Returns
+from ingest.returns import when_away_s as _when_away_s
+from lb.placement.policy import cap as _cap
+
+from .code import code_hash
 
 F = TypeVar("F", bound=Callable[..., object])
-ROOT: Final = Path(__file__).resolve().parents[2]
-SOURCES: Final = ("lb", "ingest", "processors", "storage", "bench/simulation")
-
-
-def code_hash(sources: Iterable[str] = SOURCES) -> str:
-    """SHA-256 of all source that a simulation's result depends on: the four programs, and the simulation itself."""
-    found = hashlib.sha256()
-    for source in sources:
-        for path in sorted((ROOT / source).rglob("*.py")) or [ROOT / source]:
-            found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
-
-
 # What machine code is kept depends on: a kept kernel contains the rules as they were. In the user's own folder, because
 # the files are executed.
 _KERNELS: Final = (
     *(f"bench/simulation/{name}.py" for name in ("rules", "world", "admitting", "placing", "phones", "uploads")),
-    *("bench/simulation/rendering.py", "bench/simulation/ticks.py", "lb/placement", "ingest/admission.py"),
+    *("bench/simulation/rendering.py", "bench/simulation/ticks.py", "lb/placement/slots.py"),
+    *("lb/placement/policy.py", "lb/placement/refusals.py", "ingest/admission.py", "bench/simulation/code.py"),
     *(f"ingest/{name}.py" for name in ("commits", "places", "returns")),
 )
 numba.config.CACHE_DIR = str(Path.home() / ".cache" / "snapsurge" / f"simulation-{code_hash(_KERNELS)[:16]}")
 
 
+# Without the wrappers that Python would call it through, which take most of the time to compile.
+_INNER: Final = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
+
+
 def compiled(function: F) -> F:
-    """The function as machine code, for other compiled functions and for Python."""
-    return cast(F, numba.njit(error_model="numpy", no_cfunc_wrapper=True)(function))
+    """The function as machine code, for other compiled functions."""
+    return cast(F, numba.njit(error_model="numpy", **_INNER)(function))
 
 
 def kept(function: F) -> F:
-    """The same, and the machine code is kept between runs: for what Python calls."""
+    """The function as machine code, for Python, kept between runs."""
     return cast(F, numba.njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function))
 
 
@@ -104,7 +101,7 @@ def methods_of(kind: type) -> dict[str, Callable[..., Any]]:
         node.body = [cast(ast.stmt, changed.visit(line)) for line in node.body]
         text = ast.fix_missing_locations(ast.Module([node], []))
         exec(compile(text, module.__file__ or "", "exec"), names)  # noqa: S102 - our own source, as it is imported
-        names[node.name] = numba.njit(error_model="numpy")(names[node.name])
+        names[node.name] = numba.njit(error_model="numpy", **_INNER)(names[node.name])
     return {node.name.removeprefix(prefix): names[node.name] for node in own}
 
 
@@ -118,8 +115,8 @@ COMMITS: Final = np.dtype(
 )
 RETURNS: Final = np.dtype([("_end", "f8")])
 USUAL: Final = np.dtype([("value", "f8")])
-_commits, _returns = methods_of(commits.Commits), methods_of(returns.Returns)
-_usual, _place = methods_of(places.Usual), methods_of(places.Place)
+_commits, _returns = methods_of(Commits), methods_of(Returns)
+_usual, _place = methods_of(Usual), methods_of(Place)
 
 commits_began, commits_ended, commits_free = _commits["began"], _commits["ended"], _commits["free"]
 commits_in_flight_max, commits_stalled = _commits["in_flight_max"], _commits["stalled"]
@@ -136,6 +133,6 @@ class Bound(NamedTuple):
     floor: int
 
 
-cap: Final = compiled(policy.cap)
-slow_s: Final = compiled(places.slow_s)
-when_away_s: Final = compiled(returns.when_away_s)
+cap: Final = compiled(_cap)
+slow_s: Final = compiled(_slow_s)
+when_away_s: Final = compiled(_when_away_s)

@@ -6,23 +6,20 @@ The band of a figure is its 10th, 50th and 90th percentile over the seeds. A sea
 
 import argparse
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from .. import config as settings
 from ..capacity import costs as measured
 from ..contests.command import RESULTS
 from ..errors import BenchError
 from ..prediction import history, sealed
 from ..simulation import fleet as fleets
-from ..simulation.arrivals import Arrivals, arrivals_of
-from ..simulation.axes import axes_of
+from ..simulation.bands import Band, bands
+from ..simulation.code import code_hash
 from ..simulation.faults import parsed
-from ..simulation.figures import Band, bands, figures_of
-from ..simulation.rules import code_hash
-from ..simulation.run import Play, Result
 from ..simulation.settings import Settings
 from ..traces import trace as traces
 from ..traces.synthesis import first_attempts
@@ -55,33 +52,31 @@ def run(args: argparse.Namespace) -> int:
     content = read_bytes(args.trace)
     trace, fleet, costs = traces.read(args.trace), fleets.read(args.fleet), measured.read(args.costs)
     faults = tuple(parsed(text) for text in args.fault)
-    arrivals = arrivals_of(first_attempts(trace.rows))
-    if not len(arrivals.arrives):
+    rows = first_attempts(trace.rows)
+    if not rows:
         raise TraceError(f"{args.trace}: no arrivals")
-    played: list[dict[str, float]] = []
-    result = None
-    for seed in range(1, args.seeds + 1):
-        play = Play(fleet, costs, arrivals, trace.header.window_s, settings.Config(), seed)
-        result = play.play(faults)
-        played.append(figures_of(result, fleet.phones.sight_s, seed))
+    # Compiled code takes seconds to load, which no other verb should wait for.
+    from ..simulation.played import played  # noqa: PLC0415 - see above
+
+    found = played(rows, trace.header.window_s, fleet, costs, faults, args.seeds)
     prediction = sealed.Prediction(
         sealed_at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         trace_sha256=sealed.digest(content),
         fleet=fleet,
         code=code_hash(),
-        figures=bands(played),
+        figures=bands(found.figures),
         costs=sealed.digest(read_bytes(args.costs)),
         faults=tuple(args.fault),
         seeds=args.seeds,
-        axes=axes_of(arrivals, fleet, faults),
+        axes=found.axes,
     )
     if args.seal:
         sealed.seal(args.seal, prediction)
     known = history.validated(prediction.axes, history.read())
     if args.json:
-        print(as_json(prediction, known, result))
+        print(as_json(prediction, known, found.course))
     else:
-        print_human(args, prediction, known, fleet, arrivals)
+        print_human(args, prediction, known)
     return 0
 
 
@@ -93,25 +88,22 @@ def read_bytes(path: Path) -> bytes:
         raise BenchError(f"{path}: {error.strerror}") from error
 
 
-def as_json(prediction: sealed.Prediction, known: dict[str, str], last: Result | None) -> str:
+def as_json(prediction: sealed.Prediction, known: dict[str, str], course: Sequence[msgspec.Struct]) -> str:
     """The prediction, which axes are validated, and the queue of the last seed by the second."""
-    course = msgspec.to_builtins(last.seconds) if last else []
-    found = msgspec.to_builtins(prediction) | {"validated": known, "course": course}
+    found = msgspec.to_builtins(prediction) | {"validated": known, "course": msgspec.to_builtins(course)}
     return msgspec.json.encode(found).decode()
 
 
-def print_human(
-    args: argparse.Namespace, prediction: sealed.Prediction, known: dict[str, str], fleet: fleets.Fleet, of: Arrivals
-) -> None:
+def print_human(args: argparse.Namespace, prediction: sealed.Prediction, known: dict[str, str]) -> None:
     """The figures with their bands, then how far the model was validated."""
-    print(f"{args.trace}: {len(of.arrives)} arrivals in {of.arrives[-1]:.0f} s, {prediction.seeds} seeds")
+    print(f"{args.trace}: {prediction.seeds} seeds")
     print(f"{'figure':<26}{'p10':>12}{'p50':>12}{'p90':>12}")
     for name, band in prediction.figures.items():
         if "@" not in name:
             print(line(name, band))
     for name, value in prediction.axes.items():
-        print(f"{name}: {value if isinstance(value, str) else f'{value:g}'}: {known[name]}")
-    if unused := Settings(fleet.settings).unused:
+        print(f"{name} {value if isinstance(value, str) else f'{value:g}'}: {known[name]}")
+    if unused := Settings(prediction.fleet.settings).unused:
         print(f"not simulated: {', '.join(unused)}")
     if args.seal:
         print(f"sealed in {args.seal} at {prediction.sealed_at}")
