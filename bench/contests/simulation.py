@@ -1,8 +1,8 @@
 """`python -m bench.contests.simulation`: how long a region's burst takes to simulate, and how much memory.
 
-Ten million arrivals through 64 balancers, 1,000 nodes and 3,000 workers, on one core: at most two minutes and 2 GiB. The
-costs are round numbers, because the bench is of the simulator. Machine code is made before, once for each version of
-the code. Seconds are CPU seconds of this process, which has one thread that computes.
+Ten million arrivals through 64 balancers, 1,000 nodes and 3,000 workers, on one core: at most two minutes and 2 GiB.
+The costs are round numbers, because the bench is of the simulator. Machine code is made before, once for each version
+of the code. Seconds are CPU seconds of this process, which has one thread that computes.
 """
 
 import resource

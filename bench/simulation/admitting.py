@@ -74,6 +74,7 @@ def release(w: World, n: int, i: int) -> None:
     place.gone = True
     account(w, n, i, 0, False)
     w.nodes[n].requests -= 1
+    w.nodes[n].announced -= place.length
     if not whole:
         unlink(w, n, i)
 
@@ -208,6 +209,7 @@ def enter(w: World, n: int, i: int) -> None:
     """Put the upload behind the others that are coming."""
     users, desk = w.users, w.nodes[n]
     desk.requests += 1
+    desk.announced += users[i].length
     users[i].coming_last, users[i].coming_next, users[i].queued = desk.last, NOBODY, 0
     if desk.last == NOBODY:
         desk.first = i

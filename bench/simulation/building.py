@@ -272,6 +272,6 @@ def numbers_of(
         worlds.BACKOFF_S_MAX: config.backoff_max_s,
         worlds.STORE_DRAIN: (store.drain or nothing).ms(mean_bytes) / 1000,
         worlds.REDIS_DRAIN: (measured.redis.drain or nothing).ms(mean_bytes) / 1000,
-        worlds.RETRY_ROUND_S: 0.0,
+        worlds.RENDER_S: render_line(stores).ms(mean_bytes) / 1000,
     }
     return np.array([numbers[number] for number in range(worlds.NUMBERS)], np.float64)

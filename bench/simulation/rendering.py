@@ -23,6 +23,7 @@ from .world import (
     QUEUED,
     REDIS,
     REDIS_DRAIN,
+    RENDER_S,
     STARTED,
     STORE,
     STORE_DRAIN,
@@ -128,7 +129,7 @@ def claim(w: World, worker: int) -> None:
         one.batch -= 1
         counts[LEASED] -= 1
     elif counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
-        mean_s = max(SLOTS * w.costs[WORKER, 0], 1e-3)
+        mean_s = max(SLOTS * w.numbers[RENDER_S], 1e-3)
         most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / mean_s), AHEAD_MAX)
         one.batch = min(most, counts[QUEUED] - counts[LEASED] - 1)
         counts[LEASED] += one.batch

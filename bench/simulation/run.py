@@ -170,7 +170,7 @@ class Play:
     def _check_little(self) -> None:
         """Little's law: the uploads in flight over time are the sum of their stays."""
         stays = float(self.world.flows[STAY])
-        if abs(self._area - stays) > LITTLE_PART * stays + TICK_S * max(self._count, 1) * 0.05:
+        if abs(self._area - stays) > LITTLE_PART * stays + TICK_S * self._count / 2:
             raise Broken(f"Little's law: {self._area:.1f} upload seconds in flight, {stays:.1f} by their stays")
 
     def _acts(self, faults: Sequence[Fault]) -> list[tuple[float, Callable[[float], None]]]:

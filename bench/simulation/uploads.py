@@ -29,7 +29,6 @@ from .world import (
     QUEUED,
     RECEIVED,
     REDIS,
-    RETRY_ROUND_S,
     SETTLED,
     SHED,
     SLOWDOWN,
@@ -45,7 +44,7 @@ from .world import (
 
 # CPU of one refused request, measured by `make bench-overload` (bench/results/overload.json).
 REFUSED_LB_S, REFUSED_NODE_S = 0.00045, 0.00054
-NEAR_PERCENT = 60  # of a node's bytes: above it, the bytes of its uploads are followed tick by tick
+NEAR_PERCENT = 60  # of a node's bytes: if its uploads may hold more, their bytes are followed tick by tick
 
 
 @compiled
@@ -78,7 +77,7 @@ def try_upload(w: World, i: int, now: float) -> None:
         overloaded(w, i, n, now)
         return
     take(w, lb, n, users[i].bytes, 1)
-    schedule(w, i, now + users[i].send_s + (w.numbers[RETRY_ROUND_S] if again else 0.0), RECEIVED)
+    schedule(w, i, now + users[i].send_s, RECEIVED)
 
 
 @compiled
@@ -200,7 +199,7 @@ def follow_bytes(w: World, now: float) -> None:
     """Let the bytes of uploads come in at nodes whose memory may be short."""
     for n in range(len(w.nodes)):
         desk = w.nodes[n]
-        if desk.bytes * 100 <= desk.bytes_max * NEAR_PERCENT and desk.held * 100 <= desk.bytes_max * NEAR_PERCENT:
+        if desk.announced * 100 <= desk.bytes_max * NEAR_PERCENT:
             continue
         i = desk.first
         while i != NOBODY:

@@ -44,7 +44,7 @@ LINK, STAY, FLOWS = range(6, 9)
 # `numbers`
 TICK_S, WINDOW_S, ATTEMPTS, REQUEST_BYTES, BOUND_PERCENT, BOUND_FLOOR, COMMIT_WAIT_S, ANNOUNCE_S, SLOWDOWN = range(9)
 LINK_BYTES_S, MEDIA_SHARE, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
-STORE_DRAIN, REDIS_DRAIN, RETRY_ROUND_S, NUMBERS = range(17, 21)
+STORE_DRAIN, REDIS_DRAIN, RENDER_S, NUMBERS = range(17, 21)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
 # last review, while the body comes; then when the wait for a PUT or the PUT began.
@@ -62,6 +62,7 @@ USER: Final = np.dtype(
 DESK: Final = np.dtype(
     [
         *((name, "i8") for name in ("requests", "bytes", "held", "slow", "slow_bytes", "requests_max", "bytes_max")),
+        ("announced", "i8"),  # the lengths of all uploads: what they may hold at the most
         *(("reviewed_at", "f8"), ("waiting", "i4")),
         *((name, "i4") for name in ("first", "last", "wait_first", "wait_last")),
     ]

@@ -67,5 +67,5 @@ def test_a_run_that_is_about_to_begin_has_this_code() -> None:
     now = sealed.against_now("aa", 1.0, KNOWN, 2)
     assert now.began > BEGAN - dt.timedelta(days=3650)
     with pytest.raises(PredictionError, match="other code"):
-        sealed.check(prediction(), now)
+        sealed.check(prediction(sealed_at="2020-01-01T00:00:00+00:00"), now)
     sealed.check(prediction(code=now.code, sealed_at="2020-01-01T00:00:00+00:00", fleet=FLEET), now)

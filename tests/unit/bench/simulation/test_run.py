@@ -5,6 +5,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.simulation.faults import parsed
+from bench.simulation.fleet import Fleet, Machines
 from bench.simulation.run import Broken
 from bench.simulation.world import ACCEPTED, IN_FLIGHT
 from tests.unit.bench.simulation.simulated import fleet, play, poisson
@@ -34,15 +35,12 @@ def test_a_seed_determines_the_run() -> None:
 @pytest.mark.parametrize("fault", ["node@2", "node:1@2+3", "zone:0@2+4", "redis@1+3", "store@1+4", "scaler@0+3"])
 def test_nobody_is_lost_when_something_breaks(fault: str) -> None:
     """Every user has his answer, and every accepted pair is rendered, after retries."""
-    machines = fleet(nodes=4, lbs=2, workers=2).machines
-    two = {
-        name: type(kind)(count=kind.count, cores=1, zones=2, **{name: 1})
-        for name, kind in machines.items()
-        if name != "front"
+    machines = {
+        "front": Machines(count=2, cores=1, zones=2, lb=1, redis=1),
+        "node": Machines(count=4, cores=1, zones=2, node=1),
+        "worker": Machines(count=2, cores=1, zones=2, worker=1),
     }
-    two["front"] = type(machines["front"])(count=2, cores=1, zones=2, lb=1, redis=1)
-    of = fleet(settings={})
-    of = type(of)(machines=two, store="file", settings=of.settings)
+    of = Fleet(machines=machines, store="file", settings=fleet().settings)
     result = play(poisson(25, PAIRS), of=of).play([parsed(fault)])
     accepted = np.isfinite(result.finished)
     assert accepted.sum() + result.given_up == PAIRS

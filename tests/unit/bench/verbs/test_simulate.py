@@ -18,7 +18,7 @@ from tests.unit.bench.simulation.simulated import costs, fleet
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     """A small trace, a fleet and costs."""
-    rows = tuple(Row(t=n * 30_000, u=f"u{n}", f=40_000, b=40_000, up=500_000) for n in range(20))
+    rows = tuple(Row(t=n * 100_000, u=f"u{n}", f=40_000, b=40_000, up=500_000) for n in range(20))
     found = {name: tmp_path / name for name in ("trace", "fleet", "costs", "sealed")}
     traces.write(found["trace"], Trace(Header(kind="synthetic", window_s=20, seed=1), rows))
     found["fleet"].write_bytes(msgspec.json.encode(fleet()))
