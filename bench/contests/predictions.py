@@ -31,7 +31,7 @@ from . import command
 RUNS: Final = 3
 SEEDS: Final = 30
 # CPU of the replay itself for a pair, on the same cores: `getrusage` of a replay of the bundled trace.
-PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.02, sight_s=1.0)
+PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.06, sight_s=2.0)
 LINK_BYTES_S: Final = 2_000_000.0
 CALM: Final = "--posters 700 --median-s 30 --sigma 0.7 --capture-s 8 --fanout-s 30 --photo-bytes 90000 --span-s 120"
 OVERLOAD: Final = "--posters 900 --median-s 10 --sigma 0.5 --capture-s 4 --fanout-s 20 --photo-bytes 90000 --span-s 50"

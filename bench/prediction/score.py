@@ -58,6 +58,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     t: float
     ready: int
+    oldest_s: float = 0.0
     workers: int = 0
 
 
@@ -93,7 +94,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def figures(report: Measured) -> dict[str, float]:
     """The report's figures, by the names of a prediction."""
-    waiting = [sample for sample in report.course.samples if sample.ready]
+    samples = report.course.samples
     found: dict[str, float | None] = {
         "offered": report.offered,
         "accepted": report.accepted,
@@ -105,10 +106,10 @@ def figures(report: Measured) -> dict[str, float]:
         "ready_p90_ms": report.ready_ms.p90,
         "ready_p99_ms": report.ready_ms.p99,
     }
-    if report.course.samples:
-        found["queue_peak"] = max((sample.ready for sample in waiting), default=0)
-        found["queue_empty_s"] = max((sample.t for sample in waiting), default=0.0)
-        found["workers_peak"] = max(sample.workers for sample in report.course.samples)
+    if samples:
+        found["queue_peak"] = max(sample.ready for sample in samples)
+        found["queue_empty_s"] = max((sample.t for sample in samples if sample.oldest_s > 0), default=0.0)
+        found["workers_peak"] = max(sample.workers for sample in samples)
     found |= {f"cpu_{tier}_ms_per_pair": value for tier, value in report.cpu_ms_per_pair.items()}
     for second in report.seconds:
         for name in ("offered", "accepted", "shed"):

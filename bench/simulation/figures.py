@@ -1,7 +1,8 @@
 """The figures of a simulated burst.
 
 A figure is defined as a replay's report measures it, so that both can be compared: times to ready count from the
-acknowledgement until the watcher sees the picture, and the queue is what the autoscaler publishes each second.
+acknowledgement until the watcher sees the picture, and the queue is what the autoscaler publishes each second. It is
+empty when no picture waits: jobs that complete an early picture may still be there.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def figures_of(result: Result, sight_s: float, seed: int) -> dict[str, float]:
         "shed": float(result.shed),
         "failed": float(result.given_up),
         "queue_peak": float(max((second.ready for second in result.seconds), default=0)),
-        "queue_empty_s": float(max((second.t for second in result.seconds if second.ready), default=0)),
+        "queue_empty_s": float(max((second.t for second in result.seconds if second.oldest_s > 0), default=0)),
         "workers_peak": float(max((second.workers for second in result.seconds), default=0)),
     }
     found |= _percentiles("upload", upload_ms, (50, 99)) | _percentiles("ready", ready_ms, (50, 90, 99))

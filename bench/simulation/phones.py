@@ -117,9 +117,9 @@ def withdraw(w: World, i: int) -> None:
     """Remove the user's next event from its tick."""
     users, head = w.users, w.head
     tick = tick_of(w, users[i].at)
-    at, before = head[tick], NOBODY
-    while at not in (NOBODY, i):
-        before, at = at, users[at].link
+    at, before = int(head[tick]), NOBODY
+    while at != NOBODY and at != i:  # noqa: PLR1714 - compiled
+        before, at = at, int(users[at].link)
     if at == NOBODY:  # an event of this very pass: its kind says that it is void
         users[i].kind = SETTLED
     elif before == NOBODY:
@@ -132,7 +132,7 @@ def withdraw(w: World, i: int) -> None:
 def displace(w: World, now: float) -> None:
     """Answer 503 to the uploads that a decision has shed."""
     for number in range(w.counts[VICTIMS]):
-        victim = w.victims[number]
+        victim = int(w.victims[number])
         n = int(w.users[victim].node)
         take(w, balancer_of(w, victim), n, w.users[victim].bytes, -1)
         withdraw(w, victim)

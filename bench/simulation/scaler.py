@@ -12,7 +12,7 @@ import numpy as np
 from processors.scaling.pulse import Meter, Pulse
 from processors.scaling.sizing import Limits, Moment, Needed, decide
 
-from .rendering import drop, push
+from .rendering import COMPLETE, drop, push
 from .settings import Settings
 from .world import COMPLETING, LEASED, NOBODY, QUEUED, STARTED, WORKER, WORKERS, World
 
@@ -109,8 +109,8 @@ class Scaler:
     def depth(self, now: float) -> Depth:
         """Jobs that are ready and not claimed ahead, the age of the oldest, and what workers hold."""
         w = self._w
-        heads = [w.users["at"][i] for i in w.jobs[:, 0] if i != NOBODY]
+        heads = [w.users["at"][i] for i in w.jobs[:COMPLETE, 0] if i != NOBODY]
         busy = int(np.count_nonzero(w.workers["free"][w.heap[: self.workers]] > now))
         ready = max(int(w.counts[QUEUED] - w.counts[LEASED]), 0)
-        oldest = max(now - min(heads), 0.0) if heads and ready else 0.0
+        oldest = max(now - min(heads), 0.0) if heads else 0.0
         return Depth(ready, oldest, busy + int(w.counts[LEASED]))

@@ -6,22 +6,30 @@ from .phones import schedule
 from .rendering import render
 from .rules import compiled, kept
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
-from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQUEUED, WINDOW_S, World
+from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQUEUED, WINDOW_S, Floats, Indices, World
 
 
 @compiled
-def gathered(w: World, tick: int) -> np.ndarray:  # type: ignore[type-arg]
+def gathered(w: World, tick: int) -> Indices:
     """The users with an event in this tick, who are taken from its list."""
-    head, link = w.head, w.users.link
-    count, i = 0, head[tick]
+    users, count, i = w.users, 0, int(w.head[tick])
     while i != NOBODY:
-        count, i = count + 1, link[i]
+        count, i = count + 1, int(users[i].link)
     found = np.empty(count, np.int32)
-    i = head[tick]
+    i = int(w.head[tick])
     for number in range(count):
-        found[number], i = i, link[i]
-    head[tick] = NOBODY
+        found[number], i = i, int(users[i].link)
+    w.head[tick] = NOBODY
     return found
+
+
+@compiled
+def times_of(w: World, found: Indices) -> Floats:
+    """When the next event of each of these users is."""
+    times = np.empty(len(found), np.float64)
+    for number in range(len(found)):
+        times[number] = w.users[found[number]].at
+    return times
 
 
 @compiled
@@ -51,7 +59,7 @@ def advance(w: World, tick: int, arrived: int) -> int:
         arrived += 1
     while w.head[tick] != NOBODY:
         found = gathered(w, tick)
-        times = users[found].at
+        times = times_of(w, found)
         for number in np.argsort(times):
             i = int(found[number])
             if users[i].at == times[number]:  # else an event before it in this tick took this one away

@@ -122,7 +122,7 @@ def wait_for_put(w: World, i: int, n: int, now: float) -> None:
 def next_waiting(w: World, n: int) -> int:
     """Take the first body that waits at the node's gate."""
     users, desk = w.users, w.nodes[n]
-    i = desk.wait_first
+    i = int(desk.wait_first)
     desk.wait_first = users[i].link
     if desk.wait_first == NOBODY:
         desk.wait_last = NOBODY
@@ -201,9 +201,9 @@ def follow_bytes(w: World, now: float) -> None:
         desk = w.nodes[n]
         if desk.announced * 100 <= desk.bytes_max * NEAR_PERCENT:
             continue
-        i = desk.first
+        i = int(desk.first)
         while i != NOBODY:
-            after = w.users[i].coming_next
+            after = int(w.users[i].coming_next)
             came = caught_up(w, i, now)
             if came:
                 granted = room(w, n, i, came, now)

@@ -63,7 +63,7 @@ def report(**more: Any) -> Measured:
         "latency_ms": Spread(300.0, 900.0, 4100.0),
         "ready_ms": Spread(4100.0, 9100.0, 9900.0),
         "cpu_ms_per_pair": {"lb": None, "node": 5.1},
-        "course": Course((Sample(1.0, 40), Sample(30.0, 510), Sample(61.0, 3), Sample(62.0, 0))),
+        "course": Course((Sample(1.0, 40, 0.5), Sample(30.0, 510, 9.0), Sample(61.0, 3, 0.1), Sample(62.0, 2))),
         "seconds": (Second(3, 50, 50, 0),),
     }
     return Measured(**given | more)
