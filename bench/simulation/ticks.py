@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .phones import schedule
+from .phones import schedule, tick_of
 from .rendering import render
 from .rules import compiled, kept
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
@@ -54,7 +54,7 @@ def advance(w: World, tick: int, arrived: int) -> int:
     users, end = w.users, (tick + 1) * w.numbers[TICK_S]
     w.counts[TICK] = tick
     follow_bytes(w, end - w.numbers[TICK_S])
-    while arrived < len(users.arrives) and users[arrived].arrives < end:
+    while arrived < len(users) and tick_of(w, users[arrived].arrives) <= tick:
         schedule(w, arrived, users[arrived].arrives, TRIES)
         arrived += 1
     while w.head[tick] != NOBODY:

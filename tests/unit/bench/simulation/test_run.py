@@ -32,7 +32,7 @@ def test_a_seed_determines_the_run() -> None:
     assert first.seconds == again.seconds
 
 
-@pytest.mark.parametrize("fault", ["node@2", "node:1@2+3", "zone:0@2+4", "redis@1+3", "store@1+4", "scaler@0+3"])
+@pytest.mark.parametrize("fault", ["node@2", "node:2@2+3", "zone:0@2+4", "redis@1+3", "store@1+4", "scaler@0+3"])
 def test_nobody_is_lost_when_something_breaks(fault: str) -> None:
     """Every user has his answer, and every accepted pair is rendered, after retries."""
     machines = {
