@@ -52,7 +52,7 @@ def account(w: World, n: int, i: int, held: int, slow: bool) -> None:  # noqa: F
 def unlink(w: World, n: int, i: int) -> None:
     """Remove an upload from the list of those that are coming."""
     users, desk = w.users, w.nodes[n]
-    before, after = int(users[i].coming_last), int(users[i].coming_next)
+    before, after = np.int64(users[i].coming_last), np.int64(users[i].coming_next)
     if before == NOBODY:
         desk.first = after
     else:
@@ -96,7 +96,7 @@ def arrived(w: World, n: int, i: int, count: int) -> None:
     """So many more bytes of the upload are in memory."""
     place = w.users[i]
     place.received += count
-    account(w, n, i, int(max(place.held, place.received)), bool(place.slow))
+    account(w, n, i, np.int64(max(place.held, place.received)), bool(place.slow))
 
 
 @compiled
@@ -106,7 +106,7 @@ def caught_up(w: World, i: int, now: float) -> int:
     if send_s <= 0:
         return 0
     part = min(1.0, (now - place.since) / send_s)
-    return max(0, min(place.length - 1, int(place.length * part)) - place.received)
+    return int(max(0, min(place.length - 1, int(place.length * part)) - place.received))
 
 
 @compiled
@@ -116,21 +116,21 @@ def review(w: World, n: int, now: float) -> None:
     if now - desk.reviewed_at < REVIEW_S:
         return
     desk.reviewed_at = now
-    i = int(desk.first)
+    i = np.int64(desk.first)
     while i != NOBODY:
         came = caught_up(w, i, now)
         if came:
             arrived(w, n, i, came)
         users[i].left = rules.place_left_s(users[i], now, w.usual[n, 1].value)
         users[i].queued = 1
-        i = int(users[i].coming_next)
-    i = int(desk.first)
+        i = np.int64(users[i].coming_next)
+    i = np.int64(desk.first)
     while i != NOBODY:
         place = users[i]
         slow = rules.place_is_slow(place, now, users[i].left, w.usual[n, 0].value)
-        account(w, n, i, int(place.held), bool(slow))
+        account(w, n, i, np.int64(place.held), bool(slow))
         users[i].queued = 2 if slow else 1
-        i = int(users[i].coming_next)
+        i = np.int64(users[i].coming_next)
 
 
 @compiled
@@ -146,7 +146,7 @@ def worst(w: World, n: int, now: float, slow_only: bool) -> int:  # noqa: FBT001
                 or (users[i].queued == users[found].queued and users[i].left >= users[found].left)
             ):
                 found = i
-            i = int(users[i].coming_next)
+            i = np.int64(users[i].coming_next)
         if found != NOBODY:
             if slow_only and not users[found].slow:
                 return NOBODY
@@ -242,7 +242,7 @@ def room(w: World, n: int, i: int, wanted: int, now: float) -> int:
     if free <= 0 and beyond == wanted:
         shed(w, n, i, now)
         return 0
-    return min(wanted, free + wanted - beyond)
+    return int(min(wanted, free + wanted - beyond))
 
 
 @compiled
@@ -253,7 +253,7 @@ def whole(w: World, n: int, i: int, now: float) -> None:
     slow = seconds > rules.slow_s(w.usual[n, 0].value)
     place.whole = True
     unlink(w, n, i)
-    account(w, n, i, int(place.held), False)
+    account(w, n, i, np.int64(place.held), False)
     rules.usual_told(w.usual[n, 0], seconds)
     rules.usual_told(w.usual[n, 1], float(place.received))
     if not slow:

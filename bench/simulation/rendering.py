@@ -102,7 +102,7 @@ def earliest(w: World) -> float:
 def render(w: World, end: float) -> None:
     """Start every job that a worker can begin before `end`."""
     while w.counts[WORKERS]:
-        worker = int(w.heap[0])
+        worker = np.int64(w.heap[0])
         one = w.workers[worker]
         began = max(one.free, earliest(w))
         if began >= end:
@@ -111,7 +111,7 @@ def render(w: World, end: float) -> None:
             one.turn += 1
         job_class = first_class(w, one.turn, began + 1e-9)
         claim(w, worker)
-        i = int(w.jobs[job_class, 0])
+        i = np.int64(w.jobs[job_class, 0])
         w.jobs[job_class, 0] = w.users[i].link
         if w.jobs[job_class, 0] == NOBODY:
             w.jobs[job_class, 1] = NOBODY

@@ -12,7 +12,6 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numba
@@ -36,7 +35,9 @@ _KERNELS: Final = (
     *("lb/placement/policy.py", "lb/placement/refusals.py", "ingest/admission.py", "bench/simulation/code.py"),
     *(f"ingest/{name}.py" for name in ("commits", "places", "returns")),
 )
-numba.config.CACHE_DIR = str(Path.home() / ".cache" / "snapsurge" / f"simulation-{code_hash(_KERNELS)[:16]}")
+# numba types neither its configuration nor these options.
+_config, _njit = cast("Any", numba).config, cast("Any", numba.njit)
+_config.CACHE_DIR = str(Path.home() / ".cache" / "snapsurge" / f"simulation-{code_hash(_KERNELS)[:16]}")
 
 
 # Without the wrappers that Python would call it through, which take most of the time to compile.
@@ -45,12 +46,12 @@ _INNER: Final = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 
 def compiled(function: F) -> F:
     """The function as machine code, for other compiled functions."""
-    return cast(F, numba.njit(error_model="numpy", **_INNER)(function))
+    return cast(F, _njit(error_model="numpy", **_INNER)(function))
 
 
 def kept(function: F) -> F:
     """The function as machine code, for Python, kept between runs."""
-    return cast(F, numba.njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function))
+    return cast(F, _njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function))
 
 
 class _Unbound(ast.NodeTransformer):
@@ -81,7 +82,7 @@ def _is_self(node: ast.expr) -> bool:
 
 def methods_of(kind: type) -> dict[str, Callable[..., Any]]:
     """The compiled methods and properties of a pure class, by name; the first argument is a record in place of self."""
-    module = cast(ModuleType, sys.modules[kind.__module__])
+    module = sys.modules[kind.__module__]
     found = [
         node for node in ast.parse(textwrap.dedent(inspect.getsource(kind))).body if isinstance(node, ast.ClassDef)
     ]
@@ -90,6 +91,9 @@ def methods_of(kind: type) -> dict[str, Callable[..., Any]]:
     prefix = f"{kind.__name__}_"
     changed = _Unbound(prefix, {node.name for node in own}, properties)
     names = dict(vars(module))
+    for name, value in vars(module).items():
+        if inspect.isfunction(value) and value.__module__ == module.__name__:
+            names[name] = _njit(error_model="numpy", **_INNER)(value)
     for node in own:
         node.name, node.decorator_list, node.returns = prefix + node.name, [], None
         # numba binds no keyword-only arguments.
@@ -101,7 +105,7 @@ def methods_of(kind: type) -> dict[str, Callable[..., Any]]:
         node.body = [cast(ast.stmt, changed.visit(line)) for line in node.body]
         text = ast.fix_missing_locations(ast.Module([node], []))
         exec(compile(text, module.__file__ or "", "exec"), names)  # noqa: S102 - our own source, as it is imported
-        names[node.name] = numba.njit(error_model="numpy", **_INNER)(names[node.name])
+        names[node.name] = _njit(error_model="numpy", **_INNER)(names[node.name])
     return {node.name.removeprefix(prefix): names[node.name] for node in own}
 
 
@@ -133,6 +137,6 @@ class Bound(NamedTuple):
     floor: int
 
 
-cap: Final = compiled(_cap)
+cap: Final = cast("Callable[..., int]", compiled(_cap))
 slow_s: Final = compiled(_slow_s)
 when_away_s: Final = compiled(_when_away_s)

@@ -12,13 +12,13 @@ from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQU
 @compiled
 def gathered(w: World, tick: int) -> Indices:
     """The users with an event in this tick, who are taken from its list."""
-    users, count, i = w.users, 0, int(w.head[tick])
+    users, count, i = w.users, 0, np.int64(w.head[tick])
     while i != NOBODY:
-        count, i = count + 1, int(users[i].link)
+        count, i = count + 1, np.int64(users[i].link)
     found = np.empty(count, np.int32)
-    i = int(w.head[tick])
+    i = np.int64(w.head[tick])
     for number in range(count):
-        found[number], i = i, int(users[i].link)
+        found[number], i = i, np.int64(users[i].link)
     w.head[tick] = NOBODY
     return found
 
@@ -61,7 +61,7 @@ def advance(w: World, tick: int, arrived: int) -> int:
         found = gathered(w, tick)
         times = times_of(w, found)
         for number in np.argsort(times):
-            i = int(found[number])
+            i = np.int64(found[number])
             if users[i].at == times[number]:  # else an event before it in this tick took this one away
                 happen(w, i)
     time_out(w, end)
