@@ -14,7 +14,7 @@ import numpy as np
 from ingest.admission import LAGGARD_S, READ_BYTES_MIN, REVIEW_S, Rank
 
 from . import rules
-from .rules import compiled
+from .rules import compiled, wide
 from .world import NOBODY, VICTIMS, World
 
 _RANKS: Final = tuple(Rank)
@@ -52,7 +52,7 @@ def account(w: World, n: int, i: int, held: int, slow: bool) -> None:  # noqa: F
 def unlink(w: World, n: int, i: int) -> None:
     """Remove an upload from the list of those that are coming."""
     users, desk = w.users, w.nodes[n]
-    before, after = np.int64(users[i].coming_last), np.int64(users[i].coming_next)
+    before, after = wide(users[i].coming_last), wide(users[i].coming_next)
     if before == NOBODY:
         desk.first = after
     else:
@@ -96,7 +96,7 @@ def arrived(w: World, n: int, i: int, count: int) -> None:
     """So many more bytes of the upload are in memory."""
     place = w.users[i]
     place.received += count
-    account(w, n, i, np.int64(max(place.held, place.received)), bool(place.slow))
+    account(w, n, i, wide(max(place.held, place.received)), bool(place.slow))
 
 
 @compiled
@@ -116,21 +116,21 @@ def review(w: World, n: int, now: float) -> None:
     if now - desk.reviewed_at < REVIEW_S:
         return
     desk.reviewed_at = now
-    i = np.int64(desk.first)
+    i = wide(desk.first)
     while i != NOBODY:
         came = caught_up(w, i, now)
         if came:
             arrived(w, n, i, came)
         users[i].left = rules.place_left_s(users[i], now, w.usual[n, 1].value)
         users[i].queued = 1
-        i = np.int64(users[i].coming_next)
-    i = np.int64(desk.first)
+        i = wide(users[i].coming_next)
+    i = wide(desk.first)
     while i != NOBODY:
         place = users[i]
         slow = rules.place_is_slow(place, now, users[i].left, w.usual[n, 0].value)
-        account(w, n, i, np.int64(place.held), bool(slow))
+        account(w, n, i, wide(place.held), bool(slow))
         users[i].queued = 2 if slow else 1
-        i = np.int64(users[i].coming_next)
+        i = wide(users[i].coming_next)
 
 
 @compiled
@@ -146,7 +146,7 @@ def worst(w: World, n: int, now: float, slow_only: bool) -> int:  # noqa: FBT001
                 or (users[i].queued == users[found].queued and users[i].left >= users[found].left)
             ):
                 found = i
-            i = np.int64(users[i].coming_next)
+            i = wide(users[i].coming_next)
         if found != NOBODY:
             if slow_only and not users[found].slow:
                 return NOBODY
@@ -253,7 +253,7 @@ def whole(w: World, n: int, i: int, now: float) -> None:
     slow = seconds > rules.slow_s(w.usual[n, 0].value)
     place.whole = True
     unlink(w, n, i)
-    account(w, n, i, np.int64(place.held), False)
+    account(w, n, i, wide(place.held), False)
     rules.usual_told(w.usual[n, 0], seconds)
     rules.usual_told(w.usual[n, 1], float(place.received))
     if not slow:

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import rules
 from .placing import note_refusal, take
-from .rules import compiled, kept
+from .rules import compiled, kept, wide
 from .world import (
     ATTEMPTS,
     BACKOFF_S,
@@ -101,7 +101,7 @@ def overloaded(w: World, i: int, n: int, now: float) -> None:
     users, counts = w.users, w.counts
     wait = rules.retry_after_s(w.nodes[n], now, w.nodes[n].rate, np.random.random())  # noqa: NPY002
     counts[SHED] += 1
-    w.shed_s[min(np.int64(users[i].arrives), len(w.shed_s) - 1)] += 1
+    w.shed_s[min(wide(users[i].arrives), len(w.shed_s) - 1)] += 1
     note_refusal(w, i, n)
     back_off(w, i, now, asked_s(w, wait))
 
@@ -109,7 +109,7 @@ def overloaded(w: World, i: int, n: int, now: float) -> None:
 @compiled
 def balancer_of(w: World, i: int) -> int:
     """The balancer that the phone tries: in turn, the next one after a broken connection."""
-    return (i + np.int64(w.users[i].moved)) % len(w.lbs)
+    return (i + wide(w.users[i].moved)) % len(w.lbs)
 
 
 @kept
@@ -117,9 +117,9 @@ def withdraw(w: World, i: int) -> None:
     """Remove the user's next event from its tick."""
     users, head = w.users, w.head
     tick = tick_of(w, users[i].at)
-    at, before = np.int64(head[tick]), NOBODY
+    at, before = wide(head[tick]), NOBODY
     while at != NOBODY and at != i:  # noqa: PLR1714 - compiled
-        before, at = at, np.int64(users[at].link)
+        before, at = at, wide(users[at].link)
     if at == NOBODY:  # an event of this very pass: its kind says that it is void
         users[i].kind = SETTLED
     elif before == NOBODY:
@@ -132,8 +132,8 @@ def withdraw(w: World, i: int) -> None:
 def displace(w: World, now: float) -> None:
     """Answer 503 to the uploads that a decision has shed."""
     for number in range(w.counts[VICTIMS]):
-        victim = np.int64(w.victims[number])
-        n = np.int64(w.users[victim].node)
+        victim = wide(w.victims[number])
+        n = wide(w.users[victim].node)
         take(w, balancer_of(w, victim), n, w.users[victim].bytes, -1)
         withdraw(w, victim)
         overloaded(w, victim, n, now)

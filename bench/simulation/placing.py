@@ -5,13 +5,11 @@ they change. Here is only what each of ten million requests needs. `tests/unit/b
 both, request by request.
 """
 
-import numpy as np
-
 from lb.placement.refusals import PLACES
 from lb.placement.slots import MEMBERS_MAX
 
 from . import rules
-from .rules import compiled
+from .rules import compiled, wide
 from .world import BOUND_FLOOR, BOUND_PERCENT, NOBODY, OPEN, RAMPING, REQUEST_BYTES, SALT, SPILLS, WEIGHT, World
 
 STARTED, PREFERRED, RESORT = range(3)
@@ -56,7 +54,7 @@ def fill_order(w: World, slot: int, most: int) -> None:
 @compiled
 def in_order(w: World, slot: int, number: int) -> int:
     """The node at this place of the slot's order: of the first two from the table, of others after `fill_order`."""
-    return np.int64(w.table[slot, number]) if number < 2 else np.int64(w.order[number])
+    return wide(w.table[slot, number]) if number < 2 else wide(w.order[number])
 
 
 @compiled
@@ -84,7 +82,7 @@ def avoidable(w: World, slot: int, refused: int) -> bool:
 @compiled
 def usable_as(w: World, i: int, refused: int) -> int:
     """Which nodes are usable, as `Fleet._choose` decides."""
-    slot, any_open, started = np.int64(w.users[i].slot), False, False
+    slot, any_open, started = wide(w.users[i].slot), False, False
     if w.counts[OPEN] > PLACES and not w.counts[RAMPING]:
         return PREFERRED
     for n in range(len(w.order)):
@@ -100,7 +98,7 @@ def usable_as(w: World, i: int, refused: int) -> int:
 @compiled
 def usable(w: World, i: int, n: int, refused: int, mode: int) -> bool:
     """Whether the user's request may go to the node."""
-    if refuses(w, np.int64(w.users[i].slot), refused, n):
+    if refuses(w, wide(w.users[i].slot), refused, n):
         return False
     if mode == RESORT:
         return bool(w.nodes[n].resort)
@@ -110,7 +108,7 @@ def usable(w: World, i: int, n: int, refused: int, mode: int) -> bool:
 @compiled
 def choose(w: World, lb: int, i: int, load: int, refused: int) -> int:
     """The first usable node of the order under its cap, else the first usable one; NOBODY if none is."""
-    slot, count = np.int64(w.users[i].slot), len(w.order)
+    slot, count = wide(w.users[i].slot), len(w.order)
     if refused >> 2:
         fill_order(w, slot, PLACES)
     mode = PREFERRED
@@ -135,13 +133,13 @@ def choose(w: World, lb: int, i: int, load: int, refused: int) -> int:
 def place(w: World, lb: int, i: int) -> int:
     """The node for the user's request at this balancer; NOBODY when none can take it."""
     users = w.users
-    slot, refused = np.int64(users[i].slot), np.int64(users[i].refused)
-    load = w.lbs[lb].load + max(np.int64(users[i].bytes), np.int64(w.numbers[REQUEST_BYTES]))
+    slot, refused = wide(users[i].slot), wide(users[i].refused)
+    load = w.lbs[lb].load + max(wide(users[i].bytes), wide(w.numbers[REQUEST_BYTES]))
     if refused >> 2:
         fill_order(w, slot, PLACES)
     if refused and not avoidable(w, slot, refused):
         refused = 0
-    home = np.int64(w.table[slot, 0])
+    home = wide(w.table[slot, 0])
     if not refused and w.nodes[home].open and users[i].turn < w.nodes[home].ramp:
         bound = rules.Bound(int(w.numbers[BOUND_PERCENT]), int(w.numbers[BOUND_FLOOR]))
         if w.load[lb, home] < rules.cap(w.nodes[home].weight, load, w.counts[WEIGHT], bound):
@@ -155,8 +153,8 @@ def place(w: World, lb: int, i: int) -> int:
 @compiled
 def note_refusal(w: World, i: int, n: int) -> None:
     """Add the node to the places that refused the user; forget them when all preferred nodes have refused."""
-    users, slot, count = w.users, np.int64(w.users[i].slot), len(w.order)
-    refused, number = np.int64(users[i].refused), NOBODY
+    users, slot, count = w.users, wide(w.users[i].slot), len(w.order)
+    refused, number = wide(users[i].refused), NOBODY
     for place_number in range(min(PLACES, count)):
         if place_number == 2:
             fill_order(w, slot, PLACES)

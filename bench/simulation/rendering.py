@@ -8,7 +8,7 @@ a claim is for as many jobs as `processors/ahead.py` lets a worker take under a 
 import numpy as np
 
 from .phones import drawn, served
-from .rules import compiled, kept
+from .rules import compiled, kept, wide
 from .uploads import enqueue
 from .world import (
     COMPLETING,
@@ -102,7 +102,7 @@ def earliest(w: World) -> float:
 def render(w: World, end: float) -> None:
     """Start every job that a worker can begin before `end`."""
     while w.counts[WORKERS]:
-        worker = np.int64(w.heap[0])
+        worker = wide(w.heap[0])
         one = w.workers[worker]
         began = max(one.free, earliest(w))
         if began >= end:
@@ -111,7 +111,7 @@ def render(w: World, end: float) -> None:
             one.turn += 1
         job_class = first_class(w, one.turn, began + 1e-9)
         claim(w, worker)
-        i = np.int64(w.jobs[job_class, 0])
+        i = wide(w.jobs[job_class, 0])
         w.jobs[job_class, 0] = w.users[i].link
         if w.jobs[job_class, 0] == NOBODY:
             w.jobs[job_class, 1] = NOBODY
@@ -154,7 +154,7 @@ def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
         w.counts[COMPLETING] += 1
     if degraded:
         enqueue(w, i, done, COMPLETE)
-    return done
+    return float(done)
 
 
 @compiled
@@ -164,4 +164,4 @@ def stored_s(w: World, size: int, began: float, done: float) -> float:
     if rate <= 0:
         return 0.0
     w.flows[LINK] = max(w.flows[LINK], began) + size * w.numbers[MEDIA_SHARE] / rate
-    return max(0.0, w.flows[LINK] - done)
+    return float(max(0.0, w.flows[LINK] - done))

@@ -54,6 +54,10 @@ def kept(function: F) -> F:
     return cast(F, _njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function))
 
 
+# A whole number of 64 bits, whatever it was: else numba compiles a function for each width.
+wide: Final = cast("Callable[[object], int]", np.int64)
+
+
 class _Unbound(ast.NodeTransformer):
     """Turns the methods of a class into functions: calls of its methods, and uses of its properties."""
 

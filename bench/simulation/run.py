@@ -16,7 +16,7 @@ from lb.placement.health import Event
 from ..capacity.costs import Costs
 from ..config import Config
 from ..errors import BenchError
-from . import building, phones, rules
+from . import phones, rules
 from .arrivals import Arrivals
 from .building import TICK_S, Made, built, copy_health
 from .faults import STORE_TIMES, Fault
@@ -34,6 +34,7 @@ from .world import (
     LOST,
     NOBODY,
     QUEUED,
+    RAMPING,
     RECEIVED,
     SHED,
     SLOWDOWN,
@@ -46,6 +47,7 @@ from .world import (
     WAITING,
     WORKERS,
     Floats,
+    Indices,
     Longs,
     nodes_of,
 )
@@ -143,7 +145,7 @@ class Play:
         while self._due and self._due[0][0] <= now:
             self._due.pop(0)[1](now)
         self.made.placement.tick(now)
-        if self.world.counts[building.RAMPING]:
+        if self.world.counts[RAMPING]:
             copy_health(self.world, self.made.placement)
         workers, counts = self.world.workers, self.world.counts
         there = self.world.heap[: counts[WORKERS]]
@@ -217,7 +219,7 @@ class Play:
     def _forget(self, n: int) -> None:
         """The node that starts again knows nothing."""
         nodes, usual = nodes_of(1, Budget(requests_max=1, bytes_max=1))
-        for name in (*rules.COMMITS.names, *rules.RETURNS.names, *DESK.names):
+        for name in (*(rules.COMMITS.names or ()), *(rules.RETURNS.names or ()), *(DESK.names or ())):
             if not name.endswith("s_max") or name == "puts_max":
                 self.world.nodes[name][n] = nodes[name][0]
         self.world.usual[n] = usual[0]
@@ -285,7 +287,7 @@ _PAIRS: Final = {
 }
 
 
-def _list(link: np.ndarray, first: int) -> list[int]:  # type: ignore[type-arg]
+def _list(link: Indices, first: int) -> list[int]:
     """The users of a chain."""
     found = []
     while first != NOBODY:

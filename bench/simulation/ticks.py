@@ -4,7 +4,7 @@ import numpy as np
 
 from .phones import schedule, tick_of
 from .rendering import render
-from .rules import compiled, kept
+from .rules import compiled, kept, wide
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
 from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQUEUED, WINDOW_S, Floats, Indices, World
 
@@ -12,13 +12,13 @@ from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQU
 @compiled
 def gathered(w: World, tick: int) -> Indices:
     """The users with an event in this tick, who are taken from its list."""
-    users, count, i = w.users, 0, np.int64(w.head[tick])
+    users, count, i = w.users, 0, wide(w.head[tick])
     while i != NOBODY:
-        count, i = count + 1, np.int64(users[i].link)
+        count, i = count + 1, wide(users[i].link)
     found = np.empty(count, np.int32)
-    i = np.int64(w.head[tick])
+    i = wide(w.head[tick])
     for number in range(count):
-        found[number], i = i, np.int64(users[i].link)
+        found[number], i = i, wide(users[i].link)
     w.head[tick] = NOBODY
     return found
 
@@ -61,7 +61,7 @@ def advance(w: World, tick: int, arrived: int) -> int:
         found = gathered(w, tick)
         times = times_of(w, found)
         for number in np.argsort(times):
-            i = np.int64(found[number])
+            i = wide(found[number])
             if users[i].at == times[number]:  # else an event before it in this tick took this one away
                 happen(w, i)
     time_out(w, end)

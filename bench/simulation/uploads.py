@@ -11,7 +11,7 @@ from .admitting import FIRST, HOLDER, LATE, admit, caught_up, release, room, who
 from .admitting import arrived as bytes_arrived
 from .phones import asked_s, back_off, balancer_of, displace, drawn, overloaded, schedule, served, unreached, worked
 from .placing import place, take
-from .rules import compiled
+from .rules import compiled, wide
 from .world import (
     ACCEPTED,
     ANNOUNCE_S,
@@ -63,7 +63,7 @@ def try_upload(w: World, i: int, now: float) -> None:
     n = place(w, lb, i)
     if n == NOBODY:  # the balancer's own 503, with a random Retry-After
         counts[SHED] += 1
-        w.shed_s[min(np.int64(users[i].arrives), len(w.shed_s) - 1)] += 1
+        w.shed_s[min(wide(users[i].arrives), len(w.shed_s) - 1)] += 1
         back_off(w, i, now, asked_s(w, float(rules.when_away_s(np.random.random()))))  # noqa: NPY002
         return
     users[i].node = n
@@ -83,7 +83,7 @@ def try_upload(w: World, i: int, now: float) -> None:
 @compiled
 def receive(w: World, i: int, now: float) -> None:
     """The last bytes of a body came: balancer and node do their work, then the pair may be stored."""
-    users, n, lb = w.users, np.int64(w.users[i].node), balancer_of(w, i)
+    users, n, lb = w.users, wide(w.users[i].node), balancer_of(w, i)
     wanted = users[i].length - users[i].received
     room(w, n, i, wanted, now)
     itself = bool(users[i].gone)
@@ -122,7 +122,7 @@ def wait_for_put(w: World, i: int, n: int, now: float) -> None:
 def next_waiting(w: World, n: int) -> int:
     """Take the first body that waits at the node's gate."""
     users, desk = w.users, w.nodes[n]
-    i = np.int64(desk.wait_first)
+    i = wide(desk.wait_first)
     desk.wait_first = users[i].link
     if desk.wait_first == NOBODY:
         desk.wait_last = NOBODY
@@ -154,7 +154,7 @@ def let_in(w: World, n: int, now: float) -> None:
 @compiled
 def store(w: World, i: int, now: float) -> None:
     """A PUT ended: the pair is committed, announced and answered, and the next body begins."""
-    users, n = w.users, np.int64(w.users[i].node)
+    users, n = w.users, wide(w.users[i].node)
     rules.commits_ended(w.nodes[n], now, now - users[i].left, w.nodes[n].waiting, True)
     slower = served(w, REDIS, i, w.costs[REDIS, 0] + w.costs[REDIS, 1] * users[i].bytes)
     let_in(w, n, now)
@@ -201,9 +201,9 @@ def follow_bytes(w: World, now: float) -> None:
         desk = w.nodes[n]
         if desk.announced * 100 <= desk.bytes_max * NEAR_PERCENT:
             continue
-        i = np.int64(desk.first)
+        i = wide(desk.first)
         while i != NOBODY:
-            after = np.int64(w.users[i].coming_next)
+            after = wide(w.users[i].coming_next)
             came = caught_up(w, i, now)
             if came:
                 granted = room(w, n, i, came, now)
