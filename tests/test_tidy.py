@@ -34,6 +34,8 @@ ARROW_EXCEPTIONS = {("bench", "storage.records")}
 # Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
 PURE = {
     "bench/replay/burst.py",
+    "bench/replay/beats.py",
+    "bench/replay/rules.py",
     "bench/replay/seconds.py",
     "bench/contests/chart.py",
     "bench/drawing.py",

@@ -10,13 +10,16 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestServer
 
-from bench.client import Client
+from bench.client import Client, token
 from bench.clock import SystemClock
 from bench.config import Config
+from bench.connections import Connections
 from bench.photos import Gallery
+from bench.replay.beats import Arrival
 from bench.replay.progress import PlainProgress
 from bench.replay.report import Origin, Report, build
 from bench.replay.run import Job, Replay, Run
+from bench.replay.sender import Sender
 from bench.service import Service
 from bench.traces.trace import Row
 from tests.unit.bench.fake_service import QUICK, FakeService, Faults, MiddleRng
@@ -38,11 +41,20 @@ def gallery() -> Gallery:
 @asynccontextmanager
 async def replay(fake: FakeService, gallery: Gallery, job: Job, config: Config) -> AsyncIterator[Replay]:
     """A replay at the fake, ready to run."""
-    async with fake.server() as server, aiohttp.ClientSession() as session:
+    clock = SystemClock()
+    async with (
+        fake.server() as server,
+        aiohttp.ClientSession() as session,
+        Connections(100, clock) as connections,
+    ):
         assert isinstance(server, TestServer)
-        clock, targets = SystemClock(), [str(server.make_url("")).rstrip("/")]
-        client = Client(session, targets, config, clock, MiddleRng())
-        yield Replay(job, gallery, config, clock, client, Service(session, targets, config, clock))
+        targets = [str(server.make_url("")).rstrip("/")]
+        client = Client(connections, targets, config, clock, MiddleRng())
+        arrivals = [
+            Arrival(number, row, token(config.auth_secret, row.u, "upload", 1e9)) for number, row in enumerate(job.rows)
+        ]
+        sender = Sender(arrivals, gallery, client, clock, obey_uplink=True)
+        yield Replay(job, sender, config, clock, Service(session, targets, config, clock))
 
 
 async def reported(gallery: Gallery, job: Job = JOB, config: Config = QUICK, **faults: Any) -> tuple[Run, Report]:
