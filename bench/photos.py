@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 # Portrait 3:4 as BeReal-like apps send; each entry is (width, quality), from few to many bytes.
 STEPS: Final = ((720, 42), (720, 62), (840, 66), (960, 70), (1080, 74), (1200, 80), (1350, 84), (1500, 88), (1500, 94))
+SMALLEST: Final = (480, 34)  # of its own seed: a step more must not change the others
 COMMENT_BYTES_MAX: Final = 65_533  # the segment's two length bytes count themselves
 COMMENT_BYTES_MIN: Final = 16  # of content: enough to be unique
 HEAD_BYTES: Final = 4  # marker and length of a segment
@@ -62,7 +63,10 @@ class Gallery:
         self._seed, self._block = seed, random.Random(seed).randbytes(COMMENT_BYTES_MAX)
         rng = np.random.default_rng(seed)
         self._albums: dict[Side, list[Picture]] = {"front": [], "back": []}
+        small = np.random.default_rng((seed, *SMALLEST))
         for album in self._albums.values():
+            jpeg = render(small, *SMALLEST, sideways=False)
+            album.append(Picture(jpeg, comment_offset(jpeg)))
             for step, (width, quality) in enumerate(STEPS):
                 jpeg = render(rng, width, quality, sideways=step % 3 == 1)
                 album.append(Picture(jpeg, comment_offset(jpeg)))

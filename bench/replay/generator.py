@@ -5,6 +5,7 @@ the connection ends.
 """
 
 import asyncio
+import gc
 import os
 import random
 import socket
@@ -82,6 +83,7 @@ class Generator:
                 if message.last and self._plan:
                     config = self._plan.config
                     self._photos = await asyncio.to_thread(Gallery, config.photo_seed, self._plan.photo_bytes_max)
+                    gc.freeze()  # the arrivals stay to the end: no collection need look at them
                     self._wire.say(Ready())
             case Fire():
                 self._sender = await self._made(stack)

@@ -212,12 +212,12 @@ async def test_machines_join_by_the_address_alone(tmp_path: Path) -> None:
                 lines.append((await process.stdout.readline()).decode())
             assert address in lines[-1]
             joins = [("--machine", "a:1"), ("--machine", "b:2"), ("--machine", "b:2")]
-            async with bench("--join", address, *joins[0], SNAPSURGE_AUTH_SECRET="another") as one:
-                async with (
-                    bench("--join", address, *joins[1]) as two,
-                    bench("--join", address, *joins[2]) as three,
-                ):
-                    codes = [(await ended(each))[0] for each in (process, one, two, three)]
+            async with (
+                bench("--join", address, *joins[0], SNAPSURGE_AUTH_SECRET="another") as one,
+                bench("--join", address, *joins[1]) as two,
+                bench("--join", address, *joins[2]) as three,
+            ):
+                codes = [(await ended(each))[0] for each in (process, one, two, three)]
     report = json.loads(file.read_text())
 
     assert codes == [0, 0, 0, 0]

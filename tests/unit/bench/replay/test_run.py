@@ -18,6 +18,7 @@ from bench.photos import Gallery
 from bench.replay.beats import Arrival
 from bench.replay.progress import PlainProgress
 from bench.replay.report import Origin, Report, build
+from bench.replay.rules import parse
 from bench.replay.run import Job, Replay, Run
 from bench.replay.sender import Sender
 from bench.service import Service
@@ -199,3 +200,33 @@ async def test_a_post_missing_in_the_listing_is_asked_for_itself(gallery: Galler
         report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.lost, report.ready) == (0, ARRIVALS)
+
+
+async def test_a_rule_that_breaks_stops_the_replay_and_one_that_holds_does_not(gallery: Gallery) -> None:
+    """The arrivals of the next hours are not sent; the verdict is that it failed, and why."""
+    rows = tuple(
+        Row(t=number * 1000 if number < 25 else 10**10, u=f"user-{number}", f=36_000, b=37_000, up=10**9)
+        for number in range(30)
+    )
+    rules = (parse("shed>5%"), parse("failed>99%"))
+    job = msgspec.structs.replace(JOB, rows=rows, rules=rules)
+    _, report = await reported(gallery, job, refuse=1000)
+
+    assert 20 <= report.offered <= 25
+    assert (report.stopped_by, report.interrupted) == ("failed>99%: 100.0% in 10 s", False)
+    assert (report.verdict, report.exit_code) == ("fail", 1)
+    held = msgspec.structs.replace(job, rows=rows[:25], rules=rules[:1])
+    _, report = await reported(gallery, held, refuse=24)
+    assert (report.offered, report.stopped_by, report.verdict) == (25, None, "pass")
+
+
+async def test_a_replay_that_cleans_up_leaves_nothing(gallery: Gallery) -> None:
+    """After the check, which still finds everything; without it, posts stay."""
+    fake = FakeService(Faults(page=100))
+    job = msgspec.structs.replace(JOB, cleanup=True)
+    async with replay(fake, gallery, job, QUICK) as made:
+        report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
+
+    assert (report.ready, report.lost, report.verdict) == (ARRIVALS, 0, "pass")
+    assert report.cleanup is not None
+    assert (report.cleanup.deleted, report.cleanup.left, fake.posts) == (ARRIVALS, (), {})
