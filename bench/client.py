@@ -12,23 +12,22 @@ randomness and the connections.
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
-import aiohttp
 import jwt
 import msgspec
 
 from .clock import Clock
 from .config import Config
+from .connections import Connections, Response
 from .outcome import ACKNOWLEDGED, Attempt, Outcome, Upload
 
 RETRIED: Final = frozenset({408, 429, 502, 503, 504, 507})
 TOKEN_TTL_S: Final = 3600
-CHUNK_BYTES_MIN: Final = 4096
-CHUNK_BYTES_MAX: Final = 65536
-CHUNKS_PER_S: Final = 8  # of a paced uplink: fine enough for the server, coarse enough for one Python process
 BOUNDARY: Final = "snapsurge-bench-7f2a90c4"
+AGENT: Final = "snapsurge-bench"
 
 
 class Rng(Protocol):
@@ -84,28 +83,24 @@ def wait_s(config: Config, failures: int, retry_after_s: float | None, rng: Rng)
 
 
 class Client:
-    """Sends uploads over one session to the targets; when a connection fails, it goes to the next target."""
+    """Sends uploads over connections to the targets; when a connection fails, it goes to the next target."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, targets: Sequence[str], config: Config, clock: Clock, rng: Rng
+        self, connections: Connections, targets: Sequence[str], config: Config, clock: Clock, rng: Rng
     ) -> None:
-        self._session, self._targets, self._config, self._clock, self._rng = session, targets, config, clock, rng
+        self._connections, self._config, self._clock, self._rng = connections, config, clock, rng
+        self._targets, self._hosts = targets, [urlsplit(target).netloc.rpartition("@")[2] for target in targets]
 
     async def send(self, upload: Upload, on_attempt: Callable[[Attempt], None] = lambda _: None) -> Outcome:
         """Try until acknowledged, refused for good, or out of tries; `on_attempt` is called at the end of each try."""
-        body = multipart(upload.front, upload.back)
-        bearer = token(self._config.auth_secret, upload.user, "upload", self._clock.now())
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Length": str(len(body))}
-        headers["Content-Type"] = f"multipart/form-data; boundary={BOUNDARY}"
         attempts: list[Attempt] = []
-        target, answer = upload.first_target, NO_ANSWER
+        target, answer, ticket = upload.first_target, NO_ANSWER, None
         while True:
             started = self._clock.now()
-            answer = await self._try(target, upload, body, headers)
+            answer = await self._try(target, upload, ticket)
             attempts.append(Attempt(started, self._clock.now(), answer.status, bool(answer.ticket)))
             on_attempt(attempts[-1])
-            if answer.ticket:
-                headers["Snapsurge-Ticket"] = answer.ticket
+            ticket = answer.ticket or ticket
             final = answer.status and answer.status not in RETRIED
             if final or len(attempts) >= self._config.attempts_max:
                 break
@@ -117,62 +112,48 @@ class Client:
             attempts=tuple(attempts),
             post_id=answer.post_id,
             replayed=answer.replayed,
-            ticket=headers.get("Snapsurge-Ticket"),
+            ticket=ticket,
             received_at=answer.received_at,
         )
 
-    async def _try(self, target: int, upload: Upload, body: bytes, headers: dict[str, str]) -> Answer:
-        url = f"{self._targets[target % len(self._targets)]}/v1/moments/{upload.moment_id}/posts"
-        patience_s = self._config.answer_timeout_s + (2 * len(body) / upload.pace if upload.pace else 0)
+    async def _try(self, target: int, upload: Upload, ticket: str | None) -> Answer:
+        at, pace = target % len(self._targets), upload.pace
+        patience_s = self._config.answer_timeout_s + (2 * len(upload.body) / pace if pace else 0)
         try:
-            async with (
-                asyncio.timeout(patience_s),
-                self._session.post(
-                    url,
-                    data=self._chunks(body, upload.pace),
-                    headers=headers,
-                    expect100="Snapsurge-Ticket" in headers,
-                ) as response,
-            ):
-                return read_answer(response.status, response.headers, await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(patience_s):
+                found = await self._connections.post(
+                    self._targets[at], self._head(at, upload, ticket), upload.body, pace=pace, asks=ticket is not None
+                )
+        except OSError:  # a time-out, too
             return NO_ANSWER
+        return read_answer(found)
 
-    async def _chunks(self, body: bytes, pace: int | None) -> AsyncIterator[bytes]:
-        """The body at the uplink's rate: each chunk waits until the chunks before it would have left the phone."""
-        size = CHUNK_BYTES_MAX
-        if pace:
-            size = min(max(pace // CHUNKS_PER_S, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
-        began, view = self._clock.now(), memoryview(body)
-        for at in range(0, len(body), size):
-            if pace and at:
-                await self._clock.sleep(began + at / pace - self._clock.now())
-            yield bytes(view[at : at + size])
-
-
-class Headers(Protocol):
-    """Case-insensitive response headers."""
-
-    def get(self, key: str, /) -> str | None:
-        """The value, or None."""
-        ...
+    def _head(self, at: int, upload: Upload, ticket: str | None) -> bytes:
+        asks = f"Snapsurge-Ticket: {ticket}\r\nExpect: 100-continue\r\n" if ticket else ""
+        close = "Connection: close\r\n" if self._connections.fresh else ""
+        return (
+            f"POST /v1/moments/{upload.moment_id}/posts HTTP/1.1\r\nHost: {self._hosts[at]}\r\n"
+            f"User-Agent: {AGENT}\r\nAccept: */*\r\nAuthorization: Bearer {upload.bearer}\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(upload.body)}\r\n"
+            f"{asks}{close}\r\n"
+        ).encode("latin-1")
 
 
-def read_answer(status: int, headers: Headers, body: bytes) -> Answer:
+def read_answer(found: Response) -> Answer:
     """The parts of a response that the client uses.
 
     `Retry-After` is read only as a number of seconds; a body that is not a post gives no id.
     """
-    asked = headers.get("Retry-After") or ""
-    post = _PostBody()
-    if status in ACKNOWLEDGED:
+    headers, post = found.headers, _PostBody()
+    asked = headers.get("retry-after") or ""
+    if found.status in ACKNOWLEDGED:
         with contextlib.suppress(msgspec.MsgspecError):
-            post = msgspec.json.decode(body, type=_PostBody)
+            post = msgspec.json.decode(found.body, type=_PostBody)
     return Answer(
-        status,
+        found.status,
         float(asked) if asked.isascii() and asked.isdigit() else None,
-        headers.get("Snapsurge-Ticket"),
-        (headers.get("Idempotent-Replayed") or "").lower() == "true",
+        headers.get("snapsurge-ticket"),
+        (headers.get("idempotent-replayed") or "").lower() == "true",
         post.id,
         post.received_at,
     )

@@ -41,7 +41,13 @@ class Config(
     auth_secret: Annotated[
         str, Meta(min_length=1, description="HS256 secret that signs the tokens of clients and of ops")
     ] = msgspec.field(name="SNAPSURGE_AUTH_SECRET", default=DEVELOPMENT_SECRET)
-    region: Annotated[str, Meta(min_length=1, description="region of the moment that a replay opens")] = "bench"
+    region: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="region of the moment that a replay opens; reserve it, so that no real user belongs to it",
+        ),
+    ] = "bench"
     lead_s: Annotated[
         float,
         Meta(

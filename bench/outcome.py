@@ -9,12 +9,12 @@ ACKNOWLEDGED: Final = frozenset({200, 201})
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone has to send: times in Unix seconds; `pace` in bytes/s, None for unlimited."""
+    """What one phone has to send: the whole body, its user's token, Unix seconds, `pace` in bytes/s or None."""
 
     moment_id: str
     user: str
-    front: bytes
-    back: bytes
+    bearer: str
+    body: bytes
     intended: float
     pace: int | None = None
     first_target: int = 0

@@ -2,13 +2,15 @@
 
 Base pictures compress like real photos: they have smooth light, edges, texture of several octaves and a little sensor
 noise. They carry the EXIF of a phone with GPS, so that a check can verify its removal. A row's photo is the largest
-base that fits, filled to the exact size with JPEG comment segments (T.81 B.2.4.5) of row-seeded content after the EXIF:
-decoders skip these segments, digests differ. A size below the smallest base gives the smallest base at its own size.
+base that fits, filled to the exact size with JPEG comment segments (T.81 B.2.4.5) after the EXIF: decoders skip these
+segments. Each begins with a mark of the row and goes on with bytes that all rows share, so digests differ and a photo
+costs little more than its copy. A size below the smallest base gives the smallest base at its own size.
 """
 
+import hashlib
 import io
 import random
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 # Portrait 3:4 as BeReal-like apps send; each entry is (width, quality), from few to many bytes.
 STEPS: Final = ((720, 42), (720, 62), (840, 66), (960, 70), (1080, 74), (1200, 80), (1350, 84), (1500, 88), (1500, 94))
+SMALLEST: Final = (480, 34)  # of its own seed: a step more must not change the others
 COMMENT_BYTES_MAX: Final = 65_533  # the segment's two length bytes count themselves
 COMMENT_BYTES_MIN: Final = 16  # of content: enough to be unique
 HEAD_BYTES: Final = 4  # marker and length of a segment
@@ -24,6 +27,25 @@ FIRST_MOMENT: Final = "2026:01:15 12:00:00"
 
 
 Side = Literal["front", "back"]
+
+
+class Content(Protocol):
+    """The method of `random.Random` that fills comments."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """Return n bytes."""
+        ...
+
+
+class Marked:
+    """Content that costs a copy: a mark, then the same block every time."""
+
+    def __init__(self, mark: bytes, block: bytes) -> None:
+        self._mark, self._block = mark, block
+
+    def randbytes(self, n: int, /) -> bytes:
+        """The mark and the start of the block."""
+        return (self._mark + self._block[: max(0, n - len(self._mark))])[:n]
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -38,10 +60,13 @@ class Gallery:
 
     def __init__(self, seed: int, bytes_max: int = 10_000_000) -> None:
         """Render the steps that photos up to `bytes_max` need (a few seconds of CPU for all steps)."""
-        self._seed = seed
+        self._seed, self._block = seed, random.Random(seed).randbytes(COMMENT_BYTES_MAX)
         rng = np.random.default_rng(seed)
         self._albums: dict[Side, list[Picture]] = {"front": [], "back": []}
+        small = np.random.default_rng((seed, *SMALLEST))
         for album in self._albums.values():
+            jpeg = render(small, *SMALLEST, sideways=False)
+            album.append(Picture(jpeg, comment_offset(jpeg)))
             for step, (width, quality) in enumerate(STEPS):
                 jpeg = render(rng, width, quality, sideways=step % 3 == 1)
                 album.append(Picture(jpeg, comment_offset(jpeg)))
@@ -59,11 +84,12 @@ class Gallery:
         size = max(size, self.smallest_bytes)
         room = size - HEAD_BYTES - COMMENT_BYTES_MIN
         picture = max((p for p in self._albums[side] if len(p.jpeg) <= room), key=lambda p: len(p.jpeg))
-        comments = fill(random.Random(f"{self._seed}:{key}:{side}"), size - len(picture.jpeg))
-        return picture.jpeg[: picture.cut] + comments + picture.jpeg[picture.cut :]
+        mark = hashlib.blake2b(f"{self._seed}:{key}:{side}".encode(), digest_size=COMMENT_BYTES_MIN).digest()
+        comments = fill(Marked(mark, self._block), size - len(picture.jpeg))
+        return b"".join((picture.jpeg[: picture.cut], comments, picture.jpeg[picture.cut :]))
 
 
-def fill(rng: random.Random, size: int) -> bytes:
+def fill(rng: Content, size: int) -> bytes:
     """Comment segments of exactly `size` bytes in total; `size` ≥ 20."""
     parts = []
     while size:

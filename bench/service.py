@@ -1,4 +1,4 @@
-"""The service as operators see it over HTTP: open a moment, count and list its posts, read photos. It checks nothing.
+"""The service as operators see it over HTTP: open a moment, list, read and delete its posts. It checks nothing.
 
 Each call is tried several times, on each target in turn, because a replay may run while balancers and nodes are being
 killed: such a kill must not make the check itself fail.
@@ -146,6 +146,14 @@ class Service:
             if error.status == 404:
                 return None
             raise
+
+    async def delete(self, post_id: str) -> None:
+        """Delete a post; one that does not exist is as good as deleted."""
+        try:
+            await self._call("DELETE", f"/v1/posts/{post_id}")
+        except ServiceError as error:
+            if error.status != 404:
+                raise
 
     async def rendition(self, post_id: str, name: str) -> bytes:
         """The bytes of a rendition, `name` being `front/thumb`, `composite/feed` and so on."""

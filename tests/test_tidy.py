@@ -42,6 +42,8 @@ PURE = {
     "bench/simulation/faults.py",
     "bench/simulation/settings.py",
     "bench/replay/burst.py",
+    "bench/replay/beats.py",
+    "bench/replay/rules.py",
     "bench/replay/seconds.py",
     "bench/contests/chart.py",
     "bench/drawing.py",
@@ -133,7 +135,7 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 331,  # the tables of the house rules
+    "tests/test_tidy.py": 333,  # the tables of the house rules
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }

@@ -21,12 +21,13 @@ import aiohttp
 import msgspec
 import uvloop
 
-from ..client import Client
+from ..client import Client, multipart, token
 from ..clock import SystemClock
 from ..config import Config, load
+from ..connections import Connections
 from ..contests import command
 from ..outcome import Attempt, Outcome, Upload
-from ..photos import Gallery
+from ..photos import Gallery, Side
 from ..service import Moment, Service
 from .rows import Phase, chart, rows
 from .stack import Stack, overloaded_stack
@@ -58,13 +59,16 @@ QUICK: Final = Lengths(capacity_s=5.0, phase_s=8.0, after_s=8.0, slow_s=14.0)
 class Run:
     """All parts of the bench on one stack."""
 
-    def __init__(self, stack: Stack, throttle: Throttle, session: aiohttp.ClientSession, config: Config) -> None:
-        self._stack, self._throttle = stack, throttle
+    def __init__(
+        self, stack: Stack, throttle: Throttle, phones: Connections, ops: aiohttp.ClientSession, config: Config
+    ) -> None:
+        self._stack, self._throttle, self._secret = stack, throttle, config.auth_secret
         self._clock, self._rng = SystemClock(), random.Random(1)
-        self._client = Client(session, [stack.url], config, self._clock, random.Random(2))
-        self._service = Service(session, [stack.url], config, self._clock)
+        self._client = Client(phones, [stack.url], config, self._clock, random.Random(2))
+        self._service = Service(ops, [stack.url], config, self._clock)
         gallery = Gallery(config.photo_seed, PHOTO_BYTES)
-        self._pair = gallery.photo("0", "front", PHOTO_BYTES), gallery.photo("0", "back", PHOTO_BYTES)
+        sides: tuple[Side, Side] = ("front", "back")
+        self._body = multipart(*(gallery.photo("0", side, PHOTO_BYTES) for side in sides))
         self._users = 0
 
     async def phases(self, lengths: Lengths) -> tuple[Phase, ...]:
@@ -134,10 +138,9 @@ class Run:
 
     def _upload(self, moment: Moment) -> Upload:
         self._users += 1
-        front, back = self._pair
-        return Upload(
-            moment_id=moment.id, user=f"phone-{self._users}", front=front, back=back, intended=self._clock.now()
-        )
+        user, now = f"phone-{self._users}", self._clock.now()
+        bearer = token(self._secret, user, "upload", now)
+        return Upload(moment_id=moment.id, user=user, bearer=bearer, body=self._body, intended=now)
 
 
 def wrongly_late(outcome: Outcome) -> bool:
@@ -160,13 +163,10 @@ async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phas
     patient = msgspec.structs.replace(config, attempts_max=1000)
     async with (
         overloaded_stack(folder, bytes_s) as (stack, throttle),
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as session,
+        Connections(config.connections_max, SystemClock()) as phones,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as ops,
     ):
-        return await Run(stack, throttle, session, patient).phases(lengths)
+        return await Run(stack, throttle, phones, ops, patient).phases(lengths)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

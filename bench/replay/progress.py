@@ -28,13 +28,28 @@ class Tally(msgspec.Struct):
     shed: int = 0
     limited: int = 0
     ready: int = 0
+    left_s: float | None = None  # an estimate
 
     def words(self) -> str:
         """The counts as one line of text."""
         return (
             f"{self.phase}: sent {self.sent}/{self.offered}, in flight {self.sent - self.ended}, "
             f"accepted {self.accepted}, shed {self.shed}, limited {self.limited}, ready {self.ready}"
+            f"{'' if self.left_s is None else f', about {self.left_s:.0f} s left'}"
         )
+
+
+def left_s(tally: Tally, elapsed_s: float, sending_s: float) -> float | None:
+    """Seconds until the last post is ready, `elapsed_s` after the moment and `sending_s` before the last arrival.
+
+    Sending ends with the trace. Rendering goes on at the rate at which posts have become ready so far; while none has,
+    only the sending is known. None when nothing is left that can be estimated.
+    """
+    left = max(0.0, sending_s)
+    expected = tally.offered - (tally.ended - tally.accepted)
+    if tally.ready and elapsed_s > 0:
+        left = max(left, (expected - tally.ready) * elapsed_s / tally.ready)
+    return left or None
 
 
 class Progress(AbstractContextManager["Progress"], Protocol):

@@ -1,14 +1,18 @@
 """The report of a replay as JSON: the offered arrivals, their outcomes and their latencies.
 
 Latency is the time from an acknowledged arrival's intended time to its acknowledgement. `shed` and `limited` count
-answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 if the sender
-kept up; otherwise it is the p99 of the sender's lag in ms, and the run is void whatever the other numbers are.
+answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 if the senders
+kept up; otherwise it is the p99 of the slowest generator's lag in ms, and the run is void.
+
+The verdict is `fail` when a promise was broken, a health rule stopped the run or its cleanup left posts behind; else
+`void` when this was not the burst that was to be sent; else `pass`. A lost pair stays lost in a void run. Only wrongly
+late pairs are not held against a run whose faults may be clocks.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -17,13 +21,19 @@ from ..prediction.score import Scored
 from ..rows import machine, percentile
 from ..service import milliseconds
 from . import burst
+from .beats import Generator
 from .check import Kind
+from .cleanup import Cleanup
 from .course import Course
 from .cpu import TIERS
 from .run import Run
 from .seconds import Decile, Second, deciles, seconds_of
 
 EXAMPLES_MAX: Final = 10
+AS_RUN: Final = ("pending", "course", "generators", "interrupted", "stopped_by", "cleanup")
+INTERRUPTED: Final = 130
+Verdict = Literal["pass", "fail", "void"]
+EXIT_CODES: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "void": 3}
 BROKEN: Final[tuple[Kind, ...]] = ("lost", "half", "doubled", "wrongly_late")
 
 
@@ -81,11 +91,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str | int]
     prediction: Scored | None = None  # of `--prediction`
     interrupted: bool = False  # the counts are those of the uploads that had ended
+    verdict: Verdict
+    voided: tuple[str, ...]  # why it is void
+    stopped_by: str | None
+    cleanup: Cleanup | None
+    generators: tuple[Generator, ...]
 
     @property
     def good(self) -> bool:
-        """Whether the run came to its end, is not void, and every promise was kept."""
-        return not (self.interrupted or self.void or self.bad_renditions or any(getattr(self, name) for name in BROKEN))
+        """Whether the run came to its end, and passed."""
+        return self.verdict == "pass" and not self.interrupted
+
+    @property
+    def exit_code(self) -> int:
+        """That of the command."""
+        return INTERRUPTED if self.interrupted else EXIT_CODES[self.verdict]
 
 
 def percentiles(values: Iterable[float]) -> Percentiles:
@@ -116,7 +136,9 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     on_time = [post.user_id for post in posts if post.late is False]
     broken = Counter(finding.kind for finding in run.findings)
     lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
-    void = lag.p99 is None or lag.p99 > config.lag_p99_max_ms
+    voided = voids(run, config)
+    same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
+    same |= msgspec.structs.asdict(origin)
     ready = [post.id for post in posts if post.state == "ready"]
     examples = [f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings]
     return Report(
@@ -127,16 +149,14 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         limited=answers[429],
         failed=len(outcomes) - len(accepted) - unknown,
         unknown=unknown,
-        **{kind: broken[kind] for kind in BROKEN},
         ready=len(ready),
         rejected=sum(post.state == "rejected" for post in posts),
         latency_ms=percentiles((outcome.finished - outcome.intended) * 1000 for outcome in accepted),
         ready_ms=percentiles(value * 1000 for value in run.ready_s.values()),
         cpu_ms_per_pair={tier: _per_pair(run.cpu_ms.get(tier), len(accepted)) for tier in TIERS},
-        lagged=(lag.p99 or 0.0) if void else 0.0,
-        void=void,
+        lagged=max((lagging for each in run.generators if (lagging := _lagging(each, config))), default=0.0),
+        void=bool(voided),
         lag_ms=lag,
-        pending=run.pending,
         on_time=len(on_time),
         late=sum(post.late is True for post in posts),
         attempts=sum(len(outcome.attempts) for outcome in outcomes),
@@ -148,13 +168,34 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         target=tuple(targets),
         statuses={str(status): count for status, count in sorted(answers.items())},
         examples=tuple([*examples, *run.bad_renditions][:EXAMPLES_MAX]),
-        course=run.course,
         seconds=seconds_of(outcomes, milliseconds(run.moment.fires_at) / 1000, run.ready_s, run.spent),
         uplinks=deciles(outcomes, {row.u: row.up for row in run.rows}, frozenset(on_time)),
         machine=machine(),
-        interrupted=run.interrupted,
-        **msgspec.structs.asdict(origin),
+        verdict=verdict(run, voided),
+        voided=voided,
+        **same,
     )
+
+
+def voids(run: Run, config: Config) -> tuple[str, ...]:
+    """Why this was not the burst: nothing sent, a generator that lagged, died or has another time."""
+    lagging = [each for each in run.generators if _lagging(each, config)]
+    lags = [f"{each.name} lagged by {each.lag_p99_ms} ms (p99): this was not the burst" for each in lagging]
+    return (*(() if run.outcomes else ("nothing was sent",)), *run.faults, *lags)
+
+
+def _lagging(generator: Generator, config: Config) -> float:
+    """The lag of a generator that did not keep up; 0 when it did."""
+    lag = generator.lag_p99_ms or 0.0
+    return lag if lag > config.lag_p99_max_ms else 0.0
+
+
+def verdict(run: Run, voided: Sequence[str]) -> Verdict:
+    """What follows from a run and from the reasons why it may be void."""
+    broken = [one for one in run.findings if one.kind != "wrongly_late" or not run.faults]
+    if broken or run.bad_renditions or run.stopped_by or (run.cleanup and run.cleanup.left):
+        return "fail"
+    return "void" if voided else "pass"
 
 
 def _per_pair(spent_ms: float | None, pairs: int) -> float | None:

@@ -2,37 +2,39 @@
 
 Open loop: each arrival is sent at its own time and does not wait for earlier answers. Latency counts from the intended
 time, so that a slow server cannot hide its latency by delaying later requests. The replay matches the trace only if the
-sender keeps up, so the lag of every first try is recorded. `check` and `report` interpret the numbers.
+senders keep up, so the lag of every first try is recorded. `check` and `report` interpret the numbers.
 
-`interrupt` ends a replay early: uploads in flight are cut off and not counted, nothing is waited for, and the posts of
-the uploads that had ended are still checked.
+Three things end a replay early: `interrupt`, a health rule that breaks, and a generator that is gone. Uploads in flight
+are cut off and not counted, nothing is waited for, and the posts of the uploads that had ended are still checked. With
+`cleanup`, everything that was made is deleted at the end, whatever the end was.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from ..client import Client
 from ..clock import Clock
 from ..config import Config
-from ..outcome import Attempt, Outcome, Upload
-from ..photos import Gallery
+from ..outcome import Outcome
 from ..service import Moment, Post, Service, milliseconds, stamp
 from ..traces.trace import Row
-from .check import Finding, Sent, Terms, judge
+from .beats import Beat, Gathered, Generator
+from .check import Finding, Terms, judge
+from .cleanup import Cleanup, clean_up
 from .course import Course, CourseWatch, by_second
 from .cpu import CpuMeter, Tier
-from .progress import Progress, Tally
+from .progress import Progress, Tally, left_s
 from .ready import ReadyWatch, ready_times
 from .renditions import check_renditions
+from .rules import Health, Rule
 from .seconds import Spent
+from .sender import Senders
 
-PREPARE_S: Final = 0.3  # photos and tokens of an arrival are made this long before its time
 CPU_EVERY_S: Final = 1.0
+BEAT_S: Final = 0.25
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +42,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: tuple[Row, ...]
     window_s: int
-    obey_uplink: bool = True
     stack_file: Path | None = None
     after_s: float = 0.0  # seconds to go on sampling when every post is ready
+    rules: tuple[Rule, ...] = ()
+    cleanup: bool = False
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,72 +64,95 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     spent: tuple[Spent, ...]
     course: Course
     seconds: float
+    generators: tuple[Generator, ...] = ()
+    faults: tuple[str, ...] = ()  # why the run is void
     interrupted: bool = False
+    stopped_by: str | None = None  # the rule that ended it, and what it found
+    cleanup: Cleanup | None = None
 
 
 class Replay:
-    """One replay, with a client and a service that use the same targets."""
+    """One replay, by senders and a service that use the same targets."""
 
-    def __init__(
-        self, job: Job, gallery: Gallery, config: Config, clock: Clock, client: Client, service: Service
-    ) -> None:
-        self._job, self._gallery, self._config, self._clock = job, gallery, config, clock
-        self._client, self._service = client, service
-        self._sent: dict[str, Sent] = {}
+    def __init__(self, job: Job, senders: Senders, config: Config, clock: Clock, service: Service) -> None:
+        self._job, self._senders, self._config, self._clock, self._service = job, senders, config, clock, service
+        self._gathered = Gathered()
         self._tally = Tally(offered=len(job.rows))
+        self._health = Health(job.rules)
         self._meter = CpuMeter(job.stack_file) if job.stack_file else None
         self._spent: list[Spent] = []
-        self._interrupted = False
-        self._waits: list[asyncio.Task[Any]] = []  # what an interrupt ends
+        self._interrupted = self._cut_short = False
+        self._stopped_by: str | None = None
+        self._waits: list[asyncio.Task[Any]] = []  # what an early end ends
 
     def interrupt(self) -> None:
         """Send no more, wait for nothing, check what there is, and return."""
         self._interrupted = True
+        self._end_early()
+
+    def _end_early(self) -> None:
+        self._cut_short = True
+        self._senders.interrupt()
         for task in self._waits:
             task.cancel()
 
-    async def _unless_interrupted(self, work: Coroutine[Any, Any, object]) -> None:
-        """Wait for this work to end, or for an interrupt, which cancels the work."""
+    async def _unless_cut_short(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for this work to end, or for an early end, which cancels the work."""
         async with asyncio.TaskGroup() as group:
-            self._interruptible(group.create_task(work, name="interruptible"))
-
-    def _interruptible(self, task: asyncio.Task[Any]) -> None:
-        """Let an interrupt cancel this task, also one that came before."""
-        self._waits.append(task)
-        if self._interrupted:
-            task.cancel()
+            self._waits.append(group.create_task(work, name="interruptible"))
+            if self._cut_short:
+                self._waits[-1].cancel()
 
     async def run(self, progress: Progress) -> Run:
-        """Open a moment, send, wait, check; ServiceError when the service does not answer."""
-        began = self._clock.now()
-        moment = await self._service.open_moment(
-            self._config.region, round(began + self._config.lead_s, 3), self._job.window_s
-        )
+        """Open a moment, send, wait, check, clean up; ServiceError when the service does not answer."""
+        fires_at = round(self._clock.now() + self._config.lead_s, 3)
+        moment = await self._service.open_moment(self._config.region, fires_at, self._job.window_s)
         print(f"moment {moment.id} fires at {stamp(moment.fires_at)}", flush=True)
+        if not self._job.cleanup:
+            return await self._observed(moment, progress)
+        made: Run | None = None
+        cleaned: Cleanup | None = None
+        try:
+            made = await self._observed(moment, progress)
+        finally:
+            try:
+                known = [one.post_id for one in self._gathered.outcomes if one.post_id]
+                cleaned = await clean_up(self._service, moment.id, known, self._clock)
+                print(cleaned.words(), flush=True)
+            except asyncio.CancelledError:
+                print(f"cleanup: ended early, posts of moment {moment.id} may be left: delete them", flush=True)
+                raise
+        return msgspec.structs.replace(made, cleanup=cleaned)
+
+    async def _observed(self, moment: Moment, progress: Progress) -> Run:
+        """Send, wait and check."""
+        began, fires_at = self._clock.now(), milliseconds(moment.fires_at) / 1000
         watch = ReadyWatch(self._service, moment.id, self._clock)
-        course = CourseWatch(self._service, milliseconds(moment.fires_at) / 1000, self._clock)
+        course = CourseWatch(self._service, fires_at, self._clock)
         async with asyncio.TaskGroup() as group:
-            show = group.create_task(self._show(progress, watch), name="progress")
+            show = group.create_task(self._show(progress, watch, fires_at), name="progress")
             measure = group.create_task(self._measure(), name="cpu")
             follow = group.create_task(watch.follow(), name="ready")
             look = group.create_task(course.follow(), name="course")
-            outcomes = await self._send_all(moment)
+            pulse = group.create_task(self._pulse(course, fires_at), name="beats")
+            await self._senders.send(moment.id, fires_at)
+            self._take(self._senders.beats())
             follow.cancel()
+            if self._senders.faults:
+                self._end_early()
+            outcomes = self._gathered.outcomes
             pending = await self._settle(outcomes, watch)
-            measure.cancel()
+            for task in (measure, pulse):
+                task.cancel()
             settled = self._clock.now()
             self._tally.phase = "checking"
             posts, findings = await self._judge(moment, outcomes, watch)
-            ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._sent})
-            incomplete = {post.id for post in posts if not post.complete}
-            bad: list[str] = []
-            if not self._interrupted:
-                bad = await check_renditions(self._service, ready, self._config.check_sample, incomplete)
+            bad = await self._bad_renditions(posts)
             if self._job.after_s:
                 self._tally.phase = "watching"
-                await self._unless_interrupted(self._clock.sleep(settled + self._job.after_s - self._clock.now()))
-            look.cancel()
-            show.cancel()
+                await self._unless_cut_short(self._clock.sleep(settled + self._job.after_s - self._clock.now()))
+            for task in (look, show):
+                task.cancel()
         self._count_ready(watch)
         progress.show(self._tally)
         seen = Course(window_s=self._job.window_s, arrivals=by_second(self._job.rows), samples=tuple(course.samples))
@@ -139,57 +165,58 @@ class Replay:
             ready_within_s=watch.pause_max_s,
             pending=pending,
             findings=findings,
-            bad_renditions=tuple(bad),
+            bad_renditions=bad,
             cpu_ms=self._meter.spent_ms() if self._meter else {},
             spent=tuple(self._spent),
             course=seen,
             seconds=settled - began,
+            generators=self._gathered.lagging(self._senders.generators()),
+            faults=tuple(self._senders.faults),
             interrupted=self._interrupted,
+            stopped_by=self._stopped_by,
         )
+
+    async def _pulse(self, course: CourseWatch, fires_at: float) -> None:
+        """Take in what the senders did, and end the replay when a health rule breaks."""
+        while True:
+            self._take(self._senders.beats())
+            if course.samples:
+                self._health.look(fires_at + course.samples[-1].t, course.samples[-1].oldest_s)
+            self._stopped_by = self._health.broken(self._clock.now())
+            if self._stopped_by:
+                print(f"stopping: {self._stopped_by}", flush=True)
+                self._end_early()
+                return
+            await self._clock.sleep(BEAT_S)
+
+    def _take(self, beats: Sequence[Beat]) -> None:
+        """Add to the counts and to the outcomes."""
+        tally = self._tally
+        self._gathered.take(beats)
+        for beat in beats:
+            tally.sent += beat.begun
+            tally.shed += beat.statuses.count(503)
+            tally.limited += beat.statuses.count(429)
+            tally.ended += len(beat.ended)
+            tally.accepted += sum(each.outcome.acknowledged for each in beat.ended)
+        if tally.sent and tally.phase == "waiting":
+            tally.phase = "sending"
+        self._health.note(self._clock.now(), beats)
 
     async def _settle(self, outcomes: Sequence[Outcome], watch: ReadyWatch) -> int:
         """Wait for the acknowledged posts; the number of posts that are still neither ready nor rejected."""
         self._tally.phase = "rendering"
         wanted = {outcome.post_id for outcome in outcomes if outcome.acknowledged and outcome.post_id}
-        await self._unless_interrupted(watch.until_settled(wanted, self._config.ready_timeout_s))
+        await self._unless_cut_short(watch.until_settled(wanted, self._config.ready_timeout_s))
         self._sample()
         return len(wanted - watch.settled_at.keys())
 
-    async def _send_all(self, moment: Moment) -> tuple[Outcome, ...]:
-        """Send every arrival at its time; returns when the last upload has ended, with those that were not cut off."""
-        sent: list[asyncio.Task[Outcome]] = []
-        async with asyncio.TaskGroup() as group:
-            self._interruptible(group.create_task(self._begin_all(moment, group, sent), name="arrivals"))
-        return tuple(task.result() for task in sent if not task.cancelled())
-
-    async def _begin_all(self, moment: Moment, group: asyncio.TaskGroup, sent: list[asyncio.Task[Outcome]]) -> None:
-        """Begin every upload at its time."""
-        fires_at = milliseconds(moment.fires_at) / 1000
-        for number, row in enumerate(self._job.rows):
-            intended = fires_at + row.t / 1e6
-            await self._clock.sleep(intended - PREPARE_S - self._clock.now())
-            self._tally.phase = "sending" if row.t else "waiting"
-            sent.append(group.create_task(self._send(moment.id, number, row, intended), name=f"arrival-{number}"))
-            self._interruptible(sent[-1])
-
-    async def _send(self, moment_id: str, number: int, row: Row, intended: float) -> Outcome:
-        front, back = self._gallery.photo(str(number), "front", row.f), self._gallery.photo(str(number), "back", row.b)
-        self._sent[row.u] = Sent(hashlib.sha256(front).hexdigest(), hashlib.sha256(back).hexdigest())
-        upload = Upload(
-            moment_id=moment_id,
-            user=row.u,
-            front=front,
-            back=back,
-            intended=intended,
-            pace=row.up if self._job.obey_uplink else None,
-            first_target=number,
-        )
-        await self._clock.sleep(intended - self._clock.now())
-        self._tally.sent += 1
-        outcome = await self._client.send(upload, self._count)
-        self._tally.ended += 1
-        self._tally.accepted += outcome.acknowledged
-        return outcome
+    async def _bad_renditions(self, posts: Sequence[Post]) -> tuple[str, ...]:
+        if self._cut_short:
+            return ()
+        ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._gathered.sent})
+        incomplete = {post.id for post in posts if not post.complete}
+        return tuple(await check_renditions(self._service, ready, self._config.check_sample, incomplete))
 
     async def _judge(
         self, moment: Moment, outcomes: Sequence[Outcome], watch: ReadyWatch
@@ -199,25 +226,24 @@ class Replay:
         terms = Terms(milliseconds(moment.closes_at), self._config.clock_margin_ms)
         posts = {post.id: post for post in watch.posts}
         ids = {outcome.user: outcome.post_id for outcome in outcomes if outcome.acknowledged}
-        doubtful = {finding.user for finding in judge(self._sent, outcomes, watch.posts, terms)}
+        doubtful = {finding.user for finding in judge(self._gathered.sent, outcomes, watch.posts, terms)}
         for user in sorted(doubtful):
             post_id = ids.get(user)
             post = await self._service.post(post_id) if post_id else None
             if post:
                 posts[post.id] = post
         found = tuple(posts.values())
-        return found, judge(self._sent, outcomes, found, terms)
-
-    def _count(self, attempt: Attempt) -> None:
-        self._tally.shed += attempt.status == 503
-        self._tally.limited += attempt.status == 429
+        return found, judge(self._gathered.sent, outcomes, found, terms)
 
     def _count_ready(self, watch: ReadyWatch) -> None:
         self._tally.ready = watch.ready
 
-    async def _show(self, progress: Progress, watch: ReadyWatch) -> None:
+    async def _show(self, progress: Progress, watch: ReadyWatch, fires_at: float) -> None:
+        ends_at = fires_at + self._job.rows[-1].t / 1e6
         while True:
             self._count_ready(watch)
+            now = self._clock.now()
+            self._tally.left_s = left_s(self._tally, now - fires_at, ends_at - now)
             progress.show(self._tally)
             await self._clock.sleep(progress.every_s)
 
@@ -230,5 +256,6 @@ class Replay:
         """Read the CPU of the stack, if its processes are known."""
         if self._meter:
             self._meter.sample()
-            known = {tier: ms for tier, ms in self._meter.spent_ms().items() if ms is not None}
+            spent = self._meter.spent_ms().items()
+            known: dict[str, float] = {tier: ms for tier, ms in spent if ms is not None}
             self._spent.append(Spent(self._clock.now(), known))

@@ -83,7 +83,7 @@ def seconds_of(
 def _second(t: int, outcomes: Sequence[Outcome], ready_s: Mapping[str, float], cpu_ms: dict[str, float]) -> Second:
     accepted = [outcome for outcome in outcomes if outcome.acknowledged]
     answers = Counter(attempt.status for outcome in outcomes for attempt in outcome.attempts)
-    waited = (ready_s[outcome.post_id] for outcome in accepted if outcome.post_id in ready_s)
+    waited = (ready_s[post_id] for outcome in accepted if (post_id := outcome.post_id) and post_id in ready_s)
     return Second(
         t=t,
         offered=len(outcomes),

@@ -1,9 +1,13 @@
 """The report as a table for the console: counts first, then broken promises in red, then times."""
 
+from typing import Final
+
 import msgspec
 from rich.table import Table
 
-from .report import BROKEN, Percentiles, Report
+from .report import BROKEN, Percentiles, Report, Verdict
+
+COLOURS: Final[dict[Verdict, str]] = {"pass": "green", "fail": "red", "void": "yellow"}
 
 
 def table(report: Report) -> Table:
@@ -26,8 +30,13 @@ def table(report: Report) -> Table:
     shown.add_row("seconds", str(report.took_s))
     if report.interrupted:
         shown.add_row("[bold red]INTERRUPTED[/]", "only the uploads that had ended are counted")
-    if report.void:
-        shown.add_row("[bold red]VOID[/]", f"the sender lagged by {report.lagged} ms (p99): this was not the burst")
+    for reason in report.voided:
+        shown.add_row("[bold red]VOID[/]", reason)
+    if report.stopped_by:
+        shown.add_row("[bold red]STOPPED[/]", report.stopped_by)
+    if report.cleanup:
+        shown.add_row("cleanup", report.cleanup.words().removeprefix("cleanup: "))
+    shown.add_row("verdict", f"[bold {COLOURS[report.verdict]}]{report.verdict}[/]")
     return shown
 
 

@@ -1,6 +1,6 @@
 """The arrivals of a burst as arrays, from the rows of a trace: when, how many bytes, and how long the phone sends.
 
-A phone sends as `bench/client.py` does: in chunks, each when those before it would have left at its uplink's rate, so
+A phone sends as `bench/connections.py` does: in chunks, each when those before it would have left at its uplink's rate, so
 the last chunk leaves a little before the whole body would have.
 """
 
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from lb.placement.ring import Ring
 
-from ..client import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_PER_S, multipart
+from ..client import multipart
+from ..connections import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNKS_PER_S
 from ..traces.trace import Row
 from .world import Bytes, Floats, Indices, Shorts, Words
 

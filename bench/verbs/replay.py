@@ -1,8 +1,10 @@
 """Replay a trace and check every acknowledged post.
 
 Opens a moment, sends the trace's arrivals at their times whatever comes back, waits until all posts are ready, checks
-each of them. Exit: 0 good, 1 a promise broken or the run void, 2 could not run, 130 ended by Ctrl-C. The first Ctrl-C
-ends the sending, and the report is of what was sent.
+each of them. With `--generators N` or `--coordinate HOST:PORT --machines K` several processes send, and one check is
+made over all of them; `--join HOST:PORT` makes this process a generator of a coordinator. Exit: 0 passed, 1 a promise
+broken or stopped by a rule, 2 could not run, 3 void, 130 ended by Ctrl-C. The first Ctrl-C ends the sending, and the
+report is of what was sent.
 """
 
 import argparse
@@ -10,8 +12,10 @@ import asyncio
 import hashlib
 import random
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+import uuid
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -21,33 +25,43 @@ import uvloop
 from rich.console import Console
 
 from .. import config as settings
-from ..client import Client
+from ..client import Client, token
 from ..clock import SystemClock
 from ..config import Config
+from ..connections import Connections
 from ..contests import command
+from ..contests.command import first
+from ..errors import BenchError
 from ..photos import Gallery
 from ..prediction import scoring
+from ..replay import generator
 from ..replay import report as reports
+from ..replay.beats import Arrival, rehearsing
+from ..replay.coordinator import Coordinator, RunVoid
 from ..replay.cpu import read_stack, serves
 from ..replay.known import settings_of
+from ..replay.messages import Plan
+from ..replay.processes import another, coordinating
 from ..replay.progress import progress_for
+from ..replay.rules import parse
 from ..replay.run import Job, Replay, Run
+from ..replay.sender import Sender, Senders
 from ..replay.table import table
 from ..service import Service
 from ..traces import trace as traces
 from ..traces.synthesis import first_attempts, superpose
 from ..traces.trace import TraceError
 
-INTERRUPTED: Final = 130
+Address = tuple[str, int]
+Machine = tuple[str, int]
+COUNT_MAX: Final = 1000
 STACK_FILE: Final = Path(".snapsurge/stack.json")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The trace, where it goes, how it is paced, what is written."""
-    parser.add_argument("trace", metavar="TRACE", type=Path, help="trace file")
-    parser.add_argument(
-        "--target", metavar="URL", action="append", required=True, help="balancer; may be given again, used in turn"
-    )
+    parser.add_argument("trace", metavar="TRACE", type=Path, nargs="?", help="trace file")
+    parser.add_argument("--target", metavar="URL", action="append", help="balancer; may be given again, used in turn")
     parser.add_argument(
         "--report", metavar="FILE", type=Path, help="write the report as JSON, and its course as SVG beside it"
     )
@@ -72,39 +86,80 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stack", metavar="FILE", type=Path, help=f"stack file, for CPU per tier (default {STACK_FILE} if it fits)"
     )
+    _spread_arguments(parser)
+    _rehearsal_arguments(parser)
+
+
+def _spread_arguments(parser: argparse.ArgumentParser) -> None:
+    """Who sends."""
+    parser.add_argument(
+        "--generators", metavar="N", type=_count, help="send from N processes of this machine (default 1: this one)"
+    )
+    parser.add_argument(
+        "--coordinate", metavar="HOST:PORT", type=_address, help="listen here for generators of other machines"
+    )
+    parser.add_argument("--machines", metavar="K", type=_count, help="start when K machines have joined")
+    parser.add_argument(
+        "--join", metavar="HOST:PORT", type=_address, help="send for the coordinator at this address; needs no more"
+    )
+    parser.add_argument("--machine", type=_machine, help=argparse.SUPPRESS)  # of a process that another one started
+
+
+def _rehearsal_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes a replay fit for production."""
+    parser.add_argument("--cleanup", action="store_true", help="delete every post that the replay made, at its end")
+    parser.add_argument(
+        "--stop-when",
+        metavar="RULE",
+        action="append",
+        default=[],
+        help="end the run, as failed, when shed>P%%, failed>P%%, p99>T or queue_oldest>T in 10 s; may be given again",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to {COUNT_MAX}")
+    return int(text)
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text}: an address is HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _machine(text: str) -> Machine:
+    name, _, generators = text.rpartition(":")
+    return name, _count(generators)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay the trace."""
-    config = configured(args, settings.load())
-    trace = traces.read(args.trace)
-    targets = tuple(target.rstrip("/") for target in args.target)
-    rows = superpose(first_attempts(trace.rows), args.scale, random.Random(trace.header.seed))
-    if not rows:
-        raise TraceError(f"{args.trace}: no arrivals")
+    """Replay the trace, or join a coordinator."""
+    command.open_all_files()
+    if args.join:
+        if args.trace or args.target:
+            raise BenchError("--join takes no trace and no target: both come from the coordinator")
+        return uvloop.run(joined(args.join, args.machine, args.generators or 1))
+    config, job, plan, origin = prepared(args, settings.load())
+    here = args.generators or (0 if args.coordinate else 1)
     print(
-        f"replaying {args.trace} ({trace.header.kind}, {len(rows)} arrivals in {trace.span_s:.0f} s, "
-        f"window {trace.header.window_s} s) at {', '.join(targets)}",
+        f"replaying {args.trace} ({len(job.rows)} arrivals in {job.rows[-1].t / 1e6:.0f} s, window {job.window_s} s) "
+        f"at {', '.join(plan.targets)}",
         flush=True,
     )
-    gallery = Gallery(config.photo_seed, max(max(row.f, row.b) for row in rows))
-    job = Job(
-        rows=rows,
-        window_s=trace.header.window_s,
-        obey_uplink=args.uplink == "trace",
-        stack_file=_stack_file(args.stack, targets),
-        after_s=args.after,
-    )
-    origin = reports.Origin(
-        trace=str(args.trace),
-        trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
-        scale=args.scale,
-        settings=settings_of(job.stack_file) | _settings(args, config),
-    )
     sealed = scoring.opened(args.prediction, origin.trace_sha256, origin.scale, origin.settings)
-    command.open_all_files()
-    done = uvloop.run(execute(job, gallery, config, targets, fresh=args.connections == "fresh"))
-    report = reports.build(done, config, origin, targets)
+    void: str | None = None
+    done: Run | None = None
+    try:
+        done = uvloop.run(execute(job, plan, config, Spread(here, args.machines or 0, args.coordinate)))
+    except* RunVoid as errors:
+        void = str(first(errors))
+    if done is None:
+        print(f"bench: void: {void}", file=sys.stderr)
+        return reports.EXIT_CODES["void"]
+    report = reports.build(done, config, origin, plan.targets)
     if sealed:
         report = msgspec.structs.replace(report, prediction=scoring.scored(sealed, report, origin.trace))
     Console().print(table(report))
@@ -112,9 +167,51 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     if args.report:
         reports.write(report, args.report)
-    if report.interrupted:
-        return INTERRUPTED
-    return 0 if report.good else 1
+    return report.exit_code
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Who sends: so many generators here (one alone sends in this process), and those of so many machines that join."""
+
+    here: int
+    machines: int
+    address: Address | None
+
+
+def prepared(args: argparse.Namespace, config: Config) -> tuple[Config, Job, Plan, reports.Origin]:
+    """What the command line asks for; BenchError for what cannot be done."""
+    if not (args.trace and args.target):
+        raise BenchError("replay needs a trace and --target URL, or --join HOST:PORT")
+    if bool(args.coordinate) != bool(args.machines):
+        raise BenchError("--coordinate HOST:PORT and --machines K belong together")
+    config = configured(args, config)
+    trace = traces.read(args.trace)
+    targets = tuple(target.rstrip("/") for target in args.target)
+    rows = rehearsing(superpose(first_attempts(trace.rows), args.scale, random.Random(trace.header.seed)))
+    if not rows:
+        raise TraceError(f"{args.trace}: no arrivals")
+    job = Job(
+        rows=rows,
+        window_s=trace.header.window_s,
+        stack_file=_stack_file(args.stack, targets),
+        after_s=args.after,
+        rules=tuple(parse(text) for text in args.stop_when),
+        cleanup=args.cleanup,
+    )
+    plan = Plan(
+        config=msgspec.structs.replace(config, auth_secret="-"),  # noqa: S106 -- blank: it is sent to other machines
+        targets=targets,
+        obey_uplink=args.uplink == "trace",
+        fresh=args.connections == "fresh",
+        photo_bytes_max=max(max(row.f, row.b) for row in rows),
+    )
+    origin = reports.Origin(
+        trace=str(args.trace),
+        trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
+        scale=args.scale,
+        settings=settings_of(job.stack_file) | _settings(args, config),
+    )
+    return config, job, plan, origin
 
 
 def _settings(args: argparse.Namespace, config: Config) -> dict[str, str]:
@@ -134,30 +231,56 @@ def _stack_file(given: Path | None, targets: tuple[str, ...]) -> Path | None:
     return STACK_FILE if stack and serves(stack, targets) else None
 
 
-async def execute(job: Job, gallery: Gallery, config: Config, targets: Sequence[str], *, fresh: bool) -> Run:
-    """Build the client and the service, then run the job. The phones and the check share no connections."""
+async def joined(address: Address, machine: Machine | None, generators: int) -> int:
+    """Be a generator of the coordinator at this address; with several, start the others as processes of this one."""
+    name, total = machine or (f"{socket.gethostname()}-{uuid.getnode():x}", generators)
+    async with AsyncExitStack() as stack:
+        for _ in range(total - 1 if machine is None else 0):
+            await stack.enter_async_context(another(address, name, total))
+        await generator.join(address, name, total, SystemClock())
+    return 0
+
+
+async def execute(job: Job, plan: Plan, config: Config, spread: Spread) -> Run:
+    """Build the senders and the service, then run the job. The phones and the check share no connections."""
     clock = SystemClock()
-    forever = aiohttp.ClientTimeout(total=None, sock_connect=config.answer_timeout_s)
-    async with (
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.connections_max, force_close=fresh),
-            timeout=forever,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as phones,
-        aiohttp.ClientSession() as ops,
-    ):
-        client = Client(phones, targets, config, clock, random.Random())
-        service = Service(ops, targets, config, clock)
+    until = clock.now()
+    arrivals = tuple(
+        Arrival(number, row, token(config.auth_secret, row.u, "upload", until)) for number, row in enumerate(job.rows)
+    )
+    async with AsyncExitStack() as stack:
+        ops = await stack.enter_async_context(aiohttp.ClientSession())
+        senders: Senders
+        if spread.here == 1 and spread.address is None:
+            gallery = Gallery(config.photo_seed, plan.photo_bytes_max)
+            connections = Connections(config.connections_max, clock, fresh=plan.fresh)
+            await stack.enter_async_context(connections)
+            client = Client(connections, plan.targets, config, clock, random.Random())
+            senders = Sender(arrivals, gallery, client, clock, obey_uplink=plan.obey_uplink)
+        else:
+            made = Coordinator(plan, arrivals, clock, local=spread.here, machines=spread.machines, say=_say)
+            senders = await stack.enter_async_context(
+                coordinating(made, spread.address or ("127.0.0.1", 0), spread.here)
+            )
+        replay = Replay(job, senders, config, clock, Service(ops, plan.targets, config, clock))
         with progress_for(Console()) as progress:
-            made, loop = Replay(job, gallery, config, clock, client, service), asyncio.get_running_loop()
+            _on_interrupt(replay)
+            return await replay.run(progress)
 
-            def interrupted() -> None:
-                print("bench: interrupted, checking what was sent; a second Ctrl-C ends at once", file=sys.stderr)
-                loop.remove_signal_handler(signal.SIGINT)
-                made.interrupt()
 
-            loop.add_signal_handler(signal.SIGINT, interrupted)
-            return await made.run(progress)
+def _on_interrupt(replay: Replay) -> None:
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        print("bench: interrupted, checking what was sent; a second Ctrl-C ends at once", file=sys.stderr)
+        loop.remove_signal_handler(signal.SIGINT)
+        replay.interrupt()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def configured(args: argparse.Namespace, config: Config) -> Config:

@@ -16,6 +16,7 @@ from ..capacity import costs as measured
 from ..contests.command import RESULTS
 from ..errors import BenchError
 from ..prediction import history, sealed
+from ..replay.beats import rehearsing
 from ..simulation import fleet as fleets
 from ..simulation.bands import Band, bands
 from ..simulation.code import code_hash
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     content = read_bytes(args.trace)
     trace, fleet, costs = traces.read(args.trace), fleets.read(args.fleet), measured.read(args.costs)
     faults = tuple(parsed(text) for text in args.fault)
-    rows = first_attempts(trace.rows)
+    rows = rehearsing(first_attempts(trace.rows))
     if not rows:
         raise TraceError(f"{args.trace}: no arrivals")
     # Compiled code takes seconds to load, which no other verb should wait for.

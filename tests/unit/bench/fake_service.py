@@ -70,6 +70,9 @@ class Faults:
     no_summary: bool = False
     no_posts: bool = False
     no_scaler: bool = False
+    undeletable: str = ""
+    undead: str = ""
+    away: int = 0
     page: int = 3
 
 
@@ -98,6 +101,7 @@ class FakeService:
         app.router.add_get("/v1/moments/{moment}/summary", self.summary)
         app.router.add_get("/v1/scaling", self.scaling)
         app.router.add_get("/v1/posts/{post}", self.show)
+        app.router.add_delete("/v1/posts/{post}", self.delete)
         app.router.add_get("/v1/posts/{post}/photos/{photo}/{size}", self.rendition)
         return TestServer(app)
 
@@ -222,6 +226,20 @@ class FakeService:
         self.claims(request)
         post = self.posts.get(request.match_info["post"])
         return web.json_response(post) if post else web.json_response({"code": "no-such-post"}, status=404)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete one post."""
+        assert self.claims(request)["scope"] == "ops"
+        post_id = request.match_info["post"]
+        if self.due("away"):
+            return web.json_response({}, status=503)
+        if post_id == self.faults.undeletable:
+            return web.json_response({"code": "forbidden"}, status=403)
+        if post_id not in self.posts:
+            return web.json_response({"code": "no-such-post"}, status=404)
+        if post_id != self.faults.undead:
+            del self.posts[post_id]
+        return web.Response(status=204)
 
     async def rendition(self, request: web.Request) -> web.Response:
         """One picture, the same for all."""

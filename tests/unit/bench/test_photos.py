@@ -55,6 +55,12 @@ def test_a_photo_tells_where_it_was_taken_until_somebody_strips_it(gallery: Gall
     assert found == [(1, True), (6, False)]
 
 
+def test_a_photo_of_20_kb_has_20_kb(gallery: Gallery) -> None:
+    """As few bytes as traces of bad uplinks have."""
+    assert gallery.smallest_bytes <= 20_000
+    assert len(gallery.photo("7", "back", 20_000)) == 20_000
+
+
 def test_a_larger_limit_renders_larger_pictures() -> None:
     """Only as many steps are rendered as the sizes need."""
     with Image.open(io.BytesIO(Gallery(SEED, 70_000).photo("1", "front", 70_000))) as image:

@@ -2,13 +2,38 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from bench.replay.progress import LiveProgress, PlainProgress, Tally, progress_for
+from bench.replay.progress import LiveProgress, PlainProgress, Tally, left_s, progress_for
 
 TALLY = Tally(offered=10, phase="sending", sent=6, ended=4, accepted=3, shed=2, ready=1)
 LINE = "sending: sent 6/10, in flight 2, accepted 3, shed 2, limited 0, ready 1"
+
+
+@pytest.mark.parametrize(
+    ("tally", "elapsed_s", "sending_s", "left"),
+    [
+        (Tally(offered=10), -3.0, 20.0, 20.0),
+        (Tally(offered=10, sent=5, ended=5, accepted=5), 4.0, 6.0, 6.0),
+        (Tally(offered=10, sent=5, ended=5, accepted=5, ready=5), 4.0, 6.0, 6.0),
+        (Tally(offered=10, sent=9, ended=9, accepted=9, ready=2), 4.0, 1.0, 16.0),
+        (Tally(offered=10, sent=10, ended=10, accepted=8, ready=4), 6.0, -2.0, 6.0),
+        (Tally(offered=10, sent=10, ended=10, accepted=8, ready=8), 6.0, -2.0, None),
+        (Tally(offered=10, sent=10, ended=10, accepted=8), 6.0, -2.0, None),
+    ],
+)
+def test_the_time_left_is_that_of_the_sending_or_of_the_rendering(
+    tally: Tally, elapsed_s: float, sending_s: float, left: float | None
+) -> None:
+    """Whichever is longer; unknown is not guessed."""
+    assert left_s(tally, elapsed_s, sending_s) == left
+
+
+def test_the_time_left_is_shown_when_it_is_known() -> None:
+    """At the end of the line."""
+    assert msgspec.structs.replace(TALLY, left_s=41.7).words() == f"{LINE}, about 42 s left"
 
 
 def test_plain_progress_is_one_line_each_time(capsys: pytest.CaptureFixture[str]) -> None:

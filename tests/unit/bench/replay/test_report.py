@@ -11,7 +11,9 @@ import pytest
 from bench.config import Config
 from bench.outcome import Attempt, Outcome
 from bench.replay import report as reports
+from bench.replay.beats import Generator
 from bench.replay.check import Finding
+from bench.replay.cleanup import Cleanup
 from bench.replay.course import Course
 from bench.replay.report import Origin, Percentiles, Report, build, percentiles
 from bench.replay.run import Run
@@ -55,6 +57,7 @@ def run(**changes: Any) -> Run:
         "bad_renditions": (),
         "cpu_ms": {"lb": 0.9, "node": 3.0, "worker": None},
         "spent": (Spent(T0, {"lb": 0.0}), Spent(T0 + 2, {"lb": 0.9})),
+        "generators": (Generator(name="this process", offered=5, lag_p99_ms=2.0),),
         "course": Course(window_s=20, arrivals=(3, 2)),
         "seconds": 12.34,
     }
@@ -128,12 +131,37 @@ def test_a_run_without_fault_is_good() -> None:
 
 def test_a_sender_that_lagged_makes_the_run_void() -> None:
     """By how much is said; inside the gate it is 0."""
-    lagging = tuple(outcome(str(number), 201, lag_s=0.3) for number in range(10))
-    rows = tuple(Row(t=0, u=one.user, f=1, b=1, up=1000) for one in lagging)
-    report = made(outcomes=lagging, posts=(), rows=rows)
+    generators = tuple(Generator(name=f"generator {n}", lag_p99_ms=lag) for n, lag in ((1, 250.0), (2, 250.1)))
+    report = made(generators=generators)
 
-    assert (report.void, report.lagged, report.good) == (True, 300.0, False)
-    assert (made().void, made().lagged) == (False, 0.0)
+    assert (report.verdict, report.void, report.lagged) == ("void", True, 250.1)
+    assert report.voided == ("generator 2 lagged by 250.1 ms (p99): this was not the burst",)
+    assert (report.good, report.exit_code) == (False, 3)
+    inside = made(generators=generators[:1])
+    assert (inside.verdict, inside.void, inside.lagged, inside.exit_code) == ("pass", False, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "code"),
+    [
+        ({}, "pass", 0),
+        ({"outcomes": (), "posts": ()}, "void", 3),
+        ({"faults": ("generator 2 died",)}, "void", 3),
+        ({"faults": ("generator 2 died",), "findings": (Finding("wrongly_late", "a", ""),)}, "void", 3),
+        ({"findings": (Finding("wrongly_late", "a", ""),)}, "fail", 1),
+        ({"faults": ("generator 2 died",), "findings": (Finding("lost", "a", ""),)}, "fail", 1),
+        ({"stopped_by": "shed>5%: 9.0%"}, "fail", 1),
+        ({"cleanup": Cleanup(3)}, "pass", 0),
+        ({"cleanup": Cleanup(3, ("p: 503",))}, "fail", 1),
+        ({"interrupted": True}, "pass", 130),
+    ],
+)
+def test_the_verdict_follows_from_the_run(changes: dict[str, Any], verdict: str, code: int) -> None:
+    """What is broken stays broken in a void run; nothing sent is no pass."""
+    report = made(**changes)
+
+    assert (report.verdict, report.exit_code) == (verdict, code)
+    assert report.good == (code == 0)
 
 
 @pytest.mark.parametrize(

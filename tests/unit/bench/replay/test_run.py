@@ -10,13 +10,17 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestServer
 
-from bench.client import Client
+from bench.client import Client, token
 from bench.clock import SystemClock
 from bench.config import Config
+from bench.connections import Connections
 from bench.photos import Gallery
+from bench.replay.beats import Arrival
 from bench.replay.progress import PlainProgress
 from bench.replay.report import Origin, Report, build
+from bench.replay.rules import parse
 from bench.replay.run import Job, Replay, Run
+from bench.replay.sender import Sender
 from bench.service import Service
 from bench.traces.trace import Row
 from tests.unit.bench.fake_service import QUICK, FakeService, Faults, MiddleRng
@@ -38,11 +42,20 @@ def gallery() -> Gallery:
 @asynccontextmanager
 async def replay(fake: FakeService, gallery: Gallery, job: Job, config: Config) -> AsyncIterator[Replay]:
     """A replay at the fake, ready to run."""
-    async with fake.server() as server, aiohttp.ClientSession() as session:
+    clock = SystemClock()
+    async with (
+        fake.server() as server,
+        aiohttp.ClientSession() as session,
+        Connections(100, clock) as connections,
+    ):
         assert isinstance(server, TestServer)
-        clock, targets = SystemClock(), [str(server.make_url("")).rstrip("/")]
-        client = Client(session, targets, config, clock, MiddleRng())
-        yield Replay(job, gallery, config, clock, client, Service(session, targets, config, clock))
+        targets = [str(server.make_url("")).rstrip("/")]
+        client = Client(connections, targets, config, clock, MiddleRng())
+        arrivals = [
+            Arrival(number, row, token(config.auth_secret, row.u, "upload", 1e9)) for number, row in enumerate(job.rows)
+        ]
+        sender = Sender(arrivals, gallery, client, clock, obey_uplink=True)
+        yield Replay(job, sender, config, clock, Service(session, targets, config, clock))
 
 
 async def reported(gallery: Gallery, job: Job = JOB, config: Config = QUICK, **faults: Any) -> tuple[Run, Report]:
@@ -187,3 +200,33 @@ async def test_a_post_missing_in_the_listing_is_asked_for_itself(gallery: Galler
         report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
 
     assert (report.lost, report.ready) == (0, ARRIVALS)
+
+
+async def test_a_rule_that_breaks_stops_the_replay_and_one_that_holds_does_not(gallery: Gallery) -> None:
+    """The arrivals of the next hours are not sent; the verdict is that it failed, and why."""
+    rows = tuple(
+        Row(t=number * 1000 if number < 25 else 10**10, u=f"user-{number}", f=36_000, b=37_000, up=10**9)
+        for number in range(30)
+    )
+    rules = (parse("shed>5%"), parse("failed>99%"))
+    job = msgspec.structs.replace(JOB, rows=rows, rules=rules)
+    _, report = await reported(gallery, job, refuse=1000)
+
+    assert 20 <= report.offered <= 25
+    assert (report.stopped_by, report.interrupted) == ("failed>99%: 100.0% in 10 s", False)
+    assert (report.verdict, report.exit_code) == ("fail", 1)
+    held = msgspec.structs.replace(job, rows=rows[:25], rules=rules[:1])
+    _, report = await reported(gallery, held, refuse=24)
+    assert (report.offered, report.stopped_by, report.verdict) == (25, None, "pass")
+
+
+async def test_a_replay_that_cleans_up_leaves_nothing(gallery: Gallery) -> None:
+    """After the check, which still finds everything; without it, posts stay."""
+    fake = FakeService(Faults(page=100))
+    job = msgspec.structs.replace(JOB, cleanup=True)
+    async with replay(fake, gallery, job, QUICK) as made:
+        report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
+
+    assert (report.ready, report.lost, report.verdict) == (ARRIVALS, 0, "pass")
+    assert report.cleanup is not None
+    assert (report.cleanup.deleted, report.cleanup.left, fake.posts) == (ARRIVALS, (), {})

@@ -5,6 +5,7 @@ import io
 import msgspec
 from rich.console import Console
 
+from bench.replay.cleanup import Cleanup
 from bench.replay.course import Course
 from bench.replay.report import Percentiles, Report
 from bench.replay.table import table
@@ -34,6 +35,11 @@ REPORT = Report(
     trace_sha256="",
     scale=1.0,
     settings={},
+    verdict="fail",
+    voided=(),
+    stopped_by=None,
+    cleanup=None,
+    generators=(),
     machine={},
 )
 
@@ -58,7 +64,18 @@ def test_the_table_shows_counts_and_times() -> None:
 
 def test_a_void_run_says_so_in_words() -> None:
     """With the lag."""
-    text = shown(msgspec.structs.replace(REPORT, void=True, lagged=300.0))
+    why = "generator 2 (b, pid 9) lagged by 300.0 ms (p99): this was not the burst"
+    text = shown(msgspec.structs.replace(REPORT, void=True, lagged=300.0, voided=(why,), verdict="void"))
 
     assert "VOID" in text
-    assert "lagged by 300.0 ms" in text
+    assert "generator 2 (b, pid 9) lagged by 300.0 ms" in text
+
+
+def test_a_rehearsal_tells_what_stopped_it_and_what_it_left_behind() -> None:
+    """And the verdict."""
+    cleanup = Cleanup(7, ("p: 503",))
+    text = shown(msgspec.structs.replace(REPORT, stopped_by="shed>5%: 9.0% in 10 s", cleanup=cleanup))
+
+    assert "shed>5%: 9.0% in 10 s" in text
+    assert "7 posts deleted, NOT deleted: p: 503" in text
+    assert "fail" in text

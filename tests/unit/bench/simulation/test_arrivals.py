@@ -1,12 +1,10 @@
 """Arrivals as arrays: when, how many bytes, how long the phone sends, and where on the ring its user is."""
 
-import asyncio
-
 import numpy as np
 import pytest
 
-from bench.client import Client, multipart
-from bench.config import Config
+from bench.client import multipart
+from bench.connections import Connections
 from bench.simulation.arrivals import Arrivals, arrivals_of, placed
 from bench.traces.trace import Row
 from lb.placement.ring import Ring
@@ -29,13 +27,11 @@ class Clock:
 @pytest.mark.parametrize(
     ("front", "uplink"), [(40_000, 62_500), (180_000, 625_000), (900_000, 2_500_000), (50, 30_000)]
 )
-async def test_a_body_takes_as_long_as_the_reference_client_takes(front: int, uplink: int) -> None:
+async def test_a_body_takes_as_long_as_the_replay_takes(front: int, uplink: int) -> None:
     """The last chunk leaves when those before it would have left."""
-    clock = Clock()
-    client = Client(None, [""], Config(), clock, None)  # type: ignore[arg-type]
-    body = multipart(b"f" * front, b"b" * front)
-    async for _ in client._chunks(body, uplink):
-        await asyncio.sleep(0)
+    clock, body = Clock(), multipart(b"f" * front, b"b" * front)
+    connections = Connections(1, clock, fresh=True)
+    await connections._send(Sent(), b"", body, uplink)  # type: ignore[arg-type]
     found = arrivals_of([Row(t=1_500_000, u="one", f=front, b=front, up=uplink)])
     assert found.send_s[0] == pytest.approx(clock.at, rel=1e-6)
     assert (found.bytes[0], found.arrives[0], found.keys) == (len(body), 1.5, ["one"])

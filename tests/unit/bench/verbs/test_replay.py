@@ -1,8 +1,24 @@
 """The command line of a replay."""
 
+from pathlib import Path
+
+import pytest
+
 from bench.__main__ import parser
 from bench.config import Config
-from bench.verbs.replay import configured
+from bench.errors import BenchError
+from bench.replay.rules import BadRule
+from bench.traces import trace as traces
+from bench.traces.trace import Header, Row, Trace, TraceError
+from bench.verbs.replay import configured, prepared
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    """A trace with one arrival."""
+    path = tmp_path / "t.gz"
+    traces.write(path, Trace(Header(kind="synthetic", window_s=60), (Row(t=0, u="u", f=5, b=6, up=7),)))
+    return str(path)
 
 
 def test_options_go_before_settings() -> None:
@@ -11,3 +27,30 @@ def test_options_go_before_settings() -> None:
     found = configured(args, Config(region="eu"))
 
     assert (found.attempts_max, found.ready_timeout_s, found.region) == (2, 7.0, "eu")
+
+
+def test_what_generators_are_told_holds_no_secret(trace: str) -> None:
+    """The plan goes to other machines; the report names the trace by its digest."""
+    words = ["replay", trace, "--target", "http://a/", "--cleanup", "--stop-when", "shed>5%", "--scale", "2"]
+    config, job, plan, origin = prepared(parser().parse_args(words), Config(auth_secret="s3cret"))
+
+    assert (config.auth_secret, plan.config.auth_secret, plan.targets) == ("s3cret", "-", ("http://a",))
+    assert (job.cleanup, [rule.text for rule in job.rules]) == (True, ["shed>5%"])
+    assert [row.u.startswith("rehearsal-") for row in job.rows] == [True, True]
+    assert (len(origin.trace_sha256), origin.scale, plan.photo_bytes_max) == (64, 2.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ([], BenchError),
+        (["--target", "u", "--coordinate", "127.0.0.1:1"], BenchError),
+        (["--target", "u", "--machines", "2"], BenchError),
+        (["--target", "u", "--stop-when", "shed>101%"], BadRule),
+        (["--target", "u", "--scale", "0.0001"], TraceError),
+    ],
+)
+def test_what_cannot_be_done_is_refused(trace: str, words: list[str], kind: type[Exception]) -> None:
+    """Before anything is started."""
+    with pytest.raises(kind):
+        prepared(parser().parse_args(["replay", trace, *words]), Config())
