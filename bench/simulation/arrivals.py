@@ -1,7 +1,7 @@
 """The arrivals of a burst as arrays, from the rows of a trace: when, how many bytes, and how long the phone sends.
 
-A phone sends as `bench/connections.py` does: in chunks, each when those before it would have left at its uplink's rate, so
-the last chunk leaves a little before the whole body would have.
+A phone sends as `bench/connections.py` does: in chunks, each when those before it would have left at its uplink's
+rate, so the last chunk leaves a little before the whole body would have.
 """
 
 from collections.abc import Iterable, Sequence

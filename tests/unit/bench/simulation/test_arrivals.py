@@ -1,5 +1,7 @@
 """Arrivals as arrays: when, how many bytes, how long the phone sends, and where on the ring its user is."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,23 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Jump."""
         self.at += max(0.0, seconds)
+
+
+class Sent:
+    """A connection that takes everything, and has no answer yet."""
+
+    def __init__(self) -> None:
+        self.transport, self.whole = self, False
+        self.answered = asyncio.get_running_loop().create_future()
+
+    def writelines(self, _: object) -> None:
+        """Take it."""
+
+    def write(self, _: object) -> None:
+        """Take it."""
+
+    async def drained(self) -> None:
+        """At once."""
 
 
 @pytest.mark.parametrize(
