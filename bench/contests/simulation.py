@@ -108,8 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
         tell(judged("arrivals", "pairs", count))
         tell(judged("ring, arrivals and state", "CPU s", build_s))
         tell(judged("the burst", "CPU s", play_s))
-        tell(limited("build and burst", f"{SECONDS_MAX} CPU s", build_s + play_s, limit=SECONDS_MAX))
-        tell(limited("most memory", f"{MIB_MAX} MiB", mib, limit=MIB_MAX))
+        tell(limited("build and burst", "s CPU", build_s + play_s, limit=SECONDS_MAX))
+        tell(limited("most memory", "MiB", mib, limit=MIB_MAX))
         for name in ("accepted", "shed", "queue_peak", "queue_empty_s", "ready_p90_ms"):
             tell(judged(f"simulated: {name}", "", figures[name]))
 
