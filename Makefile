@@ -6,7 +6,8 @@ STORE ?= file
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-long test-faults test-attack test-net test-k8s test-image lint audit check settings minio lock clean
-.PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-pair bench-overload bench-replay
+.PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-pair bench-overload
+.PHONY: bench-replay bench-simulate bench-predictions
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +91,13 @@ bench-worst: setup ## the dearest photo of each format, by search: CPU s a pair,
 bench-overload: setup ## goodput at 1, 2, 4 and 10 times the capacity, with a slow store too (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio
 	$(PY) -m bench.overload $(if $(QUICK),--quick)
+
+bench-simulate: setup ## the simulator at the size of a region: CPU seconds and memory of 10 M arrivals (QUICK=1: a minute)
+	$(PY) -m bench.contests.simulation $(if $(QUICK),--quick)
+
+bench-predictions: setup ## three bursts predicted and sealed, then run and scored, three times each (QUICK=1: once each)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.contests.predictions $(if $(QUICK),--quick)
 
 bench-node: setup ## CPU of a pair in node and store beside the textbook stack and tusd; memory (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pure import PURE
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lb", "ingest", "processors", "storage", "bench", "deploy")
 # `ingest/recipes/` has programs for clients, which the documentation shows: no modules of ours.
@@ -29,83 +31,10 @@ ARROWS: dict[str, set[str]] = {
     "bench": set(),  # and storage.records, see ARROW_EXCEPTIONS
     "deploy": set(),
 }
+# `bench/simulation` plays the project's own rules: of the other packages it imports pure modules, and nothing else.
 ARROW_EXCEPTIONS = {("bench", "storage.records")}
+PURE_EXCEPTIONS = {"bench/simulation"}
 
-# Pure modules decide: no await, no clock, no randomness, no environment; `now`, `rng` and config come in.
-PURE = {
-    *(f"bench/capacity/{name}.py" for name in ["aims", "bounds", "demand", "drain", "fitting", "hosts", "ladder"]),
-    *(f"bench/capacity/{name}.py" for name in ["plan", "sensitivity", "sheet", "sizing"]),
-    *(f"bench/{name}.py" for name in ["contests/chart", "costing/assembled", "drawing", "overload/rows"]),
-    "bench/replay/burst.py",
-    "bench/replay/beats.py",
-    "bench/replay/rules.py",
-    "bench/replay/seconds.py",
-    "bench/traces/synthesis.py",
-    "ingest/admission.py",
-    "ingest/asked.py",
-    "ingest/commits.py",
-    "ingest/errors.py",
-    "ingest/limits.py",
-    "ingest/body/chunks.py",
-    "ingest/body/digests.py",
-    "ingest/body/multipart.py",
-    "ingest/body/pace.py",
-    "ingest/links.py",
-    "ingest/outages.py",
-    "ingest/places.py",
-    "ingest/readiness.py",
-    "ingest/read_admission.py",
-    "ingest/returns.py",
-    "lb/http1/body.py",
-    "lb/http1/errors.py",
-    "lb/http1/forward.py",
-    "lb/http1/head.py",
-    "lb/http1/keys.py",
-    "lb/http1/ordinary.py",
-    "lb/http1/origin.py",
-    "lb/http1/proxy_protocol.py",
-    "lb/http1/stamps.py",
-    "lb/http1/tickets.py",
-    "lb/membership/overrides.py",
-    "lb/membership/roster.py",
-    "lb/networks.py",
-    "lb/placement/faults.py",
-    "lb/placement/fleet.py",
-    "lb/placement/health.py",
-    "lb/placement/node.py",
-    "lb/placement/parameters.py",
-    "lb/placement/policy.py",
-    "lb/placement/refusals.py",
-    "lb/placement/retry_budget.py",
-    "lb/placement/ring.py",
-    "lb/placement/slots.py",
-    "lb/placement/standing.py",
-    "lb/private_paths.py",
-    "lb/relay/access.py",
-    "lb/relay/counters.py",
-    "lb/relay/deadlines.py",
-    "lb/relay/pace.py",
-    "lb/relay/records.py",
-    "lb/relay/resend.py",
-    "processors/passes.py",
-    "processors/scaling/ladder.py",
-    "processors/scaling/pulse.py",
-    "processors/scaling/sizing.py",
-    "storage/photo/formats.py",
-    "storage/intake.py",
-    "storage/keys.py",
-    "storage/queue/lease.py",
-    "storage/media.py",
-    "storage/records.py",
-    "storage/s3/address.py",
-    "storage/s3/bucket.py",
-    "storage/s3/listing.py",
-    "storage/s3/remedies.py",
-    "storage/s3/reply.py",
-    "storage/s3/signing.py",
-    "storage/tombstones.py",
-    "storage/zips.py",
-}
 # Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
 EDGES = {
     "botocore": {"bench/peers/bare.py"},
@@ -127,7 +56,6 @@ BANNED_NAMES = {"util", "utils", "common", "manager", "helper", "helpers", "base
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 OVERSIZE_MODULES: dict[str, int] = {
-    "tests/test_tidy.py": 313,  # the tables of the house rules
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 351,  # one request from its head to its log row
 }
@@ -142,6 +70,11 @@ def name_of(path: Path) -> str:
 def tree_of(path: Path) -> ast.Module:
     """The parsed file."""
     return ast.parse(path.read_text(), filename=str(path))
+
+
+def is_pure(name: str) -> bool:
+    """Whether this is a pure module, or a name in one."""
+    return any("/".join(name.split(".")[:depth]) + ".py" in PURE for depth in range(2, name.count(".") + 2))
 
 
 def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -174,7 +107,7 @@ def test_arrows_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     for level, name in imports_of(tree_of(path)):
         target = name.split(".")[0]
-        if level or target not in PACKAGES:
+        if level or target not in PACKAGES or (is_pure(name) and name_of(path.parent) in PURE_EXCEPTIONS):
             continue
         assert target != package, f"{name}: inside a package imports are relative"
         allowed = target in ARROWS[package] or any(
@@ -182,6 +115,13 @@ def test_arrows_point_one_way(path: Path) -> None:
             for source, module in ARROW_EXCEPTIONS
         )
         assert allowed, f"{package} must not import {name}"
+
+
+def test_the_simulation_imports_pure_modules_only() -> None:
+    """The exception is for pure modules and names in them, not for their packages or neighbours."""
+    assert is_pure("ingest.commits")
+    assert is_pure("ingest.commits.Commits")
+    assert not [name for name in ("ingest", "ingest.uploads", "lb.placement", "ingest.config.Config") if is_pure(name)]
 
 
 @pytest.mark.parametrize("name", sorted(PURE))

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..config import Config
+from ..prediction.score import Scored
 from ..rows import machine, percentile
 from ..service import milliseconds
 from . import burst
@@ -88,6 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     settings: dict[str, str]  # of the stack and of the replay, as far as they are known
     machine: dict[str, str | int]
+    prediction: Scored | None = None  # of `--prediction`
     interrupted: bool = False  # the counts are those of the uploads that had ended
     verdict: Verdict
     voided: tuple[str, ...]  # why it is void

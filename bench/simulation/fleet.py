@@ -32,6 +32,19 @@ class Machines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker: Count = 0
     redis: Count = 0
     store: Count = 0
+    memory_mib: Positive | None = None  # of one machine; None: enough
+    zones: Annotated[int, Meta(ge=1)] = 1  # the machines are in so many zones, in turn
+    phones: bool = False  # a rehearsal's phones run here and use its cores
+
+
+class Phones(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """CPU that the load generator of a rehearsal uses for an upload, and beside it."""
+
+    fixed_ms: Annotated[float, Meta(ge=0)] = 0.0
+    mb_ms: Annotated[float, Meta(ge=0)] = 0.0
+    idle_cores: Annotated[float, Meta(ge=0)] = 0.0
+    # A picture is seen ready up to so many seconds after it is (the pause between two polls, `ready_within_ms`).
+    sight_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +53,9 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     machines: dict[str, Machines]
     store: str = "minio"  # kind of store in the costs: file or minio
     store_slowdown: Positive = 1.0  # the store takes so many times as long
+    store_bytes_s: Positive | None = None  # bytes a second that the way to the store passes; None: no limit
     tls: bool = False
+    phones: Phones = Phones()
     workers_max: Count | None = None  # the autoscaler's bound; None: those of the machines, from the start
     settings: dict[str, str] = {}
 

@@ -8,6 +8,9 @@ work and returns the exit code: 0 good, 1 bad, 2 could not run, 3 void. What can
 from types import ModuleType
 from typing import Final
 
-from . import compare, describe, lb, plan, record, rehearse, replay, synth, transform
+from . import compare, describe, lb, plan, record, rehearse, replay, simulate, synth, transform
 
-VERBS: Final[tuple[ModuleType, ...]] = (synth, record, describe, transform, plan, replay, compare, rehearse, lb)
+VERBS: Final[tuple[ModuleType, ...]] = (
+    *(synth, record, describe, transform, plan, simulate),
+    *(replay, compare, rehearse, lb),
+)

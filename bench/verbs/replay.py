@@ -33,6 +33,7 @@ from ..contests import command
 from ..contests.command import first
 from ..errors import BenchError
 from ..photos import Gallery
+from ..prediction import scoring
 from ..replay import generator
 from ..replay import report as reports
 from ..replay.beats import Arrival, rehearsing
@@ -65,6 +66,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--report", metavar="FILE", type=Path, help="write the report as JSON, and its course as SVG beside it"
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the report as one page to look at")
+    parser.add_argument(
+        "--prediction", metavar="FILE", type=Path, help="score this sealed prediction (`simulate --seal`) by the run"
+    )
     parser.add_argument("--region", help="region of the moment")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the arrivals, as jittered copies")
     parser.add_argument("--uplink", choices=("trace", "none"), default="trace", help="pace of the uploads")
@@ -146,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         f"at {', '.join(plan.targets)}",
         flush=True,
     )
+    sealed = scoring.opened(args.prediction, origin.trace_sha256, origin.scale, origin.settings)
     void: str | None = None
     done: Run | None = None
     try:
@@ -156,6 +161,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"bench: void: {void}", file=sys.stderr)
         return reports.EXIT_CODES["void"]
     report = reports.build(done, config, origin, plan.targets)
+    if sealed:
+        report = msgspec.structs.replace(report, prediction=scoring.scored(sealed, report, origin.trace))
     Console().print(table(report))
     for line in report.examples:
         print(line)
@@ -164,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         from ..pages.replayed import write  # noqa: PLC0415 - Bokeh takes a second to import
 
-        write(report, args.html)
+        write(report, args.html, args.prediction)
     return report.exit_code
 
 

@@ -1,0 +1,85 @@
+"""What has been predicted and how it went: `bench/results/predictions.json`, to which each scored run is appended.
+
+An extrapolation goes along axes: arrivals, sizes, the fleet, faults. An axis is validated as far as valid predictions
+went along it, and a quarter further.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from .score import AIMS, Scored
+from .sealed import Prediction, PredictionError
+
+FILE: Final = Path(__file__).resolve().parents[1] / "results" / "predictions.json"
+FURTHER: Final = 1.25
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One scored prediction; `errors` of the figures with an aim."""
+
+    scored_at: str
+    sealed_at: str
+    trace: str
+    trace_sha256: str
+    code: str
+    axes: dict[str, float | str]
+    valid: bool
+    within: float
+    errors: dict[str, float]
+
+
+def entry(prediction: Prediction, scored: Scored, trace: str, scored_at: str) -> Entry:
+    """The line of the history."""
+    return Entry(
+        scored_at=scored_at,
+        sealed_at=prediction.sealed_at,
+        trace=trace,
+        trace_sha256=prediction.trace_sha256,
+        code=prediction.code,
+        axes=prediction.axes,
+        valid=scored.valid,
+        within=scored.within,
+        errors={name: one.error for name, one in scored.errors.items() if name in AIMS},
+    )
+
+
+def read(path: Path = FILE) -> tuple[Entry, ...]:
+    """All entries, the oldest first; none when there is no file."""
+    if not path.exists():
+        return ()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[Entry, ...])
+    except msgspec.MsgspecError as error:
+        raise PredictionError(f"{path}: {error}") from error
+
+
+def append(one: Entry, path: Path = FILE) -> None:
+    """Add an entry; the file is replaced as a whole."""
+    content = msgspec.json.format(msgspec.json.encode((*read(path), one)), indent=1) + b"\n"
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    os.replace(new, path)  # noqa: PTH105 - the same as Path.replace, and says that it replaces
+
+
+def validated(axes: Mapping[str, float | str], history: Sequence[Entry]) -> dict[str, str]:
+    """For each axis `validated` or `not validated`, and how far valid predictions went."""
+    found: dict[str, str] = {}
+    valid = [one for one in history if one.valid]
+    for name, value in axes.items():
+        known = [one.axes[name] for one in valid if name in one.axes]
+        if isinstance(value, str):
+            texts = sorted({str(one) for one in known})
+            found[name] = _told(value in texts, ", ".join(texts))
+        else:
+            numbers = sorted(float(one) for one in known if not isinstance(one, str))
+            within = bool(numbers) and numbers[0] / FURTHER <= value <= numbers[-1] * FURTHER
+            found[name] = _told(within, f"{numbers[0]:g} to {numbers[-1]:g}" if numbers else "")
+    return found
+
+
+def _told(known: bool, how_far: str) -> str:  # noqa: FBT001 - one word or the other
+    return f"{'validated' if known else 'not validated'} ({how_far or 'no valid prediction yet'})"

@@ -1,0 +1,107 @@
+"""A sealed prediction: the figures of a simulation, and of which trace, fleet, costs and code they are, and when.
+
+A replay reads it before it begins and refuses one that is not of this trace, stack and code, or is not older than the
+run. What the file says after that does not matter: it is not read again.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..errors import BenchError
+from ..simulation.bands import Band
+from ..simulation.code import code_hash
+from ..simulation.fleet import Fleet
+from ..simulation.settings import DEFAULTS
+
+TIERS: Final = {"lb": "balancers", "node": "nodes"}
+
+
+class PredictionError(BenchError):
+    """The prediction cannot be scored by this run; the text says why."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file. `fleet` is the whole fleet, `costs` and `code` are SHA-256, `axes` how far it goes."""
+
+    sealed_at: str  # RFC 3339
+    trace_sha256: str
+    fleet: Fleet
+    code: str
+    figures: dict[str, Band]
+    costs: str
+    faults: tuple[str, ...] = ()
+    seeds: int = 1
+    axes: dict[str, float | str] = {}
+
+
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """What is about to run: the trace, how it is sent, the stack's known settings (`replay/known.py`), its cores."""
+
+    trace_sha256: str
+    scale: float
+    settings: Mapping[str, str]
+    cores: int
+    began: dt.datetime
+    code: str
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, as it stands in a prediction."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def seal(path: Path, prediction: Prediction) -> None:
+    """Write the prediction."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(prediction), indent=1) + b"\n")
+
+
+def read(path: Path) -> Prediction:
+    """The prediction in a file; PredictionError when it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Prediction)
+    except OSError as error:
+        raise PredictionError(f"{path}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise PredictionError(f"{path}: {error}") from error
+
+
+def check(prediction: Prediction, against: Against) -> None:
+    """PredictionError unless the prediction is of what is about to run, and older."""
+    if dt.datetime.fromisoformat(prediction.sealed_at) >= against.began:
+        raise PredictionError(f"the prediction was sealed at {prediction.sealed_at}, after the run began")
+    if prediction.trace_sha256 != against.trace_sha256 or against.scale != 1:
+        raise PredictionError("the prediction is of another trace; simulate and seal this one, at scale 1")
+    if prediction.code != against.code:
+        raise PredictionError("the prediction is of other code; simulate and seal it again with this one")
+    if different := _differences(prediction.fleet, against):
+        raise PredictionError(f"the prediction is of another fleet: {different}")
+
+
+def _differences(fleet: Fleet, against: Against) -> str:
+    """The first difference between the fleet and the stack; empty when there is none."""
+    if "nodes" not in against.settings:
+        return "nothing is known of this stack; name its file with --stack"
+    for tier, name in TIERS.items():
+        if str(fleet.of(tier)) != against.settings[name]:
+            return f"it has {fleet.of(tier)} {name}, the stack {against.settings[name]}"
+    cores = sum(kind.count * kind.cores for kind in fleet.machines.values())
+    if any(kind.phones for kind in fleet.machines.values()) and cores != against.cores:
+        return f"it has {cores:g} cores, this machine {against.cores}"
+    for name in sorted(DEFAULTS):
+        ours, theirs = fleet.settings.get(name), against.settings.get(name)
+        if ours != theirs and float(ours or DEFAULTS[name]) != float(theirs or DEFAULTS[name]):
+            return f"{name} is {ours or 'not set'} in it, {theirs or 'not set'} in the stack"
+    return ""
+
+
+def against_now(trace_sha256: str, scale: float, settings: Mapping[str, str], cores: int) -> Against:
+    """What is about to run, now, with the code of this tree."""
+    began = dt.datetime.now(dt.UTC)
+    return Against(
+        trace_sha256=trace_sha256, scale=scale, settings=settings, cores=cores, began=began, code=code_hash()
+    )

@@ -1,0 +1,167 @@
+"""The workers of one tick: each takes the next job of the most urgent class when it is free.
+
+Once the times at which jobs become ready and their service times are known, departures are determined: the workers
+stand in a heap by the time at which they are free. The order of the classes by turn is by `storage/queue/lease.py`, and
+a claim is for as many jobs as `processors/ahead.py` lets a worker take under a backlog.
+"""
+
+import numpy as np
+
+from .phones import drawn, served
+from .rules import compiled, kept, wide
+from .uploads import enqueue
+from .world import (
+    COMPLETING,
+    DEGRADE_S,
+    IO_S,
+    JOB_CLASSES,
+    LEASED,
+    LINK,
+    LINK_BYTES_S,
+    MEDIA_SHARE,
+    NOBODY,
+    QUEUED,
+    REDIS,
+    REDIS_DRAIN,
+    RENDER_S,
+    STARTED,
+    STORE,
+    STORE_DRAIN,
+    WITHOUT_FULL,
+    WORKER,
+    WORKERS,
+    World,
+)
+
+SLOTS, AHEAD_S, AHEAD_MAX = 2, 1.0, 16  # `jobs_max` of a worker, and the constants of `processors/ahead.py`
+COMPLETE = 2
+
+
+@compiled
+def sift_down(w: World, root: int) -> None:
+    """Restore the heap below this place."""
+    heap, workers, size = w.heap, w.workers, w.counts[WORKERS]
+    while True:
+        child = 2 * root + 1
+        if child >= size:
+            return
+        if child + 1 < size and workers[heap[child + 1]].free < workers[heap[child]].free:
+            child += 1
+        if workers[heap[root]].free <= workers[heap[child]].free:
+            return
+        heap[root], heap[child] = heap[child], heap[root]
+        root = child
+
+
+@kept
+def push(w: World, worker: int, free_at: float) -> None:
+    """Add a worker that is free from then on."""
+    heap, workers, at = w.heap, w.workers, w.counts[WORKERS]
+    heap[at] = worker
+    workers[worker].free, workers[worker].job, workers[worker].batch = free_at, NOBODY, 0
+    w.counts[WORKERS] += 1
+    while at and workers[heap[(at - 1) // 2]].free > workers[heap[at]].free:
+        heap[at], heap[(at - 1) // 2] = heap[(at - 1) // 2], heap[at]
+        at = (at - 1) // 2
+
+
+@kept
+def drop(w: World, at: int) -> None:
+    """Remove the worker at this place of the heap."""
+    w.counts[WORKERS] -= 1
+    w.counts[LEASED] -= w.workers[w.heap[at]].batch
+    w.heap[at] = w.heap[w.counts[WORKERS]]
+    for root in range(w.counts[WORKERS] // 2 - 1, -1, -1):
+        sift_down(w, root)
+
+
+@compiled
+def first_class(w: World, turn: int, end: float) -> int:
+    """The class of the job that a worker takes in this turn; NOBODY when none is ready before the tick ends."""
+    orders = w.orders
+    for number in range(JOB_CLASSES):
+        job_class = int(orders[turn % len(orders), number])
+        i = w.jobs[job_class, 0]
+        if i != NOBODY and w.users[i].at < end:
+            return job_class
+    return NOBODY
+
+
+@compiled
+def earliest(w: World) -> float:
+    """When the first job of any class is ready; infinite without a job."""
+    found = np.inf
+    for job_class in range(JOB_CLASSES):
+        i = w.jobs[job_class, 0]
+        if i != NOBODY and w.users[i].at < found:
+            found = w.users[i].at
+    return found
+
+
+@compiled
+def render(w: World, end: float) -> None:
+    """Start every job that a worker can begin before `end`."""
+    while w.counts[WORKERS]:
+        worker = wide(w.heap[0])
+        one = w.workers[worker]
+        began = max(one.free, earliest(w))
+        if began >= end:
+            return
+        if not one.batch:
+            one.turn += 1
+        job_class = first_class(w, one.turn, began + 1e-9)
+        claim(w, worker)
+        i = wide(w.jobs[job_class, 0])
+        w.jobs[job_class, 0] = w.users[i].link
+        if w.jobs[job_class, 0] == NOBODY:
+            w.jobs[job_class, 1] = NOBODY
+        w.counts[QUEUED] -= 1
+        one.free = run(w, worker, i, job_class, began)
+        one.job = i
+        sift_down(w, 0)
+
+
+@compiled
+def claim(w: World, worker: int) -> None:
+    """Take the next job from those that are claimed; under a backlog, claim some ahead."""
+    one, counts = w.workers[worker], w.counts
+    if one.batch:
+        one.batch -= 1
+        counts[LEASED] -= 1
+    elif counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
+        mean_s = max(SLOTS * w.numbers[RENDER_S], 1e-3)
+        most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / mean_s), AHEAD_MAX)
+        one.batch = min(most, counts[QUEUED] - counts[LEASED] - 1)
+        counts[LEASED] += one.batch
+
+
+@compiled
+def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
+    """Render the pair; when the worker is free again. A pair that waited long is completed later."""
+    users, machine, size = w.users, w.workers[worker].machine, w.users[i].bytes
+    cpu_s = (w.costs[WORKER, 0] + w.costs[WORKER, 1] * size) * drawn(w, WORKER)
+    degraded = job_class != COMPLETE and began - users[i].at > w.numbers[DEGRADE_S]
+    cpu_s *= w.numbers[WITHOUT_FULL] if degraded else 1.0
+    w.flows[WORKER] += cpu_s
+    busy_s = cpu_s / w.machines[machine].render_speed
+    served(w, REDIS, i, w.numbers[REDIS_DRAIN])
+    served(w, STORE, i, w.numbers[STORE_DRAIN])
+    done = began + busy_s
+    if job_class != COMPLETE:
+        w.counts[STARTED] += 1
+        users[i].ready = done + w.numbers[IO_S] / w.machines[machine].render_speed + stored_s(w, size, began, done)
+    else:
+        w.counts[COMPLETING] += 1
+    if degraded:
+        enqueue(w, i, done, COMPLETE)
+    return float(done)
+
+
+@compiled
+def stored_s(w: World, size: int, began: float, done: float) -> float:
+    """Seconds that the media object's PUT waits for the store's link, which passes it from `began` on."""
+    rate = w.numbers[LINK_BYTES_S]
+    if rate <= 0:
+        return 0.0
+    w.flows[LINK] = max(w.flows[LINK], began) + size * w.numbers[MEDIA_SHARE] / rate
+    return float(max(0.0, w.flows[LINK] - done))

@@ -1,0 +1,82 @@
+"""Workers take the most urgent job when they are free; what waited too long is rendered without `full` first."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.simulation import rendering
+from bench.simulation.uploads import enqueue
+from bench.simulation.world import COMPLETING, LEASED, QUEUED, STARTED, WORKER
+from processors import ahead
+from tests.unit.bench.simulation.simulated import fleet, play, poisson
+
+
+def test_posts_on_time_come_first() -> None:
+    """One worker, three late jobs and three on time that were queued after them."""
+    w = play(poisson(1000, 6), of=fleet(workers=1)).world
+    for i in range(6):
+        enqueue(w, i, 1.0, 1 if i < 3 else 0)
+    rendering.render(w, math.inf)
+    assert sorted(range(6), key=lambda i: w.users["ready"][i]) == [3, 4, 5, 0, 1, 2]
+    assert w.counts[QUEUED] == 0
+    assert w.counts[STARTED] == 6
+
+
+def test_a_job_begins_when_it_is_ready_and_a_worker_is_free() -> None:
+    """Two workers, renders of 50 ms."""
+    w = play(poisson(1000, 3)).world
+    for i, at in enumerate((1.0, 1.01, 1.02)):
+        enqueue(w, i, at, 0)
+    rendering.render(w, 1.005)
+    assert w.counts[STARTED] == 1
+    rendering.render(w, math.inf)
+    assert w.users["ready"].tolist() == pytest.approx([1.05, 1.06, 1.10])
+
+
+@pytest.mark.parametrize(("waited", "twice"), [(29.9, 0), (30.1, 1)])
+def test_a_job_that_waited_long_is_completed_later(waited: float, twice: int) -> None:
+    """A sixth less CPU before, a whole render after; `degrade_s` from both sides."""
+    w = play(poisson(1000, 1), of=fleet(workers=1)).world
+    w.workers["free"][0] = 1.0 + waited
+    enqueue(w, 0, 1.0, 0)
+    rendering.render(w, math.inf)
+    assert w.counts[COMPLETING] == twice
+    assert w.flows[WORKER] == pytest.approx(0.05 * (5 / 6 + 1 if twice else 1.0))
+
+
+def test_a_slow_machine_renders_slowly() -> None:
+    """At half the speed it takes twice the time."""
+    w = play(poisson(1000, 1)).world
+    w.machines["render_speed"] = 0.5
+    enqueue(w, 0, 1.0, 0)
+    rendering.render(w, math.inf)
+    assert w.users["ready"][0] == pytest.approx(1.1)
+
+
+def test_a_backlog_is_claimed_ahead() -> None:
+    """As much as a worker finishes in a second, by the constants of the worker."""
+    assert (rendering.AHEAD_S, rendering.AHEAD_MAX) == (ahead.AHEAD_S, ahead.AHEAD_MAX)
+    w = play(poisson(1000, 200), of=fleet(workers=1)).world
+    for i in range(200):
+        enqueue(w, i, 1.0, 0)
+    rendering.render(w, 1.01)
+    assert w.counts[LEASED] == w.workers["batch"][0] == 17
+    rendering.render(w, math.inf)
+    assert w.counts[LEASED] == 0
+
+
+def test_the_heap_gives_the_worker_that_is_free_first() -> None:
+    """After pushes in random order, and after one is dropped from the middle."""
+    made = play(poisson(10, 1), of=fleet(workers=20, workers_max=0))
+    w, rng = made.world, np.random.default_rng(3)
+    times = rng.permutation(20).astype(float)
+    for worker, at in enumerate(times.tolist()):
+        rendering.push(w, worker, at)
+    gone = int(w.heap[7])
+    rendering.drop(w, 7)
+    found = []
+    while len(found) < 19:
+        found.append(float(w.workers["free"][w.heap[0]]))
+        rendering.drop(w, 0)
+    assert found == sorted(set(times.tolist()) - {times[gone]})

@@ -1,0 +1,76 @@
+"""`python -m bench simulate`: figures with bands, a sealed prediction, and one line for what cannot be run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.__main__ import main
+from bench.prediction import sealed
+from bench.simulation.code import code_hash
+from bench.traces import trace as traces
+from bench.traces.trace import Header, Row, Trace
+from tests.unit.bench.simulation.simulated import costs, fleet
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A small trace, a fleet and costs."""
+    rows = tuple(Row(t=n * 100_000, u=f"u{n}", f=40_000, b=40_000, up=500_000) for n in range(20))
+    found = {name: tmp_path / name for name in ("trace", "fleet", "costs", "sealed")}
+    traces.write(found["trace"], Trace(Header(kind="synthetic", window_s=20, seed=1), rows))
+    found["fleet"].write_bytes(msgspec.json.encode(fleet()))
+    found["costs"].write_bytes(msgspec.json.encode(costs()))
+    return found
+
+
+def simulate(files: dict[str, Path], *more: str) -> int:
+    """Run the verb."""
+    words = ["simulate", str(files["trace"]), "--fleet", str(files["fleet"]), "--costs", str(files["costs"])]
+    return main([*words, "--seeds", "2", *more])
+
+
+def test_a_prediction_is_sealed(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of this trace, fleet, costs and code; the table says how far the model was validated."""
+    assert simulate(files, "--seal", str(files["sealed"]), "--fault", "node:2@0.3") == 0
+    found = sealed.read(files["sealed"])
+    assert found.trace_sha256 == sealed.digest(files["trace"].read_bytes())
+    assert found.costs == sealed.digest(files["costs"].read_bytes())
+    assert (found.code, found.fleet, found.faults) == (code_hash(), fleet(), ("node:2@0.3",))
+    assert found.figures["offered"].p50 == 20.0
+    assert {"accepted@0", "shed@0", "offered@0", "queue_peak", "queue_empty_s"} <= found.figures.keys()
+    said = capsys.readouterr().out
+    assert "ready_p90_ms" in said
+    assert "faults node: not validated" in said
+
+
+def test_json_is_one_object(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing else is printed."""
+    assert simulate(files, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found["figures"]["accepted"] == {"p10": 20.0, "p50": 20.0, "p90": 20.0}
+    assert found["course"][0]["t"] == 1
+    assert "pairs" in found["validated"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["--seeds", "0"], "at least one"),
+        (["--fault", "disk@3"], "say KIND"),
+        (["--fault", "node:9@1"], "the fleet has 3"),
+        (["--costs", "/nowhere/costs.json"], "No such file"),
+        (["--fleet", "/nowhere/fleet.json"], "No such file"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(
+    files: dict[str, Path], more: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2, no traceback, and nothing is sealed."""
+    assert simulate(files, "--seal", str(files["sealed"]), *more) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1
+    assert not files["sealed"].exists()
