@@ -66,7 +66,7 @@ def hosts_of(fleet: Fleet) -> Hosts:
             machine = len(found.cores)
             found.cores.append(kind.cores)
             found.zones.append(number % kind.zones)
-            found.memory.append((kind.memory_mib or 0) * 2**20)
+            found.memory.append((kind.memory_gib or 0) * 2**30)
             for tier, machines in found.of.items():
                 machines.extend([machine] * int(getattr(kind, tier)))
     if len(found.of["node"]) > MEMBERS_MAX:

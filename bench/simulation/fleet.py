@@ -25,14 +25,13 @@ class Machines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     count: Annotated[int, Meta(ge=1)] = 1
     cores: Positive
-    memory_gib: Positive | None = None  # None: not looked at
+    memory_gib: Positive | None = None  # of one machine; None: enough
     nic_gbit: Positive | None = None
     lb: Count = 0
     node: Count = 0
     worker: Count = 0
     redis: Count = 0
     store: Count = 0
-    memory_mib: Positive | None = None  # of one machine; None: enough
     zones: Annotated[int, Meta(ge=1)] = 1  # the machines are in so many zones, in turn
     phones: bool = False  # a rehearsal's phones run here and use its cores
 

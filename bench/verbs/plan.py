@@ -130,11 +130,8 @@ def as_json(made: Plan, moved: tuple[Effect, ...], inputs: dict[str, Any]) -> by
 
 def _fleet(made: Plan, aims: Aims) -> Fleet:
     machines = {
-        name: Machines(
-            count=host.count,
-            cores=host.cores,
-            memory_gib=host.memory_gib,
-            nic_gbit=host.nic_gbit,
+        name: msgspec.structs.replace(
+            Machines(count=host.count, cores=host.cores, memory_gib=host.memory_gib, nic_gbit=host.nic_gbit),
             **host.processes,
         )
         for name, host in made.hosts.items()

@@ -47,7 +47,7 @@ def test_an_unknown_kind_of_store_is_refused() -> None:
 
 def test_a_node_has_a_part_of_its_machines_memory() -> None:
     """An eighth, as `ingest/memory.py` decides; without a known memory there is enough."""
-    machines = {"a": Machines(cores=2, lb=1, node=1, worker=1, memory_mib=800)}
+    machines = {"a": Machines(cores=2, lb=1, node=1, worker=1, memory_gib=800 / 1024)}
     w = play(poisson(10, 5), of=Fleet(machines=machines, store="file", settings=fleet().settings)).world
     assert w.nodes["bytes_max"].tolist() == [100 * 2**20]
     assert play(poisson(10, 5)).world.nodes["bytes_max"][0] > 2**38
