@@ -50,7 +50,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         kind = "file" if self.link_bytes_s is None else "minio"
         here = Machines(
             cores=cores, lb=2, node=3, worker=cores, redis=1, store=int(kind == "minio"), phones=True,
-            memory_mib=float(machine()["memory_mib"]),
+            memory_gib=float(machine()["memory_mib"]) / 1024,
         )  # fmt: skip
         return Fleet(machines={"here": here}, store=kind, store_bytes_s=self.link_bytes_s, phones=PHONES)
 
