@@ -6,7 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.capacity import costs
 from bench.contests.command import RESULTS
+from bench.prediction import history
 from bench.rows import Results, Row, against, judged, limited, line, machine, markdown, medians, percentile, write
 
 ROUNDS = {"snapsurge": [1.0, 2.0, 9.0], "haproxy": [2.0, 2.0, 3.0], "nginx": [1.0, 1.0, 1.0]}
@@ -102,7 +104,19 @@ def test_the_forms_hold_the_rows(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.name)
+# What the planner reads, and the history of predictions, are no tables.
+OTHERS = {"costs.json": costs.read, "predictions.json": history.read}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_table_can_be_read(name: str) -> None:
+    """By the one that uses it."""
+    OTHERS[name](RESULTS / name)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for path in RESULTS.glob("*.json") if path.name not in OTHERS), ids=lambda path: path.name
+)
 def test_the_tables_in_the_repository_have_this_form(path: Path) -> None:
     """Machine and rows, each with every field."""
     written = msgspec.json.decode(path.read_bytes(), type=Results)
