@@ -46,7 +46,11 @@ def verdicts(report: Report) -> Iterator[Verdict]:
     if report.interrupted:
         yield Verdict(None, "Interrupted: only the uploads that had ended are counted.")
     if report.void:
-        yield Verdict(None, f"Void: the sender lagged by {report.lagged:.0f} ms (p99), so this was not the burst.")
+        yield Verdict(None, f"Void, so this was not the burst: {'; '.join(report.voided)}.")
+    if report.stopped_by:
+        yield Verdict(False, f"Stopped by {report.stopped_by}.")
+    if report.prediction:
+        yield Verdict(report.prediction.valid, f"The sealed prediction: {report.prediction.verdict}.")
     broken = {name: getattr(report, name) for name in BROKEN if getattr(report, name)}
     if broken or report.bad_renditions:
         told = [f"{count} {name.replace('_', ' ')}" for name, count in broken.items()]

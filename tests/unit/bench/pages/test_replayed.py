@@ -49,7 +49,7 @@ def test_a_replay_of_which_little_is_known_has_a_page_too() -> None:
         ({}, [(True, "No pair of")]),
         ({"lost": 2, "wrongly_late": 1}, [(False, "2 lost, 1 wrongly late")]),
         ({"bad_renditions": 3}, [(False, "3 bad renditions")]),
-        ({"void": True, "lagged": 900.0}, [(None, "lagged by 900 ms"), (True, "No pair of")]),
+        ({"void": True, "voided": ("lagged by 900 ms",)}, [(None, "lagged by 900 ms"), (True, "No pair of")]),
         ({"interrupted": True, "half": 1}, [(None, "Interrupted"), (False, "1 half")]),
     ],
 )
