@@ -46,7 +46,7 @@ def verdicts(report: Report) -> Iterator[Verdict]:
     if report.interrupted:
         yield Verdict(None, "Interrupted: only the uploads that had ended are counted.")
     if report.void:
-        yield Verdict(None, f"Void, so this was not the burst: {'; '.join(report.voided)}.")
+        yield Verdict(None, f"Void: {'; '.join(report.voided)}.")
     if report.stopped_by:
         yield Verdict(False, f"Stopped by {report.stopped_by}.")
     if report.prediction:
