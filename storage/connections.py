@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -85,6 +87,14 @@ class Pool(BlockingConnectionPool):
         self._sentinels = sentinels
         self._tls: Any = None
 
+    async def term(self) -> int:
+        """The number of the group's last failover, as its Sentinels say now; 0 without Sentinels."""
+        if self._sentinels is None:
+            return 0
+        with suppress(RedisConnectionError):  # the command that follows fails too, or the primary works without them
+            await self._sentinels.find()
+        return self._sentinels.term
+
     def make_connection(self) -> ServerConnection:
         """Create a connection that reports failures to this pool; all share one TLS context, which is dear to make."""
         made: ServerConnection = super().make_connection()  # type: ignore[no-untyped-call] # redis-py's
@@ -132,3 +142,9 @@ def client_of(address: RedisAddress, *, connections_max: int, timeout_s: float) 
     ours = _PrimaryConnection if group else ServerConnection
     options["connection_class"] = type("Connection", (ours, options["connection_class"]), {})
     return _Client.from_pool(Pool(sentinels=sentinels, **options))
+
+
+async def term(redis: Redis) -> int:
+    """The number of the last failover of this client's Sentinel group; 0 without Sentinels."""
+    pool = redis.connection_pool
+    return await pool.term() if isinstance(pool, Pool) else 0

@@ -83,9 +83,9 @@ class ShardedIndex(Index):
         found = [one for one in parts if one is not None]
         return reduce(add, found) if len(found) == len(parts) else None
 
-    async def counts_are_complete(self, moment_id: str, recount: str = "") -> None:
+    async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
         """Mark the counts of a new moment complete on all shards that answer; the sweeper sees to the others."""
-        await those_that_answer(one.counts_are_complete(moment_id, recount) for one in self._shards.values())
+        await those_that_answer(one.counts_are_complete(moment_id, generation) for one in self._shards.values())
 
     async def _by_shard(
         self, items: Sequence[T], post_ids: Sequence[str], call: Callable[[Index, Sequence[T]], Awaitable[Sequence[R]]]
