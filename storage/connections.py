@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .redis_address import RedisAddress
 from .refusals import is_refusal
+from .rights import Rights
 from .sentinels import PrimaryConnection, Sentinels
 
 # After a refusal each connection reconnects at most this often. The address may lead to another server by now, but
@@ -37,6 +38,7 @@ class ServerConnection(AbstractConnection):
     """
 
     failed: Callable[[], None]
+    rights: Rights
     outdated = False
     dialled_s = 0.0
 
@@ -45,8 +47,15 @@ class ServerConnection(AbstractConnection):
         if self.outdated and self.is_connected and time.monotonic() - self.dialled_s > REDIAL_S:
             await self.disconnect(nowait=True)
         if not self.is_connected:
+            self.rights.remember()
             self.outdated, self.dialled_s = False, time.monotonic()
         await super().connect()  # type: ignore[no-untyped-call] # redis-py's
+
+    async def on_connect(self) -> None:
+        """Greet as redis-py does, and test the user's rights if nobody did; rights.RightsMissing."""
+        await super().on_connect()
+        if not self.rights.tested:
+            await self.rights.test(self)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Read as redis-py does, and report a refusal, or that no answer came, to the pool."""
@@ -82,8 +91,9 @@ class Pool(BlockingConnectionPool):
     would cost a command before it was found out.
     """
 
-    def __init__(self, *, sentinels: Sentinels | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+    def __init__(self, name: str, *, sentinels: Sentinels | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         super().__init__(**options)
+        self._rights = Rights(name)
         self._sentinels = sentinels
         self._tls: Any = None
 
@@ -98,7 +108,7 @@ class Pool(BlockingConnectionPool):
     def make_connection(self) -> ServerConnection:
         """Create a connection that reports failures to this pool; all share one TLS context, which is dear to make."""
         made: ServerConnection = super().make_connection()  # type: ignore[no-untyped-call] # redis-py's
-        made.failed = self._outdate
+        made.failed, made.rights = self._outdate, self._rights
         if isinstance(made, PrimaryConnection) and self._sentinels:
             made.sentinels = self._sentinels
         if isinstance(made, SSLConnection):
@@ -113,6 +123,7 @@ class Pool(BlockingConnectionPool):
             await self._sentinels.aclose()
 
     def _outdate(self) -> None:
+        self._rights.tested = False
         there: Iterable[Any] = itertools.chain(self._available_connections, self._in_use_connections)
         for one in there:
             one.outdated = True
@@ -141,7 +152,7 @@ def client_of(address: RedisAddress, *, connections_max: int, timeout_s: float) 
     options = limits | {"max_connections": connections_max} | address.options
     ours = _PrimaryConnection if group else ServerConnection
     options["connection_class"] = type("Connection", (ours, options["connection_class"]), {})
-    return _Client.from_pool(Pool(sentinels=sentinels, **options))
+    return _Client.from_pool(Pool(address.name, sentinels=sentinels, **options))
 
 
 async def term(redis: Redis) -> int:
