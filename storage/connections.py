@@ -62,6 +62,8 @@ class ServerConnection(AbstractConnection):
         try:
             return await super().read_response(*args, **kwargs)
         except RedisError as error:
+            if is_refusal(error):
+                self.rights.name_in(error)
             if is_refusal(error) or isinstance(error, RedisTimeoutError):
                 self.failed()
             raise

@@ -62,6 +62,11 @@ class Rights:
         self._refused: RightsMissing | None = None
         self._refused_s = 0.0
 
+    def name_in(self, error: Exception) -> None:
+        """Add to an error which Redis it is from, as `refusals.reason` shows it: the error's own text does not say."""
+        if not getattr(error, "__notes__", ()):
+            error.add_note(f"Redis {self._name}")
+
     def remember(self) -> None:
         """RightsMissing if rights were missing a moment ago; called before a connection is made."""
         if self._refused and time.monotonic() - self._refused_s < AGAIN_S:

@@ -7,9 +7,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage import rights
 from storage.config import Config
 from storage.index import Index
 from storage.opening import admitted, redis_client
+from storage.refusals import reason
 from storage.rights import COMMANDS, RightsMissing, rule
 from tests.e2e.test_processors_harness import until
 
@@ -18,7 +20,7 @@ class User:
     """A user `app` of a real Redis, who may do what the test says."""
 
     def __init__(self, url: str, ops: Redis) -> None:
-        self.config = Config(redis_url=url.replace("://", "://app:p%40ss@"))
+        self.config = Config(redis_url=url.replace("://", "://app:p%40ss@"), redis_timeout_s=10)
         self.ops = ops
 
     async def may(self, *rules: str) -> None:
@@ -73,18 +75,20 @@ async def test_rules_as_administrators_write_them(user: User, rules: str, named:
 
 
 async def test_a_redis_that_does_not_answer_is_tested_when_it_does(
-    user: User, caplog: pytest.LogCaptureFixture
+    user: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No program waits for it; its first connection says once, as an error, what is missing, and when it is mended."""
     await user.may("off")
     await admitted(user.config)
     client = redis_client(user.config)
     await user.may("~*", "+@all", "-info")
+    monkeypatch.setattr(rights, "AGAIN_S", 1e9)
     for _ in range(20):
         with pytest.raises(RightsMissing, match="INFO"):
             await client.get("any")
     assert [record.levelname for record in caplog.records if "may not run INFO" in record.message] == ["ERROR"]
     assert (await user.ops.info("stats"))["total_connections_received"] < 15
+    monkeypatch.setattr(rights, "AGAIN_S", 0.0)
 
     await user.may("~*", "+@all")
 
@@ -117,3 +121,21 @@ async def test_a_right_that_is_taken_away_later_is_named_too(user: User) -> None
 
     await until(named)
     await client.aclose()
+
+
+async def test_a_refusal_says_of_which_redis_it_is(user: User) -> None:
+    """Its own text does not, and there are several shards."""
+    await user.may("~*", "+@all")
+    client = redis_client(user.config)
+    await client.ping()
+    await user.ops.config_set("maxmemory", 1)
+    with pytest.raises(RedisError) as alone:
+        await client.set("any", "1")
+    pipe = client.pipeline(transaction=False)
+    with pytest.raises(RedisError) as in_a_pipeline:
+        await pipe.set("any", "1").execute()
+    await client.aclose()
+
+    port = user.ops.connection_pool.connection_kwargs["port"]
+    for caught in (alone, in_a_pipeline):
+        assert reason(caught.value).startswith(f"Redis 127.0.0.1:{port}/0: OOM: ")
