@@ -14,6 +14,7 @@ might: where a special character in a password is not percent-encoded, any part 
 `lb/redis_address.py` and `storage/redis_address.py` are one text, because the balancer imports no other package.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,15 @@ def read(url: str) -> RedisAddress:
         return _group(parts, GROUPS[scheme]) if scheme in GROUPS else _server(url, parts)
     except _Unfit as error:
         raise ValueError(f"not the address of a Redis: {error}; {ENCODED}") from None
+
+
+def closed_early(record: logging.LogRecord) -> bool:
+    """A filter of the logger `asyncio`: leaves out that a TLS connection was closed while its handshake ran.
+
+    uvloop logs it as a fatal error, with a traceback, after each time-out of a connection attempt.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and "the handler is closed" in str(error))
 
 
 class _Unfit(Exception):

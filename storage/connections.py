@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .redis_address import RedisAddress
+from .redis_address import RedisAddress, closed_early
 from .refusals import is_refusal
 from .rights import Rights
 from .sentinels import PrimaryConnection, Sentinels
@@ -114,6 +115,7 @@ class Pool(BlockingConnectionPool):
         if isinstance(made, PrimaryConnection) and self._sentinels:
             made.sentinels = self._sentinels
         if isinstance(made, SSLConnection):
+            logging.getLogger("asyncio").addFilter(closed_early)
             self._tls = self._tls or made.ssl_context
             made.ssl_context = self._tls
         return made

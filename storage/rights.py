@@ -12,9 +12,10 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from .keys import KEY_PATTERNS
+
 log = logging.getLogger("snapsurge.storage.rights")
 
-KEYS = ("snapsurge:*", "arq:*")
 # Commands with as many words as they need; `k` stands for a key.
 COMMANDS = (
     *("BLPOP k 1", "DEL k", "EVAL s 1 k", "EVALSHA s 1 k", "EXISTS k", "EXPIRE k 1", "GET k", "HDEL k f", "HGET k f"),
@@ -25,16 +26,18 @@ COMMANDS = (
 )
 # Seconds for which a pool does not dial a Redis again that has just been found to lack rights.
 AGAIN_S = 1.0
-# ARGV: the number of keys, the keys, the commands. Returns the commands that the user may not run on one of the keys.
+# ARGV: the keys, and the commands, each as one text of lines: Redis closes a connection without a login that sends more
+# than ten arguments, and then nobody would learn that the login is missing. Returns the commands that the user may not
+# run on one of the keys.
 _LACKING = """#!lua flags=no-writes,allow-stale
 local lacking = {}
-for i = ARGV[1] + 2, #ARGV do
-  for number = 1, ARGV[1] do
+for command in string.gmatch(ARGV[2], '[^%c]+') do
+  for key in string.gmatch(ARGV[1], '[^%c]+') do
     local words = {}
-    for word in string.gmatch(ARGV[i], '%S+') do words[#words + 1] = word == 'k' and ARGV[number + 1] or word end
+    for word in string.gmatch(command, '%S+') do words[#words + 1] = word == 'k' and key or word end
     local known, may = pcall(redis.acl_check_cmd, unpack(words))
     if known and not may then
-      lacking[#lacking + 1] = ARGV[i]
+      lacking[#lacking + 1] = command
       break
     end
   end
@@ -46,7 +49,7 @@ return lacking
 def rule(commands: Sequence[str] = COMMANDS) -> str:
     """What an ACL rule must contain, so that the user may run these commands."""
     names = ("|".join(one.split()[:2]) if one.startswith("SCRIPT") else one.split()[0] for one in commands)
-    return " ".join([*(f"~{key}" for key in KEYS), *(f"+{name.lower()}" for name in names)])
+    return " ".join([*(f"~{key}" for key in KEY_PATTERNS), *(f"+{name.lower()}" for name in names)])
 
 
 class RightsMissing(NoPermissionError):
@@ -74,8 +77,8 @@ class Rights:
 
     async def test(self, connection: Any) -> None:  # noqa: ANN401 - redis-py's
         """Ask the server what its user lacks; RightsMissing."""
-        samples = [key.replace("*", "") for key in KEYS]
-        await connection.send_command("EVAL", _LACKING, 0, len(samples), *samples, *COMMANDS)
+        keys = "\n".join(key.replace("*", "") for key in KEY_PATTERNS)
+        await connection.send_command("EVAL", _LACKING, 0, keys, "\n".join(COMMANDS))
         try:
             lacking = [one.decode() for one in await connection.read_response()]
         except NoPermissionError:

@@ -1,5 +1,6 @@
 """The address of a Redis is read alike by the balancer and by all others; a bad one is refused in a sentence."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ PLACES = (
 @pytest.mark.parametrize("place", PLACES)
 @given(password=PASSWORDS)
 @settings(deadline=None, max_examples=25)
-def test_no_error_has_a_part_of_a_password(read: Read, place: str, password: str) -> None:
+def test_an_error_has_no_password(read: Read, place: str, password: str) -> None:
     """Whatever ends where: it is printed and logged, and so is the name of an address that can be read."""
     parts = {password[at : at + 4] for at in range(len(password) - 3)}
     try:
@@ -195,3 +196,23 @@ def test_a_password_that_is_not_encoded_is_refused_with_the_remedy(read: Read, u
     with pytest.raises(ValueError, match=r"not the address.* / as %2F") as caught:
         read(url)
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("module", [storage.redis_address, lb.redis_address], ids=["storage", "lb"])
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"), False),
+        (RuntimeError("another"), True),
+        (ValueError("the handler is closed"), True),
+        (None, True),
+    ],
+)
+def test_a_tls_connection_that_was_closed_early_is_no_fault(
+    module: Any, error: Exception | None, *, logged: bool
+) -> None:
+    """uvloop says so with a traceback for each connection attempt that timed out."""
+    info = (type(error), error, None) if error else None
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 0, "Fatal error on SSL protocol", (), info)
+
+    assert module.closed_early(record) is logged

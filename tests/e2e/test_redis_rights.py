@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.config import Environment
-from storage.rights import KEYS, rule
+from storage.keys import KEY_PATTERNS
+from storage.rights import rule
 from tests.e2e.lone_node import lone_node, pair, token
 from tests.e2e.test_processors_harness import QUICK, ROOT, Stack, running, until
 from tests.ports import free_port
@@ -88,4 +89,4 @@ def test_the_readme_has_these_rights() -> None:
     for readme in ("storage/README.md", "deploy/README.md"):
         text = " ".join((ROOT / readme).read_text(encoding="utf-8").split())
         assert f"`{rule()}`" in text or rule() in text, f"{readme} must have: {rule()}"
-        assert all(f"~{key}" in text for key in KEYS)
+        assert all(f"~{key}" in text for key in KEY_PATTERNS)
