@@ -87,7 +87,9 @@ class LocalStack:
             (self.state / "redis").mkdir(exist_ok=True)
             await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
         elif not await ready.redis_answers(planned.redis):
-            raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
+            raise servers.ServerMissing(
+                "no Redis answers at the address of --redis; it is not shown, because it may have a password"
+            )
         for server in planned.store_servers:  # all at once, because the members of a set wait for each other
             self._supervisor.start(server.program)
         for server in planned.store_servers:

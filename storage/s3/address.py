@@ -19,7 +19,21 @@ class S3Address(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> "S3Address":
-        """Parse an address; ValueError when the bucket is missing or an option is unknown."""
+        """Parse an address; ValueError when the bucket is missing or an option is unknown.
+
+        The error has no part of the address, because someone may have written keys into it.
+        """
+        try:
+            return cls._parsed(url)
+        except ValueError:
+            raise ValueError(
+                "SNAPSURGE_STORE_URL: not a store address; write s3://bucket?endpoint=http://host:9000&region=us-east-1"
+                ", with commas between several endpoints of one store, and without keys, which are in "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
+
+    @classmethod
+    def _parsed(cls, url: str) -> "S3Address":
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         unknown = options.keys() - {"endpoint", "region"}
@@ -27,11 +41,8 @@ class S3Address(msgspec.Struct, frozen=True):
             tuple(one.strip().rstrip("/") for one in options["endpoint"].split(",")) if "endpoint" in options else ()
         )
         good = len(set(endpoints)) == len(endpoints) and all(map(_is_endpoint, endpoints))
-        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/") or unknown or not good:
-            raise ValueError(
-                f"not a store address: {url!r}; write s3://bucket?endpoint=http://host:9000&region=us-east-1, "
-                "with commas between several endpoints of one store"
-            )
+        if parts.scheme != "s3" or not parts.netloc or "@" in url or parts.path.strip("/") or unknown or not good:
+            raise ValueError
         return cls(parts.netloc, endpoints, options.get("region", "us-east-1"))
 
 
