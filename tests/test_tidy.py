@@ -82,6 +82,7 @@ PURE = {
     "lb/relay/counters.py",
     "lb/relay/deadlines.py",
     "lb/relay/pace.py",
+    "lb/front/validity.py",
     "lb/relay/records.py",
     "lb/relay/resend.py",
     "processors/passes.py",

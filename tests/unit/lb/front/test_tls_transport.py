@@ -36,7 +36,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Termination:
 @pytest.fixture
 async def connect(stage: Stage, tls: Termination) -> Connect:
     """What makes a phone whose connection was just accepted."""
-    accept = speaks_tls(stage.connections, tls.context)
+    accept = speaks_tls(stage.connections, tls)
 
     def connected(context: ssl.SSLContext | None = None) -> TlsPhone:
         server, wire = accept(), stage.transport()
