@@ -106,7 +106,9 @@ class LocalStack:
             (self.state / "redis").mkdir(exist_ok=True)
             await self._up(planned.redis_server, partial(ready.redis_answers, planned.redis), deadline)
         elif not await ready.redis_answers(planned.redis):
-            raise servers.ServerMissing(f"no Redis answers at {planned.redis}")
+            raise servers.ServerMissing(
+                "no Redis answers at the address of --redis; it is not shown, because it may have a password"
+            )
         for shard in planned.shards:
             shard.folder.mkdir(exist_ok=True)
             await self._up(shard.program, partial(ready.redis_answers, shard.url), deadline)

@@ -28,9 +28,12 @@ class SeenNode(msgspec.Struct, frozen=True):
 async def redis_answers(url: str) -> bool:
     """Whether Redis has loaded its data and answers a PING; of Sentinels, whether one of them answers.
 
-    ValueError when the URL is malformed.
+    ValueError when the URL is malformed, without any part of it, because that might be the password.
     """
-    return any([await _holds(each, _pings) for each in _servers(url)])
+    try:
+        return any([await _holds(each, _pings) for each in _servers(url)])
+    except (ValueError, TypeError, AttributeError):  # redis-py takes parameters as they are
+        raise ValueError("not the address of a Redis; special characters in passwords are percent-encoded") from None
 
 
 def _servers(url: str) -> list[str]:

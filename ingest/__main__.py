@@ -26,6 +26,8 @@ from storage import config as storage_config
 from storage import settings
 from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
+from storage.opening import admitted
+from storage.rights import RightsMissing
 
 from . import config as ingest_config
 from .answering import malformed, without_bytes
@@ -44,7 +46,7 @@ LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the 
 
 
 def main() -> int:
-    """Exit status: 0 drained, 1 store or port unavailable, 2 invalid settings or a store that must not be used."""
+    """Exit status: 0 drained, 1 store or port unavailable, 2 bad settings, rights or store."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
@@ -57,6 +59,8 @@ def main() -> int:
             again = uvloop.run(_serve(host, port, arguments.id, config, storage))
     except (settings.SettingsError, ValueError, StoreUnsuitable) as error:
         print(f"ingest: {error}", file=sys.stderr)
+        return 2
+    except RightsMissing:
         return 2
     except (StoreUnavailable, OSError) as error:
         print(f"ingest: {error}", file=sys.stderr)
@@ -93,6 +97,7 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
+    await admitted(storage)
     async with node(config, storage) as running:
         async with listening(server(running.app, config), host, port, malformed):
             gc.collect()

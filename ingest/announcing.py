@@ -7,6 +7,7 @@ or remembered too many.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,8 +24,13 @@ from storage.queue.batch import Batcher
 from storage.queue.jobs import Queue, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Post
+from storage.refusals import reason
 from storage.scripts import run
 from storage.sharded import ShardedIndex
+
+from .outages import Outage
+
+log = logging.getLogger("snapsurge.ingest.announcing")
 
 # A shard that failed is not called again for this long: one timeout per second is visible in logs, while a timeout in
 # every batch would delay uploads more and more.
@@ -55,6 +61,7 @@ class Announcer:
             name: Batcher(tell, linger_s=linger_s) for name, tell in self._tell.items()
         }
         self._owed: dict[str, deque[Announced]] = {name: deque(maxlen=OWED_MAX) for name in shards}
+        self._outages = {name: Outage() for name in shards}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -77,8 +84,11 @@ class Announcer:
         name, announced = self._index.home(post.id), Announced(post, late)
         try:
             await self._batchers[name].add(announced)
-        except RedisError:
+        except RedisError as error:
             self._owed[name].append(announced)
+            if self._outages[name].failed(time.monotonic()):
+                told = "Redis %s takes no jobs (%s): posts are stored, their jobs are queued when it does; mend Redis"
+                log.warning(told, name, reason(error))
             raise
 
     async def _report_again(self) -> None:
@@ -92,7 +102,11 @@ class Announcer:
                         await self._tell[name](some)
                     except RedisError:
                         owed.extendleft(reversed(some))
+                        self._outages[name].failed(time.monotonic())
                         break
+                else:
+                    if self._outages[name].worked(time.monotonic()):
+                        log.info("Redis %s takes jobs again: all posts that were stored meanwhile are reported", name)
 
     def _telling(self, name: str, client: Redis) -> Tell:
         """The flush function for the posts of one shard."""

@@ -29,7 +29,7 @@ class Bursts:
 
 
 class Outage:
-    """The outage of one dependency of uploads."""
+    """The outage of one Redis, as far as uploads need it."""
 
     def __init__(self) -> None:
         self._failed_at: float | None = None

@@ -21,7 +21,6 @@ from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
 from storage.records import ACCEPTING_MS, Moment, Post, Receipt, accepted, from_ms, to_ms
-from storage.refusals import reason
 
 from .admission import Admission, Rank
 from .announcing import Announcer
@@ -32,7 +31,6 @@ from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
 from .links import Links
 from .metrics import Metrics
-from .outages import Outage
 from .peers import ARRIVAL, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
@@ -69,7 +67,6 @@ class Uploads:
         self._announcer = announcer
         self._metrics = metrics
         self._links = links
-        self._outage = Outage()
 
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it is stored already, else a Refusal."""
@@ -195,17 +192,11 @@ class Uploads:
         try:
             with self._metrics.stages("enqueue").time():
                 await self._announcer.add(post, late=receipt.late_by_ms > 0)
-        except RedisError as error:  # the pair is committed nevertheless
+        except RedisError:  # the pair is committed nevertheless; the announcer logs it and reports the post later
             self._metrics.posts("not_queued").inc()
-            if self._outage.failed(time.monotonic()):
-                told = "Redis takes no jobs (%s): posts are stored, their jobs are queued when it does; mend Redis"
-                log.warning(told, reason(error))
         except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()
             log.exception("post %s is stored and waits for the sweeper: this is a fault of the node", post.id)
-        else:
-            if self._outage.worked(time.monotonic()):
-                log.info("Redis takes jobs again")
 
 
 def _unavailable() -> Refusal:

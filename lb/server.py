@@ -116,9 +116,11 @@ async def serve(config: Config, options: Options) -> bool:
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(journal)
-        if options.tls:
+        if tls := options.tls:
             context.proto = b"https"
-            background.append(tasks.create_task(options.tls.watch(), name="certificate"))
+            context.certificate_ends_s = lambda: tls.validity.ends_s
+            tls.catch_up()
+            background.append(tasks.create_task(tls.watch(), name="certificate"))
         acceptors = {
             place: Acceptor(connections, protocol, proxied=options.proxy_protocol, spawn=spawn)
             for place, protocol in spoken(config, options, connections).items()
@@ -136,7 +138,7 @@ def spoken(config: Config, options: Options, connections: Connections) -> dict[s
     """What is spoken at each listening address, by its name."""
     found: dict[str, Speaks] = {"listen": connections.accept}
     if options.tls:
-        found["listen"] = speaks_tls(connections, options.tls.context)
+        found["listen"] = speaks_tls(connections, options.tls)
     if options.redirect:
         found["redirect"] = functools.partial(Redirect, connections, config.https_port)
     return found

@@ -21,8 +21,9 @@ import storage.config
 from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
-from storage.opening import blob_store, redis_client, shard_clients
+from storage.opening import admitted, blob_store, redis_client, shard_clients
 from storage.refusals import reason
+from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
 from . import dead, worker
@@ -107,8 +108,18 @@ async def serve(
         await worker.run(config, storage_config, stop)
 
 
+async def _admitted(storage_config: storage.config.Config, program: Coroutine[Any, Any, int | None]) -> int | None:
+    """Run the program, unless a Redis does not let it work."""
+    try:
+        await admitted(storage_config)
+    except BaseException:
+        program.close()
+        raise
+    return await program
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 a setting is invalid."""
+    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
@@ -130,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
         program = serve(config, storage_config, options, ladder)
     try:
         with unwrapped():
-            return uvloop.run(program) or 0
+            return uvloop.run(_admitted(storage_config, program)) or 0
+    except RightsMissing:
+        return 2
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
         return 1

@@ -91,13 +91,23 @@ def after(error: Exception, earlier: Attempts, patience: Patience) -> tuple[Atte
 
 
 class Retrying:
-    """Runs claimed jobs and turns each result or error into a settlement."""
+    """Runs claimed jobs and turns each result or error into a settlement.
 
-    def __init__(self, metrics: Metrics, patience: Patience, rng: random.Random) -> None:
+    `redis_of` names the Redis that a job with these arguments needs.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        patience: Patience,
+        rng: random.Random,
+        redis_of: Callable[[Sequence[str]], str] = lambda _args: "Redis",
+    ) -> None:
         self._metrics = metrics
         self._patience = patience
         self._rng = rng
-        self._outage = False
+        self._redis_of = redis_of
+        self._away: set[str] = set()
 
     async def run(
         self, claimed: Claimed, name: str, job: Callable[..., Awaitable[object]], args: Sequence[str]
@@ -116,9 +126,9 @@ class Retrying:
             return self.given_up(claimed, name, args, error, reason="unreadable")
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
-        if self._outage:
-            log.warning("the store and Redis are available again: %s is done", claimed.id)
-        self._outage = False
+        for what in sorted(self._away & {"the store", "the store or Redis", self._redis_of(args)}):
+            log.warning("%s is available again: %s is done", what, claimed.id)
+            self._away.discard(what)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
         return Done(claimed)
@@ -142,10 +152,15 @@ class Retrying:
         delay_s = backoff_s(attempts.outages if outage else attempts.faults, self._patience, self._rng)
         if not outage:
             log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
-        elif not self._outage:
-            log.warning("the store or Redis is unavailable, jobs are retried: %s: %s", claimed.id, reason(error))
-        self._outage = self._outage or outage
+        elif (what := self._unavailable(error, args)) not in self._away:
+            log.warning("%s is unavailable, jobs are retried: %s: %s", what, claimed.id, reason(error))
+            self._away.add(what)
         return Again(claimed, attempts, delay_s)
+
+    def _unavailable(self, error: Exception, args: Sequence[str]) -> str:
+        if isinstance(error, RedisError):
+            return self._redis_of(args)
+        return "the store" if isinstance(error, StoreUnavailable) else "the store or Redis"
 
     def given_up(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception, *, reason: Reason) -> Done:
         """The settlement that ends the job and keeps its dead letter."""

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.blobs import BlobStore
+from storage.connections import term
 from storage.existence import Existence
 from storage.index import Index
 from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
@@ -46,13 +48,13 @@ WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
 # For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
-# The mark is the run of this Redis and the epoch. In Redis, because redis-py parses all of INFO for one field. Returns
-# 0, or 1 for another run, or 2 for another set of shards; and the cursors.
+# The mark is the run of this Redis, the term and the epoch, made in Redis, because redis-py parses all of INFO for it.
+# Returns 0, or 1 for another run or term, or 2 for another set of shards; and the cursors.
 _MARK = Script("""
-local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..ARGV[1]
+local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..ARGV[1]..ARGV[2]
 local old, another = redis.call('GET', KEYS[1]), 0
 if old ~= mark then
-  another = (not old or string.match(old, '^%w+(.*)$') == ARGV[1]) and 1 or 2
+  another = (not old or string.match(old, '^%w+(.*)$') == ARGV[2]) and 1 or 2
   redis.call('SET', KEYS[1], mark)
 end
 return {another, redis.call('HGETALL', KEYS[2])}
@@ -152,9 +154,7 @@ class Sweeper:
 
         Also empty when a shard was added or removed; then no counts of these moments are complete any more.
         """
-        call = _MARK([SWEPT_KEY, CURSORS_KEY], self._epoch and f":{self._epoch}")
-        calls = [run_one(client, call) for client in self._clients]
-        named, *others = await asyncio.gather(*calls, return_exceptions=True)
+        named, *others = await asyncio.gather(*(self._mark(one) for one in self._clients), return_exceptions=True)
         if isinstance(named, BaseException):
             raise named
         marks = [one[0] for one in (named, *others) if not isinstance(one, BaseException)]
@@ -168,6 +168,12 @@ class Sweeper:
             for name, raw in zip(named[1][::2], named[1][1::2], strict=True)
         }
         return {name: cursor for name, cursor in read.items() if cursor is not None}
+
+    async def _mark(self, client: Redis) -> Any:  # noqa: ANN401 - Lua's answer
+        """What `_MARK` says; of another failover it is another run, because the Redis may lack what came before it."""
+        number = await term(client)
+        epoch = self._epoch and f":{self._epoch}"
+        return await run_one(client, _MARK([SWEPT_KEY, CURSORS_KEY], f"t{number}" if number else "", epoch))
 
     async def _generations(self, moment_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """The generations for recounts by moment and shard, where a shard that answers has no complete counts."""

@@ -29,7 +29,7 @@ from storage.opening import blob_store, redis_client, shard_clients
 from storage.queue.claims import Claims, Room
 from storage.queue.jobs import DEAR, FLAGS, ON_TIME
 from storage.queue.lease import Again, Claimed, Settlement, Share
-from storage.queue.shards import Shards
+from storage.queue.shards import Shards, home
 from storage.sharded import ShardedIndex
 
 from . import memory
@@ -84,7 +84,9 @@ class JobWorker:
         self._ahead = Ahead(config.jobs_max)
         self._redis = redis
         self._registry = Registry(functions)
-        self._retrying = Retrying(metrics, patience(config), random.Random())
+        self._retrying = Retrying(
+            metrics, patience(config), random.Random(), lambda args: f"Redis {home(args[-1] if args else '', clients)}"
+        )
         self._holding = Holding(
             {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
             worker=self._name,

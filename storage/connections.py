@@ -2,18 +2,22 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .redis_address import RedisAddress
+from .redis_address import RedisAddress, closed_early
 from .refusals import is_refusal
+from .rights import Rights
 from .sentinels import PrimaryConnection, Sentinels
 
 # After a refusal each connection reconnects at most this often. The address may lead to another server by now, but
@@ -35,6 +39,7 @@ class ServerConnection(AbstractConnection):
     """
 
     failed: Callable[[], None]
+    rights: Rights
     outdated = False
     dialled_s = 0.0
 
@@ -43,14 +48,23 @@ class ServerConnection(AbstractConnection):
         if self.outdated and self.is_connected and time.monotonic() - self.dialled_s > REDIAL_S:
             await self.disconnect(nowait=True)
         if not self.is_connected:
+            self.rights.remember()
             self.outdated, self.dialled_s = False, time.monotonic()
         await super().connect()  # type: ignore[no-untyped-call] # redis-py's
+
+    async def on_connect(self) -> None:
+        """Greet as redis-py does, and test the user's rights if nobody did; rights.RightsMissing."""
+        await super().on_connect()
+        if not self.rights.tested:
+            await self.rights.test(self)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Read as redis-py does, and report a refusal, or that no answer came, to the pool."""
         try:
             return await super().read_response(*args, **kwargs)
         except RedisError as error:
+            if is_refusal(error):
+                self.rights.name_in(error)
             if is_refusal(error) or isinstance(error, RedisTimeoutError):
                 self.failed()
             raise
@@ -80,18 +94,28 @@ class Pool(BlockingConnectionPool):
     would cost a command before it was found out.
     """
 
-    def __init__(self, *, sentinels: Sentinels | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+    def __init__(self, name: str, *, sentinels: Sentinels | None, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         super().__init__(**options)
+        self._rights = Rights(name)
         self._sentinels = sentinels
         self._tls: Any = None
+
+    async def term(self) -> int:
+        """The number of the group's last failover, as its Sentinels say now; 0 without Sentinels."""
+        if self._sentinels is None:
+            return 0
+        with suppress(RedisConnectionError):  # the command that follows fails too, or the primary works without them
+            await self._sentinels.find()
+        return self._sentinels.term
 
     def make_connection(self) -> ServerConnection:
         """Create a connection that reports failures to this pool; all share one TLS context, which is dear to make."""
         made: ServerConnection = super().make_connection()  # type: ignore[no-untyped-call] # redis-py's
-        made.failed = self._outdate
+        made.failed, made.rights = self._outdate, self._rights
         if isinstance(made, PrimaryConnection) and self._sentinels:
             made.sentinels = self._sentinels
         if isinstance(made, SSLConnection):
+            logging.getLogger("asyncio").addFilter(closed_early)
             self._tls = self._tls or made.ssl_context
             made.ssl_context = self._tls
         return made
@@ -103,6 +127,7 @@ class Pool(BlockingConnectionPool):
             await self._sentinels.aclose()
 
     def _outdate(self) -> None:
+        self._rights.tested = False
         there: Iterable[Any] = itertools.chain(self._available_connections, self._in_use_connections)
         for one in there:
             one.outdated = True
@@ -131,4 +156,10 @@ def client_of(address: RedisAddress, *, connections_max: int, timeout_s: float) 
     options = limits | {"max_connections": connections_max} | address.options
     ours = _PrimaryConnection if group else ServerConnection
     options["connection_class"] = type("Connection", (ours, options["connection_class"]), {})
-    return _Client.from_pool(Pool(sentinels=sentinels, **options))
+    return _Client.from_pool(Pool(address.name, sentinels=sentinels, **options))
+
+
+async def term(redis: Redis) -> int:
+    """The number of the last failover of this client's Sentinel group; 0 without Sentinels."""
+    pool = redis.connection_pool
+    return await pool.term() if isinstance(pool, Pool) else 0

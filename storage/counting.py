@@ -2,7 +2,8 @@
 
 What they promise is in index.py, the keys are in keys.py. Fields of a post's hash: j record, s state, l late_by_ms, a
 attempt, g the generation of counts in which the entry is counted. Fields of a moment's hash: the counts, `generation`,
-`shards` (the epoch of the counts), and `complete` (the reign and epoch for which they are complete).
+`shards` (the epoch of the counts), `reign` (in which the generation began), and `complete` (the reign for which they
+are complete).
 """
 
 from .keys import COUNTS_KEY, DELETION_KEY, POST_KEY
@@ -101,7 +102,8 @@ for i = 1, #ARGV do states[i] = redis.call('HGET', '{POST_KEY}'..ARGV[i], 's') e
 return states
 """)
 
-FORGET = Script(f"""
+# `allow-oom`: a deletion frees more memory than it takes.
+FORGET = Script(f"""#!lua flags=allow-oom
 {_COUNT}
 local key, deletion, counts = '{POST_KEY}'..ARGV[1], '{DELETION_KEY}'..ARGV[1], '{COUNTS_KEY}'..ARGV[2]
 local state, late, attempt, generation = entry_of(key)
@@ -113,25 +115,48 @@ store(counts, by)
 redis.call('DEL', key)
 """)
 
-# A generation is named after the second and microsecond in which it began, so that names are unique; concurrent
-# recounts of one epoch share a generation. The answer is the generation and the reign in which this recount began.
-RECOUNT = Script(f"""{REIGN}
-local time = redis.call('TIME')
-local begun, epoch = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards'))
-local now = time[1]..'.'..time[2]
-if begun and (epoch or '') == ARGV[1] and now - begun < {RECOUNT_S} then return begun..' '..reign() end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', now, 'shards', ARGV[1])
-redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
-return now..' '..reign()
+# ARGV: the term (reign.py), the epoch, the names of the counts. No answer unless they are complete. A Redis that would
+# refuse a write refuses this script too, although it writes nothing: reports may be missing there.
+COUNTS = Script(f"""#!lua
+{REIGN}
+local found = redis.call('HMGET', KEYS[1], 'complete', 'shards', unpack(ARGV, 3))
+if (found[2] or '') ~= ARGV[2] or not lasts(found[1], ARGV[1]) then return false end
+return {{unpack(found, 3)}}
 """)
 
-# ARGV: the generation, the reign in which its recount began (empty: the present one), the epoch.
-COMPLETE = Script(f"""{REIGN}
-if (redis.call('HGET', KEYS[1], 'generation') or '') ~= ARGV[1] then return 0 end
-local mark = ARGV[2] ~= '' and ARGV[2] or reign()
-if ARGV[3] ~= '' then mark = mark..':'..ARGV[3] end
-redis.call('HSET', KEYS[1], 'complete', mark, 'shards', ARGV[3])
+# ARGV: the term, the epoch. Returns the places, from 1, of the moments whose counts are not complete.
+UNCOUNTED = Script(f"""#!lua
+{REIGN}
+local places = {{}}
+for i, counts in ipairs(KEYS) do
+  local complete, epoch = unpack(redis.call('HMGET', counts, 'complete', 'shards'))
+  if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then places[#places + 1] = i end
+end
+return places
+""")
+
+# ARGV: the term, the epoch. A generation is named after the second and microsecond in which it began, so that names are
+# unique; recounts of one reign and epoch that run at the same time share a generation. A recount of a later reign or
+# term begins anew: it must not count entries of posts whose deletion this Redis lacks.
+RECOUNT = Script(f"""#!lua
+{REIGN}
+local time = redis.call('TIME')
+local begun, epoch, began = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
+local now = time[1]..'.'..time[2]
+if begun and (epoch or '') == ARGV[2] and now - begun < {RECOUNT_S} and lasts(began, ARGV[1]) then return begun end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'generation', now, 'shards', ARGV[2], 'reign', mark(ARGV[1]))
+redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
+return now
+""")
+
+# ARGV: the term, the epoch, the generation, empty for a new moment. The counts are complete for the reign in which the
+# recount began: what was lost since may be missing.
+COMPLETE = Script(f"""#!lua
+{REIGN}
+local generation, epoch, began = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
+if (generation or '') ~= ARGV[3] or (generation and (epoch or '') ~= ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'complete', generation and began or mark(ARGV[1]), 'shards', ARGV[2])
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
 """)

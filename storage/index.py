@@ -11,8 +11,9 @@ as long as the entries are, and rejects all attempts before it. So a delayed rep
 A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
 counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
 Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
-promoted, or was one of two primaries may lack something, and a replica may be behind. They are complete only for one
-*epoch*, too: one set of shards. A caller that knows another set adds no post to counts, and voids their mark.
+promoted, refused a write, or was one of two primaries may lack something, and a replica may be behind. They are
+complete only for one *epoch*, too: one set of shards. A caller that knows another set adds no post to counts, and voids
+their mark.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +22,10 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
-from .counting import COMPLETE, FORGET, OBSERVE, RECOUNT, STATES
+from .connections import term
+from .counting import COMPLETE, COUNTS, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
-from .reign import ask_in, lasts
 from .scripts import Call, run_one
 
 T = TypeVar("T")
@@ -120,33 +121,27 @@ class Index:
 
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None if they may not cover every post in the store."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hmget(COUNTS_KEY + moment_id, ["complete", *_COUNTED])
-        ask_in(pipe)
-        (complete, *numbers), *answers = await pipe.execute()
-        if not lasts(complete, answers, self._epoch):
+        call = COUNTS([COUNTS_KEY + moment_id], await term(self._redis), self._epoch, *_COUNTED)
+        numbers = await run_one(self._redis, call)
+        if numbers is None:
             return None
         return counts_of({name: int(number or 0) for name, number in zip(_COUNTED, numbers, strict=True)})
 
     async def uncounted(self, moment_ids: Sequence[str]) -> list[str]:
         """Those of these moments whose counts may not cover every post in the store."""
-        pipe = self._redis.pipeline(transaction=False)
-        for moment_id in moment_ids:
-            pipe.hget(COUNTS_KEY + moment_id, "complete")
-        sections = ask_in(pipe)
-        answers = await pipe.execute()
-        marks = dict(zip(moment_ids, answers[:-sections], strict=True))
-        return [one for one, mark in marks.items() if not lasts(mark, answers[-sections:], self._epoch)]
+        call = UNCOUNTED([COUNTS_KEY + one for one in moment_ids], await term(self._redis), self._epoch)
+        return [moment_ids[place - 1] for place in await run_one(self._redis, call)]
 
     async def recount(self, moment_id: str) -> str:
-        """Begin a recount of the moment's posts, or join one in progress; returns it, for `counts_are_complete`."""
-        recount: bytes = await run_one(self._redis, RECOUNT([COUNTS_KEY + moment_id], self._epoch))
-        return recount.decode()
+        """Begin a recount of the moment's posts, or join one in progress; returns its generation of counts."""
+        call = RECOUNT([COUNTS_KEY + moment_id], await term(self._redis), self._epoch)
+        generation: bytes = await run_one(self._redis, call)
+        return generation.decode()
 
-    async def counts_are_complete(self, moment_id: str, recount: str = "") -> None:
+    async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
         """Mark the counts complete: every post of the moment in the store was observed since this recount began."""
-        generation, _, reign = recount.partition(" ")
-        await run_one(self._redis, COMPLETE([COUNTS_KEY + moment_id], generation, reign, self._epoch))
+        call = COMPLETE([COUNTS_KEY + moment_id], await term(self._redis), self._epoch, generation)
+        await run_one(self._redis, call)
 
     async def void_counts(self, moment_ids: Sequence[str]) -> None:
         """Mark the counts of these moments incomplete, so that they are recounted."""

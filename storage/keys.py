@@ -128,3 +128,5 @@ NEEDED_KEY = "snapsurge:scaling:needed"
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"
+# All keys of the above: ACL rules have these patterns.
+KEY_PATTERNS = ("snapsurge:*", "arq:*")

@@ -1,17 +1,20 @@
 """Turns addresses into a store and Redis clients: the only module that chooses between the two store classes."""
 
+import asyncio
 import logging
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from .blobs import BlobStore
 from .config import Config
 from .connections import client_of
 from .files import FileStore
 from .redis_address import RedisAddress, read
+from .rights import RightsMissing
 from .s3.address import S3Address
 from .s3.store import S3Store
 
@@ -26,7 +29,7 @@ def blob_store(config: Config, *, examines: bool = False) -> BlobStore:
 
     `examines`: entering it tests an S3 store, unless `SNAPSURGE_STORAGE_PROBE` is off.
     """
-    parts = urlsplit(config.store_url)
+    parts = _split(config.store_url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
     if parts.scheme == "s3":
@@ -38,7 +41,14 @@ def blob_store(config: Config, *, examines: bool = False) -> BlobStore:
             attempts_max=config.s3_attempts_max,
             examines=examines and config.probe == "on",
         )
-    raise ValueError(f"not a store address: {config.store_url!r}; write file:///path or s3://bucket?endpoint=…")
+    raise ValueError("SNAPSURGE_STORE_URL: not a store address; write file:///path or s3://bucket?endpoint=…")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def redis_client(config: Config) -> Redis:
@@ -66,6 +76,20 @@ def shard_clients(config: Config, redis: Redis) -> dict[str, Redis]:
     if len({address.name for address in addresses}) < len(addresses):
         raise ValueError(f"{setting} names a Redis twice")
     return {one.name: redis if one.name == own.name else _client(one, config) for one in addresses}
+
+
+async def admitted(config: Config) -> None:
+    """RightsMissing if a Redis answers and its user lacks rights; one that does not answer is tested when it does."""
+    redis = redis_client(config)
+    clients = {id(one): one for one in (redis, *shard_clients(config, redis).values())}.values()
+    answers = await asyncio.gather(*(one.ping() for one in clients), return_exceptions=True)
+    for client in clients:
+        await client.aclose()
+    for answer in answers:
+        if isinstance(answer, RightsMissing) or (
+            isinstance(answer, BaseException) and not isinstance(answer, RedisError | OSError)
+        ):
+            raise answer
 
 
 def _read(setting: str, url: str) -> RedisAddress:

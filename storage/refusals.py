@@ -43,12 +43,13 @@ _TRAILERS = re.compile(r",? (with args beginning with|script): .*", re.DOTALL)
 
 
 def reason(error: BaseException) -> str:
-    """The error for a log line: its code or class and the first line of its text, at most `REASON_CHARS_MAX`."""
+    """The error for a log line: the Redis if known, code or class, the first line of its text; `REASON_CHARS_MAX`."""
     text = _TRAILERS.sub("", _PIPELINE.sub("", str(error))).partition("\n")[0].strip()
     name = type(error).__name__
     if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
         name = _code(error)
         text = text.removeprefix(f"{name} ")
+    name = ": ".join([*getattr(error, "__notes__", ()), name])  # which Redis it is from (connections.py)
     return f"{name}: {text}"[:REASON_CHARS_MAX] if text else name
 
 

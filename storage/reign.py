@@ -3,32 +3,33 @@
 A reign ends when Redis restarts, when another server is promoted, and when a server with other data joins as a replica:
 such a server was a primary too, and what only it had, posts and counts among them, is lost when it joins. Redis counts
 these joins as full resynchronizations; a replica that has merely lost its connection needs none.
+
+A reign also ends when Redis refuses a command because of its own state (out of memory, no disk, too few replicas,
+busy): it may have been a report to the index. Redis counts such answers, whoever got them. Refusals because of a user's
+rights are not counted here: a monitoring program that may not do everything would end the reign again and again.
+
+A primary that was cut off, replaced, and named again before it became a replica shows none of this: only the Sentinels
+know that another one took writes meanwhile. Their number of the last failover (`config-epoch`, here the *term*) is part
+of a mark, and a mark of an earlier term than the reader's is not believed. Whoever makes a mark asks for the term
+first, so a mark is never of a later term than what it vouches for. Without Sentinels the term is 0.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from redis.asyncio.client import Pipeline
-
-_SECTIONS = ("server", "replication", "stats")
+# `reign()` is what Redis knows of it, `mark(term)` what is stored, `lasts(mark, term)` whether that is still good.
 REIGN = """
 local function reign()
-  local said = redis.call('INFO', 'server')..redis.call('INFO', 'replication')..redis.call('INFO', 'stats')
+  local said, refused = '', 0
+  for _, section in ipairs({'server', 'replication', 'stats', 'errorstats'}) do
+    said = said..redis.call('INFO', section)
+  end
+  for _, code in ipairs({'OOM', 'MISCONF', 'NOREPLICAS', 'BUSY'}) do
+    refused = refused + (string.match(said, 'errorstat_'..code..':count=(%d+)') or 0)
+  end
   return string.match(said, 'run_id:(%x+)')..':'..string.match(said, 'master_replid:(%x+)')..':'..
-    string.match(said, 'sync_full:(%d+)')
+    string.match(said, 'sync_full:(%d+)')..':'..refused..':'..string.match(said, 'role:(%l+)')
+end
+local function mark(term) return reign()..'@'..term end
+local function lasts(mark, term)
+  local was, when = string.match(mark or '', '^(.*)@(%d+)$')
+  return was == reign() and tonumber(when) >= tonumber(term)
 end
 """
-
-
-def ask_in(pipe: Pipeline) -> int:
-    """Add the questions for the reign to a pipeline; returns how many answers at its end `lasts` needs."""
-    for section in _SECTIONS:
-        pipe.info(section)
-    return len(_SECTIONS)
-
-
-def lasts(mark: bytes | None, answers: Sequence[Mapping[str, Any]], epoch: str = "") -> bool:
-    """Whether the mark, made by `reign()` in a script, is of the present reign of a primary and of this epoch."""
-    server, replication, stats = answers
-    reign = f"{server['run_id']}:{replication['master_replid']}:{stats['sync_full']}" + (epoch and f":{epoch}")
-    return mark is not None and mark.decode() == reign and replication["role"] == "master"

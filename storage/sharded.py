@@ -62,8 +62,15 @@ class ShardedIndex(Index):
         return cast("list[Observed]", answers)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
-        """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id."""
-        await self._shards[self.home(post_id)].forget(post_id, moment_id, deletion)
+        """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id.
+
+        All shards are told, because a node with another list may read the post on another one; only its home must hear.
+        """
+        own = self.home(post_id)
+        calls = {name: one.forget(post_id, moment_id, deletion) for name, one in self._shards.items()}
+        for name, answer in zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True):
+            if isinstance(answer, BaseException) and (name == own or not isinstance(answer, RedisError | OSError)):
+                raise answer
 
     async def deletion(self, post_id: str) -> str:
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
@@ -83,9 +90,9 @@ class ShardedIndex(Index):
         found = [one for one in parts if one is not None]
         return reduce(add, found) if len(found) == len(parts) else None
 
-    async def counts_are_complete(self, moment_id: str, recount: str = "") -> None:
+    async def counts_are_complete(self, moment_id: str, generation: str = "") -> None:
         """Mark the counts of a new moment complete on all shards that answer; the sweeper sees to the others."""
-        await those_that_answer(one.counts_are_complete(moment_id, recount) for one in self._shards.values())
+        await those_that_answer(one.counts_are_complete(moment_id, generation) for one in self._shards.values())
 
     async def _by_shard(
         self, items: Sequence[T], post_ids: Sequence[str], call: Callable[[Index, Sequence[T]], Awaitable[Sequence[R]]]

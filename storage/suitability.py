@@ -2,7 +2,8 @@
 
 Several stores accept `If-None-Match: *` or `If-Match` and let all of several concurrent PUTs succeed. With such a store
 posts are lost or doubled, and nobody would notice before a burst. So a node races eight of each kind when it starts.
-The requests go to all endpoints, because each goes to the least busy one. This file knows the port only.
+The requests go to all endpoints, because each goes to the least busy one, and there are two for each endpoint at least.
+`races` alone is for one endpoint that comes later, beside another. This file knows the port only.
 """
 
 import asyncio
@@ -23,21 +24,30 @@ KNOWN: Final = (
 )
 
 
-async def check(store: BlobStore) -> None:
+async def check(store: BlobStore, racers: int = RACERS) -> None:
     """Return if the store keeps its promises; StoreUnsuitable says which one it breaks; StoreUnavailable."""
+    await _repeated(store, lambda key: _one_wins(store, key, racers))
+
+
+async def races(store: BlobStore) -> None:
+    """Return if both races have one winner; StoreUnsuitable; StoreUnavailable, BlobMissing: it was not found out."""
+    await _repeated(store, lambda key: _both(store, key, RACERS))
+
+
+async def _repeated(store: BlobStore, test: Callable[[str], Awaitable[bool]]) -> None:
     for _ in range(TRIES_MAX):
         key = keys.probe(secrets.token_hex(8))
         try:
-            if await _one_wins(store, key):
+            if await test(key):
                 return
         except StoreUnsuitable as error:
             raise StoreUnsuitable(f"this store cannot be used: {error}. {KNOWN}") from error
         finally:
             await store.delete(key)
-    raise StoreUnavailable(f"the store could not be tested: of {RACERS} PUTs none was answered as the winner")
+    raise StoreUnavailable("the store could not be tested: of several PUTs none was answered as the winner")
 
 
-async def _one_wins(store: BlobStore, key: str) -> bool:
+async def _one_wins(store: BlobStore, key: str, racers: int) -> bool:
     """Whether both races had one winner; False if none is known to have won."""
     try:
         await store.read_tail(key, 1)
@@ -45,10 +55,7 @@ async def _one_wins(store: BlobStore, key: str) -> bool:
         pass
     else:
         raise StoreUnsuitable("it finds an object that nobody wrote")
-    if not await _race(store, key, "If-None-Match: *", lambda body: store.create(key, body)):
-        return False
-    mark = (await store.read_tail(key, 1)).mark
-    if not await _race(store, key, "If-Match", lambda body: store.swap(key, mark, body)):
+    if not await _both(store, key, racers):
         return False
     found = [entry.key async for entry in store.list(keys.PROBES_PREFIX, after=key[:-1])]
     if key not in found:
@@ -56,7 +63,16 @@ async def _one_wins(store: BlobStore, key: str) -> bool:
     return True
 
 
-async def _race(store: BlobStore, key: str, condition: str, put: Callable[[bytes], Awaitable[None]]) -> bool:
+async def _both(store: BlobStore, key: str, racers: int) -> bool:
+    if not await _race(store, key, "If-None-Match: *", lambda body: store.create(key, body), racers):
+        return False
+    mark = (await store.read_tail(key, 1)).mark
+    return await _race(store, key, "If-Match", lambda body: store.swap(key, mark, body), racers)
+
+
+async def _race(
+    store: BlobStore, key: str, condition: str, put: Callable[[bytes], Awaitable[None]], racers: int
+) -> bool:
     async def won(body: bytes) -> bytes:
         try:
             await put(body)
@@ -64,11 +80,11 @@ async def _race(store: BlobStore, key: str, condition: str, put: Callable[[bytes
             return b""
         return body
 
-    bodies = [secrets.token_hex(8).encode() for _ in range(RACERS)]
+    bodies = [secrets.token_hex(8).encode() for _ in range(racers)]
     ends = await asyncio.gather(*(won(body) for body in bodies), return_exceptions=True)
     winners = [end for end in ends if isinstance(end, bytes) and end]
     if len(winners) > 1:
-        raise StoreUnsuitable(f"{len(winners)} of {RACERS} concurrent PUTs with {condition} succeeded, instead of one")
+        raise StoreUnsuitable(f"{len(winners)} of {racers} concurrent PUTs with {condition} succeeded, instead of one")
     for end in ends:
         if isinstance(end, BaseException):
             raise end

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import pytest
 
+DAYS = 30
+KEYS = {"ec": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "rsa": ("-newkey", "rsa:2048")}
 
-def make_certificate(cert: Path, key: Path) -> None:
-    """A fresh ECDSA P-256 certificate for `localhost` and its key, by the openssl command."""
+
+def make_certificate(cert: Path, key: Path, kind: str = "ec", days: int = DAYS) -> None:
+    """A fresh certificate for `localhost`, valid for so many days from now, and its key, by the openssl command."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl command to make a certificate with: apt-get install openssl")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost")
-    command = ("openssl", "req", "-x509", *curve, "-keyout", str(key), "-out", str(cert))
-    subprocess.run(command, check=True, capture_output=True)
+    command = ("openssl", "req", "-x509", *KEYS[kind], "-nodes", "-days", str(days), "-subj", "/CN=localhost")
+    subprocess.run((*command, "-keyout", str(key), "-out", str(cert)), check=True, capture_output=True)
 
 
-def made_certificate(folder: Path) -> tuple[str, str]:
+def made_certificate(folder: Path, kind: str = "ec", days: int = DAYS) -> tuple[str, str]:
     """The same, as two new files in the folder."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    make_certificate(cert, key)
+    make_certificate(cert, key, kind, days)
     return str(cert), str(key)
 
 

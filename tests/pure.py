@@ -31,6 +31,8 @@ PURE = {
     "ingest/readiness.py",
     "ingest/read_admission.py",
     "ingest/returns.py",
+    "lb/front/validity.py",
+    "storage/s3/answer.py",
     "lb/http1/body.py",
     "lb/http1/errors.py",
     "lb/http1/forward.py",

@@ -20,7 +20,9 @@ def moved(head: RequestHead, port: int) -> bytes:
         raise RequestError("bad-request", "The request has no Host field, so it cannot be sent on to https.")
     name, colon, digits = head.host.rpartition(b":")
     host = name if colon and (digits.isdigit() or not digits) else head.host
-    place = b"https://%b%b%b" % (host, b"" if port == HTTPS_PORT else b":%d" % port, head.target)
+    # RFC 9112 section 3.2.4: an OPTIONS of the server as a whole, `*`, is that of its URI without a path.
+    path = b"" if head.target == b"*" else head.target
+    place = b"https://%b%b%b" % (host, b"" if port == HTTPS_PORT else b":%d" % port, path)
     return b"HTTP/1.1 308 Permanent Redirect\r\nLocation: %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % place
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from ..relay.client import Client
 from ..relay.connections import Connections
 from ..relay.records import Records
+from .tls import Termination
 
 READ_BYTES: Final = 131072  # The most that one read takes: some 10 ms of work when each record holds one byte.
 CONTENT_BYTES_MAX: Final = 16384  # Of a record; RFC 8446 section 5.1.
@@ -22,7 +23,7 @@ CONTENT_BYTES_MAX: Final = 16384  # Of a record; RFC 8446 section 5.1.
 HELD_BYTES_MAX: Final = 1024
 
 
-def speaks_tls(connections: Connections, tls: ssl.SSLContext) -> Callable[..., "TlsTransport"]:
+def speaks_tls(connections: Connections, tls: Termination) -> Callable[..., "TlsTransport"]:
     """What makes the protocol of an accepted connection; all of them read into one buffer."""
     buffer = memoryview(bytearray(READ_BYTES))
     return lambda address="": TlsTransport(connections, tls, buffer, address)
@@ -38,11 +39,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     # `_half_closed`: close_notify was sent, and the client still sends.
     _paused = _closing = _peer_ended = _end_due = _half_closed = False
 
-    def __init__(self, connections: Connections, tls: ssl.SSLContext, buffer: memoryview, address: str) -> None:
+    def __init__(self, connections: Connections, tls: Termination, buffer: memoryview, address: str) -> None:
         super().__init__()
         self._connections, self._buffer, self._address = connections, buffer, address
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = tls.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = tls.wrap(self._incoming, self._outgoing)
         self._records = Records()
         self._socket: asyncio.Transport
         self._deadline: asyncio.TimerHandle

@@ -13,6 +13,7 @@ replica must not answer, because it may be out of date: the poll is declared as 
 (from Redis 7.0 on) refuses; then the connection is made anew.
 """
 
+import logging
 from collections.abc import Awaitable
 from typing import cast
 
@@ -23,12 +24,14 @@ from redis.exceptions import ResponseError
 from ..config import Config
 from ..placement.node import Member
 from ..placement.slots import WEIGHT_MAX
-from ..redis_address import read
+from ..redis_address import closed_early, read
 from .roster import Poll
 from .sentinels import PrimaryConnection, Sentinels
 
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
+# What an ACL rule must contain, so that its user may poll.
+RIGHTS = "~snapsurge:nodes* +eval +get +hget +hgetall +time +zcard +zrange +zrangebyscore"
 WHOLE_EVERY = 15  # Every 15th poll reads all entries.
 
 _POLL = """#!lua
@@ -117,6 +120,7 @@ def connect(config: Config) -> Redis:
     # (python/cpython#86296), also those of an `asyncio.timeout`.
     address, limit_s = read(config.redis_url), config.redis_timeout_ms / 1000
     pool = _Pool(**{"socket_connect_timeout": limit_s} | address.options)
+    logging.getLogger("asyncio").addFilter(closed_early)
     if address.sentinels:
         # A poll has time left after the Sentinels were asked.
         pool.sentinels = Sentinels(address.primary, address.sentinels, limit_s=limit_s / 2)

@@ -10,13 +10,13 @@ import random
 from collections.abc import Iterable
 
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from ..config import Config
 from ..placement.fleet import Fleet
 from ..placement.node import Member
 from ..placement.slots import WEIGHT_MAX
-from .heartbeats import Heartbeats, checked_address, connect
+from .heartbeats import RIGHTS, Heartbeats, checked_address, connect
 from .overrides import Overrides
 from .roster import Roster
 from .snapshot import read_members, read_overrides, write_members, write_overrides
@@ -107,15 +107,22 @@ class Membership:
         await self.settle()
         return True
 
+    def _reason(self, error: BaseException | None) -> str:
+        if isinstance(error, TimeoutError):  # it has no text
+            return f"no answer in {self._config.redis_timeout_ms} ms"
+        # Redis 7.0 does not say which command a script may not run, nor that this is NOPERM.
+        if isinstance(error, NoPermissionError) or "The user executing the script can't" in str(error):
+            return f"{error}: its user needs the ACL rule {RIGHTS}"
+        return str(error)
+
     def _say(self, *, away: bool, error: BaseException | None = None) -> None:
         """Log when Redis fails or recovers, not each failed poll."""
         if away != self._away:
             self._away = away
             if away:
-                silent = f"no answer in {self._config.redis_timeout_ms} ms"  # a TimeoutError has no text
                 log.warning(
                     "Redis cannot be read, keeping the last %d members until it can: %s",
-                    *(len(self._roster.members()), silent if isinstance(error, TimeoutError) else error),
+                    *(len(self._roster.members()), self._reason(error)),
                 )
             else:
                 log.info("Redis can be read again, following its members")

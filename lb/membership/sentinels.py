@@ -6,6 +6,9 @@ it is a replica is not used, whatever the Sentinels say. While commands run, the
 `LOOK_S`, because an old primary that was cut off from its Sentinels goes on answering. As soon as they name another
 server, every connection of the pool to the old one is closed before its next command.
 
+Sentinels number their failovers. The highest number heard is the *term*: a server that is the primary in two terms was
+possibly not the primary in between.
+
 `lb/membership/sentinels.py` and `storage/sentinels.py` are one text, because the balancer imports no other package.
 """
 
@@ -33,6 +36,7 @@ class Sentinels:
 
     def __init__(self, name: str, options: Sequence[dict[str, Any]], *, limit_s: float) -> None:
         self.primary: Place | None = None
+        self.term = 0
         self._name = name
         self._limit_s = limit_s
         self._clients = [Redis.from_pool(ConnectionPool(**one)) for one in options]
@@ -85,7 +89,9 @@ class Sentinels:
                 task.cancel()
         if not named:
             raise RedisConnectionError(f"the Sentinels know no primary {self._name}: {'; '.join(sorted({*failures}))}")
-        return max(named)[1]
+        number, place = max(named)
+        self.term = max(self.term, number)
+        return place
 
     async def _answer(self, client: Redis) -> tuple[int, Place] | str:
         """The number of the last failover and its primary, or why this Sentinel names none."""
@@ -94,7 +100,7 @@ class Sentinels:
             async with asyncio.timeout(self._limit_s):
                 state = await client.sentinel_master(self._name)  # type: ignore[no-untyped-call] # redis-py's
         except TimeoutError:
-            return f"no answer within {self._limit_s} s"
+            return f"no answer within {self._limit_s} s (a longer time-out shows why, if it is TLS or a wrong name)"
         except (RedisError, OSError) as error:
             return str(error)
         if state["is_sdown"] or state["is_odown"] or not state["is_master"]:

@@ -74,6 +74,8 @@ class BalancerCollector(Collector):
         yield total("retries_denied", fleet.retries_denied, "Requests not moved because the retry budget was spent")
         yield now("panic", int(fleet.panic), "1 while the balancer is in panic mode")
         yield now("draining", int(self._context.draining), "1 while the balancer drains")
+        if ends_s := self._context.certificate_ends_s:
+            yield now("certificate_expires_seconds", ends_s(), "Unix time at which the TLS certificate expires")
 
     def _nodes(self) -> Iterator[Metric]:
         fleet, pool = self._context.fleet, self._context.pool

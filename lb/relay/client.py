@@ -204,7 +204,7 @@ class Client(asyncio.BufferedProtocol):
 
     def _wake_always(self, waking: Waking) -> None:
         """Every byte wakes again: the end of what comes next is not known."""
-        waking.at(1)
+        waking.always()
         self._waking = None
 
     def _take_pipelined(self, data: bytes | memoryview) -> None:

@@ -42,7 +42,14 @@ class Waking:
         """Wake at `left` bytes, the rest of the body, or at as many as are worth a read."""
         if self._records is not None:
             left = self._records.wire_bytes(left)
-        count = min(left, WAKE_BYTES)
+        self._set(min(left, WAKE_BYTES))
+
+    def always(self) -> None:
+        """Wake at every byte: nobody tells the kernel anew after the next read."""
+        # Not even at the end of a record that has begun: what comes after that may be shorter.
+        self._set(1)
+
+    def _set(self, count: int) -> None:
         self._looks = 0
         if count != self._count:
             self._count = count

@@ -28,6 +28,8 @@ async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics)
         try:
             if election.elected:
                 swept = await sweeper.step(time.time())
+                if put_off:
+                    log.info("the sweep goes on: the store and Redis answer")
                 put_off = False
         except (StoreUnavailable, RedisError, OSError) as error:
             if not put_off:

@@ -9,7 +9,11 @@ MinIO makes a conditional PUT wait for minutes while too few members are there t
 answers is also asked for the health of its cluster. While the cluster has no write quorum, the endpoint gets no PUT and
 no DELETE, and those that wait there are given up; reads continue. A member that sees too few others may answer that an
 object is missing which the others have (seen with members that had just come back). So for a minute after any change,
-what is missing is believed only if all endpoints say so, with a write quorum. This file knows nothing of objects.
+what is missing is believed only if all endpoints say so, with a write quorum.
+
+After `try_late` an endpoint that was down, also before the first request, serves only once it has stood a trial
+together with one that has: another program may answer at its address. One that breaks the rules gets nothing, and is
+tried again half a minute later. The caller knows the rules; this file knows nothing of objects.
 """
 
 import asyncio
@@ -18,18 +22,19 @@ import random
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from enum import Enum
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urlsplit
 
+from .endpoint import Endpoint, State
 from .reply import Said
-from .wire import Wires
 
 log = logging.getLogger("snapsurge.storage.s3")
 
 EVERY_S: Final = 1.0
+# In checks. A trial is some twenty small requests; one that a busy store did not finish says nothing.
+AFTER_UNFIT: Final = 30
+AFTER_UNKNOWN: Final = 5
 SHAKEN_S: Final = 60.0  # Members find each other again within half a minute.
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
@@ -37,36 +42,8 @@ _CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-len
 _QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
 
 
-class State(Enum):
-    """What an endpoint is good for; the value is for log lines."""
-
-    UP = "serves"
-    READS = "has no write quorum: it reads only; start the members that are missing"
-    DOWN = "does not serve: check that it runs and that this machine reaches it"
-
-
-class Endpoint:
-    """One address, its connections, its state, and how many requests are in progress there."""
-
-    def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
-        place = urlsplit(url)
-        secure = place.scheme == "https"
-        self.url, self.host = url, place.netloc
-        self.state = State.UP
-        self.busy = 0
-        self.used = 0
-        self.healthy_at = float("-inf")
-        self.wires: Wires
-        self._place = place.hostname or "", place.port or (443 if secure else 80), trust if secure else None
-        self._connect_timeout_s = connect_timeout_s
-
-    def __repr__(self) -> str:
-        return f"<Endpoint {self.url}, {self.state.name}, {self.busy} requests>"
-
-    def connections(self, slots: asyncio.Semaphore, doubted: Callable[[], None] = lambda: None) -> Wires:
-        """New connections to this address."""
-        host, port, trust = self._place
-        return Wires(host, port, trust, slots, connect_timeout_s=self._connect_timeout_s, doubted=doubted)
+# Whether the endpoint at the first address stands the trial, beside the others; None if that was not found out.
+Trial = Callable[[Sequence[str]], Awaitable[bool | None]]
 
 
 class Endpoints:
@@ -89,6 +66,8 @@ class Endpoints:
         self._tasks = asyncio.TaskGroup()
         self._checks: dict[Endpoint, asyncio.Task[None]] = {}
         self._open = False
+        self._trial: Trial | None = None
+        self._trials = asyncio.Lock()
         self._shaken_until = float("-inf")
         slots = asyncio.Semaphore(connections_max)
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
@@ -97,7 +76,10 @@ class Endpoints:
             one.wires = one.connections(slots, partial(self.doubt, one))
 
     def pick(self, *, writes: bool, tried: Collection[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint for a request: the least busy that serves and was not tried. None: the store cannot write."""
+        """The endpoint for a request: the least busy that serves and was not tried.
+
+        None: the store cannot write, or no endpoint is fit.
+        """
         best: Endpoint | None = None
         for one in self.all:
             if one.state is State.UP or (one.state is State.READS and not writes):
@@ -117,7 +99,18 @@ class Endpoints:
         fit = [one for one in self.all if one.state is State.UP or (one.state is State.READS and not writes)]
         if not fit and writes and any(one.state is State.READS for one in self.all):
             return None
-        return min(fit or self.all, key=lambda one: (one.busy, one.used))
+        # Only now may one be used that has to stand a trial again: where all were down, the check may err.
+        usable = fit or [one for one in self.all if one.tested]
+        return min(usable, key=lambda one: (one.busy, one.used), default=None)
+
+    def try_late(self, trial: Trial, *, tested: bool) -> None:
+        """From now on, endpoints that were down must stand this trial; `tested`: those that serve now have stood it."""
+        self._trial = trial
+        for one in self.all:
+            if not tested or one.state is not State.UP:
+                one.tested, one.due = False, True
+            if not tested:
+                self.leave_out(one, State.READS if one.state is State.UP else one.state)
 
     def leave_out(self, endpoint: Endpoint, state: State) -> None:
         """Use this endpoint no more, or for reads only, until a check finds that it serves."""
@@ -133,6 +126,11 @@ class Endpoints:
     def shaken(self) -> bool:
         """Whether an endpoint is or was left out or in doubt, so that members may not see each other."""
         return bool(self._checks) or asyncio.get_running_loop().time() < self._shaken_until
+
+    @property
+    def steady(self) -> bool:
+        """Whether no endpoint was ever left out."""
+        return all(one.changed_at < 0 for one in self.all)
 
     def others(self, tried: Collection[Endpoint]) -> bool:
         """Whether there are endpoints that serve and were not tried."""
@@ -152,7 +150,14 @@ class Endpoints:
     async def _settle(self, endpoint: Endpoint) -> None:
         try:
             while True:
+                loop = asyncio.get_running_loop()
+                await asyncio.sleep(max(0.0, endpoint.looked_at + EVERY_S - loop.time()))
                 answered, state = await self._looked(endpoint)
+                endpoint.looked_at, checks = loop.time(), 1
+                if state is State.UP and endpoint.due:
+                    state, checks = await self._tried(endpoint)
+                elif state is State.READS and endpoint.state is State.UNFIT:
+                    state = State.UNFIT
                 self._become(endpoint, state)
                 others = [one for one in self.all if one is not endpoint]
                 if state is State.READS:
@@ -163,9 +168,25 @@ class Endpoints:
                     endpoint.wires.give_up(f"{endpoint.url} does not answer", writes_only=False)
                 if state is State.UP:
                     return
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep((checks - 1) * EVERY_S)
         finally:
             del self._checks[endpoint]
+
+    async def _tried(self, endpoint: Endpoint) -> tuple[State, int]:
+        """Try an endpoint that answers; its state, and how many checks later to look again."""
+        if self._trial is None:
+            return State.UP, 1
+        async with self._trials:  # One after the other, so that the second stands it beside the first.
+            beside = [one.url for one in self.all if one.state is State.UP and one.tested and one is not endpoint]
+            try:
+                stood = await self._trial([endpoint.url, *beside[:1]])
+            except Exception:
+                log.exception("store endpoint %s cannot be tested: this is a fault of the program", endpoint.url)
+                stood = None
+            if stood is None:
+                return State.DOWN if endpoint.state is State.UP else endpoint.state, AFTER_UNKNOWN
+            endpoint.tested, endpoint.due = stood, not stood
+            return (State.UP, 1) if stood else (State.UNFIT, AFTER_UNFIT)
 
     async def _looked(self, endpoint: Endpoint) -> tuple[bool, State]:
         """Whether the endpoint answers, and what it is good for."""
@@ -200,9 +221,9 @@ class Endpoints:
 
     def _become(self, endpoint: Endpoint, state: State) -> None:
         if endpoint.state is not state:
-            endpoint.state = state
             self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
-            log.warning("store endpoint %s %s", endpoint.url, state.value)
+            endpoint.due |= state is State.DOWN and self._trial is not None
+            endpoint.become(state)
 
     def close(self) -> None:
         """Close the idle connections; those in use close after their request."""
@@ -210,7 +231,7 @@ class Endpoints:
         for check in self._checks.values():
             check.cancel()
         for one in self.all:
-            one.wires.close()
+            one.close()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

@@ -15,8 +15,9 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from copy import copy
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import quote
@@ -25,66 +26,21 @@ import msgspec
 from isal import isal_zlib
 
 from ..blobs import Buffer
+from .answer import BUSY, DONE, NO_QUORUM, Answer
 from .credentials import Source
-from .endpoints import Endpoint, Endpoints, State
+from .endpoint import Endpoint, State
+from .endpoints import Endpoints
 from .signing import Keys, signed
 from .wire import DOUBT_S, Silent, Unsent
 
-_ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
-_VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
-_REGION: Final = re.compile(rb"\r\nx-amz-bucket-region:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
-_LATER: Final = {429, 500, 502, 503, 504}
-# Codes of a 400 which say that the body was damaged on the way.
-_GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
-# The code of a 409 to a conditional PUT that raced with a delete: "on a 409 failure you should retry the upload".
-_CROSSED: Final = {"ConditionalRequestConflict"}
 # A member of a cluster that has just started; others may serve.
 _NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
-# Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
-NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead"}
 _CHANGES: Final = {"PUT", "DELETE"}
-_DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
 
 Method = Literal["PUT", "GET", "HEAD", "DELETE"]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The store's answer: HTTP status, the object's bytes if requested, else S3's error code."""
-
-    status: int
-    body: bytes = b""
-    code: str = ""
-    head: bytes = b""
-
-    @property
-    def etag(self) -> str:
-        """The entity tag with its quotes; S3 derives it from the content or, with some encryption, at random."""
-        return _told(_ETAG, self.head)
-
-    @property
-    def version(self) -> str:
-        """The object's version; empty in a bucket without versioning."""
-        return _told(_VERSION, self.head)
-
-    @property
-    def region(self) -> str:
-        """The region of the bucket, where the store names it: with a redirect to it."""
-        return _told(_REGION, self.head)
-
-    @property
-    def went_well(self) -> bool:
-        """Whether the request succeeded; a store may send 200 before it knows, and then an error as the body."""
-        return self.status in _DONE and not self.code
-
-    @property
-    def worth_a_retry(self) -> bool:
-        """Whether the same request may succeed a moment later."""
-        if self.code in NO_QUORUM:
-            return False
-        return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
 class _Step(Enum):
@@ -111,19 +67,15 @@ class _Request(msgspec.Struct, frozen=True):
         return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
 
 
-# As MinIO would answer in the end.
+# As MinIO would answer in the end; and our own.
 _CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
+_UNFIT: Final = Answer(503, code="NoSuitableEndpoint")
 
 
 @lru_cache(maxsize=4096)
 def _quoted(value: str) -> str:
     """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
     return quote(value, safe="~")
-
-
-def _told(field: re.Pattern[bytes], head: bytes) -> str:
-    found = field.search(head)
-    return found[1].decode("ascii", "replace").strip() if found else ""
 
 
 class Objects:
@@ -148,22 +100,29 @@ class Objects:
         self._attempts_max = attempts_max
         self._silence_s = read_timeout_s
         secure = any(url.startswith("https:") for url in endpoints)
-        self._endpoints = Endpoints(
-            endpoints,
-            self._bucket_head,
+        self._endpoints_at = partial(
+            Endpoints,
+            bucket=self._bucket_head,
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
         )
+        self.endpoints = self._endpoints_at(endpoints)
+
+    def among(self, urls: Sequence[str]) -> "Objects":
+        """The same calls at these endpoints, by connections of their own. To be entered."""
+        made = copy(self)
+        made.endpoints = self._endpoints_at(urls)
+        return made
 
     async def __aenter__(self) -> Self:
-        await self._endpoints.__aenter__()
+        await self.endpoints.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._endpoints.__aexit__(kind, error, trace)
+        await self.endpoints.__aexit__(kind, error, trace)
 
     async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
@@ -196,20 +155,20 @@ class Objects:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
         now = asyncio.get_running_loop().time()
         request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s)
-        endpoint = self._endpoints.pick(writes=request.writes)
+        endpoint = self.endpoints.pick(writes=request.writes)
         if endpoint is None:
-            return _CANNOT_WRITE
+            return self._nowhere()
         try:
             answer = await self._tried(endpoint, request, self._silence_s)
         except OSError as error:
             return await self._persist(request, endpoint, error)
-        if answer.went_well and (request.writes or not self._endpoints.shaken):
+        if answer.went_well and (request.writes or not self.endpoints.shaken):
             return answer
         return await self._persist(request, endpoint, answer)
 
     async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
         """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
-        loop, endpoints, tried = asyncio.get_running_loop(), self._endpoints, [endpoint]
+        loop, endpoints, tried = asyncio.get_running_loop(), self.endpoints, [endpoint]
         attempt, passed = 1, 1  # attempts, and endpoints of this attempt that surely did not take the request
         while True:
             outcome, step = await self._judged(request, endpoint, outcome, tried)
@@ -223,7 +182,7 @@ class Objects:
                 attempt, passed = attempt + 1, 1
             chosen = endpoints.pick(writes=request.writes, tried=tried)
             if chosen is None:
-                return _CANNOT_WRITE
+                return self._nowhere()
             endpoint = chosen
             tried.append(endpoint)
             try:
@@ -234,11 +193,15 @@ class Objects:
             raise outcome
         return outcome
 
+    def _nowhere(self) -> Answer:
+        """No endpoint may get the request."""
+        return _CANNOT_WRITE if any(one.state is State.READS for one in self.endpoints.all) else _UNFIT
+
     async def _judged(
         self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
     ) -> tuple[Answer | OSError, _Step]:
         """The outcome of one endpoint, as far as it can be believed, and what to do."""
-        endpoints = self._endpoints
+        endpoints = self.endpoints
         if isinstance(outcome, Unsent):
             endpoints.leave_out(endpoint, State.DOWN)
             return outcome, _Step.ELSEWHERE
@@ -257,6 +220,8 @@ class Objects:
             elif outcome.status != 404:
                 return outcome, _Step.END
             return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+        if outcome.status >= 500 and outcome.code not in BUSY:
+            endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
 
     async def _tried(self, endpoint: Endpoint, request: _Request, silence_s: float) -> Answer:
@@ -273,7 +238,7 @@ class Objects:
             )
         finally:
             endpoint.busy -= 1
-        good = said.status in _DONE
+        good = said.status in DONE
         if good and request.method == "GET" and not said.measured:
             raise ConnectionError("the store did not say how long the object is")
         if good and (request.method == "GET" or b"<Error" not in said.body):

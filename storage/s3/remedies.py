@@ -17,6 +17,7 @@ _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
     "bucket before you restart a program, which would make an empty one"
 )
+_UNFIT: Final = "no endpoint of the store has been seen to keep conditional writes: see the errors of its endpoints"
 _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
@@ -27,6 +28,7 @@ _REMEDIES: Final = {
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), _KEYS),
     **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403", "401"), _RIGHTS),
     **dict.fromkeys(("NotImplemented", "501", "MethodNotAllowed", "405"), _FEATURE),
+    "NoSuitableEndpoint": _UNFIT,
     **dict.fromkeys(("NoSuchBucket", "NotFound", "404"), _BUCKET),
     **dict.fromkeys(("SlowDown", "ServiceUnavailable", "InternalError", "500", "502", "503", "504"), _BUSY),
     **dict.fromkeys(("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"), _SPACE),

@@ -18,10 +18,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from copy import copy
 from types import TracebackType
 from typing import Self
 
-from .. import config, suitability
+from .. import config
 from ..blobs import (
     Blob,
     BlobChanged,
@@ -35,10 +36,11 @@ from ..blobs import (
     StoreUnsuitable,
 )
 from ..failures import Failures
-from . import bucket, credentials, listing, remedies
+from . import credentials, examination, listing, remedies
 from .address import S3Address
+from .answer import NO_QUORUM, Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
-from .objects import NO_QUORUM, Answer, Objects
+from .objects import Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
 
@@ -193,7 +195,8 @@ class S3Store:
             await opened.enter_async_context(self._objects)
             await self._make_bucket()
             if self._examines:
-                await self._examine()
+                tested = await examination.examined(self, self._objects, self._bucket)
+                self._objects.endpoints.try_late(self._stood, tested=tested)
             self._opened = opened.pop_all()
         return self
 
@@ -224,15 +227,11 @@ class S3Store:
 
         await self._done(f"HEAD {self._bucket}", seen(), NoBucket)
 
-    async def _examine(self) -> None:
-        """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
-        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
-        for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
-            log.warning("bucket %s: %s", self._bucket, warning)
-        try:
-            await suitability.check(self)
-        except QuorumLost as error:  # nodes that start now must still serve reads
-            log.warning("store %s was not tested, because it cannot write now: %s", self.address.servers, error)
+    async def _stood(self, urls: Sequence[str]) -> bool | None:
+        """Whether the first of these endpoints keeps the port's promises beside the other; None: not found out."""
+        pair, objects = copy(self), self._objects.among(urls)
+        pair._objects = objects  # noqa: SLF001 - of this class
+        return await examination.stood(pair, objects, urls[0])
 
     async def _versions(self, key: str) -> Sequence[str]:
         """The versions of an object, markers included; empty, with a log line, where that may not be asked."""

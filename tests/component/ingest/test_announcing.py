@@ -1,11 +1,13 @@
 """Announcing on real Redis: what is queued where, and what a shard that is away costs others."""
 
+import logging
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ingest import outages
 from ingest.announcing import AGAIN_POSTS, Announcer
 from storage.index import Index
 from storage.queue.jobs import FLAGS, LATE, ON_TIME
@@ -47,10 +49,14 @@ async def test_a_post_is_told_and_its_jobs_are_queued_by_lateness(redis: Redis) 
     assert await Index(redis).posts(["post1", "post2"]) == [post(1), post(2)]
 
 
-async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(redis: Redis) -> None:
-    """Without the sweeper: their jobs are queued and the index knows them."""
+async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(
+    redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the sweeper: their jobs are queued and the index knows them. The log has the Redis, and the end."""
+    monkeypatch.setattr(outages, "QUIET_S", 0.0)
+    caplog.set_level(logging.INFO)
     posts = [post(number) for number in range(AGAIN_POSTS + 1)]
-    async with announcer(redis, {"": redis}) as announcing:
+    async with announcer(redis, {"one": redis}) as announcing:
         await redis.config_set("maxmemory", 1)  # every write is refused with OOM
         try:
             for one in posts:
@@ -61,7 +67,12 @@ async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(redis:
             await redis.config_set("maxmemory", 0)
         while await redis.zcard(ON_TIME) < len(posts):  # pytest-timeout bounds the wait
             await redis.ping()
+        while "takes jobs again" not in caplog.text:  # without another upload
+            await redis.ping()
 
+    said = [record.message for record in caplog.records if "takes" in record.message]
+    assert [line.partition(" (")[0] for line in said][:1] == ["Redis one takes no jobs"]
+    assert said[1:] == ["Redis one takes jobs again: all posts that were stored meanwhile are reported"]
     assert await redis.zcard(FLAGS) == len(posts)
     assert await Index(redis).posts([one.id for one in posts]) == posts
 

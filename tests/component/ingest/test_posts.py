@@ -158,11 +158,11 @@ async def test_a_deletion_that_redis_refuses_is_asked_for_again(client: Any, red
     moment = await client.moment()
     path = (await client.upload(moment)).headers["Location"]
     await finish(client, redis, path)
-    await redis.config_set("maxmemory", 1)
+    await redis.config_set("min-replicas-to-write", 1)
     try:
         refused = await client.call("DELETE", path)
     finally:
-        await redis.config_set("maxmemory", 0)
+        await redis.config_set("min-replicas-to-write", 0)
     assert (refused.status, refused.body["code"]) == (503, "storage-unavailable")
     assert refused.headers["Retry-After"].isdigit()
 

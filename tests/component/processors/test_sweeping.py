@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -11,10 +12,14 @@ from processors.letters import DeadLetter, DeadLetters
 from processors.sweeper import Sweeper
 from storage import keys
 from storage.blobs import Entry, StoreUnavailable
+from storage.config import Config
 from storage.files import FileStore
 from storage.keys import PURGED_KEY
+from storage.opening import redis_client
 from storage.queue.shards import home
 from storage.records import from_ms
+from tests.e2e.test_processors_harness import until
+from tests.fake_sentinel import FakeSentinel, address
 
 FIRES_S = 1_767_225_600.0
 NOW_S = FIRES_S + 60
@@ -88,6 +93,23 @@ async def test_a_queue_that_was_emptied_is_swept_at_once(world: Any, redis_url: 
         await other.flushdb()
 
         assert await swept.step(NOW_S) is not None
+
+
+async def test_all_is_swept_at_once_after_a_failover_that_redis_did_not_notice(world: Any, redis_url: str) -> None:
+    """The old primary is named again, still in its former life: what only the other one was told is missing in it."""
+    port = urlsplit(redis_url).port
+    assert port
+    async with FakeSentinel(port, epoch=4) as sentinel, redis_client(Config(redis_url=address(sentinel))) as client:
+        swept = Sweeper(world.store, client, every_s=15)
+        while await swept.step(NOW_S) is not None:
+            pass
+        assert await Sweeper(world.store, client, every_s=15).step(NOW_S) is None
+        sentinel.epoch = 6
+
+        async def noticed() -> bool:
+            return await swept.step(NOW_S) is not None
+
+        await until(noticed)
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"\xff", b"{}", b"[" * 100_000])

@@ -76,7 +76,7 @@ async def test_a_refusal_is_known_and_the_next_command_dials_anew(
         with pytest.raises(RedisError) as caught:
             await _ask(client, how, "GET" if code == "MASTERDOWN" else "SET")
         assert is_refusal(caught.value)
-        assert reason(caught.value).startswith(f"{code}: ")
+        assert f": {code}: " in reason(caught.value)
         assert SECRET not in f"{caught.value!r} {reason(caught.value)}"
         assert len(reason(caught.value)) <= REASON_CHARS_MAX
         with contextlib.suppress(RedisError):
@@ -154,7 +154,7 @@ async def test_who_is_not_let_in_is_refused(own_url: str, ops: Redis) -> None:
     with pytest.raises(AuthenticationError) as unknown:
         await client.ping()
     assert is_refusal(unknown.value)
-    assert reason(unknown.value) == "NOAUTH: Authentication required."
+    assert reason(unknown.value).endswith(": NOAUTH: Authentication required.")
     await ops.config_set("requirepass", "")
     await ops.config_set("maxclients", 1)
     with pytest.raises(RedisError):
@@ -175,7 +175,7 @@ async def test_a_replica_that_is_loading_refuses(
             with pytest.raises(RedisError) as caught:
                 await _asking(client)
             assert is_refusal(caught.value)
-            assert reason(caught.value).startswith("LOADING: ")
+            assert reason(caught.value).partition(": ")[2].startswith("LOADING: ")
             await ops.config_set("key-load-delay", 0)
             while True:
                 with contextlib.suppress(RedisError):
@@ -204,6 +204,7 @@ async def test_counts_of_a_demoted_primary_are_not_complete(ops: Redis, make_pos
     await index.counts_are_complete(post.moment_id)
     assert await index.counts(post.moment_id) == Counts(accepted=1, pending=1)
     await ops.replicaof("127.0.0.1", 1)
-    assert await index.counts(post.moment_id) is None
+    with pytest.raises(RedisError, match="read only replica"):
+        await index.counts(post.moment_id)
     await ops.replicaof("NO", "ONE")
     assert await index.counts(post.moment_id) is None

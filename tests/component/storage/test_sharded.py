@@ -53,6 +53,27 @@ async def test_each_post_is_on_its_home_and_the_counts_are_a_sum(
     assert await index.counts(MOMENT_ID) == Counts()
 
 
+async def test_a_deletion_reaches_a_former_home(
+    redis: Redis, other: Redis, redis_away: Redis, make_post: Callable[..., Post]
+) -> None:
+    """While a shard is added, nodes with the former list read there; one that is away delays no other deletion."""
+    before, index = ShardedIndex(redis, {"one": redis}), ShardedIndex(redis, {"one": redis, "two": other})
+    posts = [make_post(user=user) for user in USERS]
+    await before.observe(posts)
+    moved = [post.id for post in posts if index.home(post.id) == "two"]
+    for post_id in moved:
+        await index.forget(post_id, MOMENT_ID, "z")
+    assert moved
+    assert await before.posts(moved) == [None] * len(moved)
+
+    half = ShardedIndex(redis, {"one": redis, "two": redis_away})
+    (kept, *_) = [post.id for post in posts if half.home(post.id) == "one"]
+    await half.forget(kept, MOMENT_ID, "z")
+    assert await half.posts([kept]) == [None]
+    with pytest.raises(RedisError):
+        await half.forget(moved[0], MOMENT_ID, "z")
+
+
 async def test_a_shard_that_is_away_costs_its_own_posts(
     redis: Redis, redis_away: Redis, make_post: Callable[..., Post]
 ) -> None:

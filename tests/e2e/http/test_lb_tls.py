@@ -4,8 +4,11 @@ The tables are those of the tests without TLS: what a balancer refuses and passe
 """
 
 import asyncio
+import os
+import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +17,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.certificates import made_certificate, trusting
+from tests.certificates import DAYS, made_certificate, trusting
 from tests.e2e.http import test_lb_framing as framing
 from tests.e2e.http import test_lb_heads as heads
 from tests.e2e.http.recorder import Case, Recorder, check, recorded, statuses
@@ -93,28 +96,74 @@ async def test_http_is_the_same_over_tls(pair: tuple[Recorder, Balancer], name: 
     await check(*pair, CASES[name], bytewise=bytewise, play=play_tls)
 
 
+def ask(
+    port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool, bytes | None]:
+    """Answered on a new connection: its session, whether it was resumed, and the certificate that was shown."""
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sock,
+        context.wrap_socket(sock, session=session) as wrapped,
+    ):
+        wrapped.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        assert wrapped.recv(65536).startswith(b"HTTP/1.1 200 ")
+        return wrapped.session, wrapped.session_reused, wrapped.getpeercert(binary_form=True)
+
+
 async def test_sessions_resume_at_any_process(options: tuple[str, ...]) -> None:
     """The context is made before the fork, so a ticket of one process is good at the other."""
     async with node() as option, group("--listen", "127.0.0.1:0", option, *options) as lb:
         assert lb.stderr
         _, url, admins = await ready(lb.stderr, 2)
         port, context = int(url.rpartition(":")[2]), trusting()
-
-        def ask(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool]:
-            with (
-                socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sock,
-                context.wrap_socket(sock, session=session) as wrapped,
-            ):
-                wrapped.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
-                assert wrapped.recv(65536).startswith(b"HTTP/1.1 200 ")
-                return wrapped.session, wrapped.session_reused
-
-        session, reused = await asyncio.to_thread(ask, None)
+        session, reused, _ = await asyncio.to_thread(ask, port, context)
         assert not reused
         for _ in range(20):
-            session, reused = await asyncio.to_thread(ask, session)
+            session, reused, _ = await asyncio.to_thread(ask, port, context, session)
             assert reused
         assert min([await requests_of(admin) for admin in admins]) > 0
+
+
+async def test_another_type_of_key_is_shown_by_all_processes(tmp_path: Path) -> None:
+    """To clients that prefer the former type too; also by a process that is forked afterwards; sessions stay good."""
+    cert, key = made_certificate(tmp_path)
+    files = ("--tls-cert", cert, "--tls-key", key)
+    async with node() as option, group("--listen", "127.0.0.1:0", option, *files) as lb:
+        assert lb.stderr
+        pids, url, _ = await ready(lb.stderr, 2)
+        port, context = int(url.rpartition(":")[2]), trusting()
+        old = trusting()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        sessions = [(one, (await asyncio.to_thread(ask, port, one))[0]) for one in (context, old)]
+        (tmp_path / "new").mkdir()
+        for new, file in zip(made_certificate(tmp_path / "new", "rsa"), (cert, key), strict=True):
+            Path(new).replace(file)
+        wanted = ssl.PEM_cert_to_DER_cert(Path(cert).read_text())
+        for _ in range(2):
+            while b"the certificate was read again" not in (line := await lb.stderr.readline()):
+                assert line
+        os.kill(pids[0], signal.SIGKILL)
+        await ready(lb.stderr, 1)
+        for _ in range(10):
+            for one, session in sessions:
+                assert (await asyncio.to_thread(ask, port, one))[2] == wanted
+                assert (await asyncio.to_thread(ask, port, one, session))[1]
+
+
+@pytest.mark.parametrize("days", [2, DAYS])
+async def test_the_end_of_the_certificate_is_told(tmp_path: Path, days: int) -> None:
+    """As a metric, and by a warning at start if it is near."""
+    cert, key = made_certificate(tmp_path, days=days)
+    async with recorded("--tls-cert", cert, "--tls-key", key) as (_, balancer):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{balancer.admin}/metrics") as answer,
+        ):
+            said = await answer.text()
+        warned = [line for line in balancer.log if "WARNING" in line and "the certificate expires on" in line]
+    [line] = [line for line in said.splitlines() if line.startswith("snapsurge_lb_certificate_expires_seconds ")]
+
+    assert len(warned) == (days == 2)
+    assert abs(float(line.split()[1]) - time.time() - days * 86400) < 3600
 
 
 async def test_plain_http_beside_tls_is_sent_on_to_it(options: tuple[str, ...]) -> None:

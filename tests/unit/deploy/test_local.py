@@ -66,8 +66,8 @@ async def test_the_record_follows_every_restart(stand: Stand, tmp_path: Path, ki
 
 async def test_a_redis_that_does_not_answer_is_said_before_anything_starts(tmp_path: Path) -> None:
     """With --redis the server is somebody else's."""
-    options = Options(redis="redis://127.0.0.1:1/0", port=0)
-    with pytest.raises(ServerMissing, match="no Redis answers"):
+    options = Options(redis="redis+sentinel://me:open-sesame@127.0.0.1:1/p/0", port=0)
+    with pytest.raises(ServerMissing, match=r"no Redis answers at the address of --redis;(?!.*sesame)"):
         async with running(options, tmp_path, Config(), say=print):
             pass
     assert not (tmp_path / stack.FILE).exists()

@@ -68,8 +68,22 @@ async def test_a_balancer_must_know_every_node_where_it_is_now(body: str, expect
 async def test_redis_that_is_not_there_does_not_answer() -> None:
     """No exception, just no."""
     assert not await ready.redis_answers("redis://127.0.0.1:1/0")
-    with pytest.raises(ValueError, match="Redis URL"):
-        await ready.redis_answers("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:open-sesame@h",
+        "redis://u:open-sesame#@h/0",
+        "redis://u:open-sesame@h/0?retry=1",
+        "unix://u:[open-sesame",
+    ],
+)
+async def test_a_bad_address_of_a_redis_is_an_error_without_its_password(url: str) -> None:
+    """No traceback either, whatever redis-py makes of it."""
+    with pytest.raises(ValueError, match="not the address of a Redis") as caught:
+        await ready.redis_answers(url)
+    assert "sesame" not in str(caught.value)
 
 
 async def test_one_sentinel_that_answers_is_a_redis_that_answers() -> None:

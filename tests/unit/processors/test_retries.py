@@ -217,7 +217,7 @@ async def test_a_job_that_waits_too_long_is_ended() -> None:
 
 
 async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
-    """Not for each of the jobs that meet it; a fault is, and neither holds the command that Redis refused."""
+    """Not for each of the jobs that meet it, and with the Redis; a fault is, and neither holds the refused command."""
     errors: list[Exception | None] = [
         RedisConnectionError("gone"),
         ResponseError("OOM full"),
@@ -236,6 +236,30 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytes
         await retrying.run(held(), "render_pair", job, ("m", "x"))
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 3
-    assert said[0] == "the store or Redis is unavailable, jobs are retried: render_pair:x: ConnectionError: gone"
-    assert said[1].startswith("the store and Redis are available again")
+    assert said[0] == "Redis is unavailable, jobs are retried: render_pair:x: ConnectionError: gone"
+    assert said[1] == "Redis is available again: render_pair:x is done"
     assert said[2].startswith("render_pair:x failed on run 1")
+
+
+async def test_a_job_of_another_redis_does_not_end_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does it say anything of the store that a job without the store would."""
+    errors: dict[str, Exception | None] = {"one": RedisConnectionError("gone"), "two": StoreUnavailable("gone")}
+
+    async def job(_moment: str, post: str) -> None:
+        error = errors.get(post)
+        if error:
+            raise error
+
+    retrying = Retrying(Metrics(), PATIENCE, random.Random(1), lambda args: f"Redis {args[-1]}")
+    for post in ("one", "two", "three", "one"):
+        await retrying.run(held(), "render_pair", job, ("m", post))
+    errors.clear()
+    await retrying.run(held(), "render_pair", job, ("m", "one"))
+
+    said = [record.getMessage().partition(" is ")[::2] for record in caplog.records]
+    assert [(what, text[:9]) for what, text in said] == [
+        ("Redis one", "unavailab"),
+        ("the store", "unavailab"),
+        ("the store", "available"),
+        ("Redis one", "available"),
+    ]

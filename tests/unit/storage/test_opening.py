@@ -41,6 +41,21 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         blob_store(Config(store_url=url))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("s3://key:open-sesame@photos", "s3://photos?endpoint=http://key:open-sesame@127.0.0.1:9000"),
+        *("s3://photos?open-sesame", "s3://photos?secret=open-sesame", "s3://photos?endpoint=http://h:open-sesame"),
+        *("s3://[open-sesame]", "ftp://open-sesame", "s3://photos/open-sesame"),
+    ],
+)
+def test_keys_in_a_store_address_are_refused_and_not_shown(url: str) -> None:
+    """The error is printed and logged, and so are the endpoints of an address that is good."""
+    with pytest.raises(ValueError, match="not a store address") as caught:
+        blob_store(Config(store_url=url))
+    assert "sesame" not in str(caught.value)
+
+
 async def test_a_redis_that_is_away_is_an_error_soon(free_port: int) -> None:
     """A refused connection is a RedisError, the one error that callers wait for."""
     client = redis_client(Config(redis_url=f"redis://127.0.0.1:{free_port}/0"))
@@ -57,6 +72,7 @@ async def test_a_redis_that_takes_nothing_is_an_error_soon() -> None:
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0?protocol=2"
         client = redis_client(Config(redis_url=url, redis_timeout_s=0.2))
         connection = client.connection_pool.make_connection()
+        connection.rights.tested = True
         connection.lib_name = connection.lib_version = None  # who connects says who he is, and waits for an answer
         await connection.connect()
         with pytest.raises(RedisTimeoutError, match="writing"):
@@ -95,7 +111,7 @@ def test_a_bad_address_is_refused_by_the_name_of_its_setting() -> None:
     with pytest.raises(ValueError, match="SNAPSURGE_REDIS_URL: not the address of a Redis"):
         redis_client(Config(redis_url="localhost:6379"))
     config = Config(shard_urls="redis://one:1/0,redis://two:1/x")
-    with pytest.raises(ValueError, match=r"SNAPSURGE_SHARD_URLS: .*the database is a number"):
+    with pytest.raises(ValueError, match=r"SNAPSURGE_SHARD_URLS: .*the database is not a number"):
         shard_clients(config, redis_client(config))
 
 

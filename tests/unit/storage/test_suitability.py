@@ -128,3 +128,22 @@ async def test_a_lost_answer_is_no_broken_promise(tmp_path: Path) -> None:
     async with Deaf(tmp_path / "b", suitability.TRIES_MAX) as store:
         with pytest.raises(StoreUnavailable, match="could not be tested"):
             await suitability.check(store)
+
+
+async def test_as_many_race_as_are_asked_for(tmp_path: Path) -> None:
+    """Each endpoint of a store takes part."""
+    async with AllCreate(tmp_path) as store:
+        with pytest.raises(StoreUnsuitable, match="24 of 24 concurrent PUTs"):
+            await suitability.check(store, 24)
+
+
+@pytest.mark.parametrize("kind", [AllCreate, AllSwap])
+async def test_the_races_alone_find_what_is_broken(tmp_path: Path, kind: type[FileStore]) -> None:
+    """A store that keeps its promises passes, also one whose listings come later."""
+    async with Forgetful(tmp_path / "a") as store:
+        await suitability.races(store)
+    async with kind(tmp_path / "b") as store:
+        with pytest.raises(StoreUnsuitable, match="8 of 8"):
+            await suitability.races(store)
+
+    assert kept(tmp_path) == []

@@ -63,6 +63,7 @@ async def test_errors_are_ridden_out_and_an_outage_is_logged_once(
         metrics = await swept(redis, Played(away, away, Swept(queued=3), ValueError("a bug")), elected=True)
 
     assert caplog.text.count("postponed") == 1
+    assert caplog.text.count("the sweep goes on") == 1
     assert caplog.text.count("the sweep failed") == 1
     assert "3 jobs queued" in caplog.text
     assert metrics.registry.get_sample_value("snapsurge_swept_jobs_total") == 3

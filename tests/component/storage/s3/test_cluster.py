@@ -14,7 +14,7 @@ import pytest
 from storage import suitability
 from storage.blobs import BlobChanged, BlobExists, QuorumLost, StoreUnavailable
 from storage.s3.address import S3Address
-from storage.s3.endpoints import State
+from storage.s3.endpoint import State
 from storage.s3.store import S3Store
 from tests.erasure import ErasureSet, Member, erasure_set, eventually
 
@@ -99,7 +99,7 @@ def has_some(member: Member, prefix: str) -> bool:
 
 def state_of(store: S3Store, member: Member) -> State:
     """What the store thinks of this member."""
-    return next(one.state for one in store._objects._endpoints.all if one.url == member.url)
+    return next(one.state for one in store._objects.endpoints.all if one.url == member.url)
 
 
 async def test_races_through_different_members_have_one_winner(cluster: ErasureSet) -> None:

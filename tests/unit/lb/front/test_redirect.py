@@ -26,6 +26,9 @@ def connected(stage: Stage, port: int = 443) -> tuple[Redirect, FakeTransport]:
         (b"GET /x HTTP/1.1\r\nHost: [::1]\r\n\r\n", 443, b"https://[::1]/x"),
         (b"GET /x HTTP/1.0\r\nHost: [::1]:80\r\n\r\n", 8443, b"https://[::1]:8443/x"),
         (b"GET http://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n", 443, b"https://a.example/x"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", 8443, b"https://a.example:8443"),
+        (b"OPTIONS http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", 443, b"https://a.example"),
+        (b"OPTIONS /x* HTTP/1.1\r\nHost: a.example\r\n\r\n", 443, b"https://a.example/x*"),
         (b"GET //evil.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n", 443, b"https://a.example//evil.example/x"),
     ],
 )

@@ -4,12 +4,13 @@ import logging
 import os
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from lb.front.tls import Termination, TlsError
-from tests.certificates import made_certificate, trusting
+from tests.certificates import DAYS, made_certificate, trusting
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def shown(
 ) -> ssl.SSLObject:
     """A client's side of a new connection, after the handshake and one byte; `session` is offered."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = served.context.wrap_bio(to_server, to_client, server_side=True)
+    server = served.wrap(to_server, to_client)
     client = (context or CLIENT).wrap_bio(to_client, to_server, session=session)
     for side in (client, server, client, server, client):
         try:
@@ -45,7 +46,7 @@ def certificate_of(served: Termination) -> bytes | None:
 
 def test_old_protocols_are_off(pem: tuple[str, str]) -> None:
     """TLS 1.2 at least; no compression, no renegotiation."""
-    context = Termination(*pem).context
+    context = Termination(*pem).wrap(ssl.MemoryBIO(), ssl.MemoryBIO()).context
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_COMPRESSION
     assert context.options & ssl.OP_NO_RENEGOTIATION
@@ -91,6 +92,106 @@ def test_a_new_pair_is_served_once_it_rests(pem: tuple[str, str], tmp_path: Path
     served.look()
 
     assert certificate_of(served) not in {None, before}
+
+
+def replaced(pem: tuple[str, str], folder: Path, kind: str, served: Termination) -> None:
+    """Another pair in these files, as renewal tools do it, and two looks at it."""
+    folder.mkdir()
+    for new, old in zip(made_certificate(folder, kind), pem, strict=True):
+        Path(new).replace(old)
+    served.look()
+    served.look()
+
+
+def only(signatures: str) -> ssl.SSLContext:
+    """A client of TLS 1.2 that takes a certificate of one type alone: ECDSA or RSA."""
+    context = trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"ECDHE-{signatures}-AES128-GCM-SHA256")
+    return context
+
+
+def test_another_type_of_key_replaces_the_certificate(pem: tuple[str, str], tmp_path: Path) -> None:
+    """A context keeps one pair for each type: nobody must get the former one, neither by choice nor by default."""
+    served = Termination(*pem)
+    for number, kinds in enumerate([("rsa", "RSA", "ECDSA"), ("ec", "ECDSA", "RSA"), ("rsa", "RSA", "ECDSA")]):
+        kind, right, wrong = kinds
+        before = certificate_of(served)
+        replaced(pem, tmp_path / str(number), kind, served)
+        wanted = ssl.PEM_cert_to_DER_cert(Path(pem[0]).read_text())
+        assert before != wanted
+        assert certificate_of(served) == wanted
+        assert shown(served, context=only(right)).getpeercert(binary_form=True) == wanted
+        with pytest.raises(ssl.SSLError, match="no shared cipher"):
+            shown(served, context=only(wrong))
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_sessions_resume_after_the_certificate_changed(pem: tuple[str, str], tmp_path: Path, kind: str) -> None:
+    """Those of before and those of after: the ticket key is that of the first context."""
+    served = Termination(*pem)
+    sessions = [shown(served).session]
+    replaced(pem, tmp_path / "new", kind, served)
+    sessions.append(shown(served).session)
+
+    assert [shown(served, session).session_reused for session in sessions] == [True, True]
+
+
+def test_a_process_that_is_forked_late_reads_the_new_files_first(pem: tuple[str, str], tmp_path: Path) -> None:
+    """Its parent has the pair of its own start."""
+    served = Termination(*pem)
+    before = certificate_of(served)
+    (tmp_path / "new").mkdir()
+    for new, old in zip(made_certificate(tmp_path / "new", "rsa"), pem, strict=True):
+        Path(new).replace(old)
+    served.catch_up()
+
+    assert certificate_of(served) not in {None, before}
+
+
+DAY_S = 86400
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (-1, "is not valid before"),
+        (0, ""),
+        (DAYS - 15, ""),
+        (DAYS - 13, "expires on"),
+        (DAYS - 1, "expires on"),
+        (DAYS + 1, "expired on"),
+    ],
+)
+def test_bad_dates_are_told_and_the_certificate_is_used(
+    pem: tuple[str, str], days: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning with the date, once a day, at start and after each reading."""
+    now_s = time.time() + days * DAY_S + 60
+    served = Termination(*pem, clock=lambda: now_s)
+    date = time.strftime("%Y-%m-%d", time.gmtime(served.validity.spans[0][days >= 0]))
+    for _ in range(3):
+        served.look()
+        served.warn()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * bool(said)
+    assert not said or f"the certificate {said} {date}" in caplog.text
+    os.utime(pem[0], ns=(1, 1))
+    for _ in range(3):
+        served.look()
+        served.warn()
+    assert len(caplog.records) == 2 * bool(said)
+    assert certificate_of(served) is not None
+
+
+def test_a_warning_is_repeated_after_a_day(pem: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    """While the program runs, also when the end comes near only then."""
+    now_s = time.time() + (DAYS - 15.5) * DAY_S
+    served = Termination(*pem, clock=lambda: now_s)
+    for hours in range(0, 72, 6):
+        now_s += hours and 6 * 3600
+        served.warn()
+
+    assert len(caplog.records) == 2
 
 
 def test_a_volume_that_is_replaced_by_its_link_is_noticed(tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
 """lb.front.tls_transport: the handshake, records cut anywhere, pressure, and both ways to end."""
 
 import asyncio
-import random
 import ssl
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from lb.config import Config
-from lb.front.tls import Termination
-from lb.front.tls_transport import READ_BYTES, speaks_tls
-from lb.relay.client import Client
-from lb.relay.waking import PIECE_BYTES, WAKE_BYTES
-from tests.certificates import made_certificate, trusting
+from lb.front.tls_transport import READ_BYTES
+from tests.certificates import trusting
 from tests.unit.lb.conftest import Stage
-from tests.unit.lb.front.tls_phone import TlsPhone
+from tests.unit.lb.front.conftest import Connect
+from tests.unit.lb.front.tls_phone import client_of
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -23,33 +18,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ALERT = b"\x15"  # The first byte of its record.
 
 pytestmark = pytest.mark.asyncio
-
-Connect = Callable[..., TlsPhone]
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Termination:
-    """The balancer's context."""
-    return Termination(*made_certificate(Path(tmp_path_factory.mktemp("tls"))))
-
-
-@pytest.fixture
-async def connect(stage: Stage, tls: Termination) -> Connect:
-    """What makes a phone whose connection was just accepted."""
-    accept = speaks_tls(stage.connections, tls.context)
-
-    def connected(context: ssl.SSLContext | None = None) -> TlsPhone:
-        server, wire = accept(), stage.transport()
-        server.connection_made(wire)
-        return TlsPhone(server, wire, context)
-
-    return connected
-
-
-def client_of(stage: Stage) -> Client:
-    """The only client."""
-    [client] = stage.connections.clients
-    return client
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -132,39 +100,6 @@ async def test_a_forged_record_ends_the_connection(stage: Stage, connect: Connec
     assert phone.wire.closed
     phone.server.connection_lost(None)
     assert stage.connections.clients == set()
-
-
-@pytest.mark.parametrize("segment_bytes", [100, 1400, 4118, 9000])
-@pytest.mark.parametrize("record_bytes", [1, 100, 4096, 5000, 16384])
-@pytest.mark.parametrize("tls_version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_no_body_waits_for_bytes_that_never_come(
-    stage: Stage, connect: Connect, record_bytes: int, segment_bytes: int, tls_version: ssl.TLSVersion
-) -> None:
-    """Whatever the sizes of records and segments: the whole body arrives, in far fewer reads than segments."""
-    context = trusting()
-    context.maximum_version = tls_version
-    phone = connect(context)
-    phone.shake()
-    body = random.Random(record_bytes).randbytes(3000 if record_bytes == 1 else 3 * WAKE_BYTES + 777)
-    phone.deliver(phone.encrypted(POST % len(body) + body[:1]))
-    _, sent = stage.link(client_of(stage))
-    raw = phone.encrypted(body[1:], record_bytes)
-    reads = phone.arrive(raw, segment_bytes)
-
-    assert sent.written.endswith(body)
-    assert reads <= 2 * len(raw) / WAKE_BYTES + 4 or segment_bytes > PIECE_BYTES or record_bytes == 1
-
-
-async def test_a_record_that_is_longer_than_what_is_left(stage: Stage, connect: Connect) -> None:
-    """As all are: once it has begun, its own end is waited for. The balancer is woken twice for it."""
-    phone = connect()
-    phone.shake()
-    phone.deliver(phone.encrypted(POST % 4097 + b"x"))
-    _, sent = stage.link(client_of(stage))
-    reads = phone.arrive(phone.encrypted(b"y" * 4096), 1)
-
-    assert sent.written.endswith(b"x" + b"y" * 4096)
-    assert reads == 2
 
 
 async def test_a_paused_client_gets_nothing_more(stage: Stage, connect: Connect) -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from ingest.heartbeat import Heartbeat
 from ingest.heartbeat import Member as Said
 from lb.config import Config
+from lb.membership.heartbeats import RIGHTS
 from lb.membership.members import Membership, parse_option
 from lb.membership.overrides import Overrides
 from lb.membership.snapshot import read_members, read_overrides, write_members
@@ -120,3 +121,29 @@ async def test_a_balancer_without_redis_agrees_with_one_that_has_it(redis: Redis
     assert len(fleets[0].nodes) == len(fleets[1].nodes) == 10
     keys = [b"key-%d" % number for number in range(10_000)]
     assert [fleets[0].home(key) for key in keys] == [fleets[1].home(key) for key in keys]
+
+
+async def test_the_documented_rights_are_enough_and_a_missing_one_is_logged_with_the_rule(
+    stage,  # noqa: ANN001
+    redis: Redis,
+    redis_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Redis itself does not say which command a script may not run."""
+    assert f"`{RIGHTS}`" in Path("lb/README.md").read_text(encoding="utf-8")
+    url = redis_url.replace("://", "://balancer:secret@")
+    user = ("ACL", "SETUSER", "balancer", "reset", "on", ">secret", *RIGHTS.split())
+    try:
+        async with Redis.from_url(url) as client:
+            await redis.execute_command(*user)
+            membership = Membership(Config(redis_timeout_ms=5000), stage.fleet, [])
+            for name in "xyz":  # all entries, then none, then one that changed
+                await Heartbeat(redis, name, lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
+                assert await membership.try_poll(client)
+                assert await membership.try_poll(client)
+            for missing in ("-eval", "-time", "resetkeys"):
+                await redis.execute_command(*user, missing)
+                assert not await Membership(Config(redis_timeout_ms=5000), stage.fleet, []).try_poll(client)
+                assert caplog.messages[-1].endswith(f"its user needs the ACL rule {RIGHTS}")
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "balancer")

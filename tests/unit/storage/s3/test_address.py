@@ -37,7 +37,6 @@ def test_addresses_are_taken_apart(url: str, expected: S3Address) -> None:
         "s3://b?endpoint",
         "s3://b?endpoint=127.0.0.1:9000",
         "s3://b?endpoint=http://a,",
-        "s3://b?endpoint=http://a,http://a",
         "s3://b?endpoint=http://a/path",
         "s3://b?endpoint=http://a:99999",
         "s3://b?endpoint=http://",
@@ -47,3 +46,27 @@ def test_a_bad_address_is_refused(url: str) -> None:
     """No bucket, a path, an option nobody knows; an endpoint without scheme or host, empty, twice, with a path."""
     with pytest.raises(ValueError, match=r".+"):
         S3Address.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("endpoint=http://a,http://a", "endpoints 1 and 2 are the same"),
+        ("endpoint=http://b,http://a:80/,http://A", "endpoints 2 and 3 are the same"),
+        ("endpoint=https://a:443,https://a", "endpoints 1 and 2 are the same"),
+        ("endpoint=http://a&endpoint=http://b", "endpoint is there twice; endpoints are separated by commas"),
+        ("region=a&region=a", "region is there twice"),
+        ("endpoint=", "endpoint is empty; without it, it is AWS"),
+        ("endpoint=&region=x", "endpoint is empty"),
+        ("region=", "region is empty"),
+    ],
+)
+def test_what_is_given_twice_or_empty_is_named(query: str, said: str) -> None:
+    """Not what a good address looks like, because it looks like one."""
+    with pytest.raises(ValueError, match=said):
+        S3Address.parse(f"s3://bucket?{query}")
+
+
+def test_the_same_host_with_two_ports_or_schemes_is_two_endpoints() -> None:
+    """As servers on one machine are."""
+    assert len(S3Address.parse("s3://b?endpoint=http://a:1,http://a:2,https://a:2").endpoints) == 3

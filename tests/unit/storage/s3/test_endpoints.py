@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from storage.s3 import endpoints
-from storage.s3.endpoints import Endpoints, State
+from storage.s3.endpoint import State
+from storage.s3.endpoints import Endpoints
 from storage.s3.objects import Objects
 from storage.s3.signing import Keys
 from tests.ports import free_port
@@ -105,12 +106,12 @@ async def objects_at(*urls: str, silence_s: float = 5.0) -> AsyncIterator[Object
 
 def state_of(objects: Objects, member: Member) -> State:
     """What the store thinks of this member."""
-    return next(one.state for one in objects._endpoints.all if one.url == member.url)
+    return next(one.state for one in objects.endpoints.all if one.url == member.url)
 
 
 async def becomes(holds: Callable[[], bool]) -> None:
     """Wait until the background checks have found out."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.get_running_loop().run_in_executor(None, lambda: None)
 
@@ -242,7 +243,7 @@ async def test_what_is_missing_is_asked_of_all_while_members_come_and_go(members
         seeing.answers["GET"] = MISSING
         assert (await objects.call("GET", "x")).code == "NoSuchKey"
         blind.answers["health"] = seeing.answers["health"] = NO_QUORUM
-        for one in objects._endpoints.all:
+        for one in objects.endpoints.all:
             one.healthy_at = float("-inf")
         assert (await objects.call("GET", "x")).code == "SlowDownRead"
 
