@@ -148,9 +148,7 @@ class Replay:
             self._tally.phase = "checking"
             posts, findings = await self._judge(moment, outcomes, watch)
             bad = await self._bad_renditions(posts)
-            if self._job.after_s:
-                self._tally.phase = "watching"
-                await self._unless_cut_short(self._clock.sleep(settled + self._job.after_s - self._clock.now()))
+            await self._watch_on(settled)
             for task in (look, show):
                 task.cancel()
         self._count_ready(watch)
@@ -175,6 +173,12 @@ class Replay:
             interrupted=self._interrupted,
             stopped_by=self._stopped_by,
         )
+
+    async def _watch_on(self, settled: float) -> None:
+        """Go on sampling for `after_s` seconds after the last post was ready."""
+        if self._job.after_s:
+            self._tally.phase = "watching"
+            await self._unless_cut_short(self._clock.sleep(settled + self._job.after_s - self._clock.now()))
 
     async def _pulse(self, course: CourseWatch, fires_at: float) -> None:
         """Take in what the senders did, and end the replay when a health rule breaks."""

@@ -101,7 +101,9 @@ def fit_arrivals(t_us: Ints, fanout_s: float | None = None) -> ArrivalsFit | Non
         fanout_s=best.fanout_s if best.fanout_s >= least or fanout_s is not None else 0.0,
     )
     points, below = _points(t)
-    model = best.distribution(points) / max(float(best.distribution(np.array([span_s]))[0]), SHARE_MIN)
+    # Far from the data differences of large numbers are left: a share that never falls, and none above the last.
+    shares = np.maximum.accumulate(np.clip(best.distribution(np.append(points, span_s)), 0.0, 1.0))
+    model = shares[:-1] / max(float(shares[-1]), SHARE_MIN)
     distance = float(np.max(np.maximum(np.abs(below - model), np.abs(below + 1 / len(t) - model))))
     errors = _errors(lambda at: _surprise(edges, counts, _made(at, fanout_s).distribution), logs, len(t))
     return ArrivalsFit(

@@ -80,9 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--attempts", type=int, help="tries of one upload")
     parser.add_argument("--ready-timeout", metavar="S", type=float, help="wait for posts to be ready")
-    parser.add_argument(
-        "--after", metavar="S", type=float, default=0.0, help="watch queue and workers so long after the last post"
-    )
+    parser.add_argument("--after", metavar="S", type=float, default=0.0, help="watch so long after the last post")
     parser.add_argument("--check-sample", metavar="N", type=int, help="decode all renditions of every Nth post")
     parser.add_argument(
         "--stack", metavar="FILE", type=Path, help=f"stack file, for CPU per tier (default {STACK_FILE} if it fits)"

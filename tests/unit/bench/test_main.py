@@ -118,7 +118,7 @@ def test_a_replay_says_what_it_does_and_reports(small: Path, capsys: pytest.Capt
     found = json.loads(report.read_text())
 
     assert code == 0
-    assert lines[0].startswith(f"replaying {small} (synthetic, 6 arrivals in 0 s, window 5 s) at {url}")
+    assert lines[0].startswith(f"replaying {small} (6 arrivals in 0 s, window 5 s) at {url}")
     assert lines[1].startswith("moment moment-0 fires at ")
     assert any(line.startswith("checking: sent 6/6") for line in lines)
     assert (found["offered"], found["accepted"], found["ready"], found["lost"]) == (6, 6, 6, 0)

@@ -22,15 +22,10 @@ from bench.replay.messages import (
     ASKED,
     PROTOCOL,
     Done,
-    Fire,
-    Hello,
     Ping,
     Plan,
     Pong,
-    Ready,
     Refused,
-    Share,
-    Wire,
 )
 from bench.replay.progress import PlainProgress
 from bench.replay.report import Origin, Report, build
@@ -38,25 +33,11 @@ from bench.replay.run import Job, Replay
 from bench.service import Service
 from bench.traces.trace import Row
 from tests.unit.bench.fake_service import QUICK, FakeService, Faults
+from tests.unit.bench.replay.scripted import OPENED, Scripted, Skewed
 
 ARRIVALS = 12
 ROWS = tuple(Row(t=n * 4000, u=f"u{n}", f=36_000, b=37_000, up=10**9) for n in range(ARRIVALS))
 CONFIG = msgspec.structs.replace(QUICK, lead_s=0.5)
-
-
-class Skewed:
-    """The machine's clock, so many ms ahead."""
-
-    def __init__(self, ahead_ms: float) -> None:
-        self._clock, self.ahead_s = SystemClock(), ahead_ms / 1000
-
-    def now(self) -> float:
-        """Unix seconds, wrongly."""
-        return self._clock.now() + self.ahead_s
-
-    async def sleep(self, seconds: float) -> None:
-        """As long as asked."""
-        await self._clock.sleep(seconds)
 
 
 @asynccontextmanager
@@ -163,9 +144,6 @@ async def test_a_clock_that_is_off_at_the_end_voids_the_run() -> None:
     assert "its clock is off by +2" in " ".join(report.voided)
 
 
-OPENED: list[Wire] = []
-
-
 @pytest.fixture(autouse=True)
 async def _closed() -> AsyncIterator[None]:
     """Connections of scripted generators end with their test."""
@@ -174,38 +152,6 @@ async def _closed() -> AsyncIterator[None]:
         OPENED.pop().close()
     for _ in range(3):
         await asyncio.sleep(0)
-
-
-class Scripted:
-    """A generator that joins, and then only does as the test says."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.share: list[Arrival] = []
-
-    @classmethod
-    async def joined(
-        cls, address: tuple[str, int], machine: str = "s", generators: int = 1, **hello: Any
-    ) -> "Scripted":
-        """One that said hello."""
-        made = cls(Wire(*await asyncio.open_connection(*address)))
-        OPENED.append(made.wire)
-        said = {"protocol": PROTOCOL, "host": "h", "pid": 7, "machine": machine, "generators": generators} | hello
-        await made.wire.send(Hello(**said))
-        return made
-
-    async def until_fired(self) -> None:
-        """Answer as a generator does until the moment."""
-        while True:
-            message = await self.wire.receive(ASKED)
-            if isinstance(message, Ping):
-                self.wire.say(Pong(SystemClock().now()))
-            elif isinstance(message, Share):
-                self.share += message.arrivals
-                if message.last:
-                    self.wire.say(Ready())
-            elif isinstance(message, Fire):
-                return
 
 
 async def test_a_generator_that_dies_voids_the_run_and_is_named() -> None:
