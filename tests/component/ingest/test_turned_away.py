@@ -60,7 +60,7 @@ async def test_a_redis_that_refuses_is_told_once_and_names_no_user(
         await redis.config_set("maxmemory", "0")
 
     assert [answer.status for answer in answers] == [201, 201, 201]
-    lines = [record.getMessage() for record in caplog.records if record.name == "snapsurge.ingest.uploads"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "snapsurge.ingest.announcing"]
     assert len(lines) == 1
     assert "OOM" in lines[0]
     assert "mend Redis" in lines[0]

@@ -21,5 +21,5 @@ def test_the_files_of_tls_are_read_at_once(tmp_path: Path) -> None:
     both.write_text(cert.read_text() + key.read_text())
 
     assert read(f"rediss://h?ssl_ca_certs={cert}&ssl_certfile={both}").options["ssl_keyfile"] == str(both)
-    with pytest.raises(ValueError, match=f"ssl_certfile={cert}, ssl_keyfile={cert}"):
+    with pytest.raises(ValueError, match="TLS with ssl_certfile: "):
         read(f"rediss://h?ssl_certfile={cert}")

@@ -249,7 +249,7 @@ async def test_each_change_of_size_is_logged(world: Any, redis: Redis, caplog: p
     await enqueue(world, 10_000)
     await scaled.tick()
 
-    changes = [record.message for record in caplog.records if "workers:" in record.message]
+    changes = [record.message for record in caplog.records if "workers wanted" in record.message]
     assert len(changes) == 2
     assert changes[1].startswith("6 workers wanted, 1 there (10000 ready")
 
