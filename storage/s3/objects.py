@@ -10,13 +10,13 @@ endpoint at once. One that was silent to the end is not repeated: its caller has
 
 import asyncio
 import random
-import re
+import secrets
 import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import quote
@@ -24,67 +24,22 @@ from urllib.parse import quote
 import msgspec
 from isal import isal_zlib
 
+from .. import keys as names
 from ..blobs import Buffer
+from . import agreement
+from .answer import CODE, DONE, NO_QUORUM, NOT_YET, Answer
 from .credentials import Source
-from .endpoints import Endpoint, Endpoints, State
+from .endpoint import Endpoint, State
+from .endpoints import Endpoints
 from .signing import Keys, signed
 from .wire import DOUBT_S, Silent, Unsent
 
-_ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
-_VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
-_REGION: Final = re.compile(rb"\r\nx-amz-bucket-region:[ \t]*([^\r\n]+)", re.IGNORECASE)
-_CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
-_LATER: Final = {429, 500, 502, 503, 504}
-# Codes of a 400 which say that the body was damaged on the way.
-_GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
-# The code of a 409 to a conditional PUT that raced with a delete: "on a 409 failure you should retry the upload".
-_CROSSED: Final = {"ConditionalRequestConflict"}
-# A member of a cluster that has just started; others may serve.
-_NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
-# Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
-NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead"}
 _CHANGES: Final = {"PUT", "DELETE"}
-_DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
+TEST_S: Final = 4.0  # one request of a test whether endpoints agree
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
 
 Method = Literal["PUT", "GET", "HEAD", "DELETE"]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The store's answer: HTTP status, the object's bytes if requested, else S3's error code."""
-
-    status: int
-    body: bytes = b""
-    code: str = ""
-    head: bytes = b""
-
-    @property
-    def etag(self) -> str:
-        """The entity tag with its quotes; S3 derives it from the content or, with some encryption, at random."""
-        return _told(_ETAG, self.head)
-
-    @property
-    def version(self) -> str:
-        """The object's version; empty in a bucket without versioning."""
-        return _told(_VERSION, self.head)
-
-    @property
-    def region(self) -> str:
-        """The region of the bucket, where the store names it: with a redirect to it."""
-        return _told(_REGION, self.head)
-
-    @property
-    def went_well(self) -> bool:
-        """Whether the request succeeded; a store may send 200 before it knows, and then an error as the body."""
-        return self.status in _DONE and not self.code
-
-    @property
-    def worth_a_retry(self) -> bool:
-        """Whether the same request may succeed a moment later."""
-        if self.code in NO_QUORUM:
-            return False
-        return self.status in _LATER or self.code in _GARBLED | _CROSSED or (self.status in _DONE and bool(self.code))
 
 
 class _Step(Enum):
@@ -96,7 +51,10 @@ class _Step(Enum):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time."""
+    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time.
+
+    `trial`: it changes only what tests the store, or makes the bucket.
+    """
 
     method: Method
     path: str
@@ -105,14 +63,16 @@ class _Request(msgspec.Struct, frozen=True):
     writes: bool
     now: float
     until: float
+    trial: bool = False
 
     def tells_what_is_missing(self, answer: Answer) -> bool:
         """Whether the answer says that something is not there: an object, or what a listing does not list."""
         return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
 
 
-# As MinIO would answer in the end.
+# As MinIO would answer in the end; and what it should answer.
 _CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
+_APART: Final = Answer(503, code="MembersApart")
 
 
 @lru_cache(maxsize=4096)
@@ -121,9 +81,15 @@ def _quoted(value: str) -> str:
     return quote(value, safe="~")
 
 
-def _told(field: re.Pattern[bytes], head: bytes) -> str:
-    found = field.search(head)
-    return found[1].decode("ascii", "replace").strip() if found else ""
+def _announced(parts: Sequence[Buffer]) -> dict[str, str]:
+    """The fields for the length and the sum of these buffers in order."""
+    crc = 0
+    for part in parts:
+        crc = isal_zlib.crc32(part, crc)
+    return {
+        "content-length": str(sum(map(len, parts))),
+        "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
+    }
 
 
 class Objects:
@@ -151,6 +117,7 @@ class Objects:
         self._endpoints = Endpoints(
             endpoints,
             self._bucket_head,
+            partial(agreement.apart, self._asked),
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
@@ -167,15 +134,7 @@ class Objects:
 
     async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
-        crc = 0
-        for part in parts:
-            crc = isal_zlib.crc32(part, crc)
-        fields = {
-            "content-length": str(sum(map(len, parts))),
-            "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
-            **condition,
-        }
-        return await self.call("PUT", key, fields, parts)
+        return await self.call("PUT", key, {**_announced(parts), **condition}, parts)
 
     async def call(
         self,
@@ -195,10 +154,11 @@ class Objects:
         if query:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
         now = asyncio.get_running_loop().time()
-        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s)
-        endpoint = self._endpoints.pick(writes=request.writes)
+        trial = not key or key.startswith(names.PROBES_PREFIX)
+        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s, trial)
+        endpoint = await self._picked(request)
         if endpoint is None:
-            return _CANNOT_WRITE
+            return _CANNOT_WRITE if self._endpoints.quorum_lost else _APART
         try:
             answer = await self._tried(endpoint, request, self._silence_s)
         except OSError as error:
@@ -206,6 +166,13 @@ class Objects:
         if answer.went_well and (request.writes or not self._endpoints.shaken):
             return answer
         return await self._persist(request, endpoint, answer)
+
+    async def _picked(self, request: _Request, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
+        """The endpoint for a request, which may be about to be tested; None: no change is possible."""
+        found = self._endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
+        if found is None and await self._endpoints.tested():
+            found = self._endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
+        return found
 
     async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
         """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
@@ -221,9 +188,9 @@ class Objects:
             else:
                 await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
                 attempt, passed = attempt + 1, 1
-            chosen = endpoints.pick(writes=request.writes, tried=tried)
+            chosen = await self._picked(request, tried)
             if chosen is None:
-                return _CANNOT_WRITE
+                return _CANNOT_WRITE if endpoints.quorum_lost else _APART
             endpoint = chosen
             tried.append(endpoint)
             try:
@@ -244,7 +211,7 @@ class Objects:
             return outcome, _Step.ELSEWHERE
         if isinstance(outcome, OSError):
             return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
-        if outcome.code in _NOT_YET:
+        if outcome.code in NOT_YET:
             endpoints.leave_out(endpoint, State.DOWN)
             return outcome, _Step.ELSEWHERE
         if outcome.code in NO_QUORUM:
@@ -273,13 +240,28 @@ class Objects:
             )
         finally:
             endpoint.busy -= 1
-        good = said.status in _DONE
+        good = said.status in DONE
         if good and request.method == "GET" and not said.measured:
             raise ConnectionError("the store did not say how long the object is")
         if good and (request.method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
-        code = _CODE.search(said.body.decode("utf-8", "replace"))
+        code = CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)
+
+    async def _asked(
+        self, endpoint: Endpoint, method: Literal["PUT", "DELETE"], key: str, version: str
+    ) -> tuple[str, str]:
+        """One request of a test whether endpoints agree; see `agreement`."""
+        parts = [secrets.token_bytes(16)] if method == "PUT" else []
+        fields = {**_announced(parts), "if-none-match": "*"} if parts else {}
+        path = f"/{self._bucket}/{key}" + (f"?versionId={_quoted(version)}" if version else "")
+        request = _Request(method, path, fields, parts, writes=False, now=asyncio.get_running_loop().time(), until=0.0)
+        answer = await self._tried(endpoint, request, min(TEST_S, self._silence_s))
+        return answer.code, answer.version
+
+    async def begin(self) -> None:
+        """Find out which endpoints take changes, once there is a bucket."""
+        await self._endpoints.begin()
 
     async def _bucket_head(self, host: str) -> bytes:
         """A HEAD of the bucket."""

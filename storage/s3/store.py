@@ -37,8 +37,9 @@ from ..blobs import (
 from ..failures import Failures
 from . import bucket, credentials, listing, remedies
 from .address import S3Address
+from .answer import NO_QUORUM, Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
-from .objects import NO_QUORUM, Answer, Objects
+from .objects import Objects
 
 log = logging.getLogger("snapsurge.storage.s3")
 
@@ -192,6 +193,7 @@ class S3Store:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._objects)
             await self._make_bucket()
+            await self._objects.begin()
             if self._examines:
                 await self._examine()
             self._opened = opened.pop_all()

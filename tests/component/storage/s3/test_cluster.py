@@ -14,7 +14,7 @@ import pytest
 from storage import suitability
 from storage.blobs import BlobChanged, BlobExists, QuorumLost, StoreUnavailable
 from storage.s3.address import S3Address
-from storage.s3.endpoints import State
+from storage.s3.endpoint import State
 from storage.s3.store import S3Store
 from tests.erasure import ErasureSet, Member, erasure_set, eventually
 

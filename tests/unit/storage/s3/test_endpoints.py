@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from storage.s3 import endpoints
-from storage.s3.endpoints import Endpoints, State
+from storage.s3.endpoint import State
+from storage.s3.endpoints import Endpoints
 from storage.s3.objects import Objects
 from storage.s3.signing import Keys
 from tests.ports import free_port
@@ -121,7 +122,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.s3.wire.DOUBT_S", 0.05)
     monkeypatch.setattr("storage.s3.objects.DOUBT_S", 0.05)
     monkeypatch.setattr(endpoints, "EVERY_S", 0.05)
-    monkeypatch.setattr(endpoints, "CHECK_S", 0.3)
+    monkeypatch.setattr("storage.s3.endpoint.CHECK_S", 0.3)
 
 
 async def put(objects: Objects, key: str = "x") -> tuple[int, str]:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from storage.blobs import StoreUnavailable
-from storage.s3.objects import Answer, Objects
+from storage.s3.answer import Answer
+from storage.s3.objects import Objects
 from storage.s3.signing import Keys
 from storage.s3.store import S3Address, S3Store
 

@@ -1,0 +1,85 @@
+"""One address of a store: its connections, what it is good for, and how busy it is. `endpoints.py` decides about it."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+from urllib.parse import urlsplit
+
+from .wire import Unsent, Wires
+
+CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
+# "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
+_CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
+_QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
+
+
+class State(Enum):
+    """What an endpoint is good for; the value is for log lines."""
+
+    UP = "serves"
+    APART = "takes no changes until it and the others are seen to agree; it reads"
+    READS = "has no write quorum: it reads only; start the members that are missing"
+    DOWN = "does not serve: check that it runs and that this machine reaches it"
+
+
+class Endpoint:
+    """One address, its connections, its state, and how many requests are in progress there."""
+
+    def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
+        place = urlsplit(url)
+        secure = place.scheme == "https"
+        self.url, self.host = url, place.netloc
+        self.state = State.UP
+        self.busy = 0
+        self.breaks = 0
+        self.used = 0
+        self.healthy_at = float("-inf")
+        self.wires: Wires
+        self._place = place.hostname or "", place.port or (443 if secure else 80), trust if secure else None
+        self._connect_timeout_s = connect_timeout_s
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.url}, {self.state.name}, {self.busy} requests>"
+
+    def connections(
+        self,
+        slots: asyncio.Semaphore,
+        *,
+        doubted: Callable[[], None] = lambda: None,
+        broke: Callable[[], None] = lambda: None,
+        steady: bool = False,
+    ) -> Wires:
+        """New connections to this address; see `Wires`."""
+        host, port, trust = self._place
+        limit_s = self._connect_timeout_s
+        return Wires(host, port, trust, slots, connect_timeout_s=limit_s, doubted=doubted, broke=broke, steady=steady)
+
+    async def looked(self, request: bytes) -> tuple[bool, State]:
+        """Whether the server is silent, and what it is good for, by its answer to this HEAD on a new connection."""
+        wires = self.connections(asyncio.Semaphore(1))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
+            if said.status >= 500:
+                return False, State.DOWN
+            return False, State.READS if await self._no_quorum() else State.UP
+        except OSError as error:
+            cause = error.__cause__ if isinstance(error, Unsent) else error
+            return not isinstance(cause, ConnectionError), State.DOWN
+        finally:
+            wires.close()
+
+    async def _no_quorum(self) -> bool:
+        """Whether a MinIO says that its cluster cannot write; other stores answer something else."""
+        wires = self.connections(asyncio.Semaphore(1))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                said = await wires.ask([_CLUSTER.format(self.host).encode()], now=0.0, silence_s=CHECK_S)
+        except OSError:
+            return self.state is State.READS
+        finally:
+            wires.close()
+        return said.status == 503 and _QUORUM.search(said.head) is not None
