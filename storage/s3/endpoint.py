@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from .wire import Unsent, Wires
 
+# A MinIO that starts looks for the drives of others at once, and then every 15 s.
+SETTLE_S: Final = 20.0
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
 _CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
@@ -26,7 +28,11 @@ class State(Enum):
 
 
 class Endpoint:
-    """One address, its connections, its state, and how many requests are in progress there."""
+    """One address, its connections, its state, and how many requests are in progress there.
+
+    `agrees` was found out when it last took part in a test of agreement; `breaks` are the times at which it may have
+    been restarted since the program began.
+    """
 
     def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
         place = urlsplit(url)
@@ -34,7 +40,9 @@ class Endpoint:
         self.url, self.host = url, place.netloc
         self.state = State.UP
         self.busy = 0
+        self.agrees = False
         self.breaks = 0
+        self.back_at = float("-inf")
         self.used = 0
         self.healthy_at = float("-inf")
         self.wires: Wires
@@ -43,6 +51,18 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.url}, {self.state.name}, {self.busy} requests>"
+
+    def lost(self, *, away: bool) -> None:
+        """It may have been restarted, surely so if it was `away`: what was found about it counts no more."""
+        self.agrees = False
+        self.breaks += 1
+        if away:
+            self.back_at = float("inf")
+
+    def settled(self, now: float) -> bool:
+        """Whether it was not away, or has answered for so long that it found the other members. It answers now."""
+        self.back_at = min(self.back_at, now)
+        return now - self.back_at >= SETTLE_S
 
     def connections(
         self,

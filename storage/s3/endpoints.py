@@ -33,6 +33,7 @@ log = logging.getLogger("snapsurge.storage.s3")
 
 EVERY_S: Final = 1.0
 WATCH_S: Final = 10.0  # Less than what a server waits before it ends an idle connection (MinIO: 30 s).
+SILENT_S: Final = 10.0  # An endpoint that was silent for longer may have lost sight of the others.
 HOLD_S: Final = 3.0  # A change waits this long for the first test of agreement; one takes a tenth of a second.
 SHAKEN_S: Final = 60.0  # Members find each other again within half a minute.
 # What an endpoint must be for a change, for a change of what only tests the store, and for a read.
@@ -101,12 +102,15 @@ class Endpoints:
     def _any(self, fit: Collection[State], *, writes: bool) -> Endpoint | None:
         """An endpoint although all that serve were tried: one of these, or one that is down, as the check may err."""
         found = [one for one in self.all if one.state in fit]
-        if not found and writes and (self.several or self.all[0].state is State.READS):
-            return None
+        if not found and writes:
+            found = [one for one in self.all if one.agrees or not (self.several or one.state is State.READS)]
+            if not found:
+                return None
         return min(found or self.all, key=lambda one: (one.busy, one.used))
 
     def leave_out(self, endpoint: Endpoint, state: State) -> None:
         """Use this endpoint no more, or for reads only, until a check finds that it serves."""
+        endpoint.lost(away=True)
         self._become(endpoint, state)
         self.doubt(endpoint)
 
@@ -157,10 +161,14 @@ class Endpoints:
         return True
 
     async def _settle(self, endpoint: Endpoint) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             while True:
                 silent, state = await self._looked(endpoint)
-                if state is State.UP and endpoint.state is not State.UP and self.several:
+                if state is not State.UP and (not silent or loop.time() - began > SILENT_S):
+                    endpoint.lost(away=True)
+                if state is State.UP and self.several and not endpoint.agrees:
                     state = await self._joined(endpoint)
                 self._become(endpoint, state)
                 self._untold.discard(endpoint)
@@ -182,31 +190,33 @@ class Endpoints:
     async def _joined(self, endpoint: Endpoint) -> State:
         """Whether this endpoint, which answers, may take changes.
 
-        It agrees with all that do. If none does, then all that answer agree, and are at least half: so two programs
-        that see the same members never use two that disagree. One that is silent for a minute does not count.
+        It has settled, and agrees with all that do. If none does, then all that answer and have settled agree, and are
+        at least half: so two programs that see the same members never use two that disagree. One that is silent for a
+        minute does not count.
         """
         async with self._agreeing:
-            if endpoint.state is State.UP:
+            if endpoint.agrees:
                 return State.UP  # it was tested with another one
             self._become(endpoint, State.APART)
-            found = [one for one in self.all if one.state is State.UP]
+            found, now = [one for one in self.all if one.state is State.UP], asyncio.get_running_loop().time()
+            if not endpoint.settled(now):
+                return self._disagreed(f"{endpoint.url} was away, and may not see all others yet")
             if not found:
-                now = asyncio.get_running_loop().time()
                 if now - self._failed_at < EVERY_S / 2:
                     return State.APART
                 looked = await asyncio.gather(*map(self._looked, self.all))
-                if now < self._shaken_until and (
-                    silent := [one.url for one, (is_so, _) in zip(self.all, looked, strict=True) if is_so]
-                ):
+                silent = [one.url for one, (is_so, _) in zip(self.all, looked, strict=True) if is_so]
+                if silent and now < self._shaken_until:
                     return self._disagreed(f"{', '.join(silent)} did not answer")
-                found = [one for one, (_, state) in zip(self.all, looked, strict=True) if state is State.UP]
-            if endpoint not in found:
-                found.append(endpoint)
+                up = [one for one, (_, state) in zip(self.all, looked, strict=True) if state is State.UP]
+                found = [one for one in up if one is not endpoint and one.settled(now)]
+            found.append(endpoint)
             before = [(one.state, one.breaks) for one in found]
             apart = await self._apart(found) if 2 * len(found) >= len(self.all) else "fewer than half of them answer"
             if apart or before != [(one.state, one.breaks) for one in found]:
                 return self._disagreed(apart or "a connection broke")
             for one in found:
+                one.agrees = True
                 self._become(one, State.UP)
             return State.UP
 
@@ -231,7 +241,7 @@ class Endpoints:
 
     def _broke(self, endpoint: Endpoint) -> None:
         """The server ended a connection: it may have been restarted."""
-        endpoint.breaks += 1
+        endpoint.lost(away=False)
         if self.several and self._open:
             if endpoint.state is State.UP:
                 self._become(endpoint, State.APART)
@@ -248,7 +258,10 @@ class Endpoints:
 
     def _become(self, endpoint: Endpoint, state: State) -> None:
         if endpoint.state is not state:
+            began = endpoint.state is State.APART and not endpoint.breaks  # the program, not the endpoint
             endpoint.state = state
+            if began and state is State.UP:
+                return
             self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
             if not any(one.state is State.UP for one in self.all):
                 self._tested.clear()
