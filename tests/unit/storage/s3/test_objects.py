@@ -121,7 +121,7 @@ def test_a_store_is_reached_where_its_address_says(
     def wires(host: str, port: int, tls: object, *_: object, **__: object) -> None:
         made.append((host, port, tls is not None))
 
-    monkeypatch.setattr("storage.s3.endpoints.Wires", wires)
+    monkeypatch.setattr("storage.s3.endpoint.Wires", wires)
     objects_by(endpoint)
 
     assert made == [place]
