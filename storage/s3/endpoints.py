@@ -98,7 +98,7 @@ class Endpoints:
             self._checks[endpoint] = self._tasks.create_task(self._settle(endpoint), name=f"check {endpoint.url}")
 
     async def begin(self, *, alone: bool) -> None:
-        """Find out which endpoints take changes. `alone`: one alone must stand the test, too, whenever it comes back."""
+        """Find out which endpoints take changes. `alone`: one alone is tested, too, whenever it comes back."""
         self._proves |= alone
         if self.several:
             for one in self.all:
