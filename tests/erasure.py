@@ -1,6 +1,7 @@
-"""A real MinIO erasure set for tests: processes on loopback addresses of their own, each with a drive.
+"""A real MinIO erasure set for tests: processes on loopback addresses of their own, each with a drive or several.
 
-Of four members with two parity shards, MinIO reads with two and writes with three. A member can be killed, stopped,
+Of four members with two parity shards, MinIO reads with two and writes with three. Of three with two drives each, as
+deploy/README.md sets them up, it writes with two. A member can be killed, stopped,
 started again, and wiped. All processes are ended by their pids.
 """
 
@@ -33,19 +34,24 @@ HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5") if sys.platform == 
 
 
 class Member:
-    """One MinIO process of a set, with its drive."""
+    """One MinIO process of a set, with its drives, of which `drive` is the first."""
 
-    def __init__(self, own: str, members: list[str], folder: Path, number: int, scheme: str) -> None:
+    def __init__(self, own: str, members: list[str], folder: Path, number: int, scheme: str, drives: int = 1) -> None:
         self.url = f"{scheme}://{own}"
-        self.drive = folder / f"drive-{number}"
+        suffixes = [f"-{each}" for each in range(drives)] if drives > 1 else [""]
+        self._drives = [folder / f"drive-{number}{suffix}" for suffix in suffixes]
+        self.drive = self._drives[0]
         self._log = folder / f"minio-{number}.log"
-        self._command = servers.minio_member_command(own, members, folder)
+        words = servers.minio_member_command(own, members, folder)
+        self._command = words[: -len(members)]
+        self._command += [f"{each}{suffix}" for each in words[-len(members) :] for suffix in suffixes]
         self._environment = {**Environment.current(), **servers.minio_member_environment(own)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process."""
-        self.drive.mkdir(exist_ok=True)
+        for drive in self._drives:
+            drive.mkdir(exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
@@ -91,11 +97,11 @@ class Member:
 
 
 class ErasureSet:
-    """Four members; `url` is the address of a bucket with all of them as endpoints."""
+    """Members, four if not told otherwise; `url` is the address of a bucket with all of them as endpoints."""
 
-    def __init__(self, folder: Path) -> None:
-        owns = [f"{host}:{free_port()}" for host in HOSTS]
-        self.members = [Member(own, owns, folder, number, "http") for number, own in enumerate(owns, 1)]
+    def __init__(self, folder: Path, members: int = 4, drives: int = 1) -> None:
+        owns = [f"{host}:{free_port()}" for host in HOSTS[:members]]
+        self.members = [Member(own, owns, folder, number, "http", drives) for number, own in enumerate(owns, 1)]
 
     def url(self, bucket: str) -> str:
         """A store address with every member."""
@@ -163,10 +169,10 @@ async def eventually(holds: Callable[[], bool], what: str, timeout_s: float = WA
 
 
 @contextlib.contextmanager
-def erasure_set(folder: Path) -> Iterator[ErasureSet]:
+def erasure_set(folder: Path, members: int = 4, drives: int = 1) -> Iterator[ErasureSet]:
     """A running set; skips the test where MinIO is missing, and fails it in CI."""
     try:
-        made = ErasureSet(folder)
+        made = ErasureSet(folder, members, drives)
     except servers.ServerMissing as missing:
         (pytest.fail if Environment.current().get("CI") == "true" else pytest.skip)(str(missing))
     with pytest.MonkeyPatch.context() as patch:

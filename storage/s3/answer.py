@@ -1,4 +1,4 @@
-"""One answer of the store: what it says, and whether asking again may help. Pure."""
+"""What a store answered: status, body, error code, the fields that matter, and whether to ask again. Pure."""
 
 import re
 from typing import Final
@@ -8,15 +8,19 @@ import msgspec
 _ETAG: Final = re.compile(rb"\r\netag:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"\r\nx-amz-version-id:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _REGION: Final = re.compile(rb"\r\nx-amz-bucket-region:[ \t]*([^\r\n]+)", re.IGNORECASE)
+CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _LATER: Final = {429, 500, 502, 503, 504}
 # Codes of a 400 which say that the body was damaged on the way.
 _GARBLED: Final = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch"}
 # The code of a 409 to a conditional PUT that raced with a delete: "on a 409 failure you should retry the upload".
 _CROSSED: Final = {"ConditionalRequestConflict"}
+# A member of a cluster that has just started; others may serve.
+NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
 # Load, of which an endpoint is not the cause.
 BUSY: Final = {"SlowDown", "ServiceUnavailable", "429", "503"}
 # Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
-NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead"}
+# The last is our own: members that do not see each other.
+NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead", "MembersApart"}
 DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 
 

@@ -1,35 +1,50 @@
-"""One endpoint of a store: its address, its connections, and its state, which is logged once it has lasted."""
+"""One address of a store: its connections, how busy it is, and its state, which is logged once it has lasted.
+
+`endpoints.py` decides about it.
+"""
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
-from .wire import Wires
+from .wire import Unsent, Wires
 
 log = logging.getLogger("snapsurge.storage.s3")
 
 LASTS_S: Final = 2.0  # A state is logged when it has lasted for so long, or at the latest after so many changes.
 CHANGES_MAX: Final = 20
+# A MinIO that starts looks for the drives of others at once, and then every 15 s.
+SETTLE_S: Final = 20.0
+CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
+# "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
+_CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
+_QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
 
 
 class State(Enum):
     """What an endpoint is good for; the value is for log lines."""
 
     UP = "serves"
+    APART = "takes no changes until it and the others are seen to agree; it reads what the others lack"
     READS = "has no write quorum: it reads only; start the members that are missing"
     DOWN = "does not serve: check that it runs and that this machine reaches it"
     UNFIT = (
-        "breaks conditional writes, so that posts would be lost: it is not used, the others are; it is tested again in "
-        "half a minute; mend it, or remove it from SNAPSURGE_STORE_URL"
+        "breaks conditional writes, or is of another store, or does not see the other members, so that posts would be "
+        "lost: it is not used; it is tested again in half a minute; mend it, or remove it from SNAPSURGE_STORE_URL"
     )
 
 
 class Endpoint:
-    """One address, its connections, its state, and how many requests are in progress there."""
+    """One address, its connections, its state, and how many requests are in progress there.
+
+    `agrees` was found out when it last took part in a test of agreement, and `apart_since` is when it first did not;
+    `breaks` are the times at which it may have been restarted since the program began.
+    """
 
     def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
         place = urlsplit(url)
@@ -37,11 +52,12 @@ class Endpoint:
         self.url, self.host = url, place.netloc
         self.state = State.UP
         self.busy = 0
+        self.agrees = False
+        self.breaks = 0
+        self.apart_since = float("inf")
+        self.back_at = float("-inf")
         self.used = 0
-        self.healthy_at = self.looked_at = float("-inf")
-        self.tested = True  # It has stood the last trial that was finished.
-        self.due = False  # It must stand one before it serves again.
-        self.changed_at = float("-inf")
+        self.healthy_at = self.looked_at = self.changed_at = float("-inf")
         self._told, self._changes = State.UP, 0
         self._telling: asyncio.TimerHandle | None = None
         self.wires: Wires
@@ -51,13 +67,20 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"<Endpoint {self.url}, {self.state.name}, {self.busy} requests>"
 
-    def connections(self, slots: asyncio.Semaphore, doubted: Callable[[], None] = lambda: None) -> Wires:
-        """New connections to this address."""
-        host, port, trust = self._place
-        return Wires(host, port, trust, slots, connect_timeout_s=self._connect_timeout_s, doubted=doubted)
+    def lost(self, *, away: bool) -> None:
+        """It may have been restarted, surely so if it was `away`: what was found about it counts no more."""
+        self.agrees = False
+        self.breaks += 1
+        if away:
+            self.back_at = self.apart_since = float("inf")
+
+    def settled(self, now: float) -> bool:
+        """Whether it was not away, or has answered for so long that it found the other members. It answers now."""
+        self.back_at = min(self.back_at, now)
+        return now - self.back_at >= SETTLE_S
 
     def become(self, state: State) -> None:
-        """Take another state, and log it once it has lasted: while members come and go, each check may find another."""
+        """Take a state, and log it once it has lasted: while members come and go, each check may find another."""
         loop, self.state = asyncio.get_running_loop(), state
         self.changed_at, self._changes = loop.time(), self._changes + 1
         if self._telling is None:
@@ -86,3 +109,43 @@ class Endpoint:
         self.wires.close()
         if self._telling is not None:
             self._telling.cancel()
+
+    def connections(
+        self,
+        slots: asyncio.Semaphore,
+        *,
+        doubted: Callable[[], None] = lambda: None,
+        broke: Callable[[], None] = lambda: None,
+        steady: bool = False,
+    ) -> Wires:
+        """New connections to this address; see `Wires`."""
+        host, port, trust = self._place
+        limit_s = self._connect_timeout_s
+        return Wires(host, port, trust, slots, connect_timeout_s=limit_s, doubted=doubted, broke=broke, steady=steady)
+
+    async def looked(self, request: bytes) -> tuple[bool, State]:
+        """Whether the server is silent, and what it is good for, by its answer to this HEAD on a new connection."""
+        wires = self.connections(asyncio.Semaphore(1))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
+            if said.status >= 500:
+                return False, State.DOWN
+            return False, State.READS if await self._no_quorum() else State.UP
+        except OSError as error:
+            cause = error.__cause__ if isinstance(error, Unsent) else error
+            return not isinstance(cause, ConnectionError), State.DOWN
+        finally:
+            wires.close()
+
+    async def _no_quorum(self) -> bool:
+        """Whether a MinIO says that its cluster cannot write; other stores answer something else."""
+        wires = self.connections(asyncio.Semaphore(1))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                said = await wires.ask([_CLUSTER.format(self.host).encode()], now=0.0, silence_s=CHECK_S)
+        except OSError:
+            return self.state is State.READS
+        finally:
+            wires.close()
+        return said.status == 503 and _QUORUM.search(said.head) is not None

@@ -1,54 +1,49 @@
 """The addresses of one store: spreads requests over them, leaves out those that are down, and asks until they are back.
 
-An endpoint is checked only while it is in doubt: after a refused connection, while a request is silent, or after it
-answered that it cannot serve. A check is a HEAD of the bucket on a new connection, once a second. An endpoint that does
-not answer is left out, and requests that wait for it are given up, so that the caller repeats them at another one. If
-all are down, all are used; so one endpoint alone behaves as if nobody checked.
+An endpoint is checked while it is in doubt: after a refused or broken connection, while a request is silent, or after
+it answered that it cannot serve. A check is a HEAD of the bucket on a new connection, once a second. An endpoint that
+does not answer is left out, and requests that wait for it are given up, so that the caller repeats them at another one.
 
-MinIO makes a conditional PUT wait for minutes while too few members are there to agree on a lock. So an endpoint that
-answers is also asked for the health of its cluster. While the cluster has no write quorum, the endpoint gets no PUT and
-no DELETE, and those that wait there are given up; reads continue. A member that sees too few others may answer that an
-object is missing which the others have (seen with members that had just come back). So for a minute after any change,
-what is missing is believed only if all endpoints say so, with a write quorum.
+MinIO makes a conditional PUT wait for minutes without a write quorum. So an endpoint that answers is also asked for the
+health of its cluster; without a quorum it gets no PUT and no DELETE, and those that wait there are given up. A member
+that sees too few others may answer that an object is missing which they have. So for a minute after any change, what is
+missing is believed only if all endpoints say so, with a write quorum.
 
-After `try_late` an endpoint that was down, also before the first request, serves only once it has stood a trial
-together with one that has: another program may answer at its address. One that breaks the rules gets nothing, and is
-tried again half a minute later. The caller knows the rules; this file knows nothing of objects.
+Conditional writes are kept only by endpoints that agree (`agreement.py`). So one whose connection broke, and every one
+at first, takes no change until it agrees with all that take changes; if none does, all that answer must agree. One that
+breaks the rules by itself, or for a minute beside others, gets nothing. A connection to each endpoint is kept, so that
+a restart is noticed at once. This file knows nothing of objects.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from .endpoint import Endpoint, State
-from .reply import Said
+from . import choice
+from .agreement import Finding
+from .endpoint import CHECK_S, Endpoint, State
 
 log = logging.getLogger("snapsurge.storage.s3")
 
 EVERY_S: Final = 1.0
-# In checks. A trial is some twenty small requests; one that a busy store did not finish says nothing.
-AFTER_UNFIT: Final = 30
-AFTER_UNKNOWN: Final = 5
+WATCH_S: Final = 10.0  # Less than what a server waits before it ends an idle connection (MinIO: 30 s).
+SILENT_S: Final = 10.0  # An endpoint that was silent for longer may have lost sight of the others.
+HOLD_S: Final = 3.0  # A change waits this long for the first test of agreement; one takes a tenth of a second.
 SHAKEN_S: Final = 60.0  # Members find each other again within half a minute.
-CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
-# "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
-_CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
-_QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
-
-
-# Whether the endpoint at the first address stands the trial, beside the others; None if that was not found out.
-Trial = Callable[[Sequence[str]], Awaitable[bool | None]]
+LASTING_S: Final = 60.0  # Members that do not agree for so long need a person.
+AFTER_UNFIT: Final = 30  # In checks: a test is some dozens of small requests.
 
 
 class Endpoints:
-    """The endpoints of a store, to be entered before use. `bucket` makes a signed HEAD of the bucket for a host.
+    """The endpoints of a store, to be entered before use, and begun (`begin`) before it changes something.
 
+    `bucket` makes a signed HEAD of the bucket for a host; `apart` tells whether these endpoints agree.
     All connections of the store together are at most `connections_max`.
     """
 
@@ -56,85 +51,78 @@ class Endpoints:
         self,
         urls: Sequence[str],
         bucket: Callable[[str], Awaitable[bytes]],
+        apart: Callable[[Sequence[Endpoint]], Awaitable[Finding]],
         *,
         trust: ssl.SSLContext | None,
         connections_max: int,
         connect_timeout_s: float,
     ) -> None:
-        self._bucket = bucket
+        self._bucket, self._apart = bucket, apart
         self._turn = 0
         self._tasks = asyncio.TaskGroup()
         self._checks: dict[Endpoint, asyncio.Task[None]] = {}
+        self._watching: list[asyncio.Task[None]] = []
         self._open = False
-        self._trial: Trial | None = None
-        self._trials = asyncio.Lock()
         self._shaken_until = float("-inf")
+        self._agreeing = asyncio.Lock()
+        self._failed_at, self._told = float("-inf"), 0
+        self._tested = asyncio.Event()
         slots = asyncio.Semaphore(connections_max)
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
         self.all = [Endpoint(url, trust, connect_timeout_s) for url in random.sample(urls, len(urls))]
+        self.several = self._proves = len(self.all) > 1
+        self._untold = set(self.all)
         for one in self.all:
-            one.wires = one.connections(slots, partial(self.doubt, one))
+            one.state, one.agrees = (State.APART, False) if self.several else (State.UP, True)
+            one.wires = one.connections(
+                slots, doubted=partial(self.doubt, one), broke=partial(self._broke, one), steady=self.several
+            )
 
-    def pick(self, *, writes: bool, tried: Collection[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint for a request: the least busy that serves and was not tried.
-
-        None: the store cannot write, or no endpoint is fit.
-        """
-        best: Endpoint | None = None
-        for one in self.all:
-            if one.state is State.UP or (one.state is State.READS and not writes):
-                if one in tried:
-                    continue
-                if best is None or one.busy < best.busy or (one.busy == best.busy and one.used < best.used):
-                    best = one
-        if best is None:
-            best = self._any(writes=writes)
+    def pick(self, *, writes: bool, trial: bool = False, tried: Collection[Endpoint] = ()) -> Endpoint | None:
+        """The endpoint for a request, or None; see `choice`."""
+        best = choice.chosen(self.all, writes=writes, trial=trial, tried=tried)
         if best is not None:
             self._turn += 1
             best.used = self._turn
         return best
 
-    def _any(self, *, writes: bool) -> Endpoint | None:
-        """An endpoint although all that serve were tried: one of these, or one that is down, as the check may err."""
-        fit = [one for one in self.all if one.state is State.UP or (one.state is State.READS and not writes)]
-        if not fit and writes and any(one.state is State.READS for one in self.all):
-            return None
-        # Only now may one be used that has to stand a trial again: where all were down, the check may err.
-        usable = fit or [one for one in self.all if one.tested]
-        return min(usable, key=lambda one: (one.busy, one.used), default=None)
-
-    def try_late(self, trial: Trial, *, tested: bool) -> None:
-        """From now on, endpoints that were down must stand this trial; `tested`: those that serve now have stood it."""
-        self._trial = trial
-        for one in self.all:
-            if not tested or one.state is not State.UP:
-                one.tested, one.due = False, True
-            if not tested:
-                self.leave_out(one, State.READS if one.state is State.UP else one.state)
-
     def leave_out(self, endpoint: Endpoint, state: State) -> None:
         """Use this endpoint no more, or for reads only, until a check finds that it serves."""
+        endpoint.lost(away=True)
         self._become(endpoint, state)
         self.doubt(endpoint)
 
     def doubt(self, endpoint: Endpoint) -> None:
-        """Check this endpoint now, and once a second until it serves."""
+        """Check this endpoint now, but not more than once a second, until it serves."""
         if self._open and endpoint not in self._checks:
             self._checks[endpoint] = self._tasks.create_task(self._settle(endpoint), name=f"check {endpoint.url}")
+
+    async def begin(self, *, alone: bool) -> None:
+        """Find out which endpoints take changes. `alone`: one alone is tested, too, whenever it comes back."""
+        self._proves |= alone
+        if self.several:
+            for one in self.all:
+                one.become(one.state)
+                self.doubt(one)
+            await self.tested()
+
+    def untested(self) -> None:
+        """The store could not be tested when the program started; several endpoints are tested anyway."""
+        if not self.several:
+            self.leave_out(self.all[0], State.READS)
+
+    async def tested(self) -> bool:
+        """Wait until it was tested whether the endpoints agree, a little while; whether there was need to."""
+        waits = not self._tested.is_set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HOLD_S):
+                await self._tested.wait()
+        return waits
 
     @property
     def shaken(self) -> bool:
         """Whether an endpoint is or was left out or in doubt, so that members may not see each other."""
         return bool(self._checks) or asyncio.get_running_loop().time() < self._shaken_until
-
-    @property
-    def steady(self) -> bool:
-        """Whether no endpoint was ever left out."""
-        return all(one.changed_at < 0 for one in self.all)
-
-    def others(self, tried: Collection[Endpoint]) -> bool:
-        """Whether there are endpoints that serve and were not tried."""
-        return any(one.state is State.UP and one not in tried for one in self.all)
 
     async def can_write(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint serves with a write quorum, asked at most once a second; else it is left out."""
@@ -148,94 +136,159 @@ class Endpoints:
         return True
 
     async def _settle(self, endpoint: Endpoint) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             while True:
-                loop = asyncio.get_running_loop()
-                await asyncio.sleep(max(0.0, endpoint.looked_at + EVERY_S - loop.time()))
-                answered, state = await self._looked(endpoint)
-                endpoint.looked_at, checks = loop.time(), 1
-                if state is State.UP and endpoint.due:
-                    state, checks = await self._tried(endpoint)
-                elif state is State.READS and endpoint.state is State.UNFIT:
-                    state = State.UNFIT
+                silent, state = await self._found(endpoint, began)
                 self._become(endpoint, state)
+                self._untold.discard(endpoint)
+                if not self._untold or any(one.state is State.UP for one in self.all):
+                    self._tested.set()
                 others = [one for one in self.all if one is not endpoint]
                 if state is State.READS:
                     endpoint.wires.give_up("the store has no write quorum", writes_only=True)
                     for other in others:  # most likely they have none either
                         self.doubt(other)
-                elif not answered and any(one.state is State.UP for one in others):
+                elif silent and any(one.state is State.UP for one in others):
                     endpoint.wires.give_up(f"{endpoint.url} does not answer", writes_only=False)
                 if state is State.UP:
                     return
-                await asyncio.sleep((checks - 1) * EVERY_S)
+                await asyncio.sleep(AFTER_UNFIT * EVERY_S if state is State.UNFIT else 0)
         finally:
             del self._checks[endpoint]
 
-    async def _tried(self, endpoint: Endpoint) -> tuple[State, int]:
-        """Try an endpoint that answers; its state, and how many checks later to look again."""
-        if self._trial is None:
-            return State.UP, 1
-        async with self._trials:  # One after the other, so that the second stands it beside the first.
-            beside = [one.url for one in self.all if one.state is State.UP and one.tested and one is not endpoint]
-            try:
-                stood = await self._trial([endpoint.url, *beside[:1]])
-            except Exception:
-                log.exception("store endpoint %s cannot be tested: this is a fault of the program", endpoint.url)
-                stood = None
-            if stood is None:
-                return State.DOWN if endpoint.state is State.UP else endpoint.state, AFTER_UNKNOWN
-            endpoint.tested, endpoint.due = stood, not stood
-            return (State.UP, 1) if stood else (State.UNFIT, AFTER_UNFIT)
+    async def _found(self, endpoint: Endpoint, began: float) -> tuple[bool, State]:
+        """Whether the endpoint is silent, and what it is good for, by a check and a test."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, endpoint.looked_at + EVERY_S - loop.time()))
+        silent, state = await self._looked(endpoint)
+        endpoint.looked_at = loop.time()
+        if state is not State.UP and (not silent or loop.time() - began > SILENT_S):
+            endpoint.lost(away=True)
+        if state is State.UP and self._proves and not endpoint.agrees:
+            return silent, await self._joined(endpoint)
+        return silent, State.UNFIT if endpoint.state is State.UNFIT else state  # until a test says otherwise
+
+    async def _joined(self, endpoint: Endpoint) -> State:
+        """Whether this endpoint, which answers, may take changes.
+
+        It has settled, and agrees with all that do. If none does, then all that answer and have settled agree, and are
+        at least half: so two programs that see the same members never use two that disagree. One that is silent for a
+        minute does not count.
+        """
+        async with self._agreeing:
+            if endpoint.agrees:
+                return State.UP  # it was tested with another one
+            if self.several and endpoint.state is not State.UNFIT:
+                self._become(endpoint, State.APART)
+            now = asyncio.get_running_loop().time()
+            found = [one for one in self.all if one.state is State.UP and one is not endpoint]
+            if self.several and not endpoint.settled(now):
+                return endpoint.state
+            if not found:
+                if now - self._failed_at < EVERY_S / 2:
+                    return endpoint.state
+                looked = await asyncio.gather(*map(self._looked, self.all))
+                silent = [one.url for one, (is_so, _) in zip(self.all, looked, strict=True) if is_so]
+                if silent and now < self._shaken_until:
+                    return self._disagreed(endpoint, Finding(f"{', '.join(silent)} did not answer"))
+                up = (one for one, (_, state) in zip(self.all, looked, strict=True) if state is State.UP)
+                found = [one for one in up if one is not endpoint and one.settled(now)]
+            found.append(endpoint)
+            finding = await self._tried(found)
+            if finding.why:
+                return self._disagreed(endpoint, finding)
+            for one in found:
+                one.agrees, one.apart_since = True, float("inf")
+                self._become(one, State.UP)
+            self._told = 0
+            return endpoint.state
+
+    async def _tried(self, found: list[Endpoint]) -> Finding:
+        """Test whether these agree; removes those that break the rules by themselves, which no program uses."""
+        while True:
+            if 2 * len(found) < len(self.all):
+                return Finding("fewer than half of them answer, and keep conditional writes")
+            before = [(one.state, one.breaks) for one in found]
+            finding = await self._apart(found)
+            if before != [(one.state, one.breaks) for one in found]:
+                return Finding(finding.why or "a connection broke")
+            if (broken := finding.broken) is None:
+                return finding
+            if broken.state is not State.UNFIT:
+                log.error("store endpoint %s is not used: %s", broken.url, finding.why)
+            found.remove(broken)
+            broken.lost(away=False)
+            self._become(broken, State.UNFIT)
+            self.doubt(broken)
+
+    def _disagreed(self, endpoint: Endpoint, finding: Finding) -> State:
+        """The endpoint takes no change yet; the log tells why when it begins and when it has lasted."""
+        now = self._failed_at = asyncio.get_running_loop().time()
+        if not self.several or endpoint.state is State.UNFIT:
+            return endpoint.state
+        endpoint.apart_since = min(endpoint.apart_since, now)
+        lasted = now - endpoint.apart_since >= LASTING_S
+        level = logging.ERROR if lasted else logging.WARNING
+        if level > self._told:
+            self._told = level
+            log.log(level, "store endpoints take no changes before they agree: %s", finding.why)
+        serves = any(one.state is State.UP for one in self.all)
+        return State.UNFIT if lasted and finding.overwrote and serves else State.APART
+
+    async def _watch(self) -> None:
+        """Keep a connection to each endpoint, whose end tells at once that the server was restarted or cut off."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await asyncio.gather(*(self._greet(one) for one in self.all if one.state is State.UP))
+
+    async def _greet(self, endpoint: Endpoint) -> None:
+        try:
+            request, now = await self._bucket(endpoint.host), asyncio.get_running_loop().time()
+            await endpoint.wires.ask([request], now=now, silence_s=CHECK_S, head_only=True)
+        except Exception:  # noqa: BLE001 - whatever it is, the check finds it and says it
+            self.doubt(endpoint)
+
+    def _broke(self, endpoint: Endpoint) -> None:
+        """The server ended a connection: it may have been restarted."""
+        if self.several and self._open:
+            endpoint.lost(away=False)
+            if endpoint.state is State.UP:
+                self._become(endpoint, State.APART)
+            self.doubt(endpoint)
 
     async def _looked(self, endpoint: Endpoint) -> tuple[bool, State]:
-        """Whether the endpoint answers, and what it is good for."""
+        """Whether the endpoint is silent, and what it is good for."""
         try:
-            request = await self._bucket(endpoint.host)
+            return await endpoint.looked(await self._bucket(endpoint.host))
         except Exception:
             log.exception("store endpoint %s cannot be checked: no keys for the request; it is used", endpoint.url)
-            return True, State.UP
-        wires = endpoint.connections(asyncio.Semaphore(1))
-        try:
-            async with asyncio.timeout(CHECK_S):
-                said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
-            if said.status >= 500:
-                return True, State.DOWN
-            return True, State.READS if await self._no_quorum(endpoint) else State.UP
-        except OSError:
-            return False, State.DOWN
-        finally:
-            wires.close()
-
-    async def _no_quorum(self, endpoint: Endpoint) -> bool:
-        """Whether a MinIO says that its cluster cannot write; other stores answer something else."""
-        wires = endpoint.connections(asyncio.Semaphore(1))
-        try:
-            async with asyncio.timeout(CHECK_S):
-                said: Said = await wires.ask([_CLUSTER.format(endpoint.host).encode()], now=0.0, silence_s=CHECK_S)
-        except OSError:
-            return endpoint.state is State.READS
-        finally:
-            wires.close()
-        return said.status == 503 and _QUORUM.search(said.head) is not None
+            return False, State.UP
 
     def _become(self, endpoint: Endpoint, state: State) -> None:
         if endpoint.state is not state:
-            self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
-            endpoint.due |= state is State.DOWN and self._trial is not None
+            began = endpoint.state is State.APART and not endpoint.breaks  # the program, not the endpoint
             endpoint.become(state)
+            if began and state is State.UP:
+                return
+            self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
+            if not any(one.state is State.UP for one in self.all):
+                self._tested.clear()
+                self._untold = set(self.all)
 
     def close(self) -> None:
         """Close the idle connections; those in use close after their request."""
         self._open = False
-        for check in self._checks.values():
-            check.cancel()
+        for task in (*self._checks.values(), *self._watching):
+            task.cancel()
         for one in self.all:
             one.close()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._open = True
+        if self.several:
+            self._watching.append(self._tasks.create_task(self._watch(), name="watch endpoints"))
         return self
 
     async def __aexit__(

@@ -10,12 +10,11 @@ endpoint at once. One that was silent to the end is not repeated: its caller has
 
 import asyncio
 import random
-import re
+import secrets
 import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from copy import copy
 from enum import Enum
 from functools import lru_cache, partial
 from types import TracebackType
@@ -25,18 +24,19 @@ from urllib.parse import quote
 import msgspec
 from isal import isal_zlib
 
+from .. import keys as names
 from ..blobs import Buffer
-from .answer import BUSY, DONE, NO_QUORUM, Answer
+from . import agreement
+from .answer import BUSY, CODE, DONE, NO_QUORUM, NOT_YET, Answer
+from .choice import others
 from .credentials import Source
 from .endpoint import Endpoint, State
 from .endpoints import Endpoints
 from .signing import Keys, signed
 from .wire import DOUBT_S, Silent, Unsent
 
-_CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
-# A member of a cluster that has just started; others may serve.
-_NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMinioBucketMetadataNotInitialized"}
 _CHANGES: Final = {"PUT", "DELETE"}
+TEST_S: Final = 4.0  # one request of a test whether endpoints agree
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
 
@@ -52,7 +52,10 @@ class _Step(Enum):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time."""
+    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time.
+
+    `trial`: it changes only what tests the store, or makes the bucket.
+    """
 
     method: Method
     path: str
@@ -61,21 +64,36 @@ class _Request(msgspec.Struct, frozen=True):
     writes: bool
     now: float
     until: float
+    trial: bool = False
 
     def tells_what_is_missing(self, answer: Answer) -> bool:
         """Whether the answer says that something is not there: an object, or what a listing does not list."""
         return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
 
 
-# As MinIO would answer in the end; and our own.
+# As MinIO would answer in the end; and what it should answer.
 _CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
+_APART: Final = Answer(503, code="MembersApart")
 _UNFIT: Final = Answer(503, code="NoSuitableEndpoint")
+# The condition of a PUT that tests an endpoint; no object has this entity tag.
+_CONDITIONS: Final = {"create": {"if-none-match": "*"}, "swap": {"if-match": '"00000000000000000000000000000000"'}}
 
 
 @lru_cache(maxsize=4096)
 def _quoted(value: str) -> str:
     """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
     return quote(value, safe="~")
+
+
+def _announced(parts: Sequence[Buffer]) -> dict[str, str]:
+    """The fields for the length and the sum of these buffers in order."""
+    crc = 0
+    for part in parts:
+        crc = isal_zlib.crc32(part, crc)
+    return {
+        "content-length": str(sum(map(len, parts))),
+        "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
+    }
 
 
 class Objects:
@@ -100,20 +118,14 @@ class Objects:
         self._attempts_max = attempts_max
         self._silence_s = read_timeout_s
         secure = any(url.startswith("https:") for url in endpoints)
-        self._endpoints_at = partial(
-            Endpoints,
-            bucket=self._bucket_head,
+        self.endpoints = Endpoints(
+            endpoints,
+            self._bucket_head,
+            partial(agreement.apart, self._asked),
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
         )
-        self.endpoints = self._endpoints_at(endpoints)
-
-    def among(self, urls: Sequence[str]) -> "Objects":
-        """The same calls at these endpoints, by connections of their own. To be entered."""
-        made = copy(self)
-        made.endpoints = self._endpoints_at(urls)
-        return made
 
     async def __aenter__(self) -> Self:
         await self.endpoints.__aenter__()
@@ -126,15 +138,7 @@ class Objects:
 
     async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
-        crc = 0
-        for part in parts:
-            crc = isal_zlib.crc32(part, crc)
-        fields = {
-            "content-length": str(sum(map(len, parts))),
-            "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
-            **condition,
-        }
-        return await self.call("PUT", key, fields, parts)
+        return await self.call("PUT", key, {**_announced(parts), **condition}, parts)
 
     async def call(
         self,
@@ -154,8 +158,9 @@ class Objects:
         if query:
             path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
         now = asyncio.get_running_loop().time()
-        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s)
-        endpoint = self.endpoints.pick(writes=request.writes)
+        trial = not key or key.startswith(names.PROBES_PREFIX)
+        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s, trial)
+        endpoint = await self._picked(request)
         if endpoint is None:
             return self._nowhere()
         try:
@@ -165,6 +170,18 @@ class Objects:
         if answer.went_well and (request.writes or not self.endpoints.shaken):
             return answer
         return await self._persist(request, endpoint, answer)
+
+    def _nowhere(self) -> Answer:
+        """No endpoint may get the request."""
+        states = {one.state for one in self.endpoints.all}
+        return _CANNOT_WRITE if State.READS in states else _UNFIT if states == {State.UNFIT} else _APART
+
+    async def _picked(self, request: _Request, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
+        """The endpoint for a request, which may be about to be tested; None: no change is possible."""
+        found = self.endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
+        if found is None and await self.endpoints.tested():
+            found = self.endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
+        return found
 
     async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
         """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
@@ -180,7 +197,7 @@ class Objects:
             else:
                 await asyncio.sleep(random.uniform(0, min(_PAUSE_S_MAX, _PAUSE_S * 2 ** (attempt - 1))))
                 attempt, passed = attempt + 1, 1
-            chosen = endpoints.pick(writes=request.writes, tried=tried)
+            chosen = await self._picked(request, tried)
             if chosen is None:
                 return self._nowhere()
             endpoint = chosen
@@ -193,10 +210,6 @@ class Objects:
             raise outcome
         return outcome
 
-    def _nowhere(self) -> Answer:
-        """No endpoint may get the request."""
-        return _CANNOT_WRITE if any(one.state is State.READS for one in self.endpoints.all) else _UNFIT
-
     async def _judged(
         self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
     ) -> tuple[Answer | OSError, _Step]:
@@ -207,19 +220,19 @@ class Objects:
             return outcome, _Step.ELSEWHERE
         if isinstance(outcome, OSError):
             return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
-        if outcome.code in _NOT_YET:
+        if outcome.code in NOT_YET:
             endpoints.leave_out(endpoint, State.DOWN)
             return outcome, _Step.ELSEWHERE
         if outcome.code in NO_QUORUM:
             if outcome.code == "SlowDownWrite":
                 endpoints.leave_out(endpoint, State.READS)
-            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+            return outcome, _Step.ELSEWHERE if others(endpoints.all, tried) else _Step.END
         if endpoints.shaken and request.tells_what_is_missing(outcome):
             if not await endpoints.can_write(endpoint):
                 outcome = Answer(503, code="SlowDownRead")
             elif outcome.status != 404:
                 return outcome, _Step.END
-            return outcome, _Step.ELSEWHERE if endpoints.others(tried) else _Step.END
+            return outcome, _Step.ELSEWHERE if others(endpoints.all, tried) else _Step.END
         if outcome.status >= 500 and outcome.code not in BUSY:
             endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
@@ -243,8 +256,18 @@ class Objects:
             raise ConnectionError("the store did not say how long the object is")
         if good and (request.method == "GET" or b"<Error" not in said.body):
             return Answer(said.status, said.body, head=said.head)
-        code = _CODE.search(said.body.decode("utf-8", "replace"))
+        code = CODE.search(said.body.decode("utf-8", "replace"))
         return Answer(said.status, said.body, code[1] if code else str(said.status), said.head)
+
+    async def _asked(self, endpoint: Endpoint, what: agreement.What, key: str, version: str) -> tuple[str, str]:
+        """One request of a test whether endpoints agree; see `agreement`."""
+        method: Method = "PUT" if what in _CONDITIONS else "DELETE"
+        parts = [secrets.token_bytes(16)] if what in _CONDITIONS else []
+        fields = {**_announced(parts), **_CONDITIONS[what]} if what in _CONDITIONS else {}
+        path = f"/{self._bucket}/{key}" + (f"?versionId={_quoted(version)}" if version else "")
+        request = _Request(method, path, fields, parts, writes=False, now=asyncio.get_running_loop().time(), until=0.0)
+        answer = await self._tried(endpoint, request, min(TEST_S, self._silence_s))
+        return answer.code, answer.version
 
     async def _bucket_head(self, host: str) -> bytes:
         """A HEAD of the bucket."""

@@ -13,6 +13,10 @@ _REGION: Final = "name the bucket's region and endpoint in SNAPSURGE_STORE_URL"
 _BUSY: Final = "the store is overloaded or restarts: wait, or give it more capacity"
 _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs); use another one or a later version"
 _QUORUM: Final = "too few members of the store run to agree on a change: start those that are missing"
+_APART: Final = (
+    "members of the store do not see each other, as for up to a minute after a restart: wait; if it lasts, look at the "
+    "network between them, and for an endpoint that ignores conditional writes or is of another store (see the log)"
+)
 _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
     "bucket before you restart a program, which would make an empty one"
@@ -22,6 +26,7 @@ _SPACE: Final = "free space in the store"
 
 _REMEDIES: Final = {
     **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
+    "MembersApart": _APART,
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),

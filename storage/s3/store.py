@@ -18,11 +18,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from copy import copy
 from types import TracebackType
 from typing import Self
 
-from .. import config
+from .. import config, suitability
 from ..blobs import (
     Blob,
     BlobChanged,
@@ -36,7 +35,7 @@ from ..blobs import (
     StoreUnsuitable,
 )
 from ..failures import Failures
-from . import credentials, examination, listing, remedies
+from . import bucket, credentials, listing, remedies
 from .address import S3Address
 from .answer import NO_QUORUM, Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
@@ -194,9 +193,9 @@ class S3Store:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._objects)
             await self._make_bucket()
+            await self._objects.endpoints.begin(alone=self._examines)
             if self._examines:
-                tested = await examination.examined(self, self._objects, self._bucket)
-                self._objects.endpoints.try_late(self._stood, tested=tested)
+                await self._examine()
             self._opened = opened.pop_all()
         return self
 
@@ -227,11 +226,16 @@ class S3Store:
 
         await self._done(f"HEAD {self._bucket}", seen(), NoBucket)
 
-    async def _stood(self, urls: Sequence[str]) -> bool | None:
-        """Whether the first of these endpoints keeps the port's promises beside the other; None: not found out."""
-        pair, objects = copy(self), self._objects.among(urls)
-        pair._objects = objects  # noqa: SLF001 - of this class
-        return await examination.stood(pair, objects, urls[0])
+    async def _examine(self) -> None:
+        """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
+        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
+        for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
+            log.warning("bucket %s: %s", self._bucket, warning)
+        try:
+            await suitability.check(self, max(suitability.RACERS, 2 * len(self._objects.endpoints.all)))
+        except QuorumLost as error:  # nodes that start now must still serve reads
+            log.warning("store %s was not tested, because it cannot write now: %s", self.address.servers, error)
+            self._objects.endpoints.untested()
 
     async def _versions(self, key: str) -> Sequence[str]:
         """The versions of an object, markers included; empty, with a log line, where that may not be asked."""

@@ -2,7 +2,8 @@
 
 A general client costs more for one PUT than signing, checking and sending it. `reply.py` reads the answers; after one
 whose end is known the connection is used again. The number of connections is bounded; the most recently used is reused
-first. A request without progress is reported after `DOUBT_S`, and times out later. This file knows nothing of S3.
+first. A request without progress is reported after `DOUBT_S`, and times out later. A connection that the server ends
+without need is reported too. This file knows nothing of S3.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from .reply import Reply, Said
 DOUBT_S: Final = 1.0  # Without progress for this long, the server may be down.
 # Servers, and networks in between, drop idle connections after a minute or more, some without telling.
 IDLE_S_MAX: Final = 30.0
+# A server that ends a connection which was idle for less was restarted, or cut off (MinIO ends idle ones after 30 s).
+BROKEN_S_MAX: Final = 25.0
 
 
 class Unsent(ConnectionError):
@@ -31,10 +34,14 @@ class GivenUp(OSError):
 
 
 class Wire(asyncio.Protocol):
-    """One connection, with at most one request in progress; `doubted` is called while the server is silent."""
+    """One connection, with at most one request in progress.
 
-    def __init__(self, doubted: Callable[[], None]) -> None:
+    `doubted` is called while the server is silent, `broke` when it ended the connection without need.
+    """
+
+    def __init__(self, doubted: Callable[[], None], broke: Callable[[], None]) -> None:
         self._doubted = doubted
+        self._broke = broke
         self._silence_s = self._look_s = DOUBT_S
         self._silent_s = 0.0
         self._loop = asyncio.get_running_loop()
@@ -93,6 +100,9 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Complete the pending request with the answer so far, or with an error."""
+        asked = self._waiting is not None and not self._waiting.done()
+        if self.usable and (asked or self._loop.time() - self.used_at < BROKEN_S_MAX):
+            self._broke()
         self.usable = False
         if self._waiting is not None and not self._waiting.done():
             if exc is None:
@@ -122,7 +132,11 @@ class Wire(asyncio.Protocol):
 
 
 class Wires:
-    """Connections to one server; `slots` bounds how many requests are in progress, here and at other servers."""
+    """Connections to one server; `slots` bounds how many requests are in progress, here and at other servers.
+
+    `broke` is called before the request fails whose connection the server ended. With `steady`, a request that changes
+    something then fails, instead of being sent on another connection, which may lead to a server that was restarted.
+    """
 
     def __init__(
         self,
@@ -133,10 +147,12 @@ class Wires:
         *,
         connect_timeout_s: float,
         doubted: Callable[[], None] = lambda: None,
+        broke: Callable[[], None] = lambda: None,
+        steady: bool = False,
     ) -> None:
         self._host, self._port, self._trust = host, port, trust
         self._connect_timeout_s = connect_timeout_s
-        self._doubted = doubted
+        self._doubted, self._broke, self._steady = doubted, broke, steady
         self._idle: list[Wire] = []
         self._busy: set[Wire] = set()
         self._slots = slots
@@ -159,6 +175,8 @@ class Wires:
                     try:
                         return await self._asked(wire, parts, silence_s, head_only, writes)
                     except ConnectionError:
+                        if self._steady and writes:
+                            raise
                         continue
                 wire.close()
             fresh = await self._connected()
@@ -169,7 +187,7 @@ class Wires:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, fresh = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(self._doubted), self._host, self._port, ssl=self._trust
+                    lambda: Wire(self._doubted, self._broke), self._host, self._port, ssl=self._trust
                 )
         except TimeoutError:
             raise Unsent(f"no connection within {self._connect_timeout_s} s") from None

@@ -1,4 +1,4 @@
-"""storage.s3.endpoint: what is logged of states that last, and of states that do not."""
+"""One endpoint: what is logged of states that last and that do not, and what a restart does to what is known of it."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from storage.s3 import endpoint
-from storage.s3.endpoint import CHANGES_MAX, Endpoint, State
+from storage.s3.endpoint import CHANGES_MAX, SETTLE_S, Endpoint, State
 
 
 @pytest.fixture
@@ -70,3 +70,24 @@ async def test_alternating_states_are_one_line(
 
     assert len(caplog.messages) == (changes >= CHANGES_MAX)
     assert all(f"changes its state all the time, {changes} times" in message for message in caplog.messages)
+
+
+def test_what_was_never_away_has_settled() -> None:
+    """Also after a connection broke: a server that was restarted does not answer at once."""
+    one = Endpoint("http://minio:9000", None, 1.0)
+    one.agrees = True
+    one.lost(away=False)
+
+    assert (one.agrees, one.breaks, one.settled(1000.0)) == (False, 1, True)
+
+
+def test_what_was_away_settles_from_its_first_answer_on() -> None:
+    """For so long and no less; another absence begins it anew."""
+    one = Endpoint("http://minio:9000", None, 1.0)
+    one.lost(away=True)
+
+    assert not one.settled(1000.0)
+    assert not one.settled(1000.0 + SETTLE_S - 0.1)
+    assert one.settled(1000.0 + SETTLE_S)
+    one.lost(away=True)
+    assert not one.settled(1000.0 + SETTLE_S)

@@ -2,87 +2,35 @@
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
 from storage.s3 import endpoints
-from storage.s3.endpoint import State
+from storage.s3.agreement import Finding
+from storage.s3.endpoint import Endpoint, State
 from storage.s3.endpoints import Endpoints
-from storage.s3.objects import Objects
-from storage.s3.signing import Keys
-from tests.ports import free_port
-
-
-def said(status: int, code: str = "", fields: str = "") -> bytes:
-    """An answer of MinIO."""
-    text = f"<Code>{code}</Code>" if code else ""
-    return f"HTTP/1.1 {status} x\r\nServer: MinIO\r\n{fields}Content-Length: {len(text)}\r\n\r\n{text}".encode()
-
-
-FINE = said(200)
-MISSING = said(404, "NoSuchKey")
-NOT_YET = said(503, "XMinioServerNotInitialized")
-NO_QUORUM = said(503, fields="X-Minio-Write-Quorum: 3\r\n")
-SLOW_WRITE = said(503, "SlowDownWrite")
-
-
-class Member:
-    """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, bytes | None] = {"PUT": FINE, "GET": FINE, "HEAD": FINE, "health": FINE}
-        self.asked: list[str] = []
-        self.port = free_port()
-        self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None] | None] = set()
-
-    @property
-    def url(self) -> str:
-        """Its endpoint."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def stop(self) -> None:
-        """Listen no more, and close all connections."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._serving:
-            if task:
-                task.cancel()
-        await asyncio.gather(*(task for task in self._serving if task), return_exceptions=True)
-        self._serving.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._serving.add(asyncio.current_task())
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                what = "health" if b"/minio/health/cluster" in head else head.split()[0].decode()
-                self.asked.append(what)
-                length = re.search(rb"content-length: ([0-9]+)", head)
-                await reader.readexactly(int(length[1]) if length else 0)
-                answer = self.answers[what]
-                if answer is None:  # silent for ever
-                    await reader.read()
-                    return
-                writer.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if what == "HEAD" else answer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
+from tests.unit.storage.s3.members import (
+    FINE,
+    MISSING,
+    NO_QUORUM,
+    NOT_YET,
+    SLOW_WRITE,
+    Member,
+    apart_from,
+    becomes,
+    objects_at,
+    put,
+    state_of,
+)
 
 
 @pytest.fixture
 async def members() -> AsyncIterator[list[Member]]:
-    """Three members that run."""
-    made = [Member() for _ in range(3)]
+    """Three members that run, and see each other."""
+    seen: set[str] = set()
+    made = [Member(seen) for _ in range(3)]
     for one in made:
         await one.start()
     yield made
@@ -90,30 +38,10 @@ async def members() -> AsyncIterator[list[Member]]:
         await one.stop()
 
 
-@asynccontextmanager
-async def objects_at(*urls: str, silence_s: float = 5.0) -> AsyncIterator[Objects]:
-    """Calls to a store with these endpoints."""
-
-    async def keys() -> Keys:
-        return Keys("a", "s")
-
-    limits = {"connections_max": 16, "attempts_max": 3}
-    async with Objects(
-        urls, "bucket", "us-east-1", keys, connect_timeout_s=1.0, read_timeout_s=silence_s, **limits
-    ) as made:
-        yield made
-
-
-def state_of(objects: Objects, member: Member) -> State:
-    """What the store thinks of this member."""
-    return next(one.state for one in objects.endpoints.all if one.url == member.url)
-
-
-async def becomes(holds: Callable[[], bool]) -> None:
-    """Wait until the background checks have found out."""
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was away sees the others at once."""
+    monkeypatch.setattr("storage.s3.endpoint.SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -122,13 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.s3.wire.DOUBT_S", 0.05)
     monkeypatch.setattr("storage.s3.objects.DOUBT_S", 0.05)
     monkeypatch.setattr(endpoints, "EVERY_S", 0.05)
-    monkeypatch.setattr(endpoints, "CHECK_S", 0.3)
-
-
-async def put(objects: Objects, key: str = "x") -> tuple[int, str]:
-    """Status and code of a conditional PUT."""
-    answer = await objects.put(key, [b"1"], {"if-none-match": "*"})
-    return answer.status, answer.code
+    monkeypatch.setattr("storage.s3.endpoint.CHECK_S", 0.3)
 
 
 async def test_requests_are_spread(members: list[Member]) -> None:
@@ -138,7 +60,7 @@ async def test_requests_are_spread(members: list[Member]) -> None:
             await put(objects)
         await asyncio.gather(*(put(objects) for _ in range(12)))
 
-    assert [one.asked for one in members] == [["PUT"] * 6] * 3
+    assert [one.asked.count("PUT") for one in members] == [6] * 3
 
 
 async def test_a_refused_connection_costs_no_attempt(members: list[Member]) -> None:
@@ -158,21 +80,23 @@ async def test_a_refused_connection_costs_no_attempt(members: list[Member]) -> N
 
 
 async def test_all_endpoints_down_is_an_error_and_no_memory_of_it_remains(members: list[Member]) -> None:
-    """OSError while nobody listens; the first that listens again is found without waiting for a check."""
+    """While nobody listens a read is an OSError, a change is refused; the first that listens again is found at once."""
     for one in members:
         await one.stop()
     async with objects_at(*(one.url for one in members)) as objects:
+        assert await put(objects) == (503, "MembersApart")
         with pytest.raises(OSError, match="Connect call failed"):
-            await put(objects)
+            await objects.call("GET", "x")
         await members[1].start()
-        assert await put(objects) == (200, "")
+        assert (await objects.call("GET", "x")).status == 200
+        assert await put(objects) == (503, "MembersApart")  # one of three
 
 
 @pytest.mark.usefixtures("quick")
 async def test_a_member_that_is_not_ready_is_passed_over(members: list[Member]) -> None:
     """It says so itself, so the request was not done: the next one gets it, as a first attempt."""
-    members[0].answers.update(PUT=NOT_YET, HEAD=NOT_YET)
     async with objects_at(*(one.url for one in members)) as objects:
+        members[0].answers.update(PUT=NOT_YET, HEAD=NOT_YET)
         for _ in range(9):
             assert await put(objects) == (200, "")
         assert state_of(objects, members[0]) is State.DOWN
@@ -183,8 +107,8 @@ async def test_a_member_that_is_not_ready_is_passed_over(members: list[Member]) 
 @pytest.mark.usefixtures("quick")
 async def test_a_silent_member_is_given_up(members: list[Member]) -> None:
     """It does not answer a check either: its request is repeated at another one, long before the silence ends."""
-    members[0].answers.update(PUT=None, HEAD=None)
     async with objects_at(*(one.url for one in members), silence_s=60.0) as objects:
+        members[0].answers.update(PUT=None, HEAD=None)
         assert await asyncio.gather(*(put(objects) for _ in range(9))) == [(200, "")] * 9
         assert state_of(objects, members[0]) is State.DOWN
 
@@ -192,8 +116,8 @@ async def test_a_silent_member_is_given_up(members: list[Member]) -> None:
 @pytest.mark.usefixtures("quick")
 async def test_a_request_that_is_silent_at_a_member_that_answers_is_not_repeated(members: list[Member]) -> None:
     """The store may be doing it: one attempt, one error, after the whole silence; the member stays in use."""
-    members[0].answers["PUT"] = None
     async with objects_at(members[0].url, members[1].url, silence_s=0.5) as objects:
+        members[0].answers["PUT"] = None
         ends = await asyncio.gather(*(put(objects) for _ in range(4)), return_exceptions=True)
         assert sorted(type(end).__name__ for end in ends) == ["Silent", "Silent", "tuple", "tuple"]
         assert state_of(objects, members[0]) is State.UP
@@ -255,7 +179,14 @@ async def test_what_is_missing_costs_one_request_while_all_is_well(members: list
     async with objects_at(*(one.url for one in members)) as objects:
         assert (await objects.call("GET", "x")).code == "NoSuchKey"
 
-    assert [what for one in members for what in one.asked] == ["GET"]
+        asked = [what for one in members for what in one.asked]
+        assert (await objects.call("GET", "x")).code == "NoSuchKey"
+        assert [what for one in members for what in one.asked].count("GET") == asked.count("GET") + 1 == 2
+
+
+async def agree(_: Sequence[Endpoint]) -> Finding:
+    """All do."""
+    return Finding()
 
 
 async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.LogCaptureFixture) -> None:
@@ -265,9 +196,103 @@ async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.Lo
         raise RuntimeError("no keys")
 
     async with AsyncExitStack() as opened:
-        made = Endpoints(["http://127.0.0.1:1"], no_keys, trust=None, connections_max=1, connect_timeout_s=1.0)
+        limits = {"connections_max": 1, "connect_timeout_s": 1.0}
+        made = Endpoints(["http://127.0.0.1:1"], no_keys, agree, trust=None, **limits)
         await opened.enter_async_context(made)
         made.leave_out(made.all[0], State.DOWN)
         await becomes(lambda: made.all[0].state is State.UP)
 
     assert "cannot be checked" in caplog.text
+
+
+async def test_nothing_is_changed_before_all_that_answer_agree(members: list[Member]) -> None:
+    """At first no member is trusted; reads go on, and so do tests of the store. Then all are used at once."""
+    apart_from(members[0])
+    async with objects_at(*(one.url for one in members)) as objects:
+        assert await put(objects) == (503, "MembersApart")
+        assert (await objects.call("GET", "x")).status == 200
+        assert (await objects.put("probe/x", [b"1"], {"if-none-match": "*"})).status == 200
+        assert all("PUT" not in one.asked for one in members)
+        members[0].seen = members[1].seen
+        await becomes(lambda: {state_of(objects, one) for one in members} == {State.UP})
+        assert await put(objects) == (200, "")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_member_that_was_restarted_is_not_used_before_it_agrees(members: list[Member]) -> None:
+    """Its connections broke, and it answers again at once, so no request failed: the others take the changes alone."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        for _ in range(3):
+            await put(objects)
+        apart_from(members[0])
+        await members[0].stop()
+        await members[0].start()
+        await becomes(lambda: state_of(objects, members[0]) is not State.UP)
+        members[0].asked.clear()
+        assert [await put(objects) for _ in range(6)] == [(200, "")] * 6
+        assert "PUT" not in members[0].asked
+        members[0].seen = members[1].seen
+        await becomes(lambda: state_of(objects, members[0]) is State.UP)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_when_all_were_restarted_all_must_agree(members: list[Member]) -> None:
+    """Two that agree are more than half, but another program may have found the other two."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        await put(objects)
+        for one in members:
+            await one.stop()
+        await becomes(lambda: all(state_of(objects, one) is not State.UP for one in members))
+        apart_from(members[0])
+        for one in members:
+            await one.start()
+        for _ in range(3):
+            await becomes(lambda: "PUT" not in members[0].asked[-1:])
+            assert await put(objects) == (503, "MembersApart")
+        members[0].seen = members[1].seen
+        await becomes(lambda: {state_of(objects, one) for one in members} == {State.UP})
+        assert await put(objects) == (200, "")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_connection_that_is_found_broken_changes_nothing_elsewhere(members: list[Member]) -> None:
+    """A PUT on an idle connection to a server that was restarted is not sent again before the server was tested."""
+    async with objects_at(*(one.url for one in members[:2])) as objects:
+        for _ in range(4):
+            await put(objects)
+        for one in objects.endpoints.all:
+            for wire in one.wires._idle:
+                wire._transport.abort()  # the loop has not yet heard that it is closed
+        assert await put(objects) == (200, "")
+        assert all(one.breaks for one in objects.endpoints.all)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_was_away_is_not_used_before_it_settled(
+    members: list[Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lack what was written while it was away, though it sees what is written now."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        monkeypatch.setattr("storage.s3.endpoint.SETTLE_S", 600.0)
+        await members[0].stop()
+        await becomes(lambda: state_of(objects, members[0]) is State.DOWN)
+        await members[0].start()
+        await becomes(lambda: state_of(objects, members[0]) is State.APART)
+        assert [await put(objects) for _ in range(6)] == [(200, "")] * 6
+        assert "PUT" not in members[0].asked
+        monkeypatch.setattr("storage.s3.endpoint.SETTLE_S", 0.0)
+        await becomes(lambda: state_of(objects, members[0]) is State.UP)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_idle_program_notices_a_restart(members: list[Member], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps a connection to each member, by a small request now and then."""
+    monkeypatch.setattr(endpoints, "WATCH_S", 0.01)
+    async with objects_at(*(one.url for one in members)) as objects:
+        for one in objects.endpoints.all:
+            one.wires.close()
+        await becomes(lambda: all(one.wires._idle for one in objects.endpoints.all))
+        apart_from(members[2])
+        await members[2].stop()
+        await members[2].start()
+        await becomes(lambda: state_of(objects, members[2]) is not State.UP)

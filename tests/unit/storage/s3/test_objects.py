@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from storage.blobs import StoreUnavailable
-from storage.s3.answer import Answer
 from storage.s3.objects import Objects
 from storage.s3.signing import Keys
 from storage.s3.store import S3Address, S3Store
@@ -122,7 +121,7 @@ def test_a_store_is_reached_where_its_address_says(
     def wires(host: str, port: int, tls: object, *_: object, **__: object) -> None:
         made.append((host, port, tls is not None))
 
-    monkeypatch.setattr("storage.s3.endpoints.Wires", wires)
+    monkeypatch.setattr("storage.s3.endpoint.Wires", wires)
     objects_by(endpoint)
 
     assert made == [place]
@@ -142,21 +141,6 @@ async def test_trouble_that_passes_is_tried_again_with_the_same_bytes(trouble: b
         assert (await objects.put("x", [b"same"], {"if-none-match": "*"})).status == 200
 
     assert store.bodies == [b"same"] * 2
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "worth"),
-    [
-        *((status, "", True) for status in (429, 500, 502, 503, 504)),
-        *((400, code, True) for code in ("RequestTimeout", "BadDigest", "IncompleteBody")),
-        (400, "XAmzContentChecksumMismatch", True),
-        (409, "ConditionalRequestConflict", True),
-        *((status, "", False) for status in (400, 403, 404, 409, 412, 501, 507)),
-    ],
-)
-def test_what_is_worth_a_retry(status: int, code: str, *, worth: bool) -> None:
-    """Later, garbled, or crossed by a delete; what says no says it to the next try too."""
-    assert Answer(status, code=code).worth_a_retry is worth
 
 
 async def test_pauses_double_up_to_a_bound_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:

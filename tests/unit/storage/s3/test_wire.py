@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from storage.s3.wire import IDLE_S_MAX, Wires
+from storage.s3.wire import BROKEN_S_MAX, IDLE_S_MAX, Wires
 
 SILENCE_S = 0.2
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def wires_to(serve: Serve, *, connections_max: int = 2) -> AsyncIterator[Wires]:
+async def wires_to(
+    serve: Serve, *, connections_max: int = 2, broke: Callable[[], None] = lambda: None, steady: bool = False
+) -> AsyncIterator[Wires]:
     """Wires to such a server."""
     serving: list[asyncio.Task[None] | None] = []
 
@@ -28,7 +30,7 @@ async def wires_to(serve: Serve, *, connections_max: int = 2) -> AsyncIterator[W
     server = await asyncio.start_server(handled, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     slots = asyncio.Semaphore(connections_max)
-    wires = Wires("127.0.0.1", port, None, slots, connect_timeout_s=2)
+    wires = Wires("127.0.0.1", port, None, slots, connect_timeout_s=2, broke=broke, steady=steady)
     try:
         yield wires
     finally:
@@ -202,3 +204,57 @@ async def test_a_connection_that_was_long_idle_is_not_used_again() -> None:
         for now, connections in ((0.0, 1), (IDLE_S_MAX - 1, 1), (2 * IDLE_S_MAX - 2, 1), (3 * IDLE_S_MAX, 2)):
             await wires.ask([b"one\n"], now=now, silence_s=5.0)
             assert opened == connections
+
+
+FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "idle_s", "told"),
+    [
+        ([b""], 0.0, True),  # in the middle of a request
+        ([FINE], 0.0, True),  # idle for less than any server waits
+        ([FINE], BROKEN_S_MAX + 1, False),  # idle for so long that servers end it
+        ([FINE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], 0.0, False),
+    ],
+)
+async def test_a_connection_that_the_server_ends_without_need_is_told(
+    answers: list[bytes], idle_s: float, *, told: bool
+) -> None:
+    """It was restarted, or cut off."""
+    heard: list[str] = []
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answers[0])
+        if answers[0]:
+            await ended.wait()
+        writer.close()
+
+    async with wires_to(serve, broke=lambda: heard.append("broke")) as wires:
+        now = asyncio.get_running_loop().time() - idle_s
+        with contextlib.suppress(ConnectionError):
+            await wires.ask([b"one\n"], now=now, silence_s=5.0)
+        idle = list(wires._idle)
+        ended.set()
+        async with asyncio.timeout(10):
+            while any(wire.usable for wire in idle):
+                await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+
+    assert heard == ["broke"] * told
+
+
+@pytest.mark.parametrize("steady", [False, True])
+async def test_a_change_is_not_sent_again_to_a_server_that_may_be_another(*, steady: bool) -> None:
+    """The server ended the idle connection, and the loop has not yet heard of it."""
+    async with wires_to(answering(FINE), steady=steady) as wires:
+        await wires.ask([b"one\n"], now=asyncio.get_running_loop().time(), silence_s=5.0)
+        (wire,) = wires._idle
+        wire._transport.abort()
+        change = wires.ask([b"two\n"], now=asyncio.get_running_loop().time(), silence_s=5.0, writes=True)
+        if steady:
+            with pytest.raises(ConnectionError):
+                await change
+        else:
+            assert (await change).status == 200

@@ -25,8 +25,11 @@ OURS = ("if-none-match", "if-match", "range", "x-amz-checksum-crc32")
 
 
 @asynccontextmanager
-async def proxy(port: int, url: str, *, drops: str = "") -> AsyncIterator[None]:
-    """A server before the MinIO of this address that leaves a condition out of what it passes on, signed anew."""
+async def proxy(port: int, url: str, *, drops: str = "", bucket: str = "") -> AsyncIterator[None]:
+    """A server before the MinIO of this address that leaves a condition out of what it passes on, signed anew.
+
+    With a `bucket`, it is another store.
+    """
     address, aws = S3Address.parse(url), config.aws()
     [endpoint], keys = address.endpoints, Keys(aws.access_key_id, aws.secret_access_key)
 
@@ -36,7 +39,7 @@ async def proxy(port: int, url: str, *, drops: str = "") -> AsyncIterator[None]:
         if request.method == "PUT":
             fields["content-length"] = str(len(body))
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        place = request.raw_path
+        place = request.raw_path.replace(address.bucket, bucket or address.bucket, 1)
         head = signed(keys, address.region, URL(endpoint).authority, request.method, place, fields, stamp)
         target = URL(endpoint + place, encoded=True)
         async with session.request(request.method, target, headers=head, data=body or None) as answer:
@@ -76,13 +79,14 @@ async def overwritten(store: S3Store, name: str) -> int:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checks, and trials again, in moments."""
+    """Checks, and tests again, in moments; what was away sees the others at once."""
     monkeypatch.setattr(endpoints, "EVERY_S", 0.1)
+    monkeypatch.setattr("storage.s3.endpoint.SETTLE_S", 0.0)
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("drops", ["if-none-match", "if-match"])
-async def test_an_endpoint_that_comes_late_is_raced_before_it_is_used(
+async def test_an_endpoint_that_comes_late_is_tested_before_it_is_used(
     s3_url: str, drops: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that drops a condition gets nothing, and an error says so; once it keeps them, it is used."""
@@ -93,16 +97,33 @@ async def test_an_endpoint_that_comes_late_is_raced_before_it_is_used(
         async with proxy(port, s3_url, drops=drops):
             await eventually(lambda: state_at(store, port) is State.UNFIT, "left out")
             assert await overwritten(store, "bad") == 0
-        assert [record.levelno for record in caplog.records if "succeeded, instead of one" in record.message] == [
-            logging.ERROR
-        ]
+        assert [record.levelno for record in caplog.records if "it ignores If-" in record.message] == [logging.ERROR]
         async with proxy(port, s3_url):
             await eventually(lambda: state_at(store, port) is State.UP, "used again")
             assert await overwritten(store, "good") == 0
 
 
 @pytest.mark.usefixtures("quick")
-async def test_an_endpoint_that_was_away_is_raced_again(s3_url: str) -> None:
+async def test_an_endpoint_of_another_store_takes_nothing(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither changes nor reads; when that has lasted, an error says so."""
+    port, other = free_port(), f"{S3Address.parse(s3_url).bucket}-other"
+    async with S3Store(S3Address.parse(s3_url.replace(S3Address.parse(s3_url).bucket, other, 1))):
+        pass  # which makes the bucket
+    url = s3_url.replace("endpoint=", f"endpoint=http://127.0.0.1:{port},")
+    async with S3Store(S3Address.parse(url), examines=True) as store, proxy(port, s3_url, bucket=other):
+        await eventually(lambda: "or it is of another store" in caplog.text, "tested")
+        assert state_at(store, port) is State.APART
+        assert await overwritten(store, "other") == 0
+        assert {await store.read(f"a7/other-{number}") for number in range(14)} == {b"first"}
+        monkeypatch.setattr(endpoints, "LASTING_S", 0.0)
+        await eventually(lambda: state_at(store, port) is State.UNFIT, "left out")
+        assert await overwritten(store, "later") == 0
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_endpoint_that_was_away_is_tested_again(s3_url: str) -> None:
     """Another program may answer at its address; with no other endpoint left, the store is not used at all."""
     port = free_port()
     bucket = S3Address.parse(s3_url).bucket
