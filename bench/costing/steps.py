@@ -25,6 +25,8 @@ SETTLE_S: Final = 1.0  # the last jobs are settled, and a pulse is sent; what is
 REST_S: Final = 3.0
 PATIENCE_S: Final = 300.0
 PICTURES: Final = ("front/thumb", "front/feed", "front/full")
+METRICS_OLD_S: Final = 1.5
+METRICS_S: Final = 30.0
 STAGE: Final = r'^snapsurge_stage_seconds_bucket\{le="([^"]+)",stage="store"\} (\S+)$'
 
 
@@ -127,6 +129,10 @@ async def alone(stack: Stack, moment_id: str, pairs: Sequence[bytes], count: int
 
     before = stage(await stack.node_metrics())
     await phones.alone(stack, moment_id, pairs, count, each)
+    async with asyncio.timeout(METRICS_S):  # a node may show metrics that are a second old
+        await asyncio.sleep(METRICS_OLD_S)
+        while stage(await stack.node_metrics()) == before:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.1)
     after = stage(await stack.node_metrics())
     cumulated = [count - before.get(bound, 0.0) for bound, count in after.items()]
     single = [high - low for low, high in zip([0.0, *cumulated], cumulated, strict=False)]

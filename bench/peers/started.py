@@ -51,6 +51,8 @@ def process(command: Sequence[str], port: int | None) -> Iterator[subprocess.Pop
             running.communicate(timeout=END_S)
         running.kill()
         running.wait()
+        if running.stderr:  # open still where the time was up
+            running.stderr.close()
 
 
 def _await_port(running: subprocess.Popen[bytes], port: int) -> None:

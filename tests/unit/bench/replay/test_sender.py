@@ -34,11 +34,11 @@ class Plain:
         return f"{key} {side}".encode().ljust(size, b".")
 
 
-def arrival(number: int, t: int = 0, up: int = 10**9) -> Arrival:
-    """An arrival of two photos of 1000 bytes."""
+def arrival(number: int, t: int = 0, up: int = 10**9, size: int = 1000) -> Arrival:
+    """An arrival of two photos of so many bytes."""
     user = f"u{number}"
     return Arrival(
-        number, Row(t=t, u=user, f=1000, b=1000, up=up), token(DEVELOPMENT_SECRET, user, "upload", 1_800_000_000)
+        number, Row(t=t, u=user, f=size, b=size, up=up), token(DEVELOPMENT_SECRET, user, "upload", 1_800_000_000)
     )
 
 
@@ -72,15 +72,17 @@ async def test_each_beat_tells_what_happened_since_the_one_before() -> None:
 async def test_an_upload_in_flight_is_waiting_until_it_is_cut_off() -> None:
     """It is not counted, and arrivals of the next hours are not sent."""
     fake = FakeService(Faults(), moments={"m": MOMENT})
-    arrivals = [arrival(0), arrival(1, t=1, up=1), arrival(2, t=10**10)]
+    arrivals = [arrival(0), arrival(1, t=1, up=1000, size=200_000), arrival(2, t=10**10)]
     now = SystemClock().now()
     async with sending(fake, arrivals, Plain()) as sender, asyncio.TaskGroup() as group:
         group.create_task(sender.send("m", now))
         seen: list[Beat] = []
         async with asyncio.timeout(60):
-            while sum(len(beat.ended) for beat in seen) < 1 or not seen[-1].waiting:
+            # The second one has begun and takes minutes. The first one has ended.
+            while sum(len(beat.ended) for beat in seen) < 1 or sum(beat.begun for beat in seen) < 2:
                 seen += sender.beats()
                 await asyncio.sleep(0)
+            seen += sender.beats()
         assert seen[-1].waiting == (pytest.approx(now, abs=1e-5),)
         sender.interrupt()
     (last,) = sender.beats()
