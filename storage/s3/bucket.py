@@ -1,7 +1,13 @@
 """What the settings of a bucket do to posts: versioning, object lock, lifecycle rules. Pure; XML documents come in.
 
-Sources: "GetBucketVersioning", "GetObjectLockConfiguration", "GetBucketLifecycleConfiguration" in the Amazon S3 API
-Reference.
+Sources: "GetBucketVersioning", "PutBucketVersioning", "GetObjectLockConfiguration" and
+"GetBucketLifecycleConfiguration" in the Amazon S3 API Reference.
+
+A store of several members must keep versions. A MinIO undoes a PUT that it cannot complete, also one whose client has
+given up, by deleting what it wrote on each drive, and tells the drives of a member that is cut off only when it is
+back, long after the lock of the key. Without versions, old and new object have the same version, "null": so after an
+interrupted overwrite both may be gone, and an object that somebody else has stored meanwhile. With versions it deletes
+its own. (`renameData` in MinIO's cmd/erasure-object.go; `tests/net/test_overwrites.py` shows both.)
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +20,10 @@ from ..blobs import StoreUnsuitable
 SETTINGS: Final = ("versioning", "object-lock", "lifecycle")
 # A moment takes posts for a day, and tombstones must stay for 49 hours; the rest is for a backlog of renders.
 KEPT_DAYS_MIN: Final = 7
+KEEP_VERSIONS: Final = (
+    b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
+    b"</VersioningConfiguration>"
+)
 _SPACE: Final = "{*}"
 _ROOTS: Final = (*(f"{spread}/" for spread in keys.SPREADS), keys.MOMENTS_PREFIX)
 
@@ -21,7 +31,7 @@ _ROOTS: Final = (*(f"{spread}/" for spread in keys.SPREADS), keys.MOMENTS_PREFIX
 def warnings(documents: Mapping[str, bytes]) -> Iterator[str]:
     """What a person should know, from the settings that could be read, by name; StoreUnsuitable if posts get lost."""
     found = {name: _root(document) for name, document in documents.items()}
-    versioning, lock, lifecycle = (found.get(name) for name in SETTINGS)
+    lock, lifecycle = found.get("object-lock"), found.get("lifecycle")
     for rule in lifecycle.iterfind(f"{_SPACE}Rule") if lifecycle is not None else ():
         yield from _of_rule(rule)
     if lock is not None and (days := _days(lock)):
@@ -29,11 +39,17 @@ def warnings(documents: Mapping[str, bytes]) -> Iterator[str]:
             f"its object lock keeps every version for {days}: photos of deleted posts are not shown, but stay in the "
             "bucket that long; use a bucket without a default retention"
         )
-    elif versioning is not None and versioning.findtext(f"{_SPACE}Status") == "Enabled":
+    elif keeps_versions(documents.get("versioning", b"")):
         yield (
             "it keeps versions; replaced and deleted ones are removed at once, for which the keys need the permissions "
             "DeleteObjectVersion and ListBucketVersions"
         )
+
+
+def keeps_versions(document: bytes) -> bool:
+    """Whether this is the setting of a bucket that keeps versions."""
+    versioning = _root(document)
+    return versioning is not None and versioning.findtext(f"{_SPACE}Status") == "Enabled"
 
 
 def _of_rule(rule: ET.Element) -> Iterator[str]:

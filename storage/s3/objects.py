@@ -136,9 +136,11 @@ class Objects:
     ) -> None:
         await self.endpoints.__aexit__(kind, error, trace)
 
-    async def put(self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str]) -> Answer:
+    async def put(
+        self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str], query: Mapping[str, str] | None = None
+    ) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
-        return await self.call("PUT", key, {**_announced(parts), **condition}, parts)
+        return await self.call("PUT", key, {**_announced(parts), **condition}, parts, query=query)
 
     async def call(
         self,

@@ -1,8 +1,8 @@
 """Objects in MinIO or any S3: `create` is a PUT with `If-None-Match: *`, `swap` one with `If-Match`; the store decides.
 
 Permissions needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket only if the bucket is missing,
-DeleteObjectVersion and ListBucketVersions only if it keeps versions). `credentials.py` finds the keys. Each PUT carries
-a signed CRC-32, so that the store keeps no damaged body.
+DeleteObjectVersion and ListBucketVersions only if it keeps versions, PutBucketVersioning if it must and does not yet).
+`credentials.py` finds the keys. Each PUT carries a signed CRC-32, so that the store keeps no damaged body.
 
 No call uses aioboto3, which costs more CPU than all else that a node does for a pair, and as much memory as the rest of
 a node; see `objects.py`. Keys that are not in the environment come from its botocore (`credentials.py`).
@@ -16,7 +16,7 @@ every store obeys conditions on DELETE.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
@@ -30,33 +30,20 @@ from ..blobs import (
     Buffer,
     Entry,
     QuorumLost,
-    StoreFull,
     StoreUnavailable,
-    StoreUnsuitable,
 )
-from ..failures import Failures
-from . import bucket, credentials, listing, remedies
+from . import bucket, credentials, listing
 from .address import S3Address
-from .answer import NO_QUORUM, Answer
+from .answer import Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
 from .objects import Objects
+from .outcomes import NoBucket, Outcomes
 
 log = logging.getLogger("snapsurge.storage.s3")
 
-# Without ConditionalRequestConflict: S3 sends it after a concurrent delete, and asks for a retry.
-_EXISTS = {"PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-# Only what says so: a 404 of a bucket that is gone, or of a server that is no store, is no missing object.
-_MISSING = {"NoSuchKey", "InvalidRange"}
-_NO_BUCKET = {"NoSuchBucket", "NotFound", "404"}  # an answer to HEAD has no text
-_FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "507"}
-_UNABLE = {"NotImplemented", "501"}
 # The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
-
-
-class NoBucket(StoreUnavailable):
-    """There is no bucket at the address."""
 
 
 class S3Store:
@@ -85,19 +72,19 @@ class S3Store:
         self._opened = AsyncExitStack()
         self._large_until = 0.0
         self._objects: Objects
-        self._failures = Failures(f"{address.bucket} at {address.servers}")
+        self._outcomes = Outcomes(f"{address.bucket} at {address.servers}")
 
     def __repr__(self) -> str:
         return f"<S3Store {self.address.bucket} at {self.address.servers}>"
 
     async def create(self, key: str, *parts: Buffer) -> None:
-        await self._done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}), BlobExists)
+        await self._outcomes.done(f"PUT {key}", self._objects.put(key, parts, {"if-none-match": "*"}), BlobExists)
 
     async def swap(self, key: str, mark: str, *parts: Buffer) -> None:
         etag, _, version = mark.partition(" ")
         try:
             call = self._objects.put(key, parts, {"if-match": etag})
-            made = await self._done(f"PUT {key}", call, BlobExists, BlobMissing)
+            made = await self._outcomes.done(f"PUT {key}", call, BlobExists, BlobMissing)
         except (BlobExists, BlobMissing) as error:  # 412, or S3's 404 if there is no object to compare
             raise BlobChanged(key) from error
         version = version or _UNVERSIONED
@@ -125,7 +112,7 @@ class S3Store:
 
     async def delete(self, key: str) -> None:
         try:
-            answer = await self._done(f"DELETE {key}", self._objects.call("DELETE", key), BlobMissing)
+            answer = await self._outcomes.done(f"DELETE {key}", self._objects.call("DELETE", key), BlobMissing)
         except BlobMissing:  # some stores say so
             return
         if answer.version:  # the bucket keeps versions, and now has a marker as well
@@ -162,7 +149,7 @@ class S3Store:
     async def _page(self, query: dict[str, str]) -> listing.Page:
         """A page of a listing."""
         what = f"GET {self._bucket} {query.get('prefix', '')}"
-        answer = await self._done(what, self._objects.call("GET", "", query=query))
+        answer = await self._outcomes.done(what, self._objects.call("GET", "", query=query))
         try:
             return listing.parsed(answer.body)
         except listing.BadListing as error:
@@ -213,7 +200,7 @@ class S3Store:
             # S3 accepts every region as a constraint except us-east-1.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
             with suppress(BlobExists):  # another node was faster
-                await self._done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}), BlobExists)
+                await self._outcomes.done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}), BlobExists)
 
     async def _bucket_seen(self) -> None:
         """Return if there is a bucket; NoBucket."""
@@ -224,11 +211,13 @@ class S3Store:
                 return await self._objects.call("GET", "", query=listing.query("", most=1))
             return answer
 
-        await self._done(f"HEAD {self._bucket}", seen(), NoBucket)
+        await self._outcomes.done(f"HEAD {self._bucket}", seen(), NoBucket)
 
     async def _examine(self) -> None:
         """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
         found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
+        if len(self._objects.endpoints.all) > 1 and not bucket.keeps_versions(found["versioning"].body):
+            await self._keep_versions()
         for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
             log.warning("bucket %s: %s", self._bucket, warning)
         try:
@@ -237,10 +226,28 @@ class S3Store:
             log.warning("store %s was not tested, because it cannot write now: %s", self.address.servers, error)
             self._objects.endpoints.untested()
 
+    async def _keep_versions(self) -> None:
+        """Let the bucket keep versions, which a store of several members must (`bucket.py`)."""
+        setting = self._objects.put("", (bucket.KEEP_VERSIONS,), {}, {"versioning": ""})
+        try:
+            await self._outcomes.done(f"PUT versioning of {self._bucket}", setting)
+        except StoreUnavailable as error:
+            log.error(  # noqa: TRY400 - where it was called says nothing
+                "bucket %s keeps no versions, and that could not be changed: a change of a post that is interrupted "
+                "between the members of the store may lose the post; enable versioning for this bucket (%s)",
+                *(self._bucket, error),
+            )
+        else:
+            log.warning(
+                "bucket %s keeps versions from now on, so that a change that is interrupted between the members of the "
+                "store loses no post; replaced and deleted versions are removed at once",
+                self._bucket,
+            )
+
     async def _versions(self, key: str) -> Sequence[str]:
         """The versions of an object, markers included; empty, with a log line, where that may not be asked."""
         try:
-            answer = await self._done(
+            answer = await self._outcomes.done(
                 f"GET versions of {key}", self._objects.call("GET", "", query={"prefix": key, "versions": ""})
             )
             return listing.versions(answer.body, key)
@@ -253,7 +260,9 @@ class S3Store:
     async def _remove_version(self, key: str, version: str) -> None:
         """Remove the replaced version, so that nobody can read it, if the bucket's policy allows that."""
         try:
-            await self._done(f"DELETE {key} {version}", self._objects.call("DELETE", key, query={"versionId": version}))
+            await self._outcomes.done(
+                f"DELETE {key} {version}", self._objects.call("DELETE", key, query={"versionId": version})
+            )
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
                 "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
@@ -262,38 +271,4 @@ class S3Store:
             )
 
     async def _get(self, key: str, fields: Mapping[str, str], *expected: type[Exception]) -> Answer:
-        return await self._done(f"GET {key}", self._objects.call("GET", key, fields), BlobMissing, *expected)
-
-    async def _done(self, what: str, call: Awaitable[Answer], *expected: type[Exception]) -> Answer:
-        """The answer if the call succeeded; else one of the `expected` errors, which mean no failure of the store.
-
-        Every other answer is StoreUnavailable, is logged, and has the call and the store's reason in its text.
-        """
-        method = what.partition(" ")[0]
-        try:
-            answer = await call
-        except OSError as error:
-            self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedies.SILENT)
-            raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
-        if not answer.went_well:
-            kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)
-            if kind not in expected:
-                kind = kind if issubclass(kind, StoreUnavailable) else StoreUnavailable
-                self._failures.failed(f"{method}: {said}", remedies.remedy(answer.status, answer.code))
-            raise kind(f"{what}: the store answered {said}")
-        return answer
-
-
-def _error_of(code: str) -> type[Exception]:
-    """The error class for an S3 error code."""
-    if code in _EXISTS:
-        return BlobExists
-    if code in _MISSING:
-        return BlobMissing
-    if code in _NO_BUCKET:
-        return NoBucket
-    if code in NO_QUORUM:
-        return QuorumLost
-    if code in _UNABLE:
-        return StoreUnsuitable
-    return StoreFull if code in _FULL else StoreUnavailable
+        return await self._outcomes.done(f"GET {key}", self._objects.call("GET", key, fields), BlobMissing, *expected)

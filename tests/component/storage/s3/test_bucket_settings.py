@@ -2,6 +2,7 @@
 
 import calendar
 import json
+import logging
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -61,6 +62,49 @@ async def test_in_a_bucket_that_keeps_versions_nothing_stays_of_what_was_deleted
 
     assert await versions(made.url) == ["a7/xy"]
     assert "DeleteObjectVersion" in caplog.text
+
+
+def twice(url: str) -> str:
+    """The same store as two endpoints."""
+    [endpoint] = S3Address.parse(url).endpoints
+    return url.replace(endpoint, f"{endpoint},{endpoint.replace('127.0.0.1', 'localhost')}")
+
+
+async def test_only_a_store_of_several_endpoints_must_keep_versions(
+    made: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A starting node enables versioning, and says so once; what was there before is replaced and deleted as ever."""
+
+    async def status() -> str:
+        return (await made.s3.get_bucket_versioning(Bucket=made.name)).get("Status", "")
+
+    async with S3Store(S3Address.parse(made.url)) as store:
+        await store.create("a7/x", b"1")
+        await store.create("a7/y", b"1")
+    await examined(made.url)
+    assert await status() == ""
+    async with S3Store(S3Address.parse(twice(made.url))):
+        assert await status() == ""  # a worker leaves it to the nodes
+    async with S3Store(S3Address.parse(twice(made.url)), examines=True) as store:
+        assert await status() == "Enabled"
+        await store.swap("a7/x", (await store.read_tail("a7/x", 1)).mark, b"2")
+        assert await store.read("a7/x") == b"2"
+        await store.delete("a7/y")
+    await examined(twice(made.url))
+
+    assert await versions(made.url) == ["a7/x"]
+    assert caplog.text.count("keeps versions from now on") == 1
+
+
+async def test_a_bucket_that_cannot_be_told_to_keep_versions_is_an_error_that_stops_nothing(
+    made: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Operators are told what may be lost and what to do."""
+    await limited(made, monkeypatch, ALL_WE_NEED)
+    await examined(twice(made.url))
+    (told,) = [one for one in caplog.records if "keeps no versions" in one.message]
+    assert told.levelno == logging.ERROR
+    assert "may lose the post; enable versioning for this bucket" in told.message
 
 
 async def test_under_object_lock_posts_live_on_and_ops_are_told(s3_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -75,3 +75,14 @@ def test_versions_and_locks_are_told() -> None:
     assert "DeleteObjectVersion" in told
     (told,) = bucket.warnings({"versioning": versioning, "object-lock": lock})
     assert "for 30 days" in told
+
+
+def test_only_a_bucket_whose_versioning_is_enabled_keeps_versions() -> None:
+    """What we send says so; never set, suspended, refused and damaged do not."""
+    assert bucket.keeps_versions(bucket.KEEP_VERSIONS)
+    for inside in ("", "<Status>Suspended</Status>"):
+        assert not bucket.keeps_versions(
+            f"<VersioningConfiguration {SPACE}>{inside}</VersioningConfiguration>".encode()
+        )
+    assert not bucket.keeps_versions(b"<Error><Code>AccessDenied</Code></Error>")
+    assert not bucket.keeps_versions(b"no XML")
