@@ -58,7 +58,7 @@ class Endpoint:
         self.back_at = float("-inf")
         self.used = 0
         self.healthy_at = self.looked_at = self.changed_at = float("-inf")
-        self._told, self._changes = State.UP, 0
+        self._told, self._changes, self._cause = State.UP, 0, ""
         self._telling: asyncio.TimerHandle | None = None
         self.wires: Wires
         self._place = place.hostname or "", place.port or (443 if secure else 80), trust if secure else None
@@ -101,7 +101,8 @@ class Endpoint:
         elif self.state is not self._told:
             self._told = self.state
             level = logging.ERROR if self.state is State.UNFIT else logging.WARNING
-            log.log(level, "store endpoint %s %s", self.url, self.state.value)
+            cause = f" ({self._cause})" if self.state is State.DOWN and self._cause else ""
+            log.log(level, "store endpoint %s %s%s", self.url, self.state.value, cause)
         self._changes = 0
 
     def close(self) -> None:
@@ -130,10 +131,13 @@ class Endpoint:
             async with asyncio.timeout(CHECK_S):
                 said = await wires.ask([request], now=0.0, silence_s=CHECK_S, head_only=True)
             if said.status >= 500:
+                self._cause = f"it answers {said.status}"
                 return False, State.DOWN
             return False, State.READS if await self._no_quorum() else State.UP
         except OSError as error:
             cause = error.__cause__ if isinstance(error, Unsent) else error
+            late = isinstance(cause, TimeoutError)
+            self._cause = f"no answer to a HEAD within {CHECK_S:g} s" if late else f"{type(cause).__name__}: {cause}"
             return not isinstance(cause, ConnectionError), State.DOWN
         finally:
             wires.close()

@@ -15,7 +15,8 @@ _FEATURE: Final = "this store lacks a feature that is needed (conditional PUTs);
 _QUORUM: Final = "too few members of the store run to agree on a change: start those that are missing"
 _APART: Final = (
     "members of the store do not see each other, as for up to a minute after a restart: wait; if it lasts, look at the "
-    "network between them, and for an endpoint that ignores conditional writes or is of another store (see the log)"
+    "network between them, for endpoints that answer too late, and for one that ignores conditional writes or is of "
+    "another store (see the log)"
 )
 _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "

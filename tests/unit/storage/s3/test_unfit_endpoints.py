@@ -1,4 +1,4 @@
-"""Endpoints that come late or come back, and ignore conditional writes or belong to another store: they get nothing."""
+"""Endpoints that do not serve, or come late or back, and ignore conditional writes or are of another store."""
 
 import asyncio
 import logging
@@ -195,3 +195,28 @@ async def test_checks_come_at_most_once_a_second(members: list[Member], monkeypa
             assert await put(objects) == (200, "")
         assert one.looked_at == looked_at
         assert one in objects.endpoints._checks
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (said(502), "it answers 502"),
+        (None, "no answer to a HEAD within 0.3 s"),
+        (b"", "ConnectionRefusedError: "),
+    ],
+)
+async def test_the_line_about_an_endpoint_that_does_not_serve_says_why(
+    members: list[Member], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    answer: bytes | None, cause: str,
+) -> None:  # fmt: skip
+    """An error, silence, a process that is gone."""
+    monkeypatch.setattr("storage.s3.endpoint.LASTS_S", 0.01)
+    monkeypatch.setattr("storage.s3.endpoint.CHECK_S", 0.3)
+    if answer == b"":
+        await members[0].stop()
+    members[0].answers["HEAD"] = answer
+    async with objects_at(*(one.url for one in members)):
+        await becomes(lambda: "does not serve" in caplog.text)
+    (line,) = [one for one in caplog.messages if "does not serve" in one]
+    assert line.startswith(f"store endpoint {members[0].url} does not serve: ")
+    assert f" ({cause}" in line
