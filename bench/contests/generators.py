@@ -115,7 +115,7 @@ def by_vegeta(url: str, rate: int, seconds: int) -> float:
 
 
 def by_locust(url: str, seconds: int) -> float:
-    """CPU ms per pair of locust; StartError when a request failed."""
+    """CPU ms per pair of locust; StartError when more than one request in a thousand failed (its end breaks some)."""
     file = str(started.ROOT / "bench" / "peers" / "locust_pairs.py")
     words = ("-f", file, "--headless", "-u", str(LOCUST_USERS), "-r", str(LOCUST_USERS), "-t", f"{seconds}s")
     said = subprocess.run(
@@ -127,7 +127,7 @@ def by_locust(url: str, seconds: int) -> float:
         check=False,
     )
     told = next((json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"requests"')), None)
-    if not told or told["failures"] or not told["requests"]:
+    if not told or told["failures"] > told["requests"] / 1000 or not told["requests"]:
         raise started.StartError(f"locust failed: {told} {said.stderr[-300:]}")
     return float(told["cpu_ms"]) / int(told["requests"])
 
