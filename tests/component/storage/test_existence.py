@@ -1,13 +1,12 @@
 """Posts come and go by compare-and-swap, on real files and a real MinIO, whatever comes late, twice or breaks off."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from storage import intake, keys, media
-from storage.blobs import Blob, BlobExists, BlobStore, StoreUnavailable
+from storage.blobs import BlobExists, BlobStore
 from storage.existence import Existence, NoSuchPost, Standing, Superseded
 from storage.records import Photos, Post, Receipt, accepted
 from storage.tombstones import Tombstone, tombstone_in
@@ -178,6 +177,20 @@ async def test_full_renditions_are_never_taken_away(
     assert (await store.read(keys.media(first.moment_id, first.id))) == rendered(first)[1]
 
 
+async def test_incomplete_renditions_are_stored_once(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """Made again, as by a worker whose lease ended: the first ones stay, and their record is the answer."""
+    first = make_receipt(attempt=FIRST)
+    await commit(existence, first)
+    post, body = rendered(first, complete=False)
+    await existence.put_media(post, body)
+    again, other = media.pack(post, {"front-thumb": media.Image(b"other" * 30, 1, 1)})
+
+    assert await existence.put_media(again, other) == post
+    assert await store.read(keys.media(first.moment_id, first.id)) == body
+
+
 async def test_a_pair_that_cannot_be_read_may_be_deleted_and_is_never_written_over(
     existence: Existence, store: BlobStore, make_receipt: MakeReceipt
 ) -> None:
@@ -217,80 +230,3 @@ async def test_attempts_of_before_they_had_ids(existence: Existence, make_receip
     second = make_receipt(attempt=SECOND)
 
     assert await commit(existence, second) is second
-
-
-class Meanwhile:
-    """A store in which something else happens right after the first read; it takes so many deletions."""
-
-    def __init__(self, store: BlobStore, happens: Callable[[], Awaitable[object]], deletions: int = 9) -> None:
-        self._store, self._happens, self._deletions = store, happens, deletions
-        self._happened = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def read_tail(self, key: str, length: int) -> Blob:
-        """What is there before it happens."""
-        try:
-            return await self._store.read_tail(key, length)
-        finally:
-            if not self._happened:
-                self._happened = True
-                await self._happens()
-
-    async def delete(self, key: str) -> None:
-        """Fails at last."""
-        if not self._deletions:
-            raise StoreUnavailable("it was restarted")
-        self._deletions -= 1
-        await self._store.delete(key)
-
-
-async def test_a_fence_that_stood_still_takes_no_renditions_of_a_later_post(
-    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
-) -> None:
-    """Posted again and rendered between its two reads: it names the media object that it read first."""
-    first, second = make_receipt(attempt=FIRST), make_receipt(attempt=SECOND)
-    await commit(existence, first)
-    await existence.put_media(*rendered(first))
-    await existence.end(first.moment_id, first.id, GONE)
-
-    async def posted_again() -> None:
-        await commit(existence, second)
-        await existence.put_media(*rendered(second))
-
-    late = Existence(Meanwhile(store, posted_again))
-    await late.fence(first.moment_id, first.id)
-    assert await shown(store, second) == SECOND
-
-
-async def test_a_worker_that_stood_still_shows_nothing_after_the_deletion(
-    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
-) -> None:
-    """Deleted between its two reads: the renditions of the deleted attempt are not stored."""
-    first = make_receipt(attempt=FIRST)
-    await commit(existence, first)
-    await existence.put_media(*rendered(first, complete=False))
-    late = Existence(Meanwhile(store, lambda: existence.end(first.moment_id, first.id, GONE)))
-
-    assert await late.put_media(*rendered(first)) is None
-    assert await shown(store, first) is None
-
-
-async def test_tombstones_whose_removal_broke_off_are_removed_the_next_time(
-    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
-) -> None:
-    """The intake object goes last, because a sweep finds posts by it."""
-    first = make_receipt(attempt=FIRST)
-    await commit(existence, first)
-    await existence.put_media(*rendered(first))
-    await existence.end(first.moment_id, first.id, GONE)
-
-    async def nothing() -> None:
-        pass
-
-    with pytest.raises(StoreUnavailable):
-        await Existence(Meanwhile(store, nothing, deletions=1)).clear(first.moment_id, first.id)
-    assert [entry.key async for entry in store.list("")] == [keys.intake(first.moment_id, first.id)]
-    await existence.clear(first.moment_id, first.id)
-    assert [entry.key async for entry in store.list("")] == []
