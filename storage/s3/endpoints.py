@@ -196,7 +196,7 @@ class Endpoints:
                 up = (one for one, (_, state) in zip(self.all, looked, strict=True) if state is State.UP)
                 found = [one for one in up if one is not endpoint and one.settled(now)]
             found.append(endpoint)
-            finding = await self._tried(found)
+            finding = await self._agreed(found)
             if finding.why:
                 return self._disagreed(endpoint, finding)
             for one in found:
@@ -205,7 +205,7 @@ class Endpoints:
             self._told = 0
             return endpoint.state
 
-    async def _tried(self, found: list[Endpoint]) -> Finding:
+    async def _agreed(self, found: list[Endpoint]) -> Finding:
         """Test whether these agree; removes those that break the rules by themselves, which no program uses."""
         while True:
             if 2 * len(found) < len(self.all):
