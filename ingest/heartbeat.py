@@ -114,11 +114,10 @@ class Heartbeat:
             return
         self._replaced += 1
         if self._replaced % OTHERS_SAID == OTHERS_MIN:
-            other = msgspec.json.decode(before).get("address", "an unknown address")
             log.warning(
                 "another node announces itself as %s too, at %s: balancers use now one and now the other; "
                 "give each node its own --id",
-                *(self._node_id, other),
+                *(self._node_id, _address_in(before)),
             )
 
     async def run(self) -> None:
@@ -131,3 +130,11 @@ class Heartbeat:
         """Remove the node from the list; without Redis, balancers notice the missing heartbeats."""
         with contextlib.suppress(RedisError):
             await run_one(self._redis, _LEAVE(NODES_KEYS, self._node_id))
+
+
+def _address_in(entry: bytes) -> str:
+    """The address in an entry that anybody may have written."""
+    try:
+        return msgspec.json.decode(entry, type=Member).address
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return "an unknown address"

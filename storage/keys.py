@@ -75,7 +75,7 @@ PROBES_PREFIX = "probe/"
 
 
 def probe(name: str) -> str:
-    """Key of an object that a starting node writes and deletes, to test the store."""
+    """Key of an object that is written and deleted again, to test the store or its endpoints."""
     return f"{PROBES_PREFIX}{name}"
 
 

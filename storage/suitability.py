@@ -2,7 +2,7 @@
 
 Several stores accept `If-None-Match: *` or `If-Match` and let all of several concurrent PUTs succeed. With such a store
 posts are lost or doubled, and nobody would notice before a burst. So a node races eight of each kind when it starts.
-The requests go to all endpoints, because each goes to the least busy one, and there are two for each endpoint at least.
+The requests go to all endpoints that serve, because each goes to the least busy one; there are two for each at least.
 A MinIO whose members have just started fails the test too, until they see each other; so a failed test is repeated for
 a while. This file knows the port only.
 """

@@ -37,7 +37,7 @@ PURE_EXCEPTIONS = {"bench/simulation"}
 
 # Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
 EDGES = {
-    "botocore": {"bench/peers/bare.py"},
+    "botocore": {"storage/s3/credentials.py", "bench/peers/bare.py"},
     "aiobotocore": {"storage/s3/credentials.py", "bench/peers/bare.py"},
     "arq": {
         "storage/queue/jobs.py",

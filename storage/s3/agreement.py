@@ -26,6 +26,7 @@ _REFUSED: Final = "PreconditionFailed"
 # PUT an object that must be new, PUT it with the entity tag of another one, or DELETE a version of it.
 What = Literal["create", "swap", "remove"]
 # One of these requests to this endpoint, about a key and, to remove, a version: S3's error code, and the version.
+# Raises OSError only.
 Ask = Callable[[Endpoint, What, str, str], Awaitable[tuple[str, str]]]
 
 
@@ -52,7 +53,7 @@ async def apart(ask: Ask, endpoints: Sequence[Endpoint]) -> Finding:
 
 async def _apart(ask: Ask, creator: Endpoint, endpoints: Sequence[Endpoint]) -> Finding:
     """Whether this endpoint and these others refuse to overwrite what it creates."""
-    key, versions = keys.probe(secrets.token_hex(8)), set[str]()
+    key, made = keys.probe(secrets.token_hex(8)), set[tuple[Endpoint, str]]()
     others = [one for one in endpoints if one is not creator]
     asked: list[tuple[Endpoint, What]] = [(creator, "create"), (creator, "create"), (creator, "swap")]
     asked += [(one, "create") for one in others]
@@ -60,7 +61,7 @@ async def _apart(ask: Ask, creator: Endpoint, endpoints: Sequence[Endpoint]) -> 
         for number, (one, what) in enumerate(asked):
             code, version = await ask(one, what, key, "")
             if not code:
-                versions.add(version)
+                made.add((one, version))
             if number and not code:
                 return _overwrote(one, what, creator)
             if code and not (number and code == _REFUSED):
@@ -68,9 +69,9 @@ async def _apart(ask: Ask, creator: Endpoint, endpoints: Sequence[Endpoint]) -> 
     except OSError as error:
         return Finding(f"{one.url}: {error}")
     finally:
-        with contextlib.suppress(OSError):
-            for version in versions:
-                await ask(creator, "remove", key, version)
+        for one, version in made:  # each where it was made: another endpoint may be of another store
+            with contextlib.suppress(OSError):
+                await ask(one, "remove", key, version)
     return Finding()
 
 

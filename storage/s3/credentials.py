@@ -10,8 +10,12 @@ from ..blobs import StoreUnavailable
 from ..config import AwsVariables
 from .signing import Keys
 
-# Returns the current keys; called before each request, because keys may be renewed.
+# Returns the current keys; called before each request, because keys may be renewed. May raise anything; see `NoKeys`.
 Source = Callable[[], Awaitable[Keys]]
+
+
+class NoKeys(OSError):
+    """The keys could not be found or renewed: nothing was asked of the store."""
 
 
 async def found(variables: AwsVariables) -> tuple[Source, str]:
@@ -25,9 +29,13 @@ async def found(variables: AwsVariables) -> tuple[Source, str]:
         return same, variables.ca_bundle
 
     from aiobotocore.session import get_session  # noqa: PLC0415 - see the module's docstring
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     session = get_session()
-    credentials = await session.get_credentials()
+    try:
+        credentials, ca_file = await session.get_credentials(), session.get_config_variable("ca_bundle") or ""
+    except BotoCoreError as error:  # a profile that does not exist, half a pair, a file that cannot be parsed
+        raise StoreUnavailable(f"no keys for the store: {error}") from error
     if credentials is None:
         raise StoreUnavailable("no keys for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 
@@ -35,4 +43,4 @@ async def found(variables: AwsVariables) -> tuple[Source, str]:
         frozen = await credentials.get_frozen_credentials()
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
-    return renewed, session.get_config_variable("ca_bundle") or ""
+    return renewed, ca_file

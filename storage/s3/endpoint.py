@@ -43,7 +43,7 @@ class Endpoint:
     """One address, its connections, its state, and how many requests are in progress there.
 
     `agrees` was found out when it last took part in a test of agreement, and `apart_since` is when it first did not;
-    `breaks` are the times at which it may have been restarted since the program began.
+    `breaks` is how often it may have been restarted since the program began.
     """
 
     def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:

@@ -27,6 +27,7 @@ from typing import Final, Self
 
 from . import choice
 from .agreement import Finding
+from .credentials import NoKeys
 from .endpoint import CHECK_S, Endpoint, State
 
 log = logging.getLogger("snapsurge.storage.s3")
@@ -43,8 +44,8 @@ AFTER_UNFIT: Final = 30  # In checks: a test is some dozens of small requests.
 class Endpoints:
     """The endpoints of a store, to be entered before use, and begun (`begin`) before it changes something.
 
-    `bucket` makes a signed HEAD of the bucket for a host; `apart` tells whether these endpoints agree.
-    All connections of the store together are at most `connections_max`.
+    `bucket` makes a signed HEAD of the bucket for a host; NoKeys. `apart` tells whether these endpoints agree. All
+    connections of the store together are at most `connections_max`.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class Endpoints:
                 up = (one for one, (_, state) in zip(self.all, looked, strict=True) if state is State.UP)
                 found = [one for one in up if one is not endpoint and one.settled(now)]
             found.append(endpoint)
-            finding = await self._tried(found)
+            finding = await self._agreed(found)
             if finding.why:
                 return self._disagreed(endpoint, finding)
             for one in found:
@@ -204,7 +205,7 @@ class Endpoints:
             self._told = 0
             return endpoint.state
 
-    async def _tried(self, found: list[Endpoint]) -> Finding:
+    async def _agreed(self, found: list[Endpoint]) -> Finding:
         """Test whether these agree; removes those that break the rules by themselves, which no program uses."""
         while True:
             if 2 * len(found) < len(self.all):
@@ -246,7 +247,7 @@ class Endpoints:
         try:
             request, now = await self._bucket(endpoint.host), asyncio.get_running_loop().time()
             await endpoint.wires.ask([request], now=now, silence_s=CHECK_S, head_only=True)
-        except Exception:  # noqa: BLE001 - whatever it is, the check finds it and says it
+        except OSError:  # whatever it is, the check finds it and says it
             self.doubt(endpoint)
 
     def _broke(self, endpoint: Endpoint) -> None:
@@ -261,8 +262,8 @@ class Endpoints:
         """Whether the endpoint is silent, and what it is good for."""
         try:
             return await endpoint.looked(await self._bucket(endpoint.host))
-        except Exception:
-            log.exception("store endpoint %s cannot be checked: no keys for the request; it is used", endpoint.url)
+        except NoKeys as error:
+            log.error("store endpoint %s cannot be checked, it is used: %s", endpoint.url, error)  # noqa: TRY400
             return False, State.UP
 
     def _become(self, endpoint: Endpoint, state: State) -> None:

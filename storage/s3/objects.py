@@ -29,10 +29,10 @@ from ..blobs import Buffer
 from . import agreement
 from .answer import BUSY, CODE, DONE, NO_QUORUM, NOT_YET, Answer
 from .choice import others
-from .credentials import Source
+from .credentials import NoKeys, Source
 from .endpoint import Endpoint, State
 from .endpoints import Endpoints
-from .signing import Keys, signed
+from .signing import signed
 from .wire import DOUBT_S, Silent, Unsent
 
 _CHANGES: Final = {"PUT", "DELETE"}
@@ -241,7 +241,7 @@ class Objects:
 
     async def _tried(self, endpoint: Endpoint, request: _Request, silence_s: float) -> Answer:
         """The answer of this endpoint; OSError."""
-        head = self._head(await self._keys(), request.method, request.path, request.fields, endpoint.host)
+        head = await self._head(request.method, request.path, request.fields, endpoint.host)
         endpoint.busy += 1
         try:
             said = await endpoint.wires.ask(
@@ -272,11 +272,15 @@ class Objects:
         return answer.code, answer.version
 
     async def _bucket_head(self, host: str) -> bytes:
-        """A HEAD of the bucket."""
-        return self._head(await self._keys(), "HEAD", f"/{self._bucket}", {}, host)
+        """A HEAD of the bucket; NoKeys."""
+        return await self._head("HEAD", f"/{self._bucket}", {}, host)
 
-    def _head(self, keys: Keys, method: Method, path: str, fields: Mapping[str, str], host: str) -> bytes:
-        """The head of a request, signed now."""
+    async def _head(self, method: Method, path: str, fields: Mapping[str, str], host: str) -> bytes:
+        """The head of a request, signed now; NoKeys."""
+        try:
+            keys = await self._keys()
+        except Exception as error:  # botocore's sources raise what they like
+            raise NoKeys(f"no keys for the store: {error}") from error
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = signed(keys, self._region, host, method, path, fields, stamp)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

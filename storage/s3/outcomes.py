@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from ..blobs import BlobExists, BlobMissing, QuorumLost, StoreFull, StoreUnavailable, StoreUnsuitable
 from ..failures import Failures
-from . import remedies
+from . import credentials, remedies
 from .answer import NO_QUORUM, Answer
 
 # Without ConditionalRequestConflict: S3 sends it after a concurrent delete, and asks for a retry.
@@ -35,7 +35,8 @@ class Outcomes:
         try:
             answer = await call
         except OSError as error:
-            self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedies.SILENT)
+            remedy = remedies.NO_KEYS if isinstance(error, credentials.NoKeys) else remedies.SILENT
+            self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedy)
             raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
             kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)

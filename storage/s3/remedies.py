@@ -6,6 +6,7 @@ The codes are those of "Error responses", Amazon S3 API Reference; other stores 
 from typing import Final
 
 SILENT: Final = "check that the store runs and that this machine reaches it"
+NO_KEYS: Final = "look at what gives this program its keys: the variables, profile or role that botocore uses"
 _OTHER: Final = "look into the store's log"
 _KEYS: Final = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, and check that they are right"

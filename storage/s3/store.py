@@ -4,9 +4,6 @@ Permissions needed: GetObject, PutObject, DeleteObject, ListBucket (CreateBucket
 DeleteObjectVersion and ListBucketVersions only if it keeps versions, PutBucketVersioning if it must and does not yet).
 `credentials.py` finds the keys. Each PUT carries a signed CRC-32, so that the store keeps no damaged body.
 
-No call uses aioboto3, which costs more CPU than all else that a node does for a pair, and as much memory as the rest of
-a node; see `objects.py`. Keys that are not in the environment come from its botocore (`credentials.py`).
-
 The ambiguous PUT: a PUT whose connection broke is repeated, and if the first one was committed, the repeat gets 412.
 The caller gets BlobExists or BlobChanged and reads the stored object, so that a commit is never taken for a failure.
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from ingest.heartbeat import Heartbeat, Member
+from ingest.heartbeat import OTHERS_MIN, Heartbeat, Member
 
 MEMBER = Member("127.0.0.1:9001", 1, "", "serving")
 
@@ -90,3 +90,18 @@ async def test_two_nodes_of_one_name_are_told(redis: Redis, caplog: pytest.LogCa
     ] * 2
     assert "9009" in caplog.messages[0]
     assert "9001" in caplog.messages[1]
+
+
+@pytest.mark.parametrize("entry", ["no JSON", "[]", '{"address": 1}', b"\xff"])
+async def test_an_entry_that_is_not_a_nodes_ends_no_heartbeat(
+    redis: Redis, caplog: pytest.LogCaptureFixture, entry: str | bytes
+) -> None:
+    """Whoever wrote it: it is replaced and told like that of another node."""
+    heartbeat = Heartbeat(redis, "a", lambda: MEMBER, 1.0)
+    await heartbeat.beat()
+    for _ in range(OTHERS_MIN):
+        await redis.hset("snapsurge:nodes", "a", entry)
+        await heartbeat.beat()
+
+    assert "at an unknown address" in caplog.text
+    assert msgspec.json.decode(await redis.hget("snapsurge:nodes", "a"), type=Member) == MEMBER

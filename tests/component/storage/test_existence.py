@@ -177,6 +177,20 @@ async def test_full_renditions_are_never_taken_away(
     assert (await store.read(keys.media(first.moment_id, first.id))) == rendered(first)[1]
 
 
+async def test_incomplete_renditions_are_stored_once(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """Made again, as by a worker whose lease ended: the first ones stay, and their record is the answer."""
+    first = make_receipt(attempt=FIRST)
+    await commit(existence, first)
+    post, body = rendered(first, complete=False)
+    await existence.put_media(post, body)
+    again, other = media.pack(post, {"front-thumb": media.Image(b"other" * 30, 1, 1)})
+
+    assert await existence.put_media(again, other) == post
+    assert await store.read(keys.media(first.moment_id, first.id)) == body
+
+
 async def test_a_pair_that_cannot_be_read_may_be_deleted_and_is_never_written_over(
     existence: Existence, store: BlobStore, make_receipt: MakeReceipt
 ) -> None:

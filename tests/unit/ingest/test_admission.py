@@ -230,3 +230,15 @@ def test_reads_give_way_to_uploads_that_are_not_slow() -> None:
     assert not asked.ask(2 * MIB, Rank.LAGGARD, now=NOW + 60)
     assert more.slow
     assert not asked.reads_give_way
+
+
+def test_what_slow_uploads_hold_does_not_make_reads_give_way() -> None:
+    """It is freed for the next upload that needs it; the same bytes of an upload on pace do."""
+    asked = Asked(size=100 * MIB)
+    place = asked.taken(90 * MIB)
+    asked.arrived(place, 80 * MIB)
+    assert asked.reads_give_way
+    asked.usual_bytes.value = 100 * MIB
+    assert not asked.ask(100 * MIB, Rank.LAGGARD, now=NOW + 115)
+    assert (place.slow, place.gone, asked.bytes) == (True, False, 80 * MIB)
+    assert not asked.reads_give_way

@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 from arq.constants import default_queue_name
 from redis.asyncio import Redis
 
+from storage.keys import DEAD_KEY, PURGED_KEY
 from storage.queue import jobs as queue
 from storage.queue.jobs import DEAR, FLAGS, LATE, LATER, ON_TIME, QUEUES, Depth, Job, Queue, jobs_of
 
@@ -55,6 +56,16 @@ async def test_a_job_is_queued_once(redis: Redis) -> None:
 
     assert sorted(added) == [0] * 7 + [10]
     assert await redis.zcard(default_queue_name) == 10
+
+
+async def test_a_job_that_is_queued_anew_is_neither_dead_nor_purged(redis: Redis) -> None:
+    """Its dead letter and the mark of a purged one go; those of other jobs stay."""
+    one, other = (job.id for job in jobs(2))
+    await redis.hset(DEAD_KEY, mapping={one: "letter", other: "letter"})
+    await redis.zadd(PURGED_KEY, {one: 1, other: 1})
+    await Queue(redis).enqueue(jobs(1))
+
+    assert await redis.hkeys(DEAD_KEY) == await redis.zrange(PURGED_KEY, 0, -1) == [other.encode()]
 
 
 async def test_jobs_that_are_not_queued_are_found(redis: Redis) -> None:

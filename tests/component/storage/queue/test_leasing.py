@@ -51,6 +51,20 @@ async def test_a_job_of_a_lost_worker_is_not_claimed_ahead(redis: Redis) -> None
     assert len(again.claimed) == 1
 
 
+async def test_a_job_that_lapsed_once_is_not_claimed_ahead_either(redis: Redis) -> None:
+    """Its heir handed it back: no lease tells of the lapse, but its counts do."""
+    claims = Claims(redis, 60)
+    await Queue(redis).enqueue(renders(1))
+    (lost,) = await claims.claim("lost:1", 1)
+    await redis.zadd(ON_TIME, {lost.id: 1})  # its lease ends
+    (one,) = await claims.claim("heir:1", 1)
+    await claims.settle([Again(one, one.attempts)])
+    await Queue(redis).enqueue(renders(6))
+
+    turn = await claims.turn("heir:2", Room(1, ahead=5))
+    assert (len(turn.claimed), turn.next_ms) == (1, 0)
+
+
 async def test_the_next_due_job_is_told(redis: Redis) -> None:
     """The end of a lease, or of a backoff; -1 if there is none."""
     claims = Claims(redis, 60)

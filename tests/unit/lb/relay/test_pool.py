@@ -46,15 +46,17 @@ async def test_the_last_used_link_serves_first(stage) -> None:  # noqa: ANN001
 
 
 async def test_only_links_that_can_serve_again_are_kept(stage) -> None:  # noqa: ANN001
-    """Spent links are closed, a paused one reads again."""
+    """Spent links are closed, and those with unsent bytes; a paused one reads again."""
     pool, node = stage.context.pool, stage.fleet.nodes["a"]
-    spent, paused = reusable(stage, node), reusable(stage, node)
+    spent, full, paused = (reusable(stage, node) for _ in range(3))
     spent.reusable = False
+    full.pause_writing()
     paused.pause_answer()
-    pool.put(spent)
-    pool.put(paused)
+    for link in (spent, full, paused):
+        pool.put(link)
 
     assert spent.transport.aborted
+    assert full.transport.aborted
     assert paused.transport.reading
     assert pool.idle(node) == 1
 

@@ -3,6 +3,7 @@
 import pytest
 
 from storage.s3.agreement import ROUNDS, Finding, apart
+from storage.s3.credentials import NoKeys
 from storage.s3.endpoint import Endpoint
 
 URLS = ("http://a", "http://b", "http://c")
@@ -17,6 +18,7 @@ class Drives:
         self.ignores: dict[str, str] = {}  # what an endpoint does although it must refuse it
         self.on: dict[str, set[str]] = {}
         self.removed: list[tuple[str, str]] = []
+        self.removed_at: set[tuple[str, str]] = set()
         self.created = 0
 
     async def ask(self, endpoint: Endpoint, what: str, key: str, version: str) -> tuple[str, str]:
@@ -26,6 +28,7 @@ class Drives:
             raise ConnectionResetError("it was restarted")
         if what == "remove":
             self.removed.append((key, version))
+            self.removed_at.add((endpoint.url, key))
             return "", ""
         there = self.on.setdefault(key, set())
         if (what == "swap" or 2 * len(there & sees) >= 6) and self.ignores.get(endpoint.url) != what:
@@ -88,9 +91,22 @@ async def test_one_that_ignores_conditions_is_named(ignores: str, field: str, co
 
 
 async def test_two_stores_do_not_agree() -> None:
-    """Each keeps conditions, but neither has what the other one created."""
+    """Each keeps conditions, but neither has what the other one created; nothing stays in either."""
     store = Drives({"http://a": "123456", "http://b": "uvwxyz"})
 
     found = await apart(store.ask, store.endpoints)
     assert "or it is of another store" in found.why
     assert (found.overwrote, found.broken) == (True, None)
+    assert store.removed_at == {(url, key) for url in store.sees for key in store.on}
+
+
+async def test_a_test_whose_requests_fail_raises_nothing() -> None:
+    """Not even if what was created cannot be removed: the endpoints do not agree yet."""
+    store = Drives(dict.fromkeys(URLS, "123456"))
+
+    async def ask(endpoint: Endpoint, what: str, key: str, version: str) -> tuple[str, str]:
+        if what != "create":
+            raise NoKeys("no role")
+        return await store.ask(endpoint, what, key, version)
+
+    assert (await apart(ask, store.endpoints)).why.endswith(": no role")

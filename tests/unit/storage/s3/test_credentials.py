@@ -46,6 +46,18 @@ async def test_no_keys_at_all_is_said() -> None:
         await found(AwsVariables())
 
 
+@pytest.mark.parametrize("half", [False, True])
+async def test_keys_that_botocore_cannot_read_are_said(
+    no_keys: Path, monkeypatch: pytest.MonkeyPatch, *, half: bool
+) -> None:
+    """A profile that does not exist, or half a pair in its file; the text is botocore's."""
+    (no_keys / "credentials").write_text("[default]\naws_access_key_id = file\n")
+    if not half:
+        monkeypatch.setenv("AWS_PROFILE", "missing")
+    with pytest.raises(StoreUnavailable, match=r"no keys for the store: (Partial|The config profile)"):
+        await found(AwsVariables())
+
+
 def test_the_variables_are_those_that_everybody_uses() -> None:
     """Others are not ours to read."""
     environ = {"AWS_ACCESS_KEY_ID": "a", "AWS_CA_BUNDLE": "/x.pem", "HOME": "/root"}

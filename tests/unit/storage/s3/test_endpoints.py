@@ -9,6 +9,7 @@ import pytest
 
 from storage.s3 import endpoints
 from storage.s3.agreement import Finding
+from storage.s3.credentials import NoKeys
 from storage.s3.endpoint import Endpoint, State
 from storage.s3.endpoints import Endpoints
 from tests.unit.storage.s3.members import (
@@ -190,10 +191,10 @@ async def agree(_: Sequence[Endpoint]) -> Finding:
 
 
 async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the source of keys raises; the reason is logged."""
+    """The reason is logged."""
 
     async def no_keys(_: str) -> bytes:
-        raise RuntimeError("no keys")
+        raise NoKeys("no role")
 
     async with AsyncExitStack() as opened:
         limits = {"connections_max": 1, "connect_timeout_s": 1.0}
@@ -202,7 +203,7 @@ async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.Lo
         made.leave_out(made.all[0], State.DOWN)
         await becomes(lambda: made.all[0].state is State.UP)
 
-    assert "cannot be checked" in caplog.text
+    assert "cannot be checked, it is used: no role" in caplog.text
 
 
 async def test_nothing_is_changed_before_all_that_answer_agree(members: list[Member]) -> None:

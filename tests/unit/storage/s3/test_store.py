@@ -6,6 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from storage.blobs import BlobExists, BlobMissing, StoreUnavailable
+from storage.config import AwsVariables
+from storage.s3 import credentials
+from storage.s3.credentials import Source
+from storage.s3.signing import Keys
 from storage.s3.store import S3Address, S3Store
 from tests.unit.storage.s3.test_objects import OK, Store, listening
 from tests.unit.storage.s3.test_remedies import answer
@@ -94,3 +98,24 @@ async def test_results_are_results(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(BlobExists):
             await store.create("k", b"1")
     assert not caplog.records
+
+
+async def test_keys_that_cannot_be_renewed_are_a_failure_of_the_store(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the source of keys raises: uploads and jobs come back later, and the log says what to look at."""
+    sources = [Keys("a", "s")]
+
+    async def keys() -> Keys:
+        if not sources:
+            raise RuntimeError("the role cannot be assumed")
+        return sources.pop()
+
+    async def found(_: AwsVariables) -> tuple[Source, str]:
+        return keys, ""
+
+    monkeypatch.setattr(credentials, "found", found)
+    async with answering(OK) as store:
+        with pytest.raises(StoreUnavailable, match="no keys for the store: the role cannot be assumed"):
+            await store.create("k", b"1")
+    assert "look at what gives this program its keys" in caplog.text

@@ -8,6 +8,8 @@ import pytest
 
 from storage.s3 import endpoints
 from storage.s3.endpoint import State
+from storage.s3.objects import Objects
+from storage.s3.signing import Keys
 from tests.unit.storage.s3.members import (
     FINE,
     MISSING,
@@ -220,3 +222,21 @@ async def test_the_line_about_an_endpoint_that_does_not_serve_says_why(
     (line,) = [one for one in caplog.messages if "does not serve" in one]
     assert line.startswith(f"store endpoint {members[0].url} does not serve: ")
     assert f" ({cause}" in line
+
+
+async def test_a_test_without_keys_ends_no_program(members: list[Member]) -> None:
+    """What finds the keys may fail with any error: the endpoints do not agree yet, and are tested again."""
+    works = True
+
+    async def keys() -> Keys:
+        if works:
+            return Keys("a", "s")
+        raise RuntimeError("no role")
+
+    limits = {"connections_max": 16, "attempts_max": 3, "connect_timeout_s": 1.0, "read_timeout_s": 5.0}
+    async with Objects([one.url for one in members], "bucket", "us-east-1", keys, **limits) as objects:
+        works = False
+        await objects.endpoints.begin(alone=False)
+        assert {state_of(objects, one) for one in members} == {State.APART}
+        works = True
+        await becomes(lambda: {state_of(objects, one) for one in members} == {State.UP})
