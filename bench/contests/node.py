@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -163,6 +163,17 @@ async def post(
             tasks.create_task(sent_from(phone))
 
 
+@contextlib.asynccontextmanager
+async def phones_of(contender: Contender) -> AsyncIterator[list[Phone]]:
+    """Connections to this server for one turn; while the others take theirs, it would end them as idle."""
+    phones = [await connected(contender.port) for _ in range(PHONES)]
+    try:
+        yield phones
+    finally:
+        for phone in phones:
+            phone.transport.close()
+
+
 async def compare(
     size: int, field: Mapping[str, Contender], minio_pid: int, users: Iterator[int], effort: Effort
 ) -> list[Row]:
@@ -170,20 +181,19 @@ async def compare(
     gallery = Gallery(size, size)
     pairs = [(gallery.photo(str(n), "front", size), gallery.photo(str(n), "back", size)) for n in range(PAIRS)]
     readings: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    phones = {name: [await connected(contender.port) for _ in range(PHONES)] for name, contender in field.items()}
-    for name, contender in field.items():  # warm-up, so that no round includes cold code
-        await post(contender.requests, phones[name], users, pairs, 2 * PHONES)
+    for contender in field.values():  # warm-up, so that no round includes cold code
+        async with phones_of(contender) as phones:
+            await post(contender.requests, phones, users, pairs, 2 * PHONES)
     turn = list(field.items())
     count = effort.pairs[size]
     for number in range(effort.rounds):
         for name, contender in turn[number % len(turn) :] + turn[: number % len(turn)]:
             watched = {"server": contender.pid, "MinIO": minio_pid}
-            before = {part: meter.cpu_ms(pid) for part, pid in watched.items()}
-            await post(contender.requests, phones[name], users, pairs, count)
-            for part, pid in watched.items():
-                readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
-    for phone in itertools.chain(*phones.values()):
-        phone.transport.close()
+            async with phones_of(contender) as phones:
+                before = {part: meter.cpu_ms(pid) for part, pid in watched.items()}
+                await post(contender.requests, phones, users, pairs, count)
+                for part, pid in watched.items():
+                    readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
     floor = {part: found.pop(FLOOR) for part, found in readings.items()}
     unit = "CPU ms per pair"
     return [
