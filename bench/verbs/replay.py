@@ -9,7 +9,6 @@ report is of what was sent.
 
 import argparse
 import asyncio
-import hashlib
 import random
 import signal
 import socket
@@ -32,6 +31,7 @@ from ..connections import Connections
 from ..contests import command
 from ..contests.command import first
 from ..errors import BenchError
+from ..files import sha256
 from ..photos import Gallery
 from ..prediction import scoring
 from ..replay import generator
@@ -210,7 +210,7 @@ def prepared(args: argparse.Namespace, config: Config) -> tuple[Config, Job, Pla
     )
     origin = reports.Origin(
         trace=str(args.trace),
-        trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
+        trace_sha256=sha256(args.trace),
         scale=args.scale,
         settings=settings_of(job.stack_file) | _settings(args, config),
     )
