@@ -114,6 +114,7 @@ class Rig:
     """
 
     store: BlobStore
+    settle_s = 60.0  # after a round; enough for a lease after a killed worker, or a sweep after a killed Redis
 
     def __init__(
         self, kind: Kind, folder: Path, *, small_disk: bool = False, single: bool = False,
