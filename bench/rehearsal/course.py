@@ -16,13 +16,14 @@ import msgspec
 
 from ..clock import Clock
 from ..contests.command import first
+from ..peers.deployed import StackError
 from ..peers.started import ROOT
 from ..service import Service
 from .faults import Fault, NotStruck, Scene
 from .matrix import CALM, Counts, Trial, judged
 from .scrapes import EVERY_S, SCALING, UP, Scrape, Scraper
 from .sightings import errors_a_second, recovered_s, sighted
-from .stack import Place, StackError
+from .stack import Place
 
 ERRORS: Final = "snapsurge_lb_requests_total{status=5xx}"
 NODE_UP: Final = "snapsurge_lb_node_up"
