@@ -15,11 +15,11 @@ from typing import Final
 
 import uvloop
 
-from ..capacity.code import digest
 from ..capacity.costs import Costs, Line, checked
 from ..contests import command
 from ..files import write_json
 from ..rows import machine
+from ..simulation.code import PROGRAMS, code_hash
 from .assembled import costs
 from .run import FULL, QUICK, Effort, measure
 
@@ -36,7 +36,7 @@ async def measured(effort: Effort, note: str) -> Costs:
     began = dt.datetime.now(dt.UTC)
     found = {kind: await measure(kind, effort, say) for kind in KINDS}
     stamp = began.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return checked(costs(found, measured_at=stamp, machine=machine(), code=digest(), note=note), "this run")
+    return checked(costs(found, measured_at=stamp, machine=machine(), code=code_hash(PROGRAMS), note=note), "this run")
 
 
 def table(found: Costs) -> list[str]:
