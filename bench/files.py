@@ -1,7 +1,7 @@
 """Writes a file whole or not at all: into a new file beside it, which takes its name when it is complete.
 
 An error, Ctrl-C or a full disk leaves what was there before. A device or a pipe is written directly, because it cannot
-be replaced. Also the SHA-256 of a file, by which reports and predictions know a trace.
+be replaced. Also reads a JSON file, and the SHA-256 of a file, by which reports and predictions know a trace.
 """
 
 import hashlib
@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
 from .errors import BenchError
+
+T = TypeVar("T")
 
 
 class WriteError(BenchError):
@@ -53,6 +55,16 @@ def write(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """The value as JSON with an indent of two spaces."""
     write(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def read_json(path: Path, kind: type[T], what: str, error: type[BenchError]) -> T:
+    """The value in a JSON file; the error, with the file and why, when it cannot be read or is no `what`."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as cause:
+        raise error(f"{path}: {cause.strerror}") from cause
+    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+        raise error(f"{path} is no {what}: {cause}") from cause
 
 
 def sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..errors import BenchError
+from ..files import read_json
 from .started import ROOT
 
 END_S: Final = 60.0
@@ -78,10 +79,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(file: Path) -> Record:
     """What runs now, by a `stack.json`; StackError when nothing does."""
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=Record)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise StackError(f"{file} describes no stack: {error}") from error
+    found = read_json(file, Record, "description of a stack", StackError)
     if not found.balancers or not found.nodes:
         raise StackError(f"{file}: nothing runs there")
     return found

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ..files import write_json
+from ..files import read_json, write_json
 from .score import AIMS, Scored
 from .sealed import Prediction, PredictionError
 
@@ -51,10 +51,7 @@ def read(path: Path = FILE) -> tuple[Entry, ...]:
     """All entries, the oldest first; none when there is no file."""
     if not path.exists():
         return ()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[Entry, ...])
-    except msgspec.MsgspecError as error:
-        raise PredictionError(f"{path}: {error}") from error
+    return read_json(path, tuple[Entry, ...], "history of predictions", PredictionError)
 
 
 def append(one: Entry, path: Path = FILE) -> None:

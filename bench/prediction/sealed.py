@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ..errors import BenchError
-from ..files import write_json
+from ..files import read_json, write_json
 from ..simulation.bands import Band
 from ..simulation.code import code_hash
 from ..simulation.fleet import Fleet
@@ -57,12 +57,14 @@ def seal(path: Path, prediction: Prediction) -> None:
 
 def read(path: Path) -> Prediction:
     """The prediction in a file; PredictionError when it is none."""
+    found = read_json(path, Prediction, "sealed prediction", PredictionError)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Prediction)
-    except OSError as error:
-        raise PredictionError(f"{path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise PredictionError(f"{path}: {error}") from error
+        dated = dt.datetime.fromisoformat(found.sealed_at).tzinfo is not None
+    except ValueError:
+        dated = False
+    if not dated:
+        raise PredictionError(f"{path}: sealed_at {found.sealed_at}: no time with a zone")
+    return found
 
 
 def check(prediction: Prediction, against: Against) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from ..clock import Clock
 from ..contests.command import first
+from ..files import read_json
 from ..peers.deployed import StackError
 from ..peers.started import ROOT
 from ..service import Service
@@ -181,7 +182,4 @@ async def _ended(running: asyncio.subprocess.Process) -> int:
 
 
 def _counts(report: Path) -> Counts:
-    try:
-        return msgspec.json.decode(report.read_bytes(), type=Counts)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise NotStruck(f"the replay left no report: {error}") from error
+    return read_json(report, Counts, "report of a replay", NotStruck)

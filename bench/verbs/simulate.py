@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         default=RESULTS / "costs.json",
-        help="measured costs (default %(default)s)",
+        help="costs that `make bench` measured (default %(default)s)",
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS, help="played so often (default %(default)s)")
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="as node:1@30+10; repeatable")

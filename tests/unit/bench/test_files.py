@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.files import WriteError, replacing, sha256, write, write_json
+from bench.files import WriteError, read_json, replacing, sha256, write, write_json
 
 
 def test_new_content_replaces_the_old_at_the_end(tmp_path: Path) -> None:
@@ -98,3 +98,16 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(BenchError, match=r"none: No such file"):
         sha256(tmp_path / "none")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"name": 5}', b'{"name": "\xff"}'])
+def test_a_json_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+    """Half a file, other fields, no UTF-8; and one that is not there."""
+    path = tmp_path / "f.json"
+    path.write_bytes(b'{"name": "a"}')
+    assert read_json(path, dict[str, str], "phone book", WriteError) == {"name": "a"}
+    path.write_bytes(content)
+    with pytest.raises(WriteError, match=r"f\.json is no phone book: "):
+        read_json(path, dict[str, str], "phone book", WriteError)
+    with pytest.raises(WriteError, match="none: No such file"):
+        read_json(tmp_path / "none", dict[str, str], "phone book", WriteError)
