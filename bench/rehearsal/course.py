@@ -182,4 +182,7 @@ async def _ended(running: asyncio.subprocess.Process) -> int:
 
 
 def _counts(report: Path) -> Counts:
-    return read_json(report, Counts, "report of a replay", NotStruck)
+    try:
+        return read_json(report, Counts, "report of a replay", NotStruck)
+    except NotStruck as error:
+        raise NotStruck(f"the replay left no report: {error}") from error
