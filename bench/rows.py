@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 import psutil
 
+from .files import write_json
+
 OURS: Final = "snapsurge"
 
 
@@ -153,4 +155,4 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def write(results: Results, path: Path) -> None:
     """Write the results as JSON with an indent of two spaces."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    write_json(path, results)

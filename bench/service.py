@@ -178,6 +178,8 @@ class Service:
                     method, url, json=body, headers={"Authorization": f"Bearer {bearer}"}, timeout=READ_TIMEOUT
                 ) as response:
                     answer, status = await response.read(), response.status
+            except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+                raise ServiceError(f"{url} is no URL; say http://HOST:PORT", 0) from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 said, status = str(error) or type(error).__name__, 0
                 continue

@@ -28,11 +28,10 @@ ARROWS: dict[str, set[str]] = {
     "storage": set(),
     "ingest": {"storage"},
     "processors": {"storage"},
-    "bench": set(),  # and storage.records, see ARROW_EXCEPTIONS
+    "bench": set(),
     "deploy": set(),
 }
 # `bench/simulation` plays the project's own rules: of the other packages it imports pure modules, and nothing else.
-ARROW_EXCEPTIONS = {("bench", "storage.records")}
 PURE_EXCEPTIONS = {"bench/simulation"}
 
 # Which modules may import a library: its edge, where its errors are translated, and programs that measure against it.
@@ -110,11 +109,7 @@ def test_arrows_point_one_way(path: Path) -> None:
         if level or target not in PACKAGES or (is_pure(name) and name_of(path.parent) in PURE_EXCEPTIONS):
             continue
         assert target != package, f"{name}: inside a package imports are relative"
-        allowed = target in ARROWS[package] or any(
-            package == source and (name == module or name.startswith(f"{module}."))
-            for source, module in ARROW_EXCEPTIONS
-        )
-        assert allowed, f"{package} must not import {name}"
+        assert target in ARROWS[package], f"{package} must not import {name}"
 
 
 def test_the_simulation_imports_pure_modules_only() -> None:

@@ -3,7 +3,7 @@
 A default is an assumption and no measurement; a plan prints all of them. Each is an option of `bench plan`.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Part = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+DAY_S: Final = 86_400  # a moment accepts posts for a day, and a ladder spans one
 
 
 class Aims(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +20,9 @@ class Aims(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Annotated[str, Meta(description="kind of store in the costs: minio or file")] = "minio"
     tls: Annotated[bool, Meta(description="balancers end TLS, with a new connection for each upload")] = True
-    ready_s: Annotated[Positive, Meta(description="a pair is ready so many seconds after it was received")] = 60.0
+    ready_s: Annotated[
+        Positive, Meta(le=DAY_S, description="a pair is ready so many seconds after it was received")
+    ] = 60.0
     utilisation: Annotated[
         Part, Meta(description="part of a core, a network card, memory that is planned to be used")
     ] = 0.7
@@ -43,11 +46,11 @@ class Aims(msgspec.Struct, frozen=True, kw_only=True):
     )
     redis_gib: Annotated[Positive, Meta(description="memory of one Redis")] = 8.0
     machine_start_s: Annotated[
-        NotNegative, Meta(description="from the order of a machine until it starts programs")
+        NotNegative, Meta(le=DAY_S, description="from the order of a machine until it starts programs")
     ] = 180.0
-    margin_s: Annotated[NotNegative, Meta(description="added to each start time")] = 60.0
+    margin_s: Annotated[NotNegative, Meta(le=DAY_S, description="added to each start time")] = 60.0
     views: Annotated[NotNegative, Meta(description="pictures read of each pair, soon after it is ready")] = 10.0
-    views_s: Annotated[Positive, Meta(description="seconds over which they are read")] = 600.0
+    views_s: Annotated[Positive, Meta(le=DAY_S, description="seconds over which they are read")] = 600.0
     view_kb: Annotated[NotNegative, Meta(description="kilobytes of a picture that is read")] = 150.0
     # At least so many a second and partitioned prefix: AWS, "Optimizing Amazon S3 performance"
     # (repost.aws/knowledge-center/http-5xx-errors-s3, read November 2026).

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import BenchError
+from ..files import read_json
 
 NotNegative = Annotated[float, Meta(ge=0)]
 
@@ -76,11 +77,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def read(path: Path) -> Costs:
     """The costs in a file; CostsError names the file and what is missing or wrong."""
     try:
-        costs = msgspec.json.decode(path.read_bytes(), type=Costs)
-    except OSError as error:
-        raise CostsError(f"{path}: {error.strerror}; `make bench` measures it") from error
-    except msgspec.MsgspecError as error:
-        raise CostsError(f"{path}: {error}") from error
+        costs = read_json(path, Costs, "file of costs", CostsError)
+    except CostsError as error:
+        raise CostsError(f"{error}; `make bench` measures it") from error
     return checked(costs, str(path))
 
 

@@ -11,13 +11,11 @@ import numpy as np
 from .demand import Series
 
 
-def needed_cores(work_s: Series, ready_s: float) -> float:
-    """The least constant number of cores at which no work waits for longer than `ready_s`; work by second."""
-    return float(needed_from(work_s, ready_s).max(initial=0.0))
-
-
 def needed_from(work_s: Series, ready_s: float) -> Series:
-    """For each second: the least number of cores for the work that comes from then on, when none waits from before."""
+    """For each second: the least constant number of cores for the work from then on, when none waits from before.
+
+    The first is that of the whole burst.
+    """
     at = np.flatnonzero(work_s)  # the largest quotient begins and ends with a second in which work comes
     came = np.concatenate(([0.0], np.cumsum(work_s[at])))
     most = np.zeros(len(work_s))

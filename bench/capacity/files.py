@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ..errors import BenchError
+from ..files import WriteError
 
 NAMES: Final = ("plan.json", "ladder.json", "quotas.md", "fleet.json")
-
-
-class WriteError(BenchError):
-    """A file cannot be written; nothing was."""
 
 
 def write(folder: Path, texts: Mapping[str, bytes]) -> None:

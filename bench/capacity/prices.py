@@ -8,7 +8,6 @@ Redis and a store of our own run all day.
 """
 
 import datetime as dt
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import BenchError
+from ..files import read_json
 
 TO_FILL: Final = "FILL IN"
 DAY_H: Final = 24.0
@@ -76,29 +76,21 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(path: Path) -> Prices:
     """The prices in a file; PricesError says which line has no price, source or date."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise PricesError(f"{path}: {error.strerror}") from error
-    unfilled = _unfilled(text)
+    unfilled = _unfilled(read_json(path, Any, "file of prices", PricesError))
     if unfilled:
         raise PricesError(f"{path}: to be filled in first: {', '.join(unfilled)}")
-    try:
-        found = msgspec.json.decode(text, type=Prices)
-    except msgspec.MsgspecError as error:
-        raise PricesError(f"{path}: {error}") from error
+    found = read_json(path, Prices, "file of prices", PricesError)
     wrong = [problem for name, line in found.lines.items() for problem in _problems(name, line)]
     if wrong:
         raise PricesError(f"{path}: {'; '.join(wrong)}")
     return found
 
 
-def _unfilled(text: bytes) -> list[str]:
-    """The lines in which the template's words still stand; none of a text that is no JSON, which is told elsewhere."""
+def _unfilled(found: Any) -> list[str]:  # noqa: ANN401 - any JSON
+    """The lines in which the template's words still stand; none where there are no lines, which is told elsewhere."""
     try:
-        found: Any = msgspec.json.decode(text)
         lines = found["lines"].items()
-    except (msgspec.MsgspecError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError, AttributeError):
         return []
     return [name for name, line in lines if TO_FILL in str(line) or not line]
 
@@ -110,10 +102,10 @@ def _problems(name: str, line: Price) -> list[str]:
     if not line.source.strip():
         wrong.append(f"{name} has no source")
     try:
-        dt.date.fromisoformat(line.date)
+        dated = dt.date.fromisoformat(line.date).isoformat() == line.date
     except ValueError:
-        wrong.append(f"{name} has no date of the form YYYY-MM-DD: {line.date!r}")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", line.date) and not wrong:
+        dated = False
+    if not dated:
         wrong.append(f"{name} has no date of the form YYYY-MM-DD: {line.date!r}")
     return wrong
 

@@ -41,7 +41,9 @@ def _largest(times: float) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, whole from 100 on, with commas."""
+    """Three significant digits, whole from 100 on, with commas; less than a thousandth is said to be so."""
+    if 0 < value < 0.001:
+        return "<0.001"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.{FIELD}g}"

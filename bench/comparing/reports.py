@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import BenchError
+from ..files import read_json
 
 
 class NotComparable(BenchError):
@@ -47,12 +48,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(path: Path) -> Measured:
     """The report in a file; NotComparable when it is no report, or of a run that measured nothing."""
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Measured)
-    except OSError as error:
-        raise NotComparable(f"{path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise NotComparable(f"{path} is no report of this version of `bench replay`: {error}") from error
+    found = read_json(path, Measured, "report of this version of `bench replay`", NotComparable)
     if found.void:
         raise NotComparable(f"{path}: the run is void, so its figures say nothing")
     if found.interrupted:

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from ..files import write
 from ..peers import haproxy, loadgen, meter, nginx, ours, started, trickle
 from ..rows import OURS, Row, against, limited, markdown, percentile
 from . import chart, command
@@ -200,8 +201,8 @@ def run(out: Path, *, quick: bool) -> int:
 
     code = command.run(out, told, rounds=effort.rounds)
     if code == 0:
-        out.with_suffix(".md").write_text(markdown(found))
-        out.with_suffix(".svg").write_text(chart.svg(found))
+        write(out.with_suffix(".md"), markdown(found).encode())
+        write(out.with_suffix(".svg"), chart.svg(found).encode())
         ratios = [row.ratio for row in found if row.unit == chart.CPU_UNIT and row.ratio is not None]
         print(f"CPU against HAProxy, median of all cases: {statistics.median(ratios):.2f}")
     return code

@@ -5,6 +5,7 @@ by waiting (`processors/drain_drill.py`). The idle stack is `python -m deploy up
 commands, those inside scripts included. This module makes the rows; `queues.py` is the command.
 """
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any, Final
 from redis import Redis
 
 from ..peers import started
+from ..peers.deployed import deployed, read
 from ..rows import Row, limited
 
 WORKERS: Final = (1, 32)
@@ -59,27 +61,16 @@ def drain(url: str, workers: int, pairs: int) -> dict[str, float]:
     return {CPU_UNIT: cpu_ms / pairs, COMMANDS_UNIT: calls / pairs}
 
 
-def idle_percent(seconds: float) -> float:
+async def idle_percent(seconds: float) -> float:
     """The CPU of Redis, as a part of a core, under a stack of 3 nodes, 2 balancers and 1 worker without a user."""
     counts = ("--nodes", "3", "--balancers", "2", "--workers-min", "1", "--workers-max", "1")
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "deploy", "up", *counts, "--port", str(started.free_port()), "--state", folder]
-        stack = subprocess.Popen(
-            [*words, "--json"], cwd=started.ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        try:
-            assert stack.stdout is not None  # noqa: S101 - it was opened
-            told = stack.stdout.readline()
-            if not told:
-                raise started.StartError("the idle stack did not start")
-            redis: Any = Redis.from_url(json.loads(told)["redis"])
-            time.sleep(SETTLE_S)
+        async with deployed(Path(folder) / "state", *counts) as file:
+            redis: Any = Redis.from_url(read(file).redis)
+            await asyncio.sleep(SETTLE_S)
             before_s, began_s = _cpu_s(redis), time.monotonic()
-            time.sleep(seconds)
+            await asyncio.sleep(seconds)
             return (_cpu_s(redis) - before_s) / (time.monotonic() - began_s) * 100
-        finally:
-            stack.terminate()
-            stack.wait(TIMEOUT_S)
 
 
 def rows(url: str, *, quick: bool, workers: Sequence[int] = WORKERS) -> Iterator[Row]:
@@ -90,7 +81,7 @@ def rows(url: str, *, quick: bool, workers: Sequence[int] = WORKERS) -> Iterator
         case = f"drain of a pair, {count} worker{'s' * (count > 1)}"
         yield limited(case, CPU_UNIT, found[CPU_UNIT], limit=CPU_MS_MAX[count])
         yield limited(case, COMMANDS_UNIT, found[COMMANDS_UNIT], limit=COMMANDS_MAX)
-    percent = idle_percent(8 if quick else 30)
+    percent = asyncio.run(idle_percent(8 if quick else 30))
     yield limited("idle: 3 nodes, 2 balancers, 1 worker", IDLE_UNIT, percent, limit=IDLE_PERCENT_MAX)
 
 

@@ -156,7 +156,7 @@ def measure(effort: Effort, tell: command.Tell, rate: int = RATE) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    given = command.given("generators", __doc__, "replay.json", arguments)
+    given = command.given("contests.generators", __doc__, "replay.json", arguments)
     effort = QUICK if given.quick else FULL
     command.open_all_files()
 

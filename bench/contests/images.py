@@ -145,7 +145,7 @@ def table(found: Found, qualities: dict[str, dict[str, dict[str, tuple[float, fl
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; return the exit code, which a missed aim does not change."""
-    given = command.given("images", __doc__, "images.json", arguments)
+    given = command.given("contests.images", __doc__, "images.json", arguments)
 
     def measure(tell: command.Tell) -> None:
         rng = np.random.default_rng(20261121)

@@ -247,7 +247,7 @@ async def measure(behind: backing.Backing, effort: Effort, tell: command.Tell) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    given = command.given("node", __doc__, "node.json", arguments)
+    given = command.given("contests.node", __doc__, "node.json", arguments)
     effort = QUICK if given.quick else FULL
 
     def told(tell: command.Tell) -> None:

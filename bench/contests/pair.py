@@ -162,7 +162,7 @@ async def measure(field: Mapping[str, Pipeline], effort: Effort) -> Iterator[Row
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    given = command.given("pair", __doc__, "pair.json", arguments)
+    given = command.given("contests.pair", __doc__, "pair.json", arguments)
     effort = QUICK if given.quick else FULL
 
     def told(tell: command.Tell) -> None:

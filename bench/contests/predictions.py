@@ -21,7 +21,8 @@ import msgspec
 from ..errors import BenchError
 from ..overload.throttle import Throttle
 from ..peers import backing
-from ..peers.started import ROOT, StartError
+from ..peers.deployed import deployed, read
+from ..peers.started import ROOT
 from ..prediction.score import AIMS, Scored
 from ..rows import judged as row
 from ..rows import machine
@@ -62,14 +63,6 @@ CASES: Final = (
 )
 
 
-class _Url(msgspec.Struct):
-    url: str
-
-
-class _Stack(msgspec.Struct):
-    balancers: list[_Url]
-
-
 class _Report(msgspec.Struct):
     prediction: Scored
 
@@ -93,35 +86,18 @@ async def store_of(case: Case, folder: Path) -> AsyncIterator[str]:
             yield f"s3://snapsurge?endpoint=http://127.0.0.1:{throttle.port}&region={backing.REGION}"
 
 
-@contextlib.asynccontextmanager
-async def stack(state: Path, store: str) -> AsyncIterator[tuple[Path, list[str]]]:
-    """Run `deploy up`: its stack file and the addresses of its balancers."""
-    running = await asyncio.create_subprocess_exec(
-        *("env", *backing.credentials(), "AWS_EC2_METADATA_DISABLED=true"),
-        *(sys.executable, "-m", "deploy", "up", "--json", "--state", str(state), "--store", store, "--port", "0"),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        if running.stdout is None or not await running.stdout.readline():
-            raise StartError(f"the stack did not start; see {state}/logs")
-        file = state / "stack.json"
-        yield file, [one.url for one in msgspec.json.decode(file.read_bytes(), type=_Stack).balancers]
-    finally:
-        if running.returncode is None:
-            running.terminate()
-            await running.wait()
-
-
 async def one_run(case: Case, trace: Path, folder: Path) -> Scored:
     """Predict, seal, run, score."""
     files = {name: folder / f"{name}.json" for name in ("fleet", "sealed", "report")}
     files["fleet"].write_bytes(msgspec.json.encode(case.fleet()))
     words = ("--fleet", str(files["fleet"]), "--seeds", str(SEEDS), "--seal", str(files["sealed"]))
     await bench("simulate", str(trace), *words)
-    async with store_of(case, folder / "store") as store, stack(folder / "state", store) as (file, urls):
-        targets = [word for url in urls for word in ("--target", url)]
+    environment = [*backing.credentials(), "AWS_EC2_METADATA_DISABLED=true"]
+    async with (
+        store_of(case, folder / "store") as store,
+        deployed(folder / "state", "--store", store, environment=environment) as file,
+    ):
+        targets = [word for one in read(file).balancers for word in ("--target", one.url)]
         more = ("--stack", str(file), "--prediction", str(files["sealed"]), "--report", str(files["report"]))
         await bench("replay", str(trace), *targets, *more, may_fail=True)
     return msgspec.json.decode(files["report"].read_bytes(), type=_Report).prediction

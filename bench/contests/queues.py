@@ -178,7 +178,7 @@ def measure(bench: Bench, effort: Effort) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    given = command.given("queues", __doc__, "queue.json", arguments)
+    given = command.given("contests.queues", __doc__, "queue.json", arguments)
 
     def told(tell: command.Tell) -> None:
         with running_redis() as bench:

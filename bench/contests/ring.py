@@ -42,7 +42,7 @@ def table(measured: dict[str, Any]) -> Iterator[Row]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    given = command.given("ring", __doc__, "ring.json", arguments)
+    given = command.given("contests.ring", __doc__, "ring.json", arguments)
 
     def measure(tell: command.Tell) -> None:
         words = [sys.executable, "-m", "lb.measure", *(["--quick"] if given.quick else [])]

@@ -179,7 +179,7 @@ def table(kind: str, photo: bytes, scale: Scale, rng: random.Random, seconds: fl
 
 def main(arguments: list[str] | None = None) -> int:
     """Search, print, write; return the exit code."""
-    given = command.given("worst", __doc__, "worst.json", arguments)
+    given = command.given("contests.worst", __doc__, "worst.json", arguments)
 
     def measure(tell: command.Tell) -> None:
         rng = random.Random(SEED)

@@ -10,18 +10,16 @@ The result is `bench/results/costs.json`, which `plan` and `simulate` read.
 import argparse
 import datetime as dt
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-import msgspec
 import uvloop
 
-from ..capacity.code import digest
 from ..capacity.costs import Costs, Line, checked
 from ..contests import command
+from ..files import write_json
 from ..rows import machine
+from ..simulation.code import PROGRAMS, code_hash
 from .assembled import costs
 from .run import FULL, QUICK, Effort, measure
 
@@ -38,7 +36,7 @@ async def measured(effort: Effort, note: str) -> Costs:
     began = dt.datetime.now(dt.UTC)
     found = {kind: await measure(kind, effort, say) for kind in KINDS}
     stamp = began.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return checked(costs(found, measured_at=stamp, machine=machine(), code=digest(), note=note), "this run")
+    return checked(costs(found, measured_at=stamp, machine=machine(), code=code_hash(PROGRAMS), note=note), "this run")
 
 
 def table(found: Costs) -> list[str]:
@@ -58,15 +56,6 @@ def table(found: Costs) -> list[str]:
     return lines
 
 
-def write(found: Costs, path: Path) -> None:
-    """Put the costs into the file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.costing", description=__doc__, allow_abbrev=False)
@@ -80,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> None:
     found = uvloop.run(measured(QUICK if given.quick else FULL, given.note))
     print("\n".join(table(found)))
-    write(found, given.out)
+    write_json(given.out, found)
     say(f"written to {given.out}")
 
 

@@ -186,12 +186,10 @@ class _Run:
                 self._add(self._read, mean, views.beyond(self._idle).cpu_ms, self._effort.views, tls=tls)
         self._say(f"{stack.kind}: pairs of {pair_bytes / 1000:.0f} KB measured")
 
-    def _add(
-        self, points: Points, size: float, cpu_ms: Mapping[str, float], count: int, *, tls: bool | None = None
-    ) -> None:
+    def _add(self, points: Points, size: float, cpu_ms: Mapping[str, float], count: int, *, tls: bool = False) -> None:
         """One reading for each tier; with TLS only of the balancer that has it, the others have been read without."""
         for name, ms in cpu_ms.items():
-            if (name == "lb_tls") == bool(tls) and not (tls and name != "lb_tls"):
+            if (name == "lb_tls") == tls:
                 points[name].append((size, ms / count))
 
     async def _empty_queue(self) -> None:

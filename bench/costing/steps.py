@@ -7,7 +7,7 @@ second reading; that a drain has ended is seen on the store's disk.
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -27,6 +27,7 @@ PATIENCE_S: Final = 300.0
 PICTURES: Final = ("front/thumb", "front/feed", "front/full")
 METRICS_OLD_S: Final = 1.5
 METRICS_S: Final = 30.0
+COUNTED_S: Final = 30.0  # a post is counted a little after its answer
 STAGE: Final = r'^snapsurge_stage_seconds_bucket\{le="([^"]+)",stage="store"\} (\S+)$'
 
 
@@ -74,15 +75,16 @@ async def upload(
     at_once: int = phones.CONNECTIONS,
 ) -> tuple[Spent, tuple[Sent, ...]]:
     """Send pairs while no worker runs; afterwards the moment must have them all."""
-    before = (await stack.counts(moment_id))["accepted"]
+    wanted = (await stack.counts(moment_id))["accepted"] + count
 
     async def sending() -> tuple[Sent, ...]:
         return await phones.send(stack, moment_id, pairs, count, tls=tls, at_once=at_once)
 
-    async def all_there(sent: tuple[Sent, ...]) -> None:
-        accepted = (await stack.counts(moment_id))["accepted"] - before
-        if accepted != len(sent) != count:
-            raise PhoneError(f"{count} pairs were sent, {len(sent)} acknowledged, {accepted} counted")
+    async def counted() -> bool:
+        return (await stack.counts(moment_id))["accepted"] == wanted
+
+    async def all_there(_: tuple[Sent, ...]) -> None:
+        await until(counted, f"the moment counts {wanted} pairs, all of which were acknowledged", COUNTED_S)
 
     return await measured(stack.pids, sending, all_there)
 
@@ -94,10 +96,10 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
         return disk.objects(stack.root, "media", moment_id)
 
     with stack.worker() as (pid, began):
-        await _until(lambda: len(rendered()) >= WARM_PAIRS)
+        await until(lambda: len(rendered()) >= WARM_PAIRS, f"{WARM_PAIRS} pairs are rendered")
         reading = Meter({**stack.pids, "worker": pid})
         first = len(rendered())
-        await _until(lambda: len(rendered()) >= count)
+        await until(lambda: len(rendered()) >= count, f"{count} pairs are rendered")
         await asyncio.sleep(SETTLE_S)
         spent, found = reading.spent(), rendered()
         memory_kib = meter.rss_kib(pid)
@@ -129,10 +131,12 @@ async def alone(stack: Stack, moment_id: str, pairs: Sequence[bytes], count: int
 
     before = stage(await stack.node_metrics())
     await phones.alone(stack, moment_id, pairs, count, each)
-    async with asyncio.timeout(METRICS_S):  # a node may show metrics that are a second old
-        await asyncio.sleep(METRICS_OLD_S)
-        while stage(await stack.node_metrics()) == before:  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.1)
+    await asyncio.sleep(METRICS_OLD_S)  # a node may show metrics that are a second old
+
+    async def shown() -> bool:
+        return stage(await stack.node_metrics()) != before
+
+    await until(shown, "the node's metrics show the PUTs", METRICS_S)
     after = stage(await stack.node_metrics())
     cumulated = [count - before.get(bound, 0.0) for bound, count in after.items()]
     single = [high - low for low, high in zip([0.0, *cumulated], cumulated, strict=False)]
@@ -159,11 +163,12 @@ async def memory(stack: Stack, moment_id: str, body: bytes, count: int) -> Held:
             user = f"user-{next(phones.USERS)}"
             phone.transport.write(phones.head(stack, moment_id, user, len(body)))
             phone.transport.write(half)
-        await _until(
+        await until(
             lambda: (
                 not any(phone.transport.get_write_buffer_size() for phone in open_phones)
                 and not any(meter.unread_bytes(stack.ports[name]) for name in ("lb", "node"))
-            )
+            ),
+            "balancer and node have read what the phones sent",
         )
         if any(phone.closed.is_set() for phone in open_phones):
             raise PhoneError("an upload that waited was cut")
@@ -176,8 +181,11 @@ async def memory(stack: Stack, moment_id: str, body: bytes, count: int) -> Held:
     return Held(max(0.0, lb), max(0.0, node - received_kib))
 
 
-async def _until(there: Callable[[], bool]) -> None:
-    """Wait until it is so; StartError after `PATIENCE_S`."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not there():  # noqa: ASYNC110 - what is waited for is another process
-            await asyncio.sleep(LOOK_S)
+async def until(there: Callable[[], bool | Awaitable[bool]], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait until it is so; StartError names `what` after `patience_s`."""
+    try:
+        async with asyncio.timeout(patience_s):
+            while not (await found if isinstance(found := there(), Awaitable) else found):  # noqa: ASYNC110 - of others
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        raise StartError(f"not within {patience_s:g} s: {what}") from None

@@ -26,6 +26,7 @@ from ..clock import SystemClock
 from ..config import Config, load
 from ..connections import Connections
 from ..contests import command
+from ..files import write
 from ..outcome import Attempt, Outcome, Upload
 from ..photos import Gallery, Side
 from ..service import Moment, Service
@@ -179,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             phases = uvloop.run(measured(QUICK if given.quick else Lengths(), load(), Path(folder)))
         for row in rows(phases):
             tell(row)
-        given.out.with_suffix(".svg").write_text(chart(phases))
+        write(given.out.with_suffix(".svg"), chart(phases).encode())
 
     return command.run(given.out, measure)
 

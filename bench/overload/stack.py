@@ -7,18 +7,16 @@ worker renders. Memory and CPU of the node and the balancer are read while a pha
 import asyncio
 import os
 import signal
-import sys
 import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import psutil
 
 from ..peers import backing
-from ..peers.started import ROOT, StartError
+from ..peers.deployed import Record, deployed, read
 from .rows import BUDGET_MIB, Phase, Sample
 from .throttle import Throttle
 
@@ -26,21 +24,10 @@ ENVIRONMENT: Final = (f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20
 SAMPLE_S: Final = 0.25
 
 
-class _Pid(msgspec.Struct):
-    pid: int
-    url: str = ""
-
-
-class _Record(msgspec.Struct):
-    balancers: list[_Pid]
-    nodes: list[_Pid]
-    autoscaler: _Pid
-
-
 class Stack:
     """The running stack: its URL and the processes that are measured."""
 
-    def __init__(self, record: _Record) -> None:
+    def __init__(self, record: Record) -> None:
         self.url = record.balancers[0].url
         self._lb, self._node = psutil.Process(record.balancers[0].pid), psutil.Process(record.nodes[0].pid)
         self._idle = self._node.memory_info().rss
@@ -68,24 +55,12 @@ async def overloaded_stack(folder: Path, bytes_s: float) -> AsyncIterator[tuple[
 @asynccontextmanager
 async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
     """Run `deploy up` and stop its autoscaler with SIGSTOP."""
-    sizes = ("--nodes", "1", "--balancers", "1", "--workers-min", "0", "--workers-max", "1", "--port", "0")
-    running = await asyncio.create_subprocess_exec(
-        *("env", *backing.credentials(), *ENVIRONMENT),
-        *(sys.executable, "-m", "deploy", "up", "--json", "--state", str(state), "--store", store, *sizes),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        if running.stdout is None or not await running.stdout.readline():
-            raise StartError(f"the stack did not start; see {state}/logs")
-        record = msgspec.json.decode((state / "stack.json").read_bytes(), type=_Record)
-        os.kill(record.autoscaler.pid, signal.SIGSTOP)
+    sizes = ("--nodes", "1", "--balancers", "1", "--workers-min", "0", "--workers-max", "1")
+    async with deployed(state, "--store", store, *sizes, environment=[*backing.credentials(), *ENVIRONMENT]) as file:
+        record = read(file)
+        (autoscaler,) = record.pids("autoscaler")
+        os.kill(autoscaler, signal.SIGSTOP)
         try:
             yield Stack(record)
         finally:
-            os.kill(record.autoscaler.pid, signal.SIGCONT)
-    finally:
-        if running.returncode is None:
-            running.terminate()
-            await running.wait()
+            os.kill(autoscaler, signal.SIGCONT)

@@ -17,6 +17,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from ..errors import BenchError
+from ..files import write
 from .figures import Figure
 
 BYTES_MAX: Final = 2_000_000
@@ -55,11 +56,10 @@ class PageTooBig(BenchError):
 
 def save(path: Path, text: str) -> None:
     """Write a page; PageTooBig when it is over `BYTES_MAX`."""
-    size = len(text.encode())
-    if size > BYTES_MAX:
-        raise PageTooBig(f"{path}: the page would have {size:,} bytes, at most {BYTES_MAX:,} are allowed")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    content = text.encode()
+    if len(content) > BYTES_MAX:
+        raise PageTooBig(f"{path}: the page would have {len(content):,} bytes, at most {BYTES_MAX:,} are allowed")
+    write(path, content)
 
 
 def page(title: str, verdicts: Sequence[Verdict], parts: Iterable[Facts | Drawing]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import BenchError
+from ..files import read_json
 from .figures import Band
 
 
@@ -31,10 +32,7 @@ class NoPrediction(BenchError):
 
 def bands(path: Path) -> dict[str, list[Band]]:
     """The bands of a sealed prediction by name, in the order of their seconds; NoPrediction."""
-    try:
-        sealed = msgspec.json.decode(path.read_bytes(), type=Sealed)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise NoPrediction(f"{path} is no sealed prediction: {error}") from error
+    sealed = read_json(path, Sealed, "sealed prediction", NoPrediction)
     found: defaultdict[str, list[Band]] = defaultdict(list)
     for name, spread in sealed.figures.items():
         line, at, second = name.partition("@")

@@ -3,21 +3,18 @@
 It sends the same body at a constant rate, each on a connection of its own, at full speed: it knows no uplinks.
 """
 
-import shutil
 from pathlib import Path
 from typing import Final
 
-from .started import ROOT, StartError
+from . import go
 
-MODULE: Final = "github.com/tsenart/vegeta/v12@v12.13.0"
+VERSION: Final = "v12.13.0"
+MODULE: Final = "github.com/tsenart/vegeta/v12"
 
 
 def program() -> str:
-    """The path of vegeta, from PATH or `.tools/bin`; StartError says how to get it."""
-    found = shutil.which("vegeta") or shutil.which("vegeta", path=str(ROOT / ".tools" / "bin"))
-    if found:
-        return found
-    raise StartError(f"no vegeta here: GOBIN=$PWD/.tools/bin go install {MODULE}")
+    """The path of vegeta, which is built if missing; StartError when the build fails."""
+    return go.built("vegeta", MODULE, VERSION, MODULE)
 
 
 def command(folder: Path, url: str, body: bytes, rate: int, seconds: int) -> list[str]:

@@ -4,13 +4,13 @@ An extrapolation goes along axes: arrivals, sizes, the fleet, faults. An axis is
 went along it, and a quarter further.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ..files import read_json, write_json
 from .score import AIMS, Scored
 from .sealed import Prediction, PredictionError
 
@@ -51,18 +51,12 @@ def read(path: Path = FILE) -> tuple[Entry, ...]:
     """All entries, the oldest first; none when there is no file."""
     if not path.exists():
         return ()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[Entry, ...])
-    except msgspec.MsgspecError as error:
-        raise PredictionError(f"{path}: {error}") from error
+    return read_json(path, tuple[Entry, ...], "history of predictions", PredictionError)
 
 
 def append(one: Entry, path: Path = FILE) -> None:
     """Add an entry; the file is replaced as a whole."""
-    content = msgspec.json.format(msgspec.json.encode((*read(path), one)), indent=1) + b"\n"
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    os.replace(new, path)  # noqa: PTH105 - the same as Path.replace, and says that it replaces
+    write_json(path, (*read(path), one))
 
 
 def validated(axes: Mapping[str, float | str], history: Sequence[Entry]) -> dict[str, str]:

@@ -5,7 +5,6 @@ run. What the file says after that does not matter: it is not read again.
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ..errors import BenchError
+from ..files import read_json, write_json
 from ..simulation.bands import Band
 from ..simulation.code import code_hash
 from ..simulation.fleet import Fleet
@@ -50,24 +50,21 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
 
-def digest(content: bytes) -> str:
-    """SHA-256, as it stands in a prediction."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def seal(path: Path, prediction: Prediction) -> None:
     """Write the prediction."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(prediction), indent=1) + b"\n")
+    write_json(path, prediction)
 
 
 def read(path: Path) -> Prediction:
     """The prediction in a file; PredictionError when it is none."""
+    found = read_json(path, Prediction, "sealed prediction", PredictionError)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Prediction)
-    except OSError as error:
-        raise PredictionError(f"{path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise PredictionError(f"{path}: {error}") from error
+        dated = dt.datetime.fromisoformat(found.sealed_at).tzinfo is not None
+    except ValueError:
+        dated = False
+    if not dated:
+        raise PredictionError(f"{path}: sealed_at {found.sealed_at}: no time with a zone")
+    return found
 
 
 def check(prediction: Prediction, against: Against) -> None:

@@ -16,13 +16,15 @@ import msgspec
 
 from ..clock import Clock
 from ..contests.command import first
+from ..files import read_json
+from ..peers.deployed import StackError
 from ..peers.started import ROOT
 from ..service import Service
 from .faults import Fault, NotStruck, Scene
 from .matrix import CALM, Counts, Trial, judged
 from .scrapes import EVERY_S, SCALING, UP, Scrape, Scraper
 from .sightings import errors_a_second, recovered_s, sighted
-from .stack import Place, StackError
+from .stack import Place
 
 ERRORS: Final = "snapsurge_lb_requests_total{status=5xx}"
 NODE_UP: Final = "snapsurge_lb_node_up"
@@ -181,6 +183,6 @@ async def _ended(running: asyncio.subprocess.Process) -> int:
 
 def _counts(report: Path) -> Counts:
     try:
-        return msgspec.json.decode(report.read_bytes(), type=Counts)
-    except (OSError, msgspec.MsgspecError) as error:
+        return read_json(report, Counts, "report of a replay", NotStruck)
+    except NotStruck as error:
         raise NotStruck(f"the replay left no report: {error}") from error

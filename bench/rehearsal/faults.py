@@ -24,7 +24,8 @@ from redis.exceptions import RedisError
 
 from ..clock import Clock
 from ..errors import BenchError
-from .stack import Place, Record
+from ..peers.deployed import Record
+from .stack import Place
 
 LOOK_S: Final = 0.1
 GONE_S: Final = 20.0  # for a signalled process to end, and for its successor to be there

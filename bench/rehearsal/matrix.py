@@ -28,8 +28,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     wrongly_late: int
     pending: int = 0
-    void: bool = False
-    lagged: float = 0.0
+    voided: tuple[str, ...] = ()  # why it is void
 
     @property
     def broken(self) -> int:
@@ -70,7 +69,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 def judged(fault: str, counts: Counts, evidence: str, seen: Sequence[Sighting], recovery_s: float | None) -> Trial:
     """The row of a fault that happened; of the burst without a fault when the evidence is empty."""
     faults = list(_complaints(counts, seen, recovery_s, calm=not evidence))
-    void = f"the sender lagged by {counts.lagged:.0f} ms (p99): this was not the burst" if counts.void else ""
+    void = "; ".join(counts.voided)
     broken = counts.broken or counts.wrongly_late
     result: Result = "failed" if broken or (faults and not void) else "void" if void else "passed"
     return Trial(

@@ -19,7 +19,8 @@ COLUMNS: Final = ("fault", "seen by", "after s", "shed", "lost", "late by us", "
 
 def table(matrix: Matrix) -> Table:
     """Each fault, the first metric that saw it, what it cost, how long it took, and the result with its reason."""
-    shown = Table(*COLUMNS, title=f"{matrix.trace}, each fault at its peak ({matrix.peak_s:.0f} s after the moment)")
+    title = f"{escape(matrix.trace)}, each fault at its peak ({matrix.peak_s:.0f} s after the moment)"
+    shown = Table(*COLUMNS, title=title)
     for trial in matrix.trials:
         shown.add_row(*_cells(trial))
     return shown

@@ -4,6 +4,7 @@ The replay owns and changes the counts; this module only formats and shows them.
 """
 
 import sys
+from collections import deque
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -15,6 +16,7 @@ from rich.progress import Progress as Bar
 
 PLAIN_EVERY_S: Final = 5.0
 LIVE_EVERY_S: Final = 0.25
+PACE_S: Final = 10.0
 
 
 class Tally(msgspec.Struct):
@@ -39,17 +41,34 @@ class Tally(msgspec.Struct):
         )
 
 
-def left_s(tally: Tally, elapsed_s: float, sending_s: float) -> float | None:
-    """Seconds until the last post is ready, `elapsed_s` after the moment and `sending_s` before the last arrival.
+class Pace:
+    """How many posts become ready in a second, over the last `PACE_S` seconds."""
 
-    Sending ends with the trace. Rendering goes on at the rate at which posts have become ready so far; while none has,
-    only the sending is known. None when nothing is left that can be estimated.
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, now: float, ready: int) -> None:
+        """So many posts are ready now."""
+        self._seen.append((now, ready))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - PACE_S:
+            self._seen.popleft()
+
+    def per_s(self) -> float:
+        """Posts a second; 0 when that is not known yet."""
+        (since, before), (now, ready) = self._seen[0], self._seen[-1]
+        return (ready - before) / (now - since) if now > since else 0.0
+
+
+def left_s(tally: Tally, sending_s: float, per_s: float) -> float | None:
+    """Seconds until the last post is ready, `sending_s` before the last arrival, when `per_s` posts become ready.
+
+    The rest of the trace, and then the backlog of acknowledged posts at the present pace. None when nothing is left, or
+    when there is a backlog and no pace.
     """
-    left = max(0.0, sending_s)
-    expected = tally.offered - (tally.ended - tally.accepted)
-    if tally.ready and elapsed_s > 0:
-        left = max(left, (expected - tally.ready) * elapsed_s / tally.ready)
-    return left or None
+    backlog = tally.accepted - tally.ready
+    if backlog > 0 and per_s <= 0:
+        return None
+    return max(0.0, sending_s) + (backlog / per_s if backlog > 0 else 0.0) or None
 
 
 class Progress(AbstractContextManager["Progress"], Protocol):

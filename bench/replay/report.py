@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from .. import files
 from ..config import Config
 from ..prediction.score import Scored
 from ..rows import machine, percentile
@@ -204,6 +205,5 @@ def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
 
 def write(report: Report, path: Path) -> None:
     """Write the report as JSON with an indent of two spaces, and its course as an SVG next to it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    path.with_suffix(".svg").write_text(burst.svg(report.course))
+    files.write_json(path, report)
+    files.write(path.with_suffix(".svg"), burst.svg(report.course).encode())

@@ -26,7 +26,7 @@ from .check import Finding, Terms, judge
 from .cleanup import Cleanup, clean_up
 from .course import Course, CourseWatch, by_second
 from .cpu import CpuMeter, Tier
-from .progress import Progress, Tally, left_s
+from .progress import Pace, Progress, Tally, left_s
 from .ready import ReadyWatch, ready_times
 from .renditions import check_renditions
 from .rules import Health, Rule
@@ -244,10 +244,12 @@ class Replay:
 
     async def _show(self, progress: Progress, watch: ReadyWatch, fires_at: float) -> None:
         ends_at = fires_at + self._job.rows[-1].t / 1e6
+        pace = Pace()
         while True:
             self._count_ready(watch)
             now = self._clock.now()
-            self._tally.left_s = left_s(self._tally, now - fires_at, ends_at - now)
+            pace.note(now, self._tally.ready)
+            self._tally.left_s = left_s(self._tally, ends_at - now, pace.per_s())
             progress.show(self._tally)
             await self._clock.sleep(progress.every_s)
 

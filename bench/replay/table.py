@@ -3,6 +3,7 @@
 from typing import Final
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
 from .report import BROKEN, Percentiles, Report, Verdict
@@ -31,11 +32,11 @@ def table(report: Report) -> Table:
     if report.interrupted:
         shown.add_row("[bold red]INTERRUPTED[/]", "only the uploads that had ended are counted")
     for reason in report.voided:
-        shown.add_row("[bold red]VOID[/]", reason)
+        shown.add_row("[bold red]VOID[/]", escape(reason))
     if report.stopped_by:
-        shown.add_row("[bold red]STOPPED[/]", report.stopped_by)
+        shown.add_row("[bold red]STOPPED[/]", escape(report.stopped_by))
     if report.cleanup:
-        shown.add_row("cleanup", report.cleanup.words().removeprefix("cleanup: "))
+        shown.add_row("cleanup", escape(report.cleanup.words().removeprefix("cleanup: ")))
     shown.add_row("verdict", f"[bold {COLOURS[report.verdict]}]{report.verdict}[/]")
     return shown
 

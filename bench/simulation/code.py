@@ -1,4 +1,7 @@
-"""The hash of the code that a simulation's result depends on; without numba, which takes half a second to import."""
+"""The hash of the code that was measured or simulated: figures of other code are figures of another program.
+
+It does not import numba, which takes half a second.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,13 +9,15 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SOURCES: Final = ("lb", "ingest", "processors", "storage", "bench/simulation")
+PROGRAMS: Final = ("lb", "ingest", "processors", "storage")
+SOURCES: Final = (*PROGRAMS, "bench/simulation")
 
 
-def code_hash(sources: Iterable[str] = SOURCES) -> str:
-    """SHA-256 of all source of the four programs and of the simulation itself, or of these folders and files."""
+def code_hash(sources: Iterable[str] = SOURCES, root: Path = ROOT) -> str:
+    """SHA-256 of names and contents of all source of the programs and the simulation, or of these folders and files."""
     found = hashlib.sha256()
     for source in sources:
-        for path in sorted((ROOT / source).rglob("*.py")) or [ROOT / source]:
-            found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        for path in sorted((root / source).rglob("*.py")) or [root / source]:
+            content = path.read_bytes()
+            found.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
     return found.hexdigest()

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import BenchError
+from ..files import read_json
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -65,12 +66,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def read(path: Path) -> Fleet:
     """The fleet in a file; FleetError names the file and what is wrong, a tier without a process among it."""
-    try:
-        fleet = msgspec.json.decode(path.read_bytes(), type=Fleet)
-    except OSError as error:
-        raise FleetError(f"{path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise FleetError(f"{path}: {error}") from error
+    fleet = read_json(path, Fleet, "fleet", FleetError)
     for tier in ("lb", "node", "worker"):
         if not fleet.of(tier):
             raise FleetError(f"{path}: no machine runs a {tier}; without one no pair can be taken and shown")

@@ -1,7 +1,7 @@
 """The autoscaler of a simulated burst: the decision of `processors/scaling/sizing.py`, on the load of `pulse.py`.
 
 It measures each second, as `processors/scaling/autoscale.py` does, and starts or stops workers. One pulse stands for
-all workers: the meter adds them up. Before `acts_at_s` it decides nothing (a scaler that is late).
+all workers: the meter adds them up. Within the times in `away` it decides nothing: a fault has stopped it.
 """
 
 from typing import Final

@@ -3,6 +3,7 @@
 The programs' `config.py` read the environment and are not imported here. A test compares every default with theirs.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -43,9 +44,12 @@ class Settings:
         self._values = dict(DEFAULTS)
         for name in given.keys() & DEFAULTS.keys():
             try:
-                self._values[name] = float(given[name])
+                value = float(given[name])
             except ValueError:
-                raise FleetError(f"{name}={given[name]}: the setting is a number") from None
+                value = math.nan
+            if not math.isfinite(value):
+                raise FleetError(f"{name}={given[name]}: the setting is a number")
+            self._values[name] = value
 
     def of(self, name: str) -> float:
         """The value of `SNAPSURGE_<name>`."""

@@ -38,10 +38,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def fires_at_us(text: str) -> int:
-    """Unix µs of an RFC 3339 time, as the API writes it; ValueError when it is malformed or has no zone."""
-    moment = dt.datetime.fromisoformat(text)
+    """Unix µs of an RFC 3339 time, as the API writes it; TraceError when it is malformed or has no zone."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise TraceError(f"--fires-at {text}: a time as in 2026-01-01T12:00:00Z") from error
     if moment.tzinfo is None:
-        raise ValueError(f"--fires-at {text}: say the zone, as in 2026-01-01T12:00:00Z")
+        raise TraceError(f"--fires-at {text}: say the zone, as in 2026-01-01T12:00:00Z")
     return round(moment.timestamp() * 1_000_000)
 
 

@@ -262,7 +262,10 @@ def superpose(rows: Sequence[Row], scale: float, rng: Rng) -> tuple[Row, ...]:
     """The burst with `scale` times as many arrivals: jittered copies under new users, the last copy sampled.
 
     Time is never compressed: that would change the correlations and the deadline. A scale of 1 changes nothing.
+    ShapeError for a scale that is not above 0, or that makes more arrivals than a trace may have.
     """
+    if not 0 < scale <= ROWS_MAX / max(len(rows), 1):
+        raise ShapeError(f"--scale {scale:.12g}: above 0, and {len(rows)} arrivals become {ROWS_MAX} at most")
     if scale == 1:
         return tuple(rows)
     copies = math.ceil(scale)

@@ -5,11 +5,11 @@ fit. A trace that "does not fit" is not one burst after one even push.
 """
 
 import argparse
-import hashlib
 from pathlib import Path
 
 import msgspec
 
+from ..files import sha256
 from ..traces import columns
 
 
@@ -28,9 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from ..traces.description import describe  # noqa: PLC0415 -- the same
 
     header, found = columns.read(args.trace)
-    with args.trace.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    description = describe(str(args.trace), sha256, header, found, args.fanout_s)
+    description = describe(str(args.trace), sha256(args.trace), header, found, args.fanout_s)
     if args.json:
         print(msgspec.json.encode(description).decode())
     else:

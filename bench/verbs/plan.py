@@ -5,6 +5,7 @@ the fleet of --target takes the burst; 1 it does not; 2 could not plan.
 """
 
 import argparse
+import math
 import random
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from ..capacity import costs, files, prices, sheet
-from ..capacity.aims import Aims
+from ..capacity.aims import DAY_S, Aims
 from ..capacity.demand import DemandError, Uploads
 from ..capacity.hosts import Host
 from ..capacity.plan import Case, Plan, plan
@@ -34,18 +35,26 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
 
     users: Annotated[int, Meta(gt=0, description="users of the region, instead of a trace")]
     posting: Annotated[Share, Meta(description="part of them that posts")] = 0.5
-    push_s: Annotated[float, Meta(ge=0, description="seconds over which the notification reaches them")] = 60.0
+    push_s: Annotated[float, Meta(ge=0, le=DAY_S, description="seconds over which the notification reaches them")] = (
+        60.0
+    )
     photo_kb: Annotated[float, Meta(gt=0, description="median kilobytes of a photo")] = 180.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The burst, the files, the inputs with their defaults."""
     parser.add_argument("trace", metavar="TRACE", type=Path, nargs="?", help="trace of the burst, or --users")
-    parser.add_argument("--costs", metavar="FILE", type=Path, default=RESULTS / "costs.json", help="of make bench")
+    parser.add_argument(
+        "--costs",
+        metavar="FILE",
+        type=Path,
+        default=RESULTS / "costs.json",
+        help="costs that `make bench` measured (default %(default)s)",
+    )
     parser.add_argument("--prices", metavar="FILE", type=Path, help="bench/capacity/prices.template.json, filled in")
     parser.add_argument("--target", metavar="FILE", type=Path, help="a fleet, as for simulate: does it take the burst?")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where to write {', '.join(files.NAMES)}")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     for struct in (Region, Aims):
         hints = get_type_hints(struct, include_extras=True)
         for field in msgspec.structs.fields(struct):
@@ -150,7 +159,7 @@ def _heading(inputs: dict[str, Any]) -> list[str]:
             line = "       "
         line += f" {word}"
     note = f" ({measured['note']})" if measured["note"] else ""
-    return [*lines, line, f"costs:  measured {measured['measured_at']}, code {measured['code']}{note}", ""]
+    return [*lines, line, f"costs:  measured {measured['measured_at']}, code {measured['code'][:16]}{note}", ""]
 
 
 def _region(args: argparse.Namespace) -> Region | None:
@@ -172,10 +181,13 @@ def _given(struct: type[Any], args: argparse.Namespace) -> Any:  # noqa: ANN401 
     for name, value in values.items():
         if value is None:
             continue
+        option = f"--{name.replace('_', '-')} {value}"
         try:
-            msgspec.convert({"users": 1, name: value}, struct, strict=False)
+            one = getattr(msgspec.convert({"users": 1, name: value}, struct, strict=False), name)
         except msgspec.ValidationError as error:
-            raise DemandError(f"--{name.replace('_', '-')} {value}: {str(error).partition(' - at')[0]}") from error
+            raise DemandError(f"{option}: {str(error).partition(' - at')[0]}") from error
+        if isinstance(one, float) and not math.isfinite(one):
+            raise DemandError(f"{option}: a finite number")
     return msgspec.convert({name: value for name, value in values.items() if value is not None}, struct, strict=False)
 
 

@@ -9,13 +9,13 @@ report is of what was sent.
 
 import argparse
 import asyncio
-import hashlib
 import random
 import signal
 import socket
 import sys
 import uuid
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +30,8 @@ from ..clock import SystemClock
 from ..config import Config
 from ..connections import Connections
 from ..contests import command
-from ..contests.command import first
 from ..errors import BenchError
+from ..files import sha256
 from ..photos import Gallery
 from ..prediction import scoring
 from ..replay import generator
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         done = uvloop.run(execute(job, plan, config, Spread(here, args.machines or 0, args.coordinate)))
     except* RunVoid as errors:
-        void = str(first(errors))
+        void = str(command.first(errors))
     if done is None:
         print(f"bench: void: {void}", file=sys.stderr)
         return reports.EXIT_CODES["void"]
@@ -187,6 +187,8 @@ def prepared(args: argparse.Namespace, config: Config) -> tuple[Config, Job, Pla
         raise BenchError("replay needs a trace and --target URL, or --join HOST:PORT")
     if bool(args.coordinate) != bool(args.machines):
         raise BenchError("--coordinate HOST:PORT and --machines K belong together")
+    if not 0 <= args.after < float("inf"):
+        raise BenchError(f"--after {args.after:g}: seconds, not negative")
     config = configured(args, config)
     trace = traces.read(args.trace)
     targets = tuple(target.rstrip("/") for target in args.target)
@@ -210,7 +212,7 @@ def prepared(args: argparse.Namespace, config: Config) -> tuple[Config, Job, Pla
     )
     origin = reports.Origin(
         trace=str(args.trace),
-        trace_sha256=hashlib.sha256(args.trace.read_bytes()).hexdigest(),
+        trace_sha256=sha256(args.trace),
         scale=args.scale,
         settings=settings_of(job.stack_file) | _settings(args, config),
     )
@@ -261,7 +263,9 @@ async def execute(job: Job, plan: Plan, config: Config, spread: Spread) -> Run:
             client = Client(connections, plan.targets, config, clock, random.Random())
             senders = Sender(arrivals, gallery, client, clock, obey_uplink=plan.obey_uplink)
         else:
-            made = Coordinator(plan, arrivals, clock, local=spread.here, machines=spread.machines, say=_say)
+            made = Coordinator(
+                plan, arrivals, clock, local=spread.here, machines=spread.machines, say=partial(print, flush=True)
+            )
             senders = await stack.enter_async_context(
                 coordinating(made, spread.address or ("127.0.0.1", 0), spread.here)
             )
@@ -280,10 +284,6 @@ def _on_interrupt(replay: Replay) -> None:
         replay.interrupt()
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def configured(args: argparse.Namespace, config: Config) -> Config:

@@ -15,6 +15,7 @@ import msgspec
 from ..capacity import costs as measured
 from ..contests.command import RESULTS
 from ..errors import BenchError
+from ..files import sha256
 from ..prediction import history, sealed
 from ..replay.beats import rehearsing
 from ..simulation import fleet as fleets
@@ -38,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         default=RESULTS / "costs.json",
-        help="measured costs (default %(default)s)",
+        help="costs that `make bench` measured (default %(default)s)",
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS, help="played so often (default %(default)s)")
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="as node:1@30+10; repeatable")
@@ -50,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     """Play the trace once for each seed."""
     if args.seeds < 1:
         raise BenchError(f"--seeds {args.seeds}: at least one")
-    content = read_bytes(args.trace)
     trace, fleet, costs = traces.read(args.trace), fleets.read(args.fleet), measured.read(args.costs)
     faults = tuple(parsed(text) for text in args.fault)
     rows = rehearsing(first_attempts(trace.rows))
@@ -62,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     found = played(rows, trace.header.window_s, fleet, costs, faults, args.seeds)
     prediction = sealed.Prediction(
         sealed_at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-        trace_sha256=sealed.digest(content),
+        trace_sha256=sha256(args.trace),
         fleet=fleet,
         code=code_hash(),
         figures=bands(found.figures),
-        costs=sealed.digest(read_bytes(args.costs)),
+        costs=sha256(args.costs),
         faults=tuple(args.fault),
         seeds=args.seeds,
         axes=found.axes,
@@ -79,14 +79,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_human(args, prediction, known)
     return 0
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's content; BenchError when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BenchError(f"{path}: {error.strerror}") from error
 
 
 def as_json(prediction: sealed.Prediction, known: dict[str, str], course: Sequence[msgspec.Struct]) -> str:

@@ -1,5 +1,6 @@
 """A file is written whole or not at all."""
 
+import hashlib
 import os
 import stat
 import threading
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.files import WriteError, replacing
+from bench.errors import BenchError
+from bench.files import WriteError, read_json, replacing, sha256, write, write_json
 
 
 def test_new_content_replaces_the_old_at_the_end(tmp_path: Path) -> None:
@@ -71,3 +73,41 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(WriteError, match="Is a directory"), replacing(tmp_path):
         pass
+
+
+def test_an_output_that_is_a_pipe_is_written() -> None:
+    """`/dev/stdout` of a pipe is a link to a name that is no file."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as output:
+        write(Path(f"/dev/fd/{writer}"), b"new")
+        os.close(writer)
+        assert output.read() == b"new"
+
+
+def test_a_value_is_written_as_json_into_a_new_folder(tmp_path: Path) -> None:
+    """A file in the folder's place is named."""
+    write_json(tmp_path / "a" / "b.json", {"one": [1]})
+    assert (tmp_path / "a" / "b.json").read_text() == '{\n  "one": [\n    1\n  ]\n}\n'
+    with pytest.raises(WriteError, match=r"cannot write .*b\.json/c"):
+        write_json(tmp_path / "a" / "b.json" / "c", {})
+
+
+def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
+    """A file that cannot be read is named."""
+    (tmp_path / "f").write_bytes(b"abc")
+    assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(BenchError, match=r"none: No such file"):
+        sha256(tmp_path / "none")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"name": 5}', b'{"name": "\xff"}'])
+def test_a_json_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+    """Half a file, other fields, no UTF-8; and one that is not there."""
+    path = tmp_path / "f.json"
+    path.write_bytes(b'{"name": "a"}')
+    assert read_json(path, dict[str, str], "phone book", WriteError) == {"name": "a"}
+    path.write_bytes(content)
+    with pytest.raises(WriteError, match=r"f\.json is no phone book: "):
+        read_json(path, dict[str, str], "phone book", WriteError)
+    with pytest.raises(WriteError, match="none: No such file"):
+        read_json(tmp_path / "none", dict[str, str], "phone book", WriteError)

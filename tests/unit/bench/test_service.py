@@ -71,3 +71,13 @@ async def test_a_refusal_names_the_call() -> None:
 def test_milliseconds_are_whole() -> None:
     """No float dust between two clocks."""
     assert milliseconds(dt.datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=dt.UTC)) == 1_767_225_600_123
+
+
+@pytest.mark.parametrize("target", ["lb.example", "ftp://lb.example", "http://"])
+async def test_a_target_that_is_no_url_is_named_at_once(target: str) -> None:
+    """Without a pause and another try."""
+    clock = FakeClock()
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ServiceError, match=f"^{target}/v1/moments is no URL"):
+            await Service(session, [target], QUICK, clock).open_moment("eu", 1_800_000_000, 120)
+    assert not clock.slept

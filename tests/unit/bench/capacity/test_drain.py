@@ -5,11 +5,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.capacity.drain import backlog_s, done_s, needed_cores, needed_from
+from bench.capacity.drain import Series, backlog_s, done_s, needed_from
 
 UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 WORK = st.lists(st.floats(0, 1e4), min_size=1, max_size=60)
+
+
+def needed_cores(work_s: Series, ready_s: float) -> float:
+    """The least constant number of cores for the whole burst."""
+    return float(needed_from(work_s, ready_s)[0])
 
 
 def waits_s(work: list[float], cores: float) -> float:

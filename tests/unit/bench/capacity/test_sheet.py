@@ -13,7 +13,10 @@ INPUTS = msgspec.to_builtins(AIMS)
 
 def test_figures_have_three_digits() -> None:
     """And commas from a thousand on."""
-    assert [number(value) for value in (0.01234, 1.5, 99.94, 100.4, 12345.6)] == [
+    assert [number(value) for value in (0, 9.99e-4, 0.001, 0.01234, 1.5, 99.94, 100.4, 12345.6)] == [
+        "0",
+        "<0.001",
+        "0.001",
         "0.0123",
         "1.5",
         "99.9",

@@ -1,5 +1,6 @@
 """bench.contests.command: options, what is printed and written, and the exit code."""
 
+import importlib
 import resource
 from pathlib import Path
 
@@ -9,6 +10,17 @@ import pytest
 from bench.contests import command
 from bench.peers.started import StartError
 from bench.rows import Results, judged
+
+HERE = Path(command.__file__).parent
+BENCHES = sorted(path.stem for path in HERE.glob("*.py") if "= command.given(" in path.read_text())
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_the_help_names_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that it can be copied."""
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"bench.contests.{name}").main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: python -m bench.contests.{name} ")
 
 
 def test_options_are_those_of_every_bench(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import stat
 from pathlib import Path
 
 from bench.capacity.costs import read
-from bench.costing.__main__ import table, write
+from bench.costing.__main__ import table
+from bench.files import write_json
 from tests.unit.bench.capacity.measured import COSTS
 
 
@@ -19,7 +20,7 @@ def test_a_table_has_each_phase_that_costs_something() -> None:
 def test_costs_are_written_whole_and_for_all_to_read(tmp_path: Path) -> None:
     """Nothing is left beside them."""
     path = tmp_path / "results" / "costs.json"
-    write(COSTS, path)
+    write_json(path, COSTS)
     assert read(path) == COSTS
     assert [one.name for one in path.parent.iterdir()] == ["costs.json"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644

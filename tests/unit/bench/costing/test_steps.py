@@ -1,6 +1,11 @@
 """The node's PUTs are read from its metrics."""
 
-from bench.costing.steps import stage
+import itertools
+
+import pytest
+
+from bench.costing.steps import stage, until
+from bench.peers.started import StartError
 
 TEXT = """snapsurge_stage_seconds_bucket{le="0.001",stage="store"} 0.0
 snapsurge_stage_seconds_bucket{le="0.0025",stage="store"} 3.0
@@ -13,3 +18,21 @@ def test_finite_buckets_of_the_store_are_read() -> None:
     """Not those of other stages."""
     assert stage(TEXT) == {0.001: 0.0, 0.0025: 3.0}
     assert stage("") == {}
+
+
+async def test_a_state_is_waited_for() -> None:
+    """Of this process, or asked of another one."""
+    numbers = itertools.count()
+
+    async def third() -> bool:
+        return next(numbers) > 1
+
+    await until(third, "never said")
+    await until(lambda: next(numbers) > 5, "never said")
+    assert next(numbers) == 7
+
+
+async def test_what_does_not_come_is_named() -> None:
+    """In the words of the caller, in place of a TimeoutError without any."""
+    with pytest.raises(StartError, match=r"not within 0.05 s: 5 pairs are rendered"):
+        await until(lambda: False, "5 pairs are rendered", 0.05)

@@ -4,14 +4,18 @@ import asyncio
 import os
 
 from bench.overload.rows import BUDGET_MIB, Phase
-from bench.overload.stack import ENVIRONMENT, Stack, _Pid, _Record
+from bench.overload.stack import ENVIRONMENT, Stack
+from bench.peers.deployed import Balancer, Node, Process, Record
 
 
 async def test_memory_and_cpu_are_sampled_until_cancelled() -> None:
     """Of the processes that the record names; here it is this one."""
-    own = _Pid(os.getpid(), "http://127.0.0.1:1")
+    url, own = "http://127.0.0.1:1", os.getpid()
+    record = Record(
+        balancers=(Balancer(url, url, own),), nodes=(Node("a", url, own),), supervisor=Process(own), redis="", store=""
+    )
     phase = Phase(times=1, slow=False, capacity=1.0, seconds=1.0, after_s=0.0, began=0.0, shed=[1.0])
-    stack = Stack(_Record([own], [own], own))
+    stack = Stack(record)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(stack.watch(phase))
         await asyncio.sleep(0)

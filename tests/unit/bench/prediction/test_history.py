@@ -33,6 +33,8 @@ def test_a_damaged_history_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match=r"predictions\.json"):
         history.append(entry(), file)
     assert file.read_text() == "{"
+    with pytest.raises(PredictionError, match="Is a directory"):
+        history.read(tmp_path)
 
 
 @pytest.mark.parametrize(("pairs", "known"), [(800.0, ""), (799.0, "not "), (2500.0, ""), (2501.0, "not ")])

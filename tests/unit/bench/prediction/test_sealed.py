@@ -38,6 +38,15 @@ def test_a_prediction_of_another_run_is_refused(run: dict[str, Any], why: str) -
         sealed.check(prediction(), against(**run))
 
 
+@pytest.mark.parametrize("sealed_at", ["yesterday", "2026-11-30T11:59:00"])
+def test_a_prediction_without_the_time_of_its_seal_is_refused(sealed_at: str, tmp_path: Path) -> None:
+    """A time without a zone may be any hour."""
+    file = tmp_path / "sealed.json"
+    sealed.seal(file, prediction(sealed_at=sealed_at))
+    with pytest.raises(PredictionError, match=rf"sealed\.json: sealed_at {sealed_at}: "):
+        sealed.read(file)
+
+
 def test_a_setting_at_its_default_is_no_difference() -> None:
     """A stack that spells a default has the fleet's value."""
     sealed.check(prediction(), against(settings=KNOWN | {"SNAPSURGE_LB_BOUND_PERCENT": "125"}))

@@ -17,7 +17,7 @@ from bench.rehearsal.stack import Place
 from bench.service import Service
 from lb.ops.metrics import CLASSES
 from tests.unit.bench.fake_service import QUICK, FakeService, Faults
-from tests.unit.bench.rehearsal.stacks import STACK
+from tests.unit.bench.peers.stacks import STACK
 
 
 @pytest.mark.parametrize(

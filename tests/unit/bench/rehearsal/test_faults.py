@@ -18,10 +18,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bench.clock import SystemClock
+from bench.peers.deployed import Record
 from bench.rehearsal import faults
 from bench.rehearsal.faults import FAULTS, NotStruck, Scene, Strike, endpoint, kill, late_autoscaler, store_away
-from bench.rehearsal.stack import Place, Record
-from tests.unit.bench.rehearsal.stacks import STACK
+from bench.rehearsal.stack import Place
+from tests.unit.bench.peers.stacks import STACK
 
 ASLEEP = (sys.executable, "-c", "import signal; signal.pause()")
 

@@ -29,9 +29,10 @@ def counts(**changed: Any) -> Counts:
         ({"pending": 2}, SEEN, 2.0, "failed", "2 posts neither"),
         ({}, (), 2.0, "failed", "no metric saw it"),
         ({}, SEEN, None, "failed", "not recovered"),
-        ({"void": True, "lagged": 900.0}, SEEN, 2.0, "void", "lagged by 900 ms"),
-        ({"void": True}, (), None, "void", "lagged"),
-        ({"void": True, "lost": 1}, SEEN, 2.0, "failed", "lost 1"),  # a pair is lost whenever it was sent
+        ({"voided": ("generator 1 lagged by 900 ms",)}, SEEN, 2.0, "void", "lagged by 900 ms"),
+        ({"voided": ("nothing was sent",)}, (), None, "void", "nothing was sent"),
+        # A lost pair is lost, whenever it was sent.
+        ({"voided": ("nothing was sent",), "lost": 1}, SEEN, 2.0, "failed", "lost 1"),
     ],
 )
 def test_a_fault_passes_when_seen_recovered_and_without_loss(

@@ -79,3 +79,12 @@ def test_a_rehearsal_tells_what_stopped_it_and_what_it_left_behind() -> None:
     assert "shed>5%: 9.0% in 10 s" in text
     assert "7 posts deleted, NOT deleted: p: 503" in text
     assert "fail" in text
+
+
+def test_what_a_program_said_is_shown_as_it_is() -> None:
+    """Brackets are no colours."""
+    cleanup = Cleanup(7, ("p: [/b]",))
+    text = shown(msgspec.structs.replace(REPORT, voided=("generator 1 ([::1]) died: [/x]",), cleanup=cleanup))
+
+    assert "([::1]) died: [/x]" in text
+    assert "p: [/b]" in text

@@ -30,7 +30,8 @@ def test_a_fleets_settings_replace_defaults() -> None:
     assert (settings.unused, settings.seed) == (("SNAPSURGE_STORAGE_X",), b"other")
 
 
-def test_a_setting_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize("value", ["much", "inf", "nan"])
+def test_a_setting_that_is_no_number_is_refused(value: str) -> None:
     """The text names it."""
-    with pytest.raises(FleetError, match="BOUND_PERCENT=much"):
-        Settings({"SNAPSURGE_LB_BOUND_PERCENT": "much"})
+    with pytest.raises(FleetError, match=f"BOUND_PERCENT={value}"):
+        Settings({"SNAPSURGE_LB_BOUND_PERCENT": value})

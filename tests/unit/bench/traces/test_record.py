@@ -58,7 +58,7 @@ def test_the_trace_reads_back(tmp_path: Path) -> None:
 def test_times_need_a_zone() -> None:
     """A time without one would be this machine's."""
     assert fires_at_us("2023-11-14T22:13:20Z") == FIRES
-    with pytest.raises(ValueError, match="zone"):
+    with pytest.raises(TraceError, match="zone"):
         fires_at_us("2023-11-14T22:13:20")
 
 

@@ -12,7 +12,9 @@ def test_what_cannot_be_a_trace_is_refused(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "rows").write_bytes(b"")
     words = [str(tmp_path / "rows"), str(tmp_path / "made.gz")]
 
-    assert main(["record", "--fires-at", "yesterday", *words]) == 2
+    for time in ("yesterday", "2026-01-01T12:00:00"):
+        assert main(["record", "--fires-at", time, *words]) == 2
+        assert f"--fires-at {time}: " in capsys.readouterr().err
     assert main(["record", "--fires-at", "2026-01-01T12:00:00Z", *words]) == 2
     assert "no row is of this moment" in capsys.readouterr().err
     assert not (tmp_path / "made.gz").exists()

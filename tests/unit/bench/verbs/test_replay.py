@@ -54,3 +54,21 @@ def test_what_cannot_be_done_is_refused(trace: str, words: list[str], kind: type
     """Before anything is started."""
     with pytest.raises(kind):
         prepared(parser().parse_args(["replay", trace, *words]), Config())
+
+
+@pytest.mark.parametrize(
+    ("option", "bad", "good"),
+    [
+        ("--scale", ("inf", "nan", "0", "-1", "20000001"), "2"),
+        ("--after", ("inf", "nan", "-1"), "0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_its_option(
+    trace: str, option: str, bad: tuple[str, ...], good: str
+) -> None:
+    """A trace has at most 20 M rows, and so has a replay."""
+    words = ["replay", trace, "--target", "u", option]
+    for value in bad:
+        with pytest.raises(BenchError, match=f"^{option} {value}: "):
+            prepared(parser().parse_args([*words, value]), Config())
+    prepared(parser().parse_args([*words, good]), Config())

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bench.__main__ import main
+from bench.files import sha256
 from bench.prediction import sealed
 from bench.simulation.code import code_hash
 from bench.traces import trace as traces
@@ -36,8 +37,8 @@ def test_a_prediction_is_sealed(files: dict[str, Path], capsys: pytest.CaptureFi
     """Of this trace, fleet, costs and code; the table says how far the model was validated."""
     assert simulate(files, "--seal", str(files["sealed"]), "--fault", "node:2@0.3") == 0
     found = sealed.read(files["sealed"])
-    assert found.trace_sha256 == sealed.digest(files["trace"].read_bytes())
-    assert found.costs == sealed.digest(files["costs"].read_bytes())
+    assert found.trace_sha256 == sha256(files["trace"])
+    assert found.costs == sha256(files["costs"])
     assert (found.code, found.fleet, found.faults) == (code_hash(), fleet(), ("node:2@0.3",))
     assert found.figures["offered"].p50 == 20.0
     assert {"accepted@0", "shed@0", "offered@0", "queue_peak", "queue_empty_s"} <= found.figures.keys()

@@ -1,4 +1,4 @@
-"""The content of a `stack.json` for the tests of a rehearsal."""
+"""The content of a `stack.json` for tests."""
 
 import os
 from typing import Any
