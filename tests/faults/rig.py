@@ -1,7 +1,6 @@
 """The stack under test and the parts that faults act on: its own Redis, its own MinIO, and fault proxies in between.
 
-`python -m deploy up` runs as a user runs it. Phones reach the balancers through fault proxies, and the programs of the
-stack reach Redis and MinIO through others. The checker reads the store and Redis directly.
+`deploy up` runs as for a user. Phones reach balancers, and programs Redis and MinIO, through proxies; the checker not.
 """
 
 import asyncio
