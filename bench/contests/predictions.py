@@ -12,7 +12,7 @@ import sys
 import tempfile
 import urllib.parse
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from ..simulation.fleet import Fleet, Machines, Phones
 from . import command
 
 RUNS: Final = 3
+TRIES: Final = 3  # of a run that is void, because the machine was too busy to send this burst
 SEEDS: Final = 30
 # CPU of the replay itself for a pair, on the same cores: `getrusage` of a replay of the bundled trace.
 PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.06, sight_s=2.0)
@@ -67,11 +68,13 @@ class _Report(msgspec.Struct):
     prediction: Scored
 
 
-async def bench(*words: str, may_fail: bool = False) -> None:
-    """Run a verb of bench; BenchError when it could not run."""
+async def bench(*words: str, may_be: Collection[int] = (0,)) -> int:
+    """Run a verb of bench; its exit code, or BenchError when it is none of these."""
     running = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench", *words, cwd=ROOT)
-    if await running.wait() not in ({0, 1} if may_fail else {0}):
-        raise BenchError(f"bench {' '.join(words)}: exit {running.returncode}")
+    code = await running.wait()
+    if code not in may_be:
+        raise BenchError(f"bench {' '.join(words)}: exit {code}")
+    return code
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +90,17 @@ async def store_of(case: Case, folder: Path) -> AsyncIterator[str]:
 
 
 async def one_run(case: Case, trace: Path, folder: Path) -> Scored:
-    """Predict, seal, run, score."""
+    """Predict, seal, run, score; a void run is repeated."""
+    for number in range(TRIES):
+        room = folder / str(number)
+        room.mkdir(parents=True)
+        if (found := await one_try(case, trace, room)) is not None:
+            return found
+    raise BenchError(f"{case.name}: void {TRIES} times: the machine is too busy to send this burst")
+
+
+async def one_try(case: Case, trace: Path, folder: Path) -> Scored | None:
+    """The score of one run; None when it is void."""
     files = {name: folder / f"{name}.json" for name in ("fleet", "sealed", "report")}
     files["fleet"].write_bytes(msgspec.json.encode(case.fleet()))
     words = ("--fleet", str(files["fleet"]), "--seeds", str(SEEDS), "--seal", str(files["sealed"]))
@@ -99,7 +112,8 @@ async def one_run(case: Case, trace: Path, folder: Path) -> Scored:
     ):
         targets = [word for one in read(file).balancers for word in ("--target", one.url)]
         more = ("--stack", str(file), "--prediction", str(files["sealed"]), "--report", str(files["report"]))
-        await bench("replay", str(trace), *targets, *more, may_fail=True)
+        if await bench("replay", str(trace), *targets, *more, may_be=(0, 1, 3)) == 3:
+            return None
     return msgspec.json.decode(files["report"].read_bytes(), type=_Report).prediction
 
 
@@ -112,9 +126,7 @@ async def all_runs(folder: Path, runs: int, tell: command.Tell) -> None:
             await bench("synth", *case.synth.split(), "--seed", "14", "--window-s", "60", str(trace))
         errors: dict[str, list[float]] = defaultdict(list)
         for number in range(runs):
-            room = folder / f"{case.name}-{number}"
-            room.mkdir()
-            scored = await one_run(case, trace, room)
+            scored = await one_run(case, trace, folder / f"{case.name}-{number}")
             for name, one in scored.errors.items():
                 if one.aim is not None:
                     errors[name].append(one.error)

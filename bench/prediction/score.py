@@ -90,6 +90,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms_per_pair: dict[str, float | None]
     course: Course
     seconds: tuple[Second, ...] = ()
+    void: bool = False
 
 
 def figures(report: Measured) -> dict[str, float]:

@@ -22,7 +22,7 @@ def opened(path: Path | None, trace_sha256: str, scale: float, settings: Mapping
 
 
 def scored(prediction: Prediction, report: msgspec.Struct, trace: str, file: Path = history.FILE) -> Scored:
-    """The score by the run's report, which is printed and appended to the history."""
+    """The score by the run's report, which is printed and, unless the run is void, appended to the history."""
     measured = msgspec.convert(msgspec.to_builtins(report), Measured)
     found = score(prediction.figures, measured)
     for name, one in found.errors.items():
@@ -31,6 +31,9 @@ def scored(prediction: Prediction, report: msgspec.Struct, trace: str, file: Pat
             shown = f"predicted {band.p50:g} ({band.p10:g} to {band.p90:g}), measured {one.measured:g}"
             print(f"prediction {name}: {shown}, error {one.error:.0%} of {one.aim:.0%}")
     print(f"prediction: {found.verdict}")
+    if measured.void:
+        print("prediction: the run is void, so this score is not kept")
+        return found
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    history.append(history.entry(prediction, found, trace, now), file)
+    history.append(history.entry(prediction, found, Path(trace).name, now), file)
     return found

@@ -31,8 +31,16 @@ def test_a_prediction_is_checked_before_the_run(tmp_path: Path, monkeypatch: pyt
 def test_a_score_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each figure with an aim, then the verdict; the history has one more entry."""
     file = tmp_path / "predictions.json"
-    assert scoring.scored(prediction(), report(), "demo", file).valid
+    assert scoring.scored(prediction(), report(), "traces/demo", file).valid
     said = capsys.readouterr().out
     assert "prediction accepted: predicted 1000 (900 to 1100), measured 1000, error 0% of 5%" in said
     assert "prediction: model valid within" in said
     assert [one.trace for one in history.read(file)] == ["demo"]
+
+
+def test_the_score_of_a_void_run_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was not the burst that was predicted."""
+    file = tmp_path / "predictions.json"
+    scoring.scored(prediction(), report(void=True), "demo", file)
+    assert "the run is void, so this score is not kept" in capsys.readouterr().out
+    assert not file.exists()
