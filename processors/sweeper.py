@@ -94,6 +94,10 @@ class Sweeper:
         """Seconds until a step is due, as far as the last step knows; at most `pace_s`."""
         return min(max(self._due_s - now_s, 0.0), self.pace_s)
 
+    def behind_s(self, now_s: float) -> float:
+        """Seconds by which the next step is overdue; 0 while there is no moment to sweep, or before the first step."""
+        return 0.0 if self._resting or not self._due_s else max(now_s - self._due_s, 0.0)
+
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
         moments = await self._accepting(now_s)

@@ -44,6 +44,7 @@ from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
+from .scaling.targets import Target, advertised, announced
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
@@ -245,7 +246,10 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
         for client in clients.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
+        listen = address(config.listen)
+        port = await stack.enter_async_context(exposed(listen, metrics.registry))
+        if listen and port:
+            await stack.enter_async_context(announced(redis, Target("worker", advertised(listen[0], port))))
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:
             rendering = await stack.enter_async_context(

@@ -1,0 +1,24 @@
+"""Runs `promtool`, of Debian's package `prometheus`; a test that needs it skips where it is missing."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def promtool(*words: str | Path, text: bytes = b"") -> str:
+    """What the command says, on both outputs; fails the test when it refuses its input, skips it without promtool."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is missing: apt-get install prometheus")
+    done = subprocess.run([program, *words], input=text, capture_output=True, check=False)
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said
+    return said
+
+
+def assert_clean(page: bytes) -> None:
+    """A page of `/metrics`, in the text form, keeps all conventions: promtool has not a word about it."""
+    assert page.count(b"\n") > 10
+    assert promtool("check", "metrics", text=page) == ""
