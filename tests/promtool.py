@@ -1,7 +1,9 @@
 """Runs `promtool`, of Debian's package `prometheus`; a test that needs it skips where it is missing."""
 
+import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,12 @@ def assert_clean(page: bytes) -> None:
     """A page of `/metrics`, in the text form, keeps all conventions: promtool has not a word about it."""
     assert page.count(b"\n") > 10
     assert promtool("check", "metrics", text=page) == ""
+
+
+def parses(*queries: str) -> None:
+    """Every query is PromQL."""
+    rules = [{"record": f"snapsurge:parsed_{number}", "expr": query} for number, query in enumerate(queries)]
+    with tempfile.NamedTemporaryFile(suffix=".yml") as file:
+        file.write(json.dumps({"groups": [{"name": "parsed", "rules": rules}]}).encode())  # JSON is YAML
+        file.flush()
+        promtool("check", "rules", file.name)

@@ -31,7 +31,7 @@ from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
 from ..config import Config, address
-from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..metrics import QUEUE_COUNTS, ScalerMetrics
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
@@ -44,7 +44,7 @@ from .pulse import Meter, Pulse, process_of
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
-from .targets import Target, advertised, announced
+from .targets import serving
 from .views import views
 
 log = logging.getLogger("snapsurge.processors.autoscale")
@@ -261,10 +261,8 @@ async def run(
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
-        port = await stack.enter_async_context(exposed(listen, metrics.registry, views(redis, pool)))
-        if listen and port:
-            target = Target("autoscaler", advertised(listen[0], port))
-            await stack.enter_async_context(announced(redis, target))
+        shown = serving(listen, metrics.registry, redis, "autoscaler", views=views(redis, pool))
+        await stack.enter_async_context(shown)
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         index = ShardedIndex(redis, shards)
         moments = Moments(store, index)

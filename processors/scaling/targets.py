@@ -9,16 +9,19 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage.keys import NODES_KEYS, TARGETS_KEY
 from storage.refusals import reason
 from storage.scripts import Script, run_one
+
+from ..metrics import View, exposed
 
 log = logging.getLogger("snapsurge.processors.targets")
 
@@ -46,11 +49,17 @@ return {{found, nodes}}
 """)
 
 
-class Target(msgspec.Struct, frozen=True, order=True):
-    """A program's tier, and the `host:port` of its `/metrics`."""
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A program's tier, the `host:port` of its `/metrics`, and of workers host and process id."""
 
     tier: Tier
     address: str
+    process: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The target's labels; Prometheus drops those that begin with `__` before it stores anything."""
+        return {"tier": self.tier} | ({"__meta_snapsurge_process": self.process} if self.process else {})
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -74,7 +83,7 @@ def advertised(host: str, port: int) -> str:
 async def found(redis: Redis) -> list[Group]:
     """All programs that announced themselves in the last ten minutes; redis.RedisError."""
     said, nodes = await run_one(redis, _FIND([TARGETS_KEY, *NODES_KEYS[:2]]))
-    groups = [Group((one.address,), {"tier": one.tier}) for one in _read(said)]
+    groups = [Group((one.address,), one.labels) for one in _read(said)]
     for name, raw in zip(nodes[::2], nodes[1::2], strict=True):
         with contextlib.suppress(ValueError, RecursionError):
             address = msgspec.json.decode(raw, type=_Node).address
@@ -89,6 +98,25 @@ def _read(said: list[bytes]) -> list[Target]:
         with contextlib.suppress(ValueError, RecursionError):
             read.append(msgspec.json.decode(raw, type=Target))
     return read
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    listen: tuple[str, int] | None,
+    registry: CollectorRegistry,
+    redis: Redis,
+    tier: Tier,
+    *,
+    views: Mapping[str, View] | None = None,
+    process: str = "",
+) -> AsyncIterator[None]:
+    """Serve `/metrics` and the views inside the block, and announce it; neither without an address."""
+    async with exposed(listen, registry, views) as port:
+        if listen is None or port is None:
+            yield
+            return
+        async with announced(redis, Target(tier, advertised(listen[0], port), process)):
+            yield
 
 
 @contextlib.asynccontextmanager

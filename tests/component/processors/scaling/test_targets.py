@@ -30,14 +30,14 @@ async def test_every_tier_is_found(redis: Redis) -> None:
     node = Heartbeat(redis, "a", lambda: Member("127.0.0.1:9001", 1, "", "serving"), 1.0)
     await node.beat()
     async with (
-        announced(redis, Target("worker", "127.0.0.1:9100")),
+        announced(redis, Target("worker", "127.0.0.1:9100", "host:7")),
         announced(redis, Target("autoscaler", "127.0.0.1:9200")),
     ):
         assert await told(redis, 4) == [
             Group(("127.0.0.1:9200",), {"tier": "autoscaler"}),
             Group(("127.0.0.1:8090",), {"tier": "balancer"}),
             Group(("127.0.0.1:9001",), {"tier": "node", "node": "a"}),
-            Group(("127.0.0.1:9100",), {"tier": "worker"}),
+            Group(("127.0.0.1:9100",), {"tier": "worker", "__meta_snapsurge_process": "host:7"}),
         ]
         assert await views(redis, None)["/v1/targets"]({}) == await found(redis)
     await node.leave()

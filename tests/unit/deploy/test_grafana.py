@@ -1,0 +1,73 @@
+"""deploy/grafana: dashboards that a reviewer would take, of series that exist."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from tests.dashboards import FILES, panels, queries
+from tests.pages import exposed_names
+from tests.promtool import parses
+from tests.unit.deploy.test_prometheus import NAME, RULED
+
+
+def test_each_panel_says_what_it_shows() -> None:
+    """Title, description and unit; a data source that can be chosen; no title twice."""
+    for panel in panels():
+        assert panel["title"]
+        assert panel["description"].endswith((".", "`")), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert {panel["datasource"]["uid"], *(one["datasource"]["uid"] for one in panel["targets"])} == {
+            "${datasource}"
+        }
+        assert panel["targets"]
+        assert len(panel["targets"]) == 1 or all(one["legendFormat"] for one in panel["targets"]), panel["title"]
+    twice = [title for title, count in Counter(panel["title"] for panel in panels()).items() if count > 1]
+    assert not twice
+
+
+def test_each_dashboard_has_what_grafana_needs() -> None:
+    """Its own id, a name, and the variable of the data source; panels of a line do not overlap."""
+    boards = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
+    assert [board["uid"] for board in boards] == [file.stem for file in FILES]
+    for board in boards:
+        assert board["title"].startswith("snapsurge: ")
+        assert [one["type"] for one in board["templating"]["list"]] == ["datasource"]
+        places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+        assert len(set(places)) == len(places)
+        assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])
+
+
+def test_the_first_row_asks_for_the_promises() -> None:
+    """Whoever opens it after a moment sees first whether it was good."""
+    (board,) = (json.loads(file.read_text(encoding="utf-8")) for file in FILES if file.stem == "snapsurge-moment")
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+
+    assert rows == ["Did the last moment keep its promises?", "Balancers", "Nodes", "Store", "Queue and workers"]
+
+
+def test_each_query_is_promql_of_series_that_exist() -> None:
+    """promtool parses it; a misspelt name would be an empty panel."""
+    known = exposed_names() | {rule["record"] for rule in RULED if "record" in rule} | {"up"}
+    parses(*queries().values())
+
+    for title, query in queries().items():
+        names = set(NAME.findall(re.sub(r'"[^"]*"', "", query)))
+        assert names <= known, (title, names - known)
+
+
+def test_rates_take_grafanas_interval() -> None:
+    """A fixed range is wrong for other intervals of scraping and other widths of a screen."""
+    written = "".join(file.read_text(encoding="utf-8") for file in FILES)
+
+    assert "$__rate_interval" in written
+    assert not re.findall(r"\brate\([^)]*\[\d", written)
+
+
+def test_the_files_are_what_the_code_builds() -> None:
+    """Nobody edits them by hand: `python -m deploy.grafana.build`."""
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is missing: uv pip install it")
+    from deploy.grafana.build import BOARDS, built  # noqa: PLC0415 - it needs the SDK
+
+    assert {file.stem: file.read_text(encoding="utf-8") for file in FILES} == {one.uid: built(one) for one in BOARDS}
