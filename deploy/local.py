@@ -77,7 +77,7 @@ class LocalStack:
             supervisor=stack.Process(self._own_pid),
             metrics=self._pages(workers),
             targets=f"{planned.autoscaler.url}/v1/targets",
-            prometheus=planned.prometheus and planned.prometheus.url,
+            prometheus=planned.prometheus.url if planned.prometheus else None,
             rolls_begun=self.rolls_begun,
             rolls=self.rolls,
             rolls_broken=self.rolls_broken,

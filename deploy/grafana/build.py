@@ -41,7 +41,7 @@ def built(board: Board) -> str:
         made = made.with_row(dashboard.Row(row.title))
         for panel in row.panels:
             made = made.with_panel(_panel(panel))
-    return JSONEncoder(sort_keys=True, indent=2).encode(made.build()) + "\n"
+    return str(JSONEncoder(sort_keys=True, indent=2).encode(made.build())) + "\n"
 
 
 def _panel(panel: Panel) -> Any:  # noqa: ANN401 - a builder of either kind
