@@ -1,7 +1,8 @@
-"""The names of all series that the four programs expose, from their own registries."""
+"""What the four programs expose, from their own registries: the text of each page, and the names of all series."""
 
 import asyncio
 import re
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 
@@ -21,11 +22,12 @@ from storage.index import Counts
 from storage.records import Moment
 
 OPTIONS = Options(listen=("h", 0), admin=None, nodes=[], hash_on="uri", policy="ring", check=None)
+# promtool's time begins with 1970.
 MOMENT = Moment(
-    id="eu-20260101-abc",
+    id="eu-19700101-abc",
     region="eu",
-    fires_at="2026-01-01T00:00:00.000Z",
-    closes_at="2026-01-01T00:02:00.000Z",
+    fires_at="1970-01-01T00:01:00.000Z",
+    closes_at="1970-01-01T00:03:00.000Z",
     window_s=120,
 )
 
@@ -39,12 +41,38 @@ async def _balancer() -> CollectorRegistry:
     return balancer_registry(Connections(context))
 
 
-def exposed_names() -> set[str]:
-    """Every name that a sample has, on the page of a balancer, a node, a worker or the elected autoscaler."""
+@cache
+def pages() -> dict[str, str]:
+    """The page of a balancer, a node, a worker and the elected autoscaler, as they are before anything happens."""
     scaler = ScalerMetrics()
     scaler.elected.set(1)
     scaler.moments = (Counted(MOMENT, Counts()),)
     node = NodeMetrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
-    registries = (asyncio.run(_balancer()), node.registry, Metrics().registry, scaler.registry)
-    text = b"".join(page(one, as_openmetrics=False)[0] for one in registries).decode()
-    return set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
+    registries = {
+        "balancer": asyncio.run(_balancer()),
+        "node": node.registry,
+        "worker": Metrics().registry,
+        "autoscaler": scaler.registry,
+    }
+    return {tier: page(one, as_openmetrics=False)[0].decode() for tier, one in registries.items()}
+
+
+def exposed_names() -> set[str]:
+    """Every name that a sample has on one of the pages."""
+    return set(re.findall(r"^([a-z_]+)[{ ]", "".join(pages().values()), re.MULTILINE))
+
+
+def scraped(names: set[str]) -> dict[str, str]:
+    """These series of all pages as Prometheus has them, each with a value in promtool's notation.
+
+    Counters and histograms grow with every scrape, all else stays what it is.
+    """
+    found = {f'up{{job="snapsurge",tier="{tier}",instance="{tier}"}}': "1x240" for tier in pages()}
+    for tier, text in pages().items():
+        for name, labels, value in re.findall(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$", text, re.MULTILINE):
+            if name in names:
+                own = f"{labels}," if labels else ""
+                target = f'instance="{tier}"' if 'tier="' in own else f'tier="{tier}",instance="{tier}"'
+                grows = name.endswith(("_total", "_bucket", "_sum", "_count"))
+                found[f"{name}{{{own}{target}}}"] = "0+1x240" if grows else f"{value}x240"
+    return found

@@ -3,12 +3,14 @@
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from deploy.scraping import FOLDER, RULES
 from tests.dashboards import FILES, panels, queries
-from tests.pages import exposed_names
-from tests.promtool import parses
+from tests.pages import exposed_names, scraped
+from tests.promtool import parses, promtool
 from tests.unit.deploy.test_prometheus import NAME, RULED
 
 
@@ -55,6 +57,21 @@ def test_each_query_is_promql_of_series_that_exist() -> None:
     for title, query in queries().items():
         names = set(NAME.findall(re.sub(r'"[^"]*"', "", query)))
         assert names <= known, (title, names - known)
+
+
+@pytest.mark.timeout(600)
+def test_each_query_has_data_of_what_the_programs_expose(tmp_path: Path) -> None:
+    """Labels too: on the pages as they are, a moment that closed three minutes ago, and the recording rules."""
+    asked = list(queries().values())
+    names = {name for text in (*asked, *(rule["expr"] for rule in RULED)) for name in NAME.findall(text)}
+    series = [{"series": one, "values": values} for one, values in scraped(names).items()]
+    judged = [{"expr": f"count({query}) > bool 0", "eval_time": "6m", "exp_samples": [{"value": 1}]} for query in asked]
+    test = {"interval": "5s", "input_series": series, "promql_expr_test": judged}
+    rules = [str(file) for file in sorted(FOLDER.glob(RULES))]
+    file = tmp_path / "queries.yml"
+    file.write_text(json.dumps({"rule_files": rules, "evaluation_interval": "15s", "tests": [test]}))  # JSON is YAML
+
+    promtool("test", "rules", file)
 
 
 def test_rates_take_grafanas_interval() -> None:
