@@ -7,7 +7,7 @@ series that begins with its first event loses that event, and a burst lasts two 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
-from typing import get_args
+from typing import Protocol, get_args
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -55,19 +55,23 @@ def answered() -> Iterator[tuple[str, str]]:
         yield OTHER, str(status)
 
 
-def _holds(cause: Cause, not_ready: Callable[[], Mapping[Cause, str]]) -> float:
-    return cause in not_ready()
+class State(Protocol):
+    """Whether the node may take traffic."""
+
+    draining: bool
+
+    def not_ready(self) -> Mapping[Cause, str]:
+        """The reasons why the node is not ready; empty when it is."""
+
+
+def _holds(cause: Cause, state: State | None) -> bool:
+    return state is not None and cause in state.not_ready()
 
 
 class Metrics:
     """The node's metrics; labelled children are cached, because the library takes four times as long to look one up."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        not_ready: Callable[[], Mapping[Cause, str]] = dict,
-        draining: Callable[[], bool] = bool,
-    ) -> None:
+    def __init__(self, admission: Admission, state: State | None = None) -> None:
         self._made: dict[bool, tuple[float, bytes, str]] = {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -77,17 +81,15 @@ class Metrics:
         )  # fmt: skip
         self._seconds = Durations(
             "snapsurge_ingest_request_seconds",
-            "Seconds from the head of a request to its answer; of route `upload` mostly the phone's network: compare "
-            "with snapsurge_stage_seconds for the node's own part",
+            "Seconds from a request's head to its answer; of an upload mostly the phone's network, see stage_seconds",
             label="route",
             values=(*TIMED, OTHER),
             registry=self.registry,
         )
         self.disbelieved = Counter(
             "snapsurge_ingest_disbelieved",
-            "Requests whose peer says when they were received, without a good stamp or a trusted address; the node's "
-            "own clock counts then and users on slow networks become late: give balancers and nodes the same stamp "
-            "secret, or set SNAPSURGE_INGEST_TRUSTED_PEERS",
+            "Requests whose time of arrival was not believed, so users become late: give balancers and nodes the same "
+            "stamp secret, or set SNAPSURGE_INGEST_TRUSTED_PEERS",
             registry=self.registry,
         )
         self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read; its rate is the load", registry=self.registry)
@@ -113,7 +115,7 @@ class Metrics:
             known=tuple((one,) for one in CUTS),
         )  # fmt: skip
         self._load(admission)
-        self._state(not_ready, draining)
+        self._state(state)
 
     def _counter(
         self, name: str, text: str, *labels: str, known: tuple[tuple[str, ...], ...]
@@ -150,7 +152,7 @@ class Metrics:
         self._gauge("commits_per_second", "Commits, smoothed", lambda: admission.commits.rate)
         self.waiters = self._gauge("waiters", "Requests that wait for a post to become ready (long polls)")
 
-    def _state(self, not_ready: Callable[[], Mapping[Cause, str]], draining: Callable[[], bool]) -> None:
+    def _state(self, state: State | None) -> None:
         """Whether the node may take traffic."""
         causes = Gauge(
             "snapsurge_ingest_not_ready",
@@ -159,8 +161,8 @@ class Metrics:
             registry=self.registry,
         )
         for cause in get_args(Cause):
-            causes.labels(cause).set_function(partial(_holds, cause, not_ready))
-        self._gauge("draining", "1 while the node drains", draining)
+            causes.labels(cause).set_function(partial(_holds, cause, state))
+        self._gauge("draining", "1 while the node drains", lambda: bool(state and state.draining))
 
     def seconds(self, route: str) -> Series:
         """The durations of the requests of this route."""

@@ -111,9 +111,8 @@ async def serve(config: Config, options: Options) -> bool:
             store = await stack.enter_async_context(connect(config))
             await membership.try_poll(store)
             background.append(tasks.create_task(membership.follow(store), name="members"))
-            if options.admin is not None:
-                announcing = Announcing(store, config.redis_timeout_ms / 1000)
-                background.append(tasks.create_task(announcing.run(), name="announce"))
+            announcing = Announcing(store, config.redis_timeout_ms / 1000)
+            background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
         runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
@@ -130,10 +129,7 @@ async def serve(config: Config, options: Options) -> bool:
             for place, protocol in spoken(config, options, connections).items()
         }
         try:
-            replaced = await listen_and_drain(config, options, connections, acceptors, runner, stop, announcing)
-            if announcing and not replaced:  # a successor has the same address
-                await announcing.end()
-            return replaced
+            return await listen_and_drain(config, options, connections, acceptors, runner, stop, announcing)
         finally:
             for task in background:
                 task.cancel()

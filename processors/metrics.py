@@ -130,6 +130,17 @@ class ScalerMetrics:
         )
         self.registry.register(_Led(self.elected, led))
         self._led = led
+        self._queue()
+        for tier in TIERS:
+            if tier != "worker":
+                self.tiers.labels(tier)
+        # Counted in Redis, which may lose its counts: then the counter falls, as after a restart.
+        self.counted = dict.fromkeys(QUEUE_COUNTS, 0)
+        self.moments: tuple[Counted, ...] = ()
+        led.register(_Known(self))
+
+    def _queue(self) -> None:
+        """The gauges of queue, workers and sweeper."""
         self.ready = self._gauge("queue_ready", "Jobs whose time has come and that are not done")
         self.leased = self._gauge("queue_leased", "Jobs that a worker holds")
         self.deferred = self._gauge(
@@ -152,11 +163,8 @@ class ScalerMetrics:
             "snapsurge_tier_desired",
             "Processes of a tier that the ladder wants now; 0 without a moment near, or without a ladder",
             ["tier"],
-            registry=led,
+            registry=self._led,
         )
-        for tier in TIERS:
-            if tier != "worker":
-                self.tiers.labels(tier)
         self.dead = self._gauge(
             "dead_letters", "Jobs given up and kept: list them with `python -m processors dead list`, mend, requeue"
         )
@@ -164,10 +172,6 @@ class ScalerMetrics:
             "sweep_behind_seconds",
             "How late the sweeper's next step is; growing: the store or Redis does not answer",
         )
-        # Counted in Redis, which may lose its counts: then the counter falls, as after a restart.
-        self.counted = dict.fromkeys(QUEUE_COUNTS, 0)
-        self.moments: tuple[Counted, ...] = ()
-        led.register(_Known(self))
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"snapsurge_{name}", text, registry=self._led)

@@ -54,7 +54,7 @@ PROMISES: Final = Row(
             "Budget left",
             "Error budget of the last 28 moments that is left; 99.9 % of the pairs offered in time are acknowledged.",
             "percentunit",
-            "1 - snapsurge:budget_spent:ratio28",
+            "1 - service:snapsurge_budget_spent:ratio28",
             bad=0,
             bad_below=True,
         ),
@@ -255,7 +255,7 @@ QUEUE: Final = Row(
 )
 MOMENT: Final = Board(
     uid="snapsurge-moment",
-    title="snapsurge: a moment",
+    title="A moment (snapsurge)",
     description="Whether the last moment kept its promises, then every tier in the order that a pair travels.",
     rows=(PROMISES, BALANCERS, NODES, STORE, QUEUE),
 )

@@ -6,7 +6,7 @@ from .panels import Board, Row, lines
 
 PROGRAMS: Final = Board(
     uid="snapsurge-programs",
-    title="snapsurge: the programs",
+    title="The programs (snapsurge)",
     description="Which programs are there, how ready they are, and what each takes of its machine.",
     rows=(
         Row(

@@ -53,11 +53,14 @@ class Announcing:
         self._begun.set()
 
     async def run(self) -> None:
-        """Announce until cancelled."""
+        """Announce until cancelled, then take the address back; a successor with the same one announces it again."""
         await self._begun.wait()
-        while True:
-            await self.announce()
-            await asyncio.sleep(EVERY_S)
+        try:
+            while True:
+                await self.announce()
+                await asyncio.sleep(EVERY_S)
+        finally:
+            await self.end()
 
     async def announce(self) -> None:
         """Announce once; logs a failure, but not each of a row."""

@@ -260,9 +260,8 @@ async def run(
         for client in (redis, *shards.values()):
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        listen = address(config.autoscaler_listen)
-        shown = serving(listen, metrics.registry, redis, "autoscaler", views=views(redis, pool))
-        await stack.enter_async_context(shown)
+        listen, shown = address(config.autoscaler_listen), views(redis, pool)
+        await stack.enter_async_context(serving(listen, metrics.registry, redis, "autoscaler", views=shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         index = ShardedIndex(redis, shards)
         moments = Moments(store, index)

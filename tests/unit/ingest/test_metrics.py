@@ -70,9 +70,18 @@ def test_every_answer_of_the_contract_has_its_series_before_it_is_given() -> Non
 
 def test_a_node_that_is_not_ready_says_why() -> None:
     """Each cause has its series; the reasons are read at the scrape."""
-    reasons: dict[Cause, str] = {}
-    metrics = Metrics(Admission(Budget(requests_max=10, bytes_max=100), Commits()), lambda: reasons)
-    reasons["clock"] = "61 s ahead of Redis"
+
+    class Asked:
+        """A node with a wrong clock that drains."""
+
+        draining = True
+
+        def not_ready(self) -> dict[Cause, str]:
+            """Why."""
+            return {"clock": "61 s ahead of Redis"}
+
+    metrics = Metrics(Admission(Budget(requests_max=10, bytes_max=100), Commits()), Asked())
+    assert metrics.registry.get_sample_value("snapsurge_ingest_draining") == 1
 
     shown = {c: metrics.registry.get_sample_value("snapsurge_ingest_not_ready", {"cause": c}) for c in get_args(Cause)}
     assert shown == {"store": 0, "clock": 1, "disk": 0}

@@ -1,14 +1,10 @@
 """What Prometheus is told to scrape, through a real Redis."""
 
-from pathlib import Path
-
 import pytest
 from redis.asyncio import Redis
 
 import lb.membership.announcing as balancers
 from ingest.heartbeat import Heartbeat, Member
-from lb.config import Config
-from lb.membership.heartbeats import RIGHTS, connect
 from processors.scaling import targets
 from processors.scaling.targets import Group, Target, advertised, announced, found
 from processors.scaling.views import views
@@ -92,28 +88,3 @@ def test_who_listens_on_all_addresses_names_one(advertise: type[object]) -> None
     assert advertise("127.0.0.1", 9100) == "127.0.0.1:9100"
     assert advertise("::1", 9100) == "[::1]:9100"
     assert not str(advertise("0.0.0.0", 9100)).startswith("0.")  # noqa: S104 - asked, not bound
-
-
-async def test_a_balancer_without_the_right_says_so_once(
-    redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An ACL user of before may poll and not announce: a warning names the rule, and no more than one."""
-    assert f"`{RIGHTS}`" in Path("lb/README.md").read_text(encoding="utf-8")
-    url = redis_url.replace("://", "://prom:secret@")
-    user = ("ACL", "SETUSER", "prom", "reset", "on", ">secret", *RIGHTS.split())
-    try:
-        await redis.execute_command(*user)
-        async with connect(Config(redis_url=url, redis_timeout_ms=5000)) as client:
-            balancer = balancers.Announcing(client, 5.0)
-            balancer.begin("127.0.0.1", 8090)
-            await balancer.announce()
-            assert (len(await found(redis)), caplog.messages) == (1, [])
-            await balancer.end()
-            await redis.execute_command(*user, "-zadd")
-            for _ in range(3):
-                await balancer.announce()
-    finally:
-        await redis.execute_command("ACL", "DELUSER", "prom")
-
-    assert await found(redis) == []
-    assert [f"needs the ACL rule {RIGHTS}" in one for one in caplog.messages] == [True]

@@ -11,7 +11,7 @@ from deploy.scraping import FOLDER, RULES
 from tests.dashboards import FILES, panels, queries
 from tests.pages import exposed_names, scraped
 from tests.promtool import parses, promtool
-from tests.unit.deploy.test_prometheus import NAME, RULED
+from tests.unit.deploy.test_scraping import NAME, RULED
 
 
 def test_each_panel_says_what_it_shows() -> None:
@@ -34,19 +34,11 @@ def test_each_dashboard_has_what_grafana_needs() -> None:
     boards = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
     assert [board["uid"] for board in boards] == [file.stem for file in FILES]
     for board in boards:
-        assert board["title"].startswith("snapsurge: ")
+        assert board["title"].endswith("(snapsurge)")
         assert [one["type"] for one in board["templating"]["list"]] == ["datasource"]
         places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
         assert len(set(places)) == len(places)
         assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])
-
-
-def test_the_first_row_asks_for_the_promises() -> None:
-    """Whoever opens it after a moment sees first whether it was good."""
-    (board,) = (json.loads(file.read_text(encoding="utf-8")) for file in FILES if file.stem == "snapsurge-moment")
-    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
-
-    assert rows == ["Did the last moment keep its promises?", "Balancers", "Nodes", "Store", "Queue and workers"]
 
 
 def test_each_query_is_promql_of_series_that_exist() -> None:
