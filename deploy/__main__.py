@@ -83,6 +83,9 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument(
         "--redis-shards", metavar="N", type=int, default=1, help="so many Redis beside it for the posts (default: none)"
     )
+    command.add_argument(
+        "--prometheus", action="store_true", help="a Prometheus that scrapes it all (deploy/prometheus)"
+    )
     command.add_argument("--nodes", type=int, default=3, help="upload nodes (default %(default)s)")
     command.add_argument("--balancers", type=int, default=2, help="balancers (default %(default)s)")
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from . import servers
+from . import scraping, servers
 from .ports import HOST, Ports
 from .redis_group import Member, address, group
 from .supervisor import Program
@@ -41,6 +41,7 @@ class Drains(IntEnum):
     AUTOSCALER = 2
     STORE = 3
     REDIS = 4
+    PROMETHEUS = 5  # last, so that it sees the drain
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Annotated[int, Meta(ge=1, le=len(NODE_IDS))] = 3
     balancers: Annotated[int, Meta(ge=1, le=16)] = 2
     port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 8080
+    prometheus: bool = False
     workers_min: Annotated[int, Meta(ge=0, le=1024)] | None = None
     workers_max: Annotated[int, Meta(ge=1, le=1024)] | None = None
 
@@ -93,6 +95,13 @@ class BalancerPlan(msgspec.Struct, frozen=True):
     program: Program
 
 
+class AutoscalerPlan(msgspec.Struct, frozen=True):
+    """The autoscaler, the address of its `/metrics` and `/v1/targets`, and its program."""
+
+    url: str
+    program: Program
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A stack ready to start; `redis_server` is None, `store_servers` is empty when it uses existing servers.
 
@@ -107,8 +116,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[Shard, ...] = ()
     store_servers: tuple[StoreServer, ...]
     nodes: tuple[NodePlan, ...]
-    autoscaler: Program
+    autoscaler: AutoscalerPlan
     balancers: tuple[BalancerPlan, ...]
+    prometheus: scraping.PrometheusPlan | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -147,6 +157,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         shared["SNAPSURGE_SHARD_URLS"] = ",".join(shard.url for shard in shards)
     if store_servers:
         shared |= servers.minio_environment()
+    autoscaler = _autoscaler(options, ports, around, shared)
     return Plan(
         redis=redis,
         store=store,
@@ -156,8 +167,9 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         shards=shards,
         store_servers=store_servers,
         nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
-        autoscaler=_autoscaler(options, around, shared),
+        autoscaler=autoscaler,
         balancers=tuple(_balancer(n, port, ports.free(), around, shared) for n, port in enumerate(listens, 1)),
+        prometheus=_prometheus(ports.free(), autoscaler.url, around) if options.prometheus else None,
     )
 
 
@@ -237,11 +249,24 @@ def _derived(secret: str, purpose: bytes) -> str:
     return hashlib.blake2b(secret.encode(), person=purpose).hexdigest()
 
 
-def _autoscaler(options: Options, around: Surroundings, shared: Mapping[str, str]) -> Program:
+def _autoscaler(options: Options, ports: Ports, around: Surroundings, shared: Mapping[str, str]) -> AutoscalerPlan:
+    """The autoscaler; its workers expose their metrics on any free ports, which `/v1/targets` tells."""
+    own, workers = "SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN", "SNAPSURGE_PROCESSORS_LISTEN"
+    listen = around.environment.get(own) or f"{HOST}:{ports.free()}"
+    extra = {**shared, own: listen, workers: around.environment.get(workers) or f"{HOST}:0"}
     command = [sys.executable, "-m", "processors", "autoscale"]
     for flag, value in (("--workers-min", options.workers_min), ("--workers-max", options.workers_max)):
         command += [] if value is None else [flag, str(value)]
-    return around.program("autoscaler", tuple(command), Drains.AUTOSCALER, shared, WORKER_NICE)
+    program = around.program("autoscaler", tuple(command), Drains.AUTOSCALER, extra, WORKER_NICE)
+    return AutoscalerPlan(f"http://{listen}", program)
+
+
+def _prometheus(port: int, autoscaler: str, around: Surroundings) -> scraping.PrometheusPlan:
+    folder = around.state / "prometheus"
+    file = folder / "prometheus.yml"
+    command = tuple(scraping.command(port, file, folder / "data"))
+    program = around.program("prometheus", command, Drains.PROMETHEUS, {}, WORKER_NICE)
+    return scraping.PrometheusPlan(f"http://{HOST}:{port}", file, scraping.configuration(autoscaler), program)
 
 
 def handover(state: Path, name: str) -> str:

@@ -133,7 +133,7 @@ def application(
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
-    metrics, reading = Metrics(admission), Reading(places(config, admission.budget))
+    metrics, reading = Metrics(admission, lifecycle), Reading(places(config, admission.budget))
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
     receiver = Receiver(config, metrics, admission)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))

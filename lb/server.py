@@ -27,6 +27,7 @@ from .front.listening import Acceptor, Speaks, opened
 from .front.redirect import Redirect
 from .front.tls import Termination
 from .front.tls_transport import speaks_tls
+from .membership.announcing import Announcing
 from .membership.members import Membership, connect
 from .membership.probes import Probes
 from .ops.admin import application
@@ -89,7 +90,7 @@ async def serve(config: Config, options: Options) -> bool:
     raise_file_limit()
     sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
-    fleet = Fleet(placement(config, options))
+    fleet, announcing = Fleet(placement(config, options)), None
     membership = Membership(config, fleet, options.nodes)
     probes = Probes(config, fleet, options.check)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
@@ -110,6 +111,8 @@ async def serve(config: Config, options: Options) -> bool:
             store = await stack.enter_async_context(connect(config))
             await membership.try_poll(store)
             background.append(tasks.create_task(membership.follow(store), name="members"))
+            announcing = Announcing(store, config.redis_timeout_ms / 1000)
+            background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
         runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
@@ -126,7 +129,7 @@ async def serve(config: Config, options: Options) -> bool:
             for place, protocol in spoken(config, options, connections).items()
         }
         try:
-            return await listen_and_drain(config, options, connections, acceptors, runner, stop)
+            return await listen_and_drain(config, options, connections, acceptors, runner, stop, announcing)
         finally:
             for task in background:
                 task.cancel()
@@ -151,11 +154,12 @@ async def listen_and_drain(
     acceptors: dict[str, Acceptor],
     runner: web.AppRunner,
     stop: asyncio.Event,
+    announcing: Announcing | None = None,
 ) -> bool:
     """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
     # What can fail comes before the first accept and before `go`: until then the old process serves.
-    listeners = await listening(options, acceptors, inherited, runner)
+    listeners = await listening(options, acceptors, inherited, runner, announcing)
     donor = Donor(config.handover, listeners) if config.handover else None
     for name, acceptor in acceptors.items():
         await acceptor.start(listeners[name])
@@ -210,7 +214,11 @@ def tell(listeners: Listeners, scheme: str) -> None:
 
 
 async def listening(
-    options: Options, acceptors: dict[str, Acceptor], inherited: Inherited | None, runner: web.AppRunner
+    options: Options,
+    acceptors: dict[str, Acceptor],
+    inherited: Inherited | None,
+    runner: web.AppRunner,
+    announcing: Announcing | None,
 ) -> Listeners:
     """The listening sockets by name, inherited or opened; the admin port serves."""
     listeners: Listeners = {}
@@ -223,6 +231,8 @@ async def listening(
         await runner.setup()
         for listener in listeners["admin"]:
             await web.SockSite(runner, listener.dup()).start()
+        if announcing:
+            announcing.begin(options.admin[0], listeners["admin"][0].getsockname()[1])
     return listeners
 
 

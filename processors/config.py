@@ -60,7 +60,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = 120
     listen: Annotated[
         str,
-        Meta(description="`host:port` of a worker's `/metrics`; the n-th worker of an autoscaler adds n; empty = none"),
+        Meta(description="`host:port` of a worker's `/metrics`; an autoscaler's n-th worker adds n; empty = none"),
     ] = ""
 
     workers_min: Annotated[int, Meta(ge=0, le=1024, description="minimum number of worker processes")] = 1
@@ -95,7 +95,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         float, Meta(gt=0, description="seconds between two sweeps of a recent moment; older ones are swept less often")
     ] = 15.0
     autoscaler_listen: Annotated[
-        str, Meta(description="`host:port` of the autoscaler's `/metrics`, `/workers`, `/v1/scaling`; empty = none")
+        str,
+        Meta(description="`host:port` of the autoscaler's `/metrics`, `/v1/scaling`, `/v1/targets`; empty = none"),
     ] = ""
 
     @property

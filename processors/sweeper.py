@@ -79,7 +79,7 @@ class Sweeper:
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
-        self._due_s = 0.0
+        self._due_s = self._since_s = 0.0
         self._resting = False
 
     @property
@@ -94,6 +94,13 @@ class Sweeper:
         """Seconds until a step is due, as far as the last step knows; at most `pace_s`."""
         return min(max(self._due_s - now_s, 0.0), self.pace_s)
 
+    def behind_s(self, now_s: float) -> float:
+        """Seconds by which the next step is overdue; 0 while there is no moment to sweep, or before the first step.
+
+        A first pass has no schedule: it is as late as it has lasted.
+        """
+        return 0.0 if self._resting or not self._due_s else max(now_s - max(self._due_s, self._since_s), 0.0)
+
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
         moments = await self._accepting(now_s)
@@ -104,8 +111,9 @@ class Sweeper:
         if name is None:
             return None
         cursor, moment_ids = cursors.get(name), by_class[name]
+        self._since_s = self._since_s or now_s
         if cursor is None:
-            cursor = Cursor(0, 0.0)
+            cursor, self._since_s = Cursor(0, 0.0), now_s
         elif cursor.done >= len(keys.SPREADS):
             cursor = Cursor(0, now_s, await self._generations(moment_ids))
         swept, cursor = await self._advance(moment_ids, cursor, now_s)

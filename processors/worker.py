@@ -38,12 +38,13 @@ from .batched import BatchedIndex
 from .config import Config, address
 from .holding import Holding
 from .jobs import Jobs
-from .metrics import Metrics, exposed
+from .metrics import Metrics
 from .registry import CLAIMED, Registry
 from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
+from .scaling.targets import serving
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
@@ -245,7 +246,9 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
         for client in clients.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        listening = serving(address(config.listen), metrics.registry, redis, "worker", process=process)
+        await stack.enter_async_context(listening)
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:
             rendering = await stack.enter_async_context(

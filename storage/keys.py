@@ -124,6 +124,9 @@ PULSE_KEY = "snapsurge:worker:"
 ELECTED_KEY = "snapsurge:elected"
 SCALING_KEY = "snapsurge:scaling"
 NEEDED_KEY = "snapsurge:scaling:needed"
+# What Prometheus scrapes: balancers, workers and autoscalers, as JSON, by their last announcement (sorted set, unix ms
+# of Redis' clock). Balancers spell the name themselves, as they do that of the nodes.
+TARGETS_KEY = "snapsurge:targets"
 # Sweeps: the run that marked this Redis, each age class's progress (hash), and sweeps that operators started (hash).
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"

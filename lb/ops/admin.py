@@ -7,13 +7,13 @@ from functools import partial
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ..membership.members import Membership
 from ..placement.node import RAMP_FULL
 from ..relay.connections import Connections
 from ..relay.context import Context
 from .changes import BODY_BYTES_MAX, Changes
+from .exposition import OPENMETRICS, page
 from .metrics import registry
 
 
@@ -89,8 +89,10 @@ def application(connections: Connections, membership: Membership | None = None) 
     async def nodes(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(node_rows(context)), content_type="application/json")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics_registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        asked = OPENMETRICS in request.headers.get("Accept", "")
+        body, kind = page(metrics_registry, as_openmetrics=asked)
+        return web.Response(body=body, headers={"Content-Type": kind})
 
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.add_routes(

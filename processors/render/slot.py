@@ -34,7 +34,7 @@ from storage.queue.jobs import DEAR
 from storage.records import Post, accepted, flagged
 from storage.zips import TAIL_BYTES
 
-from ..metrics import Metrics
+from ..metrics import ENDS, OTHER, Metrics
 from ..retries import HandBack
 
 log = logging.getLogger("snapsurge.processors.rendering")
@@ -286,7 +286,8 @@ async def _answer(process: Process) -> Answer | None:
 
 def _cause(code: int) -> str:
     """The metric label of an exit code: the name of the signal, or `exit`."""
-    return signal.Signals(-code).name if code < 0 else "exit"
+    name = signal.Signals(-code).name if code < 0 else "exit"
+    return name if name in ENDS else OTHER
 
 
 def _unnamed_file() -> int:

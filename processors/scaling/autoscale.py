@@ -25,24 +25,26 @@ from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.queue.jobs import depth_of, measuring
 from storage.queue.shards import Shards
-from storage.records import from_ms
+from storage.records import Moment, from_ms
 from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
 from ..config import Config, address
-from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..metrics import QUEUE_COUNTS, ScalerMetrics
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
 from .history import recalled, remember
 from .ladder import Ladder, counts, lead_s
+from .moment_counts import counting
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
+from .targets import serving
 from .views import views
 
 log = logging.getLogger("snapsurge.processors.autoscale")
@@ -123,6 +125,10 @@ class Autoscaler:
     def workers(self) -> int:
         """The number of workers that claim jobs: those of the pool, or without a pool those with a fresh pulse."""
         return len(self._pulses) if self._pool is None else self._pool.size
+
+    def moments(self) -> tuple[Moment, ...]:
+        """The moments that accept posts and those that come soon, as last read."""
+        return self._schedule.known
 
     async def tick(self) -> None:
         """Campaign; then as the leader measure, decide and act, else stand by."""
@@ -226,7 +232,8 @@ class Autoscaler:
         self._metrics.leased.set(depth.leased)
         self._metrics.deferred.set(depth.deferred)
         for name in QUEUE_COUNTS:
-            self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
+            self._metrics.counted[name] = depth.counted.get(name, 0)
+        self._metrics.measured.set(self._clock())
         expected = max(self._desired, 0)
         return self._meter.load(depth, self._pulses, expected, self._monotonic())
 
@@ -253,10 +260,11 @@ async def run(
         for client in (redis, *shards.values()):
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        listen = address(config.autoscaler_listen)
-        await stack.enter_async_context(exposed(listen, metrics.registry, views(redis, pool)))
+        listen, shown = address(config.autoscaler_listen), views(redis, pool)
+        await stack.enter_async_context(serving(listen, metrics.registry, redis, "autoscaler", views=shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
-        moments = Moments(store, ShardedIndex(redis, shards))
+        index = ShardedIndex(redis, shards)
+        moments = Moments(store, index)
         autoscaler = Autoscaler(
             limits_of(config),
             redis,
@@ -269,13 +277,18 @@ async def run(
             ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))
         try:
             async with asyncio.TaskGroup() as group:
-                sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
+                beside = (
+                    group.create_task(sweeping(sweeper, election, metrics), name="sweeper"),
+                    group.create_task(counting(autoscaler.moments, index, election, metrics), name="counts"),
+                )
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
-                sweeps.cancel()
+                for task in beside:
+                    task.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()

@@ -263,3 +263,19 @@ async def test_the_next_call_is_made_when_a_step_is_due(world: Any) -> None:
     assert swept.wait_s(NOW_S) == swept.pace_s == 15 / 16
     assert swept.wait_s(NOW_S + 15 / 32) == 15 / 32
     assert swept.wait_s(NOW_S + 15) == 0
+
+
+async def test_it_says_how_late_it_is(world: Any) -> None:
+    """The first pass as late as it lasts, then from the step that is due next on; nothing while no moment is swept."""
+    swept = sweeper(world)
+    assert swept.behind_s(NOW_S) == 0
+    assert await swept.step(NOW_S)
+    assert swept.behind_s(NOW_S + 2) == 2
+    await steps(swept, NOW_S)
+    assert await swept.step(NOW_S)
+    due_s = NOW_S + 15 / 16
+
+    assert swept.behind_s(due_s) == 0
+    assert swept.behind_s(due_s + 90) == 90
+    assert await swept.step(NOW_S + 4 * 24 * 3600) is None
+    assert swept.behind_s(NOW_S + 4 * 24 * 3600) == 0
