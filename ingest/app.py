@@ -14,6 +14,7 @@ from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
 from storage.sharded import ShardedIndex
 
+from .about import about_page
 from .admission import Admission, Budget
 from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
@@ -85,7 +86,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,
             ):
-                app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
+                app = application(config, storage, lifecycle, store, redis, index, limiter, announcer, waiting)
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -120,6 +121,7 @@ def places(config: Config, uploads: Budget) -> Places:
 
 def application(
     config: Config,
+    storage: StorageConfig,
     lifecycle: Lifecycle,
     store: BlobStore,
     redis: Redis,
@@ -165,6 +167,7 @@ def application(
     grace_s = min(config.body_grace_s, READ_GRACE_S)
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
     pages = Cors(origins(config.cors_origins))
+    handlers["about"] = reads.by_address(about_page(config, storage), Kind.SCRAPE)
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app

@@ -33,6 +33,7 @@ from storage.queue.shards import Shards, home
 from storage.sharded import ShardedIndex
 
 from . import memory
+from .about import about_view
 from .ahead import Ahead
 from .batched import BatchedIndex
 from .config import Config, address
@@ -245,7 +246,8 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
         for client in clients.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
+        about = about_view("worker", config, storage_config)
+        await stack.enter_async_context(exposed(address(config.listen), metrics.registry, about))
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:
             rendering = await stack.enter_async_context(

@@ -30,6 +30,7 @@ from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
+from ..about import about_view
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from ..stopping import pause
@@ -254,7 +255,8 @@ async def run(
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
-        await stack.enter_async_context(exposed(listen, metrics.registry, views(redis, pool)))
+        shown = views(redis, pool) | about_view("autoscaler", config, storage_config)
+        await stack.enter_async_context(exposed(listen, metrics.registry, shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         moments = Moments(store, ShardedIndex(redis, shards))
         autoscaler = Autoscaler(
