@@ -71,6 +71,7 @@ class LocalStack:
             workers=tuple(stack.Process(worker) for worker in ready.children(pid(planned.autoscaler))),
             autoscaler=stack.Process(pid(planned.autoscaler)),
             servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
+            shards=tuple(shard.url for shard in planned.shards),
             supervisor=stack.Process(self._own_pid),
             rolls_begun=self.rolls_begun,
             rolls=self.rolls,

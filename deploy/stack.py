@@ -58,6 +58,7 @@ class Stack(Ready, frozen=True, kw_only=True):
     workers: tuple[Process, ...]
     autoscaler: Process | None
     servers: tuple[Server, ...]
+    shards: tuple[str, ...] = ()  # Addresses of the Redis that share the posts; empty: all are at `redis`.
     supervisor: Process
     rolls_begun: int = 0
     rolls: int = 0  # Rolling restarts that succeeded.
