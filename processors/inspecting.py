@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 import storage.config
 from storage import suitability
-from storage.blobs import BlobMissing, BlobStore, StoreUnavailable
+from storage.blobs import BlobMissing, BlobStore, StoreUnavailable, StoreUnsuitable
 from storage.decision import Scaling, latest
 from storage.files import FileStore
 from storage.keys import PROBES_PREFIX, PULSE_KEY, WORKERS_KEY, is_moment_id, moment
@@ -149,7 +149,7 @@ async def of_store(store: BlobStore, name: str) -> StoreFound:
         if isinstance(store, InspectedStore):
             warnings = await store.warnings()
         await suitability.check(store, max(suitability.RACERS, 2 * len(endpoints)), patience_s=0)
-    except suitability.StoreUnsuitable as error:
+    except StoreUnsuitable as error:
         unfit = str(error)
     finally:
         if isinstance(store, FileStore):
