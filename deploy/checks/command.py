@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import programs, redis_servers, services
+from .cluster import of_cluster
 from .facts import Facts
 from .gathering import gather
 from .targets import FILE, of_stack, of_urls
@@ -37,6 +38,9 @@ def arguments(command: argparse.ArgumentParser, state: Path) -> None:
         action="extend",
         help="admin addresses of balancers, which tell of the nodes, and listeners of workers and autoscalers; a name "
         "with several addresses is as many programs. Store and Redis: SNAPSURGE_STORE_URL, … of this environment",
+    )
+    place.add_argument(
+        "--namespace", metavar="NAME", help="a namespace of Kubernetes, by kubectl and your rights there"
     )
     command.add_argument("--moment", metavar="ID", default="", help="check for this moment, too")
     command.add_argument(
@@ -72,7 +76,10 @@ def run(args: argparse.Namespace, state: Path) -> int:
 
 
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
-    where = await of_urls(args.url) if args.url else of_stack((args.stack or state / FILE).resolve())
+    if args.namespace:
+        where = await of_cluster(args.namespace)
+    else:
+        where = await of_urls(args.url) if args.url else of_stack((args.stack or state / FILE).resolve())
     return await gather(where, moment_id=args.moment, report=args.rehearsal, plan=args.plan, within_s=args.timeout)
 
 

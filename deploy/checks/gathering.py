@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import sys
 import time
-from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ import msgspec
 
 from .. import servers
 from ..config import Environment
+from .cluster import forwarded
 from .facts import About, Facts, Folder, Inspection, Program, Row
 from .rehearsed import need_bytes, rehearsal
 from .targets import Target, Where
@@ -26,7 +26,7 @@ from .targets import Target, Where
 LOOKS_MAX: Final = 20  # at a clock, while there is time: the quickest answer counts
 LOOKS_S: Final = 4.0
 SHARP_MS: Final = 10.0  # good enough to look no further
-AT_ONCE: Final = 64
+AT_ONCE: Final = 16  # each may take a process of kubectl
 CLEAN_S: Final = 3.0  # for `inspect` to delete what it made
 ANSWER_BYTES_MAX: Final = 16 * 2**20
 
@@ -41,21 +41,27 @@ class Asking:
 
     async def program(self, target: Target) -> Program:
         """What one program says."""
-        name, kind = target.name, target.kind
+        why = target.error
         try:
-            async with self._places, asyncio.timeout_at(self._deadline):
-                about, ahead_ms, unsure_ms = await self._about(target.url)
-                kind = kind or about.program
-                name = name if target.kind else f"{kind} {name}"
-                unready, rows = "", tuple[Row, ...]()
-                if kind in {"balancer", "node"}:
-                    unready = await self._unready(target.url)
-                if kind == "balancer":
-                    rows = msgspec.json.decode(await self._get(f"{target.url}/nodes"), type=tuple[Row, ...])
+            if not why:
+                async with self._places, asyncio.timeout_at(self._deadline), _way(target) as url:
+                    return await self._told(target, url)
         except TimeoutError:
-            return Program(kind=kind or "balancer", name=name, error="no answer in time")
+            why = "no answer in time"
         except (aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
-            return Program(kind=kind or "balancer", name=name, error=_reason(error))
+            why = _reason(error)
+        return Program(kind=target.kind or "balancer", name=target.name, error=why)
+
+    async def _told(self, target: Target, url: str) -> Program:
+        """What the program at this URL says."""
+        about, ahead_ms, unsure_ms = await self._about(url)
+        kind = target.kind or about.program
+        name = target.name if target.kind else f"{kind} {target.name}"
+        unready, rows = "", tuple[Row, ...]()
+        if kind in {"balancer", "node"}:
+            unready = await self._unready(url)
+        if kind == "balancer":
+            rows = msgspec.json.decode(await self._get(f"{url}/nodes"), type=tuple[Row, ...])
         return Program(
             kind=kind,
             name=name,
@@ -94,6 +100,11 @@ class Asking:
             return await answer.content.read(ANSWER_BYTES_MAX)
 
 
+def _way(target: Target) -> AbstractAsyncContextManager[str]:
+    """The URL by which a program is reached, for as long as it is asked."""
+    return forwarded(target.forward) if target.forward else nullcontext(target.url)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         old = ": it runs an older version" if error.status == 404 else ""
@@ -107,18 +118,18 @@ async def programs(where: Where, deadline: float) -> tuple[Program, ...]:
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
         asking = Asking(session, deadline)
         found = await asyncio.gather(*map(asking.program, where.targets))
-        known = {target.url.partition("://")[2] for target in where.targets}
+        known = {target.address or target.url.partition("://")[2] for target in where.targets}
         rows = {row.address: row for one in found for row in one.rows if row.address not in known}
         more = [Target(f"http://{address}", row.id, "node") for address, row in sorted(rows.items())]
         return (*found, *await asyncio.gather(*map(asking.program, more)))
 
 
-async def inspection(environment: Mapping[str, str], moment_id: str, deadline: float) -> Inspection:
-    """What `processors inspect` prints with these settings over those of this process."""
-    command = (sys.executable, "-m", "processors", "inspect", *(["--moment", moment_id] if moment_id else []))
+async def inspection(where: Where, moment_id: str, deadline: float) -> Inspection:
+    """What `processors inspect` prints, with the settings that are known over those of this process."""
+    command = (*where.inspect, *(["--moment", moment_id] if moment_id else []))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=servers.ROOT, env={**Environment.current(), **environment}, stdout=pipe, stderr=pipe
+        *command, cwd=servers.ROOT, env={**Environment.current(), **where.environment}, stdout=pipe, stderr=pipe
     )
     talk = asyncio.gather(process.communicate())
     try:
@@ -155,9 +166,7 @@ async def gather(
     """Everything that could be found out within this time; ValueError for a plan that cannot be read."""
     need = need_bytes(plan) if plan else None
     deadline = asyncio.get_running_loop().time() + within_s - CLEAN_S - 1.0
-    asked, inspected = await asyncio.gather(
-        programs(where, deadline), inspection(where.environment, moment_id, deadline)
-    )
+    asked, inspected = await asyncio.gather(programs(where, deadline), inspection(where, moment_id, deadline))
     disk = None
     if where.state:
         usage = shutil.disk_usage(where.state)

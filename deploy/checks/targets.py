@@ -6,6 +6,7 @@ name with several addresses (a headless service) is as many programs. Balancers 
 
 import asyncio
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,20 +17,32 @@ import msgspec
 from .. import servers
 
 FILE: Final = "stack.json"
+INSPECT: Final = (sys.executable, "-m", "processors", "inspect")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A program's base URL; `kind` is empty until it has said what it is, `name` is for people."""
+    """A program's base URL; `kind` is empty until it has said what it is, `name` is for people.
+
+    Without a URL `forward` is a command that opens a way to it. `address` is what balancers call it, if that differs
+    from the URL; `error` says why it need not be asked.
+    """
 
     url: str
     name: str
     kind: str = ""
+    address: str = ""
+    forward: tuple[str, ...] = ()
+    error: str = ""
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs, the settings for store and Redis where they are known, and the state directory if it is here."""
+    """The programs, the settings for store and Redis where they are known, and the state directory if it is here.
+
+    `inspect` is the command that looks at store and Redis.
+    """
 
     targets: tuple[Target, ...]
+    inspect: tuple[str, ...] = INSPECT
     environment: Mapping[str, str] = {}
     state: Path | None = None
 

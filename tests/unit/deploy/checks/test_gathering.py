@@ -112,7 +112,9 @@ async def test_store_and_redis_are_looked_at_with_the_settings_given(tmp_path: P
     settings = {"SNAPSURGE_STORE_URL": f"file://{tmp_path}/store"}
     settings["SNAPSURGE_REDIS_URL"] = f"redis://:secret@127.0.0.1:{free_port()}/0"
 
-    found = await gathering.inspection(settings, "eu-1", asyncio.get_running_loop().time() + 100)
+    found = await gathering.inspection(
+        Where(targets=(), environment=settings), "eu-1", asyncio.get_running_loop().time() + 100
+    )
 
     assert (found.error, found.store.raced) == ("", True)
     assert "refused" in found.redis[0].error
@@ -123,8 +125,10 @@ async def test_store_and_redis_are_looked_at_with_the_settings_given(tmp_path: P
 async def test_what_cannot_be_looked_at_is_an_error_and_ends(tmp_path: Path) -> None:
     """A setting that is wrong, and no time."""
     loop = asyncio.get_running_loop()
-    wrong = await gathering.inspection({"SNAPSURGE_STORE_URL": "ftp://x"}, "", loop.time() + 100)
+    where = Where(targets=(), environment={"SNAPSURGE_STORE_URL": "ftp://x"})
+    wrong = await gathering.inspection(where, "", loop.time() + 100)
     assert "`processors inspect` could not run: processors: SNAPSURGE_STORE_URL" in wrong.error
 
-    late = await gathering.inspection({"SNAPSURGE_STORE_URL": f"file://{tmp_path}"}, "", loop.time() + 0.1)
+    where = Where(targets=(), environment={"SNAPSURGE_STORE_URL": f"file://{tmp_path}"})
+    late = await gathering.inspection(where, "", loop.time() + 0.1)
     assert late.error == "store and Redis were not looked at in time"
