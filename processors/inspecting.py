@@ -33,6 +33,7 @@ from storage.s3.inspected import InspectedStore
 
 PART_S: Final = 10.0
 CLEAN_S: Final = 3.0
+REDIS_S: Final = 3.0  # More than programs wait: this one has just begun, perhaps on a busy machine.
 _PERSISTENCE: Final = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 T = TypeVar("T")
@@ -176,6 +177,7 @@ async def _workers(redis: Redis) -> int:
 
 async def inspect(config: storage.config.Config, moment_id: str = "") -> Inspection:
     """Look at everything; ValueError for a bad address."""
+    config = msgspec.structs.replace(config, redis_timeout_s=max(config.redis_timeout_s, REDIS_S))
     redis = redis_client(config)
     shards = shard_clients(config, redis)
     errors: dict[str, str] = {}

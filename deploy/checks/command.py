@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import programs, redis_servers, services
+from . import agreement, programs, redis_servers, services
 from .cluster import of_cluster
 from .facts import Facts
 from .gathering import gather
@@ -85,7 +85,8 @@ async def _facts(args: argparse.Namespace, state: Path) -> Facts:
 
 def judged(facts: Facts) -> list[Check]:
     """Every check."""
-    return [*programs.judge(facts), *services.judge(facts), *redis_servers.judge(facts)]
+    judges = (programs, agreement, services, redis_servers)
+    return [check for one in judges for check in one.judge(facts)]
 
 
 def show(found: Verdict, without: list[str], out: TextIO) -> None:

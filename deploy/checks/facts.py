@@ -159,6 +159,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """The programs of these kinds, or all, that told of themselves."""
         return tuple((one, one.about) for one in self.programs if one.about and (not kinds or one.kind in kinds))
 
+    def silent(self, kind: str) -> str:
+        """Why something cannot be told of programs of a kind; empty if one told of itself."""
+        return "" if self.telling(kind) else f"no {kind} told of itself"
+
     def why(self, part: str) -> str:
         """Why a part of the inspection is not known."""
         found = self.inspection

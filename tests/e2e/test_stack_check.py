@@ -312,7 +312,7 @@ async def test_a_balancer_of_another_make(stack: Checked, tmp_path: Path) -> Non
             *words,
             because={
                 "homes": f"{name} differ",
-                "ring-seed": name,
+                "ring-seed": f"{name} differ",
                 "ticket-secret": name,
                 "settings": f"SNAPSURGE_LB_IDLE_S: {name} have '60'",
                 "secrets": f"{name}: SNAPSURGE_LB_RING_SEED",
