@@ -69,7 +69,11 @@ async def of_cluster(namespace: str) -> Where:
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
     except FileNotFoundError:
         raise ValueError("--namespace needs kubectl, which is not installed here") from None
-    out, errors = await process.communicate()
+    try:
+        out, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     try:
         pods = msgspec.json.decode(out, type=_Pods).items
     except msgspec.MsgspecError:

@@ -18,11 +18,11 @@ from . import agreement, programs, redis_servers, services
 from .cluster import of_cluster
 from .facts import Facts
 from .gathering import gather
-from .targets import FILE, of_stack, of_urls
+from .targets import FILE, Where, of_stack, of_urls
 from .verdict import GO, NO_GO, Check, Verdict, verdict
 
 WITHIN_S: Final = 20.0
-WITHIN_S_MIN: Final = 6.0
+WITHIN_S_MIN: Final = 10.0
 MARKS: Final = {True: ("ok", "green"), False: ("NO", "bold red"), None: ("?", "bold yellow")}
 ENDS: Final = {GO: ("GO", "bold green"), NO_GO: ("NO-GO", "bold red")}
 
@@ -76,11 +76,22 @@ def run(args: argparse.Namespace, state: Path) -> int:
 
 
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
+    """What is known within the time; ValueError if not even the programs could be found."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + args.timeout
+    try:
+        async with asyncio.timeout(args.timeout / 2):
+            where = await _where(args, state)
+    except TimeoutError:
+        raise ValueError("the names of the programs could not be looked up in time") from None
+    left_s = until - loop.time()
+    return await gather(where, moment_id=args.moment, report=args.rehearsal, plan=args.plan, within_s=left_s)
+
+
+async def _where(args: argparse.Namespace, state: Path) -> Where:
     if args.namespace:
-        where = await of_cluster(args.namespace)
-    else:
-        where = await of_urls(args.url) if args.url else of_stack((args.stack or state / FILE).resolve())
-    return await gather(where, moment_id=args.moment, report=args.rehearsal, plan=args.plan, within_s=args.timeout)
+        return await of_cluster(args.namespace)
+    return await of_urls(args.url) if args.url else of_stack((args.stack or state / FILE).resolve())
 
 
 def judged(facts: Facts) -> list[Check]:

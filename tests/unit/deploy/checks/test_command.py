@@ -68,4 +68,4 @@ def test_bad_options_are_refused() -> None:
     with pytest.raises(ValueError, match="there is no stack file"):
         command.run(parsed(), STATE)
     with pytest.raises(ValueError, match="are the least"):
-        command.run(parsed("--timeout", "5.9"), STATE)
+        command.run(parsed("--timeout", "9.9"), STATE)
