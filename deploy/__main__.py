@@ -1,7 +1,8 @@
 """`python -m deploy`: runs the whole stack on one machine, and the commands around it.
 
 The composition root: it reads arguments and settings and runs one command. Exit codes: 0 done, 1 the command failed,
-2 the command did not begin (bad arguments or settings, a port or a state directory in use), 130 interrupted.
+2 the command did not begin (bad arguments or settings, a port or a state directory in use), 130 interrupted. `check`:
+1 no-go, 2 could not tell.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import msgspec
 
 from . import config as settings
 from . import servers
+from .checks import command as checks
 from .config import Config, SettingsError
 from .demo import DemoFailed, demo
 from .plan import Options
@@ -56,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
             _add_restart,
             "restart the balancers and nodes of a running stack one after another, losing nothing",
         ),
+        ("check", _add_check, "go or no-go: whether a stack is ready for a moment, and if not, why and what to do"),
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
@@ -117,6 +120,10 @@ def _add_restart(command: argparse.ArgumentParser) -> None:
     command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
 
 
+def _add_check(command: argparse.ArgumentParser) -> None:
+    checks.arguments(command, STATE)
+
+
 def _add_token(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", required=True, help="the subject: a user id of 1 to 128 printable characters")
     command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
@@ -152,6 +159,11 @@ def run_restart(args: argparse.Namespace, _: Config) -> int:
     return 0
 
 
+def run_check(args: argparse.Namespace, _: Config) -> int:
+    """Run `check`; 0 go, 1 no-go, 2 could not tell."""
+    return checks.run(args, STATE)
+
+
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """Run `token`: print a signed token."""
     _result(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
@@ -168,6 +180,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "up": run_up,
     "demo": run_demo,
     "restart": run_restart,
+    "check": run_check,
     "token": run_token,
     "minio": run_minio,
 }

@@ -74,6 +74,7 @@ class LocalStack:
             workers=tuple(stack.Process(worker) for worker in workers),
             autoscaler=stack.Process(pid(planned.autoscaler.program)),
             servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
+            shards=tuple(shard.url for shard in planned.shards),
             supervisor=stack.Process(self._own_pid),
             metrics=self._pages(workers),
             targets=f"{planned.autoscaler.url}/v1/targets",

@@ -66,6 +66,7 @@ class Stack(Ready, frozen=True, kw_only=True):
     workers: tuple[Process, ...]
     autoscaler: Process | None
     servers: tuple[Server, ...]
+    shards: tuple[str, ...] = ()  # Addresses of the Redis that share the posts; empty: all are at `redis`.
     supervisor: Process
     metrics: tuple[Page, ...] = ()
     targets: str = ""  # Prometheus' HTTP service discovery, served by the autoscaler.

@@ -14,6 +14,7 @@ from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
 from storage.sharded import ShardedIndex
 
+from .about import about_page
 from .admission import Admission, Budget
 from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
@@ -85,7 +86,7 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,
             ):
-                app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
+                app = application(config, storage, lifecycle, store, redis, index, limiter, announcer, waiting)
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -120,6 +121,7 @@ def places(config: Config, uploads: Budget) -> Places:
 
 def application(
     config: Config,
+    storage: StorageConfig,
     lifecycle: Lifecycle,
     store: BlobStore,
     redis: Redis,
@@ -135,9 +137,8 @@ def application(
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics, reading = Metrics(admission, lifecycle), Reading(places(config, admission.budget))
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
-    receiver = Receiver(config, metrics, admission)
+    receiver, links = Receiver(config, metrics, admission), Links(config.link_secrets, config.link_s)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
-    links = Links(config.link_secrets, config.link_s)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
     reads = Reads(reading, admission, peers)
     moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
@@ -159,12 +160,12 @@ def application(
         "docs": reads.by_address(docs.docs, Kind.PAGE),
         "docs_start": reads.by_address(docs.start, Kind.PAGE),
         "docs_file": reads.by_address(docs.file, Kind.PAGE),
+        "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
         **_probes(lifecycle, peers),
     }
-    grace_s = min(config.body_grace_s, READ_GRACE_S)
+    pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
-    pages = Cors(origins(config.cors_origins))
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app

@@ -131,6 +131,8 @@ CALLS = (
          answer="text/plain", errors=()),
     Call(name="readyz", method="GET", path="/readyz", summary="The node can do its job; else 503 and why",
          scopes=None, answer="text/plain", errors=()),
+    Call(name="about", method="GET", path="/aboutz", summary="Code, clock, limits, and fingerprints of the secrets",
+         scopes=None, answer="application/json", errors=("overloaded",)),
     Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
          answer="text/plain", errors=("overloaded",)),
 )  # fmt: skip

@@ -85,6 +85,13 @@ def placement(config: Config, options: Options) -> Placement:
     )
 
 
+def shared(options: Options) -> dict[str, str]:
+    """The options that all balancers must share, by their names on the command line."""
+    check = options.check or "off"
+    keys = {"--hash-on": options.hash_on, "--hash-reads-on": options.hash_reads_on}
+    return {"--policy": options.policy, "--check": check, **keys}
+
+
 async def serve(config: Config, options: Options) -> bool:
     """Serve until a stop signal or a successor, then drain; returns whether it was a successor."""
     raise_file_limit()
@@ -115,7 +122,8 @@ async def serve(config: Config, options: Options) -> bool:
             background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
+        app = application(connections, membership, shared(options))
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(journal)

@@ -26,7 +26,7 @@ from storage.refusals import reason
 from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
-from . import dead, worker
+from . import dead, inspecting, worker
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
@@ -35,7 +35,7 @@ from .sweeper import Sweeper
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("dead", "sweep")  # commands whose result is on stdout
+PRINTING = ("dead", "inspect", "sweep")  # commands whose result is on stdout
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     )
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
+    looks = commands.add_parser(
+        "inspect",
+        help="once: what store, Redis, queue and workers are like, as JSON for `python -m deploy check`",
+        allow_abbrev=False,
+    )
+    looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")
     dead.add_commands(commands)
     return top
 
@@ -135,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
     program: Coroutine[Any, Any, int | None]
     if options.command == "sweep":
         program = sweep(config, storage_config, options.moment, as_json=options.json)
+    elif options.command == "inspect":
+        program = inspecting.run(storage_config, options.moment)
     elif options.command == "dead":
         program = dead.run(options, storage_config)
     else:

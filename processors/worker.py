@@ -33,6 +33,7 @@ from storage.queue.shards import Shards, home
 from storage.sharded import ShardedIndex
 
 from . import memory
+from .about import about_view
 from .ahead import Ahead
 from .batched import BatchedIndex
 from .config import Config, address
@@ -247,7 +248,8 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         process = f"{socket.gethostname()}:{os.getpid()}"
-        listening = serving(address(config.listen), metrics.registry, redis, "worker", process=process)
+        about = about_view("worker", config, storage_config)
+        listening = serving(address(config.listen), metrics.registry, redis, "worker", process=process, views=about)
         await stack.enter_async_context(listening)
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:

@@ -16,6 +16,10 @@ PURE = {
     "bench/replay/rules.py",
     "bench/replay/seconds.py",
     "bench/traces/synthesis.py",
+    *(
+        f"deploy/checks/{name}.py"
+        for name in ["agreement", "facts", "programs", "redis_servers", "services", "verdict"]
+    ),
     "ingest/admission.py",
     "ingest/asked.py",
     "ingest/commits.py",

@@ -30,6 +30,7 @@ from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
+from ..about import about_view
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics
 from ..stopping import pause
@@ -260,7 +261,8 @@ async def run(
         for client in (redis, *shards.values()):
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        listen, shown = address(config.autoscaler_listen), views(redis, pool)
+        listen = address(config.autoscaler_listen)
+        shown = views(redis, pool) | about_view("autoscaler", config, storage_config)
         await stack.enter_async_context(serving(listen, metrics.registry, redis, "autoscaler", views=shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         index = ShardedIndex(redis, shards)

@@ -74,7 +74,8 @@ async def test_head_passes_and_ends(tmp_path: Path, redis_url: str) -> None:
         with lone_node(tmp_path, redis_url, port):
             for path, status in (("/livez", 200), ("/docs", 200), ("/openapi.json", 200), ("/nothing", 404)):
                 assert await head(path) == (status, b"HTTP/1.1 ")
-            assert await head("/metrics") == (404, b"")
+            for private in ("/metrics", "/aboutz"):
+                assert await head(private) == (404, b"")
         assert await head("/livez") == (503, b"HTTP/1.1 ")
 
 

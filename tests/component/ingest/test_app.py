@@ -58,6 +58,15 @@ async def test_the_clock_of_a_balancers_check_counts_from_trusted_peers_only(mak
             assert (await client.call("GET", "/readyz", headers={"Snapsurge-Received-At": stamp})).status == status
 
 
+async def test_a_node_tells_of_itself(client: Any) -> None:
+    """At `/aboutz`, without a token; to HEAD too."""
+    found = (await client.call("GET", "/aboutz")).body
+    assert found["program"] == "node"
+    assert found["secrets"]["SNAPSURGE_AUTH_SECRET"]
+    head = await client.call("HEAD", "/aboutz")
+    assert (head.status, head.raw) == (200, b"")
+
+
 async def test_metrics_tell_of_calls_by_route_and_status(client: Any) -> None:
     """Routes, not paths: their number is bounded."""
     await client.call("GET", "/v1/moments/eu-20260101-none")

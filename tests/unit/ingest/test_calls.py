@@ -23,6 +23,7 @@ def test_every_call_of_the_contract_is_there() -> None:
         ("GET", "/livez"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
+        ("GET", "/aboutz"),
     }
 
 
