@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +32,17 @@ from .state import StateTaken
 from .supervisor import StartFailed
 from .tokens import token
 from .up import up
+from .watching import command as watching
+from .watching.targets import TargetsUnknown
 
 STATE: Final = Path(".snapsurge")
-REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
+REFUSED: Final = (
+    SettingsError,
+    PortTaken,
+    StateTaken,
+    TargetsUnknown,
+    ValueError,
+)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
@@ -57,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
             "restart the balancers and nodes of a running stack one after another, losing nothing",
         ),
         ("token", _add_token, "print a token for this environment's secret"),
+        ("watch", partial(watching.add_arguments, state=STATE), "show a stack live: moment, uploads, nodes, queue"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False))
@@ -167,6 +177,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "restart": run_restart,
     "token": run_token,
     "minio": run_minio,
+    "watch": watching.run,
 }
 
 
