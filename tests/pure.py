@@ -16,6 +16,8 @@ PURE = {
     "bench/replay/rules.py",
     "bench/replay/seconds.py",
     "bench/traces/synthesis.py",
+    *(f"deploy/watching/{name}.py" for name in ["differences", "events", "exposition", "flows", "observer"]),
+    *(f"deploy/watching/{name}.py" for name in ["prediction", "quantiles", "rounds", "tiers", "view"]),
     "ingest/admission.py",
     "ingest/asked.py",
     "ingest/commits.py",

@@ -22,7 +22,7 @@ from ..stack import FILE
 from .feed import Feed
 from .observer import Observer
 from .prediction import Prediction, PredictionUnreadable, decode
-from .scraping import Scraper, opened
+from .scraping import TIMEOUT_S, Scraper, opened
 from .serving import Service, frame, served
 from .targets import TargetsUnknown
 from .terminal import drawn, line
@@ -95,10 +95,10 @@ def pause_s(found: View) -> float:
     return NEAR_S if near or busy else REST_S
 
 
-async def watch(given: Options, out: TextIO, err: TextIO) -> int:
+async def watch(given: Options, out: TextIO, err: TextIO, *, timeout_s: float = TIMEOUT_S) -> int:
     """Run the command until a signal; its exit status. TargetsUnknown, OSError."""
     observer = Observer(given.prediction)
-    async with opened() as session:
+    async with opened(timeout_s) as session:
         scraper = Scraper(session, stack=given.stack, urls=given.scrape)
         if given.once:
             observer.add(await scraper.round())

@@ -97,9 +97,9 @@ class Page(msgspec.Struct, frozen=True):
 def parse(text: str, wanted: Mapping[str, str] = WANTED) -> Page:
     """The wanted samples of a page, without those that have no finite value; Malformed."""
     found: dict[Series, float] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # Labels may hold what Unicode calls the end of a line.
         end = line.find("{")
-        name = line[: end if end > 0 else line.find(" ")]
+        name = line[:end] if end > 0 else line.partition(" ")[0]
         label = wanted.get(name)
         if label is None or label not in line:
             continue

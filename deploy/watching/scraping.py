@@ -32,10 +32,10 @@ class Unreadable(Exception):
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[aiohttp.ClientSession]:
-    """The connections of a scraper."""
+async def opened(timeout_s: float = TIMEOUT_S) -> AsyncIterator[aiohttp.ClientSession]:
+    """The connections of a scraper; each answer must be complete within the time."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False, trust_env=False
     ) as session:
@@ -109,7 +109,7 @@ class Scraper:
                         raise Unreadable(f"its answer is longer than {PAGE_BYTES_MAX} bytes")
                 return bytes(body)
         except TimeoutError as error:
-            raise Unreadable(f"no answer within {TIMEOUT_S:g} s") from error
+            raise Unreadable("no answer in time") from error
         except aiohttp.ClientConnectorError as error:
             raise Unreadable(f"no connection: {error.os_error.strerror or 'refused'}") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -62,7 +62,16 @@ class Service:
 
     def __init__(self, feed: Feed, prediction: Prediction | None = None, *, stalled_s: float = STALLED_S) -> None:
         self._feed, self._opening, self._stalled_s = feed, RETRY + foretold(prediction), stalled_s
-        self.readers = 0
+        self._transports: set[asyncio.WriteTransport] = set()
+
+    @property
+    def readers(self) -> int:
+        """Pages that are open."""
+        return len(self._transports)
+
+    def transports(self) -> frozenset[asyncio.WriteTransport]:
+        """Their connections."""
+        return frozenset(self._transports)
 
     def application(self) -> web.Application:
         """The web application."""
@@ -81,13 +90,16 @@ class Service:
             return web.Response(content_type="text/event-stream", headers=HEADERS)
         if self.readers >= READERS_MAX:
             return web.Response(status=503, text="too many pages are open: close one\n", headers=HEADERS)
-        self.readers += 1
+        transport = request.transport
+        if transport is None:  # It left already.
+            return web.Response()
+        self._transports.add(transport)
         try:
-            return await self._stream(request)
+            return await self._stream(request, transport)
         finally:
-            self.readers -= 1
+            self._transports.discard(transport)
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, transport: asyncio.WriteTransport) -> web.StreamResponse:
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         try:
             await response.prepare(request)
@@ -99,8 +111,7 @@ class Service:
                     await response.write(body)
         except TimeoutError:
             log.info("a page took nothing for %g s: disconnected; it connects again by itself", self._stalled_s)
-            if request.transport is not None:
-                request.transport.abort()
+            transport.abort()
         except ConnectionError:
             pass  # The reader left.
         return response
