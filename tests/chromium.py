@@ -27,7 +27,7 @@ OPTIONS = (
 
 
 class Tab:
-    """One tab. Calls have the names of the protocol: `Page.navigate`, `Runtime.evaluate`, …"""
+    """One tab. Calls have the names of the protocol, such as `Page.navigate`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -64,11 +64,11 @@ class Tab:
     async def until(self, expression: str, within_s: float = 60) -> None:
         """Wait until the expression is true."""
         async with asyncio.timeout(within_s):
-            while not await self.value(expression):
+            while not await self.value(expression):  # noqa: ASYNC110 - the page is another process's
                 await asyncio.sleep(0.2)
 
     async def look(self, *, width: int, height: int, dark: bool) -> None:
-        """Show the page in this size and scheme; a phone's width is exact, which the window of a headless one is not."""
+        """Show the page in this size and scheme; a phone's width is exact, a window's is not."""
         await self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )

@@ -120,7 +120,7 @@ def _store(before: View, after: View) -> Iterator[tuple[str, str]]:
     yield from (("bad", f"the store refuses pairs: {cause}") for cause in sorted(now.keys() - was.keys()))
     yield from (("good", f"the store refuses no more: {cause}") for cause in sorted(was.keys() - now.keys()))
     if bool(after.flow.shed) != bool(before.flow.shed):
-        yield ("bad", f"shedding: {after.flow.shed:.0f} a second") if after.flow.shed else ("good", "shedding is over")
+        yield ("bad", f"shedding: {after.flow.shed:.1f} a second") if after.flow.shed else ("good", "shedding is over")
     old = {shard.name: shard for shard in before.shards}
     for shard in after.shards:
         if shard.name in old and shard.up != old[shard.name].up:

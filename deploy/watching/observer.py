@@ -23,6 +23,8 @@ from .view import Event, Flow, Point, Queue, Store, Times, View
 WINDOW_S: Final = 10.0  # Percentiles are of the last ten seconds: of fewer they jump.
 COURSE_MAX: Final = 240  # Eight minutes at a moment, twenty at rest.
 EVENTS_MAX: Final = 40
+# A program that was read so lately still counts as it was: a busy machine misses an answer now and then.
+GRACE_S: Final = 5.0
 FORGET_S: Final = 60.0  # A target that was not read for so long begins anew.
 EMPTY: Final = Buckets({})
 
@@ -86,7 +88,7 @@ class Observer:
     def add(self, round_: Round) -> View:
         """The view after this round."""
         at, seen = round_.at, self._seen(round_)
-        moment = tiers.moment(seen, at)
+        moment = tiers.moment(seen, at) or self._moment(at)
         flow = flows.flow(seen, self._late_per_s(moment, at))
         gained = Gained(at, flows.histogram(seen, UPLOAD_SECONDS), flows.histogram(seen, STAGE_SECONDS))
         self._window.append(gained)
@@ -136,10 +138,19 @@ class Observer:
             )
         for target, why in round_.failures.items():
             known = self._last.get(target)
-            found.append(Seen(target.label, tier_of(target, known.page if known else None), why=why))
+            tier = tier_of(target, known.page if known else None)
+            if known is not None and round_.at - known.at < GRACE_S:
+                found.append(Seen(target.label, tier, known.page, known))
+            else:
+                found.append(Seen(target.label, tier, why=why))
         kept = {target: one for target, one in self._last.items() if one.at > round_.at - FORGET_S}
         self._last = kept | dict(round_.readings)
         return found
+
+    def _moment(self, at: float) -> view.Moment | None:
+        """The moment as it was known, while nobody tells of one: its time stays the same."""
+        before = self._before.moment if self._before else None
+        return None if before is None else msgspec.structs.replace(before, since_s=at - before.fires_at)
 
     def _late_per_s(self, moment: view.Moment | None, at: float) -> float | None:
         before = self._before.moment if self._before else None

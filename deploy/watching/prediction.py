@@ -10,6 +10,8 @@ import msgspec
 from .view import Foretold
 
 BY_SECOND = ("offered", "accepted", "shed")
+# These are known early; all other figures of a burst only grow.
+SETTLING = ("upload_p50_ms", "upload_p99_ms")
 
 
 class PredictionUnreadable(Exception):
@@ -45,11 +47,17 @@ class Prediction(msgspec.Struct, frozen=True):
         """The figures of the whole burst that `so_far` has, and what is `now` beside those of the second `since_s`."""
         for name, value in so_far.items():
             if (band := self.figures.get(name)) is not None:
-                yield Foretold(name=name, p10=band.p10, p50=band.p50, p90=band.p90, now=value)
+                yield _beside(name, band, value, grows=name not in SETTLING)
         if since_s is not None and since_s >= 0:
             for name, value in now.items():
                 if (band := self.figures.get(f"{name}@{int(since_s)}")) is not None:
-                    yield Foretold(name=f"{name} a second", p10=band.p10, p50=band.p50, p90=band.p90, now=value)
+                    yield _beside(f"{name} a second", band, value, grows=False)
+
+
+def _beside(name: str, band: Band, now: float | None, *, grows: bool) -> Foretold:
+    """A figure that only grows may still come into its band from below."""
+    outside = now is not None and (now > band.p90 or (now < band.p10 and not grows))
+    return Foretold(name=name, p10=band.p10, p50=band.p50, p90=band.p90, now=now, outside=outside)
 
 
 def decode(body: bytes) -> Prediction:

@@ -182,8 +182,7 @@ def _foretold(found: View) -> Iterator[Table]:
     if found.foretold:
         table = _table("predicted", "p10", "p50", "p90", "now")
         for one in found.foretold:
-            inside = one.now is None or one.p10 <= one.now <= one.p90
-            now = Text(number(one.now), style="default" if inside else "yellow")
+            now = Text(number(one.now), style="yellow" if one.outside else "default")
             _row(table, (one.name.replace("_", " "), number(one.p10), number(one.p50), number(one.p90), now))
         yield table
 

@@ -130,13 +130,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Foretold(msgspec.Struct, frozen=True, kw_only=True):
-    """A predicted figure, and its value so far; None while it cannot be known."""
+    """A predicted figure, and its value so far, None while it cannot be known. `outside`: it cannot end in the band."""
 
     name: str
     p10: float
     p50: float
     p90: float
     now: float | None = None
+    outside: bool = False
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True):

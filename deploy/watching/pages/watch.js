@@ -70,7 +70,7 @@ function chart(id, view, curves, unit) {
   const values = rows.flatMap((row) => curves.map((one) => row[one.column])).filter(known);
   const tops = bands.flatMap((band) => band.rows.map((row) => row[3]));
   const top = Math.max(...values, ...tops, unit === "count" ? 4 : 0.01) * 1.08;
-  const left = 44, bottom = 18, right = 6, up = 6;
+  const left = 52, bottom = 18, right = 6, up = 6;
   const x = (t) => left + ((t - low) / (high - low)) * (width - left - right);
   const y = (value) => height - bottom - (value / top) * (height - bottom - up);
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": byId(`${id}-now`).textContent });
@@ -80,7 +80,7 @@ function chart(id, view, curves, unit) {
     const label = unit === "count" ? number(at) : duration(at);
     svg.append(drawn("text", { x: left - 5, y: y(at) + 4, "text-anchor": "end" }, at ? label : "0"));
   }
-  const pace = step(low, high, Math.max(2, Math.floor(width / 90)));
+  const pace = step(low, high, Math.max(2, Math.floor(width / 65)));
   for (let at = Math.ceil(low / pace) * pace; at <= high; at += pace) {
     svg.append(drawn("text", { x: Math.min(x(at), width - 18), y: height - 4, "text-anchor": "middle" }, at ? since(at) : view.moment ? "0" : "now"));
   }
@@ -181,7 +181,7 @@ const state = (one) => [made("span", {}, one.why ? `${one.state}: ${one.why}` : 
 
 function tables(view) {
   table("nodes", ["node", "state", "healthy at", "ring share", "load", "requests/s", "in flight", "bytes / budget", "", "answers in"],
-    view.nodes.map((node) => [node.name, state(node), `${node.healthy_at} of ${node.balancers}`, percent(node.share), percent(node.load),
+    view.nodes.map((node) => [node.name, node.why ? [state(node)[0], `${state(node)[1]} whole`] : state(node), `${node.healthy_at} of ${node.balancers}`, percent(node.share), percent(node.load),
       number(node.per_s), number(node.in_flight), [`${size(node.bytes)} / ${size(node.bytes_max)}`, "whole"],
       [bar(node.bytes_max ? node.bytes / node.bytes_max : 0), "whole"], duration(node.answer_s)]));
   table("balancers", ["balancer", "state", "requests/s", "in flight", "clients"],
@@ -191,7 +191,7 @@ function tables(view) {
   words("shards-words", view.shards.length ? "" : "no program tells of Redis");
   byId("foretold-card").hidden = !view.foretold.length;
   table("foretold", ["figure", "p10", "p50", "p90", "now"], view.foretold.map((one) => [one.name.replaceAll("_", " "), number(one.p10), number(one.p50),
-    number(one.p90), [number(one.now), known(one.now) && (one.now < one.p10 || one.now > one.p90) ? "warn" : ""]]));
+    number(one.p90), [number(one.now), one.outside ? "warn" : ""]]));
 }
 
 function events(view) {

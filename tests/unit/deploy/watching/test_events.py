@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploy.watching.observer import Observer
+from deploy.watching.observer import GRACE_S, Observer
 from deploy.watching.targets import Target
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 
@@ -16,7 +16,8 @@ def told(*rounds: Mapping[Target, str], at: float = 2_000.0, **failures: str) ->
     observer = Observer()
     for number, pages in enumerate(rounds):
         failed = failures if number == len(rounds) - 1 else {}
-        found = observer.add(round_of(at + 2 * number, {**CALM, **pages} if not failed else pages, **failed))
+        now = at + 2 * number + (GRACE_S if failed else 0)
+        found = observer.add(round_of(now, {**CALM, **pages} if not failed else pages, **failed))
     return [f"{event.kind}: {event.words}" for event in found.events]
 
 
@@ -51,7 +52,7 @@ def test_nothing_happens() -> None:
         ({SCALER: scaler(elected=0)}, "bad: no autoscaler leads any more (it was autoscaler)"),
         ({SCALER: scaler(redis_up=0)}, "bad: Redis 127.0.0.1:6379 does not answer"),
         ({NODE: node(refused=3)}, "bad: the store refuses pairs: quorum-lost"),
-        ({BALANCER: balancer(given=8)}, "bad: shedding: 4 a second"),
+        ({BALANCER: balancer(given=8)}, "bad: shedding: 4.0 a second"),
     ],
 )
 def test_each_event_is_told_once(pages: dict[Target, str], words: str) -> None:

@@ -58,6 +58,18 @@ def test_a_silent_target_keeps_its_counters_for_a_while() -> None:
     assert observer.add(round_of(2_004, {NODE: node(accepted=8)})).flow.accepted == 2.0
 
 
+def test_the_moment_is_known_while_nobody_tells_of_it() -> None:
+    """An autoscaler that is away does not change when the moment fires; no event is made of it."""
+    observer = Observer()
+    observer.add(round_of(2_000, {SCALER: scaler(moments={"m": (1_990.0, {"late": 4})})}))
+    found = observer.add(round_of(2_010, {}, autoscaler="no answer in time")).moment
+    assert found is not None
+    assert (found.id, found.since_s) == ("m", 20.0)
+    back = observer.add(round_of(2_012, {SCALER: scaler(moments={"m": (1_990.0, {"late": 8})})}))
+    assert back.flow.late == 2.0
+    assert not [event for event in back.events if "moment" in event.words]
+
+
 def predicted(at: float, accepted: int, posts: dict[str, int], observer: Observer) -> View:
     """A round while the moment m is open since 2,000."""
     moments = {"m": (2_000.0, posts)}

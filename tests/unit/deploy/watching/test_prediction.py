@@ -59,3 +59,26 @@ def test_another_file_is_refused(body: bytes) -> None:
     """With what is wrong."""
     with pytest.raises(PredictionUnreadable, match="not a sealed prediction"):
         decode(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "outside"),
+    [
+        ("accepted", 89.0, False),  # more may come
+        ("accepted", 110.0, False),
+        ("accepted", 111.0, True),
+        ("upload_p99_ms", 799.0, True),
+        ("upload_p99_ms", 800.0, False),
+        ("upload_p99_ms", 1001.0, True),
+        ("upload_p99_ms", None, False),
+    ],
+)
+def test_a_figure_that_can_still_come_into_its_band_is_not_outside(name: str, now: float | None, outside: bool) -> None:  # noqa: FBT001 - parametrized
+    """A count only grows."""
+    assert [one.outside for one in decode(sealed()).beside({name: now}, {}, None)] == [outside]
+
+
+def test_a_second_is_outside_on_either_side() -> None:
+    """It is over."""
+    found = [one.outside for now in (6.9, 7.0, 9.1) for one in decode(sealed()).beside({}, {"offered": now}, 2.0)]
+    assert found == [True, False, True]

@@ -34,13 +34,14 @@ def test_a_node_has_one_state(own: dict[str, float], nodes: dict[str, dict[str, 
 
 
 def test_a_node_that_does_not_answer_is_told_with_its_reason() -> None:
-    """As long as balancers know it; then it has left."""
+    """Unless it answered a moment ago, and as long as balancers know it; then it has left."""
     observer = Observer()
     observer.add(round_of(2_000, {NODE: node(), BALANCER: balancer(), SCALER: scaler()}))
-    found = observer.add(round_of(2_002, {BALANCER: balancer(), SCALER: scaler()}, a="no connection: refused"))
+    assert observer.add(round_of(2_004.9, {BALANCER: balancer(), SCALER: scaler()}, a="slow")).problems == ()
+    found = observer.add(round_of(2_005, {BALANCER: balancer(), SCALER: scaler()}, a="no connection: refused"))
     assert [(row.name, row.state, row.why) for row in found.nodes] == [("a", view.SILENT, "no connection: refused")]
     assert found.problems == ("node a: no answer (no connection: refused)",)
-    assert observer.add(round_of(2_004, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x")).nodes == ()
+    assert observer.add(round_of(2_007, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x")).nodes == ()
 
 
 def test_a_node_shows_its_budget_and_its_part() -> None:
