@@ -1,7 +1,7 @@
 """`python -m deploy watch`: reads the programs again and again, and shows each view in the terminal and on the page.
 
 One loop reads for the terminal and for all pages. Around a moment, and while uploads or jobs are there, it reads every
-two seconds, else every five: what a read costs the programs is known (README.md).
+three seconds, else every five: what a read costs the programs is known (README.md).
 """
 
 import argparse
@@ -28,7 +28,7 @@ from .targets import TargetsUnknown
 from .terminal import drawn, line
 from .view import View
 
-NEAR_S: Final = 2.0
+NEAR_S: Final = 3.0
 REST_S: Final = 5.0
 BEFORE_S: Final = 90.0  # A moment is near.
 ONCE_S: Final = 1.0  # Between the two rounds that one view takes.

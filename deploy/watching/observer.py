@@ -21,7 +21,7 @@ from .targets import Target
 from .view import Event, Flow, Point, Queue, Store, Times, View
 
 WINDOW_S: Final = 10.0  # Percentiles are of the last ten seconds: of fewer they jump.
-COURSE_MAX: Final = 240  # Eight minutes at a moment, twenty at rest.
+COURSE_MAX: Final = 240  # Twelve minutes at a moment, twenty at rest.
 EVENTS_MAX: Final = 40
 # A program that was read so lately still counts as it was: a busy machine misses an answer now and then.
 GRACE_S: Final = 5.0

@@ -5,6 +5,7 @@ not followed: no program of ours sends either.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -111,6 +112,7 @@ class Scraper:
         except TimeoutError as error:
             raise Unreadable("no answer in time") from error
         except aiohttp.ClientConnectorError as error:
-            raise Unreadable(f"no connection: {error.os_error.strerror or 'refused'}") from error
+            number = error.os_error.errno
+            raise Unreadable(f"no connection: {os.strerror(number) if number else 'refused'}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unreadable(f"the connection broke: {type(error).__name__}") from error

@@ -40,7 +40,7 @@ HEADERS: Final = MappingProxyType(
         "Cache-Control": "no-store",
     }
 )
-READERS_MAX: Final = 64  # People of one team; each takes some 30 kB every two seconds.
+READERS_MAX: Final = 64  # People of one team; each takes some 15 kB every three seconds.
 STALLED_S: Final = 20.0
 RETRY: Final = b"retry: 2000\n\n"  # milliseconds after which a browser connects again
 

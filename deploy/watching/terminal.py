@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,7 @@ def drawn(found: View) -> RenderableType:
         _balancers(found),
         _queue(found),
         *_foretold(found),
-        _events(found.events),
+        _events(found),
     ]
     return Group(*(part for part in parts if part is not None))
 
@@ -99,7 +100,7 @@ def _problems(found: View) -> Text | None:
 
 
 def _table(*columns: str, title: str = "") -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right", no_wrap=True, header_style="dim")
     return table
@@ -128,7 +129,7 @@ def _flow(found: View) -> Group:
 
 
 def _nodes(found: View) -> Table:
-    table = _table("node", "state", "at", "ring", "load", "in flight", "bytes / budget", "", "answers in")
+    table = _table("node", "state", "at", "ring", "load", "uploads", "bytes / budget", "", "answer")
     for node in found.nodes:
         part = node.bytes / node.bytes_max if node.bytes is not None and node.bytes_max else None
         _row(
@@ -187,10 +188,14 @@ def _foretold(found: View) -> Iterator[Table]:
         yield table
 
 
-def _events(events: Sequence[Event]) -> Text:
+def _events(found: View) -> Text:
     text = Text("events", style="dim")
-    for event in reversed(events[-EVENTS_SHOWN:]):
-        text.append("\n" + line(event), style=STYLES.get(event.kind, "default"))
+    for event in reversed(found.events[-EVENTS_SHOWN:]):
+        # Before the moment was known, its time could not be told.
+        since_s = event.at - found.moment.fires_at if found.moment else None
+        text.append(
+            "\n" + line(msgspec.structs.replace(event, since_s=since_s)), style=STYLES.get(event.kind, "default")
+        )
     return text
 
 

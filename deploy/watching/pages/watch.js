@@ -85,9 +85,9 @@ function chart(id, view, curves, unit) {
     svg.append(drawn("text", { x: Math.min(x(at), width - 18), y: height - 4, "text-anchor": "middle" }, at ? since(at) : view.moment ? "0" : "now"));
   }
   if (view.moment && low < 0 && high > 0) svg.append(drawn("line", { class: "moment", x1: x(0), x2: x(0), y1: up, y2: height - bottom }));
-  for (const event of view.events) {
-    const at = event.at - zero;
-    if (event.kind === "bad" && at >= low) svg.append(drawn("line", { class: "mark", x1: x(at), x2: x(at), y1: up, y2: height - bottom }));
+  for (const when of new Set(view.events.filter((event) => event.kind === "bad").map((event) => event.at))) {
+    const at = when - zero;
+    if (at >= low) svg.append(drawn("line", { class: "mark", x1: x(at), x2: x(at), y1: up, y2: height - bottom }));
   }
   for (const band of bands) {
     if (band.rows.length < 2) continue;
@@ -186,7 +186,7 @@ function tables(view) {
       [bar(node.bytes_max ? node.bytes / node.bytes_max : 0), "whole"], duration(node.answer_s)]));
   table("balancers", ["balancer", "state", "requests/s", "in flight", "clients"],
     view.balancers.map((one) => [one.name, state(one), number(one.per_s), number(one.in_flight), number(one.clients)]));
-  table("shards", ["Redis", "state", "memory", "limit"], view.shards.map((one) =>
+  table("shards", view.shards.length ? ["Redis", "state", "memory", "limit"] : [], view.shards.map((one) =>
     [one.name, one.up ? ["answers", "good"] : ["no answer", "bad"], size(one.bytes), one.bytes_max ? size(one.bytes_max) : "none"]));
   words("shards-words", view.shards.length ? "" : "no program tells of Redis");
   byId("foretold-card").hidden = !view.foretold.length;
@@ -196,7 +196,7 @@ function tables(view) {
 
 function events(view) {
   byId("events").replaceChildren(...[...view.events].reverse().map((event) => made("li", { class: event.kind === "note" ? "" : event.kind },
-    made("time", {}, known(event.since_s) ? since(event.since_s) : new Date(event.at * 1000).toLocaleTimeString("en-GB")), made("span", {}, event.words))));
+    made("time", {}, view.moment ? since(event.at - view.moment.fires_at) : new Date(event.at * 1000).toLocaleTimeString("en-GB")), made("span", {}, event.words))));
   if (!view.events.length) byId("events").append(made("li", {}, made("span", {}, "none yet")));
 }
 
@@ -206,6 +206,12 @@ function show() {
   charts(latest);
   tables(latest);
   events(latest);
+}
+
+// Between two readings the clock goes on by itself.
+function tick() {
+  if (latest && latest.moment) byId("clock").textContent = since(latest.moment.since_s + (Date.now() - heardAt) / 1000);
+  footer();
 }
 
 function footer() {
@@ -224,4 +230,4 @@ source.addEventListener("message", (message) => {
   footer();
 });
 window.addEventListener("resize", show);
-window.setInterval(footer, 1000);
+window.setInterval(tick, 1000);

@@ -76,7 +76,7 @@ def shown(found: View, width: int = 120) -> str:
         "the ladder wants: 6 node",
         "Redis 127.0.0.1:6379: no answer, 2.0 KiB",
         "upload p99 ms",
-        "+10 s  node b ejected",
+        "+10 s node b ejected",
     ],
 )
 def test_everything_is_there(words: str) -> None:
@@ -88,6 +88,11 @@ def test_an_empty_view_can_be_drawn() -> None:
     """Before anything is known."""
     assert "no moment is known" in shown(View(at=0.0))
     assert "all well: 7 programs answer" in shown(msgspec.structs.replace(FULL, problems=()))
+
+
+def test_a_terminal_of_80_columns_shows_all_of_it() -> None:
+    """Nothing is cut with an ellipsis."""
+    assert "…" not in shown(FULL, 80)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
