@@ -14,7 +14,7 @@ from .view import Event, Moment, View
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 UNITS: Final = ("B", "KiB", "MiB", "GiB")
 BAR_CELLS: Final = 10
-CURVE_POINTS: Final = 60
+CURVE_POINTS: Final = 40
 EVENTS_SHOWN: Final = 10
 STYLES: Final = {"good": "green", "note": "default", "bad": "bold red"}
 STATE_STYLES: Final = {view.HEALTHY: "green", view.STARTING: "cyan", view.DRAINING: "yellow"}
@@ -99,10 +99,12 @@ def _problems(found: View) -> Text | None:
     return Text("\n".join(f"! {one}" for one in found.problems), style="bold red")
 
 
-def _table(*columns: str, title: str = "") -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right", no_wrap=True, header_style="dim")
+        table.add_column(
+            column, justify="left" if place == 0 or column == "state" else "right", no_wrap=True, header_style="dim"
+        )
     return table
 
 
@@ -111,12 +113,16 @@ def _row(table: Table, cells: Sequence[str | Text]) -> None:
 
 
 def _flow(found: View) -> Group:
-    table = _table("uploads", "a second", "", title="")
+    table = _table("uploads", "a second", "")
     for name in ("offered", "accepted", "shed", "late"):
         curve = sparkline([getattr(point, name) for point in found.course])
         style = "bold red" if name in {"shed", "late"} and getattr(found.flow, name) else "default"
         _row(table, (name, Text(number(getattr(found.flow, name)), style=style), Text(curve, style="blue")))
-    times = _table("", "p50", "p99", "", title="")
+    waiting = found.queue.ready if found.queue else None
+    _row(
+        table, ("in the queue", number(waiting), Text(sparkline([point.ready for point in found.course]), style="blue"))
+    )
+    times = _table("", "p50", "p99", "")
     store = found.store.times if found.store else view.Times()
     for label, of, course in (
         ("upload time", found.uploads, [point.p99_s for point in found.course]),
@@ -162,12 +168,11 @@ def _queue(found: View) -> Group:
     if (queue := found.queue) is None:
         lines.append(Text("queue: no autoscaler that leads was read", style="bold red"))
     else:
-        table = _table("queue", "ready", "in work", "deferred", "oldest", "dead", "workers", "wanted", "")
+        table = _table("queue", "ready", "in work", "deferred", "oldest", "dead", "workers", "wanted")
         dead = Text(number(queue.dead), style="bold red" if queue.dead else "default")
-        curve = Text(sparkline([point.ready for point in found.course]), style="blue")
         counts = (queue.ready, queue.leased, queue.deferred)
         workers = (number(queue.workers), number(queue.desired))
-        _row(table, (queue.leader, *map(number, counts), duration(queue.oldest_s), dead, *workers, curve))
+        _row(table, (queue.leader, *map(number, counts), duration(queue.oldest_s), dead, *workers))
         lines.append(table)
         if queue.tiers:
             wanted = ", ".join(f"{count} {tier}" for tier, count in sorted(queue.tiers.items()))
