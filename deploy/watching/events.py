@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from . import view
 from .view import Balancer, Event, Moment, Node, Queue, View
 
+UNMEASURED = "Redis does not answer the autoscaler: the numbers of the queue are old"
+
 
 def events(before: View, after: View) -> list[Event]:
     """The events, each with the time of the later view."""
@@ -101,6 +103,8 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
     if before is None:
         yield "note", f"autoscaler {after.leader} leads"
         return
+    if before.stale != after.stale:
+        yield ("bad", UNMEASURED) if after.stale else ("good", "Redis answers the autoscaler again")
     if before.leader != after.leader:
         yield "note", f"failover of the autoscaler: {after.leader} leads, before it {before.leader}"
     if before.desired != after.desired:
@@ -109,6 +113,10 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
         old, new = before.tiers.get(tier, 0), after.tiers.get(tier, 0)
         if old != new:
             yield "note", f"ladder: {new} of tier {tier} wanted, before {old}"
+    yield from _jobs(before, after)
+
+
+def _jobs(before: Queue, after: Queue) -> Iterator[tuple[str, str]]:
     if after.lapsed:
         yield "bad", f"{after.lapsed} jobs lost their worker, another one does them"
     if after.dead > before.dead:

@@ -12,7 +12,7 @@ import msgspec
 
 from . import flows, tiers, view
 from .differences import Reading, rise
-from .events import events
+from .events import UNMEASURED, events
 from .exposition import STAGE_SECONDS, UPLOAD_SECONDS
 from .prediction import BY_SECOND, Prediction
 from .quantiles import Buckets, added
@@ -223,8 +223,9 @@ def problems(found: View) -> list[str]:
     said += [f"{name}: {view.SILENT}" for name in found.silent if name not in named]
     if found.queue is None:
         said.append("no autoscaler that leads was read")
-    elif found.queue.dead:
-        said.append(f"{found.queue.dead:.0f} dead letters")
+    else:
+        said += [UNMEASURED] if found.queue.stale else []
+        said += [f"{found.queue.dead:.0f} dead letters"] if found.queue.dead else []
     said += [f"Redis {one.name}: {view.SILENT}" for one in found.shards if not one.up]
     said += [f"store refuses pairs: {cause}" for cause in (found.store.refused if found.store else ())]
     return said

@@ -16,6 +16,8 @@ NOT_READY: Final = "not ready"
 STARTING: Final = "slow start"
 HEALTHY: Final = "healthy"
 
+STALE_S: Final = 10.0  # Clocks of two hosts may differ by some of it.
+
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The moment that counts now; `since_s` is negative before it fires. `posts`: its exact counts by state."""
@@ -102,6 +104,11 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     lapsed: int = 0  # Jobs whose worker was lost, since the view before.
     measured_ago_s: float | None = None
     tiers: dict[str, int] = {}
+
+    @property
+    def stale(self) -> bool:
+        """Whether the numbers are old: Redis does not answer the autoscaler, which measures every second."""
+        return self.measured_ago_s is not None and self.measured_ago_s > STALE_S
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):

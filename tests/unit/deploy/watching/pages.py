@@ -80,7 +80,7 @@ def scaler(
         "workers": 1.0,
         "workers_desired": 1.0,
     }
-    found |= {"dead_letters": 0.0, "queue_measured_timestamp_seconds": 0.0} | more
+    found |= {"dead_letters": 0.0} | more
     lines += [
         f"snapsurge_{name} {value}" for name, value in found.items() if name not in {"lapsed", "redis_up", "nodes"}
     ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from deploy.watching.events import UNMEASURED
 from deploy.watching.observer import GRACE_S, Observer
 from deploy.watching.targets import Target
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
@@ -126,3 +127,20 @@ def test_what_leaves_is_told() -> None:
     observer.add(round_of(2_002, {BALANCER: balancer(nodes={}), SCALER: scaler()}))
     found = observer.add(round_of(2_004, {SCALER: scaler()}))
     assert [event.words for event in found.events] == ["node b left", "balancer lb-1 left"]
+
+
+def test_a_queue_that_is_not_measured_any_more_is_told() -> None:
+    """The autoscaler answers, Redis does not answer the autoscaler; from both sides of the limit."""
+    observer, said = Observer(), []
+    for measured, at in (
+        (2_000.0, 2_001.0),
+        (2_000.0, 2_010.0),
+        (2_000.0, 2_010.1),
+        (2_012.0, 2_013.0),
+        (0.0, 2_015.0),
+    ):
+        pages = {**CALM, SCALER: scaler(queue_measured_timestamp_seconds=measured)}
+        said.append(observer.add(round_of(at, pages)).problems)
+    found = observer.add(round_of(2_017.0, CALM))
+    assert said == [(), (), (UNMEASURED,), (), ()]
+    assert [event.words for event in found.events] == [UNMEASURED, "Redis answers the autoscaler again"]
