@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +34,17 @@ from .state import StateTaken
 from .supervisor import StartFailed
 from .tokens import token
 from .up import up
+from .watching import command as watching
+from .watching.targets import TargetsUnknown
 
 STATE: Final = Path(".snapsurge")
-REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
+REFUSED: Final = (
+    SettingsError,
+    PortTaken,
+    StateTaken,
+    TargetsUnknown,
+    ValueError,
+)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
@@ -60,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         ),
         ("check", _add_check, "go or no-go: whether a stack is ready for a moment, and if not, why and what to do"),
         ("token", _add_token, "print a token for this environment's secret"),
+        ("watch", partial(watching.add_arguments, state=STATE), "show a stack live: moment, uploads, nodes, queue"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False))
@@ -183,6 +193,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "check": run_check,
     "token": run_token,
     "minio": run_minio,
+    "watch": watching.run,
 }
 
 
