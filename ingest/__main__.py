@@ -98,7 +98,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     await admitted(storage)
-    async with node(config, storage) as running:
+    async with node(config, storage, node_id or _advertised(host, port)) as running:
         async with listening(server(running.app, config), host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway

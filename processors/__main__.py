@@ -27,6 +27,7 @@ from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
 from . import dead, worker
+from .accounting import command as account
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
@@ -35,7 +36,8 @@ from .sweeper import Sweeper
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("dead", "sweep")  # commands whose result is on stdout
+PRINTING = ("dead", "sweep", "account")  # commands whose result is on stdout
+TOLD = ("account",)  # commands whose exit code 1 is their result; 2: they could not tell
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
     dead.add_commands(commands)
+    account.add_command(commands)
     return top
 
 
@@ -119,7 +122,10 @@ async def _admitted(storage_config: storage.config.Config, program: Coroutine[An
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights."""
+    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights.
+
+    Of a command in `TOLD`: 0 good, 1 bad, 2 could not tell.
+    """
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
@@ -133,10 +139,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"processors: {error}", file=sys.stderr)
         return 2
     program: Coroutine[Any, Any, int | None]
+    unable = 2 if options.command in TOLD else 1
     if options.command == "sweep":
         program = sweep(config, storage_config, options.moment, as_json=options.json)
     elif options.command == "dead":
         program = dead.run(options, storage_config)
+    elif options.command == "account":
+        program = account.run(options, storage_config)
     else:
         program = serve(config, storage_config, options, ladder)
     try:
@@ -146,12 +155,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
-        return 1
+        return unable
     except (StoreUnavailable, RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError) and options.command in PRINTING:  # `… | head`: the reader has gone
             return 1
         log.error("%s", reason(error) if isinstance(error, RedisError) else error)  # noqa: TRY400 - the operator needs the sentence, not the stack
-        return 1
+        return unable
 
 
 if __name__ == "__main__":

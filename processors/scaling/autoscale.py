@@ -30,6 +30,7 @@ from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
+from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
 from ..stopping import pause
@@ -269,13 +270,16 @@ async def run(
             ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        accountant = Accountant(store, redis, shards)
         try:
             async with asyncio.TaskGroup() as group:
                 sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
+                accounts = group.create_task(accounting(accountant, election), name="accounts")
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
                 sweeps.cancel()
+                accounts.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()

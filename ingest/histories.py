@@ -1,0 +1,111 @@
+"""The history of one post as a waterfall: steps one after another, each of them work on the pair or a wait. Pure.
+
+A step ends at a time that the record keeps (`storage.records.Times`). Where an earlier time is not known, as in records
+from before times were kept, the next step begins at the last one that is.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from storage.records import Post, Receipt, State, Timestamp
+
+Kind = Literal["wait", "work"]
+
+# The steps in their order: name, field of `Times` with its end, kind, tier.
+STEPS: tuple[tuple[str, str, Kind, Literal["phone", "node", "worker"]], ...] = (
+    ("retry", "head_ms", "wait", "phone"),
+    ("receive", "body_ms", "work", "node"),
+    ("commit", "committed_ms", "work", "node"),
+    ("enqueue", "queued_ms", "wait", "node"),
+    ("queue", "claimed_ms", "wait", "worker"),
+    ("slot", "started_ms", "wait", "worker"),
+    ("render", "rendered_ms", "work", "worker"),
+    ("store", "ready_ms", "work", "worker"),
+)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step, from and to in ms after `received_at`."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="retry: until the try that was accepted; receive: its body; commit: the PUT; enqueue: until "
+            "Redis had the job; queue: until a worker claimed it; slot: until that worker began; render; store: the PUT"
+        ),
+    ]
+    kind: Annotated[Kind, Meta(description="whether something worked on the pair, or the pair waited")]
+    where: Annotated[str, Meta(description="the node or the worker; empty where it is not known")]
+    from_ms: Annotated[int, Meta(description="ms after `received_at`")]
+    to_ms: Annotated[int, Meta(description="ms after `received_at`")]
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """How earlier runs of the render ended: by a fault, an outage of store or Redis, or the loss of their worker."""
+
+    faults: int = 0
+    outages: int = 0
+    lapses: int = 0
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """The way of one post; without its user, so that it can be passed on."""
+
+    id: str
+    moment_id: str
+    state: State
+    reason: str | None
+    received_at: Annotated[Timestamp, Meta(description="when the head of the first try came")]
+    request_id: Annotated[str, Meta(description="of the try that was accepted")]
+    attempt: Annotated[str, Meta(description="the id that the server gave to that try")]
+    retry: Annotated[bool, Meta(description="whether that try brought a ticket of an earlier one")]
+    run: Annotated[int, Meta(description="the run of the render that made it ready, from 1; 0: not yet, or not known")]
+    failures: Failures
+    node: str
+    worker: str
+    trace: Annotated[str, Meta(description="the `traceparent` that a trusted peer sent")]
+    wait_ms: Annotated[int, Meta(description="the sum of the waits")]
+    work_ms: Annotated[int, Meta(description="the sum of the work")]
+    cpu_ms: Annotated[int | None, Meta(description="CPU time of the render")]
+    unknown: Annotated[list[str], Meta(description="steps whose end is not known, or has not come")]
+    steps: list[Step]
+
+
+def history(receipt: Receipt, post: Post) -> History:
+    """The history that receipt and record tell."""
+    times, steps, unknown, last_ms = post.times, list[Step](), list[str](), 0
+    timed = times.body_ms is not None
+    for name, field, kind, tier in STEPS:
+        ended_ms: int | None = getattr(times, field) if timed else None
+        if ended_ms is None:
+            unknown.append(name)
+        elif name != "retry" or times.retry:
+            where = {"phone": "", "node": times.node, "worker": times.worker}[tier]
+            steps.append(Step(name, kind, where, last_ms, ended_ms))
+            last_ms = ended_ms
+    return History(
+        id=post.id,
+        moment_id=post.moment_id,
+        state=post.state,
+        reason=post.reason,
+        received_at=receipt.received_at,
+        request_id=receipt.request_id,
+        attempt=receipt.attempt,
+        retry=times.retry,
+        run=times.run,
+        failures=Failures(times.faults, times.outages, times.lapses),
+        node=times.node,
+        worker=times.worker,
+        trace=times.trace,
+        wait_ms=_sum(steps, "wait"),
+        work_ms=_sum(steps, "work"),
+        cpu_ms=times.cpu_ms,
+        unknown=unknown,
+        steps=steps,
+    )
+
+
+def _sum(steps: list[Step], kind: Kind) -> int:
+    return sum(step.to_ms - step.from_ms for step in steps if step.kind == kind)
