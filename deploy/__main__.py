@@ -30,10 +30,12 @@ from .servers import ServerMissing
 from .state import StateTaken
 from .supervisor import StartFailed
 from .tokens import token
+from .trail import NoStack, trail
+from .trail_words import words
 from .up import up
 
 STATE: Final = Path(".snapsurge")
-REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
+REFUSED: Final = (SettingsError, NoStack, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
@@ -56,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
             _add_restart,
             "restart the balancers and nodes of a running stack one after another, losing nothing",
         ),
+        ("trail", _add_trail, "follow one upload, by its request id or post id, through all tiers of a stack"),
         ("token", _add_token, "print a token for this environment's secret"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
@@ -88,6 +91,7 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
     command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
     command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
+    command.add_argument("--log", choices=("json", "text"), default="json", help="the programs' lines (%(default)s)")
 
 
 def _add_up(command: argparse.ArgumentParser) -> None:
@@ -112,6 +116,13 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 def _add_restart(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
     command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
+
+
+def _add_trail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="a request id, as in X-Request-Id, or a post id")
+    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.epilog = "Exit code 0: found, 1: nothing is known of this id, 2: there is no such stack."
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
@@ -149,6 +160,13 @@ def run_restart(args: argparse.Namespace, _: Config) -> int:
     return 0
 
 
+def run_trail(args: argparse.Namespace, config: Config) -> int:
+    """Run `trail`: print what is known of one upload; 1 if nothing is."""
+    found = asyncio.run(trail(args.id, args.state.resolve(), config))
+    _result(msgspec.json.encode(found).decode() if args.json else words(found))
+    return 0 if found.lines or found.history else 1
+
+
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """Run `token`: print a signed token."""
     _result(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
@@ -165,6 +183,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "up": run_up,
     "demo": run_demo,
     "restart": run_restart,
+    "trail": run_trail,
     "token": run_token,
     "minio": run_minio,
 }

@@ -1,7 +1,8 @@
 """Counts a node's tries by moment and outcome, and writes the totals to Redis once a second (`storage/tallies.py`).
 
-An upload costs a few additions; nothing waits for Redis. While Redis is unavailable the totals wait. When Redis has
-lost them, everything that this node knows is written again. A node that is killed loses at most the last second.
+An upload costs a few additions, with its part of a log line; nothing waits for Redis. While Redis is unavailable the
+totals wait. When Redis has lost them, everything that this node knows is written again. A node that is killed loses at
+most the last second.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ TELL_S = 1.0
 MOMENTS_MAX = 64
 # Refused pairs of a moment that a node remembers, 100 bytes each.
 REFUSED_MAX = 50_000
+# Tries that log lines name: so many a second, so many in a line.
+TRIES_MAX, TRIES_LINE = 4_000, 64
 # Refused pairs in one call.
 BATCH = 2_000
 # Moments that changed this long ago are written again even so, in case Redis lost them.
@@ -72,9 +75,13 @@ class Tallying:
         self._cpu, self._monotonic = cpu, monotonic
         self._cpu_s = cpu()
         self._outage = Outage()
+        self._tries: list[tuple[str, str, str]] = []
+        self._left_out = 0
         self._tasks = asyncio.TaskGroup()
 
-    def ended(self, post_id: str, outcome: str, received_at_ms: int, *, retry: bool, ours: bool) -> None:
+    def ended(
+        self, post_id: str, outcome: str, received_at_ms: int, *, retry: bool, ours: bool, request_id: str = ""
+    ) -> None:
         """Count a try of this post; one that was refused for the service's sake (`ours`) with its pair."""
         moment_id = moment_of(post_id)
         count = self._counts.get(moment_id)
@@ -84,6 +91,10 @@ class Tallying:
         count.retries += retry
         count.fresh += 1
         count.dirty = True
+        if len(self._tries) < TRIES_MAX:
+            self._tries.append((request_id, post_id, outcome))
+        else:
+            self._left_out += 1
         if ours:
             digest = post_id[: -len(moment_id) - 1]
             if digest not in count.refused and len(count.refused) < REFUSED_MAX:
@@ -120,9 +131,20 @@ class Tallying:
             raise
         count.told_s = self._monotonic()
 
+    def log(self) -> None:
+        """Write a line for some dozens of tries, so that a request id leads to its post; one each would cost more."""
+        tries, self._tries = self._tries, []
+        for start in range(0, len(tries), TRIES_LINE):
+            some = tries[start : start + TRIES_LINE]
+            log.info("%d tries ended", len(some), extra={"fields": {"tries": some}})
+        if self._left_out:
+            log.info("%d more tries ended in this second, which no line names", self._left_out)
+            self._left_out = 0
+
     async def _writing(self) -> None:
         while True:
             await asyncio.sleep(TELL_S)
+            self.log()
             try:
                 await self.write()
                 self._outage.worked(self._monotonic())
@@ -141,5 +163,6 @@ class Tallying:
     ) -> None:
         self._writer.cancel()
         await self._tasks.__aexit__(None, None, None)
+        self.log()
         with contextlib.suppress(RedisError, OSError):
             await self.write()

@@ -94,7 +94,9 @@ class Uploads:
             outcome, ours = "internal", True
             raise
         finally:
-            self._tallying.ended(post_id, outcome, received_at_ms, retry=arrival.retry, ours=ours)
+            self._tallying.ended(
+                *(post_id, outcome, received_at_ms), retry=arrival.retry, ours=ours, request_id=arrival.request_id
+            )
         return response
 
     async def _post(self, request: web.Request, moment: Moment, post_id: str, received_at_ms: int) -> web.Response:

@@ -18,6 +18,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 import storage.config
+from storage import logs
 from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--until-eof", action="store_true", help="stop, as on SIGTERM, when standard input ends: the parent is gone"
     )
+    logs.add_option(top)
     commands = top.add_subparsers(dest="command", title="commands")
     scaler = commands.add_parser(
         "autoscale", help="keep as many workers as the queue needs, and sweep", allow_abbrev=False
@@ -106,7 +108,9 @@ async def serve(
     """Run a worker or the autoscaler until SIGTERM, SIGINT or, with `--until-eof`, the end of standard input."""
     stop = stopping(at_eof=options.until_eof)
     if options.command == "autoscale":
-        await autoscale.run(config, storage_config, stop, ladder=ladder, decide_only=options.decide_only)
+        await autoscale.run(
+            config, storage_config, stop, ladder=ladder, decide_only=options.decide_only, log=options.log
+        )
     else:
         await worker.run(config, storage_config, stop)
 
@@ -127,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     Of a command in `TOLD`: 0 good, 1 bad, 2 could not tell.
     """
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    asked = options.command in PRINTING  # by a person, who reads the log lines too
+    logs.set_up(options.command or "worker", "text" if asked else options.log)
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
     try:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)

@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
@@ -245,9 +246,10 @@ async def run(
     *,
     ladder: Ladder = (),
     decide_only: bool = False,
+    log: str = "json",
 ) -> None:
     """Run the autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
-    metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
+    metrics, pool = ScalerMetrics(), None if decide_only else Pool(partial(spawned, log=log))
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
         shards = shard_clients(storage_config, redis)
