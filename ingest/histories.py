@@ -1,45 +1,13 @@
-"""The history of one post as a waterfall: steps one after another, each of them work on the pair or a wait. Pure.
+"""The history of one post as a waterfall: the steps of `storage/steps.py`, waits and work apart, as answered. Pure."""
 
-A step ends at a time that the record keeps (`storage.records.Times`). Where an earlier time is not known, as in records
-from before times were kept, the next step begins at the last one that is.
-"""
-
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from storage.records import Post, Receipt, State, Timestamp
-
-Kind = Literal["wait", "work"]
-
-# The steps in their order: name, field of `Times` with its end, kind, tier.
-STEPS: tuple[tuple[str, str, Kind, Literal["phone", "node", "worker"]], ...] = (
-    ("retry", "head_ms", "wait", "phone"),
-    ("receive", "body_ms", "work", "node"),
-    ("commit", "committed_ms", "work", "node"),
-    ("enqueue", "queued_ms", "wait", "node"),
-    ("queue", "claimed_ms", "wait", "worker"),
-    ("slot", "started_ms", "wait", "worker"),
-    ("render", "rendered_ms", "work", "worker"),
-    ("store", "ready_ms", "work", "worker"),
-)
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One step, from and to in ms after `received_at`."""
-
-    name: Annotated[
-        str,
-        Meta(
-            description="retry: until the try that was accepted; receive: its body; commit: the PUT; enqueue: until "
-            "Redis had the job; queue: until a worker claimed it; slot: until that worker began; render; store: the PUT"
-        ),
-    ]
-    kind: Annotated[Kind, Meta(description="whether something worked on the pair, or the pair waited")]
-    where: Annotated[str, Meta(description="the node or the worker; empty where it is not known")]
-    from_ms: Annotated[int, Meta(description="ms after `received_at`")]
-    to_ms: Annotated[int, Meta(description="ms after `received_at`")]
+from storage.steps import Kind, Step
+from storage.steps import steps as steps_of
 
 
 class Failures(msgspec.Struct, frozen=True):
@@ -70,21 +38,19 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     work_ms: Annotated[int, Meta(description="the sum of the work")]
     cpu_ms: Annotated[int | None, Meta(description="CPU time of the render")]
     unknown: Annotated[list[str], Meta(description="steps whose end is not known, or has not come")]
-    steps: list[Step]
+    steps: Annotated[
+        list[Step],
+        Meta(
+            description="retry: until the try that was accepted; receive: its body; commit: the PUT; enqueue: until "
+            "Redis had the job; queue: until a worker claimed it; slot: until that worker began; render; store: the PUT"
+        ),
+    ]
 
 
 def history(receipt: Receipt, post: Post) -> History:
     """The history that receipt and record tell."""
-    times, steps, unknown, last_ms = post.times, list[Step](), list[str](), 0
-    timed = times.body_ms is not None
-    for name, field, kind, tier in STEPS:
-        ended_ms: int | None = getattr(times, field) if timed else None
-        if ended_ms is None:
-            unknown.append(name)
-        elif name != "retry" or times.retry:
-            where = {"phone": "", "node": times.node, "worker": times.worker}[tier]
-            steps.append(Step(name, kind, where, last_ms, ended_ms))
-            last_ms = ended_ms
+    times = post.times
+    steps, unknown = steps_of(times)
     return History(
         id=post.id,
         moment_id=post.moment_id,

@@ -136,6 +136,7 @@ class Uploads:
             head_ms=max((arrival.tried_at_ms or received_at_ms) - received_at_ms, 0),
             body_ms=time.time_ns() // 1_000_000 - received_at_ms,
             node=self._node,
+            trace=arrival.trace,
         )
 
     def _place(self, user: str, length: int, rank: Rank, *, announced: bool) -> Place:

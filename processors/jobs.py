@@ -85,7 +85,9 @@ class Jobs:
         render: Render,
         metrics: Metrics,
         enqueue: Callable[[Sequence[Job]], Awaitable[object]],
+        trace: Callable[[Post], None] = lambda _: None,
     ) -> None:
+        self._trace = trace
         self._store = store
         self._existence = Existence(store)
         self._index = index
@@ -115,6 +117,7 @@ class Jobs:
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
+            self._trace(post)
             if outcome == "rejected":
                 log.warning("post %s of moment %s is rejected: %s", post_id, moment_id, post.reason)
             if not post.complete:

@@ -46,6 +46,7 @@ from .retries import Patience, Retrying
 from .runs import Run
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
+from .spans import sending
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
@@ -280,6 +281,7 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             render=rendering.render,
             metrics=metrics,
             enqueue=Shards(clients).enqueue,
+            trace=stack.enter_context(sending(config.otlp_url, every=config.otlp_every, slow_s=config.drain_target_s)),
         )
         worker = JobWorker(
             config, redis, clients, functions(jobs, config.degrade_s), metrics, stuck=lambda: rendering.broken

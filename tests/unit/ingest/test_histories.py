@@ -2,8 +2,9 @@
 
 from msgspec import structs
 
-from ingest.histories import Failures, Step, history
+from ingest.histories import Failures, history
 from storage.records import UNTIMED, Photo, Photos, Receipt, Times, accepted, from_ms
+from storage.steps import Step
 
 SHOT = Photo(sha256="0" * 64, bytes=1, width=1, height=1, format="jpeg")
 UPLOADED = Times(retry=True, head_ms=5000, body_ms=5400, node="a")
