@@ -33,6 +33,8 @@ from .servers import ServerMissing
 from .state import StateTaken
 from .supervisor import StartFailed
 from .tokens import token
+from .trail import NoStack, trail
+from .trail_words import words
 from .up import up
 from .watching import command as watching
 from .watching.targets import TargetsUnknown
@@ -40,6 +42,7 @@ from .watching.targets import TargetsUnknown
 STATE: Final = Path(".snapsurge")
 REFUSED: Final = (
     SettingsError,
+    NoStack,
     PortTaken,
     StateTaken,
     TargetsUnknown,
@@ -68,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
             "restart the balancers and nodes of a running stack one after another, losing nothing",
         ),
         ("check", _add_check, "go or no-go: whether a stack is ready for a moment, and if not, why and what to do"),
+        ("trail", _add_trail, "follow one upload, by its request id or post id, through all tiers of a stack"),
         ("token", _add_token, "print a token for this environment's secret"),
         ("watch", partial(watching.add_arguments, state=STATE), "show a stack live: moment, uploads, nodes, queue"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
@@ -104,6 +108,7 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
     command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
     command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
+    command.add_argument("--log", choices=("json", "text"), default="json", help="the programs' lines (%(default)s)")
 
 
 def _add_up(command: argparse.ArgumentParser) -> None:
@@ -132,6 +137,13 @@ def _add_restart(command: argparse.ArgumentParser) -> None:
 
 def _add_check(command: argparse.ArgumentParser) -> None:
     checks.arguments(command, STATE)
+
+
+def _add_trail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="a request id, as in X-Request-Id, or a post id")
+    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.epilog = "Exit code 0: found, 1: nothing is known of this id, 2: there is no such stack."
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
@@ -174,6 +186,13 @@ def run_check(args: argparse.Namespace, _: Config) -> int:
     return checks.run(args, STATE)
 
 
+def run_trail(args: argparse.Namespace, config: Config) -> int:
+    """Run `trail`: print what is known of one upload; 1 if nothing is."""
+    found = asyncio.run(trail(args.id, args.state.resolve(), config))
+    _result(msgspec.json.encode(found).decode() if args.json else words(found))
+    return 0 if found.lines or found.history else 1
+
+
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """Run `token`: print a signed token."""
     _result(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
@@ -191,6 +210,7 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "demo": run_demo,
     "restart": run_restart,
     "check": run_check,
+    "trail": run_trail,
     "token": run_token,
     "minio": run_minio,
     "watch": watching.run,

@@ -20,6 +20,7 @@ from . import ready, redis_group, servers, stack
 from .config import Config, Environment
 from .plan import Options, Plan, Surroundings, plan
 from .ports import Ports
+from .rotation import rotating
 from .state import claimed
 from .supervisor import Keeper, Program, StartFailed, Supervisor
 
@@ -249,6 +250,7 @@ async def running(
         await local.start(asyncio.get_running_loop().time() + config.start_s, session)
         stack.write(local.record(), state.folder)
         supervisor.accompany(local.follow(session, say), "follow")
+        supervisor.accompany(rotating(local.state / "logs", say), "rotate")
         supervisor.accompany(local.roll_when(asked, session, config.start_s + config.stop_s, say), "roll")
         yield local
 

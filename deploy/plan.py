@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -62,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     prometheus: bool = False
     workers_min: Annotated[int, Meta(ge=0, le=1024)] | None = None
     workers_max: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    log: Literal["json", "text"] = "json"
 
 
 class StoreServer(msgspec.Struct, frozen=True):
@@ -166,9 +167,11 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         redis_group=members,
         shards=shards,
         store_servers=store_servers,
-        nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
+        nodes=tuple(_node(name, ports.free(), options.log, around, shared) for name in NODE_IDS[: options.nodes]),
         autoscaler=autoscaler,
-        balancers=tuple(_balancer(n, port, ports.free(), around, shared) for n, port in enumerate(listens, 1)),
+        balancers=tuple(
+            _balancer(n, port, ports.free(), options.log, around, shared) for n, port in enumerate(listens, 1)
+        ),
         prometheus=_prometheus(ports.free(), autoscaler.url, around) if options.prometheus else None,
     )
 
@@ -236,8 +239,8 @@ def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, t
     return f"s3://{BUCKET}?endpoint={endpoints}&region=us-east-1", tuple(found)
 
 
-def _node(name: str, port: int, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:
-    command = (sys.executable, "-m", "ingest", "--listen", f"{HOST}:{port}", "--id", name)
+def _node(name: str, port: int, log: str, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:
+    command = (sys.executable, "-m", "ingest", "--listen", f"{HOST}:{port}", "--id", name, "--log", log)
     # So that pictures can be looked at in a browser without another setting; empty, where it is set so, stays empty.
     link_secret = around.environment.get("SNAPSURGE_INGEST_LINK_SECRET", _derived(around.secret, b"snapsurge-link"))
     extra = {**shared, "SNAPSURGE_INGEST_LINK_SECRET": link_secret}
@@ -254,7 +257,7 @@ def _autoscaler(options: Options, ports: Ports, around: Surroundings, shared: Ma
     own, workers = "SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN", "SNAPSURGE_PROCESSORS_LISTEN"
     listen = around.environment.get(own) or f"{HOST}:{ports.free()}"
     extra = {**shared, own: listen, workers: around.environment.get(workers) or f"{HOST}:0"}
-    command = [sys.executable, "-m", "processors", "autoscale"]
+    command = [sys.executable, "-m", "processors", "--log", options.log, "autoscale"]
     for flag, value in (("--workers-min", options.workers_min), ("--workers-max", options.workers_max)):
         command += [] if value is None else [flag, str(value)]
     program = around.program("autoscaler", tuple(command), Drains.AUTOSCALER, extra, WORKER_NICE)
@@ -281,16 +284,22 @@ def handover(state: Path, name: str) -> str:
     return str(path)
 
 
-def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
+def _balancer(
+    number: int, port: int, admin: int, log: str, around: Surroundings, shared: Mapping[str, str]
+) -> BalancerPlan:
     name = f"lb-{number}"
     where = ("--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
-    command = (sys.executable, "-m", "lb", *where, "--hash-reads-on", READS_HASH)
+    command = (sys.executable, "-m", "lb", *where, "--hash-reads-on", READS_HASH, "--log", log)
     ticket_secret = _derived(around.secret, b"snapsurge-ticket")
     extra = {
         **shared,
         "SNAPSURGE_LB_TICKET_SECRET": around.environment.get("SNAPSURGE_LB_TICKET_SECRET") or ticket_secret,
         "SNAPSURGE_LB_SNAPSHOT": str(around.state / f"{name}.json"),
         "SNAPSURGE_LB_HANDOVER": handover(around.state, name),
+        # For `trail`: a hundred lines a second at most, whatever the load.
+        "SNAPSURGE_LB_ACCESS_LOG": around.environment.get(
+            "SNAPSURGE_LB_ACCESS_LOG", str(around.state / "logs" / f"{name}.access.log")
+        ),
     }
     program = msgspec.structs.replace(around.program(name, command, Drains.BALANCER, extra), overlaps=True)
     return BalancerPlan(f"http://{HOST}:{port}", f"http://{HOST}:{admin}", program)

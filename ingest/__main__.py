@@ -23,7 +23,7 @@ if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, en
 import uvloop
 
 from storage import config as storage_config
-from storage import settings
+from storage import logs, settings
 from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
 from storage.opening import admitted
@@ -48,7 +48,7 @@ LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the 
 def main() -> int:
     """Exit status: 0 drained, 1 store or port unavailable, 2 bad settings, rights or store."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logs.set_up("node", arguments.log)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
     give_back()
     try:
@@ -80,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="where to serve (%(default)s)")
     parser.add_argument("--id", default="", help="the node's name on the ring; HOST:PORT unless given")
+    logs.add_option(parser)
     return parser.parse_args()
 
 
@@ -98,7 +99,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     await admitted(storage)
-    async with node(config, storage) as running:
+    async with node(config, storage, node_id or _advertised(host, port)) as running:
         async with listening(server(running.app, config), host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from redis.asyncio import Redis
 
+from storage.accounting import Accounts
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
 from storage.moments import Moments
@@ -40,6 +41,7 @@ from .reads import Reads
 from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
+from .tallying import Tallying
 from .uploads import Uploads
 from .waiting import Waiting
 from .watching import Watch
@@ -71,8 +73,8 @@ class Node:
 
 
 @asynccontextmanager
-async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
-    """A node with its store and Redis open; StoreUnavailable when the store cannot be opened."""
+async def node(config: Config, storage: StorageConfig, name: str = "") -> AsyncIterator[Node]:
+    """A node of this name with its store and Redis open; StoreUnavailable when the store cannot be opened."""
     redis = redis_client(storage)
     shards = shard_clients(storage, redis)
     try:
@@ -85,8 +87,11 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 Announcer(index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,
+                Tallying(redis, name) as tallying,
             ):
-                app = application(config, storage, lifecycle, store, redis, index, limiter, announcer, waiting)
+                app = application(
+                    config, storage, lifecycle, store, redis, index, limiter, announcer, waiting, tallying, name
+                )
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -129,6 +134,8 @@ def application(
     limiter: RateLimiter,
     announcer: Announcer,
     waiting: Waiting,
+    tallying: Tallying,
+    name: str = "",
 ) -> web.Application:
     """The web application: the table of calls with its handlers, inside the middleware."""
     moments, posts = Moments(store, index), Posts(store, index)
@@ -139,9 +146,11 @@ def application(
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
     receiver, links = Receiver(config, metrics, admission), Links(config.link_secrets, config.link_s)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
-    uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
+    uploads = Uploads(
+        limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
+    )
     reads = Reads(reading, admission, peers)
-    moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
+    moment_calls, docs = MomentCalls(moments, posts, links, Accounts(store)), Docs(config)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
@@ -149,10 +158,12 @@ def application(
         "current_moment": moment_calls.current,
         "moment": moment_calls.get,
         "summary": moment_calls.summary,
+        "account": moment_calls.account,
         "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
         "post_meta": reads.by_user(post_calls.meta),
+        "post_history": reads.by_user(post_calls.history),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
         "scaling": ScalingCall(redis).get,

@@ -7,11 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from storage.accounts import Account
 from storage.decision import TIERS, Scaling
 from storage.index import Counts
 from storage.records import Moment
 
 from .auth import Scope
+from .histories import History
 from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
 from .waiting import WAIT_S_MAX
 
@@ -81,6 +83,11 @@ CALLS = (
         scopes=("ops",), answer=Counts, errors=(*_READ_ERRORS, "no-such-moment"),
     ),
     Call(
+        name="account", method="GET", path="/v1/moments/{moment_id}/account", scopes=("ops",), answer=Account,
+        summary="Which promises were kept, exact to the pair, once the moment has settled",
+        errors=(*_READ_ERRORS, "no-such-moment", "no-account"),
+    ),
+    Call(
         name="moment_posts", method="GET", path="/v1/moments/{moment_id}/posts", summary="A page of its posts",
         scopes=("ops",), answer=PostPage, errors=(*_READ_ERRORS, "bad-request", "no-such-moment", "overloaded"),
         query=(
@@ -103,6 +110,11 @@ CALLS = (
     Call(
         name="post_meta", method="GET", path="/v1/posts/{post_id}/meta", scopes=ANY, answer="application/json",
         summary="The meta part as it was sent, without blanks around it, for the post's owner; null if there was none",
+        errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
+    ),
+    Call(
+        name="post_history", method="GET", path="/v1/posts/{post_id}/history", scopes=("ops",), answer=History,
+        summary="When each step of a post began and ended, waits and work apart",
         errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(

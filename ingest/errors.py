@@ -23,6 +23,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "no-such-moment": (HTTPStatus.NOT_FOUND, "There is no such moment"),
     "no-such-post": (HTTPStatus.NOT_FOUND, "There is no such post"),
     "no-such-rendition": (HTTPStatus.NOT_FOUND, "This rendition comes later"),
+    "no-account": (HTTPStatus.NOT_FOUND, "The moment has not settled"),
     "no-such-page": (HTTPStatus.NOT_FOUND, "There is nothing here"),
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This cannot be done here"),
     "too-slow": (HTTPStatus.REQUEST_TIMEOUT, "The body came too slowly"),

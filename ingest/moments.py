@@ -1,10 +1,11 @@
-"""The HTTP calls about moments: create, current, one by id, its counts and its posts."""
+"""The HTTP calls about moments: create, current, one by id, its counts, its account and its posts."""
 
 import time
 
 import msgspec
 from aiohttp import web
 
+from storage.accounting import Accounts
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import Posts
 from storage.records import Moment, to_ms
@@ -21,7 +22,8 @@ BODY_BYTES_MAX = 4096
 class MomentCalls:
     """The calls under `/v1/moments`, except the upload."""
 
-    def __init__(self, moments: Moments, posts: Posts, links: Links) -> None:
+    def __init__(self, moments: Moments, posts: Posts, links: Links, accounts: Accounts) -> None:
+        self._accounts = accounts
         self._moments = moments
         self._posts = posts
         self._links = links
@@ -57,6 +59,17 @@ class MomentCalls:
     async def summary(self, request: web.Request) -> web.Response:
         """The counts of a moment's posts by state."""
         return json_answer(await self._posts.counts((await self._moment(request)).id))
+
+    async def account(self, request: web.Request) -> web.Response:
+        """The account of a moment that has settled."""
+        moment = await self._moment(request)
+        written = await self._accounts.get(moment.id)
+        if written is None:
+            detail = (
+                f"moment {moment.id} has not settled, or no autoscaler runs; ask again a minute after its last render"
+            )
+            raise Refusal("no-account", detail)
+        return json_answer(written.account)
 
     async def posts(self, request: web.Request) -> web.Response:
         """One page of a moment's posts."""

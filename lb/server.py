@@ -63,6 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tls: Termination | None = None
     redirect: tuple[str, int] | None = None
     proxy_protocol: bool = False
+    log: str = "json"
 
 
 def placement(config: Config, options: Options) -> Placement:

@@ -18,6 +18,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 import storage.config
+from storage import logs
 from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
@@ -27,6 +28,7 @@ from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
 from . import dead, inspecting, worker
+from .accounting import command as account
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
@@ -35,7 +37,8 @@ from .sweeper import Sweeper
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("dead", "inspect", "sweep")  # commands whose result is on stdout
+PRINTING = ("account", "dead", "inspect", "sweep")  # commands whose result is on stdout
+TOLD = ("account",)  # commands whose exit code 1 is their result; 2: they could not tell
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--until-eof", action="store_true", help="stop, as on SIGTERM, when standard input ends: the parent is gone"
     )
+    logs.add_option(top)
     commands = top.add_subparsers(dest="command", title="commands")
     scaler = commands.add_parser(
         "autoscale", help="keep as many workers as the queue needs, and sweep", allow_abbrev=False
@@ -77,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     )
     looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")
     dead.add_commands(commands)
+    account.add_command(commands)
     return top
 
 
@@ -109,7 +114,9 @@ async def serve(
     """Run a worker or the autoscaler until SIGTERM, SIGINT or, with `--until-eof`, the end of standard input."""
     stop = stopping(at_eof=options.until_eof)
     if options.command == "autoscale":
-        await autoscale.run(config, storage_config, stop, ladder=ladder, decide_only=options.decide_only)
+        await autoscale.run(
+            config, storage_config, stop, ladder=ladder, decide_only=options.decide_only, log=options.log
+        )
     else:
         await worker.run(config, storage_config, stop)
 
@@ -125,9 +132,13 @@ async def _admitted(storage_config: storage.config.Config, program: Coroutine[An
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights."""
+    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights.
+
+    Of a command in `TOLD`: 0 good, 1 bad, 2 could not tell.
+    """
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    asked = options.command in PRINTING  # by a person, who reads the log lines too
+    logs.set_up(options.command or "worker", "text" if asked else options.log)
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
     try:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)
@@ -139,12 +150,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"processors: {error}", file=sys.stderr)
         return 2
     program: Coroutine[Any, Any, int | None]
+    unable = 2 if options.command in TOLD else 1
     if options.command == "sweep":
         program = sweep(config, storage_config, options.moment, as_json=options.json)
     elif options.command == "inspect":
         program = inspecting.run(storage_config, options.moment)
     elif options.command == "dead":
         program = dead.run(options, storage_config)
+    elif options.command == "account":
+        program = account.run(options, storage_config)
     else:
         program = serve(config, storage_config, options, ladder)
     try:
@@ -154,12 +168,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
-        return 1
+        return unable
     except (StoreUnavailable, RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError) and options.command in PRINTING:  # `… | head`: the reader has gone
             return 1
         log.error("%s", reason(error) if isinstance(error, RedisError) else error)  # noqa: TRY400 - the operator needs the sentence, not the stack
-        return 1
+        return unable
 
 
 if __name__ == "__main__":

@@ -71,6 +71,12 @@ def moment(moment_id: str) -> str:
     return f"{MOMENTS_PREFIX}{moment_id}.json"
 
 
+def account(moment_id: str) -> str:
+    """Key of the account of a moment. No moment id has a dot, so it is no moment's object."""
+    return f"{MOMENTS_PREFIX}{moment_id}{ACCOUNT_ENDING}"
+
+
+ACCOUNT_ENDING = ".account.json"
 PROBES_PREFIX = "probe/"
 
 
@@ -97,6 +103,10 @@ COUNTS_KEY = "snapsurge:counts:"
 MOMENT_KEY = "snapsurge:moment:"
 MOMENTS_KEY = "snapsurge:moments"
 MOMENTS_LISTED_KEY = "snapsurge:moments-listed"
+# What nodes counted of a moment (tallies.py): their tallies (hash, a node's life → JSON), and the pairs that they
+# refused for the service's sake, by the time of the first try (sorted set).
+TALLY_KEY = "snapsurge:tally:"
+REFUSED_KEY = "snapsurge:refused:"
 # Tokens of a user's rate limit (ingest/ratelimit.py).
 RATE_KEY = "snapsurge:rate:"
 # Nodes: members (hash), their last heartbeats and changes (sorted sets), the version of the whole. Balancers read these

@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
@@ -31,6 +32,7 @@ from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
 from ..about import about_view
+from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics
 from ..stopping import pause
@@ -252,9 +254,10 @@ async def run(
     *,
     ladder: Ladder = (),
     decide_only: bool = False,
+    log: str = "json",
 ) -> None:
     """Run the autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
-    metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
+    metrics, pool = ScalerMetrics(), None if decide_only else Pool(partial(spawned, log=log))
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
         shards = shard_clients(storage_config, redis)
@@ -279,12 +282,14 @@ async def run(
             ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        accountant = Accountant(store, redis, shards)
         metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))
         try:
             async with asyncio.TaskGroup() as group:
                 beside = (
                     group.create_task(sweeping(sweeper, election, metrics), name="sweeper"),
                     group.create_task(counting(autoscaler.moments, index, election, metrics), name="counts"),
+                    group.create_task(accounting(accountant, election), name="accounts"),
                 )
                 while not stop.is_set():
                     await autoscaler.tick()

@@ -8,8 +8,8 @@ trusted with code execution. Claiming is in claims.py; several Redis are in shar
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 from arq.constants import job_key_prefix
@@ -27,6 +27,8 @@ FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
 # The key of a job's body is this and the job's id.
 BODY_KEY = job_key_prefix
+# The field of a job's body with the unix ms of its pair's commit.
+COMMITTED: Final = "c"
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
@@ -89,12 +91,16 @@ return places
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job names one task for one post; `late` is whether the post is late, as far as known when it is queued."""
+    """A job names one task for one post; `late` is whether the post is late, as far as known when it is queued.
+
+    `committed_ms` is when the pair was committed, in unix ms; 0 where the caller does not know it.
+    """
 
     name: JobName
     moment_id: str
     post_id: str
     late: bool = False
+    committed_ms: int = 0
 
     @property
     def id(self) -> str:
@@ -137,14 +143,19 @@ class Depth(msgspec.Struct, frozen=True):
         )
 
 
-def jobs_of(moment_id: str, post_id: str, *, late: bool = False) -> tuple[Job, Job]:
+def jobs_of(moment_id: str, post_id: str, *, late: bool = False, committed_ms: int = 0) -> tuple[Job, Job]:
     """The jobs of an accepted pair, the cheap one first."""
-    return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late)
+    return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late, committed_ms)
 
 
 def encode(value: dict[str, Any]) -> bytes:
     """arq's `job_serializer`. The result of a failed job may contain an exception, which is stored as text."""
     return msgspec.msgpack.encode(value, enc_hook=repr)
+
+
+def _encode_with(committed_ms: int) -> Callable[[dict[str, Any]], bytes]:
+    """`encode`, with the time of the commit beside arq's own fields, which a stock arq worker ignores."""
+    return lambda value: encode({**value, COMMITTED: committed_ms})
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -169,7 +180,8 @@ class Queue:
         now_ms = time.time_ns() // 1_000_000
         fields: list[Any] = []
         for job in jobs:
-            body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=encode)
+            serializer = _encode_with(job.committed_ms) if job.committed_ms else encode
+            body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=serializer)
             fields += [QUEUES.index(job.queue) + 1, job.id, body]
         return _ENQUEUE(QUEUES, *fields)
 

@@ -116,7 +116,7 @@ def test_nodes_listen_where_their_address_says(ports: Ports, tmp_path: Path) -> 
 
     for node in found.nodes:
         words = node.program.command
-        assert words[-4:] == ("--listen", node.url.removeprefix("http://"), "--id", node.id)
+        assert words[-6:] == ("--listen", node.url.removeprefix("http://"), "--id", node.id, "--log", "json")
 
 
 def test_balancers_follow_the_port(ports: Ports, tmp_path: Path) -> None:
