@@ -1,4 +1,4 @@
-"""`python -m processors`: one worker, or the autoscaler (`autoscale`), or a command for operators (`sweep`, `dead`)."""
+"""`python -m processors`: one worker, the autoscaler (`autoscale`), or a command for operators."""
 
 import argparse
 import contextlib
@@ -32,10 +32,11 @@ from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
 from .stopping import stopping
 from .sweeper import Sweeper
+from .verifying import command as verify
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("dead", "sweep")  # commands whose result is on stdout
+PRINTING = ("dead", "sweep", "verify")  # commands whose result is on stdout
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
     dead.add_commands(commands)
+    verify.add_command(commands)
     return top
 
 
@@ -137,6 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
         program = sweep(config, storage_config, options.moment, as_json=options.json)
     elif options.command == "dead":
         program = dead.run(options, storage_config)
+    elif options.command == "verify":
+        program = verify.run(options, storage_config)
     else:
         program = serve(config, storage_config, options, ladder)
     try:

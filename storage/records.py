@@ -58,14 +58,19 @@ def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
     return to_ms(received_at) - to_ms(closes_at)
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One notification: posts received until `closes_at` are on time."""
+class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One notification: posts received until `closes_at` are on time.
+
+    It can be changed until it fires; `revision` counts the changes. A cancelled moment takes no posts.
+    """
 
     id: str
     region: str
     fires_at: Timestamp
     closes_at: Timestamp
     window_s: int
+    revision: Annotated[int, msgspec.Meta(description="how often it was changed; absent if never")] = 0
+    cancelled: Annotated[bool, msgspec.Meta(description="absent in every answer")] = False
 
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):
