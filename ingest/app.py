@@ -12,7 +12,9 @@ from storage.config import Config as StorageConfig
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
+from storage.rescheduling import Rescheduling
 from storage.sharded import ShardedIndex
+from storage.users import Users
 
 from .admission import Admission, Budget
 from .announcing import Announcer
@@ -40,6 +42,7 @@ from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
 from .uploads import Uploads
+from .users import UserCalls
 from .waiting import Waiting
 from .watching import Watch
 
@@ -140,11 +143,15 @@ def application(
     links = Links(config.link_secrets, config.link_s)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
     reads = Reads(reading, admission, peers)
-    moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
+    moment_calls, docs = MomentCalls(moments, Rescheduling(store, index, moments), posts, links), Docs(config)
+    user_calls = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
         "create_moment": moment_calls.create,
+        "moments": reads.by_user(moment_calls.list),
+        "change_moment": moment_calls.change,
+        "cancel_moment": moment_calls.cancel,
         "current_moment": moment_calls.current,
         "moment": moment_calls.get,
         "summary": moment_calls.summary,
@@ -154,6 +161,9 @@ def application(
         "post_meta": reads.by_user(post_calls.meta),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
+        "user_posts": reads.by_user(user_calls.posts),
+        "erase_user": reads.by_user(user_calls.erase),
+        "user_export": user_calls.export,
         "scaling": ScalingCall(redis).get,
         "openapi": reads.by_address(docs.openapi, Kind.PAGE),
         "docs": reads.by_address(docs.docs, Kind.PAGE),

@@ -34,7 +34,7 @@ from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
-from storage.records import Moment, to_ms
+from storage.records import OPEN_MS, Moment, to_ms
 from storage.scripts import Script, run_one
 from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
@@ -42,7 +42,7 @@ from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .findings import Found, Swept
 from .letters import DeadLetters
-from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
+from .passes import SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
 WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.

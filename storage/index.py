@@ -181,12 +181,12 @@ class Index:
             fields.append(msgspec.json.encode(one))
         await run_one(self._redis, _PUT_MOMENTS((), *fields))
 
-    async def remove_moment(self, moment: Moment) -> None:
+    async def remove_moment(self, moment_id: str, region: str) -> None:
         """Remove the copy of a moment that is no more, and its counts."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(MOMENT_KEY + moment.id, COUNTS_KEY + moment.id)
-        pipe.zrem(MOMENTS_KEY, moment.id)
-        pipe.zrem(f"{MOMENTS_KEY}:{moment.region}", moment.id)
+        pipe.delete(MOMENT_KEY + moment_id, COUNTS_KEY + moment_id)
+        pipe.zrem(MOMENTS_KEY, moment_id)
+        pipe.zrem(f"{MOMENTS_KEY}:{region}", moment_id)
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:

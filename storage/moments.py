@@ -259,6 +259,14 @@ class Moments:
             self._unreadable[moment_id] = True
             self._cache.pop(moment_id, None)
 
+    async def remove(self, moment_id: str) -> None:
+        """Remove a moment whose posts are all removed, from store and index; redis.RedisError after the store."""
+        region = moment_id.rsplit("-", 2)[0]
+        await self._store.delete(keys.moment(moment_id))
+        self._cache.pop(moment_id, None)
+        for one in (self._index, *self._index.shards.values()):
+            await one.remove_moment(moment_id, region)
+
     async def stored(self, moment_id: str) -> Moment:
         """The moment from the store itself, cancelled or not; NoSuchMoment, DamagedMoment."""
         try:

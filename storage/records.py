@@ -25,6 +25,9 @@ EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "h
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A moment accepts posts for a day after it fires; posts after its window are accepted and late.
 ACCEPTING_MS = 24 * 3600 * 1000
+# No post is committed to a moment later than this after it fires: the accepting period, plus a day for a phone that
+# returns with a ticket from an outage of ours, plus an hour for slow uploads.
+OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
 
 
 def from_ms(ms: int) -> Timestamp:

@@ -73,7 +73,7 @@ class Rescheduling:
         if fires_ms < first_ms:
             raise ValueError(f"the earliest is {LEAD_S:.0f} s from now")
         # A listing finds a moment by the day in its id, give or take one.
-        if abs(fires_ms // DAY_MS - to_ms(_midnight(moment.id)) // DAY_MS) > 1:
+        if abs(fires_ms // DAY_MS - to_ms(keys.day_of(moment.id) + "T00:00:00Z") // DAY_MS) > 1:
             raise ValueError("at most a day from the day in the moment's id; cancel the moment and create another one")
         fires_at, closes_at = from_ms(fires_ms), from_ms(fires_ms + seconds * 1000)
         if (fires_at, seconds, cancelled) == (moment.fires_at, moment.window_s, False):
@@ -103,9 +103,3 @@ class Rescheduling:
         except BlobMissing:
             raise NoSuchMoment(moment_id) from None
         return decoded(moment_id, found.body), found.mark
-
-
-def _midnight(moment_id: str) -> str:
-    """Midnight (UTC) of the day in the id."""
-    day = moment_id.rsplit("-", 2)[1]
-    return f"{day[:4]}-{day[4:6]}-{day[6:]}T00:00:00Z"

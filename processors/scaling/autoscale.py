@@ -32,6 +32,7 @@ from storage.sharded import ShardedIndex
 
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
@@ -40,6 +41,7 @@ from .ladder import Ladder, counts, lead_s
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
+from .retaining import retaining
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
@@ -269,13 +271,17 @@ async def run(
             ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        days = {"intake_days": storage_config.intake_days, "moment_days": storage_config.moment_days}
+        retention = Retention(store, redis, shards=shards, **days)
         try:
             async with asyncio.TaskGroup() as group:
                 sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
+                removals = group.create_task(retaining(retention, election), name="retention")
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
                 sweeps.cancel()
+                removals.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()

@@ -297,4 +297,4 @@ async def test_without_origins_no_answer_speaks_of_them(client: Any) -> None:
         assert not [name for name in answer.headers if name == "Vary" or name.startswith("Access-Control")]
     said = await raw(client.port, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 204 ")
-    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, POST\r\n" in said
+    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST\r\n" in said
