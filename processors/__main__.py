@@ -26,7 +26,7 @@ from storage.refusals import reason
 from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
-from . import dead, worker
+from . import dead, lifecycle, worker
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
     dead.add_commands(commands)
     verify.add_command(commands)
+    commands.add_parser(
+        "lifecycle", help="print rules by which the bucket removes old posts itself", allow_abbrev=False
+    )
     return top
 
 
@@ -134,6 +137,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, ValueError) as error:
         print(f"processors: {error}", file=sys.stderr)
         return 2
+    if options.command == "lifecycle":
+        return lifecycle.run(storage_config)
     program: Coroutine[Any, Any, int | None]
     if options.command == "sweep":
         program = sweep(config, storage_config, options.moment, as_json=options.json)

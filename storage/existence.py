@@ -199,7 +199,8 @@ class Existence:
     async def bare(self, moment_id: str, post_id: str) -> Literal["bare", "already", "unfinished", "none"]:
         """Replace the pair by its bare receipt; only for a moment that accepts no more posts. zips.Damaged.
 
-        `unfinished`: the pair stays, because it is still needed for renditions. `none`: there is no pair.
+        `unfinished`: the pair stays, because it is still needed: the post has no renditions, incomplete or damaged
+        ones. All of them are read. `none`: there is no pair.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
@@ -209,7 +210,7 @@ class Existence:
             receipt = intake.receipt_in(found.body)
             if intake.is_bare(found.body):
                 return "already"
-            record = _record(await self._tail(keys.media(moment_id, post_id)))
+            record = await self._whole(keys.media(moment_id, post_id))
             if record is None or record.attempt != receipt.attempt or not record.complete:
                 return "unfinished"
             try:
@@ -228,7 +229,10 @@ class Existence:
         return True
 
     async def void(self, moment_id: str, post_id: str, mark: str) -> bool:
-        """Replace the media object that has this mark by a tombstone, so that the post is rendered again."""
+        """Replace the damaged media object that has this mark by a tombstone, so that the post is rendered again.
+
+        `bare` removes no photos whose renditions are damaged, so these are still there.
+        """
         key, nonce = keys.media(moment_id, post_id), attempt_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
         try:
             await self._store.swap(key, mark, tombstones.pack(Tombstone(nonce)))
@@ -246,6 +250,13 @@ class Existence:
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
             await self._store.delete(keys.intake(moment_id, post_id))
+
+    async def _whole(self, key: str) -> Post | None:
+        """The record of a media object, every byte of which was compared with its digest; None if there is none."""
+        try:
+            return media.checked(await self._store.read(key))
+        except (BlobMissing, Damaged):
+            return None
 
     async def _tail(self, key: str) -> Blob | None:
         try:

@@ -6,7 +6,9 @@ stdout, the progress on stderr.
 
 import argparse
 import contextlib
+import sys
 
+import msgspec
 from redis.exceptions import RedisError
 
 import storage.config
@@ -14,6 +16,7 @@ from storage.blobs import StoreUnavailable
 from storage.keys import SPREADS
 from storage.moments import NoSuchMoment
 from storage.opening import blob_store, redis_client, shard_clients
+from storage.refusals import reason
 
 from .verdicts import Verified
 from .verifier import Verifier
@@ -41,12 +44,16 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
     """Verify a moment and print the result."""
     try:
         found = await _verified(options, storage_config)
-    except NoSuchMoment:
+    except NoSuchMoment as error:
+        print(f"processors verify: there is no moment {error}", file=sys.stderr)
         return 2
     except (StoreUnavailable, RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
+        said = reason(error) if isinstance(error, RedisError) else error
+        print(f"processors verify: could not tell: {said}", file=sys.stderr)
         return 2
+    print(msgspec.json.encode(found).decode() if options.json else words(found))
     if not found.ok:
         return 1
     return 0 if found.index_compared else 2
@@ -64,8 +71,8 @@ async def _verified(options: argparse.Namespace, storage_config: storage.config.
 
 def _progress(spreads: int, found: Verified) -> None:
     if spreads % PROGRESS_SPREADS == 0:
-        f"{spreads}/{len(SPREADS)} spreads"
-        f"{found.bytes_read / 1e6:.0f} MB"
+        share, size = f"{spreads}/{len(SPREADS)} spreads", f"{found.bytes_read / 1e6:.0f} MB"
+        print(f"verify: {share}, {found.posts} posts, {size}, {sum(found.found.values())} findings", file=sys.stderr)
 
 
 def words(found: Verified) -> str:

@@ -117,20 +117,13 @@ def record_of(receipt: Receipt, archive: bytes) -> Post:
         record = media.record_in(archive)
         if record.attempt != receipt.attempt:
             raise Stale
-        entries = zips.unpack(archive)
+        media.checked(archive)
     except zips.Damaged as error:
         raise Damage(str(error)) from None
     if record.id != receipt.id or record.user_id != receipt.user_id or record.photos != receipt.photos:
         raise Damage("its record is of another pair than the receipt")
     if record.received_at != receipt.received_at or record.late_by_ms not in {None, receipt.late_by_ms}:
         raise Damage("its record has another time of receipt than the receipt")
-    wanted = {f"{name}.jpg" for name in record.renditions} | {media.RECORD_ENTRY}
-    if entries.keys() != wanted:
-        raise Damage(f"it holds {', '.join(sorted(entries))}, and its record names {', '.join(sorted(wanted))}")
-    for name, place in record.renditions.items():
-        data = archive[place.offset : place.offset + place.bytes]
-        if hashlib.sha256(data).hexdigest() != place.sha256:
-            raise Damage(f"the rendition {name} has another digest than its record")
     return record
 
 

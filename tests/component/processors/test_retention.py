@@ -11,7 +11,7 @@ from storage.moments import DAY_MS, NoSuchMoment
 from storage.posts import NoSuchPost
 from storage.tombstones import SIZE
 from tests.component.processors.conftest import FIRES_MS
-from tests.stores import taken
+from tests.stores import put, taken
 
 DAY_S = DAY_MS / 1000
 # The day of the moment, and two more: a changed moment fires up to a day after the day in its id.
@@ -64,14 +64,19 @@ async def test_photos_go_after_their_days_and_posts_stay_on_each_store(any_world
 
 
 async def test_a_pair_that_is_still_needed_stays(world: Any) -> None:
-    """One that was never rendered, and one without `full`; a day later, when they are finished, their photos go."""
+    """Never rendered, without `full`, or with damaged renditions; a day later, when finished, their photos go."""
     waiting, ready = await world.post("ann"), await finish(world, "ben")
     incomplete = await world.post("cem")
     await world.jobs().render_pair(world.moment_id, incomplete, whole=False)
     kept, now_s = retention(world, intake_days=3), OVER_S + 3 * DAY_S
 
+    spoilt = await finish(world, "dan")
+    key = keys.media(world.moment_id, spoilt)
+    body = await world.store.read(key)
+    await put(world.store, key, body[:200] + bytes([body[200] ^ 1]) + body[201:])
+
     assert (await steps(kept, now_s)).pairs == 1
-    assert [await is_bare(world, one) for one in (waiting, ready, incomplete)] == [False, True, False]
+    assert [await is_bare(world, one) for one in (waiting, ready, incomplete, spoilt)] == [False, True, False, False]
 
     await world.jobs().render_pair(world.moment_id, waiting)
     await world.jobs().complete_media(world.moment_id, incomplete)
