@@ -4,8 +4,8 @@ A moment can be changed until it fires (rescheduling.py); from then on it is imm
 moment that has not fired for `COPY_S`, and one that it read after the moment fired for `KEPT_S`. A copy in Redis gives
 way to later revisions only.
 
-Moments are independent of each other: two of one region may overlap. Each has its own posts, and `current` is the one
-that fired last; of two that fired at the same time, the one with the greater id.
+Moments are independent: two of one region may overlap. `current` is the one that fired last; of two that fired at the
+same time, the one with the greater id.
 
 Most moments are in the future or over, so a query for a time range reads only the days of that range. Redis has the
 complete set of moments while a recent listing of the store is valid. The autoscaler renews that listing in time, so
@@ -56,7 +56,7 @@ class NoSuchMoment(Exception):
 
 
 class DamagedMoment(StoreUnavailable):
-    """The moment's object cannot be read. A server error: the client is not told that the moment does not exist."""
+    """The moment's object cannot be read: a server error, not a moment that does not exist."""
 
 
 class Copy(NamedTuple):
@@ -120,7 +120,7 @@ class Moments:
             return copy.moment
         if not keys.is_moment_id(moment_id):
             raise NoSuchMoment(moment_id)
-        moment = None
+        moment, asked_s = None, self._clock()
         with contextlib.suppress(RedisError):
             moment = await self._index.moment(moment_id)
         try:
@@ -135,11 +135,11 @@ class Moments:
             if copy is None:
                 raise
             return copy.moment  # as long as nobody knows better
-        return self.remember(moment)
+        return self.remember(moment, asked_s)
 
-    def remember(self, moment: Moment) -> Moment:
-        """Take this revision for the current one."""
-        final = self._clock() >= to_ms(moment.fires_at) / 1000 + COPY_S
+    def remember(self, moment: Moment, asked_s: float) -> Moment:
+        """Take this revision for the current one; `asked_s` is the time (unix seconds) before it was read."""
+        final = asked_s >= to_ms(moment.fires_at) / 1000 + COPY_S
         self._cache[moment.id] = Copy(moment, self._monotonic() + (KEPT_S if final else COPY_S), final)
         return moment
 
@@ -239,10 +239,11 @@ class Moments:
         missing = [one for one in ids if keys.is_moment_id(one) and not self._is_known(one, final=listed)]
         unknown = set(missing)
         for start in range(0, len(missing), BATCH):
+            asked_s = self._clock()
             with contextlib.suppress(RedisError):
                 for moment in await self._index.moments(missing[start : start + BATCH]):
                     if moment is not None:
-                        self.remember(moment)
+                        self.remember(moment, asked_s)
                         if self._is_known(moment.id, final=listed):
                             unknown.discard(moment.id)
         reads = [one for one in missing if one in unknown and one not in self._unreadable]
@@ -253,19 +254,19 @@ class Moments:
 
     async def _try(self, moment_id: str) -> None:
         """Read the moment into the cache, or remember that it is unreadable."""
+        asked_s = self._clock()
         try:
-            self.remember(await self.stored(moment_id))
+            self.remember(await self.stored(moment_id), asked_s)
         except (NoSuchMoment, DamagedMoment):
             self._unreadable[moment_id] = True
             self._cache.pop(moment_id, None)
 
     async def remove(self, moment_id: str) -> None:
         """Remove a moment whose posts are all removed, from store and index; redis.RedisError after the store."""
-        region = moment_id.rsplit("-", 2)[0]
         await self._store.delete(keys.moment(moment_id))
         self._cache.pop(moment_id, None)
         for one in (self._index, *self._index.shards.values()):
-            await one.remove_moment(moment_id, region)
+            await one.remove_moment(moment_id, moment_id.rsplit("-", 2)[0])
 
     async def stored(self, moment_id: str) -> Moment:
         """The moment from the store itself, cancelled or not; NoSuchMoment, DamagedMoment."""

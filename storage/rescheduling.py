@@ -50,12 +50,13 @@ class Rescheduling:
         if not keys.is_moment_id(moment_id):
             raise NoSuchMoment(moment_id)
         for _ in range(TRIES_MAX):
+            asked_s = self._clock()
             moment, mark = await self._marked(moment_id)
             changed = self._changed(moment, fires_at_ms, window_s, cancelled=cancelled)
             if changed != moment and not await self._swapped(moment, mark, changed):
                 continue
             await self._index.put_moments([changed])
-            self._moments.remember(changed)
+            self._moments.remember(changed, asked_s)
             return changed
         raise StoreUnavailable(f"{keys.moment(moment_id)} changed under {TRIES_MAX} tries")
 

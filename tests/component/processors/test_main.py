@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 import storage.config
 from processors.__main__ import main, parser
 from processors.config import Config
-from storage import keys
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -117,21 +116,3 @@ async def test_one_moment_is_swept_by_its_id_and_told_as_json(world: Any, redis_
 
     assert msgspec.json.decode(done.stdout, type=dict[str, int])["queued"] == 2
     assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
-
-
-async def test_verify_says_what_is_wrong_and_repairs_it(world: Any, redis_url: str, tmp_path: Path) -> None:
-    """One JSON object on stdout; exit 0 good, 1 bad, 2 could not tell."""
-    post_id = await world.post(told=False)
-    store = {"SNAPSURGE_STORE_URL": f"file://{tmp_path}/store", "SNAPSURGE_REDIS_URL": redis_url}
-
-    bad = said("verify", world.moment_id, "--repair", "--json", **store)
-    unknown = said("verify", "eu-20260101-none", "--json", **store)
-    told = said("verify", world.moment_id, **store)
-
-    found = msgspec.json.decode(bad.stdout)
-    key = keys.intake(world.moment_id, post_id)
-    assert (bad.returncode, found["ok"], found["found"]) == (1, False, {"damaged": 1})  # its digests are not its own
-    assert [(one["kind"], one["object"], one["repaired"]) for one in found["findings"]] == [("damaged", key, False)]
-    assert "verify: 256/256 spreads, 1 posts" in bad.stderr
-    assert (unknown.returncode, unknown.stdout, "Traceback" in unknown.stderr) == (2, "", False)
-    assert told.stdout.splitlines()[-1].startswith(f"{world.moment_id}: 1 posts")

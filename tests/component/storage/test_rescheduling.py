@@ -161,6 +161,25 @@ async def test_a_redis_that_missed_a_change_is_corrected_by_the_next_listing(wor
     assert (await Index(world.redis).moment(moment.id) or moment).revision == 1
 
 
+async def test_a_read_that_began_before_a_moment_fired_is_asked_again(world: World, redis_away: Redis) -> None:
+    """A store that took seconds for it may have read the former revision: no process keeps it for an hour."""
+    moment = await world.moments.create("eu", NOON_MS, 120)
+    reader = world.process(redis_away)
+    world.clock.now_s = NOON_MS / 1000 + COPY_S
+    reader.remember(moment, world.clock.now_s - 0.001)
+    await world.store.swap(
+        keys.moment(moment.id),
+        (await world.store.read_tail(keys.moment(moment.id), 8192)).mark,
+        msgspec.json.encode(msgspec.structs.replace(moment, revision=1)),
+    )
+
+    world.clock.now_s += COPY_S
+    assert (await reader.get(moment.id)).revision == 1
+    await world.store.delete(keys.moment(moment.id))
+    world.clock.now_s += 3000
+    assert (await reader.get(moment.id)).revision == 1
+
+
 class Slow(FileStore):
     """A store whose next swap does something else first."""
 
