@@ -11,13 +11,13 @@ import random
 import time
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import Buffer
 from storage.records import Timestamp, from_ms
 from storage.users import Received, Users
 
@@ -158,7 +158,7 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer; Python 3.11 has no name for the type
         self._written += data
         return len(memoryview(data))
 

@@ -92,12 +92,13 @@ class Retention:
         what, moment_id = self._tasks[0]
         progress = await self._progress(what, moment_id)
         removed, progress = await self._advance(what, moment_id, progress)
+        known: Progress | None = progress
         if progress.done:
             self._tasks.pop(0)
-            progress = await self._end(what, moment_id, progress, now_s)
+            known = await self._end(what, moment_id, progress, now_s)
             removed = msgspec.structs.replace(removed, ended=moment_id)
-        if progress is not None:
-            await self._redis.hset(RETENTION_KEY, f"{what}:{moment_id}", msgspec.json.encode(progress))  # type: ignore[misc] # redis-py's types
+        if known is not None:
+            await self._redis.hset(RETENTION_KEY, mapping={f"{what}:{moment_id}": msgspec.json.encode(known)})  # type: ignore[misc] # redis-py's types
         return removed
 
     async def _is_busy(self, now_s: float) -> bool:

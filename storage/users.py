@@ -21,7 +21,7 @@ from .existence import Existence, NoSuchPost, Standing, Superseded
 from .index import Index
 from .moments import DAY_MS, DamagedMoment, Moments, NoSuchMoment
 from .posts import Posts
-from .queue.jobs import Job
+from .queue.jobs import Job, JobName
 from .queue.shards import Shards
 from .records import OPEN_MS, Post, from_ms, to_ms
 from .together import together
@@ -29,7 +29,7 @@ from .zips import Damaged, unpack
 
 MOMENTS_MAX = 1000
 WIDTH = 16
-_JOBS = ("flag_late", "render_pair", "complete_media")
+_JOBS: tuple[JobName, ...] = ("flag_late", "render_pair", "complete_media")
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):

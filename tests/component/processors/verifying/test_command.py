@@ -1,4 +1,4 @@
-"""`python -m processors verify` as operators run it: one JSON object or words on stdout, progress on stderr, three exits."""
+"""`python -m processors verify` as operators run it: the result on stdout, progress on stderr, three exits."""
 
 from pathlib import Path
 from typing import Any
