@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from storage import keys
 from storage.blobs import BlobStore
 from storage.existence import Existence
+from storage.index import Counts
 from storage.posts import NoSuchPost, Posts
 from storage.records import Post, flagged
 from storage.sharded import ShardedIndex
@@ -77,15 +78,25 @@ class IndexCheck:
         done = "the deletion was reported" if self._repairs else ""
         found.say("index", keys.POST_KEY + entry.id, "the post was deleted", done)
 
-    async def counts(self, moment_id: str, found: Verified) -> None:
-        """Compare the counts in Redis, where they are complete, with the store's; not while they change."""
+    async def counted(self, moment_id: str, found: Verified) -> Counts | None:
+        """Redis' counts of the moment, where they are complete."""
         try:
-            before = await self._index.counts(moment_id)
+            return await self._index.counts(moment_id)
+        except (RedisError, OSError):
+            found.index_compared = False
+            return None
+
+    async def counts(self, moment_id: str, found: Verified, began: Counts | None) -> None:
+        """Compare the counts in Redis with the store's; not if they changed since the verification `began`."""
+        try:
             if self._repairs and found.found.get("index"):
-                before = await self._posts.counts(moment_id)
-            await asyncio.sleep(0 if before is None or found.agrees(before) else self._again_s)
-            found.index = await self._index.counts(moment_id)
-            if found.index is None or found.agrees(found.index) or found.index != before:
+                began = await self._posts.counts(moment_id)
+            found.index = await self.counted(moment_id, found)
+            if found.index is None or found.index != began or found.agrees(found.index):
+                return
+            await asyncio.sleep(self._again_s)  # a post may be stored and not yet reported
+            found.index = await self.counted(moment_id, found)
+            if found.index != began:
                 return
             detail = f"Redis counts {found.index}, the store has {found.store}"
             if self._repairs:

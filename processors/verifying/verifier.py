@@ -78,6 +78,7 @@ class Verifier:
         """Verify one moment; moments.NoSuchMoment, blobs.StoreUnavailable. Redis may be away."""
         moment = await self._moments.known(moment_id)
         found = Verified(moment=moment_id)
+        began = await self._check.counted(moment_id, found)
         for done, spread in enumerate(keys.SPREADS, 1):
             pairs, renditions, deleted = await self._listed(spread, moment_id, found)
             found.deleted += len(deleted)
@@ -87,7 +88,7 @@ class Verifier:
                 await together(some, "verify-post")
             await self._check.deletions(sorted(deleted), found)
             self._progress(done, found)
-        await self._check.counts(moment_id, found)
+        await self._check.counts(moment_id, found, began)
         return found
 
     async def _listed(self, spread: str, moment_id: str, found: Verified) -> tuple[set[str], set[str], set[str]]:

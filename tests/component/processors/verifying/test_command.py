@@ -13,7 +13,7 @@ from tests.component.processors.test_main import said
 
 async def test_verify_says_what_is_wrong_and_repairs_it(world: Any, redis_url: str, tmp_path: Path) -> None:
     """One JSON object on stdout; exit 0 good, 1 bad, 2 could not tell."""
-    post_id = await world.post(told=False)
+    post_id = await world.post()
     store = {"SNAPSURGE_STORE_URL": f"file://{tmp_path}/store", "SNAPSURGE_REDIS_URL": redis_url}
 
     bad = said("verify", world.moment_id, "--repair", "--json", **store)

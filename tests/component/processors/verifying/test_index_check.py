@@ -5,9 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from processors.verifying.index_check import IndexCheck
+from processors.verifying.verdicts import Verified
 from storage import keys
 from storage.posts import NoSuchPost
 from storage.records import flagged
+from storage.sharded import ShardedIndex
 from tests.component.processors.verifying.pairs import finish, receive
 from tests.component.processors.verifying.test_verifier import told, verified
 
@@ -50,3 +53,18 @@ async def test_a_late_flag_that_is_not_there_yet_is_nothing_wrong(world: Any) ->
     await world.index.observe([flagged((await world.index.posts([receipt.id]))[0], receipt.late_by_ms)])
 
     assert (await verified(world)).findings == []
+
+
+async def test_counts_that_change_meanwhile_are_not_compared(world: Any) -> None:
+    """A moment whose posts come while it is verified is not wrong."""
+    await finish(world, "ann")
+    check = IndexCheck(world.store, ShardedIndex(world.redis, {"": world.redis}), repairs=False, again_s=0.01)
+    began = await world.index.counts(world.moment_id)
+    found = Verified(moment=world.moment_id, posts=1, store=began)
+    await receive(world, "ben")
+
+    await check.counts(world.moment_id, found, began)
+
+    assert found.findings == []
+    assert found.index is not None
+    assert found.index.accepted == 2
