@@ -52,7 +52,7 @@ async def ready(client: Client, redis: Redis, **more: Any) -> str:
 
 def common(answer: Any) -> dict[str, str]:
     """The fields of an answer that the next one to the same request has too."""
-    own = {"date", "x-request-id", "retry-after"}
+    own = {"date", "x-request-id", "retry-after", "transfer-encoding"}
     return {name.lower(): value for name, value in answer.headers.items() if name.lower() not in own}
 
 
@@ -65,7 +65,13 @@ async def test_head_has_the_fields_of_get_and_no_body(client: Any, redis: Redis,
     path = await ready(client, redis)
     moment = (await client.call("GET", path)).body["moment_id"]
     call = next(call for call in CALLS if call.name == name)
-    values = {"post_id": path.rsplit("/", 1)[1], "moment_id": moment, "side": "front", "size": "thumb"}
+    values = {
+        "post_id": path.rsplit("/", 1)[1],
+        "moment_id": moment,
+        "side": "front",
+        "size": "thumb",
+        "user_id": "alice",
+    }
     target = call.path.format(**values) + ("?region=eu-west" if name == "current_moment" else "")
 
     for asked in (target, f"{target}/nothing"):
@@ -73,7 +79,8 @@ async def test_head_has_the_fields_of_get_and_no_body(client: Any, redis: Redis,
         assert headed.status == got.status
         assert common(headed) == common(got)
         assert headed.raw == b""
-        assert int(got.headers["Content-Length"]) == len(got.raw) > 0
+        # The length of an export is not known before its end.
+        assert name == "user_export" or int(got.headers["Content-Length"]) == len(got.raw) > 0
     assert (await client.call("HEAD", "/metrics")).status == 200
 
 
