@@ -143,19 +143,11 @@ def application(
     links = Links(config.link_secrets, config.link_s)
     uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
     reads = Reads(reading, admission, peers)
-    moment_calls, docs = MomentCalls(moments, Rescheduling(store, index, moments), posts, links), Docs(config)
+    moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links)
     user_calls = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
-        "create_moment": moment_calls.create,
-        "moments": reads.by_user(moment_calls.list),
-        "change_moment": moment_calls.change,
-        "cancel_moment": moment_calls.cancel,
-        "current_moment": moment_calls.current,
-        "moment": moment_calls.get,
-        "summary": moment_calls.summary,
-        "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
         "post_meta": reads.by_user(post_calls.meta),
@@ -165,11 +157,9 @@ def application(
         "erase_user": reads.by_user(user_calls.erase),
         "user_export": user_calls.export,
         "scaling": ScalingCall(redis).get,
-        "openapi": reads.by_address(docs.openapi, Kind.PAGE),
-        "docs": reads.by_address(docs.docs, Kind.PAGE),
-        "docs_start": reads.by_address(docs.start, Kind.PAGE),
-        "docs_file": reads.by_address(docs.file, Kind.PAGE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
+        **_moments(moment_calls, reads),
+        **_pages(Docs(config), reads),
         **_probes(lifecycle, peers),
     }
     grace_s = min(config.body_grace_s, READ_GRACE_S)
@@ -178,6 +168,30 @@ def application(
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
+
+
+def _moments(calls: MomentCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about moments, except the upload."""
+    return {
+        "create_moment": calls.create,
+        "moments": reads.by_user(calls.list),
+        "change_moment": calls.change,
+        "cancel_moment": calls.cancel,
+        "current_moment": calls.current,
+        "moment": calls.get,
+        "summary": calls.summary,
+        "moment_posts": reads.by_user(calls.posts),
+    }
+
+
+def _pages(docs: Docs, reads: Reads) -> dict[str, Handler]:
+    """The handlers of the documentation."""
+    return {
+        "openapi": reads.by_address(docs.openapi, Kind.PAGE),
+        "docs": reads.by_address(docs.docs, Kind.PAGE),
+        "docs_start": reads.by_address(docs.start, Kind.PAGE),
+        "docs_file": reads.by_address(docs.file, Kind.PAGE),
+    }
 
 
 def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:
