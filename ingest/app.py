@@ -13,7 +13,9 @@ from storage.config import Config as StorageConfig
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
+from storage.rescheduling import Rescheduling
 from storage.sharded import ShardedIndex
+from storage.users import Users
 
 from .about import about_page
 from .admission import Admission, Budget
@@ -43,6 +45,7 @@ from .scaling import ScalingCall
 from .sending import Sender
 from .tallying import Tallying
 from .uploads import Uploads
+from .users import UserCalls
 from .waiting import Waiting
 from .watching import Watch
 
@@ -150,29 +153,25 @@ def application(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
     reads = Reads(reading, admission, peers)
-    moment_calls, docs = MomentCalls(moments, posts, links, Accounts(store)), Docs(config)
+    moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
+    user_calls = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
-        "create_moment": moment_calls.create,
-        "current_moment": moment_calls.current,
-        "moment": moment_calls.get,
-        "summary": moment_calls.summary,
-        "account": moment_calls.account,
-        "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
         "post_meta": reads.by_user(post_calls.meta),
         "post_history": reads.by_user(post_calls.history),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
+        "user_posts": reads.by_user(user_calls.posts),
+        "erase_user": reads.by_user(user_calls.erase),
+        "user_export": user_calls.export,
         "scaling": ScalingCall(redis).get,
-        "openapi": reads.by_address(docs.openapi, Kind.PAGE),
-        "docs": reads.by_address(docs.docs, Kind.PAGE),
-        "docs_start": reads.by_address(docs.start, Kind.PAGE),
-        "docs_file": reads.by_address(docs.file, Kind.PAGE),
         "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
+        **_moments(moment_calls, reads),
+        **_pages(Docs(config), reads),
         **_probes(lifecycle, peers),
     }
     pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
@@ -180,6 +179,31 @@ def application(
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
+
+
+def _moments(calls: MomentCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about moments, except the upload."""
+    return {
+        "create_moment": calls.create,
+        "moments": reads.by_user(calls.list),
+        "change_moment": calls.change,
+        "cancel_moment": calls.cancel,
+        "current_moment": calls.current,
+        "moment": calls.get,
+        "summary": calls.summary,
+        "account": calls.account,
+        "moment_posts": reads.by_user(calls.posts),
+    }
+
+
+def _pages(docs: Docs, reads: Reads) -> dict[str, Handler]:
+    """The handlers of the documentation."""
+    return {
+        "openapi": reads.by_address(docs.openapi, Kind.PAGE),
+        "docs": reads.by_address(docs.docs, Kind.PAGE),
+        "docs_start": reads.by_address(docs.start, Kind.PAGE),
+        "docs_file": reads.by_address(docs.file, Kind.PAGE),
+    }
 
 
 def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:

@@ -11,10 +11,11 @@ from storage.accounts import Account
 from storage.decision import TIERS, Scaling
 from storage.index import Counts
 from storage.records import Moment
+from storage.users import Erasure
 
 from .auth import Scope
 from .histories import History
-from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
+from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentChange, MomentPage, MomentRequest, PostPage, PostView
 from .waiting import WAIT_S_MAX
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
@@ -24,6 +25,8 @@ POST_ID: dict[str, object] = {
     "maxLength": 107,
     "description": "opaque: take it as it comes",
 }
+MOMENT_ID: dict[str, object] = {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 80}
+TIME: dict[str, object] = {"type": "string", "format": "date-time"}
 WAIT: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": WAIT_S_MAX}
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 _UPLOAD_ERRORS = (
@@ -45,7 +48,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     summary: str
     scopes: tuple[Scope, ...] | None
@@ -69,6 +72,18 @@ CALLS = (
         errors=(*_READ_ERRORS, "bad-request", "too-large", "storage-full"),
     ),
     Call(
+        name="moments", method="GET", path="/v1/moments", scopes=("ops",), answer=MomentPage,
+        summary="Moments by id, that is by region and day; cancelled ones are left out",
+        query=(
+            ("region", "only of this region", {"type": "string", "minLength": 1}),
+            ("from", "that fire then or later", TIME),
+            ("to", "that fire then or before", TIME),
+            ("limit", f"moments a page; {PAGE_POSTS} unless said", PAGE),
+            ("cursor", "`next` of the page before", MOMENT_ID),
+        ),
+        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
+    ),
+    Call(
         name="current_moment", method="GET", path="/v1/moments/current", scopes=ANY, answer=Moment,
         summary="The last moment of a region that fired and still accepts posts",
         query=(("region", "the region's name", {"type": "string", "minLength": 1}),),
@@ -77,6 +92,16 @@ CALLS = (
     Call(
         name="moment", method="GET", path="/v1/moments/{moment_id}", scopes=ANY, summary="One moment", answer=Moment,
         errors=(*_READ_ERRORS, "no-such-moment"),
+    ),
+    Call(
+        name="change_moment", method="PATCH", path="/v1/moments/{moment_id}", scopes=("ops",), body=MomentChange,
+        summary="Change when a moment fires, or its window, until two seconds before it fires", answer=Moment,
+        errors=(*_READ_ERRORS, "bad-request", "too-large", "no-such-moment", "moment-fired", "storage-full"),
+    ),
+    Call(
+        name="cancel_moment", method="DELETE", path="/v1/moments/{moment_id}", scopes=("ops",), status=204,
+        summary="Cancel a moment, until two seconds before it fires; it is then as if it never was",
+        errors=(*_READ_ERRORS, "no-such-moment", "moment-fired", "storage-full"),
     ),
     Call(
         name="summary", method="GET", path="/v1/moments/{moment_id}/summary", summary="How far its posts have come",
@@ -127,6 +152,26 @@ CALLS = (
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
         errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "no-such-rendition", "bad-range",
                 "overloaded"),
+    ),
+    Call(
+        name="user_posts", method="GET", path="/v1/users/{user_id}/posts", scopes=ANY, answer=PostPage,
+        summary="A user's posts in the order of moment ids, for that user or ops; a page may be empty and have a next",
+        query=(
+            ("limit", f"posts a page; {PAGE_POSTS} unless said", PAGE),
+            ("cursor", "`next` of the page before", MOMENT_ID),
+        ),
+        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
+    ),
+    Call(
+        name="erase_user", method="DELETE", path="/v1/users/{user_id}/posts", scopes=ANY, answer=Erasure,
+        summary="Delete all that a user has sent, for that user or ops: the receipt; go on while it has a `next`",
+        query=(("cursor", "`next` of the receipt before", MOMENT_ID),),
+        errors=(*_READ_ERRORS, "bad-request", "overloaded", "storage-full"),
+    ),
+    Call(
+        name="user_export", method="GET", path="/v1/users/{user_id}/export", scopes=ANY, answer="application/zip",
+        summary="All that the store has of a user, for that user or ops: photos as received, renditions and records",
+        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,

@@ -30,6 +30,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "already-posted": (HTTPStatus.CONFLICT, "Other photos were posted for this moment"),
     "superseded": (HTTPStatus.CONFLICT, "A later request of this user has decided"),
     "moment-not-open": (HTTPStatus.CONFLICT, "The moment has not fired yet"),
+    "moment-fired": (HTTPStatus.CONFLICT, "The moment can no longer be changed"),
     "moment-closed": (HTTPStatus.GONE, "The moment takes no more posts"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes"),
     "not-a-photo": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not a photo of a known type"),

@@ -1,4 +1,4 @@
-"""`python -m processors`: one worker, or the autoscaler (`autoscale`), or a command for operators (`sweep`, `dead`)."""
+"""`python -m processors`: one worker, the autoscaler (`autoscale`), or a command for operators."""
 
 import argparse
 import contextlib
@@ -27,17 +27,18 @@ from storage.refusals import reason
 from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
-from . import dead, inspecting, worker
+from . import dead, inspecting, lifecycle, worker
 from .accounting import command as account
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
 from .stopping import stopping
 from .sweeper import Sweeper
+from .verifying import command as verify
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("account", "dead", "inspect", "sweep")  # commands whose result is on stdout
+PRINTING = ("account", "dead", "inspect", "sweep", "verify")  # commands whose result is on stdout
 TOLD = ("account",)  # commands whose exit code 1 is their result; 2: they could not tell
 
 
@@ -82,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
     looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")
     dead.add_commands(commands)
     account.add_command(commands)
+    verify.add_command(commands)
+    commands.add_parser(
+        "lifecycle", help="print rules by which the bucket removes old posts itself", allow_abbrev=False
+    )
     return top
 
 
@@ -131,6 +136,25 @@ async def _admitted(storage_config: storage.config.Config, program: Coroutine[An
     return await program
 
 
+def _program(
+    options: argparse.Namespace, config: Config, storage_config: storage.config.Config, ladder: Ladder
+) -> Coroutine[Any, Any, int | None]:
+    """What the command runs."""
+    match options.command:
+        case "sweep":
+            return sweep(config, storage_config, options.moment, as_json=options.json)
+        case "inspect":
+            return inspecting.run(storage_config, options.moment)
+        case "dead":
+            return dead.run(options, storage_config)
+        case "account":
+            return account.run(options, storage_config)
+        case "verify":
+            return verify.run(options, storage_config)
+        case _:
+            return serve(config, storage_config, options, ladder)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights.
 
@@ -149,21 +173,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, ValueError) as error:
         print(f"processors: {error}", file=sys.stderr)
         return 2
-    program: Coroutine[Any, Any, int | None]
+    if options.command == "lifecycle":
+        return lifecycle.run(storage_config)
     unable = 2 if options.command in TOLD else 1
-    if options.command == "sweep":
-        program = sweep(config, storage_config, options.moment, as_json=options.json)
-    elif options.command == "inspect":
-        program = inspecting.run(storage_config, options.moment)
-    elif options.command == "dead":
-        program = dead.run(options, storage_config)
-    elif options.command == "account":
-        program = account.run(options, storage_config)
-    else:
-        program = serve(config, storage_config, options, ladder)
     try:
         with unwrapped():
-            return uvloop.run(_admitted(storage_config, program)) or 0
+            return uvloop.run(_admitted(storage_config, _program(options, config, storage_config, ladder))) or 0
     except RightsMissing:
         return 2
     except NoSuchMoment as error:

@@ -34,7 +34,7 @@ from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
-from storage.records import Moment, to_ms
+from storage.records import OPEN_MS, Moment, to_ms
 from storage.scripts import Script, run_one
 from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
@@ -42,7 +42,7 @@ from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .findings import Found, Swept
 from .letters import DeadLetters
-from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
+from .passes import SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
 WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
@@ -138,7 +138,7 @@ class Sweeper:
 
     async def moment(self, moment_id: str, now_s: float) -> Swept:
         """For operators: sweep one whole moment, or resume its interrupted manual sweep; moments.NoSuchMoment."""
-        await self._moments.get(moment_id)
+        await self._moments.known(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
         cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generations([moment_id]))
         swept = Swept()
@@ -155,7 +155,7 @@ class Sweeper:
     async def _accepting(self, now_s: float) -> list[Moment]:
         """The moments to sweep: those that fired within the last `SWEPT_MS`."""
         now_ms = int(now_s * 1000)
-        return await self._moments.since(now_ms - SWEPT_MS, now_ms)
+        return await self._moments.since(now_ms - SWEPT_MS, now_ms, cancelled=True)
 
     async def _cursors(self, moment_ids: Sequence[str]) -> dict[str, Cursor]:
         """The cursors by age class; empty when a Redis was emptied or restarted, because it may have lost jobs.
@@ -226,7 +226,7 @@ class Sweeper:
 
     async def _is_over(self, moment_id: str, now_s: float) -> bool:
         """Whether the moment accepts no more posts."""
-        return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
+        return now_s * 1000 > to_ms((await self._moments.known(moment_id)).fires_at) + OPEN_MS
 
     async def _tell_deletions(self, post_ids: Sequence[str]) -> None:
         """Remove deleted posts from the index, which missed the deletion or was restored from an older copy."""

@@ -7,6 +7,9 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     tombstone -> pair        `swap`: posted again
     tombstone -> tombstone   `swap`: deleted again, which rejects uploads that began before this deletion
     pair      -> pair        `swap`: the same pair sent again, which rejects deletions that began before this upload
+    pair      -> bare receipt  `swap`: the photos were kept long enough (`bare`); in all else it is a pair
+    nothing   -> tombstone   `create`: a user's data is deleted, which rejects uploads that began before (`end`, `bars`)
+    nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
 
 Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
 two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
@@ -21,11 +24,14 @@ tombstone of the same deletion. A worker that replaces a media object reads the 
 and the swap (`put_media`). So after a deletion no rendition of the post can be stored, even by a job that was running.
 
 No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
-sweeper removes tombstones afterwards (`clear`). This file does not use the index or the queue.
+sweeper removes tombstones afterwards (`clear`), and everything of a moment that was kept long enough (`remove`). This
+file does not use the index or the queue.
 """
 
+import contextlib
 import secrets
 import time
+from typing import Literal
 
 import msgspec
 
@@ -109,15 +115,23 @@ class Existence:
             return wanted
         raise _changing(key)
 
-    async def end(self, moment_id: str, post_id: str, deletion: str, *, known: str = "") -> None:
-        """Delete the post and its renditions, or complete an earlier deletion that was interrupted.
+    async def end(
+        self, moment_id: str, post_id: str, deletion: str, *, known: str = "", bars: bool = False
+    ) -> Standing:
+        """Delete the post and its renditions, or complete an earlier deletion that was interrupted; what was there.
 
         NoSuchPost when there is no pair, and no tombstone of a deletion later than `known`. Superseded when the pair
-        was uploaded, first or again, after this deletion began.
+        was uploaded, first or again, after this deletion began. `bars`: where there is nothing, a tombstone is created,
+        which rejects uploads that began before this deletion and are still in progress.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
             there = await self.look(moment_id, post_id)
+            if bars and not there.mark:
+                with contextlib.suppress(BlobExists):
+                    await self._store.create(key, tombstones.pack(Tombstone(deletion)))
+                    break
+                continue
             if not there.mark or (there.tombstone is not None and there.decided <= known):
                 raise NoSuchPost(post_id)
             if there.tombstone is not None and there.decided >= deletion:
@@ -132,6 +146,7 @@ class Existence:
         else:
             raise _changing(key)
         await self.fence(moment_id, post_id)
+        return there
 
     async def fence(self, moment_id: str, post_id: str) -> bool:
         """Replace the media object by a tombstone unless the intake object is a pair; returns whether it is none."""
@@ -181,12 +196,67 @@ class Existence:
                 continue
         raise _changing(key)
 
+    async def bare(self, moment_id: str, post_id: str) -> Literal["bare", "already", "unfinished", "none"]:
+        """Replace the pair by its bare receipt; only for a moment that accepts no more posts. zips.Damaged.
+
+        `unfinished`: the pair stays, because it is still needed: the post has no renditions, incomplete or damaged
+        ones. All of them are read. `none`: there is no pair.
+        """
+        key = keys.intake(moment_id, post_id)
+        for _ in range(TRIES_MAX):
+            found = await self._tail(key)
+            if found is None or tombstones.tombstone_in(found.body) is not None:
+                return "none"
+            receipt = intake.receipt_in(found.body)
+            if intake.is_bare(found.body):
+                return "already"
+            record = await self._whole(keys.media(moment_id, post_id))
+            if record is None or record.attempt != receipt.attempt or not record.complete:
+                return "unfinished"
+            try:
+                await self._store.swap(key, found.mark, *intake.pack_bare(receipt))
+            except BlobChanged:
+                continue
+            return "bare"
+        raise _changing(key)
+
+    async def restore(self, receipt: Receipt) -> bool:
+        """Make a post exist again whose pair the store has lost, with this receipt; whether there was nothing."""
+        try:
+            await self._store.create(keys.intake(receipt.moment_id, receipt.id), *intake.pack_bare(receipt))
+        except BlobExists:
+            return False
+        return True
+
+    async def void(self, moment_id: str, post_id: str, mark: str) -> bool:
+        """Replace the damaged media object that has this mark by a tombstone, so that the post is rendered again.
+
+        `bare` removes no photos whose renditions are damaged, so these are still there.
+        """
+        key, nonce = keys.media(moment_id, post_id), attempt_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+        try:
+            await self._store.swap(key, mark, tombstones.pack(Tombstone(nonce)))
+        except BlobChanged:
+            return False
+        return True
+
+    async def remove(self, key: str) -> None:
+        """Remove an object of a moment that accepts no more posts and was kept long enough."""
+        await self._store.delete(key)
+
     async def clear(self, moment_id: str, post_id: str) -> None:
         """Remove a deletion's tombstones, once the moment accepts no more posts: the intake object last."""
         there = await self.look(moment_id, post_id)
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
             await self._store.delete(keys.intake(moment_id, post_id))
+
+    async def _whole(self, key: str) -> Post | None:
+        """The record of a media object, every byte of which was compared with its digest; None if there is none."""
+        try:
+            return media.checked(await self._store.read(key))
+        except (BlobMissing, Damaged):
+            return None
 
     async def _tail(self, key: str) -> Blob | None:
         try:

@@ -85,6 +85,12 @@ def probe(name: str) -> str:
     return f"{PROBES_PREFIX}{name}"
 
 
+def day_of(moment_id: str) -> str:
+    """The day in a moment's id, as in `2026-01-31`; a changed moment fires up to a day before or after it."""
+    day = moment_id.rsplit("-", 2)[-2]
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
+
+
 def name_in(key: str) -> str:
     """The post id or moment id at the end of a listed key."""
     return key.rsplit("/", 1)[1].rsplit(".", 1)[0]
@@ -141,5 +147,7 @@ TARGETS_KEY = "snapsurge:targets"
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"
+# How far the removal of old photos and moments has come, by moment: hash.
+RETENTION_KEY = "snapsurge:retention"
 # All keys of the above: ACL rules have these patterns.
 KEY_PATTERNS = ("snapsurge:*", "arq:*")

@@ -25,6 +25,9 @@ EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "h
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A moment accepts posts for a day after it fires; posts after its window are accepted and late.
 ACCEPTING_MS = 24 * 3600 * 1000
+# No post is committed to a moment later than this after it fires: the accepting period, plus a day for a phone that
+# returns with a ticket from an outage of ours, plus an hour for slow uploads.
+OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
 
 
 def from_ms(ms: int) -> Timestamp:
@@ -58,14 +61,19 @@ def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
     return to_ms(received_at) - to_ms(closes_at)
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One notification: posts received until `closes_at` are on time."""
+class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One notification: posts received until `closes_at` are on time.
+
+    It can be changed until it fires; `revision` counts the changes. A cancelled moment takes no posts.
+    """
 
     id: str
     region: str
     fires_at: Timestamp
     closes_at: Timestamp
     window_s: int
+    revision: Annotated[int, msgspec.Meta(description="how often it was changed; absent if never")] = 0
+    cancelled: Annotated[bool, msgspec.Meta(description="absent in every answer")] = False
 
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):

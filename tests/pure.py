@@ -77,6 +77,7 @@ PURE = {
     "processors/scaling/ladder.py",
     "processors/scaling/pulse.py",
     "processors/scaling/sizing.py",
+    "processors/verifying/verdicts.py",
     "storage/accounts.py",
     "storage/photo/formats.py",
     "storage/intake.py",

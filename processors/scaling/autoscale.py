@@ -35,6 +35,7 @@ from ..about import about_view
 from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
 from ..metrics import QUEUE_COUNTS, ScalerMetrics
+from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
@@ -44,6 +45,7 @@ from .moment_counts import counting
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
+from .retaining import retaining
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
@@ -282,7 +284,8 @@ async def run(
             ladder=ladder,
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
-        accountant = Accountant(store, redis, shards)
+        days = {"intake_days": storage_config.intake_days, "moment_days": storage_config.moment_days}
+        accountant, retention = Accountant(store, redis, shards), Retention(store, redis, shards=shards, **days)
         metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))
         try:
             async with asyncio.TaskGroup() as group:
@@ -290,6 +293,7 @@ async def run(
                     group.create_task(sweeping(sweeper, election, metrics), name="sweeper"),
                     group.create_task(counting(autoscaler.moments, index, election, metrics), name="counts"),
                     group.create_task(accounting(accountant, election), name="accounts"),
+                    group.create_task(retaining(retention, election), name="retention"),
                 )
                 while not stop.is_set():
                     await autoscaler.tick()

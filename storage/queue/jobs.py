@@ -16,7 +16,7 @@ from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
 
-from ..keys import COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
+from ..keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
 from ..scripts import Call, Script, run_one
 from .bell import RING
 from .clock import CLOCK, WRITES
@@ -77,6 +77,21 @@ for number, queue in ipairs(KEYS) do
 end
 return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COUNTED_KEY}'),
   redis.call('HLEN', '{DEAD_KEY}')}}
+""")
+
+# ARGV: ids of jobs. A job that is running ends by itself when it finds its post deleted.
+_REMOVE = Script(f"""
+local removed = 0
+for _, id in ipairs(ARGV) do
+  local found = redis.call('HDEL', '{DEAD_KEY}', id) + redis.call('ZREM', '{PURGED_KEY}', id)
+  if not redis.call('HGET', '{LEASES_KEY}', id) then
+    for _, queue in ipairs(KEYS) do found = found + redis.call('ZREM', queue, id) end
+    redis.call('HDEL', '{ATTEMPTS_KEY}', id)
+    redis.call('DEL', '{job_key_prefix}' .. id)
+  end
+  removed = removed + math.min(found, 1)
+end
+return removed
 """)
 
 # ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
@@ -188,6 +203,10 @@ class Queue:
     async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of these jobs, a few hundred, that are neither queued nor running."""
         return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED((), *(job.id for job in jobs)))]
+
+    async def remove(self, jobs: Sequence[Job]) -> int:
+        """Remove jobs that are not running, and their dead letters; returns how many there were."""
+        return int(await run_one(self._redis, _REMOVE(QUEUES, *(job.id for job in jobs))))
 
     async def depth(self) -> Depth:
         """The current depth of all queues, by the clock of their scores."""

@@ -90,4 +90,4 @@ async def test_a_request_in_absolute_form_is_served(tmp_path: Path, redis_url: s
                     assert (await talk(door, head.encode())).endswith(b"\r\n\r\nalive\n")
                 star = await talk(door, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 assert star.startswith(b"HTTP/1.1 204 ")
-                assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, POST\r\n" in star
+                assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST\r\n" in star

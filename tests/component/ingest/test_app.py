@@ -81,7 +81,7 @@ async def test_a_wrong_method_names_the_right_ones(client: Any) -> None:
     """405 with Allow."""
     answer = await client.call("PUT", "/v1/moments")
 
-    assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS, POST")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 async def test_a_node_without_a_store_does_not_start(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from processors.passes import OPEN_MS
 from storage import keys
+from storage.records import OPEN_MS
 from tests.component.processors.test_sweeper import FIRES_S, NOW_S, jobs_of, steps, sweeper
 from tests.stores import put
 
