@@ -148,8 +148,9 @@ def store_settings(facts: Facts) -> Check:
     return judged(
         "store-settings",
         [*store.warnings],
-        found="no versions, no lifecycle rule over posts, no default retention",
-        wanted="the bucket keeps no versions, and no lifecycle rule or object lock touches posts",
+        found="versions only if it must, no lifecycle rule over posts, no default retention",
+        wanted="the bucket keeps versions only if the store has several members, then surely, and no lifecycle rule or "
+        "object lock touches posts",
         remedy="change the bucket's settings; if they are meant so, leave this check out (--without store-settings)",
         untold="" if store.raced or store.warnings else facts.why("store"),
     )

@@ -11,7 +11,6 @@ import jwt
 import jwt.warnings
 
 from .. import config
-from . import bucket
 from .store import S3Store
 
 # "Collect MinIO Metrics Using Prometheus": the token that `mc admin prometheus generate` makes; any other store: 404.
@@ -30,8 +29,7 @@ class InspectedStore(S3Store):
 
     async def warnings(self) -> list[str]:
         """What a person should know of the bucket's settings; StoreUnsuitable if they lose posts."""
-        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
-        return [*bucket.warnings({name: one.body for name, one in found.items() if one.went_well})]
+        return [*await self._warnings()]
 
     @property
     def endpoints(self) -> dict[str, str]:
