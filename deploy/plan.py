@@ -8,7 +8,6 @@ upload path: a delayed render only delays a picture, a delayed answer makes a ph
 import hashlib
 import string
 import sys
-import tempfile
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -20,14 +19,13 @@ from msgspec import Meta
 from . import scraping, servers
 from .ports import HOST, Ports
 from .redis_group import Member, address, group
+from .state import handover
 from .supervisor import Program
 
 NODE_IDS: Final = string.ascii_lowercase
 BUCKET: Final = "snapsurge"
 WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
-# The kernel allows at least 104 bytes; the balancer adds its pid to the path while it creates the socket.
-SOCKET_PATH_MAX: Final = 90
 # A post with its pictures is read at one node, whoever reads: a service that reads for many users has one token.
 # Uploads stay at their user's node, and so does what phones ask at a burst (the moment).
 READS_HASH: Final = "path:/v1/posts/*"
@@ -270,18 +268,6 @@ def _prometheus(port: int, autoscaler: str, around: Surroundings) -> scraping.Pr
     command = tuple(scraping.command(port, file, folder / "data"))
     program = around.program("prometheus", command, Drains.PROMETHEUS, {}, WORKER_NICE)
     return scraping.PrometheusPlan(f"http://{HOST}:{port}", file, scraping.configuration(autoscaler), program)
-
-
-def handover(state: Path, name: str) -> str:
-    """The path of the Unix socket over which a balancer hands its listening sockets to its successor.
-
-    In the state directory, or in the temporary directory when that path would be too long.
-    """
-    path = state / f"{name}.sock"
-    if len(bytes(path)) > SOCKET_PATH_MAX:
-        digest = hashlib.blake2b(bytes(path), digest_size=8).hexdigest()
-        path = Path(tempfile.gettempdir()) / f"snapsurge-{digest}.sock"
-    return str(path)
 
 
 def _balancer(

@@ -154,7 +154,7 @@ def application(
     )
     reads = Reads(reading, admission, peers)
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
-    user_calls = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
+    users = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
@@ -164,12 +164,10 @@ def application(
         "post_history": reads.by_user(post_calls.history),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
-        "user_posts": reads.by_user(user_calls.posts),
-        "erase_user": reads.by_user(user_calls.erase),
-        "user_export": user_calls.export,
         "scaling": ScalingCall(redis).get,
         "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
+        **_users(users, reads),
         **_moments(moment_calls, reads),
         **_pages(Docs(config), reads),
         **_probes(lifecycle, peers),
@@ -179,6 +177,15 @@ def application(
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
+
+
+def _users(calls: UserCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about a person's data."""
+    return {
+        "user_posts": reads.by_user(calls.posts),
+        "erase_user": reads.by_user(calls.erase),
+        "user_export": calls.export,
+    }
 
 
 def _moments(calls: MomentCalls, reads: Reads) -> dict[str, Handler]:

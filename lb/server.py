@@ -23,7 +23,7 @@ from aiohttp import web
 
 from .config import Config
 from .front.handover import Donor, Inherited, Listeners, inherit
-from .front.listening import Acceptor, Speaks, opened
+from .front.listening import Acceptor, Speaks, opened, url
 from .front.redirect import Redirect
 from .front.tls import Termination
 from .front.tls_transport import speaks_tls
@@ -276,12 +276,6 @@ def on_hangup(journal: Journal) -> None:
             log.error("SIGHUP: not every log file was reopened, the old ones stay in use: %s", error)  # noqa: TRY400
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reopen)
-
-
-def url(address: tuple[str, int], scheme: str = "http") -> str:
-    """An address as a URL."""
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"{scheme}://{host}:{address[1]}"
 
 
 def stop_signals() -> asyncio.Event:

@@ -19,7 +19,7 @@ from storage.decision import TIERS
 from storage.exposition import OPENMETRICS, page
 from storage.histograms import WIDE_BOUNDS_S, Durations
 from storage.index import Counts
-from storage.queue.jobs import JobName
+from storage.queue.jobs import Depth, JobName
 from storage.records import Moment, to_ms
 
 # What a path shows, given the query of the request; None: not known now, ValueError: what is wrong with the query.
@@ -138,6 +138,17 @@ class ScalerMetrics:
         self.counted = dict.fromkeys(QUEUE_COUNTS, 0)
         self.moments: tuple[Counted, ...] = ()
         led.register(_Known(self))
+
+    def measure(self, depth: Depth, now_s: float) -> None:
+        """The queue as it was measured now."""
+        self.dead.set(depth.dead)
+        self.ready.set(depth.ready)
+        self.oldest.set(depth.oldest_s)
+        self.leased.set(depth.leased)
+        self.deferred.set(depth.deferred)
+        for name in QUEUE_COUNTS:
+            self.counted[name] = depth.counted.get(name, 0)
+        self.measured.set(now_s)
 
     def _queue(self) -> None:
         """The gauges of queue, workers and sweeper."""

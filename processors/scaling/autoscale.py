@@ -34,7 +34,7 @@ from storage.sharded import ShardedIndex
 from ..about import about_view
 from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
-from ..metrics import QUEUE_COUNTS, ScalerMetrics
+from ..metrics import ScalerMetrics
 from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
@@ -231,14 +231,7 @@ class Autoscaler:
             self._away = True
             return None
         self._away = False
-        self._metrics.dead.set(depth.dead)
-        self._metrics.ready.set(depth.ready)
-        self._metrics.oldest.set(depth.oldest_s)
-        self._metrics.leased.set(depth.leased)
-        self._metrics.deferred.set(depth.deferred)
-        for name in QUEUE_COUNTS:
-            self._metrics.counted[name] = depth.counted.get(name, 0)
-        self._metrics.measured.set(self._clock())
+        self._metrics.measure(depth, self._clock())
         expected = max(self._desired, 0)
         return self._meter.load(depth, self._pulses, expected, self._monotonic())
 

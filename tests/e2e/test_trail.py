@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ async def trailed(rig: Rig, asked: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+async def ready(rig: Rig, post_id: str) -> bool:
+    """Whether the history says that the pair is rendered."""
+    history = (await trailed(rig, post_id))["history"]
+    return isinstance(history, dict) and history["state"] == "ready"
+
+
 def check(found: dict[str, Any], ids: list[str]) -> None:
     """All tries of these requests, and every step."""
     outcomes = [one["outcome"] for one in found["tries"]]
@@ -66,10 +73,8 @@ async def test_a_pair_that_was_shed_came_back_and_was_rendered_at_the_second_try
     async with Rig("file", tmp_path / "rig", single=True, settings=SETTINGS) as rig:
         await rig.healthy()
         moment = await rig.open_moment(120)
-        url, body = (
-            f"{rig.record().balancers[0].url}/v1/moments/{moment.id}/posts",
-            Camera(width=2400).pair(random.Random(1)).body,
-        )
+        url = f"{rig.record().balancers[0].url}/v1/moments/{moment.id}/posts"
+        body = Camera(width=2400).pair(random.Random(1)).body
 
         async def tried(phone: Phone) -> int:
             async with rig.session.post(url, data=body, headers=phone.fields) as answer:
@@ -100,12 +105,7 @@ async def test_a_pair_that_was_shed_came_back_and_was_rendered_at_the_second_try
         await until(claimed, "a worker has claimed the render")
         for pid in rig.pids("worker"):
             os.kill(pid, signal.SIGKILL)
-
-        async def ready() -> bool:
-            history = (await trailed(rig, post_id))["history"]
-            return isinstance(history, dict) and history["state"] == "ready"
-
-        await until(ready, "another run has rendered the pair", 300)
+        await until(partial(ready, rig, post_id), "another run has rendered the pair", 300)
         trails = [await trailed(rig, asked) for asked in (ids[0], ids[-1], post_id)]
         logs = b"".join(path.read_bytes() for path in sorted((rig.state / "logs").iterdir()))
 

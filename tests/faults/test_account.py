@@ -8,6 +8,7 @@ each try; a round in which one did not is played again.
 import asyncio
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from tests.faults import rig as rig_module
 from tests.faults import survey
 from tests.faults.phones import Camera, Phones, now_ms
 from tests.faults.rig import ROOT, Opened, Rig, until
+from tests.faults.sightings import Stored
 from tests.faults.witness import Operation, Witness, read
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -63,6 +65,33 @@ async def command(rig: Rig, moment: str) -> tuple[int, Answer]:
     return process.returncode, msgspec.json.decode(out, type=Answer)
 
 
+def compare(account: Account, operations: Sequence[Operation], stored: Sequence[Stored], closes_ms: int) -> None:
+    """What the nodes and the store counted is what the phones know."""
+    tries = [one for operation in operations for one in operation.tries]
+    users = {one.user for one in operations}
+    acknowledged = {one.user for one in operations if one.ending == "ok"}
+    refused = {operation.user for operation in operations for one in operation.tries if one.status >= 500}
+    created = [one for one in tries if one.status == 201]
+    with_ticket = [one for operation in operations for number, one in enumerate(operation.tries) if one.first != number]
+    late = {one.user for one in stored if one.received_at > closes_ms}
+    assert refused, "the node has room for two uploads: some are refused"
+    assert late
+    assert {one.user for one in stored} == acknowledged
+    assert (account.accepted, account.offered) == (len(acknowledged), len(users))
+    assert (account.refused.pairs, account.refused.came_back) == (len(refused), len(refused & acknowledged))
+    assert account.refused.not_back == len(refused - acknowledged)
+    assert (account.late, account.on_time) == (len(late), len(acknowledged - late))
+    assert (account.late_because_of_us, account.late_without_ticket, account.untold) == (0, 0, 0)
+    assert (account.ready, account.rejected, account.pending) == (len(acknowledged), {}, 0)
+    assert account.tries["created"] == len(created) == len(acknowledged)
+    assert account.tries.get("replayed", 0) == sum(one.status == 200 for one in tries)
+    assert account.tries["overloaded"] == sum(one.status == 503 for one in tries)
+    assert account.tickets == len(with_ticket)
+    assert account.retried == sum(one.status == 201 for one in with_ticket)
+    assert (account.upload_ms.count, account.rendered_ms.count) == (len(acknowledged), len(acknowledged))
+    assert account.upload_ms.count == account.ready_ms.count == len(acknowledged)
+
+
 async def test_the_account_is_that_of_the_witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offered, accepted, refused and back, retries, repeated pairs, lateness; stored, over HTTP, and by the command."""
     monkeypatch.setattr(rig_module, "WAIT_S", 300.0)  # a busy machine starts the stack slowly
@@ -93,26 +122,5 @@ async def test_the_account_is_that_of_the_witness(tmp_path: Path, monkeypatch: p
         account = msgspec.json.decode(said, type=Account)
         code, told = await command(rig, moment.id)
 
-    users = {one.user for one in operations}
-    acknowledged = {one.user for one in operations if one.ending == "ok"}
-    refused = {operation.user for operation in operations for one in operation.tries if one.status >= 500}
-    created = [one for one in tries if one.status == 201]
-    with_ticket = [one for operation in operations for number, one in enumerate(operation.tries) if one.first != number]
-    late = {one.user for one in stored if one.received_at > closes_ms}
-    assert refused, "the node has room for two uploads: some are refused"
-    assert late
-    assert {one.user for one in stored} == acknowledged
-    assert (account.accepted, account.offered) == (len(acknowledged), len(users))
-    assert (account.refused.pairs, account.refused.came_back) == (len(refused), len(refused & acknowledged))
-    assert account.refused.not_back == len(refused - acknowledged)
-    assert (account.late, account.on_time) == (len(late), len(acknowledged - late))
-    assert (account.late_because_of_us, account.late_without_ticket, account.untold) == (0, 0, 0)
-    assert (account.ready, account.rejected, account.pending) == (len(acknowledged), {}, 0)
-    assert account.tries["created"] == len(created) == len(acknowledged)
-    assert account.tries.get("replayed", 0) == sum(one.status == 200 for one in tries)
-    assert account.tries["overloaded"] == sum(one.status == 503 for one in tries)
-    assert account.tickets == len(with_ticket)
-    assert account.retried == sum(one.status == 201 for one in with_ticket)
-    assert (account.upload_ms.count, account.rendered_ms.count) == (len(acknowledged), len(acknowledged))
-    assert account.upload_ms.count == account.ready_ms.count == len(acknowledged)
+    compare(account, operations, stored, closes_ms)
     assert (code, told.differs, differing(told.account, account)) == (0, [], [])
