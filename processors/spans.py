@@ -65,13 +65,14 @@ class _Tracer:
             from opentelemetry import trace  # noqa: PLC0415
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-            from opentelemetry.sdk.trace import RandomIdGenerator, TracerProvider  # noqa: PLC0415
+            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
             from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+            from opentelemetry.sdk.trace.id_generator import RandomIdGenerator  # noqa: PLC0415
         except ImportError as error:
             told = "SNAPSURGE_PROCESSORS_OTLP_URL needs the packages of the group `otlp` in pyproject.toml"
             raise NoTracing(f"{told}: {error}") from None
 
-        class Ids(RandomIdGenerator):  # type: ignore[misc] # the library may be absent
+        class Ids(RandomIdGenerator):
             """The trace id of the pair that is being sent."""
 
             trace_id = 0
