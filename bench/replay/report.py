@@ -4,9 +4,9 @@ Latency is the time from an acknowledged arrival's intended time to its acknowle
 answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 if the senders
 kept up; otherwise it is the p99 of the slowest generator's lag in ms, and the run is void.
 
-The verdict is `fail` when a promise was broken, nobody was accepted, an accepted post was neither ready nor rejected in
-the end, a health rule stopped the run or its cleanup left posts behind; else
-`void` when this was not the burst that was to be sent; else `pass`. A lost pair stays lost in a void run. Only wrongly
+The verdict is `fail` when a promise was broken, a health rule stopped the run or its cleanup left posts behind; else
+`void` when this was not the burst that was to be sent; else `fail` when nobody was accepted, or an accepted post was
+neither ready nor rejected in the end; else `pass`. A lost pair stays lost in a void run. Only wrongly
 late pairs are not held against a run whose faults may be clocks.
 """
 
@@ -204,9 +204,11 @@ def unmet(run: Run) -> tuple[str, ...]:
 def verdict(run: Run, voided: Sequence[str]) -> Verdict:
     """What follows from a run and from the reasons why it may be void."""
     broken = [one for one in run.findings if one.kind != "wrongly_late" or not run.faults]
-    if broken or unmet(run) or run.bad_renditions or run.stopped_by or (run.cleanup and run.cleanup.left):
+    if broken or run.bad_renditions or run.stopped_by or (run.cleanup and run.cleanup.left):
         return "fail"
-    return "void" if voided else "pass"
+    if voided:
+        return "void"
+    return "fail" if unmet(run) else "pass"
 
 
 def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
