@@ -78,7 +78,7 @@ class Config(
         float, Meta(ge=0, description="milliseconds by which `received_at` may lie outside the accepted try")
     ] = 50.0
     check_sample: Annotated[
-        int, Meta(ge=1, description="decode all renditions of every Nth ready post; thumbs are decoded of all")
+        int, Meta(ge=1, description="decode all renditions of every Nth ready post, and one thumb of each other one")
     ] = 20
     photo_seed: Annotated[int, Meta(description="seed of the rendered photos")] = 1
 

@@ -5,7 +5,8 @@ answers (503, 429); all other counts are arrivals: offered = accepted + failed +
 kept up; otherwise it is the p99 of the slowest generator's lag in ms, and the run is void.
 
 The verdict is `fail` when a promise was broken, a health rule stopped the run or its cleanup left posts behind; else
-`void` when this was not the burst that was to be sent; else `pass`. A lost pair stays lost in a void run. Only wrongly
+`void` when this was not the burst that was to be sent; else `fail` when nobody was accepted, or an accepted post was
+neither ready nor rejected in the end; else `pass`. A lost pair stays lost in a void run. Only wrongly
 late pairs are not held against a run whose faults may be clocks.
 """
 
@@ -141,7 +142,7 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
     same |= msgspec.structs.asdict(origin)
     ready = [post.id for post in posts if post.state == "ready"]
-    examples = [f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings]
+    examples = [*unmet(run), *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
     return Report(
         offered=len(outcomes),
         accepted=len(accepted),
@@ -191,12 +192,23 @@ def _lagging(generator: Generator, config: Config) -> float:
     return lag if lag > config.lag_p99_max_ms else 0.0
 
 
+def unmet(run: Run) -> tuple[str, ...]:
+    """What a run must show in any case, and did not: somebody was accepted, and what was accepted came to its end."""
+    nobody = run.outcomes and not any(outcome.acknowledged for outcome in run.outcomes)
+    return (
+        *(("nobody was accepted",) if nobody else ()),
+        *((f"{run.pending} accepted posts were neither ready nor rejected in the end",) if run.pending else ()),
+    )
+
+
 def verdict(run: Run, voided: Sequence[str]) -> Verdict:
     """What follows from a run and from the reasons why it may be void."""
     broken = [one for one in run.findings if one.kind != "wrongly_late" or not run.faults]
     if broken or run.bad_renditions or run.stopped_by or (run.cleanup and run.cleanup.left):
         return "fail"
-    return "void" if voided else "pass"
+    if voided:
+        return "void"
+    return "fail" if unmet(run) else "pass"
 
 
 def _per_pair(spent_ms: float | None, pairs: int) -> float | None:

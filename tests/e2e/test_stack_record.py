@@ -13,7 +13,7 @@ from bench.traces import trace as traces
 from deploy.tokens import token
 from tests.e2e.test_stack_restart import ROOT, SECRET, stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 POSTERS = 40
 
