@@ -106,9 +106,8 @@ async def serve(config: Config, options: Options) -> bool:
         def spawn(job: Coroutine[object, object, None]) -> object:
             return tasks.create_task(job)
 
-        hash_on, hash_reads_on = (options.hash_on, options.hash_reads_on)
-        if options.policy == "ip-hash":
-            hash_on, hash_reads_on = "address", ""
+        by_address = options.policy == "ip-hash"
+        hash_on, hash_reads_on = ("address", "") if by_address else (options.hash_on, options.hash_reads_on)
         context = Context(config, fleet, hash_on=hash_on, hash_reads_on=hash_reads_on, spawn=spawn)
         connections = Connections(context)
         background = [

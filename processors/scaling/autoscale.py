@@ -265,33 +265,26 @@ async def run(
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         index = ShardedIndex(redis, shards)
         moments = Moments(store, index)
+        limits, term = limits_of(config), term_s(config)
         autoscaler = Autoscaler(
-            limits_of(config),
-            redis,
-            moments,
-            pool,
-            metrics,
-            election,
-            term_s=term_s(config),
-            shards=shards,
-            ladder=ladder,
+            limits, redis, moments, pool, metrics, election, term_s=term, shards=shards, ladder=ladder
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
         days = {"intake_days": storage_config.intake_days, "moment_days": storage_config.moment_days}
-        accountant, retention = Accountant(store, redis, shards), Retention(store, redis, shards=shards, **days)
+        beside = {
+            "sweeper": sweeping(sweeper, election, metrics),
+            "counts": counting(autoscaler.moments, index, election, metrics),
+            "accounts": accounting(Accountant(store, redis, shards), election),
+            "retention": retaining(Retention(store, redis, shards=shards, **days), election),
+        }
         metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))
         try:
             async with asyncio.TaskGroup() as group:
-                beside = (
-                    group.create_task(sweeping(sweeper, election, metrics), name="sweeper"),
-                    group.create_task(counting(autoscaler.moments, index, election, metrics), name="counts"),
-                    group.create_task(accounting(accountant, election), name="accounts"),
-                    group.create_task(retaining(retention, election), name="retention"),
-                )
+                tasks = [group.create_task(job, name=name) for name, job in beside.items()]
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
-                for task in beside:
+                for task in tasks:
                     task.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
