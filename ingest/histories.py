@@ -10,7 +10,7 @@ from storage.steps import Kind, Step
 from storage.steps import steps as steps_of
 
 
-class Failures(msgspec.Struct, frozen=True):
+class FailedRuns(msgspec.Struct, frozen=True):
     """How earlier runs of the render ended: by a fault, an outage of store or Redis, or the loss of their worker."""
 
     faults: int = 0
@@ -30,7 +30,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     attempt: Annotated[str, Meta(description="the id that the server gave to that try")]
     retry: Annotated[bool, Meta(description="whether that try brought a ticket of an earlier one")]
     run: Annotated[int, Meta(description="the run of the render that made it ready, from 1; 0: not yet, or not known")]
-    failures: Failures
+    failures: FailedRuns
     node: str
     worker: str
     trace: Annotated[str, Meta(description="the `traceparent` that a trusted peer sent")]
@@ -61,7 +61,7 @@ def history(receipt: Receipt, post: Post) -> History:
         attempt=receipt.attempt,
         retry=times.retry,
         run=times.run,
-        failures=Failures(times.faults, times.outages, times.lapses),
+        failures=FailedRuns(times.faults, times.outages, times.lapses),
         node=times.node,
         worker=times.worker,
         trace=times.trace,
