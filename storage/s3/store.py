@@ -213,7 +213,7 @@ class S3Store:
     async def _examine(self) -> None:
         """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
         found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
-        if len(self._objects.endpoints.all) > 1 and not bucket.keeps_versions(found["versioning"].body):
+        if self._objects.endpoints.several and not bucket.keeps_versions(found["versioning"].body):
             await self._keep_versions()
         for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
             log.warning("bucket %s: %s", self._bucket, warning)
@@ -230,8 +230,8 @@ class S3Store:
             await self._outcomes.done(f"PUT versioning of {self._bucket}", setting)
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
-                "bucket %s keeps no versions, and that could not be changed: a change of a post that is interrupted "
-                "between the members of the store may lose the post; enable versioning for this bucket (%s)",
+                "bucket %s is not known to keep versions, and could not be told to: a change of a post that is "
+                "interrupted between the members of the store may lose the post; enable versioning for it (%s)",
                 *(self._bucket, error),
             )
         else:
