@@ -39,6 +39,9 @@ async def work(url: str, workers: int, tally: drill.Tally) -> None:
         timers: Any = dict.fromkeys(("schedule", "worker_info", "sweep", "abort"), NEVER_S)
         worker: Any = Worker(queue, [("no_op", no_op)], burst=True, dequeue_timeout=0.1, timers=timers)
         worker.SIGNALS = []
+        # A worker sweeps as soon as it starts, and so would queue a job again that another is just claiming. Nothing is
+        # claimed yet; this sweep keeps all others away.
+        await queue.sweep(NEVER_S)
         logging.getLogger("saq").setLevel(logging.ERROR)  # saq logs a warning for each worker that ends
         await worker.start()
         await queue.disconnect()

@@ -197,7 +197,7 @@ def unmet(run: Run) -> tuple[str, ...]:
     nobody = run.outcomes and not any(outcome.acknowledged for outcome in run.outcomes)
     return (
         *(("nobody was accepted",) if nobody else ()),
-        *((f"{run.pending} accepted posts were neither ready nor rejected in the end",) if run.pending else ()),
+        *((f"accepted posts neither ready nor rejected in the end: {run.pending}",) if run.pending else ()),
     )
 
 

@@ -227,7 +227,7 @@ class S3Store:
         """What a person should know of the bucket's settings; StoreUnsuitable if they lose posts."""
         found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
         documents = {name: one.body for name, one in found.items() if one.went_well}
-        return [*bucket.warnings(documents, several=len(self._objects.endpoints.all) > 1)]
+        return [*bucket.warnings(documents, several=self._objects.endpoints.several)]
 
     async def _keep_versions(self) -> None:
         """Let the bucket keep versions, which a store of several members must (`bucket.py`)."""

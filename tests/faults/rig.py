@@ -1,6 +1,7 @@
 """The stack under test and the parts that faults act on: its own Redis, its own MinIO, and fault proxies in between.
 
-`deploy up` runs as for a user. Phones reach balancers, and programs Redis and MinIO, through proxies; the checker not.
+`python -m deploy up` runs as a user runs it. Phones reach the balancers through fault proxies, and the programs of the
+stack reach Redis and MinIO through others. The checker reads the store and Redis directly.
 """
 
 import asyncio
@@ -113,7 +114,6 @@ class Rig:
     """
 
     store: BlobStore
-    settle_s = 60.0  # after a round; enough for a lease after a killed worker, or a sweep after a killed Redis
 
     def __init__(
         self, kind: Kind, folder: Path, *, small_disk: bool = False, single: bool = False,

@@ -32,10 +32,6 @@ STOP_S = 5.0
 class NetRig(Rig):
     """`async with NetRig(network, folder)`; `links` that are broken must be whole before `healthy` returns."""
 
-    # After a link breaks, the store takes changes once its endpoints have agreed for 20 s, which each stall of a busy
-    # machine begins again; then the sweeper finishes the deletions that the fault interrupted.
-    settle_s = 150.0
-
     def __init__(self, network: Network, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         super().__init__("minio", folder, settings=settings)
         self.network = network

@@ -22,8 +22,7 @@ from deploy.config import Environment
 from deploy.supervisor import Supervisor
 from storage.s3.address import S3Address
 from storage.s3.store import S3Store
-from tests.faults.rig import needs
-from tests.net.network import Host, Network, missing
+from tests.net.network import Host, Network
 from tests.net.programs import MINIO, Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
@@ -35,16 +34,6 @@ CLIENT = Config(retries={"total_max_attempts": 1}, max_pool_connections=2 * WRIT
 PATIENCE_S = 3.0  # as a node's, whose client then gives up
 APART_S, TOGETHER_S = 5.0, 8.0
 SEES_DRIVES_S = 20.0  # after its start, a member sees the drives of all others
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    """Three hosts without programs."""
-    needs("minio")
-    if why := missing():
-        pytest.skip(why)
-    with Network() as made:
-        yield made
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,8 @@ import pytest
 from deploy.config import Environment
 from tests.faults.catalogue import Fault
 from tests.faults.report import line, write
-from tests.faults.rig import needs
 from tests.faults.rounds import Game, Played
-from tests.net.network import Network, missing
+from tests.net.network import Network
 from tests.net.rig import NetRig
 from tests.net.strikes import faults
 
@@ -22,16 +21,6 @@ pytestmark = pytest.mark.e2e
 
 ROUNDS = 60
 SHORT_SEED = "short"
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    """Three hosts without programs."""
-    needs("minio")
-    if why := missing():
-        pytest.skip(why)
-    with Network() as made:
-        yield made
 
 
 def say(played: Played) -> None:

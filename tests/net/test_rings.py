@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -10,24 +10,14 @@ import msgspec
 import pytest
 
 from deploy.ready import SeenNode
-from tests.faults.rig import needs, until
-from tests.net.network import Host, Network, missing
+from tests.faults.rig import until
+from tests.net.network import Host, Network
 from tests.net.programs import ADMIN
 from tests.net.rig import NetRig
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 View = Mapping[str, str]  # node id to its state at one balancer
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    """Three hosts without programs."""
-    needs("minio")
-    if why := missing():
-        pytest.skip(why)
-    with Network() as made:
-        yield made
 
 
 async def view(session: aiohttp.ClientSession, host: Host) -> View:

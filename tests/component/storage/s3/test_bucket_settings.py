@@ -56,7 +56,11 @@ async def test_in_a_bucket_that_keeps_versions_nothing_stays_of_what_was_deleted
         await store.create("a7/x", b"1")
         await store.create("a7/xy", b"another")
         await store.swap("a7/x", (await store.read_tail("a7/x", 1)).mark, b"2")
+        await store.create("a7/y", b"1")
+        await made.s3.put_object(Bucket=made.name, Key="a7/y", Body=b"2")  # as an overwrite whose answer was lost
+        assert (await versions(made.url)).count("a7/y") == 2
         await store.delete("a7/x")
+        await store.delete("a7/y")
         await store.delete("a7/none")
     await examined(made.url)
 
@@ -102,7 +106,7 @@ async def test_a_bucket_that_cannot_be_told_to_keep_versions_is_an_error_that_st
     """Operators are told what may be lost and what to do."""
     await limited(made, monkeypatch, ALL_WE_NEED)
     await examined(twice(made.url))
-    (told,) = [one for one in caplog.records if "keeps no versions" in one.message]
+    (told,) = [one for one in caplog.records if "is not known to keep versions" in one.message]
     assert told.levelno == logging.ERROR
     assert "may lose the post; enable versioning (this could not be done: " in told.message
     assert "AccessDenied" in told.message

@@ -152,6 +152,7 @@ def test_a_sender_that_lagged_makes_the_run_void() -> None:
         ({"faults": ("generator 2 died",), "findings": (Finding("lost", "a", ""),)}, "fail", 1),
         ({"stopped_by": "shed>5%: 9.0%"}, "fail", 1),
         ({"pending": 1}, "fail", 1),
+        ({"pending": 1, "faults": ("generator 2 died",)}, "void", 3),
         ({"outcomes": (outcome("a", 503, 503), outcome("b", 500)), "posts": ()}, "fail", 1),
         ({"outcomes": (outcome("a", 503), outcome("b", 201))}, "pass", 0),
         ({"cleanup": Cleanup(3)}, "pass", 0),
