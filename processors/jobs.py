@@ -154,7 +154,8 @@ class Jobs:
         for _ in range(REPOSTS_MAX):
             archive = await self._pair(moment_id, post_id)
             if archive is None:
-                await self._existence.fence(moment_id, post_id)
+                if (await self._existence.look(moment_id, post_id)).tombstone is not None:
+                    await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             post, body = await self._off_loop(archive, whole=whole, dear=dear, last=last, run=run)
             stored = await self._existence.put_media(post, body)

@@ -128,6 +128,12 @@ class ScalerMetrics:
             "Jobs that the sweeper queued, because the queue had lost them or nodes could not reach Redis",
             registry=self.registry,
         )
+        self.lost = Counter(
+            "snapsurge_swept_lost_total",
+            "Renditions met by a sweep whose pair the store has lost, once a pass: `python -m processors verify` names "
+            "them, and `--repair` makes posts of them again",
+            registry=self.registry,
+        )
         self.registry.register(_Led(self.elected, led))
         self._led = led
         self._queue()

@@ -1,10 +1,11 @@
 """Queues the missing jobs of accepted pairs. It finds the pairs in the store, so jobs survive a FLUSHALL of Redis.
 
 A post is unfinished when it has an intake object and no media object. The sweeper queues the jobs of each unfinished
-post; where a job is queued or running already, its job id makes this a no-op. A media object whose post has no pair
-is the rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). Tombstones are removed
-once the moment accepts no more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them.
-The jobs of a queue shard that does not answer wait for the next pass.
+post; where a job is queued or running already, its job id makes this a no-op. A media object beside a tombstone is the
+rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). One without an intake object is
+the last copy of a pair that the store lost: it is kept and counted. Tombstones are removed once the moment accepts no
+more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them. The jobs of a queue shard
+that does not answer wait for the next pass.
 
 A pass costs two listings for each of 256 spreads, whatever the number of moments: all moments of an age class are
 listed together (`passes.py`). The sweeper takes a few spreads at a time and divides these steps evenly over the time
@@ -244,9 +245,12 @@ class Sweeper:
         whole = len(unfinished) // BATCH * BATCH
         queued = await self._enqueue_all(unfinished[:whole])
         tidied = 0
-        for post_id in finished - accepted:
+        for post_id in finished & deleted:
             tidied += await self._existence.fence(keys.moment_of(post_id), post_id)
-        swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
+        # What was accepted after the intake objects were listed is there by now.
+        rest = [await self._existence.look(keys.moment_of(one), one) for one in finished - accepted - deleted]
+        lost = sum(not one.mark for one in rest)
+        swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied, lost=lost)
         return swept, Found(accepted, deleted, set(unfinished[whole:]))
 
     async def _listed(self, spread: str, moment_ids: frozenset[str]) -> tuple[set[str], set[str], set[str]]:

@@ -246,10 +246,12 @@ QUEUE: Final = Row(
         ),
         lines(
             "Sweeper",
-            "How late its next step is, and the jobs that it queued because the queue had lost them.",
+            "How late its next step is, the jobs that it queued because the queue had lost them, and renditions that "
+            "it met whose pair the store has lost: 0 is the only good value of the last.",
             "short",
             ("max(snapsurge_sweep_behind_seconds)", "seconds behind"),
             ("sum(increase(snapsurge_swept_jobs_total[$__rate_interval]))", "jobs queued"),
+            ("sum(increase(snapsurge_swept_lost_total[$__rate_interval]))", "pairs lost"),
         ),
     ),
 )

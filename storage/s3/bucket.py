@@ -21,8 +21,8 @@ SETTINGS: Final = ("versioning", "object-lock", "lifecycle")
 # A moment takes posts for a day, and tombstones must stay for 49 hours; the rest is for a backlog of renders.
 KEPT_DAYS_MIN: Final = 7
 KEEPS_NONE: Final = (
-    "it is not known to keep versions: a change of a post that is interrupted between the members of the store may lose the post; "
-    "enable versioning"
+    "it is not known to keep versions: a change of a post that is interrupted between the members of the store may "
+    "lose the post; enable versioning"
 )
 KEEP_VERSIONS: Final = (
     b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'

@@ -245,10 +245,10 @@ def test_a_sweep_says_what_it_did() -> None:
     """One line for a person; sums are by field."""
     swept = Swept(moments=1, posts=2, unfinished=1, queued=2) + Swept(moments=1, posts=5, tidied=1, recounted=3)
 
-    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3)
+    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3, 0)
     assert str(swept) == (
         "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed, "
-        "3 posts told to the index anew"
+        "3 posts told to the index anew, 0 whose pair is lost"
     )
 
 
