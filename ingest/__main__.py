@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -51,6 +52,7 @@ def main() -> int:
     logs.set_up("node", arguments.log)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
     give_back()
+    _raise_file_limit()
     try:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()
@@ -68,6 +70,13 @@ def main() -> int:
     if again:
         os.execv(sys.executable, [sys.executable, "-m", "ingest", *sys.argv[1:]])  # noqa: S606 - the same command anew
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Raise the soft limit of file descriptors to the hard one."""
+    # The usual soft limit of 1,024 is for programs that use select; an upload takes two descriptors.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _arguments() -> argparse.Namespace:

@@ -135,7 +135,7 @@ class ScalerMetrics:
             registry=self.registry,
         )
         self.registry.register(_Led(self.elected, led))
-        self._led = led
+        self.led = led  # what only the leader shows
         self._queue()
         for tier in TIERS:
             if tier != "worker":
@@ -180,7 +180,7 @@ class ScalerMetrics:
             "snapsurge_tier_desired",
             "Processes of a tier that the ladder wants now; 0 without a moment near, or without a ladder",
             ["tier"],
-            registry=self._led,
+            registry=self.led,
         )
         self.dead = self._gauge(
             "dead_letters", "Jobs given up and kept: list them with `python -m processors dead list`, mend, requeue"
@@ -191,7 +191,7 @@ class ScalerMetrics:
         )
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"snapsurge_{name}", text, registry=self._led)
+        return Gauge(f"snapsurge_{name}", text, registry=self.led)
 
 
 class _Led(Collector):

@@ -17,6 +17,7 @@ from lb.relay.connections import Connections
 from lb.relay.context import Context
 from lb.server import Options, placement
 from processors.metrics import Counted, Metrics, ScalerMetrics
+from processors.scaling.redis_servers import RedisMetrics
 from storage.exposition import page
 from storage.index import Counts
 from storage.records import Moment
@@ -47,6 +48,7 @@ def pages() -> dict[str, str]:
     scaler = ScalerMetrics()
     scaler.elected.set(1)
     scaler.moments = (Counted(MOMENT, Counts()),)
+    RedisMetrics(scaler.led, ["h:6379/0"])
     node = NodeMetrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
     registries = {
         "balancer": asyncio.run(_balancer()),

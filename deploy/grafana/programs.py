@@ -42,6 +42,18 @@ PROGRAMS: Final = Board(
                     "s",
                     ("time() - max(snapsurge_queue_measured_timestamp_seconds)", "age"),
                 ),
+                lines(
+                    "Redis servers",
+                    "1 while a Redis answers the leader. Alert SnapsurgeShardAway.",
+                    "short",
+                    ("min by (shard) (snapsurge_redis_up)", "{{shard}}"),
+                ),
+                lines(
+                    "Memory of Redis",
+                    "Bytes that each Redis uses; at its maxmemory it takes no more jobs. Alert SnapsurgeRedisFull.",
+                    "bytes",
+                    ("max by (shard) (snapsurge_redis_memory_bytes)", "{{shard}}"),
+                ),
             ),
         ),
         Row(

@@ -45,6 +45,7 @@ from .moment_counts import counting
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
+from .redis_servers import asking, servers
 from .retaining import retaining
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
@@ -264,8 +265,7 @@ async def run(
         await stack.enter_async_context(serving(listen, metrics.registry, redis, "autoscaler", views=shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
         index = ShardedIndex(redis, shards)
-        moments = Moments(store, index)
-        limits, term = limits_of(config), term_s(config)
+        limits, term, moments = limits_of(config), term_s(config), Moments(store, index)
         autoscaler = Autoscaler(
             limits, redis, moments, pool, metrics, election, term_s=term, shards=shards, ladder=ladder
         )
@@ -274,6 +274,7 @@ async def run(
         beside = {
             "sweeper": sweeping(sweeper, election, metrics),
             "counts": counting(autoscaler.moments, index, election, metrics),
+            "redis": asking(servers(storage_config, redis, shards), election, metrics.led),
             "accounts": accounting(Accountant(store, redis, shards), election),
             "retention": retaining(Retention(store, redis, shards=shards, **days), election),
         }
