@@ -96,10 +96,10 @@ class MomentCalls:
         """One page of moments, of a region and a time range where given."""
         query = request.query
         since_ms, until_ms = (_time(name, query[name]) if name in query else at for name, at in _RANGE.items())
-        cursor = query.get("cursor", "")
-        if cursor and not keys.is_moment_id(cursor):
-            raise Refusal("bad-request", "cursor: the cursor is not one that a page gave")
-        found = await self._moments.page(query.get("region"), since_ms, until_ms, cursor, limit_of(request))
+        if query.get("region") == "":
+            raise Refusal("bad-request", "region: name one, or leave it out")
+        cursor, limit = cursor_of(request), limit_of(request)
+        found = await self._moments.page(query.get("region"), since_ms, until_ms, cursor, limit)
         return json_answer(MomentPage(*found))
 
     async def current(self, request: web.Request) -> web.Response:
@@ -156,6 +156,15 @@ def limit_of(request: web.Request) -> int:
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= PAGE_POSTS_MAX):
         raise Refusal("bad-request", f"limit: 1 to {PAGE_POSTS_MAX}")
     return int(limit)
+
+
+def cursor_of(request: web.Request) -> str:
+    """The query parameter `cursor`, a moment id; empty where there is none. Refusal for any other."""
+    if "cursor" not in request.query:
+        return ""
+    if not keys.is_moment_id(request.query["cursor"]):
+        raise Refusal("bad-request", "cursor: the cursor is not one that a page gave")
+    return request.query["cursor"]
 
 
 def _no_such_moment(moment_id: str) -> Refusal:

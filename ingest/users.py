@@ -17,14 +17,13 @@ import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from storage import keys
 from storage.records import Timestamp, from_ms
 from storage.users import Received, Users
 
 from .auth import PRINCIPAL, USER_ID_CHARS_MAX
 from .errors import Refusal
 from .links import Links
-from .moments import limit_of
+from .moments import cursor_of, limit_of
 from .peers import ARRIVAL, REQUEST_ID_HEADER
 from .returns import when_away_s
 from .views import PostPage, json_answer, post_view
@@ -65,14 +64,14 @@ class UserCalls:
 
     async def posts(self, request: web.Request) -> web.Response:
         """One page of the user's posts."""
-        user_id, cursor = _user_of(request), _cursor_of(request)
+        user_id, cursor = _user_of(request), cursor_of(request)
         posts, after = await self._users.page(user_id, cursor, limit_of(request))
         sign = self._links.signer(time.time())
         return json_answer(PostPage([post_view(post, sign) for post in posts], after))
 
     async def erase(self, request: web.Request) -> web.Response:
         """Delete what the user has sent; the receipt."""
-        user_id, cursor = _user_of(request), _cursor_of(request)
+        user_id, cursor = _user_of(request), cursor_of(request)
         try:
             erasure = await self._users.erase(user_id, request[ARRIVAL].attempt, cursor)
         except RedisError as error:
@@ -182,10 +181,3 @@ def _user_of(request: web.Request) -> str:
     if request[PRINCIPAL].scope != "ops" and request[PRINCIPAL].user_id != user_id:
         raise Refusal("forbidden", "only this user or ops may do this")
     return user_id
-
-
-def _cursor_of(request: web.Request) -> str:
-    cursor = request.query.get("cursor", "")
-    if cursor and not keys.is_moment_id(cursor):
-        raise Refusal("bad-request", "cursor: the cursor is not one that a page gave")
-    return cursor

@@ -198,7 +198,7 @@ async def test_moments_are_listed_by_pages(client: Any) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert (len(await listed(f"from={now}")), len(await listed(f"to={now}"))) == (4, 2)
     assert (await client.call("HEAD", "/v1/moments", "o", "ops")).status == 200
-    for bad in ("limit=0", "cursor=/etc", "from=now"):
+    for bad in ("limit=0", "cursor=/etc", "cursor=", "region=", "from=now"):
         answer = await client.call("GET", f"/v1/moments?{bad}", "o", "ops")
         assert (answer.status, answer.body["code"]) == (400, "bad-request")
 
