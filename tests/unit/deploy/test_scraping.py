@@ -65,6 +65,12 @@ def test_each_alert_does_what_its_tests_say() -> None:
     promtool("test", "rules", FOLDER / "tests" / "alerts.yml")
 
 
+@pytest.mark.timeout(600)
+def test_recorded_numbers_are_what_their_tests_say() -> None:
+    """The budget, above all."""
+    promtool("test", "rules", FOLDER / "tests" / "moment.yml")
+
+
 def test_each_alert_has_a_test_that_it_fires_and_one_that_it_does_not() -> None:
     """Seen from both sides."""
     sides = defaultdict(set)
