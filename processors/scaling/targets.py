@@ -90,7 +90,7 @@ def scrapable(address: str) -> str:
     host, _, port = address.rpartition(":")
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise ValueError(f"{address!r} is not host:port")
     return f"{host}:{port}"
 
