@@ -122,8 +122,7 @@ class BalancerCollector(Collector):
             (
                 "files_needed",
                 files_needed(self._context.config),
-                "File descriptors that its limits can need; above process_max_fds: raise LimitNOFILE, or lower "
-                "SNAPSURGE_LB_CONNECTIONS_MAX",
+                "Descriptors that its limits can need; above process_max_fds: lower SNAPSURGE_LB_CONNECTIONS_MAX",
             ),
         ):
             yield GaugeMetricFamily(f"snapsurge_lb_{name}", text, value)

@@ -77,8 +77,8 @@ def test_every_program_is_found_by_prometheus() -> None:
     assert listens["SNAPSURGE_PROCESSORS_LISTEN"] == "0.0.0.0:0"
     for name in OURS:
         if name != "workers":
-            command = SERVICES[name]["command"]
-            assert command[command.index("--admin" if name.startswith("lb-") else "--listen") + 1].startswith("0.0.0.0:")
+            command, option = SERVICES[name]["command"], "--admin" if name.startswith("lb-") else "--listen"
+            assert command[command.index(option) + 1].startswith("0.0.0.0:")
 
 
 def test_balancers_are_published_as_the_contract_says() -> None:

@@ -71,9 +71,9 @@ async def test_what_cannot_be_read_hides_nothing_else(redis: Redis) -> None:
 
 
 async def test_what_is_no_address_is_not_scraped(redis: Redis) -> None:
-    """Only host:port: no path, no query, no user; and IPv6 as it stands in a URL, also of nodes, which write it bare."""
+    """Only host:port: no path, query or user; and IPv6 as it stands in a URL, also of nodes, which write it bare."""
     seconds, _ = await redis.time()
-    wrong = ("h:1/metrics", "http://h:1", "u@h:1", "h:1?a=b", "h:0", "h:65536", "h", "a b:1", ":1", "h:١", "[h]:1")
+    wrong = ("h:1/metrics", "http://h:1", "u@h:1", "h:1?a=b", "h:0", "h:65536", "h", "a b:1", ":1", "h:\u0661", "[h]:1")
     for address in (*wrong, "[::1]:9100", "10.0.0.1:9100"):
         entry = b'{"tier":"worker","address":"%s"}' % address.encode()
         await redis.zadd(TARGETS_KEY, {entry: seconds * 1000})
