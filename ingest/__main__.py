@@ -13,7 +13,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 from typing import Literal
@@ -25,6 +24,7 @@ import uvloop
 
 from storage import config as storage_config
 from storage import logs, settings
+from storage.advertised import own_host
 from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
 from storage.opening import admitted
@@ -169,10 +169,8 @@ async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: He
 
 
 def _advertised(host: str, port: int) -> str:
-    """The address for balancers to connect to; this host's own if the node listens on all, as in a container."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        host = socket.gethostbyname(socket.gethostname())
-    return f"{host}:{port}"
+    """The address for balancers to connect to; this machine's own if the node listens on all, as in a container."""
+    return f"{own_host(host)}:{port}"
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ from storage.rescheduling import Rescheduling
 from storage.sharded import ShardedIndex
 from storage.users import Users
 
-from .about import about_page
+from .about import about_page, files_needed
 from .admission import Admission, Budget
 from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
@@ -145,14 +145,14 @@ def application(
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
-    metrics, reading = Metrics(admission, lifecycle), Reading(places(config, admission.budget))
+    metrics = Metrics(admission, lifecycle, files_needed(config, storage))
+    reading, links = Reading(places(config, admission.budget)), Links(config.link_secrets, config.link_s)
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
-    receiver, links = Receiver(config, metrics, admission), Links(config.link_secrets, config.link_s)
+    receiver, reads = Receiver(config, metrics, admission), Reads(reading, admission, peers)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
     uploads = Uploads(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
-    reads = Reads(reading, admission, peers)
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
     users = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)

@@ -71,7 +71,7 @@ def _holds(cause: Cause, state: State | None) -> bool:
 class Metrics:
     """The node's metrics; labelled children are cached, because the library takes four times as long to look one up."""
 
-    def __init__(self, admission: Admission, state: State | None = None) -> None:
+    def __init__(self, admission: Admission, state: State | None = None, files_needed: int = 0) -> None:
         self._made: dict[bool, tuple[float, bytes, str]] = {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -116,6 +116,11 @@ class Metrics:
         )  # fmt: skip
         self._load(admission)
         self._state(state)
+        self._gauge(
+            "files_needed",
+            "File descriptors that its limits can need; above process_max_fds: raise LimitNOFILE, or lower "
+            "SNAPSURGE_INGEST_IN_FLIGHT_REQUESTS_MAX",
+        ).set(files_needed)
 
     def _counter(
         self, name: str, text: str, *labels: str, known: tuple[tuple[str, ...], ...]

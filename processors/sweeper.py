@@ -98,12 +98,14 @@ class Sweeper:
     def behind_s(self, now_s: float) -> float:
         """Seconds by which the next step is overdue; 0 while there is no moment to sweep, or before the first step.
 
-        A first pass has no schedule: it is as late as it has lasted.
+        A first pass has no schedule: it is as late as it has lasted, and as steps have failed before it.
         """
-        return 0.0 if self._resting or not self._due_s else max(now_s - max(self._due_s, self._since_s), 0.0)
+        begun_s = max(self._due_s, self._since_s)
+        return 0.0 if self._resting or not begun_s else max(now_s - begun_s, 0.0)
 
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
+        self._since_s = self._since_s or now_s
         moments = await self._accepting(now_s)
         cursors = await self._cursors([one.id for one in moments])
         by_class = classes(moments, self._every_s, now_s)
@@ -112,7 +114,6 @@ class Sweeper:
         if name is None:
             return None
         cursor, moment_ids = cursors.get(name), by_class[name]
-        self._since_s = self._since_s or now_s
         if cursor is None:
             cursor, self._since_s = Cursor(0, 0.0), now_s
         elif cursor.done >= len(keys.SPREADS):

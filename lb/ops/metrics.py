@@ -15,6 +15,7 @@ from ..placement.health import State
 from ..placement.node import RAMP_FULL
 from ..relay.connections import Connections
 from ..relay.counters import LATENCY_S
+from .about import files_needed
 
 CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")
 
@@ -113,6 +114,16 @@ class BalancerCollector(Collector):
                 "1 while more than half of the nodes' weight is ejected and health is ignored: look at the nodes",
             ),
             ("draining", int(self._context.draining), "1 while the balancer drains"),
+            (
+                "not_ready",
+                int(self._context.draining or not fleet.ready),
+                "1 while /readyz answers 503: the balancer drains, or knows no node that can take requests (`/nodes`)",
+            ),
+            (
+                "files_needed",
+                files_needed(self._context.config),
+                "Descriptors that its limits can need; above process_max_fds: lower SNAPSURGE_LB_CONNECTIONS_MAX",
+            ),
         ):
             yield GaugeMetricFamily(f"snapsurge_lb_{name}", text, value)
         if ends_s := self._context.certificate_ends_s:

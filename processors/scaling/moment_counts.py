@@ -29,11 +29,13 @@ async def counting(
     while True:
         if election.elected:
             metrics.moments = tuple([await _counted(one, index) for one in known()[-MOMENTS_MAX:]])
+        else:
+            metrics.moments = ()
         await asyncio.sleep(EVERY_S)
 
 
 async def _counted(moment: Moment, index: Index) -> Counted:
     try:
         return Counted(moment, await index.counts(moment.id))
-    except (RedisError, OSError):  # the autoscaler's tick logs it
+    except (RedisError, OSError, ValueError):  # the autoscaler's tick logs the first two; ValueError: no numbers
         return Counted(moment, None)

@@ -8,15 +8,16 @@ listed for ten minutes, so that Prometheus sees that it does not answer, and can
 import asyncio
 import contextlib
 import logging
-import socket
+import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.advertised import own_host
 from storage.keys import NODES_KEYS, TARGETS_KEY
 from storage.refusals import reason
 from storage.scripts import Script, run_one
@@ -29,19 +30,24 @@ Tier = Literal["balancer", "node", "worker", "autoscaler"]
 
 EVERY_S = 5.0
 KEPT_MS = 600_000
+# A name or an address; nothing that could be a path, a query or a user in a URL.
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 # The same text as in lb/membership/announcing.py.
 ANNOUNCE = f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('ZADD', KEYS[1], string.format('%.0f', ms), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', ms - {KEPT_MS}))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('%.0f', ms + {KEPT_MS}), '+inf')
 """
 _ANNOUNCE = Script(ANNOUNCE)
+# An entry of the future is from before TIME was set back: it goes after ten minutes too.
 _FIND = Script(f"""
 local now = redis.call('TIME')
-local since = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - {KEPT_MS})
-local found, nodes = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf'), {{}}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], since, '+inf')) do
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local since, till = string.format('%.0f', ms - {KEPT_MS}), string.format('%.0f', ms + {KEPT_MS})
+local found, nodes = redis.call('ZRANGEBYSCORE', KEYS[1], since, till), {{}}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], since, till)) do
   local entry = redis.call('HGET', KEYS[2], name)
   if entry then nodes[#nodes + 1], nodes[#nodes + 2] = name, entry end
 end
@@ -74,10 +80,19 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 def advertised(host: str, port: int) -> str:
-    """The address for others; this host's own if the program listens on all, as in a container."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        host = socket.gethostbyname(socket.gethostname())
+    """The address for others; this machine's own if the program listens on all, as in a container."""
+    host = own_host(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def scrapable(address: str) -> str:
+    """The address as it stands in a URL, where nodes write IPv6 without brackets; ValueError if it is not host:port."""
+    host, _, port = address.rpartition(":")
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    if not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError(f"{address!r} is not host:port")
+    return f"{host}:{port}"
 
 
 async def found(redis: Redis) -> list[Group]:
@@ -86,7 +101,7 @@ async def found(redis: Redis) -> list[Group]:
     groups = [Group((one.address,), one.labels) for one in _read(said)]
     for name, raw in zip(nodes[::2], nodes[1::2], strict=True):
         with contextlib.suppress(ValueError, RecursionError):
-            address = msgspec.json.decode(raw, type=_Node).address
+            address = scrapable(msgspec.json.decode(raw, type=_Node).address)
             groups.append(Group((address,), {"tier": "node", "node": name.decode()}))
     return sorted(groups, key=lambda group: (group.labels["tier"], group.targets))
 
@@ -96,7 +111,8 @@ def _read(said: list[bytes]) -> list[Target]:
     read = []
     for raw in said:
         with contextlib.suppress(ValueError, RecursionError):
-            read.append(msgspec.json.decode(raw, type=Target))
+            one = msgspec.json.decode(raw, type=Target)
+            read.append(msgspec.structs.replace(one, address=scrapable(one.address)))
     return read
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,16 @@ def asked(prometheus: str, path: str, **parameters: str) -> Any:
         return json.loads(answer.read())["data"]
 
 
-def burst(door: str, state: Path) -> None:
-    """Open a moment of a second, and post a pair of each user."""
-    opened = until(
-        lambda: [call(f"{door}/v1/moments", "ops", "ops", b'{"region":"eu","window_s":1}', "application/json")]
-    )
-    status, moment = opened[0]
+def opened(door: str, **wanted: str | int) -> Any:
+    """A new moment."""
+    status, moment = call(f"{door}/v1/moments", "ops", "ops", json.dumps(wanted).encode(), "application/json")
     assert status == 201, moment
+    return moment
+
+
+def burst(door: str, state: Path) -> str:
+    """Open a moment of a second, and post a pair of each user; its id."""
+    moment = opened(door, region="eu", window_s=1)
     for user in range(USERS):
         parts = []
         for side in ("front", "back"):
@@ -45,10 +49,18 @@ def burst(door: str, state: Path) -> None:
         kind = "multipart/form-data; boundary=x"
         status, post = call(f"{door}/v1/moments/{moment['id']}/posts", f"u{user}", "upload", body, kind)
         assert status == 201, post
+    return str(moment["id"])
 
 
-def test_prometheus_sees_every_program_and_every_panel_has_data(tmp_path: Path) -> None:
-    """Found by service discovery, also the workers on ports that nobody chose; after a moment, no panel is empty."""
+def test_prometheus_sees_every_program_and_every_panel_has_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by service discovery, also the workers on ports that nobody chose; after a moment, no panel is empty.
+
+    And no alert has fired, with another moment twenty-five minutes ahead.
+    """
+    # With more, the limit of descriptors of many a machine is too small, which is an alert.
+    monkeypatch.setenv("SNAPSURGE_LB_CONNECTIONS_MAX", "256")
     with up(tmp_path / "state", *WORDS) as stack:
         record = until(lambda: stack.record() if len(stack.record()["metrics"]) == 5 else None)
         assert sorted(page["tier"] for page in record["metrics"]) == [
@@ -65,7 +77,9 @@ def test_prometheus_sees_every_program_and_every_panel_has_data(tmp_path: Path) 
             return {one["scrapeUrl"] for one in targets if one["health"] == "up"} == addresses
 
         until(healthy)  # before the burst: what a series begins with, `increase()` does not see
-        burst(record["balancers"][0]["url"], stack.state)
+        soon = datetime.now(UTC) + timedelta(minutes=25)
+        opened(record["balancers"][0]["url"], region="us", fires_at=f"{soon:%Y-%m-%dT%H:%M:%S.000Z}")
+        moment = burst(record["balancers"][0]["url"], stack.state)
         left = queries()
 
         def all_have_data() -> bool:
@@ -75,6 +89,10 @@ def test_prometheus_sees_every_program_and_every_panel_has_data(tmp_path: Path) 
             return not left
 
         until(all_have_data, SETTLED_S)
-        accepted = asked(record["prometheus"], "query", query='moment_state:snapsurge_posts:max{state="accepted"}')
+        posts = f'moment_state:snapsurge_posts:max{{state="accepted",moment="{moment}"}}'
+        accepted = asked(record["prometheus"], "query", query=posts)
         assert [one["value"][1] for one in accepted["result"]] == [str(USERS)]
         assert not asked(record["prometheus"], "query", query="moment:snapsurge_pairs_given_up:ratio > 0")["result"]
+        assert asked(record["prometheus"], "query", query="moment:snapsurge_fires_in:seconds <= 1800")["result"]
+        fired = asked(record["prometheus"], "query", query='count_over_time(ALERTS{alertstate="firing"}[1h])')["result"]
+        assert fired == []

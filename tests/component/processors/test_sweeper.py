@@ -279,3 +279,13 @@ async def test_it_says_how_late_it_is(world: Any) -> None:
     assert swept.behind_s(due_s + 90) == 90
     assert await swept.step(NOW_S + 4 * 24 * 3600) is None
     assert swept.behind_s(NOW_S + 4 * 24 * 3600) == 0
+
+
+async def test_a_new_leader_is_late_too_while_its_first_step_fails(world: Any, absent_redis: Redis) -> None:
+    """Else nobody hears of a sweeper that has done nothing since the leader changed."""
+    swept = Sweeper(world.store, absent_redis, every_s=15)
+    for after_s in (0, 60):
+        with pytest.raises(RedisError):
+            await swept.step(NOW_S + after_s)
+
+    assert swept.behind_s(NOW_S + 150) == 150

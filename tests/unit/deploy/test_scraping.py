@@ -65,6 +65,12 @@ def test_each_alert_does_what_its_tests_say() -> None:
     promtool("test", "rules", FOLDER / "tests" / "alerts.yml")
 
 
+@pytest.mark.timeout(600)
+def test_recorded_numbers_are_what_their_tests_say() -> None:
+    """The budget, above all."""
+    promtool("test", "rules", FOLDER / "tests" / "moment.yml")
+
+
 def test_each_alert_has_a_test_that_it_fires_and_one_that_it_does_not() -> None:
     """Seen from both sides."""
     sides = defaultdict(set)
@@ -74,6 +80,25 @@ def test_each_alert_has_a_test_that_it_fires_and_one_that_it_does_not() -> None:
         assert f'alertname="{test["name"].partition(":")[0]}"' in judged["expr"]
 
     assert sides == {name: {True, False} for name in ALERTS}
+
+
+def test_what_is_not_ready_is_called_as_by_deploy_check() -> None:
+    """The runbook says so: the label `check` is the name of a line there."""
+    table = RUNBOOK.read_text(encoding="utf-8").partition("\n| check | wanted |\n")[2].partition("\n\n")[0]
+    lines = {name for row in table.splitlines() for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])}
+    checks = [rule["labels"]["check"] for rule in RULED if rule.get("record") == "check:snapsurge_not_ready:count"]
+
+    assert len(checks) == len(set(checks)) > 10
+    assert set(checks) <= lines, set(checks) - lines
+
+
+def test_rules_are_judged_as_often_as_programs_are_scraped() -> None:
+    """Also by an operator's Prometheus, whose own interval is 30 s."""
+    assert {group["name"]: group["interval"] for group in GROUPS if group["name"] != "snapsurge-budget"} == {
+        "snapsurge-alerts": "5s",
+        "snapsurge-moment": "5s",
+        "snapsurge-readiness": "5s",
+    }
 
 
 def test_each_alert_leads_to_its_paragraph_and_each_paragraph_belongs_to_one() -> None:

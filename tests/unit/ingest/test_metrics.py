@@ -87,6 +87,13 @@ def test_a_node_that_is_not_ready_says_why() -> None:
     assert shown == {"store": 0, "clock": 1, "disk": 0}
 
 
+def test_a_node_says_how_many_files_it_can_need() -> None:
+    """Before a moment hardly any is in use, so that alone tells nothing."""
+    metrics = Metrics(Admission(Budget(requests_max=10, bytes_max=100), Commits()), files_needed=4711)
+
+    assert metrics.registry.get_sample_value("snapsurge_ingest_files_needed") == 4711
+
+
 def test_seldom_routes_share_their_durations() -> None:
     """Each series of durations is 69 lines of the page."""
     metrics = Metrics(Admission(Budget(requests_max=10, bytes_max=100), Commits()))

@@ -70,6 +70,41 @@ async def test_what_cannot_be_read_hides_nothing_else(redis: Redis) -> None:
     assert await found(redis) == [Group(("h:1",), {"tier": "worker"})]
 
 
+async def test_what_is_no_address_is_not_scraped(redis: Redis) -> None:
+    """Only host:port: no path, query or user; and IPv6 as it stands in a URL, also of nodes, which write it bare."""
+    seconds, _ = await redis.time()
+    wrong = ("h:1/metrics", "http://h:1", "u@h:1", "h:1?a=b", "h:0", "h:65536", "h", "a b:1", ":1", "h:\u0661", "[h]:1")
+    for address in (*wrong, "[::1]:9100", "10.0.0.1:9100"):
+        entry = b'{"tier":"worker","address":"%s"}' % address.encode()
+        await redis.zadd(TARGETS_KEY, {entry: seconds * 1000})
+        await redis.hset(NODES_KEYS[0], address, b'{"address":"%s"}' % address.encode())
+        await redis.zadd(NODES_KEYS[1], {address: seconds * 1000})
+    await redis.hset(NODES_KEYS[0], "six", '{"address":"fd00::1:9001"}')
+    await redis.zadd(NODES_KEYS[1], {"six": seconds * 1000})
+
+    assert await found(redis) == [
+        Group(("10.0.0.1:9100",), {"tier": "node", "node": "10.0.0.1:9100"}),
+        Group(("[::1]:9100",), {"tier": "node", "node": "[::1]:9100"}),
+        Group(("[fd00::1]:9001",), {"tier": "node", "node": "six"}),
+        Group(("10.0.0.1:9100",), {"tier": "worker"}),
+        Group(("[::1]:9100",), {"tier": "worker"}),
+    ]
+
+
+async def test_who_wrote_before_the_clock_was_set_back_goes_too(redis: Redis) -> None:
+    """A program that lives writes again within seconds; one that is gone would stay until that time comes again."""
+    await Heartbeat(redis, "a", lambda: Member("127.0.0.1:9001", 1, "", "serving"), 1.0).beat()
+    seconds, _ = await redis.time()
+    for ahead_ms, kept in ((targets.KEPT_MS - 30_000, 2), (targets.KEPT_MS + 30_000, 0)):
+        await redis.zadd(NODES_KEYS[1], {"a": seconds * 1000 + ahead_ms})
+        await redis.zadd(TARGETS_KEY, {b'{"tier":"worker","address":"h:1"}': seconds * 1000 + ahead_ms})
+        assert len(await found(redis)) == kept
+    async with announced(redis, Target("worker", "127.0.0.1:9101")):
+        await told(redis, 1)
+
+        assert await redis.zcard(TARGETS_KEY) == 1, "the old one is forgotten by the next announcement"
+
+
 async def test_without_redis_nothing_is_known(absent_redis: Redis) -> None:
     """The answer is 503, and Prometheus keeps the targets that it has."""
     async with announced(absent_redis, Target("worker", "h:1")):

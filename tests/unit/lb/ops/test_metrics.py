@@ -2,6 +2,7 @@
 
 from prometheus_client import generate_latest
 
+from lb.ops.about import files_needed
 from lb.ops.exposition import page
 from lb.ops.metrics import registry
 from tests.promtool import assert_clean
@@ -25,6 +26,19 @@ async def test_counters_and_nodes_are_scraped(stage) -> None:  # noqa: ANN001 - 
         assert expected in lines
     shares = [float(line.split()[1]) for line in lines if line.startswith("snapsurge_lb_node_ring_share")]
     assert abs(sum(shares) - 1) < 1e-6
+
+
+async def test_a_balancer_that_is_not_ready_says_so(stage) -> None:  # noqa: ANN001 - the stage fixture
+    """As its /readyz does: it drains, or no node can take requests; and how many descriptors it can need."""
+    value = registry(stage.connections).get_sample_value
+    assert value("snapsurge_lb_not_ready") == 0
+    assert value("snapsurge_lb_files_needed") == files_needed(stage.context.config) > 0
+
+    stage.context.draining = True
+    assert value("snapsurge_lb_not_ready") == 1
+    stage.context.draining = False
+    stage.fleet.set_members([], 0.0)
+    assert value("snapsurge_lb_not_ready") == 1
 
 
 async def test_the_page_keeps_the_conventions(stage) -> None:  # noqa: ANN001 - the stage fixture
