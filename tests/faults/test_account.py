@@ -116,7 +116,8 @@ async def test_the_account_is_that_of_the_witness(tmp_path: Path, monkeypatch: p
             assert status in {200, 404}
             return status == 200
 
-        assert not await written()
+        # A busy machine may have taken longer than that; then the account may be there.
+        assert not await written() or now_ms() >= closes_ms + SETTLE_MS
         await until(written, "the account is written", SETTLE_MS / 1000 + 120)
         _, said = await survey._answer(rig.session, f"{door}/v1/moments/{moment.id}/account")
         account = msgspec.json.decode(said, type=Account)
