@@ -17,17 +17,26 @@ ENDING: Final = ".1"
 
 
 def rotate(folder: Path, bytes_max: int = BYTES_MAX) -> list[str]:
-    """Rotate the files of this folder that are over the limit; returns their names."""
-    names = []
+    """Rotate the files of this folder that are over the limit; returns their names. The first error, after all."""
+    names, errors = [], list[OSError]()
     for path in sorted(folder.glob("*.log")):
-        if path.stat().st_size > bytes_max:
-            fresh = path.with_name(f"{path.name}.new")
-            shutil.copyfile(path, fresh)
-            with path.open("r+b") as file:
-                file.truncate(0)
-            fresh.replace(path.with_name(path.name + ENDING))
-            names.append(path.name)
+        try:
+            if path.stat().st_size > bytes_max:
+                _rotate_one(path)
+                names.append(path.name)
+        except OSError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return names
+
+
+def _rotate_one(path: Path) -> None:
+    older = path.with_name(path.name + ENDING)
+    older.unlink(missing_ok=True)  # before the copy, because a full disk may have no other room for it
+    shutil.copyfile(path, older)
+    with path.open("r+b") as file:
+        file.truncate(0)
 
 
 async def rotating(folder: Path, say: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ tries, refused ones too; the balancers' access lines are found by the request id
 names: that is found by its own request id alone. Under load the access logs are sampled (`weight`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,8 @@ from .tokens import token
 ASK_S: Final = 5.0
 TTL_S: Final = 60
 LINES_MAX: Final = 1000
+LABELLED_MAX: Final = 100  # requests of one client's id that are looked for
+POSTS_SHOWN: Final = 5
 
 
 class NoStack(Exception):
@@ -64,7 +66,11 @@ async def trail(asked: str, folder: Path, config: Config) -> Trail:
             f"{folder} is of no stack ({error}): start one with `python -m deploy up`, or name --state"
         ) from None
     files = _files(folder)
-    post, tries, missing = _tries(asked, files), list[Try](), list[str]()
+    post, *others = _posts(asked, files) or [""]
+    tries, missing = list[Try](), list[str]()
+    if others:
+        names = ", ".join(others[:POSTS_SHOWN]) + (", …" if others[POSTS_SHOWN:] else "")
+        missing.append(f"which post is meant: clients sent this id with uploads of {len(others)} more, too ({names})")
     if post:
         tries = list(_tries_of(post, files))
     ids = {asked, *(one.request for one in tries), *([post] if post else [])} - {""}
@@ -98,22 +104,38 @@ def _read(files: Iterable[Path], words: Iterable[str]) -> Iterator[tuple[Path, d
                     yield path, said
 
 
-def _tries(asked: str, files: Iterable[Path]) -> str:
-    """The post id that this is, or the one that this request id was a try of; empty where no line tells."""
+def _told(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The tries that a node's line names; another program may mean something else by the word."""
+    try:
+        return msgspec.convert(said.get("tries", ()), list[tuple[str, str, str]])
+    except msgspec.ValidationError:
+        return []
+
+
+def _posts(asked: str, files: Iterable[Path]) -> list[str]:
+    """The post id that this is, or those that requests of this id were tries of, the latest first.
+
+    A client may send the same id with every request, so it may be that of many posts.
+    """
     requests = {asked}
     for path, said in _read(files, [asked]):
-        if said.get("label") == asked and path.name.find(".access.") > 0:
+        if said.get("label") == asked and path.name.find(".access.") > 0 and len(requests) <= LABELLED_MAX:
             requests.add(str(said.get("id")))
+    found: dict[str, str] = {}
     for _, said in _read(files, requests):
-        for request, post, _ in said.get("tries", ()):
-            if asked == post or request in requests:
-                return str(post)
-    return asked if asked.count("-") > 1 and asked[:26].isalnum() and asked[26:27] == "-" else ""
+        for request, post, _ in _told(said):
+            if asked == post:
+                return [post]
+            if request in requests:
+                found[post] = max(found.get(post, ""), str(said.get("at")))
+    if found:
+        return sorted(found, key=lambda post: found[post], reverse=True)
+    return [asked] if asked.count("-") > 1 and asked[:26].isalnum() and asked[26:27] == "-" else []
 
 
 def _tries_of(post: str, files: Iterable[Path]) -> Iterator[Try]:
     for path, said in _read(files, [post]):
-        for request, other, outcome in said.get("tries", ()):
+        for request, other, outcome in _told(said):
             if other == post:
                 yield Try(request, outcome, str(said.get("at")), path.name.partition(".")[0])
 
@@ -122,8 +144,9 @@ def _lines(ids: set[str], files: Iterable[Path]) -> Iterator[Line]:
     """The lines of these ids; of a line with many tries only theirs."""
     for path, said in _read(files, ids):
         shown = dict(said)
-        if "tries" in shown:
-            shown["tries"] = [one for one in shown["tries"] if ids & set(one)]
+        shown.pop("tries", None)
+        if told := _told(said):
+            shown["tries"] = [one for one in told if ids & set(one)]
             if not shown["tries"]:
                 continue
             shown["text"] = f"{len(shown['tries'])} tries ended"

@@ -1,11 +1,13 @@
 """A trail as text for people: the tries, the steps as a waterfall, the log lines of all tiers in their order. Pure."""
 
+import re
 from typing import Any, Final
 
 from .trail import Trail
 
 WIDTH: Final = 40
 BARS: Final = {"work": "#", "wait": "."}
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def words(found: Trail) -> str:
@@ -16,7 +18,9 @@ def words(found: Trail) -> str:
     if found.history:
         lines += waterfall(found.history)
     lines += [f"  {line.at}  {line.file:<18} {said(line.said)}" for line in found.lines]
-    return "\n".join([*lines, *(f"  not known: {why}" for why in found.missing)])
+    lines += [f"  not known: {why}" for why in found.missing]
+    # What a line quotes may be a client's: it begins no line and moves no cursor.
+    return "\n".join(_CONTROL.sub(lambda one: f"\\x{ord(one[0]):02x}", line) for line in lines)
 
 
 def waterfall(history: dict[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """Counts a node's tries by moment and outcome, and writes the totals to Redis once a second (`storage/tallies.py`).
 
 An upload costs a few additions, with its part of a log line; nothing waits for Redis. While Redis is unavailable the
-totals wait. When Redis has lost them, everything that this node knows is written again. A node that is killed loses at
-most the last second.
+totals wait. What Redis has lost is written again, for as long as the node remembers the moment: until `QUIET_S` after
+its last try. A node that is killed loses at most the last second.
 """
 
 import asyncio
@@ -28,9 +28,11 @@ from .outages import Outage
 log = logging.getLogger("snapsurge.ingest.tallying")
 
 TELL_S = 1.0
-# Moments that a node counts at the same time: each takes tries for a day.
+# Moments that a node counts at the same time: each takes tries for a day. Beyond it the one that had no tries for the
+# longest is forgotten.
 MOMENTS_MAX = 64
-# Refused pairs of a moment that a node remembers, 100 bytes each.
+QUIET_S = 2 * 3600.0
+# Refused pairs of a moment that a node remembers, 100 bytes each. Beyond it the account says that some are missing.
 REFUSED_MAX = 50_000
 # Tries that log lines name: so many a second, so many in a line.
 TRIES_MAX, TRIES_LINE = 4_000, 64
@@ -41,21 +43,23 @@ AGAIN_S = 15.0
 
 
 class Count:
-    """The totals of one moment at this node."""
+    """The totals of one moment at this node. `life` names them: a moment that was forgotten begins another one."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str) -> None:
+        self.node, self.life = node, f"{node}:{secrets.token_hex(4)}"
         self.tries: Counter[str] = Counter()
         self.retries = 0
         self.cpu_s = 0.0
         self.fresh = 0  # tries since the last write
         self.refused: dict[str, int] = {}
         self.told = 0  # refused pairs that Redis has
+        self.cut = False
         self.dirty = False
-        self.told_s = 0.0
+        self.told_s = self.tried_s = 0.0
 
-    def tally(self, node: str) -> Tally:
-        """The totals as they are written."""
-        return Tally(node, dict(self.tries), self.retries, round(self.cpu_s * 1000))
+    def tally(self, told: int) -> Tally:
+        """The totals as they are written, with so many refused pairs."""
+        return Tally(self.node, dict(self.tries), self.retries, round(self.cpu_s * 1000), told, self.cut)
 
 
 class Tallying:
@@ -70,7 +74,6 @@ class Tallying:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis, self._node = redis, node
-        self._life = f"{node}:{secrets.token_hex(4)}"
         self._counts: LRUCache[str, Count] = LRUCache(MOMENTS_MAX)
         self._cpu, self._monotonic = cpu, monotonic
         self._cpu_s = cpu()
@@ -86,7 +89,7 @@ class Tallying:
         moment_id = moment_of(post_id)
         count = self._counts.get(moment_id)
         if count is None:
-            count = self._counts[moment_id] = Count()
+            count = self._counts[moment_id] = Count(self._node)
         count.tries[outcome] += 1
         count.retries += retry
         count.fresh += 1
@@ -97,11 +100,13 @@ class Tallying:
             self._left_out += 1
         if ours:
             digest = post_id[: -len(moment_id) - 1]
-            if digest not in count.refused and len(count.refused) < REFUSED_MAX:
-                count.refused[digest] = received_at_ms
+            if len(count.refused) < REFUSED_MAX:
+                count.refused.setdefault(digest, received_at_ms)
+            elif digest not in count.refused:
+                count.cut = True
 
     async def write(self) -> None:
-        """Write the totals that changed, and now and then the others; redis.RedisError."""
+        """Write the totals that changed, now and then the others; forget moments that are over. redis.RedisError."""
         cpu_s = self._cpu()
         spent_s, self._cpu_s = cpu_s - self._cpu_s, cpu_s
         counts = dict(self._counts.items())
@@ -110,23 +115,24 @@ class Tallying:
             if count.fresh:
                 count.cpu_s += spent_s * count.fresh / fresh
                 count.fresh = 0
+                count.tried_s = self._monotonic()
         for moment_id, count in counts.items():
             if count.dirty or self._monotonic() - count.told_s > AGAIN_S:
                 await self._write(moment_id, count)
+            quiet = not count.dirty and self._monotonic() - count.tried_s > QUIET_S
+            if quiet and self._counts.get(moment_id) is count:
+                del self._counts[moment_id]
 
     async def _write(self, moment_id: str, count: Count) -> None:
         count.dirty = False
         refused = list(count.refused.items())
         try:
             while True:
-                some = refused[count.told : count.told + BATCH]
-                lost = await tell(self._redis, moment_id, self._life, count.tally(self._node), dict(some))
-                count.told += len(some)
-                if lost and count.told > len(some):
-                    count.told = 0
-                elif count.told >= len(refused):
+                some = dict(refused[count.told : count.told + BATCH])
+                count.told = await tell(self._redis, moment_id, count.life, count.tally(count.told + len(some)), some)
+                if count.told >= len(refused):
                     break
-        except RedisError:
+        except BaseException:  # also when it is cancelled: the last write, at the node's end, must not leave it out
             count.dirty = True
             raise
         count.told_s = self._monotonic()
@@ -147,7 +153,8 @@ class Tallying:
             self.log()
             try:
                 await self.write()
-                self._outage.worked(self._monotonic())
+                if self._outage.worked(self._monotonic()):
+                    log.info("Redis takes tallies again: those of the outage are written")
             except (RedisError, OSError) as error:
                 if self._outage.failed(self._monotonic()):
                     told = "Redis takes no tallies (%s): the node keeps them and writes them when it does; mend Redis"

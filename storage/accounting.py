@@ -40,20 +40,37 @@ class Accounts:
         except BlobMissing:
             return None
         except (ValueError, RecursionError) as error:
-            log.error("%s is damaged and ignored: %s; delete it to have it written again", key, error)  # noqa: TRY400 - where it was read says nothing
+            told = "%s cannot be read and is ignored: %s; the autoscaler writes it anew within two days of its moment"
+            log.error(told, key, error)  # noqa: TRY400 - where it was read says nothing
             return None
 
     async def put(self, account: Account, before: Written | None) -> bool:
-        """Write an account, in place of the one that was read before; False if another process was faster."""
+        """Write an account, in place of the one that was read before; False if another process was faster.
+
+        Without one before it takes the place of one that cannot be read.
+        """
         key, body = keys.account(account.moment.id), msgspec.json.encode(account)
         try:
-            if before is None:
-                await self._store.create(key, body)
-            else:
+            if before is not None:
                 await self._store.swap(key, before.mark, body)
+            elif (mark := await self._damaged(key)) is not None:
+                await self._store.swap(key, mark, body)
+            else:
+                await self._store.create(key, body)
         except (BlobExists, BlobChanged):
             return False
         return True
+
+    async def _damaged(self, key: str) -> str | None:
+        """The mark of an object that cannot be read; None if there is none, or it can."""
+        try:
+            found = await self._store.read_tail(key, BYTES_MAX)
+            _decode(found.body)
+        except BlobMissing:
+            return None
+        except (ValueError, RecursionError):
+            return found.mark
+        return None
 
     async def before(self, account: Account, most: int) -> Sequence[Account]:
         """The accounts of the `most` moments of the same region before this one, the latest first."""

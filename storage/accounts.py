@@ -32,9 +32,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
     pairs: Annotated[int, Meta(description="pairs that were refused at least once")] = 0
     came_back: Annotated[int, Meta(description="of these, pairs that were accepted by a later try")] = 0
-    not_back: Annotated[int, Meta(description="of these, pairs that never were, or were deleted since")] = 0
-    not_back_in_time: Annotated[int, Meta(description="of these, pairs whose first try came in time")] = 0
-    complete: Annotated[bool, Meta(description="false if more pairs were refused than are kept")] = True
+    deleted: Annotated[int, Meta(description="of these, pairs that a tombstone replaced: no failure of ours")] = 0
+    not_back: Annotated[int, Meta(description="of these, pairs of which the store has no post and no tombstone")] = 0
+    not_back_in_time: Annotated[int, Meta(description="of those not back, pairs whose first try came in time")] = 0
+    complete: Annotated[bool, Meta(description="false if more pairs were refused than nodes and Redis keep")] = True
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +81,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     moment: Moment
     computed_at: Timestamp
     settled: Annotated[bool, Meta(description="no accepted post was pending, and the window had closed a minute ago")]
-    offered: Annotated[int, Meta(description="pairs of which a try was accepted, or refused for the service's sake")]
+    offered: Annotated[int, Meta(description="posts, and refused pairs that are not back; without deleted posts")]
     accepted: int = 0
     on_time: int = 0
     late: int = 0
@@ -92,7 +93,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="late posts that were refused in time and came back without a ticket that was honoured")
     ] = 0
     known_by: Annotated[list[str], Meta(description="what these numbers follow from")] = []
-    deleted: Annotated[int, Meta(description="deleted posts whose tombstone is still there")] = 0
+    deleted: Annotated[
+        int, Meta(description="tombstones: of deleted posts, and of users whose data was deleted that day")
+    ] = 0
     ready: int = 0
     rejected: Annotated[dict[str, int], Meta(description="by reason")] = {}
     pending: int = 0

@@ -26,6 +26,8 @@ ERROR_CHARS_MAX: Final = 8192
 # minute.
 LINES_S_MAX: Final = 200
 _TOKEN: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=[Bb]earer )[\w.~+/=-]{8,}")
+# All but tab and line feed.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _POST: Final = re.compile(r"(?<![a-z2-7])[a-z2-7]{25}[aeimquy4]-[a-z0-9]+(?:-[a-z0-9]+)+")
 
 
@@ -44,16 +46,25 @@ def set_up(program: str, form: str, stream: TextIO | None = None) -> None:
 
 
 def scrubbed(text: str) -> str:
-    """The text without what looks like a token."""
-    return _TOKEN.sub("[token]", text)
+    """The text without what looks like a token, and with what UTF-8 cannot encode as escapes."""
+    return _TOKEN.sub("[token]", text).encode("utf-8", "backslashreplace").decode()
 
 
 class Scrubbed(logging.Formatter):
-    """Text without tokens."""
+    """Text without tokens, and without what forges a line or moves a terminal's cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, with its traceback."""
-        return scrubbed(super().format(record))
+        return _CONTROL.sub(_escape, scrubbed(super().format(record)))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line without its traceback, as one line."""
+        record.message = record.message[:TEXT_CHARS_MAX].replace("\n", "\\n")
+        return super().formatMessage(record)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
 
 
 class JsonLine(logging.Formatter):

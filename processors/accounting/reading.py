@@ -49,16 +49,16 @@ class Reader:
         """The account of a moment as of `now_ms`; moments.NoSuchMoment."""
         moment = await self._moments.get(moment_id)
         told, letters = await self._told(moment_id, needed=not whole)
-        sums, deleted = Sums(moment, told.refused if told is not None else {}), 0
+        sums = Sums(moment, told.refused if told is not None else {})
         for start in range(0, len(keys.SPREADS), WIDTH):
             spreads = keys.SPREADS[start : start + WIDTH]
             listed = await together([partial(self._listed, one, moment_id) for one in spreads], "account-list")
             ids = [post_id for some, _ in listed for post_id in some]
-            deleted += sum(number for _, number in listed)
+            sums.gone(post_id for _, some in listed for post_id in some)
             for first in range(0, len(ids), BATCH):
                 sums.add(await self._posts.some(moment_id, ids[first : first + BATCH], index=not whole))
                 await asyncio.sleep(0)
-        account = sums.account(told, letters, deleted=deleted, now_ms=now_ms, stored=stored)
+        account = sums.account(told, letters, now_ms=now_ms, stored=stored)
         earlier = await self._accounts.before(account, BUDGET_MOMENTS - 1)
         return structs.replace(account, budget=budget([account, *earlier]))
 
@@ -72,12 +72,10 @@ class Reader:
             return None, {}
         return told, Counter(one.reason for one in letters if one.args[:1] == (moment_id,))
 
-    async def _listed(self, spread: str, moment_id: str) -> tuple[list[str], int]:
-        """The ids of the posts in a spread, and the number of tombstones."""
-        ids, deleted = list[str](), 0
+    async def _listed(self, spread: str, moment_id: str) -> tuple[list[str], list[str]]:
+        """The ids of the posts in a spread, and those of tombstones."""
+        ids, gone = list[str](), list[str]()
         async for entry in self._store.list(keys.intake_prefix(spread, moment_id)):
-            if entry.size == TOMBSTONE_SIZE:
-                deleted += 1
-            elif keys.is_post_id(keys.name_in(entry.key)):
-                ids.append(keys.name_in(entry.key))
-        return ids, deleted
+            if keys.is_post_id(keys.name_in(entry.key)):
+                (gone if entry.size == TOMBSTONE_SIZE else ids).append(keys.name_in(entry.key))
+        return ids, gone

@@ -1,7 +1,7 @@
 """Adds up a moment's posts, what nodes told and the dead letters into its account. Pure.
 
 Every number follows from a record or a tally, none from a sample or a metric. What the nodes told is gone from Redis
-after a week; then a stored account lends it.
+after a week, or earlier if Redis loses it; then a stored account lends it.
 """
 
 from array import array
@@ -36,11 +36,19 @@ class Sums:
         # Four bytes a post: a moment may have millions.
         self._upload, self._rendered, self._ready = array("i"), array("i"), array("i")
         self._back: set[str] = set()
+        self._gone: set[str] = set()
 
     def add(self, posts: Iterable[Post]) -> None:
         """Add posts, each once."""
         for post in posts:
             self._add(post)
+
+    def gone(self, post_ids: Iterable[str]) -> None:
+        """Count tombstones, each once."""
+        for post_id in post_ids:
+            self._counts["deleted"] += 1
+            if (digest := _digest(post_id)) in self._refused:
+                self._gone.add(digest)
 
     def _add(self, post: Post) -> None:
         counts, times = self._counts, post.times
@@ -53,14 +61,15 @@ class Sums:
         if post.state == "rejected":
             self._rejected[(post.reason or "")[:REASON_CHARS_MAX]] += 1
         counts["retried"] += times.retry
-        digest = post.id[: -len(moment_of(post.id)) - 1]
+        digest = _digest(post.id)
         refused_ms = self._refused.get(digest)
+        ours = post.late is not None and (post.late, post.late_by_ms) != (late, due_ms)
         if refused_ms is not None:
             self._back.add(digest)
             if late and refused_ms <= self._closes_ms:
-                counts["late_because_of_us" if times.retry else "late_without_ticket"] += 1
-        if post.late is not None and (post.late, post.late_by_ms) != (late, due_ms):
-            counts["late_because_of_us"] += 1
+                ours = ours or times.retry
+                counts["late_without_ticket"] += not times.retry
+        counts["late_because_of_us"] += ours
         counts["photos"] += sum(getattr(post.photos, side).bytes for side in SIDES)
         counts["renditions"] += sum(one.bytes for one in post.renditions.values())
         counts["cpu_ms"] += times.cpu_ms or 0
@@ -76,9 +85,9 @@ class Sums:
                 values.append(min(max(ms, 0), 2**31 - 1))
 
     def account(
-        self, tallied: Tallied | None, letters: Mapping[str, int], *, deleted: int, now_ms: int, stored: Account | None
+        self, tallied: Tallied | None, letters: Mapping[str, int], *, now_ms: int, stored: Account | None
     ) -> Account:
-        """The account, without its budget. Without tallies those of the `stored` account stand."""
+        """The account, without its budget. If Redis lost tallies since the `stored` account, that one's stand."""
         counts = self._counts
         account = Account(
             moment=self._moment,
@@ -93,8 +102,9 @@ class Sums:
             ready=counts["ready"],
             pending=counts["pending"],
             retried=counts["retried"],
+            untold=counts["accepted"],
             untimed=counts["untimed"],
-            deleted=deleted,
+            deleted=counts["deleted"],
             rejected=_named(self._rejected),
             upload_ms=quantiles(self._upload),
             rendered_ms=quantiles(self._rendered),
@@ -110,7 +120,7 @@ class Sums:
         )
         if stored is not None and stored.ready_ms.count > account.ready_ms.count:  # the index forgot since
             account = msgspec.structs.replace(account, ready_ms=stored.ready_ms)
-        if tallied is not None and tallied.lives:
+        if tallied is not None and tallied.lives and not _is_older(tallied, stored):
             account = self._told(account, tallied)
         elif stored is not None:
             account = _lent(account, stored)
@@ -118,10 +128,12 @@ class Sums:
 
     def _told(self, account: Account, tallied: Tallied) -> Account:
         """The account with what the nodes told."""
-        missing = [unix_ms for digest, unix_ms in tallied.refused.items() if digest not in self._back]
+        known = self._back | self._gone
+        missing = [unix_ms for digest, unix_ms in tallied.refused.items() if digest not in known]
         refused = Refused(
             pairs=len(tallied.refused),
             came_back=len(self._back),
+            deleted=len(self._gone - self._back),
             not_back=len(missing),
             not_back_in_time=sum(unix_ms <= self._closes_ms for unix_ms in missing),
             complete=not tallied.cut,
@@ -138,6 +150,16 @@ class Sums:
         )
 
 
+def _digest(post_id: str) -> str:
+    """The part of a post id by which nodes name a pair that they refused."""
+    return post_id[: -len(moment_of(post_id)) - 1]
+
+
+def _is_older(tallied: Tallied, stored: Account | None) -> bool:
+    """Whether the stored account has tries that Redis has not: it lost some, and has perhaps got others since."""
+    return stored is not None and sum(tallied.tally.tries.values()) < sum(stored.tries.values())
+
+
 def _lent(account: Account, stored: Account) -> Account:
     """The account with what the nodes told when the stored one was written."""
     return msgspec.structs.replace(
@@ -146,7 +168,7 @@ def _lent(account: Account, stored: Account) -> Account:
         refused=stored.refused,
         tries=stored.tries,
         tickets=stored.tickets,
-        untold=stored.untold,
+        untold=max(account.accepted - stored.tries.get("created", 0), 0),
         late_because_of_us=max(account.late_because_of_us, stored.late_because_of_us),
         late_without_ticket=max(account.late_without_ticket, stored.late_without_ticket),
         cpu_ms=Cpu(node=stored.cpu_ms.node, worker=account.cpu_ms.worker),

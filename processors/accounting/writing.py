@@ -1,7 +1,8 @@
 """Writes the account of each moment that has settled; the elected autoscaler does it beside the sweeper.
 
-Late posts may still come for a day. So an account is written again when the moment's counts have changed, and at least
-as much time has passed since the window closed as before the last account twice: about ten times in a day.
+Late posts may still come for a day. So an account is written again when the moment's counts have changed, or nodes had
+further tries, and at least twice as much time has passed since the window closed as before the last account: about ten
+times in a day.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from storage.moments import Moments
 from storage.records import Moment, to_ms
 from storage.refusals import reason
 from storage.sharded import ShardedIndex
+from storage.tallies import tries_of
 
 from ..passes import SWEPT_MS
 from ..scaling.election import Election
@@ -34,15 +36,16 @@ PENDING_MS_MAX = 3600 * 1000
 AGAIN_FACTOR = 2
 
 
-def is_due(moment: Moment, counts: Counts, account: Account | None, now_ms: int) -> bool:
-    """Whether the account of this moment is to be written now."""
+def is_due(moment: Moment, counts: Counts, tries: int, account: Account | None, now_ms: int) -> bool:
+    """Whether the account of this moment is to be written now; `tries` are those that nodes counted."""
     closed_ms = to_ms(moment.closes_at)
     settled = not counts.pending and counts.accepted == counts.on_time + counts.late
     if now_ms < closed_ms + SETTLE_MS or not (settled or now_ms >= closed_ms + PENDING_MS_MAX):
         return False
     if account is None:
         return True
-    if _told_of(account) == (counts.accepted, counts.late, counts.ready, counts.rejected):
+    same = _told_of(account) == (counts.accepted, counts.late, counts.ready, counts.rejected)
+    if same and tries <= sum(account.tries.values()):  # fewer: Redis lost them
         return False
     return now_ms - closed_ms >= AGAIN_FACTOR * (to_ms(account.computed_at) - closed_ms)
 
@@ -55,6 +58,7 @@ class Accountant:
     """Writes accounts. `step` raises blobs.StoreUnavailable and redis.RedisError."""
 
     def __init__(self, store: BlobStore, redis: Redis, shards: Mapping[str, Redis]) -> None:
+        self._redis = redis
         self._index = ShardedIndex(redis, shards)
         self._moments = Moments(store, self._index)
         self._accounts = Accounts(store)
@@ -62,7 +66,7 @@ class Accountant:
         self._known: dict[str, Written | None] = {}
 
     async def step(self, now_ms: int) -> Account | None:
-        """Write the first account that is due; None when none is."""
+        """Write the first account that is due; None when none is, or another autoscaler was faster."""
         moments = await self._moments.since(now_ms - SWEPT_MS, now_ms)
         self._known = {one.id: self._known[one.id] for one in moments if one.id in self._known}
         for moment in moments:
@@ -73,8 +77,8 @@ class Accountant:
                 continue
             if moment.id not in self._known:
                 self._known[moment.id] = await self._accounts.get(moment.id)
-            before = self._known[moment.id]
-            if is_due(moment, counts, before.account if before is not None else None, now_ms):
+            before, tries = self._known[moment.id], await tries_of(self._redis, moment.id)
+            if is_due(moment, counts, tries, before.account if before is not None else None, now_ms):
                 return await self._write(moment.id, before, now_ms)
         return None
 
@@ -88,12 +92,12 @@ class Accountant:
             total += counts
         return total
 
-    async def _write(self, moment_id: str, before: Written | None, now_ms: int) -> Account:
+    async def _write(self, moment_id: str, before: Written | None, now_ms: int) -> Account | None:
         stored = before.account if before is not None else None
         account = await self._reader.account(moment_id, now_ms=now_ms, stored=stored)
-        await self._accounts.put(account, before)
+        written = await self._accounts.put(account, before)
         self._known[moment_id] = await self._accounts.get(moment_id)
-        return account
+        return account if written else None
 
 
 async def accounting(accountant: Accountant, election: Election) -> None:

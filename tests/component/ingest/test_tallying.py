@@ -1,13 +1,15 @@
 """What a node counts of the tries of a moment."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from ingest import tallying
-from ingest.tallying import AGAIN_S, Tallying
-from storage.keys import post_id
+from ingest.tallying import AGAIN_S, QUIET_S, Tallying
+from storage.keys import TALLY_KEY, post_id
 from storage.tallies import Tally, tallied
 from tests.component.ingest.conftest import multipart, photo
 
@@ -73,6 +75,76 @@ async def test_a_redis_that_lost_them_gets_them_again(redis: Redis) -> None:
 
         assert await tallied(redis, MOMENT) == told
         assert len(told.refused) == 2
+
+
+async def test_a_failover_loses_no_refused_pair(redis: Redis) -> None:
+    """The Redis that took over lacks the last write, and has those before."""
+    async with counting(redis) as node:
+        for number, user in enumerate(("ann", "bob", "cid")):
+            node.ended(post_id(MOMENT, user), "overloaded", 7, retry=False, ours=True)
+            await node.write()
+            if number == 0:
+                before = {key: await redis.dump(key) for key in await redis.keys("*")}
+            if number == 1:
+                for key, value in before.items():
+                    await redis.restore(key, 60_000, value, replace=True)
+
+    assert len((await tallied(redis, MOMENT)).refused) == 3
+
+
+async def test_pairs_beyond_what_a_node_remembers_are_told_as_missing(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the limit, however often, are complete; one more is not, and is counted as a try."""
+    monkeypatch.setattr(tallying, "REFUSED_MAX", 2)
+    async with counting(redis) as node:
+        for user in ("ann", "bob", "ann"):
+            node.ended(post_id(MOMENT, user), "overloaded", 7, retry=False, ours=True)
+        await node.write()
+        assert not (await tallied(redis, MOMENT)).cut
+        node.ended(post_id(MOMENT, "cid"), "overloaded", 7, retry=False, ours=True)
+
+    found = await tallied(redis, MOMENT)
+    assert (found.cut, len(found.refused), found.tally.tries) == (True, 2, {"overloaded": 4})
+
+
+async def test_a_moment_that_was_forgotten_counts_on(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told of it stays, when another moment took its place."""
+    monkeypatch.setattr(tallying, "MOMENTS_MAX", 1)
+    async with counting(redis) as node:
+        for moment in ("eu-1", "us-1", "eu-1"):
+            node.ended(post_id(moment, "ann"), "created", 7, retry=False, ours=False)
+            await node.write()
+
+    assert (await tallied(redis, "eu-1")).tally.tries == {"created": 2}
+
+
+async def test_a_quiet_moment_is_forgotten(redis: Redis) -> None:
+    """Else nodes would keep it in Redis for as long as they live. A try after that counts on."""
+    now = [0.0]
+    async with counting(redis, lambda: now[0]) as node:
+        node.ended(post_id(MOMENT, "ann"), "created", 7, retry=False, ours=False)
+        await node.write()
+        for after_s, told in ((QUIET_S, True), (QUIET_S + AGAIN_S + 1, True), (QUIET_S + 3 * AGAIN_S, False)):
+            now[0] = after_s
+            await redis.expire(TALLY_KEY + MOMENT, 60)
+            await node.write()
+            assert (await redis.ttl(TALLY_KEY + MOMENT) > 60) is told
+        node.ended(post_id(MOMENT, "bob"), "created", 7, retry=False, ours=False)
+
+    assert (await tallied(redis, MOMENT)).tally.tries == {"created": 2}
+
+
+async def test_a_write_that_was_cut_off_is_repeated(redis: Redis) -> None:
+    """As by the end of the node, whose last write has the last second."""
+    async with counting(redis) as node:
+        node.ended(post_id(MOMENT, "ann"), "created", 7, retry=False, ours=False)
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(node.write())
+            await asyncio.sleep(0)
+            writing.cancel()
+
+    assert (await tallied(redis, MOMENT)).tally.tries == {"created": 1}
 
 
 async def test_many_refused_pairs_go_in_several_calls(redis: Redis) -> None:

@@ -10,6 +10,7 @@ from deploy import stack
 from deploy.config import Config
 from deploy.stack import Process, Stack
 from deploy.trail import NoStack, trail
+from deploy.trail_words import words
 
 POST = "abcdefghijklmnopqrstuvwxyy-eu-west-20260101-aaaaaaaa"
 OTHER = "bbcdefghijklmnopqrstuvwxyy-eu-west-20260101-aaaaaaaa"
@@ -84,3 +85,29 @@ async def test_an_unknown_id_is_not_found(folder: Path, tmp_path: Path) -> None:
     assert (found.post, found.tries, found.lines) == ("", [], [])
     with pytest.raises(NoStack, match="deploy up"):
         await trail("nobody", tmp_path / "elsewhere", Config())
+
+
+async def test_an_id_that_a_client_sends_always_is_of_the_latest_post(folder: Path) -> None:
+    """The others are named; a post id is that post alone."""
+    access = {"method": "POST", "path": "/p", "node": "a", "weight": 1, "status": 201, "label": "mine"}
+    write(folder, "lb-2.access.log", {"at": 20.0, "id": "r20", **access})
+    tries = [["r20", OTHER, "created"]]
+    write(folder, "node-c.log", {"at": "1970-01-01T00:00:21.000Z", "text": "1 tries ended", "tries": tries})
+
+    found = await trail("mine", folder, Config())
+
+    assert found.post == OTHER
+    assert found.missing[0] == f"which post is meant: clients sent this id with uploads of 1 more, too ({POST})"
+    assert not [why for why in (await trail(POST, folder, Config())).missing if "which post" in why]
+
+
+async def test_lines_of_other_programs_are_no_tries(folder: Path) -> None:
+    """Whatever they call by that name."""
+    odd = [{"text": f"{n} {POST}", "tries": tries} for n, tries in enumerate((5, "r1", [["r1", POST]], {"r1": POST}))]
+    write(folder, "minio.log", *odd)
+
+    found = await trail(POST, folder, Config())
+
+    assert [one.request for one in found.tries] == ["r1", "r2"]
+    assert [line.file for line in found.lines].count("minio.log") == len(odd)
+    assert POST in words(found)

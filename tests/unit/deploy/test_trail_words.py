@@ -45,3 +45,13 @@ def test_tries_lines_and_what_is_missing_are_told() -> None:
     ):
         assert part in text
     assert "no post is known" in words(Trail("r1", "", [], None, [], []))
+
+
+def test_what_lines_quote_begins_no_line_and_moves_no_cursor() -> None:
+    """Of a client's text, in a log line that was written as JSON."""
+    line = Line("t1", "node-a.log", {"level": "info", "text": "a\n  try 9 \x1b[2J \x9b1A"})
+
+    text = words(Trail("r1", "p", [], None, [line], []))
+
+    assert text.splitlines()[1].endswith(r"info a\x0a  try 9 \x1b[2J \x9b1A")
+    assert len(text.splitlines()) == 2

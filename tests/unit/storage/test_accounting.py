@@ -42,10 +42,18 @@ async def test_an_account_is_replaced_only_by_who_read_it(tmp_path: Path) -> Non
 
 
 async def test_a_damaged_account_is_none(tmp_path: Path) -> None:
-    """It is logged, and whoever looks for one computes it."""
+    """It is logged, and whoever computes one puts it in its place; who read the damaged one is no obstacle."""
     async with FileStore(tmp_path) as store:
+        accounts = Accounts(store)
         await put(store, keys.account("eu-20260101-aaaaaaaa"), b"{")
-        assert await Accounts(store).get("eu-20260101-aaaaaaaa") is None
+        assert await accounts.get("eu-20260101-aaaaaaaa") is None
+
+        assert await accounts.put(account("eu-20260101-aaaaaaaa", 0, accepted=1), None)
+        assert not await accounts.put(account("eu-20260101-aaaaaaaa", 0, accepted=2), None)
+
+        after = await accounts.get("eu-20260101-aaaaaaaa")
+    assert after is not None
+    assert after.account.accepted == 1
 
 
 async def test_the_accounts_before_are_of_the_region_and_the_latest_first(tmp_path: Path) -> None:

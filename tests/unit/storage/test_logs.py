@@ -106,3 +106,35 @@ def test_people_get_text(out: io.StringIO) -> None:
     logging.getLogger("x").info("serving")
 
     assert out.getvalue().endswith(" x: serving\n")
+
+
+def test_bytes_that_are_no_text_lose_no_line(out: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    """As aiohttp decodes fields: a lone surrogate cannot be encoded."""
+    set_up("node", "json", out)
+    try:
+        fail("\udc81")
+    except ValueError:
+        logging.getLogger("x").exception("field \udc80")
+
+    (line,) = read(out)
+    assert line["text"] == "field \\udc80"
+    assert line["error"].endswith("\\udc81")
+    assert capsys.readouterr().err == ""
+
+
+def test_text_is_one_line_and_moves_no_cursor(out: io.StringIO) -> None:
+    """A traceback has its lines; a text is as long as the limit at most."""
+    set_up("node", "text", out)
+    log = logging.getLogger("x")
+    log.info("a\n2026-01-01 ERROR 1 x: forged \x1b[2J \x9b1A \tend")
+    try:
+        fail("\x1b]0;title\x07")
+    except ValueError:
+        log.exception("why")
+    log.info("y" * (TEXT_CHARS_MAX + 1))
+
+    first, *traceback, last = out.getvalue().splitlines()
+    assert first.endswith(r"x: a\n2026-01-01 ERROR 1 x: forged \x1b[2J \x9b1A " + "\tend")
+    assert len(traceback) > 3
+    assert traceback[-1] == r"ValueError: \x1b]0;title\x07"
+    assert last.endswith(" " + "y" * TEXT_CHARS_MAX)

@@ -29,7 +29,7 @@ async def played(world: Any) -> None:
     await world.post("dan")
     await world.delete("dan")
     await world.post("eve")
-    refused = {post_id(world.moment_id, user)[:26]: FIRES_MS + 5 for user in ("ann", "fay")}
+    refused = {post_id(world.moment_id, user)[:26]: FIRES_MS + 5 for user in ("ann", "dan", "fay")}
     await tell(world.redis, world.moment_id, "a:1", Tally("a", {"created": 5, "overloaded": 2}, 1, 9), refused)
 
 
@@ -42,6 +42,7 @@ async def test_the_account_counts_every_post_once(any_world: Any) -> None:
     assert (found.accepted, found.on_time, found.late, found.deleted, found.pending) == (4, 3, 1, 1, 1)
     assert (found.ready, sum(found.rejected.values()), found.settled) == (2, 1, False)
     assert (found.offered, found.refused.came_back, found.refused.not_back_in_time) == (5, 1, 1)
+    assert (found.refused.pairs, found.refused.deleted) == (3, 1)
     assert (found.budget.moments, found.budget.pairs, found.budget.failed) == (1, 4, 1)
     assert found.ready_ms.count == 3
 

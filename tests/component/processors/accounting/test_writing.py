@@ -11,11 +11,14 @@ from processors.accounting import writing as module
 from processors.accounting.sums import SETTLE_MS
 from processors.accounting.writing import PENDING_MS_MAX, Accountant, accounting, is_due
 from processors.scaling.election import Election
+from storage import keys
 from storage.accounting import Accounts
 from storage.accounts import Account
 from storage.blobs import StoreUnavailable
 from storage.index import Counts
+from storage.keys import TALLY_KEY
 from storage.records import Moment, from_ms
+from storage.tallies import Tally, tell
 from tests.component.processors.conftest import FIRES_MS
 
 CLOSES_MS = FIRES_MS + 120_000
@@ -38,7 +41,7 @@ DONE = Counts(accepted=2, on_time=2, ready=2)
 )
 def test_an_account_waits_until_its_moment_has_settled(counts: Counts, after_ms: int, due: bool) -> None:  # noqa: FBT001 - a column of the table
     """A minute after the window, with nothing pending; an hour at most."""
-    assert is_due(MOMENT, counts, None, CLOSES_MS + after_ms) is due
+    assert is_due(MOMENT, counts, 0, None, CLOSES_MS + after_ms) is due
 
 
 def test_late_posts_have_it_written_again_ever_more_seldom() -> None:
@@ -48,8 +51,8 @@ def test_late_posts_have_it_written_again_ever_more_seldom() -> None:
     )
     more = structs.replace(DONE, accepted=3, late=1, ready=3)
 
-    assert not is_due(MOMENT, DONE, account, CLOSES_MS + 10**9)
-    assert [is_due(MOMENT, more, account, CLOSES_MS + ms) for ms in (199_999, 200_000)] == [False, True]
+    assert not is_due(MOMENT, DONE, 0, account, CLOSES_MS + 10**9)
+    assert [is_due(MOMENT, more, 0, account, CLOSES_MS + ms) for ms in (199_999, 200_000)] == [False, True]
 
 
 async def test_an_account_is_written_once_and_again_for_late_posts(world: Any) -> None:
@@ -74,13 +77,45 @@ async def test_an_account_is_written_once_and_again_for_late_posts(world: Any) -
     assert (again.accepted, again.late) == (2, 1)
     # The first one's knowledge is old: what it writes is refused, and it knows the newer account then.
     await world.jobs().render_pair(world.moment_id, await world.post("cid", after_ms=130_000))
-    assert await accountant.step(CLOSES_MS + 4 * SETTLE_MS) is not None
+    assert await accountant.step(CLOSES_MS + 4 * SETTLE_MS) is None
     stored = await Accounts(world.store).get(world.moment_id)
     assert stored is not None
     assert stored.account == again
     third = await accountant.step(CLOSES_MS + 4 * SETTLE_MS)
     assert third is not None
     assert third.accepted == 3
+
+
+async def test_further_refusals_have_it_written_again(world: Any) -> None:
+    """Pairs that are refused after the account was written change no count; tries that Redis lost are no news."""
+    accountant, first_ms = Accountant(world.store, world.redis, {"": world.redis}), CLOSES_MS + SETTLE_MS
+    await tell(world.redis, world.moment_id, "a:1", Tally("a", {"overloaded": 1}), {"x": FIRES_MS})
+    assert await accountant.step(first_ms) is not None
+    assert await accountant.step(first_ms + SETTLE_MS) is None
+
+    await tell(world.redis, world.moment_id, "a:1", Tally("a", {"overloaded": 2}), {"y": FIRES_MS})
+
+    assert await accountant.step(first_ms + SETTLE_MS - 1) is None
+    again = await accountant.step(first_ms + SETTLE_MS)
+    assert again is not None
+    assert (again.offered, again.refused.not_back) == (2, 2)
+    await world.redis.delete(TALLY_KEY + world.moment_id)
+    assert await accountant.step(first_ms + 4 * SETTLE_MS) is None
+
+
+async def test_an_account_that_cannot_be_read_is_written_anew(world: Any) -> None:
+    """Once: a second step finds nothing to do."""
+    accountant, key = Accountant(world.store, world.redis, {"": world.redis}), keys.account(world.moment_id)
+    await world.jobs().render_pair(world.moment_id, await world.post("ann"))
+    await world.store.create(key, b"{")
+
+    account = await accountant.step(CLOSES_MS + SETTLE_MS)
+
+    written = await Accounts(world.store).get(world.moment_id)
+    assert account is not None
+    assert written is not None
+    assert (written.account, account.accepted) == (account, 1)
+    assert await accountant.step(CLOSES_MS + SETTLE_MS) is None
 
 
 async def test_a_moment_whose_counts_are_lost_waits_for_the_sweeper(world: Any) -> None:

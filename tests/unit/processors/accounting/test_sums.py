@@ -1,5 +1,6 @@
 """The sums of an account, post by post."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import structs
@@ -41,11 +42,14 @@ def refused(**users: int) -> dict[str, int]:
     return {post_id(MOMENT.id, user)[:26]: FIRES_MS + after_ms for user, after_ms in users.items()}
 
 
-def account(posts: list[Post], tallied: Tallied | None = None, *, stored: Account | None = None) -> Account:
+def account(
+    posts: list[Post], tallied: Tallied | None = None, *, stored: Account | None = None, gone: Sequence[str] = ()
+) -> Account:
     """Their account, a while after the moment."""
     sums = Sums(MOMENT, tallied.refused if tallied is not None else {})
     sums.add(posts)
-    return sums.account(tallied, {}, deleted=0, now_ms=CLOSES_MS + SETTLE_MS, stored=stored)
+    sums.gone(post_id(MOMENT.id, user) for user in gone)
+    return sums.account(tallied, {}, now_ms=CLOSES_MS + SETTLE_MS, stored=stored)
 
 
 def test_states_flags_and_bytes_are_added_up() -> None:
@@ -93,10 +97,30 @@ def test_refused_pairs_are_counted_once_and_looked_up() -> None:
     assert (found.tries, found.cpu_ms, found.untold) == ({"created": 3, "overloaded": 7}, Cpu(node=1234, worker=60), 0)
 
 
+def test_a_refused_pair_that_was_deleted_since_did_not_fail() -> None:
+    """It was there; whether it is a tombstone's or nobody's makes the difference."""
+    tallied = Tallied(Tally("", {"created": 2}), 1, refused(ann=1, bob=2, cid=3))
+    found = account([post("ann")], tallied, gone=["bob", "dan"])
+
+    assert found.refused == Refused(pairs=3, came_back=1, deleted=1, not_back=1, not_back_in_time=1)
+    assert (found.offered, found.accepted, found.deleted, found.failed, found.due) == (2, 1, 2, 1, 2)
+
+
+def test_a_post_is_ours_once() -> None:
+    """Even if its flag is wrong and a node had refused it in time."""
+    both = post("ann", 120_001, late=False, times=structs.replace(TIMES, retry=True))
+
+    assert account([both], Tallied(Tally(), 1, refused(ann=1))).late_because_of_us == 1
+
+
 def test_posts_that_no_node_counted_are_named() -> None:
     """Of a node that was killed between its PUT and its next report."""
     assert account([post("ann"), post("bob")], Tallied(Tally("", {"created": 1}), 1)).untold == 1
     assert not account([post("ann")], Tallied(Tally(), 1, {}, cut=True)).refused.complete
+    for nothing in (None, Tallied()):
+        found = account([post("ann")], nothing)
+        assert found.untold == 1
+        assert any("nodes counted 0 of 1 accepted posts; the others" in line for line in found.known_by)
 
 
 def test_what_redis_forgot_the_stored_account_lends() -> None:
@@ -109,7 +133,17 @@ def test_what_redis_forgot_the_stored_account_lends() -> None:
         again = account(later, gone, stored=stored)
         assert structs.replace(again, known_by=[]) == structs.replace(stored, known_by=[])
         assert again.known_by == stored.known_by
-    assert account([*later, post("cid")], None, stored=stored).accepted == 2
+    more = account([*later, post("cid")], None, stored=stored)
+    assert (more.accepted, more.untold) == (2, 1)
+
+
+def test_a_few_tries_after_redis_lost_all_do_not_take_the_place_of_the_stored_ones() -> None:
+    """As few as one less than stored; as many as stored are Redis' own."""
+    tallied = Tallied(Tally("", {"created": 1, "overloaded": 2}, 1, 77), 2, refused(bob=5))
+    stored = account([post("ann")], tallied)
+    for tries, own in (({"overloaded": 2}, False), ({"overloaded": 3}, True)):
+        again = account([post("ann")], Tallied(Tally("", tries), 1, refused(dan=9, eve=9)), stored=stored)
+        assert (again.tries, again.refused.pairs, again.tickets) == ((tries, 2, 0) if own else (stored.tries, 1, 1))
 
 
 def test_times_that_are_not_known_are_left_out() -> None:
@@ -136,5 +170,5 @@ def test_a_moment_settles_a_minute_after_its_window() -> None:
     """From both sides."""
     sums = Sums(MOMENT, {})
     for ms, settled in ((SETTLE_MS - 1, False), (SETTLE_MS, True)):
-        assert sums.account(None, {}, deleted=0, now_ms=CLOSES_MS + ms, stored=None).settled is settled
+        assert sums.account(None, {}, now_ms=CLOSES_MS + ms, stored=None).settled is settled
     assert to_ms(MOMENT.closes_at) == CLOSES_MS
