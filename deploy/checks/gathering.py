@@ -91,13 +91,23 @@ class Asking:
     async def _unready(self, url: str) -> str:
         """Why it is not ready; empty if it is."""
         async with self._session.get(f"{url}/readyz") as answer:
-            text = (await answer.text()).strip()
+            text = (await _whole(answer)).decode(errors="replace").strip()
             return "" if answer.status == 200 else f"not ready: {answer.status} {text[:200]}"
 
     async def _get(self, url: str) -> bytes:
         async with self._session.get(url) as answer:
             answer.raise_for_status()
-            return await answer.content.read(ANSWER_BYTES_MAX)
+            return await _whole(answer)
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, in however many pieces it comes; ClientPayloadError if it is longer than `ANSWER_BYTES_MAX`."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise aiohttp.ClientPayloadError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def _way(target: Target) -> AbstractAsyncContextManager[str]:

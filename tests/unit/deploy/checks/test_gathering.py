@@ -80,6 +80,35 @@ async def test_a_balancer_tells_of_its_nodes_and_they_are_asked(stands: dict[str
     assert {method for stand in stands.values() for method in stand.methods} == {"GET"}
 
 
+async def test_an_answer_may_come_in_pieces() -> None:
+    """As over any network but loopback: a page is longer than a segment; one without an end is given up."""
+    about = json.dumps({"program": "node", "now_ms": 1, "settings": {"X": "x" * 5_000}}).encode()
+    bodies = {"/aboutz": about, "/readyz": b"ready\n"}
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        body = bodies[request.path]
+        for piece in (body[:1_000], body[1_000:]):
+            await response.write(piece)
+            await asyncio.sleep(0.1)  # so that the two are not read at once
+        return response
+
+    app, port = web.Application(), free_port()
+    app.router.add_get("/{path:.*}", serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        target = Target(f"http://127.0.0.1:{port}", "a", "node")
+        found = (await asked(target))["a"]
+        assert (found.error, found.about and found.about.settings["X"]) == ("", "x" * 5_000)
+        bodies["/readyz"] = b"x" * (gathering.ANSWER_BYTES_MAX + 1)
+        assert "longer than" in (await asked(target))["a"].error
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_node_that_is_named_is_asked_once(stands: dict[str, Stand]) -> None:
     """As in a stack file: by the name there."""
     node = stands["node"]
