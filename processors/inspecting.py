@@ -72,8 +72,12 @@ class StoreFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was found; `errors` by part, for what could not be read. `workers` are those with a pulse."""
+    """Everything that was found; `errors` by part, for what could not be read. `workers` are those with a pulse.
 
+    `addresses` are those that were looked at, by their settings, without credentials.
+    """
+
+    addresses: dict[str, str]
     redis: list[RedisFound]
     store: StoreFound
     queue: Depth | None = None
@@ -198,7 +202,14 @@ async def inspect(config: storage.config.Config, moment_id: str = "") -> Inspect
         for client in (redis, *shards.values()):
             await client.aclose()
     return Inspection(
-        redis=[*found], store=stored, queue=queue, workers=workers, scaling=scaling, moment=named, errors=errors
+        addresses={name: text for name, text in addresses(config).items() if name.endswith(("_URL", "_URLS"))},
+        redis=[*found],
+        store=stored,
+        queue=queue,
+        workers=workers,
+        scaling=scaling,
+        moment=named,
+        errors=errors,
     )
 
 

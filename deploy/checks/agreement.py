@@ -39,6 +39,7 @@ def judge(facts: Facts) -> Iterator[Check]:
     yield homes(facts)
     yield code(facts)
     yield settings(facts)
+    yield addresses(facts)
     yield ring_seed(facts)
     yield from secrets(facts)
     yield weak(facts)
@@ -111,6 +112,26 @@ def settings(facts: Facts) -> Check:
         wanted="limits, addresses and policies are the same in all programs that have them",
         remedy="set the same value for all of them, and restart those that have another one",
         untold="" if count else "no program told its settings",
+    )
+
+
+def addresses(facts: Facts) -> Check:
+    """Store and Redis that were looked at are those that the programs use."""
+    looked_at, told = facts.inspection.addresses, facts.telling()
+    wrong = [
+        f"{one.name} has {name} {about.settings[name]!r}, looked at was {text!r}"
+        for name, text in looked_at.items()
+        for one, about in told
+        if about.settings.get(name, text) != text
+    ]
+    return judged(
+        "addresses",
+        wrong,
+        found=", ".join(text for text in looked_at.values() if text),
+        wanted="store and Redis that were looked at are those of the programs",
+        remedy="set SNAPSURGE_STORE_URL, SNAPSURGE_REDIS_URL and SNAPSURGE_SHARD_URLS for this command as the programs "
+        "have them; if it is the same under another name, leave this check out (--without addresses)",
+        untold="" if looked_at and told else facts.inspection.error or "no program told what it uses",
     )
 
 

@@ -108,9 +108,10 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of `processors inspect`; `error`: it could not be run."""
+    """The output of `processors inspect`; `error`: it could not be run. `addresses`: what it looked at, by setting."""
 
     error: str = ""
+    addresses: dict[str, str] = {}
     redis: tuple[Redis, ...] = ()
     store: Store = Store()
     queue: Queue | None = None

@@ -63,6 +63,7 @@ SOUND = Facts(
     now_s=NOW_S,
     programs=PROGRAMS,
     inspection=Inspection(
+        addresses=SHARED,
         redis=(REDIS,),
         store=STORE,
         queue=Queue(ready=0),

@@ -6,7 +6,7 @@ import pytest
 from deploy.checks import agreement
 from deploy.checks.facts import Facts
 from deploy.checks.verdict import Check
-from tests.unit.deploy.checks.sound import BALANCER, NODE, PROGRAMS, SOUND, blind, says, telling
+from tests.unit.deploy.checks.sound import BALANCER, NODE, PROGRAMS, SHARED, SOUND, blind, inspected, says, telling
 
 
 def check(facts: Facts, name: str) -> Check:
@@ -20,7 +20,7 @@ def test_a_sound_stack_passes_every_check() -> None:
     found = [*agreement.judge(SOUND)]
 
     assert [one for one in found if not one.ok] == []
-    assert len({one.name for one in found}) == len(found) == 10
+    assert len({one.name for one in found}) == len(found) == 11
 
 
 @pytest.mark.parametrize("name", [one.name for one in agreement.judge(SOUND)])
@@ -40,6 +40,9 @@ def test_what_nobody_told_is_in_doubt(name: str) -> None:
         ("settings", telling("lb-2", settings={"SNAPSURGE_LB_IDLE_S": "76"}), ("SNAPSURGE_LB_IDLE_S: lb-2 have '76'",)),
         ("settings", telling("worker-0", settings={"SNAPSURGE_STORE_URL": "s3://c"}), ("STORE_URL: worker-0",)),
         ("settings", telling("lb-1", settings={"SNAPSURGE_REDIS_URL": "q:1/0"}), ("SNAPSURGE_REDIS_URL: lb-1",)),
+        ("addresses", inspected(addresses={**SHARED, "SNAPSURGE_REDIS_URL": "q:1/0"}), ("lb-1 has", "'q:1/0'")),
+        ("addresses", inspected(addresses={**SHARED, "SNAPSURGE_STORE_URL": "file:///x"}), ("a has", "file:///x")),
+        ("addresses", inspected(addresses={**SHARED, "SNAPSURGE_SHARD_URLS": "q:1/0"}), ("worker-0 has",)),
         ("ring-seed", telling("lb-2", secrets={"SNAPSURGE_LB_RING_SEED": ["z"]}), ("lb-2 differ from lb-1",)),
         ("ticket-secret", telling("lb-2", secrets={"SNAPSURGE_LB_TICKET_SECRET": ["z"]}), ("lb-1 does not accept",)),
         ("auth-secret", telling("b", secrets={"SNAPSURGE_AUTH_SECRET": ["z"]}), ("a does not accept what b signs",)),
