@@ -105,6 +105,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     fires_at: str
     window_s: int
+    cancelled: bool = False
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):

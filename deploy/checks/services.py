@@ -39,13 +39,14 @@ def moment(facts: Facts) -> Check:
         left_s = datetime.fromisoformat(found.fires_at).timestamp() - facts.now_s
         told = f"{found.id} in {found.region} fires in {left_s:,.0f} s, at {found.fires_at}"
         wrong = [] if left_s > 0 else [f"{found.id} fired {-left_s:,.0f} s ago"]
+        wrong = [f"{found.id} was cancelled"] if found.cancelled else wrong
     elif facts.inspection.errors.get("moment"):
         wrong = [f"{facts.moment_id}: {why}"]
     return judged(
         "moment",
         wrong,
         found=told,
-        wanted="the moment is in the store and has not fired yet",
+        wanted="the moment is in the store, is not cancelled and has not fired yet",
         remedy="create it (POST /v1/moments), or name the one that comes",
         untold="" if found else why,
     )

@@ -24,9 +24,9 @@ def rehearsed(**changes: object) -> Facts:
     return msgspec.structs.replace(SOUND, rehearsal=msgspec.structs.replace(SOUND.rehearsal, **changes))
 
 
-def at(fires_at: str) -> Facts:
+def at(fires_at: str, *, cancelled: bool = False) -> Facts:
     """The sound stack with a moment that fires then."""
-    return inspected(moment=Moment(id="m", region="eu", fires_at=fires_at, window_s=120))
+    return inspected(moment=Moment(id="m", region="eu", fires_at=fires_at, window_s=120, cancelled=cancelled))
 
 
 def test_a_sound_stack_passes_every_check() -> None:
@@ -47,6 +47,7 @@ def test_what_was_not_found_out_is_not_told(name: str) -> None:
     ("name", "facts", "words"),
     [
         ("moment", at("2025-12-31T23:59:59.000Z"), ("m fired 1 s ago",)),
+        ("moment", at("2026-01-01T00:10:00.000Z", cancelled=True), ("m was cancelled",)),
         (
             "moment",
             inspected(moment=None, errors={"moment": "the store has none with this id"}),
