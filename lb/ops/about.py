@@ -28,7 +28,7 @@ FILES_SPARE: Final = 256  # Listening sockets, checks, Redis, logs, Python's own
 
 
 class BalancerAbout(About, frozen=True, kw_only=True):
-    """A balancer. `members` are addresses by node; its certificate is valid between two unix times, None without TLS."""
+    """A balancer. `members` are addresses by node; its certificate is valid between two unix times, None: no TLS."""
 
     members: dict[str, str]
     homes: str
