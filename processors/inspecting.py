@@ -31,7 +31,7 @@ from storage.redis_address import read
 from storage.refusals import reason
 from storage.s3.inspected import InspectedStore
 
-PART_S: Final = 10.0
+PART_S: Final = 7.0  # `deploy check` gives up after 14 s, in which this program must begin and end, too.
 CLEAN_S: Final = 3.0
 REDIS_S: Final = 3.0  # More than programs wait: this one has just begun, perhaps on a busy machine.
 _PERSISTENCE: Final = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
@@ -72,8 +72,12 @@ class StoreFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was found; `errors` by part, for what could not be read. `workers` are those with a pulse."""
+    """Everything that was found; `errors` by part, for what could not be read. `workers` are those with a pulse.
 
+    `addresses` are those that were looked at, by their settings, without credentials.
+    """
+
+    addresses: dict[str, str]
     redis: list[RedisFound]
     store: StoreFound
     queue: Depth | None = None
@@ -198,7 +202,14 @@ async def inspect(config: storage.config.Config, moment_id: str = "") -> Inspect
         for client in (redis, *shards.values()):
             await client.aclose()
     return Inspection(
-        redis=[*found], store=stored, queue=queue, workers=workers, scaling=scaling, moment=named, errors=errors
+        addresses={name: text for name, text in addresses(config).items() if name.endswith(("_URL", "_URLS"))},
+        redis=[*found],
+        store=stored,
+        queue=queue,
+        workers=workers,
+        scaling=scaling,
+        moment=named,
+        errors=errors,
     )
 
 

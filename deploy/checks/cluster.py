@@ -7,7 +7,9 @@ and list pods, create pods/portforward and pods/exec.
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -18,7 +20,7 @@ from .targets import Target, Where
 ASKED_MAX: Final = 8  # of the workers, of which there may be hundreds: each takes a process of kubectl
 PORTS: Final = ("admin", "http", "metrics")  # by name; the first that a pod has is its port for operators
 TIERS: Final = frozenset({"balancer", "node", "worker", "autoscaler"})
-INSPECT: Final = ("exec", "deployment/autoscaler", "--", "python", "-m", "processors", "inspect")
+INSPECT: Final = ("--", "python", "-m", "processors", "inspect")
 _FORWARDED: Final = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
@@ -66,20 +68,23 @@ async def of_cluster(namespace: str) -> Where:
     command = (*kubectl(namespace), "get", "pods", "--selector", "app=snapsurge", "--output", "json")
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, process_group=0)
     except FileNotFoundError:
         raise ValueError("--namespace needs kubectl, which is not installed here") from None
     try:
         out, errors = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
     try:
         pods = msgspec.json.decode(out, type=_Pods).items
     except msgspec.MsgspecError:
         said = errors.decode(errors="replace").strip()[:300] or "it printed no list"
         raise ValueError(f"--namespace {namespace}: kubectl cannot list the pods: {said}") from None
-    return Where(targets=targets(pods, namespace), inspect=(*kubectl(namespace), *INSPECT))
+    found = targets(pods, namespace)
+    inspects = next((one.name for one in found if one.kind == "autoscaler" and not one.error), "")
+    place = f"pod/{inspects}" if inspects else "deployment/autoscaler"
+    return Where(targets=found, inspect=(*kubectl(namespace), "exec", place, *INSPECT), inspects=inspects)
 
 
 def targets(pods: tuple[_Pod, ...], namespace: str) -> tuple[Target, ...]:
@@ -103,7 +108,9 @@ def targets(pods: tuple[_Pod, ...], namespace: str) -> tuple[Target, ...]:
 async def forwarded(command: tuple[str, ...]) -> AsyncIterator[str]:
     """The base URL of a pod inside the block; ConnectionError if kubectl does not reach it."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, process_group=0
+    )
     try:
         said = await process.stdout.readline() if process.stdout else b""
         port = _FORWARDED.match(said)
@@ -112,5 +119,5 @@ async def forwarded(command: tuple[str, ...]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{int(port[1])}"
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # it has nothing to undo, and must not keep us
         await process.wait()

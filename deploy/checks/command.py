@@ -18,6 +18,7 @@ from . import agreement, programs, redis_servers, services
 from .cluster import of_cluster
 from .facts import Facts
 from .gathering import gather
+from .lookups import Abandoning
 from .targets import FILE, Where, of_stack, of_urls
 from .verdict import GO, NO_GO, Check, Verdict, verdict
 
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace, state: Path) -> int:
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
     """What is known within the time; ValueError if not even the programs could be found."""
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(Abandoning())
     until = loop.time() + args.timeout
     try:
         async with asyncio.timeout(args.timeout / 2):
@@ -100,6 +102,11 @@ def judged(facts: Facts) -> list[Check]:
     return [check for one in judges for check in one.judge(facts)]
 
 
+def printable(text: str) -> str:
+    """What programs said, as a terminal may show it: no control characters."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def show(found: Verdict, without: list[str], out: TextIO) -> None:
     """Print a table for people: what is not as wanted says what was wanted and what to do."""
     console = Console(file=out, highlight=False)
@@ -109,7 +116,7 @@ def show(found: Verdict, without: list[str], out: TextIO) -> None:
     table.add_column(overflow="fold")
     for check in found.checks:
         mark, style = MARKS[check.ok]
-        text = Text(check.found)
+        text = Text(printable(check.found))
         if not check.ok:
             text.append(f"\nwanted: {check.wanted}\ndo: {check.remedy}", style="dim")
         table.add_row(Text(mark, style=style), check.name, text)

@@ -8,7 +8,7 @@ import msgspec
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program says of itself; the last three are a balancer's."""
+    """What a program says of itself; the last four are a balancer's."""
 
     program: str
     code: dict[str, str] = {}
@@ -20,6 +20,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     files_needed: int = 0
     members: dict[str, str] = {}
     homes: str = ""
+    certificate_begins_s: float | None = None
     certificate_ends_s: float | None = None
 
 
@@ -35,12 +36,15 @@ class Row(msgspec.Struct, frozen=True):
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A balancer, node, worker or autoscaler that was asked. `name` is for people; `rows` are a balancer's nodes.
 
+    `address`: what balancers call a node, if that is known.
     `ready`: its readiness check, with its reason in `unready`. `ahead_ms` is its clock against this machine's, and
-    `unsure_ms` how wrong that may be, half of the shortest round trip.
+    `unsure_ms` how wrong that may be, half of the shortest round trip. `sweep_behind_s` is told by the autoscaler that
+    leads.
     """
 
     kind: str
     name: str
+    address: str = ""
     error: str = ""
     about: About | None = None
     ready: bool = True
@@ -48,6 +52,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     ahead_ms: float = 0.0
     unsure_ms: float = 0.0
+    sweep_behind_s: float | None = None
 
 
 class Redis(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,12 +110,14 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     fires_at: str
     window_s: int
+    cancelled: bool = False
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of `processors inspect`; `error`: it could not be run."""
+    """The output of `processors inspect`; `error`: it could not be run. `addresses`: what it looked at, by setting."""
 
     error: str = ""
+    addresses: dict[str, str] = {}
     redis: tuple[Redis, ...] = ()
     store: Store = Store()
     queue: Queue | None = None

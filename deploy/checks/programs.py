@@ -16,6 +16,7 @@ def judge(facts: Facts) -> Iterator[Check]:
     """All checks of programs."""
     yield reachable(facts, "balancer")
     yield reachable(facts, "node")
+    yield listeners(facts)
     yield nodes_seen(facts)
     yield clocks(facts)
     yield certificates(facts)
@@ -35,20 +36,38 @@ def reachable(facts: Facts, kind: str) -> Check:
     )
 
 
+def listeners(facts: Facts) -> Check:
+    """Every worker and autoscaler that is known answers."""
+    found = [one for kind in ("autoscaler", "worker") for one in facts.of(kind)]
+    return judged(
+        "listeners",
+        [f"{one.kind} {one.name}: {one.error}" for one in found if one.error],
+        found=f"{len(found)} answer" if found else "none of an autoscaler or a worker is known",
+        wanted="every autoscaler and worker that is known answers, so that its code and settings can be compared",
+        remedy="look into the log of the one that is named, start it again, or take it out of the stack",
+    )
+
+
 def nodes_seen(facts: Facts) -> Check:
-    """Every balancer considers every node healthy."""
+    """Every balancer considers every node healthy, and those that are named are among them."""
     wrong = [
         f"{one.name} sees node {row.id} as {row.state}{f' ({row.reason})' if row.reason else ''}"
         for one in facts.of("balancer")
         for row in one.rows
         if row.state != HEALTHY
     ]
+    known = {text for one in facts.of("balancer") for row in one.rows for text in (row.id, row.address)}
+    if not facts.silent("balancer"):
+        wrong += [
+            f"no balancer knows node {one.name}" for one in facts.of("node") if not known & {one.name, one.address}
+        ]
     return judged(
         "nodes-healthy",
         wrong,
         found=f"{len({row.id for one in facts.of('balancer') for row in one.rows})} nodes, healthy at every balancer",
         wanted="every balancer considers every node healthy",
-        remedy="start or undrain that node; while balancers differ, look at the network between the two",
+        remedy="start or undrain that node; while balancers differ, look at the network between the two; one that none "
+        "knows does not reach their SNAPSURGE_REDIS_URL, or is no --node of theirs",
         untold=facts.silent("balancer"),
     )
 
@@ -77,20 +96,26 @@ def clocks(facts: Facts) -> Check:
 
 
 def certificates(facts: Facts) -> Check:
-    """TLS certificates are valid for `CERTIFICATE_DAYS_MIN` more days."""
+    """TLS certificates are valid now, and for `CERTIFICATE_DAYS_MIN` more days."""
     days = {
         one.name: (about.certificate_ends_s - facts.now_s) / DAY_S
         for one, about in facts.telling("balancer")
         if about.certificate_ends_s is not None
     }
     wrong = [f"{name}: {left:.1f} days left" for name, left in days.items() if left < CERTIFICATE_DAYS_MIN]
+    wrong += [
+        f"{one.name}: not valid for another {early_s / 3600:.1f} hours"
+        for one, about in facts.telling("balancer")
+        if about.certificate_begins_s is not None and (early_s := about.certificate_begins_s - facts.now_s) > 0
+    ]
     told = f"{min(days.values(), default=0):.0f} days left" if days else "no balancer ends TLS: what is in front does"
     return judged(
         "certificates",
         wrong,
         found=told,
-        wanted=f"certificates are valid for {CERTIFICATE_DAYS_MIN} days or more",
-        remedy="renew the certificate now, and mend what should have; balancers read new files without a restart",
+        wanted=f"certificates are valid now, and for {CERTIFICATE_DAYS_MIN} days or more",
+        remedy="renew the certificate now, and mend what should have; balancers read new files without a restart; of "
+        "one that is not valid yet look at the clock of the machine that made it, too",
         untold=facts.silent("balancer"),
     )
 

@@ -23,6 +23,8 @@ def events(before: View, after: View) -> list[Event]:
 
 def _moment(before: Moment | None, after: Moment | None) -> Iterator[tuple[str, str]]:
     if after is None:
+        if before is not None:
+            yield "note", f"moment {before.id} is cancelled: the autoscaler knows it no more"
         return
     if before is None or before.id != after.id:
         word = {"before": f"fires in {-after.since_s:.0f} s", "open": "is open", "closed": "is over"}[after.phase]
@@ -119,6 +121,8 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
 def _jobs(before: Queue, after: Queue) -> Iterator[tuple[str, str]]:
     if after.lapsed:
         yield "bad", f"{after.lapsed} jobs lost their worker, another one does them"
+    if after.lost:
+        yield "bad", f"the store has lost {after.lost} pairs: `python -m processors verify MOMENT` names them"
     if after.dead > before.dead:
         yield "bad", f"{after.dead - before.dead:.0f} jobs given up, {after.dead:.0f} dead letters are kept"
 

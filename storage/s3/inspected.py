@@ -11,6 +11,7 @@ import jwt
 import jwt.warnings
 
 from .. import config
+from . import credentials
 from .store import S3Store
 
 # "Collect MinIO Metrics Using Prometheus": the token that `mc admin prometheus generate` makes; any other store: 404.
@@ -38,12 +39,14 @@ class InspectedStore(S3Store):
 
     async def room(self, session: aiohttp.ClientSession) -> tuple[int, int] | None:
         """Free bytes and all bytes, as a MinIO tells them whose keys may read metrics; None if it does not."""
-        keys = config.aws()
-        trust = ssl.create_default_context(cafile=keys.ca_bundle or None)
-        claims = {"sub": keys.access_key_id, "iss": "prometheus", "exp": int(time.time()) + _TOKEN_S}
+        if not self.address.endpoints:
+            return None
+        source, ca_file = await credentials.found(config.aws())
+        keys, trust = await source(), ssl.create_default_context(cafile=ca_file or None)
+        claims = {"sub": keys.access, "iss": "prometheus", "exp": int(time.time()) + _TOKEN_S}
         with warnings.catch_warnings():  # MinIO's form of tokens: HS512 with the secret key, however short that is
             warnings.simplefilter("ignore", jwt.warnings.InsecureKeyLengthWarning)
-            signed = jwt.encode(claims, keys.secret_access_key, algorithm="HS512")
+            signed = jwt.encode(claims, keys.secret, algorithm="HS512")
         fields = {"Authorization": f"Bearer {signed}"}
         for url in self.address.endpoints:
             try:
@@ -57,8 +60,8 @@ class InspectedStore(S3Store):
 
 
 def _rows(text: str) -> Iterator[tuple[str, int]]:
-    """The names of gauges and their values, without labels."""
+    """The two gauges and their values, without labels; others may have values that are no numbers."""
     for line in text.splitlines():
-        if not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            yield name.partition("{")[0], int(float(value))
+        name, _, value = line.rpartition(" ")
+        if (name := name.partition("{")[0]) in {_FREE, _ALL}:
+            yield name, int(float(value))

@@ -70,7 +70,9 @@ async def test_a_real_minio_and_redis(s3_url: str, redis: Redis, redis_url: str)
     assert found.scaling
     assert (found.scaling.desired, found.scaling.tiers) == (3, {"node": 4})
     assert found.moment == moment
+    assert (found.addresses["SNAPSURGE_STORE_URL"], found.addresses["SNAPSURGE_SHARD_URLS"]) == (s3_url, "")
     (one,) = found.redis
+    assert one.name == found.addresses["SNAPSURGE_REDIS_URL"]
     assert (one.role, one.policy, one.failing, one.group) == ("master", "noeviction", [], False)
     assert one.used_bytes > 0
 

@@ -10,7 +10,8 @@ import pytest
 
 from deploy.checks import gathering
 from deploy.checks.cluster import ASKED_MAX, of_cluster
-from deploy.checks.facts import Program
+from deploy.checks.facts import About, Inspection, Program, Redis
+from deploy.checks.targets import Where
 
 KUBECTL = """#!/bin/sh
 [ "$1 $2" = "--namespace photos" ] || { echo "wrong namespace" >&2; exit 1; }
@@ -22,6 +23,16 @@ case "$3" in
     echo "Forwarding from 127.0.0.1:$(cat "$(dirname "$0")/port") -> ${5#:}"
     exec sleep 600 ;;
 esac
+"""
+# Like a wrapper whose kubectl does not come back.
+HANGING = """#!/bin/sh
+case "$3" in
+  get) cat "$(dirname "$0")/pods.json"; exit ;;
+esac
+trap '' TERM INT
+sleep 600 &
+echo $! >> "$(dirname "$0")/started"
+wait
 """
 ABOUT = b'{"program": "balancer", "now_ms": 1, "code": {"lb": "1"}}'
 
@@ -92,9 +103,32 @@ async def test_a_pod_is_asked_through_a_forwarded_port(folder: Path) -> None:
 
     assert set(found) == {"balancer-1", "node-0"}
     assert (found["balancer-1"].error, found["balancer-1"].rows[0].id) == ("", "a")
-    assert found["node-0"] == Program(
-        kind="node", name="node-0", error="ConnectionError: kubectl port-forward does not reach it"
-    )
+    why = "ConnectionError: kubectl port-forward does not reach it"
+    assert found["node-0"] == Program(kind="node", name="node-0", address="10.1.0.1:8090", error=why)
+
+
+async def test_a_kubectl_that_hangs_is_ended_with_what_it_started(folder: Path) -> None:
+    """It ignores SIGTERM and SIGINT, and is a script that starts the real one, which keeps the pipes."""
+    (folder / "kubectl").write_text(HANGING)
+    listed(folder, pod("balancer-1", "balancer"))
+    where = await of_cluster("photos")
+    deadline = asyncio.get_running_loop().time() + 1.0
+
+    async with asyncio.timeout(60):
+        found, looked = await asyncio.gather(
+            gathering.programs(where, deadline), gathering.inspection(where, "", deadline)
+        )
+
+    assert [one.error for one in found] == ["no answer in time"]
+    assert looked.error == "store and Redis were not looked at in time"
+    started = (folder / "started").read_text().split()
+    assert len(started) == 2
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists() and "Z" not in state(pid)]
+
+
+def state(pid: str) -> str:
+    """The state of a process: Z, a zombie, has ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def test_store_and_redis_are_looked_at_from_a_pod(folder: Path) -> None:
@@ -106,6 +140,20 @@ async def test_store_and_redis_are_looked_at_from_a_pod(folder: Path) -> None:
 
     assert (found.error, found.workers) == ("", 7)
     assert where.inspect[-4:] == ("python", "-m", "processors", "inspect")
+
+
+async def test_the_clock_of_redis_is_told_against_ours(folder: Path) -> None:
+    """It was read in the pod of an autoscaler, whose own clock is known; if it is not, nobody can tell."""
+    listed(folder, pod("autoscaler-0", "autoscaler", phase="Pending"), pod("autoscaler-1", "autoscaler"))
+    where = await of_cluster("photos")
+    assert where.inspect[3:5] == ("exec", "pod/autoscaler-1")
+    found = Inspection(redis=(Redis(name="r", ahead_ms=10.0, unsure_ms=1.0),))
+    pods = (Program(kind="autoscaler", name="autoscaler-1", about=About(program="autoscaler"), ahead_ms=-500.0),)
+
+    (redis,) = gathering.clocked(found, pods, where).redis
+    assert (redis.ahead_ms, redis.unsure_ms) == (-490.0, 1.0)
+    assert gathering.clocked(found, (), where).redis[0].unsure_ms == float("inf")
+    assert gathering.clocked(found, (), Where(targets=())) == found
 
 
 async def test_a_namespace_that_cannot_be_listed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

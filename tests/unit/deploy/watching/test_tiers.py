@@ -1,5 +1,7 @@
 """The rows of the view, from what programs say."""
 
+import time
+
 import pytest
 
 from deploy.watching import view
@@ -56,6 +58,23 @@ def test_a_node_shows_its_budget_and_its_part() -> None:
     assert (b.load, b.in_flight, b.bytes_max) == (0.25, None, None)  # not read itself
 
 
+def spent_s(count: int) -> float:
+    """The CPU seconds that a view of so many nodes takes: the least of three."""
+    observer, found = Observer(), []
+    for number in range(4):
+        sent = {f"node-{name}": {"requests_total": number} for name in range(count)}
+        round_ = round_of(2_000 + 2 * number, {BALANCER: balancer(nodes=sent)})
+        began = time.process_time()
+        assert len(observer.add(round_).nodes) == count
+        found.append(time.process_time() - began)
+    return min(found[1:])
+
+
+def test_a_view_of_many_nodes_costs_as_much_more_as_there_are_nodes() -> None:
+    """Of eight times as many not sixty-four times as much."""
+    assert spent_s(1_600) < 24 * spent_s(200)
+
+
 @pytest.mark.parametrize(
     ("text", "state"),
     [(balancer(), view.HEALTHY), (balancer(panic=1), view.PANIC), (balancer(panic=1, draining=1), view.DRAINING)],
@@ -81,8 +100,15 @@ def test_the_leader_tells_of_queue_and_redis() -> None:
         4.0,
     )
     assert queue.tiers == {"node": 6}
-    assert [(shard.name, shard.up, shard.bytes) for shard in found.shards] == [("127.0.0.1:6379", False, 2048.0)]
+    assert [(shard.name, shard.up, shard.bytes) for shard in found.shards] == [("127.0.0.1:6379", False, None)]
+    assert [(shard.up, shard.bytes, shard.bytes_max) for shard in seen().shards] == [(True, 2048.0, 0.0)]
     assert set(found.problems) == {"1 dead letters", "Redis 127.0.0.1:6379: no answer"}
+
+
+@pytest.mark.parametrize(("behind_s", "problems"), [(120.0, ()), (121.0, ("the sweeper is 121 s behind",))])
+def test_a_sweeper_that_is_behind_is_a_problem(behind_s: float, problems: tuple[str, ...]) -> None:
+    """From two minutes on, as the alert says."""
+    assert seen(scaler=scaler(sweep_behind_seconds=behind_s)).problems == problems
 
 
 def test_a_standby_is_no_leader() -> None:
