@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from ingest.histories import Failures, history
+from ingest.histories import FailedRuns, history
 from storage.records import UNTIMED, Photo, Photos, Receipt, Times, accepted, from_ms
 from storage.steps import Step
 
@@ -40,7 +40,7 @@ def test_a_pair_that_came_back_is_told_step_by_step() -> None:
         Step("store", "work", "w", 6300, 6330),
     ]
     assert (told.wait_ms, told.work_ms) == (5000 + 2 + 578 + 10, 400 + 20 + 290 + 30)
-    assert (told.run, told.failures, told.unknown) == (2, Failures(lapses=1), [])
+    assert (told.run, told.failures, told.unknown) == (2, FailedRuns(lapses=1), [])
     assert (told.request_id, told.node, told.worker, told.cpu_ms) == ("second", "a", "w", 120)
 
 
