@@ -184,7 +184,7 @@ def _users(calls: UserCalls, reads: Reads) -> dict[str, Handler]:
     return {
         "user_posts": reads.by_user(calls.posts),
         "erase_user": reads.by_user(calls.erase),
-        "user_export": calls.export,
+        "user_export": reads.by_user(calls.export),
     }
 
 

@@ -160,18 +160,18 @@ CALLS = (
             ("limit", f"posts a page; {PAGE_POSTS} unless said", PAGE),
             ("cursor", "`next` of the page before", MOMENT_ID),
         ),
-        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded"),
     ),
     Call(
         name="erase_user", method="DELETE", path="/v1/users/{user_id}/posts", scopes=ANY, answer=Erasure,
         summary="Delete all that a user has sent, for that user or ops: the receipt; go on while it has a `next`",
         query=(("cursor", "`next` of the receipt before", MOMENT_ID),),
-        errors=(*_READ_ERRORS, "bad-request", "overloaded", "storage-full"),
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded", "storage-full"),
     ),
     Call(
         name="user_export", method="GET", path="/v1/users/{user_id}/export", scopes=ANY, answer="application/zip",
         summary="All that the store has of a user, for that user or ops: photos as received, renditions and records",
-        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,

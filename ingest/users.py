@@ -10,7 +10,8 @@ import io
 import random
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ from .peers import ARRIVAL, REQUEST_ID_HEADER
 from .returns import when_away_s
 from .views import PostPage, json_answer, post_view
 
+# A call reads up to a thousand moments, sixteen at a time: these take half of the connections to the store.
+WALKS_MAX = 4
 # An export holds a pair of two photos of 16 MiB and its renditions twice: packed, and as entries.
 EXPORTS_MAX = 2
 PIECE_BYTES = 64 * 1024
@@ -54,18 +57,44 @@ class Manifest(msgspec.Struct, frozen=True):
     unreadable: list[str]
 
 
+class Turns:
+    """Calls in progress of a kind that is much work: so many a node, and one of a user. `what` they are called."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._users: set[str] = set()
+
+    @contextmanager
+    def of(self, user_id: str) -> Iterator[None]:
+        """A turn about this user; Refusal when there is none."""
+        wait = {"Retry-After": str(when_away_s(random.random()))}
+        if user_id in self._users:
+            detail = f"a node makes {self._what} of one user one after the other; wait for the end of that one"
+            raise Refusal("rate-limited", detail, headers=wait)
+        if len(self._users) >= self._most:
+            raise Refusal("overloaded", f"a node makes {self._most} {self._what} at a time; ask again", headers=wait)
+        self._users.add(user_id)
+        try:
+            yield
+        finally:
+            self._users.discard(user_id)
+
+
 class UserCalls:
     """The calls under `/v1/users`."""
 
     def __init__(self, users: Users, links: Links) -> None:
         self._users = users
         self._links = links
-        self._exports = 0
+        self._exports = Turns(EXPORTS_MAX, "exports")
+        self._walks = Turns(WALKS_MAX, "lists or deletions of all posts")
 
     async def posts(self, request: web.Request) -> web.Response:
         """One page of the user's posts."""
-        user_id, cursor = _user_of(request), cursor_of(request)
-        posts, after = await self._users.page(user_id, cursor, limit_of(request))
+        user_id, cursor, limit = _user_of(request), cursor_of(request), limit_of(request)
+        with self._walks.of(user_id):
+            posts, after = await self._users.page(user_id, cursor, limit)
         sign = self._links.signer(time.time())
         return json_answer(PostPage([post_view(post, sign) for post in posts], after))
 
@@ -73,7 +102,8 @@ class UserCalls:
         """Delete what the user has sent; the receipt."""
         user_id, cursor = _user_of(request), cursor_of(request)
         try:
-            erasure = await self._users.erase(user_id, request[ARRIVAL].attempt, cursor)
+            with self._walks.of(user_id):
+                erasure = await self._users.erase(user_id, request[ARRIVAL].attempt, cursor)
         except RedisError as error:
             wait = {"Retry-After": str(when_away_s(random.random()))}
             detail = "not all is deleted, and copies of records may still be shown: delete again"
@@ -92,14 +122,8 @@ class UserCalls:
         }
         if request.method == "HEAD":
             return web.StreamResponse(headers=fields)
-        if self._exports >= EXPORTS_MAX:
-            wait = {"Retry-After": str(when_away_s(random.random()))}
-            raise Refusal("overloaded", f"a node makes {EXPORTS_MAX} exports at a time; ask again", headers=wait)
-        self._exports += 1
-        try:
+        with self._exports.of(user_id):
             return await self._exported(request, user_id, web.StreamResponse(headers=fields))
-        finally:
-            self._exports -= 1
 
     async def _exported(self, request: web.Request, user_id: str, response: web.StreamResponse) -> web.StreamResponse:
         """Send the archive; after the head a failure can only cut the connection."""

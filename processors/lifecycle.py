@@ -2,8 +2,9 @@
 
 For `aws s3api put-bucket-lifecycle-configuration` and MinIO's `mc ilm import`. They do the work of `moment_days` in
 retention.py, without requests of ours; the sweeper then finds nothing left, and removes the moments themselves. A rule
-counts from the last write of an object, so it is a few days later than the sweeper. Photos as received cannot go by a
-rule, because the receipt in the same object keeps the post (storage/existence.py).
+counts from the last write of an object, so it is a few days later than the sweeper. Where a bucket keeps versions, an
+expired object is only hidden: its last version goes a day later, and with it versions that a crash left behind. Photos
+as received cannot go by a rule, because the receipt in the same object keeps the post (storage/existence.py).
 """
 
 import sys
@@ -34,6 +35,7 @@ def rules(days: int) -> dict[str, object]:
                 "Status": "Enabled",
                 "Filter": {"Prefix": digit},
                 "Expiration": {"Days": days},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
             }
             for digit in DIGITS
         ]

@@ -1,9 +1,10 @@
 """Removes what was kept long enough: photos as received after `intake_days`, whole moments after `moment_days`.
 
 Photos: the pair gives way to its bare receipt, so the post and its renditions stay (existence.py). A pair whose post is
-not finished is still needed, stays, and is tried again a day later. Moments: every object in the moment's folders, then
-the moment itself. Which moments are due follows from the day in their ids and two days more, because a changed moment
-fires up to a day after it: so they are removed one to two days late, never early.
+not finished is still needed, stays, and is tried again a day later. Moments: first the moment is cancelled, so that
+nobody sees a part of its posts, then every object in its folders goes, then the moment itself. Which moments are due
+follows from the day in their ids and two days more, because a changed moment fires up to a day after it: so they are
+removed one to two days late, never early.
 
 The work is done in steps of `BATCH` objects. Redis holds the progress of each moment, so another autoscaler goes on
 where this one stopped; a Redis that lost it costs listings, nothing else. There is no step from ten minutes before a
@@ -24,6 +25,7 @@ from storage.existence import Existence
 from storage.keys import RETENTION_KEY
 from storage.moments import DAY_MS, Moments
 from storage.records import ACCEPTING_MS, to_ms
+from storage.rescheduling import Rescheduling
 from storage.sharded import ShardedIndex
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
@@ -75,6 +77,7 @@ class Retention:
         self._redis = redis
         self._index = ShardedIndex(redis, shards)
         self._moments = Moments(store, self._index)
+        self._changes = Rescheduling(store, self._index, self._moments)
         self._existence = Existence(store)
         self._days: dict[What, int] = {"moment": moment_days, "photos": intake_days}
         self._tasks: list[tuple[What, str]] = []
@@ -132,6 +135,8 @@ class Retention:
 
     async def _advance(self, what: What, moment_id: str, progress: Progress) -> tuple[Removed, Progress]:
         """Work on up to `BATCH` objects of the next spreads."""
+        if what == "moment" and progress == Progress():
+            await self._changes.retire(moment_id)
         spreads, after, unfinished, removed = progress.spreads, progress.after, progress.unfinished, Removed()
         last = min(spreads + SPREADS_A_STEP, len(keys.SPREADS))
         while spreads < last and removed.looked < BATCH:
@@ -182,7 +187,7 @@ class Retention:
     async def _remove(self, found: list[tuple[str, int]]) -> None:
         """Remove these objects, and the index entries of their posts."""
         for start in range(0, len(found), WIDTH):
-            some = [partial(self._existence.remove, key) for key, _ in found[start : start + WIDTH]]
+            some = [partial(self._store.delete, key) for key, _ in found[start : start + WIDTH]]
             await together(some, "retention")
         await self._index.drop(sorted({keys.name_in(key) for key, _ in found}))
 

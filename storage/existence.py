@@ -10,6 +10,7 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     pair      -> bare receipt  `swap`: the photos were kept long enough (`bare`); in all else it is a pair
     nothing   -> tombstone   `create`: a user's data is deleted, which rejects uploads that began before (`end`, `bars`)
     nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
+    nothing   -> tombstone   `create`: the same, and the post is deleted
 
 Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
 two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
@@ -24,11 +25,10 @@ tombstone of the same deletion. A worker that replaces a media object reads the 
 and the swap (`put_media`). So after a deletion no rendition of the post can be stored, even by a job that was running.
 
 No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
-sweeper removes tombstones afterwards (`clear`), and everything of a moment that was kept long enough (`remove`). This
-file does not use the index or the queue.
+sweeper removes tombstones afterwards (`clear`), and retention all of a moment that was kept long enough. This file does
+not use the index or the queue.
 """
 
-import contextlib
 import secrets
 import time
 from typing import Literal
@@ -54,11 +54,15 @@ class Superseded(Exception):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What an intake key holds: a receipt (of a pair) or a tombstone; a mark with neither means a damaged object."""
+    """What an intake key holds: a receipt (of a pair) or a tombstone; a mark with neither means a damaged object.
+
+    `renditions`: it holds nothing, and there are renditions, so the store has lost the pair; only `end` tells.
+    """
 
     mark: str = ""
     receipt: Receipt | None = None
     tombstone: Tombstone | None = None
+    renditions: bool = False
 
     @property
     def decided(self) -> str:
@@ -120,27 +124,26 @@ class Existence:
     ) -> Standing:
         """Delete the post and its renditions, or complete an earlier deletion that was interrupted; what was there.
 
-        NoSuchPost when there is no pair, and no tombstone of a deletion later than `known`. Superseded when the pair
-        was uploaded, first or again, after this deletion began. `bars`: where there is nothing, a tombstone is created,
-        which rejects uploads that began before this deletion and are still in progress.
+        NoSuchPost when there is no pair, no tombstone of a deletion later than `known`, and no renditions. Superseded
+        when the pair was uploaded, first or again, after this deletion began. `bars`: where there is nothing, a
+        tombstone is created, which rejects uploads that began before this deletion and are still in progress.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
             there = await self.look(moment_id, post_id)
-            if bars and not there.mark:
-                with contextlib.suppress(BlobExists):
-                    await self._store.create(key, tombstones.pack(Tombstone(deletion)))
-                    break
-                continue
-            if not there.mark or (there.tombstone is not None and there.decided <= known):
+            if not there.mark:
+                there = Standing(renditions=await self.shows(moment_id, post_id))
+            nothing = not (there.mark or bars or there.renditions)
+            if nothing or (there.tombstone is not None and there.decided <= known):
                 raise NoSuchPost(post_id)
             if there.tombstone is not None and there.decided >= deletion:
                 break
             if there.decided > deletion:
                 raise Superseded(f"{key} was posted after this deletion began")
+            body = tombstones.pack(Tombstone(deletion))
             try:
-                await self._store.swap(key, there.mark, tombstones.pack(Tombstone(deletion)))
-            except BlobChanged:
+                await (self._store.swap(key, there.mark, body) if there.mark else self._store.create(key, body))
+            except (BlobExists, BlobChanged):
                 continue  # the next look shows whether an earlier try of this same request succeeded
             break
         else:
@@ -240,16 +243,17 @@ class Existence:
             return False
         return True
 
-    async def remove(self, key: str) -> None:
-        """Remove an object of a moment that accepts no more posts and was kept long enough."""
-        await self._store.delete(key)
-
     async def clear(self, moment_id: str, post_id: str) -> None:
         """Remove a deletion's tombstones, once the moment accepts no more posts: the intake object last."""
         there = await self.look(moment_id, post_id)
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
             await self._store.delete(keys.intake(moment_id, post_id))
+
+    async def shows(self, moment_id: str, post_id: str) -> bool:
+        """Whether the post has a media object that is no tombstone."""
+        shown = await self._tail(keys.media(moment_id, post_id))
+        return shown is not None and _tombstone(shown) is None
 
     async def _whole(self, key: str) -> Post | None:
         """The record of a media object, every byte of which was compared with its digest; None if there is none."""

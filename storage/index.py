@@ -167,11 +167,12 @@ class Index:
         await run_one(self._redis, call)
 
     async def void_counts(self, moment_ids: Sequence[str]) -> None:
-        """Mark the counts of these moments incomplete, so that they are recounted."""
-        pipe = self._redis.pipeline(transaction=False)
-        for moment_id in moment_ids:
-            pipe.hdel(COUNTS_KEY + moment_id, "complete")
-        await pipe.execute()
+        """Remove the counts of these moments, so that they are recounted from zero.
+
+        Without the mark of completeness alone, a recount would join the generation that has the wrong counts.
+        """
+        if moment_ids:
+            await self._redis.delete(*(COUNTS_KEY + one for one in moment_ids))
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
         """Copy moments into the index; `listed` (first, last, unix ms): they are all that fire in this time range."""

@@ -1,8 +1,8 @@
 """Moments: created in the store, read through Redis and a cache.
 
 A moment can be changed until it fires (rescheduling.py); from then on it is immutable. A process believes its copy of a
-moment that has not fired for `COPY_S`, and one that it read after the moment fired for `KEPT_S`. A copy in Redis gives
-way to later revisions only.
+moment that has not fired for `COPY_S`, and one that it read after the moment fired for `KEPT_S`. Copies, in Redis too,
+give way to later revisions only.
 
 Moments are independent: two of one region may overlap. `current` is the one that fired last; of two that fired at the
 same time, the one with the greater id.
@@ -138,9 +138,13 @@ class Moments:
         return self.remember(moment, asked_s)
 
     def remember(self, moment: Moment, asked_s: float) -> Moment:
-        """Take this revision for the current one; `asked_s` is the time (unix seconds) before it was read."""
+        """Take this revision, asked for at `asked_s` (unix seconds), unless a later one is known; returns the later."""
+        copy, age_s = self._cache.get(moment.id), max(self._clock() - asked_s, 0.0)
+        if copy is not None and copy.moment.revision > moment.revision:
+            return copy.moment
         final = asked_s >= to_ms(moment.fires_at) / 1000 + COPY_S
-        self._cache[moment.id] = Copy(moment, self._monotonic() + (KEPT_S if final else COPY_S), final)
+        # As old as the question, not as the answer.
+        self._cache[moment.id] = Copy(moment, self._monotonic() + (KEPT_S if final else COPY_S) - age_s, final)
         return moment
 
     def _is_known(self, moment_id: str, *, final: bool) -> bool:
@@ -157,11 +161,8 @@ class Moments:
             return await self.get(found)
         if not known:
             for one in reversed(await self._listed(now_ms - ACCEPTING_MS, now_ms)):
-                if (
-                    one.region == region
-                    and not one.cancelled
-                    and now_ms - ACCEPTING_MS <= to_ms(one.fires_at) <= now_ms
-                ):
+                accepts = now_ms - ACCEPTING_MS <= to_ms(one.fires_at) <= now_ms
+                if accepts and one.region == region and not one.cancelled:
                     return one
         raise NoSuchMoment(region)
 
@@ -182,9 +183,8 @@ class Moments:
                 if ids is None:
                     raise
                 moments = await self._some(ids)
-        return [
-            one for one in moments if since_ms <= to_ms(one.fires_at) <= until_ms and (cancelled or not one.cancelled)
-        ]
+        kept = [one for one in moments if cancelled or not one.cancelled]
+        return [one for one in kept if since_ms <= to_ms(one.fires_at) <= until_ms]
 
     async def page(
         self, region: str | None, since_ms: int, until_ms: int, after: str, limit: int

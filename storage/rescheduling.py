@@ -2,9 +2,12 @@
 
 A cancelled moment keeps its object, marked as cancelled: a removal has no condition, and one that is delayed could
 remove a moment that has posts. Less than `LEAD_S` before a moment fires it is fixed, so that every process has its last
-revision when posts come (`moments.COPY_S`). If the store takes longer than the lead for a change, the former revision
-is put back, and the caller is told that it was too late. Should the program end between the two, posts by the former
-revision keep what their receipts say, and the sweeper includes cancelled moments: nothing accepted is lost.
+revision when posts come. Processes believe a copy for `moments.COPY_S`, so a change must be in store and Redis so long
+before the moment fires by its former revision. If it takes longer, the former revision is put back, and the caller is
+told that it was too late. Should the program end between the two, posts by the former revision keep what their receipts
+say, and the sweeper includes cancelled moments: nothing accepted is lost.
+
+A moment whose posts are about to be removed, because they were kept long enough, is cancelled too (`retire`).
 """
 
 import contextlib
@@ -12,11 +15,12 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from redis.exceptions import RedisError
 
 from . import keys
 from .blobs import BlobChanged, BlobMissing, BlobStore, StoreUnavailable
 from .index import Index
-from .moments import DAY_MS, Moments, NoSuchMoment, decoded
+from .moments import COPY_S, DAY_MS, DamagedMoment, Moments, NoSuchMoment, decoded
 from .records import Moment, from_ms, to_ms
 
 LEAD_S = 2.0
@@ -53,11 +57,40 @@ class Rescheduling:
             asked_s = self._clock()
             moment, mark = await self._marked(moment_id)
             changed = self._changed(moment, fires_at_ms, window_s, cancelled=cancelled)
-            if changed != moment and not await self._swapped(moment, mark, changed):
-                continue
-            await self._index.put_moments([changed])
-            self._moments.remember(changed, asked_s)
-            return changed
+            if changed != moment:
+                try:
+                    await self._store.swap(keys.moment(moment_id), mark, msgspec.json.encode(changed))
+                except BlobChanged:
+                    continue
+                except StoreUnavailable:  # it may have been carried out, or may still be
+                    await self._put_back_if_late(moment)
+                    raise
+            away = await self._told(changed)
+            if changed != moment and await self._put_back_if_late(moment):
+                raise MomentFired(moment_id)
+            if away is not None:
+                raise away
+            return self._moments.remember(changed, asked_s)
+        raise StoreUnavailable(f"{keys.moment(moment_id)} changed under {TRIES_MAX} tries")
+
+    async def retire(self, moment_id: str) -> None:
+        """Cancel a moment whose posts are about to be removed: nobody sees a part of them, and none is restored.
+
+        A moment that is gone or damaged stays as it is. redis.RedisError after the store.
+        """
+        for _ in range(TRIES_MAX):
+            try:
+                moment, mark = await self._marked(moment_id)
+            except (NoSuchMoment, DamagedMoment):
+                return
+            retired = msgspec.structs.replace(moment, cancelled=True, revision=moment.revision + 1)
+            if not moment.cancelled:
+                try:
+                    await self._store.swap(keys.moment(moment_id), mark, msgspec.json.encode(retired))
+                except BlobChanged:
+                    continue
+                await self._index.put_moments([retired])
+            return
         raise StoreUnavailable(f"{keys.moment(moment_id)} changed under {TRIES_MAX} tries")
 
     def _changed(self, moment: Moment, fires_at_ms: int | None, window_s: int | None, *, cancelled: bool) -> Moment:
@@ -82,21 +115,24 @@ class Rescheduling:
         changes = {"fires_at": fires_at, "closes_at": closes_at, "window_s": seconds, "cancelled": cancelled}
         return msgspec.structs.replace(moment, **changes, revision=moment.revision + 1)
 
-    async def _swapped(self, moment: Moment, mark: str, changed: Moment) -> bool:
-        """Store the next revision; False if another change was faster. MomentFired if the store took too long."""
-        key = keys.moment(moment.id)
+    async def _told(self, moment: Moment) -> RedisError | None:
+        """Copy a revision into Redis; the failure, if it could not be."""
         try:
-            await self._store.swap(key, mark, msgspec.json.encode(changed))
-        except BlobChanged:
+            await self._index.put_moments([moment])
+        except RedisError as error:
+            return error
+        return None
+
+    async def _put_back_if_late(self, moment: Moment) -> bool:
+        """Whether nodes may open the moment by their copies of the former revision; then that one stays."""
+        if self._clock() < to_ms(moment.fires_at) / 1000 - COPY_S:
             return False
-        if self._clock() * 1000 < to_ms(moment.fires_at):
-            return True
-        # The store took longer than the lead: nodes may have accepted posts by the former revision. It stays.
-        _, mark = await self._marked(moment.id)
-        former = msgspec.structs.replace(moment, revision=changed.revision + 1)
+        there, mark = await self._marked(moment.id)
+        former = msgspec.structs.replace(moment, revision=there.revision + 1)
         with contextlib.suppress(BlobChanged):
-            await self._store.swap(key, mark, msgspec.json.encode(former))
-        raise MomentFired(moment.id)
+            await self._store.swap(keys.moment(moment.id), mark, msgspec.json.encode(former))
+            await self._told(former)
+        return True
 
     async def _marked(self, moment_id: str) -> tuple[Moment, str]:
         try:

@@ -1,9 +1,10 @@
 """All posts of one user: found by moments, exported, deleted.
 
-The post of a user in a moment has one possible key, so each moment costs one read, and nothing of the bucket is
-scanned. A call looks at `MOMENTS_MAX` moments at most and says where to go on. Deleting is complete when `next` is
-null: pairs, renditions, index entries, waiting jobs and dead letters are gone, and no upload that was sent before the
-deletion can still arrive, because moments that may accept posts get a tombstone even where the user has no post.
+The post of a user in a moment has two possible keys, so each moment costs one or two reads, and nothing of the bucket
+is scanned. Renditions whose pair the store has lost are exported and deleted, too. A call looks at `MOMENTS_MAX`
+moments at most and says where to go on. Deleting is complete when `next` is null: pairs, renditions, index entries,
+waiting jobs and dead letters are gone, and no upload that was sent before the deletion can still arrive, because
+moments that may accept posts get a tombstone even where the user has no post.
 
 What a node remembers of a finished record ends within seconds, and shows no picture (posts.py). Tokens of the rate
 limit end by themselves within minutes. A tombstone holds nothing of the user.
@@ -29,13 +30,16 @@ from .zips import Damaged, unpack
 
 MOMENTS_MAX = 1000
 WIDTH = 16
+# By a balancer's clock, which is compared with this node's, a moment may have fired so much earlier.
+CLOCKS_MS = 1000
 _JOBS: tuple[JobName, ...] = ("flag_late", "render_pair", "complete_media")
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """A deleted post: its objects, whose place tombstones took, and how many of its jobs and dead letters there were.
 
-    `held` is what was there: a pair (or its receipt), a tombstone of an earlier deletion, or damaged bytes.
+    `held` is what was there: a pair (or its receipt), a tombstone of an earlier deletion, damaged bytes, or renditions
+    whose pair the store has lost.
     """
 
     post_id: str
@@ -140,9 +144,9 @@ class Users:
     async def everything(self, user_id: str) -> AsyncIterator[Received]:
         """Each post with all its photos, renditions and records, one after the other."""
         async for ids in self._some(""):
-            looks = [partial(self._existence.look, moment_id, keys.post_id(moment_id, user_id)) for moment_id in ids]
+            looks = [partial(self._has, moment_id, keys.post_id(moment_id, user_id)) for moment_id in ids]
             for moment_id, there in zip(ids, await together(looks, "user-post"), strict=True):
-                if there.mark and there.tombstone is None:
+                if there:
                     yield await self._received(moment_id, keys.post_id(moment_id, user_id))
 
     async def _some(self, after: str) -> AsyncIterator[Sequence[str]]:
@@ -173,7 +177,7 @@ class Users:
         self._posts.drop(post_id)
         jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
         await self._index.forget(post_id, moment_id, deletion)
-        if not there.mark:
+        if not there.mark and not there.renditions:
             return moment_id
         objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
         return Erased(post_id=post_id, moment_id=moment_id, held=_held(there), objects=objects, jobs=jobs)
@@ -189,7 +193,12 @@ class Users:
             return False
         except DamagedMoment:
             return True
-        return fires_ms <= now_ms <= fires_ms + OPEN_MS
+        return fires_ms - CLOCKS_MS <= now_ms <= fires_ms + OPEN_MS
+
+    async def _has(self, moment_id: str, post_id: str) -> bool:
+        """Whether the store has a pair or renditions of the post."""
+        there = await self._existence.look(moment_id, post_id)
+        return there.tombstone is None and (bool(there.mark) or await self._existence.shows(moment_id, post_id))
 
     async def _received(self, moment_id: str, post_id: str) -> Received:
         entries: dict[str, bytes] = {}
@@ -209,4 +218,6 @@ class Users:
 def _held(there: Standing) -> str:
     if there.receipt is not None:
         return "pair"
-    return "tombstone" if there.tombstone is not None else "damaged"
+    if there.tombstone is not None:
+        return "tombstone"
+    return "renditions" if there.renditions else "damaged"

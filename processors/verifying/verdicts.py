@@ -4,7 +4,7 @@ It reads no store and no index; `verifier.py` does, and repairs.
 """
 
 import hashlib
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from storage.records import EXTENSIONS, SIDES, Photo, Post, Receipt
 # is something that must not be; unfinished: renditions are missing and no job will make them; index: Redis says
 # something else than the store.
 Kind = Literal["damaged", "lost", "extra", "unfinished", "index"]
+_UNUSABLE: Final[set[Kind]] = {"damaged", "lost", "unfinished"}
 # A store that is wholly wrong must not fill the memory; all findings are counted.
 FINDINGS_MAX = 10_000
 
@@ -64,12 +65,18 @@ class Verified(msgspec.Struct, kw_only=True):
             self.omitted += 1
 
     def agrees(self, index: Counts) -> bool:
-        """Whether Redis counts what the store has; posts without usable renditions are findings by themselves."""
-        if self.found.keys() & {"damaged", "lost", "unfinished"}:
+        """Whether Redis counts what the store has; posts without usable renditions are findings by themselves.
+
+        A pending post may have its late flag. It may be finished in Redis, if its renditions were damaged and removed.
+        """
+        if self.found.keys() & _UNUSABLE:
             return index.accepted == self.posts
-        # A post may have its late flag before its renditions.
-        names = ("accepted", "ready", "rejected", *(() if self.store.pending else ("on_time", "late")))
-        return all(getattr(index, name) == getattr(self.store, name) for name in names)
+        if index.accepted != self.store.accepted:
+            return False
+        if self.store.pending:
+            ahead = index.ready + index.rejected - self.store.ready - self.store.rejected
+            return 0 <= ahead <= self.store.pending
+        return index == self.store
 
     def count(self, receipt: Receipt, post: Post | None) -> None:
         """Add a post to the counts of the store; `post` is its record, None while it has no renditions."""

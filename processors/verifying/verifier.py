@@ -16,6 +16,7 @@ every repair is conditional (existence.py), so none undoes what happened meanwhi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -25,7 +26,7 @@ from redis.exceptions import RedisError
 from storage import intake, keys, media
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
-from storage.moments import Moments
+from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
 from storage.queue.jobs import Job, JobName, jobs_of
 from storage.queue.shards import Shards
@@ -45,7 +46,6 @@ WIDTH = 4
 LOOKS = 4
 AGAIN_S = 0.5
 
-
 Progress = Callable[[int, Verified], None]
 
 
@@ -64,6 +64,7 @@ class Verifier:
     ) -> None:
         index = ShardedIndex(redis, shards)
         self._store = store
+        self._index = index
         self._moments = Moments(store, index)
         self._posts = Posts(store, index)
         self._existence = Existence(store)
@@ -141,30 +142,37 @@ class Verifier:
             await self._unfinished(receipt, found, "its renditions are of an earlier attempt", bare=bare)
             return None
         except Damage as damage:
-            await self._damaged(receipt, found, str(damage), bare=bare)
-            return None
+            return await self._damaged(receipt, found, str(damage), bare=bare)
         if not record.complete:
             await self._unfinished(receipt, found, "it has no `full` renditions", bare=bare, name="complete_media")
         return record
 
-    async def _damaged(self, receipt: Receipt, found: Verified, why: str, *, bare: bool) -> None:
+    async def _damaged(self, receipt: Receipt, found: Verified, why: str, *, bare: bool) -> Post | None:
         """Renditions that are not what was written: void them, unless they are all that is left."""
         key, done = keys.media(receipt.moment_id, receipt.id), ""
         if bare:
             why += "; they cannot be made anew, because the photos were removed"
         elif self._repairs:
-            mark = (await self._store.read_tail(key, TAIL_BYTES)).mark
-            try:  # of the object that has this mark
-                record_of(receipt, await self._store.read(key))
-            except Stale:
-                return
-            except Damage:
-                if await self._existence.void(receipt.moment_id, receipt.id, mark):
-                    await self._enqueued(jobs_of(receipt.moment_id, receipt.id))
-                    done = "they were removed, and the post is rendered again"
+            if not await self._voided(receipt):  # replaced or removed meanwhile
+                return await self._renditions(receipt, found, bare=bare)
+            if await self._enqueued(jobs_of(receipt.moment_id, receipt.id)):
+                done = "they were removed, and the post is rendered again"
             else:
-                return  # replaced meanwhile
+                why += "; they were removed, and Redis did not take the job that renders them again: verify again"
         found.say("damaged", key, f"the renditions cannot be used: {why}", done)
+        return None
+
+    async def _voided(self, receipt: Receipt) -> bool:
+        """Remove the renditions if they are still damaged; whether this did it."""
+        key = keys.media(receipt.moment_id, receipt.id)
+        try:
+            mark = (await self._store.read_tail(key, TAIL_BYTES)).mark
+            record_of(receipt, await self._store.read(key))  # the object that has this mark, or a later one
+        except Damage:
+            return await self._existence.void(receipt.moment_id, receipt.id, mark)
+        except (BlobMissing, Stale):
+            pass
+        return False
 
     async def _unfinished(
         self, receipt: Receipt, found: Verified, what: str, *, bare: bool, name: JobName = "render_pair"
@@ -199,24 +207,48 @@ class Verifier:
         except (Damaged, Damage) as damage:
             found.say("lost", key, f"the pair is gone, and its renditions cannot be used: {damage}")
             return
-        restored = self._repairs and record.complete and await self._existence.restore(receipt)
-        if restored:
+        if (deletion := await self._deletion(post_id)) and record.attempt <= deletion:
+            await self._fenced(moment.id, post_id, found)
+            return
+        why, done = "the pair is gone, its renditions are there", ""
+        if await self._is_removed(moment.id):
+            why += "; the moment was cancelled or is being removed, so the post stays lost"
+        elif self._repairs and record.complete:
+            if not await self._existence.restore(receipt):  # somebody else did, or deleted it, meanwhile
+                await self._post(moment, post_id, found)
+                return
             found.posts, found.bare = found.posts + 1, found.bare + 1
             found.count(receipt, record)
-        done = "the post exists again, by its record: its photos as received and its meta are lost" if restored else ""
-        found.say("lost", key, "the pair is gone, its renditions are there", done)
+            done = "the post exists again, by its record: its photos as received and its meta are lost"
+        found.say("lost", key, why, done)
+
+    async def _deletion(self, post_id: str) -> str:
+        """The post's last deletion, if Redis knows: a worker that was suspended may have stored renditions since."""
+        with contextlib.suppress(RedisError, OSError):
+            return await self._index.deletion(post_id)
+        return ""
+
+    async def _is_removed(self, moment_id: str) -> bool:
+        """Whether retention removes the moment: it cancels the moment before it removes the first pair."""
+        try:
+            return (await self._moments.stored(moment_id)).cancelled
+        except NoSuchMoment:
+            return True
 
     async def _rest(self, moment_id: str, post_id: str, found: Verified) -> None:
         """Renditions of a deleted post: the rest of a deletion that was interrupted."""
-        key = keys.media(moment_id, post_id)
         for _ in range(LOOKS):
-            body = await self._read(key, found)
-            if body is None or is_tombstone(body):
-                return
+            body = await self._read(keys.media(moment_id, post_id), found)
+            there = await self._existence.look(moment_id, post_id)
+            if body is None or is_tombstone(body) or there.tombstone is None:
+                return  # the deletion was completed, or the post is there again
             await asyncio.sleep(self._again_s)
+        await self._fenced(moment_id, post_id, found)
+
+    async def _fenced(self, moment_id: str, post_id: str, found: Verified) -> None:
         fenced = self._repairs and await self._existence.fence(moment_id, post_id)
         done = "a tombstone takes their place" if fenced else ""
-        found.say("extra", key, "renditions of a deleted post", done)
+        found.say("extra", keys.media(moment_id, post_id), "renditions of a deleted post", done)
 
     async def _queued(self, jobs: Sequence[Job]) -> bool:
         """Whether a job is queued or running; also if Redis does not say, which `index_compared` tells."""

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import pytest
 from redis.asyncio import Redis
 
-from storage import keys
-from tests.component.ingest.conftest import multipart, photo
+from storage import intake, keys
+from tests.component.ingest.conftest import multipart, photo, token
+from tests.faults.rig import until
 
 
 async def posted(client: Any, count: int, user: str = "alice") -> list[str]:
@@ -80,6 +81,11 @@ async def test_an_upload_in_progress_does_not_survive_the_deletion(client: Any) 
 
     upload = asyncio.create_task(client.upload(moment, "alice", slowly()), name="upload")  # noqa: TID251 - awaited below
     await begun.wait()
+
+    async def received() -> bool:
+        return b"in_flight_requests 1.0" in (await client.call("GET", "/metrics")).raw
+
+    await until(received, "the head has arrived")
     receipt = (await client.call("DELETE", "/v1/users/alice/posts", "o", "ops")).body
     half.set()
     answer = await upload
@@ -156,16 +162,23 @@ async def test_an_export_has_every_byte(client: Any) -> None:
         assert archive.namelist() == ["manifest.json"]
 
 
-async def test_exports_at_the_same_time_are_limited(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [("GET", "export", "EXPORTS_MAX"), ("GET", "posts", "WALKS_MAX"), ("DELETE", "posts", "WALKS_MAX")],
+)
+async def test_what_is_much_work_is_limited(
+    make_client: Any, monkeypatch: pytest.MonkeyPatch, method: str, path: str, limit: str
+) -> None:
     """One more than a node makes is answered 503; the place is free afterwards."""
-    await posted(client, 1)
-    monkeypatch.setattr("ingest.users.EXPORTS_MAX", 0)
-    refused = await client.call("GET", "/v1/users/alice/export")
-    assert (refused.status, refused.body["code"]) == (503, "overloaded")
+    monkeypatch.setattr(f"ingest.users.{limit}", 0)
+    async with make_client() as client:
+        refused = await client.call(method, f"/v1/users/alice/{path}")
+        assert (refused.status, refused.body["code"]) == (503, "overloaded")
 
-    monkeypatch.setattr("ingest.users.EXPORTS_MAX", 1)
-    for _ in range(2):
-        assert (await client.call("GET", "/v1/users/alice/export")).status == 200
+    monkeypatch.setattr(f"ingest.users.{limit}", 1)
+    async with make_client() as client:
+        for _ in range(2):
+            assert (await client.call(method, f"/v1/users/alice/{path}")).status == 200
 
 
 async def test_an_export_without_the_store_is_refused(client: Any) -> None:
@@ -176,3 +189,47 @@ async def test_an_export_without_the_store_is_refused(client: Any) -> None:
     answer = await client.call("GET", "/v1/users/alice/export")
 
     assert (answer.status, answer.body["code"]) == (503, "storage-unavailable")
+
+
+async def test_a_user_who_reads_slowly_takes_one_export_of_a_node(client: Any) -> None:
+    """Its second one is refused while another user's is made; when the first ends, it may have another."""
+    await posted(client, 1)
+    stored = next(path for path in client.objects("intake"))
+    archive = intake.unpack(stored.read_bytes())
+    large = photo() + bytes(24 * 1024 * 1024)  # more than the sockets hold
+    stored.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
+    url = f"http://127.0.0.1:{client.port}/v1/users/alice/export"
+    fields = {"Authorization": f"Bearer {token('alice')}"}
+
+    async with client.session.get(url, headers=fields) as slow:
+        assert slow.status == 200
+        refused = await client.call("GET", "/v1/users/alice/export")
+        assert (refused.status, refused.body["code"]) == (429, "rate-limited")
+        assert "Retry-After" in refused.headers
+        assert (await client.call("GET", "/v1/users/bob/export", "bob")).status == 200
+        await slow.read()
+    assert (await client.call("GET", "/v1/users/alice/export")).status == 200
+
+
+async def test_exports_give_way_to_uploads(make_client: Any) -> None:
+    """While uploads need the node, no export begins."""
+    async with make_client(in_flight_requests_max=1) as client:
+        moment = await client.moment()
+        half, begun = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> Any:
+            yield b"--x"
+            begun.set()
+            await half.wait()
+            yield b"--\r\n"
+
+        upload = asyncio.create_task(client.upload(moment, "alice", slowly()), name="upload")  # noqa: TID251 - awaited
+        await begun.wait()
+
+        async def refused() -> bool:
+            return bool((await client.call("GET", "/v1/users/bob/export", "bob")).status == 503)
+
+        await until(refused, "an export gives way")
+        half.set()
+        await upload
+        assert not await refused()

@@ -7,10 +7,13 @@ from redis.asyncio import Redis
 
 from processors.retention import Removed, Retention
 from storage import intake, keys
-from storage.moments import DAY_MS, NoSuchMoment
+from storage.files import FileStore
+from storage.moments import DAY_MS, Moments, NoSuchMoment
 from storage.posts import NoSuchPost
 from storage.tombstones import SIZE
 from tests.component.processors.conftest import FIRES_MS
+from tests.component.processors.verifying.pairs import finish as made
+from tests.component.processors.verifying.test_verifier import verified
 from tests.stores import put, taken
 
 DAY_S = DAY_MS / 1000
@@ -173,6 +176,49 @@ async def test_a_damaged_pair_is_told_and_stays(world: Any, caplog: pytest.LogCa
     assert await is_bare(world, ready)
     assert await taken(world.store, keys.intake(world.moment_id, post_id))
     assert "is damaged and stays" in caplog.text
+
+
+class Verifying(FileStore):
+    """A store in which a moment is verified, with repairs, while it has renditions whose pair was just removed."""
+
+    world: Any
+
+    async def delete(self, key: str) -> None:
+        """The pair first."""
+        if "/media/" in key:
+            await super().delete(key.replace("/media/", "/intake/"))
+            self.found = await verified(self.world, repairs=True)
+        await super().delete(key)
+
+
+async def test_a_verification_restores_nothing_of_a_moment_that_is_removed(world: Any) -> None:
+    """A post that it made of the renditions would stay for ever, because nothing lists it any more."""
+    await made(world, "ann")
+    async with Verifying(world.store.root) as store:
+        store.world = world
+        kept = Retention(store, world.redis, intake_days=0, moment_days=8, shards={"": world.redis})
+
+        await steps(kept, OVER_S + 8 * DAY_S)
+
+    assert [(one.kind, one.repaired) for one in store.found.findings if one.kind != "index"] == [("lost", False)]
+    assert [entry async for entry in world.store.list("")] == []
+
+
+async def test_of_a_moment_that_is_being_removed_nobody_sees_a_part(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no more, for every process, before the first of its posts goes; it is removed to the end."""
+    monkeypatch.setattr("processors.retention.BATCH", 1)
+    for user in ("ann", "ben"):
+        await finish(world, user)
+    kept = retention(world, moment_days=8)
+
+    assert (await kept.step(OVER_S + 8 * DAY_S)).objects < 4
+
+    with pytest.raises(NoSuchMoment):
+        await Moments(world.store, world.index).get(world.moment_id)
+    await steps(kept, OVER_S + 8 * DAY_S)
+    assert [entry async for entry in world.store.list("")] == []
 
 
 async def test_without_days_nothing_is_ever_asked(world: Any, absent_redis: Redis) -> None:

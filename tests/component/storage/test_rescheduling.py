@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import BlobChanged, Buffer
+from storage.blobs import BlobChanged, Buffer, StoreUnavailable
 from storage.files import FileStore
 from storage.index import Index
 from storage.moments import COPY_S, DAY_MS, Moments, NoSuchMoment
@@ -193,20 +193,58 @@ class Slow(FileStore):
         await super().swap(key, mark, *parts)
 
 
-async def test_a_change_that_the_store_took_too_long_for_is_undone(files: FileStore, redis: Redis) -> None:
-    """It landed after the moment fired by the former revision, which nodes have used."""
+@pytest.mark.parametrize(("early_s", "stands"), [(0.0, False), (COPY_S, False), (COPY_S + 0.001, True)])
+async def test_a_change_that_the_store_took_too_long_for_is_undone(
+    files: FileStore, redis: Redis, early_s: float, *, stands: bool
+) -> None:
+    """It landed when nodes may already open the moment by their copies; Redis, too, has the former one again."""
     async with Slow(files.root) as store:
         world = World(store, redis)
         moment = await world.moments.create("eu", NOON_MS, 120)
 
         def late() -> None:
-            world.clock.now_s = NOON_MS / 1000
+            world.clock.now_s = NOON_MS / 1000 - early_s
 
         store.before = late
+        if stands:
+            assert (await world.changes.change(moment.id, cancelled=True)).cancelled
+            return
         with pytest.raises(MomentFired):
             await world.changes.change(moment.id, cancelled=True)
-        there = await world.process(redis).get(moment.id)
-        assert msgspec.structs.replace(there, revision=0) == moment
+        for there in (await Index(redis).moment(moment.id), await world.process(redis).get(moment.id)):
+            assert there is not None
+            assert msgspec.structs.replace(there, revision=0) == moment
+
+
+async def test_a_change_without_an_answer_is_undone_if_it_may_come_too_late(files: FileStore, redis: Redis) -> None:
+    """Whether it landed or will: the moment is as it was, and a repetition of the change finds another object."""
+    async with Slow(files.root) as store:
+        world = World(store, redis)
+        moment = await world.moments.create("eu", NOON_MS, 120)
+        mark = (await store.read_tail(keys.moment(moment.id), 8192)).mark
+
+        def silent() -> None:
+            world.clock.now_s = NOON_MS / 1000
+            raise StoreUnavailable("no answer")
+
+        store.before = silent
+        with pytest.raises(StoreUnavailable):
+            await world.changes.change(moment.id, cancelled=True)
+        with pytest.raises(BlobChanged):
+            await store.swap(keys.moment(moment.id), mark, b"the change, late")
+        assert not (await world.process(redis).get(moment.id)).cancelled
+
+
+async def test_a_copy_is_as_old_as_the_question(world: World, redis_away: Redis) -> None:
+    """An answer that took the whole second is believed no longer, and never takes the place of a later revision."""
+    moment = await world.moments.create("eu", NOON_MS, 120)
+    reader = world.process(redis_away)
+    changed = await world.changes.change(moment.id, window_s=60)
+
+    reader.remember(moment, world.clock.now_s - COPY_S)
+    assert await reader.get(moment.id) == changed
+    assert reader.remember(moment, world.clock.now_s) == changed
+    assert await reader.get(moment.id) == changed
 
 
 async def test_of_two_changes_at_once_both_take_effect_or_one_after_the_other(world: World) -> None:

@@ -12,8 +12,9 @@ from storage.existence import Superseded
 from storage.queue.jobs import jobs_of
 from storage.queue.shards import Shards
 from storage.records import OPEN_MS, Receipt, to_ms
-from storage.users import Erased, Kept, Users
+from storage.users import CLOCKS_MS, Erased, Kept, Users
 from tests.component.storage.conftest import Shelf
+from tests.component.storage.test_existence import rendered, shown
 
 MakeReceipt = Callable[..., Receipt]
 FIRES_MS = to_ms("2026-01-31T12:00:00.000Z")
@@ -26,11 +27,14 @@ def users(shelf: Shelf, now_ms: int) -> Users:
     return Users(shelf.store, shelf.index, shelf.moments, shelf.posts, queue, clock=lambda: now_ms / 1000)
 
 
-@pytest.mark.parametrize(("after_ms", "bars"), [(-1, False), (0, True), (OPEN_MS, True), (OPEN_MS + 1, False)])
+@pytest.mark.parametrize(
+    ("after_ms", "bars"),
+    [(-CLOCKS_MS - 1, False), (-CLOCKS_MS, True), (OPEN_MS, True), (OPEN_MS + 1, False)],
+)
 async def test_only_moments_that_may_accept_posts_are_barred(
     store: BlobStore, redis: Redis, make_receipt: MakeReceipt, after_ms: int, *, bars: bool
 ) -> None:
-    """From when it fires until no upload can be committed any more, on each store."""
+    """From when it fires by any balancer's clock until no upload can be committed any more, on each store."""
     shelf = Shelf(store, redis)
     moment = await shelf.moments.create("eu", FIRES_MS, 120)
 
@@ -68,3 +72,23 @@ async def test_what_was_posted_after_the_deletion_was_sent_stays(shelf: Shelf, m
         [f"arq:job:flag_late:{old.id}", *(f"arq:job:{job.id}" for job in jobs_of(new.moment_id, new.id))]
     )
     assert [post.id for post in (await users(shelf, FIRES_MS).page("ann", "", 10))[0]] == [new.id]
+
+
+async def test_renditions_whose_pair_the_store_lost_are_deleted_and_exported(
+    shelf: Shelf, make_receipt: MakeReceipt
+) -> None:
+    """Also long after the moment: they are the user's data, and a verification would make a post of them again."""
+    moment = await shelf.moments.create("eu", FIRES_MS, 120)
+    lost = make_receipt(moment_id=moment.id, attempt=FIRST)
+    await shelf.existence.put_media(*rendered(lost))
+    late = users(shelf, FIRES_MS + 100 * OPEN_MS)
+
+    (received,) = [one async for one in late.everything("ann")]
+    assert (received.post_id, sorted(received.entries)) == (lost.id, ["shown/front-thumb.jpg", "shown/post.json"])
+
+    erasure = await late.erase("ann", GONE, "")
+    objects = [keys.intake(moment.id, lost.id), keys.media(moment.id, lost.id)]
+    assert erasure.deleted == [Erased(post_id=lost.id, moment_id=moment.id, held="renditions", objects=objects, jobs=0)]
+    assert await shown(shelf.store, lost) is None
+    assert await shelf.existence.restore(lost) is False
+    assert [one async for one in late.everything("ann")] == []

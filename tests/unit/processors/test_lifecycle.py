@@ -34,6 +34,13 @@ def test_a_node_accepts_a_bucket_with_these_rules() -> None:
     assert len(told) == len(DIGITS)
 
 
+def test_no_version_stays_in_a_bucket_that_keeps_versions() -> None:
+    """There an expired object is hidden, not removed: its photos would stay for ever."""
+    made = rules(30)["Rules"]
+    assert isinstance(made, list)
+    assert [one["NoncurrentVersionExpiration"] for one in made] == [{"NoncurrentDays": 1}] * len(DIGITS)
+
+
 def test_rules_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 0; without a number of days there is no rule: exit 2, and why."""
     assert run(storage.config.Config(moment_days=30)) == 0

@@ -46,6 +46,16 @@ async def test_wrong_counts_are_counted_again(world: Any) -> None:
     assert (await world.index.counts(world.moment_id)).accepted == 1
 
 
+async def test_wrong_counts_are_counted_again_soon_after_another_recount(world: Any) -> None:
+    """The recount joins none that began before, whose counts are the wrong ones."""
+    await finish(world, "ann")
+    for _ in range(2):
+        await world.redis.hincrby(keys.COUNTS_KEY + world.moment_id, "accepted", 1)
+        assert told(await verified(world, repairs=True)) == [("index", keys.COUNTS_KEY + world.moment_id, True)]
+        assert (await verified(world)).findings == []
+        assert (await world.index.counts(world.moment_id)).accepted == 1
+
+
 async def test_a_late_flag_that_is_not_there_yet_is_nothing_wrong(world: Any) -> None:
     """Entries are behind the store for as long as jobs run."""
     receipt = await receive(world, "ann")

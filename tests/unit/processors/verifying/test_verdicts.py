@@ -112,12 +112,16 @@ def test_a_flag_that_is_missing_is_no_difference() -> None:
         (0, (), {"accepted": 2, "ready": 2, "on_time": 2}, True),
         (0, (), {"accepted": 2, "ready": 2, "on_time": 1}, False),
         (1, (), {"accepted": 3, "ready": 2, "on_time": 3, "pending": 1}, True),
+        (1, (), {"accepted": 3, "ready": 3, "on_time": 3}, True),
+        (1, (), {"accepted": 3, "ready": 1, "on_time": 3, "pending": 2}, False),
+        (1, (), {"accepted": 3, "ready": 3, "rejected": 1, "on_time": 3}, False),
+        (1, (), {"accepted": 2, "ready": 2, "on_time": 2}, False),
         (0, ("damaged",), {"accepted": 2}, True),
         (0, ("damaged",), {"accepted": 1}, False),
     ],
 )
 def test_counts_agree(pending: int, kinds: tuple[Any, ...], index: dict[str, int], *, agrees: bool) -> None:
-    """Flags may be ahead of renditions; posts that are findings themselves are not told twice."""
+    """Flags and voided renditions may be ahead; posts that are findings themselves are not told twice."""
     found = Verified(moment=MOMENT, posts=2 + pending)
     found.store = Counts(accepted=2 + pending, ready=2, on_time=2, pending=pending)
     for kind in kinds:
