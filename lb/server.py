@@ -129,6 +129,7 @@ async def serve(config: Config, options: Options) -> bool:
         on_hangup(journal)
         if tls := options.tls:
             context.proto = b"https"
+            context.certificate_begins_s = lambda: tls.validity.begins_s
             context.certificate_ends_s = lambda: tls.validity.ends_s
             tls.catch_up()
             background.append(tasks.create_task(tls.watch(), name="certificate"))

@@ -8,7 +8,7 @@ import msgspec
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program says of itself; the last three are a balancer's."""
+    """What a program says of itself; the last four are a balancer's."""
 
     program: str
     code: dict[str, str] = {}
@@ -20,6 +20,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     files_needed: int = 0
     members: dict[str, str] = {}
     homes: str = ""
+    certificate_begins_s: float | None = None
     certificate_ends_s: float | None = None
 
 

@@ -77,20 +77,26 @@ def clocks(facts: Facts) -> Check:
 
 
 def certificates(facts: Facts) -> Check:
-    """TLS certificates are valid for `CERTIFICATE_DAYS_MIN` more days."""
+    """TLS certificates are valid now, and for `CERTIFICATE_DAYS_MIN` more days."""
     days = {
         one.name: (about.certificate_ends_s - facts.now_s) / DAY_S
         for one, about in facts.telling("balancer")
         if about.certificate_ends_s is not None
     }
     wrong = [f"{name}: {left:.1f} days left" for name, left in days.items() if left < CERTIFICATE_DAYS_MIN]
+    wrong += [
+        f"{one.name}: not valid for another {early_s / 3600:.1f} hours"
+        for one, about in facts.telling("balancer")
+        if about.certificate_begins_s is not None and (early_s := about.certificate_begins_s - facts.now_s) > 0
+    ]
     told = f"{min(days.values(), default=0):.0f} days left" if days else "no balancer ends TLS: what is in front does"
     return judged(
         "certificates",
         wrong,
         found=told,
-        wanted=f"certificates are valid for {CERTIFICATE_DAYS_MIN} days or more",
-        remedy="renew the certificate now, and mend what should have; balancers read new files without a restart",
+        wanted=f"certificates are valid now, and for {CERTIFICATE_DAYS_MIN} days or more",
+        remedy="renew the certificate now, and mend what should have; balancers read new files without a restart; of "
+        "one that is not valid yet look at the clock of the machine that made it, too",
         untold=facts.silent("balancer"),
     )
 

@@ -6,7 +6,8 @@ or weights changes it. It is computed in a thread, once for each ring.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +28,11 @@ FILES_SPARE: Final = 256  # Listening sockets, checks, Redis, logs, Python's own
 
 
 class BalancerAbout(About, frozen=True, kw_only=True):
-    """A balancer. `members` are addresses by node; `certificate_ends_s` is unix time, None without TLS."""
+    """A balancer. `members` are addresses by node; its certificate is valid between two unix times, None: no TLS."""
 
     members: dict[str, str]
     homes: str
+    certificate_begins_s: float | None
     certificate_ends_s: float | None
 
 
@@ -51,6 +53,12 @@ def weak(config: Config) -> list[str]:
     """The secrets that everybody knows or can guess."""
     seed = config.ring_seed
     return [f"{PREFIX}RING_SEED"] if seed == PUBLIC_SEED or len(seed.encode()) < SECRET_BYTES_MIN else []
+
+
+def _known(date_s: Callable[[], float] | None) -> float | None:
+    """A date of the certificate; None without TLS, or if it could not be read."""
+    found = date_s() if date_s else math.inf
+    return found if math.isfinite(found) else None
 
 
 class AboutPage:
@@ -76,7 +84,6 @@ class AboutPage:
         if self._shares is not shares:
             self._homes = await asyncio.to_thread(homes_of, context.fleet)
             self._shares = shares
-        ends_s = context.certificate_ends_s() if context.certificate_ends_s else None
         about = BalancerAbout(
             program="balancer",
             code=self._code,
@@ -87,7 +94,8 @@ class AboutPage:
             files_needed=files_needed(context.config),
             members={name: node.member.address for name, node in sorted(context.fleet.nodes.items())},
             homes=self._homes,
-            certificate_ends_s=None if ends_s == float("inf") else ends_s,
+            certificate_begins_s=_known(context.certificate_begins_s),
+            certificate_ends_s=_known(context.certificate_ends_s),
             now_ms=now_ms(),
         )
         return web.Response(body=encode(about), content_type="application/json")

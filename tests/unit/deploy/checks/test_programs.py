@@ -52,6 +52,7 @@ def test_what_nobody_told_is_not_good(name: str) -> None:
         ("clocks", with_program("b", ahead_ms=101.0), ("b is 101 ms ahead of",)),
         ("clocks", of_redis(ahead_ms=-150.0), ("ahead of Redis r:6379/0",)),
         ("certificates", telling("lb-1", certificate_ends_s=NOW_S + 13.9 * DAY_S), ("lb-1: 13.9 days",)),
+        ("certificates", telling("lb-2", certificate_begins_s=NOW_S + 5400), ("lb-2: not valid for another 1.5 hours",)),
         ("file-descriptors", telling("a", files_max=999), ("a: 999", "1,000")),
     ],
 )
@@ -68,6 +69,7 @@ def test_each_cause_is_no_go(name: str, facts: Facts, words: tuple[str, ...]) ->
     [
         ("clocks", with_program("b", ahead_ms=100.0)),
         ("certificates", telling("lb-1", certificate_ends_s=NOW_S + 14 * DAY_S)),
+        ("certificates", telling("lb-1", certificate_begins_s=NOW_S)),
         ("file-descriptors", telling("a", files_max=1001)),
     ],
 )

@@ -35,13 +35,21 @@ async def test_it_tells_settings_members_and_fingerprints(stage) -> None:  # noq
     assert found["settings"]["SNAPSURGE_REDIS_URL"] == "h:1/0"
     assert found["settings"]["--policy"] == "ring"
     assert found["settings"]["SNAPSURGE_LB_CONNECTIONS_MAX"] == "20000"
-    assert found["certificate_ends_s"] is None
+    assert (found["certificate_begins_s"], found["certificate_ends_s"]) == (None, None)
     assert {name: len(prints) for name, prints in found["secrets"].items()} == {
         "SNAPSURGE_LB_RING_SEED": 1,
         "SNAPSURGE_LB_TICKET_SECRET": 1,
         "SNAPSURGE_LB_STAMP_SECRET": 1,
     }
     assert not [word for word in ("hidden", SEED, "a-secret-of-this-stage", "stamps-are") if word in text]
+
+
+async def test_it_tells_the_dates_of_its_certificate(stage) -> None:  # noqa: ANN001 - the stage fixture
+    """Those that could be read."""
+    stage.context.certificate_begins_s, stage.context.certificate_ends_s = lambda: 5.0, lambda: float("inf")
+    async with TestClient(TestServer(application(stage.connections))) as client:
+        found = await (await client.get("/aboutz")).json()
+    assert (found["certificate_begins_s"], found["certificate_ends_s"]) == (5.0, None)
 
 
 async def test_homes_follow_the_ring(stage) -> None:  # noqa: ANN001 - the stage fixture
