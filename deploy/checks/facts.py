@@ -36,12 +36,14 @@ class Row(msgspec.Struct, frozen=True):
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A balancer, node, worker or autoscaler that was asked. `name` is for people; `rows` are a balancer's nodes.
 
+    `address`: what balancers call a node, if that is known.
     `ready`: its readiness check, with its reason in `unready`. `ahead_ms` is its clock against this machine's, and
     `unsure_ms` how wrong that may be, half of the shortest round trip.
     """
 
     kind: str
     name: str
+    address: str = ""
     error: str = ""
     about: About | None = None
     ready: bool = True

@@ -50,7 +50,7 @@ class Asking:
             why = "no answer in time"
         except (aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
             why = _reason(error)
-        return Program(kind=target.kind or "balancer", name=target.name, error=why)
+        return Program(kind=target.kind or "balancer", name=target.name, address=target.place, error=why)
 
     async def _told(self, target: Target, url: str) -> Program:
         """What the program at this URL says."""
@@ -65,6 +65,7 @@ class Asking:
         return Program(
             kind=kind,
             name=name,
+            address=target.place,
             about=about,
             ready=not unready,
             unready=unready,
@@ -128,7 +129,7 @@ async def programs(where: Where, deadline: float) -> tuple[Program, ...]:
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
         asking = Asking(session, deadline)
         found = await asyncio.gather(*map(asking.program, where.targets))
-        known = {target.address or target.url.partition("://")[2] for target in where.targets}
+        known = {target.place for target in where.targets}
         rows = {row.address: row for one in found for row in one.rows if row.address not in known}
         more = [Target(f"http://{address}", row.id, "node") for address, row in sorted(rows.items())]
         return (*found, *await asyncio.gather(*map(asking.program, more)))

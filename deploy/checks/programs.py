@@ -36,19 +36,25 @@ def reachable(facts: Facts, kind: str) -> Check:
 
 
 def nodes_seen(facts: Facts) -> Check:
-    """Every balancer considers every node healthy."""
+    """Every balancer considers every node healthy, and those that are named are among them."""
     wrong = [
         f"{one.name} sees node {row.id} as {row.state}{f' ({row.reason})' if row.reason else ''}"
         for one in facts.of("balancer")
         for row in one.rows
         if row.state != HEALTHY
     ]
+    known = {text for one in facts.of("balancer") for row in one.rows for text in (row.id, row.address)}
+    if not facts.silent("balancer"):
+        wrong += [
+            f"no balancer knows node {one.name}" for one in facts.of("node") if not known & {one.name, one.address}
+        ]
     return judged(
         "nodes-healthy",
         wrong,
         found=f"{len({row.id for one in facts.of('balancer') for row in one.rows})} nodes, healthy at every balancer",
         wanted="every balancer considers every node healthy",
-        remedy="start or undrain that node; while balancers differ, look at the network between the two",
+        remedy="start or undrain that node; while balancers differ, look at the network between the two; one that none "
+        "knows does not reach their SNAPSURGE_REDIS_URL, or is no --node of theirs",
         untold=facts.silent("balancer"),
     )
 

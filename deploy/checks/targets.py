@@ -34,6 +34,11 @@ class Target(msgspec.Struct, frozen=True):
     forward: tuple[str, ...] = ()
     error: str = ""
 
+    @property
+    def place(self) -> str:
+        """What balancers call it."""
+        return self.address or self.url.partition("://")[2]
+
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
     """The programs, the settings for store and Redis where they are known, and the state directory if it is here.

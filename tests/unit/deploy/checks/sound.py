@@ -53,8 +53,8 @@ WORKER = About(
 PROGRAMS = (
     Program(kind="balancer", name="lb-1", about=BALANCER, rows=ROWS),
     Program(kind="balancer", name="lb-2", about=BALANCER, rows=ROWS),
-    Program(kind="node", name="a", about=NODE),
-    Program(kind="node", name="b", about=NODE),
+    Program(kind="node", name="a", address=ROWS[0].address, about=NODE),
+    Program(kind="node", name="b", address=ROWS[1].address, about=NODE),
     Program(kind="worker", name="worker-0", about=WORKER),
 )
 REDIS = Redis(name="r:6379/0", role="master", policy="noeviction", used_bytes=GIB, max_bytes=2 * GIB)

@@ -27,6 +27,11 @@ def check(facts: Facts, name: str) -> Check:
     return found
 
 
+def strange(address: str) -> Facts:
+    """The sound stack, but its second node is named c and has this address."""
+    return with_program("b", name="c", address=address)
+
+
 def test_a_sound_stack_passes_every_check() -> None:
     """And no two checks have one name."""
     found = [*programs.judge(SOUND)]
@@ -49,10 +54,15 @@ def test_what_nobody_told_is_not_good(name: str) -> None:
         ("nodes", with_program("b", error="no answer in time"), ("b: no answer",)),
         ("nodes", with_program("b", ready=False, unready="not ready: 503 clock"), ("b: not ready",)),
         ("nodes-healthy", with_program("lb-2", rows=(ROWS[0], Row("b", "x", "dead", "late"))), ("lb-2", "b as dead")),
+        ("nodes-healthy", strange("10.0.0.3:9001"), ("no balancer knows node c",)),
         ("clocks", with_program("b", ahead_ms=101.0), ("b is 101 ms ahead of",)),
         ("clocks", of_redis(ahead_ms=-150.0), ("ahead of Redis r:6379/0",)),
         ("certificates", telling("lb-1", certificate_ends_s=NOW_S + 13.9 * DAY_S), ("lb-1: 13.9 days",)),
-        ("certificates", telling("lb-2", certificate_begins_s=NOW_S + 5400), ("lb-2: not valid for another 1.5 hours",)),
+        (
+            "certificates",
+            telling("lb-2", certificate_begins_s=NOW_S + 5400),
+            ("lb-2: not valid for another 1.5 hours",),
+        ),
         ("file-descriptors", telling("a", files_max=999), ("a: 999", "1,000")),
     ],
 )
@@ -67,6 +77,8 @@ def test_each_cause_is_no_go(name: str, facts: Facts, words: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("name", "facts"),
     [
+        ("nodes-healthy", strange(ROWS[1].address)),  # under another name
+        ("nodes-healthy", with_program("b", address="b.example:9001")),  # under another address
         ("clocks", with_program("b", ahead_ms=100.0)),
         ("certificates", telling("lb-1", certificate_ends_s=NOW_S + 14 * DAY_S)),
         ("certificates", telling("lb-1", certificate_begins_s=NOW_S)),
