@@ -7,7 +7,9 @@ and list pods, create pods/portforward and pods/exec.
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -66,14 +68,14 @@ async def of_cluster(namespace: str) -> Where:
     command = (*kubectl(namespace), "get", "pods", "--selector", "app=snapsurge", "--output", "json")
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, process_group=0)
     except FileNotFoundError:
         raise ValueError("--namespace needs kubectl, which is not installed here") from None
     try:
         out, errors = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
     try:
         pods = msgspec.json.decode(out, type=_Pods).items
     except msgspec.MsgspecError:
@@ -103,7 +105,9 @@ def targets(pods: tuple[_Pod, ...], namespace: str) -> tuple[Target, ...]:
 async def forwarded(command: tuple[str, ...]) -> AsyncIterator[str]:
     """The base URL of a pod inside the block; ConnectionError if kubectl does not reach it."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, process_group=0
+    )
     try:
         said = await process.stdout.readline() if process.stdout else b""
         port = _FORWARDED.match(said)
@@ -112,5 +116,5 @@ async def forwarded(command: tuple[str, ...]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{int(port[1])}"
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # it has nothing to undo, and must not keep us
         await process.wait()

@@ -18,6 +18,7 @@ from . import agreement, programs, redis_servers, services
 from .cluster import of_cluster
 from .facts import Facts
 from .gathering import gather
+from .lookups import Abandoning
 from .targets import FILE, Where, of_stack, of_urls
 from .verdict import GO, NO_GO, Check, Verdict, verdict
 
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace, state: Path) -> int:
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
     """What is known within the time; ValueError if not even the programs could be found."""
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(Abandoning())
     until = loop.time() + args.timeout
     try:
         async with asyncio.timeout(args.timeout / 2):

@@ -6,6 +6,7 @@ what it makes.
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import time
@@ -139,8 +140,10 @@ async def inspection(where: Where, moment_id: str, deadline: float) -> Inspectio
     """What `processors inspect` prints, with the settings that are known over those of this process."""
     command = (*where.inspect, *(["--moment", moment_id] if moment_id else []))
     pipe = asyncio.subprocess.PIPE
+    environment = {**Environment.current(), **where.environment}
+    # A group of its own, because a kubectl may be a script that starts the real one.
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=servers.ROOT, env={**Environment.current(), **where.environment}, stdout=pipe, stderr=pipe
+        *command, cwd=servers.ROOT, env=environment, stdout=pipe, stderr=pipe, process_group=0
     )
     talk = asyncio.gather(process.communicate())
     try:
@@ -150,6 +153,7 @@ async def inspection(where: Where, moment_id: str, deadline: float) -> Inspectio
         return Inspection(error="store and Redis were not looked at in time")
     finally:
         await _ended(process)
+        talk.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await talk
     try:
@@ -160,12 +164,12 @@ async def inspection(where: Where, moment_id: str, deadline: float) -> Inspectio
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Interrupt it, so that it deletes what it made; kill it if it does not end."""
+    """Interrupt it and what it started, so that they delete what they made; kill them if they do not end."""
     for stop in (signal.SIGINT, signal.SIGKILL):
         if process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(stop)
+            os.killpg(process.pid, stop)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLEAN_S):
                 await process.wait()

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from deploy.config import DEVELOPMENT_SECRET
+from deploy.config import DEVELOPMENT_SECRET, Environment
 from deploy.tokens import token
 from tests.careless_store import careless_store
 from tests.certificates import made_certificate
@@ -233,6 +233,19 @@ def test_a_redis_that_is_away_cannot_be_told(stack: Checked) -> None:
     assert code == 1
     assert found["redis-role"]["ok"] is False
     assert [found[name]["ok"] for name in ("queue", "dead-letters", "workers", "fleet")] == [None] * 4
+
+
+def test_a_name_that_is_looked_up_for_ever_does_not_keep_it(tmp_path: Path) -> None:
+    """A resolver that does not answer: asyncio would wait for its thread."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket, time\ndef getaddrinfo(*_, **__):\n    time.sleep(3600)\nsocket.getaddrinfo = getaddrinfo\n"
+    )
+    command = [sys.executable, "-m", "deploy", "check", "--timeout", "10", "--url", "http://balancers.example:8090"]
+    environment = {**Environment.current(), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "could not be looked up in time" in done.stderr
 
 
 def test_without_a_stack_nothing_is_told(tmp_path: Path) -> None:

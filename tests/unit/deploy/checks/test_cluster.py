@@ -23,6 +23,16 @@ case "$3" in
     exec sleep 600 ;;
 esac
 """
+# Like a wrapper whose kubectl does not come back.
+HANGING = """#!/bin/sh
+case "$3" in
+  get) cat "$(dirname "$0")/pods.json"; exit ;;
+esac
+trap '' TERM INT
+sleep 600 &
+echo $! >> "$(dirname "$0")/started"
+wait
+"""
 ABOUT = b'{"program": "balancer", "now_ms": 1, "code": {"lb": "1"}}'
 
 
@@ -95,6 +105,30 @@ async def test_a_pod_is_asked_through_a_forwarded_port(folder: Path) -> None:
     assert found["node-0"] == Program(
         kind="node", name="node-0", error="ConnectionError: kubectl port-forward does not reach it"
     )
+
+
+async def test_a_kubectl_that_hangs_is_ended_with_what_it_started(folder: Path) -> None:
+    """It ignores SIGTERM and SIGINT, and is a script that starts the real one, which keeps the pipes."""
+    (folder / "kubectl").write_text(HANGING)
+    listed(folder, pod("balancer-1", "balancer"))
+    where = await of_cluster("photos")
+    deadline = asyncio.get_running_loop().time() + 1.0
+
+    async with asyncio.timeout(60):
+        found, looked = await asyncio.gather(
+            gathering.programs(where, deadline), gathering.inspection(where, "", deadline)
+        )
+
+    assert [one.error for one in found] == ["no answer in time"]
+    assert looked.error == "store and Redis were not looked at in time"
+    started = (folder / "started").read_text().split()
+    assert len(started) == 2
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists() and "Z" not in state(pid)]
+
+
+def state(pid: str) -> str:
+    """The state of a process: Z, a zombie, has ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def test_store_and_redis_are_looked_at_from_a_pod(folder: Path) -> None:
