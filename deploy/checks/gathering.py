@@ -33,11 +33,15 @@ ANSWER_BYTES_MAX: Final = 16 * 2**20
 
 
 class Asking:
-    """Asks programs until `deadline` on the loop's clock."""
+    """Asks programs until `deadline` on the loop's clock; each has half of that time.
+
+    So those that do not answer leave time for those that wait for a place, and for the nodes that balancers name.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, deadline: float) -> None:
         self._session = session
         self._deadline = deadline
+        self._each_s = (deadline - asyncio.get_running_loop().time()) / 2
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def program(self, target: Target) -> Program:
@@ -45,8 +49,10 @@ class Asking:
         why = target.error
         try:
             if not why:
-                async with self._places, asyncio.timeout_at(self._deadline), _way(target) as url:
-                    return await self._told(target, url)
+                async with self._places:
+                    until = min(self._deadline, asyncio.get_running_loop().time() + self._each_s)
+                    async with asyncio.timeout_at(until), _way(target) as url:
+                        return await self._told(target, url)
         except TimeoutError:
             why = "no answer in time"
         except (aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -133,6 +134,19 @@ async def test_what_is_wrong_with_a_program_is_told(stands: dict[str, Stand]) ->
     found = await asked(nobody, Target(node.url, "a", "node"), within_s=5.0)
     assert "ClientConnectorError" in found["gone"].error
     assert found["a"].error == "no answer in time"
+
+
+async def test_those_that_hang_leave_time_for_the_others(stands: dict[str, Stand]) -> None:
+    """For the nodes that a balancer names beside them, and for whoever waits for a place."""
+    address = stands["node"].url.removeprefix("http://")
+    stands["balancer"].rows = [{"id": "a", "address": address, "state": "healthy"}]
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts nothing
+        silent = f"http://127.0.0.1:{server.getsockname()[1]}"
+        hung = [Target(silent, f"hung-{number}", "node") for number in range(gathering.AT_ONCE)]
+        found = await asked(*hung, Target(stands["balancer"].url, "lb", "balancer"), within_s=12.0)
+
+    assert {found[one.name].error for one in hung} == {"no answer in time"}
+    assert (found["lb"].error, found["a"].error) == ("", "")
 
 
 async def test_store_and_redis_are_looked_at_with_the_settings_given(tmp_path: Path) -> None:
