@@ -20,7 +20,7 @@ from .targets import Target, Where
 ASKED_MAX: Final = 8  # of the workers, of which there may be hundreds: each takes a process of kubectl
 PORTS: Final = ("admin", "http", "metrics")  # by name; the first that a pod has is its port for operators
 TIERS: Final = frozenset({"balancer", "node", "worker", "autoscaler"})
-INSPECT: Final = ("exec", "deployment/autoscaler", "--", "python", "-m", "processors", "inspect")
+INSPECT: Final = ("--", "python", "-m", "processors", "inspect")
 _FORWARDED: Final = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
@@ -81,7 +81,10 @@ async def of_cluster(namespace: str) -> Where:
     except msgspec.MsgspecError:
         said = errors.decode(errors="replace").strip()[:300] or "it printed no list"
         raise ValueError(f"--namespace {namespace}: kubectl cannot list the pods: {said}") from None
-    return Where(targets=targets(pods, namespace), inspect=(*kubectl(namespace), *INSPECT))
+    found = targets(pods, namespace)
+    inspects = next((one.name for one in found if one.kind == "autoscaler" and not one.error), "")
+    place = f"pod/{inspects}" if inspects else "deployment/autoscaler"
+    return Where(targets=found, inspect=(*kubectl(namespace), "exec", place, *INSPECT), inspects=inspects)
 
 
 def targets(pods: tuple[_Pod, ...], namespace: str) -> tuple[Target, ...]:

@@ -6,6 +6,7 @@ what it makes.
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from ..config import Environment
 from .cluster import forwarded
 from .facts import About, Facts, Folder, Inspection, Program, Row
 from .rehearsed import need_bytes, rehearsal
-from .targets import Target, Where
+from .targets import INSPECT, Target, Where
 
 LOOKS_MAX: Final = 20  # at a clock, while there is time: the quickest answer counts
 LOOKS_S: Final = 4.0
@@ -181,6 +182,19 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
                 await process.wait()
 
 
+def clocked(found: Inspection, asked: tuple[Program, ...], where: Where) -> Inspection:
+    """With the clocks of Redis against this machine's: those that were read elsewhere are against that machine's."""
+    if where.inspect == INSPECT:
+        return found
+    machine = next((one for one in asked if one.name == where.inspects and one.about), None)
+    ahead_ms, unsure_ms = (machine.ahead_ms, machine.unsure_ms) if machine else (0.0, math.inf)
+    redis = tuple(
+        msgspec.structs.replace(one, ahead_ms=one.ahead_ms + ahead_ms, unsure_ms=one.unsure_ms + unsure_ms)
+        for one in found.redis
+    )
+    return msgspec.structs.replace(found, redis=redis)
+
+
 async def gather(
     where: Where, *, moment_id: str = "", report: Path | None = None, plan: Path | None = None, within_s: float
 ) -> Facts:
@@ -188,7 +202,7 @@ async def gather(
     need = need_bytes(plan) if plan else None
     deadline = asyncio.get_running_loop().time() + within_s - 2 * CLEAN_S - 1.0
     asked, inspected = await asyncio.gather(programs(where, deadline), inspection(where, moment_id, deadline))
-    disk = None
+    disk, inspected = None, clocked(inspected, asked, where)
     if where.state:
         usage = shutil.disk_usage(where.state)
         disk = Folder(str(where.state), usage.free, usage.total)

@@ -43,11 +43,13 @@ class Target(msgspec.Struct, frozen=True):
 class Where(msgspec.Struct, frozen=True, kw_only=True):
     """The programs, the settings for store and Redis where they are known, and the state directory if it is here.
 
-    `inspect` is the command that looks at store and Redis.
+    `inspect` is the command that looks at store and Redis; it runs on the machine of the program with the name
+    `inspects`, or on this one.
     """
 
     targets: tuple[Target, ...]
     inspect: tuple[str, ...] = INSPECT
+    inspects: str = ""
     environment: Mapping[str, str] = {}
     state: Path | None = None
 

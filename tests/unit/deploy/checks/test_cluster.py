@@ -10,7 +10,8 @@ import pytest
 
 from deploy.checks import gathering
 from deploy.checks.cluster import ASKED_MAX, of_cluster
-from deploy.checks.facts import Program
+from deploy.checks.facts import About, Inspection, Program, Redis
+from deploy.checks.targets import Where
 
 KUBECTL = """#!/bin/sh
 [ "$1 $2" = "--namespace photos" ] || { echo "wrong namespace" >&2; exit 1; }
@@ -140,6 +141,20 @@ async def test_store_and_redis_are_looked_at_from_a_pod(folder: Path) -> None:
 
     assert (found.error, found.workers) == ("", 7)
     assert where.inspect[-4:] == ("python", "-m", "processors", "inspect")
+
+
+async def test_the_clock_of_redis_is_told_against_ours(folder: Path) -> None:
+    """It was read in the pod of an autoscaler, whose own clock is known; if it is not, nobody can tell."""
+    listed(folder, pod("autoscaler-0", "autoscaler", phase="Pending"), pod("autoscaler-1", "autoscaler"))
+    where = await of_cluster("photos")
+    assert where.inspect[3:5] == ("exec", "pod/autoscaler-1")
+    found = Inspection(redis=(Redis(name="r", ahead_ms=10.0, unsure_ms=1.0),))
+    pods = (Program(kind="autoscaler", name="autoscaler-1", about=About(program="autoscaler"), ahead_ms=-500.0),)
+
+    (redis,) = gathering.clocked(found, pods, where).redis
+    assert (redis.ahead_ms, redis.unsure_ms) == (-490.0, 1.0)
+    assert gathering.clocked(found, (), where).redis[0].unsure_ms == float("inf")
+    assert gathering.clocked(found, (), Where(targets=())) == found
 
 
 async def test_a_namespace_that_cannot_be_listed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
