@@ -38,7 +38,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     `address`: what balancers call a node, if that is known.
     `ready`: its readiness check, with its reason in `unready`. `ahead_ms` is its clock against this machine's, and
-    `unsure_ms` how wrong that may be, half of the shortest round trip.
+    `unsure_ms` how wrong that may be, half of the shortest round trip. `sweep_behind_s` is told by the autoscaler that
+    leads.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     ahead_ms: float = 0.0
     unsure_ms: float = 0.0
+    sweep_behind_s: float | None = None
 
 
 class Redis(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 import os
+import re
 import shutil
 import signal
 import time
@@ -30,6 +31,7 @@ LOOKS_S: Final = 4.0
 SHARP_MS: Final = 10.0  # good enough to look no further
 AT_ONCE: Final = 16  # each may take a process of kubectl
 CLEAN_S: Final = 2.0  # for `inspect` to delete what it made, and to be killed
+SWEEP_BEHIND: Final = b"snapsurge_sweep_behind_seconds"
 ANSWER_BYTES_MAX: Final = 16 * 2**20
 
 
@@ -65,11 +67,13 @@ class Asking:
         about, ahead_ms, unsure_ms = await self._about(url)
         kind = target.kind or about.program
         name = target.name if target.kind else f"{kind} {target.name}"
-        unready, rows = "", tuple[Row, ...]()
+        unready, rows, behind_s = "", tuple[Row, ...](), None
         if kind in {"balancer", "node"}:
             unready = await self._unready(url)
         if kind == "balancer":
             rows = msgspec.json.decode(await self._get(f"{url}/nodes"), type=tuple[Row, ...])
+        if kind == "autoscaler":
+            behind_s = _gauge(await self._get(f"{url}/metrics"), SWEEP_BEHIND)
         return Program(
             kind=kind,
             name=name,
@@ -80,6 +84,7 @@ class Asking:
             rows=rows,
             ahead_ms=ahead_ms,
             unsure_ms=unsure_ms,
+            sweep_behind_s=behind_s,
         )
 
     async def _about(self, url: str) -> tuple[About, float, float]:
@@ -117,6 +122,14 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
         if len(body) > ANSWER_BYTES_MAX:
             raise aiohttp.ClientPayloadError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
     return bytes(body)
+
+
+def _gauge(page: bytes, name: bytes) -> float | None:
+    """The value of a metric without labels; None if the page has none."""
+    found = re.search(rb"^%s (\S+)$" % name, page, re.MULTILINE)
+    with contextlib.suppress(ValueError):
+        return float(found[1]) if found else None
+    return None
 
 
 def _way(target: Target) -> AbstractAsyncContextManager[str]:

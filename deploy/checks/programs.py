@@ -16,6 +16,7 @@ def judge(facts: Facts) -> Iterator[Check]:
     """All checks of programs."""
     yield reachable(facts, "balancer")
     yield reachable(facts, "node")
+    yield listeners(facts)
     yield nodes_seen(facts)
     yield clocks(facts)
     yield certificates(facts)
@@ -32,6 +33,18 @@ def reachable(facts: Facts, kind: str) -> Check:
         found=f"{len(found)} ready: {listed([one.name for one in found])}",
         wanted=f"every {kind} is reachable and ready",
         remedy=f"look into the log of the {kind} that is named, start it again, or take it out of the stack",
+    )
+
+
+def listeners(facts: Facts) -> Check:
+    """Every worker and autoscaler that is known answers."""
+    found = [one for kind in ("autoscaler", "worker") for one in facts.of(kind)]
+    return judged(
+        "listeners",
+        [f"{one.kind} {one.name}: {one.error}" for one in found if one.error],
+        found=f"{len(found)} answer" if found else "none of an autoscaler or a worker is known",
+        wanted="every autoscaler and worker that is known answers, so that its code and settings can be compared",
+        remedy="look into the log of the one that is named, start it again, or take it out of the stack",
     )
 
 

@@ -10,6 +10,7 @@ from .verdict import Check, judged, size
 FREE_PART_MIN: Final = 0.1
 FREE_BYTES_MIN: Final = 2**30
 REHEARSED_DAYS_MAX: Final = 7
+SWEEP_BEHIND_S_MAX: Final = 120  # As the alert SnapsurgeSweeperBehind.
 DAY_S: Final = 86400.0
 SERVES: Final = "UP"
 
@@ -22,6 +23,7 @@ def judge(facts: Facts) -> Iterator[Check]:
     yield workers(facts)
     yield queue(facts)
     yield dead_letters(facts)
+    yield sweeper(facts)
     yield store_writes(facts)
     yield store_endpoints(facts)
     yield store_settings(facts)
@@ -113,6 +115,21 @@ def dead_letters(facts: Facts) -> Check:
         wanted="no dead letters",
         remedy="`python -m processors dead list` shows them; requeue or purge each, once its cause is mended",
         untold="" if found else facts.why("queue"),
+    )
+
+
+def sweeper(facts: Facts) -> Check:
+    """The sweeper keeps up: it queues again what Redis or a worker has lost."""
+    told = [(one.name, one.sweep_behind_s) for one in facts.of("autoscaler") if one.sweep_behind_s is not None]
+    known = facts.of("autoscaler")
+    return judged(
+        "sweeper",
+        [f"{name} is {behind_s:.0f} s behind" for name, behind_s in told if behind_s > SWEEP_BEHIND_S_MAX],
+        found=", ".join(f"{name} is {behind_s:.0f} s behind" for name, behind_s in told),
+        wanted=f"the sweeper is at most {SWEEP_BEHIND_S_MAX} s behind",
+        remedy="look into the autoscaler's log: the store or Redis does not answer it; with --url name the listener of "
+        "an autoscaler, too",
+        untold="" if told else "no autoscaler leads" if known else "no autoscaler is known",
     )
 
 

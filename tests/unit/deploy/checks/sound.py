@@ -1,4 +1,4 @@
-"""A stack that is ready: two balancers, two nodes, a worker, a Redis, a store; tests change one of these facts."""
+"""A stack that is ready: two of each tier but workers, a Redis, a store; tests change one of these facts."""
 
 import msgspec
 
@@ -50,12 +50,15 @@ WORKER = About(
     files_max=256,
     files_needed=256,
 )
+AUTOSCALER = msgspec.structs.replace(WORKER, program="autoscaler")
 PROGRAMS = (
     Program(kind="balancer", name="lb-1", about=BALANCER, rows=ROWS),
     Program(kind="balancer", name="lb-2", about=BALANCER, rows=ROWS),
     Program(kind="node", name="a", address=ROWS[0].address, about=NODE),
     Program(kind="node", name="b", address=ROWS[1].address, about=NODE),
     Program(kind="worker", name="worker-0", about=WORKER),
+    Program(kind="autoscaler", name="autoscaler", about=AUTOSCALER, sweep_behind_s=0.0),
+    Program(kind="autoscaler", name="standby", about=AUTOSCALER),
 )
 REDIS = Redis(name="r:6379/0", role="master", policy="noeviction", used_bytes=GIB, max_bytes=2 * GIB)
 STORE = Store(name="s3://b", raced=True, endpoints={"http://s": "UP"}, free_bytes=10 * GIB, all_bytes=100 * GIB)

@@ -25,7 +25,7 @@ class Stand:
     def __init__(self, kind: str) -> None:
         self.kind, self.port = kind, free_port()
         self.status, self.ready, self.rows = 200, (200, "ready\n"), list[dict[str, Any]]()
-        self.hangs = False
+        self.hangs, self.metrics = False, ""
         self.methods: set[str] = set()
 
     @property
@@ -42,6 +42,8 @@ class Stand:
             return web.Response(status=self.ready[0], text=self.ready[1])
         if request.path == "/nodes":
             return web.json_response(self.rows)
+        if request.path == "/metrics":
+            return web.Response(text=self.metrics)
         about = {"program": self.kind, "now_ms": int(time.time() * 1000) + AHEAD_MS, "code": {"lb": "1"}, "more": 1}
         return web.Response(status=self.status, body=json.dumps(about))
 
@@ -79,6 +81,17 @@ async def test_a_balancer_tells_of_its_nodes_and_they_are_asked(stands: dict[str
     assert (found["a"].kind, found["a"].ready, found["a"].error) == ("node", True, "")
     assert abs(found["a"].ahead_ms - AHEAD_MS) <= found["a"].unsure_ms + 1
     assert {method for stand in stands.values() for method in stand.methods} == {"GET"}
+
+
+async def test_an_autoscaler_that_leads_tells_of_its_sweeper(stands: dict[str, Stand]) -> None:
+    """A standby has no such metric, and a page may have anything in its place."""
+    stand, found = stands["node"], []
+    stand.kind = "autoscaler"
+    for page in ("# HELP snapsurge_sweep_behind_seconds x\nsnapsurge_sweep_behind_seconds 2.5\n", "x 1\n",
+                 "snapsurge_sweep_behind_seconds x\n"):  # fmt: skip
+        stand.metrics = page
+        found.append((await asked(Target(stand.url, "s", "autoscaler")))["s"])
+    assert [(one.error, one.sweep_behind_s) for one in found] == [("", 2.5), ("", None), ("", None)]
 
 
 async def test_an_answer_may_come_in_pieces() -> None:

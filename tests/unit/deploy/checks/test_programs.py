@@ -37,7 +37,7 @@ def test_a_sound_stack_passes_every_check() -> None:
     found = [*programs.judge(SOUND)]
 
     assert [one for one in found if not one.ok] == []
-    assert len({one.name for one in found}) == len(found) == 6
+    assert len({one.name for one in found}) == len(found) == 7
 
 
 @pytest.mark.parametrize("name", [one.name for one in programs.judge(SOUND)])
@@ -54,6 +54,8 @@ def test_what_nobody_told_is_not_good(name: str) -> None:
         ("nodes", with_program("b", error="no answer in time"), ("b: no answer",)),
         ("nodes", with_program("b", ready=False, unready="not ready: 503 clock"), ("b: not ready",)),
         ("nodes-healthy", with_program("lb-2", rows=(ROWS[0], Row("b", "x", "dead", "late"))), ("lb-2", "b as dead")),
+        ("listeners", with_program("worker-0", error="no answer in time"), ("worker worker-0: no answer",)),
+        ("listeners", with_program("standby", error="its pod is Pending"), ("standby: its pod is Pending",)),
         ("nodes-healthy", strange("10.0.0.3:9001"), ("no balancer knows node c",)),
         ("clocks", with_program("b", ahead_ms=101.0), ("b is 101 ms ahead of",)),
         ("clocks", of_redis(ahead_ms=-150.0), ("ahead of Redis r:6379/0",)),

@@ -33,7 +33,7 @@ def test_a_sound_stack_passes_every_check() -> None:
     """With a moment and a folder, and without."""
     assert [one for one in services.judge(NAMED) if not one.ok] == []
     names = [one.name for one in services.judge(NAMED)]
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 12
     assert {one.name for one in services.judge(SOUND)} == set(names) - {"moment", "disk"}
 
 
@@ -60,6 +60,7 @@ def test_what_was_not_found_out_is_not_told(name: str) -> None:
         ("queue", inspected(queue=Queue(ready=0, leased=2)), ("2 run",)),
         ("queue", inspected(queue=Queue(ready=0, deferred=3)), ("3 are put off",)),
         ("dead-letters", inspected(queue=Queue(ready=0, dead=1)), ("1 jobs were given up",)),
+        ("sweeper", with_program("autoscaler", sweep_behind_s=121.0), ("autoscaler is 121 s behind",)),
         ("store-conditional-writes", of_store(raced=False, unfit="8 of 8 succeeded"), ("8 of 8",)),
         ("store-conditional-writes", of_store(raced=False, error="no bucket"), ("no bucket",)),
         ("store-endpoints", of_store(endpoints={"http://s": "UP", "http://t": "DOWN"}), ("http://t is DOWN",)),
@@ -89,6 +90,7 @@ def test_each_cause_is_no_go(name: str, facts: Facts, words: tuple[str, ...]) ->
         ("fleet", inspected(scaling=Scaling(desired=2))),
         ("fleet", inspected(scaling=Scaling(desired=2, tiers={"node": 1, "lb": 0}))),
         ("workers", inspected(workers=3)),
+        ("sweeper", with_program("autoscaler", sweep_behind_s=120.0)),
         ("store-endpoints", of_store(endpoints={})),
         ("store-space", of_store(free_bytes=10 * GIB)),
         ("store-space", of_store(free_bytes=None, all_bytes=None, bounded=False)),
@@ -108,6 +110,7 @@ def test_what_is_just_good_enough_is_go(name: str, facts: Facts) -> None:
         ("fleet", inspected(scaling=None)),
         ("workers", inspected(workers=None, errors={"workers": "refused"})),
         ("queue", inspected(queue=None, errors={"queue": "refused"})),
+        ("sweeper", with_program("autoscaler", sweep_behind_s=None)),
         ("store-space", of_store(free_bytes=None)),
     ],
 )
