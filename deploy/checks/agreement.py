@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
-from .facts import About, Facts
+from .facts import About, Facts, Program
 from .verdict import Check, judged, listed
 
 
@@ -24,6 +25,7 @@ SHARED: Final = (
     *("SNAPSURGE_STORE_URL", "SNAPSURGE_REDIS_URL", "SNAPSURGE_SHARD_URLS"),
     *("SNAPSURGE_INGEST_PHOTO_BYTES_MAX", "SNAPSURGE_STORAGE_DECODE_BYTES_MAX"),
 )
+TRUSTED: Final = "SNAPSURGE_INGEST_TRUSTED_PEERS"
 # Who signs with a secret, and who must accept that; a stamp is not needed where nodes believe addresses.
 SIGNERS: Final = (
     Signer("ticket-secret", "balancer", "SNAPSURGE_LB_TICKET_SECRET", "balancer", "SNAPSURGE_LB_TICKET_SECRET"),
@@ -159,7 +161,7 @@ def secrets(facts: Facts) -> Iterator[Check]:
             f"{taker.name} does not accept what {signer.name} signs"
             for signer, about in signers
             for taker, other in takers
-            if _refused(about, other, secret)
+            if _refused(about, taker, other, secret)
         ]
         both, names = {secret.kind, secret.taker}, {secret.setting, secret.accepted}
         yield judged(
@@ -168,17 +170,31 @@ def secrets(facts: Facts) -> Iterator[Check]:
             found="the same everywhere (by fingerprint)",
             wanted=f"one {' and '.join(sorted(names))} for all {'s and '.join(sorted(both))}s",
             remedy="set the same one for all of them (while it is replaced: `new,old`), and restart those that have "
-            "another one",
+            "another one" + (f", or let {TRUSTED} have the networks of the balancers" if secret.optional else ""),
             untold="" if signers and takers else "no program told a fingerprint",
         )
 
 
-def _refused(signer: About, taker: About, secret: Signer) -> bool:
+def _refused(signer: About, taker: Program, about: About, secret: Signer) -> bool:
     """Whether the one does not accept what the other signs; without a secret nothing is signed."""
-    signs, accepted = signer.secrets.get(secret.setting, []), taker.secrets.get(secret.accepted, [])
+    signs, accepted = signer.secrets.get(secret.setting, []), about.secrets.get(secret.accepted, [])
     if not accepted:
-        return bool(signs) and not secret.optional
+        return not _believes_addresses(taker.address, about) if secret.optional else bool(signs)
     return not signs or signs[0] not in accepted
+
+
+def _believes_addresses(address: str, about: About) -> bool:
+    """Whether a node can know balancers by their addresses: it trusts networks they may be in.
+
+    Who connects to an address that is not loopback does not come from loopback.
+    """
+    networks = [ip_network(one.strip()) for one in about.settings.get(TRUSTED, "").split(",") if one.strip()]
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        reached = ip_address(host)
+    except ValueError:  # A name, or not known.
+        return bool(networks)
+    return any(not one.is_loopback or reached.is_loopback for one in networks)
 
 
 def weak(facts: Facts) -> Check:

@@ -80,11 +80,24 @@ def test_a_rotation_needs_both_to_accept_both() -> None:
     assert says(check(facts, "ticket-secret"), "lb-1 does not accept what lb-2 signs")
 
 
-def test_nodes_may_believe_addresses_in_place_of_stamps() -> None:
-    """Without a stamp secret at the nodes, balancers may have one or none."""
-    plain = msgspec.structs.replace(NODE, secrets={**NODE.secrets, "SNAPSURGE_INGEST_STAMP_SECRET": []})
-    facts = msgspec.structs.replace(
-        SOUND, programs=tuple(msgspec.structs.replace(p, about=plain) if p.kind == "node" else p for p in PROGRAMS)
-    )
+@pytest.mark.parametrize(
+    ("trusted", "address", "ok"),
+    [
+        ("10.0.0.0/8", "10.0.0.2:9001", True),
+        ("127.0.0.0/8,::1/128", "127.0.0.1:9001", True),
+        ("127.0.0.0/8,::1/128", "[::1]:9001", True),
+        ("127.0.0.0/8,::1/128", "node.example:9001", True),  # nobody can tell
+        ("127.0.0.0/8,::1/128", "10.0.0.2:9001", False),  # the default, on another machine
+        ("", "10.0.0.2:9001", False),
+        ("", "", False),
+    ],
+)
+def test_nodes_may_believe_addresses_in_place_of_stamps(trusted: str, address: str, *, ok: bool) -> None:
+    """Without a stamp secret balancers may have one or none; but a node that believes nobody makes users late."""
+    secrets = {**NODE.secrets, "SNAPSURGE_INGEST_STAMP_SECRET": []}
+    settings = {**NODE.settings, "SNAPSURGE_INGEST_TRUSTED_PEERS": trusted}
+    plain = msgspec.structs.replace(NODE, secrets=secrets, settings=settings)
+    programs = [msgspec.structs.replace(p, about=plain, address=address) for p in PROGRAMS if p.kind == "node"]
+    facts = msgspec.structs.replace(SOUND, programs=(*(p for p in PROGRAMS if p.kind != "node"), *programs))
 
-    assert check(facts, "stamp-secret").ok
+    assert check(facts, "stamp-secret").ok is ok
