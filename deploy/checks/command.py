@@ -102,6 +102,11 @@ def judged(facts: Facts) -> list[Check]:
     return [check for one in judges for check in one.judge(facts)]
 
 
+def printable(text: str) -> str:
+    """What programs said, as a terminal may show it: no control characters."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def show(found: Verdict, without: list[str], out: TextIO) -> None:
     """Print a table for people: what is not as wanted says what was wanted and what to do."""
     console = Console(file=out, highlight=False)
@@ -111,7 +116,7 @@ def show(found: Verdict, without: list[str], out: TextIO) -> None:
     table.add_column(overflow="fold")
     for check in found.checks:
         mark, style = MARKS[check.ok]
-        text = Text(check.found)
+        text = Text(printable(check.found))
         if not check.ok:
             text.append(f"\nwanted: {check.wanted}\ndo: {check.remedy}", style="dim")
         table.add_row(Text(mark, style=style), check.name, text)

@@ -49,6 +49,15 @@ def test_the_table_says_what_is_wrong_and_what_to_do() -> None:
     assert "NO-GO: 1 of 2 checks are as wanted" in text
 
 
+def test_what_programs_say_does_not_control_the_terminal() -> None:
+    """It is shown without control characters."""
+    text = shown(Check("nodes", False, "a: not ready: 503 \x1b[2J\x1b]0;x\x07", "all", "look"))
+
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "503 \ufffd[2J" in text
+
+
 def test_the_last_line_is_the_verdict() -> None:
     """Go, no-go, could not tell; and what was left out is told."""
     good, dark = Check("a", True, "", ""), Check("b", None, "no answer", "w", "r")
