@@ -6,11 +6,14 @@ keeps one for all, the socket's buffer is bounded, and who takes nothing for `ST
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -42,7 +45,23 @@ HEADERS: Final = MappingProxyType(
 )
 READERS_MAX: Final = 64  # People of one team; each takes some 15 kB every three seconds.
 STALLED_S: Final = 20.0
+END_S: Final = 1.0  # After that a page that takes nothing does not keep the end waiting.
+ANOTHER_NAME: Final = "not served under this name: open it by its address, or by the name that --listen has\n"
 RETRY: Final = b"retry: 2000\n\n"  # milliseconds after which a browser connects again
+
+
+def called_by(host: str, names: Collection[str]) -> bool:
+    """Whether a Host header is an address or one of these names.
+
+    A page of a stranger may let its own name lead here (DNS rebinding), and could read what is served then.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return name in names
 
 
 def frame(view: View) -> bytes:
@@ -73,9 +92,19 @@ class Service:
         """Their connections."""
         return frozenset(self._transports)
 
-    def application(self) -> web.Application:
-        """The web application."""
-        app = web.Application()
+    def application(self, host: str) -> web.Application:
+        """The web application, for requests to this host by its name or by any address."""
+        names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
+
+        @web.middleware
+        async def guarded(
+            request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            if called_by(request.host, names):
+                return await handler(request)
+            return web.Response(status=421, text=ANOTHER_NAME, headers=HEADERS)
+
+        app = web.Application(middlewares=[guarded])
         app.add_routes([web.get(path, self._file) for path in FILES])
         app.add_routes([web.get("/events", self._events)])
         return app
@@ -120,7 +149,8 @@ class Service:
 @asynccontextmanager
 async def served(host: str, port: int, service: Service, feed: Feed) -> AsyncIterator[str]:
     """Serve the page inside the block; yields its address. OSError when the port is in use."""
-    runner = web.AppRunner(service.application(), access_log=None, handle_signals=False)
+    app = service.application(host)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=END_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 
 from deploy.watching.feed import Feed
 from deploy.watching.prediction import Band, Prediction
-from deploy.watching.serving import FILES, PAGES, READERS_MAX, Service, foretold, frame, served
+from deploy.watching.serving import FILES, PAGES, READERS_MAX, Service, called_by, foretold, frame, served
 from deploy.watching.view import Flow, View
 from tests.ports import free_port
 
@@ -99,6 +100,61 @@ async def test_readers_have_a_number_and_give_their_places_back() -> None:
             answer.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "served_there"),
+    [
+        ("127.0.0.1:8099", True),
+        ("10.9.8.7", True),
+        ("[::1]:8099", True),
+        ("LocalHost:8099", True),
+        (socket.gethostname(), True),
+        ("strangers.example:8099", False),
+        ("127.0.0.1.strangers.example", False),
+        ("localhost.strangers.example", False),
+        ("[x", False),
+        ("", False),
+    ],
+)
+async def test_the_page_is_served_under_no_name_of_a_stranger(host: str, *, served_there: bool) -> None:
+    """Whose page could read it if that name led here (DNS rebinding): neither the document nor the events."""
+    feed = Feed()
+    async with page(feed, Service(feed)) as (url, session):
+        for path in ("", "events"):
+            async with session.get(f"{url}{path}", headers={"Host": host}) as answer:
+                assert (answer.status == 200) is served_there, answer.status
+                if not served_there:
+                    assert "open it by its address" in await answer.text()
+        feed.close()
+
+
+async def test_the_name_of_listen_is_a_name_of_the_page() -> None:
+    """As an operator gave it."""
+    feed = Feed()
+    async with (
+        served("localhost", free_port(), Service(feed), feed) as url,
+        aiohttp.ClientSession() as session,
+        session.get(url, headers={"Host": "localhost"}) as answer,
+    ):
+        assert answer.status == 200
+    assert called_by("Ops.example:1", {"ops.example"})
+
+
+async def test_a_page_that_takes_nothing_does_not_keep_the_end_waiting() -> None:
+    """Ctrl-C ends it."""
+    feed = Feed()
+    service = Service(feed, stalled_s=3600)
+    async with asyncio.timeout(30), page(feed, service) as (url, _):
+        host = urlsplit(url)
+        reader, writer = await asyncio.open_connection(host.hostname, host.port, limit=1)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await reader.read(1)
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # a transport that reads
+        for _ in range(200):
+            feed.publish(b"x" * 300_000)
+            await asyncio.sleep(0)
+    writer.close()
+
+
 @pytest.mark.parametrize("frame_bytes", [1_000, 300_000])
 async def test_a_reader_that_takes_nothing_does_not_make_us_grow(frame_bytes: int) -> None:
     """The server holds a frame or two for it, whatever comes; then it is disconnected."""
@@ -107,7 +163,7 @@ async def test_a_reader_that_takes_nothing_does_not_make_us_grow(frame_bytes: in
     async with page(feed, service) as (url, _):
         host = urlsplit(url)
         reader, writer = await asyncio.open_connection(host.hostname, host.port, limit=1)
-        writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await reader.read(1)  # It asks, and from now on its window is closed.
         writer.transport.pause_reading()  # type: ignore[attr-defined] # a transport that reads
         async with asyncio.timeout(60):
