@@ -119,6 +119,8 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
 def _jobs(before: Queue, after: Queue) -> Iterator[tuple[str, str]]:
     if after.lapsed:
         yield "bad", f"{after.lapsed} jobs lost their worker, another one does them"
+    if after.lost:
+        yield "bad", f"the store has lost {after.lost} pairs: `python -m processors verify MOMENT` names them"
     if after.dead > before.dead:
         yield "bad", f"{after.dead - before.dead:.0f} jobs given up, {after.dead:.0f} dead letters are kept"
 

@@ -57,6 +57,7 @@ snapsurge_redis_memory_max_bytes
 snapsurge_redis_up
 snapsurge_store_failures_total
 snapsurge_sweep_behind_seconds
+snapsurge_swept_lost_total
 snapsurge_tier_desired
 snapsurge_worker_claims_total
 snapsurge_workers

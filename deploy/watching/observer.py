@@ -226,6 +226,8 @@ def problems(found: View) -> list[str]:
     else:
         said += [UNMEASURED] if found.queue.stale else []
         said += [f"{found.queue.dead:.0f} dead letters"] if found.queue.dead else []
+        behind_s = found.queue.behind_s
+        said += [f"the sweeper is {behind_s:.0f} s behind"] if behind_s > view.BEHIND_S else []
     said += [f"Redis {one.name}: {view.SILENT}" for one in found.shards if not one.up]
     said += [f"store refuses pairs: {cause}" for cause in (found.store.refused if found.store else ())]
     return said

@@ -137,6 +137,8 @@ def queue(seen: Sequence[Seen], at: float) -> Queue | None:
         desired=one.get("snapsurge_workers_desired") or 0.0,
         dead=one.get("snapsurge_dead_letters") or 0.0,
         lapsed=round(one.rise.total("snapsurge_queue_events_total", event="lapsed")),
+        lost=round(one.rise.total("snapsurge_swept_lost_total")),
+        behind_s=one.get("snapsurge_sweep_behind_seconds") or 0.0,
         measured_ago_s=max(at - measured, 0.0) if measured else None,
         tiers={labels["tier"]: int(value) for labels, value in one.each("snapsurge_tier_desired") if value},
     )

@@ -16,6 +16,7 @@ NOT_READY: Final = "not ready"
 STARTING: Final = "slow start"
 HEALTHY: Final = "healthy"
 
+BEHIND_S: Final = 120.0  # Of the sweeper, as the alert SnapsurgeSweeperBehind.
 STALE_S: Final = 10.0  # Clocks of two hosts may differ by some of it.
 
 
@@ -102,6 +103,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     desired: float
     dead: float
     lapsed: int = 0  # Jobs whose worker was lost, since the view before.
+    lost: int = 0  # Pairs that the sweeper found lost by the store, since the view before.
+    behind_s: float = 0.0  # How late the sweeper's next step is.
     measured_ago_s: float | None = None
     tiers: dict[str, int] = {}
 

@@ -82,9 +82,12 @@ def scaler(
     }
     found |= {"dead_letters": 0.0} | more
     lines += [
-        f"snapsurge_{name} {value}" for name, value in found.items() if name not in {"lapsed", "redis_up", "nodes"}
+        f"snapsurge_{name} {value}"
+        for name, value in found.items()
+        if name not in {"lapsed", "redis_up", "nodes", "lost"}
     ]
     lines += [
+        f"snapsurge_swept_lost_total {more.get('lost', 0)}",
         f'snapsurge_queue_events_total{{event="lapsed"}} {more.get("lapsed", 0)}',
         f'snapsurge_tier_desired{{tier="node"}} {more.get("nodes", 0)}',
         f'snapsurge_redis_up{{shard="127.0.0.1:6379"}} {more.get("redis_up", 1)}',

@@ -49,6 +49,10 @@ def test_nothing_happens() -> None:
         ({SCALER: scaler(workers_desired=4)}, "note: workers: 4 wanted, before 1 (1 there)"),
         ({SCALER: scaler(nodes=6)}, "note: ladder: 6 of tier node wanted, before 0"),
         ({SCALER: scaler(lapsed=2)}, "bad: 2 jobs lost their worker, another one does them"),
+        (
+            {SCALER: scaler(lost=2)},
+            "bad: the store has lost 2 pairs: `python -m processors verify MOMENT` names them",
+        ),
         ({SCALER: scaler(dead_letters=3)}, "bad: 3 jobs given up, 3 dead letters are kept"),
         ({SCALER: scaler(elected=0)}, "bad: no autoscaler leads any more (it was autoscaler)"),
         ({SCALER: scaler(redis_up=0)}, "bad: Redis 127.0.0.1:6379 does not answer"),

@@ -85,6 +85,12 @@ def test_the_leader_tells_of_queue_and_redis() -> None:
     assert set(found.problems) == {"1 dead letters", "Redis 127.0.0.1:6379: no answer"}
 
 
+@pytest.mark.parametrize(("behind_s", "problems"), [(120.0, ()), (121.0, ("the sweeper is 121 s behind",))])
+def test_a_sweeper_that_is_behind_is_a_problem(behind_s: float, problems: tuple[str, ...]) -> None:
+    """From two minutes on, as the alert says."""
+    assert seen(scaler=scaler(sweep_behind_seconds=behind_s)).problems == problems
+
+
 def test_a_standby_is_no_leader() -> None:
     """It shows nothing of the queue."""
     found = seen(scaler=scaler(elected=0))
