@@ -23,6 +23,8 @@ def events(before: View, after: View) -> list[Event]:
 
 def _moment(before: Moment | None, after: Moment | None) -> Iterator[tuple[str, str]]:
     if after is None:
+        if before is not None:
+            yield "note", f"moment {before.id} is cancelled: the autoscaler knows it no more"
         return
     if before is None or before.id != after.id:
         word = {"before": f"fires in {-after.since_s:.0f} s", "open": "is open", "closed": "is over"}[after.phase]

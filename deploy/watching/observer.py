@@ -25,6 +25,7 @@ COURSE_MAX: Final = 240  # Twelve minutes at a moment, twenty at rest.
 EVENTS_MAX: Final = 40
 # A program that was read so lately still counts as it was: a busy machine misses an answer now and then.
 GRACE_S: Final = 5.0
+TOLD_S: Final = 15.0  # A new leader tells of the moments after some seconds.
 FORGET_S: Final = 60.0  # A target that was not read for so long begins anew.
 EMPTY: Final = Buckets({})
 
@@ -84,17 +85,21 @@ class Observer:
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._before: View | None = None
         self._burst: Burst | None = None
+        self._untold_since = 0.0
 
     def add(self, round_: Round) -> View:
         """The view after this round."""
         at, seen = round_.at, self._seen(round_)
-        moment = tiers.moment(seen, at) or self._moment(at)
+        queue, moment = tiers.queue(seen, at), tiers.moment(seen, at)
+        if moment is None:
+            moment = self._moment(queue, at)
+        else:
+            self._untold_since = 0.0
         flow = flows.flow(seen, self._late_per_s(moment, at))
         gained = Gained(at, flows.histogram(seen, UPLOAD_SECONDS), flows.histogram(seen, STAGE_SECONDS))
         self._window.append(gained)
         while self._window[0].at <= at - WINDOW_S:
             self._window.popleft()
-        queue = tiers.queue(seen, at)
         found = View(
             at=at,
             moment=moment,
@@ -147,10 +152,19 @@ class Observer:
         self._last = kept | dict(round_.readings)
         return found
 
-    def _moment(self, at: float) -> view.Moment | None:
-        """The moment as it was known, while nobody tells of one: its time stays the same."""
-        before = self._before.moment if self._before else None
-        return None if before is None else msgspec.structs.replace(before, since_s=at - before.fires_at)
+    def _moment(self, queue: Queue | None, at: float) -> view.Moment | None:
+        """The moment as it was known, while nobody tells of one: its time stays the same.
+
+        One that has not fired was cancelled, if the autoscaler that leads for a while does not tell of it.
+        """
+        before = self._before
+        if before is None or before.moment is None:
+            return None
+        leads = queue is not None and before.queue is not None and queue.leader == before.queue.leader
+        self._untold_since = (self._untold_since or at) if leads else 0.0
+        if leads and at - self._untold_since >= TOLD_S and at < before.moment.fires_at:
+            return None
+        return msgspec.structs.replace(before.moment, since_s=at - before.moment.fires_at)
 
     def _late_per_s(self, moment: view.Moment | None, at: float) -> float | None:
         before = self._before.moment if self._before else None

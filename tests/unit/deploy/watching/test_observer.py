@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from deploy.watching.observer import COURSE_MAX, EVENTS_MAX, FORGET_S, WINDOW_S, Observer
+from deploy.watching.observer import COURSE_MAX, EVENTS_MAX, FORGET_S, TOLD_S, WINDOW_S, Observer
 from deploy.watching.prediction import Band, Prediction
 from deploy.watching.targets import Target
 from deploy.watching.view import View
@@ -68,6 +68,22 @@ def test_the_moment_is_known_while_nobody_tells_of_it() -> None:
     back = observer.add(round_of(2_012, {SCALER: scaler(moments={"m": (1_990.0, {"late": 8})})}))
     assert back.flow.late == 2.0
     assert not [event for event in back.events if "moment" in event.words]
+
+
+def test_a_moment_that_was_cancelled_is_not_counted_down_for_ever() -> None:
+    """The autoscaler answers and knows it no more; a new leader has some time to tell, and one that fired stays."""
+    observer, soon, other = Observer(), scaler(moments={"m": (3_000.0, {})}), Target("http://h:1/metrics", "s-2")
+    observer.add(round_of(2_000, {SCALER: soon}))
+    observer.add(round_of(2_002, {SCALER: scaler(elected=0), other: scaler()}))  # begins to lead
+    found = [
+        observer.add(round_of(at, {other: scaler()})) for at in (2_004.0, 2_004.0 + TOLD_S - 0.1, 2_004.0 + TOLD_S)
+    ]
+    assert [bool(one.moment) for one in found] == [True, True, False]
+    assert "note: moment m is cancelled" in f"{found[-1].events[-1].kind}: {found[-1].events[-1].words}"
+
+    observer.add(round_of(2_100, {other: soon}))
+    fired = [observer.add(round_of(at, {other: scaler()})) for at in (3_001.0, 3_002.0 + TOLD_S)]
+    assert all(one.moment for one in fired)
 
 
 def predicted(at: float, accepted: int, posts: dict[str, int], observer: Observer) -> View:
