@@ -125,6 +125,7 @@ async def watch(given: Options, out: TextIO, err: TextIO, *, timeout_s: float = 
 
 async def _follow(scraper: Scraper, observer: Observer, shows: list[Callable[[View], None]]) -> None:
     """Read and show, until cancelled."""
+    wait_s = REST_S
     while True:
         began = time.monotonic()
         with suppress(TargetsUnknown):  # A stack that stops and starts again has no file for a while.

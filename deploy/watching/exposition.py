@@ -17,6 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 SERIES_MAX: Final = 262_144
 
 TEXT_MAX: Final = 120
+LINE_CHARS_MAX: Final = 2_000  # A series of ours has at most some hundred; each that was read is kept.
+SAMPLES_MAX: Final = 65_536  # Of one page; a balancer with 1,000 nodes has some 10,000 that the view uses.
+VALUE_MAX: Final = 1e15  # Beyond it a number is none of ours, and sums of them could not be shown.
 
 # The samples that the view uses, by name, and the label that a line must have.
 _PLAIN: Final = """
@@ -96,7 +99,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, wanted: Mapping[str, str] = WANTED) -> Page:
-    """The wanted samples of a page, without those that have no finite value; Malformed."""
+    """The wanted samples of a page, without values that are not finite or beyond `VALUE_MAX`; Malformed."""
     found: dict[Series, float] = {}
     for line in text.split("\n"):  # Labels may hold what Unicode calls the end of a line.
         end = line.find("{")
@@ -104,10 +107,12 @@ def parse(text: str, wanted: Mapping[str, str] = WANTED) -> Page:
         label = wanted.get(name)
         if label is None or label not in line:
             continue
+        if len(line) > LINE_CHARS_MAX or len(found) >= SAMPLES_MAX:
+            raise Malformed(f"too long a line, or too many samples: {line[:TEXT_MAX]!r}")
         cut = line.rfind("}") + 1 or len(name)
         try:
             value = float(line[cut:].split()[0])  # A timestamp may follow the value.
-            if math.isfinite(value):
+            if abs(value) <= VALUE_MAX:
                 found[_series(line[:cut])] = value
         except (ValueError, IndexError, KeyError) as error:
             raise Malformed(f"not a line of Prometheus' text format: {line[:120]!r}") from error
@@ -119,6 +124,8 @@ def _series(text: str) -> Series:
     """The series that stands before a value; ValueError."""
     (family,) = text_string_to_metric_families(f"{text} 0\n")
     (sample,) = family.samples
+    if math.isnan(float(sample.labels.get("le", 0))):
+        raise ValueError("a bound of a histogram that is no number")
     return sample.name, tuple(sorted((name, printable(value)) for name, value in sample.labels.items()))
 
 

@@ -170,6 +170,8 @@ class Observer:
         before = self._before.moment if self._before else None
         if moment is None or before is None or before.id != moment.id or "late" not in moment.posts:
             return None
+        if at <= self._seen_at:  # The clock was set back.
+            return None
         return max(moment.posts["late"] - before.posts.get("late", 0), 0) / (at - self._seen_at)
 
     def _times(self, gained: list[Buckets]) -> Times:

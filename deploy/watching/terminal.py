@@ -223,5 +223,7 @@ def bar(part: float | None) -> str:
 def sparkline(values: Sequence[float | None]) -> str:
     """A curve of the last values, the largest one as a full block."""
     shown = values[-CURVE_POINTS:]
-    top = max((value for value in shown if value is not None), default=0.0) or 1.0
-    return "".join(" " if value is None else BLOCKS[round(value / top * (len(BLOCKS) - 1))] for value in shown)
+    top = max((value for value in shown if value is not None and value > 0), default=1.0)
+    return "".join(
+        " " if value is None else BLOCKS[round(max(value, 0.0) / top * (len(BLOCKS) - 1))] for value in shown
+    )

@@ -140,7 +140,7 @@ def queue(seen: Sequence[Seen], at: float) -> Queue | None:
         lost=round(one.rise.total("snapsurge_swept_lost_total")),
         behind_s=one.get("snapsurge_sweep_behind_seconds") or 0.0,
         measured_ago_s=max(at - measured, 0.0) if measured else None,
-        tiers={labels["tier"]: int(value) for labels, value in one.each("snapsurge_tier_desired") if value},
+        tiers={labels.get("tier", ""): int(value) for labels, value in one.each("snapsurge_tier_desired") if value},
     )
 
 

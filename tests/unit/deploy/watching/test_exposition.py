@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.watching.exposition import TEXT_MAX, UPLOAD_SECONDS, Malformed, parse
+from deploy.watching.exposition import LINE_CHARS_MAX, SAMPLES_MAX, TEXT_MAX, UPLOAD_SECONDS, Malformed, parse
 from storage.histograms import Durations
 
 
@@ -63,6 +63,8 @@ def test_what_is_not_finite_is_left_out() -> None:
         "snapsurge_workers ",
         'snapsurge_redis_up{shard="a} 1',
         "snapsurge_redis_up{shard} 1",
+        f'{UPLOAD_SECONDS}{{le="x",route="upload"}} 1',
+        f'{UPLOAD_SECONDS}{{le="NaN",route="upload"}} 1',
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(text: str) -> None:
@@ -70,6 +72,22 @@ def test_a_line_that_cannot_be_read_is_named(text: str) -> None:
     with pytest.raises(Malformed, match="snapsurge_") as raised:
         parse(f"snapsurge_lb_panic 1\n{text}\n")
     assert "\n" not in str(raised.value)
+
+
+def test_a_page_of_a_stranger_has_bounds() -> None:
+    """Of a line, because each series is kept, of the samples, and of a value, because sums must be numbers."""
+    fits = 'snapsurge_redis_up{shard="%s"} 1' % ("x" * (LINE_CHARS_MAX - 30))
+    assert len(fits) == LINE_CHARS_MAX
+    assert len(parse(fits).samples) == 1
+    with pytest.raises(Malformed, match="too long a line"):
+        parse(fits.replace("x", "xx", 1))
+    many = [f'snapsurge_redis_up{{shard="{number}"}} 1' for number in range(SAMPLES_MAX + 1)]
+    assert len(parse("\n".join(many[:-1])).samples) == SAMPLES_MAX
+    with pytest.raises(Malformed, match="too many"):
+        parse("\n".join(many))
+    assert parse("snapsurge_workers 1e15\nsnapsurge_lb_panic 1.1e15\nsnapsurge_lb_clients -1e300").samples == {
+        ("snapsurge_workers", ()): 1e15
+    }
 
 
 def test_labels_are_safe_for_a_terminal() -> None:

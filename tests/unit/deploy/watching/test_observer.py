@@ -1,11 +1,18 @@
 """The view of each round, and what is kept between rounds."""
 
+import io
+import random
+
 import msgspec
 import pytest
+from rich.console import Console
 
+from deploy.watching.exposition import WANTED
 from deploy.watching.observer import COURSE_MAX, EVENTS_MAX, FORGET_S, TOLD_S, WINDOW_S, Observer
 from deploy.watching.prediction import Band, Prediction
+from deploy.watching.serving import frame
 from deploy.watching.targets import Target
+from deploy.watching.terminal import drawn
 from deploy.watching.view import View
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 
@@ -39,6 +46,43 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(found.course) == COURSE_MAX
     assert len(found.events) == EVENTS_MAX
     assert found.course[-1].at == found.at
+
+
+ODD = (1e15, -1e15, 1e-15, -5.0, 0.0)
+
+
+def odd_pages(draw: random.Random) -> dict[Target, str]:
+    """Pages with every name that is read, with values and labels that no program of ours would give."""
+    labels = [
+        "",
+        '{x="y"}',
+        '{tier="node"}',
+        '{moment="m",state="late"}',
+        '{moment="m"}',
+        '{node="a"}',
+        '{event="lapsed"}',
+    ]
+    labels += [
+        '{route="upload",le="1"}',
+        '{stage="store",le="+Inf"}',
+        '{shard="\\n<b>"}',
+        '{status="x",route="upload"}',
+    ]
+    return {
+        target: "\n".join(f"{name}{draw.choice(labels)} {draw.choice(ODD)}" for name in (*WANTED, *WANTED))
+        for target in (NODE, BALANCER, SCALER)
+    }
+
+
+def test_whatever_programs_say_there_is_a_view() -> None:
+    """Labels that are missing or odd, values without sense, a clock that is set back: it is drawn, and it is JSON."""
+    seed = random.randrange(2**32)
+    draw, observer = random.Random(seed), Observer(Prediction("x", {"offered": Band(1, 2, 3)}))
+    for number in range(60):
+        found = observer.add(round_of(2_000 + draw.choice((-2, 0, 2)) + number, odd_pages(draw)))
+        console = Console(file=io.StringIO(), width=100)
+        console.print(drawn(found))
+        assert msgspec.json.decode(frame(found).removeprefix(b"data: ")), seed
 
 
 def test_targets_that_went_are_forgotten() -> None:
