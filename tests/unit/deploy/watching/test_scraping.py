@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from deploy.watching.scraping import PAGE_BYTES_MAX, Scraper, opened
+from deploy.watching.scraping import CONNECTIONS_MAX, PAGE_BYTES_MAX, Scraper, opened
 from deploy.watching.targets import Target, TargetsUnknown
 from tests.ports import free_port
 from tests.unit.deploy.watching.pages import node, scaler
@@ -117,6 +118,16 @@ async def test_a_plain_address_needs_no_name() -> None:
     async with serving(metrics=text(scaler())) as door, opened(PATIENCE_S) as session:
         found = await Scraper(session, urls=[door]).round()
     assert [(target.label, target.tier) for target in found.readings] == [(door.removeprefix("http://"), "")]
+
+
+async def test_many_that_hang_do_not_make_the_others_silent() -> None:
+    """A rack whose network is gone: who waits for a connection has all of its time when it gets one."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * CONNECTIONS_MAX) as server:  # accepts nothing
+        hung = [f"http://127.0.0.1:{server.getsockname()[1]}/{number}" for number in range(CONNECTIONS_MAX)]
+        async with serving(metrics=text(node())) as door, opened(3.0) as session:
+            found = await Scraper(session, urls=[*hung, f"{door}/metrics"]).round()
+    assert [target.url for target in found.readings] == [f"{door}/metrics"]
+    assert set(found.failures.values()) == {"no answer in time"}
 
 
 async def test_a_target_that_hangs_is_given_up() -> None:
