@@ -67,22 +67,44 @@ def _balancer_state(one: Seen) -> str:
     return view.PANIC if one.get("snapsurge_lb_panic") else view.HEALTHY
 
 
+class Front:
+    """A balancer, and what it counted of each node: a page has all nodes, so it is gone through once."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.get, self.each, self._seconds = seen.get, seen.each, seen.rise.seconds
+        self._sent = _by_node(seen, "snapsurge_lb_node_requests_total")
+        self.ejected = _by_node(seen, "snapsurge_lb_node_ejections_total")
+
+    def per_s(self, node: str | None = None) -> float | None:
+        """Requests a second, to a node or to all; None when that is not known yet."""
+        count = sum(self._sent.values()) if node is None else self._sent.get(node, 0.0)
+        return count / self._seconds if self._seconds > 0 else None
+
+
+def _by_node(seen: Seen, name: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for labels, value in seen.rise.each(name):
+        node = labels.get("node", "")
+        found[node] = found.get(node, 0.0) + value
+    return found
+
+
 def nodes(seen: Sequence[Seen]) -> tuple[Node, ...]:
     """A row for each node that a balancer knows or that is a target, by name."""
-    fronts = [one for one in seen if one.tier == "balancer" and one.page is not None]
+    fronts = [Front(one) for one in seen if one.tier == "balancer" and one.page is not None]
     own = {one.name: one for one in seen if one.tier == "node"}
     known = {labels["node"] for one in fronts for labels, _ in one.each("snapsurge_lb_node_up") if "node" in labels}
     # A node that the balancers have forgotten and that does not answer has left.
     names = sorted(known | {name for name, one in own.items() if one.page is not None or not fronts})
-    every = summed(one.per_s("snapsurge_lb_node_requests_total") for one in fronts)
+    every = summed(one.per_s() for one in fronts)
     return tuple(_node(name, own.get(name), fronts, every) for name in names)
 
 
-def _node(name: str, own: Seen | None, fronts: Sequence[Seen], every: float | None) -> Node:
+def _node(name: str, own: Seen | None, fronts: Sequence[Front], every: float | None) -> Node:
     ups = [up for one in fronts if (up := one.get("snapsurge_lb_node_up", node=name)) is not None]
     shares = [share for one in fronts if (share := one.get("snapsurge_lb_node_ring_share", node=name)) is not None]
     ramps = [ramp for one in fronts if (ramp := one.get("snapsurge_lb_node_starting", node=name)) is not None]
-    per_s = summed(one.per_s("snapsurge_lb_node_requests_total", node=name) for one in fronts)
+    per_s = summed(one.per_s(name) for one in fronts)
     causes = (
         [labels.get("cause", "") for labels, value in own.each("snapsurge_ingest_not_ready") if value] if own else []
     )
@@ -111,7 +133,7 @@ def _node(name: str, own: Seen | None, fronts: Sequence[Seen], every: float | No
         bytes=own.get("snapsurge_ingest_in_flight_bytes") if own else None,
         bytes_max=own.get("snapsurge_ingest_in_flight_bytes_max") if own else None,
         answer_s=max((answer for answer in answers if answer is not None), default=None),
-        ejected=round(sum(one.rise.total("snapsurge_lb_node_ejections_total", node=name) for one in fronts)),
+        ejected=round(sum(one.ejected.get(name, 0.0) for one in fronts)),
         started=own.get("process_start_time_seconds") if own else None,
     )
 

@@ -1,5 +1,7 @@
 """The rows of the view, from what programs say."""
 
+import time
+
 import pytest
 
 from deploy.watching import view
@@ -54,6 +56,23 @@ def test_a_node_shows_its_budget_and_its_part() -> None:
     assert (a.share, a.load, a.per_s, a.in_flight, a.bytes, a.bytes_max) == (0.5, 0.75, 15.0, 4.0, 4000.0, 10000.0)
     assert (a.healthy_at, a.balancers, a.answer_s) == (1, 1, 0.02)
     assert (b.load, b.in_flight, b.bytes_max) == (0.25, None, None)  # not read itself
+
+
+def spent_s(count: int) -> float:
+    """The CPU seconds that a view of so many nodes takes: the least of three."""
+    observer, found = Observer(), []
+    for number in range(4):
+        sent = {f"node-{name}": {"requests_total": number} for name in range(count)}
+        round_ = round_of(2_000 + 2 * number, {BALANCER: balancer(nodes=sent)})
+        began = time.process_time()
+        assert len(observer.add(round_).nodes) == count
+        found.append(time.process_time() - began)
+    return min(found[1:])
+
+
+def test_a_view_of_many_nodes_costs_as_much_more_as_there_are_nodes() -> None:
+    """Of eight times as many not sixty-four times as much."""
+    assert spent_s(1_600) < 24 * spent_s(200)
 
 
 @pytest.mark.parametrize(
