@@ -25,7 +25,7 @@ from .prediction import Prediction, PredictionUnreadable, decode
 from .scraping import TIMEOUT_S, Scraper, opened
 from .serving import Service, frame, served
 from .targets import TargetsUnknown
-from .terminal import drawn, line
+from .terminal import drawn, fitted, line
 from .view import View
 
 NEAR_S: Final = 3.0
@@ -115,8 +115,8 @@ async def watch(given: Options, out: TextIO, err: TextIO, *, timeout_s: float = 
                 print(f"deploy: the live view is at {url}", file=err, flush=True)
                 shows.append(lambda found: feed.publish(frame(found)))
             if out.isatty():
-                live = Live(console=Console(file=out), screen=True, auto_refresh=False)
-                shows = [*shows[1:], lambda found: live.update(drawn(found), refresh=True)]
+                live = Live(console=(console := Console(file=out)), screen=True, auto_refresh=False)
+                shows = [*shows[1:], lambda found: live.update(fitted(found, console), refresh=True)]
                 stack.enter_context(live)
             with suppress(asyncio.CancelledError), ending():
                 await _follow(scraper, observer, shows)

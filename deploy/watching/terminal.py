@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,23 +16,26 @@ UNITS: Final = ("B", "KiB", "MiB", "GiB")
 BAR_CELLS: Final = 10
 CURVE_POINTS: Final = 40
 EVENTS_SHOWN: Final = 10
+FITS: Final = ((None, EVENTS_SHOWN), (10, 5), (5, 3), (3, 3))  # Nodes and events, for lower and lower terminals.
 STYLES: Final = {"good": "green", "note": "default", "bad": "bold red"}
 STATE_STYLES: Final = {view.HEALTHY: "green", view.STARTING: "cyan", view.DRAINING: "yellow"}
 
 
-def drawn(found: View) -> RenderableType:
-    """The whole view."""
-    parts = [
-        _head(found),
-        _problems(found),
-        _flow(found),
-        _nodes(found),
-        _balancers(found),
-        _queue(found),
-        *_foretold(found),
-        _events(found),
-    ]
-    return Group(*(part for part in parts if part is not None))
+def drawn(found: View, nodes_max: int | None = None, events_max: int = EVENTS_SHOWN) -> Group:
+    """The view with so many nodes, the worst ones, and so many events, the last ones."""
+    top, events = [_head(found), _problems(found, nodes_max)], _events(found, events_max)
+    parts = [_flow(found), _nodes(found, nodes_max), _balancers(found), _queue(found), *_foretold(found)]
+    return Group(*top, *parts, events)
+
+
+def fitted(found: View, console: Console) -> Group:
+    """The view with what this terminal has lines for; what does not fit at all is cut off below the events."""
+    for nodes_max, events_max in FITS:
+        whole = drawn(found, nodes_max, events_max)
+        if len(console.render_lines(whole, pad=False)) <= console.height:
+            return whole
+    head, problems, *parts, events = whole.renderables
+    return Group(head, problems, events, *parts)
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -93,10 +96,12 @@ def _head(found: View) -> Text:
 _STATES: Final = ("accepted", "on_time", "late", "ready", "rejected", "pending")
 
 
-def _problems(found: View) -> Text | None:
+def _problems(found: View, most: int | None) -> Text:
     if not found.problems:
         return Text(f"all well: {found.read} programs answer", style="green")
-    return Text("\n".join(f"! {one}" for one in found.problems), style="bold red")
+    shown = [f"! {one}" for one in found.problems[:most]]
+    more = len(found.problems) - len(shown)
+    return Text("\n".join([*shown, *([f"! and {more} more"] if more else [])]), style="bold red")
 
 
 def _table(*columns: str) -> Table:
@@ -134,9 +139,10 @@ def _flow(found: View) -> Group:
     return Group(table, times, Text(f"store refusals: {words}", style="bold red" if refused else "dim"))
 
 
-def _nodes(found: View) -> Table:
+def _nodes(found: View, most: int | None) -> Table:
     table = _table("node", "state", "at", "ring", "load", "uploads", "bytes / budget", "", "answer")
-    for node in found.nodes:
+    worst = sorted(found.nodes, key=lambda one: one.state == view.HEALTHY)[:most]
+    for node in sorted(worst, key=lambda one: one.name):
         part = node.bytes / node.bytes_max if node.bytes is not None and node.bytes_max else None
         _row(
             table,
@@ -152,6 +158,8 @@ def _nodes(found: View) -> Table:
                 duration(node.answer_s),
             ),
         )
+    if more := len(found.nodes) - len(worst):
+        _row(table, (f"and {more} more", *[""] * 8))
     return table
 
 
@@ -193,9 +201,9 @@ def _foretold(found: View) -> Iterator[Table]:
         yield table
 
 
-def _events(found: View) -> Text:
+def _events(found: View, most: int) -> Text:
     text = Text("events", style="dim")
-    for event in reversed(found.events[-EVENTS_SHOWN:]):
+    for event in reversed(found.events[-most:]):
         # Before the moment was known, its time could not be told.
         since_s = event.at - found.moment.fires_at if found.moment else None
         text.append(

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from deploy.watching import view
-from deploy.watching.terminal import bar, clock, drawn, duration, line, number, size, sparkline
+from deploy.watching.terminal import bar, clock, drawn, duration, fitted, line, number, size, sparkline
 from deploy.watching.view import Event, Flow, Foretold, Moment, Node, Queue, Shard, Store, Times, View
 
 FULL = View(
@@ -58,6 +58,31 @@ def shown(found: View, width: int = 120) -> str:
     out = io.StringIO()
     Console(file=out, width=width, force_terminal=False).print(drawn(found))
     return out.getvalue()
+
+
+def on_screen(found: View, height: int, width: int = 100) -> str:
+    """What a terminal of this size shows of the live view."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=False)
+    console.print(fitted(found, console))
+    return "\n".join(out.getvalue().splitlines()[:height])
+
+
+def test_a_low_terminal_shows_the_worst_nodes_and_the_last_events() -> None:
+    """Of a hundred nodes those that are not well; on 24 lines the events come first."""
+    well = FULL.nodes[0]
+    many = tuple(msgspec.structs.replace(well, name=f"n{number:02}") for number in range(99))
+    found = msgspec.structs.replace(FULL, nodes=(*many, FULL.nodes[1]), problems=("bad",) * 50)
+    high, low = on_screen(found, 50), on_screen(found, 24, width=60)
+
+    for text in (high, low):
+        assert "+10 s  node b ejected" in text
+        assert "and 4" in text  # of the problems
+    assert "b[red]" in high
+    assert "and 90 more" in high
+    assert "queue" in high
+    assert "100 more" not in on_screen(found, 250)
+    assert "n98" in on_screen(found, 250)
 
 
 @pytest.mark.parametrize(
