@@ -188,7 +188,8 @@ def _queue(found: View) -> Group:
     for shard in found.shards:
         state, style = ("answers", "default") if shard.up else (view.SILENT, "bold red")
         room = f" of {size(shard.bytes_max)}" if shard.bytes_max else ""
-        lines.append(Text(f"Redis {shard.name}: {state}, {size(shard.bytes)}{room}", style=style))
+        used = f", {size(shard.bytes)}{room}" if shard.up else ""
+        lines.append(Text(f"Redis {shard.name}: {state}{used}", style=style))
     return Group(*lines)
 
 

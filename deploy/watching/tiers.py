@@ -167,15 +167,15 @@ def queue(seen: Sequence[Seen], at: float) -> Queue | None:
 
 
 def shards(seen: Sequence[Seen]) -> tuple[Shard, ...]:
-    """Every Redis that the leader knows, by name."""
+    """Every Redis that the leader knows, by name; the memory of one that does not answer is not known."""
     if (one := leader(seen)) is None:
         return ()
     return tuple(
         Shard(
             name=labels.get("shard", ""),
             up=bool(value),
-            bytes=one.get("snapsurge_redis_memory_bytes", **labels),
-            bytes_max=one.get("snapsurge_redis_memory_max_bytes", **labels),
+            bytes=one.get("snapsurge_redis_memory_bytes", **labels) if value else None,
+            bytes_max=one.get("snapsurge_redis_memory_max_bytes", **labels) if value else None,
         )
         for labels, value in sorted(one.each("snapsurge_redis_up"), key=lambda each: each[0].get("shard", ""))
     )

@@ -187,7 +187,7 @@ function tables(view) {
   table("balancers", ["balancer", "state", "requests/s", "in flight", "clients"],
     view.balancers.map((one) => [one.name, state(one), number(one.per_s), number(one.in_flight), number(one.clients)]));
   table("shards", view.shards.length ? ["Redis", "state", "memory", "limit"] : [], view.shards.map((one) =>
-    [one.name, one.up ? ["answers", "good"] : ["no answer", "bad"], size(one.bytes), one.bytes_max ? size(one.bytes_max) : "none"]));
+    [one.name, one.up ? ["answers", "good"] : ["no answer", "bad"], size(one.bytes), one.bytes_max ? size(one.bytes_max) : one.up ? "none" : "-"]));
   words("shards-words", view.shards.length ? "" : "no program tells of Redis");
   byId("foretold-card").hidden = !view.foretold.length;
   table("foretold", ["figure", "p10", "p50", "p90", "now"], view.foretold.map((one) => [one.name.replaceAll("_", " "), number(one.p10), number(one.p50),

@@ -99,7 +99,7 @@ def test_a_low_terminal_shows_the_worst_nodes_and_the_last_events() -> None:
         "b[red]",
         "panic mode",
         "the ladder wants: 6 node",
-        "Redis 127.0.0.1:6379: no answer, 2.0 KiB",
+        "Redis 127.0.0.1:6379: no answer",
         "upload p99 ms",
         "+10 s node b ejected",
     ],

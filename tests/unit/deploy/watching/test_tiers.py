@@ -100,7 +100,8 @@ def test_the_leader_tells_of_queue_and_redis() -> None:
         4.0,
     )
     assert queue.tiers == {"node": 6}
-    assert [(shard.name, shard.up, shard.bytes) for shard in found.shards] == [("127.0.0.1:6379", False, 2048.0)]
+    assert [(shard.name, shard.up, shard.bytes) for shard in found.shards] == [("127.0.0.1:6379", False, None)]
+    assert [(shard.up, shard.bytes, shard.bytes_max) for shard in seen().shards] == [(True, 2048.0, 0.0)]
     assert set(found.problems) == {"1 dead letters", "Redis 127.0.0.1:6379: no answer"}
 
 
