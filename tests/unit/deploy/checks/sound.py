@@ -78,7 +78,7 @@ SOUND = Facts(
 )
 
 
-def with_program(name: str, **changes: object) -> Facts:
+def with_program(name: str, /, **changes: object) -> Facts:
     """The sound stack, but one program has other facts."""
     programs = tuple(msgspec.structs.replace(one, **changes) if one.name == name else one for one in PROGRAMS)
     return msgspec.structs.replace(SOUND, programs=programs)

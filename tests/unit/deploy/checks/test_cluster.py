@@ -103,9 +103,8 @@ async def test_a_pod_is_asked_through_a_forwarded_port(folder: Path) -> None:
 
     assert set(found) == {"balancer-1", "node-0"}
     assert (found["balancer-1"].error, found["balancer-1"].rows[0].id) == ("", "a")
-    assert found["node-0"] == Program(
-        kind="node", name="node-0", error="ConnectionError: kubectl port-forward does not reach it"
-    )
+    why = "ConnectionError: kubectl port-forward does not reach it"
+    assert found["node-0"] == Program(kind="node", name="node-0", address="10.1.0.1:8090", error=why)
 
 
 async def test_a_kubectl_that_hangs_is_ended_with_what_it_started(folder: Path) -> None:

@@ -9,7 +9,7 @@ def test_programs_by_kind_and_those_that_told() -> None:
 
     assert [one.name for one in facts.of("node")] == ["a", "b"]
     assert [one.name for one, _ in facts.telling("node")] == ["b"]
-    assert [one.name for one, _ in facts.telling()] == ["lb-1", "lb-2", "b", "worker-0"]
+    assert [one.name for one, _ in facts.telling()] == ["lb-1", "lb-2", "b", "worker-0", "autoscaler", "standby"]
 
 
 def test_why_a_part_is_not_known() -> None:

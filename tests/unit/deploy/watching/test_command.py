@@ -79,7 +79,7 @@ async def test_it_serves_the_page_until_a_signal_and_reads_once_for_all(tmp_path
                 await asyncio.sleep(0)
             for _ in range(5):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 seen.append((reader, writer))
             views = [await reader.readuntil(b"data: {") for reader, _ in seen]
         before = reads

@@ -122,9 +122,14 @@ async def test_a_plain_address_needs_no_name() -> None:
 
 async def test_many_that_hang_do_not_make_the_others_silent() -> None:
     """A rack whose network is gone: who waits for a connection has all of its time when it gets one."""
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.5)  # what is left of a time that has run for all would not suffice
+        return web.Response(text=node())
+
     with socket.create_server(("127.0.0.1", 0), backlog=2 * CONNECTIONS_MAX) as server:  # accepts nothing
         hung = [f"http://127.0.0.1:{server.getsockname()[1]}/{number}" for number in range(CONNECTIONS_MAX)]
-        async with serving(metrics=text(node())) as door, opened(3.0) as session:
+        async with serving(metrics=slow) as door, opened(3.0) as session:
             found = await Scraper(session, urls=[*hung, f"{door}/metrics"]).round()
     assert [target.url for target in found.readings] == [f"{door}/metrics"]
     assert set(found.failures.values()) == {"no answer in time"}
