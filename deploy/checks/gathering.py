@@ -30,6 +30,7 @@ LOOKS_MAX: Final = 20  # at a clock, while there is time: the quickest answer co
 LOOKS_S: Final = 4.0
 SHARP_MS: Final = 10.0  # good enough to look no further
 AT_ONCE: Final = 16  # each may take a process of kubectl
+SPARE_S: Final = 2.0  # for this program to begin and to end
 CLEAN_S: Final = 2.0  # for `inspect` to delete what it made, and to be killed
 SWEEP_BEHIND: Final = b"snapsurge_sweep_behind_seconds"
 ANSWER_BYTES_MAX: Final = 16 * 2**20
@@ -213,7 +214,7 @@ async def gather(
 ) -> Facts:
     """Everything that could be found out within this time; ValueError for a plan that cannot be read."""
     need = need_bytes(plan) if plan else None
-    deadline = asyncio.get_running_loop().time() + within_s - 2 * CLEAN_S - 1.0
+    deadline = asyncio.get_running_loop().time() + within_s - 2 * CLEAN_S - SPARE_S
     asked, inspected = await asyncio.gather(programs(where, deadline), inspection(where, moment_id, deadline))
     disk, inspected = None, clocked(inspected, asked, where)
     if where.state:
