@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import ParamSpec, TypeVar
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Abandoning(ThreadPoolExecutor):

@@ -24,8 +24,8 @@ STATE_STYLES: Final = {view.HEALTHY: "green", view.STARTING: "cyan", view.DRAINI
 def drawn(found: View, nodes_max: int | None = None, events_max: int = EVENTS_SHOWN) -> Group:
     """The view with so many nodes, the worst ones, and so many events, the last ones."""
     top, events = [_head(found), _problems(found, nodes_max)], _events(found, events_max)
-    parts = [_flow(found), _nodes(found, nodes_max), _balancers(found), _queue(found), *_foretold(found)]
-    return Group(*top, *parts, events)
+    parts: list[RenderableType] = [_flow(found), _nodes(found, nodes_max), _balancers(found), _queue(found)]
+    return Group(*top, *parts, *_foretold(found), events)
 
 
 def fitted(found: View, console: Console) -> Group:
