@@ -106,7 +106,8 @@ async def test_an_answer_may_come_in_pieces() -> None:
         body = bodies[request.path]
         for piece in (body[:1_000], body[1_000:]):
             await response.write(piece)
-            await asyncio.sleep(0.1)  # so that the two are not read at once
+            for _ in range(50):
+                await asyncio.sleep(0)  # so that the two are not read at once
         return response
 
     app, port = web.Application(), free_port()

@@ -124,7 +124,9 @@ async def test_many_that_hang_do_not_make_the_others_silent() -> None:
     """A rack whose network is gone: who waits for a connection has all of its time when it gets one."""
 
     async def slow(_: web.Request) -> web.Response:
-        await asyncio.sleep(0.5)  # what is left of a time that has run for all would not suffice
+        waited = asyncio.get_running_loop().create_future()  # what is left of a time that has run for all is less
+        asyncio.get_running_loop().call_later(0.5, waited.set_result, None)
+        await waited
         return web.Response(text=node())
 
     with socket.create_server(("127.0.0.1", 0), backlog=2 * CONNECTIONS_MAX) as server:  # accepts nothing
