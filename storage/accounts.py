@@ -133,18 +133,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.late_because_of_us or self.pending or self.failures.dead_letters)
 
 
-def quantiles(values: Sequence[int]) -> Quantiles:
-    """Quantiles of all these values by the nearest rank, which is one of the values."""
-    ordered = sorted(values)
-    if not ordered:
-        return Quantiles()
-
-    def at(percent: int) -> int:
-        return ordered[-(-percent * len(ordered) // 100) - 1]
-
-    return Quantiles(count=len(ordered), p50=at(50), p90=at(90), p99=at(99), max=ordered[-1])
-
-
 def budget(accounts: Sequence[Account]) -> Budget:
     """The budget over these accounts, which are those of the last moments of a region."""
     pairs, failed = sum(one.due for one in accounts), sum(one.failed for one in accounts)

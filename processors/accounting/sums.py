@@ -4,17 +4,18 @@ Every number follows from a record or a tally, none from a sample or a metric. W
 after a week, or earlier if Redis loses it; then a stored account lends it.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
-from storage.accounts import Account, Bytes, Cpu, Failures, Refused, quantiles
+from storage.accounts import Account, Bytes, Cpu, Failures, Refused
 from storage.keys import moment_of
 from storage.records import SIDES, Moment, Post, from_ms, late_by_ms, to_ms
 from storage.tallies import Tallied
+
+from .distribution import Distribution
 
 # The window has been closed for so long: phones that were refused in its last second have come back.
 SETTLE_MS: Final = 60_000
@@ -33,8 +34,7 @@ class Sums:
         self._refused = refused
         self._counts: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
-        # Four bytes a post: a moment may have millions.
-        self._upload, self._rendered, self._ready = array("i"), array("i"), array("i")
+        self._upload, self._rendered, self._ready = Distribution(), Distribution(), Distribution()
         self._back: set[str] = set()
         self._gone: set[str] = set()
 
@@ -82,7 +82,7 @@ class Sums:
             (self._ready, times.ready_ms),
         ):
             if ms is not None:
-                values.append(min(max(ms, 0), 2**31 - 1))
+                values.add(ms)
 
     def account(
         self, tallied: Tallied | None, letters: Mapping[str, int], *, now_ms: int, stored: Account | None
@@ -106,9 +106,9 @@ class Sums:
             untimed=counts["untimed"],
             deleted=counts["deleted"],
             rejected=_named(self._rejected),
-            upload_ms=quantiles(self._upload),
-            rendered_ms=quantiles(self._rendered),
-            ready_ms=quantiles(self._ready),
+            upload_ms=self._upload.quantiles(),
+            rendered_ms=self._rendered.quantiles(),
+            ready_ms=self._ready.quantiles(),
             bytes=Bytes(photos=counts["photos"], renditions=counts["renditions"]),
             cpu_ms=Cpu(worker=counts["cpu_ms"]),
             failures=Failures(
