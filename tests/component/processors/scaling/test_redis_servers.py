@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 import processors.scaling.redis_servers as module
 from processors.scaling.election import Election
-from processors.scaling.redis_servers import asking, servers
+from processors.scaling.redis_servers import FAULTS, PERSISTENCE, asking, faults, servers
 from storage.config import Config
 
 NAMES = ("up", "memory_bytes", "memory_max_bytes")
@@ -47,6 +47,34 @@ async def test_one_that_answers_and_one_that_does_not(
     assert here[1] == pytest.approx(used, rel=0.5)
     assert here[2] == 123_456_789
     assert away == [0, 0, 0]
+
+
+async def test_what_makes_a_redis_unfit_is_shown(
+    redis: Redis, absent_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that drops keys; of one that does not answer nothing is known."""
+    monkeypatch.setattr(module, "EVERY_S", 0.0)
+    for policy, evicts in (("allkeys-lru", 1), ("noeviction", 0)):
+        await redis.config_set("maxmemory-policy", policy)
+        try:
+            registry = await asked(redis, {"here:1": redis, "away:2": absent_redis}, elected=True)
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+        here, away = (
+            [registry.get_sample_value("snapsurge_redis_fault", {"shard": shard, "fault": fault}) for fault in FAULTS]
+            for shard in ("here:1", "away:2")
+        )
+        assert (here, away) == ([0, 0, evicts], [0, 0, 0])
+
+
+def test_each_fault_is_told_from_the_others() -> None:
+    """A fit Redis has none, nor one that is too old to tell."""
+    fit = {"role": "master", "maxmemory_policy": "noeviction", **dict.fromkeys(PERSISTENCE, "ok")}
+    assert faults(fit) == faults({}) == set()
+    assert faults(fit | {"role": "slave"}) == {"role"}
+    assert faults(fit | {"maxmemory_policy": "volatile-ttl"}) == {"eviction"}
+    for key in PERSISTENCE:
+        assert faults(fit | {key: "err"}) == {"persistence"}
 
 
 async def test_who_does_not_lead_asks_nobody(redis: Redis) -> None:
