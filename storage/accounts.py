@@ -35,7 +35,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     deleted: Annotated[int, Meta(description="of these, pairs that a tombstone replaced: no failure of ours")] = 0
     not_back: Annotated[int, Meta(description="of these, pairs of which the store has no post and no tombstone")] = 0
     not_back_in_time: Annotated[int, Meta(description="of those not back, pairs whose first try came in time")] = 0
-    complete: Annotated[bool, Meta(description="false if more pairs were refused than nodes and Redis keep")] = True
+    complete: Annotated[
+        bool, Meta(description="false if there may be more: more than nodes and Redis keep, or Redis was emptied or "
+                               "a node was killed in the moment")
+    ] = True  # fmt: skip
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ def pages() -> dict[str, str]:
     scaler = ScalerMetrics()
     scaler.elected.set(1)
     scaler.moments = (Counted(MOMENT, Counts()),)
-    RedisMetrics(scaler.led, ["h:6379/0"])
+    RedisMetrics(scaler.led).answered("h:6379/0", {})
     node = NodeMetrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
     registries = {
         "balancer": asyncio.run(_balancer()),

@@ -7,7 +7,7 @@ A queue over several shards is measured by those that answer, so its numbers do 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -38,9 +38,12 @@ def faults(info: Mapping[str, Any]) -> set[str]:
 
 
 class RedisMetrics:
-    """The metrics of these Redis servers by name (`storage.redis_address`), which have no passwords."""
+    """The metrics of Redis servers by name (`storage.redis_address`), which has no password.
 
-    def __init__(self, registry: CollectorRegistry, names: Iterable[str]) -> None:
+    One that was not asked has no series: a new leader must not say that it is away.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._up = self._gauge("up", "1 while this Redis answers; 0: its jobs and index entries wait", registry)
         self._used = self._gauge(
             "memory_bytes", "Memory that this Redis uses, in bytes; near its limit it takes no more jobs", registry
@@ -48,13 +51,11 @@ class RedisMetrics:
         self._max = self._gauge("memory_max_bytes", "Its limit (maxmemory), in bytes; 0: none", registry)
         self._faults = Gauge(
             "snapsurge_redis_fault",
-            "1 while this Redis is no primary (`role`), could not save (`persistence`, it refuses writes then), or drops "
-            "keys when it is full (`eviction`): `python -m deploy check` says what to do",
+            "1 while this Redis is no primary (`role`), could not save (`persistence`, it refuses writes then), or "
+            "drops keys when it is full (`eviction`): `python -m deploy check` says what to do",
             ["shard", "fault"],
             registry=registry,
         )
-        for name in names:
-            self.away(name)
 
     def answered(self, name: str, info: Mapping[str, Any]) -> None:
         """This Redis says this of itself."""
@@ -73,6 +74,11 @@ class RedisMetrics:
         for fault in FAULTS:
             self._faults.labels(name, fault).set(0)
 
+    def forget(self) -> None:
+        """Nothing is known of any Redis."""
+        for gauge in (self._up, self._used, self._max, self._faults):
+            gauge.clear()
+
     @staticmethod
     def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
         return Gauge(f"snapsurge_redis_{name}", text, ["shard"], registry=registry)
@@ -85,10 +91,12 @@ def servers(config: Config, redis: Redis, shards: Mapping[str, Redis]) -> dict[s
 
 async def asking(servers: Mapping[str, Redis], election: Election, registry: CollectorRegistry) -> None:
     """While elected, ask each server every `EVERY_S`; until cancelled."""
-    metrics = RedisMetrics(registry, servers)
+    metrics = RedisMetrics(registry)
     while True:
         if election.elected:
             await asyncio.gather(*(_asked(name, redis, metrics) for name, redis in servers.items()))
+        else:
+            metrics.forget()
         await asyncio.sleep(EVERY_S)
 
 

@@ -78,10 +78,25 @@ def test_each_fault_is_told_from_the_others() -> None:
 
 
 async def test_who_does_not_lead_asks_nobody(redis: Redis) -> None:
-    """The series are there, at 0."""
+    """And says of none that it is away, so that who leads next does not either before it has asked."""
     registry = await asked(redis, {"here:1": redis}, elected=False)
 
-    assert [registry.get_sample_value(f"snapsurge_redis_{name}", {"shard": "here:1"}) for name in NAMES] == [0, 0, 0]
+    assert [registry.get_sample_value(f"snapsurge_redis_{name}", {"shard": "here:1"}) for name in NAMES] == [None] * 3
+
+
+async def test_what_was_known_is_forgotten_with_the_election(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next time begins with what was true the last time."""
+    monkeypatch.setattr(module, "EVERY_S", 0.0)
+    registry, election = CollectorRegistry(), Election(redis, "me", term_s=5)
+    election.elected = True
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(asking({"here:1": redis}, election, registry))
+        while not registry.get_sample_value("snapsurge_redis_up", {"shard": "here:1"}):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0)
+        election.elected = False
+        while registry.get_sample_value("snapsurge_redis_up", {"shard": "here:1"}) is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
 
 
 async def test_servers_are_named_without_their_passwords_and_once(redis: Redis, absent_redis: Redis) -> None:
