@@ -20,7 +20,8 @@ async def asked(redis: Redis, there: dict[str, Redis], *, elected: bool) -> Coll
     election.elected = elected
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(asking(there, election, registry))
-        while elected and not registry.get_sample_value("snapsurge_redis_up", {"shard": "here:1"}):  # noqa: ASYNC110 - no event
+        up = "snapsurge_redis_up"
+        while elected and any(registry.get_sample_value(up, {"shard": one}) is None for one in there):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
