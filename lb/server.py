@@ -106,9 +106,8 @@ async def serve(config: Config, options: Options) -> bool:
         def spawn(job: Coroutine[object, object, None]) -> object:
             return tasks.create_task(job)
 
-        by_address = options.policy == "ip-hash"
-        hash_on, hash_reads_on = ("address", "") if by_address else (options.hash_on, options.hash_reads_on)
-        context = Context(config, fleet, hash_on=hash_on, hash_reads_on=hash_reads_on, spawn=spawn)
+        hashed = ("address", "") if options.policy == "ip-hash" else (options.hash_on, options.hash_reads_on)
+        context = Context(config, fleet, hash_on=hashed[0], hash_reads_on=hashed[1], spawn=spawn)
         connections = Connections(context)
         background = [
             tasks.create_task(connections.watch(), name="watch"),
@@ -122,9 +121,8 @@ async def serve(config: Config, options: Options) -> bool:
             background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(
-            application(connections, membership, shared(options)), access_log=None, handle_signals=False
-        )
+        app = application(connections, membership, shared(options))
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(journal)
