@@ -1,6 +1,6 @@
 """What happened between two views, in words. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from . import view
 from .view import Balancer, Event, Moment, Node, Queue, View
@@ -8,11 +8,13 @@ from .view import Balancer, Event, Moment, Node, Queue, View
 UNMEASURED = "Redis does not answer the autoscaler: the numbers of the queue are old"
 
 
-def events(before: View, after: View) -> list[Event]:
-    """The events, each with the time of the later view."""
+def events(
+    before: View, after: View, moments_before: Mapping[str, Moment], moments: Mapping[str, Moment]
+) -> list[Event]:
+    """The events, each with the time of the later view; the moments by id are all that are known."""
     since_s = after.moment.since_s if after.moment else None
     found = (
-        *_moment(before.moment, after.moment),
+        *_moments(moments_before, moments),
         *_nodes(before, after),
         *_balancers(before, after),
         *_queue(before.queue, after.queue),
@@ -21,17 +23,22 @@ def events(before: View, after: View) -> list[Event]:
     return [Event(at=after.at, words=words, kind=kind, since_s=since_s) for kind, words in found]
 
 
-def _moment(before: Moment | None, after: Moment | None) -> Iterator[tuple[str, str]]:
-    if after is None:
-        if before is not None:
-            yield "note", f"moment {before.id} is cancelled: the autoscaler knows it no more"
-        return
-    if before is None or before.id != after.id:
-        word = {"before": f"fires in {-after.since_s:.0f} s", "open": "is open", "closed": "is over"}[after.phase]
-        yield "note", f"moment {after.id} {word}"
-    elif before.phase != after.phase:
-        counts = f": {after.posts['accepted']} accepted so far" if "accepted" in after.posts else ""
-        yield "note", f"moment {after.id} " + ("fires" if after.phase == "open" else f"closes{counts}")
+def _moments(before: Mapping[str, Moment], after: Mapping[str, Moment]) -> Iterator[tuple[str, str]]:
+    for name, one in sorted(after.items(), key=lambda each: each[1].fires_at):
+        if (was := before.get(name)) is None:
+            yield "note", f"moment {name} {_stands(one)}"
+        elif was.phase != one.phase:
+            counts = f": {one.posts['accepted']} accepted so far" if "accepted" in one.posts else ""
+            yield "note", f"moment {name} " + ("fires" if one.phase == "open" else f"closes{counts}")
+        elif was.fires_at != one.fires_at:
+            yield "note", f"moment {name} was moved: it {_stands(one)}"
+    for name in sorted(before.keys() - after.keys()):
+        if before[name].phase == "before":
+            yield "note", f"moment {name} is cancelled: the autoscaler knows it no more"
+
+
+def _stands(moment: Moment) -> str:
+    return {"before": f"fires in {-moment.since_s:.0f} s", "open": "is open", "closed": "is over"}[moment.phase]
 
 
 def _nodes(before: View, after: View) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
-from . import flows, tiers, view
+from . import flows, moments, tiers, view
 from .differences import Reading, rise
 from .events import UNMEASURED, events
 from .exposition import STAGE_SECONDS, UPLOAD_SECONDS
+from .moments import Known
 from .prediction import BY_SECOND, Prediction
 from .quantiles import Buckets, added
 from .rounds import Round, Seen, tier_of
@@ -25,7 +26,6 @@ COURSE_MAX: Final = 240  # Twelve minutes at a moment, twenty at rest.
 EVENTS_MAX: Final = 40
 # A program that was read so lately still counts as it was: a busy machine misses an answer now and then.
 GRACE_S: Final = 5.0
-TOLD_S: Final = 15.0  # A new leader tells of the moments after some seconds.
 FORGET_S: Final = 60.0  # A target that was not read for so long begins anew.
 EMPTY: Final = Buckets({})
 
@@ -85,24 +85,23 @@ class Observer:
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._before: View | None = None
         self._burst: Burst | None = None
-        self._untold_since = 0.0
+        self._moments = Known()
 
     def add(self, round_: Round) -> View:
         """The view after this round."""
         at, seen = round_.at, self._seen(round_)
-        queue, moment = tiers.queue(seen, at), tiers.moment(seen, at)
-        if moment is None:
-            moment = self._moment(queue, at)
-        else:
-            self._untold_since = 0.0
-        flow = flows.flow(seen, self._late_per_s(moment, at))
+        queue, before = tiers.queue(seen, at), self._moments.moments
+        known = self._moments.add(moments.told(seen, at), at, leads=self._leads(queue))
+        moment, *others = moments.ordered(known.values()) or [None]
+        flow = flows.flow(seen, self._late_per_s(before, known, at))
         gained = Gained(at, flows.histogram(seen, UPLOAD_SECONDS), flows.histogram(seen, STAGE_SECONDS))
         self._window.append(gained)
         while self._window[0].at <= at - WINDOW_S:
             self._window.popleft()
         found = View(
             at=at,
-            moment=moment,
+            moment=moment and msgspec.structs.replace(moment, others=len(others)),
+            others=tuple(one for one in others[: moments.OTHERS_MAX] if one),
             flow=flow,
             uploads=self._times([one.uploads for one in self._window]),
             nodes=tiers.nodes(seen),
@@ -115,7 +114,7 @@ class Observer:
             silent=tuple(sorted(one.name for one in seen if one.page is None)),
         )
         if self._before is not None:
-            self._events.extend(events(self._before, found))
+            self._events.extend(events(self._before, found, before, known))
         self._count(found, gained.uploads)
         self._course.append(_point(found))
         self._before, self._seen_at, self._rounds = found, at, self._rounds + 1
@@ -152,27 +151,18 @@ class Observer:
         self._last = kept | dict(round_.readings)
         return found
 
-    def _moment(self, queue: Queue | None, at: float) -> view.Moment | None:
-        """The moment as it was known, while nobody tells of one: its time stays the same.
+    def _leads(self, queue: Queue | None) -> bool:
+        """Whether the autoscaler that leads did so in the round before."""
+        before = self._before.queue if self._before else None
+        return queue is not None and before is not None and queue.leader == before.leader
 
-        One that has not fired was cancelled, if the autoscaler that leads for a while does not tell of it.
-        """
-        before = self._before
-        if before is None or before.moment is None:
-            return None
-        leads = queue is not None and before.queue is not None and queue.leader == before.queue.leader
-        self._untold_since = (self._untold_since or at) if leads else 0.0
-        if leads and at - self._untold_since >= TOLD_S and at < before.moment.fires_at:
-            return None
-        return msgspec.structs.replace(before.moment, since_s=at - before.moment.fires_at)
-
-    def _late_per_s(self, moment: view.Moment | None, at: float) -> float | None:
-        before = self._before.moment if self._before else None
-        if moment is None or before is None or before.id != moment.id or "late" not in moment.posts:
-            return None
-        if at <= self._seen_at:  # The clock was set back.
-            return None
-        return max(moment.posts["late"] - before.posts.get("late", 0), 0) / (at - self._seen_at)
+    def _late_per_s(
+        self, before: Mapping[str, view.Moment], known: Mapping[str, view.Moment], at: float
+    ) -> float | None:
+        """By the counts of all moments; None when none has them twice, or the clock was set back."""
+        pairs = [(before[name].posts, one.posts) for name, one in known.items() if name in before]
+        rises = [max(now["late"] - was.get("late", 0), 0) for was, now in pairs if "late" in now]
+        return sum(rises) / (at - self._seen_at) if rises and at > self._seen_at else None
 
     def _times(self, gained: list[Buckets]) -> Times:
         """Percentiles over the window."""

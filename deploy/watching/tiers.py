@@ -1,47 +1,10 @@
-"""The rows of the view: moment, nodes, balancers, queue, Redis, from what the programs say in one round. Pure."""
+"""The rows of the view: nodes, balancers, queue, Redis, from what the programs say in one round. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
-
-import msgspec
 
 from . import view
 from .rounds import Seen, summed
-from .view import Balancer, Moment, Node, Queue, Shard
-
-# A moment that is over for so long gives way to the next one.
-AFTER_S: Final = 600.0
-
-
-def moment(seen: Sequence[Seen], at: float) -> Moment | None:
-    """The moment that counts: the last one that fired not long ago, else the next one, else the last."""
-    found: dict[str, Moment] = {}
-    for one in seen:
-        for labels, fires_at in one.each("snapsurge_moment_fires_timestamp_seconds"):
-            name, region = labels.get("moment", ""), labels.get("region", "")
-            closes_at = one.get("snapsurge_moment_closes_timestamp_seconds", moment=name, region=region)
-            found[name] = Moment(
-                id=name,
-                region=region,
-                fires_at=fires_at,
-                closes_at=fires_at if closes_at is None else closes_at,
-                since_s=at - fires_at,
-                posts={
-                    of["state"]: int(value)
-                    for of, value in one.each("snapsurge_moment_posts")
-                    if of.get("moment") == name and "state" in of
-                },
-            )
-    fresh = [each for each in found.values() if each.fires_at <= at <= each.closes_at + AFTER_S]
-    later = [each for each in found.values() if each.fires_at > at]
-    if not found:
-        return None
-    if fresh or not later:
-        chosen = max(fresh or found.values(), key=lambda each: (each.fires_at, each.id))
-    else:
-        chosen = min(later, key=lambda each: (each.fires_at, each.id))
-    others = [each for each in (*fresh, *later) if each.id != chosen.id]
-    return msgspec.structs.replace(chosen, others=len(others))
+from .view import Balancer, Node, Queue, Shard
 
 
 def balancers(seen: Sequence[Seen]) -> tuple[Balancer, ...]:

@@ -18,6 +18,7 @@ HEALTHY: Final = "healthy"
 
 BEHIND_S: Final = 120.0  # Of the sweeper, as the alert SnapsurgeSweeperBehind.
 STALE_S: Final = 10.0  # Clocks of two hosts may differ by some of it.
+BEFORE_S: Final = 90.0  # A moment is near.
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     closes_at: float
     since_s: float
     posts: dict[str, int] = {}
-    others: int = 0  # Other moments near now.
+    others: int = 0  # Other moments that the autoscaler tells of.
 
     @property
     def phase(self) -> str:
@@ -172,6 +173,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     moment: Moment | None = None
+    others: tuple[Moment, ...] = ()  # The first ones: open, then to come by their time, then over.
     flow: Flow = Flow()
     uploads: Times = Times()
     nodes: tuple[Node, ...] = ()

@@ -138,12 +138,14 @@ function words(id, text, bad) {
 function header(view) {
   const moment = view.moment;
   byId("clock").textContent = moment ? since(moment.since_s) : "no moment";
-  const more = moment && moment.others ? `, and ${moment.others} more` : "";
   let phase = "none is open or comes soon";
   if (moment) {
     const left = moment.closes_at - view.at;
-    phase = `from moment ${moment.id}${more}: `
+    phase = `from moment ${moment.id}: `
       + (moment.since_s < 0 ? "it has not fired" : left >= 0 ? `open, closes in ${Math.round(left)} s` : `closed ${since(-left).slice(1)} ago`);
+    const told = view.others.map((one) => `${one.id} ${since(one.since_s)}`);
+    if (moment.others > told.length) told.push(`and ${moment.others - told.length} more`);
+    if (told.length) phase += `; other moments: ${told.join(", ")}`;
   }
   byId("phase").textContent = phase;
   const posts = moment ? moment.posts : {};
