@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from . import view
+from .problems import UNMEASURED
 from .view import Balancer, Event, Moment, Node, Queue, View
-
-UNMEASURED = "Redis does not answer the autoscaler: the numbers of the queue are old"
 
 
 def events(

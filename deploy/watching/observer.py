@@ -12,14 +12,15 @@ import msgspec
 
 from . import flows, moments, tiers, view
 from .differences import Reading, rise
-from .events import UNMEASURED, events
+from .events import events
 from .exposition import STAGE_SECONDS, UPLOAD_SECONDS
 from .moments import Known
 from .prediction import BY_SECOND, Prediction
+from .problems import problems
 from .quantiles import Buckets, added
 from .rounds import Round, Seen, tier_of
 from .targets import Target
-from .view import Event, Flow, Point, Queue, Store, Times, View
+from .view import Event, Point, Queue, Store, Times, View
 
 WINDOW_S: Final = 10.0  # Percentiles are of the last ten seconds: of fewer they jump.
 COURSE_MAX: Final = 240  # Twelve minutes at a moment, twenty at rest.
@@ -31,11 +32,12 @@ EMPTY: Final = Buckets({})
 
 
 class Gained(msgspec.Struct, frozen=True):
-    """What the histograms gained in a round: time of uploads, and of commits in the store."""
+    """What the histograms gained in a round, time of uploads and of commits in the store; and the heads a second."""
 
     at: float
     uploads: Buckets
     store: Buckets
+    heads_per_s: float | None
 
 
 class Burst:
@@ -48,11 +50,12 @@ class Burst:
         self._empty_s: float | None = None
         self._uploads = EMPTY
 
-    def add(self, flow: Flow, uploads: Buckets, queue: Queue | None, since_s: float, seconds: float) -> None:
+    def add(self, found: View, gained: Gained, since_s: float, seconds: float) -> None:
         """Add a round that lasted so many seconds."""
-        for name in self._sums:
-            self._sums[name] += (getattr(flow, name) or 0.0) * seconds
-        self._uploads = added((self._uploads, uploads))
+        queue, flow = found.queue, found.flow
+        for name, per_s in (("offered", gained.heads_per_s), ("accepted", flow.accepted), ("shed", flow.shed)):
+            self._sums[name] += (per_s or 0.0) * seconds
+        self._uploads = added((self._uploads, gained.uploads))
         if queue is not None:
             self._peaks["queue_peak"] = max(self._peaks["queue_peak"], queue.ready)
             self._peaks["workers_peak"] = max(self._peaks["workers_peak"], queue.workers)
@@ -94,7 +97,8 @@ class Observer:
         known = self._moments.add(moments.told(seen, at), at, leads=self._leads(queue))
         moment, *others = moments.ordered(known.values()) or [None]
         flow = flows.flow(seen, self._late_per_s(before, known, at))
-        gained = Gained(at, flows.histogram(seen, UPLOAD_SECONDS), flows.histogram(seen, STAGE_SECONDS))
+        uploads, store = (flows.histogram(seen, name) for name in (UPLOAD_SECONDS, STAGE_SECONDS))
+        gained = Gained(at, uploads, store, flows.heads_per_s(seen))
         self._window.append(gained)
         while self._window[0].at <= at - WINDOW_S:
             self._window.popleft()
@@ -115,7 +119,7 @@ class Observer:
         )
         if self._before is not None:
             self._events.extend(events(self._before, found, before, known))
-        self._count(found, gained.uploads)
+        self._count(found, gained)
         self._course.append(_point(found))
         self._before, self._seen_at, self._rounds = found, at, self._rounds + 1
         return msgspec.structs.replace(
@@ -169,14 +173,14 @@ class Observer:
         whole, over_s = added(gained), self._window[-1].at - self._window[0].at
         return Times(p50_s=whole.quantile(0.5), p99_s=whole.quantile(0.99), count=whole.count, over_s=round(over_s, 1))
 
-    def _count(self, found: View, uploads: Buckets) -> None:
+    def _count(self, found: View, gained: Gained) -> None:
         moment = found.moment
         if moment is None or moment.since_s < 0 or self._before is None:
             return
         if self._burst is None or self._burst.moment_id != moment.id:
             self._burst = Burst(moment.id)
         seconds = min(found.at - self._seen_at, moment.since_s)
-        self._burst.add(found.flow, uploads, found.queue, moment.since_s, seconds)
+        self._burst.add(found, gained, moment.since_s, seconds)
 
     def _foretold(self, found: View) -> tuple[view.Foretold, ...]:
         if self._prediction is None:
@@ -214,26 +218,3 @@ def _point(found: View) -> Point:
         desired=queue.desired if queue else None,
         store_p99_s=found.store.times.p99_s if found.store else None,
     )
-
-
-def problems(found: View) -> list[str]:
-    """What is wrong now, in words; empty when all is well."""
-    named = {one.name for one in found.nodes} | {one.name for one in found.balancers}
-    said = [f"balancer {one.name}: {one.state}" for one in found.balancers if one.state != view.HEALTHY]
-    fine = {view.HEALTHY, view.STARTING}
-    said += [
-        f"node {one.name}: {one.state}{f' ({one.why})' if one.why else ''}"
-        for one in found.nodes
-        if one.state not in fine
-    ]
-    said += [f"{name}: {view.SILENT}" for name in found.silent if name not in named]
-    if found.queue is None:
-        said.append("no autoscaler that leads was read")
-    else:
-        said += [UNMEASURED] if found.queue.stale else []
-        said += [f"{found.queue.dead:.0f} dead letters"] if found.queue.dead else []
-        behind_s = found.queue.behind_s
-        said += [f"the sweeper is {behind_s:.0f} s behind"] if behind_s > view.BEHIND_S else []
-    said += [f"Redis {one.name}: {view.SILENT}" for one in found.shards if not one.up]
-    said += [f"store refuses pairs: {cause}" for cause in (found.store.refused if found.store else ())]
-    return said

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import view
+from .problems import UNLED
 from .view import Event, Moment, View
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
@@ -88,7 +89,7 @@ def _counts(moment: Moment) -> str:
 
 def _head(found: View) -> Text:
     if found.moment is None:
-        return Text("no moment is known", style="bold")
+        return Text("no moment is known" if found.queue else UNLED, style="bold")
     text = Text(headline(found.moment), style="bold")
     text.append("".join(f"\n{line}" for line in (_counts(found.moment), *_others(found)) if line), style="default")
     return text
@@ -186,7 +187,7 @@ def _balancers(found: View) -> Table:
 def _queue(found: View) -> Group:
     lines: list[RenderableType] = []
     if (queue := found.queue) is None:
-        lines.append(Text("queue: no autoscaler that leads was read", style="bold red"))
+        lines.append(Text(f"queue: {UNLED}", style="bold red"))
     else:
         table = _table("queue", "ready", "in work", "deferred", "oldest", "dead", "workers", "wanted")
         dead = Text(number(queue.dead), style="bold red" if queue.dead else "default")

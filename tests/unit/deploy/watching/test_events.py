@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploy.watching.events import UNMEASURED
 from deploy.watching.observer import GRACE_S, Observer
+from deploy.watching.problems import UNMEASURED
 from deploy.watching.targets import Target
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 

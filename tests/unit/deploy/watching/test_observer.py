@@ -198,6 +198,16 @@ def test_predicted_figures_stand_beside_those_of_the_burst_so_far() -> None:
     assert {one.name: one.now for one in found.foretold}["accepted"] == 41
 
 
+def test_an_upload_of_the_burst_is_offered_once() -> None:
+    """At its head; the rate in the round of its end is that of the round alone."""
+    observer = Observer(Prediction("x", {"offered": Band(1, 2, 3)}))
+    for number, own in enumerate((node(), node(in_flight=4), node(accepted=4))):
+        pages = {NODE: own, BALANCER: balancer(), SCALER: scaler(moments={"m": (1_990.0, {})})}
+        found = observer.add(round_of(2_000.0 + 2 * number, pages))
+    assert found.flow.offered == 2.0
+    assert found.foretold[0].now == 4
+
+
 def test_a_view_is_json_of_a_bounded_size() -> None:
     """With a full course and 20 nodes: what a page gets each time."""
     observer, nodes = Observer(), {f"node-{number}": {} for number in range(20)}

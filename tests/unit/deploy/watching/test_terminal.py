@@ -129,8 +129,15 @@ def test_of_other_moments_each_has_a_line_with_its_seconds() -> None:
 
 def test_an_empty_view_can_be_drawn() -> None:
     """Before anything is known."""
-    assert "no moment is known" in shown(View(at=0.0))
+    assert "no moment is known" in shown(View(at=0.0, queue=FULL.queue))
     assert "all well: 7 programs answer" in shown(msgspec.structs.replace(FULL, problems=()))
+
+
+def test_without_an_autoscaler_that_answers_no_moment_is_not_said_to_be_none() -> None:
+    """It is not known; one that was known before stays."""
+    assert "no moment is known" not in shown(View(at=0.0))
+    assert "no autoscaler that leads answers: moments and queue are not known" in shown(View(at=0.0))
+    assert "moment eu-1 fired" in shown(msgspec.structs.replace(FULL, queue=None))
 
 
 def test_a_terminal_of_80_columns_shows_all_of_it() -> None:

@@ -7,6 +7,7 @@ import pytest
 from deploy.watching import view
 from deploy.watching.moments import AFTER_S, OTHERS_MAX
 from deploy.watching.observer import Observer
+from deploy.watching.problems import UNLED
 from deploy.watching.view import BEFORE_S, View
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 
@@ -116,7 +117,7 @@ def test_a_standby_is_no_leader() -> None:
     found = seen(scaler=scaler(elected=0))
     assert found.queue is None
     assert found.shards == ()
-    assert found.problems == ("no autoscaler that leads was read",)
+    assert found.problems == (UNLED,)
 
 
 MOMENTS = {"past": (1_000.0, {}), "now": (2_000.0, {"accepted": 7}), "next": (9_000.0, {}), "later": (9_500.0, {})}
