@@ -22,6 +22,7 @@ def told(seen: Sequence[Seen], at: float) -> dict[str, Moment]:
     for one in seen:
         for labels, fires_at in one.each("snapsurge_moment_fires_timestamp_seconds"):
             name, region = labels.get("moment", ""), labels.get("region", "")
+            complete = one.get("snapsurge_moment_counts_complete", moment=name)
             closes_at = one.get("snapsurge_moment_closes_timestamp_seconds", moment=name, region=region)
             found[name] = Moment(
                 id=name,
@@ -30,6 +31,7 @@ def told(seen: Sequence[Seen], at: float) -> dict[str, Moment]:
                 closes_at=fires_at if closes_at is None else closes_at,
                 since_s=at - fires_at,
                 posts={},
+                complete=None if complete is None else bool(complete),
             )
         for labels, value in one.each("snapsurge_moment_posts"):
             if (of := found.get(labels.get("moment", ""))) is not None and "state" in labels:

@@ -10,9 +10,8 @@ from typing import Final
 
 import msgspec
 
-from . import flows, moments, tiers, view
+from . import events, flows, moments, tiers, view
 from .differences import Reading, rise
-from .events import events
 from .exposition import STAGE_SECONDS, UPLOAD_SECONDS
 from .moments import Known
 from .prediction import BY_SECOND, Prediction
@@ -86,7 +85,7 @@ class Observer:
         self._window: deque[Gained] = deque()
         self._course: deque[Point] = deque(maxlen=COURSE_MAX)
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
-        self._before: View | None = None
+        self._known: events.Known | None = None
         self._burst: Burst | None = None
         self._moments = Known()
 
@@ -117,11 +116,13 @@ class Observer:
             read=len(round_.readings),
             silent=tuple(sorted(one.name for one in seen if one.page is None)),
         )
-        if self._before is not None:
-            self._events.extend(events(self._before, found, before, known))
+        programs = {one.name: one for one in seen if one.tier in {"worker", "autoscaler"}}
+        was, now = self._known, events.Known(found, known, programs)
+        if was is not None:
+            self._events.extend(events.events(was, now))
         self._count(found, gained)
         self._course.append(_point(found))
-        self._before, self._seen_at, self._rounds = found, at, self._rounds + 1
+        self._known, self._seen_at, self._rounds = now, at, self._rounds + 1
         return msgspec.structs.replace(
             found,
             problems=tuple(problems(found)),
@@ -157,7 +158,7 @@ class Observer:
 
     def _leads(self, queue: Queue | None) -> bool:
         """Whether the autoscaler that leads did so in the round before."""
-        before = self._before.queue if self._before else None
+        before = self._known.view.queue if self._known else None
         return queue is not None and before is not None and queue.leader == before.leader
 
     def _late_per_s(
@@ -175,7 +176,7 @@ class Observer:
 
     def _count(self, found: View, gained: Gained) -> None:
         moment = found.moment
-        if moment is None or moment.since_s < 0 or self._before is None:
+        if moment is None or moment.since_s < 0 or self._known is None:
             return
         if self._burst is None or self._burst.moment_id != moment.id:
             self._burst = Burst(moment.id)

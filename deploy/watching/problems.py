@@ -25,7 +25,13 @@ def problems(found: View) -> list[str]:
         *(f"Redis {one.name}: {view.SILENT}" for one in found.shards if not one.up),
         *(f"store refuses pairs: {cause}" for cause in (found.store.refused if found.store else ())),
         *_uploads(found),
+        *(uncounted(one.id) for one in (found.moment, *found.others) if one is not None and one.uncounted),
     ]
+
+
+def uncounted(moment_id: str) -> str:
+    """Words for counts that are not complete."""
+    return f"the counts of moment {moment_id} are not complete: the sweeper counts its posts again"
 
 
 def _queue(queue: Queue) -> list[str]:

@@ -37,14 +37,16 @@ def test_a_node_has_one_state(own: dict[str, float], nodes: dict[str, dict[str, 
 
 
 def test_a_node_that_does_not_answer_is_told_with_its_reason() -> None:
-    """Unless it answered a moment ago, and as long as balancers know it; then it has left."""
+    """Unless it answered a moment ago; and as long as it is listed, also when balancers have forgotten it."""
     observer = Observer()
     observer.add(round_of(2_000, {NODE: node(), BALANCER: balancer(), SCALER: scaler()}))
     assert observer.add(round_of(2_004.9, {BALANCER: balancer(), SCALER: scaler()}, a="slow")).problems == ()
     found = observer.add(round_of(2_005, {BALANCER: balancer(), SCALER: scaler()}, a="no connection: refused"))
     assert [(row.name, row.state, row.why) for row in found.nodes] == [("a", view.SILENT, "no connection: refused")]
     assert found.problems == ("node a: no answer (no connection: refused)",)
-    assert observer.add(round_of(2_007, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x")).nodes == ()
+    found = observer.add(round_of(2_007, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x"))
+    assert [(row.name, row.state) for row in found.nodes] == [("a", view.SILENT)]
+    assert observer.add(round_of(2_009, {BALANCER: balancer(nodes={}), SCALER: scaler()})).nodes == ()
 
 
 def test_a_node_shows_its_budget_and_its_part() -> None:
