@@ -2,7 +2,8 @@
 
 An upload costs a few additions, with its part of a log line; nothing waits for Redis. While Redis is unavailable the
 totals wait. What Redis has lost is written again, for as long as the node remembers the moment: until `QUIET_S` after
-its last try. A node that is killed loses at most the last second.
+its last try. A node that is killed loses at most the last second, and the account says so, because nothing told that
+the life was over.
 """
 
 import asyncio
@@ -53,13 +54,16 @@ class Count:
         self.fresh = 0  # tries since the last write
         self.refused: dict[str, int] = {}
         self.told = 0  # refused pairs that Redis has
+        self.writes = self.confirmed = 0
         self.cut = False
         self.dirty = False
         self.told_s = self.tried_s = 0.0
 
-    def tally(self, told: int) -> Tally:
-        """The totals as they are written, with so many refused pairs."""
-        return Tally(self.node, dict(self.tries), self.retries, round(self.cpu_s * 1000), told, self.cut)
+    def tally(self, told: int, at_s: float, *, over: bool) -> Tally:
+        """The totals as they are written at this unix time, with so many refused pairs."""
+        self.writes += 1
+        cpu_ms, at_ms = round(self.cpu_s * 1000), int(at_s * 1000)
+        return Tally(self.node, dict(self.tries), self.retries, cpu_ms, told, self.cut, self.writes, at_ms, over)
 
 
 class Tallying:
@@ -72,8 +76,9 @@ class Tallying:
         *,
         cpu: Callable[[], float] = time.process_time,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._redis, self._node = redis, node
+        self._redis, self._node, self._clock = redis, node, clock
         self._counts: LRUCache[str, Count] = LRUCache(MOMENTS_MAX)
         self._cpu, self._monotonic = cpu, monotonic
         self._cpu_s = cpu()
@@ -105,8 +110,11 @@ class Tallying:
             elif digest not in count.refused:
                 count.cut = True
 
-    async def write(self) -> None:
-        """Write the totals that changed, now and then the others; forget moments that are over. redis.RedisError."""
+    async def write(self, *, over: bool = False) -> None:
+        """Write the totals that changed, now and then the others; forget moments that are over. redis.RedisError.
+
+        `over`: the node ends, so all are written for the last time.
+        """
         cpu_s = self._cpu()
         spent_s, self._cpu_s = cpu_s - self._cpu_s, cpu_s
         counts = dict(self._counts.items())
@@ -117,19 +125,23 @@ class Tallying:
                 count.fresh = 0
                 count.tried_s = self._monotonic()
         for moment_id, count in counts.items():
-            if count.dirty or self._monotonic() - count.told_s > AGAIN_S:
-                await self._write(moment_id, count)
-            quiet = not count.dirty and self._monotonic() - count.tried_s > QUIET_S
-            if quiet and self._counts.get(moment_id) is count:
+            last = over or (not count.dirty and self._monotonic() - count.tried_s > QUIET_S)
+            if last or count.dirty or self._monotonic() - count.told_s > AGAIN_S:
+                await self._write(moment_id, count, over=last)
+            if last and not count.dirty and self._counts.get(moment_id) is count:
                 del self._counts[moment_id]
 
-    async def _write(self, moment_id: str, count: Count) -> None:
+    async def _write(self, moment_id: str, count: Count, *, over: bool) -> None:
         count.dirty = False
         refused = list(count.refused.items())
         try:
             while True:
                 some = dict(refused[count.told : count.told + BATCH])
-                count.told = await tell(self._redis, moment_id, count.life, count.tally(count.told + len(some)), some)
+                tally = count.tally(count.told + len(some), self._clock(), over=over)
+                told = await tell(self._redis, moment_id, count.life, tally, some, confirmed=count.confirmed)
+                if told == tally.told:
+                    count.confirmed = tally.writes
+                count.told = told
                 if count.told >= len(refused):
                     break
         except BaseException:  # also when it is cancelled: the last write, at the node's end, must not leave it out
@@ -172,4 +184,4 @@ class Tallying:
         await self._tasks.__aexit__(None, None, None)
         self.log()
         with contextlib.suppress(RedisError, OSError):
-            await self.write()
+            await self.write(over=True)

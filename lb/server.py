@@ -119,8 +119,9 @@ async def serve(config: Config, options: Options) -> bool:
             background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        app = application(connections, membership, shared(options))
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            application(connections, membership, shared(options)), access_log=None, handle_signals=False
+        )
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(journal)

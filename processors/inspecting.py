@@ -31,11 +31,11 @@ from storage.redis_address import read
 from storage.refusals import reason
 from storage.s3.inspected import InspectedStore
 
+from .scaling.redis_servers import PERSISTENCE
+
 PART_S: Final = 7.0  # `deploy check` gives up after 14 s, in which this program must begin and end, too.
 CLEAN_S: Final = 3.0
 REDIS_S: Final = 3.0  # More than programs wait: this one has just begun, perhaps on a busy machine.
-_PERSISTENCE: Final = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
-
 T = TypeVar("T")
 
 
@@ -129,7 +129,7 @@ async def of_redis(name: str, client: Redis, *, group: bool) -> RedisFound:
         replicas=sum(
             info[key].get("state") == "online" for key in info if key.startswith("slave") and key[5:].isdigit()
         ),
-        failing=[key for key in _PERSISTENCE if info.get(key, "ok") != "ok"],
+        failing=[key for key in PERSISTENCE if info.get(key, "ok") != "ok"],
         appends=bool(info.get("aof_enabled")),
         policy=str(info.get("maxmemory_policy", "")),
         used_bytes=int(info.get("used_memory", 0)),

@@ -35,7 +35,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     deleted: Annotated[int, Meta(description="of these, pairs that a tombstone replaced: no failure of ours")] = 0
     not_back: Annotated[int, Meta(description="of these, pairs of which the store has no post and no tombstone")] = 0
     not_back_in_time: Annotated[int, Meta(description="of those not back, pairs whose first try came in time")] = 0
-    complete: Annotated[bool, Meta(description="false if more pairs were refused than nodes and Redis keep")] = True
+    complete: Annotated[
+        bool, Meta(description="false if there may be more: more than nodes and Redis keep, or Redis was emptied or "
+                               "a node was killed in the moment")
+    ] = True  # fmt: skip
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,18 +134,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def kept(self) -> bool:
         """Whether no post is wrongly late, pending or given up."""
         return not (self.late_because_of_us or self.pending or self.failures.dead_letters)
-
-
-def quantiles(values: Sequence[int]) -> Quantiles:
-    """Quantiles of all these values by the nearest rank, which is one of the values."""
-    ordered = sorted(values)
-    if not ordered:
-        return Quantiles()
-
-    def at(percent: int) -> int:
-        return ordered[-(-percent * len(ordered) // 100) - 1]
-
-    return Quantiles(count=len(ordered), p50=at(50), p90=at(90), p99=at(99), max=ordered[-1])
 
 
 def budget(accounts: Sequence[Account]) -> Budget:

@@ -16,8 +16,10 @@ from lb.placement.node import Member
 from lb.relay.connections import Connections
 from lb.relay.context import Context
 from lb.server import Options, placement
+from processors.accounting.writing import AccountMetrics
 from processors.metrics import Counted, Metrics, ScalerMetrics
 from processors.scaling.redis_servers import RedisMetrics
+from storage.accounts import Account
 from storage.exposition import page
 from storage.index import Counts
 from storage.records import Moment
@@ -48,7 +50,9 @@ def pages() -> dict[str, str]:
     scaler = ScalerMetrics()
     scaler.elected.set(1)
     scaler.moments = (Counted(MOMENT, Counts()),)
-    RedisMetrics(scaler.led, ["h:6379/0"])
+    RedisMetrics(scaler.led).answered("h:6379/0", {})
+    account = Account(moment=MOMENT, computed_at=MOMENT.closes_at, settled=True, offered=0)
+    scaler.led.register(AccountMetrics(lambda: [account]))
     node = NodeMetrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
     registries = {
         "balancer": asyncio.run(_balancer()),

@@ -76,6 +76,7 @@ PURE = {
     "lb/relay/resend.py",
     "processors/passes.py",
     "processors/runs.py",
+    "processors/accounting/distribution.py",
     "processors/accounting/sums.py",
     "processors/scaling/ladder.py",
     "processors/scaling/pulse.py",

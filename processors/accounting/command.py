@@ -79,11 +79,12 @@ def words(answer: Answer) -> str:
     tries = ", ".join(f"{count} {name}" for name, count in one.tries.items())
     cpu = "not known" if one.cpu_ms.node is None else one.cpu_ms.node
     unsettled = "" if one.settled else "; NOT SETTLED"
+    more = "" if refused.complete else ", perhaps more"
     lost = f"a lost worker {one.failures.lapses}"
     lines = [
         f"{one.moment.id}: fired {one.moment.fires_at}, closed {one.moment.closes_at}{unsettled}",
         f"  offered   {one.offered} pairs: {one.accepted} accepted, {refused.not_back} refused and not back",
-        f"  refused   {refused.pairs} pairs by nodes: {refused.came_back} came back, {refused.deleted} were deleted",
+        f"  refused   {refused.pairs} pairs by nodes{more}: {refused.came_back} came back, {refused.deleted} deleted",
         f"  on time   {one.on_time}; late {one.late}",
         f"  late      {one.late_because_of_us} because of us, {one.late_without_ticket} refused in time, no ticket",
         f"  ready     {one.ready}; pending {one.pending}; deleted {one.deleted}",

@@ -4,23 +4,26 @@ Every number follows from a record or a tally, none from a sample or a metric. W
 after a week, or earlier if Redis loses it; then a stored account lends it.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
-from storage.accounts import Account, Bytes, Cpu, Failures, Refused, quantiles
+from storage.accounts import Account, Bytes, Cpu, Failures, Refused
 from storage.keys import moment_of
 from storage.records import SIDES, Moment, Post, from_ms, late_by_ms, to_ms
 from storage.tallies import Tallied
+
+from .distribution import Distribution
 
 # The window has been closed for so long: phones that were refused in its last second have come back.
 SETTLE_MS: Final = 60_000
 # Reasons of rejection that an account names; the rest are counted together.
 REASONS_MAX: Final = 50
 REASON_CHARS_MAX: Final = 200
+# A node that runs writes each moment every 15 s: one that has not for so long was killed.
+SILENT_MS: Final = 30_000
 OTHERS: Final = "others"
 
 
@@ -33,8 +36,7 @@ class Sums:
         self._refused = refused
         self._counts: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
-        # Four bytes a post: a moment may have millions.
-        self._upload, self._rendered, self._ready = array("i"), array("i"), array("i")
+        self._upload, self._rendered, self._ready = Distribution(), Distribution(), Distribution()
         self._back: set[str] = set()
         self._gone: set[str] = set()
 
@@ -82,7 +84,7 @@ class Sums:
             (self._ready, times.ready_ms),
         ):
             if ms is not None:
-                values.append(min(max(ms, 0), 2**31 - 1))
+                values.add(ms)
 
     def account(
         self, tallied: Tallied | None, letters: Mapping[str, int], *, now_ms: int, stored: Account | None
@@ -106,9 +108,9 @@ class Sums:
             untimed=counts["untimed"],
             deleted=counts["deleted"],
             rejected=_named(self._rejected),
-            upload_ms=quantiles(self._upload),
-            rendered_ms=quantiles(self._rendered),
-            ready_ms=quantiles(self._ready),
+            upload_ms=self._upload.quantiles(),
+            rendered_ms=self._rendered.quantiles(),
+            ready_ms=self._ready.quantiles(),
             bytes=Bytes(photos=counts["photos"], renditions=counts["renditions"]),
             cpu_ms=Cpu(worker=counts["cpu_ms"]),
             failures=Failures(
@@ -121,31 +123,36 @@ class Sums:
         if stored is not None and stored.ready_ms.count > account.ready_ms.count:  # the index forgot since
             account = msgspec.structs.replace(account, ready_ms=stored.ready_ms)
         if tallied is not None and tallied.lives and not _is_older(tallied, stored):
-            account = self._told(account, tallied)
+            account = self._told(account, tallied, now_ms)
         elif stored is not None:
-            account = _lent(account, stored)
+            account = _lent(account, stored, lost=tallied is not None and tallied.lives > 0)
+        else:
+            account = msgspec.structs.replace(account, refused=Refused(complete=not account.accepted))
         return msgspec.structs.replace(account, known_by=_known_by(account))
 
-    def _told(self, account: Account, tallied: Tallied) -> Account:
+    def _told(self, account: Account, tallied: Tallied, now_ms: int) -> Account:
         """The account with what the nodes told."""
         known = self._back | self._gone
         missing = [unix_ms for digest, unix_ms in tallied.refused.items() if digest not in known]
+        untold = max(account.accepted - tallied.tally.tries.get("created", 0), 0)
+        # What a node lost that was killed long after the moment is no part of the burst.
+        killed_ms = min(now_ms - SILENT_MS, self._closes_ms + SETTLE_MS)
+        killed = any(unix_ms < killed_ms for unix_ms in tallied.unended)
         refused = Refused(
             pairs=len(tallied.refused),
             came_back=len(self._back),
             deleted=len(self._gone - self._back),
             not_back=len(missing),
             not_back_in_time=sum(unix_ms <= self._closes_ms for unix_ms in missing),
-            complete=not tallied.cut,
+            complete=not (tallied.cut or tallied.lost or killed or _lacks(untold, tallied.tally.tries)),
         )
-        created = tallied.tally.tries.get("created", 0)
         return msgspec.structs.replace(
             account,
             offered=account.accepted + len(missing),
             refused=refused,
             tries=dict(sorted(tallied.tally.tries.items())),
             tickets=tallied.tally.retries,
-            untold=max(account.accepted - created, 0),
+            untold=untold,
             cpu_ms=Cpu(node=tallied.tally.cpu_ms, worker=account.cpu_ms.worker),
         )
 
@@ -160,15 +167,25 @@ def _is_older(tallied: Tallied, stored: Account | None) -> bool:
     return stored is not None and sum(tallied.tally.tries.values()) < sum(stored.tries.values())
 
 
-def _lent(account: Account, stored: Account) -> Account:
-    """The account with what the nodes told when the stored one was written."""
+def _lacks(untold: int, tries: Mapping[str, int]) -> bool:
+    """Whether more posts are untold than tries were answered otherwise: then tallies were lost, refusals too.
+
+    A post is untold also if its client had left, or the store's answer was lost, and nobody came again.
+    """
+    return untold > sum(tries.values()) - tries.get("created", 0)
+
+
+def _lent(account: Account, stored: Account, *, lost: bool) -> Account:
+    """The account with what the nodes told when the stored one was written; `lost`: they have told more since."""
+    untold = max(account.accepted - stored.tries.get("created", 0), 0)
+    complete = stored.refused.complete and not lost and not _lacks(untold, stored.tries)
     return msgspec.structs.replace(
         account,
         offered=account.accepted + stored.refused.not_back,
-        refused=stored.refused,
+        refused=msgspec.structs.replace(stored.refused, complete=complete),
         tries=stored.tries,
         tickets=stored.tickets,
-        untold=max(account.accepted - stored.tries.get("created", 0), 0),
+        untold=untold,
         late_because_of_us=max(account.late_because_of_us, stored.late_because_of_us),
         late_without_ticket=max(account.late_without_ticket, stored.late_without_ticket),
         cpu_ms=Cpu(node=stored.cpu_ms.node, worker=account.cpu_ms.worker),
@@ -188,7 +205,9 @@ def _known_by(account: Account) -> list[str]:
         f"the flag of each of {account.accepted} posts was compared with received_at - closes_at of its own record",
         f"{account.retried} posts brought a ticket that a balancer had signed, and count from their first try",
         f"each of {refused.pairs} pairs that a node refused for the service's sake was looked up among the posts"
-        + ("" if refused.complete else "; more were refused than are kept"),
+        + (
+            "" if refused.complete else "; there may be more: beyond what is kept, of a killed node, or lost with Redis"
+        ),
         f"nodes counted {told} of {account.accepted} accepted posts"
         + (
             ""

@@ -8,8 +8,12 @@ times in a day.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -31,6 +35,8 @@ from .sums import SETTLE_MS
 log = logging.getLogger("snapsurge.processors.accounting")
 
 LOOK_S = 5.0
+# Moments whose pairs are in the metrics.
+MOMENTS_MAX: Final = 50
 # Posts that nobody will render any more (dead letters) do not hold the account up for longer.
 PENDING_MS_MAX = 3600 * 1000
 AGAIN_FACTOR = 2
@@ -82,6 +88,11 @@ class Accountant:
                 return await self._write(moment.id, before, now_ms)
         return None
 
+    @property
+    def written(self) -> list[Account]:
+        """The accounts of the last days, as far as they were read."""
+        return [one.account for one in self._known.values() if one is not None]
+
     async def _counts(self, moment_id: str) -> Counts | None:
         """The moment's counts from the index alone; None while it does not have all of them."""
         total = Counts()
@@ -100,8 +111,29 @@ class Accountant:
         return account if written else None
 
 
-async def accounting(accountant: Accountant, election: Election) -> None:
-    """While elected, write each account that is due; until cancelled."""
+class AccountMetrics(Collector):
+    """Pairs of each moment that failed, and that were due, from its account."""
+
+    def __init__(self, accounts: Callable[[], Sequence[Account]]) -> None:
+        self._accounts = accounts
+
+    def collect(self) -> Iterator[Metric]:
+        """Of the latest moments; an account that is not complete may lack failures, so it is not shown."""
+        pairs = GaugeMetricFamily(
+            "snapsurge_moment_account_pairs",
+            "Pairs by the moment's account: `due` to be acknowledged on time, and those that were not, `failed`",
+            labels=["moment", "state"],
+        )
+        for one in sorted(self._accounts(), key=lambda account: account.moment.closes_at)[-MOMENTS_MAX:]:
+            if one.refused.complete:
+                pairs.add_metric([one.moment.id, "due"], one.due)
+                pairs.add_metric([one.moment.id, "failed"], one.failed)
+        yield pairs
+
+
+async def accounting(accountant: Accountant, election: Election, registry: CollectorRegistry) -> None:
+    """While elected, write each account that is due, and show it in these metrics; until cancelled."""
+    registry.register(AccountMetrics(lambda: accountant.written))
     put_off = False
     while True:
         account = None

@@ -275,7 +275,7 @@ async def run(
             "sweeper": sweeping(sweeper, election, metrics),
             "counts": counting(autoscaler.moments, index, election, metrics),
             "redis": asking(servers(storage_config, redis, shards), election, metrics.led),
-            "accounts": accounting(Accountant(store, redis, shards), election),
+            "accounts": accounting(Accountant(store, redis, shards), election, metrics.led),
             "retention": retaining(Retention(store, redis, shards=shards, **days), election),
         }
         metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))

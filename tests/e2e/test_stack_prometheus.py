@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -95,4 +96,33 @@ def test_prometheus_sees_every_program_and_every_panel_has_data(
         assert not asked(record["prometheus"], "query", query="moment:snapsurge_pairs_given_up:ratio > 0")["result"]
         assert asked(record["prometheus"], "query", query="moment:snapsurge_fires_in:seconds <= 1800")["result"]
         fired = asked(record["prometheus"], "query", query='count_over_time(ALERTS{alertstate="firing"}[1h])')["result"]
+        assert fired == []
+
+
+def test_a_stack_that_starts_again_on_other_ports_fires_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prometheus, restarted with it, has the last samples of all programs of before, which no target replaces."""
+    monkeypatch.setenv("SNAPSURGE_LB_CONNECTIONS_MAX", "256")
+
+    def scraped_often(record: dict[str, Any], often: int) -> Any:
+        query = f'count(count_over_time(up{{job="snapsurge"}}[5m]) >= {often}) >= 5'
+        return asked(record["prometheus"], "query", query=query)["result"]
+
+    with up(tmp_path / "state", *WORDS) as stack:
+        record = until(lambda: stack.record() if len(stack.record()["metrics"]) == 5 else None)
+        soon = datetime.now(UTC) + timedelta(minutes=25)
+        opened(record["balancers"][0]["url"], region="us", fires_at=f"{soon:%Y-%m-%dT%H:%M:%S.000Z}")
+        until(lambda: scraped_often(record, 6))
+        assert stack.stop(signal.SIGTERM) == 0
+        before = {page["url"] for page in record["metrics"]}
+    with up(tmp_path / "state", *WORDS) as stack:
+        record = until(lambda: stack.record() if len(stack.record()["metrics"]) == 5 else None)
+        addresses = {page["url"].split("/")[2] for page in record["metrics"]}
+        assert not before & {page["url"] for page in record["metrics"]}
+        known = f'count_over_time(up{{instance=~"{"|".join(addresses)}"}}[5m]) >= 16'  # alerts wait for a minute
+        until(lambda: len(asked(record["prometheus"], "query", query=known)["result"]) == 5, SETTLED_S)
+
+        assert asked(record["prometheus"], "query", query="moment:snapsurge_fires_in:seconds <= 1800")["result"]
+        fired = asked(record["prometheus"], "query", query='count_over_time(ALERTS{alertstate="firing"}[3m])')["result"]
         assert fired == []

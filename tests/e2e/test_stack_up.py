@@ -54,7 +54,7 @@ class Up:
 @contextmanager
 def up(state: Path, *words: str) -> Iterator[Up]:
     """A stack; one that the test leaves running is killed, and takes its children along."""
-    state.mkdir()
+    state.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "deploy", "up", "--json", "--state", str(state), *words]
     with (
         (state / "stderr").open("w") as errors,

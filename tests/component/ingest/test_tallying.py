@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from ingest import tallying
@@ -19,7 +20,7 @@ MOMENT = "eu-20260101-aaaaaaaa"
 def counting(redis: Redis, now: Callable[[], float] = lambda: 0.0) -> Tallying:
     """A node's tallying that spends a second of CPU between two readings."""
     readings = iter(range(1000))
-    return Tallying(redis, "a", cpu=lambda: float(next(readings)), monotonic=now)
+    return Tallying(redis, "a", cpu=lambda: float(next(readings)), monotonic=now, clock=lambda: 5.0)
 
 
 async def test_uploads_are_counted_by_outcome(make_client: Any, redis: Redis) -> None:
@@ -73,8 +74,35 @@ async def test_a_redis_that_lost_them_gets_them_again(redis: Redis) -> None:
 
         await node.write()
 
-        assert await tallied(redis, MOMENT) == told
-        assert len(told.refused) == 2
+        assert await tallied(redis, MOMENT) == structs.replace(told, lost=True)
+        assert (len(told.refused), told.lost) == (2, False)
+
+
+async def test_who_was_killed_before_redis_was_emptied_is_missed(redis: Redis) -> None:
+    """Nobody writes its refused pairs again: the account must not say that it has all."""
+    killed = counting(redis)
+    killed.ended(post_id(MOMENT, "ann"), "overloaded", 7, retry=False, ours=True)
+    await killed.write()
+    async with counting(redis) as node:
+        node.ended(post_id(MOMENT, "bob"), "created", 7, retry=False, ours=False)
+        await node.write()
+        assert not (await tallied(redis, MOMENT)).lost
+        await redis.flushall()
+
+    found = await tallied(redis, MOMENT)
+    assert (found.lost, found.refused, found.lives) == (True, {}, 1)
+
+
+async def test_a_life_says_when_it_is_over(redis: Redis) -> None:
+    """One that was killed never does; nothing that it wrote changed since."""
+    async with counting(redis) as node:
+        for user in ("ann", "bob"):
+            node.ended(post_id(MOMENT, user), "created", 7, retry=False, ours=False)
+            await node.write()
+        assert (await tallied(redis, MOMENT)).unended == (5000,)
+
+    found = await tallied(redis, MOMENT)
+    assert (found.unended, found.lost, found.tally.tries) == ((), False, {"created": 2})
 
 
 async def test_a_failover_loses_no_refused_pair(redis: Redis) -> None:
@@ -130,6 +158,7 @@ async def test_a_quiet_moment_is_forgotten(redis: Redis) -> None:
             await redis.expire(TALLY_KEY + MOMENT, 60)
             await node.write()
             assert (await redis.ttl(TALLY_KEY + MOMENT) > 60) is told
+        assert (await tallied(redis, MOMENT)).unended == ()
         node.ended(post_id(MOMENT, "bob"), "created", 7, retry=False, ours=False)
 
     assert (await tallied(redis, MOMENT)).tally.tries == {"created": 2}

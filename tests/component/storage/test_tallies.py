@@ -56,6 +56,24 @@ async def test_a_redis_that_went_back_says_what_it_lacks(redis: Redis) -> None:
     assert await tell(redis, "m", "a:1", Tally("a", told=3), {}) == 0
 
 
+async def test_a_redis_that_lost_a_confirmed_write_says_so(redis: Redis) -> None:
+    """Also if no pair was refused; a write of which nobody knows whether it arrived is no loss."""
+    await tell(redis, "m", "a:1", Tally("a", writes=1, at_ms=9), {})
+    await tell(redis, "m", "a:1", Tally("a", writes=3, at_ms=9), {}, confirmed=1)
+    await tell(redis, "m", "a:1", Tally("a", writes=4, at_ms=9), {}, confirmed=2)
+    found = await tallied(redis, "m")
+    assert (found.lost, found.unended, found.lives) == (False, (9,), 1)
+    before = {key: await redis.dump(key) for key in await redis.keys("*")}
+    await tell(redis, "m", "a:1", Tally("a", writes=5), {}, confirmed=4)
+    for key, value in before.items():
+        await redis.restore(key, 60_000, value, replace=True)
+
+    await tell(redis, "m", "a:1", Tally("a", writes=6, over=True, at_ms=9), {}, confirmed=5)
+
+    found = await tallied(redis, "m")
+    assert (found.lost, found.unended, found.lives) == (True, (), 1)
+
+
 async def test_a_tally_that_cannot_be_read_counts_as_lost(redis: Redis) -> None:
     """It stands in nobody's way, neither of the others nor of its own life's next write."""
     await tell(redis, "m", "b:1", Tally("b", {"created": 1}), {})

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.scraping import AUTOSCALER, FOLDER, RULES, configuration
+from deploy import servers
+from deploy.scraping import AUTOSCALER, FOLDER, RULES, command, configuration
 from tests.pages import exposed_names
 from tests.promtool import parses, promtool
 
@@ -40,6 +41,18 @@ def test_a_stack_gets_its_own_addresses(tmp_path: Path) -> None:
     (job,) = found["scrape_configs"]
     assert job["http_sd_configs"][0]["url"] == "http://127.0.0.1:20007/v1/targets"
     assert found["rule_files"] == [str(FOLDER / RULES)]
+
+
+def test_prometheus_keeps_the_budget_and_forgets_who_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What README and prometheus.yml tell operators to start theirs with; rules are judged within the look back."""
+    monkeypatch.setattr(servers, "prometheus_program", lambda: "prometheus")
+    words = command(9090, tmp_path / "prometheus.yml", tmp_path)
+    advice = (FOLDER / "prometheus.yml").read_text(encoding="utf-8") + RUNBOOK.read_text(encoding="utf-8")
+
+    for wanted in ("--storage.tsdb.retention.time=100d", "--query.lookback-delta=30s"):
+        assert wanted in words
+        assert advice.count(wanted.partition("=")[0]) >= 2
+    assert max(int(group["interval"].removesuffix("s")) for group in GROUPS) * 2 <= 30
 
 
 def test_a_burst_is_scraped_often_enough() -> None:
@@ -94,8 +107,9 @@ def test_what_is_not_ready_is_called_as_by_deploy_check() -> None:
 
 def test_rules_are_judged_as_often_as_programs_are_scraped() -> None:
     """Also by an operator's Prometheus, whose own interval is 30 s."""
-    assert {group["name"]: group["interval"] for group in GROUPS if group["name"] != "snapsurge-budget"} == {
+    assert {group["name"]: group["interval"] for group in GROUPS} == {
         "snapsurge-alerts": "5s",
+        "snapsurge-budget": "15s",
         "snapsurge-moment": "5s",
         "snapsurge-readiness": "5s",
     }

@@ -1,6 +1,6 @@
-"""Quantiles and budget of accounts."""
+"""Budget and verdict of accounts."""
 
-from storage.accounts import Account, Failures, Quantiles, Refused, budget, quantiles
+from storage.accounts import Account, Failures, Refused, budget
 from storage.records import Moment, from_ms
 
 MOMENT = Moment(id="eu-20260101-aaaaaaaa", region="eu", fires_at=from_ms(0), closes_at=from_ms(120_000), window_s=120)
@@ -9,13 +9,6 @@ MOMENT = Moment(id="eu-20260101-aaaaaaaa", region="eu", fires_at=from_ms(0), clo
 def account(**fields: object) -> Account:
     """An account of these numbers."""
     return Account(moment=MOMENT, computed_at=from_ms(200_000), settled=True, offered=0, **fields)  # type: ignore[arg-type]
-
-
-def test_quantiles_are_values_that_occurred() -> None:
-    """The nearest rank: of a hundred values the 99th, of one value that one, of none null."""
-    assert quantiles(range(100, 0, -1)) == Quantiles(count=100, p50=50, p90=90, p99=99, max=100)
-    assert quantiles([7]) == Quantiles(count=1, p50=7, p90=7, p99=7, max=7)
-    assert quantiles([]) == Quantiles()
 
 
 def test_the_budget_counts_pairs_not_minutes() -> None:

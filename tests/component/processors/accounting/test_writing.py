@@ -5,15 +5,16 @@ from typing import Any, cast
 
 import pytest
 from msgspec import structs
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from processors.accounting import writing as module
 from processors.accounting.sums import SETTLE_MS
-from processors.accounting.writing import PENDING_MS_MAX, Accountant, accounting, is_due
+from processors.accounting.writing import PENDING_MS_MAX, Accountant, AccountMetrics, accounting, is_due
 from processors.scaling.election import Election
 from storage import keys
 from storage.accounting import Accounts
-from storage.accounts import Account
+from storage.accounts import Account, Refused
 from storage.blobs import StoreUnavailable
 from storage.index import Counts
 from storage.keys import TALLY_KEY
@@ -151,7 +152,7 @@ async def test_errors_are_ridden_out_by_the_elected_alone(
         Played(StoreUnavailable("a"), StoreUnavailable("b"), ValueError("bug")),
     )
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(accounting(cast("Accountant", played), election))
+        task = tasks.create_task(accounting(cast("Accountant", played), election, CollectorRegistry()))
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(played.results) == 3
@@ -161,3 +162,22 @@ async def test_errors_are_ridden_out_by_the_elected_alone(
 
     assert caplog.text.count("wait until the store and Redis answer") == 1
     assert caplog.text.count("an account of a moment failed") == 1
+
+
+def test_the_metrics_have_what_accounts_know_exactly() -> None:
+    """One that is not complete may lack failures: Prometheus goes by the tickets then."""
+    moment = Moment(id="eu-1", region="eu", fires_at=from_ms(0), closes_at=from_ms(120_000), window_s=120)
+    refused = Refused(pairs=9, not_back=7, not_back_in_time=5)
+    whole = Account(moment=moment, computed_at=from_ms(0), settled=True, offered=1, on_time=995, refused=refused)
+    lacking = structs.replace(
+        whole, moment=structs.replace(moment, id="eu-2"), refused=structs.replace(refused, complete=False)
+    )
+    registry = CollectorRegistry()
+    registry.register(AccountMetrics(lambda: [whole, lacking]))
+
+    shown = {
+        (one.labels["moment"], one.labels["state"]): one.value
+        for metric in registry.collect()
+        for one in metric.samples
+    }
+    assert shown == {("eu-1", "due"): 1000, ("eu-1", "failed"): 5}

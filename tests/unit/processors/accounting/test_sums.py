@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import structs
 
-from processors.accounting.sums import OTHERS, REASONS_MAX, SETTLE_MS, Sums
+from processors.accounting.sums import OTHERS, REASONS_MAX, SETTLE_MS, SILENT_MS, Sums
 from storage.accounts import Account, Cpu, Quantiles, Refused
 from storage.keys import post_id
 from storage.records import Moment, Photo, Photos, Post, Rendition, Times, flagged, from_ms, to_ms
@@ -121,6 +121,42 @@ def test_posts_that_no_node_counted_are_named() -> None:
         found = account([post("ann")], nothing)
         assert found.untold == 1
         assert any("nodes counted 0 of 1 accepted posts; the others" in line for line in found.known_by)
+
+
+def test_refused_pairs_are_complete_only_if_nothing_can_be_missing() -> None:
+    """Redis was emptied, a node was killed while the moment ran or settled, or posts are there that nobody counted."""
+    told = Tallied(Tally("", {"created": 1, "overloaded": 1}), 1, refused(bob=5))
+    now_ms = CLOSES_MS + SETTLE_MS
+    for tallied, complete in (
+        (told, True),
+        (structs.replace(told, cut=True), False),
+        (structs.replace(told, lost=True), False),
+        (structs.replace(told, unended=(now_ms - SILENT_MS, now_ms)), True),
+        (structs.replace(told, unended=(now_ms - SILENT_MS - 1, now_ms)), False),
+        (Tallied(), False),
+        (None, False),
+    ):
+        found = account([post("ann")], tallied)
+        assert found.refused.complete is complete, tallied
+        assert any("there may be more" in line for line in found.known_by) is not complete
+    assert account([post("ann"), post("cid")], told).refused.complete  # cid's client had left before the answer
+    assert not account([post("ann"), post("cid"), post("dan")], told).refused.complete
+    assert account([], None).refused.complete  # nobody came
+    killed_later = Sums(MOMENT, told.refused)
+    killed_later.add([post("ann")])
+    for after_ms, complete in ((-1, False), (0, True)):
+        tallied = structs.replace(told, unended=(CLOSES_MS + SETTLE_MS + after_ms,))
+        assert killed_later.account(tallied, {}, now_ms=2 * CLOSES_MS, stored=None).refused.complete is complete
+
+
+def test_what_redis_lost_since_the_stored_account_is_not_complete() -> None:
+    """As long as nothing new was told, the stored one is."""
+    stored = account([post("ann")], Tallied(Tally("", {"created": 1, "overloaded": 2}), 2, refused(bob=5)))
+    fewer = Tallied(Tally("", {"overloaded": 1}), 1, refused(dan=9))
+
+    assert account([post("ann")], None, stored=stored).refused.complete
+    assert account([post("ann")], Tallied(), stored=stored).refused.complete
+    assert not account([post("ann")], fewer, stored=stored).refused.complete
 
 
 def test_what_redis_forgot_the_stored_account_lends() -> None:
