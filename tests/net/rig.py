@@ -21,7 +21,7 @@ from deploy.config import Environment
 from deploy.supervisor import Supervisor
 from storage.config import Config
 from storage.opening import blob_store, redis_client
-from tests.faults.rig import ROOT, SETTINGS, Rig
+from tests.faults.rig import ROOT, SETTINGS, Opened, Rig
 from tests.net.network import Host, Network
 from tests.net.programs import ADMIN, DOOR, MINIO, NODE, PASSWORD, PRIMARY, SENTINEL, UNITS, Site
 
@@ -93,6 +93,16 @@ class NetRig(Rig):
             case _:
                 nodes = {each.name: f"{each.address}:{NODE}" for each in self.network.hosts}
                 return await ready.knows_all(self.session, f"http://{host.address}:{ADMIN}", nodes)
+
+    async def open_moment(self, window_s: int) -> Opened:
+        """As `Rig` does; a failure quotes what the nodes said of their store."""
+        try:
+            return await super().open_moment(window_s)
+        except AssertionError as error:
+            logs = sorted((self.folder / "logs").glob("node-*.log"))
+            lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if "store" in line]
+            error.add_note("\n".join(lines[-20:]))
+            raise
 
     @property
     def doors(self) -> list[str]:
