@@ -1,7 +1,8 @@
 """`python -m deploy`: runs the whole stack on one machine, and the commands around it.
 
 The composition root: it reads arguments and settings and runs one command. Exit codes: 0 done, 1 the command failed,
-2 the command did not begin (bad arguments or settings, a port or a state directory in use), 130 interrupted.
+2 the command did not begin (bad arguments or settings, a port or a state directory in use), 130 interrupted. `check`:
+1 no-go, 2 could not tell.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ import msgspec
 
 from . import config as settings
 from . import servers
+from .checks import command as checks
 from .config import Config, SettingsError
 from .demo import DemoFailed, demo
 from .plan import Options
@@ -30,10 +33,21 @@ from .servers import ServerMissing
 from .state import StateTaken
 from .supervisor import StartFailed
 from .tokens import token
+from .trail import NoStack, trail
+from .trail_words import words
 from .up import up
+from .watching import command as watching
+from .watching.targets import TargetsUnknown
 
 STATE: Final = Path(".snapsurge")
-REFUSED: Final = (SettingsError, PortTaken, StateTaken, ValueError)  # Exit code 2: the command did not begin.
+REFUSED: Final = (
+    SettingsError,
+    NoStack,
+    PortTaken,
+    StateTaken,
+    TargetsUnknown,
+    ValueError,
+)  # Exit code 2: the command did not begin.
 FAILED: Final = (ServerMissing, RestartFailed, StartFailed, DemoFailed, ReplayFailed, OSError)
 STORES: Final = "`file` (in the state directory), `minio` (one of its own), or an address like s3://bucket?endpoint=…"
 
@@ -56,7 +70,10 @@ def parser() -> argparse.ArgumentParser:
             _add_restart,
             "restart the balancers and nodes of a running stack one after another, losing nothing",
         ),
+        ("check", _add_check, "go or no-go: whether a stack is ready for a moment, and if not, why and what to do"),
+        ("trail", _add_trail, "follow one upload, by its request id or post id, through all tiers of a stack"),
         ("token", _add_token, "print a token for this environment's secret"),
+        ("watch", partial(watching.add_arguments, state=STATE), "show a stack live: moment, uploads, nodes, queue"),
         ("minio", _add_nothing, "get the MinIO server into .tools/bin, and print its path"),
     ):
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False))
@@ -83,11 +100,15 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument(
         "--redis-shards", metavar="N", type=int, default=1, help="so many Redis beside it for the posts (default: none)"
     )
+    command.add_argument(
+        "--prometheus", action="store_true", help="a Prometheus that scrapes it all (deploy/prometheus)"
+    )
     command.add_argument("--nodes", type=int, default=3, help="upload nodes (default %(default)s)")
     command.add_argument("--balancers", type=int, default=2, help="balancers (default %(default)s)")
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
     command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
     command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
+    command.add_argument("--log", choices=("json", "text"), default="json", help="the programs' lines (%(default)s)")
 
 
 def _add_up(command: argparse.ArgumentParser) -> None:
@@ -112,6 +133,17 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 def _add_restart(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
     command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    checks.arguments(command, STATE)
+
+
+def _add_trail(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="a request id, as in X-Request-Id, or a post id")
+    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.epilog = "Exit code 0: found, 1: nothing is known of this id, 2: there is no such stack."
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
@@ -149,6 +181,18 @@ def run_restart(args: argparse.Namespace, _: Config) -> int:
     return 0
 
 
+def run_check(args: argparse.Namespace, _: Config) -> int:
+    """Run `check`; 0 go, 1 no-go, 2 could not tell."""
+    return checks.run(args, STATE)
+
+
+def run_trail(args: argparse.Namespace, config: Config) -> int:
+    """Run `trail`: print what is known of one upload; 1 if nothing is."""
+    found = asyncio.run(trail(args.id, args.state.resolve(), config))
+    _result(msgspec.json.encode(found).decode() if args.json else words(found))
+    return 0 if found.lines or found.history else 1
+
+
 def run_token(args: argparse.Namespace, config: Config) -> int:
     """Run `token`: print a signed token."""
     _result(token(config.auth_secret, args.user, args.scope, now=time.time(), ttl_s=args.ttl))
@@ -165,8 +209,11 @@ RUN: Final[dict[str, Callable[[argparse.Namespace, Config], int]]] = {
     "up": run_up,
     "demo": run_demo,
     "restart": run_restart,
+    "check": run_check,
+    "trail": run_trail,
     "token": run_token,
     "minio": run_minio,
+    "watch": watching.run,
 }
 
 

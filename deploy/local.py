@@ -20,6 +20,7 @@ from . import ready, redis_group, servers, stack
 from .config import Config, Environment
 from .plan import Options, Plan, Surroundings, plan
 from .ports import Ports
+from .rotation import rotating
 from .state import claimed
 from .supervisor import Keeper, Program, StartFailed, Supervisor
 
@@ -36,6 +37,7 @@ class LocalStack:
         self._supervisor, self._own_pid = supervisor, own_pid
         self.rolls_begun = self.rolls = self.rolls_broken = 0
         self.broken = ""
+        self._worker_pages: dict[int, str] = {}  # The /metrics of the workers by process id, as far as they are known.
 
     @property
     def killed(self) -> bool:
@@ -61,21 +63,36 @@ class LocalStack:
         planned, pid = self.plan, self.pid
         group = (program for _, program in planned.redis_group)
         shards = (shard.program for shard in planned.shards)
-        own = (planned.redis_server, *group, *shards, *(server.program for server in planned.store_servers))
+        stores = (server.program for server in planned.store_servers)
+        own = (planned.redis_server, *group, *shards, *stores, planned.prometheus and planned.prometheus.program)
+        workers = ready.children(pid(planned.autoscaler.program))
         return stack.Stack(
             balancers=tuple(stack.Balancer(each.url, each.admin, pid(each.program)) for each in planned.balancers),
             nodes=tuple(stack.Node(each.id, each.url, pid(each.program)) for each in planned.nodes),
             redis=planned.redis,
             store=planned.store,
             state=str(self.state),
-            workers=tuple(stack.Process(worker) for worker in ready.children(pid(planned.autoscaler))),
-            autoscaler=stack.Process(pid(planned.autoscaler)),
+            workers=tuple(stack.Process(worker) for worker in workers),
+            autoscaler=stack.Process(pid(planned.autoscaler.program)),
             servers=tuple(stack.Server(server.name, pid(server)) for server in own if server),
+            shards=tuple(shard.url for shard in planned.shards),
             supervisor=stack.Process(self._own_pid),
+            metrics=self._pages(workers),
+            targets=f"{planned.autoscaler.url}/v1/targets",
+            prometheus=planned.prometheus.url if planned.prometheus else None,
             rolls_begun=self.rolls_begun,
             rolls=self.rolls,
             rolls_broken=self.rolls_broken,
             broken=self.broken,
+        )
+
+    def _pages(self, workers: tuple[int, ...]) -> tuple[stack.Page, ...]:
+        planned, of_worker = self.plan, self._worker_pages
+        return (
+            *(stack.Page("balancer", each.program.name, f"{each.admin}/metrics") for each in planned.balancers),
+            *(stack.Page("node", each.id, f"{each.url}/metrics") for each in planned.nodes),
+            *(stack.Page("worker", f"worker-{pid}", of_worker[pid]) for pid in workers if pid in of_worker),
+            stack.Page("autoscaler", planned.autoscaler.program.name, f"{planned.autoscaler.url}/metrics"),
         )
 
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
@@ -90,12 +107,16 @@ class LocalStack:
             self._supervisor.start(node.program)
         for node in planned.nodes:
             await self._up(node.program, partial(ready.serves, session, f"{node.url}/readyz"), deadline)
-        await self._up(planned.autoscaler, self._scales, deadline)
+        await self._up(planned.autoscaler.program, self._scales, deadline)
         for balancer in planned.balancers:
             self._supervisor.start(balancer.program)
         addresses = {node.id: node.url.removeprefix("http://") for node in planned.nodes}
         for balancer in planned.balancers:
             await self._up(balancer.program, partial(ready.knows_all, session, balancer.admin, addresses), deadline)
+        if prometheus := planned.prometheus:
+            prometheus.file.parent.mkdir(exist_ok=True)
+            prometheus.file.write_text(prometheus.text, encoding="utf-8")
+            await self._up(prometheus.program, partial(ready.serves, session, f"{prometheus.url}/-/ready"), deadline)
 
     async def _start_redis(self, deadline: float) -> None:
         """Start the first Redis, or the group in its place, and the shards."""
@@ -124,12 +145,15 @@ class LocalStack:
             if member.watches:
                 await self._up(program, partial(ready.can_fail_over, member.url, redis_group.PRIMARY), deadline)
 
-    async def follow(self, say: Callable[[str], None]) -> None:
+    async def follow(self, session: aiohttp.ClientSession, say: Callable[[str], None]) -> None:
         """Write `stack.json` whenever its content changes, until cancelled."""
         written, changed = None, self._supervisor.changed
         while True:
             changed.clear()
             current = await asyncio.to_thread(self.record)
+            if any(worker.pid not in self._worker_pages for worker in current.workers):
+                self._worker_pages = await ready.worker_pages(session, current.targets)
+                current = await asyncio.to_thread(self.record)
             try:
                 if current != written:
                     stack.write(current, self.state)
@@ -190,7 +214,7 @@ class LocalStack:
 
     async def _scales(self) -> bool:
         """Whether the autoscaler is ready: it has a worker, or has run for `WORKERLESS_S` and so may need none."""
-        keeper = self._supervisor.keepers[self.plan.autoscaler.name]
+        keeper = self._supervisor.keepers[self.plan.autoscaler.program.name]
         return bool(keeper.alive and ready.children(keeper.pid)) or keeper.lived_s >= WORKERLESS_S
 
 
@@ -225,7 +249,8 @@ async def running(
         local = LocalStack(planned, supervisor, state.folder, os.getpid())
         await local.start(asyncio.get_running_loop().time() + config.start_s, session)
         stack.write(local.record(), state.folder)
-        supervisor.accompany(local.follow(say), "follow")
+        supervisor.accompany(local.follow(session, say), "follow")
+        supervisor.accompany(rotating(local.state / "logs", say), "rotate")
         supervisor.accompany(local.roll_when(asked, session, config.start_s + config.stop_s, say), "roll")
         yield local
 

@@ -8,26 +8,24 @@ upload path: a delayed render only delays a picture, a delayed answer makes a ph
 import hashlib
 import string
 import sys
-import tempfile
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from . import servers
+from . import scraping, servers
 from .ports import HOST, Ports
 from .redis_group import Member, address, group
+from .state import handover
 from .supervisor import Program
 
 NODE_IDS: Final = string.ascii_lowercase
 BUCKET: Final = "snapsurge"
 WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
-# The kernel allows at least 104 bytes; the balancer adds its pid to the path while it creates the socket.
-SOCKET_PATH_MAX: Final = 90
 # A post with its pictures is read at one node, whoever reads: a service that reads for many users has one token.
 # Uploads stay at their user's node, and so does what phones ask at a burst (the moment).
 READS_HASH: Final = "path:/v1/posts/*"
@@ -41,6 +39,7 @@ class Drains(IntEnum):
     AUTOSCALER = 2
     STORE = 3
     REDIS = 4
+    PROMETHEUS = 5  # last, so that it sees the drain
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +57,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Annotated[int, Meta(ge=1, le=len(NODE_IDS))] = 3
     balancers: Annotated[int, Meta(ge=1, le=16)] = 2
     port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 8080
+    prometheus: bool = False
     workers_min: Annotated[int, Meta(ge=0, le=1024)] | None = None
     workers_max: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    log: Literal["json", "text"] = "json"
 
 
 class StoreServer(msgspec.Struct, frozen=True):
@@ -93,6 +94,13 @@ class BalancerPlan(msgspec.Struct, frozen=True):
     program: Program
 
 
+class AutoscalerPlan(msgspec.Struct, frozen=True):
+    """The autoscaler, the address of its `/metrics` and `/v1/targets`, and its program."""
+
+    url: str
+    program: Program
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A stack ready to start; `redis_server` is None, `store_servers` is empty when it uses existing servers.
 
@@ -107,8 +115,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[Shard, ...] = ()
     store_servers: tuple[StoreServer, ...]
     nodes: tuple[NodePlan, ...]
-    autoscaler: Program
+    autoscaler: AutoscalerPlan
     balancers: tuple[BalancerPlan, ...]
+    prometheus: scraping.PrometheusPlan | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -147,6 +156,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         shared["SNAPSURGE_SHARD_URLS"] = ",".join(shard.url for shard in shards)
     if store_servers:
         shared |= servers.minio_environment()
+    autoscaler = _autoscaler(options, ports, around, shared)
     return Plan(
         redis=redis,
         store=store,
@@ -155,9 +165,12 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
         redis_group=members,
         shards=shards,
         store_servers=store_servers,
-        nodes=tuple(_node(name, ports.free(), around, shared) for name in NODE_IDS[: options.nodes]),
-        autoscaler=_autoscaler(options, around, shared),
-        balancers=tuple(_balancer(n, port, ports.free(), around, shared) for n, port in enumerate(listens, 1)),
+        nodes=tuple(_node(name, ports.free(), options.log, around, shared) for name in NODE_IDS[: options.nodes]),
+        autoscaler=autoscaler,
+        balancers=tuple(
+            _balancer(n, port, ports.free(), options.log, around, shared) for n, port in enumerate(listens, 1)
+        ),
+        prometheus=_prometheus(ports.free(), autoscaler.url, around) if options.prometheus else None,
     )
 
 
@@ -224,8 +237,8 @@ def _store(options: Options, ports: Ports, around: Surroundings) -> tuple[str, t
     return f"s3://{BUCKET}?endpoint={endpoints}&region=us-east-1", tuple(found)
 
 
-def _node(name: str, port: int, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:
-    command = (sys.executable, "-m", "ingest", "--listen", f"{HOST}:{port}", "--id", name)
+def _node(name: str, port: int, log: str, around: Surroundings, shared: Mapping[str, str]) -> NodePlan:
+    command = (sys.executable, "-m", "ingest", "--listen", f"{HOST}:{port}", "--id", name, "--log", log)
     # So that pictures can be looked at in a browser without another setting; empty, where it is set so, stays empty.
     link_secret = around.environment.get("SNAPSURGE_INGEST_LINK_SECRET", _derived(around.secret, b"snapsurge-link"))
     extra = {**shared, "SNAPSURGE_INGEST_LINK_SECRET": link_secret}
@@ -237,35 +250,42 @@ def _derived(secret: str, purpose: bytes) -> str:
     return hashlib.blake2b(secret.encode(), person=purpose).hexdigest()
 
 
-def _autoscaler(options: Options, around: Surroundings, shared: Mapping[str, str]) -> Program:
-    command = [sys.executable, "-m", "processors", "autoscale"]
+def _autoscaler(options: Options, ports: Ports, around: Surroundings, shared: Mapping[str, str]) -> AutoscalerPlan:
+    """The autoscaler; its workers expose their metrics on any free ports, which `/v1/targets` tells."""
+    own, workers = "SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN", "SNAPSURGE_PROCESSORS_LISTEN"
+    listen = around.environment.get(own) or f"{HOST}:{ports.free()}"
+    extra = {**shared, own: listen, workers: around.environment.get(workers) or f"{HOST}:0"}
+    command = [sys.executable, "-m", "processors", "--log", options.log, "autoscale"]
     for flag, value in (("--workers-min", options.workers_min), ("--workers-max", options.workers_max)):
         command += [] if value is None else [flag, str(value)]
-    return around.program("autoscaler", tuple(command), Drains.AUTOSCALER, shared, WORKER_NICE)
+    program = around.program("autoscaler", tuple(command), Drains.AUTOSCALER, extra, WORKER_NICE)
+    return AutoscalerPlan(f"http://{listen}", program)
 
 
-def handover(state: Path, name: str) -> str:
-    """The path of the Unix socket over which a balancer hands its listening sockets to its successor.
-
-    In the state directory, or in the temporary directory when that path would be too long.
-    """
-    path = state / f"{name}.sock"
-    if len(bytes(path)) > SOCKET_PATH_MAX:
-        digest = hashlib.blake2b(bytes(path), digest_size=8).hexdigest()
-        path = Path(tempfile.gettempdir()) / f"snapsurge-{digest}.sock"
-    return str(path)
+def _prometheus(port: int, autoscaler: str, around: Surroundings) -> scraping.PrometheusPlan:
+    folder = around.state / "prometheus"
+    file = folder / "prometheus.yml"
+    command = tuple(scraping.command(port, file, folder / "data"))
+    program = around.program("prometheus", command, Drains.PROMETHEUS, {}, WORKER_NICE)
+    return scraping.PrometheusPlan(f"http://{HOST}:{port}", file, scraping.configuration(autoscaler), program)
 
 
-def _balancer(number: int, port: int, admin: int, around: Surroundings, shared: Mapping[str, str]) -> BalancerPlan:
+def _balancer(
+    number: int, port: int, admin: int, log: str, around: Surroundings, shared: Mapping[str, str]
+) -> BalancerPlan:
     name = f"lb-{number}"
     where = ("--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}")
-    command = (sys.executable, "-m", "lb", *where, "--hash-reads-on", READS_HASH)
+    command = (sys.executable, "-m", "lb", *where, "--hash-reads-on", READS_HASH, "--log", log)
     ticket_secret = _derived(around.secret, b"snapsurge-ticket")
     extra = {
         **shared,
         "SNAPSURGE_LB_TICKET_SECRET": around.environment.get("SNAPSURGE_LB_TICKET_SECRET") or ticket_secret,
         "SNAPSURGE_LB_SNAPSHOT": str(around.state / f"{name}.json"),
         "SNAPSURGE_LB_HANDOVER": handover(around.state, name),
+        # For `trail`: a hundred lines a second at most, whatever the load.
+        "SNAPSURGE_LB_ACCESS_LOG": around.environment.get(
+            "SNAPSURGE_LB_ACCESS_LOG", str(around.state / "logs" / f"{name}.access.log")
+        ),
     }
     program = msgspec.structs.replace(around.program(name, command, Drains.BALANCER, extra), overlaps=True)
     return BalancerPlan(f"http://{HOST}:{port}", f"http://{HOST}:{admin}", program)

@@ -25,6 +25,13 @@ class SeenNode(msgspec.Struct, frozen=True):
     state: str
 
 
+class SeenTarget(msgspec.Struct, frozen=True):
+    """An element of the autoscaler's `/v1/targets`."""
+
+    targets: tuple[str, ...]
+    labels: dict[str, str]
+
+
 async def redis_answers(url: str) -> bool:
     """Whether Redis has loaded its data and answers a PING; of Sentinels, whether one of them answers.
 
@@ -99,6 +106,21 @@ async def knows_all(session: aiohttp.ClientSession, admin: str, nodes: Mapping[s
         return False
     healthy = {row.id: row.address for row in rows if row.state == HEALTHY}
     return nodes.items() <= healthy.items()
+
+
+async def worker_pages(session: aiohttp.ClientSession, targets: str) -> dict[int, str]:
+    """The `/metrics` of the workers that announced one, by process id; those on this machine alone are of use."""
+    body = await _body(session, targets)
+    try:
+        groups = msgspec.json.decode(body or b"[]", type=tuple[SeenTarget, ...])
+    except msgspec.MsgspecError:
+        return {}
+    found = {}
+    for group in groups:
+        _, _, pid = group.labels.get("__meta_snapsurge_process", "").rpartition(":")
+        if pid.isdecimal() and group.targets:
+            found[int(pid)] = f"http://{group.targets[0]}/metrics"
+    return found
 
 
 def children(pid: int) -> tuple[int, ...]:

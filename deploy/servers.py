@@ -49,6 +49,14 @@ def redis_command(port: int, folder: Path) -> list[str]:
     return [redis_program(), *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
 
 
+def prometheus_program() -> str:
+    """The path of Prometheus; ServerMissing."""
+    found = shutil.which("prometheus")
+    if found is None:
+        raise ServerMissing("no Prometheus here: apt-get install prometheus, or https://prometheus.io/download")
+    return found
+
+
 def minio_program() -> str:
     """The path of a MinIO server; ServerMissing."""
     found = shutil.which("minio") or shutil.which("minio", path=str(TOOLS))

@@ -42,6 +42,14 @@ class Node(msgspec.Struct, frozen=True):
     pid: int
 
 
+class Page(msgspec.Struct, frozen=True):
+    """The `/metrics` of a process; `tier` is balancer, node, worker or autoscaler, as Prometheus labels it."""
+
+    tier: str
+    name: str
+    url: str
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """The output of `up --json`: balancers, nodes, the addresses of Redis and the store, and the state directory."""
 
@@ -58,7 +66,11 @@ class Stack(Ready, frozen=True, kw_only=True):
     workers: tuple[Process, ...]
     autoscaler: Process | None
     servers: tuple[Server, ...]
+    shards: tuple[str, ...] = ()  # Addresses of the Redis that share the posts; empty: all are at `redis`.
     supervisor: Process
+    metrics: tuple[Page, ...] = ()
+    targets: str = ""  # Prometheus' HTTP service discovery, served by the autoscaler.
+    prometheus: str | None = None
     rolls_begun: int = 0
     rolls: int = 0  # Rolling restarts that succeeded.
     rolls_broken: int = 0  # Rolling restarts that failed.
@@ -70,7 +82,8 @@ class Stack(Ready, frozen=True, kw_only=True):
 
     def stopped(self) -> "Stack":
         """The content after the stack has stopped: no processes but the supervisor."""
-        return msgspec.structs.replace(self, balancers=(), nodes=(), workers=(), autoscaler=None, servers=())
+        gone = {"balancers": (), "nodes": (), "workers": (), "autoscaler": None, "servers": ()}
+        return msgspec.structs.replace(self, **gone, metrics=(), targets="", prometheus=None)
 
 
 def write(stack: Stack, state: Path) -> None:

@@ -6,8 +6,10 @@ pid, which is used only in the error message.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,8 @@ import psutil
 
 LOCK: Final = "lock"
 POLL_S: Final = 0.05
+# The kernel allows at least 104 bytes; the balancer adds its pid to the path while it creates the socket.
+SOCKET_PATH_MAX: Final = 90
 
 
 class StateTaken(Exception):
@@ -80,3 +84,15 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
+
+
+def handover(state: Path, name: str) -> str:
+    """The path of the Unix socket over which a balancer hands its listening sockets to its successor.
+
+    In the state directory, or in the temporary directory when that path would be too long.
+    """
+    path = state / f"{name}.sock"
+    if len(bytes(path)) > SOCKET_PATH_MAX:
+        digest = hashlib.blake2b(bytes(path), digest_size=8).hexdigest()
+        path = Path(tempfile.gettempdir()) / f"snapsurge-{digest}.sock"
+    return str(path)

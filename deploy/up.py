@@ -62,6 +62,7 @@ def welcome(local: LocalStack, photos: tuple[Path, Path], now: float) -> str:
     phone = token(secret, "me", "upload", now=now, ttl_s=TOKEN_TTL_S)
     lines = [f"  balancer  {each.url}  (admin {each.admin}, pid {each.pid})" for each in record.balancers]
     lines += [f"  node {each.id}    {each.url}  (pid {each.pid})" for each in record.nodes]
+    lines += [f"  metrics   {record.prometheus}"] if record.prometheus else []
     lines += [f"  redis     {record.redis}", f"  store     {record.store}", f"  API page  {door}/docs"]
     lines += [f"  logs      {local.state / 'logs'}", f"  pids      {local.file}"]
     return "\n".join(

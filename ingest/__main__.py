@@ -11,8 +11,8 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
-import socket
 import sys
 import time
 from typing import Literal
@@ -23,7 +23,8 @@ if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, en
 import uvloop
 
 from storage import config as storage_config
-from storage import settings
+from storage import logs, settings
+from storage.advertised import own_host
 from storage.blobs import StoreUnavailable, StoreUnsuitable
 from storage.causes import unwrapped
 from storage.opening import admitted
@@ -48,9 +49,10 @@ LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the 
 def main() -> int:
     """Exit status: 0 drained, 1 store or port unavailable, 2 bad settings, rights or store."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logs.set_up("node", arguments.log)
     logging.getLogger("aiohttp.server").addFilter(without_bytes)
     give_back()
+    _raise_file_limit()
     try:
         host, port = _address(arguments.listen)
         config, storage = ingest_config.load(), storage_config.load()
@@ -70,6 +72,13 @@ def main() -> int:
     return 0
 
 
+def _raise_file_limit() -> None:
+    """Raise the soft limit of file descriptors to the hard one."""
+    # The usual soft limit of 1,024 is for programs that use select; an upload takes two descriptors.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ingest",
@@ -80,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="where to serve (%(default)s)")
     parser.add_argument("--id", default="", help="the node's name on the ring; HOST:PORT unless given")
+    logs.add_option(parser)
     return parser.parse_args()
 
 
@@ -98,7 +108,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     await admitted(storage)
-    async with node(config, storage) as running:
+    async with node(config, storage, node_id or _advertised(host, port)) as running:
         async with listening(server(running.app, config), host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway
@@ -159,10 +169,8 @@ async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: He
 
 
 def _advertised(host: str, port: int) -> str:
-    """The address for balancers to connect to; this host's own if the node listens on all, as in a container."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        host = socket.gethostbyname(socket.gethostname())
-    return f"{host}:{port}"
+    """The address for balancers to connect to; this machine's own if the node listens on all, as in a container."""
+    return f"{own_host(host)}:{port}"
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from storage.queue.batch import Batcher
-from storage.queue.jobs import Queue, jobs_of
+from storage.queue.jobs import Job, Queue, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Post
 from storage.refusals import reason
@@ -41,10 +41,16 @@ Tell = Callable[[Sequence["Announced"]], Awaitable[Sequence[None]]]
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """A committed post, and whether it is late."""
+    """A committed post, whether it is late, and when it was committed (unix ms, 0: not known)."""
 
     post: Post
     late: bool
+    committed_ms: int = 0
+
+    @property
+    def jobs(self) -> tuple[Job, Job]:
+        """The jobs to queue."""
+        return jobs_of(self.post.moment_id, self.post.id, late=self.late, committed_ms=self.committed_ms)
 
 
 class Announcer:
@@ -76,12 +82,12 @@ class Announcer:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def add(self, post: Post, *, late: bool) -> None:
+    async def add(self, post: Post, *, late: bool, committed_ms: int = 0) -> None:
         """Report the post and queue its jobs.
 
         redis.RedisError when the post's shard was unavailable; the post is then reported again later.
         """
-        name, announced = self._index.home(post.id), Announced(post, late)
+        name, announced = self._index.home(post.id), Announced(post, late, committed_ms)
         try:
             await self._batchers[name].add(announced)
         except RedisError as error:
@@ -117,7 +123,7 @@ class Announcer:
             nonlocal away_until
             if time.monotonic() < away_until:
                 raise RedisConnectionError("this shard failed less than a moment ago")
-            jobs = [job for one in some for job in jobs_of(one.post.moment_id, one.post.id, late=one.late)]
+            jobs = [job for one in some for job in one.jobs]
             try:
                 await run(client, index.observing([one.post for one in some]), Queue.enqueueing(jobs))
             except RedisError:

@@ -128,7 +128,8 @@ def _problem(error: Exception, arrival: Arrival, bursts: Bursts) -> web.Response
         more = bursts.counted(refusal.code, time.monotonic()) if refusal.code == "overloaded" else 0
         if more is not None:
             said = f" ({more} more since the last line)" if more else ""
-            log.warning("%s: %s%s", arrival.request_id, why, said, exc_info=fault)
+            request = {"request": arrival.request_id}
+            log.warning("%s: %s%s", arrival.request_id, why, said, exc_info=fault, extra=request)
     return _answer(refusal, arrival.request_id)
 
 

@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from redis.asyncio import Redis
 
+from storage.accounting import Accounts
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
+from storage.rescheduling import Rescheduling
 from storage.sharded import ShardedIndex
+from storage.users import Users
 
+from .about import about_page, files_needed
 from .admission import Admission, Budget
 from .announcing import Announcer
 from .answering import Handler, Lifecycle, answering
@@ -39,7 +43,9 @@ from .reads import Reads
 from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
+from .tallying import Tallying
 from .uploads import Uploads
+from .users import UserCalls
 from .waiting import Waiting
 from .watching import Watch
 
@@ -70,8 +76,8 @@ class Node:
 
 
 @asynccontextmanager
-async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
-    """A node with its store and Redis open; StoreUnavailable when the store cannot be opened."""
+async def node(config: Config, storage: StorageConfig, name: str = "") -> AsyncIterator[Node]:
+    """A node of this name with its store and Redis open; StoreUnavailable when the store cannot be opened."""
     redis = redis_client(storage)
     shards = shard_clients(storage, redis)
     try:
@@ -84,8 +90,11 @@ async def node(config: Config, storage: StorageConfig) -> AsyncIterator[Node]:
                 Announcer(index, shards, linger_s=config.batch_linger_s) as announcer,
                 RateLimiter(shards, rate, linger_s=config.batch_linger_s) as limiter,
                 Waiting(index, lambda: lifecycle.draining) as waiting,
+                Tallying(redis, name) as tallying,
             ):
-                app = application(config, lifecycle, store, redis, index, limiter, announcer, waiting)
+                app = application(
+                    config, storage, lifecycle, store, redis, index, limiter, announcer, waiting, tallying, name
+                )
                 yield Node(app, lifecycle, redis)
     finally:
         for client in (redis, *shards.values()):
@@ -120,6 +129,7 @@ def places(config: Config, uploads: Budget) -> Places:
 
 def application(
     config: Config,
+    storage: StorageConfig,
     lifecycle: Lifecycle,
     store: BlobStore,
     redis: Redis,
@@ -127,47 +137,80 @@ def application(
     limiter: RateLimiter,
     announcer: Announcer,
     waiting: Waiting,
+    tallying: Tallying,
+    name: str = "",
 ) -> web.Application:
     """The web application: the table of calls with its handlers, inside the middleware."""
     moments, posts = Moments(store, index), Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
-    metrics, reading = Metrics(admission), Reading(places(config, admission.budget))
+    metrics = Metrics(admission, lifecycle, files_needed(config, storage))
+    reading, links = Reading(places(config, admission.budget)), Links(config.link_secrets, config.link_s)
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
-    receiver = Receiver(config, metrics, admission)
+    receiver, reads = Receiver(config, metrics, admission), Reads(reading, admission, peers)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
-    links = Links(config.link_secrets, config.link_s)
-    uploads = Uploads(limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links)
-    reads = Reads(reading, admission, peers)
-    moment_calls, docs = MomentCalls(moments, posts, links), Docs(config)
+    uploads = Uploads(
+        limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
+    )
+    moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
+    users = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
-        "create_moment": moment_calls.create,
-        "current_moment": moment_calls.current,
-        "moment": moment_calls.get,
-        "summary": moment_calls.summary,
-        "moment_posts": reads.by_user(moment_calls.posts),
         "upload": uploads.post,
         "post": reads.by_user(post_calls.get),
         "post_meta": reads.by_user(post_calls.meta),
+        "post_history": reads.by_user(post_calls.history),
         "delete_post": reads.by_user(post_calls.delete),
         "photo": reads.by_user(post_calls.photo),
         "scaling": ScalingCall(redis).get,
+        "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
+        "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
+        **_users(users, reads),
+        **_moments(moment_calls, reads),
+        **_pages(Docs(config), reads),
+        **_probes(lifecycle, peers),
+    }
+    pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
+    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
+    app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
+    add_routes(app, handlers, authenticator, links)
+    return app
+
+
+def _users(calls: UserCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about a person's data."""
+    return {
+        "user_posts": reads.by_user(calls.posts),
+        "erase_user": reads.by_user(calls.erase),
+        "user_export": reads.by_user(calls.export),
+    }
+
+
+def _moments(calls: MomentCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about moments, except the upload."""
+    return {
+        "create_moment": calls.create,
+        "moments": reads.by_user(calls.list),
+        "change_moment": calls.change,
+        "cancel_moment": calls.cancel,
+        "current_moment": calls.current,
+        "moment": calls.get,
+        "summary": calls.summary,
+        "account": calls.account,
+        "moment_posts": reads.by_user(calls.posts),
+    }
+
+
+def _pages(docs: Docs, reads: Reads) -> dict[str, Handler]:
+    """The handlers of the documentation."""
+    return {
         "openapi": reads.by_address(docs.openapi, Kind.PAGE),
         "docs": reads.by_address(docs.docs, Kind.PAGE),
         "docs_start": reads.by_address(docs.start, Kind.PAGE),
         "docs_file": reads.by_address(docs.file, Kind.PAGE),
-        "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
-        **_probes(lifecycle, peers),
     }
-    grace_s = min(config.body_grace_s, READ_GRACE_S)
-    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
-    pages = Cors(origins(config.cors_origins))
-    app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
-    add_routes(app, handlers, authenticator, links)
-    return app
 
 
 def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:

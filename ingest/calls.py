@@ -7,12 +7,15 @@ from typing import Literal
 
 import msgspec
 
+from storage.accounts import Account
 from storage.decision import TIERS, Scaling
 from storage.index import Counts
 from storage.records import Moment
+from storage.users import Erasure
 
 from .auth import Scope
-from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentRequest, PostPage, PostView
+from .histories import History
+from .views import PAGE_POSTS, PAGE_POSTS_MAX, MomentChange, MomentPage, MomentRequest, PostPage, PostView
 from .waiting import WAIT_S_MAX
 
 Parameter = tuple[str, str, dict[str, object]]  # name, description, JSON Schema
@@ -22,6 +25,8 @@ POST_ID: dict[str, object] = {
     "maxLength": 107,
     "description": "opaque: take it as it comes",
 }
+MOMENT_ID: dict[str, object] = {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 80}
+TIME: dict[str, object] = {"type": "string", "format": "date-time"}
 WAIT: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": WAIT_S_MAX}
 PAGE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": PAGE_POSTS_MAX}
 _UPLOAD_ERRORS = (
@@ -43,7 +48,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     summary: str
     scopes: tuple[Scope, ...] | None
@@ -67,6 +72,18 @@ CALLS = (
         errors=(*_READ_ERRORS, "bad-request", "too-large", "storage-full"),
     ),
     Call(
+        name="moments", method="GET", path="/v1/moments", scopes=("ops",), answer=MomentPage,
+        summary="Moments by id, that is by region and day; cancelled ones are left out",
+        query=(
+            ("region", "only of this region", {"type": "string", "minLength": 1}),
+            ("from", "that fire then or later", TIME),
+            ("to", "that fire then or before", TIME),
+            ("limit", f"moments a page; {PAGE_POSTS} unless said", PAGE),
+            ("cursor", "`next` of the page before", MOMENT_ID),
+        ),
+        errors=(*_READ_ERRORS, "bad-request", "overloaded"),
+    ),
+    Call(
         name="current_moment", method="GET", path="/v1/moments/current", scopes=ANY, answer=Moment,
         summary="The last moment of a region that fired and still accepts posts",
         query=(("region", "the region's name", {"type": "string", "minLength": 1}),),
@@ -77,8 +94,23 @@ CALLS = (
         errors=(*_READ_ERRORS, "no-such-moment"),
     ),
     Call(
+        name="change_moment", method="PATCH", path="/v1/moments/{moment_id}", scopes=("ops",), body=MomentChange,
+        summary="Change when a moment fires, or its window, until two seconds before it fires", answer=Moment,
+        errors=(*_READ_ERRORS, "bad-request", "too-large", "no-such-moment", "moment-fired", "storage-full"),
+    ),
+    Call(
+        name="cancel_moment", method="DELETE", path="/v1/moments/{moment_id}", scopes=("ops",), status=204,
+        summary="Cancel a moment, until two seconds before it fires; it is then as if it never was",
+        errors=(*_READ_ERRORS, "no-such-moment", "moment-fired", "storage-full"),
+    ),
+    Call(
         name="summary", method="GET", path="/v1/moments/{moment_id}/summary", summary="How far its posts have come",
         scopes=("ops",), answer=Counts, errors=(*_READ_ERRORS, "no-such-moment"),
+    ),
+    Call(
+        name="account", method="GET", path="/v1/moments/{moment_id}/account", scopes=("ops",), answer=Account,
+        summary="Which promises were kept, exact to the pair, once the moment has settled",
+        errors=(*_READ_ERRORS, "no-such-moment", "no-account"),
     ),
     Call(
         name="moment_posts", method="GET", path="/v1/moments/{moment_id}/posts", summary="A page of its posts",
@@ -106,6 +138,11 @@ CALLS = (
         errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
     ),
     Call(
+        name="post_history", method="GET", path="/v1/posts/{post_id}/history", scopes=("ops",), answer=History,
+        summary="When each step of a post began and ended, waits and work apart",
+        errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
+    ),
+    Call(
         name="delete_post", method="DELETE", path="/v1/posts/{post_id}", scopes=ANY, status=204,
         summary="Delete a post with everything of it", errors=(*_READ_ERRORS, "no-such-post", "superseded"),
     ),
@@ -115,6 +152,26 @@ CALLS = (
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
         errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "no-such-rendition", "bad-range",
                 "overloaded"),
+    ),
+    Call(
+        name="user_posts", method="GET", path="/v1/users/{user_id}/posts", scopes=ANY, answer=PostPage,
+        summary="A user's posts in the order of moment ids, for that user or ops; a page may be empty and have a next",
+        query=(
+            ("limit", f"posts a page; {PAGE_POSTS} unless said", PAGE),
+            ("cursor", "`next` of the page before", MOMENT_ID),
+        ),
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded"),
+    ),
+    Call(
+        name="erase_user", method="DELETE", path="/v1/users/{user_id}/posts", scopes=ANY, answer=Erasure,
+        summary="Delete all that a user has sent, for that user or ops: the receipt; go on while it has a `next`",
+        query=(("cursor", "`next` of the receipt before", MOMENT_ID),),
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded", "storage-full"),
+    ),
+    Call(
+        name="user_export", method="GET", path="/v1/users/{user_id}/export", scopes=ANY, answer="application/zip",
+        summary="All that the store has of a user, for that user or ops: photos as received, renditions and records",
+        errors=(*_READ_ERRORS, "bad-request", "rate-limited", "overloaded"),
     ),
     Call(
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,
@@ -131,6 +188,8 @@ CALLS = (
          answer="text/plain", errors=()),
     Call(name="readyz", method="GET", path="/readyz", summary="The node can do its job; else 503 and why",
          scopes=None, answer="text/plain", errors=()),
+    Call(name="about", method="GET", path="/aboutz", summary="Code, clock, limits, and fingerprints of the secrets",
+         scopes=None, answer="application/json", errors=("overloaded",)),
     Call(name="metrics", method="GET", path="/metrics", summary="Prometheus metrics", scopes=None,
          answer="text/plain", errors=("overloaded",)),
 )  # fmt: skip

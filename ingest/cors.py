@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
-METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "POST")
+METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
 # What clients of this service send; a browser asks before it sends one of them.
 REQUEST_FIELDS: Final = (
     *("Authorization", "Content-Type", "Content-Digest", "Snapsurge-Ticket", "X-Request-Id"),

@@ -1,73 +1,183 @@
-"""The metrics of a node, under the documented names; one registry per node, no globals."""
+"""The metrics of a node, under the documented names; one registry per node, no globals.
+
+Every label set that can occur is there from the start, at 0: Prometheus sees growth between two scrapes only, so a
+series that begins with its first event loses that event, and a burst lasts two minutes.
+"""
 
 import time
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Protocol, get_args
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from storage.histograms import Durations
+from storage.exposition import OPENMETRICS, page
+from storage.histograms import Durations, Series
 
 from .admission import Admission
+from .calls import CALLS, FILES
+from .errors import CODES
+from .readiness import Cause
 
 # The label `route` of a request that is not measured under the name of its call.
 ROUTE = web.RequestKey("route", str)
 # The text is generated at most once in this time: it costs milliseconds, and scraping needs no token.
 KEPT_S = 1.0
+OUTCOMES = ("accepted", "replayed", "conflict", "shed", "limited", "not_queued")
+STORE_CAUSES = ("unavailable", "quorum-lost", "full")
+STAGES = ("accept", "store", "enqueue")
+CUTS = ("shed", "too-slow")
+# The routes that are timed by name: what phones ask for in a burst. All others are timed as `other`.
+TIMED = ("upload", "post", "post_wait", "photo", "current_moment", "moment")
+OTHER = "other"
+# Statuses that any call may have: no such method, a head that is too long for aiohttp, a fault of ours.
+ANY_STATUS = (400, 405, 500)
+# Statuses that no error code gives: a replayed upload, ranges and conditions of pictures, a node that is not ready.
+MORE_STATUSES: Mapping[str, tuple[int, ...]] = {
+    "upload": (200,),
+    "photo": (206, 304),
+    "readyz": (503,),
+    OTHER: (200, 404, 413),
+}
+
+
+def answered() -> Iterator[tuple[str, str]]:
+    """Every route with every status that it is known to be answered with."""
+    for call in (*CALLS, *FILES):
+        errors = (CODES[code][0].value for code in call.errors)
+        for status in sorted({call.status, *errors, *ANY_STATUS, *MORE_STATUSES.get(call.name, ())}):
+            yield call.name, str(status)
+    post = next(call for call in CALLS if call.name == "post")
+    for status in sorted({post.status, *(CODES[code][0].value for code in post.errors)}):
+        yield "post_wait", str(status)
+    for status in sorted({*ANY_STATUS, *MORE_STATUSES[OTHER]}):
+        yield OTHER, str(status)
+
+
+class State(Protocol):
+    """Whether the node may take traffic."""
+
+    draining: bool
+
+    def not_ready(self) -> Mapping[Cause, str]:
+        """The reasons why the node is not ready; empty when it is."""
+
+
+def _holds(cause: Cause, state: State | None) -> bool:
+    return state is not None and cause in state.not_ready()
 
 
 class Metrics:
     """The node's metrics; labelled children are cached, because the library takes four times as long to look one up."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._text, self._made_at = b"", float("-inf")
+    def __init__(self, admission: Admission, state: State | None = None, files_needed: int = 0) -> None:
+        self._made: dict[bool, tuple[float, bytes, str]] = {}
         self.registry = CollectorRegistry()
-        requests = Counter(
-            "snapsurge_ingest_requests", "Requests answered", ["route", "status"], registry=self.registry
+        ProcessCollector(registry=self.registry)
+        self.requests = self._counter(
+            "ingest_requests", "Requests answered, by call and HTTP status; a rise of 5xx says where to look", "route",
+            "status", known=tuple(answered()),
+        )  # fmt: skip
+        self._seconds = Durations(
+            "snapsurge_ingest_request_seconds",
+            "Seconds from a request's head to its answer; of an upload mostly the phone's network, see stage_seconds",
+            label="route",
+            values=(*TIMED, OTHER),
+            registry=self.registry,
         )
-        self.requests = cache(requests.labels)
-        self.seconds = Durations(
-            "snapsurge_ingest_request_seconds", "Head to answer", label="route", registry=self.registry
-        ).series
         self.disbelieved = Counter(
             "snapsurge_ingest_disbelieved",
-            "Requests whose peer says when they were received, without a good stamp or a trusted address",
+            "Requests whose time of arrival was not believed, so users become late: give balancers and nodes the same "
+            "stamp secret, or set SNAPSURGE_INGEST_TRUSTED_PEERS",
             registry=self.registry,
         )
-        self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read", registry=self.registry)
+        self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read; its rate is the load", registry=self.registry)
         self.stages = Durations(
-            "snapsurge_stage_seconds", "accept, store, enqueue", label="stage", registry=self.registry
+            "snapsurge_stage_seconds",
+            "Seconds of an upload's stages in the node: accept (until the body is read), store (the PUT that commits), "
+            "enqueue (the index and the jobs); a slow `store` is the store or its network",
+            label="stage",
+            values=STAGES,
+            registry=self.registry,
         ).series
-        self.posts = cache(Counter("snapsurge_posts", "Uploads by outcome", ["outcome"], registry=self.registry).labels)
-        failures = Counter(
-            "snapsurge_store_failures", "Uploads that the store did not take", ["cause"], registry=self.registry
+        self.posts = self._counter(
+            "posts", "Uploads by outcome; `shed` is answered 503 with a ticket and comes back: add nodes; `not_queued` "
+            "waits for the sweeper: look at Redis", "outcome", known=tuple((one,) for one in OUTCOMES),
+        )  # fmt: skip
+        self.store_failures = self._counter(
+            "store_failures", "Uploads that the store did not take: `quorum-lost` is a store with too few members (no "
+            "overload: look at its members and drives), `full` needs space", "cause",
+            known=tuple((one,) for one in STORE_CAUSES),
+        )  # fmt: skip
+        self.readers_cut = self._counter(
+            "ingest_readers_cut", "Answers cut off, because their reader was too slow or its place was needed", "why",
+            known=tuple((one,) for one in CUTS),
+        )  # fmt: skip
+        self._load(admission)
+        self._state(state)
+        self._gauge(
+            "files_needed",
+            "File descriptors that its limits can need; above process_max_fds: raise LimitNOFILE, or lower "
+            "SNAPSURGE_INGEST_IN_FLIGHT_REQUESTS_MAX",
+        ).set(files_needed)
+
+    def _counter(
+        self, name: str, text: str, *labels: str, known: tuple[tuple[str, ...], ...]
+    ) -> Callable[..., Counter]:
+        """The children of a counter by label values; the known ones are there at 0."""
+        children = cache(Counter(f"snapsurge_{name}", text, labels, registry=self.registry).labels)
+        for values in known:
+            children(*values)
+        return children
+
+    def _gauge(self, name: str, text: str, value: Callable[[], float] | None = None) -> Gauge:
+        made = Gauge(f"snapsurge_ingest_{name}", text, registry=self.registry)
+        if value is not None:
+            made.set_function(value)
+        return made
+
+    def _load(self, admission: Admission) -> None:
+        """What is in flight, and its budgets."""
+        self._gauge("in_flight_requests", "Uploads in flight", lambda: admission.requests)
+        self._gauge(
+            "in_flight_bytes",
+            "Bytes of uploads, held or soon to come; near snapsurge_ingest_in_flight_bytes_max the node sheds",
+            lambda: admission.bytes,
         )
-        self.store_failures = cache(failures.labels)
-        cut = Counter(
-            "snapsurge_ingest_readers_cut",
-            "Answers cut off: reader too slow, or place needed",
-            ["why"],
+        self._gauge("held_bytes", "Bytes of uploads in memory", lambda: admission.held)
+        self._gauge(
+            "in_flight_bytes_max", "Budget of bytes in flight and of bytes held", lambda: admission.budget.bytes_max
+        )
+        self._gauge(
+            "puts_max",
+            "Commits that may be under way at once, as the node found the store to take; falls while the store is slow",
+            lambda: admission.commits.puts_max,
+        )
+        self._gauge("commits_per_second", "Commits, smoothed", lambda: admission.commits.rate)
+        self.waiters = self._gauge("waiters", "Requests that wait for a post to become ready (long polls)")
+
+    def _state(self, state: State | None) -> None:
+        """Whether the node may take traffic."""
+        causes = Gauge(
+            "snapsurge_ingest_not_ready",
+            "1 while /readyz answers 503 for this cause, so that balancers use other nodes; the node's log has details",
+            ["cause"],
             registry=self.registry,
         )
-        self.readers_cut = cache(cut.labels)
-        in_flight = Gauge("snapsurge_ingest_in_flight_requests", "Uploads in flight", registry=self.registry)
-        in_flight.set_function(lambda: admission.requests)
-        in_flight_bytes = Gauge(
-            "snapsurge_ingest_in_flight_bytes", "Bytes of uploads, held or soon to come", registry=self.registry
-        )
-        in_flight_bytes.set_function(lambda: admission.bytes)
-        held = Gauge("snapsurge_ingest_held_bytes", "Bytes of uploads in memory", registry=self.registry)
-        held.set_function(lambda: admission.held)
-        budget = Gauge("snapsurge_ingest_in_flight_bytes_max", "Budget of either", registry=self.registry)
-        budget.set_function(lambda: admission.budget.bytes_max)
-        puts = Gauge("snapsurge_ingest_puts_max", "Commits that may be under way", registry=self.registry)
-        puts.set_function(lambda: admission.commits.puts_max)
-        self.waiters = Gauge("snapsurge_ingest_waiters", "Long polls of posts that wait", registry=self.registry)
-        rate = Gauge("snapsurge_ingest_commits_per_second", "Commits, smoothed", registry=self.registry)
-        rate.set_function(lambda: admission.commits.rate)
+        for cause in get_args(Cause):
+            causes.labels(cause).set_function(partial(_holds, cause, state))
+        self._gauge("draining", "1 while the node drains", lambda: bool(state and state.draining))
 
-    async def scrape(self, _request: web.Request) -> web.Response:
-        """All metrics in Prometheus' text format, at most `KEPT_S` old."""
-        if time.monotonic() - self._made_at >= KEPT_S:
-            self._text, self._made_at = generate_latest(self.registry), time.monotonic()
-        return web.Response(body=self._text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def seconds(self, route: str) -> Series:
+        """The durations of the requests of this route."""
+        return self._seconds.series(route if route in TIMED else OTHER)
+
+    async def scrape(self, request: web.Request) -> web.Response:
+        """All metrics in the form that was asked for, at most `KEPT_S` old."""
+        form = OPENMETRICS in request.headers.get("Accept", "")
+        at, body, kind = self._made.get(form, (float("-inf"), b"", ""))
+        if time.monotonic() - at >= KEPT_S:
+            body, kind = page(self.registry, as_openmetrics=form)
+            self._made[form] = time.monotonic(), body, kind
+        return web.Response(body=body, headers={"Content-Type": kind})

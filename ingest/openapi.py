@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from .auth import USER_ID_CHARS_MAX
 from .calls import ANY, CALLS, POST_ID, Call
 from .errors import CODES, Problem
 
 _PATH_PARAMETERS = {
     "moment_id": {"type": "string"},
     "post_id": POST_ID,
+    "user_id": {"type": "string", "minLength": 1, "maxLength": USER_ID_CHARS_MAX, "description": "`sub` of the tokens"},
     "side": {"type": "string", "enum": ["front", "back", "composite"]},
     "size": {"type": "string", "enum": ["thumb", "feed", "full"]},
 }
@@ -41,7 +43,8 @@ _FORM = {
     "encoding": {side: {"contentType": "image/jpeg, image/png, image/webp, image/heic"} for side in ("front", "back")},
 }
 # What an answer of a media type is; generators take an image for text unless it is called binary.
-_BODIES: dict[str, dict[str, str]] = {"application/json": {}, "image/jpeg": {"type": "string", "format": "binary"}}
+_BINARY = {"type": "string", "format": "binary"}
+_BODIES: dict[str, dict[str, str]] = {"application/json": {}, "image/jpeg": _BINARY, "application/zip": _BINARY}
 _UPLOAD_FIELDS = {
     "Snapsurge-Ticket": "of the last 502, 503, 504 or 507, for this very request",
     "Content-Digest": "optional, RFC 9530: `sha-256=:…:`, of the whole body as it is sent, in base64",
@@ -54,6 +57,7 @@ _GATEWAY = {
 _TAGS = {
     "moments": "Notifications, and the uploads that answer them.",
     "posts": "What was accepted: its state, its pictures, its deletion.",
+    "users": "All that one user has sent: listed, exported, deleted.",
     "scaling": "For autoscalers.",
     "this node": "For people, probes and Prometheus.",
 }
@@ -153,7 +157,13 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", call.path)
     ]
     query = [
-        {"name": name, "in": "query", "required": name == "region", "description": text, "schema": schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": (call.name, name) == ("current_moment", "region"),
+            "description": text,
+            "schema": schema,
+        }
         for name, text, schema in call.query
     ]
     fields = [

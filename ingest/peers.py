@@ -33,12 +33,15 @@ RETRY_HEADER = istr("Snapsurge-Retry")
 STAMP_HEADER = istr("Snapsurge-Stamp")
 FORWARDED_HEADER = istr("X-Forwarded-For")
 REQUEST_ID_HEADER = istr("X-Request-Id")
+TRACE_HEADER = istr("traceparent")
 ADDRESSES_CHARS_MAX = 256  # only this many characters at the end of X-Forwarded-For are read
 # What a stamp covers, in this order.
 STAMPED_HEADERS = (RECEIVED_AT_HEADER, TRIED_AT_HEADER, RETRY_HEADER, REQUEST_ID_HEADER, FORWARDED_HEADER)
 MAC_BYTES = 16
 WARN_S = 60.0  # Seconds between two warnings about balancers that are not believed.
 _REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+# W3C Trace Context, version 00.
+_TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
@@ -46,13 +49,14 @@ class Arrival(msgspec.Struct, frozen=True):
     """When the request's head reached the first balancer (unix ms), and the request id for all logs.
 
     `retry`: the request was refused before, and its ticket preserved the time of the first attempt. `tried_at_ms` is
-    the time of this attempt.
+    the time of this attempt, `trace` the `traceparent` of a believed peer.
     """
 
     received_at_ms: int
     request_id: str
     retry: bool = False
     tried_at_ms: int = 0
+    trace: str = ""
 
     @property
     def attempt(self) -> str:
@@ -96,12 +100,13 @@ class Peers:
 
     def arrival(self, request: web.BaseRequest) -> Arrival:
         """The arrival from the peer's headers if it is believed and they are well formed, else from our clock."""
-        received_at, tried_at, request_id, retry = "", "", "", False
+        received_at, tried_at, request_id, retry, trace = "", "", "", False, ""
         if self._believes(request):
             received_at = request.headers.get(RECEIVED_AT_HEADER, "")
             tried_at = request.headers.get(TRIED_AT_HEADER, "")
             request_id = request.headers.get(REQUEST_ID_HEADER, "")
             retry = request.headers.get(RETRY_HEADER) == "1"
+            trace = request.headers.get(TRACE_HEADER, "")
         elif RECEIVED_AT_HEADER in request.headers:
             self._warn(request)
         return Arrival(
@@ -109,6 +114,7 @@ class Peers:
             request_id if _REQUEST_ID.fullmatch(request_id) else token_hex(16),
             retry,
             int(tried_at) if _MILLISECONDS.fullmatch(tried_at) else 0,
+            trace if trace and _TRACE.fullmatch(trace) else "",
         )
 
     def sent_at(self, request: web.BaseRequest) -> float | None:

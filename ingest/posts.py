@@ -27,6 +27,7 @@ from storage.records import Post, Rendition
 
 from .auth import LINK, PRINCIPAL
 from .errors import Refusal
+from .histories import history
 from .links import Link, Links
 from .metrics import ROUTE
 from .peers import ARRIVAL
@@ -77,6 +78,14 @@ class PostCalls:
         except NoSuchPost:
             raise _no_such_post(post_id) from None
         return web.Response(body=meta, content_type="application/json", headers={"Cache-Control": "private, no-store"})
+
+    async def history(self, request: web.Request) -> web.Response:
+        """When each step of a post began and ended."""
+        post_id = request.match_info["post_id"]
+        try:
+            return json_answer(history(*await self._posts.history(post_id)))
+        except NoSuchPost:
+            raise _no_such_post(post_id) from None
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a post, for its owner or ops: 204, and no request returns the post any more. May be repeated."""

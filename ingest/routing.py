@@ -8,6 +8,7 @@ scopes stop the node at start. The router is frozen afterwards.
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from aiohttp import web
 
@@ -17,6 +18,9 @@ from .calls import CALLS, FILES, Call
 from .errors import Refusal
 from .links import Links
 from .views import photo_path
+
+# `/v1/moments/current` is no moment: its Allow names its own methods alone.
+_MOMENT_ID: Final = r"{moment_id:(?!current$)[^{}/]+}"
 
 
 def add_routes(
@@ -29,10 +33,10 @@ def add_routes(
     guarded = {name: _guarded(handlers[name], call, authenticator, links) for name, call in calls.items()}
     for call in CALLS:
         # The upload sends 100 Continue itself, after it has decided; aiohttp would send it at once.
-        expect = _say_nothing if call.body == "pair" else None
-        app.router.add_route(call.method, call.path, guarded[call.name], name=call.name, expect_handler=expect)
+        expect, path = _say_nothing if call.body == "pair" else None, call.path.replace("{moment_id}", _MOMENT_ID)
+        app.router.add_route(call.method, path, guarded[call.name], name=call.name, expect_handler=expect)
         if call.method == "GET":
-            app.router.add_route("HEAD", call.path, guarded[call.name], name=call.name)
+            app.router.add_route("HEAD", path, guarded[call.name], name=call.name)
     for call in FILES:
         app.router.add_get(call.path, guarded[call.name])
     app.router.freeze()

@@ -20,7 +20,7 @@ from storage.blobs import BlobStore, QuorumLost, StoreFull, StoreUnavailable
 from storage.existence import Existence, Superseded
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import NoSuchPost, Posts
-from storage.records import ACCEPTING_MS, Moment, Post, Receipt, accepted, from_ms, to_ms
+from storage.records import ACCEPTING_MS, Moment, Post, Receipt, Times, accepted, from_ms, to_ms
 
 from .admission import Admission, Rank
 from .announcing import Announcer
@@ -35,13 +35,17 @@ from .peers import ARRIVAL, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
 from .returns import Returns, when_away_s
+from .tallying import Tallying
 from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 
 
 class Uploads:
-    """The call `POST /v1/moments/{id}/posts`. `announcer` reports a committed post to Redis and queues its jobs."""
+    """The call `POST /v1/moments/{id}/posts`. `announcer` reports a committed post to Redis and queues its jobs.
+
+    `node` is this node's name, for receipts.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,11 @@ class Uploads:
         announcer: Announcer,
         metrics: Metrics,
         links: Links,
+        tallying: Tallying,
+        node: str = "",
     ) -> None:
+        self._node = node
+        self._tallying = tallying
         self._limiter = limiter
         self._admission = admission
         self._gate = gate
@@ -71,8 +79,28 @@ class Uploads:
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it is stored already, else a Refusal."""
         arrival = request[ARRIVAL]
-        principal = request[PRINCIPAL]
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
+        post_id = keys.post_id(moment.id, request[PRINCIPAL].user_id)
+        outcome, ours = "unfinished", False
+        try:
+            response = await self._post(request, moment, post_id, received_at_ms)
+            outcome = "created" if response.status == 201 else "replayed"
+        except Refusal as refusal:
+            outcome, ours = refusal.code, refusal.status >= 500
+            raise
+        except ConnectionError:
+            raise
+        except Exception:
+            outcome, ours = "internal", True
+            raise
+        finally:
+            self._tallying.ended(
+                *(post_id, outcome, received_at_ms), retry=arrival.retry, ours=ours, request_id=arrival.request_id
+            )
+        return response
+
+    async def _post(self, request: web.Request, moment: Moment, post_id: str, received_at_ms: int) -> web.Response:
+        arrival, principal = request[ARRIVAL], request[PRINCIPAL]
         boundary, length = self._receiver.announced(request)
         digest = self._receiver.digest(request) if arrival.retry else None
         rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))
@@ -80,7 +108,6 @@ class Uploads:
         # the user.
         place = self._place(principal.user_id, length, rank, announced=request.content_length is not None)
         try:
-            post_id = keys.post_id(moment.id, principal.user_id)
             await self._limit(principal.user_id, post_id)
             with self._metrics.stages("accept").time():
                 pair = await self._receiver.receive(request, boundary, place, digest)
@@ -92,6 +119,7 @@ class Uploads:
                 closes_at=moment.closes_at,
                 request_id=arrival.request_id,
                 attempt=arrival.attempt,
+                times=self._times(arrival, received_at_ms),
                 photos=pair.photos,
                 meta=msgspec.Raw(pair.meta),
             )
@@ -100,6 +128,16 @@ class Uploads:
             raise self._overloaded() from None
         finally:
             self._admission.release(place)
+
+    def _times(self, arrival: Arrival, received_at_ms: int) -> Times:
+        """When the head of this try was read and its body was complete."""
+        return Times(
+            retry=arrival.retry,
+            head_ms=max((arrival.tried_at_ms or received_at_ms) - received_at_ms, 0),
+            body_ms=time.time_ns() // 1_000_000 - received_at_ms,
+            node=self._node,
+            trace=arrival.trace,
+        )
 
     def _place(self, user: str, length: int, rank: Rank, *, announced: bool) -> Place:
         """Admit the upload, which may shed others; Refusal when there is no place."""
@@ -165,14 +203,13 @@ class Uploads:
             self._metrics.posts("conflict").inc()
             detail = "this user's post for the moment has other photos; delete it first"
             raise Refusal("already-posted", detail, stored=False)
+        committed_ms = time.time_ns() // 1_000_000
         self._receiver.release(pair)
         self._metrics.stages("store").observe(time.perf_counter() - started)
-        return await self._created(receipt)
-
-    async def _created(self, receipt: Receipt) -> web.Response:
         self._metrics.posts("accepted").inc()
-        post = accepted(receipt)
-        await self._announce(post, receipt)
+        times = msgspec.structs.replace(receipt.times, committed_ms=committed_ms - to_ms(receipt.received_at))
+        post = msgspec.structs.replace(accepted(receipt), times=times)
+        await self._announce(post, receipt, committed_ms)
         return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
 
     async def _replayed(self, receipt: Receipt) -> web.Response:
@@ -183,15 +220,18 @@ class Uploads:
         except (NoSuchPost, StoreUnavailable):
             raise _unavailable() from None
         if post.state == "accepted":
-            await self._announce(post, receipt)
+            await self._announce(post, receipt, 0)
         view = post_view(post, self._links.signer(time.time()))
         return json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
 
-    async def _announce(self, post: Post, receipt: Receipt) -> None:
-        """Update the index and queue the jobs; the pair is stored whatever happens here."""
+    async def _announce(self, post: Post, receipt: Receipt, committed_ms: int) -> None:
+        """Update the index and queue the jobs; the pair is stored whatever happens here.
+
+        `committed_ms` is when this request committed the pair; 0 when an earlier one did.
+        """
         try:
             with self._metrics.stages("enqueue").time():
-                await self._announcer.add(post, late=receipt.late_by_ms > 0)
+                await self._announcer.add(post, late=receipt.late_by_ms > 0, committed_ms=committed_ms)
         except RedisError:  # the pair is committed nevertheless; the announcer logs it and reports the post later
             self._metrics.posts("not_queued").inc()
         except Exception:  # also after a bug in the node

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from storage.records import SIDES, Photos, Post, Side, State, Timestamp
+from storage.records import SIDES, Moment, Photos, Post, Side, State, Timestamp
 
 from .links import Sign, unsigned
 
@@ -27,6 +27,20 @@ class MomentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     fires_at: Annotated[str, Meta(pattern="^20", extra_json_schema={"format": "date-time"})] | None = None
     window_s: Annotated[int, Meta(ge=1, le=WINDOW_S_MAX)] = 120
+
+
+class MomentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change of a moment that has not fired; what is absent stays."""
+
+    fires_at: Annotated[str, Meta(pattern="^20", extra_json_schema={"format": "date-time"})] | None = None
+    window_s: Annotated[int, Meta(ge=1, le=WINDOW_S_MAX)] | None = None
+
+
+class MomentPage(msgspec.Struct, frozen=True):
+    """One page of moments by id, that is by region and day, and the cursor of the next page, or null."""
+
+    moments: list[Moment]
+    next: str | None
 
 
 class PostView(msgspec.Struct, frozen=True, kw_only=True):

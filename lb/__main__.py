@@ -18,6 +18,7 @@ if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, en
 import msgspec
 import uvloop
 
+from . import logs
 from .causes import unwrapped
 from .config import PREFIX, PUBLIC_SEED, Config, ConfigError, load, rows
 from .front.handover import listens, occupied, surplus
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tls-key", metavar="FILE", help="private key of the certificate, without a password")
     made.add_argument("--redirect-http", metavar="HOST:PORT", help=REDIRECT_HELP)
     made.add_argument("--proxy-protocol", action="store_true", help="require a PROXY header (v1, v2) on connections")
+    logs.add_option(made)
     return made
 
 
@@ -127,6 +129,7 @@ def options(arguments: list[str], config: Config) -> Options:
         policy=given.policy,
         check=None if given.check == "off" else given.check,
         processes=given.processes,
+        log=given.log,
     )
 
 
@@ -141,7 +144,7 @@ def main(arguments: list[str]) -> int:
     except (ConfigError, ValueError) as error:
         print(f"lb: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up("lb", chosen.log)
     if not config.ticket_secret:
         log.warning(UNSHARED_TICKETS)
         config = msgspec.structs.replace(config, ticket_secret=secrets.token_hex())

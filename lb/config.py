@@ -169,7 +169,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 443
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")
-    ] = "/metrics"
+    ] = "/metrics,/aboutz"
     trusted_peers: Annotated[
         str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
     ] = ""

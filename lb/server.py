@@ -23,10 +23,11 @@ from aiohttp import web
 
 from .config import Config
 from .front.handover import Donor, Inherited, Listeners, inherit
-from .front.listening import Acceptor, Speaks, opened
+from .front.listening import Acceptor, Speaks, opened, url
 from .front.redirect import Redirect
 from .front.tls import Termination
 from .front.tls_transport import speaks_tls
+from .membership.announcing import Announcing
 from .membership.members import Membership, connect
 from .membership.probes import Probes
 from .ops.admin import application
@@ -62,6 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tls: Termination | None = None
     redirect: tuple[str, int] | None = None
     proxy_protocol: bool = False
+    log: str = "json"
 
 
 def placement(config: Config, options: Options) -> Placement:
@@ -84,40 +86,47 @@ def placement(config: Config, options: Options) -> Placement:
     )
 
 
+def shared(options: Options) -> dict[str, str]:
+    """The options that all balancers must share, by their names on the command line."""
+    check = options.check or "off"
+    keys = {"--hash-on": options.hash_on, "--hash-reads-on": options.hash_reads_on}
+    return {"--policy": options.policy, "--check": check, **keys}
+
+
 async def serve(config: Config, options: Options) -> bool:
     """Serve until a stop signal or a successor, then drain; returns whether it was a successor."""
     raise_file_limit()
     sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
-    fleet = Fleet(placement(config, options))
-    membership = Membership(config, fleet, options.nodes)
-    probes = Probes(config, fleet, options.check)
+    fleet, announcing = Fleet(placement(config, options)), None
+    membership, probes = Membership(config, fleet, options.nodes), Probes(config, fleet, options.check)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
         def spawn(job: Coroutine[object, object, None]) -> object:
             return tasks.create_task(job)
 
-        hash_on, hash_reads_on = (options.hash_on, options.hash_reads_on)
-        if options.policy == "ip-hash":
-            hash_on, hash_reads_on = "address", ""
+        by_address = options.policy == "ip-hash"
+        hash_on, hash_reads_on = ("address", "") if by_address else (options.hash_on, options.hash_reads_on)
         context = Context(config, fleet, hash_on=hash_on, hash_reads_on=hash_reads_on, spawn=spawn)
         connections = Connections(context)
-        background = [
-            tasks.create_task(connections.watch(), name="watch"),
-            tasks.create_task(context.lag.watch(), name="lag"),
-        ]
+        watches = {"watch": connections.watch(), "lag": context.lag.watch()}
+        background = [tasks.create_task(job, name=name) for name, job in watches.items()]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
             await membership.try_poll(store)
             background.append(tasks.create_task(membership.follow(store), name="members"))
+            announcing = Announcing(store, config.redis_timeout_ms / 1000)
+            background.append(tasks.create_task(announcing.run(), name="announce"))
         await probes.first_round()
         background.append(tasks.create_task(probes.run(), name="probes"))
-        runner = web.AppRunner(application(connections, membership), access_log=None, handle_signals=False)
+        app = application(connections, membership, shared(options))
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
         journal = Journal(config, context)
         background.append(tasks.create_task(journal.run(), name="journal"))
         on_hangup(journal)
         if tls := options.tls:
             context.proto = b"https"
+            context.certificate_begins_s = lambda: tls.validity.begins_s
             context.certificate_ends_s = lambda: tls.validity.ends_s
             tls.catch_up()
             background.append(tasks.create_task(tls.watch(), name="certificate"))
@@ -126,7 +135,7 @@ async def serve(config: Config, options: Options) -> bool:
             for place, protocol in spoken(config, options, connections).items()
         }
         try:
-            return await listen_and_drain(config, options, connections, acceptors, runner, stop)
+            return await listen_and_drain(config, options, connections, acceptors, runner, stop, announcing)
         finally:
             for task in background:
                 task.cancel()
@@ -151,11 +160,12 @@ async def listen_and_drain(
     acceptors: dict[str, Acceptor],
     runner: web.AppRunner,
     stop: asyncio.Event,
+    announcing: Announcing | None = None,
 ) -> bool:
     """Open or inherit the ports, log them, wait for `stop` or a successor (returns True), then drain."""
     inherited = await asyncio.to_thread(inherit, config.handover) if config.handover else None
     # What can fail comes before the first accept and before `go`: until then the old process serves.
-    listeners = await listening(options, acceptors, inherited, runner)
+    listeners = await listening(options, acceptors, inherited, runner, announcing)
     donor = Donor(config.handover, listeners) if config.handover else None
     for name, acceptor in acceptors.items():
         await acceptor.start(listeners[name])
@@ -210,7 +220,11 @@ def tell(listeners: Listeners, scheme: str) -> None:
 
 
 async def listening(
-    options: Options, acceptors: dict[str, Acceptor], inherited: Inherited | None, runner: web.AppRunner
+    options: Options,
+    acceptors: dict[str, Acceptor],
+    inherited: Inherited | None,
+    runner: web.AppRunner,
+    announcing: Announcing | None,
 ) -> Listeners:
     """The listening sockets by name, inherited or opened; the admin port serves."""
     listeners: Listeners = {}
@@ -223,6 +237,8 @@ async def listening(
         await runner.setup()
         for listener in listeners["admin"]:
             await web.SockSite(runner, listener.dup()).start()
+        if announcing:
+            announcing.begin(options.admin[0], listeners["admin"][0].getsockname()[1])
     return listeners
 
 
@@ -257,12 +273,6 @@ def on_hangup(journal: Journal) -> None:
             log.error("SIGHUP: not every log file was reopened, the old ones stay in use: %s", error)  # noqa: TRY400
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reopen)
-
-
-def url(address: tuple[str, int], scheme: str = "http") -> str:
-    """An address as a URL."""
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"{scheme}://{host}:{address[1]}"
 
 
 def stop_signals() -> asyncio.Event:

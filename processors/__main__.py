@@ -1,4 +1,4 @@
-"""`python -m processors`: one worker, or the autoscaler (`autoscale`), or a command for operators (`sweep`, `dead`)."""
+"""`python -m processors`: one worker, the autoscaler (`autoscale`), or a command for operators."""
 
 import argparse
 import contextlib
@@ -18,6 +18,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 import storage.config
+from storage import logs
 from storage.blobs import StoreUnavailable
 from storage.causes import unwrapped
 from storage.moments import NoSuchMoment
@@ -26,16 +27,19 @@ from storage.refusals import reason
 from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
-from . import dead, worker
+from . import dead, inspecting, lifecycle, worker
+from .accounting import command as account
 from .config import Config, load
 from .scaling import autoscale
 from .scaling.ladder import Ladder, parsed
 from .stopping import stopping
 from .sweeper import Sweeper
+from .verifying import command as verify
 
 log = logging.getLogger("snapsurge.processors.main")
 
-PRINTING = ("dead", "sweep")  # commands whose result is on stdout
+PRINTING = ("account", "dead", "inspect", "sweep", "verify")  # commands whose result is on stdout
+TOLD = ("account",)  # commands whose exit code 1 is their result; 2: they could not tell
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--until-eof", action="store_true", help="stop, as on SIGTERM, when standard input ends: the parent is gone"
     )
+    logs.add_option(top)
     commands = top.add_subparsers(dest="command", title="commands")
     scaler = commands.add_parser(
         "autoscale", help="keep as many workers as the queue needs, and sweep", allow_abbrev=False
@@ -70,7 +75,18 @@ def parser() -> argparse.ArgumentParser:
     )
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
     sweeps.add_argument("--json", action="store_true", help="say it as JSON")
+    looks = commands.add_parser(
+        "inspect",
+        help="once: what store, Redis, queue and workers are like, as JSON for `python -m deploy check`",
+        allow_abbrev=False,
+    )
+    looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")
     dead.add_commands(commands)
+    account.add_command(commands)
+    verify.add_command(commands)
+    commands.add_parser(
+        "lifecycle", help="print rules by which the bucket removes old posts itself", allow_abbrev=False
+    )
     return top
 
 
@@ -103,7 +119,9 @@ async def serve(
     """Run a worker or the autoscaler until SIGTERM, SIGINT or, with `--until-eof`, the end of standard input."""
     stop = stopping(at_eof=options.until_eof)
     if options.command == "autoscale":
-        await autoscale.run(config, storage_config, stop, ladder=ladder, decide_only=options.decide_only)
+        await autoscale.run(
+            config, storage_config, stop, ladder=ladder, decide_only=options.decide_only, log=options.log
+        )
     else:
         await worker.run(config, storage_config, stop)
 
@@ -118,10 +136,33 @@ async def _admitted(storage_config: storage.config.Config, program: Coroutine[An
     return await program
 
 
+def _program(
+    options: argparse.Namespace, config: Config, storage_config: storage.config.Config, ladder: Ladder
+) -> Coroutine[Any, Any, int | None]:
+    """What the command runs."""
+    match options.command:
+        case "sweep":
+            return sweep(config, storage_config, options.moment, as_json=options.json)
+        case "inspect":
+            return inspecting.run(storage_config, options.moment)
+        case "dead":
+            return dead.run(options, storage_config)
+        case "account":
+            return account.run(options, storage_config)
+        case "verify":
+            return verify.run(options, storage_config)
+        case _:
+            return serve(config, storage_config, options, ladder)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights."""
+    """Run a command; exit code 0 done or drained, 1 store, Redis or moment unavailable, 2 bad settings or rights.
+
+    Of a command in `TOLD`: 0 good, 1 bad, 2 could not tell.
+    """
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    asked = options.command in PRINTING  # by a person, who reads the log lines too
+    logs.set_up(options.command or "worker", "text" if asked else options.log)
     logging.getLogger("arq").setLevel(logging.WARNING)  # At INFO, arq logs two lines for each job.
     try:
         config = load(workers_min=options.workers_min, workers_max=options.workers_max)
@@ -132,26 +173,22 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, ValueError) as error:
         print(f"processors: {error}", file=sys.stderr)
         return 2
-    program: Coroutine[Any, Any, int | None]
-    if options.command == "sweep":
-        program = sweep(config, storage_config, options.moment, as_json=options.json)
-    elif options.command == "dead":
-        program = dead.run(options, storage_config)
-    else:
-        program = serve(config, storage_config, options, ladder)
+    if options.command == "lifecycle":
+        return lifecycle.run(storage_config)
+    unable = 2 if options.command in TOLD else 1
     try:
         with unwrapped():
-            return uvloop.run(_admitted(storage_config, program)) or 0
+            return uvloop.run(_admitted(storage_config, _program(options, config, storage_config, ladder))) or 0
     except RightsMissing:
         return 2
     except NoSuchMoment as error:
         log.error("there is no moment %s", error)  # noqa: TRY400 - the same
-        return 1
+        return unable
     except (StoreUnavailable, RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError) and options.command in PRINTING:  # `… | head`: the reader has gone
             return 1
         log.error("%s", reason(error) if isinstance(error, RedisError) else error)  # noqa: TRY400 - the operator needs the sentence, not the stack
-        return 1
+        return unable
 
 
 if __name__ == "__main__":

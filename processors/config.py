@@ -60,7 +60,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = 120
     listen: Annotated[
         str,
-        Meta(description="`host:port` of a worker's `/metrics`; the n-th worker of an autoscaler adds n; empty = none"),
+        Meta(description="`host:port` of a worker's `/metrics`; an autoscaler's n-th worker adds n; empty = none"),
     ] = ""
 
     workers_min: Annotated[int, Meta(ge=0, le=1024, description="minimum number of worker processes")] = 1
@@ -94,8 +94,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     sweep_every_s: Annotated[
         float, Meta(gt=0, description="seconds between two sweeps of a recent moment; older ones are swept less often")
     ] = 15.0
+    otlp_url: Annotated[
+        str,
+        Meta(description="OTLP/HTTP address for spans of pairs, as http://collector:4318/v1/traces; empty = none"),
+    ] = ""
+    # Failed and slow pairs are sent in any case; slow is what took longer than `drain_target_s`.
+    otlp_every: Annotated[int, Meta(ge=1, description="of so many pairs one has its spans sent")] = 1000
     autoscaler_listen: Annotated[
-        str, Meta(description="`host:port` of the autoscaler's `/metrics`, `/workers`, `/v1/scaling`; empty = none")
+        str,
+        Meta(description="`host:port` of the autoscaler's `/metrics`, `/v1/scaling`, `/v1/targets`; empty = none"),
     ] = ""
 
     @property

@@ -86,7 +86,7 @@ async def work(url: str, folder: Path, workers: int, report: Report) -> None:
 async def _worker(url: str, store: FileStore, stop: asyncio.Event, report: Report) -> None:
     slot = asyncio.Lock()  # a worker has one render process
 
-    async def render(archive: bytes, **_: bool) -> tuple[Post, bytes]:
+    async def render(archive: bytes, **_: object) -> tuple[Post, bytes]:
         async with slot:
             await asyncio.sleep(RENDER_S)
         receipt = intake.unpack(archive).receipt

@@ -12,6 +12,7 @@ class Swept(msgspec.Struct, frozen=True):
     queued: int = 0
     tidied: int = 0
     recounted: int = 0
+    lost: int = 0
 
     @property
     def found_work(self) -> bool:
@@ -26,13 +27,14 @@ class Swept(msgspec.Struct, frozen=True):
             self.queued + other.queued,
             self.tidied + other.tidied,
             self.recounted + other.recounted,
+            self.lost + other.lost,
         )
 
     def __str__(self) -> str:
         return (
             f"{self.moments} moments, {self.posts} posts, {self.unfinished} unfinished: "
             f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed, "
-            f"{self.recounted} posts told to the index anew"
+            f"{self.recounted} posts told to the index anew, {self.lost} whose pair is lost"
         )
 
 

@@ -22,25 +22,29 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+import msgspec
 from redis.exceptions import RedisError
 
-from storage import keys, tombstones
+from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
 from storage.index import Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue.jobs import Job
-from storage.records import Post, accepted, flagged, late_by_ms, to_ms
+from storage.records import Post, Times, accepted, flagged, late_by_ms, to_ms
+from storage.zips import TAIL_BYTES, Damaged
 
 from .metrics import Metrics
-from .render.slot import RenderOverdue, overdue
+from .render.slot import RenderOverdue
+from .runs import UNKNOWN, Run, ready, rendered
 
 log = logging.getLogger("snapsurge.processors.jobs")
 
 Outcome = Literal["ready", "rejected", "deleted"]
 
+OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
 # When a user deletes and posts again this many times during one job, the job fails and is retried later.
 REPOSTS_MAX = 3
 
@@ -49,7 +53,7 @@ class Reposted(Exception):
     """The user replaced the pair during every render of this job."""
 
 
-# Called as `render(archive, whole=…, dear=…)`; returns the record and the media object of an intake object.
+# Called as `render(archive, whole=…, dear=…, run=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
@@ -81,7 +85,9 @@ class Jobs:
         render: Render,
         metrics: Metrics,
         enqueue: Callable[[Sequence[Job]], Awaitable[object]],
+        trace: Callable[[Post], None] = lambda _: None,
     ) -> None:
+        self._trace = trace
         self._store = store
         self._existence = Existence(store)
         self._index = index
@@ -93,17 +99,25 @@ class Jobs:
         self._reading_moment = asyncio.Lock()
 
     async def render_pair(
-        self, moment_id: str, post_id: str, *, whole: bool = True, dear: bool = True, last: bool = False
+        self,
+        moment_id: str,
+        post_id: str,
+        *,
+        whole: bool = True,
+        dear: bool = True,
+        last: bool = False,
+        run: Run = UNKNOWN,
     ) -> Outcome:
         """Make the post ready or rejected, or clean up after its deletion; without `full`, queue `complete_media`.
 
         RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
         on the `last` try this rejects the post instead.
         """
-        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last)
+        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last, run=run)
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
+            self._trace(post)
             if outcome == "rejected":
                 log.warning("post %s of moment %s is rejected: %s", post_id, moment_id, post.reason)
             if not post.complete:
@@ -117,7 +131,8 @@ class Jobs:
         RenderOverdue when the render used up its budget; on the `last` try this leaves the post without `full` instead.
         """
         try:
-            outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False)
+            run = Run(kept=await self._times(moment_id, post_id))
+            outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False, run=run)
         except RenderOverdue:
             if not last:
                 raise
@@ -133,16 +148,19 @@ class Jobs:
             self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool
+        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
     ) -> tuple[Outcome, Post | None]:
         """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
             archive = await self._pair(moment_id, post_id)
             if archive is None:
-                await self._existence.fence(moment_id, post_id)
+                if (await self._existence.look(moment_id, post_id)).tombstone is not None:
+                    await self._existence.fence(moment_id, post_id)
                 return "deleted", None
-            post, body = await self._off_loop(archive, whole=whole, dear=dear, last=last)
+            post, body = await self._off_loop(archive, whole=whole, dear=dear, last=last, run=run)
             stored = await self._existence.put_media(post, body)
+            if stored is not None:
+                stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
             outcome = await self._told(stored) if stored is not None else None
             if outcome is not None:
                 return outcome, None if outcome == "deleted" else stored
@@ -156,14 +174,32 @@ class Jobs:
             return None
         return archive if tombstones.tombstone_in(archive) is None else None
 
-    async def _off_loop(self, archive: bytes, *, whole: bool, dear: bool, last: bool) -> tuple[Post, bytes]:
+    async def _known(self, stored: Post) -> Post:
+        """A record that an earlier run stored, with the time at which it was ready, if the index knows it."""
+        with contextlib.suppress(RedisError):
+            known = await self._index.post(stored.id)
+            if known is not None and msgspec.structs.replace(known.times, ready_ms=None) == stored.times:
+                return msgspec.structs.replace(stored, times=known.times)
+        return stored
+
+    async def _times(self, moment_id: str, post_id: str) -> Times | None:
+        """The times of a finished record, from the index or else the store; None where there are none."""
+        known = await self._index.post(post_id)
+        if known is None or known.times.rendered_ms is None:
+            try:
+                known = media.record_in((await self._store.read_tail(keys.media(moment_id, post_id), TAIL_BYTES)).body)
+            except (BlobMissing, Damaged):
+                return None
+        return known.times if known.times.rendered_ms is not None else None
+
+    async def _off_loop(self, archive: bytes, *, whole: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
         """Render in the render process; on the last try, a render that uses up its budget rejects the post."""
         try:
-            return await self._render(archive, whole=whole, dear=dear)
+            return await self._render(archive, whole=whole, dear=dear, run=run)
         except RenderOverdue:
             if not last:
                 raise
-            return overdue(archive)
+            return overdue(archive, run, time.time_ns() // 1_000_000)
 
     async def _told(self, post: Post) -> Outcome | None:
         """Report a stored media object to the index and decide by the table above; None: render again."""
@@ -203,6 +239,15 @@ class Jobs:
                 return flagged(post, late_ms)
         receipt = (await self._existence.look(moment_id, post_id)).receipt
         return flagged(accepted(receipt), receipt.late_by_ms) if receipt is not None else None
+
+
+def overdue(archive: bytes, run: Run, now_ms: int) -> tuple[Post, bytes]:
+    """The record and media object of a pair that is rejected because it used up its budget on the last try."""
+    receipt = intake.receipt_in(archive[-TAIL_BYTES:])
+    post = flagged(accepted(receipt), receipt.late_by_ms)
+    times = rendered(receipt, run, now_ms, 0.0)  # the render's process, which knew its CPU time, was ended
+    times = msgspec.structs.replace(times, cpu_ms=None)
+    return media.pack(msgspec.structs.replace(post, state="rejected", reason=OVERDUE_REASON, times=times), {})
 
 
 def _outcome(post: Post) -> Outcome:

@@ -12,11 +12,8 @@ from typing import Final
 import msgspec
 
 from storage import keys
-from storage.records import ACCEPTING_MS, Moment, to_ms
+from storage.records import OPEN_MS, Moment, to_ms
 
-# No post is committed to a moment later than this after it fires: the accepting period, plus a day for a phone that
-# returns with a ticket from an outage of ours, plus an hour for slow uploads.
-OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
 # In the hour after that, the sweeper removes tombstones.
 SWEPT_MS = OPEN_MS + 3600 * 1000
 # An old moment gets only dozens of late posts: a pass every five minutes is enough, and its 512 listings cost little.

@@ -13,11 +13,14 @@ import msgspec
 from arq.jobs import deserialize_job_raw
 from arq.worker import Function
 
-from storage.queue.jobs import decode
+from storage.queue.jobs import COMMITTED, decode
 from storage.queue.lease import Claimed
 
-# The context's key for the claim; the context of a stock arq worker lacks it.
+# The context's keys for the claim, and for when the job was queued and its pair committed (unix ms); the context of a
+# stock arq worker lacks them.
 CLAIMED: Final = "claimed"
+QUEUED_MS: Final = "queued_ms"
+COMMITTED_MS: Final = "committed_ms"
 
 
 class Unrunnable(Exception):
@@ -42,11 +45,13 @@ class Registry:
         """The call for a claimed job; for an unreadable or unknown job, a call that raises Unrunnable."""
         name, args = claimed.id.partition(":")[0], ()
         try:
-            name, args, kwargs, _, _ = deserialize_job_raw(claimed.body, deserializer=decode)
+            body = decode(claimed.body)
+            name, args, kwargs, _, queued_ms = deserialize_job_raw(claimed.body, deserializer=lambda _: body)
             function = self._functions[name]
         except Exception as error:  # noqa: BLE001 - a body may be anything; arq's errors and msgspec's have no common class
             return Call(name, tuple(args), partial(_unrunnable, error))
         context: dict[Any, Any] = {"job_id": claimed.id, "job_try": claimed.attempts.runs, CLAIMED: claimed}
+        context |= {QUEUED_MS: queued_ms, COMMITTED_MS: body.get(COMMITTED, 0)}
         return Call(name, tuple(args), partial(function.coroutine, context, **kwargs))
 
 

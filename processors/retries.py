@@ -24,7 +24,7 @@ from storage.records import from_ms
 from storage.refusals import reason
 
 from .letters import DeadLetter, Reason
-from .metrics import Metrics
+from .metrics import Metrics, job_label
 from .registry import Unrunnable
 
 log = logging.getLogger("snapsurge.processors.retries")
@@ -144,9 +144,9 @@ class Retrying:
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
         """Count the error; a retry, or a dead letter after the last try."""
-        self._metrics.failures.labels(name, type(error).__name__).inc()
         attempts, last = after(error, claimed.attempts, self._patience)
         outage = isinstance(error, OUTAGES)
+        self._metrics.failures.labels(job_label(name), "outage" if outage else "fault").inc()
         if last:
             return self.given_up(claimed, name, args, error, reason="outage" if outage else "fault")
         delay_s = backoff_s(attempts.outages if outage else attempts.faults, self._patience, self._rng)
@@ -164,7 +164,7 @@ class Retrying:
 
     def given_up(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception, *, reason: Reason) -> Done:
         """The settlement that ends the job and keeps its dead letter."""
-        self._metrics.dead.labels(name).inc()
+        self._metrics.dead.labels(job_label(name)).inc()
         runs = claimed.attempts.runs - (reason == "poison")  # A poison job's last claim was not run.
         log.error("%s is dead (%s) after %d runs: %r", claimed.id, reason, runs, error, exc_info=error)
         letter = DeadLetter(

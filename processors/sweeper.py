@@ -1,10 +1,11 @@
 """Queues the missing jobs of accepted pairs. It finds the pairs in the store, so jobs survive a FLUSHALL of Redis.
 
 A post is unfinished when it has an intake object and no media object. The sweeper queues the jobs of each unfinished
-post; where a job is queued or running already, its job id makes this a no-op. A media object whose post has no pair
-is the rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). Tombstones are removed
-once the moment accepts no more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them.
-The jobs of a queue shard that does not answer wait for the next pass.
+post; where a job is queued or running already, its job id makes this a no-op. A media object beside a tombstone is the
+rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). One without an intake object is
+the last copy of a pair that the store lost: it is kept and counted. Tombstones are removed once the moment accepts no
+more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them. The jobs of a queue shard
+that does not answer wait for the next pass.
 
 A pass costs two listings for each of 256 spreads, whatever the number of moments: all moments of an age class are
 listed together (`passes.py`). The sweeper takes a few spreads at a time and divides these steps evenly over the time
@@ -34,7 +35,7 @@ from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
-from storage.records import Moment, to_ms
+from storage.records import OPEN_MS, Moment, to_ms
 from storage.scripts import Script, run_one
 from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
@@ -42,7 +43,7 @@ from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .findings import Found, Swept
 from .letters import DeadLetters
-from .passes import OPEN_MS, SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
+from .passes import SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
 WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
@@ -79,7 +80,7 @@ class Sweeper:
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._every_s = every_s
-        self._due_s = 0.0
+        self._due_s = self._since_s = 0.0
         self._resting = False
 
     @property
@@ -94,8 +95,17 @@ class Sweeper:
         """Seconds until a step is due, as far as the last step knows; at most `pace_s`."""
         return min(max(self._due_s - now_s, 0.0), self.pace_s)
 
+    def behind_s(self, now_s: float) -> float:
+        """Seconds by which the next step is overdue; 0 while there is no moment to sweep, or before the first step.
+
+        A first pass has no schedule: it is as late as it has lasted, and as steps have failed before it.
+        """
+        begun_s = max(self._due_s, self._since_s)
+        return 0.0 if self._resting or not begun_s else max(now_s - begun_s, 0.0)
+
     async def step(self, now_s: float) -> Swept | None:
         """Do the most overdue step; None when no step is due."""
+        self._since_s = self._since_s or now_s
         moments = await self._accepting(now_s)
         cursors = await self._cursors([one.id for one in moments])
         by_class = classes(moments, self._every_s, now_s)
@@ -105,7 +115,7 @@ class Sweeper:
             return None
         cursor, moment_ids = cursors.get(name), by_class[name]
         if cursor is None:
-            cursor = Cursor(0, 0.0)
+            cursor, self._since_s = Cursor(0, 0.0), now_s
         elif cursor.done >= len(keys.SPREADS):
             cursor = Cursor(0, now_s, await self._generations(moment_ids))
         swept, cursor = await self._advance(moment_ids, cursor, now_s)
@@ -130,7 +140,7 @@ class Sweeper:
 
     async def moment(self, moment_id: str, now_s: float) -> Swept:
         """For operators: sweep one whole moment, or resume its interrupted manual sweep; moments.NoSuchMoment."""
-        await self._moments.get(moment_id)
+        await self._moments.known(moment_id)
         known = await self._redis.hget(BY_HAND_KEY, moment_id)  # type: ignore[misc] # redis-py's types
         cursor = parse_cursor(known) or Cursor(0, 0.0, await self._generations([moment_id]))
         swept = Swept()
@@ -147,7 +157,7 @@ class Sweeper:
     async def _accepting(self, now_s: float) -> list[Moment]:
         """The moments to sweep: those that fired within the last `SWEPT_MS`."""
         now_ms = int(now_s * 1000)
-        return await self._moments.since(now_ms - SWEPT_MS, now_ms)
+        return await self._moments.since(now_ms - SWEPT_MS, now_ms, cancelled=True)
 
     async def _cursors(self, moment_ids: Sequence[str]) -> dict[str, Cursor]:
         """The cursors by age class; empty when a Redis was emptied or restarted, because it may have lost jobs.
@@ -218,7 +228,7 @@ class Sweeper:
 
     async def _is_over(self, moment_id: str, now_s: float) -> bool:
         """Whether the moment accepts no more posts."""
-        return now_s * 1000 > to_ms((await self._moments.get(moment_id)).fires_at) + OPEN_MS
+        return now_s * 1000 > to_ms((await self._moments.known(moment_id)).fires_at) + OPEN_MS
 
     async def _tell_deletions(self, post_ids: Sequence[str]) -> None:
         """Remove deleted posts from the index, which missed the deletion or was restored from an older copy."""
@@ -236,9 +246,12 @@ class Sweeper:
         whole = len(unfinished) // BATCH * BATCH
         queued = await self._enqueue_all(unfinished[:whole])
         tidied = 0
-        for post_id in finished - accepted:
+        for post_id in finished & deleted:
             tidied += await self._existence.fence(keys.moment_of(post_id), post_id)
-        swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied)
+        # What was accepted after the intake objects were listed is there by now.
+        rest = [await self._existence.look(keys.moment_of(one), one) for one in finished - accepted - deleted]
+        lost = sum(not one.mark for one in rest)
+        swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied, lost=lost)
         return swept, Found(accepted, deleted, set(unfinished[whole:]))
 
     async def _listed(self, spread: str, moment_ids: frozenset[str]) -> tuple[set[str], set[str], set[str]]:

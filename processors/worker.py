@@ -15,6 +15,7 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -33,17 +34,21 @@ from storage.queue.shards import Shards, home
 from storage.sharded import ShardedIndex
 
 from . import memory
+from .about import about_view
 from .ahead import Ahead
 from .batched import BatchedIndex
 from .config import Config, address
 from .holding import Holding
 from .jobs import Jobs
-from .metrics import Metrics, exposed
-from .registry import CLAIMED, Registry
+from .metrics import Metrics
+from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS, Registry
 from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
+from .runs import Run
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
+from .scaling.targets import serving
+from .spans import sending
 from .stopping import pause
 
 log = logging.getLogger("snapsurge.processors.worker")
@@ -222,8 +227,8 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
 
     async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)
-        whole, dear = claimed.waited_s <= degrade_s, claimed.queue == DEAR
-        await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0)
+        whole, dear, run = claimed.waited_s <= degrade_s, claimed.queue == DEAR, _run_of(context, claimed)
+        await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0, run=run)
 
     async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
         await jobs.flag_late(moment_id, post_id)
@@ -233,6 +238,18 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
         await jobs.complete_media(moment_id, post_id, last=claimed.attempts.faults > 0)
 
     return [func(cast("WorkerCoroutine", one), name=one.__name__) for one in (render_pair, flag_late, complete_media)]
+
+
+def _run_of(context: Mapping[Any, Any], claimed: Claimed) -> Run:
+    """This run of a job, which starts now."""
+    return Run(
+        worker=claimed.token.rpartition(":")[0],
+        attempts=claimed.attempts,
+        committed_ms=context.get(COMMITTED_MS, 0),
+        queued_ms=context.get(QUEUED_MS, 0),
+        claimed_ms=claimed.at_ms,
+        started_ms=time.time_ns() // 1_000_000,
+    )
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
@@ -245,7 +262,10 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
         for client in clients.values():
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
-        await stack.enter_async_context(exposed(address(config.listen), metrics.registry))
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        about = about_view("worker", config, storage_config)
+        listening = serving(address(config.listen), metrics.registry, redis, "worker", process=process, views=about)
+        await stack.enter_async_context(listening)
         slot_wait_s = config.job_timeout_s - config.render_timeout_s
         try:
             rendering = await stack.enter_async_context(
@@ -266,6 +286,7 @@ async def run(config: Config, storage_config: storage.config.Config, stop: async
             render=rendering.render,
             metrics=metrics,
             enqueue=Shards(clients).enqueue,
+            trace=stack.enter_context(sending(config.otlp_url, every=config.otlp_every, slow_s=config.drain_target_s)),
         )
         worker = JobWorker(
             config, redis, clients, functions(jobs, config.degrade_s), metrics, stuck=lambda: rendering.broken

@@ -10,6 +10,8 @@ from msgspec import Meta
 from . import settings
 from .photo import formats
 
+INTAKE_DAYS_MIN, MOMENT_DAYS_MIN = 3, 8
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SNAPSURGE_STORAGE_{name.upper()}"):
     """Addresses, connection pools and timeouts of the object store and Redis."""
@@ -52,6 +54,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     decode_bytes_max: formats.DecodeBytes = msgspec.field(
         name=formats.DECODE_BYTES_SETTING, default=formats.DECODE_BYTES_MAX
     )
+    # An intake object is needed while its moment accepts posts (49 h), and by `complete_media` after.
+    intake_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="days after which the sweeper removes the photos as received, and keeps their receipts and the "
+            "renditions; at least 3; 0 = never",
+        ),
+    ] = 0
+    # A bucket whose lifecycle deletes within 7 days is refused (s3/bucket.py).
+    moment_days: Annotated[
+        int,
+        Meta(
+            ge=0, description="days after which the sweeper removes a moment with all its posts; at least 8; 0 = never"
+        ),
+    ] = 0
     # fsync blocks a thread, not the processor: more threads than cores keep a disk's queue filled.
     file_threads: Annotated[int, Meta(ge=1, le=256, description="threads of the file store")] = 16
     # Redis usually answers in well under a millisecond. A Redis that takes this long counts as unavailable, and every
@@ -71,7 +89,14 @@ class AwsVariables(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name
 
 def load(environ: Mapping[str, str] = os.environ) -> Config:  # noqa: TID251 - the one place that reads it
     """The settings from this environment; settings.SettingsError names the bad one."""
-    return settings.load(Config, "STORAGE", environ)
+    config = settings.load(Config, "STORAGE", environ)
+    for name, days, least in (
+        ("INTAKE", config.intake_days, INTAKE_DAYS_MIN),
+        ("MOMENT", config.moment_days, MOMENT_DAYS_MIN),
+    ):
+        if 0 < days < least:
+            raise settings.SettingsError(f"bad setting SNAPSURGE_STORAGE_{name}_DAYS: 0 or at least {least}")
+    return config
 
 
 def aws(environ: Mapping[str, str] = os.environ) -> AwsVariables:  # noqa: TID251 - the same

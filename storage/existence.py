@@ -7,6 +7,10 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     tombstone -> pair        `swap`: posted again
     tombstone -> tombstone   `swap`: deleted again, which rejects uploads that began before this deletion
     pair      -> pair        `swap`: the same pair sent again, which rejects deletions that began before this upload
+    pair      -> bare receipt  `swap`: the photos were kept long enough (`bare`); in all else it is a pair
+    nothing   -> tombstone   `create`: a user's data is deleted, which rejects uploads that began before (`end`, `bars`)
+    nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
+    nothing   -> tombstone   `create`: the same, and the post is deleted
 
 Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
 two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
@@ -21,11 +25,13 @@ tombstone of the same deletion. A worker that replaces a media object reads the 
 and the swap (`put_media`). So after a deletion no rendition of the post can be stored, even by a job that was running.
 
 No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
-sweeper removes tombstones afterwards (`clear`). This file does not use the index or the queue.
+sweeper removes tombstones afterwards (`clear`), and retention all of a moment that was kept long enough. This file does
+not use the index or the queue.
 """
 
 import secrets
 import time
+from typing import Literal
 
 import msgspec
 
@@ -48,11 +54,15 @@ class Superseded(Exception):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What an intake key holds: a receipt (of a pair) or a tombstone; a mark with neither means a damaged object."""
+    """What an intake key holds: a receipt (of a pair) or a tombstone; a mark with neither means a damaged object.
+
+    `renditions`: it holds nothing, and there are renditions, so the store has lost the pair; only `end` tells.
+    """
 
     mark: str = ""
     receipt: Receipt | None = None
     tombstone: Tombstone | None = None
+    renditions: bool = False
 
     @property
     def decided(self) -> str:
@@ -109,29 +119,37 @@ class Existence:
             return wanted
         raise _changing(key)
 
-    async def end(self, moment_id: str, post_id: str, deletion: str, *, known: str = "") -> None:
-        """Delete the post and its renditions, or complete an earlier deletion that was interrupted.
+    async def end(
+        self, moment_id: str, post_id: str, deletion: str, *, known: str = "", bars: bool = False
+    ) -> Standing:
+        """Delete the post and its renditions, or complete an earlier deletion that was interrupted; what was there.
 
-        NoSuchPost when there is no pair, and no tombstone of a deletion later than `known`. Superseded when the pair
-        was uploaded, first or again, after this deletion began.
+        NoSuchPost when there is no pair, no tombstone of a deletion later than `known`, and no renditions. Superseded
+        when the pair was uploaded, first or again, after this deletion began. `bars`: where there is nothing, a
+        tombstone is created, which rejects uploads that began before this deletion and are still in progress.
         """
         key = keys.intake(moment_id, post_id)
         for _ in range(TRIES_MAX):
             there = await self.look(moment_id, post_id)
-            if not there.mark or (there.tombstone is not None and there.decided <= known):
+            if not there.mark:
+                there = Standing(renditions=await self.shows(moment_id, post_id))
+            nothing = not (there.mark or bars or there.renditions)
+            if nothing or (there.tombstone is not None and there.decided <= known):
                 raise NoSuchPost(post_id)
             if there.tombstone is not None and there.decided >= deletion:
                 break
             if there.decided > deletion:
                 raise Superseded(f"{key} was posted after this deletion began")
+            body = tombstones.pack(Tombstone(deletion))
             try:
-                await self._store.swap(key, there.mark, tombstones.pack(Tombstone(deletion)))
-            except BlobChanged:
+                await (self._store.swap(key, there.mark, body) if there.mark else self._store.create(key, body))
+            except (BlobExists, BlobChanged):
                 continue  # the next look shows whether an earlier try of this same request succeeded
             break
         else:
             raise _changing(key)
         await self.fence(moment_id, post_id)
+        return there
 
     async def fence(self, moment_id: str, post_id: str) -> bool:
         """Replace the media object by a tombstone unless the intake object is a pair; returns whether it is none."""
@@ -181,12 +199,68 @@ class Existence:
                 continue
         raise _changing(key)
 
+    async def bare(self, moment_id: str, post_id: str) -> Literal["bare", "already", "unfinished", "none"]:
+        """Replace the pair by its bare receipt; only for a moment that accepts no more posts. zips.Damaged.
+
+        `unfinished`: the pair stays, because it is still needed: the post has no renditions, incomplete or damaged
+        ones. All of them are read. `none`: there is no pair.
+        """
+        key = keys.intake(moment_id, post_id)
+        for _ in range(TRIES_MAX):
+            found = await self._tail(key)
+            if found is None or tombstones.tombstone_in(found.body) is not None:
+                return "none"
+            receipt = intake.receipt_in(found.body)
+            if intake.is_bare(found.body):
+                return "already"
+            record = await self._whole(keys.media(moment_id, post_id))
+            if record is None or record.attempt != receipt.attempt or not record.complete:
+                return "unfinished"
+            try:
+                await self._store.swap(key, found.mark, *intake.pack_bare(receipt))
+            except BlobChanged:
+                continue
+            return "bare"
+        raise _changing(key)
+
+    async def restore(self, receipt: Receipt) -> bool:
+        """Make a post exist again whose pair the store has lost, with this receipt; whether there was nothing."""
+        try:
+            await self._store.create(keys.intake(receipt.moment_id, receipt.id), *intake.pack_bare(receipt))
+        except BlobExists:
+            return False
+        return True
+
+    async def void(self, moment_id: str, post_id: str, mark: str) -> bool:
+        """Replace the damaged media object that has this mark by a tombstone, so that the post is rendered again.
+
+        `bare` removes no photos whose renditions are damaged, so these are still there.
+        """
+        key, nonce = keys.media(moment_id, post_id), attempt_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+        try:
+            await self._store.swap(key, mark, tombstones.pack(Tombstone(nonce)))
+        except BlobChanged:
+            return False
+        return True
+
     async def clear(self, moment_id: str, post_id: str) -> None:
         """Remove a deletion's tombstones, once the moment accepts no more posts: the intake object last."""
         there = await self.look(moment_id, post_id)
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
             await self._store.delete(keys.intake(moment_id, post_id))
+
+    async def shows(self, moment_id: str, post_id: str) -> bool:
+        """Whether the post has a media object that is no tombstone."""
+        shown = await self._tail(keys.media(moment_id, post_id))
+        return shown is not None and _tombstone(shown) is None
+
+    async def _whole(self, key: str) -> Post | None:
+        """The record of a media object, every byte of which was compared with its digest; None if there is none."""
+        try:
+            return media.checked(await self._store.read(key))
+        except (BlobMissing, Damaged):
+            return None
 
     async def _tail(self, key: str) -> Blob | None:
         try:

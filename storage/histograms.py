@@ -9,13 +9,13 @@ Not thread-safe: one event loop observes.
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric, Sample
 from prometheus_client.registry import Collector
 
 ERROR_MAX: Final = 0.2
@@ -50,10 +50,11 @@ WIDE_BOUNDS_S: Final = (
 class Series:
     """The samples of one label value."""
 
-    __slots__ = ("_bounds", "counts", "sum_s")
+    __slots__ = ("_bounds", "counts", "created", "sum_s")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
+        self.created = time.time()
         self.counts = [0] * (len(bounds) + 1)
         self.sum_s = 0.0
 
@@ -86,7 +87,10 @@ class Timer:
 
 
 class Durations(Collector):
-    """A histogram of seconds with at most one label; the registry collects it."""
+    """A histogram of seconds with at most one label, whose `values` are there from the start; the registry collects it.
+
+    A series that begins with its first sample would lose that sample: `rate()` sees growth between two scrapes only.
+    """
 
     def __init__(
         self,
@@ -95,12 +99,13 @@ class Durations(Collector):
         *,
         registry: CollectorRegistry,
         label: str = "",
+        values: Sequence[str] = (),
         bounds: tuple[float, ...] = BOUNDS_S,
     ) -> None:
         self._name, self._text, self._label, self._bounds = name, text, label, bounds
         self._series: dict[str, Series] = {}
-        if not label:
-            self.series()
+        for value in values if label else ("",):
+            self.series(value)
         registry.register(self)
 
     def series(self, value: str = "") -> Series:
@@ -118,5 +123,7 @@ class Durations(Collector):
             for bound, count in zip((*map(str, self._bounds), "+Inf"), series.counts, strict=True):
                 total += count
                 buckets.append((bound, float(total)))
-            family.add_metric([value] if self._label else [], buckets, series.sum_s)
+            labels = {self._label: value} if self._label else {}
+            family.add_metric(list(labels.values()), buckets, series.sum_s)
+            family.samples.append(Sample(f"{self._name}_created", labels, series.created))
         yield family

@@ -26,7 +26,7 @@ from .connections import term
 from .counting import COMPLETE, COUNTS, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
-from .scripts import Call, run_one
+from .scripts import Call, Script, run_one
 
 T = TypeVar("T")
 
@@ -43,6 +43,24 @@ MOMENT_TTL_S = 7 * 24 * 3600
 # waits for it.
 LISTED_TTL_S = 60
 LISTED_DUE_S = 30
+
+
+# ARGV: the listed time range or nothing, its time to live, then six fields of each moment. A copy of a later revision
+# stays, because a reader may have read the moment before it was changed and report it after.
+_PUT_MOMENTS = Script(f"""
+for i = 3, #ARGV, 6 do
+  local id, region, fires_at, revision, cancelled, record = unpack(ARGV, i, i + 5)
+  local known, there = pcall(cjson.decode, redis.call('GET', '{MOMENT_KEY}' .. id) or '{{}}')
+  local later = known and type(there) == 'table' and (tonumber(there.revision) or 0) > tonumber(revision)
+  if not later then
+    redis.call('SET', '{MOMENT_KEY}' .. id, record, 'EX', {MOMENT_TTL_S})
+    redis.call('ZADD', '{MOMENTS_KEY}', fires_at, id)
+    if cancelled == '1' then redis.call('ZREM', '{MOMENTS_KEY}:' .. region, id)
+    else redis.call('ZADD', '{MOMENTS_KEY}:' .. region, fires_at, id) end
+  end
+end
+if ARGV[1] ~= '' then redis.call('SET', '{MOMENTS_LISTED_KEY}', ARGV[1], 'EX', ARGV[2]) end
+""")
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +119,11 @@ class Index:
         """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id."""
         await run_one(self._redis, FORGET((), post_id, moment_id, deletion))
 
+    async def drop(self, post_ids: Sequence[str]) -> None:
+        """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""
+        if post_ids:
+            await self._redis.delete(*(POST_KEY + one for one in post_ids))
+
     async def deletion(self, post_id: str) -> str:
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
         found = await self._redis.get(DELETION_KEY + post_id)
@@ -144,24 +167,27 @@ class Index:
         await run_one(self._redis, call)
 
     async def void_counts(self, moment_ids: Sequence[str]) -> None:
-        """Mark the counts of these moments incomplete, so that they are recounted."""
-        pipe = self._redis.pipeline(transaction=False)
-        for moment_id in moment_ids:
-            pipe.hdel(COUNTS_KEY + moment_id, "complete")
-        await pipe.execute()
+        """Remove the counts of these moments, so that they are recounted from zero.
+
+        Without the mark of completeness alone, a recount would join the generation that has the wrong counts.
+        """
+        if moment_ids:
+            await self._redis.delete(*(COUNTS_KEY + one for one in moment_ids))
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
         """Copy moments into the index; `listed` (first, last, unix ms): they are all that fire in this time range."""
+        fields: list[Any] = ["" if listed is None else f"{listed[0]} {listed[1]}", LISTED_TTL_S]
+        for one in moments:
+            fields += [one.id, one.region, to_ms(one.fires_at), one.revision, int(one.cancelled)]
+            fields.append(msgspec.json.encode(one))
+        await run_one(self._redis, _PUT_MOMENTS((), *fields))
+
+    async def remove_moment(self, moment_id: str, region: str) -> None:
+        """Remove the copy of a moment that is no more, and its counts."""
         pipe = self._redis.pipeline(transaction=False)
-        places: dict[str, dict[str, int]] = {}
-        for moment in moments:
-            for key in (MOMENTS_KEY, f"{MOMENTS_KEY}:{moment.region}"):
-                places.setdefault(key, {})[moment.id] = to_ms(moment.fires_at)
-            pipe.set(MOMENT_KEY + moment.id, msgspec.json.encode(moment), ex=MOMENT_TTL_S)
-        for key, scores in places.items():
-            pipe.zadd(key, scores)
-        if listed is not None:
-            pipe.set(MOMENTS_LISTED_KEY, f"{listed[0]} {listed[1]}", ex=LISTED_TTL_S)
+        pipe.delete(MOMENT_KEY + moment_id, COUNTS_KEY + moment_id)
+        pipe.zrem(MOMENTS_KEY, moment_id)
+        pipe.zrem(f"{MOMENTS_KEY}:{region}", moment_id)
         await pipe.execute()
 
     async def moment(self, moment_id: str) -> Moment | None:

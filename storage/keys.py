@@ -71,12 +71,24 @@ def moment(moment_id: str) -> str:
     return f"{MOMENTS_PREFIX}{moment_id}.json"
 
 
+def account(moment_id: str) -> str:
+    """Key of the account of a moment. No moment id has a dot, so it is no moment's object."""
+    return f"{MOMENTS_PREFIX}{moment_id}{ACCOUNT_ENDING}"
+
+
+ACCOUNT_ENDING = ".account.json"
 PROBES_PREFIX = "probe/"
 
 
 def probe(name: str) -> str:
     """Key of an object that is written and deleted again, to test the store or its endpoints."""
     return f"{PROBES_PREFIX}{name}"
+
+
+def day_of(moment_id: str) -> str:
+    """The day in a moment's id, as in `2026-01-31`; a changed moment fires up to a day before or after it."""
+    day = moment_id.rsplit("-", 2)[-2]
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
 def name_in(key: str) -> str:
@@ -97,6 +109,10 @@ COUNTS_KEY = "snapsurge:counts:"
 MOMENT_KEY = "snapsurge:moment:"
 MOMENTS_KEY = "snapsurge:moments"
 MOMENTS_LISTED_KEY = "snapsurge:moments-listed"
+# What nodes counted of a moment (tallies.py): their tallies (hash, a node's life → JSON), and the pairs that they
+# refused for the service's sake, by the time of the first try (sorted set).
+TALLY_KEY = "snapsurge:tally:"
+REFUSED_KEY = "snapsurge:refused:"
 # Tokens of a user's rate limit (ingest/ratelimit.py).
 RATE_KEY = "snapsurge:rate:"
 # Nodes: members (hash), their last heartbeats and changes (sorted sets), the version of the whole. Balancers read these
@@ -124,9 +140,14 @@ PULSE_KEY = "snapsurge:worker:"
 ELECTED_KEY = "snapsurge:elected"
 SCALING_KEY = "snapsurge:scaling"
 NEEDED_KEY = "snapsurge:scaling:needed"
+# What Prometheus scrapes: balancers, workers and autoscalers, as JSON, by their last announcement (sorted set, unix ms
+# of Redis' clock). Balancers spell the name themselves, as they do that of the nodes.
+TARGETS_KEY = "snapsurge:targets"
 # Sweeps: the run that marked this Redis, each age class's progress (hash), and sweeps that operators started (hash).
 SWEPT_KEY = "snapsurge:swept"
 CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"
+# How far the removal of old photos and moments has come, by moment: hash.
+RETENTION_KEY = "snapsurge:retention"
 # All keys of the above: ACL rules have these patterns.
 KEY_PATTERNS = ("snapsurge:*", "arq:*")

@@ -48,8 +48,21 @@ def pack(post: Post, images: Mapping[str, Image]) -> tuple[Post, bytes]:
 
 
 def record_in(tail: bytes) -> Post:
-    """The record from the object's last `zips.TAIL_BYTES`; zips.Damaged when there is none."""
+    """The record from the object's last `zips.TAIL_BYTES`, or from all of it; zips.Damaged when there is none."""
     try:
         return _decode(zips.last_entry(tail, RECORD_ENTRY))
     except (ValueError, RecursionError) as error:
         raise zips.Damaged(f"not a post record: {error}") from error
+
+
+def checked(archive: bytes) -> Post:
+    """The record of a complete object, after every rendition was compared with its digest; zips.Damaged."""
+    record, entries = record_in(archive), zips.unpack(archive)
+    wanted = {f"{name}.jpg" for name in record.renditions} | {RECORD_ENTRY}
+    if entries.keys() != wanted:
+        raise zips.Damaged(f"it holds {', '.join(sorted(entries))}, and its record names {', '.join(sorted(wanted))}")
+    for name, place in record.renditions.items():
+        data = memoryview(archive)[place.offset : place.offset + place.bytes]
+        if hashlib.sha256(data).hexdigest() != place.sha256:
+            raise zips.Damaged(f"the rendition {name} has another digest than its record")
+    return record

@@ -1,4 +1,11 @@
-"""Moments: created in the store, read through Redis and a cache; immutable, so a copy can be missing but never wrong.
+"""Moments: created in the store, read through Redis and a cache.
+
+A moment can be changed until it fires (rescheduling.py); from then on it is immutable. A process believes its copy of a
+moment that has not fired for `COPY_S`, and one that it read after the moment fired for `KEPT_S`. Copies, in Redis too,
+give way to later revisions only.
+
+Moments are independent: two of one region may overlap. `current` is the one that fired last; of two that fired at the
+same time, the one with the greater id.
 
 Most moments are in the future or over, so a query for a time range reads only the days of that range. Redis has the
 complete set of moments while a recent listing of the store is valid. The autoscaler renews that listing in time, so
@@ -12,7 +19,8 @@ import logging
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from cachetools import LRUCache, TTLCache
@@ -36,6 +44,9 @@ LISTED_S = 2.0
 WIDTH = 16
 BATCH = 500
 DAY_MS = 24 * 3600 * 1000
+# A change (rescheduling.py) takes effect everywhere after this long.
+COPY_S = 1.0
+KEPT_S = 3600.0
 # Later than any moment.
 FOREVER_MS = to_ms("9999-01-01T00:00:00Z")
 
@@ -45,17 +56,33 @@ class NoSuchMoment(Exception):
 
 
 class DamagedMoment(StoreUnavailable):
-    """The moment's object cannot be read. A server error: the client is not told that the moment does not exist."""
+    """The moment's object cannot be read: a server error, not a moment that does not exist."""
+
+
+class Copy(NamedTuple):
+    """A moment as this process knows it: until when (monotonic seconds) it is believed, and whether it can change."""
+
+    moment: Moment
+    until_s: float
+    final: bool
 
 
 class Moments:
     """All moments. Methods raise blobs.StoreUnavailable when only the store has the answer and it is unavailable."""
 
-    def __init__(self, store: BlobStore, index: Index, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        index: Index,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._index = index
+        self._clock = clock
         self._monotonic = monotonic
-        self._cache: LRUCache[str, Moment] = LRUCache(CACHED_MAX)
+        self._cache: LRUCache[str, Copy] = LRUCache(CACHED_MAX)
         self._unreadable: TTLCache[str, bool] = TTLCache(CACHED_MAX, UNREADABLE_S)
         self._listing = asyncio.Lock()
         self._listed_at, self._days, self._last = -LISTED_S, ("", ""), list[Moment]()
@@ -80,20 +107,50 @@ class Moments:
         return moment
 
     async def get(self, moment_id: str) -> Moment:
-        """The moment with this id; NoSuchMoment, DamagedMoment."""
-        if moment_id in self._cache:
-            return self._cache[moment_id]
+        """The moment with this id; NoSuchMoment, also when it is cancelled, DamagedMoment."""
+        moment = await self.known(moment_id)
+        if moment.cancelled:
+            raise NoSuchMoment(moment_id)
+        return moment
+
+    async def known(self, moment_id: str) -> Moment:
+        """The moment with this id, cancelled or not; NoSuchMoment, DamagedMoment."""
+        copy = self._cache.get(moment_id)
+        if copy is not None and self._monotonic() < copy.until_s:
+            return copy.moment
         if not keys.is_moment_id(moment_id):
             raise NoSuchMoment(moment_id)
-        moment = None
+        moment, asked_s = None, self._clock()
         with contextlib.suppress(RedisError):
             moment = await self._index.moment(moment_id)
-        if moment is None:
-            moment = await self._from_store(moment_id)
-            with contextlib.suppress(RedisError):
-                await self._index.put_moments([moment])
-        self._cache[moment_id] = moment
+        try:
+            if moment is None:
+                moment = await self.stored(moment_id)
+                with contextlib.suppress(RedisError):
+                    await self._index.put_moments([moment])
+        except NoSuchMoment:
+            self._cache.pop(moment_id, None)
+            raise
+        except StoreUnavailable:
+            if copy is None:
+                raise
+            return copy.moment  # as long as nobody knows better
+        return self.remember(moment, asked_s)
+
+    def remember(self, moment: Moment, asked_s: float) -> Moment:
+        """Take this revision, asked for at `asked_s` (unix seconds), unless a later one is known; returns the later."""
+        copy, age_s = self._cache.get(moment.id), max(self._clock() - asked_s, 0.0)
+        if copy is not None and copy.moment.revision > moment.revision:
+            return copy.moment
+        final = asked_s >= to_ms(moment.fires_at) / 1000 + COPY_S
+        # As old as the question, not as the answer.
+        self._cache[moment.id] = Copy(moment, self._monotonic() + (KEPT_S if final else COPY_S) - age_s, final)
         return moment
+
+    def _is_known(self, moment_id: str, *, final: bool) -> bool:
+        """Whether the copy of this process is good enough; `final`: only if it cannot change any more."""
+        copy = self._cache.get(moment_id)
+        return copy is not None and self._monotonic() < copy.until_s and (copy.final or not final)
 
     async def current(self, region: str, now_ms: int) -> Moment:
         """The region's last moment that has fired and still accepts posts, never a future one; NoSuchMoment."""
@@ -104,24 +161,58 @@ class Moments:
             return await self.get(found)
         if not known:
             for one in reversed(await self._listed(now_ms - ACCEPTING_MS, now_ms)):
-                if one.region == region and now_ms - ACCEPTING_MS <= to_ms(one.fires_at) <= now_ms:
+                accepts = now_ms - ACCEPTING_MS <= to_ms(one.fires_at) <= now_ms
+                if accepts and one.region == region and not one.cancelled:
                     return one
         raise NoSuchMoment(region)
 
-    async def since(self, since_ms: int, until_ms: int = FOREVER_MS) -> list[Moment]:
-        """The moments that fire in this time range, earliest first: from Redis if complete, else from the store."""
+    async def since(self, since_ms: int, until_ms: int = FOREVER_MS, *, cancelled: bool = False) -> list[Moment]:
+        """The moments that fire in this time range, earliest first: from Redis if complete, else from the store.
+
+        `cancelled`: with those that were cancelled, too late perhaps to have no posts.
+        """
         ids, due = None, True
         with contextlib.suppress(RedisError):
             ids, due = await self._index.moment_ids(since_ms, until_ms)
         if ids is not None and not due:
-            return await self._some(ids)
-        try:
-            moments = await self._listed(since_ms, until_ms)
-        except StoreUnavailable:
-            if ids is None:
-                raise
-            return await self._some(ids)
-        return [one for one in moments if since_ms <= to_ms(one.fires_at) <= until_ms]
+            moments = await self._some(ids)
+        else:
+            try:
+                moments = await self._listed(since_ms, until_ms)
+            except StoreUnavailable:
+                if ids is None:
+                    raise
+                moments = await self._some(ids)
+        kept = [one for one in moments if cancelled or not one.cancelled]
+        return [one for one in kept if since_ms <= to_ms(one.fires_at) <= until_ms]
+
+    async def page(
+        self, region: str | None, since_ms: int, until_ms: int, after: str, limit: int
+    ) -> tuple[list[Moment], str | None]:
+        """Up to `limit` moments that fire in this time range, by id, and the id to continue after; from the store."""
+        found: list[Moment] = []
+        async for ids in self.ids(region, since_ms, until_ms, after):
+            some = [one for one in await self._some(ids) if not one.cancelled]
+            found += [one for one in some if since_ms <= to_ms(one.fires_at) <= until_ms]
+            found.sort(key=lambda one: one.id)
+            if len(found) > limit:
+                return found[:limit], found[limit - 1].id
+        return found, None
+
+    async def ids(
+        self, region: str | None = None, since_ms: int = 0, until_ms: int = FOREVER_MS, after: str = ""
+    ) -> AsyncIterator[list[str]]:
+        """The ids of moments that may fire in this time range, in their order, `BATCH` at a time, from the store."""
+        days, batch = _days(since_ms, until_ms), list[str]()
+        async for entry in self._store.list(keys.MOMENTS_PREFIX, keys.moment(after) if after else ""):
+            one = keys.name_in(entry.key)
+            if _is_within(one, days) and region in {None, one.rsplit("-", 2)[0]}:
+                batch.append(one)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     async def _listed(self, since_ms: int, until_ms: int) -> list[Moment]:
         """The moments on the days of this time range, from the store's listing; copies them into the index."""
@@ -131,45 +222,79 @@ class Moments:
         async with self._listing:
             covered = self._days[0] <= days[0] and days[1] <= self._days[1]
             if not covered or self._monotonic() - self._listed_at >= LISTED_S:
+                # A changed moment fires up to a day before or after the day in its id.
+                around = _days(first_ms, last_ms)
                 listed = [keys.name_in(entry.key) async for entry in self._store.list(keys.MOMENTS_PREFIX)]
-                # Names of another form were not written by this program.
-                dated = [(one.rsplit("-", 2)[1], one) for one in listed if one.count("-") > 1]
-                self._last = await self._some([one for day, one in dated if days[0] <= day <= days[1]])
+                self._last = await self._some([one for one in listed if _is_within(one, around)], listed=True)
                 self._listed_at, self._days = self._monotonic(), days
                 with contextlib.suppress(RedisError):
                     await self._index.put_moments(self._last, listed=(first_ms, last_ms))
             return self._last
 
-    async def _some(self, ids: Sequence[str]) -> list[Moment]:
-        """The readable moments among these ids, earliest first; unreadable ones are left out."""
-        missing = [one for one in ids if one not in self._cache and keys.is_moment_id(one)]
+    async def _some(self, ids: Sequence[str], *, listed: bool = False) -> list[Moment]:
+        """The readable moments among these ids, earliest first; unreadable ones are left out.
+
+        `listed`: those that can still change are read from the store, which corrects a Redis that missed a change.
+        """
+        missing = [one for one in ids if keys.is_moment_id(one) and not self._is_known(one, final=listed)]
+        unknown = set(missing)
         for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
+            asked_s = self._clock()
             with contextlib.suppress(RedisError):
-                found = await self._index.moments(batch)
-                self._cache.update((one.id, one) for one in found if one is not None)
-        unknown = [one for one in missing if one not in self._cache and one not in self._unreadable]
-        for start in range(0, len(unknown), WIDTH):
-            await asyncio.gather(*(self._try(one) for one in unknown[start : start + WIDTH]))
-        return sorted((self._cache[one] for one in ids if one in self._cache), key=lambda one: (one.fires_at, one.id))
+                for moment in await self._index.moments(missing[start : start + BATCH]):
+                    if moment is not None:
+                        self.remember(moment, asked_s)
+                        if self._is_known(moment.id, final=listed):
+                            unknown.discard(moment.id)
+        reads = [one for one in missing if one in unknown and one not in self._unreadable]
+        for start in range(0, len(reads), WIDTH):
+            await asyncio.gather(*(self._try(one) for one in reads[start : start + WIDTH]))
+        found = [self._cache[one].moment for one in ids if one in self._cache]
+        return sorted(found, key=lambda one: (one.fires_at, one.id))
 
     async def _try(self, moment_id: str) -> None:
         """Read the moment into the cache, or remember that it is unreadable."""
+        asked_s = self._clock()
         try:
-            self._cache[moment_id] = await self._from_store(moment_id)
+            self.remember(await self.stored(moment_id), asked_s)
         except (NoSuchMoment, DamagedMoment):
             self._unreadable[moment_id] = True
+            self._cache.pop(moment_id, None)
 
-    async def _from_store(self, moment_id: str) -> Moment:
+    async def remove(self, moment_id: str) -> None:
+        """Remove a moment whose posts are all removed, from store and index; redis.RedisError after the store."""
+        await self._store.delete(keys.moment(moment_id))
+        self._cache.pop(moment_id, None)
+        for one in (self._index, *self._index.shards.values()):
+            await one.remove_moment(moment_id, moment_id.rsplit("-", 2)[0])
+
+    async def stored(self, moment_id: str) -> Moment:
+        """The moment from the store itself, cancelled or not; NoSuchMoment, DamagedMoment."""
         try:
-            return msgspec.json.decode(await self._store.read(keys.moment(moment_id)), type=Moment)
+            return decoded(moment_id, await self._store.read(keys.moment(moment_id)))
         except BlobMissing:
             raise NoSuchMoment(moment_id) from None
-        except (ValueError, RecursionError) as error:
-            log.error("%s is damaged: %s", keys.moment(moment_id), error)  # noqa: TRY400 - where it was read says nothing
-            raise DamagedMoment(f"{keys.moment(moment_id)} cannot be read") from None
+
+
+def decoded(moment_id: str, body: bytes) -> Moment:
+    """The moment in its object; DamagedMoment."""
+    try:
+        return msgspec.json.decode(body, type=Moment)
+    except (ValueError, RecursionError) as error:
+        log.error("%s is damaged: %s", keys.moment(moment_id), error)  # noqa: TRY400 - where it was read says nothing
+        raise DamagedMoment(f"{keys.moment(moment_id)} cannot be read") from None
 
 
 def _day(ms: int) -> str:
     """The UTC day of this time, as used in moment ids (`20260131`)."""
     return from_ms(ms)[:10].replace("-", "")
+
+
+def _days(since_ms: int, until_ms: int) -> tuple[str, str]:
+    """The days in the ids of moments that may fire in this time range: one more at both ends."""
+    return _day(max(since_ms - DAY_MS, 0)), _day(min(until_ms + DAY_MS, FOREVER_MS))
+
+
+def _is_within(moment_id: str, days: tuple[str, str]) -> bool:
+    """Whether the id names one of these days; names of another form were not written by this program."""
+    return moment_id.count("-") > 1 and days[0] <= moment_id.rsplit("-", 2)[1] <= days[1]

@@ -24,16 +24,16 @@ log = logging.getLogger("snapsurge.storage.opening")
 ADDRESS = re.compile(r",\s*(?=[a-z+]+://)")
 
 
-def blob_store(config: Config, *, examines: bool = False) -> BlobStore:
+def blob_store(config: Config, *, examines: bool = False, s3: type[S3Store] = S3Store) -> BlobStore:
     """The store at `SNAPSURGE_STORE_URL`, not yet entered; ValueError when the address is invalid.
 
-    `examines`: entering it tests an S3 store, unless `SNAPSURGE_STORAGE_PROBE` is off.
+    `examines`: entering it tests an S3 store, unless `SNAPSURGE_STORAGE_PROBE` is off. `s3`: the class of one.
     """
     parts = _split(config.store_url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return FileStore(Path(unquote(parts.path)), threads=config.file_threads)
     if parts.scheme == "s3":
-        return S3Store(
+        return s3(
             S3Address.parse(config.store_url),
             connections_max=config.s3_connections_max,
             connect_timeout_s=config.s3_connect_timeout_s,
@@ -76,6 +76,18 @@ def shard_clients(config: Config, redis: Redis) -> dict[str, Redis]:
     if len({address.name for address in addresses}) < len(addresses):
         raise ValueError(f"{setting} names a Redis twice")
     return {one.name: redis if one.name == own.name else _client(one, config) for one in addresses}
+
+
+def addresses(config: Config) -> dict[str, str]:
+    """The settings that all programs of a stack share, as they may be shown: addresses without credentials."""
+    shards = ADDRESS.split(config.shard_urls or config.queue_urls)
+    return {
+        "SNAPSURGE_STORE_URL": config.store_url,
+        "SNAPSURGE_REDIS_URL": _read("SNAPSURGE_REDIS_URL", config.redis_url).name,
+        "SNAPSURGE_SHARD_URLS": ",".join(_read("SNAPSURGE_SHARD_URLS", url).name for url in shards if url.strip()),
+        "SNAPSURGE_STORAGE_DECODE_BYTES_MAX": str(config.decode_bytes_max),
+        "SNAPSURGE_STORAGE_PROBE": config.probe,
+    }
 
 
 async def admitted(config: Config) -> None:

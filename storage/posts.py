@@ -23,7 +23,7 @@ from . import keys, media
 from .blobs import BlobChanged, BlobMissing, BlobStore
 from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
-from .records import Post, Rendition, accepted
+from .records import Post, Receipt, Rendition, accepted
 from .together import together
 from .tombstones import SIZE as TOMBSTONE_SIZE
 from .tombstones import tombstone_in
@@ -97,10 +97,21 @@ class Posts:
 
     async def meta(self, post_id: str) -> bytes:
         """The JSON object that the client sent with the pair, or JSON null, from the receipt; NoSuchPost."""
+        return bytes((await self._receipt(post_id)).meta)
+
+    async def history(self, post_id: str) -> tuple[Receipt, Post]:
+        """The receipt, and the record with the times of all steps that are known; NoSuchPost."""
+        receipt, post = await self._receipt(post_id), await self.get(post_id)
+        # A deletion and a new post may have come between the two; their times would not fit together.
+        return receipt, post if post.attempt == receipt.attempt else accepted(receipt)
+
+    async def _receipt(self, post_id: str) -> Receipt:
+        if not keys.is_post_id(post_id):
+            raise NoSuchPost(post_id)
         there = await self._existence.look(keys.moment_of(post_id), post_id)
         if there.receipt is None:
             raise NoSuchPost(post_id)
-        return bytes(there.receipt.meta)
+        return there.receipt
 
     async def shown(self, post: Post) -> str:
         """The mark of the media object that holds this record, read from the store itself.
@@ -158,7 +169,7 @@ class Posts:
             found += ids
             if len(found) > limit:
                 break
-        posts = await self._posts(moment_id, found[:limit])
+        posts = await self.some(moment_id, found[:limit])
         return posts, found[limit - 1] if len(found) > limit else None
 
     async def counts(self, moment_id: str) -> Counts:
@@ -231,11 +242,19 @@ class Posts:
                 break
         return found
 
-    async def _posts(self, moment_id: str, ids: Sequence[str]) -> list[Post]:
-        """Posts by id, from the index or else the store; posts deleted meanwhile are left out."""
+    async def some(self, moment_id: str, ids: Sequence[str], *, index: bool | None = None) -> list[Post]:
+        """Posts by id, from the index or else the store; posts deleted meanwhile are left out.
+
+        With `index` redis.RedisError when the index does not answer; when it is False, from the store alone.
+        """
         known: dict[str, Post] = {}
-        with contextlib.suppress(RedisError):
-            known = {post.id: post for post in await self._index.posts(ids) if post is not None}
+        try:
+            known = {
+                post.id: post for post in await self._index.posts(ids if index is not False else ()) if post is not None
+            }
+        except RedisError:
+            if index:
+                raise
         async for posts in self.stored_some(moment_id, [one for one in ids if one not in known]):
             known.update((post.id, post) for post in posts)
         return [known[one] for one in ids if one in known]

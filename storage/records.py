@@ -25,6 +25,9 @@ EXTENSIONS: dict[Format, str] = {"jpeg": "jpg", "png": "png", "webp": "webp", "h
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A moment accepts posts for a day after it fires; posts after its window are accepted and late.
 ACCEPTING_MS = 24 * 3600 * 1000
+# No post is committed to a moment later than this after it fires: the accepting period, plus a day for a phone that
+# returns with a ticket from an outage of ours, plus an hour for slow uploads.
+OPEN_MS = 2 * ACCEPTING_MS + 3600 * 1000
 
 
 def from_ms(ms: int) -> Timestamp:
@@ -58,14 +61,19 @@ def late_by_ms(received_at: Timestamp, closes_at: Timestamp) -> int:
     return to_ms(received_at) - to_ms(closes_at)
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One notification: posts received until `closes_at` are on time."""
+class Moment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One notification: posts received until `closes_at` are on time.
+
+    It can be changed until it fires; `revision` counts the changes. A cancelled moment takes no posts.
+    """
 
     id: str
     region: str
     fires_at: Timestamp
     closes_at: Timestamp
     window_s: int
+    revision: Annotated[int, msgspec.Meta(description="how often it was changed; absent if never")] = 0
+    cancelled: Annotated[bool, msgspec.Meta(description="absent in every answer")] = False
 
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +93,41 @@ class Photos(msgspec.Struct, frozen=True, kw_only=True):
     back: Photo
 
 
+class Times(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When each step of a pair ended, in ms after `received_at`, where, and by which run; None where it is not known.
+
+    The receipt has the steps up to `body_ms`, a finished record all up to `rendered_ms`. Only the index has `ready_ms`,
+    because the PUT that makes a post ready cannot contain its own end. `head_ms` is the head of the accepted try: more
+    than 0 for a `retry` with a ticket. Times before and after a step may come from clocks of two hosts.
+    """
+
+    retry: bool = False
+    head_ms: int = 0
+    body_ms: int | None = None
+    committed_ms: int | None = None
+    queued_ms: int | None = None
+    claimed_ms: int | None = None
+    started_ms: int | None = None
+    rendered_ms: int | None = None
+    ready_ms: int | None = None
+    node: str = ""
+    worker: str = ""
+    # How earlier runs of the render ended, and the CPU time of the last one.
+    faults: int = 0
+    outages: int = 0
+    lapses: int = 0
+    cpu_ms: int | None = None
+    trace: str = ""  # the `traceparent` of a trusted peer (W3C Trace Context)
+
+    @property
+    def run(self) -> int:
+        """The number of the run that rendered the pair, from 1; 0 if it is not known."""
+        return 0 if self.rendered_ms is None else 1 + self.faults + self.outages + self.lapses
+
+
+UNTIMED = Times()  # of records from before this was kept
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was accepted, from which user and when: the last entry of the intake object, and all input of the late flag.
 
@@ -100,6 +143,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str
     attempt: str = ""
     renewed: str = ""
+    times: Times = UNTIMED
     photos: Photos
     meta: msgspec.Raw = msgspec.Raw(b"null")  # the client's JSON object as sent, without blanks around it
 
@@ -151,6 +195,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     renditions: dict[str, Rendition] = {}
     thumbhash: dict[Side, str] = {}
     complete: bool = True
+    times: Times = UNTIMED
 
 
 def accepted(receipt: Receipt) -> Post:
@@ -163,6 +208,7 @@ def accepted(receipt: Receipt) -> Post:
         attempt=receipt.attempt,
         state="accepted",
         photos=receipt.photos,
+        times=receipt.times,
     )
 
 

@@ -72,6 +72,11 @@ class ShardedIndex(Index):
             if isinstance(answer, BaseException) and (name == own or not isinstance(answer, RedisError | OSError)):
                 raise answer
 
+    async def drop(self, post_ids: Sequence[str]) -> None:
+        """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""
+        for one in self._shards.values():
+            await one.drop(post_ids)
+
     async def deletion(self, post_id: str) -> str:
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
         return await self._shards[self.home(post_id)].deletion(post_id)

@@ -81,6 +81,15 @@ def last_entry(tail: bytes, name: str) -> bytes:
         raise Damaged(str(error)) from error
 
 
+def names(tail: bytes) -> list[str]:
+    """The names of all entries, from the archive's last bytes; Damaged when these are no end of an archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(tail)) as opened:
+            return opened.namelist()
+    except _NOT_OURS as error:
+        raise Damaged(str(error)) from error
+
+
 def unpack(archive: bytes) -> dict[str, bytes]:
     """All entries by name; Damaged when one fails its CRC."""
     try:

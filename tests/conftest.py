@@ -7,6 +7,7 @@ how to install it; in CI (CI=true) they fail.
 
 import contextlib
 import itertools
+import logging
 import socket
 import subprocess
 import time
@@ -31,6 +32,15 @@ START_S = 30
 STOP_S = 10
 
 _bucket_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def log_lines_end_with_their_test() -> Iterator[None]:
+    """A program that runs in this process logs to the standard error of its test, which is closed afterwards."""
+    before, level = list(logging.root.handlers), logging.root.level
+    yield
+    logging.root.handlers[:] = [one for one in logging.root.handlers if one in before]
+    logging.root.setLevel(level)
 
 
 def _missing(error: ServerMissing) -> None:

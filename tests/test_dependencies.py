@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 RUN_TIME = ("lb", "ingest", "processors", "storage")
 LOCK_OF = dict.fromkeys(RUN_TIME, "run") | {"deploy": "deploy", "bench": "bench"}
+# What a package imports only where a setting asks for it, or to make files that are here: the name, and the group of
+# pyproject.toml that has it.
+OPTIONAL = {"processors": {"opentelemetry": "otlp"}, "deploy": {"grafana_foundation_sdk": "dev"}}
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 DISTRIBUTIONS = importlib.metadata.packages_distributions()
 
@@ -46,7 +49,17 @@ def test_a_package_imports_only_what_its_group_has(package: str) -> None:
         for name in names
         if not {re.sub(r"[-_.]+", "-", one).lower() for one in DISTRIBUTIONS.get(name, ())} & locked.keys()
     }
-    assert unknown == set()
+    assert unknown - OPTIONAL.get(package, {}).keys() == set()
+
+
+def test_optional_imports_have_a_group() -> None:
+    """And nothing is listed as optional that is not imported."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    for package, names in OPTIONAL.items():
+        for name, group in names.items():
+            assert name in imported(package)
+            wanted = name.replace("_", "-")
+            assert [one for one in groups[group] if isinstance(one, str) and one.startswith(wanted)]
 
 
 def test_what_serves_installs_no_tools() -> None:

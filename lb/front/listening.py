@@ -144,3 +144,9 @@ async def _wait_readable(sock: socket.socket) -> None:
         await there.wait()
     finally:
         loop.remove_reader(sock)
+
+
+def url(address: tuple[str, int], scheme: str = "http") -> str:
+    """An address as a URL."""
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{scheme}://{host}:{address[1]}"

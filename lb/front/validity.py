@@ -29,6 +29,11 @@ class Validity(msgspec.Struct, frozen=True):
         """When the first of them expires; infinite if no date could be read."""
         return min((end for _, end in self.spans), default=float("inf"))
 
+    @property
+    def begins_s(self) -> float:
+        """When all of them are valid; minus infinity if no date could be read."""
+        return max((begin for begin, _ in self.spans), default=float("-inf"))
+
     def trouble(self, now_s: float) -> str:
         """What a person must know, now; empty if all is well for `SOON_S`."""
         for number, (begin, end) in enumerate(self.spans, 1):

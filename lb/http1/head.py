@@ -31,7 +31,9 @@ _HOP_BY_HOP = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authenticat
 _READ = frozenset({b"authorization", b"connection", b"expect", b"forwarded", b"x-request-id", *_FRAMING, *_HOP_BY_HOP})
 _CAUSE = b"snapsurge-cause"
 _ENDED = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id", _CAUSE, *_HOP_BY_HOP})
-_OURS = (b"snapsurge-", b"x-forwarded-")  # Only a balancer may send these: they are never passed on as they are.
+# Only a balancer may send these: they are never passed on as they are. A trace restarts at the edge (W3C Trace
+# Context): a stranger's `sampled` would make the collector's load his choice.
+_OURS = (b"snapsurge-", b"x-forwarded-", b"traceparent", b"tracestate")
 _ORDINARY_REQUEST = requests(names=_READ, prefixes=_OURS, fields_max=FIELDS_MAX)
 _ORDINARY_RESPONSE = responses(names=_ENDED)
 

@@ -30,8 +30,11 @@ from .sentinels import PrimaryConnection, Sentinels
 
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
-# What an ACL rule must contain, so that its user may poll.
-RIGHTS = "~snapsurge:nodes* +eval +get +hget +hgetall +time +zcard +zrange +zrangebyscore"
+# What an ACL rule must contain, so that its user may poll, and announce the balancer (`announcing.py`).
+RIGHTS = (
+    "~snapsurge:nodes* ~snapsurge:targets +eval +get +hget +hgetall +time +zadd +zcard +zrange +zrangebyscore +zrem "
+    "+zremrangebyscore"
+)
 WHOLE_EVERY = 15  # Every 15th poll reads all entries.
 
 _POLL = """#!lua

@@ -1,19 +1,22 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics` and `/nodes`, for operators and supervisors.
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/nodes` and `/aboutz`, for operators and supervisors.
 
 Clients cannot reach it, because it listens on another address. The calls that change nodes are in `changes.py`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ..about import PATH as ABOUT
 from ..membership.members import Membership
 from ..placement.node import RAMP_FULL
 from ..relay.connections import Connections
 from ..relay.context import Context
+from .about import AboutPage
 from .changes import BODY_BYTES_MAX, Changes
+from .exposition import OPENMETRICS, page
 from .metrics import registry
 
 
@@ -72,8 +75,10 @@ def row_of(context: Context, name: str) -> NodeRow:
     )
 
 
-def application(connections: Connections, membership: Membership | None = None) -> web.Application:
-    """The admin app; without a membership it cannot change nodes."""
+def application(
+    connections: Connections, membership: Membership | None = None, chosen: Mapping[str, str] | None = None
+) -> web.Application:
+    """The admin app; without a membership it cannot change nodes. `chosen`: see `AboutPage`."""
     context, metrics_registry = connections.context, registry(connections)
 
     async def livez(_: web.Request) -> web.Response:
@@ -89,8 +94,10 @@ def application(connections: Connections, membership: Membership | None = None) 
     async def nodes(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(node_rows(context)), content_type="application/json")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics_registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        asked = OPENMETRICS in request.headers.get("Accept", "")
+        body, kind = page(metrics_registry, as_openmetrics=asked)
+        return web.Response(body=body, headers={"Content-Type": kind})
 
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.add_routes(
@@ -99,6 +106,7 @@ def application(connections: Connections, membership: Membership | None = None) 
             web.get("/readyz", readyz),
             web.get("/nodes", nodes),
             web.get("/metrics", metrics),
+            web.get(ABOUT, AboutPage(context, chosen or {}).get),
         ]
     )
     if membership is not None:

@@ -75,7 +75,7 @@ class Fleet:
     def _new(self, member: Member, now: float) -> Node:
         placement = self._placement
         health = newcomer(now=now, checked=placement.checked, thresholds=placement.thresholds)
-        node = Node(member, health, Faults(placement.faulty_users))
+        node = Node(member, health, Faults(placement.faulty_users), born=now)
         if health.state is State.HEALTHY:
             self._begin_ramp(node, now)
         return node

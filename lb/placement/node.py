@@ -32,6 +32,7 @@ class Node:
 
     __slots__ = (
         "answered_at",
+        "born",
         "bytes_in_flight",
         "check_at",
         "connect_errors",
@@ -54,11 +55,11 @@ class Node:
         "zone",
     )
 
-    def __init__(self, member: Member, health: Health, faults: Faults | None = None) -> None:
+    def __init__(self, member: Member, health: Health, faults: Faults | None = None, born: float = 0.0) -> None:
         host, _, port = member.address.rpartition(":")
         self.host, self.port = host.strip("[]"), int(port)
         self.take(member)
-        self.health = health
+        self.health, self.born = health, born
         self.faults = faults or Faults(5)
         self.rank = Rank.NEVER
         self.open = self.silent = False

@@ -47,7 +47,8 @@ class Context:
         self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
-        self.certificate_ends_s: Callable[[], float] | None = None  # Unix time; None without TLS.
+        self.certificate_begins_s: Callable[[], float] | None = None  # Unix time; None without TLS.
+        self.certificate_ends_s: Callable[[], float] | None = None
         self.note: Callable[[RequestRecord], None] | None = None  # Writes access log and trace; None when both are off.
         self.pool = Pool(
             fleet,

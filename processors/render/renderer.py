@@ -29,6 +29,8 @@ from storage.photo.formats import DECODABLE, Limits
 from storage.records import Post, Side, accepted, flagged
 
 from .. import memory
+from ..runs import UNKNOWN, Run
+from ..runs import rendered as rendered_times
 from .decoding import Undecodable
 from .images import Renditions, render
 from .slot import Answer, Order
@@ -46,17 +48,27 @@ ERROR_CHARS_MAX: Final = 4000
 Render = Callable[..., Renditions]
 
 
-def finished(pair: intake.Intake, render: Render, *, whole: bool = True) -> tuple[Post, bytes]:
-    """Render an intake object; its record and media object. A photo that cannot be decoded rejects the post."""
+def finished(
+    pair: intake.Intake, render: Render, *, whole: bool = True, run: Run = UNKNOWN, began_s: float = 0.0
+) -> tuple[Post, bytes]:
+    """Render an intake object; its record and media object. A photo that cannot be decoded rejects the post.
+
+    `began_s` is the CPU time of this process when it began with the pair.
+    """
     post = flagged(accepted(pair.receipt), pair.receipt.late_by_ms)
+
+    def timed(post: Post) -> Post:
+        times = rendered_times(pair.receipt, run, time.time_ns() // 1_000_000, time.process_time() - began_s)
+        return msgspec.structs.replace(post, times=times)
+
     try:
         rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
     except Undecodable as error:
-        return media.pack(msgspec.structs.replace(post, state="rejected", reason=error.reason), {})
+        return media.pack(timed(msgspec.structs.replace(post, state="rejected", reason=error.reason)), {})
     thumbhash = cast("dict[Side, str]", rendered.thumbhash)
     post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=whole)
     images = sorted(rendered.images, key=lambda one: one.name.endswith("-full"))
-    return media.pack(post, {one.name: media.Image(one.data, one.width, one.height) for one in images})
+    return media.pack(timed(post), {one.name: media.Image(one.data, one.width, one.height) for one in images})
 
 
 def expected_s(pair: intake.Intake) -> float:
@@ -80,13 +92,15 @@ def slowness() -> float:
 def answered(order: Order, file: int, slow: float, limits: Limits = DECODABLE) -> Answer:
     """Carry out an order; every exception becomes an answer `failed`."""
     try:
+        began_s = time.process_time()
         pair = intake.unpack(os.pread(file, order.bytes, 0))
         cost_s = expected_s(pair)
         if cost_s > costs.DEAR_S and not order.dear:
             return Answer("dear")
         signal.setitimer(signal.ITIMER_PROF, (FLOOR_S + HEADROOM * cost_s) * slow)
         try:
-            post, body = finished(pair, partial(render, limits=limits), whole=order.whole)
+            drawn = partial(render, limits=limits)
+            post, body = finished(pair, drawn, whole=order.whole, run=order.run, began_s=began_s)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         os.pwrite(file, body, 0)

@@ -28,14 +28,13 @@ from typing import Any, Final, Literal, Self, cast
 
 import msgspec
 
-from storage import intake, media
 from storage.photo.formats import DECODE_BYTES_MAX
 from storage.queue.jobs import DEAR
-from storage.records import Post, accepted, flagged
-from storage.zips import TAIL_BYTES
+from storage.records import Post
 
-from ..metrics import Metrics
+from ..metrics import ENDS, OTHER, Metrics
 from ..retries import HandBack
+from ..runs import UNKNOWN, Run
 
 log = logging.getLogger("snapsurge.processors.rendering")
 
@@ -47,7 +46,6 @@ END_S: Final = 2.0
 STARTS_MAX: Final = 3
 # The file keeps this size between two pairs, enough for a usual pair; after a larger one it is truncated.
 KEPT_BYTES: Final = 4 << 20
-OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -56,6 +54,7 @@ class Order(msgspec.Struct, frozen=True):
     bytes: int
     whole: bool = True
     dear: bool = True
+    run: Run = UNKNOWN
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,7 +147,7 @@ class Rendering:
         """The renderer's process id; None while none runs."""
         return self._process.pid if self._process else None
 
-    async def render(self, archive: bytes, *, whole: bool, dear: bool = True) -> tuple[Post, bytes]:
+    async def render(self, archive: bytes, *, whole: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
         """Render an intake object; its record and media object.
 
         RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded is an outage; RendererCrashed
@@ -163,7 +162,7 @@ class Rendering:
             process = await self._started()
             began = time.perf_counter()
             try:
-                return await self._ordered(process, archive, Order(len(archive), whole, dear))
+                return await self._ordered(process, archive, Order(len(archive), whole, dear, run))
             finally:
                 took = time.perf_counter() - began
                 self._metrics.render.observe(took)
@@ -267,13 +266,6 @@ class Rendering:
             os.ftruncate(self._file, 0)
 
 
-def overdue(archive: bytes) -> tuple[Post, bytes]:
-    """The record and media object of a pair that is rejected because it used up its budget on the last try."""
-    receipt = intake.receipt_in(archive[-TAIL_BYTES:])
-    post = flagged(accepted(receipt), receipt.late_by_ms)
-    return media.pack(msgspec.structs.replace(post, state="rejected", reason=OVERDUE_REASON), {})
-
-
 def _stdin(process: Process) -> asyncio.StreamWriter:
     return cast("asyncio.StreamWriter", process.stdin)
 
@@ -286,7 +278,8 @@ async def _answer(process: Process) -> Answer | None:
 
 def _cause(code: int) -> str:
     """The metric label of an exit code: the name of the signal, or `exit`."""
-    return signal.Signals(-code).name if code < 0 else "exit"
+    name = signal.Signals(-code).name if code < 0 else "exit"
+    return name if name in ENDS else OTHER
 
 
 def _unnamed_file() -> int:

@@ -14,6 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
@@ -25,24 +26,31 @@ from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.queue.jobs import depth_of, measuring
 from storage.queue.shards import Shards
-from storage.records import from_ms
+from storage.records import Moment, from_ms
 from storage.refusals import reason
 from storage.scripts import run as run_scripts
 from storage.sharded import ShardedIndex
 
+from ..about import about_view
+from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
-from ..metrics import QUEUE_COUNTS, ScalerMetrics, exposed
+from ..metrics import ScalerMetrics
+from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
 from .election import Election
 from .history import recalled, remember
 from .ladder import Ladder, counts, lead_s
+from .moment_counts import counting
 from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
+from .redis_servers import asking, servers
+from .retaining import retaining
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
 from .sweeping import sweeping
+from .targets import serving
 from .views import views
 
 log = logging.getLogger("snapsurge.processors.autoscale")
@@ -123,6 +131,10 @@ class Autoscaler:
     def workers(self) -> int:
         """The number of workers that claim jobs: those of the pool, or without a pool those with a fresh pulse."""
         return len(self._pulses) if self._pool is None else self._pool.size
+
+    def moments(self) -> tuple[Moment, ...]:
+        """The moments that accept posts and those that come soon, as last read."""
+        return self._schedule.known
 
     async def tick(self) -> None:
         """Campaign; then as the leader measure, decide and act, else stand by."""
@@ -220,13 +232,7 @@ class Autoscaler:
             self._away = True
             return None
         self._away = False
-        self._metrics.dead.set(depth.dead)
-        self._metrics.ready.set(depth.ready)
-        self._metrics.oldest.set(depth.oldest_s)
-        self._metrics.leased.set(depth.leased)
-        self._metrics.deferred.set(depth.deferred)
-        for name in QUEUE_COUNTS:
-            self._metrics.counted.labels(name).set(depth.counted.get(name, 0))
+        self._metrics.measure(depth, self._clock())
         expected = max(self._desired, 0)
         return self._meter.load(depth, self._pulses, expected, self._monotonic())
 
@@ -244,9 +250,10 @@ async def run(
     *,
     ladder: Ladder = (),
     decide_only: bool = False,
+    log: str = "json",
 ) -> None:
     """Run the autoscaler until `stop`; blobs.StoreUnavailable when the store cannot be opened at the start."""
-    metrics, pool = ScalerMetrics(), None if decide_only else Pool(spawned)
+    metrics, pool = ScalerMetrics(), None if decide_only else Pool(partial(spawned, log=log))
     async with contextlib.AsyncExitStack() as stack:
         redis = redis_client(storage_config)
         shards = shard_clients(storage_config, redis)
@@ -254,28 +261,32 @@ async def run(
             stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(blob_store(storage_config))
         listen = address(config.autoscaler_listen)
-        await stack.enter_async_context(exposed(listen, metrics.registry, views(redis, pool)))
+        shown = views(redis, pool) | about_view("autoscaler", config, storage_config)
+        await stack.enter_async_context(serving(listen, metrics.registry, redis, "autoscaler", views=shown))
         election = Election(redis, secrets.token_hex(8), term_s=term_s(config))
-        moments = Moments(store, ShardedIndex(redis, shards))
+        index = ShardedIndex(redis, shards)
+        limits, term, moments = limits_of(config), term_s(config), Moments(store, index)
         autoscaler = Autoscaler(
-            limits_of(config),
-            redis,
-            moments,
-            pool,
-            metrics,
-            election,
-            term_s=term_s(config),
-            shards=shards,
-            ladder=ladder,
+            limits, redis, moments, pool, metrics, election, term_s=term, shards=shards, ladder=ladder
         )
         sweeper = Sweeper(store, redis, every_s=config.sweep_every_s, shards=shards)
+        days = {"intake_days": storage_config.intake_days, "moment_days": storage_config.moment_days}
+        beside = {
+            "sweeper": sweeping(sweeper, election, metrics),
+            "counts": counting(autoscaler.moments, index, election, metrics),
+            "redis": asking(servers(storage_config, redis, shards), election, metrics.led),
+            "accounts": accounting(Accountant(store, redis, shards), election),
+            "retention": retaining(Retention(store, redis, shards=shards, **days), election),
+        }
+        metrics.behind.set_function(lambda: sweeper.behind_s(time.time()))
         try:
             async with asyncio.TaskGroup() as group:
-                sweeps = group.create_task(sweeping(sweeper, election, metrics), name="sweeper")
+                tasks = [group.create_task(job, name=name) for name, job in beside.items()]
                 while not stop.is_set():
                     await autoscaler.tick()
                     await pause(stop, config.scale_every_s)
-                sweeps.cancel()
+                for task in tasks:
+                    task.cancel()
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()

@@ -142,13 +142,15 @@ class Pool:
         return delay_s
 
 
-async def spawned(slot: int) -> Process:
-    """Start a real worker with our interpreter and environment; its standard input ends when this process ends.
+async def spawned(slot: int, *, log: str = "json") -> Process:
+    """Start a real worker with our interpreter, environment and form of log lines.
+
+    Its standard input ends when this process ends.
 
     The worker gets a session of its own. Otherwise a Ctrl-C in the terminal would reach it as a first signal and our
     SIGTERM as a second one, and a second signal ends a worker in the middle of a job.
     """
-    command = (sys.executable, "-m", "processors", "--until-eof")
+    command = (sys.executable, "-m", "processors", "--until-eof", "--log", log)
     return await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, env=of_worker(slot), cwd=ROOT, start_new_session=True
     )

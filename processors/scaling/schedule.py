@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from storage.moments import Moments
 from storage.records import ACCEPTING_MS, to_ms
+from storage.records import Moment as StoredMoment
 from storage.refusals import reason
 
 from .sizing import Moment
@@ -13,8 +14,9 @@ log = logging.getLogger("snapsurge.processors.schedule")
 
 # Seconds between two reads of the schedule. Moments change seldom and are created well before their lead begins.
 SCHEDULE_S = 2.0
-# Moments are read this many seconds before their lead begins, in case the next reads fail.
-SCHEDULE_MARGIN_S = 600.0
+# Moments are read this many seconds before their lead begins, in case the next reads fail, and so that alerts which
+# ask whether all is ready for a moment have an hour.
+SCHEDULE_MARGIN_S = 3600.0
 
 
 class Schedule:
@@ -30,6 +32,8 @@ class Schedule:
         self._due = 0.0
         self._stale = False
         self._last: tuple[Moment, ...] = ()
+        # The moments of the last read, as the store has them.
+        self.known: tuple[StoredMoment, ...] = ()
 
     async def moments(self) -> tuple[Moment, ...]:
         """The moments that accept posts and those whose lead begins soon; the last known if unreadable."""
@@ -44,6 +48,6 @@ class Schedule:
                 log.warning("the moments cannot be read, the last known schedule is used: %s", reason(error))
             self._stale = True
             return self._last
-        self._stale = False
+        self._stale, self.known = False, tuple(moments)
         self._last = tuple(Moment(fires_at_ms=to_ms(one.fires_at), window_s=one.window_s) for one in moments)
         return self._last

@@ -41,6 +41,9 @@ async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics)
         if swept is not None:
             rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
             metrics.swept.inc(swept.queued)
-            if swept.queued or swept.tidied:
+            metrics.lost.inc(swept.lost)
+            if swept.lost:
+                log.error("the store has lost pairs, `python -m processors verify MOMENT` names them; swept: %s", swept)
+            elif swept.queued or swept.tidied:
                 log.info("swept: %s", swept)
         await asyncio.sleep(rest_s)

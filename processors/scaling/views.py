@@ -1,4 +1,4 @@
-"""The JSON views of the autoscaler's listener: its own workers, and the leader's decision on a tier."""
+"""The JSON views of the autoscaler's listener: its workers, the leader's decision on a tier, and what to scrape."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,10 +10,11 @@ from storage.decision import TIERS, Scaling, latest, of_tier
 
 from ..metrics import View
 from .pool import Pool
+from .targets import Group, found
 
 
 def views(redis: Redis, pool: Pool | None) -> dict[str, View]:
-    """`/workers` and `/v1/scaling`, for `metrics.exposed`."""
+    """`/workers`, `/v1/scaling` and `/v1/targets`, for `metrics.exposed`."""
 
     async def workers(_: Mapping[str, str]) -> dict[str, list[dict[str, int]]]:
         return {"workers": [{"pid": pid} for pid in (pool.pids if pool else ())]}
@@ -26,4 +27,9 @@ def views(redis: Redis, pool: Pool | None) -> dict[str, View]:
             return of_tier(await latest(redis), tier)
         return None
 
-    return {"/workers": workers, "/v1/scaling": scaling}
+    async def targets(_: Mapping[str, str]) -> list[Group] | None:
+        with suppress(RedisError, OSError):
+            return await found(redis)
+        return None
+
+    return {"/workers": workers, "/v1/scaling": scaling, "/v1/targets": targets}

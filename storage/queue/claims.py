@@ -11,6 +11,7 @@ could while Redis was down. So a lapse still means that a worker failed, not tha
 The scripts are in leasing.py, the rules and their reasons in lease.py.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -71,6 +72,7 @@ class Claims:
         kept, found, next_ms = await self._run(
             TURN(queues, token, self._lease_ms, room.free, room.ahead, room.flags, *fields)
         )
+        at_ms = time.time_ns() // 1_000_000
         claimed = [
             Claimed(
                 id=job_id.decode(),
@@ -80,6 +82,7 @@ class Claims:
                 attempts=Attempts(faults, outages, lapses),
                 waited_s=max(waited_ms, 0) / 1000,
                 deaths=deaths,
+                at_ms=at_ms,
             )
             for job_id, body, queue, waited_ms, faults, outages, lapses, deaths in found
         ]

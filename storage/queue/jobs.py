@@ -8,15 +8,15 @@ trusted with code execution. Claiming is in claims.py; several Redis are in shar
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
 
-from ..keys import COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
+from ..keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
 from ..scripts import Call, Script, run_one
 from .bell import RING
 from .clock import CLOCK, WRITES
@@ -27,6 +27,8 @@ FLAGS, ON_TIME, LATE, DEAR, LATER = QUEUES = QUEUE_KEYS
 
 # The key of a job's body is this and the job's id.
 BODY_KEY = job_key_prefix
+# The field of a job's body with the unix ms of its pair's commit.
+COMMITTED: Final = "c"
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
@@ -77,6 +79,21 @@ return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COU
   redis.call('HLEN', '{DEAD_KEY}')}}
 """)
 
+# ARGV: ids of jobs. A job that is running ends by itself when it finds its post deleted.
+_REMOVE = Script(f"""
+local removed = 0
+for _, id in ipairs(ARGV) do
+  local found = redis.call('HDEL', '{DEAD_KEY}', id) + redis.call('ZREM', '{PURGED_KEY}', id)
+  if not redis.call('HGET', '{LEASES_KEY}', id) then
+    for _, queue in ipairs(KEYS) do found = found + redis.call('ZREM', queue, id) end
+    redis.call('HDEL', '{ATTEMPTS_KEY}', id)
+    redis.call('DEL', '{job_key_prefix}' .. id)
+  end
+  removed = removed + math.min(found, 1)
+end
+return removed
+""")
+
 # ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
 _UNQUEUED = Script(f"""
 local keys, places = {{}}, {{}}
@@ -89,12 +106,16 @@ return places
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job names one task for one post; `late` is whether the post is late, as far as known when it is queued."""
+    """A job names one task for one post; `late` is whether the post is late, as far as known when it is queued.
+
+    `committed_ms` is when the pair was committed, in unix ms; 0 where the caller does not know it.
+    """
 
     name: JobName
     moment_id: str
     post_id: str
     late: bool = False
+    committed_ms: int = 0
 
     @property
     def id(self) -> str:
@@ -137,14 +158,19 @@ class Depth(msgspec.Struct, frozen=True):
         )
 
 
-def jobs_of(moment_id: str, post_id: str, *, late: bool = False) -> tuple[Job, Job]:
+def jobs_of(moment_id: str, post_id: str, *, late: bool = False, committed_ms: int = 0) -> tuple[Job, Job]:
     """The jobs of an accepted pair, the cheap one first."""
-    return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late)
+    return Job("flag_late", moment_id, post_id, late), Job("render_pair", moment_id, post_id, late, committed_ms)
 
 
 def encode(value: dict[str, Any]) -> bytes:
     """arq's `job_serializer`. The result of a failed job may contain an exception, which is stored as text."""
     return msgspec.msgpack.encode(value, enc_hook=repr)
+
+
+def _encode_with(committed_ms: int) -> Callable[[dict[str, Any]], bytes]:
+    """`encode`, with the time of the commit beside arq's own fields, which a stock arq worker ignores."""
+    return lambda value: encode({**value, COMMITTED: committed_ms})
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -169,13 +195,18 @@ class Queue:
         now_ms = time.time_ns() // 1_000_000
         fields: list[Any] = []
         for job in jobs:
-            body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=encode)
+            serializer = _encode_with(job.committed_ms) if job.committed_ms else encode
+            body = serialize_job(job.name, (job.moment_id, job.post_id), {}, None, now_ms, serializer=serializer)
             fields += [QUEUES.index(job.queue) + 1, job.id, body]
         return _ENQUEUE(QUEUES, *fields)
 
     async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of these jobs, a few hundred, that are neither queued nor running."""
         return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED((), *(job.id for job in jobs)))]
+
+    async def remove(self, jobs: Sequence[Job]) -> int:
+        """Remove jobs that are not running, and their dead letters; returns how many there were."""
+        return int(await run_one(self._redis, _REMOVE(QUEUES, *(job.id for job in jobs))))
 
     async def depth(self) -> Depth:
         """The current depth of all queues, by the clock of their scores."""

@@ -47,8 +47,8 @@ class Attempts(msgspec.Struct, frozen=True):
 class Claimed(msgspec.Struct, frozen=True):
     """A job that this worker holds: body, queue, the token that proves the lease, and earlier attempts.
 
-    `waited_s` is how long the job had been ready. `deaths` is the number of workers lost recently, including the one
-    that last ran this job; 0 if the job's last run did not lapse.
+    `waited_s` is how long the job had been ready, `at_ms` when it was claimed (unix ms). `deaths` is the number of
+    workers lost recently, including the one that last ran this job; 0 if the job's last run did not lapse.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Claimed(msgspec.Struct, frozen=True):
     attempts: Attempts = Attempts()
     waited_s: float = 0.0
     deaths: int = 0
+    at_ms: int = 0
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -55,6 +55,10 @@ class Shards:
         """Those of these jobs, a few hundred, that are not queued on their shard; none of an unavailable shard."""
         return [job for some in await self._each(jobs, Queue.unqueued) for job in some]
 
+    async def remove(self, jobs: Sequence[Job]) -> int:
+        """Remove jobs that are not running, and their dead letters, from every shard; returns how many there were."""
+        return sum(await asyncio.gather(*(queue.remove(jobs) for queue in self._queues.values())))
+
     async def _each(self, jobs: Sequence[Job], call: Callable[[Queue, Sequence[Job]], Awaitable[T]]) -> list[T]:
         """The answers of the shards that have these jobs, without unavailable shards, which are logged."""
         parts = self._parts(jobs)

@@ -20,6 +20,10 @@ from ..blobs import StoreUnsuitable
 SETTINGS: Final = ("versioning", "object-lock", "lifecycle")
 # A moment takes posts for a day, and tombstones must stay for 49 hours; the rest is for a backlog of renders.
 KEPT_DAYS_MIN: Final = 7
+KEEPS_NONE: Final = (
+    "it is not known to keep versions: a change of a post that is interrupted between the members of the store may "
+    "lose the post; enable versioning"
+)
 KEEP_VERSIONS: Final = (
     b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
     b"</VersioningConfiguration>"
@@ -28,22 +32,28 @@ _SPACE: Final = "{*}"
 _ROOTS: Final = (*(f"{spread}/" for spread in keys.SPREADS), keys.MOMENTS_PREFIX)
 
 
-def warnings(documents: Mapping[str, bytes]) -> Iterator[str]:
-    """What a person should know, from the settings that could be read, by name; StoreUnsuitable if posts get lost."""
+def warnings(documents: Mapping[str, bytes], *, several: bool = False) -> Iterator[str]:
+    """What a person should know, from the settings that could be read, by name; StoreUnsuitable if posts get lost.
+
+    `several`: the store has several members, so its bucket must keep versions.
+    """
     found = {name: _root(document) for name, document in documents.items()}
     lock, lifecycle = found.get("object-lock"), found.get("lifecycle")
     for rule in lifecycle.iterfind(f"{_SPACE}Rule") if lifecycle is not None else ():
         yield from _of_rule(rule)
+    keeps = keeps_versions(documents.get("versioning", b""))
     if lock is not None and (days := _days(lock)):
         yield (
             f"its object lock keeps every version for {days}: photos of deleted posts are not shown, but stay in the "
             "bucket that long; use a bucket without a default retention"
         )
-    elif keeps_versions(documents.get("versioning", b"")):
+    elif keeps and not several:
         yield (
             "it keeps versions; replaced and deleted ones are removed at once, for which the keys need the permissions "
             "DeleteObjectVersion and ListBucketVersions"
         )
+    if several and not keeps:
+        yield KEEPS_NONE
 
 
 def keeps_versions(document: bytes) -> bool:

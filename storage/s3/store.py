@@ -212,16 +212,22 @@ class S3Store:
 
     async def _examine(self) -> None:
         """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
-        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
-        if self._objects.endpoints.several and not bucket.keeps_versions(found["versioning"].body):
-            await self._keep_versions()
-        for warning in bucket.warnings({name: one.body for name, one in found.items() if one.went_well}):
-            log.warning("bucket %s: %s", self._bucket, warning)
+        for warning in await self._warnings():
+            if warning == bucket.KEEPS_NONE:
+                await self._keep_versions()
+            else:
+                log.warning("bucket %s: %s", self._bucket, warning)
         try:
             await suitability.check(self, max(suitability.RACERS, 2 * len(self._objects.endpoints.all)))
         except QuorumLost as error:  # nodes that start now must still serve reads
             log.warning("store %s was not tested, because it cannot write now: %s", self.address.servers, error)
             self._objects.endpoints.untested()
+
+    async def _warnings(self) -> Sequence[str]:
+        """What a person should know of the bucket's settings; StoreUnsuitable if they lose posts."""
+        found = {name: await self._objects.call("GET", "", query={name: ""}) for name in bucket.SETTINGS}
+        documents = {name: one.body for name, one in found.items() if one.went_well}
+        return [*bucket.warnings(documents, several=self._objects.endpoints.several)]
 
     async def _keep_versions(self) -> None:
         """Let the bucket keep versions, which a store of several members must (`bucket.py`)."""
@@ -230,9 +236,8 @@ class S3Store:
             await self._outcomes.done(f"PUT versioning of {self._bucket}", setting)
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
-                "bucket %s is not known to keep versions, and could not be told to: a change of a post that is "
-                "interrupted between the members of the store may lose the post; enable versioning for it (%s)",
-                *(self._bucket, error),
+                "bucket %s: %s (this could not be done: %s)",
+                *(self._bucket, bucket.KEEPS_NONE, error),
             )
         else:
             log.warning(

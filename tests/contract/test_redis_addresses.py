@@ -22,7 +22,11 @@ Read = Callable[[str], Any]
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("storage/redis_address.py", "lb/redis_address.py"), ("storage/sentinels.py", "lb/membership/sentinels.py")],
+    [
+        ("storage/redis_address.py", "lb/redis_address.py"),
+        ("storage/sentinels.py", "lb/membership/sentinels.py"),
+        ("storage/about.py", "lb/about.py"),
+    ],
 )
 def test_the_balancers_copy_is_the_same_text(one: str, other: str) -> None:
     """It imports no other package; a change goes to both."""

@@ -56,7 +56,7 @@ async def balancer(
     options = [f"--node={name}=127.0.0.1:{port}" for name, port in nodes]
     process = await asyncio.create_subprocess_exec(
         *("env", *settings, sys.executable, "-m", "lb", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-        *(*options, "--check", check, "--hash-on", hash_on, *extra),
+        *(*options, "--check", check, "--hash-on", hash_on, "--log", "text", *extra),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -72,7 +72,7 @@ async def group(*extra: str, **settings: str) -> AsyncIterator[asyncio.subproces
     """Two balancer processes on one port."""
     lb = await asyncio.create_subprocess_exec(
         *("env", *(f"{name}={value}" for name, value in settings.items()), sys.executable, "-m", "lb"),
-        *("--admin", "127.0.0.1:0", "--check", "off", "--processes", "2", *extra),
+        *("--admin", "127.0.0.1:0", "--check", "off", "--processes", "2", "--log", "text", *extra),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )

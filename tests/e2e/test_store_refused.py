@@ -1,55 +1,27 @@
 """A node before a store that does not keep conditional writes: it does not start, and says why; unless told to."""
 
 import asyncio
-import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from deploy.config import DEVELOPMENT_SECRET, Environment
+from tests.careless_store import careless_store
 from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTING = '<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>'
 
 
 @pytest.fixture
 async def careless() -> AsyncIterator[str]:
     """The address of a store that takes every PUT, whatever its condition."""
-    objects: dict[str, tuple[bytes, str]] = {}
-    tags = itertools.count()
-
-    async def serve(request: web.Request) -> web.Response:
-        key = request.match_info["key"]
-        if request.method == "PUT":
-            objects[key] = await request.read(), f'"{next(tags)}"'
-            return web.Response()
-        if request.method == "DELETE":
-            objects.pop(key, None)
-            return web.Response(status=204)
-        if not key:
-            rows = "".join(
-                f"<Contents><Key>{one}</Key><Size>{len(objects[one][0])}</Size></Contents>" for one in objects
-            )
-            return web.Response(text="" if request.method == "HEAD" else LISTING.format(rows))
-        if key not in objects:
-            return web.Response(status=404, text="<Error><Code>NoSuchKey</Code></Error>")
-        body, tag = objects[key]
-        return web.Response(body=body, headers={"ETag": tag})
-
-    app = web.Application()
-    app.router.add_route("*", "/bucket{slash:/?}{key:.*}", serve)
-    runner, port = web.AppRunner(app), free_port()
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"s3://bucket?endpoint=http://127.0.0.1:{port}"
-    await runner.cleanup()
+    async with careless_store() as address:
+        yield address
 
 
 async def node(store: str, redis_url: str, **settings: str) -> asyncio.subprocess.Process:

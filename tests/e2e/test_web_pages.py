@@ -74,7 +74,8 @@ async def test_head_passes_and_ends(tmp_path: Path, redis_url: str) -> None:
         with lone_node(tmp_path, redis_url, port):
             for path, status in (("/livez", 200), ("/docs", 200), ("/openapi.json", 200), ("/nothing", 404)):
                 assert await head(path) == (status, b"HTTP/1.1 ")
-            assert await head("/metrics") == (404, b"")
+            for private in ("/metrics", "/aboutz"):
+                assert await head(private) == (404, b"")
         assert await head("/livez") == (503, b"HTTP/1.1 ")
 
 
@@ -89,4 +90,4 @@ async def test_a_request_in_absolute_form_is_served(tmp_path: Path, redis_url: s
                     assert (await talk(door, head.encode())).endswith(b"\r\n\r\nalive\n")
                 star = await talk(door, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 assert star.startswith(b"HTTP/1.1 204 ")
-                assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, POST\r\n" in star
+                assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST\r\n" in star

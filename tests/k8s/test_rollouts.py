@@ -10,21 +10,24 @@ from tests.k8s.cluster import Cluster, until
 from tests.k8s.conftest import KINDS, SECRETS, Applied, is_whole
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
-# Of the Prometheus operator, whose own definition is not here: any PodMonitor is accepted.
-PODMONITOR = """
+# Of the Prometheus operator, whose own definitions are not here: any PodMonitor and PrometheusRule is accepted.
+OPERATOR = "---".join(
+    f"""
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: podmonitors.monitoring.coreos.com}
+metadata: {{name: {kind.lower()}s.monitoring.coreos.com}}
 spec:
   group: monitoring.coreos.com
-  names: {kind: PodMonitor, plural: podmonitors, singular: podmonitor, listKind: PodMonitorList}
+  names: {{kind: {kind}, plural: {kind.lower()}s, singular: {kind.lower()}, listKind: {kind}List}}
   scope: Namespaced
   versions:
     - name: v1
       served: true
       storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+      schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
 """
+    for kind in ("PodMonitor", "PrometheusRule")
+)
 
 
 def templates(cluster: Cluster) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def templates(cluster: Cluster) -> dict[str, Any]:
 @pytest.mark.parametrize("overlay", ["one-zone", "three-zones", "cloud"])
 def test_an_overlay_is_accepted_as_it_is(applied: Applied, overlay: str) -> None:
     """Point 9: no unknown field, no warning, nothing that Pod Security forbids."""
-    applied.cluster.kubectl("apply", "-f", "-", given=PODMONITOR)
+    applied.cluster.kubectl("apply", "-f", "-", given=OPERATOR)
     until(lambda: applied.cluster.get("/apis/monitoring.coreos.com/v1"), "the API of PodMonitors")
     said = applied.apply(overlay, "--dry-run=server", "--validate=strict")
 

@@ -6,6 +6,7 @@ order, the answers to the clients must be true.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Self
@@ -170,6 +171,8 @@ class Story:
         if tombstone_in(archive) is not None:
             await self.existence.fence(MOMENT, POST_ID)
             return
+        if intake.is_bare(archive):
+            return
         post, body = rendered(intake.unpack(archive).receipt)
         for _ in range(self.rng.randint(0, 40)):
             await asyncio.sleep(0)
@@ -186,6 +189,22 @@ class Story:
         self.deleted.append(deletion)
         self.look()
 
+    async def erase(self) -> None:
+        """Delete all that the user sent before, uploads in progress included."""
+        deletion = self.number()
+        self.deletions.append(deletion)
+        try:
+            await self.existence.end(MOMENT, POST_ID, deletion, bars=True)
+        except (StoreUnavailable, Superseded):
+            return
+        self.deleted.append(deletion)
+        self.look()
+
+    async def bare(self) -> None:
+        """Remove the photos of a finished post, as retention does."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.existence.bare(MOMENT, POST_ID)
+
     def look(self) -> None:
         """Check that no deleted attempt is visible, and that nothing has vanished without a deletion."""
         before, self.shown = self.shown, self.store.shown
@@ -201,7 +220,7 @@ class Story:
         async with asyncio.TaskGroup() as group:
             for _ in range(steps):
                 what: Coroutine[Any, Any, None] = self.rng.choice(
-                    (self.upload, self.upload, self.delete, self.render)
+                    (self.upload, self.upload, self.delete, self.render, self.erase, self.bare)
                 )()
                 group.create_task(what, name=f"request-{self.begun}")
                 for _ in range(self.rng.choice((0, 5, 40, 100))):

@@ -58,6 +58,15 @@ async def test_the_clock_of_a_balancers_check_counts_from_trusted_peers_only(mak
             assert (await client.call("GET", "/readyz", headers={"Snapsurge-Received-At": stamp})).status == status
 
 
+async def test_a_node_tells_of_itself(client: Any) -> None:
+    """At `/aboutz`, without a token; to HEAD too."""
+    found = (await client.call("GET", "/aboutz")).body
+    assert found["program"] == "node"
+    assert found["secrets"]["SNAPSURGE_AUTH_SECRET"]
+    head = await client.call("HEAD", "/aboutz")
+    assert (head.status, head.raw) == (200, b"")
+
+
 async def test_metrics_tell_of_calls_by_route_and_status(client: Any) -> None:
     """Routes, not paths: their number is bounded."""
     await client.call("GET", "/v1/moments/eu-20260101-none")
@@ -69,10 +78,17 @@ async def test_metrics_tell_of_calls_by_route_and_status(client: Any) -> None:
 
 
 async def test_a_wrong_method_names_the_right_ones(client: Any) -> None:
-    """405 with Allow."""
-    answer = await client.call("PUT", "/v1/moments")
-
-    assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS, POST")
+    """405 with Allow, and OPTIONS says the same; `current` is no moment that could be changed."""
+    moment = await client.moment()
+    for path, allowed in (
+        ("/v1/moments", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/moments/current", "GET, HEAD, OPTIONS"),
+        (f"/v1/moments/{moment}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+    ):
+        refused, told = await client.call("PUT", path), await client.call("OPTIONS", path)
+        assert (refused.status, refused.headers["Allow"]) == (405, allowed)
+        assert (told.status, told.headers["Allow"]) == (204, allowed)
+    assert (await client.call("DELETE", "/v1/moments/current", "o", "ops")).status == 405
 
 
 async def test_a_node_without_a_store_does_not_start(tmp_path: Path) -> None:

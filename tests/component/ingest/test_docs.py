@@ -53,6 +53,7 @@ async def test_no_answer_is_guessed_to_be_a_page(client: Any) -> None:
         "/docs/start.js",
         "/openapi.json",
         "/metrics",
+        "/aboutz",
         "/livez",
         "/nothing",
         "/v1/posts/x",

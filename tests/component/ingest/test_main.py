@@ -1,6 +1,7 @@
 """The program: its help, its errors, its drain, as a real process."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -71,19 +72,22 @@ def test_a_bad_start_is_one_line(arguments: tuple[str, ...], settings: dict[str,
 
 
 def test_sigterm_drains_and_exits_0(tmp_path: Path, redis_url: str, free_port: int) -> None:
-    """It serves, and on SIGTERM it leaves."""
+    """It serves, with all file descriptors that it may have, and on SIGTERM it leaves."""
     settings = {
         "SNAPSURGE_AUTH_SECRET": "x" * 32,
         "SNAPSURGE_STORE_URL": f"file://{tmp_path}/store",
         "SNAPSURGE_REDIS_URL": redis_url,
         "SNAPSURGE_INGEST_ANNOUNCE_S": "0.1",
     }
-    command = [sys.executable, "-m", "ingest", "--listen", f"127.0.0.1:{free_port}"]
+    few = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh"]
+    command = [*few, sys.executable, "-m", "ingest", "--listen", f"127.0.0.1:{free_port}"]
     with subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "serving on" in line:
                 break
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard > 256
         with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/readyz", timeout=10) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)

@@ -111,3 +111,105 @@ async def test_a_moment_that_cannot_be_read_is_our_fault(make_client: Any, redis
         for answer in (await client.call("GET", f"/v1/moments/{moment_id}"), await client.upload(moment_id)):
             assert (answer.status, answer.body["code"]) == (503, "storage-unavailable")
             assert "Retry-After" in answer.headers
+
+
+def later(**delta: float) -> str:
+    """A time so far from now."""
+    return (datetime.now(UTC) + timedelta(**delta)).isoformat(timespec="milliseconds")
+
+
+async def test_a_moment_is_changed_until_it_fires(client: Any) -> None:
+    """200 with the moment as it is then; an upload is judged by it; afterwards 409, by a stable code."""
+    moment = await client.moment(fires_at=later(minutes=30))
+    path = f"/v1/moments/{moment}"
+    sooner = later(seconds=4)
+
+    changed = await client.call("PATCH", path, "o", "ops", json={"fires_at": sooner, "window_s": 60})
+
+    assert changed.status == 200
+    assert (changed.body["window_s"], changed.body["revision"]) == (60, 1)
+    assert datetime.fromisoformat(changed.body["fires_at"]) == datetime.fromisoformat(sooner)
+    assert (await client.call("GET", path)).body == changed.body
+    assert (await client.upload(moment)).body["code"] == "moment-not-open"
+    opened = await client.moment()
+    for method, options in (("PATCH", {"json": {"window_s": 90}}), ("DELETE", {})):
+        answer = await client.call(method, f"/v1/moments/{opened}", "o", "ops", **options)
+        assert (answer.status, answer.body["code"]) == (409, "moment-fired")
+    assert (await client.upload(opened)).status == 201
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, [], {"window_s": 0}, {"region": "us"}, {"fires_at": "tomorrow"}, {"fires_at": "2020-01-01T00:00:00Z"}],
+)
+async def test_bad_changes_are_refused(client: Any, wanted: Any) -> None:
+    """400 with a word on the field; nothing changes."""
+    path = f"/v1/moments/{await client.moment(fires_at=later(minutes=30))}"
+    before = (await client.call("GET", path)).body
+
+    answer = await client.call("PATCH", path, "o", "ops", json=wanted)
+
+    assert (answer.status, answer.body["code"]) == (400, "bad-request")
+    assert (await client.call("GET", path)).body == before
+
+
+async def test_a_cancelled_moment_is_as_if_it_never_was(client: Any) -> None:
+    """204, also again; 404 for everybody who asks for it, and no list has it."""
+    moment = await client.moment(fires_at=later(minutes=30))
+    path = f"/v1/moments/{moment}"
+
+    assert (await client.call("DELETE", path, "o", "ops")).status == 204
+    assert (await client.call("DELETE", path, "o", "ops")).status == 204
+    assert (await client.call("GET", path)).body["code"] == "no-such-moment"
+    assert (await client.call("PATCH", path, "o", "ops", json={"window_s": 9})).body["code"] == "no-such-moment"
+    assert (await client.upload(moment)).body["code"] == "no-such-moment"
+    assert (await client.call("GET", "/v1/moments", "o", "ops")).body == {"moments": [], "next": None}
+    assert (await client.call("DELETE", "/v1/moments/eu-20260101-none", "o", "ops")).status == 404
+
+
+async def test_only_ops_change_and_list_moments(client: Any) -> None:
+    """A user's token is not enough."""
+    path = f"/v1/moments/{await client.moment(fires_at=later(minutes=30))}"
+
+    for method, where, options in (
+        ("PATCH", path, {"json": {"window_s": 9}}),
+        ("DELETE", path, {}),
+        ("GET", "/v1/moments", {}),
+    ):
+        assert (await client.call(method, where, **options)).body["code"] == "forbidden"
+
+
+async def test_moments_are_listed_by_pages(client: Any) -> None:
+    """Of a region, of a time range, so many a page; a malformed parameter is named."""
+    made = []
+    for hours in (-1, 1, 2):
+        made += [await client.moment(region=region, fires_at=later(hours=hours)) for region in ("eu", "us")]
+    made.sort()
+
+    async def listed(query: str) -> list[str]:
+        answer = await client.call("GET", f"/v1/moments?{query}", "o", "ops")
+        assert answer.status == 200, answer.raw
+        return [one["id"] for one in answer.body["moments"]]
+
+    first = (await client.call("GET", "/v1/moments?limit=4", "o", "ops")).body
+    assert [one["id"] for one in first["moments"]] == made[:4]
+    assert await listed(f"limit=4&cursor={first['next']}") == made[4:]
+    assert await listed("region=us") == [one for one in made if one.startswith("us-")]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert (len(await listed(f"from={now}")), len(await listed(f"to={now}"))) == (4, 2)
+    assert (await client.call("HEAD", "/v1/moments", "o", "ops")).status == 200
+    for bad in ("limit=0", "cursor=/etc", "cursor=", "region=", "from=now"):
+        answer = await client.call("GET", f"/v1/moments?{bad}", "o", "ops")
+        assert (answer.status, answer.body["code"]) == (400, "bad-request")
+
+
+async def test_a_change_that_redis_missed_is_told(make_client: Any, free_port: int) -> None:
+    """503 and "send it again": the change is stored, and a copy of the former may be in use."""
+    async with make_client(redis_address=f"redis://127.0.0.1:{free_port}/0") as client:
+        moment = await client.moment(fires_at=later(minutes=30))
+
+        answer = await client.call("DELETE", f"/v1/moments/{moment}", "o", "ops")
+
+        assert (answer.status, answer.body["code"]) == (503, "storage-unavailable")
+        assert "Retry-After" in answer.headers
+        assert (await client.call("GET", f"/v1/moments/{moment}")).status == 404

@@ -52,7 +52,7 @@ async def ready(client: Client, redis: Redis, **more: Any) -> str:
 
 def common(answer: Any) -> dict[str, str]:
     """The fields of an answer that the next one to the same request has too."""
-    own = {"date", "x-request-id", "retry-after"}
+    own = {"date", "x-request-id", "retry-after", "transfer-encoding"}
     return {name.lower(): value for name, value in answer.headers.items() if name.lower() not in own}
 
 
@@ -65,15 +65,15 @@ async def test_head_has_the_fields_of_get_and_no_body(client: Any, redis: Redis,
     path = await ready(client, redis)
     moment = (await client.call("GET", path)).body["moment_id"]
     call = next(call for call in CALLS if call.name == name)
-    values = {"post_id": path.rsplit("/", 1)[1], "moment_id": moment, "side": "front", "size": "thumb"}
+    post_id = path.rsplit("/", 1)[1]
+    values = {"post_id": post_id, "moment_id": moment, "side": "front", "size": "thumb", "user_id": "alice"}
     target = call.path.format(**values) + ("?region=eu-west" if name == "current_moment" else "")
 
     for asked in (target, f"{target}/nothing"):
         got, headed = [await client.call(method, asked, "ops", "ops") for method in ("GET", "HEAD")]
-        assert headed.status == got.status
-        assert common(headed) == common(got)
+        assert (headed.status, common(headed)) == (got.status, common(got))
         assert headed.raw == b""
-        assert int(got.headers["Content-Length"]) == len(got.raw) > 0
+        assert name == "user_export" or int(got.headers["Content-Length"]) == len(got.raw) > 0
     assert (await client.call("HEAD", "/metrics")).status == 200
 
 
@@ -297,4 +297,4 @@ async def test_without_origins_no_answer_speaks_of_them(client: Any) -> None:
         assert not [name for name in answer.headers if name == "Vary" or name.startswith("Access-Control")]
     said = await raw(client.port, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 204 ")
-    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, POST\r\n" in said
+    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST\r\n" in said

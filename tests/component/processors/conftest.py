@@ -17,6 +17,7 @@ from processors.jobs import Jobs
 from processors.metrics import Metrics
 from processors.render.images import Renditions, render
 from processors.render.renderer import finished
+from processors.runs import Run
 from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore, Buffer
 from storage.existence import Existence
@@ -112,11 +113,11 @@ class World:
         index = Index(redis or self.redis)
         moments = Moments(store or self.store, index)
 
-        async def rendered(archive: bytes, *, whole: bool, **_: bool) -> tuple[Post, bytes]:
+        async def rendered(archive: bytes, *, whole: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
             loop = asyncio.get_running_loop()
             self.metrics.busy_s += 0.001
             return await loop.run_in_executor(
-                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole)
+                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole, run=run)
             )
 
         return Jobs(

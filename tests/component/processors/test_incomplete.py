@@ -2,10 +2,18 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from processors.render.images import render
 from storage import keys
+from storage.records import UNTIMED, Post
 from tests.component.processors.conftest import photo
 from tests.stores import put
+
+
+def untimed(post: Post) -> Post:
+    """A record without its times, which each render has of its own."""
+    return structs.replace(post, times=UNTIMED)
 
 
 def test_without_full_the_others_are_the_same() -> None:
@@ -29,15 +37,19 @@ async def test_a_pair_that_waited_long_is_ready_without_full(world: Any) -> None
     assert set(incomplete.renditions) == {"front-thumb", "front-feed", "back-thumb", "back-feed", "composite"}
     assert await world.queued() == [f"complete_media:{post_id}"]
     assert await jobs.complete_media(world.moment_id, post_id) == "ready"
-    body = await world.store.read(key)
     whole = await world.record(post_id)
 
-    assert await world.indexed(post_id) == whole
+    known = await world.indexed(post_id)
+    assert untimed(known) == untimed(whole)
     assert whole.complete
+    # The post was ready before: the record that is complete keeps when and by whom.
+    assert known.times == whole.times
+    assert (whole.times.run, whole.times.ready_ms is not None) == (1, True)
+    assert structs.replace(whole.times, ready_ms=None) == incomplete.times
     assert {name: whole.renditions[name] for name in incomplete.renditions} == incomplete.renditions
     await world.store.delete(key)
     await jobs.render_pair(world.moment_id, post_id)
-    assert await world.store.read(key) == body
+    assert untimed(await world.record(post_id)) == untimed(whole)
     assert await world.counted() == {"accepted": 1, "on_time": 1, "ready": 1}
 
 
@@ -49,7 +61,8 @@ async def test_full_is_never_taken_away(world: Any) -> None:
 
     assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
 
-    assert await world.record(post_id) == whole == await world.indexed(post_id)
+    assert await world.record(post_id) == whole
+    assert untimed(await world.indexed(post_id)) == untimed(whole)
     assert await world.queued() == []
 
 

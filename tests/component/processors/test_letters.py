@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from processors.letters import DeadLetter, DeadLetters
 from storage.keys import DEAD_KEY
+from storage.rights import rule
 
 
 def letter(job_id: str, at: str) -> DeadLetter:
@@ -33,6 +34,19 @@ async def test_letters_are_listed_by_age_and_removed(redis: Redis) -> None:
     assert await dead.remove(["old", "nobody"]) == 1
     assert await dead.remove([]) == 0
     assert [one.id for one in await dead.all()] == ["young"]
+
+
+async def test_the_documented_rights_are_enough(redis: Redis, redis_url: str) -> None:
+    """For all that sweeps and operators do with letters."""
+    await redis.execute_command("ACL", "SETUSER", "app", "reset", "on", ">p", *rule().split())
+    async with Redis.from_url(redis_url.replace("://", "://app:p@")) as client:
+        dead = DeadLetters(client)
+        for name in ("a", "b"):
+            await dead.keep(letter(name, "2026-01-01T00:00:00.000Z"))
+        assert await dead.purge(["a"]) == 1
+        assert await dead.among(["a", "b", "c"]) == {"a", "b"}
+        assert [one.id for one in await dead.all()] == ["b"]
+        assert await dead.remove(["b"]) == 1
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{}", b'{"id":"\xff"}', b"[" * 100_000])

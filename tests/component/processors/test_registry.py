@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from processors.registry import CLAIMED, Registry, Unrunnable
 from processors.retries import HandBack
+from processors.runs import Run
 from processors.worker import functions
 from storage.queue import jobs as queue
 from storage.queue.jobs import DEAR, QUEUES, Job, Queue, encode
@@ -66,7 +67,7 @@ class Played:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    async def render_pair(self, _: str, post_id: str, *, whole: bool, dear: bool, last: bool) -> None:
+    async def render_pair(self, _: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run) -> None:
         """Plays the render of a first try."""
         assert (whole, dear, last) == (True, False, False)
         self.ran.append(f"render_pair:{post_id}")

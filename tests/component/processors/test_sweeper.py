@@ -245,10 +245,10 @@ def test_a_sweep_says_what_it_did() -> None:
     """One line for a person; sums are by field."""
     swept = Swept(moments=1, posts=2, unfinished=1, queued=2) + Swept(moments=1, posts=5, tidied=1, recounted=3)
 
-    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3)
+    assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3, 0)
     assert str(swept) == (
         "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed, "
-        "3 posts told to the index anew"
+        "3 posts told to the index anew, 0 whose pair is lost"
     )
 
 
@@ -263,3 +263,29 @@ async def test_the_next_call_is_made_when_a_step_is_due(world: Any) -> None:
     assert swept.wait_s(NOW_S) == swept.pace_s == 15 / 16
     assert swept.wait_s(NOW_S + 15 / 32) == 15 / 32
     assert swept.wait_s(NOW_S + 15) == 0
+
+
+async def test_it_says_how_late_it_is(world: Any) -> None:
+    """The first pass as late as it lasts, then from the step that is due next on; nothing while no moment is swept."""
+    swept = sweeper(world)
+    assert swept.behind_s(NOW_S) == 0
+    assert await swept.step(NOW_S)
+    assert swept.behind_s(NOW_S + 2) == 2
+    await steps(swept, NOW_S)
+    assert await swept.step(NOW_S)
+    due_s = NOW_S + 15 / 16
+
+    assert swept.behind_s(due_s) == 0
+    assert swept.behind_s(due_s + 90) == 90
+    assert await swept.step(NOW_S + 4 * 24 * 3600) is None
+    assert swept.behind_s(NOW_S + 4 * 24 * 3600) == 0
+
+
+async def test_a_new_leader_is_late_too_while_its_first_step_fails(world: Any, absent_redis: Redis) -> None:
+    """Else nobody hears of a sweeper that has done nothing since the leader changed."""
+    swept = Sweeper(world.store, absent_redis, every_s=15)
+    for after_s in (0, 60):
+        with pytest.raises(RedisError):
+            await swept.step(NOW_S + after_s)
+
+    assert swept.behind_s(NOW_S + 150) == 150

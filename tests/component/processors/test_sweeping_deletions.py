@@ -4,28 +4,41 @@ from typing import Any
 
 import pytest
 
-from processors.passes import OPEN_MS
 from storage import keys
+from storage.records import OPEN_MS
 from tests.component.processors.test_sweeper import FIRES_S, NOW_S, jobs_of, steps, sweeper
 from tests.stores import put
 
 
 async def test_what_a_broken_off_deletion_left_is_not_shown(world: Any) -> None:
-    """Renditions whose pair is a tombstone, or gone altogether, end too; finished posts stay."""
-    kept, deleted, lost = [await world.post(user) for user in ("kept", "deleted", "lost")]
-    for post_id in (kept, deleted, lost):
+    """Renditions whose pair is a tombstone end too; finished posts stay."""
+    kept, deleted = [await world.post(user) for user in ("kept", "deleted")]
+    for post_id in (kept, deleted):
         await world.jobs().render_pair(world.moment_id, post_id)
     left = await world.store.read(keys.media(world.moment_id, deleted))
     await world.delete("deleted")
     await put(world.store, keys.media(world.moment_id, deleted), left)
-    await world.store.delete(keys.intake(world.moment_id, lost))
 
     swept = await sweeper(world).sweep(NOW_S)
 
-    assert (swept.posts, swept.tidied) == (1, 2)
-    assert [await world.record(one) is not None for one in (kept, deleted, lost)] == [True, False, False]
+    assert (swept.posts, swept.tidied, swept.lost) == (1, 1, 0)
+    assert [await world.record(one) is not None for one in (kept, deleted)] == [True, False]
     assert await world.queued() == []
     assert (await sweeper(world).sweep(NOW_S)).tidied == 0
+
+
+async def test_the_last_copy_of_a_lost_pair_is_kept_and_told(world: Any) -> None:
+    """No deletion leaves renditions without an intake object: neither a sweep nor a job that is repeated ends them."""
+    lost = await world.post()
+    await world.jobs().render_pair(world.moment_id, lost)
+    await world.store.delete(keys.intake(world.moment_id, lost))
+
+    for _ in range(2):
+        swept = await sweeper(world).sweep(NOW_S)
+        assert (swept.posts, swept.tidied, swept.lost) == (0, 0, 1)
+    assert await world.jobs().render_pair(world.moment_id, lost) == "deleted"
+
+    assert await world.record(lost) is not None
 
 
 async def test_a_deleted_post_is_not_unfinished_and_one_posted_again_is(world: Any) -> None:

@@ -27,7 +27,7 @@ class Played:
         self.stuck = False
         self._render = render
 
-    async def render_pair(self, moment_id: str, post_id: str, **_: bool) -> None:
+    async def render_pair(self, moment_id: str, post_id: str, **_: object) -> None:
         """Plays the render."""
         self.called.append(f"render_pair:{post_id}:{moment_id}")
         self.any.set()

@@ -230,3 +230,63 @@ async def test_attempts_of_before_they_had_ids(existence: Existence, make_receip
     second = make_receipt(attempt=SECOND)
 
     assert await commit(existence, second) is second
+
+
+async def test_photos_go_when_the_post_is_finished_and_the_post_stays(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """A bare receipt takes the place of the pair, not before its renditions are complete; all else stays the same."""
+    receipt = make_receipt(attempt=FIRST)
+    assert await existence.bare(receipt.moment_id, receipt.id) == "none"
+    await commit(existence, receipt)
+    assert await existence.bare(receipt.moment_id, receipt.id) == "unfinished"
+    await existence.put_media(*rendered(receipt, complete=False))
+    assert await existence.bare(receipt.moment_id, receipt.id) == "unfinished"
+    await existence.put_media(*rendered(receipt))
+
+    assert await existence.bare(receipt.moment_id, receipt.id) == "bare"
+    assert await existence.bare(receipt.moment_id, receipt.id) == "already"
+
+    archive = await store.read(keys.intake(receipt.moment_id, receipt.id))
+    assert intake.is_bare(archive)
+    assert (await existence.look(receipt.moment_id, receipt.id)).receipt == receipt
+    assert (await commit(existence, receipt)).attempt == FIRST
+    with pytest.raises(Damaged, match="photos were removed"):
+        intake.unpack(archive)
+    await existence.end(receipt.moment_id, receipt.id, GONE)
+    assert await existence.bare(receipt.moment_id, receipt.id) == "none"
+    assert await shown(store, receipt) is None
+
+
+async def test_a_deletion_of_all_that_a_user_sent_rejects_uploads_in_progress(
+    existence: Existence, make_receipt: MakeReceipt
+) -> None:
+    """Where there is no post yet, an upload that began before the deletion is refused, and a later one is accepted."""
+    early, later = make_receipt(attempt=FIRST), make_receipt(attempt=SECOND)
+
+    await existence.end(early.moment_id, early.id, GONE, bars=True)
+
+    with pytest.raises(Superseded):
+        await commit(existence, early)
+    assert await commit(existence, later) is later
+    with pytest.raises(Superseded):
+        await existence.end(early.moment_id, early.id, GONE, bars=True)
+
+
+async def test_a_lost_pair_and_damaged_renditions_are_made_anew(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """A receipt is restored only where nothing is; a voided media object is one that the next render replaces."""
+    receipt = make_receipt(attempt=FIRST)
+    await existence.put_media(*rendered(receipt))
+
+    assert await existence.restore(receipt) is True
+    assert await existence.restore(receipt) is False
+    assert (await existence.look(receipt.moment_id, receipt.id)).receipt == receipt
+
+    mark = (await store.read_tail(keys.media(receipt.moment_id, receipt.id), 8192)).mark
+    assert await existence.void(receipt.moment_id, receipt.id, "another") is False
+    assert await existence.void(receipt.moment_id, receipt.id, mark) is True
+    assert await shown(store, receipt) is None
+    await existence.put_media(*rendered(receipt))
+    assert await shown(store, receipt) == FIRST

@@ -7,8 +7,9 @@ import pytest
 
 from storage import keys
 from storage.blobs import Blob, BlobStore, StoreUnavailable
-from storage.existence import Existence
+from storage.existence import Existence, NoSuchPost, Superseded
 from tests.component.storage.test_existence import FIRST, GONE, SECOND, MakeReceipt, commit, rendered, shown
+from tests.stores import taken
 
 
 @pytest.fixture
@@ -73,6 +74,37 @@ async def test_a_worker_that_stood_still_shows_nothing_after_the_deletion(
 
     assert await late.put_media(*rendered(first)) is None
     assert await shown(store, first) is None
+
+
+async def test_a_deletion_removes_renditions_whose_pair_the_store_lost(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """They are what is left of the post; nothing makes a post of them afterwards. Without them there is no post."""
+    lost, none = make_receipt(user="ann", attempt=FIRST), make_receipt(user="bob", attempt=FIRST)
+    await existence.put_media(*rendered(lost))
+
+    await existence.end(lost.moment_id, lost.id, GONE)
+
+    assert await shown(store, lost) is None
+    assert await existence.restore(lost) is False
+    with pytest.raises(NoSuchPost):
+        await existence.end(none.moment_id, none.id, GONE)
+    assert not await taken(store, keys.intake(none.moment_id, none.id))
+
+
+async def test_a_deletion_that_found_nothing_does_not_take_a_later_post_for_lost(
+    existence: Existence, store: BlobStore, make_receipt: MakeReceipt
+) -> None:
+    """Posted and rendered between its two reads: the post stays."""
+    second = make_receipt(attempt=SECOND)
+
+    async def posted() -> None:
+        await commit(existence, second)
+        await existence.put_media(*rendered(second))
+
+    with pytest.raises(Superseded):
+        await Existence(Meanwhile(store, posted)).end(second.moment_id, second.id, GONE)
+    assert await shown(store, second) == SECOND
 
 
 async def test_tombstones_whose_removal_broke_off_are_removed_the_next_time(

@@ -82,9 +82,10 @@ class Stack:
                 pass  # a reset is a valid answer too
         return answer
 
-    def moment(self) -> str:
+    def moment(self, more: bytes = b"") -> str:
         """Open a moment; returns its id."""
-        return str(msgspec.json.decode(self.call("POST", "/v1/moments", token("ops", "ops"), b'{"region":"eu"}'))["id"])
+        made = self.call("POST", "/v1/moments", token("ops", "ops"), b'{"region":"eu"%s}' % more)
+        return str(msgspec.json.decode(made)["id"])
 
     def upload(self, moment: str, user: str) -> str:
         """Upload a pair; returns the path of the user's post."""

@@ -11,7 +11,7 @@ import pytest
 
 from deploy import servers
 from deploy.local import LocalStack
-from deploy.plan import BalancerPlan, Drains, NodePlan, Plan
+from deploy.plan import AutoscalerPlan, BalancerPlan, Drains, NodePlan, Plan
 from deploy.ports import Ports
 from deploy.supervisor import Program, Supervisor
 
@@ -26,7 +26,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(sys.argv[2].encode())
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-SCALER = "import subprocess\nwhile True: subprocess.run(['sleep', '600'])"
+# Has one worker, another when that ends, and tells of it at `/v1/targets` as if it had a `/metrics`.
+SCALER = """
+import http.server, json, subprocess, sys, threading
+workers = []
+def work():
+    while True:
+        workers[:] = [subprocess.Popen(["sleep", "600"])]
+        workers[0].wait()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        labels = {"tier": "worker", "__meta_snapsurge_process": f"host:{workers[0].pid}"}
+        self.wfile.write(json.dumps([{"targets": ["127.0.0.1:7"], "labels": labels}]).encode())
+threading.Thread(target=work, daemon=True).start()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
 
 Stand = Callable[[], AbstractAsyncContextManager[LocalStack]]
 
@@ -45,7 +61,7 @@ def program(folder: Path, name: str, drains: Drains, script: str, *words: str) -
 
 def stand_in_plan(folder: Path, ports: Ports) -> Plan:
     """A plan of stand-ins: one node, one balancer over it, an autoscaler with one worker, and a real Redis."""
-    redis, node, door, admin = (ports.free() for _ in range(4))
+    redis, node, door, admin, scaler = (ports.free() for _ in range(5))
     known = f'[{{"id":"a","address":"127.0.0.1:{node}","state":"healthy"}}]'
     return Plan(
         redis=f"redis://127.0.0.1:{redis}/0",
@@ -67,7 +83,9 @@ def stand_in_plan(folder: Path, ports: Ports) -> Plan:
                 program(folder, "node-a", Drains.NODE, ANSWER, str(node), "ready"),
             ),
         ),
-        autoscaler=program(folder, "autoscaler", Drains.AUTOSCALER, SCALER),
+        autoscaler=AutoscalerPlan(
+            f"http://127.0.0.1:{scaler}", program(folder, "autoscaler", Drains.AUTOSCALER, SCALER, str(scaler))
+        ),
         balancers=(
             BalancerPlan(
                 f"http://127.0.0.1:{door}",
@@ -88,7 +106,7 @@ def stand(tmp_path: Path) -> Stand:
             async with aiohttp.ClientSession() as session, Supervisor(stop_s=30, say=print) as supervisor:
                 local = LocalStack(stand_in_plan(tmp_path, ports), supervisor, tmp_path, os.getpid())
                 await local.start(float("inf"), session)
-                supervisor.accompany(local.follow(print), "follow")
+                supervisor.accompany(local.follow(session, print), "follow")
                 yield local
 
     return started

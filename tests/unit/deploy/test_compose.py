@@ -70,6 +70,17 @@ def test_every_service_is_watched_and_may_drain(name: str) -> None:
     assert int(service["stop_grace_period"].removesuffix("s")) >= (45 if name in OURS else 30)
 
 
+def test_every_program_is_found_by_prometheus() -> None:
+    """The autoscaler serves what there is, and everything that it names listens beyond its own loopback."""
+    listens = SERVICES["workers"]["environment"]
+    assert listens["SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN"] == "0.0.0.0:9100"
+    assert listens["SNAPSURGE_PROCESSORS_LISTEN"] == "0.0.0.0:0"
+    for name in OURS:
+        if name != "workers":
+            command, option = SERVICES[name]["command"], "--admin" if name.startswith("lb-") else "--listen"
+            assert command[command.index(option) + 1].startswith("0.0.0.0:")
+
+
 def test_balancers_are_published_as_the_contract_says() -> None:
     """8080 and 8081 on the host, each to the port that the balancer listens on."""
     assert [SERVICES[name]["ports"] for name in ("lb-1", "lb-2")] == [["8080:8080"], ["8081:8080"]]

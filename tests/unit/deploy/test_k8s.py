@@ -5,6 +5,8 @@ model as it went in: a misspelt field does not. What only a cluster can tell is 
 """
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tests.unit.deploy.manifests import (
     KUSTOMIZATIONS,
     OBJECTS,
     PODS,
+    ROOT,
     SITE,
     container,
     pod,
@@ -60,7 +63,9 @@ def without_young(found: Any) -> Any:
     return [without_young(one) for one in found] if isinstance(found, list) else found
 
 
-@pytest.mark.parametrize("name", sorted(name for name in OBJECTS if not name.startswith("PodMonitor/")))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in OBJECTS if not name.startswith(("PodMonitor/", "PrometheusRule/")))
+)
 def test_every_object_is_of_its_schema(name: str) -> None:
     """Required fields are there, types are right, and nothing is misspelt."""
     found = without_young(OBJECTS[name])
@@ -257,3 +262,22 @@ def test_a_rollout_waits_until_a_pod_is_sent_requests() -> None:
     assert balancers["minReadySeconds"] >= 30
     assert balancers["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert node["minReadySeconds"] >= 15
+
+
+def test_the_operator_gets_the_rules_of_prometheus() -> None:
+    """The same groups, generated from the same files."""
+    text = (FOLDER / "monitoring" / "rules.yaml").read_text(encoding="utf-8")
+    made = subprocess.run([sys.executable, ROOT / ".ci" / "rules.py"], capture_output=True, text=True, check=True)
+    groups = [group["name"] for group in OBJECTS["PrometheusRule/snapsurge"]["spec"]["groups"]]
+
+    assert text == made.stdout, "run: python .ci/rules.py > deploy/k8s/monitoring/rules.yaml"
+    assert groups == ["snapsurge-alerts", "snapsurge-moment", "snapsurge-budget", "snapsurge-readiness"]
+
+
+def test_the_operator_names_job_and_node_as_the_rules_do() -> None:
+    """Rules know the job `snapsurge`; a series' own `tier` stays; a node's series have its id."""
+    spec = OBJECTS["PodMonitor/snapsurge"]["spec"]
+
+    assert spec["selector"]["matchLabels"][spec["jobLabel"]] == "snapsurge"
+    assert all(one["honorLabels"] and one["interval"] == "5s" for one in spec["podMetricsEndpoints"])
+    assert [one.get("targetLabel") for one in spec["podMetricsEndpoints"][1]["relabelings"]] == [None, "node"]

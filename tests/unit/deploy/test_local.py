@@ -36,8 +36,10 @@ async def record_where(state: Path, holds: Callable[[stack.Stack], bool]) -> sta
 async def test_a_stack_starts_is_recorded_and_leaves_nothing(stand: Stand, tmp_path: Path) -> None:
     """Every process of the record lives while the stack does, and none afterwards."""
     async with stand() as running_stack:
-        found = await record_where(tmp_path, lambda record: bool(record.workers))
+        found = await record_where(tmp_path, lambda record: len(record.metrics) == 4)
         assert found == running_stack.record()
+        assert [page.tier for page in found.metrics] == ["balancer", "node", "worker", "autoscaler"]
+        assert found.metrics[2] == stack.Page("worker", f"worker-{found.workers[0].pid}", "http://127.0.0.1:7/metrics")
         pids = [each.pid for each in (*found.balancers, *found.nodes, *found.workers, *found.servers)]
         assert all(psutil.pid_exists(pid) for pid in pids)
         assert running_stack.targets == (found.balancers[0].url,)

@@ -12,7 +12,8 @@ from deploy.config import DEVELOPMENT_SECRET
 from deploy.state import claimed
 from ingest.auth import USER_ID_CHARS_MAX, Authenticator
 
-COMMANDS = ("up", "demo", "token", "minio")
+COMMANDS = ("up", "demo", "check", "token", "minio")
+COMMANDS = ("up", "demo", "watch", "token", "minio")
 
 
 @pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS)])

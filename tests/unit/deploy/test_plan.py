@@ -1,5 +1,6 @@
 """The plan of a stack: which programs, how started, in which order drained."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def programs(found: Plan) -> list[Program]:
         *([found.redis_server] if found.redis_server else []),
         *(server.program for server in found.store_servers),
         *(node.program for node in found.nodes),
-        found.autoscaler,
+        found.autoscaler.program,
         *(each.program for each in found.balancers),
     ]
 
@@ -52,7 +53,7 @@ def test_every_program_gets_the_stacks_addresses_and_keeps_settings_of_its_own(p
     """Stale addresses of the caller's environment lose, other settings pass."""
     found = planned(ports, tmp_path)
 
-    for program in (found.nodes[0].program, found.autoscaler, found.balancers[0].program):
+    for program in (found.nodes[0].program, found.autoscaler.program, found.balancers[0].program):
         assert program.environment["SNAPSURGE_STORE_URL"] == found.store
         assert program.environment["SNAPSURGE_REDIS_URL"] == found.redis
         assert program.environment["SNAPSURGE_AUTH_SECRET"] == SECRET
@@ -98,7 +99,14 @@ def test_the_drain_goes_against_the_stream(ports: Ports, tmp_path: Path) -> None
 
     places = [program.drains for program in programs(found)]
     assert places == [Drains.REDIS, *[Drains.NODE] * 3, Drains.AUTOSCALER, *[Drains.BALANCER] * 2]
-    assert sorted(Drains) == [Drains.BALANCER, Drains.NODE, Drains.AUTOSCALER, Drains.STORE, Drains.REDIS]
+    assert [place.name for place in sorted(Drains)] == [
+        "BALANCER",
+        "NODE",
+        "AUTOSCALER",
+        "STORE",
+        "REDIS",
+        "PROMETHEUS",
+    ]
     assert [program.name for program in programs(found) if program.nice] == ["autoscaler"]
 
 
@@ -108,7 +116,7 @@ def test_nodes_listen_where_their_address_says(ports: Ports, tmp_path: Path) -> 
 
     for node in found.nodes:
         words = node.program.command
-        assert words[-4:] == ("--listen", node.url.removeprefix("http://"), "--id", node.id)
+        assert words[-6:] == ("--listen", node.url.removeprefix("http://"), "--id", node.id, "--log", "json")
 
 
 def test_balancers_follow_the_port(ports: Ports, tmp_path: Path) -> None:
@@ -189,8 +197,8 @@ def test_a_redis_that_fails_over_is_planned_when_asked_for(ports: Ports, tmp_pat
 
 def test_worker_limits_are_passed_on_only_when_given(ports: Ports, tmp_path: Path) -> None:
     """Otherwise the autoscaler's own settings count."""
-    assert planned(ports, tmp_path).autoscaler.command[-1] == "autoscale"
-    words = planned(ports, tmp_path, workers_min=0, workers_max=4).autoscaler.command
+    assert planned(ports, tmp_path).autoscaler.program.command[-1] == "autoscale"
+    words = planned(ports, tmp_path, workers_min=0, workers_max=4).autoscaler.program.command
     assert words[-4:] == ("--workers-min", "0", "--workers-max", "4")
 
 
@@ -211,7 +219,7 @@ def test_shards_are_more_redis_beside_the_first_one(ports: Ports, tmp_path: Path
     assert [shard.program.name for shard in found.shards] == ["redis-shard-1", "redis-shard-2"]
     assert len({shard.folder for shard in found.shards}) == len({shard.url for shard in found.shards}) == 2
     assert {shard.program.drains for shard in found.shards} == {Drains.REDIS}
-    for program in (found.nodes[0].program, found.autoscaler, found.balancers[0].program):
+    for program in (found.nodes[0].program, found.autoscaler.program, found.balancers[0].program):
         assert program.environment["SNAPSURGE_SHARD_URLS"] == urls
     alone = planned(ports, tmp_path)
     assert alone.shards == ()
@@ -219,3 +227,29 @@ def test_shards_are_more_redis_beside_the_first_one(ports: Ports, tmp_path: Path
     for count in (0, 17):
         with pytest.raises(msgspec.ValidationError):
             planned(ports, tmp_path, redis_shards=count)
+
+
+def test_the_autoscaler_and_its_workers_can_be_scraped(ports: Ports, tmp_path: Path) -> None:
+    """The autoscaler at an address of the plan, its workers at any; the caller's own addresses stay."""
+    found = planned(ports, tmp_path).autoscaler
+    environment = found.program.environment
+
+    assert found.url == f"http://{environment['SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN']}"
+    assert environment["SNAPSURGE_PROCESSORS_LISTEN"] == "127.0.0.1:0"
+    own = {"SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN": "127.0.0.1:7", "SNAPSURGE_PROCESSORS_LISTEN": "127.0.0.1:8"}
+    again = plan(Options(port=0), ports, Surroundings(tmp_path, Path("/src"), own, SECRET)).autoscaler
+    assert again.url == "http://127.0.0.1:7"
+    assert again.program.environment.items() >= own.items()
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is missing: apt-get install prometheus")
+def test_a_prometheus_is_started_where_asked_for(ports: Ports, tmp_path: Path) -> None:
+    """It scrapes what this stack's autoscaler tells, keeps what 28 moments need, and is stopped last."""
+    assert planned(ports, tmp_path).prometheus is None
+    found = planned(ports, tmp_path, prometheus=True)
+    assert found.prometheus
+
+    assert f"{found.autoscaler.url}/v1/targets" in found.prometheus.text
+    assert f"--config.file={found.prometheus.file}" in found.prometheus.program.command
+    assert "--storage.tsdb.retention.time=100d" in found.prometheus.program.command
+    assert found.prometheus.program.drains == max(Drains)

@@ -28,6 +28,23 @@ def test_a_trusted_peers_word_counts() -> None:
     assert not arrival("127.0.0.9", Snapsurge_Retry="yes").retry
 
 
+TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+
+def test_a_trace_is_continued_for_a_trusted_peer_alone() -> None:
+    """In the one form that W3C Trace Context has; anybody else cannot make us send spans."""
+    assert arrival("127.0.0.9", Traceparent=TRACE).trace == TRACE
+    assert arrival("10.0.0.1", Traceparent=TRACE).trace == ""
+    for bad in (
+        TRACE.upper(),
+        TRACE[:-1],
+        f"01{TRACE[2:]}",
+        f"00-{'0' * 32}-{'cd' * 8}-01",
+        f"00-{'ab' * 16}-{'0' * 16}-01",
+    ):
+        assert arrival("127.0.0.9", Traceparent=bad).trace == ""
+
+
 @pytest.mark.parametrize("remote", ["10.0.0.1", "2001:db8::1", "", "not an address"])
 def test_anybody_elses_is_ignored(remote: str) -> None:
     """Our own clock, and a new id."""

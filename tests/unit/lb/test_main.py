@@ -89,7 +89,7 @@ def test_a_program_that_cannot_go_on_names_the_cause(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     reason = "cannot listen for the next process: No such file or directory"
-    assert f"lb: [Errno 2] {reason}: '{tmp_path}/none/s'" in ended.stderr
+    assert f"[Errno 2] {reason}: '{tmp_path}/none/s'" in ended.stderr
     assert "TaskGroup" not in ended.stderr
 
 

@@ -1,7 +1,7 @@
 """lb.server: composition; the running process is tested in tests/e2e/test_lb_*.py."""
 
 from lb.config import Config
-from lb.server import Options, placement, url
+from lb.server import Options, placement
 
 
 def test_options_and_settings_make_the_placement() -> None:
@@ -11,9 +11,3 @@ def test_options_and_settings_make_the_placement() -> None:
     made = placement(config, options)
 
     assert (made.slots, made.bound.factor, made.thresholds.rise, made.checked) == (2048, 150, 3, True)
-
-
-def test_addresses_are_shown_as_urls() -> None:
-    """IPv6 gets its brackets."""
-    assert url(("127.0.0.1", 80)) == "http://127.0.0.1:80"
-    assert url(("::1", 80)) == "http://[::1]:80"

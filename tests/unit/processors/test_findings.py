@@ -5,9 +5,9 @@ from processors.findings import Found, Swept
 
 def test_findings_add_up() -> None:
     """Each number by itself."""
-    both = Swept(posts=1, queued=2) + Swept(posts=3, tidied=1, moments=1)
+    both = Swept(posts=1, queued=2, lost=1) + Swept(posts=3, tidied=1, moments=1, lost=2)
 
-    assert both == Swept(posts=4, queued=2, tidied=1, moments=1)
+    assert both == Swept(posts=4, queued=2, tidied=1, moments=1, lost=3)
     assert "4 posts" in str(both)
     assert Found({"a"}, {"b"}) | Found({"c"}, set(), {"c"}) == Found({"a", "c"}, {"b"}, {"c"})
 

@@ -23,10 +23,11 @@ def test_addresses_have_no_tier_in_their_names() -> None:
 def test_each_setting_of_the_tier_is_read() -> None:
     """The names are those that the fields say, upper case, after the tier."""
     environ = {one.encode_name: "2" for one in msgspec.structs.fields(config.Config) if "_STORAGE_" in one.encode_name}
-    environ["SNAPSURGE_STORAGE_PROBE"] = "off"
+    environ |= {"SNAPSURGE_STORAGE_PROBE": "off"}
+    environ |= {"SNAPSURGE_STORAGE_INTAKE_DAYS": "3", "SNAPSURGE_STORAGE_MOMENT_DAYS": "8"}  # the least
     values = msgspec.structs.asdict(config.load(environ))
 
-    assert values["probe"] == "off"
+    assert (values["probe"], values["intake_days"], values["moment_days"]) == ("off", 3, 8)
     assert environ
     assert {name for name, value in values.items() if value == 2} == values.keys() - {
         "store_url",
@@ -34,6 +35,8 @@ def test_each_setting_of_the_tier_is_read() -> None:
         "shard_urls",
         "queue_urls",
         "probe",
+        "intake_days",
+        "moment_days",
     }
 
 

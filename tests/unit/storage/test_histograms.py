@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -34,6 +34,7 @@ def test_the_balancer_has_the_same_bounds() -> None:
     assert LATENCY_S == BOUNDS_S
 
 
+@settings(deadline=None)  # no test asserts a duration
 @given(st.floats(min_value=0, max_value=1e6))
 def test_a_sample_is_counted_once_where_prometheus_wants_it(seconds: float) -> None:
     """In each bucket from the first bound that it does not exceed on (`le`)."""

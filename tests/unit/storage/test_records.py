@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from storage.records import Moment, Post, Receipt, accepted, flagged, from_ms, to_ms
+from storage.records import UNTIMED, Moment, Post, Receipt, Times, accepted, flagged, from_ms, to_ms
 
 END_OF_9999_MS = 253_402_300_799_999
 
@@ -66,6 +67,27 @@ def test_an_accepted_post_says_what_the_receipt_says(make_receipt: Callable[...,
     assert (post.state, post.late, post.renditions) == ("accepted", None, {})
     assert (post.id, post.user_id, post.attempt) == (receipt.id, receipt.user_id, receipt.attempt)
     assert post.photos == receipt.photos
+
+
+def test_records_from_before_times_were_kept_are_read(
+    make_receipt: Callable[..., Receipt], make_post: Callable[..., Post]
+) -> None:
+    """A receipt and a record as version 0.1 wrote them: the times are not known."""
+    for value in (make_receipt(), make_post("ready")):
+        fields = msgspec.to_builtins(value)
+        assert fields.pop("times", {}) == {}
+        old = msgspec.json.decode(msgspec.json.encode(fields), type=type(value))
+        assert (old, old.times, old.times.run) == (value, UNTIMED, 0)
+
+
+def test_the_longest_times_leave_room_in_a_record(make_receipt: Callable[..., Receipt]) -> None:
+    """They are bounded: numbers, and names that the programs themselves make."""
+    numbers = {name: 999_999_999 for name in Times.__struct_fields__ if name.endswith("_ms")}
+    times = Times(
+        **numbers, retry=True, node="n" * 64, worker="w" * 100, trace="t" * 55, faults=9, outages=120, lapses=9
+    )
+
+    assert len(msgspec.json.encode(structs.replace(make_receipt(), times=times))) < 2048
 
 
 def test_records_survive_json(make_post: Callable[..., Post]) -> None:

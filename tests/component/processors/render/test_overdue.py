@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from processors.render.slot import OVERDUE_REASON, RenderOverdue
+from processors.jobs import OVERDUE_REASON
+from processors.render.slot import RenderOverdue
 
 
 def overdue_jobs(world: Any, spent: Exception) -> Any:

@@ -60,13 +60,17 @@ async def test_errors_are_ridden_out_and_an_outage_is_logged_once(
     monkeypatch.setattr(module, "SWEEP_AGAIN_S", 0.0)
     away = StoreUnavailable("away")
     with caplog.at_level(logging.INFO):
-        metrics = await swept(redis, Played(away, away, Swept(queued=3), ValueError("a bug")), elected=True)
+        metrics = await swept(
+            redis, Played(away, away, Swept(queued=3), ValueError("a bug"), Swept(lost=2)), elected=True
+        )
 
     assert caplog.text.count("postponed") == 1
     assert caplog.text.count("the sweep goes on") == 1
     assert caplog.text.count("the sweep failed") == 1
     assert "3 jobs queued" in caplog.text
     assert metrics.registry.get_sample_value("snapsurge_swept_jobs_total") == 3
+    assert [line.levelname for line in caplog.records if "2 whose pair is lost" in line.message] == ["ERROR"]
+    assert metrics.registry.get_sample_value("snapsurge_swept_lost_total") == 2
 
 
 async def test_who_is_not_elected_does_not_sweep(redis: Redis) -> None:

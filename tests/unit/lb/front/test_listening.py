@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from lb.front.listening import opened, read_proxy_header
+from lb.front.listening import opened, read_proxy_header, url
 from lb.http1.proxy_protocol import ProxyError
 
 
@@ -33,3 +33,9 @@ async def test_a_preface_is_read_to_its_last_byte_and_no_further() -> None:
     with pytest.raises(ProxyError):
         await read_proxy_header(near)
     near.close()
+
+
+def test_addresses_are_shown_as_urls() -> None:
+    """IPv6 gets its brackets."""
+    assert url(("127.0.0.1", 80)) == "http://127.0.0.1:80"
+    assert url(("::1", 80)) == "http://[::1]:80"

@@ -66,6 +66,7 @@ def test_every_certificate_of_a_chain_counts() -> None:
     chain = validity(pem(UTC_1950, UTC_2049) + pem(UTC_1950, UTC_2030))
     end = seconds(2030, 1, 2, 3, 4, 5)
     assert chain.ends_s == end
+    assert validity(pem(UTC_1950, UTC_2049) + pem(UTC_2030, UTC_2049)).begins_s == end
     assert chain.trouble(end - SOON_S - 1) == ""
     assert chain.trouble(end - SOON_S).startswith("certificate 2 of the chain expires on 2030-01-02 03:04 UTC")
     assert chain.trouble(end).startswith("certificate 2 of the chain expired on 2030-01-02 03:04 UTC")
@@ -78,4 +79,5 @@ def test_what_has_no_dates_has_no_end(file: bytes) -> None:
     """The library judges such a file."""
     found = validity(file)
     assert (found.ends_s, found.trouble(0.0)) == (float("inf"), "")
+    assert (found.begins_s, Validity([]).begins_s) == (float("-inf"), float("-inf"))
     assert Validity([]).ends_s == float("inf")

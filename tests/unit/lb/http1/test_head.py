@@ -197,6 +197,15 @@ def test_what_only_a_balancer_may_say_is_kept_apart() -> None:
     assert (head.fields, head.balancer_fields) == ([], [b"X-Forwarded-For: 1"])
 
 
+@pytest.mark.parametrize("name", [b"traceparent", b"Traceparent", b"TraceState", b"trace_parent"])
+def test_a_trace_restarts_at_the_edge(name: bytes) -> None:
+    """Only a trusted balancer's is passed on, in any spelling; also where the rest of the head is ordinary."""
+    head = parse_request(b"POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n" + name + b": 00-1\r\n")
+    kept = name != b"trace_parent"
+    assert (head.ordinary, head.fields) == (b"", []) if kept else head.fields == [b"trace_parent: 00-1"]
+    assert head.balancer_fields == ([name + b": 00-1"] if kept else [])
+
+
 def test_connection_names_a_bounded_number_of_fields() -> None:
     """The last one that counts, and one more; in one line or several."""
     head = b"GET / HTTP/1.1\r\nHost: a\r\n"

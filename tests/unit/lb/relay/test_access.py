@@ -32,6 +32,16 @@ def test_a_line_has_the_request_and_no_query() -> None:
     assert b"user-7" not in line(RECORD, 1)
 
 
+def test_a_path_names_no_user() -> None:
+    """Calls about one user have the id in their path; neither the log nor a trace has it."""
+    target = b"/v1/users/alice%40example.org/posts?cursor=x"
+    record = msgspec.structs.replace(RECORD, method=b"DELETE", target=target)
+
+    assert json.loads(line(record, 1))["path"] == json.loads(row(record, b"k"))["p"] == "/v1/users/-/posts"
+    record = msgspec.structs.replace(RECORD, target=b"/v1/Users/" + b"a" * 300)
+    assert json.loads(line(record, 1))["path"] == "/v1/Users/-"
+
+
 def test_a_clients_own_id_is_a_label() -> None:
     """Ours is `id` always; where a trusted balancer in front named the request, there is no other."""
     theirs, front = (msgspec.structs.replace(RECORD, label=label) for label in (b"their-1", b"r-1"))

@@ -19,11 +19,11 @@ from processors.render.slot import (
     Rendering,
     RenderOverdue,
     SlotTaken,
-    overdue,
 )
+from processors.runs import Run
 from storage import intake, media
 from storage.queue.jobs import DEAR
-from storage.records import Format, Photo, Photos, Receipt, from_ms
+from storage.records import UNTIMED, Format, Photo, Photos, Receipt, from_ms
 from storage.zips import TAIL_BYTES
 from tests.unit.processors.render.test_decoding import PICTURE, written
 
@@ -79,12 +79,13 @@ async def test_a_real_renderer_renders_one_pair_after_another() -> None:
     photo = written(PICTURE)
     large = photo + bytes(KEPT_BYTES)
     async with Rendering(Metrics(), timeout_s=20, wait_s=10, program=PROGRAM) as rendering:
-        first = await rendering.render(archive(photo), whole=True)
-        assert await rendering.render(archive(photo), whole=True) == first
+        kept = Run(kept=UNTIMED)  # else each record says when it was made
+        first = await rendering.render(archive(photo), whole=True, run=kept)
+        assert await rendering.render(archive(photo), whole=True, run=kept) == first
         assert (await rendering.render(archive(large), whole=True))[0].state == "ready"
         with pytest.raises(RenderFailed, match="Damaged"):
             await rendering.render(b"PK nothing", whole=True)
-        assert (await rendering.render(archive(photo), whole=True)) == first
+        assert (await rendering.render(archive(photo), whole=True, run=kept)) == first
 
     assert first[0].state == "ready"
     assert media.record_in(first[1][-TAIL_BYTES:]) == first[0]
@@ -161,12 +162,3 @@ async def test_a_renderer_that_cannot_start_is_told(tmp_path: Path, text: str) -
         await rendering.__aenter__()
 
     assert rendering.broken
-
-
-def test_an_overdue_pair_is_rejected_with_a_reason() -> None:
-    """A record alone, made of the receipt: the photos are not looked at again."""
-    post, body = overdue(archive(b"not looked at"))
-
-    assert (post.state, post.renditions) == ("rejected", {})
-    assert post.reason
-    assert media.record_in(body[-TAIL_BYTES:]) == post

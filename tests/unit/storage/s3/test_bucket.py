@@ -75,6 +75,8 @@ def test_versions_and_locks_are_told() -> None:
     assert "DeleteObjectVersion" in told
     (told,) = bucket.warnings({"versioning": versioning, "object-lock": lock})
     assert "for 30 days" in told
+    assert list(bucket.warnings({"versioning": versioning}, several=True)) == []
+    assert list(bucket.warnings({}, several=True)) == [bucket.KEEPS_NONE]
 
 
 def test_only_a_bucket_whose_versioning_is_enabled_keeps_versions() -> None:

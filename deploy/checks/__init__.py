@@ -1,0 +1,1 @@
+"""The checks before a moment: go or no-go. See deploy/README.md."""

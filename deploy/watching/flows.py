@@ -1,0 +1,53 @@
+"""Uploads a second, from what balancers and nodes counted. Pure.
+
+A refusal with a ticket (502, 503, 504, 507) is shed; balancers count their tickets, a node's refusals included. An
+upload is offered when its head is read: what was answered since, shed, or is in flight more than before. An upload
+whose client leaves is taken back from what is offered when it leaves.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from .quantiles import Buckets, merged
+from .rounds import Seen, summed
+from .view import Flow
+
+SHED_STATUSES: Final = frozenset({"502", "503", "504", "507"})
+ANSWERS: Final = "snapsurge_ingest_requests_total"
+IN_FLIGHT: Final = "snapsurge_ingest_in_flight_requests"
+
+
+def flow(seen: Sequence[Seen], late: float | None) -> Flow:
+    """The rates of one round; `late` posts a second come from the moment's exact counts."""
+    nodes = [one for one in seen if one.tier == "node"]
+    fronts = [one for one in seen if one.tier == "balancer"]
+    if fronts:
+        shed = summed(one.per_s("snapsurge_lb_tickets_total", outcome="given") for one in fronts)
+    else:
+        shed = summed(one.per_s("snapsurge_posts_total", outcome="shed") for one in nodes)
+    taken = summed(_taken(one) for one in nodes)
+    return Flow(
+        offered=None if taken is None else max(taken + (shed or 0.0), 0.0),
+        accepted=summed(one.per_s("snapsurge_posts_total", outcome="accepted") for one in nodes),
+        shed=shed,
+        late=late,
+        back=summed(one.per_s("snapsurge_lb_tickets_total", outcome="honoured") for one in fronts),
+    )
+
+
+def _taken(one: Seen) -> float | None:
+    """Uploads a second that a node answered other than by shedding them, or that are in flight since."""
+    if one.rise.seconds <= 0:
+        return None
+    answered = sum(
+        value
+        for labels, value in one.rise.each(ANSWERS)
+        if labels.get("route") == "upload" and labels.get("status") not in SHED_STATUSES
+    )
+    before = one.before.page.get(IN_FLIGHT) if one.before else 0.0
+    return (answered + (one.get(IN_FLIGHT) or 0.0) - (before or 0.0)) / one.rise.seconds
+
+
+def histogram(seen: Sequence[Seen], name: str) -> Buckets:
+    """What the buckets of a histogram gained in this round, over all programs."""
+    return merged(bucket for one in seen for bucket in one.rise.each(name) if "le" in bucket[0])

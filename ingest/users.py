@@ -1,0 +1,207 @@
+"""The HTTP calls about one user's data, for that user or ops: list the posts, export everything, delete everything.
+
+The export is a ZIP that is written while it is read from the store, one post at a time, so that its size has no limit
+and the node's memory does. An export that breaks off has no end of an archive: who unpacks it is told.
+"""
+
+import asyncio
+import hashlib
+import io
+import random
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from storage.records import Timestamp, from_ms
+from storage.users import Received, Users
+
+from .auth import PRINCIPAL, USER_ID_CHARS_MAX
+from .errors import Refusal
+from .links import Links
+from .moments import cursor_of, limit_of
+from .peers import ARRIVAL, REQUEST_ID_HEADER
+from .returns import when_away_s
+from .views import PostPage, json_answer, post_view
+
+# A call reads up to a thousand moments, sixteen at a time: these take half of the connections to the store.
+WALKS_MAX = 4
+# An export holds a pair of two photos of 16 MiB and its renditions twice: packed, and as entries.
+EXPORTS_MAX = 2
+PIECE_BYTES = 64 * 1024
+# A client that takes no piece for so long is disconnected.
+PIECE_S = 30.0
+MANIFEST = "manifest.json"
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of an export."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The last file of an export: all others, and the keys of objects that could not be read."""
+
+    user_id: str
+    exported_at: Timestamp
+    posts: int
+    files: list[File]
+    unreadable: list[str]
+
+
+class Turns:
+    """Calls in progress of a kind that is much work: so many a node, and one of a user. `what` they are called."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._users: set[str] = set()
+
+    @contextmanager
+    def of(self, user_id: str) -> Iterator[None]:
+        """A turn about this user; Refusal when there is none."""
+        wait = {"Retry-After": str(when_away_s(random.random()))}
+        if user_id in self._users:
+            detail = f"a node makes {self._what} of one user one after the other; wait for the end of that one"
+            raise Refusal("rate-limited", detail, headers=wait)
+        if len(self._users) >= self._most:
+            raise Refusal("overloaded", f"a node makes {self._most} {self._what} at a time; ask again", headers=wait)
+        self._users.add(user_id)
+        try:
+            yield
+        finally:
+            self._users.discard(user_id)
+
+
+class UserCalls:
+    """The calls under `/v1/users`."""
+
+    def __init__(self, users: Users, links: Links) -> None:
+        self._users = users
+        self._links = links
+        self._exports = Turns(EXPORTS_MAX, "exports")
+        self._walks = Turns(WALKS_MAX, "lists or deletions of all posts")
+
+    async def posts(self, request: web.Request) -> web.Response:
+        """One page of the user's posts."""
+        user_id, cursor, limit = _user_of(request), cursor_of(request), limit_of(request)
+        with self._walks.of(user_id):
+            posts, after = await self._users.page(user_id, cursor, limit)
+        sign = self._links.signer(time.time())
+        return json_answer(PostPage([post_view(post, sign) for post in posts], after))
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """Delete what the user has sent; the receipt."""
+        user_id, cursor = _user_of(request), cursor_of(request)
+        try:
+            with self._walks.of(user_id):
+                erasure = await self._users.erase(user_id, request[ARRIVAL].attempt, cursor)
+        except RedisError as error:
+            wait = {"Retry-After": str(when_away_s(random.random()))}
+            detail = "not all is deleted, and copies of records may still be shown: delete again"
+            raise Refusal("storage-unavailable", detail, headers=wait) from error
+        return json_answer(erasure)
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """Everything of the user as a ZIP, sent while it is made."""
+        user_id = _user_of(request)
+        fields = {
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": 'attachment; filename="export.zip"',
+            "Content-Type": "application/zip",
+            "X-Content-Type-Options": "nosniff",
+            REQUEST_ID_HEADER: request[ARRIVAL].request_id,
+        }
+        if request.method == "HEAD":
+            return web.StreamResponse(headers=fields)
+        with self._exports.of(user_id):
+            return await self._exported(request, user_id, web.StreamResponse(headers=fields))
+
+    async def _exported(self, request: web.Request, user_id: str, response: web.StreamResponse) -> web.StreamResponse:
+        """Send the archive; after the head a failure can only cut the connection."""
+        archive, files, unreadable, posts = Archive(), list[File](), list[str](), 0
+        received = self._users.everything(user_id)
+        first = await anext(received, None)  # before the head: a store that is away is answered 503
+        await response.prepare(request)
+        try:
+            while first is not None:
+                posts += 1
+                unreadable += first.unreadable
+                packed, added = await asyncio.to_thread(archive.add, first)
+                files += added
+                await _write(response, packed)
+                first = await anext(received, None)
+            at = from_ms(time.time_ns() // 1_000_000)
+            await _write(response, archive.end(Manifest(user_id, at, posts, files, unreadable)))
+            await response.write_eof()
+        except Exception:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+        return response
+
+
+class Archive:
+    """A ZIP whose bytes are taken away while it is written."""
+
+    def __init__(self) -> None:
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED)  # photos do not shrink
+
+    def add(self, received: Received) -> tuple[bytes, Sequence[File]]:
+        """Add the files of a post, in a folder of its moment; the bytes to send, and the files."""
+        files = []
+        for name, data in received.entries.items():
+            path = f"{received.moment_id}/{name}"
+            self._zip.writestr(path, data)
+            files.append(File(path, len(data), hashlib.sha256(data).hexdigest()))
+        return self._sink.taken(), files
+
+    def end(self, manifest: Manifest) -> bytes:
+        """Add the manifest and end the archive; the bytes to send."""
+        self._zip.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        self._zip.close()
+        return self._sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that can only be written to, and that forgets what is taken."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer; Python 3.11 has no name for the type
+        self._written += data
+        return len(memoryview(data))
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        taken, self._written = bytes(self._written), bytearray()
+        return taken
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    for start in range(0, len(data), PIECE_BYTES):
+        async with asyncio.timeout(PIECE_S):
+            await response.write(memoryview(data)[start : start + PIECE_BYTES])
+
+
+def _user_of(request: web.Request) -> str:
+    """The user of the path; Refusal for another user's token."""
+    user_id = request.match_info["user_id"]
+    if not 0 < len(user_id) <= USER_ID_CHARS_MAX or not user_id.isprintable():
+        raise Refusal("bad-request", f"a user id has 1 to {USER_ID_CHARS_MAX} printable characters")
+    if request[PRINCIPAL].scope != "ops" and request[PRINCIPAL].user_id != user_id:
+        raise Refusal("forbidden", "only this user or ops may do this")
+    return user_id

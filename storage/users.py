@@ -1,0 +1,223 @@
+"""All posts of one user: found by moments, exported, deleted.
+
+The post of a user in a moment has two possible keys, so each moment costs one or two reads, and nothing of the bucket
+is scanned. Renditions whose pair the store has lost are exported and deleted, too. A call looks at `MOMENTS_MAX`
+moments at most and says where to go on. Deleting is complete when `next` is null: pairs, renditions, index entries,
+waiting jobs and dead letters are gone, and no upload that was sent before the deletion can still arrive, because
+moments that may accept posts get a tombstone even where the user has no post.
+
+What a node remembers of a finished record ends within seconds, and shows no picture (posts.py). Tokens of the rate
+limit end by themselves within minutes. A tombstone holds nothing of the user.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from . import keys
+from .blobs import BlobMissing, BlobStore
+from .existence import Existence, NoSuchPost, Standing, Superseded
+from .index import Index
+from .moments import DAY_MS, DamagedMoment, Moments, NoSuchMoment
+from .posts import Posts
+from .queue.jobs import Job, JobName
+from .queue.shards import Shards
+from .records import OPEN_MS, Post, from_ms, to_ms
+from .together import together
+from .zips import Damaged, unpack
+
+MOMENTS_MAX = 1000
+WIDTH = 16
+# By a balancer's clock, which is compared with this node's, a moment may have fired so much earlier.
+CLOCKS_MS = 1000
+_JOBS: tuple[JobName, ...] = ("flag_late", "render_pair", "complete_media")
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """A deleted post: its objects, whose place tombstones took, and how many of its jobs and dead letters there were.
+
+    `held` is what was there: a pair (or its receipt), a tombstone of an earlier deletion, damaged bytes, or renditions
+    whose pair the store has lost.
+    """
+
+    post_id: str
+    moment_id: str
+    held: str
+    objects: list[str]
+    jobs: int
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A post that stays, because the user posted it after the deletion was sent."""
+
+    post_id: str
+    moment_id: str
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipt of a deletion: what was deleted by this call, and `next`, from which another call must go on.
+
+    `barred` are moments that may still accept posts, and in which the user has none: uploads that were sent before the
+    deletion are refused there. A call that is repeated tells tombstones in place of what it deleted before.
+    """
+
+    user_id: str
+    deletion: str
+    deleted_at: str
+    moments: int
+    deleted: list[Erased]
+    kept: list[Kept]
+    barred: list[str]
+    next: str | None
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What the store has of one post, by name; `unreadable` are keys whose objects are damaged."""
+
+    post_id: str
+    moment_id: str
+    entries: dict[str, bytes]
+    unreadable: list[str]
+
+
+class Users:
+    """The posts of any user. Methods raise blobs.StoreUnavailable. `clock` gives unix seconds."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        index: Index,
+        moments: Moments,
+        posts: Posts,
+        queue: Shards,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._moments = moments
+        self._posts = posts
+        self._queue = queue
+        self._existence = Existence(store)
+        self._clock = clock
+
+    async def page(self, user_id: str, after: str, limit: int) -> tuple[list[Post], str | None]:
+        """Up to `limit` posts in the order of moment ids, and the moment id to continue after; may be empty."""
+        found: list[Post] = []
+        seen = 0
+        async for ids in self._some(after):
+            for one in await together([partial(self._post, user_id, moment_id) for moment_id in ids], "user-post"):
+                found += [one] if one is not None else []
+            seen += len(ids)
+            if len(found) > limit:
+                return found[:limit], found[limit - 1].moment_id
+            if seen >= MOMENTS_MAX:
+                return found, ids[-1]
+        return found, None
+
+    async def erase(self, user_id: str, deletion: str, after: str) -> Erasure:
+        """Delete all that the user sent before `deletion`, a `records.attempt_id`; may be repeated.
+
+        redis.RedisError when the index or the queue may still have something: the caller should delete again.
+        """
+        found: list[Erased | Kept | str | None] = []
+        seen, last = 0, None
+        async for ids in self._some(after):
+            found += await together([partial(self._erase, user_id, one, deletion) for one in ids], "user-post")
+            seen += len(ids)
+            if seen >= MOMENTS_MAX:
+                last = ids[-1]
+                break
+        return Erasure(
+            user_id=user_id,
+            deletion=deletion,
+            deleted_at=from_ms(int(self._clock() * 1000)),
+            moments=seen,
+            deleted=[one for one in found if isinstance(one, Erased)],
+            kept=[one for one in found if isinstance(one, Kept)],
+            barred=[one for one in found if isinstance(one, str)],
+            next=last,
+        )
+
+    async def everything(self, user_id: str) -> AsyncIterator[Received]:
+        """Each post with all its photos, renditions and records, one after the other."""
+        async for ids in self._some(""):
+            looks = [partial(self._has, moment_id, keys.post_id(moment_id, user_id)) for moment_id in ids]
+            for moment_id, there in zip(ids, await together(looks, "user-post"), strict=True):
+                if there:
+                    yield await self._received(moment_id, keys.post_id(moment_id, user_id))
+
+    async def _some(self, after: str) -> AsyncIterator[Sequence[str]]:
+        """The ids of all moments, a few at a time."""
+        async for ids in self._moments.ids(after=after):
+            known = [one for one in ids if keys.is_moment_id(one)]
+            for start in range(0, len(known), WIDTH):
+                yield known[start : start + WIDTH]
+
+    async def _post(self, user_id: str, moment_id: str) -> Post | None:
+        post_id = keys.post_id(moment_id, user_id)
+        try:
+            await self._posts.stored(moment_id, post_id)
+            return await self._posts.get(post_id)  # with its late flag
+        except (NoSuchPost, Damaged):
+            return None
+
+    async def _erase(self, user_id: str, moment_id: str, deletion: str) -> Erased | Kept | str | None:
+        """Delete the user's post in this moment; the moment's id if there was none and none can come any more."""
+        post_id = keys.post_id(moment_id, user_id)
+        bars = await self._may_accept(moment_id)
+        try:
+            there = await self._existence.end(moment_id, post_id, deletion, bars=bars)
+        except NoSuchPost:
+            return None
+        except Superseded:
+            return Kept(post_id=post_id, moment_id=moment_id)
+        self._posts.drop(post_id)
+        jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
+        await self._index.forget(post_id, moment_id, deletion)
+        if not there.mark and not there.renditions:
+            return moment_id
+        objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
+        return Erased(post_id=post_id, moment_id=moment_id, held=_held(there), objects=objects, jobs=jobs)
+
+    async def _may_accept(self, moment_id: str) -> bool:
+        """Whether an upload may still be committed; only moments of the last days are read to find out."""
+        now_ms = self._clock() * 1000
+        if moment_id.count("-") < 2 or keys.day_of(moment_id) < from_ms(int(now_ms - OPEN_MS - 2 * DAY_MS))[:10]:
+            return False
+        try:
+            fires_ms = to_ms((await self._moments.known(moment_id)).fires_at)
+        except NoSuchMoment:
+            return False
+        except DamagedMoment:
+            return True
+        return fires_ms - CLOCKS_MS <= now_ms <= fires_ms + OPEN_MS
+
+    async def _has(self, moment_id: str, post_id: str) -> bool:
+        """Whether the store has a pair or renditions of the post."""
+        there = await self._existence.look(moment_id, post_id)
+        return there.tombstone is None and (bool(there.mark) or await self._existence.shows(moment_id, post_id))
+
+    async def _received(self, moment_id: str, post_id: str) -> Received:
+        entries: dict[str, bytes] = {}
+        unreadable: list[str] = []
+        for folder, key in (("received", keys.intake(moment_id, post_id)), ("shown", keys.media(moment_id, post_id))):
+            try:
+                found = unpack(await self._store.read(key))
+            except BlobMissing:
+                continue
+            except Damaged:
+                unreadable.append(key)
+                continue
+            entries |= {f"{folder}/{name}": data for name, data in found.items() if name != "tombstone.json"}
+        return Received(post_id, moment_id, entries, unreadable)
+
+
+def _held(there: Standing) -> str:
+    if there.receipt is not None:
+        return "pair"
+    if there.tombstone is not None:
+        return "tombstone"
+    return "renditions" if there.renditions else "damaged"
