@@ -100,7 +100,7 @@ def answering(
                 response.force_close()
             route = request.get(ROUTE) or request.match_info.route.name or "other"
             metrics.requests(route, str(response.status)).inc()
-            metrics.seconds(route).observe(time.perf_counter() - started)
+            metrics.seconds(route, response.status).observe(time.perf_counter() - started)
             await sender.send(request, response)
         finally:
             sender.leave(request)

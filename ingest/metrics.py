@@ -28,8 +28,10 @@ OUTCOMES = ("accepted", "replayed", "conflict", "shed", "limited", "not_queued")
 STORE_CAUSES = ("unavailable", "quorum-lost", "full")
 STAGES = ("accept", "store", "enqueue")
 CUTS = ("shed", "too-slow")
-# The routes that are timed by name: what phones ask for in a burst. All others are timed as `other`.
-TIMED = ("upload", "post", "post_wait", "photo", "current_moment", "moment")
+# The routes that are timed by name: what phones ask for in a burst. All others are timed as `other`. Uploads that are
+# refused have a name of their own: a refusal takes a millisecond, and many of them would hide the times of the others.
+REFUSED_UPLOAD = "upload_refused"
+TIMED = ("upload", REFUSED_UPLOAD, "post", "post_wait", "photo", "current_moment", "moment")
 OTHER = "other"
 # Statuses that any call may have: no such method, a head that is too long for aiohttp, a fault of ours.
 ANY_STATUS = (400, 405, 500)
@@ -81,7 +83,8 @@ class Metrics:
         )  # fmt: skip
         self._seconds = Durations(
             "snapsurge_ingest_request_seconds",
-            "Seconds from a request's head to its answer; of an upload mostly the phone's network, see stage_seconds",
+            "Seconds from a request's head to its answer; `upload` (201, 200) is mostly the phone's network, see "
+            "stage_seconds; `upload_refused` are all other answers to uploads",
             label="route",
             values=(*TIMED, OTHER),
             registry=self.registry,
@@ -169,8 +172,10 @@ class Metrics:
             causes.labels(cause).set_function(partial(_holds, cause, state))
         self._gauge("draining", "1 while the node drains", lambda: bool(state and state.draining))
 
-    def seconds(self, route: str) -> Series:
-        """The durations of the requests of this route."""
+    def seconds(self, route: str, status: int = 200) -> Series:
+        """The durations of the requests of this route that were answered so."""
+        if route == "upload" and status >= 400:
+            route = REFUSED_UPLOAD
         return self._seconds.series(route if route in TIMED else OTHER)
 
     async def scrape(self, request: web.Request) -> web.Response:

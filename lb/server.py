@@ -99,8 +99,7 @@ async def serve(config: Config, options: Options) -> bool:
     sys.setswitchinterval(SWITCH_S)
     stop = stop_signals()
     fleet, announcing = Fleet(placement(config, options)), None
-    membership = Membership(config, fleet, options.nodes)
-    probes = Probes(config, fleet, options.check)
+    membership, probes = Membership(config, fleet, options.nodes), Probes(config, fleet, options.check)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
 
         def spawn(job: Coroutine[object, object, None]) -> object:
@@ -109,10 +108,8 @@ async def serve(config: Config, options: Options) -> bool:
         hashed = ("address", "") if options.policy == "ip-hash" else (options.hash_on, options.hash_reads_on)
         context = Context(config, fleet, hash_on=hashed[0], hash_reads_on=hashed[1], spawn=spawn)
         connections = Connections(context)
-        background = [
-            tasks.create_task(connections.watch(), name="watch"),
-            tasks.create_task(context.lag.watch(), name="lag"),
-        ]
+        watches = {"watch": connections.watch(), "lag": context.lag.watch()}
+        background = [tasks.create_task(job, name=name) for name, job in watches.items()]
         if config.redis_url:
             store = await stack.enter_async_context(connect(config))
             await membership.try_poll(store)

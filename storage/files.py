@@ -4,6 +4,10 @@ A write goes to a temp file, which is synced. `create` then links it to its name
 exactly one of several writers succeeds and no reader sees a partial file. `swap` renames it under a lock. Both then
 sync the folder, because a new name is durable only after its folder is synced (fsync(2), "Notes").
 
+A temp file is named after its process, which holds a lock while it has the store open; the kernel releases the lock
+when the process ends, however it ends. So every program that opens the store, and each node once a minute, removes what
+killed writers left, photos perhaps, and never a file that is being written.
+
 Blocking calls run on the store's own thread pool. This file knows nothing about the content of the objects.
 """
 
@@ -17,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Seque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 from uuid import uuid4
 
 from .blobs import Blob, BlobChanged, BlobExists, BlobMissing, Buffer, Entry, StoreFull, StoreUnavailable
@@ -25,7 +29,9 @@ from .failures import Failures
 
 R = TypeVar("R")
 
-_LEFTOVER_S = 3600
+_LEFTOVER_S = 3600  # of former versions, whose temp files name no process
+_TIDY_S = 60
+_WRITER = "writer-"  # one for each process, in the temp folder
 _LOCK = "lock-"  # one for each spread, in the temp folder
 _BUFFERS_MAX = 1024  # IOV_MAX of Linux and macOS
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -37,6 +43,9 @@ class FileStore:
     def __init__(self, root: Path, *, threads: int = 16) -> None:
         self.root = root
         self._temporary = root / ".incoming"
+        self._name = uuid4().hex
+        self._own: IO[bytes] | None = None
+        self.looked_at = 0.0  # when leftovers were looked for, monotonic seconds
         self._durable: set[Path] = set()  # folders whose names this process has already synced
         self._failures = Failures(str(root))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
@@ -88,7 +97,7 @@ class FileStore:
             yield entry
 
     async def probe(self) -> None:
-        await self._run(self._temporary.stat)
+        await self._run(self._look)
 
     async def __aenter__(self) -> Self:
         try:
@@ -101,6 +110,10 @@ class FileStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
+        if self._own is not None:
+            with contextlib.suppress(OSError):
+                (self._temporary / f"{_WRITER}{self._name}").unlink()
+            self._own.close()
 
     async def _run(self, call: Callable[[], R]) -> R:
         """Run the call on a thread; translates operating system errors into those of the port."""
@@ -123,10 +136,35 @@ class FileStore:
             raise (StoreFull if error.errno in _NO_ROOM else StoreUnavailable)(str(error)) from error
 
     def _open(self) -> None:
-        """Create the root; remove temp files older than an hour, which killed writers left behind."""
+        """Create the root, take this process's lock, and remove what killed writers left."""
         self._make_folder(self._temporary)
+        path = self._temporary / f"{_WRITER}{self._name}"
+        while self._own is None:
+            own = path.open("wb")
+            fcntl.flock(own, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(own.fileno())):
+                self._own = own
+            else:  # another process found it before it was locked, and removed it
+                own.close()
+        self._tidy()
+
+    def _look(self) -> None:
+        self._temporary.stat()
+        if time.monotonic() - self.looked_at > _TIDY_S:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove the temp files of processes that have ended, and those of former versions that are an hour old."""
+        self.looked_at = time.monotonic()
+        for lock in self._temporary.glob(f"{_WRITER}*"):
+            with contextlib.suppress(OSError), lock.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process has the store open
+                for leftover in self._temporary.glob(f"{lock.name.removeprefix(_WRITER)}.*"):
+                    leftover.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
         for leftover in self._temporary.iterdir():
-            if leftover.name.startswith(_LOCK):
+            writer = self._temporary / f"{_WRITER}{leftover.name.partition('.')[0]}"
+            if leftover.name.startswith((_LOCK, _WRITER)) or writer.exists():
                 continue
             with contextlib.suppress(FileNotFoundError):
                 if leftover.stat().st_mtime < time.time() - _LEFTOVER_S:
@@ -146,7 +184,7 @@ class FileStore:
 
     def _write(self, key: str, parts: Sequence[Buffer], *, exclusive: bool = True) -> None:
         target = self.root / key
-        temporary = self._temporary / uuid4().hex
+        temporary = self._temporary / f"{self._name}.{uuid4().hex}"
         try:
             with temporary.open("xb", buffering=0) as file:
                 _write_all(file.fileno(), parts)

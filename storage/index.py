@@ -23,7 +23,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from .connections import term
-from .counting import COMPLETE, COUNTS, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
+from .counting import COMPLETE, COUNTS, COUNTS_TTL_S, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ACCEPTING_MS, Moment, Post, to_ms
 from .scripts import Call, Script, run_one
@@ -43,6 +43,9 @@ MOMENT_TTL_S = 7 * 24 * 3600
 # waits for it.
 LISTED_TTL_S = 60
 LISTED_DUE_S = 30
+# Keys that one command looks at, about a millisecond's work of Redis; and what begins the ids of posts, as a pattern.
+SCANNED = 1000
+POST_DIGEST = "[a-z2-7]" * 26
 
 
 # ARGV: the listed time range or nothing, its time to live, then six fields of each moment. A copy of a later revision
@@ -135,6 +138,18 @@ class Index:
         for post_id in post_ids:
             pipe.hget(POST_KEY + post_id, "j")
         return [_read(_decode_post, found) for found in await pipe.execute()]
+
+    async def scan(self, moment_id: str, cursor: int, most: int = SCANNED) -> tuple[int, list[str]]:
+        """Look at `most` keys of this Redis: the ids of the moment's posts among them, and the next cursor, 0 at last.
+
+        An entry that is there all the time comes at least once; begin with cursor 0.
+        """
+        following, found = await self._redis.scan(cursor, f"{POST_KEY}{POST_DIGEST}-{moment_id}", most)
+        return int(following), [one.decode().removeprefix(POST_KEY) for one in found]
+
+    async def keep(self, post_id: str) -> None:
+        """Keep the entry of a post for as long as counts are kept."""
+        await self._redis.expire(POST_KEY + post_id, COUNTS_TTL_S)
 
     async def states(self, post_ids: Sequence[str]) -> list[str | None]:
         """The posts' states, in order, without their records; None for each post that the index does not have."""

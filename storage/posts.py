@@ -196,7 +196,7 @@ class Posts:
         counted: Counter[str] = Counter()
         untold: set[str] = set()
         async for ids in self.ids(moment_id):
-            async for posts in self.stored_some(moment_id, [one for one in ids if self._index.home(one) in shards]):
+            async for posts in self._counted_some(moment_id, [one for one in ids if self._index.home(one) in shards]):
                 counted.update(["accepted"] * len(posts))
                 counted.update(post.state for post in posts if post.state != "accepted")
                 counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
@@ -267,6 +267,18 @@ class Posts:
                 [partial(self._stored_or_none, moment_id, post_id) for post_id in some], "store-request"
             )
             yield [post for post in found if post is not None]
+
+    async def _counted_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
+        """The same for a recount, with the index entries of posts that are damaged: these were accepted, too."""
+        unread = set(ids)
+        async for posts in self.stored_some(moment_id, ids):
+            unread.difference_update(post.id for post in posts)
+            yield posts
+        known: list[Post | None] = []
+        if unread:
+            with contextlib.suppress(RedisError):
+                known = await self._index.posts(sorted(unread))
+        yield [post for post in known if post is not None]
 
     async def _stored_or_none(self, moment_id: str, post_id: str) -> Post | None:
         try:

@@ -24,6 +24,8 @@ COMMANDS = (
     *("ZADD k 1 v", "ZCARD k", "ZCOUNT k 0 1", "ZMSCORE k v", "ZRANGE k 0 1", "ZRANGEBYSCORE k 0 1"),
     *("ZREM k v", "ZREMRANGEBYSCORE k 0 1", "ZREVRANGEBYSCORE k 1 0"),
 )
+# Of operators' commands alone (`processors verify`), which say it if the right is missing: nodes go on without.
+OPERATORS = ("SCAN 0",)
 # Seconds for which a pool does not dial a Redis again that has just been found to lack rights.
 AGAIN_S = 1.0
 # ARGV: the keys, and the commands, each as one text of lines: Redis closes a connection without a login that sends more
@@ -46,7 +48,7 @@ return lacking
 """
 
 
-def rule(commands: Sequence[str] = COMMANDS) -> str:
+def rule(commands: Sequence[str] = (*COMMANDS, *OPERATORS)) -> str:
     """What an ACL rule must contain, so that the user may run these commands."""
     names = ("|".join(one.split()[:2]) if one.startswith("SCRIPT") else one.split()[0] for one in commands)
     return " ".join([*(f"~{key}" for key in KEY_PATTERNS), *(f"+{name.lower()}" for name in names)])

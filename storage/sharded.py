@@ -81,6 +81,10 @@ class ShardedIndex(Index):
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
         return await self._shards[self.home(post_id)].deletion(post_id)
 
+    async def keep(self, post_id: str) -> None:
+        """Keep the entry of a post for as long as counts are kept."""
+        await self._shards[self.home(post_id)].keep(post_id)
+
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The posts' records, in order; None also for posts of a shard that does not answer, if another one does."""
         return _known(await self._by_shard(post_ids, post_ids, Index.posts), None)

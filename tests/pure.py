@@ -21,7 +21,10 @@ PURE = {
         for name in ["agreement", "facts", "programs", "redis_servers", "services", "verdict"]
     ),
     *(f"deploy/watching/{name}.py" for name in ["differences", "events", "exposition", "flows", "observer"]),
-    *(f"deploy/watching/{name}.py" for name in ["prediction", "quantiles", "rounds", "tiers", "view"]),
+    *(
+        f"deploy/watching/{name}.py"
+        for name in ["moments", "prediction", "problems", "quantiles", "rounds", "tiers", "view"]
+    ),
     "ingest/admission.py",
     "ingest/asked.py",
     "ingest/commits.py",

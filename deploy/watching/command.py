@@ -26,11 +26,10 @@ from .scraping import TIMEOUT_S, Scraper, opened
 from .serving import Service, frame, served
 from .targets import TargetsUnknown
 from .terminal import drawn, fitted, line
-from .view import View
+from .view import BEFORE_S, View
 
 NEAR_S: Final = 3.0
 REST_S: Final = 5.0
-BEFORE_S: Final = 90.0  # A moment is near.
 ONCE_S: Final = 1.0  # Between the two rounds that one view takes.
 
 
@@ -89,8 +88,8 @@ def address(text: str) -> tuple[str, int]:
 
 def pause_s(found: View) -> float:
     """Seconds until the next round."""
-    moment, queue = found.moment, found.queue
-    near = moment is not None and -BEFORE_S <= moment.since_s <= moment.closes_at - moment.fires_at + BEFORE_S
+    queue, moments = found.queue, (*((found.moment,) if found.moment else ()), *found.others)
+    near = any(-BEFORE_S <= one.since_s <= one.closes_at - one.fires_at + BEFORE_S for one in moments)
     busy = bool(found.flow.offered) or (queue is not None and queue.ready + queue.leased > 0)
     return NEAR_S if near or busy else REST_S
 

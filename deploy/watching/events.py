@@ -1,37 +1,65 @@
 """What happened between two views, in words. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
 
 from . import view
+from .differences import STARTED
+from .problems import UNMEASURED, uncounted
+from .rounds import Seen
 from .view import Balancer, Event, Moment, Node, Queue, View
 
-UNMEASURED = "Redis does not answer the autoscaler: the numbers of the queue are old"
+EMPTIED: Final = "Redis has lost data: what it counted of the queue began anew; the sweeper queues what is missing"
+TOLD_MAX: Final = 3  # Programs that left in a round: of more the number is told.
 
 
-def events(before: View, after: View) -> list[Event]:
+class Known(msgspec.Struct, frozen=True):
+    """What events follow from: a view, all moments by id, and workers and autoscalers by name."""
+
+    view: View
+    moments: Mapping[str, Moment]
+    programs: Mapping[str, Seen]
+
+
+def events(was: Known, now: Known) -> list[Event]:
     """The events, each with the time of the later view."""
+    before, after = was.view, now.view
     since_s = after.moment.since_s if after.moment else None
     found = (
-        *_moment(before.moment, after.moment),
+        *_moments(was.moments, now.moments),
         *_nodes(before, after),
         *_balancers(before, after),
+        *_programs(was.programs, now.programs),
         *_queue(before.queue, after.queue),
         *_store(before, after),
     )
     return [Event(at=after.at, words=words, kind=kind, since_s=since_s) for kind, words in found]
 
 
-def _moment(before: Moment | None, after: Moment | None) -> Iterator[tuple[str, str]]:
-    if after is None:
-        if before is not None:
-            yield "note", f"moment {before.id} is cancelled: the autoscaler knows it no more"
-        return
-    if before is None or before.id != after.id:
-        word = {"before": f"fires in {-after.since_s:.0f} s", "open": "is open", "closed": "is over"}[after.phase]
-        yield "note", f"moment {after.id} {word}"
-    elif before.phase != after.phase:
-        counts = f": {after.posts['accepted']} accepted so far" if "accepted" in after.posts else ""
-        yield "note", f"moment {after.id} " + ("fires" if after.phase == "open" else f"closes{counts}")
+def _moments(before: Mapping[str, Moment], after: Mapping[str, Moment]) -> Iterator[tuple[str, str]]:
+    for name, one in sorted(after.items(), key=lambda each: each[1].fires_at):
+        if (was := before.get(name)) is None:
+            yield "note", f"moment {name} {_stands(one)}"
+        elif was.phase != one.phase:
+            counts = f": {one.posts['accepted']} accepted so far" if "accepted" in one.posts else ""
+            yield "note", f"moment {name} " + ("fires" if one.phase == "open" else f"closes{counts}")
+        elif was.fires_at != one.fires_at:
+            yield "note", f"moment {name} was moved: it {_stands(one)}"
+        if was is not None and was.uncounted != one.uncounted:
+            yield (
+                ("bad", uncounted(name))
+                if one.uncounted
+                else ("good", f"the counts of moment {name} are complete again")
+            )
+    for name in sorted(before.keys() - after.keys()):
+        if before[name].phase == "before":
+            yield "note", f"moment {name} is cancelled: the autoscaler knows it no more"
+
+
+def _stands(moment: Moment) -> str:
+    return {"before": f"fires in {-moment.since_s:.0f} s", "open": "is open", "closed": "is over"}[moment.phase]
 
 
 def _nodes(before: View, after: View) -> Iterator[tuple[str, str]]:
@@ -41,8 +69,14 @@ def _nodes(before: View, after: View) -> Iterator[tuple[str, str]]:
             yield "note", f"node {node.name} joined"
         else:
             yield from _node(was, node)
-    for name in old:
-        yield "note", f"node {name} left"
+    for was in old.values():
+        yield _gone(f"node {was.name}", silent=was.state == view.SILENT)
+
+
+def _gone(name: str, *, silent: bool) -> tuple[str, str]:
+    if silent:
+        return "bad", f"{name} does not answer, and nobody lists it any more: it hangs or was lost"
+    return "note", f"{name} left"
 
 
 def _node(was: Node, node: Node) -> Iterator[tuple[str, str]]:
@@ -75,8 +109,8 @@ def _balancers(before: View, after: View) -> Iterator[tuple[str, str]]:
             yield "note", f"balancer {one.name} joined"
         else:
             yield from _balancer(was, one)
-    for name in old:
-        yield "note", f"balancer {name} left"
+    for was in old.values():
+        yield _gone(f"balancer {was.name}", silent=was.state == view.SILENT)
 
 
 def _balancer(was: Balancer, one: Balancer) -> Iterator[tuple[str, str]]:
@@ -97,6 +131,23 @@ def _balancer(was: Balancer, one: Balancer) -> Iterator[tuple[str, str]]:
             yield "good", f"balancer {one.name} serves again"
 
 
+def _programs(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator[tuple[str, str]]:
+    """Of workers and autoscalers; those that join are told by their number."""
+    for name, one in after.items():
+        if (was := before.get(name)) is None:
+            continue
+        if (was.page is None) != (one.page is None):
+            yield (
+                ("bad", f"{name} does not answer: {one.why}") if one.page is None else ("good", f"{name} answers again")
+            )
+        if _another(was.get(STARTED), one.get(STARTED)):
+            yield "bad", f"{name} is another process: it restarted"
+    gone = [one for name, one in before.items() if name not in after]
+    yield from (_gone(one.name, silent=one.page is None) for one in gone[:TOLD_MAX])
+    if more := len(gone) - TOLD_MAX if len(gone) > TOLD_MAX else 0:
+        yield "note", f"{more} more workers left"
+
+
 def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str]]:
     if after is None:
         if before is not None:
@@ -109,6 +160,9 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
         yield ("bad", UNMEASURED) if after.stale else ("good", "Redis answers the autoscaler again")
     if before.leader != after.leader:
         yield "note", f"failover of the autoscaler: {after.leader} leads, before it {before.leader}"
+    if after.workers < before.workers and after.workers < after.desired:
+        there = f"workers: {after.workers:.0f} there, before {before.workers:.0f}"
+        yield "bad", f"{there}; {after.desired:.0f} are wanted: some were lost, or do not answer"
     if before.desired != after.desired:
         yield "note", f"workers: {after.desired:.0f} wanted, before {before.desired:.0f} ({after.workers:.0f} there)"
     for tier in sorted(before.tiers.keys() | after.tiers.keys()):
@@ -119,6 +173,8 @@ def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str
 
 
 def _jobs(before: Queue, after: Queue) -> Iterator[tuple[str, str]]:
+    if after.emptied:
+        yield "bad", EMPTIED
     if after.lapsed:
         yield "bad", f"{after.lapsed} jobs lost their worker, another one does them"
     if after.lost:

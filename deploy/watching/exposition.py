@@ -46,6 +46,7 @@ snapsurge_lb_panic
 snapsurge_lb_requests_total
 snapsurge_lb_tickets_total
 snapsurge_moment_closes_timestamp_seconds
+snapsurge_moment_counts_complete
 snapsurge_moment_fires_timestamp_seconds
 snapsurge_moment_posts
 snapsurge_posts_total

@@ -2,7 +2,8 @@
 
 A refusal with a ticket (502, 503, 504, 507) is shed; balancers count their tickets, a node's refusals included. An
 upload is offered when its head is read: what was answered since, shed, or is in flight more than before. An upload
-whose client leaves is taken back from what is offered when it leaves.
+whose client leaves is taken back from what is offered when it leaves. So in a round more uploads may end than began;
+what is shown as offered is at least what was accepted and shed, and a sum over a burst is one of heads.
 """
 
 from collections.abc import Sequence
@@ -21,18 +22,28 @@ def flow(seen: Sequence[Seen], late: float | None) -> Flow:
     """The rates of one round; `late` posts a second come from the moment's exact counts."""
     nodes = [one for one in seen if one.tier == "node"]
     fronts = [one for one in seen if one.tier == "balancer"]
-    if fronts:
-        shed = summed(one.per_s("snapsurge_lb_tickets_total", outcome="given") for one in fronts)
-    else:
-        shed = summed(one.per_s("snapsurge_posts_total", outcome="shed") for one in nodes)
-    taken = summed(_taken(one) for one in nodes)
+    shed, heads = shed_per_s(seen), heads_per_s(seen)
+    accepted = summed(one.per_s("snapsurge_posts_total", outcome="accepted") for one in nodes)
     return Flow(
-        offered=None if taken is None else max(taken + (shed or 0.0), 0.0),
-        accepted=summed(one.per_s("snapsurge_posts_total", outcome="accepted") for one in nodes),
+        offered=None if heads is None else max(heads, (accepted or 0.0) + (shed or 0.0)),
+        accepted=accepted,
         shed=shed,
         late=late,
         back=summed(one.per_s("snapsurge_lb_tickets_total", outcome="honoured") for one in fronts),
     )
+
+
+def shed_per_s(seen: Sequence[Seen]) -> float | None:
+    """Uploads a second that were refused with a ticket."""
+    if fronts := [one for one in seen if one.tier == "balancer"]:
+        return summed(one.per_s("snapsurge_lb_tickets_total", outcome="given") for one in fronts)
+    return summed(one.per_s("snapsurge_posts_total", outcome="shed") for one in seen if one.tier == "node")
+
+
+def heads_per_s(seen: Sequence[Seen]) -> float | None:
+    """Heads of uploads a second, less those whose client left."""
+    taken = summed(_taken(one) for one in seen if one.tier == "node")
+    return None if taken is None else taken + (shed_per_s(seen) or 0.0)
 
 
 def _taken(one: Seen) -> float | None:

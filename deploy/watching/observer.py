@@ -10,32 +10,33 @@ from typing import Final
 
 import msgspec
 
-from . import flows, tiers, view
+from . import events, flows, moments, tiers, view
 from .differences import Reading, rise
-from .events import UNMEASURED, events
 from .exposition import STAGE_SECONDS, UPLOAD_SECONDS
+from .moments import Known
 from .prediction import BY_SECOND, Prediction
+from .problems import problems
 from .quantiles import Buckets, added
 from .rounds import Round, Seen, tier_of
 from .targets import Target
-from .view import Event, Flow, Point, Queue, Store, Times, View
+from .view import Event, Point, Queue, Store, Times, View
 
 WINDOW_S: Final = 10.0  # Percentiles are of the last ten seconds: of fewer they jump.
 COURSE_MAX: Final = 240  # Twelve minutes at a moment, twenty at rest.
 EVENTS_MAX: Final = 40
 # A program that was read so lately still counts as it was: a busy machine misses an answer now and then.
 GRACE_S: Final = 5.0
-TOLD_S: Final = 15.0  # A new leader tells of the moments after some seconds.
 FORGET_S: Final = 60.0  # A target that was not read for so long begins anew.
 EMPTY: Final = Buckets({})
 
 
 class Gained(msgspec.Struct, frozen=True):
-    """What the histograms gained in a round: time of uploads, and of commits in the store."""
+    """What the histograms gained in a round, time of uploads and of commits in the store; and the heads a second."""
 
     at: float
     uploads: Buckets
     store: Buckets
+    heads_per_s: float | None
 
 
 class Burst:
@@ -48,11 +49,12 @@ class Burst:
         self._empty_s: float | None = None
         self._uploads = EMPTY
 
-    def add(self, flow: Flow, uploads: Buckets, queue: Queue | None, since_s: float, seconds: float) -> None:
+    def add(self, found: View, gained: Gained, since_s: float, seconds: float) -> None:
         """Add a round that lasted so many seconds."""
-        for name in self._sums:
-            self._sums[name] += (getattr(flow, name) or 0.0) * seconds
-        self._uploads = added((self._uploads, uploads))
+        queue, flow = found.queue, found.flow
+        for name, per_s in (("offered", gained.heads_per_s), ("accepted", flow.accepted), ("shed", flow.shed)):
+            self._sums[name] += (per_s or 0.0) * seconds
+        self._uploads = added((self._uploads, gained.uploads))
         if queue is not None:
             self._peaks["queue_peak"] = max(self._peaks["queue_peak"], queue.ready)
             self._peaks["workers_peak"] = max(self._peaks["workers_peak"], queue.workers)
@@ -83,26 +85,26 @@ class Observer:
         self._window: deque[Gained] = deque()
         self._course: deque[Point] = deque(maxlen=COURSE_MAX)
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
-        self._before: View | None = None
+        self._known: events.Known | None = None
         self._burst: Burst | None = None
-        self._untold_since = 0.0
+        self._moments = Known()
 
     def add(self, round_: Round) -> View:
         """The view after this round."""
         at, seen = round_.at, self._seen(round_)
-        queue, moment = tiers.queue(seen, at), tiers.moment(seen, at)
-        if moment is None:
-            moment = self._moment(queue, at)
-        else:
-            self._untold_since = 0.0
-        flow = flows.flow(seen, self._late_per_s(moment, at))
-        gained = Gained(at, flows.histogram(seen, UPLOAD_SECONDS), flows.histogram(seen, STAGE_SECONDS))
+        queue, before = tiers.queue(seen, at), self._moments.moments
+        known = self._moments.add(moments.told(seen, at), at, leads=self._leads(queue))
+        moment, *others = moments.ordered(known.values()) or [None]
+        flow = flows.flow(seen, self._late_per_s(before, known, at))
+        uploads, store = (flows.histogram(seen, name) for name in (UPLOAD_SECONDS, STAGE_SECONDS))
+        gained = Gained(at, uploads, store, flows.heads_per_s(seen))
         self._window.append(gained)
         while self._window[0].at <= at - WINDOW_S:
             self._window.popleft()
         found = View(
             at=at,
-            moment=moment,
+            moment=moment and msgspec.structs.replace(moment, others=len(others)),
+            others=tuple(one for one in others[: moments.OTHERS_MAX] if one),
             flow=flow,
             uploads=self._times([one.uploads for one in self._window]),
             nodes=tiers.nodes(seen),
@@ -114,11 +116,13 @@ class Observer:
             read=len(round_.readings),
             silent=tuple(sorted(one.name for one in seen if one.page is None)),
         )
-        if self._before is not None:
-            self._events.extend(events(self._before, found))
-        self._count(found, gained.uploads)
+        programs = {one.name: one for one in seen if one.tier in {"worker", "autoscaler"}}
+        was, now = self._known, events.Known(found, known, programs)
+        if was is not None:
+            self._events.extend(events.events(was, now))
+        self._count(found, gained)
         self._course.append(_point(found))
-        self._before, self._seen_at, self._rounds = found, at, self._rounds + 1
+        self._known, self._seen_at, self._rounds = now, at, self._rounds + 1
         return msgspec.structs.replace(
             found,
             problems=tuple(problems(found)),
@@ -152,41 +156,32 @@ class Observer:
         self._last = kept | dict(round_.readings)
         return found
 
-    def _moment(self, queue: Queue | None, at: float) -> view.Moment | None:
-        """The moment as it was known, while nobody tells of one: its time stays the same.
+    def _leads(self, queue: Queue | None) -> bool:
+        """Whether the autoscaler that leads did so in the round before."""
+        before = self._known.view.queue if self._known else None
+        return queue is not None and before is not None and queue.leader == before.leader
 
-        One that has not fired was cancelled, if the autoscaler that leads for a while does not tell of it.
-        """
-        before = self._before
-        if before is None or before.moment is None:
-            return None
-        leads = queue is not None and before.queue is not None and queue.leader == before.queue.leader
-        self._untold_since = (self._untold_since or at) if leads else 0.0
-        if leads and at - self._untold_since >= TOLD_S and at < before.moment.fires_at:
-            return None
-        return msgspec.structs.replace(before.moment, since_s=at - before.moment.fires_at)
-
-    def _late_per_s(self, moment: view.Moment | None, at: float) -> float | None:
-        before = self._before.moment if self._before else None
-        if moment is None or before is None or before.id != moment.id or "late" not in moment.posts:
-            return None
-        if at <= self._seen_at:  # The clock was set back.
-            return None
-        return max(moment.posts["late"] - before.posts.get("late", 0), 0) / (at - self._seen_at)
+    def _late_per_s(
+        self, before: Mapping[str, view.Moment], known: Mapping[str, view.Moment], at: float
+    ) -> float | None:
+        """By the counts of all moments; None when none has them twice, or the clock was set back."""
+        pairs = [(before[name].posts, one.posts) for name, one in known.items() if name in before]
+        rises = [max(now["late"] - was.get("late", 0), 0) for was, now in pairs if "late" in now]
+        return sum(rises) / (at - self._seen_at) if rises and at > self._seen_at else None
 
     def _times(self, gained: list[Buckets]) -> Times:
         """Percentiles over the window."""
         whole, over_s = added(gained), self._window[-1].at - self._window[0].at
         return Times(p50_s=whole.quantile(0.5), p99_s=whole.quantile(0.99), count=whole.count, over_s=round(over_s, 1))
 
-    def _count(self, found: View, uploads: Buckets) -> None:
+    def _count(self, found: View, gained: Gained) -> None:
         moment = found.moment
-        if moment is None or moment.since_s < 0 or self._before is None:
+        if moment is None or moment.since_s < 0 or self._known is None:
             return
         if self._burst is None or self._burst.moment_id != moment.id:
             self._burst = Burst(moment.id)
         seconds = min(found.at - self._seen_at, moment.since_s)
-        self._burst.add(found.flow, uploads, found.queue, moment.since_s, seconds)
+        self._burst.add(found, gained, moment.since_s, seconds)
 
     def _foretold(self, found: View) -> tuple[view.Foretold, ...]:
         if self._prediction is None:
@@ -224,26 +219,3 @@ def _point(found: View) -> Point:
         desired=queue.desired if queue else None,
         store_p99_s=found.store.times.p99_s if found.store else None,
     )
-
-
-def problems(found: View) -> list[str]:
-    """What is wrong now, in words; empty when all is well."""
-    named = {one.name for one in found.nodes} | {one.name for one in found.balancers}
-    said = [f"balancer {one.name}: {one.state}" for one in found.balancers if one.state != view.HEALTHY]
-    fine = {view.HEALTHY, view.STARTING}
-    said += [
-        f"node {one.name}: {one.state}{f' ({one.why})' if one.why else ''}"
-        for one in found.nodes
-        if one.state not in fine
-    ]
-    said += [f"{name}: {view.SILENT}" for name in found.silent if name not in named]
-    if found.queue is None:
-        said.append("no autoscaler that leads was read")
-    else:
-        said += [UNMEASURED] if found.queue.stale else []
-        said += [f"{found.queue.dead:.0f} dead letters"] if found.queue.dead else []
-        behind_s = found.queue.behind_s
-        said += [f"the sweeper is {behind_s:.0f} s behind"] if behind_s > view.BEHIND_S else []
-    said += [f"Redis {one.name}: {view.SILENT}" for one in found.shards if not one.up]
-    said += [f"store refuses pairs: {cause}" for cause in (found.store.refused if found.store else ())]
-    return said

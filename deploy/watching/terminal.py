@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import view
+from .problems import UNLED
 from .view import Event, Moment, View
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
@@ -16,6 +17,7 @@ UNITS: Final = ("B", "KiB", "MiB", "GiB")
 BAR_CELLS: Final = 10
 CURVE_POINTS: Final = 40
 EVENTS_SHOWN: Final = 10
+OTHERS_SHOWN: Final = 3
 FITS: Final = ((None, EVENTS_SHOWN), (10, 5), (5, 3), (3, 3))  # Nodes and events, for lower and lower terminals.
 STYLES: Final = {"good": "green", "note": "default", "bad": "bold red"}
 STATE_STYLES: Final = {view.HEALTHY: "green", view.STARTING: "cyan", view.DRAINING: "yellow"}
@@ -71,26 +73,37 @@ def clock(seconds: float) -> str:
     return f"-{text}" if seconds < 0 else f"+{text}"
 
 
-def headline(moment: Moment | None) -> str:
+def headline(moment: Moment) -> str:
     """Where the moment stands, in words."""
-    if moment is None:
-        return "no moment is known"
-    name = moment.id + (f" (and {moment.others} more)" if moment.others else "")
     left_s = moment.closes_at - moment.fires_at - moment.since_s
     if moment.phase == "before":
-        return f"moment {name} fires in {-moment.since_s:,.0f} s"
+        return f"moment {moment.id} fires in {-moment.since_s:,.0f} s"
     if moment.phase == "open":
-        return f"moment {name} fired {moment.since_s:,.0f} s ago, closes in {left_s:,.0f} s"
-    return f"moment {name} fired {moment.since_s:,.0f} s ago, closed {-left_s:,.0f} s ago"
+        return f"moment {moment.id} fired {moment.since_s:,.0f} s ago, closes in {left_s:,.0f} s"
+    return f"moment {moment.id} fired {moment.since_s:,.0f} s ago, closed {-left_s:,.0f} s ago"
+
+
+def _counts(moment: Moment) -> str:
+    return ", ".join(f"{moment.posts[name]:,} {name.replace('_', ' ')}" for name in _STATES if name in moment.posts)
 
 
 def _head(found: View) -> Text:
-    posts = found.moment.posts if found.moment else {}
+    if found.moment is None:
+        return Text("no moment is known" if found.queue else UNLED, style="bold")
     text = Text(headline(found.moment), style="bold")
-    counts = [f"{posts[name]:,} {name.replace('_', ' ')}" for name in _STATES if name in posts]
-    if counts:
-        text.append("\n" + ", ".join(counts), style="default")
+    text.append("".join(f"\n{line}" for line in (_counts(found.moment), *_others(found)) if line), style="default")
     return text
+
+
+def _others(found: View) -> Iterator[str]:
+    """A line for each of some other moments; of the rest their number, and when the next of them fires."""
+    shown, rest = found.others[:OTHERS_SHOWN], found.others[OTHERS_SHOWN:]
+    for one in shown:
+        counts = _counts(one)
+        yield headline(one) + (f"; {counts}" if counts else "")
+    if found.moment and (more := found.moment.others - len(shown)) > 0:
+        next_s = next((-one.since_s for one in rest if one.phase == "before"), None)
+        yield f"and {more} more" + ("" if next_s is None else f", the next one fires in {next_s:,.0f} s")
 
 
 _STATES: Final = ("accepted", "on_time", "late", "ready", "rejected", "pending")
@@ -174,7 +187,7 @@ def _balancers(found: View) -> Table:
 def _queue(found: View) -> Group:
     lines: list[RenderableType] = []
     if (queue := found.queue) is None:
-        lines.append(Text("queue: no autoscaler that leads was read", style="bold red"))
+        lines.append(Text(f"queue: {UNLED}", style="bold red"))
     else:
         table = _table("queue", "ready", "in work", "deferred", "oldest", "dead", "workers", "wanted")
         dead = Text(number(queue.dead), style="bold red" if queue.dead else "default")

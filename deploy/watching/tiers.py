@@ -1,47 +1,14 @@
-"""The rows of the view: moment, nodes, balancers, queue, Redis, from what the programs say in one round. Pure."""
+"""The rows of the view: nodes, balancers, queue, Redis, from what the programs say in one round. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from . import view
+from .differences import SAME_START_S, STARTED
 from .rounds import Seen, summed
-from .view import Balancer, Moment, Node, Queue, Shard
+from .view import Balancer, Node, Queue, Shard
 
-# A moment that is over for so long gives way to the next one.
-AFTER_S: Final = 600.0
-
-
-def moment(seen: Sequence[Seen], at: float) -> Moment | None:
-    """The moment that counts: the last one that fired not long ago, else the next one, else the last."""
-    found: dict[str, Moment] = {}
-    for one in seen:
-        for labels, fires_at in one.each("snapsurge_moment_fires_timestamp_seconds"):
-            name, region = labels.get("moment", ""), labels.get("region", "")
-            closes_at = one.get("snapsurge_moment_closes_timestamp_seconds", moment=name, region=region)
-            found[name] = Moment(
-                id=name,
-                region=region,
-                fires_at=fires_at,
-                closes_at=fires_at if closes_at is None else closes_at,
-                since_s=at - fires_at,
-                posts={
-                    of["state"]: int(value)
-                    for of, value in one.each("snapsurge_moment_posts")
-                    if of.get("moment") == name and "state" in of
-                },
-            )
-    fresh = [each for each in found.values() if each.fires_at <= at <= each.closes_at + AFTER_S]
-    later = [each for each in found.values() if each.fires_at > at]
-    if not found:
-        return None
-    if fresh or not later:
-        chosen = max(fresh or found.values(), key=lambda each: (each.fires_at, each.id))
-    else:
-        chosen = min(later, key=lambda each: (each.fires_at, each.id))
-    others = [each for each in (*fresh, *later) if each.id != chosen.id]
-    return msgspec.structs.replace(chosen, others=len(others))
+COUNTED: Final = "snapsurge_queue_events_total"
 
 
 def balancers(seen: Sequence[Seen]) -> tuple[Balancer, ...]:
@@ -94,8 +61,8 @@ def nodes(seen: Sequence[Seen]) -> tuple[Node, ...]:
     fronts = [Front(one) for one in seen if one.tier == "balancer" and one.page is not None]
     own = {one.name: one for one in seen if one.tier == "node"}
     known = {labels["node"] for one in fronts for labels, _ in one.each("snapsurge_lb_node_up") if "node" in labels}
-    # A node that the balancers have forgotten and that does not answer has left.
-    names = sorted(known | {name for name, one in own.items() if one.page is not None or not fronts})
+    # One that is listed and hangs is forgotten by the balancers, but it has not left.
+    names = sorted(known | own.keys())
     every = summed(one.per_s() for one in fronts)
     return tuple(_node(name, own.get(name), fronts, every) for name in names)
 
@@ -144,6 +111,20 @@ def leader(seen: Sequence[Seen]) -> Seen | None:
     return max(elected, key=lambda one: one.get("snapsurge_queue_measured_timestamp_seconds") or 0.0, default=None)
 
 
+def _counted_before(one: Seen) -> bool:
+    """Whether this same process told before of what is counted in Redis: a new one, or leader, tells of all times."""
+    was, now = one.before.started if one.before else None, one.get(STARTED)
+    same = was is None or now is None or abs(now - was) <= SAME_START_S
+    return same and one.before is not None and any(one.before.page.each(COUNTED))
+
+
+def _emptied(one: Seen) -> bool:
+    """Whether a counter that is kept in Redis fell."""
+    if one.before is None or not _counted_before(one):
+        return False
+    return any(value > (one.get(COUNTED, **labels) or 0.0) for labels, value in one.before.page.each(COUNTED))
+
+
 def queue(seen: Sequence[Seen], at: float) -> Queue | None:
     """The queue and the workers; None without a leader."""
     if (one := leader(seen)) is None:
@@ -158,7 +139,8 @@ def queue(seen: Sequence[Seen], at: float) -> Queue | None:
         workers=one.get("snapsurge_workers") or 0.0,
         desired=one.get("snapsurge_workers_desired") or 0.0,
         dead=one.get("snapsurge_dead_letters") or 0.0,
-        lapsed=round(one.rise.total("snapsurge_queue_events_total", event="lapsed")),
+        lapsed=round(one.rise.total(COUNTED, event="lapsed")) if _counted_before(one) else 0,
+        emptied=_emptied(one),
         lost=round(one.rise.total("snapsurge_swept_lost_total")),
         behind_s=one.get("snapsurge_sweep_behind_seconds") or 0.0,
         measured_ago_s=max(at - measured, 0.0) if measured else None,

@@ -18,6 +18,7 @@ HEALTHY: Final = "healthy"
 
 BEHIND_S: Final = 120.0  # Of the sweeper, as the alert SnapsurgeSweeperBehind.
 STALE_S: Final = 10.0  # Clocks of two hosts may differ by some of it.
+BEFORE_S: Final = 90.0  # A moment is near.
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     closes_at: float
     since_s: float
     posts: dict[str, int] = {}
-    others: int = 0  # Other moments near now.
+    complete: bool | None = None  # Whether its counts cover every post; without them `posts` is empty.
+    others: int = 0  # Other moments that the autoscaler tells of.
 
     @property
     def phase(self) -> str:
@@ -37,6 +39,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
         if self.since_s < 0:
             return "before"
         return "open" if self.since_s <= self.closes_at - self.fires_at else "closed"
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether it fired and its counts are not complete."""
+        return self.complete is False and self.since_s >= 0
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +112,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     lapsed: int = 0  # Jobs whose worker was lost, since the view before.
     lost: int = 0  # Pairs that the sweeper found lost by the store, since the view before.
     behind_s: float = 0.0  # How late the sweeper's next step is.
+    emptied: bool = False  # Redis has lost what it counted, since the view before.
     measured_ago_s: float | None = None
     tiers: dict[str, int] = {}
 
@@ -172,6 +180,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     moment: Moment | None = None
+    others: tuple[Moment, ...] = ()  # The first ones: open, then to come by their time, then over.
     flow: Flow = Flow()
     uploads: Times = Times()
     nodes: tuple[Node, ...] = ()

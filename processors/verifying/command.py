@@ -85,8 +85,9 @@ def words(found: Verified) -> str:
         lines.append(f"… and {found.omitted} more")
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(found.found.items())) or "nothing is wrong"
     repaired = f", {found.repaired} repaired" if found.repaired else ""
+    lost = f"{found.lost_pairs} lost pairs, " if found.lost_pairs else ""
     lines.append(
-        f"{found.moment}: {found.posts} posts ({found.bare} without their photos, {found.pending} pending), "
+        f"{found.moment}: {found.posts} posts ({found.bare} without their photos, {found.pending} pending), {lost}"
         f"{found.deleted} deleted, {found.bytes_read} bytes read: {kinds}{repaired}"
     )
     if not found.index_compared:

@@ -10,7 +10,7 @@ import msgspec
 
 from storage import intake, keys, media, tombstones, zips
 from storage.index import Counts
-from storage.records import EXTENSIONS, SIDES, Photo, Post, Receipt
+from storage.records import EXTENSIONS, SIDES, Moment, Photo, Post, Receipt
 
 # damaged: an object is there and is not what was written; lost: something is missing that must be there; extra: there
 # is something that must not be; unfinished: renditions are missing and no job will make them; index: Redis says
@@ -34,7 +34,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Verified(msgspec.Struct, kw_only=True):
     """The result for one moment. `bare` posts have their receipt alone, because the photos were kept long enough.
 
-    `pending` posts have a job that makes their renditions. `index` are Redis' counts, null where it has no complete
+    `pending` posts have a job that makes their renditions. `unreadable` are those of `posts` whose pair cannot be used:
+    Redis may count them or not. `deleted` are tombstones: of posts, and of users without one whose data was deleted.
+    `lost_pairs` are not in `posts`. `index` are Redis' counts, null where it has no complete
     ones; `index_compared` is false if Redis did not answer.
     """
 
@@ -44,6 +46,8 @@ class Verified(msgspec.Struct, kw_only=True):
     deleted: int = 0
     bare: int = 0
     pending: int = 0
+    unreadable: int = 0
+    lost_pairs: int = 0
     bytes_read: int = 0
     found: dict[Kind, int] = {}
     repaired: int = 0
@@ -65,18 +69,24 @@ class Verified(msgspec.Struct, kw_only=True):
             self.omitted += 1
 
     def agrees(self, index: Counts) -> bool:
-        """Whether Redis counts what the store has; posts without usable renditions are findings by themselves.
+        """Whether Redis counts what the store has; posts without usable objects are findings by themselves.
 
-        A pending post may have its late flag. It may be finished in Redis, if its renditions were damaged and removed.
+        A recount leaves out lost pairs. A pending post may have its late flag. It may be finished in Redis, if its
+        renditions were damaged and removed.
         """
         if self.found.keys() & _UNUSABLE:
-            return index.accepted == self.posts
+            return self.store.accepted <= index.accepted <= self.accepted_max
         if index.accepted != self.store.accepted:
             return False
         if self.store.pending:
             ahead = index.ready + index.rejected - self.store.ready - self.store.rejected
             return 0 <= ahead <= self.store.pending
         return index == self.store
+
+    @property
+    def accepted_max(self) -> int:
+        """The largest number of posts that Redis may have counted."""
+        return self.store.accepted + self.unreadable + self.lost_pairs
 
     def count(self, receipt: Receipt, post: Post | None) -> None:
         """Add a post to the counts of the store; `post` is its record, None while it has no renditions."""
@@ -132,6 +142,20 @@ def record_of(receipt: Receipt, archive: bytes) -> Post:
     if record.received_at != receipt.received_at or record.late_by_ms not in {None, receipt.late_by_ms}:
         raise Damage("its record has another time of receipt than the receipt")
     return record
+
+
+def receipt_from(record: Post, moment: Moment) -> Receipt:
+    """A receipt as it can be told from the record of a post."""
+    return Receipt(
+        id=record.id,
+        moment_id=moment.id,
+        user_id=record.user_id,
+        received_at=record.received_at,
+        closes_at=moment.closes_at,
+        request_id="",
+        attempt=record.attempt,
+        photos=record.photos,
+    )
 
 
 def is_tombstone(archive: bytes) -> bool:

@@ -8,6 +8,7 @@ every repair is conditional (existence.py), so none undoes what happened meanwhi
     what is wrong                                      repair
     the pair is damaged                                none: the phone's photos are nowhere else
     the pair is lost, its renditions are there         a bare receipt, made from the record: the post exists again
+    the pair is lost with its renditions               none, see `lost_pairs.py`
     the renditions are damaged, stale or missing       they are removed, and a job that makes them is queued
     the same, of a post whose photos were removed      none
     renditions of a deleted post                       a tombstone
@@ -38,7 +39,8 @@ from storage.zips import TAIL_BYTES, Damaged
 
 from ..letters import DeadLetters
 from .index_check import IndexCheck
-from .verdicts import Damage, Stale, Verified, is_tombstone, receipt_of, record_of
+from .lost_pairs import LostPairs
+from .verdicts import Damage, Stale, Verified, is_tombstone, receipt_from, receipt_of, record_of
 
 # Posts read at the same time: a pair of 32 MiB and its renditions each, 160 MiB at most.
 WIDTH = 4
@@ -69,6 +71,7 @@ class Verifier:
         self._posts = Posts(store, index)
         self._existence = Existence(store)
         self._check = IndexCheck(store, index, repairs=repairs, again_s=again_s)
+        self._lost_pairs = LostPairs(store, index, repairs=repairs, again_s=again_s)
         self._queue = Shards(shards)
         self._dead = DeadLetters(*shards.values())
         self._repairs = repairs
@@ -76,7 +79,8 @@ class Verifier:
         self._again_s = again_s
 
     async def moment(self, moment_id: str) -> Verified:
-        """Verify one moment; moments.NoSuchMoment, blobs.StoreUnavailable. Redis may be away."""
+        """Verify one moment; moments.NoSuchMoment, blobs.StoreUnavailable. Redis may be away, but not forbid SCAN."""
+        await self._lost_pairs.allowed()
         moment = await self._moments.known(moment_id)
         found = Verified(moment=moment_id)
         began = await self._check.counted(moment_id, found)
@@ -89,7 +93,10 @@ class Verifier:
                 await together(some, "verify-post")
             await self._check.deletions(sorted(deleted), found)
             self._progress(done, found)
-        await self._check.counts(moment_id, found, began)
+        removed = await self._is_removed(moment_id)
+        if not removed:
+            await self._lost_pairs.search(moment_id, found)
+        await self._check.counts(moment_id, found, began, removed=removed)
         return found
 
     async def _listed(self, spread: str, moment_id: str, found: Verified) -> tuple[set[str], set[str], set[str]]:
@@ -120,6 +127,7 @@ class Verifier:
         try:
             receipt = await asyncio.to_thread(receipt_of, moment.id, post_id, archive)
         except Damage as damage:
+            found.unreadable += 1
             found.say("damaged", key, f"the pair cannot be used: {damage}")
             return
         bare = intake.is_bare(archive)
@@ -202,9 +210,10 @@ class Verifier:
         key = keys.intake(moment.id, post_id)
         try:
             record = media.record_in(body)
-            receipt = _receipt_from(record, moment)
+            receipt = receipt_from(record, moment)
             record_of(receipt, body)
         except (Damaged, Damage) as damage:
+            found.lost_pairs += 1
             found.say("lost", key, f"the pair is gone, and its renditions cannot be used: {damage}")
             return
         if (deletion := await self._deletion(post_id)) and record.attempt <= deletion:
@@ -220,6 +229,7 @@ class Verifier:
             found.posts, found.bare = found.posts + 1, found.bare + 1
             found.count(receipt, record)
             done = "the post exists again, by its record: its photos as received and its meta are lost"
+        found.lost_pairs += not done
         found.say("lost", key, why, done)
 
     async def _deletion(self, post_id: str) -> str:
@@ -284,17 +294,3 @@ class Verifier:
             return None
         found.bytes_read += len(body)
         return body
-
-
-def _receipt_from(record: Post, moment: Moment) -> Receipt:
-    """A receipt as it can be told from the record of a post."""
-    return Receipt(
-        id=record.id,
-        moment_id=moment.id,
-        user_id=record.user_id,
-        received_at=record.received_at,
-        closes_at=moment.closes_at,
-        request_id="",
-        attempt=record.attempt,
-        photos=record.photos,
-    )

@@ -54,7 +54,7 @@ class Stack:
 
     def stored(self) -> list[Path]:
         """Every intake object and every file half written; the store's locks stay, and are empty."""
-        half = [path for path in self.root.glob(".incoming/*") if not path.name.startswith("lock-")]
+        half = [path for path in self.root.glob(".incoming/*") if not path.name.startswith(("lock-", "writer-"))]
         return [*self.root.glob("*/intake/*/*"), *half]
 
     def moment(self) -> str:

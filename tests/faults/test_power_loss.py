@@ -114,11 +114,11 @@ def test_an_answer_leaves_after_the_disk_has_the_pair_and_its_name(
     incoming = re.escape(str(tmp_path / "store" / ".incoming"))
     name, folder = re.escape(str(key)), re.escape(str(key.parent))
     steps = [
-        rf"fsync\(\d+<{incoming}/\w+>\) *= 0",
-        rf"link\w*\(.*{incoming}/\w+.*{name}.*\) *= 0",
+        rf"fsync\(\d+<{incoming}/[\w.]+>\) *= 0",
+        rf"link\w*\(.*{incoming}/[\w.]+.*{name}.*\) *= 0",
         rf"fsync\(\d+<{folder}>\) *= 0",
         r"(write|writev|sendto|sendmsg)\(.*HTTP/1\.1 201 ",
-        rf"fsync\(\d+<{incoming}/\w+>\) *= 0",
+        rf"fsync\(\d+<{incoming}/[\w.]+>\) *= 0",
         r"link\w*\(.*EEXIST",
         rf"fsync\(\d+<{folder}>\) *= 0",
         r"(write|writev|sendto|sendmsg)\(.*HTTP/1\.1 200 .*",

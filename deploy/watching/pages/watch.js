@@ -5,6 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const LEAST_S = 60; // A course is drawn over at least a minute.
 const STALE_MS = 15000;
 const COLUMNS = ["at", "offered", "accepted", "shed", "late", "p50", "p99", "ready", "oldest", "workers", "desired", "store"];
+const UNLED = "no autoscaler that leads answers: moments and queue are not known";
 const FINE = { healthy: "good", "slow start": "warn", draining: "warn" };
 const byId = (id) => document.getElementById(id);
 let predicted = {}, latest = null, heardAt = 0;
@@ -137,13 +138,15 @@ function words(id, text, bad) {
 
 function header(view) {
   const moment = view.moment;
-  byId("clock").textContent = moment ? since(moment.since_s) : "no moment";
-  const more = moment && moment.others ? `, and ${moment.others} more` : "";
-  let phase = "none is open or comes soon";
+  byId("clock").textContent = moment ? since(moment.since_s) : view.queue ? "no moment" : "unknown";
+  let phase = view.queue ? "none is open or comes soon" : UNLED;
   if (moment) {
     const left = moment.closes_at - view.at;
-    phase = `from moment ${moment.id}${more}: `
+    phase = `from moment ${moment.id}: `
       + (moment.since_s < 0 ? "it has not fired" : left >= 0 ? `open, closes in ${Math.round(left)} s` : `closed ${since(-left).slice(1)} ago`);
+    const told = view.others.map((one) => `${one.id} ${since(one.since_s)}`);
+    if (moment.others > told.length) told.push(`and ${moment.others - told.length} more`);
+    if (told.length) phase += `; other moments: ${told.join(", ")}`;
   }
   byId("phase").textContent = phase;
   const posts = moment ? moment.posts : {};
@@ -166,7 +169,7 @@ function charts(view) {
   legend("queue-now", queue ? [["ready", number(queue.ready), "one"], ["oldest", duration(queue.oldest_s)], ["in work", number(queue.leased)],
     ["deferred", number(queue.deferred)]] : []);
   chart("queue", view, [{ column: "ready", style: "one" }], "count");
-  words("queue-words", queue ? `${number(queue.dead)} dead letters` : "no autoscaler that leads was read", !queue || queue.dead);
+  words("queue-words", queue ? `${number(queue.dead)} dead letters` : UNLED, !queue || queue.dead);
   legend("workers-now", queue ? [["there", number(queue.workers), "two"], ["wanted", number(queue.desired), "one dashed"]] : []);
   chart("workers", view, [{ column: "workers", style: "two" }, { column: "desired", style: "one dashed" }], "count");
   const tiers = queue ? Object.entries(queue.tiers).map(([tier, count]) => `${count} ${tier}`) : [];

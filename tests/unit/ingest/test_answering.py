@@ -20,19 +20,25 @@ from ingest.sending import Sender
 from storage.blobs import StoreFull, StoreUnavailable
 
 
-async def answer_to(error: Exception | None, lifecycle: Lifecycle | None = None, times: int = 1) -> Any:
-    """The answer, the last of so many, when a handler raises this."""
+async def answer_to(
+    error: Exception | None,
+    lifecycle: Lifecycle | None = None,
+    times: int = 1,
+    name: str = "call",
+    metrics: Metrics | None = None,
+) -> Any:
+    """The answer, the last of so many, when the handler of the route with this name raises this."""
 
     async def handler(_request: web.Request) -> web.Response:
         if error is not None:
             raise error
         return web.Response(text="fine")
 
-    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
+    metrics = metrics or Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
     sender = Sender(Reading(Places(reads_max=1, bytes_max=1)), metrics, rate_bytes_s=1, grace_s=1.0)
     middleware = answering(lifecycle or Lifecycle(), metrics, Peers(networks("127.0.0.0/8")), sender)
     app = web.Application()
-    app.router.add_get("/", handler, name="call")
+    app.router.add_get("/", handler, name=name)
     answer: Any = None
     for _ in range(times):
         request = make_mocked_request("GET", "/", app=app)
@@ -49,6 +55,16 @@ async def test_requests_that_a_full_node_turns_away_are_one_line_a_burst(caplog:
     caplog.clear()
     await answer_to(StoreUnavailable("gone"), times=3)
     assert len(caplog.records) == 3
+
+
+async def test_refused_uploads_are_not_timed_with_the_others() -> None:
+    """A refusal takes a millisecond; in a burst most uploads may be refused."""
+    metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
+    await answer_to(Refusal("overloaded", "come back"), times=3, name="upload", metrics=metrics)
+    count = metrics.registry.get_sample_value
+    assert count("snapsurge_ingest_request_seconds_count", {"route": "upload"}) == 0
+    assert count("snapsurge_ingest_request_seconds_count", {"route": "upload_refused"}) == 3
+    assert count("snapsurge_ingest_requests_total", {"route": "upload", "status": "503"}) == 3
 
 
 async def test_every_error_becomes_a_problem() -> None:

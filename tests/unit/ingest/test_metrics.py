@@ -64,6 +64,7 @@ def test_every_answer_of_the_contract_has_its_series_before_it_is_given() -> Non
         assert value("snapsurge_posts_total", {"outcome": outcome}) == 0
     for cause in ("unavailable", "quorum-lost", "full"):
         assert value("snapsurge_store_failures_total", {"cause": cause}) == 0
+    assert value("snapsurge_ingest_request_seconds_count", {"route": "upload_refused"}) == 0
     assert value("snapsurge_ingest_request_seconds_count", {"route": "upload"}) == 0
     assert value("snapsurge_ingest_request_seconds_created", {"route": "upload"})
 
@@ -98,4 +99,6 @@ def test_seldom_routes_share_their_durations() -> None:
     """Each series of durations is 69 lines of the page."""
     metrics = Metrics(Admission(Budget(requests_max=10, bytes_max=100), Commits()))
 
+    assert metrics.seconds("upload", 201) is metrics.seconds("upload", 200) is metrics.seconds("upload")
+    assert metrics.seconds("upload", 503) is metrics.seconds("upload", 409) is not metrics.seconds("upload")
     assert metrics.seconds("docs") is metrics.seconds("other") is not metrics.seconds("upload")

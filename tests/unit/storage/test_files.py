@@ -55,7 +55,7 @@ def test_of_two_processes_each_key_has_one_winner(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_of_winners_and_losers(files: FileStore) -> None:
-    """After a create, a lost create, a swap and a lost swap there is one file, and the lock that swaps take."""
+    """After a create, a lost create, a swap and a lost swap there is one file, and the locks of swaps and the process."""
     await files.create("a7/x", b"1")
     with pytest.raises(BlobExists):
         await files.create("a7/x", b"2")
@@ -64,10 +64,71 @@ async def test_nothing_is_left_of_winners_and_losers(files: FileStore) -> None:
     with pytest.raises(BlobChanged):
         await files.swap("a7/x", mark, b"4")
 
-    assert sorted(path.name for path in files.root.rglob("*") if path.is_file()) == ["lock-a7", "x"]
+    found = sorted(path.name for path in files.root.rglob("*") if path.is_file())
+    assert [name for name in found if not name.startswith("writer-")] == ["lock-a7", "x"]
+    assert len(found) == 3
 
 
-async def test_leftovers_of_killed_writers_go_after_an_hour(tmp_path: Path) -> None:
+# Opens the store of argv[1] and stands still in the middle of a write.
+STUCK = """
+import asyncio, os, sys, threading
+from pathlib import Path
+from storage.files import FileStore
+
+def stuck(descriptor):
+    print("written", flush=True)
+    threading.Event().wait()
+
+async def main():
+    async with FileStore(Path(sys.argv[1])) as store:
+        os.fsync = stuck
+        await store.create("a7/intake/m/x", b"photos")
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_writer_left_goes_when_a_program_opens_the_store(tmp_path: Path) -> None:
+    """At once, however young it is; a write that is in progress in another process stays, however old it is."""
+    root = tmp_path / "store"
+
+    def photos() -> list[Path]:
+        return [path for path in root.rglob("*") if path.is_file() and path.read_bytes() == b"photos"]
+
+    with subprocess.Popen([sys.executable, "-c", STUCK, str(root)], cwd=ROOT, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"written\n"
+        (half,) = photos()
+        os.utime(half, (time.time() - 7200,) * 2)
+
+        async with FileStore(root):
+            assert photos() == [half]
+            writer.kill()
+            writer.wait()
+            assert photos() == [half]
+        async with FileStore(root) as files:
+            assert photos() == []
+            assert len(list((root / ".incoming").iterdir())) == 1  # its own lock
+            await files.create("a7/x", b"1")
+        assert list((root / ".incoming").iterdir()) == []
+
+
+async def test_a_node_removes_what_others_left_while_it_runs(files: FileStore, tmp_path: Path) -> None:
+    """With its look at the store, every minute."""
+    dead = files.root / ".incoming" / "writer-dead"
+    dead.touch()
+    (files.root / ".incoming" / "dead.half").write_bytes(b"photos")
+    await files.probe()
+    assert dead.exists()
+
+    files.looked_at -= 61
+    await files.probe()
+
+    assert not dead.exists()
+    assert not (files.root / ".incoming" / "dead.half").exists()
+
+
+async def test_leftovers_of_former_versions_go_after_an_hour(tmp_path: Path) -> None:
     """Opening removes temp files older than an hour; a younger one may be somebody's, and a lock is everybody's."""
     incoming = tmp_path / "store" / ".incoming"
     incoming.mkdir(parents=True)
@@ -76,7 +137,7 @@ async def test_leftovers_of_killed_writers_go_after_an_hour(tmp_path: Path) -> N
         os.utime(incoming / name, (time.time() - age_s,) * 2)
 
     async with FileStore(tmp_path / "store"):
-        assert sorted(path.name for path in incoming.iterdir()) == ["lock-a7", "young"]
+        assert sorted(path.name for path in incoming.iterdir() if "writer-" not in path.name) == ["lock-a7", "young"]
 
 
 async def test_listings_do_not_show_what_is_being_written(files: FileStore) -> None:
@@ -106,12 +167,12 @@ def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_answer(tmp
     """fsync of the file, then link, then fsync of the folder; new folders synced into theirs; the loser syncs too."""
     store = re.escape(str(tmp_path / "store"))
     steps = [
-        rf"fsync\(\d+<{store}/\.incoming/\w+>\) *= 0",
+        rf"fsync\(\d+<{store}/\.incoming/[\w.]+>\) *= 0",
         rf"fsync\(\d+<{store}>\) *= 0",
         rf"fsync\(\d+<{store}/a7>\) *= 0",
-        rf"link\w*\(.*{store}/\.incoming/\w+.*{store}/a7/m/x\".*= 0",
+        rf"link\w*\(.*{store}/\.incoming/[\w.]+.*{store}/a7/m/x\".*= 0",
         rf"fsync\(\d+<{store}/a7/m>\) *= 0",
-        rf"fsync\(\d+<{store}/\.incoming/\w+>\) *= 0",
+        rf"fsync\(\d+<{store}/\.incoming/[\w.]+>\) *= 0",
         r"link\w*\(.*EEXIST",
         rf"fsync\(\d+<{store}/a7/m>\) *= 0",
     ]

@@ -128,18 +128,6 @@ async def test_what_cannot_be_made_anew_is_kept(world: Any) -> None:
     assert told(await verified(world, repairs=True)) == [("lost", key, False)]
 
 
-async def test_a_pair_lost_with_its_renditions_shows_in_the_counts(world: Any) -> None:
-    """Nothing in the store tells of it; Redis counted it."""
-    receipt = await finish(world, "ann")
-    await world.store.delete(keys.intake(world.moment_id, receipt.id))
-    await world.store.delete(keys.media(world.moment_id, receipt.id))
-
-    found = await verified(world)
-
-    assert told(found) == [("index", keys.COUNTS_KEY + world.moment_id, False)]
-    assert "accepted=1" in found.findings[0].detail
-
-
 async def test_what_is_too_much_is_extra(world: Any) -> None:
     """Keys of another form, and renditions of a deleted post, which a repair replaces."""
     receipt = await finish(world, "ann")

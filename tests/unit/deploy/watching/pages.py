@@ -84,11 +84,12 @@ def scaler(
     lines += [
         f"snapsurge_{name} {value}"
         for name, value in found.items()
-        if name not in {"lapsed", "redis_up", "nodes", "lost"}
+        if name not in {"lapsed", "enqueued", "redis_up", "nodes", "lost", "incomplete"}
     ]
     lines += [
         f"snapsurge_swept_lost_total {more.get('lost', 0)}",
         f'snapsurge_queue_events_total{{event="lapsed"}} {more.get("lapsed", 0)}',
+        f'snapsurge_queue_events_total{{event="enqueued"}} {more.get("enqueued", 0)}',
         f'snapsurge_tier_desired{{tier="node"}} {more.get("nodes", 0)}',
         f'snapsurge_redis_up{{shard="127.0.0.1:6379"}} {more.get("redis_up", 1)}',
         'snapsurge_redis_memory_bytes{shard="127.0.0.1:6379"} 2048',
@@ -99,6 +100,7 @@ def scaler(
         lines += [
             f"snapsurge_moment_fires_timestamp_seconds{{{labels}}} {fires_at}",
             f"snapsurge_moment_closes_timestamp_seconds{{{labels}}} {fires_at + 120}",
+            f'snapsurge_moment_counts_complete{{moment="{name}"}} {0 if more.get("incomplete") else 1}',
             *(f'snapsurge_moment_posts{{moment="{name}",state="{state}"}} {count}' for state, count in posts.items()),
         ]
     return "\n".join(lines)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploy.watching.events import UNMEASURED
 from deploy.watching.observer import GRACE_S, Observer
+from deploy.watching.problems import UNMEASURED
+from deploy.watching.rounds import Round
 from deploy.watching.targets import Target
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 
@@ -67,6 +68,81 @@ def test_each_event_is_told_once(pages: dict[Target, str], words: str) -> None:
     assert told({}, pages, lasting) == [words]
 
 
+WORKERS = [Target(f"http://127.0.0.1:{port}/metrics", f"worker-{port}", "worker") for port in (1, 2)]
+WORKER = "snapsurge_worker_claims_total 1\nprocess_start_time_seconds {}"
+
+
+def test_a_worker_that_hangs_restarts_or_goes_is_told() -> None:
+    """And when it is back; a worker that began is told by the number of workers."""
+    observer = Observer()
+    pages = {**CALM, **dict.fromkeys(WORKERS, WORKER.format(1_000))}
+    first, second = WORKERS
+    for at, more, failures in (
+        (2_000.0, {}, {}),
+        (2_004.0, {}, {second: "no answer in time"}),  # late, but within the grace
+        (2_006.0, {}, {second: "no answer in time"}),
+        (2_008.0, {}, {second: "no answer in time"}),
+        (2_010.0, {second: WORKER.format(1_000)}, {}),
+        (2_012.0, {second: WORKER.format(2_011)}, {}),
+        (2_014.0, {first: "", second: WORKER.format(2_011)}, {}),
+    ):
+        given = {target: text for target, text in {**pages, **more}.items() if text and target not in failures}
+        round_ = round_of(at, given)
+        found = observer.add(Round(at, round_.readings, failures))
+    assert [f"{event.kind}: {event.words}" for event in found.events] == [
+        "bad: worker-2 does not answer: no answer in time",
+        "good: worker-2 answers again",
+        "bad: worker-2 is another process: it restarted",
+        "note: worker-1 left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workers", "desired", "words"),
+    [
+        (1, 2, ["bad: workers: 1 there, before 2; 2 are wanted: some were lost, or do not answer"]),
+        (1, 1, ["note: workers: 1 wanted, before 2 (1 there)"]),
+        (2, 2, []),
+    ],
+)
+def test_workers_that_are_lost_are_told(workers: int, desired: int, words: list[str]) -> None:
+    """By their number, which falls below what is wanted; one that was not wanted is no loss."""
+    two = scaler(workers=2, workers_desired=2)
+    assert told({SCALER: two}, {SCALER: scaler(workers=workers, workers_desired=desired)}) == words
+
+
+def test_a_redis_that_lost_its_data_is_told() -> None:
+    """The queue's counters are in Redis: they fall, while their reader is the same process."""
+    full, empty = scaler(enqueued=90, lapsed=3), scaler(enqueued=1)
+    emptied = "bad: Redis has lost data: what it counted of the queue began anew; the sweeper queues what is missing"
+    assert told({SCALER: full}, {SCALER: empty}, {SCALER: empty}) == [emptied]
+    new = "process_start_time_seconds 2001\n"
+    assert told({SCALER: "process_start_time_seconds 1000\n" + full}, {SCALER: new + empty}) == [
+        "bad: autoscaler is another process: it restarted"
+    ]
+
+
+def test_the_counters_of_a_new_leader_are_no_events() -> None:
+    """What it counted in Redis before it led is not what happened since."""
+    second = Target("http://127.0.0.1:9200/metrics", "autoscaler-2", "autoscaler")
+    found = told({second: scaler(elected=0)}, {SCALER: scaler(elected=0), second: scaler(lapsed=7, enqueued=9)})
+    assert found == ["note: failover of the autoscaler: autoscaler-2 leads, before it autoscaler"]
+
+
+def test_counts_that_are_not_complete_are_told() -> None:
+    """They are not shown, and that is no sign that all is well; of a moment that fired."""
+    whole, part = {"m": (1_990.0, {"accepted": 7})}, {"m": (1_990.0, dict[str, int]())}
+    observer = Observer()
+    observer.add(round_of(2_000, {**CALM, SCALER: scaler(moments=whole)}))
+    found = observer.add(round_of(2_002, {**CALM, SCALER: scaler(moments=part, incomplete=1)}))
+    assert found.problems == ("the counts of moment m are not complete: the sweeper counts its posts again",)
+    assert [event.words for event in found.events] == [*found.problems]
+    found = observer.add(round_of(2_004, {**CALM, SCALER: scaler(moments=whole)}))
+    assert (found.problems, found.events[-1].words) == ((), "the counts of moment m are complete again")
+    later = {"m": (2_990.0, dict[str, int]())}
+    assert Observer().add(round_of(2_000, {**CALM, SCALER: scaler(moments=later, incomplete=1)})).problems == ()
+
+
 @pytest.mark.parametrize(
     ("pages", "words"),
     [
@@ -122,6 +198,19 @@ def test_the_moment_has_its_events() -> None:
         ("moment m fires", 0.5),
         ("moment m closes: 7 accepted so far", 121.0),
     ]
+
+
+def test_a_node_that_hangs_is_not_said_to_have_left() -> None:
+    """Its heartbeat ends, so balancers forget it, and an autoscaler lists it no more: nobody took it out."""
+    rest, observer = {BALANCER: balancer(nodes={}), SCALER: scaler()}, Observer()
+    observer.add(round_of(2_000, CALM))
+    found = observer.add(round_of(2_000 + GRACE_S, rest, a="no answer in time"))
+    assert found.events[-1].words == "node a does not answer: no answer in time"
+    assert "node a: no answer (no answer in time)" in found.problems
+    found = observer.add(round_of(2_020, rest))
+    assert found.events[-1].words == "node a does not answer, and nobody lists it any more: it hangs or was lost"
+    drained = told({NODE: node(draining=1), BALANCER: balancer(nodes={})}, {})
+    assert not [words for words in drained if "lost" in words]
 
 
 def test_what_leaves_is_told() -> None:

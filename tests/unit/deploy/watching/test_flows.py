@@ -23,14 +23,14 @@ def test_the_first_round_knows_no_rates() -> None:
 
 
 def test_an_upload_is_offered_at_its_head_and_accepted_at_its_end() -> None:
-    """Six heads, of which four were accepted and two are in flight; then the two end."""
+    """Six heads, of which four were accepted and two are in flight; then the two end: never more than are offered."""
     first, second = (
         {"node": node(), "balancer": balancer()},
         {"node": node(accepted=4, in_flight=2), "balancer": balancer()},
     )
     assert after(first, second).flow == Flow(offered=3.0, accepted=2.0, shed=0.0, back=0.0)
     third = {"node": node(accepted=6), "balancer": balancer()}
-    assert after(first, second, third).flow == Flow(offered=0.0, accepted=1.0, shed=0.0, back=0.0)
+    assert after(first, second, third).flow == Flow(offered=1.0, accepted=1.0, shed=0.0, back=0.0)
 
 
 def test_what_is_shed_is_counted_once() -> None:
@@ -46,12 +46,28 @@ def test_without_balancers_the_nodes_tell_what_they_shed() -> None:
 
 
 def test_uploads_that_die_with_their_node_were_offered_once() -> None:
-    """They were counted at their heads; the tickets of their 502s are no second offer."""
+    """They were counted at their heads; then their 502s are refusals of these, told in their round."""
     alive = {"node": node(in_flight=4), "balancer": balancer()}
     dead = {"node": node(started=2_001.0), "balancer": balancer(given=4)}
     assert after({"node": node(), "balancer": balancer()}, alive).flow.offered == 2.0
-    found = after({"node": node(), "balancer": balancer()}, alive, dead).flow
-    assert (found.offered, found.shed) == (0.0, 2.0)
+    found = after({"node": node(), "balancer": balancer()}, alive, dead)
+    assert (found.flow.offered, found.flow.shed) == (2.0, 2.0)
+
+
+def test_less_is_never_offered_than_was_accepted_and_shed() -> None:
+    """Clients that leave are taken back from what was offered, but not from what others sent."""
+    first = {"node": node(in_flight=20), "balancer": balancer()}
+    found = after(first, {"node": node(accepted=4), "balancer": balancer(given=6)}).flow
+    assert (found.offered, found.accepted, found.shed) == (5.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(("shed", "problems"), [(0, []), (37, ["shedding: 18.5 of 28.5 uploads a second are refused"])])
+def test_shedding_is_a_problem_with_its_numbers(shed: int, problems: list[str]) -> None:
+    """As long as it lasts; all well is said of no stack that refuses uploads."""
+    found = after(
+        {"node": node(), "balancer": balancer()}, {"node": node(accepted=20), "balancer": balancer(given=shed)}
+    )
+    assert [one for one in found.problems if "shedding" in one] == problems
 
 
 def test_histograms_add_over_nodes() -> None:

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from deploy.watching.exposition import WANTED
-from deploy.watching.observer import COURSE_MAX, EVENTS_MAX, FORGET_S, TOLD_S, WINDOW_S, Observer
+from deploy.watching.moments import MOMENTS_MAX, TOLD_S
+from deploy.watching.observer import COURSE_MAX, EVENTS_MAX, FORGET_S, WINDOW_S, Observer
 from deploy.watching.prediction import Band, Prediction
 from deploy.watching.serving import frame
 from deploy.watching.targets import Target
@@ -130,6 +131,47 @@ def test_a_moment_that_was_cancelled_is_not_counted_down_for_ever() -> None:
     assert all(one.moment for one in fired)
 
 
+def test_late_posts_of_all_open_moments_count() -> None:
+    """Not those of the one alone that is shown."""
+    observer = Observer()
+    for at, late in ((2_000.0, 4), (2_002.0, 10)):
+        moments = {"m": (1_900.0, {"late": late}), "n": (1_950.0, {"late": 2 * late})}
+        found = observer.add(round_of(at, {SCALER: scaler(moments=moments)}))
+    assert found.flow.late == 9.0
+
+
+def test_each_moment_has_its_events() -> None:
+    """Of two that overlap both are told, moved, cancelled or fired; one that is over goes without a word."""
+    observer = Observer()
+    rounds: tuple[tuple[float, dict[str, float]], ...] = (
+        (2_000.0, {"a": 1_990.0}),
+        (2_002.0, {"a": 1_990.0, "b": 2_010.0, "c": 2_500.0, "d": 2_600.0}),
+        (2_004.0, {"a": 1_990.0, "b": 2_010.0, "c": 2_400.0, "d": 2_600.0}),
+        (2_011.0, {"a": 1_990.0, "b": 2_010.0, "c": 2_400.0}),
+        (2_011.0 + TOLD_S, {"a": 1_990.0, "b": 2_010.0, "c": 2_400.0}),
+    )
+    for at, known in rounds:
+        found = observer.add(round_of(at, {SCALER: scaler(moments={name: (at, {}) for name, at in known.items()})}))
+    assert [event.words for event in found.events] == [
+        "moment b fires in 8 s",
+        "moment c fires in 498 s",
+        "moment d fires in 598 s",
+        "moment c was moved: it fires in 396 s",
+        "moment b fires",
+        "moment d is cancelled: the autoscaler knows it no more",
+    ]
+
+
+def test_moments_that_are_kept_have_a_bound() -> None:
+    """Whatever a page of a stranger tells."""
+    observer = Observer()
+    for number in range(3):
+        moments = {f"m{number}-{name}": (3_000.0 + name, dict[str, int]()) for name in range(MOMENTS_MAX)}
+        found = observer.add(round_of(2_000.0 + 2 * number, {SCALER: scaler(moments=moments)}))
+    assert found.moment is not None
+    assert found.moment.others == MOMENTS_MAX - 1
+
+
 def predicted(at: float, accepted: int, posts: dict[str, int], observer: Observer) -> View:
     """A round while the moment m is open since 2,000."""
     moments = {"m": (2_000.0, posts)}
@@ -154,6 +196,16 @@ def test_predicted_figures_stand_beside_those_of_the_burst_so_far() -> None:
     assert "other" not in now
     found = predicted(2_006.0, 90, {"accepted": 41}, observer)
     assert {one.name: one.now for one in found.foretold}["accepted"] == 41
+
+
+def test_an_upload_of_the_burst_is_offered_once() -> None:
+    """At its head; the rate in the round of its end is that of the round alone."""
+    observer = Observer(Prediction("x", {"offered": Band(1, 2, 3)}))
+    for number, own in enumerate((node(), node(in_flight=4), node(accepted=4))):
+        pages = {NODE: own, BALANCER: balancer(), SCALER: scaler(moments={"m": (1_990.0, {})})}
+        found = observer.add(round_of(2_000.0 + 2 * number, pages))
+    assert found.flow.offered == 2.0
+    assert found.foretold[0].now == 4
 
 
 def test_a_view_is_json_of_a_bounded_size() -> None:

@@ -109,10 +109,35 @@ def test_everything_is_there(words: str) -> None:
     assert words in re.sub(" +", " ", shown(FULL))
 
 
+def near(name: str, since_s: float, posts: dict[str, int] | None = None) -> Moment:
+    """A moment that fires after or fired before now."""
+    fires_at = FULL.at - since_s
+    return Moment(id=name, region="eu", fires_at=fires_at, closes_at=fires_at + 120, since_s=since_s, posts=posts or {})
+
+
+def test_of_other_moments_each_has_a_line_with_its_seconds() -> None:
+    """And of those that have none, the time of the next one."""
+    assert FULL.moment is not None
+    others = (near("us-1", 3, {"accepted": 9}), near("us-2", 4), near("ap-1", -5), near("af-1", -40), near("au-1", -50))
+    for count, words in ((3, None), (5, "and 2 more, the next one fires in 40 s")):
+        moment = msgspec.structs.replace(FULL.moment, others=count)
+        text = shown(msgspec.structs.replace(FULL, moment=moment, others=others[:count]))
+        assert "moment us-1 fired 3 s ago, closes in 117 s; 9 accepted" in text
+        assert "moment ap-1 fires in 5 s" in text
+        assert (words or "more, ") in text or words is None
+
+
 def test_an_empty_view_can_be_drawn() -> None:
     """Before anything is known."""
-    assert "no moment is known" in shown(View(at=0.0))
+    assert "no moment is known" in shown(View(at=0.0, queue=FULL.queue))
     assert "all well: 7 programs answer" in shown(msgspec.structs.replace(FULL, problems=()))
+
+
+def test_without_an_autoscaler_that_answers_no_moment_is_not_said_to_be_none() -> None:
+    """It is not known; one that was known before stays."""
+    assert "no moment is known" not in shown(View(at=0.0))
+    assert "no autoscaler that leads answers: moments and queue are not known" in shown(View(at=0.0))
+    assert "moment eu-1 fired" in shown(msgspec.structs.replace(FULL, queue=None))
 
 
 def test_a_terminal_of_80_columns_shows_all_of_it() -> None:

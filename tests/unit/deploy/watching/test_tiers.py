@@ -5,9 +5,10 @@ import time
 import pytest
 
 from deploy.watching import view
+from deploy.watching.moments import AFTER_S, OTHERS_MAX
 from deploy.watching.observer import Observer
-from deploy.watching.tiers import AFTER_S
-from deploy.watching.view import View
+from deploy.watching.problems import UNLED
+from deploy.watching.view import BEFORE_S, View
 from tests.unit.deploy.watching.pages import BALANCER, NODE, SCALER, balancer, node, round_of, scaler
 
 
@@ -36,14 +37,16 @@ def test_a_node_has_one_state(own: dict[str, float], nodes: dict[str, dict[str, 
 
 
 def test_a_node_that_does_not_answer_is_told_with_its_reason() -> None:
-    """Unless it answered a moment ago, and as long as balancers know it; then it has left."""
+    """Unless it answered a moment ago; and as long as it is listed, also when balancers have forgotten it."""
     observer = Observer()
     observer.add(round_of(2_000, {NODE: node(), BALANCER: balancer(), SCALER: scaler()}))
     assert observer.add(round_of(2_004.9, {BALANCER: balancer(), SCALER: scaler()}, a="slow")).problems == ()
     found = observer.add(round_of(2_005, {BALANCER: balancer(), SCALER: scaler()}, a="no connection: refused"))
     assert [(row.name, row.state, row.why) for row in found.nodes] == [("a", view.SILENT, "no connection: refused")]
     assert found.problems == ("node a: no answer (no connection: refused)",)
-    assert observer.add(round_of(2_007, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x")).nodes == ()
+    found = observer.add(round_of(2_007, {BALANCER: balancer(nodes={}), SCALER: scaler()}, a="x"))
+    assert [(row.name, row.state) for row in found.nodes] == [("a", view.SILENT)]
+    assert observer.add(round_of(2_009, {BALANCER: balancer(nodes={}), SCALER: scaler()})).nodes == ()
 
 
 def test_a_node_shows_its_budget_and_its_part() -> None:
@@ -116,7 +119,7 @@ def test_a_standby_is_no_leader() -> None:
     found = seen(scaler=scaler(elected=0))
     assert found.queue is None
     assert found.shards == ()
-    assert found.problems == ("no autoscaler that leads was read",)
+    assert found.problems == (UNLED,)
 
 
 MOMENTS = {"past": (1_000.0, {}), "now": (2_000.0, {"accepted": 7}), "next": (9_000.0, {}), "later": (9_500.0, {})}
@@ -141,6 +144,34 @@ def test_the_moment_that_counts(at: float, name: str, others: int) -> None:
     assert (moment.id, moment.since_s, moment.others) == (name, at - MOMENTS[name][0], others)
     assert moment.posts == MOMENTS[name][1]
     assert moment.closes_at == moment.fires_at + 120
+
+
+@pytest.mark.parametrize(
+    ("fires_at", "name"),
+    [
+        (2_000.0 + BEFORE_S, "next"),
+        (2_000.1 + BEFORE_S, "over"),  # not near yet
+    ],
+)
+def test_a_moment_that_is_near_hides_behind_none_that_is_over(fires_at: float, name: str) -> None:
+    """Its seconds are those that count; the other one is told besides."""
+    found = seen(at=2_000.0, scaler=scaler(moments={"over": (1_820.0, {"accepted": 7}), "next": (fires_at, {})}))
+    assert found.moment is not None
+    assert (found.moment.id, [one.id for one in found.others]) == (name, [{"next": "over", "over": "next"}[name]])
+
+
+def test_of_several_open_or_near_moments_all_are_told() -> None:
+    """Open ones first, then those to come by their time, then those that are over; so many, and the count of all."""
+    known = {"over": 1_700.0, "far": 5_000.0, "near": 2_010.0, "open": 1_950.0, "opened": 1_990.0}
+    found = seen(at=2_000.0, scaler=scaler(moments={name: (at, {}) for name, at in known.items()}))
+    assert found.moment is not None
+    assert (found.moment.id, found.moment.others) == ("opened", 4)
+    assert [one.id for one in found.others] == ["open", "near", "far", "over"]
+
+    many = {f"m{number}": (2_010.0 + number, {}) for number in range(OTHERS_MAX + 2)}
+    found = seen(at=2_000.0, scaler=scaler(moments=many))
+    assert found.moment is not None
+    assert (found.moment.id, found.moment.others, len(found.others)) == ("m0", OTHERS_MAX + 1, OTHERS_MAX)
 
 
 def test_without_a_moment_none_is_shown() -> None:
