@@ -42,7 +42,7 @@ def waterfall(history: dict[str, Any]) -> list[str]:
 def said(line: dict[str, Any]) -> str:
     """What a log line says, in one line."""
     if "text" in line:
-        tries = "".join(f"; {request} {outcome}" for request, _, outcome in line.get("tries", ()))
+        tries = "".join(f"; {request} {outcome}" for request, _, outcome, _ in line.get("tries", ()))
         return f"{line.get('level', '')} {line['text']}{tries}"
     weight = f", one of {line['weight']}" if line.get("weight", 1) != 1 else ""
     return (
