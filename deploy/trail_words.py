@@ -29,6 +29,7 @@ def waterfall(history: dict[str, Any]) -> list[str]:
     end_ms = max([step["to_ms"] for step in steps], default=0) or 1
     run = f"run {history['run']}" if history["run"] else "not rendered yet"
     sums = f"work {history['work_ms']} ms, waits {history['wait_ms']} ms"
+    run += "; the stored pair cannot be read" if history.get("damaged") else ""
     lines = [f"  {history['state']}; {run}; received at {history['received_at']}; {sums}"]
     for step in steps:
         first = step["from_ms"] * WIDTH // end_ms
