@@ -150,8 +150,8 @@ CALLS = (
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", scopes=ANY, answer="image/jpeg",
         linked=True,
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
-        errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "pair-damaged", "no-such-rendition", "bad-range",
-                "overloaded"),
+        errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "pair-damaged", "no-such-rendition",
+                "bad-range", "overloaded"),
     ),
     Call(
         name="user_posts", method="GET", path="/v1/users/{user_id}/posts", scopes=ANY, answer=PostPage,

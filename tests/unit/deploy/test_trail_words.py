@@ -23,6 +23,8 @@ def test_the_waterfall_is_in_proportion() -> None:
     assert {len(bar) for bar in bars} == {WIDTH}
     assert bars[0] == "." * (WIDTH // 2) + " " * (WIDTH // 2)
     assert bars[2] == " " * (WIDTH - 1) + "#"
+    assert "the stored pair cannot be read" in waterfall({**HISTORY, "damaged": True})[0]
+    assert "cannot be read" not in head
     assert waterfall({**HISTORY, "steps": [], "run": 0})[0].count("not rendered yet") == 1
 
 
