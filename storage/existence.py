@@ -49,10 +49,6 @@ class NoSuchPost(Exception):
     """No post has this id: it was never accepted, or it was deleted."""
 
 
-class DamagedPost(NoSuchPost):
-    """A pair was stored for this post, and its intake object cannot be read."""
-
-
 class Superseded(Exception):
     """A deletion or an upload that was sent later took effect first; this request came too late and changed nothing."""
 

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from . import keys, media
 from .blobs import BlobChanged, BlobMissing, BlobStore
-from .existence import DamagedPost, Existence, NoSuchPost
+from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
 from .records import Post, Receipt, Rendition, accepted
 from .together import together
@@ -40,6 +40,10 @@ CACHED_MAX = 20_000
 CACHED_S = 5.0
 # Concurrent store requests of one listing or rebuild.
 WIDTH = 16
+
+
+class DamagedPost(NoSuchPost):
+    """A pair was stored for this post, and its intake object cannot be read."""
 
 
 class Posts:
