@@ -5,6 +5,7 @@ tries, refused ones too; the balancers' access lines are found by the request id
 names: that is found by its own request id alone. Under load the access logs are sampled (`weight`).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ TTL_S: Final = 60
 LINES_MAX: Final = 1000
 LABELLED_MAX: Final = 100  # requests of one client's id that are looked for
 POSTS_SHOWN: Final = 5
+HEAD_BYTES: Final = 65_536  # of a log file, to tell its form
+_TEXT_LINE: Final = re.compile(rb"^\d{4}-\d\d-\d\d [\d:,]{12} [A-Z]+ \d+ [\w.]+: ", re.MULTILINE)
 
 
 class NoStack(Exception):
@@ -30,7 +33,7 @@ class NoStack(Exception):
 
 
 class Try(msgspec.Struct, frozen=True):
-    """A try of the post at a node, and how it ended."""
+    """A try of the post at a node, and how and when it ended."""
 
     request: str
     outcome: str
@@ -66,6 +69,7 @@ async def trail(asked: str, folder: Path, config: Config) -> Trail:
             f"{folder} is of no stack ({error}): start one with `python -m deploy up`, or name --state"
         ) from None
     files = _files(folder)
+    texts = _texts(files)
     post, *others = _posts(asked, files) or [""]
     tries, missing = list[Try](), list[str]()
     if others:
@@ -83,11 +87,25 @@ async def trail(asked: str, folder: Path, config: Config) -> Trail:
         missing += [why] if why else []
     else:
         missing.append("no node's log line says which post this request was for")
+    if texts:
+        names = ", ".join(texts[:POSTS_SHOWN]) + (", …" if texts[POSTS_SHOWN:] else "")
+        missing.append(f"what {names} say: lines of `up --log text` cannot be searched, use JSON lines (the default)")
     return Trail(asked, post, sorted(tries, key=lambda one: one.at), history, lines[:LINES_MAX], missing)
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("logs/*.log"), *folder.glob(f"logs/*.log{ENDING}")])
+
+
+def _texts(files: Iterable[Path]) -> list[str]:
+    """The programs whose log has no JSON, though it has lines like those of `--log text`."""
+    found = []
+    for path in files:
+        with path.open("rb") as file:
+            first = file.read(HEAD_BYTES)
+        if _TEXT_LINE.search(first) and b'\n{"' not in b"\n" + first:
+            found.append(path.name.partition(".")[0])
+    return sorted(set(found))
 
 
 def _read(files: Iterable[Path], words: Iterable[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -104,10 +122,10 @@ def _read(files: Iterable[Path], words: Iterable[str]) -> Iterator[tuple[Path, d
                     yield path, said
 
 
-def _told(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _told(said: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
     """The tries that a node's line names; another program may mean something else by the word."""
     try:
-        return msgspec.convert(said.get("tries", ()), list[tuple[str, str, str]])
+        return msgspec.convert(said.get("tries", ()), list[tuple[str, str, str, int]])
     except msgspec.ValidationError:
         return []
 
@@ -123,7 +141,7 @@ def _posts(asked: str, files: Iterable[Path]) -> list[str]:
             requests.add(str(said.get("id")))
     found: dict[str, str] = {}
     for _, said in _read(files, requests):
-        for request, post, _ in _told(said):
+        for request, post, _, _ in _told(said):
             if asked == post:
                 return [post]
             if request in requests:
@@ -135,9 +153,17 @@ def _posts(asked: str, files: Iterable[Path]) -> list[str]:
 
 def _tries_of(post: str, files: Iterable[Path]) -> Iterator[Try]:
     for path, said in _read(files, [post]):
-        for request, other, outcome in _told(said):
+        for request, other, outcome, ended_ms in _told(said):
             if other == post:
-                yield Try(request, outcome, str(said.get("at")), path.name.partition(".")[0])
+                yield Try(request, outcome, _time(ended_ms / 1000), path.name.partition(".")[0])
+
+
+def _time(unix_s: float) -> str:
+    """As log lines have it; empty for a number that is no time."""
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _lines(ids: set[str], files: Iterable[Path]) -> Iterator[Line]:
@@ -152,7 +178,7 @@ def _lines(ids: set[str], files: Iterable[Path]) -> Iterator[Line]:
             shown["text"] = f"{len(shown['tries'])} tries ended"
         at = shown.pop("at", "")
         if isinstance(at, float | int):  # an access line
-            at = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+            at = _time(at)
         yield Line(str(at), path.name, shown)
 
 

@@ -29,6 +29,7 @@ def waterfall(history: dict[str, Any]) -> list[str]:
     end_ms = max([step["to_ms"] for step in steps], default=0) or 1
     run = f"run {history['run']}" if history["run"] else "not rendered yet"
     sums = f"work {history['work_ms']} ms, waits {history['wait_ms']} ms"
+    run += "; the stored pair cannot be read" if history.get("damaged") else ""
     lines = [f"  {history['state']}; {run}; received at {history['received_at']}; {sums}"]
     for step in steps:
         first = step["from_ms"] * WIDTH // end_ms
@@ -42,7 +43,7 @@ def waterfall(history: dict[str, Any]) -> list[str]:
 def said(line: dict[str, Any]) -> str:
     """What a log line says, in one line."""
     if "text" in line:
-        tries = "".join(f"; {request} {outcome}" for request, _, outcome in line.get("tries", ()))
+        tries = "".join(f"; {request} {outcome}" for request, _, outcome, _ in line.get("tries", ()))
         return f"{line.get('level', '')} {line['text']}{tries}"
     weight = f", one of {line['weight']}" if line.get("weight", 1) != 1 else ""
     return (

@@ -130,17 +130,17 @@ CALLS = (
         query=(
             ("wait", "seconds until the answer, unless the post is ready or rejected before; 0 unless said", WAIT),
         ),
-        errors=(*_READ_ERRORS, "bad-request", "no-such-post", "rate-limited", "overloaded"),
+        errors=(*_READ_ERRORS, "bad-request", "no-such-post", "pair-damaged", "rate-limited", "overloaded"),
     ),
     Call(
         name="post_meta", method="GET", path="/v1/posts/{post_id}/meta", scopes=ANY, answer="application/json",
         summary="The meta part as it was sent, without blanks around it, for the post's owner; null if there was none",
-        errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
+        errors=(*_READ_ERRORS, "no-such-post", "pair-damaged", "overloaded"),
     ),
     Call(
         name="post_history", method="GET", path="/v1/posts/{post_id}/history", scopes=("ops",), answer=History,
         summary="When each step of a post began and ended, waits and work apart",
-        errors=(*_READ_ERRORS, "no-such-post", "overloaded"),
+        errors=(*_READ_ERRORS, "no-such-post", "pair-damaged", "overloaded"),
     ),
     Call(
         name="delete_post", method="DELETE", path="/v1/posts/{post_id}", scopes=ANY, status=204,
@@ -150,8 +150,8 @@ CALLS = (
         name="photo", method="GET", path="/v1/posts/{post_id}/photos/{side}/{size}", scopes=ANY, answer="image/jpeg",
         linked=True,
         summary="A rendition: front or back as thumb, feed or full; composite as feed. Range works",
-        errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "no-such-rendition", "bad-range",
-                "overloaded"),
+        errors=(*_READ_ERRORS, "bad-link", "link-expired", "no-such-post", "pair-damaged", "no-such-rendition",
+                "bad-range", "overloaded"),
     ),
     Call(
         name="user_posts", method="GET", path="/v1/users/{user_id}/posts", scopes=ANY, answer=PostPage,

@@ -32,6 +32,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "moment-not-open": (HTTPStatus.CONFLICT, "The moment has not fired yet"),
     "moment-fired": (HTTPStatus.CONFLICT, "The moment can no longer be changed"),
     "moment-closed": (HTTPStatus.GONE, "The moment takes no more posts"),
+    "pair-damaged": (HTTPStatus.GONE, "The stored pair cannot be read"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many bytes"),
     "not-a-photo": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not a photo of a known type"),
     "bad-range": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "No such part of the image"),

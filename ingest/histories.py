@@ -26,7 +26,14 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     reason: str | None
     received_at: Annotated[Timestamp, Meta(description="when the head of the first try came")]
-    request_id: Annotated[str, Meta(description="of the try that was accepted")]
+    damaged: Annotated[
+        bool,
+        Meta(
+            description="whether the stored pair cannot be read: then only what the record has is known; `python -m "
+            "processors verify MOMENT` says what can be mended"
+        ),
+    ]
+    request_id: Annotated[str, Meta(description="of the try that was accepted; empty: not known")]
     attempt: Annotated[str, Meta(description="the id that the server gave to that try")]
     retry: Annotated[bool, Meta(description="whether that try brought a ticket of an earlier one")]
     run: Annotated[int, Meta(description="the run of the render that made it ready, from 1; 0: not yet, or not known")]
@@ -47,8 +54,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def history(receipt: Receipt, post: Post) -> History:
-    """The history that receipt and record tell."""
+def history(receipt: Receipt | None, post: Post) -> History:
+    """The history that receipt and record tell; without a receipt the pair cannot be read."""
     times = post.times
     steps, unknown = steps_of(times)
     return History(
@@ -56,9 +63,10 @@ def history(receipt: Receipt, post: Post) -> History:
         moment_id=post.moment_id,
         state=post.state,
         reason=post.reason,
-        received_at=receipt.received_at,
-        request_id=receipt.request_id,
-        attempt=receipt.attempt,
+        received_at=receipt.received_at if receipt else post.received_at,
+        damaged=receipt is None,
+        request_id=receipt.request_id if receipt else "",
+        attempt=receipt.attempt if receipt else post.attempt,
         retry=times.retry,
         run=times.run,
         failures=FailedRuns(times.faults, times.outages, times.lapses),

@@ -83,8 +83,7 @@ class Metrics:
         )  # fmt: skip
         self._seconds = Durations(
             "snapsurge_ingest_request_seconds",
-            "Seconds from a request's head to its answer; `upload` (201, 200) is mostly the phone's network, see "
-            "stage_seconds; `upload_refused` are all other answers to uploads",
+            "Seconds from head to answer; `upload` (no refusals) is mostly the phone's network, see stage_seconds",
             label="route",
             values=(*TIMED, OTHER),
             registry=self.registry,

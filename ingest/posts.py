@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.existence import Superseded
-from storage.posts import NoSuchPost, Posts
+from storage.posts import DamagedPost, NoSuchPost, Posts
 from storage.queue.jobs import Job
 from storage.queue.shards import Shards
 from storage.records import Post, Rendition
@@ -75,8 +75,8 @@ class PostCalls:
             raise Refusal("forbidden", "only its owner may read the meta of a post")
         try:
             meta = await self._posts.meta(post_id)
-        except NoSuchPost:
-            raise _no_such_post(post_id) from None
+        except NoSuchPost as error:
+            raise _absent(post_id, error) from None
         return web.Response(body=meta, content_type="application/json", headers={"Cache-Control": "private, no-store"})
 
     async def history(self, request: web.Request) -> web.Response:
@@ -84,8 +84,8 @@ class PostCalls:
         post_id = request.match_info["post_id"]
         try:
             return json_answer(history(*await self._posts.history(post_id)))
-        except NoSuchPost:
-            raise _no_such_post(post_id) from None
+        except NoSuchPost as error:
+            raise _absent(post_id, error) from None
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a post, for its owner or ops: 204, and no request returns the post any more. May be repeated."""
@@ -95,8 +95,8 @@ class PostCalls:
             raise Refusal("forbidden", "only its owner or ops may delete a post")
         try:
             await self._posts.delete(post_id, request[ARRIVAL].attempt)
-        except NoSuchPost:
-            raise _no_such_post(post_id) from None
+        except NoSuchPost as error:
+            raise _absent(post_id, error) from None
         except Superseded as error:
             raise Refusal("superseded", "the pair was posted after this deletion was sent, and stays") from error
         except RedisError as error:
@@ -172,14 +172,14 @@ class PostCalls:
         post_id = request.match_info["post_id"]
         try:
             return await self._posts.get(post_id)
-        except NoSuchPost:
-            raise _no_such_post(post_id) from None
+        except NoSuchPost as error:
+            raise _absent(post_id, error) from None
 
     async def _finished(self, post_id: str) -> Post:
         try:
             return await self._posts.finished(post_id)
-        except NoSuchPost:
-            raise _no_such_post(post_id) from None
+        except NoSuchPost as error:
+            raise _absent(post_id, error) from None
 
 
 def _owns(request: web.Request, post_id: str) -> bool:
@@ -194,7 +194,9 @@ def _wait_s(text: str) -> int:
     return int(text)
 
 
-def _no_such_post(post_id: str) -> Refusal:
+def _absent(post_id: str, error: NoSuchPost) -> Refusal:
+    if isinstance(error, DamagedPost):
+        return Refusal("pair-damaged", f"the pair of post {post_id} is stored and cannot be read; ops must look at it")
     return Refusal("no-such-post", f"no post {post_id[:150]}")
 
 

@@ -83,7 +83,7 @@ class Tallying:
         self._cpu, self._monotonic = cpu, monotonic
         self._cpu_s = cpu()
         self._outage = Outage()
-        self._tries: list[tuple[str, str, str]] = []
+        self._tries: list[tuple[str, str, str, int]] = []
         self._left_out = 0
         self._tasks = asyncio.TaskGroup()
 
@@ -100,7 +100,7 @@ class Tallying:
         count.fresh += 1
         count.dirty = True
         if len(self._tries) < TRIES_MAX:
-            self._tries.append((request_id, post_id, outcome))
+            self._tries.append((request_id, post_id, outcome, time.time_ns() // 1_000_000))
         else:
             self._left_out += 1
         if ours:
@@ -150,7 +150,10 @@ class Tallying:
         count.told_s = self._monotonic()
 
     def log(self) -> None:
-        """Write a line for some dozens of tries, so that a request id leads to its post; one each would cost more."""
+        """Write a line for some dozens of tries, so that a request id leads to its post; one each would cost more.
+
+        Of each try: request id, post id, outcome, and when it ended in unix milliseconds.
+        """
         tries, self._tries = self._tries, []
         for start in range(0, len(tries), TRIES_LINE):
             some = tries[start : start + TRIES_LINE]

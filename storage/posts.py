@@ -29,7 +29,7 @@ from .tombstones import SIZE as TOMBSTONE_SIZE
 from .tombstones import tombstone_in
 from .zips import TAIL_BYTES, Damaged
 
-__all__ = ["NoSuchPost", "Posts"]
+__all__ = ["DamagedPost", "NoSuchPost", "Posts"]
 
 log = logging.getLogger("snapsurge.storage.posts")
 
@@ -42,6 +42,10 @@ CACHED_S = 5.0
 WIDTH = 16
 
 
+class DamagedPost(NoSuchPost):
+    """A pair was stored for this post, and its intake object cannot be read."""
+
+
 class Posts:
     """All posts. Methods raise blobs.StoreUnavailable when only the store has the answer and it is unavailable."""
 
@@ -52,7 +56,7 @@ class Posts:
         self._finished: TTLCache[str, Post] = TTLCache(CACHED_MAX, CACHED_S)
 
     async def get(self, post_id: str) -> Post:
-        """The post from Redis, else from the store; NoSuchPost."""
+        """The post from Redis, else from the store; NoSuchPost, which is a DamagedPost if its pair cannot be read."""
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
         with contextlib.suppress(RedisError):
@@ -63,7 +67,7 @@ class Posts:
             return await self.stored(keys.moment_of(post_id), post_id)
         except Damaged as error:
             log.error("%s is damaged: %s", keys.intake(keys.moment_of(post_id), post_id), error)  # noqa: TRY400 - as below
-            raise NoSuchPost(post_id) from None
+            raise DamagedPost(post_id) from None
 
     async def finished(self, post_id: str) -> Post:
         """The post's record from the cache while it is fresh, else from `get`."""
@@ -99,9 +103,13 @@ class Posts:
         """The JSON object that the client sent with the pair, or JSON null, from the receipt; NoSuchPost."""
         return bytes((await self._receipt(post_id)).meta)
 
-    async def history(self, post_id: str) -> tuple[Receipt, Post]:
-        """The receipt, and the record with the times of all steps that are known; NoSuchPost."""
-        receipt, post = await self._receipt(post_id), await self.get(post_id)
+    async def history(self, post_id: str) -> tuple[Receipt | None, Post]:
+        """The receipt, None if the pair cannot be read, and the record with all times that are known; NoSuchPost."""
+        try:
+            receipt = await self._receipt(post_id)
+        except DamagedPost:
+            return None, await self.get(post_id)
+        post = await self.get(post_id)
         # A deletion and a new post may have come between the two; their times would not fit together.
         return receipt, post if post.attempt == receipt.attempt else accepted(receipt)
 
@@ -110,7 +118,7 @@ class Posts:
             raise NoSuchPost(post_id)
         there = await self._existence.look(keys.moment_of(post_id), post_id)
         if there.receipt is None:
-            raise NoSuchPost(post_id)
+            raise DamagedPost(post_id) if there.mark and there.tombstone is None else NoSuchPost(post_id)
         return there.receipt
 
     async def shown(self, post: Post) -> str:

@@ -144,8 +144,8 @@ def _programs(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator
             yield "bad", f"{name} is another process: it restarted"
     gone = [one for name, one in before.items() if name not in after]
     yield from (_gone(one.name, silent=one.page is None) for one in gone[:TOLD_MAX])
-    if more := len(gone) - TOLD_MAX if len(gone) > TOLD_MAX else 0:
-        yield "note", f"{more} more workers left"
+    if gone[TOLD_MAX:]:
+        yield "note", f"{len(gone) - TOLD_MAX} more programs left"
 
 
 def _queue(before: Queue | None, after: Queue | None) -> Iterator[tuple[str, str]]:

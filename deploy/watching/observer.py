@@ -94,7 +94,7 @@ class Observer:
         at, seen = round_.at, self._seen(round_)
         queue, before = tiers.queue(seen, at), self._moments.moments
         known = self._moments.add(moments.told(seen, at), at, leads=self._leads(queue))
-        moment, *others = moments.ordered(known.values()) or [None]
+        ranked = moments.ordered(known.values())
         flow = flows.flow(seen, self._late_per_s(before, known, at))
         uploads, store = (flows.histogram(seen, name) for name in (UPLOAD_SECONDS, STAGE_SECONDS))
         gained = Gained(at, uploads, store, flows.heads_per_s(seen))
@@ -103,8 +103,8 @@ class Observer:
             self._window.popleft()
         found = View(
             at=at,
-            moment=moment and msgspec.structs.replace(moment, others=len(others)),
-            others=tuple(one for one in others[: moments.OTHERS_MAX] if one),
+            moment=msgspec.structs.replace(ranked[0], others=len(ranked) - 1) if ranked else None,
+            others=tuple(ranked[1 : 1 + moments.OTHERS_MAX]),
             flow=flow,
             uploads=self._times([one.uploads for one in self._window]),
             nodes=tiers.nodes(seen),

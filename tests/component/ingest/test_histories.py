@@ -31,6 +31,23 @@ async def test_the_history_is_for_operators_and_names_no_user(client: Any, redis
         assert (await client.call("GET", f"/v1/posts/{nobody}/history", "o", "ops")).body["code"] == "no-such-post"
 
 
+async def test_a_pair_that_cannot_be_read_is_no_post_that_is_not_there(client: Any, redis: Redis) -> None:
+    """What the record has is told, and that the pair is damaged; without a record that alone."""
+    made = await client.upload(await client.moment())
+    (stored,) = client.root.rglob(f"*{made.body['id']}*")
+    stored.write_bytes(b"damaged" * 50)
+    path = made.headers["Location"]
+
+    told = await client.call("GET", f"{path}/history", "o", "ops")
+    assert (told.status, told.body["damaged"], told.body["state"]) == (200, True, "accepted")
+    assert told.body["received_at"] == made.body["received_at"]
+    assert (await client.call("GET", f"{path}/meta")).body["code"] == "pair-damaged"
+    await redis.flushall()
+    for call in ((path,), (f"{path}/history", "o", "ops"), (f"{path}/photos/front/feed",)):
+        answer = await client.call("GET", *call)
+        assert (answer.status, answer.body["code"]) == (410, "pair-damaged")
+
+
 async def test_a_retry_tells_of_its_first_try(client: Any) -> None:
     """`received_at` is the first try's, the head that of the try that was accepted."""
     moment = await client.moment()

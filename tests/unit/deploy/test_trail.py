@@ -45,12 +45,12 @@ def folder(tmp_path: Path) -> Path:
         {"at": 9.25, "id": "r2", "status": 201, **access},
         {"at": 9.3, "id": "r9", "status": 201, **access},
     )  # fmt: skip
-    tries = [["r9", OTHER, "created"], ["r1", POST, "overloaded"]]
+    tries = [["r9", OTHER, "created", 1_900], ["r1", POST, "overloaded", 1_501]]
     write(tmp_path, "node-a.log.1", {"at": "1970-01-01T00:00:02.000Z", "text": "2 tries ended", "tries": tries})
     write(tmp_path, "node-a.log", "Traceback of nothing, r1", {"at": "1970-01-01T00:00:03.000Z", "text": "other"})
     write(
         tmp_path, "node-b.log",
-        {"at": "1970-01-01T00:00:10.000Z", "text": "1 tries ended", "tries": [["r2", POST, "created"]]},
+        {"at": "1970-01-01T00:00:10.000Z", "text": "1 tries ended", "tries": [["r2", POST, "created", 9_251]]},
     )  # fmt: skip
     write(
         tmp_path,
@@ -70,6 +70,7 @@ async def test_any_id_leads_to_all_tries(folder: Path, asked: str) -> None:
         ("r1", "overloaded", "node-a"),
         ("r2", "created", "node-b"),
     ]
+    assert [one.at for one in found.tries] == ["1970-01-01T00:00:01.501Z", "1970-01-01T00:00:09.251Z"]  # not the line's
     assert [line.file for line in found.lines] == [
         *("lb-1.access.log", "node-a.log.1", "lb-1.access.log", "node-b.log", "autoscaler.log")
     ]
@@ -87,11 +88,25 @@ async def test_an_unknown_id_is_not_found(folder: Path, tmp_path: Path) -> None:
         await trail("nobody", tmp_path / "elsewhere", Config())
 
 
+async def test_logs_that_are_text_are_told(folder: Path) -> None:
+    """They cannot be searched; a traceback between JSON lines is no such log."""
+    assert not [why for why in (await trail("r1", folder, Config())).missing if "--log text" in why]
+    text = "2026-11-30 15:00:00,123 INFO 77 snapsurge.ingest.tallying: 2 tries ended"
+    for name in ("node-c.log", "node-c.log.1", "autoscaler.log"):
+        write(folder, name, "a line of something else", text)
+
+    found = await trail("r1", folder, Config())
+
+    assert [why for why in found.missing if "--log text" in why] == [
+        "what autoscaler, node-c say: lines of `up --log text` cannot be searched, use JSON lines (the default)"
+    ]
+
+
 async def test_an_id_that_a_client_sends_always_is_of_the_latest_post(folder: Path) -> None:
     """The others are named; a post id is that post alone."""
     access = {"method": "POST", "path": "/p", "node": "a", "weight": 1, "status": 201, "label": "mine"}
     write(folder, "lb-2.access.log", {"at": 20.0, "id": "r20", **access})
-    tries = [["r20", OTHER, "created"]]
+    tries = [["r20", OTHER, "created", 20_001]]
     write(folder, "node-c.log", {"at": "1970-01-01T00:00:21.000Z", "text": "1 tries ended", "tries": tries})
 
     found = await trail("mine", folder, Config())

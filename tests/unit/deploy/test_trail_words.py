@@ -23,6 +23,8 @@ def test_the_waterfall_is_in_proportion() -> None:
     assert {len(bar) for bar in bars} == {WIDTH}
     assert bars[0] == "." * (WIDTH // 2) + " " * (WIDTH // 2)
     assert bars[2] == " " * (WIDTH - 1) + "#"
+    assert "the stored pair cannot be read" in waterfall({**HISTORY, "damaged": True})[0]
+    assert "cannot be read" not in head
     assert waterfall({**HISTORY, "steps": [], "run": 0})[0].count("not rendered yet") == 1
 
 
@@ -32,7 +34,7 @@ def test_tries_lines_and_what_is_missing_are_told() -> None:
         Line(
             "t1", "lb-1.access.log", {"method": "POST", "path": "/p", "status": 503, "node": "", "ms": 1, "weight": 7}
         ),
-        Line("t2", "node-a.log", {"level": "info", "text": "1 tries ended", "tries": [["r1", "p", "overloaded"]]}),
+        Line("t2", "node-a.log", {"level": "info", "text": "1 tries ended", "tries": [["r1", "p", "overloaded", 1]]}),
     ]
     text = words(Trail("r1", "p", [Try("r1", "overloaded", "t2", "node-a")], HISTORY, lines, ["why"]))
 

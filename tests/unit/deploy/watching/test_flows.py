@@ -61,15 +61,6 @@ def test_less_is_never_offered_than_was_accepted_and_shed() -> None:
     assert (found.offered, found.accepted, found.shed) == (5.0, 2.0, 3.0)
 
 
-@pytest.mark.parametrize(("shed", "problems"), [(0, []), (37, ["shedding: 18.5 of 28.5 uploads a second are refused"])])
-def test_shedding_is_a_problem_with_its_numbers(shed: int, problems: list[str]) -> None:
-    """As long as it lasts; all well is said of no stack that refuses uploads."""
-    found = after(
-        {"node": node(), "balancer": balancer()}, {"node": node(accepted=20), "balancer": balancer(given=shed)}
-    )
-    assert [one for one in found.problems if "shedding" in one] == problems
-
-
 def test_histograms_add_over_nodes() -> None:
     """Only what they gained."""
     assert flow([], None) == Flow()
