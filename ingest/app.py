@@ -154,7 +154,9 @@ def application(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
-    users = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
+    rate_bytes_s, grace_s = config.body_rate_min_bytes_s, min(config.body_grace_s, READ_GRACE_S)
+    all_posts = Users(store, index, moments, posts, announcer.queue)
+    users = UserCalls(all_posts, links, rate_bytes_s=rate_bytes_s, grace_s=grace_s)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
@@ -172,8 +174,8 @@ def application(
         **_pages(Docs(config), reads),
         **_probes(lifecycle, peers),
     }
-    pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
-    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
+    sender = Sender(reading, metrics, rate_bytes_s=rate_bytes_s, grace_s=grace_s)
+    pages = Cors(origins(config.cors_origins))
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
