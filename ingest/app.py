@@ -154,9 +154,7 @@ def application(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
-    rate_bytes_s, grace_s = config.body_rate_min_bytes_s, min(config.body_grace_s, READ_GRACE_S)
-    all_posts = Users(store, index, moments, posts, announcer.queue)
-    users = UserCalls(all_posts, links, rate_bytes_s=rate_bytes_s, grace_s=grace_s)
+    users = _user_calls(config, Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
@@ -174,11 +172,16 @@ def application(
         **_pages(Docs(config), reads),
         **_probes(lifecycle, peers),
     }
-    sender = Sender(reading, metrics, rate_bytes_s=rate_bytes_s, grace_s=grace_s)
-    pages = Cors(origins(config.cors_origins))
+    pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
+    sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
+
+
+def _user_calls(config: Config, users: Users, links: Links) -> UserCalls:
+    grace_s = min(config.body_grace_s, READ_GRACE_S)
+    return UserCalls(users, links, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
 
 
 def _users(calls: UserCalls, reads: Reads) -> dict[str, Handler]:

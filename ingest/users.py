@@ -153,7 +153,7 @@ class UserCalls:
 
 
 class Paced:
-    """Writes to a client that must read as fast as readers of pictures (sending.py); the store's time is not charged."""
+    """Writes to a client that must read as fast as readers of pictures (sending.py); the store's time is free."""
 
     def __init__(self, response: web.StreamResponse, *, rate_bytes_s: int, grace_s: float) -> None:
         self._response = response
