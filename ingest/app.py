@@ -154,7 +154,7 @@ def application(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
-    users = UserCalls(Users(store, index, moments, posts, announcer.queue), links)
+    users = _user_calls(config, Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
@@ -177,6 +177,11 @@ def application(
     app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
     add_routes(app, handlers, authenticator, links)
     return app
+
+
+def _user_calls(config: Config, users: Users, links: Links) -> UserCalls:
+    grace_s = min(config.body_grace_s, READ_GRACE_S)
+    return UserCalls(users, links, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
 
 
 def _users(calls: UserCalls, reads: Reads) -> dict[str, Handler]:

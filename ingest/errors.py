@@ -41,7 +41,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "This user is too fast"),
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Our fault"),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "We are full"),
-    "storage-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer"),
+    "storage-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The store or Redis does not answer"),
     "scaling-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "No autoscaler decides now"),
     "storage-full": (HTTPStatus.INSUFFICIENT_STORAGE, "The store is full"),
 }

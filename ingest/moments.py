@@ -89,7 +89,9 @@ class MomentCalls:
             raise Refusal("bad-request", f"fires_at: {error}") from None
         except RedisError as error:
             wait = {"Retry-After": str(when_away_s(random.random()))}
-            detail = "the change is stored, but a copy of the moment as it was may still be in use: send it again"
+            detail = (
+                "Redis does not answer: the change is stored, but the former moment may still be in use: send it again"
+            )
             raise Refusal("storage-unavailable", detail, headers=wait) from error
 
     async def list(self, request: web.Request) -> web.Response:

@@ -101,7 +101,7 @@ class PostCalls:
             raise Refusal("superseded", "the pair was posted after this deletion was sent, and stays") from error
         except RedisError as error:
             wait = {"Retry-After": str(when_away_s(random.random()))}
-            detail = "the post is deleted, but a copy of its record may still be shown: delete it again"
+            detail = "Redis does not answer: the post is deleted, but its record may still be shown: delete it again"
             raise Refusal("storage-unavailable", detail, headers=wait) from error
         return web.Response(status=204)
 

@@ -34,8 +34,6 @@ WALKS_MAX = 4
 # An export holds a pair of two photos of 16 MiB and its renditions twice: packed, and as entries.
 EXPORTS_MAX = 2
 PIECE_BYTES = 64 * 1024
-# A client that takes no piece for so long is disconnected.
-PIECE_S = 30.0
 MANIFEST = "manifest.json"
 
 
@@ -84,9 +82,11 @@ class Turns:
 class UserCalls:
     """The calls under `/v1/users`."""
 
-    def __init__(self, users: Users, links: Links) -> None:
+    def __init__(self, users: Users, links: Links, *, rate_bytes_s: int, grace_s: float) -> None:
         self._users = users
         self._links = links
+        self._rate_bytes_s = rate_bytes_s
+        self._grace_s = grace_s
         self._exports = Turns(EXPORTS_MAX, "exports")
         self._walks = Turns(WALKS_MAX, "lists or deletions of all posts")
 
@@ -106,7 +106,7 @@ class UserCalls:
                 erasure = await self._users.erase(user_id, request[ARRIVAL].attempt, cursor)
         except RedisError as error:
             wait = {"Retry-After": str(when_away_s(random.random()))}
-            detail = "not all is deleted, and copies of records may still be shown: delete again"
+            detail = "Redis does not answer: not all is deleted, and copies of records may still be shown: delete again"
             raise Refusal("storage-unavailable", detail, headers=wait) from error
         return json_answer(erasure)
 
@@ -128,25 +128,47 @@ class UserCalls:
     async def _exported(self, request: web.Request, user_id: str, response: web.StreamResponse) -> web.StreamResponse:
         """Send the archive; after the head a failure can only cut the connection."""
         archive, files, unreadable, posts = Archive(), list[File](), list[str](), 0
+        paced = Paced(response, rate_bytes_s=self._rate_bytes_s, grace_s=self._grace_s)
         received = self._users.everything(user_id)
         first = await anext(received, None)  # before the head: a store that is away is answered 503
         await response.prepare(request)
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=0)  # a piece is written when the kernel has the one before
         try:
             while first is not None:
                 posts += 1
                 unreadable += first.unreadable
                 packed, added = await asyncio.to_thread(archive.add, first)
                 files += added
-                await _write(response, packed)
+                await paced.write(packed)
                 first = await anext(received, None)
             at = from_ms(time.time_ns() // 1_000_000)
-            await _write(response, archive.end(Manifest(user_id, at, posts, files, unreadable)))
+            await paced.write(archive.end(Manifest(user_id, at, posts, files, unreadable)))
             await response.write_eof()
         except Exception:
             if request.transport is not None:
                 request.transport.abort()
             raise
         return response
+
+
+class Paced:
+    """Writes to a client that must read as fast as readers of pictures (sending.py); the store's time is free."""
+
+    def __init__(self, response: web.StreamResponse, *, rate_bytes_s: int, grace_s: float) -> None:
+        self._response = response
+        self._rate_bytes_s = rate_bytes_s
+        self._left_s = grace_s
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it, piece by piece; TimeoutError when the client is too slow."""
+        now = asyncio.get_running_loop().time
+        for start in range(0, len(data), PIECE_BYTES):
+            piece, begun = memoryview(data)[start : start + PIECE_BYTES], now()
+            self._left_s += len(piece) / self._rate_bytes_s
+            async with asyncio.timeout(self._left_s):
+                await self._response.write(piece)
+            self._left_s -= now() - begun
 
 
 class Archive:
@@ -189,12 +211,6 @@ class _Sink(io.RawIOBase):
         """What was written since the last call."""
         taken, self._written = bytes(self._written), bytearray()
         return taken
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    for start in range(0, len(data), PIECE_BYTES):
-        async with asyncio.timeout(PIECE_S):
-            await response.write(memoryview(data)[start : start + PIECE_BYTES])
 
 
 def _user_of(request: web.Request) -> str:

@@ -1,9 +1,9 @@
 """Stored names: post ids, object keys, and every key in Redis.
 
 Pure. No other module of nodes and workers spells a stored name. A post id is 26 characters of lower-case base32, of the
-first 16 bytes of BLAKE2b(moment id, NUL, user id), then a dash and the moment id. The post of a user in a moment is
-therefore found, or known to be absent, with one read. Object keys begin with a spread, the first byte of that digest as
-two hex digits, because object stores throttle by prefix.
+first 16 bytes of BLAKE2b(moment id, NUL, user id), cut from the digest of 64 bytes, then a dash and the moment id. The
+post of a user in a moment is therefore found, or known to be absent, with one read. Object keys begin with a spread,
+the first byte of that digest as two hex digits, because object stores throttle by prefix.
 """
 
 import hashlib

@@ -164,7 +164,14 @@ class Posts:
         moment_id, known = keys.moment_of(post_id), ""
         with contextlib.suppress(RedisError):
             known = await self._index.deletion(post_id)
-        await self._existence.end(moment_id, post_id, deletion, known=known)
+        try:
+            await self._existence.end(moment_id, post_id, deletion, known=known)
+        except NoSuchPost:
+            # Redis may know a pair that the store has lost; the tombstone keeps out uploads sent before.
+            (entry,) = await self._index.posts([post_id])
+            if entry is None:
+                raise
+            await self._existence.end(moment_id, post_id, deletion, known=known, bars=True)
         self.drop(post_id)
         await self._index.forget(post_id, moment_id, deletion)
 

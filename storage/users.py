@@ -38,8 +38,9 @@ _JOBS: tuple[JobName, ...] = ("flag_late", "render_pair", "complete_media")
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """A deleted post: its objects, whose place tombstones took, and how many of its jobs and dead letters there were.
 
-    `held` is what was there: a pair (or its receipt), a tombstone of an earlier deletion, damaged bytes, or renditions
-    whose pair the store has lost.
+    `held` is what was there: a pair (or its receipt); a tombstone, which an earlier deletion of the post or of all of
+    the user wrote, so the user need not have had a post there; damaged bytes; renditions whose pair the store has lost;
+    or an index entry alone, because the store has lost both.
     """
 
     post_id: str
@@ -171,7 +172,7 @@ class Users:
         try:
             there = await self._existence.end(moment_id, post_id, deletion, bars=bars)
         except NoSuchPost:
-            return None
+            return await self._forget(moment_id, post_id, deletion)
         except Superseded:
             return Kept(post_id=post_id, moment_id=moment_id)
         self._posts.drop(post_id)
@@ -181,6 +182,16 @@ class Users:
             return moment_id
         objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
         return Erased(post_id=post_id, moment_id=moment_id, held=_held(there), objects=objects, jobs=jobs)
+
+    async def _forget(self, moment_id: str, post_id: str, deletion: str) -> Erased | None:
+        """Remove what Redis has of a post of which the store has nothing: its pair was lost."""
+        (entry,) = await self._index.posts([post_id])
+        if entry is None:
+            return None
+        self._posts.drop(post_id)
+        jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
+        await self._index.forget(post_id, moment_id, deletion)
+        return Erased(post_id=post_id, moment_id=moment_id, held="index entry", objects=[], jobs=jobs)
 
     async def _may_accept(self, moment_id: str) -> bool:
         """Whether an upload may still be committed; only moments of the last days are read to find out."""

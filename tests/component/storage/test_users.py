@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 
 from storage import keys
 from storage.blobs import BlobStore
-from storage.existence import Superseded
+from storage.existence import NoSuchPost, Superseded
 from storage.queue.jobs import jobs_of
 from storage.queue.shards import Shards
-from storage.records import OPEN_MS, Receipt, to_ms
+from storage.records import OPEN_MS, Receipt, accepted, to_ms
 from storage.users import CLOCKS_MS, Erased, Kept, Users
 from tests.component.storage.conftest import Shelf
 from tests.component.storage.test_existence import rendered, shown
@@ -92,3 +92,23 @@ async def test_renditions_whose_pair_the_store_lost_are_deleted_and_exported(
     assert await shown(shelf.store, lost) is None
     assert await shelf.existence.restore(lost) is False
     assert [one async for one in late.everything("ann")] == []
+
+
+async def test_what_redis_has_of_a_lost_pair_is_deleted(shelf: Shelf, make_receipt: MakeReceipt) -> None:
+    """Of one post and of all of a user, also long after the moment: a record has the user's id."""
+    moment = await shelf.moments.create("eu", FIRES_MS, 120)
+    for user, erases in (("ann", True), ("ben", False)):
+        lost = make_receipt(user, moment_id=moment.id, attempt=FIRST)
+        await shelf.index.observe([accepted(lost)])
+
+        if erases:
+            erasure = await users(shelf, FIRES_MS + 100 * OPEN_MS).erase(user, GONE, "")
+            assert [(one.post_id, one.held, one.objects) for one in erasure.deleted] == [(lost.id, "index entry", [])]
+        else:
+            await shelf.posts.delete(lost.id, GONE)
+
+        assert await shelf.index.posts([lost.id]) == [None]
+        with pytest.raises(NoSuchPost):
+            await shelf.posts.get(lost.id)
+        with pytest.raises(NoSuchPost):
+            await shelf.posts.delete(lost.id, SECOND)

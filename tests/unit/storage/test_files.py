@@ -55,7 +55,7 @@ def test_of_two_processes_each_key_has_one_winner(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_of_winners_and_losers(files: FileStore) -> None:
-    """After a create, a lost create, a swap and a lost swap there is one file, and the locks of swaps and the process."""
+    """After a create, a lost create, a swap and a lost swap there is one file, and the locks of swaps and process."""
     await files.create("a7/x", b"1")
     with pytest.raises(BlobExists):
         await files.create("a7/x", b"2")
@@ -95,7 +95,8 @@ async def test_what_a_killed_writer_left_goes_when_a_program_opens_the_store(tmp
     def photos() -> list[Path]:
         return [path for path in root.rglob("*") if path.is_file() and path.read_bytes() == b"photos"]
 
-    with subprocess.Popen([sys.executable, "-c", STUCK, str(root)], cwd=ROOT, stdout=subprocess.PIPE) as writer:
+    command = [sys.executable, "-c", STUCK, str(root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as writer:  # noqa: ASYNC220 - the test waits for it
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"written\n"
         (half,) = photos()
