@@ -33,9 +33,7 @@ __all__ = ["DamagedPost", "NoSuchPost", "Posts"]
 
 log = logging.getLogger("snapsurge.storage.posts")
 
-
-# 20,000 records of 2 KiB are 40 MiB. A post deleted by another process stays visible in this cache for at most
-# CACHED_S.
+# 20,000 records of 2 KiB are 40 MiB. A post deleted by another process stays in this cache for CACHED_S at most.
 CACHED_MAX = 20_000
 CACHED_S = 5.0
 # Concurrent store requests of one listing or rebuild.
@@ -263,10 +261,9 @@ class Posts:
         With `index` redis.RedisError when the index does not answer; when it is False, from the store alone.
         """
         known: dict[str, Post] = {}
+        wanted = () if index is False else ids
         try:
-            known = {
-                post.id: post for post in await self._index.posts(ids if index is not False else ()) if post is not None
-            }
+            known = {post.id: post for post in await self._index.posts(wanted) if post is not None}
         except RedisError:
             if index:
                 raise
@@ -277,10 +274,8 @@ class Posts:
     async def stored_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
         """Posts from the store, a few at a time; missing and damaged ones are left out."""
         for start in range(0, len(ids), WIDTH):
-            some = ids[start : start + WIDTH]
-            found = await together(
-                [partial(self._stored_or_none, moment_id, post_id) for post_id in some], "store-request"
-            )
+            reads = [partial(self._stored_or_none, moment_id, one) for one in ids[start : start + WIDTH]]
+            found = await together(reads, "store-request")
             yield [post for post in found if post is not None]
 
     async def _counted_some(self, moment_id: str, ids: Sequence[str]) -> AsyncIterator[list[Post]]:
@@ -290,9 +285,8 @@ class Posts:
             unread.difference_update(post.id for post in posts)
             yield posts
         known: list[Post | None] = []
-        if unread:
-            with contextlib.suppress(RedisError):
-                known = await self._index.posts(sorted(unread))
+        with contextlib.suppress(RedisError):
+            known = await self._index.posts(sorted(unread))
         yield [post for post in known if post is not None]
 
     async def _stored_or_none(self, moment_id: str, post_id: str) -> Post | None:
