@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import shutil
 import struct
 import zipfile
 import zlib
@@ -284,7 +285,7 @@ async def test_a_store_that_is_away_is_our_fault(client: Any) -> None:
     moment = await client.moment()
     await client.upload(moment, user="first")
     incoming = client.root / ".incoming"
-    incoming.rmdir()
+    shutil.rmtree(incoming)
     incoming.write_text("in the way")
     answer = await client.upload(moment)
 
