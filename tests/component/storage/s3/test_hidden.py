@@ -19,6 +19,7 @@ from tests.erasure import ErasureSet, Member, erasure_set, eventually
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 USERS = 8
+FAULTS = 3  # MinIO heals the last ones if the member is back within a second or two
 
 
 def key_of(kind: str, number: int) -> str:
@@ -52,21 +53,23 @@ async def rolled(cluster: ErasureSet, first: Sequence[Member], last: Sequence[Me
             one.kill()
         await eventually(lambda: used(store, [*first, *middle]), "the last members are known to be away")
         marks = {}
+        for number in range(FAULTS):
+            await store.create(key_of("fault", number), b"X")
         for number in range(USERS):
             await store.create(key_of("created", number), b"X")
             key = key_of("swapped", number)
             marks[key] = (await store.read_tail(key, 1)).mark
             await store.swap(key, marks[key], b"X")
-        await store.create(key_of("fault", 0), b"X")
         for one in last:
             one.start()
         await eventually(lambda: used(store, cluster.members), "all members are used again")
         for one in first:
             one.kill()
         await eventually(lambda: used(store, [*middle, *last]), "the first members are known to be away")
-        assert await replaced_by(middle[0], key_of("fault", 0)), "this MinIO has no such fault: the test shows nothing"
+        faults = [await replaced_by(middle[0], key_of("fault", number)) for number in range(FAULTS)]
+        assert any(faults), "this MinIO has no such fault: the test shows nothing"
         for number in range(USERS):
-            await refuses(store, key_of("created", number))
+            await kept(store, key_of("created", number))
             key = key_of("swapped", number)
             with pytest.raises((QuorumLost, BlobChanged)):
                 await store.swap(key, marks[key], b"Y")
@@ -75,7 +78,7 @@ async def rolled(cluster: ErasureSet, first: Sequence[Member], last: Sequence[Me
             with pytest.raises(BlobMissing):
                 await store.read(key_of("nothing", number))
         async with opened(cluster) as begun:
-            await refuses(begun, key_of("created", 0))  # a program that did not see what happened before
+            await kept(begun, key_of("created", 0))  # a program that did not see what happened before
         for one in first:
             one.start()
         await eventually(lambda: used(store, cluster.members), "all members are used again")
@@ -95,12 +98,12 @@ async def opened(cluster: ErasureSet) -> AsyncIterator[S3Store]:
         yield store
 
 
-async def refuses(store: S3Store, key: str) -> None:
-    """The object, which is hidden, is neither replaced nor called missing."""
-    with pytest.raises(QuorumLost):
+async def kept(store: S3Store, key: str) -> None:
+    """The object, which may be hidden, is neither replaced nor called missing."""
+    with pytest.raises((QuorumLost, BlobExists)):
         await store.create(key, b"Y")
-    with pytest.raises(QuorumLost):
-        await store.read(key)
+    with contextlib.suppress(QuorumLost):
+        assert await store.read(key) == b"X"
 
 
 async def settled(store: S3Store, key: str) -> bytes:
@@ -120,3 +123,9 @@ async def test_three_members_with_two_drives_are_stopped_one_after_the_other(tmp
     """As deploy/README.md sets them up."""
     with erasure_set(tmp_path, members=3, drives=2) as cluster:
         await rolled(cluster, cluster.members[:1], cluster.members[2:])
+
+
+async def test_six_members_with_a_drive_are_stopped_two_at_a_time(tmp_path: Path) -> None:
+    """Two of six may be away."""
+    with erasure_set(tmp_path, members=6) as cluster:
+        await rolled(cluster, cluster.members[:2], cluster.members[4:])
