@@ -3,7 +3,6 @@
 MinIO itself lets conditional PUTs replace such objects, which each test shows first, so that the fault is proven.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -114,7 +113,7 @@ async def settled(store: S3Store, key: str) -> bytes:
         except BlobExists:
             return await store.read(key)
         except StoreUnavailable:
-            await asyncio.sleep(0.5)
+            await eventually(lambda: True, "a moment later")
         else:
             pytest.fail(f"{key} was replaced")
 

@@ -26,11 +26,10 @@ SLOW_WRITE = said(503, "SlowDownWrite")
 
 
 class Member:
-    """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`, or
-    to a listing if there is such an answer.
+    """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`.
 
-    Tests of agreement are not in `asked`: what is created is in `seen`, which members share that see each other. It
-    leaves a condition out of account that it `ignores`.
+    Listings are answered by `LIST`, if there is one. Tests of agreement are not in `asked`: what is created is in
+    `seen`, which members share that see each other. It leaves a condition out of account that it `ignores`.
     """
 
     def __init__(self, seen: set[str]) -> None:

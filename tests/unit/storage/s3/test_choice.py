@@ -76,9 +76,20 @@ def test_a_minio_takes_changes_while_a_third_of_its_members_is_away(members: int
 
 @pytest.mark.parametrize(
     ("members", "quorum", "may"),
-    [(1, 4, False), (2, 2, False), (2, 3, True), (3, 0, False), (3, 2, True), (3, 4, True), (4, 3, False), (4, 5, True)],
+    [
+        (1, 4, False),
+        (2, 2, False),
+        (2, 3, True),
+        (3, 0, False),
+        (3, 2, True),
+        (3, 4, True),
+        (4, 3, False),
+        (4, 5, True),
+    ],
 )
-def test_sets_whose_write_quorums_share_half_of_the_copies_hide_nothing(members: int, quorum: int, may: bool) -> None:
+def test_sets_whose_write_quorums_share_half_of_the_copies_hide_nothing(
+    members: int, quorum: int, *, may: bool
+) -> None:
     """A drive on each of two or four hosts; no other."""
     found = made(*[UP] * members)
     found[-1].write_quorum = quorum
