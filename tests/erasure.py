@@ -1,7 +1,7 @@
 """A real MinIO erasure set for tests: processes on loopback addresses of their own, each with a drive or several.
 
 Of four members with two parity shards, MinIO reads with two and writes with three. Of three with two drives each, as
-deploy/README.md sets them up, it writes with two. A member can be killed, stopped,
+deploy/README.md sets them up, it writes with two; of six with one each, with four. A member can be killed, stopped,
 started again, and wiped. All processes are ended by their pids.
 """
 
@@ -30,7 +30,7 @@ from tests.ports import free_port
 WAIT_S = 60.0
 SEEN_S = 240.0  # members that came back were seen by all others after 1 to 90 s
 # Linux has all of 127.0.0.0/8 on its loopback interface; elsewhere the members differ by their ports alone.
-HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5") if sys.platform == "linux" else ("127.0.0.1",) * 4
+HOSTS = tuple(f"127.0.0.{number}" for number in range(2, 8)) if sys.platform == "linux" else ("127.0.0.1",) * 6
 
 
 class Member:

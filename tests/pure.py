@@ -93,6 +93,7 @@ PURE = {
     "storage/s3/bucket.py",
     "storage/s3/listing.py",
     "storage/s3/remedies.py",
+    "storage/s3/request.py",
     "storage/s3/reply.py",
     "storage/s3/signing.py",
     "storage/tombstones.py",

@@ -20,10 +20,16 @@ from ..blobs import StoreUnsuitable
 SETTINGS: Final = ("versioning", "object-lock", "lifecycle")
 # A moment takes posts for a day, and tombstones must stay for 49 hours; the rest is for a backlog of renders.
 KEPT_DAYS_MIN: Final = 7
-KEEPS_NONE: Final = (
-    "it is not known to keep versions: a change of a post that is interrupted between the members of the store may "
-    "lose the post; enable versioning"
+_MAY_LOSE: Final = (
+    "a change of a post that is interrupted between the members of the store may lose the post; enable versioning"
 )
+# By what is told of its versioning: that it was never enabled, that it is suspended, or nothing.
+_KEEPS_NONE: Final = {
+    "": f"it keeps no versions: {_MAY_LOSE}",
+    "Suspended": f"its versioning is suspended: {_MAY_LOSE}",
+    None: f"it is not known to keep versions: {_MAY_LOSE}",
+}
+KEEPS_NONE: Final = frozenset(_KEEPS_NONE.values())
 KEEP_VERSIONS: Final = (
     b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
     b"</VersioningConfiguration>"
@@ -53,13 +59,20 @@ def warnings(documents: Mapping[str, bytes], *, several: bool = False) -> Iterat
             "DeleteObjectVersion and ListBucketVersions"
         )
     if several and not keeps:
-        yield KEEPS_NONE
+        yield _KEEPS_NONE.get(_status(documents.get("versioning", b"")), _KEEPS_NONE[None])
 
 
 def keeps_versions(document: bytes) -> bool:
     """Whether this is the setting of a bucket that keeps versions."""
+    return _status(document) == "Enabled"
+
+
+def _status(document: bytes) -> str | None:
+    """The status of versioning, "" if it was never set; None if the document does not tell."""
     versioning = _root(document)
-    return versioning is not None and versioning.findtext(f"{_SPACE}Status") == "Enabled"
+    if versioning is None or versioning.tag.rpartition("}")[2] != "VersioningConfiguration":
+        return None
+    return versioning.findtext(f"{_SPACE}Status") or ""
 
 
 def _of_rule(rule: ET.Element) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from . import hidden
 from .endpoint import Endpoint, State
 
 _SERVES: Final = (State.UP,)
@@ -19,11 +20,27 @@ def chosen(
     None: the store takes no change, or no endpoint is fit. `trial`: a change of what only tests the store, which needs
     no agreement. Reads go to those that agree first: what another one says may be of another store.
     """
+    if writes and not trial and too_few(endpoints):
+        return None
     best = _least(endpoints, _SERVES, tried)
     if best is None:
         fit = _READ if not writes else _TRIAL if trial else _SERVES
         best = _least(endpoints, fit, tried) or _any(endpoints, fit, writes=writes)
     return best
+
+
+def hides(endpoints: Sequence[Endpoint]) -> bool:
+    """Whether the endpoints are members of a MinIO which may not show what others have (`hidden.py`)."""
+    if len(endpoints) == 1:
+        return False
+    quorum = max(one.write_quorum for one in endpoints)
+    return quorum > 0 and (len(endpoints), quorum) not in hidden.SAFE
+
+
+def too_few(endpoints: Sequence[Endpoint]) -> bool:
+    """Whether more than a third of such members are away, so that what is hidden could not be seen."""
+    away = sum(one.state is not State.UP for one in endpoints)
+    return away > max(1, len(endpoints) // 3) and any(one.state is State.UP for one in endpoints) and hides(endpoints)
 
 
 def _least(endpoints: Sequence[Endpoint], fit: Collection[State], tried: Collection[Endpoint]) -> Endpoint | None:

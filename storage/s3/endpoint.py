@@ -23,7 +23,7 @@ SETTLE_S: Final = 20.0
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
 _CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
-_QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:", re.IGNORECASE)
+_QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:[ \t]*(\d{1,4})", re.IGNORECASE)
 
 
 class State(Enum):
@@ -43,7 +43,8 @@ class Endpoint:
     """One address, its connections, its state, and how many requests are in progress there.
 
     `agrees` was found out when it last took part in a test of agreement, and `apart_since` is when it first did not;
-    `breaks` is how often it may have been restarted since the program began.
+    `breaks` is how often it may have been restarted since the program began. `write_quorum` is how many drives a change
+    needs, as a MinIO tells; 0 if it is none.
     """
 
     def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
@@ -54,6 +55,7 @@ class Endpoint:
         self.busy = 0
         self.agrees = False
         self.breaks = 0
+        self.write_quorum = 0
         self.apart_since = float("inf")
         self.back_at = float("-inf")
         self.used = 0
@@ -152,4 +154,6 @@ class Endpoint:
             return self.state is State.READS
         finally:
             wires.close()
-        return said.status == 503 and _QUORUM.search(said.head) is not None
+        found = _QUORUM.search(said.head)
+        self.write_quorum = int(found[1]) if found else self.write_quorum
+        return said.status == 503 and found is not None

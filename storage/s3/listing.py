@@ -75,6 +75,18 @@ def versions(document: bytes, key: str) -> list[str]:
         raise BadListing(str(error)) from None
 
 
+def tag(document: bytes, key: str) -> str:
+    """The entity tag of this key with its quotes, "" if it is not listed or the document is no listing."""
+    try:
+        root = ET.fromstring(document)  # noqa: S314 - see the import
+    except ET.ParseError:
+        return ""
+    for item in root.iterfind(f"{_SPACE}Contents"):
+        if unquote_plus(item.findtext(f"{_SPACE}Key") or "") == key:
+            return item.findtext(f"{_SPACE}ETag") or ""
+    return ""
+
+
 def _text(element: ET.Element, name: str) -> str:
     text = element.findtext(f"{_SPACE}{name}")
     if not text:

@@ -13,25 +13,22 @@ import random
 import secrets
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import quote
 
-import msgspec
-from isal import isal_zlib
-
 from .. import keys as names
 from ..blobs import Buffer
-from . import agreement
+from . import agreement, hidden, listing
 from .answer import BUSY, CODE, DONE, NO_QUORUM, NOT_YET, Answer
-from .choice import others
+from .choice import hides, others, too_few
 from .credentials import NoKeys, Source
 from .endpoint import Endpoint, State
 from .endpoints import Endpoints
+from .request import Method, Request, announced, asked, quoted
 from .signing import signed
 from .wire import DOUBT_S, Silent, Unsent
 
@@ -39,8 +36,6 @@ _CHANGES: Final = {"PUT", "DELETE"}
 TEST_S: Final = 4.0  # one request of a test whether endpoints agree
 _PAUSE_S: Final = 0.2  # at most, before the second attempt; doubled before each further one
 _PAUSE_S_MAX: Final = 5.0
-
-Method = Literal["PUT", "GET", "HEAD", "DELETE"]
 
 
 class _Step(Enum):
@@ -51,49 +46,12 @@ class _Step(Enum):
     LATER = "another attempt, after a pause"
 
 
-class _Request(msgspec.Struct, frozen=True):
-    """What is asked, whichever endpoint gets it, `now`, and until when it may be silent, both in loop time.
-
-    `trial`: it changes only what tests the store, or makes the bucket.
-    """
-
-    method: Method
-    path: str
-    fields: Mapping[str, str]
-    parts: Sequence[Buffer]
-    writes: bool
-    now: float
-    until: float
-    trial: bool = False
-
-    def tells_what_is_missing(self, answer: Answer) -> bool:
-        """Whether the answer says that something is not there: an object, or what a listing does not list."""
-        return answer.status == 404 or (self.method == "GET" and b"<ListBucketResult" in answer.body[:200])
-
-
 # As MinIO would answer in the end; and what it should answer.
 _CANNOT_WRITE: Final = Answer(503, code="SlowDownWrite")
 _APART: Final = Answer(503, code="MembersApart")
 _UNFIT: Final = Answer(503, code="NoSuitableEndpoint")
 # The condition of a PUT that tests an endpoint; no object has this entity tag.
 _CONDITIONS: Final = {"create": {"if-none-match": "*"}, "swap": {"if-match": '"00000000000000000000000000000000"'}}
-
-
-@lru_cache(maxsize=4096)
-def _quoted(value: str) -> str:
-    """Percent-encoded; cached, because a sweep lists the same thousand prefixes again and again."""
-    return quote(value, safe="~")
-
-
-def _announced(parts: Sequence[Buffer]) -> dict[str, str]:
-    """The fields for the length and the sum of these buffers in order."""
-    crc = 0
-    for part in parts:
-        crc = isal_zlib.crc32(part, crc)
-    return {
-        "content-length": str(sum(map(len, parts))),
-        "x-amz-checksum-crc32": b64encode(crc.to_bytes(4, "big")).decode(),
-    }
 
 
 class Objects:
@@ -140,7 +98,7 @@ class Objects:
         self, key: str, parts: Sequence[Buffer], condition: Mapping[str, str], query: Mapping[str, str] | None = None
     ) -> Answer:
         """PUT these buffers in order, with a condition (`if-none-match: *`, `if-match: …`, or none); see `call`."""
-        return await self.call("PUT", key, {**_announced(parts), **condition}, parts, query=query)
+        return await self.call("PUT", key, {**announced(parts), **condition}, parts, query=query)
 
     async def call(
         self,
@@ -157,11 +115,11 @@ class Objects:
         silence is for all attempts together, and none begins later than that.
         """
         path = f"/{self._bucket}/{quote(key, safe='/~')}" if key else f"/{self._bucket}"
-        if query:
-            path += "?" + "&".join(f"{name}={_quoted(query[name])}" for name in sorted(query))
+        path += asked(query)
         now = asyncio.get_running_loop().time()
         trial = not key or key.startswith(names.PROBES_PREFIX)
-        request = _Request(method, path, fields or {}, parts, method in _CHANGES, now, now + self._silence_s, trial)
+        until, writes = now + self._silence_s, method in _CHANGES
+        request = Request(method, key, path, fields or {}, parts, writes, now, until, trial)
         endpoint = await self._picked(request)
         if endpoint is None:
             return self._nowhere()
@@ -176,16 +134,18 @@ class Objects:
     def _nowhere(self) -> Answer:
         """No endpoint may get the request."""
         states = {one.state for one in self.endpoints.all}
+        if State.READS not in states and too_few(self.endpoints.all):
+            return hidden.AWAY
         return _CANNOT_WRITE if State.READS in states else _UNFIT if states == {State.UNFIT} else _APART
 
-    async def _picked(self, request: _Request, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
+    async def _picked(self, request: Request, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request, which may be about to be tested; None: no change is possible."""
         found = self.endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
         if found is None and await self.endpoints.tested():
             found = self.endpoints.pick(writes=request.writes, trial=request.trial, tried=tried)
         return found
 
-    async def _persist(self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
+    async def _persist(self, request: Request, endpoint: Endpoint, outcome: Answer | OSError) -> Answer:
         """Go on after the first outcome, which was no success: at another endpoint, or later, or not at all."""
         loop, endpoints, tried = asyncio.get_running_loop(), self.endpoints, [endpoint]
         attempt, passed = 1, 1  # attempts, and endpoints of this attempt that surely did not take the request
@@ -213,7 +173,7 @@ class Objects:
         return outcome
 
     async def _judged(
-        self, request: _Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
+        self, request: Request, endpoint: Endpoint, outcome: Answer | OSError, tried: Sequence[Endpoint]
     ) -> tuple[Answer | OSError, _Step]:
         """The outcome of one endpoint, as far as it can be believed, and what to do."""
         endpoints = self.endpoints
@@ -230,16 +190,45 @@ class Objects:
                 endpoints.leave_out(endpoint, State.READS)
             return outcome, _Step.ELSEWHERE if others(endpoints.all, tried) else _Step.END
         if endpoints.shaken and request.tells_what_is_missing(outcome):
-            if not await endpoints.can_write(endpoint):
-                outcome = Answer(503, code="SlowDownRead")
-            elif outcome.status != 404:
-                return outcome, _Step.END
-            return outcome, _Step.ELSEWHERE if others(endpoints.all, tried) else _Step.END
+            return await self._missed(request, endpoint, outcome, last=not others(endpoints.all, tried))
         if outcome.status >= 500 and outcome.code not in BUSY:
             endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
 
-    async def _tried(self, endpoint: Endpoint, request: _Request, silence_s: float) -> Answer:
+    async def _missed(
+        self, request: Request, endpoint: Endpoint, outcome: Answer, *, last: bool
+    ) -> tuple[Answer, _Step]:
+        """What a member says to be missing, which others, also such as are away, may have."""
+        if not await self.endpoints.can_write(endpoint):
+            outcome = Answer(503, code="SlowDownRead")
+        elif outcome.status != 404:
+            return outcome, _Step.END
+        elif last and request.key and not request.writes and hides(self.endpoints.all):
+            outcome = await self._hidden(endpoint, request, "") or outcome
+        return outcome, _Step.END if last else _Step.ELSEWHERE
+
+    async def _tried(self, endpoint: Endpoint, request: Request, silence_s: float) -> Answer:
+        """The answer of this endpoint, which is asked for a change only if it hides nothing; OSError."""
+        expected = request.expects
+        if expected is not None and self.endpoints.shaken and hides(self.endpoints.all):
+            why = await self._hidden(endpoint, request, expected)
+            if why is not None:
+                return why
+        return await self._sent(endpoint, request, silence_s)
+
+    async def _hidden(self, endpoint: Endpoint, request: Request, expected: str) -> Answer | None:
+        """Why the object of this request may not be taken for one with this entity tag; see `hidden`."""
+
+        async def ask(what: Literal["LIST", "HEAD"], key: str) -> Answer:
+            lists = what == "LIST"
+            path = f"/{self._bucket}{asked(listing.query(key, most=1))}" if lists else request.path
+            now, until = request.now, request.until
+            look = Request("GET" if lists else "HEAD", "", path, {}, (), writes=False, now=now, until=until)
+            return await self._sent(endpoint, look, min(TEST_S, self._silence_s))
+
+        return await hidden.hidden(ask, request.key, expected)
+
+    async def _sent(self, endpoint: Endpoint, request: Request, silence_s: float) -> Answer:
         """The answer of this endpoint; OSError."""
         head = await self._head(request.method, request.path, request.fields, endpoint.host)
         endpoint.busy += 1
@@ -265,10 +254,11 @@ class Objects:
         """One request of a test whether endpoints agree; see `agreement`."""
         method: Method = "PUT" if what in _CONDITIONS else "DELETE"
         parts = [secrets.token_bytes(16)] if what in _CONDITIONS else []
-        fields = {**_announced(parts), **_CONDITIONS[what]} if what in _CONDITIONS else {}
-        path = f"/{self._bucket}/{key}" + (f"?versionId={_quoted(version)}" if version else "")
-        request = _Request(method, path, fields, parts, writes=False, now=asyncio.get_running_loop().time(), until=0.0)
-        answer = await self._tried(endpoint, request, min(TEST_S, self._silence_s))
+        fields = {**announced(parts), **_CONDITIONS[what]} if what in _CONDITIONS else {}
+        path = f"/{self._bucket}/{key}" + (f"?versionId={quoted(version)}" if version else "")
+        now = asyncio.get_running_loop().time()
+        request = Request(method, "", path, fields, parts, writes=False, now=now, until=0.0, trial=True)
+        answer = await self._sent(endpoint, request, min(TEST_S, self._silence_s))
         return answer.code, answer.version
 
     async def _bucket_head(self, host: str) -> bytes:

@@ -19,6 +19,10 @@ _APART: Final = (
     "network between them, for endpoints that answer too late, and for one that ignores conditional writes or is of "
     "another store (see the log)"
 )
+_AWAY: Final = (
+    "members of the store are away that have the newest state of an object, or more than a third of them are: start "
+    "them; then heal the store before the next one is stopped (deploy/README.md)"
+)
 _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
     "bucket before you restart a program, which would make an empty one"
@@ -29,6 +33,7 @@ _SPACE: Final = "free space in the store"
 _REMEDIES: Final = {
     **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
     "MembersApart": _APART,
+    "CopiesAway": _AWAY,
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),

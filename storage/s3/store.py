@@ -29,7 +29,7 @@ from ..blobs import (
     QuorumLost,
     StoreUnavailable,
 )
-from . import bucket, credentials, listing
+from . import bucket, credentials, listing, remedies
 from .address import S3Address
 from .answer import Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
@@ -213,8 +213,8 @@ class S3Store:
     async def _examine(self) -> None:
         """Refuse a store that breaks the port's promises, and a bucket that loses posts; StoreUnsuitable."""
         for warning in await self._warnings():
-            if warning == bucket.KEEPS_NONE:
-                await self._keep_versions()
+            if warning in bucket.KEEPS_NONE:
+                await self._keep_versions(warning)
             else:
                 log.warning("bucket %s: %s", self._bucket, warning)
         try:
@@ -229,15 +229,18 @@ class S3Store:
         documents = {name: one.body for name, one in found.items() if one.went_well}
         return [*bucket.warnings(documents, several=self._objects.endpoints.several)]
 
-    async def _keep_versions(self) -> None:
+    async def _keep_versions(self, warning: str) -> None:
         """Let the bucket keep versions, which a store of several members must (`bucket.py`)."""
-        setting = self._objects.put("", (bucket.KEEP_VERSIONS,), {}, {"versioning": ""})
         try:
-            await self._outcomes.done(f"PUT versioning of {self._bucket}", setting)
-        except StoreUnavailable as error:
-            log.error(  # noqa: TRY400 - where it was called says nothing
-                "bucket %s: %s (this could not be done: %s)",
-                *(self._bucket, bucket.KEEPS_NONE, error),
+            answer = await self._objects.put("", (bucket.KEEP_VERSIONS,), {}, {"versioning": ""})
+            why = "" if answer.went_well else remedies.said(answer.status, answer.code)
+        except OSError as error:
+            why = f"{type(error).__name__}: {error}"
+        if why:
+            log.error(
+                "bucket %s: %s; this program could not do it (%s), and goes on: let an administrator of the store do "
+                "it, or give the keys PutBucketVersioning and start it again",
+                *(self._bucket, warning, why),
             )
         else:
             log.warning(

@@ -28,8 +28,8 @@ SLOW_WRITE = said(503, "SlowDownWrite")
 class Member:
     """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`.
 
-    Tests of agreement are not in `asked`: what is created is in `seen`, which members share that see each other. It
-    leaves a condition out of account that it `ignores`.
+    Listings are answered by `LIST`, if there is one. Tests of agreement are not in `asked`: what is created is in
+    `seen`, which members share that see each other. It leaves a condition out of account that it `ignores`.
     """
 
     def __init__(self, seen: set[str]) -> None:
@@ -69,6 +69,7 @@ class Member:
                 head = await reader.readuntil(b"\r\n\r\n")
                 what, path = head.decode().split()[:2]
                 what = "health" if path == "/minio/health/cluster" else what
+                what = "LIST" if "list-type=" in path and "LIST" in self.answers else what
                 length = re.search(rb"content-length: ([0-9]+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 answer = self.answers[what] if what != "DELETE" else FINE

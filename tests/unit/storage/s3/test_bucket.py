@@ -76,7 +76,18 @@ def test_versions_and_locks_are_told() -> None:
     (told,) = bucket.warnings({"versioning": versioning, "object-lock": lock})
     assert "for 30 days" in told
     assert list(bucket.warnings({"versioning": versioning}, several=True)) == []
-    assert list(bucket.warnings({}, several=True)) == [bucket.KEEPS_NONE]
+    for document, begin in (
+        (f"<VersioningConfiguration {SPACE}/>", "it keeps no versions: "),
+        (
+            f"<VersioningConfiguration {SPACE}><Status>Suspended</Status></VersioningConfiguration>",
+            "its versioning is sus",
+        ),
+        ("<Error><Code>AccessDenied</Code></Error>", "it is not known to keep versions: "),
+    ):
+        (told,) = bucket.warnings({"versioning": document.encode()}, several=True)
+        assert told.startswith(begin)
+        assert told in bucket.KEEPS_NONE
+    assert set(bucket.warnings({}, several=True)) < bucket.KEEPS_NONE
 
 
 def test_only_a_bucket_whose_versioning_is_enabled_keeps_versions() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.s3.choice import chosen, others
+from storage.s3.choice import chosen, hides, others, too_few
 from storage.s3.endpoint import Endpoint, State
 
 
@@ -59,3 +59,38 @@ def test_the_least_busy_one_that_was_not_tried_is_chosen() -> None:
     assert name(chosen(found, writes=True, trial=False, tried=found[:2])) == "b"
     assert others(found, found[:2])
     assert not others(found, found)
+
+
+@pytest.mark.parametrize(("members", "away"), [(3, 1), (5, 1), (6, 2), (8, 2), (9, 3)])
+def test_a_minio_takes_changes_while_a_third_of_its_members_is_away(members: int, away: int) -> None:
+    """And one more is too many; tests are sent all the same, and reads."""
+    for down in (away, away + 1):
+        found = made(*[UP] * (members - down), *[DOWN] * down)
+        assert chosen(found, writes=True, trial=False) is not None  # no member told a quorum: it is no MinIO
+        found[0].write_quorum = members // 2 + 1
+        assert too_few(found) == (down > away)
+        assert (chosen(found, writes=True, trial=False) is None) == (down > away)
+        assert chosen(found, writes=True, trial=True) is not None
+        assert chosen(found, writes=False, trial=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("members", "quorum", "may"),
+    [
+        (1, 4, False),
+        (2, 2, False),
+        (2, 3, True),
+        (3, 0, False),
+        (3, 2, True),
+        (3, 4, True),
+        (4, 3, False),
+        (4, 5, True),
+    ],
+)
+def test_sets_whose_write_quorums_share_half_of_the_copies_hide_nothing(
+    members: int, quorum: int, *, may: bool
+) -> None:
+    """A drive on each of two or four hosts; no other."""
+    found = made(*[UP] * members)
+    found[-1].write_quorum = quorum
+    assert hides(found) is may
