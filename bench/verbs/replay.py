@@ -276,11 +276,12 @@ async def execute(job: Job, plan: Plan, config: Config, spread: Spread) -> Run:
 
 
 def _on_interrupt(replay: Replay) -> None:
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupted() -> None:
         print("bench: interrupted, checking what was sent; a second Ctrl-C ends at once", file=sys.stderr)
-        loop.remove_signal_handler(signal.SIGINT)
+        if task is not None:  # KeyboardInterrupt in a callback of the loop would be logged with its traceback
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
         replay.interrupt()
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
@@ -296,5 +297,4 @@ def configured(args: argparse.Namespace, config: Config) -> Config:
     }
     changed = {name: value for name, value in given.items() if value is not None}
     names = {field.name: field.encode_name for field in msgspec.structs.fields(Config)}
-    builtins = msgspec.to_builtins(config) | {names[name]: value for name, value in changed.items()}
-    return msgspec.convert(builtins, Config)
+    return msgspec.convert(msgspec.to_builtins(config) | {names[one]: changed[one] for one in changed}, Config)
