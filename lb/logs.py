@@ -2,8 +2,8 @@
 
 Fields: `at` (RFC 3339, UTC), `level`, `program`, `pid`, `log` (the logger), `text`, and where there is one `error` (the
 end of the traceback), `request` and `post`. More fields come from the `fields` of a call's `extra`. User ids are in no
-log call; what looks like a token is replaced, whoever logged it. `lb/logs.py` and `storage/logs.py` are the same text,
-because neither package imports the other.
+log call; token-like text is replaced in every line, also of libraries. `lb/logs.py` and `storage/logs.py` are the same
+text, because neither package imports the other.
 """
 
 import argparse
@@ -111,7 +111,7 @@ class Lines(logging.StreamHandler[TextIO]):
             left_out, self._second, self._written, self._left_out = self._left_out, second, 0, 0
             if left_out:
                 args = (left_out, LINES_S_MAX)
-                told = "%d log lines were left out: more than %d a second; look at the lines before"
+                told = "%d log lines dropped: more than %d lines per second; the preceding lines show the cause"
                 super().emit(logging.LogRecord(record.name, logging.WARNING, "", 0, told, args, None))
         if self._written < LINES_S_MAX:
             self._written += 1

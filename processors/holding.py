@@ -1,4 +1,4 @@
-"""The jobs that one worker holds on all shards: claim them, extend their leases, settle them, hear of new ones.
+"""The jobs that one worker holds on all shards: claims jobs, extends leases, settles jobs, waits for the bell.
 
 Each shard has three tasks. The settling task sends settlements that no claim has taken along: a claim settles and
 claims in one round trip. The beating task extends the leases well before they expire and reports lost jobs. The
@@ -241,7 +241,11 @@ class Holding:
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:
-            log.warning("queue shard %s is unavailable, results of its jobs wait: %s", shard.name, reason(error))
+            log.warning(
+                "queue shard %s is unavailable; results of its jobs are sent when it answers: %s",
+                shard.name,
+                reason(error),
+            )
         shard.away = True
 
 

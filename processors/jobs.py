@@ -74,7 +74,10 @@ class PostIndex(Protocol):
 
 
 class Jobs:
-    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged: never the photo."""
+    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged.
+
+    A bad photo raises nothing: its post is rejected.
+    """
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class Jobs:
         except RenderOverdue:
             if not last:
                 raise
-            log.warning("post %s of moment %s stays without `full`: its render used up its budget", post_id, moment_id)
+            log.warning("post %s of moment %s keeps no `full`: its render exceeded the CPU budget", post_id, moment_id)
             return "ready"
         return outcome
 

@@ -127,7 +127,7 @@ class Retrying:
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
         for what in sorted(self._away & {"the store", "the store or Redis", self._redis_of(args)}):
-            log.warning("%s is available again: %s is done", what, claimed.id)
+            log.warning("%s is available again (job %s succeeded)", what, claimed.id)
             self._away.discard(what)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
@@ -166,7 +166,14 @@ class Retrying:
         """The settlement that ends the job and keeps its dead letter."""
         self._metrics.dead.labels(job_label(name)).inc()
         runs = claimed.attempts.runs - (reason == "poison")  # A poison job's last claim was not run.
-        log.error("%s is dead (%s) after %d runs: %r", claimed.id, reason, runs, error, exc_info=error)
+        log.error(
+            "job %s given up after %d runs (%s), kept as a dead letter: %r",
+            claimed.id,
+            runs,
+            reason,
+            error,
+            exc_info=error,
+        )
         letter = DeadLetter(
             id=claimed.id,
             name=name,

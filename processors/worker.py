@@ -120,7 +120,7 @@ class JobWorker:
             with contextlib.suppress(RedisError, OSError):
                 await end(self._redis, self._name)
         if self._stuck():
-            raise Stuck("no render process can be started: leaving for a new worker")
+            raise Stuck("cannot start a render process; exiting, so that the supervisor starts a new worker")
 
     async def _fill(self) -> float:
         """Start jobs that were claimed ahead, or claim; the seconds to wait for the next change, at most `poll_s`."""
@@ -174,7 +174,11 @@ class JobWorker:
                 self._ahead.took(self._loop.time() - began)
             self._awake.set()
             if failed:
-                log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
+                log.error(
+                    "bug: job %s raised outside the retry logic; it is queued again",
+                    claimed.id,
+                    exc_info=task.exception(),
+                )
 
         task.add_done_callback(ended)
 
@@ -185,7 +189,7 @@ class JobWorker:
 
     def _lost(self, job_id: str) -> None:
         """Cancel a job whose lease expired: another worker may run it, and Redis would refuse our settlement."""
-        log.warning("job %s is given up: its lease ended, so another worker may run it", job_id)
+        log.warning("job %s: lease expired, its run here is cancelled; another worker may run it", job_id)
         if job_id in self._running:
             self._running[job_id][1].cancel()
         elif (one := self._ahead.dropped(job_id)) is not None:

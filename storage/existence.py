@@ -10,11 +10,11 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     pair      -> bare receipt  `swap`: the photos were kept long enough (`bare`); in all else it is a pair
     nothing   -> tombstone   `create`: a user's data is deleted, which rejects uploads that began before (`end`, `bars`)
     nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
-    nothing   -> tombstone   `create`: the same, and the post is deleted
+    nothing   -> tombstone   `create`: the store lost the pair, its renditions are there, and the post is deleted
 
-Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
-two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
-therefore no longer finds the object that it names, and changes nothing.
+Each swap names the object that it replaces by its entity tag and version (its *mark*). Each attempt writes its own id
+(`records.attempt_id`), so no two objects have the same mark. A request that is delayed, or repeated by the network or
+by one of our clients, therefore no longer finds the object that it names, and changes nothing.
 
 Marks alone do not stop a process that was suspended, because it reads the current mark when it resumes. So the ids are
 compared too. They are ordered by when the requests reached the balancer's machine (`lb/relay/lag.py`): a deletion never

@@ -6,8 +6,8 @@ moments at most and says where to go on. Deleting is complete when `next` is nul
 waiting jobs and dead letters are gone, and no upload that was sent before the deletion can still arrive, because
 moments that may accept posts get a tombstone even where the user has no post.
 
-What a node remembers of a finished record ends within seconds, and shows no picture (posts.py). Tokens of the rate
-limit end by themselves within minutes. A tombstone holds nothing of the user.
+A node caches finished records for seconds and serves no picture from that cache (posts.py). Tokens of the rate limit
+expire within minutes. A tombstone holds nothing of the user.
 """
 
 import time

@@ -121,8 +121,9 @@ class Membership:
             self._away = away
             if away:
                 log.warning(
-                    "Redis cannot be read, keeping the last %d members until it can: %s",
-                    *(len(self._roster.members()), self._reason(error)),
+                    "cannot read members from Redis, keeping the last %d members until Redis answers: %s",
+                    len(self._roster.members()),
+                    self._reason(error),
                 )
             else:
                 log.info("Redis can be read again, following its members")

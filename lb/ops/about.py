@@ -79,7 +79,7 @@ class AboutPage:
         self._homes = ""
 
     async def get(self, _: web.Request) -> web.Response:
-        """The page."""
+        """Answer what this balancer is, as JSON; the digest of homes is computed again when the ring has changed."""
         context, shares = self._context, self._context.fleet.shares
         if self._shares is not shares:
             self._homes = await asyncio.to_thread(homes_of, context.fleet)

@@ -3,7 +3,7 @@
 One user can make one URL fail any number of times, so failures are counted by user. 5xx answers eject a node only when
 several users got one within the window, at least half of the node's answers were 5xx, and the other nodes do better:
 what fails everywhere (an unreachable store, a bad release) is not this node's fault, and ejecting every node in turn
-repairs nothing. A broken connection counts at once, but once a window for each user. Pure.
+repairs nothing. A broken connection counts immediately, but at most once per user and window. Pure.
 """
 
 from collections.abc import Collection

@@ -126,7 +126,7 @@ class Fleet:
         self._budget.turn(now, self.requests)
         for node in self._window.faulty(self.nodes.values(), now):
             self.doubt(node)
-            self.note(node, Event.FAULTY, now, "5xx answers to several users, fewer at other nodes")
+            self.note(node, Event.FAULTY, now, "5xx to several users, at twice the rate of the other nodes")
         self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
@@ -168,7 +168,7 @@ class Fleet:
 
     def doubt(self, node: Node) -> None:
         """A request met a fault that proves nothing: check the node at once."""
-        node.check_at = 0.0
+        node.check_soon()
 
     def lost(self, node: Node, key: bytes, now: float) -> None:
         """The node's connection broke before the answer to a request of this key was complete."""

@@ -1,7 +1,7 @@
 """Adds up a moment's posts, what nodes told and the dead letters into its account. Pure.
 
 Every number follows from a record or a tally, none from a sample or a metric. What the nodes told is gone from Redis
-after a week, or earlier if Redis loses it; then a stored account lends it.
+after a week, or earlier if Redis loses it; then the value of the stored account is kept.
 """
 
 from collections import Counter
@@ -206,7 +206,9 @@ def _known_by(account: Account) -> list[str]:
         f"{account.retried} posts brought a ticket that a balancer had signed, and count from their first try",
         f"each of {refused.pairs} pairs that a node refused for the service's sake was looked up among the posts"
         + (
-            "" if refused.complete else "; there may be more: beyond what is kept, of a killed node, or lost with Redis"
+            ""
+            if refused.complete
+            else "; the number is a lower bound: a node was killed, Redis lost data, or there were more than are kept"
         ),
         f"nodes counted {told} of {account.accepted} accepted posts"
         + (

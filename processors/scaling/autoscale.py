@@ -34,11 +34,11 @@ from storage.sharded import ShardedIndex
 from ..about import about_view
 from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
+from ..election import Election
 from ..metrics import ScalerMetrics
 from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
-from .election import Election
 from .history import recalled, remember
 from .ladder import Ladder, counts, lead_s
 from .moment_counts import counting
@@ -161,7 +161,7 @@ class Autoscaler:
         """Not elected: stop our workers and forget the history of decisions."""
         why = "no leader can be elected without Redis" if self._away else "another autoscaler is the leader"
         if why != self._standing_by:
-            log.info("%s: standing by%s", why, "" if self._pool is None else ", without workers")
+            log.info("standing by%s: %s", "" if self._pool is None else ", without workers", why)
         self._standing_by, self._desired, self._history = why, 0, None
         if self._pool is not None:
             await self._pool.tend(0, self._monotonic(), self._idle())
@@ -239,7 +239,7 @@ class Autoscaler:
     def _say_unreadable(self, names: frozenset[bytes]) -> None:
         """Log each worker with an unreadable name or pulse once, not at every tick."""
         if new := sorted(names - self._unreadable):
-            log.warning("%d more pulses of workers cannot be read and are ignored, such as %.100r", len(new), new[0])
+            log.warning("ignoring %d malformed status reports of workers in Redis, such as %.100r", len(new), new[0])
         self._unreadable = names
 
 

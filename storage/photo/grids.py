@@ -1,4 +1,4 @@
-"""Whether a decoder can make the picture of a HEIF or AVIF file of its items, as far as their headers tell.
+"""Checks by headers alone whether a decoder can assemble the picture of a HEIF or AVIF file from its items.
 
 Pure. The primary item is one coded image or a grid of such images, its tiles; any of them may have an alpha channel,
 which is another item. Everything that makes libheif or libavif reject a picture when it decodes it, or show an area

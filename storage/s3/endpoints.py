@@ -209,7 +209,7 @@ class Endpoints:
         """Test whether these agree; removes those that break the rules by themselves, which no program uses."""
         while True:
             if 2 * len(found) < len(self.all):
-                return Finding("fewer than half of them answer, and keep conditional writes")
+                return Finding("fewer than half of the endpoints answer and honour conditional writes")
             before = [(one.state, one.breaks) for one in found]
             finding = await self._apart(found)
             if before != [(one.state, one.breaks) for one in found]:
@@ -233,7 +233,7 @@ class Endpoints:
         level = logging.ERROR if lasted else logging.WARNING
         if level > self._told:
             self._told = level
-            log.log(level, "store endpoints take no changes before they agree: %s", finding.why)
+            log.log(level, "writes paused, the endpoints have not passed the conditional-write check: %s", finding.why)
         serves = any(one.state is State.UP for one in self.all)
         return State.UNFIT if lasted and finding.overwrote and serves else State.APART
 
@@ -263,7 +263,7 @@ class Endpoints:
         try:
             return await endpoint.looked(await self._bucket(endpoint.host))
         except NoKeys as error:
-            log.error("store endpoint %s cannot be checked, it is used: %s", endpoint.url, error)  # noqa: TRY400
+            log.error("cannot check store endpoint %s, it stays in use: %s", endpoint.url, error)  # noqa: TRY400
             return False, State.UP
 
     def _become(self, endpoint: Endpoint, state: State) -> None:

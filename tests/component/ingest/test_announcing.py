@@ -71,7 +71,7 @@ async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(
             await redis.ping()
 
     said = [record.message for record in caplog.records if "takes" in record.message]
-    assert [line.partition(" (")[0] for line in said][:1] == ["Redis one takes no jobs"]
+    assert [line.partition(" (")[0] for line in said][:1] == ["Redis one rejects writes"]
     assert said[1:] == ["Redis one takes jobs again: all posts that were stored meanwhile are reported"]
     assert await redis.zcard(FLAGS) == len(posts)
     assert await Index(redis).posts([one.id for one in posts]) == posts

@@ -27,7 +27,10 @@ def test_a_kind_is_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> Non
 
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
-    assert lines[0] == "store bucket: PUT: 503 SlowDown; uploads and jobs are told to come back: wait"
+    assert (
+        lines[0]
+        == "store bucket failed: PUT: 503 SlowDown; uploads are answered 503 and jobs are retried. What to do: wait"
+    )
     assert "403 AccessDenied" in lines[1]
     assert "503 SlowDown (4 more since the last line)" in lines[2]
 

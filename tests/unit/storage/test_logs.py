@@ -96,7 +96,7 @@ def test_lines_a_second_are_bounded() -> None:
     lines = read(out)
     assert len(lines) == 2 * LINES_S_MAX + 2
     assert [line["text"] for line in lines if line["text"] != "line"] == [
-        f"3 log lines were left out: more than {LINES_S_MAX} a second; look at the lines before"
+        f"3 log lines dropped: more than {LINES_S_MAX} lines per second; the preceding lines show the cause"
     ]
 
 

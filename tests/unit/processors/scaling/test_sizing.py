@@ -64,7 +64,7 @@ def test_the_example_of_the_contract() -> None:
 
 
 def test_the_example_of_the_architecture() -> None:
-    """The table of ARCHITECTURE.md, row by row: warm before the burst, up at once, held, down when nobody needed it."""
+    """The table of processors/README.md, row by row: warm before the burst, up at once, held, down when nobody needed it."""
     within = Limits(workers_min=2, workers_warm=40, workers_max=100)
     schedule = (Moment(fires_at_ms=NOW, window_s=120),)
     seen: dict[int, tuple[int, float, float] | None] = dict.fromkeys(range(-61, 451), (0, 0.0, 0.0))
