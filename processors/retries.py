@@ -114,6 +114,7 @@ class Retrying:
     ) -> Settlement:
         """Run the job once and return its settlement; a job's error is never raised."""
         if is_poison(claimed):
+            # Without another run, which would probably cost one more worker.
             error = Poison(f"{claimed.attempts.lapses} workers that ran it were lost")
             return self.given_up(claimed, name, args, error, reason="poison")
         try:
@@ -140,6 +141,7 @@ class Retrying:
             return (
                 settlement if isinstance(settlement, Done) else msgspec.structs.replace(settlement, queue=error.queue)
             )
+        # In its own queue it would be claimed again at once, so there it waits.
         return Again(claimed, claimed.attempts, 0.0 if error.queue else self._patience.floor_s, error.queue)
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
@@ -153,6 +155,7 @@ class Retrying:
         if not outage:
             log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
         elif (what := self._unavailable(error, args)) not in self._away:
+            # One line for an outage, not one for each of its jobs.
             log.warning("%s is unavailable, jobs are retried: %s: %s", what, claimed.id, reason(error))
             self._away.add(what)
         return Again(claimed, attempts, delay_s)

@@ -181,7 +181,7 @@ class Users:
         if not there.mark and not there.renditions:
             return moment_id
         objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
-        return Erased(post_id=post_id, moment_id=moment_id, held=_held(there), objects=objects, jobs=jobs)
+        return Erased(post_id=post_id, moment_id=moment_id, held=_what_was(there), objects=objects, jobs=jobs)
 
     async def _forget(self, moment_id: str, post_id: str, deletion: str) -> Erased | None:
         """Remove what Redis has of a post of which the store has nothing: its pair was lost."""
@@ -226,7 +226,7 @@ class Users:
         return Received(post_id, moment_id, entries, unreadable)
 
 
-def _held(there: Standing) -> str:
+def _what_was(there: Standing) -> str:
     if there.receipt is not None:
         return "pair"
     if there.tombstone is not None:

@@ -313,7 +313,7 @@ class Exchange:
             request_id=self.request_id,
             label=head.request_id,
             client=self._client.address,
-            key=self._user,
+            user=self._user,
             method=head.method,
             target=head.target,
             length=-1 if head.length is None else head.length,

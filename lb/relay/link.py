@@ -108,7 +108,7 @@ class Link(asyncio.Protocol):
     def _read_head(self, data: bytes, receiver: Receiver) -> None:
         seen = len(self._buffer)
         data = self._buffer + data if seen else data
-        end = data.find(b"\r\n\r\n", max(0, seen - 3))
+        end = data.find(b"\r\n\r\n", max(0, seen - 3))  # the blank line may have begun in what was seen before
         if end < 0 or end > self._head_bytes_max:
             if len(data) > self._head_bytes_max:
                 raise ResponseError("response head too long")

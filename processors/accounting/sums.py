@@ -65,10 +65,12 @@ class Sums:
         counts["retried"] += times.retry
         digest = _digest(post.id)
         refused_ms = self._refused.get(digest)
+        # Late because of us: the flag in the index does not follow from the record,
         ours = post.late is not None and (post.late, post.late_by_ms) != (late, due_ms)
         if refused_ms is not None:
             self._back.add(digest)
             if late and refused_ms <= self._closes_ms:
+                # or a node refused the pair in time, and it is late although its retry brought the ticket.
                 ours = ours or times.retry
                 counts["late_without_ticket"] += not times.retry
         counts["late_because_of_us"] += ours
@@ -127,6 +129,7 @@ class Sums:
         elif stored is not None:
             account = _lent(account, stored, lost=tallied is not None and tallied.lives > 0)
         else:
+            # Nobody told anything: then it is known that nothing was refused only where nothing was accepted either.
             account = msgspec.structs.replace(account, refused=Refused(complete=not account.accepted))
         return msgspec.structs.replace(account, known_by=_known_by(account))
 

@@ -164,6 +164,7 @@ class Autoscaler:
             log.info("standing by%s: %s", "" if self._pool is None else ", without workers", why)
         self._standing_by, self._desired, self._history = why, 0, None
         if self._pool is not None:
+            # The leader's pool has the workers; two pools would have twice as many.
             await self._pool.tend(0, self._monotonic(), self._idle())
         self._metrics.desired.set(0)
         self._metrics.workers.set(self.workers)
@@ -182,6 +183,7 @@ class Autoscaler:
         for tier, count in tiers.items():
             self._metrics.tiers.labels(tier).set(count)
         if load is None:
+            # No old measurement as a new decision: without one, whoever scales keeps the number that there is.
             return
         scaling = Scaling(
             desired=desired,
@@ -288,6 +290,7 @@ async def run(
                 for task in tasks:
                     task.cancel()
         finally:
+            # First, so that another autoscaler leads while these workers finish their jobs.
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()
             if pool is not None:
