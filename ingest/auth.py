@@ -84,7 +84,7 @@ class Authenticator:
                 raise Refusal("unauthenticated", wrong, headers=_CHALLENGE) from None
             except (jwt.InvalidTokenError, ValueError, RecursionError):  # invalid UTF-8, JSON nested too deeply
                 break
-        detail = "the token's signature is invalid, or the token is malformed"
+        detail = "the token is malformed, or its HS256 signature is not valid here"
         raise Refusal("unauthenticated", detail, headers=_CHALLENGE)
 
 
