@@ -37,7 +37,7 @@ class State(Enum):
     READS = "has no write quorum: it reads only; start the members that are missing"
     DOWN = "does not serve: check that it runs and that this machine reaches it"
     UNFIT = (
-        "is not used: it overwrote an object that it must not overwrite (it ignores conditional writes, belongs to "
+        "gets no requests: it overwrote an object that it must not overwrite (ignores conditional writes, belongs to "
         "another store, or does not see the other members); it is tested again in 30 s; fix it, or remove it from "
         "SNAPSURGE_STORE_URL"
     )

@@ -160,7 +160,7 @@ async def test_errors_are_ridden_out_by_the_elected_alone(
         await played.over.wait()
         task.cancel()
 
-    assert caplog.text.count("wait until the store and Redis answer") == 1
+    assert caplog.text.count("postponed until the store and Redis answer") == 1
     assert caplog.text.count("writing the account of a moment failed") == 1
 
 
