@@ -22,7 +22,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's time as Unix seconds, which no step of the wall clock changes during a run."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()

@@ -65,7 +65,7 @@ class Config(
     ] = 60.0
     answer_timeout_s: Annotated[
         float,
-        Meta(gt=0, description="seconds to wait for an answer, in addition to twice the photos' time on the uplink"),
+        Meta(gt=0, description="answer timeout in seconds, added to twice the photos' transfer time on the uplink"),
     ] = 30.0
     connections_max: Annotated[int, Meta(ge=1, description="open connections; each upload holds one")] = 8192
     ready_timeout_s: Annotated[

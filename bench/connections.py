@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, which requests are written to."""
         self.transport = cast("asyncio.Transport", transport)
 
     def again(self) -> None:

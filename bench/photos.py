@@ -33,7 +33,7 @@ class Content(Protocol):
     """The method of `random.Random` that fills comments."""
 
     def randbytes(self, n: int, /) -> bytes:
-        """Return n bytes."""
+        """Return n bytes, other ones at each call."""
         ...
 
 

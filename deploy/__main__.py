@@ -53,7 +53,7 @@ STORES: Final = "`file` (in the state directory), `minio` (one of its own), or a
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command-line parser."""
+    """The parser of all commands, with the settings in its help."""
     top = argparse.ArgumentParser(
         prog="python -m deploy",
         description="Run snapsurge on one machine, without root.",
@@ -98,7 +98,7 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
         "--redis-sentinel", action="store_true", help="a Redis of its own that fails over: two servers, three Sentinels"
     )
     command.add_argument(
-        "--redis-shards", metavar="N", type=int, default=1, help="so many Redis beside it for the posts (default: none)"
+        "--redis-shards", metavar="N", type=int, default=1, help="with 2 or more: Redis servers that share the posts"
     )
     command.add_argument(
         "--prometheus", action="store_true", help="a Prometheus that scrapes it all (deploy/prometheus)"
@@ -108,7 +108,9 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
     command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
     command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
-    command.add_argument("--log", choices=("json", "text"), default="json", help="the programs' lines (%(default)s)")
+    command.add_argument(
+        "--log", choices=("json", "text"), default="json", help="log format of the programs (%(default)s)"
+    )
 
 
 def _add_up(command: argparse.ArgumentParser) -> None:
@@ -118,8 +120,8 @@ def _add_up(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--json", action="store_true", help="print one line of JSON on stdout when ready")
     command.epilog = (
-        "The first SIGTERM or SIGINT drains, a second one kills. On Linux no process outlives a supervisor that is "
-        "killed; on macOS they do, there is no such leash."
+        "The first SIGTERM or SIGINT drains, a second one kills. On Linux all child processes end when the supervisor "
+        "is killed; on macOS they keep running."
     )
 
 
@@ -132,7 +134,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 
 def _add_restart(command: argparse.ArgumentParser) -> None:
     command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
-    command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="give up after (%(default)s)")
+    command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="timeout in seconds (%(default)s)")
 
 
 def _add_check(command: argparse.ArgumentParser) -> None:
@@ -149,7 +151,9 @@ def _add_trail(command: argparse.ArgumentParser) -> None:
 def _add_token(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", required=True, help="the subject: a user id of 1 to 128 printable characters")
     command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
-    command.add_argument("--ttl", metavar="S", type=int, default=3600, help="seconds it is good for (%(default)s)")
+    command.add_argument(
+        "--ttl", metavar="S", type=int, default=3600, help="lifetime of the token in seconds (%(default)s)"
+    )
 
 
 def options(args: argparse.Namespace) -> Options:

@@ -1,8 +1,8 @@
 """Follows one upload through all tiers of a stack on this machine: from log lines, and from the history of its post.
 
 A node's lines say which request was a try of which post. So a request id leads to its post, and the post to all of its
-tries, refused ones too; the balancers' access lines are found by the request ids. What only a balancer refused, no node
-names: that is found by its own request id alone. Under load the access logs are sampled (`weight`).
+tries, refused ones too; the balancers' access lines are found by the request ids. Requests that a balancer refused are
+in no node's log: search them by their own request id. Under load the access logs are sampled (`weight`).
 """
 
 import re
@@ -74,7 +74,7 @@ async def trail(asked: str, folder: Path, config: Config) -> Trail:
     tries, missing = list[Try](), list[str]()
     if others:
         names = ", ".join(others[:POSTS_SHOWN]) + (", …" if others[POSTS_SHOWN:] else "")
-        missing.append(f"which post is meant: clients sent this id with uploads of {len(others)} more, too ({names})")
+        missing.append(f"ambiguous id: it was also sent with uploads of {len(others)} other posts ({names})")
     if post:
         tries = list(_tries_of(post, files))
     ids = {asked, *(one.request for one in tries), *([post] if post else [])} - {""}
@@ -175,7 +175,7 @@ def _lines(ids: set[str], files: Iterable[Path]) -> Iterator[Line]:
             shown["tries"] = [one for one in told if ids & set(one)]
             if not shown["tries"]:
                 continue
-            shown["text"] = f"{len(shown['tries'])} tries ended"
+            shown["text"] = f"{len(shown['tries'])} upload attempts finished"
         at = shown.pop("at", "")
         if isinstance(at, float | int):  # an access line
             at = _time(at)

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from storage.about import About, code_of, files_max, fingerprints, now_ms, plain
+from storage.about import About, code_of, files_max, fingerprints, now_ms, settings_text
 from storage.config import Config as StorageConfig
 from storage.opening import addresses
 
@@ -40,7 +40,7 @@ def about_page(config: Config, storage_config: StorageConfig) -> Handler:
     """The handler of the call."""
     secrets = secrets_of(config)
     code = {name: code_of(Path(__file__).resolve().parents[1] / name) for name in ("ingest", "storage")}
-    settings = plain(config, without=OWN + HIDDEN) | addresses(storage_config)
+    settings = settings_text(config, without=OWN + HIDDEN) | addresses(storage_config)
     weak = [name for name, given in secrets.items() if any(DEVELOPMENT_MARK.encode() in one for one in given)]
 
     async def about(_: web.Request) -> web.Response:

@@ -12,8 +12,7 @@ then fails anyway. The same budget is compared with two sums:
 
 The order of ranks when not all fit: retries with a ticket, which this service refused before; then first attempts
 inside the window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a
-ticket. Each rank may fill only a part of each limit, so that there is room for better ranks. A user with more uploads
-in flight than one phone needs loses the one of his own that is furthest from its end, never another user's.
+ticket. Each rank may fill only a part of each limit, so that there is room for better ranks.
 """
 
 from enum import Enum
@@ -83,6 +82,7 @@ class Admission:
     ) -> tuple[Place | None, list[Place]]:
         """A place for an upload of at most `length` bytes, or None; and the places that the caller must shed."""
         if self.commits.stalled(now):
+            # The store ends no PUT: a body that is read now could only wait, and fail then.
             self.commits.refused(by_bound=False)
             return None, []
         laggard = self._laggards.get(user, now) > now
@@ -91,8 +91,10 @@ class Admission:
         victims, shared = self._make_own_room(place)
         bounded = False
         if shared and self._make_room(place, percent, now, victims):
+            # Slow uploads do not count here: they will need no PUT soon.
             bounded = self._active >= self.commits.in_flight_max(wait_s)
             if bounded:
+                # Some of those that count may be slow by now.
                 self._review(now)
                 bounded = self._active >= self.commits.in_flight_max(wait_s)
             if not bounded:
@@ -202,6 +204,7 @@ class Admission:
                 len(own) >= USER_UPLOADS_MAX or sum(one.length for one in own) + place.length > max(share, place.length)
             )
 
+        # Above the share a user loses an upload of his own, never another user's: the one furthest from its end.
         while over() and (coming := [one for one in own if not one.whole]):
             self._shed(min(coming, key=lambda one: one.received / one.length), victims, None)
         return victims, not over()
@@ -215,6 +218,7 @@ class Admission:
         if self._fits(self.requests + 1, self.bytes + size, percent):
             return True
         self._review(now)
+        # Shed only if that makes room enough, and never one slow upload for another.
         if not place.slow and self._fits(self._active + 1, self.bytes - self._slow_bytes + size, percent):
             while not self._fits(self.requests + 1, self.bytes + size, percent) and (
                 victim := self._worst(now, slow_only=True)

@@ -93,8 +93,12 @@ class Announcer:
         except RedisError as error:
             self._owed[name].append(announced)
             if self._outages[name].failed(time.monotonic()):
-                told = "Redis %s takes no jobs (%s): posts are stored, their jobs are queued when it does; mend Redis"
-                log.warning(told, name, reason(error))
+                log.warning(
+                    "Redis %s rejects writes (%s): posts are still stored; their jobs are queued when Redis accepts "
+                    "writes again. Fix Redis",
+                    name,
+                    reason(error),
+                )
             raise
 
     async def _report_again(self) -> None:

@@ -51,7 +51,7 @@ def without_bytes(record: logging.LogRecord) -> bool:
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
 UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
-NO_METHOD = "no known method (or the body before was longer than its Content-Length); here works"
+NO_METHOD = "unknown method, or the previous body was longer than its Content-Length; allowed methods"
 NO_SNIFFING = "X-Content-Type-Options"  # browsers must not guess a user's bytes to be HTML
 
 
@@ -151,12 +151,12 @@ def _refusal_of(error: Exception) -> Refusal:
         return error
     wait = {"Retry-After": str(when_away_s(random.random()))}
     if isinstance(error, StoreFull):
-        return Refusal("storage-full", "ops must make room", headers=wait)
+        return Refusal("storage-full", "the object store is full; operators must free space", headers=wait)
     if isinstance(error, StoreUnavailable):
         return Refusal("storage-unavailable", "ask again", headers=wait)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = allow(error)
-        return Refusal("method-not-allowed", f"here works: {allowed}", headers={"Allow": allowed})
+        return Refusal("method-not-allowed", f"allowed methods: {allowed}", headers={"Allow": allowed})
     if isinstance(error, web.HTTPException) and error.status < 500:
         return Refusal("no-such-page" if error.status == 404 else "bad-request", f"{error.reason}; see /docs")
-    return Refusal("internal", "this is our fault; the request id helps ops to find it")
+    return Refusal("internal", "internal error; report the request id to the operators")

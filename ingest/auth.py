@@ -84,7 +84,8 @@ class Authenticator:
                 raise Refusal("unauthenticated", wrong, headers=_CHALLENGE) from None
             except (jwt.InvalidTokenError, ValueError, RecursionError):  # invalid UTF-8, JSON nested too deeply
                 break
-        raise Refusal("unauthenticated", "the token is not valid here", headers=_CHALLENGE)
+        detail = "the token is malformed, or its HS256 signature is not valid here"
+        raise Refusal("unauthenticated", detail, headers=_CHALLENGE)
 
 
 def _check_scope(scope: object, scopes: tuple[Scope, ...]) -> None:

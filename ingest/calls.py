@@ -23,7 +23,7 @@ POST_ID: dict[str, object] = {
     "type": "string",
     "pattern": "^[a-z2-7]{25}[aeimquy4]-[a-z0-9-]+$",
     "maxLength": 107,
-    "description": "opaque: take it as it comes",
+    "description": "opaque; send it back unchanged",
 }
 MOMENT_ID: dict[str, object] = {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 80}
 TIME: dict[str, object] = {"type": "string", "format": "date-time"}
@@ -76,8 +76,8 @@ CALLS = (
         summary="Moments by id, that is by region and day; cancelled ones are left out",
         query=(
             ("region", "only of this region", {"type": "string", "minLength": 1}),
-            ("from", "that fire then or later", TIME),
-            ("to", "that fire then or before", TIME),
+            ("from", "only moments that fire at this time or later", TIME),
+            ("to", "only moments that fire at this time or before", TIME),
             ("limit", f"moments a page; {PAGE_POSTS} unless said", PAGE),
             ("cursor", "`next` of the page before", MOMENT_ID),
         ),
@@ -104,12 +104,12 @@ CALLS = (
         errors=(*_READ_ERRORS, "no-such-moment", "moment-fired", "storage-full"),
     ),
     Call(
-        name="summary", method="GET", path="/v1/moments/{moment_id}/summary", summary="How far its posts have come",
+        name="summary", method="GET", path="/v1/moments/{moment_id}/summary", summary="The posts of a moment by state",
         scopes=("ops",), answer=Counts, errors=(*_READ_ERRORS, "no-such-moment"),
     ),
     Call(
         name="account", method="GET", path="/v1/moments/{moment_id}/account", scopes=("ops",), answer=Account,
-        summary="Which promises were kept, exact to the pair, once the moment has settled",
+        summary="The exact account of a moment (accepted, refused, late), when all its posts are ready or rejected",
         errors=(*_READ_ERRORS, "no-such-moment", "no-account"),
     ),
     Call(
@@ -177,7 +177,7 @@ CALLS = (
         name="scaling", method="GET", path="/v1/scaling", scopes=("ops",), answer=Scaling,
         query=(("tier", "`worker` (the default), `node` or `lb`; those two as planned for the moment that is near",
                 {"type": "string", "enum": list(TIERS), "default": "worker"}),),
-        summary="How many workers there should be, and the queue that this follows from; or how many of another tier",
+        summary="The desired number of processes of a tier, for workers with the queue measurements behind it",
         errors=("bad-request", "unauthenticated", "forbidden", "scaling-unavailable"),
     ),
     Call(name="openapi", method="GET", path="/openapi.json", summary="This document", scopes=None,

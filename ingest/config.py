@@ -41,8 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     stamp_secret: Annotated[
         str,
         Meta(
-            description="by it a node knows what a balancer says of a request, in no matter which network: the same as "
-            "their SNAPSURGE_LB_STAMP_SECRET; `new,old` accepts both; empty = by SNAPSURGE_INGEST_TRUSTED_PEERS only"
+            description="key that verifies the balancers' stamp on Snapsurge-* fields, from any network; the same as "
+            "their SNAPSURGE_LB_STAMP_SECRET; `new,old` accepts both; empty = trust SNAPSURGE_INGEST_TRUSTED_PEERS only"
         ),
     ] = ""
 

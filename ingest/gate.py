@@ -37,6 +37,7 @@ class Gate:
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[None]:
         """A context for one PUT; raises GateTimeout instead of entering if none could begin in time."""
+        # Also while a PUT is free but others wait: the order is that of arrival.
         if self._waiting or not self._commits.free:
             await self._turn()
         else:
@@ -80,5 +81,6 @@ class Gate:
 
     def _let_in(self) -> None:
         while self._waiting and self._commits.free:
+            # Counted before the waiter runs, so that no other body takes the PUT meanwhile.
             self._commits.began(time.perf_counter())
             self._waiting.popitem(last=False)[0].set_result(None)

@@ -115,9 +115,10 @@ class Heartbeat:
         self._replaced += 1
         if self._replaced % OTHERS_SAID == OTHERS_MIN:
             log.warning(
-                "another node announces itself as %s too, at %s: balancers use now one and now the other; "
-                "give each node its own --id",
-                *(self._node_id, _address_in(before)),
+                "another node uses the same id %s, at %s: balancers alternate between the two; give each node a "
+                "unique --id",
+                self._node_id,
+                _address_in(before),
             )
 
     async def run(self) -> None:

@@ -78,8 +78,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = self._counter(
-            "ingest_requests", "Requests answered, by call and HTTP status; a rise of 5xx says where to look", "route",
-            "status", known=tuple(answered()),
+            "ingest_requests", "Requests answered, by call and HTTP status", "route", "status",
+            known=tuple(answered()),
         )  # fmt: skip
         self._seconds = Durations(
             "snapsurge_ingest_request_seconds",
@@ -90,8 +90,8 @@ class Metrics:
         )
         self.disbelieved = Counter(
             "snapsurge_ingest_disbelieved",
-            "Requests whose time of arrival was not believed, so users become late: give balancers and nodes the same "
-            "stamp secret, or set SNAPSURGE_INGEST_TRUSTED_PEERS",
+            "Requests whose Snapsurge-Received-At was ignored because the peer is not trusted; their users may be "
+            "marked late: give balancers and nodes the same stamp secret, or set SNAPSURGE_INGEST_TRUSTED_PEERS",
             registry=self.registry,
         )
         self.bytes = Counter("snapsurge_ingest_bytes", "Body bytes read; its rate is the load", registry=self.registry)
@@ -113,8 +113,8 @@ class Metrics:
             known=tuple((one,) for one in STORE_CAUSES),
         )  # fmt: skip
         self.readers_cut = self._counter(
-            "ingest_readers_cut", "Answers cut off, because their reader was too slow or its place was needed", "why",
-            known=tuple((one,) for one in CUTS),
+            "ingest_readers_cut", "Answers aborted because their client read too slowly (`too-slow`) or another client "
+            "needed the slot (`shed`)", "why", known=tuple((one,) for one in CUTS),
         )  # fmt: skip
         self._load(admission)
         self._state(state)
@@ -144,7 +144,8 @@ class Metrics:
         self._gauge("in_flight_requests", "Uploads in flight", lambda: admission.requests)
         self._gauge(
             "in_flight_bytes",
-            "Bytes of uploads, held or soon to come; near snapsurge_ingest_in_flight_bytes_max the node sheds",
+            "Bytes charged to uploads in flight, received and expected soon; near "
+            "snapsurge_ingest_in_flight_bytes_max the node answers 503",
             lambda: admission.bytes,
         )
         self._gauge("held_bytes", "Bytes of uploads in memory", lambda: admission.held)
@@ -153,7 +154,7 @@ class Metrics:
         )
         self._gauge(
             "puts_max",
-            "Commits that may be under way at once, as the node found the store to take; falls while the store is slow",
+            "Current limit on concurrent commits, adapted to the speed of the store; falls while the store is slow",
             lambda: admission.commits.puts_max,
         )
         self._gauge("commits_per_second", "Commits, smoothed", lambda: admission.commits.rate)

@@ -165,7 +165,7 @@ def cursor_of(request: web.Request) -> str:
     if "cursor" not in request.query:
         return ""
     if not keys.is_moment_id(request.query["cursor"]):
-        raise Refusal("bad-request", "cursor: the cursor is not one that a page gave")
+        raise Refusal("bad-request", "cursor: use the `next` value of an earlier page")
     return request.query["cursor"]
 
 
@@ -180,7 +180,7 @@ def _time(name: str, text: str) -> int:
     except (ValueError, OverflowError) as error:
         raise Refusal("bad-request", f"{name}: {error}") from None
     if not FIRES_MS_MIN <= at_ms < FIRES_MS_MAX:
-        raise Refusal("bad-request", f"{name}: a time of this century")
+        raise Refusal("bad-request", f"{name}: must be in the years 2000 to 2099")
     return at_ms
 
 

@@ -162,10 +162,10 @@ class Peers:
         self._warn_at = self._monotonic()
         why = "its stamp is of another secret" if STAMP_HEADER in request.headers else "it has no stamp"
         log.warning(
-            "%d requests, the last from %s, say when a balancer received them and are not believed (%s): the node's "
-            "clock counts instead, so users on slow uplinks may become late. If %s is a balancer, give it the node's "
-            "SNAPSURGE_INGEST_STAMP_SECRET as SNAPSURGE_LB_STAMP_SECRET, or add its network to "
-            "SNAPSURGE_INGEST_TRUSTED_PEERS; if not, let nobody else reach the node",
+            "%d requests (last peer: %s) carried Snapsurge-Received-At, but the peer is not trusted (%s): the node "
+            "used its own clock, so users on slow uplinks may be marked late. If %s is a balancer, set its "
+            "SNAPSURGE_LB_STAMP_SECRET to the node's SNAPSURGE_INGEST_STAMP_SECRET, or add its network to "
+            "SNAPSURGE_INGEST_TRUSTED_PEERS; if not, block its access to the node",
             self._unsaid,
             request.remote,
             why,

@@ -116,7 +116,8 @@ class PostCalls:
             if place is None and not post.complete and size == "full":
                 with contextlib.suppress(RedisError):  # a no-op, unless Redis lost the job
                     await self._queue.enqueue([Job("complete_media", post.moment_id, post.id)])
-                raise Refusal("no-such-rendition", f"{name} of post {post_id} comes later; take feed until then")
+                detail = f"rendition {name} of post {post_id} is not ready yet; use `feed` until then"
+                raise Refusal("no-such-rendition", detail)
             if place is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
             if link is None or place.sha256.startswith(link.mark):
@@ -127,7 +128,7 @@ class PostCalls:
             self._posts.drop(post_id)
         if link is not None:
             raise Refusal("no-such-post", "the picture of this link is gone; get the post again, its `links` are new")
-        raise Refusal("no-such-post", f"post {post_id} is changing; ask again")
+        raise Refusal("no-such-post", f"post {post_id} was modified during the read; retry")
 
     async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
         """The answer, or None when the stored object does not match the record."""

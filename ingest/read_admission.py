@@ -4,7 +4,7 @@ Pure: time comes in; the caller ends the answers that are returned to it. An ans
 its last byte is written, so a client that does not read could hold them forever. If there is no room for a new read,
 the answer that has been stalled longest is ended. Its stall time is multiplied by the number of places that its user
 has: a user with thirty places loses one to another user after a fifteenth of a second, a user with one place after two
-seconds; no user loses one sooner to a read of its own. A client that reads as fast as a phone can keeps its place. A
+seconds; reads of the same user do not shorten this time. A client that reads as fast as a phone can keeps its place. A
 user who lost a place is a *laggard* for a while: a laggard takes no place from others and must leave some places free.
 """
 

@@ -35,7 +35,7 @@ class Reads:
             # No user's id has a control character.
             who = principal.user_id if principal else f"\0{self._peers.client(request)}"
             if self._admission.reads_give_way:
-                raise _full("uploads come first; ask again")
+                raise _full("the node is busy with uploads; retry")
             return await self._within(who, Kind.POST, handler, request)
 
         return read
@@ -53,7 +53,7 @@ class Reads:
         held, victims = self._reading.hold(request[READER], size, time.perf_counter())
         _shed(victims)
         if not held:
-            raise _full("too many answers are being read slowly; ask again")
+            raise _full("slow readers hold all memory that this node has for answers; retry")
 
     def wait(self, request: web.Request) -> None:
         """Exchange the place of a read for that of a waiter; Refusal when there is none, or none for this user."""
@@ -68,7 +68,7 @@ class Reads:
         reader, victims = self._reading.admit(who, kind, time.perf_counter())
         _shed(victims)
         if reader is None:
-            raise _full("too many are reading; ask again")
+            raise _full("too many reads in progress on this node; retry")
         request[READER] = reader
 
     async def _within(self, who: str, kind: Kind, handler: Handler, request: web.Request) -> web.StreamResponse:

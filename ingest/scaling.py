@@ -11,7 +11,7 @@ from .views import json_answer
 
 
 class ScalingCall:
-    """The call `/v1/scaling`."""
+    """`GET /v1/scaling`: serves the autoscaler's last decision from Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -28,6 +28,6 @@ class ScalingCall:
         if scaling is None:
             raise Refusal(
                 "scaling-unavailable",
-                "keep the number that there is; look after the autoscaler, or after its ladder for nodes and balancers",
+                "keep the current number; check the autoscaler (tiers node and lb need its ladder file, too)",
             )
         return json_answer(scaling)

@@ -157,9 +157,9 @@ class Tallying:
         tries, self._tries = self._tries, []
         for start in range(0, len(tries), TRIES_LINE):
             some = tries[start : start + TRIES_LINE]
-            log.info("%d tries ended", len(some), extra={"fields": {"tries": some}})
+            log.info("%d upload attempts finished", len(some), extra={"fields": {"tries": some}})
         if self._left_out:
-            log.info("%d more tries ended in this second, which no line names", self._left_out)
+            log.info("%d more upload attempts finished in this second; their ids are not logged", self._left_out)
             self._left_out = 0
 
     async def _writing(self) -> None:
@@ -169,11 +169,13 @@ class Tallying:
             try:
                 await self.write()
                 if self._outage.worked(self._monotonic()):
-                    log.info("Redis takes tallies again: those of the outage are written")
+                    log.info("upload counts are written to Redis again, including those of the outage")
             except (RedisError, OSError) as error:
                 if self._outage.failed(self._monotonic()):
-                    told = "Redis takes no tallies (%s): the node keeps them and writes them when it does; mend Redis"
-                    log.warning(told, reason(error) if isinstance(error, RedisError) else error)
+                    log.warning(
+                        "cannot write upload counts to Redis (%s): kept in memory until Redis answers; fix Redis",
+                        reason(error) if isinstance(error, RedisError) else error,
+                    )
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

@@ -151,7 +151,8 @@ class Uploads:
     def _overloaded(self) -> Refusal:
         self._metrics.posts("shed").inc()
         wait = self._returns.retry_after_s(time.perf_counter(), self._admission.commits.rate, random.random())
-        return Refusal("overloaded", "come back later", headers={"Retry-After": str(wait)}, stored=False)
+        detail = "the node is overloaded; retry after Retry-After seconds, with the ticket if the answer has one"
+        return Refusal("overloaded", detail, headers={"Retry-After": str(wait)}, stored=False)
 
     async def _open_moment(self, moment_id: str, arrival: Arrival) -> tuple[Moment, int]:
         """The moment, if it accepts posts received at that time, and the time at which this post counts as received.
@@ -193,7 +194,8 @@ class Uploads:
             raise Refusal("superseded", detail, stored=False) from error
         except StoreFull as error:
             self._metrics.store_failures("full").inc()
-            raise Refusal("storage-full", "ops must make room", headers=_soon(), stored=False) from error
+            detail = "the object store is full; operators must free space"
+            raise Refusal("storage-full", detail, headers=_soon(), stored=False) from error
         except StoreUnavailable as error:
             self._metrics.store_failures("quorum-lost" if isinstance(error, QuorumLost) else "unavailable").inc()
             raise _unavailable() from error
@@ -236,7 +238,7 @@ class Uploads:
             self._metrics.posts("not_queued").inc()
         except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()
-            log.exception("post %s is stored and waits for the sweeper: this is a fault of the node", post.id)
+            log.exception("bug: post %s is stored, but Redis was not told; the sweeper will queue its jobs", post.id)
 
 
 def _unavailable() -> Refusal:

@@ -68,7 +68,7 @@ class Turns:
         """A turn about this user; Refusal when there is none."""
         wait = {"Retry-After": str(when_away_s(random.random()))}
         if user_id in self._users:
-            detail = f"a node makes {self._what} of one user one after the other; wait for the end of that one"
+            detail = f"another of the {self._what} of this user is still running; retry when it has finished"
             raise Refusal("rate-limited", detail, headers=wait)
         if len(self._users) >= self._most:
             raise Refusal("overloaded", f"a node makes {self._most} {self._what} at a time; ask again", headers=wait)

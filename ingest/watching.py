@@ -65,7 +65,7 @@ class Watch:
         """Log when the node becomes ready or not ready; changed numbers alone are not logged."""
         if bool(reasons) != bool(self._said):
             if reasons:
-                log.warning("not ready: %s; /readyz answers 503 until this is mended, so balancers use others", reasons)
+                log.warning("not ready: %s; /readyz answers 503, balancers use other nodes until it is fixed", reasons)
             else:
                 log.warning("ready again; it was not ready because: %s", self._said)
         self._said = reasons

@@ -43,11 +43,13 @@ PUBLIC_RING = (
     "set a secret of your own, the same on all balancers"
 )
 MORE_BEFORE = (
-    "processes of the running group that have no successor among these %d and go on accepting connections: %d; "
-    "start this group with --processes %d, or send SIGTERM to the old group"
+    "this group has %d processes, the running group has more: %d of its processes keep accepting connections. "
+    "Restart this group with --processes %d, or send SIGTERM to the old group"
 )
 HASH_HELP = "bearer-sub|address|uri|header:NAME|path:PATTERN (%(default)s); PATTERN as /albums/*, * is one segment"
-HASH_READS_HELP = "the same for GET and HEAD; what a path:PATTERN does not match is placed by --hash-on (as --hash-on)"
+HASH_READS_HELP = (
+    "--hash-on for GET and HEAD (default: same as --hash-on); a path that path:PATTERN does not match uses --hash-on"
+)
 REDIRECT_HELP = "with TLS: address for plain HTTP, which is answered 308 to https (see SNAPSURGE_LB_HTTPS_PORT)"
 NODE_HELP = "a node, may end with ,weight=N and ,zone=NAME; repeat the option for more nodes"
 

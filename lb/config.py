@@ -56,7 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight below which a node never spills")] = (
         16777216
     )
-    request_bytes: Annotated[int, Meta(ge=1, description="least bytes that a request counts, for its own cost")] = 16384
+    request_bytes: Annotated[int, Meta(ge=1, description="minimum load in bytes that each request counts for")] = 16384
     zone: Annotated[str, Meta(description="zone of this balancer, for `--policy zone-aware`")] = ""
     retries_max: Annotated[
         int, Meta(ge=0, le=100, description="further nodes tried for a request when one cannot be reached")
@@ -76,8 +76,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stamp_secret: Annotated[
         str,
         Meta(
-            description="proves to nodes what a balancer says of a request, the same as their "
-            "SNAPSURGE_INGEST_STAMP_SECRET; of `new,old` the first one is used; empty = no proof"
+            description="key that signs the balancer's header fields for the nodes; the same as their "
+            "SNAPSURGE_INGEST_STAMP_SECRET; of `new,old` the first one signs; empty = unsigned"
         ),
     ] = ""
     tokens_max: Annotated[int, Meta(ge=1, description="decoded token subjects kept (500 bytes each, 1 KB at most)")] = (
@@ -116,7 +116,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=4096, description="bytes waiting to be written at which the other side is paused")
     ] = 131072
     linger_s: Annotated[int, Meta(ge=1, description="seconds to read and drop the rest of a refused body")] = 30
-    linger_idle_s: Annotated[int, Meta(ge=1, description="seconds without a byte that end it sooner")] = 5
+    linger_idle_s: Annotated[
+        int, Meta(ge=1, description="seconds without a byte after which reading a refused body ends early")
+    ] = 5
     linger_bytes_max: Annotated[
         int, Meta(ge=1, description="bytes of a refused body read and dropped; over it a reset")
     ] = 67108864
@@ -147,7 +149,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 5
     members_s: Annotated[int, Meta(ge=1, description="seconds between polls of the heartbeats in Redis")] = 1
     # Two heartbeats: a busy node may be late once.
-    members_late_ms: Annotated[int, Meta(ge=100, description="age of a heartbeat at which one counts as missed")] = 2000
+    members_late_ms: Annotated[
+        int, Meta(ge=100, description="age of its last heartbeat from which a node counts as silent")
+    ] = 2000
     members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
     redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a poll of Redis times out")] = 500
     announce_ms: Annotated[
@@ -165,7 +169,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     https_port: Annotated[
         int,
-        Meta(ge=1, le=65535, description="port of the redirects of `--redirect-http`: that of TLS as clients see it"),
+        Meta(ge=1, le=65535, description="port in the https URLs that `--redirect-http` sends: the public TLS port"),
     ] = 443
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")

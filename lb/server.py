@@ -200,16 +200,16 @@ async def listen_and_drain(
 def leave(inherited: Inherited | None, donor: Donor | None) -> None:
     """Take nothing over: a stop signal came first."""
     if inherited:
-        log.info("told to stop before it took over, ending; the process that serves stays")
+        log.info("stop signal before takeover: exiting without taking over the sockets; the old process keeps serving")
         inherited.leave()
     else:
-        log.info("told to stop before it served, ending")
+        log.info("stop signal during startup: exiting")
     if donor:
         donor.close()
 
 
 def tell(listeners: Listeners, scheme: str) -> None:
-    """Log the addresses."""
+    """Log the addresses of clients' port, admin port and redirects, as they were bound."""
     shown = {
         name: url(found[0].getsockname(), scheme if name == "listen" else "http") for name, found in listeners.items()
     }

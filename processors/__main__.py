@@ -64,20 +64,22 @@ def parser() -> argparse.ArgumentParser:
     scaler.add_argument("--workers-min", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MIN")
     scaler.add_argument("--workers-max", type=int, help="instead of SNAPSURGE_PROCESSORS_WORKERS_MAX")
     scaler.add_argument(
-        "--decide-only", action="store_true", help="start no workers: who does, as KEDA, asks for GET /v1/scaling"
+        "--decide-only",
+        action="store_true",
+        help="start no workers; an external scaler (KEDA) reads GET /v1/scaling",
     )
     sweeps = commands.add_parser(
         "sweep",
         help="once: queue the jobs of accepted pairs that have no record, and say how many",
         description="Queue the jobs of accepted pairs that have no record, and tell the index of all posts again where "
-        "their counts are lost. One that was broken off goes on where it was, within a day.",
+        "their counts are lost. An interrupted sweep can be resumed within a day.",
         allow_abbrev=False,
     )
     sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
-    sweeps.add_argument("--json", action="store_true", help="say it as JSON")
+    sweeps.add_argument("--json", action="store_true", help="print the result as JSON")
     looks = commands.add_parser(
         "inspect",
-        help="once: what store, Redis, queue and workers are like, as JSON for `python -m deploy check`",
+        help="print the state of store, Redis, queue and workers as JSON (for `python -m deploy check`)",
         allow_abbrev=False,
     )
     looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")

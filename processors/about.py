@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from storage.about import PATH, About, code_of, files_max, now_ms, plain
+from storage.about import PATH, About, code_of, files_max, now_ms, settings_text
 from storage.config import Config as StorageConfig
 from storage.opening import addresses
 
@@ -21,7 +21,7 @@ def about_view(
     """The view, for `metrics.exposed`."""
     root = Path(__file__).resolve().parents[1]
     code = {name: code_of(root / name) for name in ("processors", "storage")}
-    settings = plain(config, without=OWN) | addresses(storage_config)
+    settings = settings_text(config, without=OWN) | addresses(storage_config)
 
     async def about(_: Mapping[str, str]) -> About:
         return About(

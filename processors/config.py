@@ -87,9 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     scale_down_s: Annotated[
         float, Meta(ge=0, description="seconds that workers stay after the load no longer needs them")
     ] = 300.0
-    utilisation: Annotated[float, Meta(gt=0, le=1, description="part of its time that a worker is planned to work")] = (
-        0.7
-    )
+    utilisation: Annotated[float, Meta(gt=0, le=1, description="target utilisation of a worker, up to 1")] = 0.7
     scale_every_s: Annotated[float, Meta(gt=0, le=60, description="seconds between two scaling decisions")] = 1.0
     sweep_every_s: Annotated[
         float, Meta(gt=0, description="seconds between two sweeps of a recent moment; older ones are swept less often")
@@ -99,7 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         Meta(description="OTLP/HTTP address for spans of pairs, as http://collector:4318/v1/traces; empty = none"),
     ] = ""
     # Failed and slow pairs are sent in any case; slow is what took longer than `drain_target_s`.
-    otlp_every: Annotated[int, Meta(ge=1, description="of so many pairs one has its spans sent")] = 1000
+    otlp_every: Annotated[int, Meta(ge=1, description="send the spans of 1 of every N pairs")] = 1000
     autoscaler_listen: Annotated[
         str,
         Meta(description="`host:port` of the autoscaler's `/metrics`, `/v1/scaling`, `/v1/targets`; empty = none"),
@@ -132,13 +130,17 @@ def load(environ: Mapping[str, str] = os.environ, **given: int | None) -> Config
 def checked(config: Config) -> Config:
     """Return the settings unchanged; SettingsError when two of them contradict each other."""
     for smaller, larger, reason in (
-        ("render_timeout_s", "job_timeout_s", "else a render without end looks like an outage"),
+        (
+            "render_timeout_s",
+            "job_timeout_s",
+            "a hanging render must reach its own timeout before the job's, which counts as an outage",
+        ),
         ("job_timeout_s", "drain_s", "else SIGTERM cuts off jobs that would have finished"),
-        ("retry_floor_s", "retry_cap_s", "a floor lies below its cap"),
-        ("workers_min", "workers_most", "a minimum lies below its maximum"),
-        ("workers_min", "workers_ready", "a moment needs no fewer workers than no moment"),
+        ("retry_floor_s", "retry_cap_s", "the minimum must not exceed the maximum"),
+        ("workers_min", "workers_most", "the minimum must not exceed the maximum"),
+        ("workers_min", "workers_ready", "the number of workers for a moment must be at least the minimum"),
         ("workers_ready", "workers_most", "there are never more than the maximum"),
-        ("faults_max", "outages_max", "an outage deserves more patience than a fault"),
+        ("faults_max", "outages_max", "outages must be retried at least as often as faults"),
     ):
         if getattr(config, smaller) > getattr(config, larger):
             raise SettingsError(f"{_NAMES[smaller]} must not be above {_NAMES[larger]}: {reason}")

@@ -34,7 +34,7 @@ class Swept(msgspec.Struct, frozen=True):
         return (
             f"{self.moments} moments, {self.posts} posts, {self.unfinished} unfinished: "
             f"{self.queued} jobs queued, {self.tidied} leftovers of deleted posts removed, "
-            f"{self.recounted} posts told to the index anew, {self.lost} whose pair is lost"
+            f"{self.recounted} posts reported to the index again, {self.lost} posts with a lost pair"
         )
 
 

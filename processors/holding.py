@@ -1,4 +1,4 @@
-"""The jobs that one worker holds on all shards: claim them, extend their leases, settle them, hear of new ones.
+"""The jobs that one worker holds on all shards: claims jobs, extends leases, settles jobs, waits for the bell.
 
 Each shard has three tasks. The settling task sends settlements that no claim has taken along: a claim settles and
 claims in one round trip. The beating task extends the leases well before they expire and reports lost jobs. The
@@ -37,12 +37,12 @@ RING_S, RING_PATIENCE_S = 2.0, 2.0
 
 
 class Shard:
-    """This worker's state for one Redis: jobs held, settlements to send, and claims without an answer (`doubtful`)."""
+    """This worker's state for one Redis: leased jobs, settlements to send, claims without an answer (`doubtful`)."""
 
     def __init__(self, name: str, claims: Claims) -> None:
         self.name = name
         self.claims = claims
-        self.held: dict[str, Claimed] = {}
+        self.leased: dict[str, Claimed] = {}
         self.extended_s: dict[str, float] = {}  # when each lease was claimed or last extended
         self.unsettled: list[Settlement] = []
         self.ended = asyncio.Event()
@@ -53,17 +53,17 @@ class Shard:
 
     def hold(self, claimed: Claimed) -> None:
         """Record a lease that was claimed or extended just now."""
-        self.held[claimed.id] = claimed
+        self.leased[claimed.id] = claimed
         self.extended_s[claimed.id] = asyncio.get_running_loop().time()
 
     def drop(self, job_id: str) -> None:
         """Forget the lease of a settled job."""
-        del self.held[job_id], self.extended_s[job_id]
+        del self.leased[job_id], self.extended_s[job_id]
 
     def due(self, beat_s: float) -> list[Claimed]:
         """The leases to extend now; all while the shard is away."""
         since_s = asyncio.get_running_loop().time() - beat_s
-        return [one for one in self.held.values() if self.away or self.extended_s[one.id] <= since_s]
+        return [one for one in self.leased.values() if self.away or self.extended_s[one.id] <= since_s]
 
 
 class Holding:
@@ -89,7 +89,7 @@ class Holding:
         self._metrics = metrics
         self._lost = lost
         self._wake = wake
-        self._turn = 0
+        self._claims_made = 0
         self._idle = asyncio.Event()
         # Seconds from the last claim until a job is due on a shard that it read; 0 if more jobs may be ready.
         self.due_s = 0.0
@@ -121,10 +121,10 @@ class Holding:
 
         Each call begins with another shard. `dear` allows expensive jobs.
         """
-        self._turn += 1
+        self._claims_made += 1
         claimed: list[Claimed] = []
-        queues = [queue for queue in order(QUEUES, self._turn) if dear or queue != DEAR]
-        start = self._turn % len(self._shards)
+        queues = [queue for queue in order(QUEUES, self._claims_made) if dear or queue != DEAR]
+        start = self._claims_made % len(self._shards)
         self.due_s = float("inf")
         for shard in (*self._shards[start:], *self._shards[:start]):
             left = _left(room, claimed)
@@ -147,18 +147,18 @@ class Holding:
     def settle(self, settlement: Settlement) -> None:
         """Record how a claimed job ended; the shard's settling task sends it to Redis."""
         for shard in self._shards:
-            held = shard.held.get(settlement.claimed.id)
-            if held is not None and held.token == settlement.claimed.token:
+            lease = shard.leased.get(settlement.claimed.id)
+            if lease is not None and lease.token == settlement.claimed.token:
                 shard.unsettled.append(settlement)
                 shard.ended.set()
 
     async def _claim_on(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
-        found = await self._take_turn(shard, room, queues)
+        found = await self._settle_and_claim(shard, room, queues)
         self._metrics.claims.inc(len(found))
         claimed = []
         for one in found:
             self._metrics.lapses.inc(one.deaths > 0)
-            if any(one.id in other.held for other in self._shards):
+            if any(one.id in other.leased for other in self._shards):
                 # This worker lost the job's lease and still runs it. That run's settlement will be refused, so the job
                 # must run again, but not at the same time: it goes back to the queue with a delay of one beat.
                 shard.unsettled.append(Again(one, one.attempts, self._beat_s))
@@ -168,30 +168,30 @@ class Holding:
                 claimed.append(one)
         return claimed
 
-    async def _take_turn(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
+    async def _settle_and_claim(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
         """Settle what ended and claim; nothing if the shard does not answer."""
-        token = f"{self._worker}:{self._turn}"
+        token = f"{self._worker}:{self._claims_made}"
         async with shard.settling:
             batch = shard.unsettled[:SETTLED_MAX]
             try:
-                turn = await shard.claims.turn(token, room, batch, queues)
+                answer = await shard.claims.settle_and_claim(token, room, batch, queues)
             except (RedisError, OSError) as error:
                 if queues:
                     shard.doubtful.append(token)
                 self._went_away(shard, error)
                 return []
             del shard.unsettled[: len(batch)]
-        self._metrics.refused.inc(turn.kept.count(False))
+        self._metrics.refused.inc(answer.kept.count(False))
         for one in batch:
-            held = shard.held.get(one.claimed.id)
-            if held is not None and held.token == one.claimed.token:
+            lease = shard.leased.get(one.claimed.id)
+            if lease is not None and lease.token == one.claimed.token:
                 shard.drop(one.claimed.id)
-        if turn.next_ms >= 0:
-            self.due_s = min(self.due_s, turn.next_ms / 1000)
-        return turn.claimed
+        if answer.next_ms >= 0:
+            self.due_s = min(self.due_s, answer.next_ms / 1000)
+        return answer.claimed
 
     async def _settle(self, shard: Shard) -> None:
-        await self._take_turn(shard, Room(0), [])
+        await self._settle_and_claim(shard, Room(0), [])
 
     async def _settling(self, shard: Shard) -> None:
         while True:
@@ -233,15 +233,19 @@ class Holding:
                 shard.away = False
                 self._wake()
             for one in lost:
-                if shard.held.get(one.id) is one:
+                if shard.leased.get(one.id) is one:
                     self._lost(one.id)
             for one in due:
-                if shard.held.get(one.id) is one:
+                if shard.leased.get(one.id) is one:
                     shard.hold(one)
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:
-            log.warning("queue shard %s is unavailable, results of its jobs wait: %s", shard.name, reason(error))
+            log.warning(
+                "queue shard %s is unavailable; results of its jobs are sent when it answers: %s",
+                shard.name,
+                reason(error),
+            )
         shard.away = True
 
 

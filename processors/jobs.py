@@ -74,7 +74,10 @@ class PostIndex(Protocol):
 
 
 class Jobs:
-    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged: never the photo."""
+    """The jobs of one worker. Methods raise blobs.StoreUnavailable, redis.RedisError, zips.Damaged.
+
+    A bad photo raises nothing: its post is rejected.
+    """
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class Jobs:
         except RenderOverdue:
             if not last:
                 raise
-            log.warning("post %s of moment %s stays without `full`: its render used up its budget", post_id, moment_id)
+            log.warning("post %s of moment %s keeps no `full`: its render exceeded the CPU budget", post_id, moment_id)
             return "ready"
         return outcome
 
@@ -157,7 +160,7 @@ class Jobs:
                 if (await self._existence.look(moment_id, post_id)).tombstone is not None:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
-            post, body = await self._off_loop(archive, whole=whole, dear=dear, last=last, run=run)
+            post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
@@ -192,7 +195,7 @@ class Jobs:
                 return None
         return known.times if known.times.rendered_ms is not None else None
 
-    async def _off_loop(self, archive: bytes, *, whole: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
+    async def _in_child(self, archive: bytes, *, whole: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
         """Render in the render process; on the last try, a render that uses up its budget rejects the post."""
         try:
             return await self._render(archive, whole=whole, dear=dear, run=run)

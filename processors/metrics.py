@@ -56,8 +56,8 @@ class Metrics:
         )
         self.flagged = self._counter("flagged", "Posts whose late flag was set")
         self.failures = self._counter(
-            "failures", "Tries of jobs that failed: `outage`, the store or Redis did not answer, passes; `fault` "
-            "is a fault of ours, which the worker's log describes", job=JOBS, kind=KINDS,
+            "failures", "Failed job runs by cause: `outage`, the store or Redis was unavailable; `fault`, an error in "
+            "this program, see the worker's log", job=JOBS, kind=KINDS,
         )  # fmt: skip
         self.dead = self._counter(
             "dead", "Jobs given up and kept as dead letters: `python -m processors dead list` shows why", job=JOBS
@@ -69,10 +69,10 @@ class Metrics:
         self.lapses = self._counter(
             "lapses", "Jobs claimed whose last worker was lost: workers die, or stand still for longer than their lease"
         )
-        self.refused = self._counter("refused", "Settlements refused: the job was not this worker's any more")
+        self.refused = self._counter("refused", "Job results rejected, because the worker no longer held the lease")
         self.renderers = self._counter(
-            "renderers_ended", "Render processes that ended unasked: SIGPROF used up its CPU seconds (an expensive "
-            "photo), SIGKILL is short memory, any other signal is a crash that the log describes", cause=ENDS,
+            "renderers_ended", "Render processes that ended unexpectedly: SIGPROF, CPU budget exceeded (an expensive "
+            "photo); SIGKILL, out of memory; any other signal, a crash, see the log", cause=ENDS,
         )  # fmt: skip
         self.render = Durations(
             "snapsurge_render_seconds",
@@ -120,7 +120,7 @@ class ScalerMetrics:
         ProcessCollector(registry=self.registry)
         self.elected = Gauge(
             "snapsurge_autoscaler_elected",
-            "1 while this autoscaler decides, 0 while another does; the sum over all is 1, or nobody scales and sweeps",
+            "1 if this autoscaler is the leader, else 0; if the sum over all is 0, nothing scales or sweeps",
             registry=self.registry,
         )
         self.swept = Counter(
@@ -130,8 +130,8 @@ class ScalerMetrics:
         )
         self.lost = Counter(
             "snapsurge_swept_lost_total",
-            "Renditions met by a sweep whose pair the store has lost, once a pass: `python -m processors verify` names "
-            "them, and `--repair` makes posts of them again",
+            "Posts with renditions whose pair is missing in the store, counted once a sweep pass: `python -m "
+            "processors verify` names them, and `--repair` makes posts of them again",
             registry=self.registry,
         )
         self.registry.register(_Led(self.elected, led))
@@ -158,7 +158,7 @@ class ScalerMetrics:
 
     def _queue(self) -> None:
         """The gauges of queue, workers and sweeper."""
-        self.ready = self._gauge("queue_ready", "Jobs whose time has come and that are not done")
+        self.ready = self._gauge("queue_ready", "Jobs ready to be claimed")
         self.leased = self._gauge("queue_leased", "Jobs that a worker holds")
         self.deferred = self._gauge(
             "queue_deferred", "Jobs that wait for another try; many: the store or Redis failed them, see worker logs"
@@ -174,7 +174,7 @@ class ScalerMetrics:
         )
         self.workers = self._gauge("workers", "Worker processes that claim jobs")
         self.desired = self._gauge(
-            "workers_desired", "Worker processes there should be; fewer for long: they do not start"
+            "workers_desired", "Desired number of workers; if snapsurge_workers stays below it, workers fail to start"
         )
         self.tiers = Gauge(
             "snapsurge_tier_desired",

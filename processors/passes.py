@@ -20,7 +20,7 @@ SWEPT_MS = OPEN_MS + 3600 * 1000
 REST_MAX_S = 300.0
 
 
-# From one age class to the next, the time between two passes grows so many times.
+# Factor by which the time between two passes grows from one age class to the next.
 CLASS_FACTOR: Final = 4
 # After a step without work the sweeper rests this many times as long as the step took, so that sweeping uses at most
 # half a core, for any number of posts and any cost of a listing.

@@ -196,16 +196,18 @@ class Retention:
         if what == "moment":
             await self._moments.remove(moment_id)
             await self._redis.hdel(RETENTION_KEY, f"moment:{moment_id}", f"photos:{moment_id}")  # type: ignore[misc] # redis-py's types
-            log.info("moment %s and its posts were removed, because they were kept long enough", moment_id)
+            log.info("moment %s and its posts were deleted, by the retention setting", moment_id)
             return None
         if progress.unfinished:
             log.warning(
                 "%d pairs of moment %s are kept, because they have no complete renditions: see `python -m processors "
                 "dead list` and `python -m processors verify %s --repair`; they are tried again in a day",
-                *(progress.unfinished, moment_id, moment_id),
+                progress.unfinished,
+                moment_id,
+                moment_id,
             )
         else:
-            log.info("the photos of moment %s as received were removed, because they were kept long enough", moment_id)
+            log.info("the photos of moment %s as received were deleted, by the retention setting", moment_id)
         return msgspec.structs.replace(progress, again_s=now_s + DAY_MS / 1000)
 
 

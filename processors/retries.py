@@ -114,6 +114,7 @@ class Retrying:
     ) -> Settlement:
         """Run the job once and return its settlement; a job's error is never raised."""
         if is_poison(claimed):
+            # Without another run, which would probably cost one more worker.
             error = Poison(f"{claimed.attempts.lapses} workers that ran it were lost")
             return self.given_up(claimed, name, args, error, reason="poison")
         try:
@@ -127,7 +128,7 @@ class Retrying:
         except Exception as error:  # noqa: BLE001 - whatever a job raises is judged
             return self.failed(claimed, name, args, error)
         for what in sorted(self._away & {"the store", "the store or Redis", self._redis_of(args)}):
-            log.warning("%s is available again: %s is done", what, claimed.id)
+            log.warning("%s is available again (job %s succeeded)", what, claimed.id)
             self._away.discard(what)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
@@ -140,6 +141,7 @@ class Retrying:
             return (
                 settlement if isinstance(settlement, Done) else msgspec.structs.replace(settlement, queue=error.queue)
             )
+        # In its own queue it would be claimed again at once, so there it waits.
         return Again(claimed, claimed.attempts, 0.0 if error.queue else self._patience.floor_s, error.queue)
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
@@ -153,6 +155,7 @@ class Retrying:
         if not outage:
             log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
         elif (what := self._unavailable(error, args)) not in self._away:
+            # One line for an outage, not one for each of its jobs.
             log.warning("%s is unavailable, jobs are retried: %s: %s", what, claimed.id, reason(error))
             self._away.add(what)
         return Again(claimed, attempts, delay_s)
@@ -166,7 +169,14 @@ class Retrying:
         """The settlement that ends the job and keeps its dead letter."""
         self._metrics.dead.labels(job_label(name)).inc()
         runs = claimed.attempts.runs - (reason == "poison")  # A poison job's last claim was not run.
-        log.error("%s is dead (%s) after %d runs: %r", claimed.id, reason, runs, error, exc_info=error)
+        log.error(
+            "job %s given up after %d runs (%s), kept as a dead letter: %r",
+            claimed.id,
+            runs,
+            reason,
+            error,
+            exc_info=error,
+        )
         letter = DeadLetter(
             id=claimed.id,
             name=name,

@@ -1,11 +1,8 @@
 """Queues the missing jobs of accepted pairs. It finds the pairs in the store, so jobs survive a FLUSHALL of Redis.
 
 A post is unfinished when it has an intake object and no media object. The sweeper queues the jobs of each unfinished
-post; where a job is queued or running already, its job id makes this a no-op. A media object beside a tombstone is the
-rest of an interrupted deletion, and the sweeper finishes that deletion (existence.py). One without an intake object is
-the last copy of a pair that the store lost: it is kept and counted. Tombstones are removed once the moment accepts no
-more posts. Dead jobs, purged or not, stay dead until an operator or a new post queues them. The jobs of a queue shard
-that does not answer wait for the next pass.
+post; where a job is queued or running already, its job id makes this a no-op. The jobs of a queue shard that does not
+answer wait for the next pass. Tombstones are removed once the moment accepts no more posts.
 
 A pass costs two listings for each of 256 spreads, whatever the number of moments: all moments of an age class are
 listed together (`passes.py`). The sweeper takes a few spreads at a time and divides these steps evenly over the time
@@ -157,6 +154,7 @@ class Sweeper:
     async def _accepting(self, now_s: float) -> list[Moment]:
         """The moments to sweep: those that fired within the last `SWEPT_MS`."""
         now_ms = int(now_s * 1000)
+        # Cancelled ones, too: a node may have accepted pairs before it knew.
         return await self._moments.since(now_ms - SWEPT_MS, now_ms, cancelled=True)
 
     async def _cursors(self, moment_ids: Sequence[str]) -> dict[str, Cursor]:
@@ -215,6 +213,7 @@ class Sweeper:
                 swept += Swept(recounted=len(posts))
         await self._tell_deletions(sorted(found.deleted))
         for post_id in found.deleted:
+            # While the moment accepts posts, a late `create` of the pair would succeed where nothing stands.
             if await self._is_over(keys.moment_of(post_id), now_s):
                 await self._existence.clear(keys.moment_of(post_id), post_id)
         cursor = Cursor(cursor.done + len(spreads), cursor.begun_s, generations)
@@ -246,10 +245,12 @@ class Sweeper:
         whole = len(unfinished) // BATCH * BATCH
         queued = await self._enqueue_all(unfinished[:whole])
         tidied = 0
+        # A media object beside a tombstone is the rest of an interrupted deletion: finish it (existence.py).
         for post_id in finished & deleted:
             tidied += await self._existence.fence(keys.moment_of(post_id), post_id)
         # What was accepted after the intake objects were listed is there by now.
         rest = [await self._existence.look(keys.moment_of(one), one) for one in finished - accepted - deleted]
+        # A media object without an intake object is the last copy of a pair that the store lost: kept, and counted.
         lost = sum(not one.mark for one in rest)
         swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied, lost=lost)
         return swept, Found(accepted, deleted, set(unfinished[whole:]))
@@ -294,5 +295,6 @@ class Sweeper:
             for job in jobs_of(keys.moment_of(post_id), post_id)
             if not (job.name == "flag_late" and post_id in flagged)
         ]
+        # Dead jobs, purged or not, stay dead until an operator or a new post queues them.
         dead = await self._dead.among([job.id for job in needed])
         return await self._queue.offer([job for job in needed if job.id not in dead])

@@ -120,29 +120,34 @@ class JobWorker:
             with contextlib.suppress(RedisError, OSError):
                 await end(self._redis, self._name)
         if self._stuck():
-            raise Stuck("no render process can be started: leaving for a new worker")
+            raise Stuck("cannot start a render process; exiting, so that the supervisor starts a new worker")
 
     async def _fill(self) -> float:
         """Start jobs that were claimed ahead, or claim; the seconds to wait for the next change, at most `poll_s`."""
+        # 1. Jobs that were claimed ahead go first into free slots.
         for one in self._ahead.taken(self._free()):
             self._start(one)
         free, flags = self._free(), FLAGS_MAX - sum(one.queue == FLAGS for one, _ in self._running.values())
         if not free or self._ahead:
             self._holding.listen(idle=False)
             return self._config.poll_s
+        # 2. Claim for what is free, and under a backlog some ahead.
         room = Room(free, self._ahead.room(), flags)
         claimed = await self._holding.claim(room, dear=self._share.allows(self._loop.time()))
         if any(one.queue != DEAR for one in claimed):
             self._share.others(self._loop.time())
         self._ahead.claimed(claimed, room)
+        # 3. Flags start at once, renders in slots; the rest waits in `_ahead`.
         for one in claimed:
             if one.queue == FLAGS:
                 self._start(one)
         for one in self._ahead.taken(free):
             self._start(one)
+        # 4. With a free slot left there was no more to claim: the bell tells of new jobs.
         self._holding.listen(idle=self._free() > 0)
         if not self._free():
             return self._config.poll_s
+        # 5. Wait until a job is due, or an expensive one may be claimed.
         share_s = self._share.wait_s(self._loop.time())
         return min(self._holding.due_s, share_s or self._config.poll_s, self._config.poll_s)
 
@@ -174,7 +179,11 @@ class JobWorker:
                 self._ahead.took(self._loop.time() - began)
             self._awake.set()
             if failed:
-                log.error("%s ended outside its own error handling", claimed.id, exc_info=task.exception())
+                log.error(
+                    "bug: job %s raised outside the retry logic; it is queued again",
+                    claimed.id,
+                    exc_info=task.exception(),
+                )
 
         task.add_done_callback(ended)
 
@@ -185,7 +194,7 @@ class JobWorker:
 
     def _lost(self, job_id: str) -> None:
         """Cancel a job whose lease expired: another worker may run it, and Redis would refuse our settlement."""
-        log.warning("job %s is given up: its lease ended, so another worker may run it", job_id)
+        log.warning("job %s: lease expired, its run here is cancelled; another worker may run it", job_id)
         if job_id in self._running:
             self._running[job_id][1].cancel()
         elif (one := self._ahead.dropped(job_id)) is not None:

@@ -59,7 +59,7 @@ def fingerprints(secrets: Iterable[bytes]) -> list[str]:
     return [hmac.digest(secret, _SIGNED, "sha256")[:8].hex() for secret in secrets]
 
 
-def plain(config: msgspec.Struct, *, without: Collection[str]) -> dict[str, str]:
+def settings_text(config: msgspec.Struct, *, without: Collection[str]) -> dict[str, str]:
     """The settings by their names in the environment, without those fields."""
     fields = [field for field in msgspec.structs.fields(type(config)) if field.name not in without]
     return {field.encode_name: str(getattr(config, field.name)) for field in fields}

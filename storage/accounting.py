@@ -40,8 +40,11 @@ class Accounts:
         except BlobMissing:
             return None
         except (ValueError, RecursionError) as error:
-            told = "%s cannot be read and is ignored: %s; the autoscaler writes it anew within two days of its moment"
-            log.error(told, key, error)  # noqa: TRY400 - where it was read says nothing
+            log.error(  # noqa: TRY400 - where it was read says nothing
+                "account %s is unreadable, ignored: %s; the autoscaler writes it again within two days of its moment",
+                key,
+                error,
+            )
             return None
 
     async def put(self, account: Account, before: Written | None) -> bool:

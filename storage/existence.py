@@ -10,19 +10,15 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     pair      -> bare receipt  `swap`: the photos were kept long enough (`bare`); in all else it is a pair
     nothing   -> tombstone   `create`: a user's data is deleted, which rejects uploads that began before (`end`, `bars`)
     nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
-    nothing   -> tombstone   `create`: the same, and the post is deleted
+    nothing   -> tombstone   `create`: the store lost the pair, its renditions are there, and the post is deleted
 
-Each swap names the object that it replaces by its mark. Each attempt writes its own id (`records.attempt_id`), so no
-two objects have the same mark. A request that is delayed, or repeated by the network or by one of our clients,
-therefore no longer finds the object that it names, and changes nothing.
+Each swap names the object that it replaces by its entity tag and version (its *mark*). Each attempt writes its own id
+(`records.attempt_id`), so no two objects have the same mark. A request that is delayed, or repeated by the network or
+by one of our clients, therefore no longer finds the object that it names, and changes nothing.
 
-Marks alone do not stop a process that was suspended, because it reads the current mark when it resumes. So the ids are
-compared too. They are ordered by when the requests reached the balancer's machine (`lb/relay/lag.py`): a deletion never
-replaces a younger pair, and an upload never replaces a younger tombstone.
-
-The media object follows the intake object. Before the DELETE is answered, `fence` replaces the media object by a
-tombstone of the same deletion. A worker that replaces a media object reads the intake object between reading the mark
-and the swap (`put_media`). So after a deletion no rendition of the post can be stored, even by a job that was running.
+The ids are compared too: a deletion never replaces a younger pair, and an upload never replaces a younger tombstone.
+The media object follows the intake object: before a DELETE is answered, `fence` replaces it by a tombstone of the same
+deletion.
 
 No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
 sweeper removes tombstones afterwards (`clear`), and retention all of a moment that was kept long enough. This file does
@@ -100,17 +96,20 @@ class Existence:
         parts = intake.pack(receipt, front, back)
         for _ in range(TRIES_MAX):
             try:
+                # Without a look before it: nearly every upload is the first, and then costs this PUT alone.
                 await self._store.create(key, *parts)
             except BlobExists:
                 there = await self.look(receipt.moment_id, receipt.id)
             else:
                 return receipt
             if not there.mark:
-                continue
+                continue  # what was there is gone by now: create again
             wanted = _wanted(key, receipt, there)
-            if wanted is there.receipt:
-                return wanted
+            unchanged = wanted is there.receipt
+            if unchanged:
+                return wanted  # other photos, or the same ones with a later try: nothing to renew
             if there.tombstone is not None:
+                # Its deletion may have been interrupted: the old renditions must go before the post exists again.
                 await self.fence(receipt.moment_id, receipt.id)
             try:
                 await self._store.swap(key, there.mark, *intake.pack(wanted, front, back))
@@ -137,7 +136,9 @@ class Existence:
             if nothing or (there.tombstone is not None and there.decided <= known):
                 raise NoSuchPost(post_id)
             if there.tombstone is not None and there.decided >= deletion:
-                break
+                break  # deleted already, perhaps by a request that was interrupted before its `fence`
+            # The mark alone would not stop a process that was suspended, because it reads the current one when it
+            # resumes. The ids are ordered by when the requests reached the balancer's machine (`lb/relay/lag.py`).
             if there.decided > deletion:
                 raise Superseded(f"{key} was posted after this deletion began")
             body = tombstones.pack(Tombstone(deletion))
@@ -156,7 +157,9 @@ class Existence:
         key = keys.media(moment_id, post_id)
         for _ in range(TRIES_MAX):
             shown = await self._tail(key)
-            there = await self.look(moment_id, post_id)  # after the mark was read: see the module's docstring
+            # After the mark of the media object was read: if the post exists again by now, its renditions will have
+            # another mark, and the swap leaves them alone.
+            there = await self.look(moment_id, post_id)
             if there.receipt is not None or (there.mark and there.tombstone is None):
                 return False
             if shown is None and not there.mark:
@@ -188,7 +191,9 @@ class Existence:
             record = _record(shown)
             if record is not None and record.attempt == post.attempt and (record.complete or not post.complete):
                 return record
-            there = await self.look(post.moment_id, post.id)  # after the mark was read: see the module's docstring
+            # Between reading the mark and the swap: a deletion in the meantime changes the mark. So no rendition of a
+            # deleted post is stored, even by a job that was running.
+            there = await self.look(post.moment_id, post.id)
             if there.receipt is None or there.receipt.attempt != post.attempt:
                 return None
             try:
@@ -213,6 +218,7 @@ class Existence:
             receipt = intake.receipt_in(found.body)
             if intake.is_bare(found.body):
                 return "already"
+            # Every byte is compared: no photos go while their renditions are missing, incomplete or damaged.
             record = await self._whole(keys.media(moment_id, post_id))
             if record is None or record.attempt != receipt.attempt or not record.complete:
                 return "unfinished"
@@ -248,6 +254,7 @@ class Existence:
         there = await self.look(moment_id, post_id)
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
+            # Last: while it stands, an interrupted removal can be repeated, because the sweeper still finds the post.
             await self._store.delete(keys.intake(moment_id, post_id))
 
     async def shows(self, moment_id: str, post_id: str) -> bool:

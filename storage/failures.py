@@ -43,4 +43,5 @@ class Failures:
             self._left_out.pop(oldest, None)
         before = self._left_out.pop(kind, 0)
         more = f" ({before} more since the last line)" if before else ""
-        log.warning("store %s: %s%s; uploads and jobs are told to come back: %s", self._store, kind, more, remedy)
+        text = "store %s failed: %s%s; uploads are answered 503 and jobs are retried. What to do: %s"
+        log.warning(text, self._store, kind, more, remedy)

@@ -59,7 +59,7 @@ class Series:
         self.sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count a sample."""
+        """Add a sample to its bucket and to the sum."""
         self.counts[bisect_left(self._bounds, seconds)] += 1
         self.sum_s += seconds
 

@@ -47,7 +47,7 @@ def unpack(archive: bytes) -> Intake:
     """Decode an intake object; zips.Damaged when it is not one."""
     entries = zips.unpack(archive)
     if list(entries) == [RECEIPT_ENTRY]:
-        raise zips.Damaged("the photos were removed, because they were kept as long as they are to be")
+        raise zips.Damaged("the photos were deleted by the retention setting")
     by_stem = {name.split(".")[0]: data for name, data in entries.items()}
     try:
         return Intake(_decode(by_stem["receipt"]), by_stem["front"], by_stem["back"])

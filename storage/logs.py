@@ -2,8 +2,8 @@
 
 Fields: `at` (RFC 3339, UTC), `level`, `program`, `pid`, `log` (the logger), `text`, and where there is one `error` (the
 end of the traceback), `request` and `post`. More fields come from the `fields` of a call's `extra`. User ids are in no
-log call; what looks like a token is replaced, whoever logged it. `lb/logs.py` and `storage/logs.py` are the same text,
-because neither package imports the other.
+log call; token-like text is replaced in every line, also of libraries. `lb/logs.py` and `storage/logs.py` are the same
+text, because neither package imports the other.
 """
 
 import argparse
@@ -173,7 +173,7 @@ class Lines(logging.StreamHandler[Outlet]):
             self._second, self._written = second, 0
             if self._left_out:
                 args = (self._left_out, LINES_S_MAX)
-                told = "%d log lines were left out: more than %d a second, or their reader did not take them"
+                told = "%d log lines dropped: more than %d lines per second, or nobody reads the log"
                 if self._put(logging.LogRecord(record.name, logging.WARNING, "", 0, told, args, None)):
                     self._left_out = 0
                 self._written = 0

@@ -103,7 +103,7 @@ class Moments:
             await self._index.put_moments([moment])
             await self._index.counts_are_complete(moment.id)
         except RedisError as error:
-            log.warning("moment %s is not in the index in Redis yet, it will be later: %s", moment.id, reason(error))
+            log.warning("cannot index moment %s, it is added when Redis answers: %s", moment.id, reason(error))
         return moment
 
     async def get(self, moment_id: str) -> Moment:

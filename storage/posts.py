@@ -4,8 +4,8 @@ The store is the source of truth. The record of a finished post is the tail of i
 derived from the receipt in the tail of its intake object.
 
 Each process caches finished records for a few seconds, for the many renditions that a feed requests at once. A caller
-that reads bytes by a cached record checks their digest, or names the object that holds the record (`shown`). So an
-outdated record can cost a second read but never yield a wrong picture.
+that reads image bytes with a cached record must verify their digest, or name the object that holds the record by its
+entity tag (`shown`). So an outdated record can cost a second read but never yield a wrong picture.
 """
 
 import asyncio
@@ -176,7 +176,7 @@ class Posts:
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in key order, and the id to continue after; ValueError on a bad `after`."""
         if after is not None and not keys.is_post_id(after):
-            raise ValueError("the cursor is not one that a page gave")
+            raise ValueError("use the `next` value of an earlier page")
         found: list[str] = []
         async for ids in self.ids(moment_id, after, limit + 1):
             found += ids

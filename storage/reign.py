@@ -10,8 +10,8 @@ rights are not counted here: a monitoring program that may not do everything wou
 
 A primary that was cut off, replaced, and named again before it became a replica shows none of this: only the Sentinels
 know that another one took writes meanwhile. Their number of the last failover (`config-epoch`, here the *term*) is part
-of a mark, and a mark of an earlier term than the reader's is not believed. Whoever makes a mark asks for the term
-first, so a mark is never of a later term than what it vouches for. Without Sentinels the term is 0.
+of a mark, and a mark of an earlier term than the reader's is not believed. A writer reads the term before it
+writes the mark, so a mark never claims a later term than that of the data it covers. Without Sentinels the term is 0.
 """
 
 # `reign()` is what Redis knows of it, `mark(term)` what is stored, `lasts(mark, term)` whether that is still good.

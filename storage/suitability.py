@@ -50,8 +50,9 @@ async def check(store: BlobStore, racers: int = RACERS, patience_s: float = PATI
                 raise StoreUnsuitable(
                     f"this store cannot be used: {error}, for {patience_s:.0f} s. {CAUSES}"
                 ) from error
-            told = "the store fails its test: %s; it may be starting: it is tested again, for %.0f s at most"
-            log.warning(told, error, left_s)
+            log.warning(
+                "store check failed: %s; retrying for up to %.0f s, in case the store is still starting", error, left_s
+            )
         await asyncio.sleep(min(EVERY_S, left_s))
 
 

@@ -5,8 +5,8 @@ pairs that nodes refused for the service's sake (5xx) are a set, by the digest i
 first try: a pair that is refused often counts once. Redis can lose tallies, all of them or, in a failover, the latest:
 a tally says how many refused pairs its life has written, and the node writes again what Redis lacks. What nodes that
 are gone had told is lost then. So each life numbers its writes, and one that finds an earlier number than Redis had
-confirmed marks the moment (`LOST`). A life that ends says so; one that does not was killed, with its last second. All
-of this is on the named Redis, whatever the shards.
+confirmed marks the moment (`LOST`). A process marks its end. If the mark is missing, the process was killed and
+its last second of counts is lost. All of this is on the named Redis, whatever the shards.
 """
 
 import contextlib

@@ -6,8 +6,8 @@ moments at most and says where to go on. Deleting is complete when `next` is nul
 waiting jobs and dead letters are gone, and no upload that was sent before the deletion can still arrive, because
 moments that may accept posts get a tombstone even where the user has no post.
 
-What a node remembers of a finished record ends within seconds, and shows no picture (posts.py). Tokens of the rate
-limit end by themselves within minutes. A tombstone holds nothing of the user.
+A node caches finished records for seconds and serves no picture from that cache (posts.py). Tokens of the rate limit
+expire within minutes. A tombstone holds nothing of the user.
 """
 
 import time
@@ -181,7 +181,7 @@ class Users:
         if not there.mark and not there.renditions:
             return moment_id
         objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
-        return Erased(post_id=post_id, moment_id=moment_id, held=_held(there), objects=objects, jobs=jobs)
+        return Erased(post_id=post_id, moment_id=moment_id, held=_what_was(there), objects=objects, jobs=jobs)
 
     async def _forget(self, moment_id: str, post_id: str, deletion: str) -> Erased | None:
         """Remove what Redis has of a post of which the store has nothing: its pair was lost."""
@@ -226,7 +226,7 @@ class Users:
         return Received(post_id, moment_id, entries, unreadable)
 
 
-def _held(there: Standing) -> str:
+def _what_was(there: Standing) -> str:
     if there.receipt is not None:
         return "pair"
     if there.tombstone is not None:

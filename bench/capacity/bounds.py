@@ -49,7 +49,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def peak(self) -> float:
-        """The largest need."""
+        """The largest need in any second, in the resource's unit."""
         return float(self.need.max())
 
     @property

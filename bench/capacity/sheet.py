@@ -37,7 +37,9 @@ def table(found: Plan, effects: Sequence[Effect]) -> list[str]:
 
 def _largest(times: float) -> str:
     """How much of the burst fits."""
-    return f"{times:.2f} times this burst fits" if times else "so many programs do not fit the main Redis"
+    if not times:
+        return "the main Redis cannot serve the heartbeats of this many programs"
+    return f"{times:.2f} times this burst fits"
 
 
 def number(value: float) -> str:

@@ -94,7 +94,7 @@ CASES: Final = (
 
 
 class Balancer(msgspec.Struct, frozen=True):
-    """A running balancer."""
+    """A running balancer: its main process, and where the load generator sends requests."""
 
     pid: int
     target: loadgen.Target

@@ -19,7 +19,6 @@ from typing import Final
 import msgspec
 
 from ..errors import BenchError
-from ..overload.throttle import Throttle
 from ..peers import backing
 from ..peers.deployed import deployed, read
 from ..peers.started import ROOT
@@ -27,6 +26,7 @@ from ..prediction.score import AIMS, Scored
 from ..rows import judged as row
 from ..rows import machine
 from ..simulation.fleet import Fleet, Machines, Phones
+from ..throttle import Throttle
 from . import command
 
 RUNS: Final = 3

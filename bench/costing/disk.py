@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-OBJECTS: Final = "*/{kind}/{moment}/*.zip"  # a black box otherwise: ARCHITECTURE.md has the names of stored things
+OBJECTS: Final = "*/{kind}/{moment}/*.zip"  # a black box otherwise: storage/README.md has the names of stored things
 
 
 class Object(msgspec.Struct, frozen=True):

@@ -42,7 +42,7 @@ class Counted(msgspec.Struct, frozen=True):
     sent: float
 
     def since(self, before: "Counted") -> "Counted":
-        """What was added."""
+        """The requests and bytes between `before` and this reading."""
         added = {name: count - before.requests.get(name, 0.0) for name, count in self.requests.items()}
         kept = {name: count for name, count in added.items() if count}
         return Counted(kept, self.received - before.received, self.sent - before.sent)

@@ -30,9 +30,9 @@ from ..files import write
 from ..outcome import Attempt, Outcome, Upload
 from ..photos import Gallery, Side
 from ..service import Moment, Service
+from ..throttle import Throttle
 from .rows import Phase, chart, rows
 from .stack import Stack, overloaded_stack
-from .throttle import Throttle
 
 TIMES: Final = (1, 2, 4, 10)
 PHOTO_BYTES: Final = 40_000
@@ -87,7 +87,7 @@ class Run:
         """Pairs accepted a second while more pairs arrive than the proxy lets through."""
         let_through = self._throttle.bytes_s / PAIR_BYTES
         phase = await self.offered(FULL, let_through, seconds, 0.0)
-        print(f"capacity {phase.steady:.1f} pairs/s; the proxy lets {let_through:.1f} through", flush=True)
+        print(f"capacity {phase.steady:.1f} pairs/s; the throttling proxy allows {let_through:.1f}", flush=True)
         return phase.steady
 
     async def offered(

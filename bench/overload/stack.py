@@ -17,8 +17,8 @@ import psutil
 
 from ..peers import backing
 from ..peers.deployed import Record, deployed, read
+from ..throttle import Throttle
 from .rows import BUDGET_MIB, Phase, Sample
-from .throttle import Throttle
 
 ENVIRONMENT: Final = (
     f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}",

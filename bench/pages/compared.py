@@ -12,13 +12,13 @@ GOOD: dict[Verdict, bool | None] = {"no worse": True, "worse": False, "cannot te
 
 
 def html(found: Comparison) -> str:
-    """The file."""
+    """A comparison as one HTML page."""
     verdict = Shown(GOOD[found.verdict], f"{found.verdict.capitalize()}: {found.why}.")
     return page(f"{found.runs} runs against {found.baseline_runs}", [verdict], _parts(found))
 
 
 def write(found: Comparison, path: Path) -> None:
-    """Write the file."""
+    """Write a comparison as one HTML page."""
     save(path, html(found))
 
 

@@ -63,7 +63,7 @@ def save(path: Path, text: str) -> None:
 
 
 def page(title: str, verdicts: Sequence[Verdict], parts: Iterable[Facts | Drawing]) -> str:
-    """The whole file."""
+    """One HTML page with its scripts and styles inside: a title, verdicts, facts and drawings."""
     listed = list(parts)
     figures = {str(number): part.figure.model for number, part in enumerate(listed) if isinstance(part, Drawing)}
     script, divs = components(figures) if figures else ("", {})

@@ -9,12 +9,12 @@ from .page import Drawing, Facts, Verdict, page, save
 
 
 def html(matrix: Matrix) -> str:
-    """The file."""
+    """A rehearsal's matrix of faults as one HTML page."""
     return page(f"Faults at the peak of {matrix.trace}", list(verdicts(matrix)), _parts(matrix))
 
 
 def write(matrix: Matrix, path: Path) -> None:
-    """Write the file."""
+    """Write a rehearsal's matrix of faults as one HTML page."""
     save(path, html(matrix))
 
 

@@ -43,7 +43,7 @@ class Balancer(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A node."""
+    """A node of the stack: id, address and process."""
 
     id: str
     url: str

@@ -61,7 +61,7 @@ class Caller(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, which requests are written to."""
         self.transport = cast("asyncio.Transport", transport)
 
     def ask(self, parts: list[bytes]) -> asyncio.Future[None]:

@@ -17,7 +17,7 @@ _BEGAN: Final[list[float]] = []
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def begin(**_: Any) -> None:  # noqa: ANN401 -- locust gives its own arguments
-    """Start to count."""
+    """Remember the CPU time of this process when the load begins."""
     _BEGAN.append(time.process_time())
 
 
@@ -36,5 +36,5 @@ class Phones(FastHttpUser):
 
     @task
     def post_pair(self) -> None:
-        """Post a pair."""
+        """Post the same prepared pair; Locust records time and status."""
         self.client.post("/v1/moments/m/posts", data=BODY, headers=HEADERS)

@@ -25,7 +25,7 @@ class Phone(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, which requests are written to."""
         self.transport = cast("asyncio.Transport", transport)
 
     async def post(self, parts: Sequence[bytes], status: int = 201) -> bytes:

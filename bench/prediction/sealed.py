@@ -51,7 +51,7 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal(path: Path, prediction: Prediction) -> None:
-    """Write the prediction."""
+    """Write the prediction as JSON to a file that `read` accepts."""
     write_json(path, prediction)
 
 

@@ -1,9 +1,9 @@
 """Which metric saw a fault first: a series that leaves the band it kept in the seconds before, and does so only then.
 
 Only metrics that tell of trouble are looked at, and only in the direction of trouble: bytes and requests in flight move
-with every burst. The band of a series is what it did in the control seconds, widened when it moved at all. The same
-burst without a fault is judged by the same rule at the same second: what moved there too saw no fault. A series that
-was constant before is preferred to one that moved; whether a program answers at all comes first. Pure.
+with every burst. The band of a series is what it did in the control seconds, widened when it moved at all. A metric
+that also left its band in the run without a fault, at the same second, does not count as having seen the fault. A
+series that was constant before is preferred to one that moved; whether a program answers at all comes first. Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

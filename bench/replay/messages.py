@@ -93,7 +93,7 @@ class Fire(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """Send no more."""
+    """From the coordinator: start no more uploads; the run was cancelled."""
 
 
 ToCoordinator = Hello | Pong | Ready | Beats | Done

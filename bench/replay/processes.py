@@ -1,7 +1,7 @@
 """The processes of a run with several generators: starts those of this machine, and always ends them.
 
-A generator of a machine is a process that joins the coordinator, wherever that is. It has a session of its own: Ctrl-C
-is for the process that started it, which tells it to stop.
+Each generator is a process that connects to the coordinator, on this or another machine. It has a session of its own:
+Ctrl-C is for the process that started it, which tells it to stop.
 """
 
 import asyncio

@@ -6,8 +6,8 @@ kept up; otherwise it is the p99 of the slowest generator's lag in ms, and the r
 
 The verdict is `fail` when a promise was broken, a health rule stopped the run or its cleanup left posts behind; else
 `void` when this was not the burst that was to be sent; else `fail` when nobody was accepted, or an accepted post was
-neither ready nor rejected in the end; else `pass`. A lost pair stays lost in a void run. Only wrongly
-late pairs are not held against a run whose faults may be clocks.
+neither ready nor rejected in the end; else `pass`. A lost pair stays lost in a void run. An
+exception: where a generator died or had another time, wrongly late pairs make the run void, not failed.
 """
 
 from collections import Counter
@@ -182,7 +182,7 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
 def voids(run: Run, config: Config) -> tuple[str, ...]:
     """Why this was not the burst: nothing sent, a generator that lagged, died or has another time."""
     lagging = [each for each in run.generators if _lagging(each, config)]
-    lags = [f"{each.name} lagged by {each.lag_p99_ms} ms (p99): this was not the burst" for each in lagging]
+    lags = [f"{each.name} lagged by {each.lag_p99_ms} ms (p99): the trace was not sent on time" for each in lagging]
     return (*(() if run.outcomes else ("nothing was sent",)), *run.faults, *lags)
 
 

@@ -86,7 +86,7 @@ class Sender:
         return [beat]
 
     def generators(self) -> list[Generator]:
-        """This process."""
+        """This process as the only generator, with the number of its arrivals."""
         return [Generator(name="this process", offered=len(self._arrivals))]
 
     async def send(self, moment_id: str, fires_at: float) -> None:

@@ -276,7 +276,7 @@ class Play:
         self.world.numbers[LINK_BYTES_S] *= STORE_TIMES
 
     def nothing(self, _: int, __: float, ___: float) -> None:
-        """Nothing more happens."""
+        """The end of a fault that needs no repair in the model."""
 
 
 _PAIRS: Final = {

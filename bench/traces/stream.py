@@ -17,7 +17,7 @@ NORMAL: Final = 4 * math.exp(-0.5) / math.sqrt(2.0)
 
 
 class Source(Protocol):
-    """A `random.Random`."""
+    """The part of `random.Random` that a stream needs: the state of its generator."""
 
     def getstate(self) -> tuple[Any, ...]:
         """Return the state of the Mersenne Twister: a version, its 624 words and its position, and a spare variate."""

@@ -29,7 +29,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 def encode(trace: Trace) -> bytes:
-    """The file's bytes."""
+    """A trace as the bytes of its file."""
     buffer = io.BytesIO()
     lines.write(buffer, trace.header, [trace.rows], len(trace.rows))
     return buffer.getvalue()

@@ -11,7 +11,7 @@ COLUMNS: Final = 60
 
 
 def lines(found: Description) -> Iterator[str]:
-    """The whole description."""
+    """A trace's description as lines of text for a terminal."""
     arrivals, attempts, sent = found.arrivals, found.attempts, found.bytes
     yield f"{found.trace}: {found.header.kind}, window {found.header.window_s} s, sha256 {found.trace_sha256[:12]}"
     yield _line(

@@ -18,7 +18,7 @@ from ..comparing.verdict import EXIT, compared
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Both sides."""
+    """Add the options: reports of the runs, reports of the baseline, seed, output."""
     parser.add_argument("runs", metavar="A", type=Path, nargs="+", help="reports that `bench replay --report` wrote")
     parser.add_argument(
         "--against", metavar="B", type=Path, nargs="*", default=[], help="reports of the baseline; without it, exit 3"
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare."""
+    """Print whether the runs differ from the baseline; returns the verdict's exit code."""
     ours, baseline = ([(path, reports.read(path)) for path in side] for side in (args.runs, args.against))
     reports.refuse_different([*ours, *baseline])
     found = compared([one for _, one in ours], [one for _, one in baseline], args.seed)

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the description."""
+    """Print what a trace contains: arrivals, attempts, bytes; as text or JSON."""
     from ..traces import wording  # noqa: PLC0415 -- scipy takes a second, and a demo runs a replay without it
     from ..traces.description import describe  # noqa: PLC0415 -- the same
 

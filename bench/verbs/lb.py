@@ -11,5 +11,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure."""
+    """Measure our balancer beside HAProxy and nginx and write the results; returns the exit code."""
     return balancers.run(args.out, quick=args.quick)

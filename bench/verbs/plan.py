@@ -68,7 +68,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, print, write."""
+    """Print how many machines and processes the plan's moment needs, and write what was asked for."""
     aims = _given(Aims, args)
     found = costs.read(args.costs)
     asked = prices.read(args.prices) if args.prices else None

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the trace."""
+    """Make a trace of the balancers' recorded rows and write it."""
     fires_us = records.fires_at_us(args.fires_at)
     shape = {"window_s": args.window_s, "span_s": args.span_s, "path": args.path, "note": args.note}
     trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)

@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rehearse."""
+    """Replay the trace once for each fault and print the matrix; returns the exit code."""
     if not args.matrix and not args.fault:
         raise BenchError("say --matrix for every fault, or --fault NAME")
     faults = [fault for fault in FAULTS if args.matrix or fault.name in args.fault]

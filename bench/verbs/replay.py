@@ -70,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--prediction", metavar="FILE", type=Path, help="score this sealed prediction (`simulate --seal`) by the run"
     )
     parser.add_argument("--region", help="region of the moment")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times the arrivals, as jittered copies")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the arrivals by N, as jittered copies")
     parser.add_argument("--uplink", choices=("trace", "none"), default="trace", help="pace of the uploads")
     parser.add_argument(
         "--connections",

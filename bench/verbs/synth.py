@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="quota of the push service, instead of --fanout-s: 600000, or steps FROM_S:RATE,… as 0:600000,120:300000",
     )
     parser.add_argument("--uplinks", help="classes BYTES_PER_S:SHARE,… (default 0.5 to 20 Mbit/s)")
-    parser.add_argument("--span-s", type=float, help="nobody posts later than this after the moment")
+    parser.add_argument("--span-s", type=float, help="last time after the moment at which anyone posts")
     parser.add_argument("--window-s", type=int, default=120, help="seconds until posts are late (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same bytes (default %(default)s)")
     parser.add_argument("--note", help="how the trace was made (default: this command)")
@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the trace."""
+    """Generate a trace from the options and the seed and write it."""
     asked = shape(args)
     header = Header(kind="synthetic", window_s=args.window_s, seed=args.seed, note=args.note or command(args))
     found = synthesis.columns(asked, random.Random(args.seed))

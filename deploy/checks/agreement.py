@@ -121,7 +121,7 @@ def addresses(facts: Facts) -> Check:
     """Store and Redis that were looked at are those that the programs use."""
     looked_at, told = facts.inspection.addresses, facts.telling()
     wrong = [
-        f"{one.name} has {name} {about.settings[name]!r}, looked at was {text!r}"
+        f"{one.name} uses {name} {about.settings[name]!r}, but this check inspected {text!r}"
         for name, text in looked_at.items()
         for one, about in told
         if about.settings.get(name, text) != text

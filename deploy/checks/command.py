@@ -97,7 +97,7 @@ async def _where(args: argparse.Namespace, state: Path) -> Where:
 
 
 def judged(facts: Facts) -> list[Check]:
-    """Every check."""
+    """The result of every check on these facts, in the order in which they are printed."""
     judges = (programs, agreement, services, redis_servers)
     return [check for one in judges for check in one.judge(facts)]
 

@@ -34,4 +34,4 @@ class Abandoning(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as there
-        """Wait for nothing."""
+        """Return at once: a look-up that hangs in its thread must not delay the end of the program."""

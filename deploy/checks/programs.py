@@ -66,8 +66,8 @@ def nodes_seen(facts: Facts) -> Check:
         wrong,
         found=f"{len({row.id for one in facts.of('balancer') for row in one.rows})} nodes, healthy at every balancer",
         wanted="every balancer considers every node healthy",
-        remedy="start or undrain that node; while balancers differ, look at the network between the two; one that none "
-        "knows does not reach their SNAPSURGE_REDIS_URL, or is no --node of theirs",
+        remedy="start or undrain that node; while balancers differ, check the network between the two; a node that no "
+        "balancer knows uses another SNAPSURGE_REDIS_URL, or is missing from their --node",
         untold=facts.silent("balancer"),
     )
 
@@ -114,8 +114,8 @@ def certificates(facts: Facts) -> Check:
         wrong,
         found=told,
         wanted=f"certificates are valid now, and for {CERTIFICATE_DAYS_MIN} days or more",
-        remedy="renew the certificate now, and mend what should have; balancers read new files without a restart; of "
-        "one that is not valid yet look at the clock of the machine that made it, too",
+        remedy="renew the certificate now and fix automatic renewal; balancers read new files without a restart; if it "
+        "is not valid yet, check the clock of the machine that issued it, too",
         untold=facts.silent("balancer"),
     )
 

@@ -1,7 +1,7 @@
 """Reads what others wrote before the moment: the report of the last rehearsal, and the plan.
 
 A rehearsal is what `bench rehearse --json` prints, or the report of `bench replay`. Neither says when it was made, so
-its age is the file's; but a copy is younger than the replay, whose moment's id has a date.
+its age is that of the file, or of a replay the date in the moment's id, because a copied file would look too young.
 """
 
 import re

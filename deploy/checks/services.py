@@ -80,7 +80,7 @@ def workers(facts: Facts) -> Check:
     scaling, running = facts.inspection.scaling, facts.inspection.workers
     wrong = []
     if scaling and running is not None and running < scaling.desired:
-        wrong = [f"{running} workers have a pulse, the autoscaler wants {scaling.desired}"]
+        wrong = [f"{running} workers report to Redis, the autoscaler wants {scaling.desired}"]
     return judged(
         "workers",
         wrong,
@@ -166,9 +166,9 @@ def store_settings(facts: Facts) -> Check:
     return judged(
         "store-settings",
         [*store.warnings],
-        found="versions only if it must, no lifecycle rule over posts, no default retention",
-        wanted="the bucket keeps versions only if the store has several members, then surely, and no lifecycle rule or "
-        "object lock touches posts",
+        found="versioning fits the number of endpoints; no lifecycle rule or default retention affects posts",
+        wanted="the bucket keeps versions exactly if the store has several endpoints, and no lifecycle rule or object "
+        "lock affects posts",
         remedy="change the bucket's settings; if they are meant so, leave this check out (--without store-settings)",
         untold="" if store.raced or store.warnings else facts.why("store"),
     )

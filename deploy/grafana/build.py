@@ -69,7 +69,7 @@ def _thresholds(bad: float, *, below: bool) -> Any:  # noqa: ANN401 - the SDK is
 
 
 def main() -> None:
-    """Write the files."""
+    """Write each dashboard as JSON beside this module."""
     for board in BOARDS:
         (FOLDER / f"{board.uid}.json").write_text(built(board), encoding="utf-8")
 

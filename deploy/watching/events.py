@@ -75,7 +75,7 @@ def _nodes(before: View, after: View) -> Iterator[tuple[str, str]]:
 
 def _gone(name: str, *, silent: bool) -> tuple[str, str]:
     if silent:
-        return "bad", f"{name} does not answer, and nobody lists it any more: it hangs or was lost"
+        return "bad", f"{name} does not answer and is no longer announced: it hangs or has crashed"
     return "note", f"{name} left"
 
 

@@ -12,12 +12,12 @@ class Feed:
         self._closed = False
 
     def publish(self, frame: bytes) -> None:
-        """Replace the frame."""
+        """Replace the frame that readers get, and wake those that wait for a new one."""
         self._number, self._frame = self._number + 1, frame
         self._wake()
 
     def close(self) -> None:
-        """End all readers."""
+        """End the feed: readers that wait get None."""
         self._closed = True
         self._wake()
 

@@ -1,8 +1,8 @@
 """Uploads a second, from what balancers and nodes counted. Pure.
 
-A refusal with a ticket (502, 503, 504, 507) is shed; balancers count their tickets, a node's refusals included. An
-upload is offered when its head is read: what was answered since, shed, or is in flight more than before. An upload
-whose client leaves is taken back from what is offered when it leaves. So in a round more uploads may end than began;
+A refusal with a ticket (502, 503, 504, 507) is shed; balancers count their tickets, a node's refusals included. Since
+the last reading, offered = answers + shed + increase of uploads in flight. An aborted upload is subtracted from what is
+offered when its client leaves. So in a round more uploads may end than began;
 what is shown as offered is at least what was accepted and shed, and a sum over a burst is one of heads.
 """
 

@@ -6,7 +6,7 @@ from . import view
 from .view import Queue, View
 
 UNMEASURED: Final = "Redis does not answer the autoscaler: the numbers of the queue are old"
-UNLED: Final = "no autoscaler that leads answers: moments and queue are not known"
+UNLED: Final = "the leading autoscaler does not answer: moments and queue are unknown"
 
 
 def problems(found: View) -> list[str]:

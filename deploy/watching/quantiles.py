@@ -13,7 +13,7 @@ class Buckets(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> float:
-        """All samples."""
+        """The number of samples: the bucket without an upper bound has all."""
         return self.at_most.get(math.inf, 0.0)
 
     def quantile(self, part: float) -> float | None:

@@ -77,7 +77,7 @@ def foretold(prediction: Prediction | None) -> bytes:
 
 
 class Service:
-    """The page's calls."""
+    """The HTTP calls of the watch page: the page, its stream of views, the view as JSON."""
 
     def __init__(self, feed: Feed, prediction: Prediction | None = None, *, stalled_s: float = STALLED_S) -> None:
         self._feed, self._opening, self._stalled_s = feed, RETRY + foretold(prediction), stalled_s
@@ -89,7 +89,7 @@ class Service:
         return len(self._transports)
 
     def transports(self) -> frozenset[asyncio.WriteTransport]:
-        """Their connections."""
+        """The connections that have the page open."""
         return frozenset(self._transports)
 
     def application(self, host: str) -> web.Application:

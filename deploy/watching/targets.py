@@ -30,7 +30,7 @@ class Target(msgspec.Struct, frozen=True, order=True):
 
     @property
     def address(self) -> str:
-        """`host:port`."""
+        """The target's `host:port`, without a user."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property

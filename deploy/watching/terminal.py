@@ -189,7 +189,7 @@ def _queue(found: View) -> Group:
     if (queue := found.queue) is None:
         lines.append(Text(f"queue: {UNLED}", style="bold red"))
     else:
-        table = _table("queue", "ready", "in work", "deferred", "oldest", "dead", "workers", "wanted")
+        table = _table("queue", "ready", "leased", "deferred", "oldest", "dead", "workers", "wanted")
         dead = Text(number(queue.dead), style="bold red" if queue.dead else "default")
         counts = (queue.ready, queue.leased, queue.deferred)
         workers = (number(queue.workers), number(queue.desired))

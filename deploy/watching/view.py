@@ -1,6 +1,6 @@
 """What the live view shows, as values: the terminal and the page draw the same. Pure; seconds and unix seconds.
 
-None is what is not known: no program told it, or it takes two readings.
+None means unknown: no program reported it, or it is a rate and there was only one reading.
 """
 
 from typing import Final

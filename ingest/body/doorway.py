@@ -2,11 +2,12 @@
 
 aiohttp copies each piece of a body three times, which at 1 MB costs more than hashing it. So a handler that has
 accepted a head lets a `Landing` read the rest of the body, and not one byte beyond it; afterwards aiohttp goes on with
-a new parser. Of a chunked request aiohttp gets the head only, because nobody could tell where in a chunk its parser is:
-what came behind the head is held until a landing takes it, or another handler lets aiohttp have it. That is done only
-where a read certainly begins with a request: two readers that differ on that are how requests are smuggled. This file
-and `landing.py` are the only code that touches a private attribute of aiohttp (`_parser`); `test_landing.py` checks
-that it still works. `listening` also reads `_kwargs` of its server, which constructs the class below otherwise.
+a new parser. aiohttp gets only the head of a chunked request, because its parser's position inside a chunk is not
+accessible. Bytes behind the head are kept (`held`) until a landing takes them, or another handler lets aiohttp have
+them. That is done only where a read certainly begins with a request: two readers that differ on that are how requests
+are smuggled. This file and `landing.py` are the only code that touches a private attribute of aiohttp (`_parser`);
+`test_landing.py` checks that it still works. `listening` also reads `_kwargs` of its server, which constructs the class
+below otherwise.
 """
 
 import asyncio

@@ -171,7 +171,7 @@ class Landing(BodyDrain):
     async def run(self) -> None:
         """Return when the body is complete; TimeoutError, ConnectionError, BadChunks, BodyTooLong, or the sink's."""
         # Before `begin`, which hands the connection back when all of a chunked body was held.
-        self._doorway.handler._parser = None  # noqa: SLF001 - the old one is of no use any more, and has its weight
+        self._doorway.handler._parser = None  # noqa: SLF001 - not used again: its memory goes before the body comes
         done = self._done
         self.begin()
         if self._doorway.landing is self:

@@ -93,9 +93,10 @@ class Donor:
             self._beside.replace(self._path)
         except OSError as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
-                "cannot put the handover socket at %s, the next process cannot take over without a gap: %s; "
-                "correct that and restart this process",
-                *(self._path, error.strerror),
+                "cannot create the handover socket %s: %s. The next restart will drop connections; fix the path and "
+                "restart this process",
+                self._path,
+                error.strerror,
             )
             self.close()
             return

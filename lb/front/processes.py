@@ -112,7 +112,7 @@ class ProcessGroup:
         log.warning("process %d ended with status %d after %.1f s", child.index, status, lived_s)
         if self._succeeded(child.index):
             # Killed while it drained. A new process would take the sockets away from its successor.
-            log.warning("process %d is not started again: a successor has its place", child.index)
+            log.warning("process %d is not restarted: the new process group has taken over its socket", child.index)
             return
         if early and not child.backoff_s and status in {1, 2}:
             # It could not start, and neither could the next one: stop all.

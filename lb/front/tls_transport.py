@@ -1,4 +1,4 @@
-"""TLS between a socket and a client connection: decrypts what comes, encrypts what goes, and keeps nothing of either.
+"""A TLS transport between a socket and a client connection: decrypts reads, encrypts writes, buffers neither.
 
 It stands in for the event loop's own TLS, which reads each connection into a buffer of its own (256 KiB), hides where
 records end, and knows no half-close. Here all connections read into one buffer, because OpenSSL copies what it is

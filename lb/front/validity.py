@@ -43,7 +43,7 @@ class Validity(msgspec.Struct, frozen=True):
             if now_s >= end:
                 return f"{name} expired on {_date(end)}: clients refuse it; renew it now"
             if now_s >= end - SOON_S:
-                return f"{name} expires on {_date(end)}: renew it, or mend the tool that should have"
+                return f"{name} expires on {_date(end)}: renew it; check why automatic renewal has not"
         return ""
 
 

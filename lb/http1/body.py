@@ -40,7 +40,7 @@ class Framing(Protocol):
 
     @property
     def left(self) -> int:
-        """See above."""
+        """The least number of bytes that are still to come; 1 where the framing does not tell."""
 
     def feed(self, data: Piece) -> Piece | list[Piece]:
         """Take the next bytes and return the bytes to send, in one piece or several; raises BodyError."""
@@ -91,7 +91,7 @@ class UntilClose:
     left = 1
 
     def feed(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Return all bytes."""
+        """Return the bytes unchanged: only the end of the connection ends the body."""
         return data
 
 

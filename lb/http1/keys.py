@@ -34,7 +34,7 @@ _PATTERN = re.compile(r"(?:/(?:\*|[A-Za-z0-9._~-]+))+")
 
 
 def by_address(_: RequestHead, address: bytes) -> bytes:
-    """The client's address."""
+    """The client's address as the placement key, for requests without the part that `--hash-on` names."""
     return address
 
 

@@ -1,8 +1,8 @@
 """Stamps: a node's proof that a balancer wrote when a request was received, and from whom.
 
 A stamp is a MAC (BLAKE2b, keyed, 128 bits) over the fields that only a balancer may write: the times of the first and
-of this attempt, whether it is a retry, the request id and the client's addresses. A node that knows the secret believes
-the fields of whoever can stamp them, in whatever network. The first secret signs; nodes accept several, for a rotation.
+of this attempt, whether it is a retry, the request id and the client's addresses. A node with the secret trusts the
+fields of any peer with a valid stamp, from any network. The first secret signs; nodes accept several, for a rotation.
 
 A stamp is not bound to a request: who reads the traffic between balancer and node could repeat one, and could do worse
 things. Pure.

@@ -93,7 +93,12 @@ class Announcing:
             if not self._said:
                 right = isinstance(error, NoPermissionError | ResponseError)
                 more = f"; its user needs the ACL rule {RIGHTS}" if right else ""
-                log.warning("Prometheus does not find this balancer by itself, Redis was not told: %s%s", error, more)
+                log.warning(
+                    "cannot register this balancer's /metrics address in Redis, so Prometheus service discovery does "
+                    "not list it: %s%s",
+                    error,
+                    more,
+                )
             self._said = True
 
     async def end(self) -> None:

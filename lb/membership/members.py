@@ -110,8 +110,9 @@ class Membership:
     def _reason(self, error: BaseException | None) -> str:
         if isinstance(error, TimeoutError):  # it has no text
             return f"no answer in {self._config.redis_timeout_ms} ms"
-        # Redis 7.0 does not say which command a script may not run, nor that this is NOPERM.
-        if isinstance(error, NoPermissionError) or "The user executing the script can't" in str(error):
+        # Of a script, neither Redis 7.0 (which does not name the command) nor Valkey 9 says NOPERM.
+        of_script = ("The user executing the script can't", "ACL failure in script")
+        if isinstance(error, NoPermissionError) or any(one in str(error) for one in of_script):
             return f"{error}: its user needs the ACL rule {RIGHTS}"
         return str(error)
 
@@ -121,8 +122,9 @@ class Membership:
             self._away = away
             if away:
                 log.warning(
-                    "Redis cannot be read, keeping the last %d members until it can: %s",
-                    *(len(self._roster.members()), self._reason(error)),
+                    "cannot read members from Redis, keeping the last %d members until Redis answers: %s",
+                    len(self._roster.members()),
+                    self._reason(error),
                 )
             else:
                 log.info("Redis can be read again, following its members")

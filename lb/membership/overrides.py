@@ -68,7 +68,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Send this node new requests again."""
         self._present(name, members)
         if name in members and members[name].state == "draining":
-            raise OverrideError(409, f"node {name} announces itself that it drains")
+            raise OverrideError(409, f"node {name} drains by its own decision, which undrain cannot change")
         if name not in self.drained:
             raise OverrideError(409, f"node {name} is not drained")
         return msgspec.structs.replace(self, drained=self.drained - {name})

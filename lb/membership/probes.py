@@ -96,7 +96,7 @@ class Probes:
                 tasks.create_task(self._check(node))
 
     async def run(self) -> None:
-        """Check until cancelled."""
+        """Check each node when its time comes, until cancelled; without checks, try ejected nodes again."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -113,7 +113,7 @@ class Probes:
     def _retry_ejected(self, node: Node, now: float) -> None:
         ejected = node.health.state in {State.SUSPECT, State.DEAD}
         if ejected and now - node.health.since >= self._config.rest_s:
-            self._fleet.note(node, Event.RESTED, now, "tried again after a rest")
+            self._fleet.note(node, Event.RESTED, now, "ejection time is over, trying the node again")
 
     async def _check(self, node: Node) -> None:
         config, loop = self._config, asyncio.get_running_loop()

@@ -1,8 +1,8 @@
 """Which nodes are members by heartbeat, and which are silent: polls of Redis in, decisions out. Pure.
 
 Heartbeats say which nodes exist and drain; checks say which are healthy. A node with a late heartbeat is silent, and is
-removed when none arrived for `gone_s`; a node that removed its entry leaves at once. While no heartbeat is in time,
-nothing changes: an empty, restarted or unreachable Redis does not mean that all nodes are dead.
+removed when none arrived for `gone_s`; a node that removed its entry leaves at once. If all heartbeats are late,
+the membership stays as it is: an empty, restarted or unreachable Redis does not mean that all nodes are dead.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Roster:
         self.silent: frozenset[str] = frozenset()
 
     def apply(self, poll: Poll, now: float) -> None:
-        """Apply one poll."""
+        """Take the members and the silent nodes from one poll of the heartbeats; `now` is monotonic seconds."""
         # No heartbeat is in time: Redis was emptied or restarted, or its clock was set. Keep all members.
         if poll.fresh <= 0:
             self.silent = frozenset()

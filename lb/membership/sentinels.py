@@ -100,7 +100,7 @@ class Sentinels:
             async with asyncio.timeout(self._limit_s):
                 state = await client.sentinel_master(self._name)  # type: ignore[no-untyped-call] # redis-py's
         except TimeoutError:
-            return f"no answer within {self._limit_s} s (a longer time-out shows why, if it is TLS or a wrong name)"
+            return f"no answer within {self._limit_s} s (a longer timeout shows an error of TLS or of a host name)"
         except (RedisError, OSError) as error:
             return str(error)
         if state["is_sdown"] or state["is_odown"] or not state["is_master"]:

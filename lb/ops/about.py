@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 from msgspec.json import encode
 
-from ..about import SECRET_BYTES_MIN, About, code_of, files_max, fingerprints, now_ms, plain
+from ..about import SECRET_BYTES_MIN, About, code_of, files_max, fingerprints, now_ms, settings_text
 from ..config import PREFIX, PUBLIC_SEED, Config
 from ..placement.fleet import Fleet
 from ..redis_address import read
@@ -68,7 +68,7 @@ class AboutPage:
         config = context.config
         self._context = context
         self._code = {"lb": code_of(Path(__file__).resolve().parents[1])}
-        self._settings = plain(config, without=OWN + HIDDEN) | dict(chosen)
+        self._settings = settings_text(config, without=OWN + HIDDEN) | dict(chosen)
         self._settings["SNAPSURGE_REDIS_URL"] = read(config.redis_url).name if config.redis_url else ""
         self._secrets = {
             f"{PREFIX}RING_SEED": fingerprints([config.ring_seed.encode()]),
@@ -79,7 +79,7 @@ class AboutPage:
         self._homes = ""
 
     async def get(self, _: web.Request) -> web.Response:
-        """The page."""
+        """Answer what this balancer is, as JSON; the digest of homes is computed again when the ring has changed."""
         context, shares = self._context, self._context.fleet.shares
         if self._shares is not shares:
             self._homes = await asyncio.to_thread(homes_of, context.fleet)

@@ -90,7 +90,8 @@ class Journal:
                     log.warning("%s cannot be written, its rows are lost: %s", file.name, error.strerror)
                 if file.dropped:
                     log.warning(
-                        "%s is too slow: %d rows dropped, requests go on; use a faster disk or fewer lines",
+                        "writing %s is too slow: %d rows dropped, requests are not delayed; use a faster disk, or "
+                        "lower SNAPSURGE_LB_ACCESS_LINES_S_MAX",
                         file.name,
                         file.dropped,
                     )

@@ -106,12 +106,12 @@ class BalancerCollector(Collector):
                 self._connections.expected,
                 "Connections in TLS handshake or PROXY header, or redirected to https",
             ),
-            ("in_flight", fleet.in_flight, "Requests in flight at nodes"),
+            ("in_flight", fleet.in_flight, "Requests that nodes are serving now"),
             ("in_flight_bytes", size, "Announced body bytes of the requests in flight"),
             (
                 "panic",
                 int(fleet.panic),
-                "1 while more than half of the nodes' weight is ejected and health is ignored: look at the nodes",
+                "1 in panic mode: more than half of the nodes' weight is ejected, health is ignored; see /nodes",
             ),
             ("draining", int(self._context.draining), "1 while the balancer drains"),
             (

@@ -3,14 +3,14 @@
 One user can make one URL fail any number of times, so failures are counted by user. 5xx answers eject a node only when
 several users got one within the window, at least half of the node's answers were 5xx, and the other nodes do better:
 what fails everywhere (an unreachable store, a bad release) is not this node's fault, and ejecting every node in turn
-repairs nothing. A broken connection counts at once, but once a window for each user. Pure.
+repairs nothing. A broken connection counts immediately, but at most once per user and window. Pure.
 """
 
 from collections.abc import Collection
 from typing import Protocol, TypeVar
 
 WINDOW_S = 10.0
-KEYS_MAX = 64  # More distinct users than this prove nothing further.
+USERS_MAX = 64  # More distinct users than this prove nothing further.
 
 
 class Faults:
@@ -24,11 +24,11 @@ class Faults:
         self._reset: set[bytes] = set()
         self.good = self.failures = 0
 
-    def failed(self, key: bytes) -> None:
+    def failed(self, user: bytes) -> None:
         """Count a 5xx answer to this user."""
         self.failures += 1
-        if len(self._failed) < KEYS_MAX:
-            self._failed.add(key)
+        if len(self._failed) < USERS_MAX:
+            self._failed.add(user)
 
     @property
     def suspicious(self) -> bool:
@@ -39,11 +39,11 @@ class Faults:
         """Whether this node's rate of failures is at least twice that of the other nodes, whose answers these were."""
         return self.failures * (good + failures) >= 2 * failures * (self.good + self.failures)
 
-    def reset(self, key: bytes) -> bool:
+    def reset(self, user: bytes) -> bool:
         """Count a broken connection of this user; False when it does not count again in this window."""
-        if key in self._reset or len(self._reset) >= KEYS_MAX:
+        if user in self._reset or len(self._reset) >= USERS_MAX:
             return False
-        self._reset.add(key)
+        self._reset.add(user)
         return True
 
     def clear_failures(self) -> None:

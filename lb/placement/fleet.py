@@ -58,6 +58,7 @@ class Fleet:
         for member in sorted(members, key=lambda member: member.id)[:MEMBERS_MAX]:
             node = before.get(member.id)
             if node is None or node.member.address != member.address:
+                # At another address it is another process, which inherits neither health nor load.
                 node = self._new(member, now)
                 log.info("node %s at %s joins the membership", member.id, member.address)
             node.take(member)
@@ -68,6 +69,7 @@ class Fleet:
         self._weights = {name: node.weight for name, node in nodes.items() if node.weight}
         for node in nodes.values():
             self._follow(node, now)
+        # The first ring is built at once: without one no request can be placed.
         if self.stale and not (later and self._ring.ids):
             self.adopt(self.draft()())
         self._number()
@@ -126,7 +128,7 @@ class Fleet:
         self._budget.turn(now, self.requests)
         for node in self._window.faulty(self.nodes.values(), now):
             self.doubt(node)
-            self.note(node, Event.FAULTY, now, "5xx answers to several users, fewer at other nodes")
+            self.note(node, Event.FAULTY, now, "5xx to several users, at twice the rate of the other nodes")
         self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
@@ -152,6 +154,7 @@ class Fleet:
         self._weigh()
 
     def _begin_ramp(self, node: Node, now: float) -> None:
+        # Not before the first node was healthy: after a start nobody else could take the keys.
         if self._settled and self._placement.slow_start_s:
             node.begin_ramp(now)
             self._ramping = [*(other for other in self._ramping if other is not node), node]
@@ -168,21 +171,22 @@ class Fleet:
 
     def doubt(self, node: Node) -> None:
         """A request met a fault that proves nothing: check the node at once."""
-        node.check_at = 0.0
+        node.check_soon()
 
-    def lost(self, node: Node, key: bytes, now: float) -> None:
-        """The node's connection broke before the answer to a request of this key was complete."""
+    def lost(self, node: Node, user: bytes, now: float) -> None:
+        """The node's connection broke before the answer to a request of this user was complete."""
         self.doubt(node)
-        if node.faults.reset(key):
+        if node.faults.reset(user):
             self.note(node, Event.RESET, now, "connection lost during a request")
 
-    def answered(self, node: Node, key: bytes, status: int, seconds: float, *, full: bool = False) -> None:
+    def answered(self, node: Node, user: bytes, status: int, seconds: float, *, full: bool = False) -> None:
         """The node answered after `seconds`; `full` says that a 503 was overload, not a fault of the node."""
         node.answered(seconds, self.now)
         if status < 500 or full:
+            # A full node is not faulty: its ejection would move its load to the others.
             node.faults.good += 1
             return
-        node.faults.failed(key)
+        node.faults.failed(user)
         self._window.failing |= node.faults.suspicious
 
     def _weigh(self) -> None:
@@ -211,10 +215,12 @@ class Fleet:
         digest = ring.digest(key)
         if refused:
             around = {*tried, *refusers(self._order(digest), refused)}
+            # Unless no preferred node would be left.
             tried = tried if self._standing.among <= around else around
         if not self._home_first or tried:
             return self._choose(digest, tried, load, bound)
         home = self._by_index[ring.first(digest)]
+        # In slow start a node takes the keys whose first byte is below its step: the same ones first each time.
         if home is None or not home.open or digest >> 56 >= home.ramp:
             return self._choose(digest, tried, load, bound)
         # `policy.cap` without its division, because nearly every request ends here.
@@ -233,6 +239,7 @@ class Fleet:
         if tried or self._ramping or not usable:
             nodes = [node for node in usable if node not in tried]
             started = [node for node in nodes if digest >> 56 < node.ramp]
+            # A node in slow start before one that may be ill, and that one before none.
             usable = started or nodes or self._last_resorts(tried)
             among = frozenset(usable)
         if not usable:

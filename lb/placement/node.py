@@ -74,6 +74,10 @@ class Node:
         """Take over a new membership entry."""
         self.member, self.weight, self.zone = member, member.weight, member.zone
 
+    def check_soon(self) -> None:
+        """Let the next health check of this node begin at once, because something about it is in doubt."""
+        self.check_at = 0.0
+
     def begin_ramp(self, now: float) -> None:
         """Begin a slow start at the first step of the node's share."""
         self.ramp, self.ramp_since = 1, now

@@ -3,8 +3,8 @@
 Healthy nodes are preferred; joining and suspect ones are a last resort; dead and draining ones are not used. Panic mode
 begins when checks, missed heartbeats, broken connections and 5xx have ejected more weight than is healthy: then the
 checks are more likely wrong than the nodes, or all nodes are overloaded alike, so health is ignored. A refused
-connection is proof that nobody listens: such a node gets no request even then, and counts on neither side. Pure; it
-writes the rank into the nodes.
+connection is proof that nobody listens: such a node gets no request even in panic mode, and its weight counts neither
+as healthy nor as ejected. Pure; it writes the rank into the nodes.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from .node import Node
 from .policy import Rank
 
 PANIC = "panic mode: more than half the weight is ejected, ignoring health; look for what all nodes depend on"
-CALM = "panic mode ends: half the weight is healthy again, ejected nodes get no new requests"
+CALM = "panic mode ended: at least half of the node weight is healthy again; ejected nodes get no new requests"
 TROUBLED = frozenset({State.SUSPECT, State.DEAD})
 _RANKS = {State.HEALTHY: Rank.PREFERRED, State.JOINING: Rank.LAST_RESORT, State.SUSPECT: Rank.LAST_RESORT}
 

@@ -22,7 +22,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     unix_us: int  # when its head was read
     request_id: bytes
     client: bytes
-    key: bytes
+    user: bytes  # or the client's address, where a request names none
     method: bytes
     target: bytes
     length: int  # announced, -1 if it was not
@@ -100,7 +100,7 @@ def row(record: RequestRecord, secret: bytes) -> bytes:
     """The trace row, with its line end."""
     made = Row(
         at=record.unix_us,
-        u=hashlib.blake2b(record.key, key=secret, digest_size=8).hexdigest(),
+        u=hashlib.blake2b(record.user, key=secret, digest_size=8).hexdigest(),
         p=path(record.target),
         len=record.length,
         got=record.received,

@@ -127,7 +127,7 @@ class Client(asyncio.BufferedProtocol):
         self._buffer, (head, end) = b"", parsed
         exchange = self._begin(head)
         if end < len(data):
-            # Before the start of the exchange, so that head and body leave by one system call.
+            # Before the start, so that head and body leave by one system call; `_unsent` keeps it until a link exists.
             _TAKES[self.state](self, data[end:])
         if self.exchange is exchange:
             # Not when the first bytes of the body were malformed: then the exchange has ended.

@@ -1,8 +1,8 @@
 """One request: places it at a node, passes its body there and the answer back, and reports a failure truthfully.
 
 A request of which nothing was sent goes to the next node of its key; `resend.py` says what else may be sent again.
-The exchange owns its link: nobody else touches the link while a request is on it. Pressure passes through here both
-ways: a node that takes no bytes pauses the client, a client that reads no bytes pauses the node.
+While a request is on a link, only its exchange uses the link; then the link goes back to the pool. Pressure passes
+through here both ways: a node that takes no bytes pauses the client, a client that reads no bytes pauses the node.
 """
 
 from ..http1 import forward
@@ -313,7 +313,7 @@ class Exchange:
             request_id=self.request_id,
             label=head.request_id,
             client=self._client.address,
-            key=self._user,
+            user=self._user,
             method=head.method,
             target=head.target,
             length=-1 if head.length is None else head.length,

@@ -25,7 +25,7 @@ class Lag:
         self._behind_until = 0.0
 
     async def watch(self) -> None:
-        """Tick until cancelled."""
+        """Measure the delay of the event loop every `TICK_S`, until cancelled."""
         while True:
             self.tick()
             await asyncio.sleep(TICK_S)

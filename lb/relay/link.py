@@ -108,7 +108,7 @@ class Link(asyncio.Protocol):
     def _read_head(self, data: bytes, receiver: Receiver) -> None:
         seen = len(self._buffer)
         data = self._buffer + data if seen else data
-        end = data.find(b"\r\n\r\n", max(0, seen - 3))
+        end = data.find(b"\r\n\r\n", max(0, seen - 3))  # the blank line may have begun in what was seen before
         if end < 0 or end > self._head_bytes_max:
             if len(data) > self._head_bytes_max:
                 raise ResponseError("response head too long")
@@ -168,14 +168,14 @@ class Link(asyncio.Protocol):
         """The node has closed its side; what is not written yet has no reader."""
         if self.receiver is None:
             # A dying process ends its idle connections: check the node at once.
-            self.node.check_at = 0.0
+            self.node.check_soon()
         self._end("the node closed the connection", clean=True)
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended: read what still waits in the socket, then tell the exchange."""
         if self.alive and self.receiver is None:
-            self.node.check_at = 0.0  # As at the end of file.
+            self.node.check_soon()  # As at the end of file.
         self.alive = False
         if self.receiver is not None:
             # A node that answers and closes at once makes our next write fail while its answer is still unread.

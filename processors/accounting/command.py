@@ -83,7 +83,7 @@ def words(answer: Answer) -> str:
     lost = f"a lost worker {one.failures.lapses}"
     lines = [
         f"{one.moment.id}: fired {one.moment.fires_at}, closed {one.moment.closes_at}{unsettled}",
-        f"  offered   {one.offered} pairs: {one.accepted} accepted, {refused.not_back} refused and not back",
+        f"  offered   {one.offered} pairs: {one.accepted} accepted, {refused.not_back} refused, never accepted later",
         f"  refused   {refused.pairs} pairs by nodes{more}: {refused.came_back} came back, {refused.deleted} deleted",
         f"  on time   {one.on_time}; late {one.late}",
         f"  late      {one.late_because_of_us} because of us, {one.late_without_ticket} refused in time, no ticket",

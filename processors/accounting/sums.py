@@ -1,7 +1,7 @@
 """Adds up a moment's posts, what nodes told and the dead letters into its account. Pure.
 
 Every number follows from a record or a tally, none from a sample or a metric. What the nodes told is gone from Redis
-after a week, or earlier if Redis loses it; then a stored account lends it.
+after a week, or earlier if Redis loses it; then the value of the stored account is kept.
 """
 
 from collections import Counter
@@ -65,10 +65,12 @@ class Sums:
         counts["retried"] += times.retry
         digest = _digest(post.id)
         refused_ms = self._refused.get(digest)
+        # Late because of us: the flag in the index does not follow from the record,
         ours = post.late is not None and (post.late, post.late_by_ms) != (late, due_ms)
         if refused_ms is not None:
             self._back.add(digest)
             if late and refused_ms <= self._closes_ms:
+                # or a node refused the pair in time, and it is late although its retry brought the ticket.
                 ours = ours or times.retry
                 counts["late_without_ticket"] += not times.retry
         counts["late_because_of_us"] += ours
@@ -127,6 +129,7 @@ class Sums:
         elif stored is not None:
             account = _lent(account, stored, lost=tallied is not None and tallied.lives > 0)
         else:
+            # Nobody told anything: then it is known that nothing was refused only where nothing was accepted either.
             account = msgspec.structs.replace(account, refused=Refused(complete=not account.accepted))
         return msgspec.structs.replace(account, known_by=_known_by(account))
 
@@ -206,7 +209,9 @@ def _known_by(account: Account) -> list[str]:
         f"{account.retried} posts brought a ticket that a balancer had signed, and count from their first try",
         f"each of {refused.pairs} pairs that a node refused for the service's sake was looked up among the posts"
         + (
-            "" if refused.complete else "; there may be more: beyond what is kept, of a killed node, or lost with Redis"
+            ""
+            if refused.complete
+            else "; the number is a lower bound: a node was killed, Redis lost data, or there were more than are kept"
         ),
         f"nodes counted {told} of {account.accepted} accepted posts"
         + (

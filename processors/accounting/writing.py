@@ -27,8 +27,8 @@ from storage.refusals import reason
 from storage.sharded import ShardedIndex
 from storage.tallies import tries_of
 
+from ..election import Election
 from ..passes import SWEPT_MS
-from ..scaling.election import Election
 from .reading import Reader
 from .sums import SETTLE_MS
 
@@ -143,10 +143,10 @@ async def accounting(accountant: Accountant, election: Election, registry: Colle
             put_off = False
         except (StoreUnavailable, RedisError, OSError) as error:
             if not put_off:
-                log.warning("accounts of moments wait until the store and Redis answer: %s", reason(error))
+                log.warning("accounts of moments are postponed until the store and Redis answer: %s", reason(error))
             put_off = True
         except Exception:
-            log.exception("an account of a moment failed")
+            log.exception("bug: writing the account of a moment failed; it is tried again")
         if account is None:
             await asyncio.sleep(LOOK_S)
             continue

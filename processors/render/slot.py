@@ -182,7 +182,7 @@ class Rendering:
                 return msgspec.json.decode(answer.record, type=Post), body
         except TimeoutError:
             await self._killed(process)
-            raise RendererEnded(f"no end of a render within {self._timeout_s:g} s of this machine") from None
+            raise RendererEnded(f"render did not finish within {self._timeout_s:g} s of wall-clock time") from None
         except BaseException:
             await self._killed(process)
             raise
@@ -229,7 +229,7 @@ class Rendering:
         except BaseException as error:
             await self._killed(process)
             if isinstance(error, TimeoutError | msgspec.MsgspecError):
-                return "it did not say that it is ready"
+                return f"it was not ready within {START_S:g} s"
             raise
         return None if answer else f"it ended with {await self._ended(process, END_S)}"
 
@@ -237,11 +237,11 @@ class Rendering:
         """Count and log the renderer's end; the error that its exit code means for the pair."""
         self._metrics.renderers.labels(_cause(code)).inc()
         if code == -signal.SIGPROF:
-            log.warning("a render used up its CPU seconds: its process was ended, the next pair gets a new one")
+            log.warning("render exceeded its CPU budget: its process was killed, the next pair gets a new one")
             return RenderOverdue()
         log.error("the renderer ended with %d (%s): its pair is tried again in a new one", code, _cause(code))
         if code == -signal.SIGKILL:
-            return RendererEnded("the renderer was killed: short memory, or somebody's SIGKILL")
+            return RendererEnded("the render process received SIGKILL: out of memory, or killed by hand")
         return RendererCrashed(f"the renderer ended with {code}")
 
     async def _killed(self, process: Process) -> None:

@@ -34,11 +34,11 @@ from storage.sharded import ShardedIndex
 from ..about import about_view
 from ..accounting.writing import Accountant, accounting
 from ..config import Config, address
+from ..election import Election
 from ..metrics import ScalerMetrics
 from ..retention import Retention
 from ..stopping import pause
 from ..sweeper import Sweeper
-from .election import Election
 from .history import recalled, remember
 from .ladder import Ladder, counts, lead_s
 from .moment_counts import counting
@@ -161,9 +161,10 @@ class Autoscaler:
         """Not elected: stop our workers and forget the history of decisions."""
         why = "no leader can be elected without Redis" if self._away else "another autoscaler is the leader"
         if why != self._standing_by:
-            log.info("%s: standing by%s", why, "" if self._pool is None else ", without workers")
+            log.info("standing by%s: %s", "" if self._pool is None else ", without workers", why)
         self._standing_by, self._desired, self._history = why, 0, None
         if self._pool is not None:
+            # The leader's pool has the workers; two pools would have twice as many.
             await self._pool.tend(0, self._monotonic(), self._idle())
         self._metrics.desired.set(0)
         self._metrics.workers.set(self.workers)
@@ -182,6 +183,7 @@ class Autoscaler:
         for tier, count in tiers.items():
             self._metrics.tiers.labels(tier).set(count)
         if load is None:
+            # No old measurement as a new decision: without one, whoever scales keeps the number that there is.
             return
         scaling = Scaling(
             desired=desired,
@@ -239,7 +241,7 @@ class Autoscaler:
     def _say_unreadable(self, names: frozenset[bytes]) -> None:
         """Log each worker with an unreadable name or pulse once, not at every tick."""
         if new := sorted(names - self._unreadable):
-            log.warning("%d more pulses of workers cannot be read and are ignored, such as %.100r", len(new), new[0])
+            log.warning("ignoring %d malformed status reports of workers in Redis, such as %.100r", len(new), new[0])
         self._unreadable = names
 
 
@@ -288,6 +290,7 @@ async def run(
                 for task in tasks:
                     task.cancel()
         finally:
+            # First, so that another autoscaler leads while these workers finish their jobs.
             with contextlib.suppress(RedisError, OSError):
                 await election.resign()
             if pool is not None:

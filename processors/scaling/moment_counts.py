@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from storage.index import Index
 from storage.records import Moment
 
+from ..election import Election
 from ..metrics import Counted, ScalerMetrics
-from .election import Election
 
 log = logging.getLogger("snapsurge.processors.moment_counts")
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from storage.config import Config
 from storage.opening import addresses
 
-from .election import Election
+from ..election import Election
 
 EVERY_S: Final = 5.0
 # The fields of INFO that say whether the last save succeeded.
@@ -51,8 +51,9 @@ class RedisMetrics:
         self._max = self._gauge("memory_max_bytes", "Its limit (maxmemory), in bytes; 0: none", registry)
         self._faults = Gauge(
             "snapsurge_redis_fault",
-            "1 while this Redis is no primary (`role`), could not save (`persistence`, it refuses writes then), or "
-            "drops keys when it is full (`eviction`): `python -m deploy check` says what to do",
+            "1 while this Redis has the problem of the label: `role`, it is not a primary; `persistence`, its last "
+            "save failed and it refuses writes; `eviction`, it evicts keys when full. `python -m deploy check` says "
+            "what to do",
             ["shard", "fault"],
             registry=registry,
         )

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from storage.blobs import StoreUnavailable
 from storage.refusals import reason
 
+from ..election import Election
 from ..retention import OBJECTS_S, Retention
-from .election import Election
 
 log = logging.getLogger("snapsurge.processors.retaining")
 
@@ -32,8 +32,8 @@ async def retaining(retention: Retention, election: Election) -> None:
             failed = False
         except (StoreUnavailable, RedisError, OSError) as error:
             if not failed:
-                log.warning("removing what was kept long enough waits for the store and Redis: %s", reason(error))
+                log.warning("retention is postponed until the store and Redis answer: %s", reason(error))
             failed = True
         except Exception:
-            log.exception("removing what was kept long enough failed")
+            log.exception("bug: retention failed (deleting expired photos and moments); it is tried again")
         await asyncio.sleep(rest_s)

@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 from storage.blobs import StoreUnavailable
 from storage.refusals import reason
 
+from ..election import Election
 from ..metrics import ScalerMetrics
 from ..passes import pause_s
 from ..sweeper import Sweeper
-from .election import Election
 
 log = logging.getLogger("snapsurge.processors.sweeping")
 
@@ -31,7 +31,7 @@ async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics)
             if election.elected:
                 swept = await sweeper.step(time.time())
                 if put_off:
-                    log.info("the sweep goes on: the store and Redis answer")
+                    log.info("the sweep continues: the store and Redis answer again")
                 put_off = False
         except (StoreUnavailable, RedisError, OSError) as error:
             if not put_off:

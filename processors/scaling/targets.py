@@ -157,6 +157,6 @@ async def _announcing(redis: Redis, entry: bytes) -> None:
             away = False
         except (RedisError, OSError) as error:
             if not away:
-                log.warning("cannot tell Redis the address of /metrics, it is told later: %s", reason(error))
+                log.warning("cannot write the address of /metrics to Redis, retrying: %s", reason(error))
             away = True
         await asyncio.sleep(EVERY_S)

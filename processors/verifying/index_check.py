@@ -140,6 +140,6 @@ def _unnamed(index: Counts, found: Verified) -> str:
     number = index.accepted - found.accepted_max - found.deleted
     return (
         f"Redis counted {index.accepted} posts, the store has {found.posts} and {found.deleted} deleted ones: {number} "
-        f"pair{'s' * (number > 1)} may be lost, and nothing names them, because entries of the moment have expired. "
-        "The counts are kept. If you know better, remove this key, and they are counted again"
+        f"pair{'s' * (number > 1)} may be lost; their ids are unknown, because index entries of the moment have "
+        "expired. The counts are left unchanged; to have them counted again, remove this key"
     )

@@ -41,7 +41,7 @@ class Bits:
         return self._value >> self._left & ((1 << size) - 1)
 
     def flag(self) -> bool:
-        """The next bit."""
+        """The next bit as a boolean, syntax element u(1) or f(1)."""
         return bool(self.number(1))
 
     def golomb(self) -> int:

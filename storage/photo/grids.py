@@ -1,9 +1,8 @@
-"""Whether a decoder can make the picture of a HEIF or AVIF file of its items, as far as their headers tell.
+"""Checks by headers alone whether a decoder can assemble the picture of a HEIF or AVIF file from its items.
 
 Pure. The primary item is one coded image or a grid of such images, its tiles; any of them may have an alpha channel,
 which is another item. Everything that makes libheif or libavif reject a picture when it decodes it, or show an area
-without pixels, is refused here if headers tell it. The size of an item is what its boxes say and what its coded data
-says: a file that lies about one is refused, because limits on pixels would not hold. Pixels are not read.
+without pixels, is refused here if headers tell it. Pixels are not read.
 """
 
 import struct
@@ -186,10 +185,12 @@ class _Reading:
             found = av1.picture(configs[0].body, data) if coding == b"av01" else self._hevc(configs[0], data)
         except Unreadable:
             raise Refused("has an image whose coded data is damaged") from None
+        # Over all images of the file: many tiles must not multiply the limit of one.
         self._units += found.units
         if self._units > ENTRIES_MAX:
             raise ValueError("too many units")
         width, height = self._size(item)
+        # A file whose boxes and coded data name two sizes is refused: limits on pixels would not hold for it.
         if (width, height) != (found.width, found.height):
             raise Refused(f"has an image of {width}x{height} pixels that is coded as {found.width}x{found.height}")
         return found

@@ -105,7 +105,7 @@ def _refuse_work(found: Items) -> None:
         raise Refused("uses an image more than once")
     extents = sorted(one for item in found.places.values() for one in item)
     if any(one.method == other.method and other.start < one.end for one, other in pairwise(extents)):
-        raise Refused("uses its bytes more than once")
+        raise Refused("stores two images in the same bytes")
     for properties in found.properties.values():
         turns = [box.name for box in properties if box.name in TURNS]
         if len(set(turns)) != len(turns):

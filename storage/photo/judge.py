@@ -3,10 +3,6 @@
 It reads headers and decodes no pixels. A node asks it with the limits of its settings and stores what it accepts. A
 worker asks it again, with the limits of its memory, which are never tighter, and decodes `opened` alone. So a worker
 rejects no photo that a node has accepted, unless its pixels turn out to be damaged when they are decoded.
-
-`opened` gives a decoder only what the judge has read: the picture without trailers, text and other segments. Pillow's
-own readers are stricter than the decoders behind them: a JFIF segment of 7 bytes, a text of 1 MB, or a wrong checksum
-of a comment would make them refuse a photo that every gallery shows.
 """
 
 import io
@@ -72,6 +68,9 @@ class Judged(msgspec.Struct, frozen=True):
 
     def opened(self) -> Image.Image:
         """The photo as a Pillow image, not yet decoded; PHOTO_ERRORS."""
+        # Only what the judge has read: the picture without trailers, text and other segments. Pillow's own readers are
+        # stricter than the decoders behind them: a JFIF segment of 7 bytes, a text of 1 MB, or a wrong checksum of a
+        # comment would make them refuse a photo that every gallery shows.
         match self.head:
             case jpeg.Head():
                 content = jpeg.picture(self.data, self.head)

@@ -5,9 +5,6 @@ holder, in one atomic step. So claimed jobs never block the head of a queue, two
 jobs of a dead worker become ready again when their leases end. clock.py has the clock. Every later call about a job
 must present the claim's token. The token fences a worker that was presumed dead: its settlement is refused.
 
-A Redis that restarted has lost its scripts. The first worker that notices extends every lease once, because no worker
-could while Redis was down. So a lapse still means that a worker failed, not that Redis did.
-
 The scripts are in leasing.py, the rules and their reasons in lease.py.
 """
 
@@ -34,7 +31,7 @@ _SCRIPTS = (TURN, EXTEND, REVIVE)
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """The result of a turn: settlements that counted, jobs claimed, milliseconds until the next job is due.
+    """What `settle_and_claim` did: settlements that counted, jobs claimed, milliseconds until the next job is due.
 
     `next_ms` is -1 if the queues that were read have no other job; 0 if more jobs were ready than could be claimed.
     """
@@ -59,7 +56,7 @@ class Claims:
         self._redis = redis
         self._lease_ms = int(lease_s * 1000)
 
-    async def turn(
+    async def settle_and_claim(
         self, token: str, room: Room, settlements: Sequence[Settlement] = (), queues: Sequence[str] = QUEUES
     ) -> Turn:
         """Settle up to `BATCH` jobs, then claim from the queues in this order.
@@ -68,7 +65,7 @@ class Claims:
         """
         fields: list[Any] = []
         for one in settlements:
-            fields += [*_held(one.claimed), *_words(one)]
+            fields += [*_lease(one.claimed), *_words(one)]
         kept, found, next_ms = await self._run(
             TURN(queues, token, self._lease_ms, room.free, room.ahead, room.flags, *fields)
         )
@@ -90,18 +87,18 @@ class Claims:
 
     async def claim(self, token: str, free: int, queues: Sequence[str] = QUEUES) -> list[Claimed]:
         """Up to `free` ready jobs that need a slot, and as many flags, from the queues in this order."""
-        return (await self.turn(token, Room(free, flags=free), queues=queues)).claimed
+        return (await self.settle_and_claim(token, Room(free, flags=free), queues=queues)).claimed
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Settle up to `BATCH` jobs; False for each that was refused because this worker no longer holds it."""
-        return (await self.turn("", Room(0), settlements, ())).kept if settlements else []
+        return (await self.settle_and_claim("", Room(0), settlements, ())).kept if settlements else []
 
     async def extend(self, claimed: Sequence[Claimed]) -> list[Claimed]:
         """Extend these leases by a full lease from now; returns the jobs that this worker no longer holds."""
         lost: list[Claimed] = []
         for start in range(0, len(claimed), BATCH):
             batch = claimed[start : start + BATCH]
-            fields = [field for one in batch for field in _held(one)]
+            fields = [field for one in batch for field in _lease(one)]
             answers = await self._run(EXTEND((), self._lease_ms, *fields))
             lost += [one for one, kept in zip(batch, answers, strict=True) if not kept]
         return lost
@@ -123,6 +120,8 @@ class Claims:
         try:
             return await self._call(call)
         except NoScriptError:
+            # A Redis that restarted has lost its scripts, and no worker could extend a lease while it was down. So a
+            # lapse still means that a worker failed, not that Redis did.
             pipe: Pipeline = self._redis.pipeline(transaction=False)
             pipe.eval(REVIVE.text, 0, str(self._lease_ms), "")
             for one in _SCRIPTS:
@@ -134,7 +133,7 @@ class Claims:
         return await cast("Any", self._redis.evalsha(call.script.digest, *call.words))
 
 
-def _held(one: Claimed) -> tuple[str, str, str]:
+def _lease(one: Claimed) -> tuple[str, str, str]:
     """The job, its lease as the claim stored it, and its queue."""
     attempts = one.attempts
     return one.id, f"{attempts.faults}|{attempts.outages}|{attempts.lapses}|{one.queue}|{one.token}", one.queue

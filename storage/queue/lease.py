@@ -4,10 +4,6 @@ Pure. A claim sets a job's score to the end of the lease, so the score is the ti
 (again). A worker extends the leases of its running jobs; a lease that ends unextended is a *lapse*. Three outcomes are
 counted separately: faults (the job failed), outages (store or Redis was unavailable) and lapses (the worker was gone).
 A job that a worker hands back counts as none.
-
-The cause of a lapse is unknown: the job may have killed its worker, or the worker was killed for another reason. Two
-lapses make a job poison, unless many workers died recently; then the job must account for half of the deaths, so that
-mass kills of workers do not quarantine good photos. Six lapses are enough in any case.
 """
 
 from collections.abc import Sequence
@@ -121,6 +117,8 @@ def is_poison(claimed: Claimed) -> bool:
     lapses = claimed.attempts.lapses
     if not claimed.deaths or lapses < POISON_LAPSES:
         return False
+    # The cause of a lapse is unknown: the job may have killed its worker, or something else did. While many workers
+    # die, the job must account for half of the deaths, so that mass kills do not quarantine good photos.
     return lapses >= POISON_LAPSES_MAX or POISON_DEATHS_PER_LAPSE * lapses >= claimed.deaths
 
 

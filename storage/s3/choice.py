@@ -1,4 +1,4 @@
-"""Which endpoint of a store gets a request: the least busy of those that serve, else one that may do all the same."""
+"""Which endpoint of a store gets a request: the least busy one that is up; if none is, one that may still work."""
 
 from collections.abc import Collection, Sequence
 from typing import Final

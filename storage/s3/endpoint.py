@@ -1,6 +1,6 @@
 """One address of a store: its connections, how busy it is, and its state, which is logged once it has lasted.
 
-`endpoints.py` decides about it.
+`endpoints.py` sets the state.
 """
 
 import asyncio
@@ -30,12 +30,16 @@ class State(Enum):
     """What an endpoint is good for; the value is for log lines."""
 
     UP = "serves"
-    APART = "takes no changes until it and the others are seen to agree; it reads what the others lack"
+    APART = (
+        "gets no writes until its conditional-write check against the other endpoints passes, and reads only as a "
+        "fallback"
+    )
     READS = "has no write quorum: it reads only; start the members that are missing"
     DOWN = "does not serve: check that it runs and that this machine reaches it"
     UNFIT = (
-        "breaks conditional writes, or is of another store, or does not see the other members, so that posts would be "
-        "lost: it is not used; it is tested again in half a minute; mend it, or remove it from SNAPSURGE_STORE_URL"
+        "gets no requests: it overwrote an object that it must not overwrite (ignores conditional writes, belongs to "
+        "another store, or does not see the other members); it is tested again in 30 s; fix it, or remove it from "
+        "SNAPSURGE_STORE_URL"
     )
 
 
@@ -96,9 +100,10 @@ class Endpoint:
             if self._changes < CHANGES_MAX:
                 return
             log.warning(
-                "store endpoint %s changes its state all the time, %d times since the last line; it is used whenever "
-                "it serves: look into the log of its process",
-                *(self.url, self._changes),
+                "store endpoint %s is flapping: %d state changes since the last line; it is used whenever it is up; "
+                "check its server's log",
+                self.url,
+                self._changes,
             )
         elif self.state is not self._told:
             self._told = self.state

@@ -4,10 +4,9 @@ An endpoint is checked while it is in doubt: after a refused or broken connectio
 it answered that it cannot serve. A check is a HEAD of the bucket on a new connection, once a second. An endpoint that
 does not answer is left out, and requests that wait for it are given up, so that the caller repeats them at another one.
 
-MinIO makes a conditional PUT wait for minutes without a write quorum. So an endpoint that answers is also asked for the
-health of its cluster; without a quorum it gets no PUT and no DELETE, and those that wait there are given up. A member
-that sees too few others may answer that an object is missing which they have. So for a minute after any change, what is
-missing is believed only if all endpoints say so, with a write quorum.
+An endpoint that answers is also asked for the health of its cluster; without a write quorum it gets no PUT and no
+DELETE. A member that sees too few others may answer that an object is missing which they have. So for a minute after
+any change, what is missing is believed only if all endpoints say so, with a write quorum.
 
 Conditional writes are kept only by endpoints that agree (`agreement.py`). So one whose connection broke, and every one
 at first, takes no change until it agrees with all that take changes; if none does, all that answer must agree. One that
@@ -147,10 +146,12 @@ class Endpoints:
                     self._tested.set()
                 others = [one for one in self.all if one is not endpoint]
                 if state is State.READS:
+                    # MinIO lets a conditional PUT wait for minutes without a write quorum.
                     endpoint.wires.give_up("the store has no write quorum", writes_only=True)
                     for other in others:  # most likely they have none either
                         self.doubt(other)
                 elif silent and any(one.state is State.UP for one in others):
+                    # So that the callers repeat these requests at another endpoint.
                     endpoint.wires.give_up(f"{endpoint.url} does not answer", writes_only=False)
                 if state is State.UP:
                     return
@@ -209,10 +210,11 @@ class Endpoints:
         """Test whether these agree; removes those that break the rules by themselves, which no program uses."""
         while True:
             if 2 * len(found) < len(self.all):
-                return Finding("fewer than half of them answer, and keep conditional writes")
+                return Finding("fewer than half of the endpoints answer and honour conditional writes")
             before = [(one.state, one.breaks) for one in found]
             finding = await self._apart(found)
             if before != [(one.state, one.breaks) for one in found]:
+                # What was found may be from before a restart.
                 return Finding(finding.why or "a connection broke")
             if (broken := finding.broken) is None:
                 return finding
@@ -233,7 +235,7 @@ class Endpoints:
         level = logging.ERROR if lasted else logging.WARNING
         if level > self._told:
             self._told = level
-            log.log(level, "store endpoints take no changes before they agree: %s", finding.why)
+            log.log(level, "writes paused, the endpoints have not passed the conditional-write check: %s", finding.why)
         serves = any(one.state is State.UP for one in self.all)
         return State.UNFIT if lasted and finding.overwrote and serves else State.APART
 
@@ -253,6 +255,7 @@ class Endpoints:
     def _broke(self, endpoint: Endpoint) -> None:
         """The server ended a connection: it may have been restarted."""
         if self.several and self._open:
+            # After a restart a member may overwrite what it does not see yet (agreement.py): no change until a test.
             endpoint.lost(away=False)
             if endpoint.state is State.UP:
                 self._become(endpoint, State.APART)
@@ -263,7 +266,7 @@ class Endpoints:
         try:
             return await endpoint.looked(await self._bucket(endpoint.host))
         except NoKeys as error:
-            log.error("store endpoint %s cannot be checked, it is used: %s", endpoint.url, error)  # noqa: TRY400
+            log.error("cannot check store endpoint %s, it stays in use: %s", endpoint.url, error)  # noqa: TRY400
             return False, State.UP
 
     def _become(self, endpoint: Endpoint, state: State) -> None:

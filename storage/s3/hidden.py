@@ -4,8 +4,8 @@ A member that was away lacks what was written meanwhile, until somebody heals it
 are read. If another member is away then, fewer than half of the drives show the object, and MinIO reads 404 or an older
 version from them, and compares conditions with that (`pickLatestQuorumFilesInfo` in its cmd/erasure-object.go). Its
 listings ask the drives that are there, and need half of those only. So while a member is away, or was away a minute
-ago, a condition is compared with the listing first, and what is missing is looked up in it: where listing and object
-differ, members that are away have the truth, and the request is refused. Pure, but for the requests of the caller.
+ago, a condition is compared with the listing first, and what is missing is looked up in it. Pure, but for the requests
+of the caller.
 
 This needs that at most a third of the members are away at a time, now and whenever an object was written: so programs
 change nothing while more are (`choice.py`). Sets in which two write quorums share half of the copies hide nothing.
@@ -40,8 +40,9 @@ async def hidden(ask: Ask, key: str, expected: str) -> Answer | None:
     except listing.BadListing:
         return UNREADABLE
     if tag == expected:
-        return None
+        return None  # enough drives show what the caller expects, so its condition is compared with the truth
     seen = await ask("HEAD", key)
     if not seen.went_well and seen.status != 404:
         return seen
+    # Where listing and object differ, members that are away have the truth.
     return None if tag == (seen.etag if seen.went_well else "") else AWAY

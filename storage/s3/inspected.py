@@ -1,4 +1,4 @@
-"""A bucket that somebody looks at: opening it makes nothing, and it tells of its settings, endpoints and free space."""
+"""Read-only view of a bucket for `processors inspect`: its settings, endpoints and free space. Creates nothing."""
 
 import ssl
 import time

@@ -6,7 +6,7 @@ The codes are those of "Error responses", Amazon S3 API Reference; other stores 
 from typing import Final
 
 SILENT: Final = "check that the store runs and that this machine reaches it"
-NO_KEYS: Final = "look at what gives this program its keys: the variables, profile or role that botocore uses"
+NO_KEYS: Final = "check the source of the credentials: environment variables, profile or role, as botocore reads them"
 _OTHER: Final = "look into the store's log"
 _KEYS: Final = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _RIGHTS: Final = "give the keys the permissions that storage/s3/store.py lists, and check that they are right"
@@ -20,7 +20,7 @@ _APART: Final = (
     "another store (see the log)"
 )
 _AWAY: Final = (
-    "members of the store are away that have the newest state of an object, or more than a third of them are: start "
+    "the members that hold the newest version of an object are down, or more than a third of all members are: start "
     "them; then heal the store before the next one is stopped (deploy/README.md)"
 )
 _BUCKET: Final = (
@@ -54,5 +54,5 @@ def said(status: int, code: str, region: str = "") -> str:
 
 
 def remedy(status: int, code: str) -> str:
-    """What to do."""
+    """What an operator should do about an answer with this status and error code, as part of a log line."""
     return _REMEDIES.get(code) or _REMEDIES.get(str(status)) or _OTHER

@@ -62,7 +62,7 @@ class Reply:
             if self._expects == "head":
                 return
         if self._expects in {"bytes", "text"}:
-            self._plain(data)
+            self._unchunked(data)
         else:
             self._chunks(data)
 
@@ -121,7 +121,7 @@ class Reply:
         if self._size > most:
             raise ConnectionError(f"the store's answer has more than {most} bytes")
 
-    def _plain(self, data: bytes) -> None:
+    def _unchunked(self, data: bytes) -> None:
         """Take bytes of a body that is counted, or ends with the connection."""
         if self._expects == "text":
             self._keep(data, TEXT_BYTES_MAX)

@@ -238,9 +238,11 @@ class S3Store:
             why = f"{type(error).__name__}: {error}"
         if why:
             log.error(
-                "bucket %s: %s; this program could not do it (%s), and goes on: let an administrator of the store do "
-                "it, or give the keys PutBucketVersioning and start it again",
-                *(self._bucket, warning, why),
+                "bucket %s: %s; enabling versioning failed (%s), continuing without it: let an administrator enable "
+                "it, or grant PutBucketVersioning to the keys and restart",
+                self._bucket,
+                warning,
+                why,
             )
         else:
             log.warning(
@@ -270,9 +272,11 @@ class S3Store:
             )
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
-                "the bucket keeps version %s of %s, which was deleted or replaced, and it could not be removed: "
-                "whoever may read versions can read it; remove it by hand (%s)",
-                *(version, key, error),
+                "could not remove version %s of %s, which was deleted or replaced; users with the right to read "
+                "versions can still read it. Remove it by hand (%s)",
+                version,
+                key,
+                error,
             )
 
     async def _get(self, key: str, fields: Mapping[str, str], *expected: type[Exception]) -> Answer:

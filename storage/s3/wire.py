@@ -56,7 +56,7 @@ class Wire(asyncio.Protocol):
         self.writes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, which requests are written to."""
         self._transport = cast("asyncio.Transport", transport)
 
     async def ask(self, parts: Sequence[Buffer], silence_s: float, *, head_only: bool) -> Said:

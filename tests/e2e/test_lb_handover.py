@@ -19,7 +19,7 @@ from tests.e2e.test_lb_harness import ROOT, sink, until
 from tests.ports import free_port
 
 CLIENTS, REQUESTS, ROUNDS = 6, 30, 6
-LEFT = "told to stop before it took over"
+LEFT = "stop signal before takeover"
 
 pytestmark = pytest.mark.e2e
 

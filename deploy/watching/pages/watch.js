@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const LEAST_S = 60; // A course is drawn over at least a minute.
 const STALE_MS = 15000;
 const COLUMNS = ["at", "offered", "accepted", "shed", "late", "p50", "p99", "ready", "oldest", "workers", "desired", "store"];
-const UNLED = "no autoscaler that leads answers: moments and queue are not known";
+const UNLED = "the leading autoscaler does not answer: moments and queue are unknown";
 const FINE = { healthy: "good", "slow start": "warn", draining: "warn" };
 const byId = (id) => document.getElementById(id);
 let predicted = {}, latest = null, heardAt = 0;
@@ -166,7 +166,7 @@ function charts(view) {
   byId("uploads-over").textContent = times.count ? `${number(times.count)} in the last ${number(times.over_s)} s` : "none in the last seconds";
   legend("times-now", [["p50", duration(times.p50_s), "one"], ["p99", duration(times.p99_s), "three dashed"]]);
   chart("times", view, [{ column: "p50", style: "one" }, { column: "p99", style: "three dashed" }], "s");
-  legend("queue-now", queue ? [["ready", number(queue.ready), "one"], ["oldest", duration(queue.oldest_s)], ["in work", number(queue.leased)],
+  legend("queue-now", queue ? [["ready", number(queue.ready), "one"], ["oldest", duration(queue.oldest_s)], ["leased", number(queue.leased)],
     ["deferred", number(queue.deferred)]] : []);
   chart("queue", view, [{ column: "ready", style: "one" }], "count");
   words("queue-words", queue ? `${number(queue.dead)} dead letters` : UNLED, !queue || queue.dead);

@@ -86,7 +86,7 @@ async def test_two_nodes_of_one_name_are_told(redis: Redis, caplog: pytest.LogCa
         await second.beat()
 
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "another node announces itself as a too, at 127.0.0.1"
+        "another node uses the same id a, at 127.0.0.1"
     ] * 2
     assert "9009" in caplog.messages[0]
     assert "9001" in caplog.messages[1]

@@ -208,10 +208,10 @@ async def test_leaving_does_not_wait_for_a_redis_that_is_silent(redis: Redis, mo
     monkeypatch.setattr("processors.holding.CLOSE_S", 0.05)
 
     class Silent(Claims):
-        async def turn(self, token: str, room: Room, *rest: Any) -> Turn:
+        async def settle_and_claim(self, token: str, room: Room, *rest: Any) -> Turn:
             if not room.free:
                 await asyncio.Event().wait()
-            return await super().turn(token, room, *rest)
+            return await super().settle_and_claim(token, room, *rest)
 
     await Queue(redis).enqueue(renders(0, 1))
     async with asyncio.timeout(20), held_by(Silent(redis, 60)) as held:

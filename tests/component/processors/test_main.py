@@ -101,7 +101,7 @@ async def test_sweep_runs_once_and_says_what_it_did(world: Any, redis: Redis, re
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "1 moments, 1 posts, 1 unfinished: 2 jobs queued, 0 leftovers of deleted posts removed, "
-        "0 posts told to the index anew, 0 whose pair is lost\n"
+        "0 posts reported to the index again, 0 posts with a lost pair\n"
     )
     assert await world.queued() == [f"flag_late:{post_id}", f"render_pair:{post_id}"]
 

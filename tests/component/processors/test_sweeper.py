@@ -248,7 +248,7 @@ def test_a_sweep_says_what_it_did() -> None:
     assert msgspec.structs.astuple(swept) == (2, 7, 1, 2, 1, 3, 0)
     assert str(swept) == (
         "2 moments, 7 posts, 1 unfinished: 2 jobs queued, 1 leftovers of deleted posts removed, "
-        "3 posts told to the index anew, 0 whose pair is lost"
+        "3 posts reported to the index again, 0 posts with a lost pair"
     )
 
 

@@ -251,7 +251,7 @@ async def test_photos_go_when_the_post_is_finished_and_the_post_stays(
     assert intake.is_bare(archive)
     assert (await existence.look(receipt.moment_id, receipt.id)).receipt == receipt
     assert (await commit(existence, receipt)).attempt == FIRST
-    with pytest.raises(Damaged, match="photos were removed"):
+    with pytest.raises(Damaged, match="photos were deleted"):
         intake.unpack(archive)
     await existence.end(receipt.moment_id, receipt.id, GONE)
     assert await existence.bare(receipt.moment_id, receipt.id) == "none"

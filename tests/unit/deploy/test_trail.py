@@ -46,11 +46,16 @@ def folder(tmp_path: Path) -> Path:
         {"at": 9.3, "id": "r9", "status": 201, **access},
     )  # fmt: skip
     tries = [["r9", OTHER, "created", 1_900], ["r1", POST, "overloaded", 1_501]]
-    write(tmp_path, "node-a.log.1", {"at": "1970-01-01T00:00:02.000Z", "text": "2 tries ended", "tries": tries})
+    write(
+        tmp_path,
+        "node-a.log.1",
+        {"at": "1970-01-01T00:00:02.000Z", "text": "2 upload attempts finished", "tries": tries},
+    )
     write(tmp_path, "node-a.log", "Traceback of nothing, r1", {"at": "1970-01-01T00:00:03.000Z", "text": "other"})
     write(
         tmp_path, "node-b.log",
-        {"at": "1970-01-01T00:00:10.000Z", "text": "1 tries ended", "tries": [["r2", POST, "created", 9_251]]},
+        {"at": "1970-01-01T00:00:10.000Z", "text": "1 upload attempts finished",
+         "tries": [["r2", POST, "created", 9_251]]},
     )  # fmt: skip
     write(
         tmp_path,
@@ -91,7 +96,7 @@ async def test_an_unknown_id_is_not_found(folder: Path, tmp_path: Path) -> None:
 async def test_logs_that_are_text_are_told(folder: Path) -> None:
     """They cannot be searched; a traceback between JSON lines is no such log."""
     assert not [why for why in (await trail("r1", folder, Config())).missing if "--log text" in why]
-    text = "2026-11-30 15:00:00,123 INFO 77 snapsurge.ingest.tallying: 2 tries ended"
+    text = "2026-11-30 15:00:00,123 INFO 77 snapsurge.ingest.tallying: 2 upload attempts finished"
     for name in ("node-c.log", "node-c.log.1", "autoscaler.log"):
         write(folder, name, "a line of something else", text)
 
@@ -107,12 +112,14 @@ async def test_an_id_that_a_client_sends_always_is_of_the_latest_post(folder: Pa
     access = {"method": "POST", "path": "/p", "node": "a", "weight": 1, "status": 201, "label": "mine"}
     write(folder, "lb-2.access.log", {"at": 20.0, "id": "r20", **access})
     tries = [["r20", OTHER, "created", 20_001]]
-    write(folder, "node-c.log", {"at": "1970-01-01T00:00:21.000Z", "text": "1 tries ended", "tries": tries})
+    write(
+        folder, "node-c.log", {"at": "1970-01-01T00:00:21.000Z", "text": "1 upload attempts finished", "tries": tries}
+    )
 
     found = await trail("mine", folder, Config())
 
     assert found.post == OTHER
-    assert found.missing[0] == f"which post is meant: clients sent this id with uploads of 1 more, too ({POST})"
+    assert found.missing[0] == f"ambiguous id: it was also sent with uploads of 1 other posts ({POST})"
     assert not [why for why in (await trail(POST, folder, Config())).missing if "which post" in why]
 
 

@@ -34,7 +34,11 @@ def test_tries_lines_and_what_is_missing_are_told() -> None:
         Line(
             "t1", "lb-1.access.log", {"method": "POST", "path": "/p", "status": 503, "node": "", "ms": 1, "weight": 7}
         ),
-        Line("t2", "node-a.log", {"level": "info", "text": "1 tries ended", "tries": [["r1", "p", "overloaded", 1]]}),
+        Line(
+            "t2",
+            "node-a.log",
+            {"level": "info", "text": "1 upload attempts finished", "tries": [["r1", "p", "overloaded", 1]]},
+        ),
     ]
     text = words(Trail("r1", "p", [Try("r1", "overloaded", "t2", "node-a")], HISTORY, lines, ["why"]))
 

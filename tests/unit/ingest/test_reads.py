@@ -82,7 +82,7 @@ async def test_uploads_come_first() -> None:
     inside, reading, admission = reads()
     admission.admit("carol", 701, Rank.FIRST, 0.0)
 
-    with pytest.raises(Refusal, match="uploads come first"):
+    with pytest.raises(Refusal, match="busy with uploads"):
         await inside.by_user(hello)(request())
     await inside.by_address(hello, Kind.SCRAPE)(make_mocked_request("GET", "/"))
     assert reading.count(Kind.SCRAPE) == 1 <= SCRAPES_MAX

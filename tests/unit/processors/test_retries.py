@@ -237,7 +237,7 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytes
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 3
     assert said[0] == "Redis is unavailable, jobs are retried: render_pair:x: ConnectionError: gone"
-    assert said[1] == "Redis is available again: render_pair:x is done"
+    assert said[1] == "Redis is available again (job render_pair:x succeeded)"
     assert said[2].startswith("render_pair:x failed on run 1")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from storage.about import code_of, files_max, fingerprints, now_ms, plain
+from storage.about import code_of, files_max, fingerprints, now_ms, settings_text
 
 
 class Settings(msgspec.Struct, frozen=True, rename=lambda name: f"X_{name.upper()}"):
@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True, rename=lambda name: f"X_{name.upper(
 
 def test_settings_are_told_without_secrets() -> None:
     """By their names in the environment."""
-    assert plain(Settings(), without=("secret",)) == {"X_LIMIT": "3", "X_TEXT": "t"}
+    assert settings_text(Settings(), without=("secret",)) == {"X_LIMIT": "3", "X_TEXT": "t"}
 
 
 def test_a_fingerprint_is_a_mac_by_the_secret() -> None:

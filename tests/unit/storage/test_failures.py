@@ -27,7 +27,10 @@ def test_a_kind_is_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> Non
 
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
-    assert lines[0] == "store bucket: PUT: 503 SlowDown; uploads and jobs are told to come back: wait"
+    assert (
+        lines[0]
+        == "store bucket failed: PUT: 503 SlowDown; uploads are answered 503 and jobs are retried. What to do: wait"
+    )
     assert "403 AccessDenied" in lines[1]
     assert "503 SlowDown (4 more since the last line)" in lines[2]
 
@@ -41,11 +44,11 @@ def test_what_a_store_says_cannot_break_a_line_or_fill_the_memory(caplog: pytest
 
     line = caplog.records[0].getMessage()
     assert "a?b?[31m?Key?" in line
-    assert len(line) < KIND_CHARS_MAX + 100
+    assert len(line) < KIND_CHARS_MAX + 150
     # The clock stands still: a kind that is remembered is left out, the oldest are forgotten and logged again.
     caplog.clear()
     for number in (KINDS_MAX * 3 - 1, KINDS_MAX * 2, KINDS_MAX * 2 - 1):
         failures.failed(f"PUT: 400 Code{number}", "look")
     assert [record.getMessage().split(";")[0] for record in caplog.records] == [
-        f"store bucket: PUT: 400 Code{KINDS_MAX * 2 - 1}"
+        f"store bucket failed: PUT: 400 Code{KINDS_MAX * 2 - 1}"
     ]

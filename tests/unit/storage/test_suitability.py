@@ -170,6 +170,6 @@ async def test_a_store_that_starts_is_tested_again(
     async with Starting(tmp_path, 3) as store:
         await suitability.check(store, patience_s=600.0)
 
-    assert caplog.text.count("it may be starting") == 3
+    assert caplog.text.count("in case the store is still starting") == 3
     assert "8 of 8 concurrent PUTs" in caplog.text
     assert kept(tmp_path) == []

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from processors.accounting import writing as module
 from processors.accounting.sums import SETTLE_MS
 from processors.accounting.writing import PENDING_MS_MAX, Accountant, AccountMetrics, accounting, is_due
-from processors.scaling.election import Election
+from processors.election import Election
 from storage import keys
 from storage.accounting import Accounts
 from storage.accounts import Account, Refused
@@ -160,8 +160,8 @@ async def test_errors_are_ridden_out_by_the_elected_alone(
         await played.over.wait()
         task.cancel()
 
-    assert caplog.text.count("wait until the store and Redis answer") == 1
-    assert caplog.text.count("an account of a moment failed") == 1
+    assert caplog.text.count("postponed until the store and Redis answer") == 1
+    assert caplog.text.count("writing the account of a moment failed") == 1
 
 
 def test_the_metrics_have_what_accounts_know_exactly() -> None:

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from processors.config import load
+from processors.election import Election
 from processors.metrics import ScalerMetrics
 from processors.scaling.autoscale import Autoscaler, limits_of
-from processors.scaling.election import Election
 from processors.scaling.ladder import Ladder
 from processors.scaling.pool import Pool
 from processors.scaling.presence import beat
@@ -202,8 +202,8 @@ async def test_what_cannot_be_read_ends_nothing(world: Any, redis: Redis, caplog
         await redis.set(b"snapsurge:worker:" + name, b"\xc1")
 
     assert [await scaled.tick() for _ in range(3)] == [6] * 3
-    assert caplog.text.count("cannot be read") == 1
-    assert "3 more pulses of workers cannot be read and are ignored, such as b'nonsense'" in caplog.text
+    assert caplog.text.count("malformed status reports") == 1
+    assert "ignoring 3 malformed status reports of workers in Redis, such as b'nonsense'" in caplog.text
     await redis.set("snapsurge:workers", "not a set at all")
     assert await scaled.tick() == 6
     await redis.delete("snapsurge:workers", "arq:queue")

@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 import processors.scaling.moment_counts as module
+from processors.election import Election
 from processors.metrics import ScalerMetrics
-from processors.scaling.election import Election
 from processors.scaling.moment_counts import counting
 from storage.index import Index
 from storage.keys import COUNTS_KEY

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 import processors.scaling.redis_servers as module
-from processors.scaling.election import Election
+from processors.election import Election
 from processors.scaling.redis_servers import FAULTS, PERSISTENCE, asking, faults, servers
 from storage.config import Config
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import Redis
 
+from processors.election import Election
 from processors.retention import Removed, Retention
-from processors.scaling.election import Election
 from processors.scaling.retaining import retaining
 from storage.blobs import StoreUnavailable
 
@@ -54,5 +54,5 @@ async def test_the_leader_takes_step_after_step(
     standby = await played(redis, [Removed()], elected=False)
 
     assert (leader.taken, standby.taken) == (6, 0)
-    assert caplog.text.count("waits for the store and Redis") == 1
-    assert caplog.text.count("removing what was kept long enough failed") == 1
+    assert caplog.text.count("retention is postponed until the store and Redis answer") == 1
+    assert caplog.text.count("retention failed") == 1

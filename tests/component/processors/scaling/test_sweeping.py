@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from processors.election import Election
 from processors.findings import Swept
 from processors.metrics import ScalerMetrics
 from processors.scaling import sweeping as module
-from processors.scaling.election import Election
 from processors.scaling.sweeping import sweeping
 from storage.blobs import StoreUnavailable
 
@@ -65,11 +65,11 @@ async def test_errors_are_ridden_out_and_an_outage_is_logged_once(
         )
 
     assert caplog.text.count("postponed") == 1
-    assert caplog.text.count("the sweep goes on") == 1
+    assert caplog.text.count("the sweep continues") == 1
     assert caplog.text.count("the sweep failed") == 1
     assert "3 jobs queued" in caplog.text
     assert metrics.registry.get_sample_value("snapsurge_swept_jobs_total") == 3
-    assert [line.levelname for line in caplog.records if "2 whose pair is lost" in line.message] == ["ERROR"]
+    assert [line.levelname for line in caplog.records if "2 posts with a lost pair" in line.message] == ["ERROR"]
     assert metrics.registry.get_sample_value("snapsurge_swept_lost_total") == 2
 
 

@@ -64,7 +64,7 @@ async def test_a_claim_that_finds_nothing_empties_the_bell(redis: Redis) -> None
     await claims.claim("w:1", 3)
     assert await redis.llen(BELL_KEY) == 2
     await claims.claim("w:2", 3)
-    assert (await claims.turn("w:3", Room(3))).claimed == []
+    assert (await claims.settle_and_claim("w:3", Room(3))).claimed == []
 
     assert await redis.llen(BELL_KEY) == 0
 

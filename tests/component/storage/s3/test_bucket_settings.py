@@ -109,7 +109,7 @@ async def test_a_bucket_that_cannot_be_told_to_keep_versions_is_an_error_that_st
     (told,) = [one for one in caplog.records if "is not known to keep versions" in one.message]
     assert told.levelno == logging.ERROR
     assert "may lose the post; enable versioning; this program could not do it (403 AccessDenied)" in told.message
-    assert "told to come back" not in caplog.text  # all went well
+    assert "uploads are answered 503" not in caplog.text  # all went well
 
 
 async def test_under_object_lock_posts_live_on_and_ops_are_told(s3_url: str, caplog: pytest.LogCaptureFixture) -> None:

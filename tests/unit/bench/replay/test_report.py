@@ -135,7 +135,7 @@ def test_a_sender_that_lagged_makes_the_run_void() -> None:
     report = made(generators=generators)
 
     assert (report.verdict, report.void, report.lagged) == ("void", True, 250.1)
-    assert report.voided == ("generator 2 lagged by 250.1 ms (p99): this was not the burst",)
+    assert report.voided == ("generator 2 lagged by 250.1 ms (p99): the trace was not sent on time",)
     assert (report.good, report.exit_code) == (False, 3)
     inside = made(generators=generators[:1])
     assert (inside.verdict, inside.void, inside.lagged, inside.exit_code) == ("pass", False, 0.0, 0)

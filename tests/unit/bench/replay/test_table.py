@@ -64,7 +64,7 @@ def test_the_table_shows_counts_and_times() -> None:
 
 def test_a_void_run_says_so_in_words() -> None:
     """With the lag."""
-    why = "generator 2 (b, pid 9) lagged by 300.0 ms (p99): this was not the burst"
+    why = "generator 2 (b, pid 9) lagged by 300.0 ms (p99): the trace was not sent on time"
     text = shown(msgspec.structs.replace(REPORT, void=True, lagged=300.0, voided=(why,), verdict="void"))
 
     assert "VOID" in text

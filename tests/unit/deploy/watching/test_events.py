@@ -208,7 +208,7 @@ def test_a_node_that_hangs_is_not_said_to_have_left() -> None:
     assert found.events[-1].words == "node a does not answer: no answer in time"
     assert "node a: no answer (no answer in time)" in found.problems
     found = observer.add(round_of(2_020, rest))
-    assert found.events[-1].words == "node a does not answer, and nobody lists it any more: it hangs or was lost"
+    assert found.events[-1].words == "node a does not answer and is no longer announced: it hangs or has crashed"
     drained = told({NODE: node(draining=1), BALANCER: balancer(nodes={})}, {})
     assert not [words for words in drained if "lost" in words]
 

@@ -136,7 +136,7 @@ def test_an_empty_view_can_be_drawn() -> None:
 def test_without_an_autoscaler_that_answers_no_moment_is_not_said_to_be_none() -> None:
     """It is not known; one that was known before stays."""
     assert "no moment is known" not in shown(View(at=0.0))
-    assert "no autoscaler that leads answers: moments and queue are not known" in shown(View(at=0.0))
+    assert "the leading autoscaler does not answer: moments and queue are unknown" in shown(View(at=0.0))
     assert "moment eu-1 fired" in shown(msgspec.structs.replace(FULL, queue=None))
 
 

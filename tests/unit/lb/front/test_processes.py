@@ -101,7 +101,7 @@ def test_a_replaced_process_that_is_killed_while_it_drains_is_not_restarted(tmp_
     family = parent(tmp_path, body)
     said = family.communicate(timeout=60)[1]
 
-    assert said.count("a successor has its place") == 1
+    assert said.count("the new process group has taken over its socket") == 1
     assert [name.split("-")[0] for name in names(tmp_path, 2)] == ["1", "taken"]
     assert family.returncode == 0
 

@@ -44,7 +44,7 @@ def test_a_removed_node_stays_out_until_it_is_added() -> None:
         (lambda: NONE.weigh("a", 101, KNOWN), 400, "weight 101"),
         (lambda: NONE.weigh("a", -1, KNOWN), 400, "weight -1"),
         (lambda: NONE.undrain("a", KNOWN), 409, "is not drained"),
-        (lambda: NONE.undrain("b", KNOWN), 409, "announces itself"),
+        (lambda: NONE.undrain("b", KNOWN), 409, "by its own decision"),
         (lambda: NONE.remove("a", {"a": A}), 409, "the last one"),
         (lambda: NONE.add(Member(id="n", address="h:1"), {str(n): A for n in range(1023)}), 409, "1023 nodes already"),
     ],

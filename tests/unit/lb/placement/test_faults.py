@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lb.placement.faults import KEYS_MAX, WINDOW_S, Faults, Window
+from lb.placement.faults import USERS_MAX, WINDOW_S, Faults, Window
 from lb.placement.health import State
 from tests.unit.lb.placement.test_fleet import fleet
 
@@ -73,7 +73,7 @@ def test_each_user_breaks_a_connection_once_a_window() -> None:
     assert not faults.reset(b"a")
     faults.begin_window()
     assert faults.reset(b"a")
-    assert sum(faults.reset(b"%d" % number) for number in range(1000)) == KEYS_MAX - 1
+    assert sum(faults.reset(b"%d" % number) for number in range(1000)) == USERS_MAX - 1
 
 
 def test_what_all_nodes_fail_in_ejects_none() -> None:

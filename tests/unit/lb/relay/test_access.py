@@ -10,7 +10,7 @@ RECORD = RequestRecord(
     unix_us=1_700_000_000_123_456,
     request_id=b"r-1",
     client=b"10.0.0.9",
-    key=b"user-7",
+    user=b"user-7",
     method=b"POST",
     target=b"/v1/x?token=secret",
     length=700_000,

@@ -63,8 +63,8 @@ def test_the_example_of_the_contract() -> None:
     assert once(Load(ready=10_000, oldest_s=0, arrivals_per_s=100, service_s=0.12)).desired == 46
 
 
-def test_the_example_of_the_architecture() -> None:
-    """The table of ARCHITECTURE.md, row by row: warm before the burst, up at once, held, down when nobody needed it."""
+def test_the_example_of_the_readme() -> None:
+    """The table of processors/README.md row by row: warm before the burst, up at once, held, down when not needed."""
     within = Limits(workers_min=2, workers_warm=40, workers_max=100)
     schedule = (Moment(fires_at_ms=NOW, window_s=120),)
     seen: dict[int, tuple[int, float, float] | None] = dict.fromkeys(range(-61, 451), (0, 0.0, 0.0))

@@ -65,7 +65,7 @@ def _twice(data: memoryview) -> memoryview:
     [
         (made(turns=2), "turns an image more than once"),
         (made(1, turns=60), "turns an image more than once"),
-        (made(shared=1), "uses its bytes more than once"),
+        (made(shared=1), "stores two images in the same bytes"),
         (made(copies=1), "is derived from other images"),
         (items(boxes.Item(b"iovl", (), (0, 0), ())), "is derived from other images"),
         (items(inputs=(1, 2, 1)), "uses an image more than once"),

@@ -203,7 +203,7 @@ async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.Lo
         made.leave_out(made.all[0], State.DOWN)
         await becomes(lambda: made.all[0].state is State.UP)
 
-    assert "cannot be checked, it is used: no role" in caplog.text
+    assert "it stays in use: no role" in caplog.text
 
 
 async def test_nothing_is_changed_before_all_that_answer_agree(members: list[Member]) -> None:

@@ -118,4 +118,4 @@ async def test_keys_that_cannot_be_renewed_are_a_failure_of_the_store(
     async with answering(OK) as store:
         with pytest.raises(StoreUnavailable, match="no keys for the store: the role cannot be assumed"):
             await store.create("k", b"1")
-    assert "look at what gives this program its keys" in caplog.text
+    assert "check the source of the credentials" in caplog.text

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench.overload.throttle import CREDIT_S, Throttle
+from bench.throttle import CREDIT_S, Throttle
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

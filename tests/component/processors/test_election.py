@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from processors.scaling.election import Election
+from processors.election import Election
 
 
 def candidates(redis: Redis) -> tuple[Election, Election]:

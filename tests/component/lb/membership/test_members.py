@@ -22,6 +22,12 @@ OPTIONS = Options(listen=("h", 0), admin=None, nodes=[], hash_on="uri", policy="
 A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 
 
+@pytest.fixture
+def fleet() -> Fleet:
+    """A fleet of no nodes, without health checks."""
+    return Fleet(placement(Config(), OPTIONS))
+
+
 def test_options_are_id_and_address() -> None:
     """`--node a=h:1`, IPv6 in brackets too."""
     assert parse_option("a=h:1") == A
@@ -38,74 +44,74 @@ def test_bad_options_are_refused(option: str) -> None:
         parse_option(option)
 
 
-async def test_a_balancer_starts_from_the_snapshot(stage, tmp_path: Path) -> None:  # noqa: ANN001 - the stage fixture
+async def test_a_balancer_starts_from_the_snapshot(fleet: Fleet, tmp_path: Path) -> None:
     """With Redis configured the last members are there before the first poll, static ones too and first."""
     path = tmp_path / "members.json"
     write_members(str(path), [A, B])
     config = Config(redis_url="redis://127.0.0.1:1", snapshot=str(path))
-    Membership(config, stage.fleet, [Member(id="b", address="h:9"), Member(id="c", address="h:3")])
+    Membership(config, fleet, [Member(id="b", address="h:9"), Member(id="c", address="h:3")])
 
-    assert {name: node.member.address for name, node in stage.fleet.nodes.items()} == {
+    assert {name: node.member.address for name, node in fleet.nodes.items()} == {
         "a": "h:1",
         "b": "h:9",
         "c": "h:3",
     }
 
 
-async def test_heartbeats_become_members_and_their_silence_is_noted(stage, redis: Redis, tmp_path: Path) -> None:  # noqa: ANN001
+async def test_heartbeats_become_members_and_their_silence_is_noted(fleet: Fleet, redis: Redis, tmp_path: Path) -> None:
     """Who beats joins and is in the snapshot; who falls silent is suspect, then dead; a static node needs no beat."""
     path = tmp_path / "members.json"
     config = Config(redis_url="redis://unused", snapshot=str(path))
-    membership = Membership(config, stage.fleet, [Member(id="s", address="h:9")])
+    membership = Membership(config, fleet, [Member(id="s", address="h:9")])
     for name in "xyz":
         await Heartbeat(redis, name, lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
     assert await membership.try_poll(redis)
-    assert set(stage.fleet.nodes) == set(stage.fleet.shares) == {"s", "x", "y", "z"}
+    assert set(fleet.nodes) == set(fleet.shares) == {"s", "x", "y", "z"}
     assert [member.id for member in read_members(str(path))] == ["x", "y", "z"]
     seconds, _ = await redis.time()
     await redis.zadd("snapsurge:nodes:beats", {"y": (seconds - 5) * 1000})
     states = []
     for _ in range(2):
         await membership.try_poll(redis)
-        states.append(stage.fleet.nodes["y"].health.state)
+        states.append(fleet.nodes["y"].health.state)
     assert states == [State.SUSPECT, State.DEAD]
-    assert stage.fleet.nodes["s"].health.state is State.HEALTHY
+    assert fleet.nodes["s"].health.state is State.HEALTHY
 
 
-async def test_without_redis_everything_stays(stage, free_port: int) -> None:  # noqa: ANN001
+async def test_without_redis_everything_stays(fleet: Fleet, free_port: int) -> None:
     """A poll that fails changes no member and holds no silence against anybody."""
-    membership = Membership(Config(), stage.fleet, [Member(id="a", address="h:1")])
-    stage.fleet.nodes["a"].silent = True
-    stage.fleet.note(stage.fleet.nodes["a"], Event.SILENT, 0.0)
+    membership = Membership(Config(), fleet, [Member(id="a", address="h:1")])
+    fleet.nodes["a"].silent = True
+    fleet.note(fleet.nodes["a"], Event.SILENT, 0.0)
     async with Redis(port=free_port) as away:
         assert not await membership.try_poll(away)
 
-    assert stage.fleet.nodes["a"].health.state is State.HEALTHY
+    assert fleet.nodes["a"].health.state is State.HEALTHY
 
 
 async def test_a_redis_that_does_not_answer_is_logged_with_the_reason(
-    stage,  # noqa: ANN001
+    fleet: Fleet,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It accepts and stays silent: the exception has no text of its own."""
-    membership = Membership(Config(redis_timeout_ms=50), stage.fleet, [])
+    membership = Membership(Config(redis_timeout_ms=50), fleet, [])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with Redis(port=silent.getsockname()[1]) as away:
             assert not await membership.try_poll(away)
 
-    assert caplog.messages[-1].endswith("until it can: no answer in 50 ms")
+    assert caplog.messages[-1].endswith("until Redis answers: no answer in 50 ms")
 
 
-async def test_the_operators_changes_are_in_force_and_kept(stage, tmp_path: Path) -> None:  # noqa: ANN001
+async def test_the_operators_changes_are_in_force_and_kept(fleet: Fleet, tmp_path: Path) -> None:
     """After `change` the ring is the new one; another balancer starts with them."""
     config = Config(redis_url="redis://unused", snapshot=str(tmp_path / "members.json"))
-    membership = Membership(config, stage.fleet, [A, B])
+    membership = Membership(config, fleet, [A, B])
     await membership.change(Overrides(removed=frozenset("a"), weights={"b": 3}))
 
-    assert set(stage.fleet.shares) == {"b"}
-    assert not stage.fleet.stale
+    assert set(fleet.shares) == {"b"}
+    assert not fleet.stale
     assert read_overrides(config.snapshot) == membership.overrides
-    assert set(Membership(config, stage.fleet, [A, B]).overrides.over(membership.announced)) == {"b"}
+    assert set(Membership(config, fleet, [A, B]).overrides.over(membership.announced)) == {"b"}
 
 
 async def test_a_balancer_without_redis_agrees_with_one_that_has_it(redis: Redis, tmp_path: Path) -> None:
@@ -124,7 +130,7 @@ async def test_a_balancer_without_redis_agrees_with_one_that_has_it(redis: Redis
 
 
 async def test_the_documented_rights_are_enough_and_a_missing_one_is_logged_with_the_rule(
-    stage,  # noqa: ANN001
+    fleet: Fleet,
     redis: Redis,
     redis_url: str,
     caplog: pytest.LogCaptureFixture,
@@ -136,14 +142,14 @@ async def test_the_documented_rights_are_enough_and_a_missing_one_is_logged_with
     try:
         async with Redis.from_url(url) as client:
             await redis.execute_command(*user)
-            membership = Membership(Config(redis_timeout_ms=5000), stage.fleet, [])
+            membership = Membership(Config(redis_timeout_ms=5000), fleet, [])
             for name in "xyz":  # all entries, then none, then one that changed
                 await Heartbeat(redis, name, lambda: Said("h:1", 1, "", "serving"), 1.0).beat()
                 assert await membership.try_poll(client)
                 assert await membership.try_poll(client)
             for missing in ("-eval", "-time", "resetkeys"):
                 await redis.execute_command(*user, missing)
-                assert not await Membership(Config(redis_timeout_ms=5000), stage.fleet, []).try_poll(client)
+                assert not await Membership(Config(redis_timeout_ms=5000), fleet, []).try_poll(client)
                 assert caplog.messages[-1].endswith(f"its user needs the ACL rule {RIGHTS}")
     finally:
         await redis.execute_command("ACL", "DELUSER", "balancer")
