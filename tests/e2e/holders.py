@@ -60,7 +60,10 @@ class Holder:
         if target not in self.uploads:
             return "404 Not Found\r\n"
         while length:
-            piece = await reader.read(min(length, 65536))
+            try:
+                piece = await reader.read(min(length, 65536))
+            except ConnectionError:  # A killed balancer may end by a reset.
+                piece = b""
             self.uploads[target] += len(piece)
             length -= len(piece)
             if not piece:

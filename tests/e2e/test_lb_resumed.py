@@ -1,5 +1,6 @@
 """What a resumable upload needs of the balancer: bytes that came reach the node, and later requests find the holder."""
 
+import asyncio
 import contextlib
 import re
 import signal
@@ -8,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.holders import SETTINGS, SIZE, Holder, holder, phone
-from tests.e2e.test_lb_harness import Balancer, balancer, problem_of, status_of
+from tests.e2e.test_lb_harness import PATIENCE_S, Balancer, balancer, problem_of, status_of
 
 pytestmark = pytest.mark.e2e
 
@@ -148,7 +149,8 @@ async def test_a_balancer_killed_in_mid_body_leaves_the_upload_at_its_node() -> 
             with contextlib.suppress(ConnectionError):
                 assert await one.reader.read() == b""
         [node] = [node for node in nodes if path in node.uploads]
-        await node.ended.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            await node.ended.wait()
         offset = node.uploads[path]
         assert 0 < offset <= 200_000
 
