@@ -145,10 +145,15 @@ async def test_a_balancer_killed_in_mid_body_leaves_the_upload_at_its_node() -> 
         second = await stack.enter_async_context(balanced(*nodes))
         async with phone(lb) as one:
             path, _ = await one.begin(sent=200_000)
+            [node] = [node for node in nodes if path in node.uploads]
+
+            async def arrives() -> bool:
+                return node.uploads[path] > 0
+
+            await until(arrives)
             lb.process.kill()
             with contextlib.suppress(ConnectionError):
                 assert await one.reader.read() == b""
-        [node] = [node for node in nodes if path in node.uploads]
         async with asyncio.timeout(PATIENCE_S):
             await node.ended.wait()
         offset = node.uploads[path]
