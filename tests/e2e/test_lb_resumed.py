@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.holders import SETTINGS, SIZE, Holder, holder, phone
-from tests.e2e.test_lb_harness import PATIENCE_S, Balancer, balancer, problem_of, status_of
+from tests.e2e.test_lb_harness import PATIENCE_S, Balancer, balancer, problem_of, status_of, until
 
 pytestmark = pytest.mark.e2e
 
