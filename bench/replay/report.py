@@ -19,6 +19,7 @@ import msgspec
 
 from .. import files
 from ..config import Config
+from ..outcome import Outcome
 from ..prediction.score import Scored
 from ..rows import machine, percentile
 from ..service import milliseconds
@@ -91,6 +92,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     settings: dict[str, str]  # of the stack and of the replay, as far as they are known
     machine: dict[str, str | int]
+    breaks_by: str | None = None  # `model` or `recorded`: where the breaks of the trace come from
+    broken: int = 0  # uploads with a break
+    resumed: int = 0  # tries that went on with an upload
+    sent_ratio: float | None = None  # bytes of bodies sent, to those of each accepted body once
     prediction: Scored | None = None  # of `--prediction`
     interrupted: bool = False  # the counts are those of the uploads that had ended
     verdict: Verdict
@@ -125,6 +130,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     trace_sha256: str
     scale: float
     settings: dict[str, str]
+    breaks_by: str | None = None
 
 
 def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> Report:
@@ -162,6 +168,9 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         on_time=len(on_time),
         late=sum(post.late is True for post in posts),
         attempts=sum(len(outcome.attempts) for outcome in outcomes),
+        broken=sum(bool(row.d) for row in run.rows),
+        resumed=sum(attempt.resumed for outcome in outcomes for attempt in outcome.attempts),
+        sent_ratio=sent_ratio(accepted),
         bad_renditions=len(run.bad_renditions),
         ready_within_ms=round(run.ready_within_s * 1000, 1),
         took_s=round(run.seconds, 1),
@@ -177,6 +186,14 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         voided=voided,
         **same,
     )
+
+
+def sent_ratio(accepted: Iterable[Outcome]) -> float | None:
+    """Bytes of bodies that these uploads sent in all their tries, to the bytes of their bodies; None without any."""
+    found = tuple(accepted)
+    least = sum(outcome.length for outcome in found)
+    sent = sum(attempt.sent for outcome in found for attempt in outcome.attempts)
+    return round(sent / least, 4) if least else None
 
 
 def voids(run: Run, config: Config) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from ..client import Client, multipart
 from ..clock import Clock
-from ..outcome import Attempt, Upload
+from ..outcome import Attempt, Break, Upload
 from .beats import Arrival, Beat, Ended, Generator
 from .check import Sent
 
@@ -130,6 +130,7 @@ class Sender:
             intended=intended,
             pace=row.up if self._obey_uplink else None,
             first_target=arrival.number,
+            breaks=tuple(Break(offset, pause_ms / 1000) for offset, pause_ms in row.breaks) if row.d else (),
         )
         return upload, sent
 
