@@ -146,7 +146,7 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
     voided = voids(run, config)
     same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
-    same |= msgspec.structs.asdict(origin)
+    same |= msgspec.structs.asdict(origin) | _resuming(run)
     ready = [post.id for post in posts if post.state == "ready"]
     examples = [*unmet(run), *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
     return Report(
@@ -168,9 +168,6 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         on_time=len(on_time),
         late=sum(post.late is True for post in posts),
         attempts=sum(len(outcome.attempts) for outcome in outcomes),
-        broken=sum(bool(row.d) for row in run.rows),
-        resumed=sum(attempt.resumed for outcome in outcomes for attempt in outcome.attempts),
-        sent_ratio=sent_ratio(accepted),
         bad_renditions=len(run.bad_renditions),
         ready_within_ms=round(run.ready_within_s * 1000, 1),
         took_s=round(run.seconds, 1),
@@ -186,6 +183,15 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         voided=voided,
         **same,
     )
+
+
+def _resuming(run: Run) -> dict[str, int | float | None]:
+    """What breaks and resumption came to."""
+    return {
+        "broken": sum(bool(row.d) for row in run.rows),
+        "resumed": sum(attempt.resumed for outcome in run.outcomes for attempt in outcome.attempts),
+        "sent_ratio": sent_ratio(outcome for outcome in run.outcomes if outcome.acknowledged),
+    }
 
 
 def sent_ratio(accepted: Iterable[Outcome]) -> float | None:
