@@ -178,16 +178,20 @@ def _breaks(header: Header, firsts: Columns, pairs: Ints) -> Breaks | None:
 
 
 def _in_flight(t: Ints, pairs: Ints, up: Ints, pauses_s: Floats) -> tuple[InFlight, Peak]:
-    """Uploads in flight, and the bytes a second that they send at their uplinks' rates."""
-    upload_s = pairs / up + pauses_s
-    times = np.concatenate([t, t + np.ceil(upload_s * 1e6).astype(np.int64)])
+    """Uploads in flight, and the bytes a second that they send at their uplinks' rates, as if without pauses."""
+    sending_s = pairs / up
+    upload_s = sending_s + pauses_s
+    times, flying = _levels(t, upload_s, np.ones(len(t), np.int64))
+    flight = InFlight(peak=_most(times, flying), per_s=_most_per_s(times, flying), upload_s=_quantiles(upload_s, 3))
+    return flight, _most(*_levels(t, sending_s, up.astype(np.int64)))
+
+
+def _levels(t: Ints, lasts_s: Floats, amounts: Ints) -> tuple[Ints, Ints]:
+    """The times at which intervals that begin at t begin or end, and the sum of the amounts of those open from then."""
+    times = np.concatenate([t, t + np.ceil(lasts_s * 1e6).astype(np.int64)])
     starts = np.concatenate([np.ones(len(t), np.int64), np.full(len(t), -1)])
     order = np.lexsort((starts, times))  # An end goes before a start at the same µs.
-    times = times[order]
-    flying = np.cumsum(starts[order])
-    sent = np.cumsum((starts * np.concatenate([up, up]))[order])
-    flight = InFlight(peak=_most(times, flying), per_s=_most_per_s(times, flying), upload_s=_quantiles(upload_s, 3))
-    return flight, _most(times, sent)
+    return times[order], np.cumsum((starts * np.concatenate([amounts, amounts]))[order])
 
 
 def _most(times: Ints, levels: Ints) -> Peak:

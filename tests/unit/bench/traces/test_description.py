@@ -97,3 +97,5 @@ def test_breaks_are_counted_and_keep_an_upload_in_flight() -> None:
     assert (broken.breaks.places["min"], broken.breaks.places["p50"], broken.breaks.places["max"]) == (0.1, 0.5, 0.9)
     assert (broken.breaks.pause_s["min"], broken.breaks.pause_s["max"]) == (0, 9)
     assert broken.in_flight.upload_s["max"] == 15
+    assert broken.in_flight.peak == Peak(3, 2.0)
+    assert broken.bytes.uplinks_per_s == described(found).bytes.uplinks_per_s
