@@ -7,8 +7,14 @@ because neither package imports the other.
 """
 
 import argparse
+import contextlib
+import fcntl
+import functools
 import logging
+import os
 import re
+import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +31,8 @@ ERROR_CHARS_MAX: Final = 8192
 # A program writes a few lines a minute. This bounds what a fault in a burst writes: 200 lines of a KiB are 12 MiB a
 # minute.
 LINES_S_MAX: Final = 200
+# Room for a reader that comes late; what Linux gives to a process without rights.
+PIPE_BYTES: Final = 1024 * 1024
 _TOKEN: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=[Bb]earer )[\w.~+/=-]{8,}")
 # All but tab and line feed.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -96,25 +104,90 @@ class JsonLine(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
-class Lines(logging.StreamHandler[TextIO]):
+class Outlet:
+    """A stream for whole lines that never waits: a line that a pipe or socket has no room for is dropped and counted.
+
+    Otherwise a collector of logs that hangs would stop the program. Files and terminals are written as they are.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.dropped = 0
+        self._stream = stream
+        self._rest = b""  # of a line that was written in part
+        self._write: Callable[[bytes], int] | None = None
+        self._close: Callable[[], None] = lambda: None
+        with contextlib.suppress(OSError, ValueError):  # no file, or one that must not be opened anew
+            number = stream.fileno()
+            mode = os.fstat(number).st_mode
+            if stat.S_ISFIFO(mode):  # a description of our own: the other one may be shared with other programs
+                ours = os.open(f"/dev/fd/{number}", os.O_WRONLY | os.O_NONBLOCK)
+                self._write, self._close = functools.partial(os.write, ours), functools.partial(os.close, ours)
+                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            elif stat.S_ISSOCK(mode):
+                connection = socket.socket(fileno=os.dup(number))
+                self._write, self._close = functools.partial(_send, connection), connection.close
+
+    def write(self, line: str) -> None:
+        """Write or drop a line."""
+        if self._write is None:
+            self._stream.write(line)
+            return
+        data = self._rest + line.encode()
+        try:
+            done = self._write(data)
+        except BlockingIOError:
+            done = 0
+        if done < len(self._rest) or not done:
+            self._rest = self._rest[done:]
+            self.dropped += 1
+        else:
+            self._rest = data[done:]
+
+    def flush(self) -> None:
+        """Write what the stream holds back."""
+        if self._write is None:
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Close what was opened here, not the stream."""
+        self._write = None
+        self._close()
+
+
+def _send(connection: socket.socket, data: bytes) -> int:
+    return connection.send(data, socket.MSG_DONTWAIT)
+
+
+class Lines(logging.StreamHandler[Outlet]):
     """Writes at most `LINES_S_MAX` lines a second, and says how many it left out."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream)
+        super().__init__(Outlet(stream))
         self._clock = clock
         self._second = self._written = self._left_out = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, unless this second has had its share."""
+        """Write the line, unless this second has had its share, or nobody reads."""
         second = int(self._clock())
         if second != self._second:
-            left_out, self._second, self._written, self._left_out = self._left_out, second, 0, 0
-            if left_out:
-                args = (left_out, LINES_S_MAX)
-                told = "%d log lines were left out: more than %d a second; look at the lines before"
-                super().emit(logging.LogRecord(record.name, logging.WARNING, "", 0, told, args, None))
-        if self._written < LINES_S_MAX:
-            self._written += 1
-            super().emit(record)
-        else:
+            self._second, self._written = second, 0
+            if self._left_out:
+                args = (self._left_out, LINES_S_MAX)
+                told = "%d log lines were left out: more than %d a second, or their reader did not take them"
+                if self._put(logging.LogRecord(record.name, logging.WARNING, "", 0, told, args, None)):
+                    self._left_out = 0
+                self._written = 0
+        if self._written >= LINES_S_MAX or not self._put(record):
             self._left_out += 1
+
+    def close(self) -> None:
+        """Write no more lines."""
+        super().close()
+        self.stream.close()
+
+    def _put(self, record: logging.LogRecord) -> bool:
+        """Whether the line was written."""
+        dropped = self.stream.dropped
+        self._written += 1
+        super().emit(record)
+        return self.stream.dropped == dropped

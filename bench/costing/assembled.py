@@ -6,6 +6,8 @@ Pure. Balancer and Redis are the same in front of any store, so the readings of 
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from ..capacity.costs import Costs, Line, Stores, Tier
 from ..capacity.fitting import fitted, of_buckets, quantiles, spread
 from .run import Points, Readings
@@ -43,7 +45,7 @@ def _stores(kind: str, readings: Readings, found: Mapping[str, Readings]) -> Sto
     puts = sum(many for name, many in counted.requests.items() if name.startswith("Put"))
     return Stores(
         node=_tier("node", [readings], spread=node_ms, upload_kib=_short(readings.held.node_kib)),
-        worker=_tier("worker", [readings], drain_spread=spread(readings.gaps_s)),
+        worker=_crowded(_tier("worker", [readings], drain_spread=spread(readings.gaps_s)), readings.crowd),
         store=_tier("store", [readings]) if kind == "minio" else None,
         requests_per_pair=_short(sum(counted.requests.values())),
         puts_per_pair=_short(puts),
@@ -52,7 +54,7 @@ def _stores(kind: str, readings: Readings, found: Mapping[str, Readings]) -> Sto
         put_ms=tuple(
             _short(seconds * 1000) for seconds in of_buckets(readings.alone.put_bounds_s, readings.alone.put_counts)
         ),
-        render_s=quantiles(readings.gaps_s),
+        render_s=tuple(_short(seconds * readings.crowd) for seconds in quantiles(readings.gaps_s)),
     )
 
 
@@ -81,6 +83,14 @@ def _tier(
         upload_kib=upload_kib,
         start_s=_short(statistics.median(seconds for one in stacks for seconds in one.start_s[name])),
     )
+
+
+def _crowded(worker: Tier, times: float) -> Tier:
+    """A worker's costs while each core of its machine renders, which is when its costs matter."""
+    if worker.drain is None:
+        return worker
+    fixed_ms, mb_ms = _short(worker.drain.fixed_ms * times), _short(worker.drain.mb_ms * times)
+    return msgspec.structs.replace(worker, drain=msgspec.structs.replace(worker.drain, fixed_ms=fixed_ms, mb_ms=mb_ms))
 
 
 def _medians(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

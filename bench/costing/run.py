@@ -13,6 +13,7 @@ from redis import Redis
 
 from ..peers import meter
 from ..peers.phone import PhoneError
+from ..rows import machine
 from . import phones, steps
 from .interval import Spent
 from .stack import Counted, Stack, running
@@ -68,6 +69,7 @@ class Readings(msgspec.Struct, kw_only=True):
     heartbeat_cores: float  # of Redis, for each program
     alone: Alone
     held: Held
+    crowd: float = 1.0  # how much dearer a pair is in a worker while each core has one: they share caches and memory
     requests: Counted | None = None  # of MinIO, for each pair of the usual size
     pair_bytes: float = 0.0  # of the pairs that those requests were for
 
@@ -93,6 +95,7 @@ class _Run:
         self._idle: dict[str, float] = {}
         self._requests: Counted | None = None
         self._pair_bytes = self._redis_pair_kib = 0.0
+        self._crowd = 1.0
 
     async def readings(self) -> Readings:
         """Measure."""
@@ -126,6 +129,7 @@ class _Run:
             heartbeat_cores=max(0.0, with_worker - stack.redis_alone) / PROGRAMS,
             alone=alone,
             held=held,
+            crowd=self._crowd,
             requests=self._requests,
             pair_bytes=self._pair_bytes,
         )
@@ -175,6 +179,7 @@ class _Run:
         self._media_share.append(drained.media_bytes / pair_bytes)
         if counted:
             self._gaps = drained.gaps_s
+            self._crowd = max(1.0, await self._crowded(pairs) / (spent.cpu_ms["worker"] / drained.pairs))
         if before is not None:
             self._requests, self._pair_bytes = (await stack.counted()).since(before), pair_bytes * count
             self._requests = msgspec.structs.replace(
@@ -185,6 +190,12 @@ class _Run:
                 views, mean = await steps.read(stack, sent, picture, self._effort.views, tls=tls)
                 self._add(self._read, mean, views.beyond(self._idle).cpu_ms, self._effort.views, tls=tls)
         self._say(f"{stack.kind}: pairs of {pair_bytes / 1000:.0f} KB measured")
+
+    async def _crowded(self, pairs: list[bytes]) -> float:
+        """CPU ms of a pair with a worker on each core, as a worker's machine has them."""
+        moment_id, count = await self._stack.open_moment(), self._effort.rendered
+        await steps.upload(self._stack, moment_id, pairs, count, at_once=FEW)
+        return await steps.crowded(self._stack, moment_id, count, int(machine()["cpus"]))
 
     def _add(self, points: Points, size: float, cpu_ms: Mapping[str, float], count: int, *, tls: bool = False) -> None:
         """One reading for each tier; with TLS only of the balancer that has it, the others have been read without."""

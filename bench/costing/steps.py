@@ -5,6 +5,7 @@ second reading; that a drain has ended is seen on the store's disk.
 """
 
 import asyncio
+import contextlib
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -112,6 +113,23 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
     idle_cores = {name: ms / 1000 / rest.seconds for name, ms in rest.cpu_ms.items()}
     size = disk.mean_bytes(found)
     return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, size)
+
+
+async def crowded(stack: Stack, moment_id: str, count: int, workers: int) -> float:
+    """CPU ms of a pair in so many workers, all of which render while it is measured."""
+
+    def rendered() -> int:
+        return len(disk.objects(stack.root, "media", moment_id))
+
+    with contextlib.ExitStack() as running:
+        pids = {str(number): running.enter_context(stack.worker())[0] for number in range(workers)}
+        await until(lambda: rendered() >= WARM_PAIRS * workers, f"{WARM_PAIRS * workers} pairs are rendered")
+        reading, first = Meter(pids), rendered()
+        await until(lambda: rendered() >= count - workers, f"{count - workers} pairs are rendered")
+        spent, pairs = reading.spent(), rendered() - first
+        await until(lambda: rendered() >= count, f"{count} pairs are rendered")
+        await asyncio.sleep(SETTLE_S)
+    return sum(spent.cpu_ms.values()) / pairs
 
 
 async def read(

@@ -20,7 +20,11 @@ from ..peers.deployed import Record, deployed, read
 from .rows import BUDGET_MIB, Phase, Sample
 from .throttle import Throttle
 
-ENVIRONMENT: Final = (f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}", "AWS_EC2_METADATA_DISABLED=true")
+ENVIRONMENT: Final = (
+    f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}",
+    f"SNAPSURGE_INGEST_PHOTO_BYTES_MAX={BUDGET_MIB * 2**20 // 4}",  # one pair of the largest must fit
+    "AWS_EC2_METADATA_DISABLED=true",
+)
 SAMPLE_S: Final = 0.25
 
 

@@ -4,10 +4,11 @@ import contextlib
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ..errors import BenchError
 
@@ -33,33 +34,34 @@ def free_port() -> int:
 def process(command: Sequence[str], port: int | None) -> Iterator[subprocess.Popen[bytes]]:
     """Run the program until the block ends; yields once it listens, at once without a port.
 
-    Standard error is shown only on failure.
+    Standard error is shown only on failure. It goes to a file, because a pipe that nobody reads stops a program that
+    logs every upload.
     """
-    running = subprocess.Popen(
-        [*("env", f"PATH={PATH}")[: 2 * ("/" not in command[0])], *command],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        if port is not None:
-            _await_port(running, port)
-        yield running
-    finally:
-        running.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.communicate(timeout=END_S)
-        running.kill()
-        running.wait()
-        if running.stderr:  # open still where the time was up
-            running.stderr.close()
+    with tempfile.TemporaryFile() as log:
+        running = subprocess.Popen(
+            [*("env", f"PATH={PATH}")[: 2 * ("/" not in command[0])], *command],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            if port is not None:
+                _await_port(running, port, log)
+            yield running
+        finally:
+            running.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(timeout=END_S)
+            running.kill()
+            running.wait()
 
 
-def _await_port(running: subprocess.Popen[bytes], port: int) -> None:
+def _await_port(running: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if running.poll() is not None:
-            said = running.stderr.read().decode(errors="replace") if running.stderr else ""
+            log.seek(0)
+            said = log.read().decode(errors="replace")
             raise StartError(f"{running.args!r} ended: {said.strip()[-500:]}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

@@ -124,7 +124,10 @@ def score(predicted: Mapping[str, Band], report: Measured) -> Scored:
     errors = {
         name: _error(name, predicted[name], measured[name], report.offered) for name in predicted if name in measured
     }
-    judged = {name: errors[name] for name in AIMS if name in errors}
+    peak = errors.get("queue_peak")
+    if peak is not None and max(peak.measured, peak.predicted.p50) < AIMS["queue_peak"][1]:
+        _unjudged(errors, "queue_empty_s")  # no queue was built, so there is no time at which it was worked off
+    judged = {name: errors[name] for name in AIMS if name in errors and errors[name].aim is not None}
     missing = [name for name in AIMS if name in predicted and name not in measured]
     wrong = [f"{name} ({one.error:.0%}, aim {one.aim:.0%})" for name, one in judged.items() if not one.met]
     within = max((one.error for one in judged.values()), default=0.0)
@@ -132,6 +135,11 @@ def score(predicted: Mapping[str, Band], report: Measured) -> Scored:
         wrong.append(f"not measured: {', '.join(missing)}")
     verdict = f"not valid: {', '.join(wrong)}" if wrong else f"model valid within {within:.0%}"
     return Scored(valid=not wrong, within=round(within, 4), errors=errors, verdict=verdict)
+
+
+def _unjudged(errors: dict[str, Error], name: str) -> None:
+    if name in errors:
+        errors[name] = msgspec.structs.replace(errors[name], aim=None, met=None)
 
 
 def _error(name: str, band: Band, measured: float, offered: int) -> Error:

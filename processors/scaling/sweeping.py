@@ -18,11 +18,13 @@ log = logging.getLogger("snapsurge.processors.sweeping")
 
 # Seconds before a failed sweep is tried again.
 SWEEP_AGAIN_S = 1.0
+# Lost pairs are found again in each pass, every 15 seconds; the alert lasts as long as they do.
+LOST_TOLD_AGAIN_S = 600.0
 
 
 async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics) -> None:
     """While elected, run each sweep step that is due; until cancelled."""
-    put_off = False
+    put_off, lost_told_at = False, -LOST_TOLD_AGAIN_S
     while True:
         swept, began, rest_s = None, time.monotonic(), sweeper.pace_s
         try:
@@ -42,7 +44,8 @@ async def sweeping(sweeper: Sweeper, election: Election, metrics: ScalerMetrics)
             rest_s = max(pause_s(time.monotonic() - began, found_work=swept.found_work), sweeper.wait_s(time.time()))
             metrics.swept.inc(swept.queued)
             metrics.lost.inc(swept.lost)
-            if swept.lost:
+            if swept.lost and began - lost_told_at >= LOST_TOLD_AGAIN_S:
+                lost_told_at = began
                 log.error("the store has lost pairs, `python -m processors verify MOMENT` names them; swept: %s", swept)
             elif swept.queued or swept.tidied:
                 log.info("swept: %s", swept)

@@ -18,6 +18,8 @@ from . import listing
 from .answer import Answer
 
 AWAY: Final = Answer(503, code="CopiesAway")
+# What was listed is not known, so neither is what is hidden.
+UNREADABLE: Final = Answer(503, code="BadListing")
 # Members and write quorum of sets that hide nothing, one drive on each host.
 SAFE: Final = frozenset({(2, 2), (4, 3)})
 
@@ -33,7 +35,10 @@ async def hidden(ask: Ask, key: str, expected: str) -> Answer | None:
     listed = await ask("LIST", key)
     if not listed.went_well:
         return listed
-    tag = listing.tag(listed.body, key)
+    try:
+        tag = listing.tag(listed.body, key)
+    except listing.BadListing:
+        return UNREADABLE
     if tag == expected:
         return None
     seen = await ask("HEAD", key)

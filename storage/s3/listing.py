@@ -48,12 +48,7 @@ def query(prefix: str, after: str = "", token: str = "", *, most: int = PAGE_MAX
 
 def parsed(document: bytes) -> Page:
     """Parse a page; BadListing."""
-    try:
-        root = ET.fromstring(document)  # noqa: S314 - see the import
-    except ET.ParseError as error:
-        raise BadListing(f"not XML: {error}") from None
-    if root.tag.rpartition("}")[2] != "ListBucketResult":
-        raise BadListing(f"a {root.tag[:100]} instead of a ListBucketResult")
+    root = _listing(document)
     try:
         entries = [
             Entry(unquote_plus(_text(item, "Key"), errors="strict"), int(_text(item, "Size")))
@@ -76,15 +71,22 @@ def versions(document: bytes, key: str) -> list[str]:
 
 
 def tag(document: bytes, key: str) -> str:
-    """The entity tag of this key with its quotes, "" if it is not listed or the document is no listing."""
-    try:
-        root = ET.fromstring(document)  # noqa: S314 - see the import
-    except ET.ParseError:
-        return ""
+    """The entity tag of this key with its quotes, "" if it is not listed; BadListing."""
+    root = _listing(document)
     for item in root.iterfind(f"{_SPACE}Contents"):
         if unquote_plus(item.findtext(f"{_SPACE}Key") or "") == key:
             return item.findtext(f"{_SPACE}ETag") or ""
     return ""
+
+
+def _listing(document: bytes) -> ET.Element:
+    try:
+        root = ET.fromstring(document)  # noqa: S314 - see the import
+    except ET.ParseError as error:
+        raise BadListing(f"not XML: {error}") from None
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise BadListing(f"a {root.tag[:100]} instead of a ListBucketResult")
+    return root
 
 
 def _text(element: ET.Element, name: str) -> str:

@@ -1,8 +1,11 @@
 """Log lines: JSON with ids, bounded, without tokens; text for people."""
 
+import contextlib
 import io
 import json
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,8 +99,41 @@ def test_lines_a_second_are_bounded() -> None:
     lines = read(out)
     assert len(lines) == 2 * LINES_S_MAX + 2
     assert [line["text"] for line in lines if line["text"] != "line"] == [
-        f"3 log lines were left out: more than {LINES_S_MAX} a second; look at the lines before"
+        f"3 log lines were left out: more than {LINES_S_MAX} a second, or their reader did not take them"
     ]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_hangs_does_not_stop_the_program(kind: str) -> None:
+    """What it has no room for is dropped and counted, no line is cut, and nobody else's descriptor is changed."""
+    now = [0.0]
+    with contextlib.ExitStack() as stack:
+        if kind == "pipe":
+            reading, writing = os.pipe()
+        else:
+            reading, writing = (end.detach() for end in socket.socketpair())
+        source = stack.enter_context(os.fdopen(reading, "rb", buffering=0))
+        stream = stack.enter_context(os.fdopen(writing, "w"))
+        handler = stack.enter_context(contextlib.closing(Lines(stream, lambda: now[0])))
+        handler.setFormatter(JsonLine("node"))
+        written = 0
+        for second in range(10):
+            now[0] = second
+            for _ in range(LINES_S_MAX):
+                handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "y" * 2_000, None, None))
+                written += 1
+        blocking = os.get_blocking(writing)
+        os.set_blocking(reading, False)
+        text = b"".join(iter(lambda: source.read(1 << 20) or b"", b""))
+        now[0] = 20.0
+        handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "last", None, None))
+        text += source.read(1 << 20) or b""
+
+    lines = [json.loads(line)["text"] for line in text.splitlines()]
+    told = [line for line in lines if "left out" in line]
+    assert lines[-2:] == [told[-1], "last"]
+    assert blocking
+    assert len(lines) - len(told) - 1 + sum(int(line.split()[0]) for line in told) == written
 
 
 def test_people_get_text(out: io.StringIO) -> None:

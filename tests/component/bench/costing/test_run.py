@@ -7,7 +7,7 @@ from bench.costing.assembled import costs
 from bench.costing.run import Effort, measure
 from tests.unit.bench.costing.readings import readings
 
-FEW = Effort(pairs={40_000: 8, 90_000: 8}, rounds=1, rendered=10, alone=4, views=4, in_flight=20, idle_s=0.5)
+FEW = Effort(pairs={40_000: 8, 90_000: 8}, rounds=1, rendered=20, alone=4, views=4, in_flight=20, idle_s=0.5)
 TIERS = {"lb", "node", "redis"}
 
 
@@ -26,6 +26,7 @@ async def test_each_tier_is_measured_in_its_phases(redis_url: str) -> None:
     assert min(ms for _, ms in found.upload["node"]) > 0
     # Phases are apart: a worker renders for milliseconds, a balancer has nothing to do meanwhile.
     assert min(ms for _, ms in found.drain["worker"]) > 10 * max(ms for _, ms in found.drain["lb"])
+    assert found.crowd >= 1
     assert found.requests is None
     assert all(seconds > 0 for times in found.start_s.values() for seconds in times)
     assert len(found.alone.node_ms) == FEW.alone - 1

@@ -17,6 +17,7 @@ def readings(kind: str) -> Readings:
         start_s={name: [1.0, 2.0, 9.0] for name in (*names, "worker")},
         process_kib=dict.fromkeys((*names, "worker"), 102_400),
         gaps_s=[0.1, 0.3],
+        crowd=1.2,
         media_share=[0.8, 0.6],
         redis_pair_kib=2.0,
         heartbeat_cores=0.001,

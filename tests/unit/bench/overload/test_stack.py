@@ -6,6 +6,7 @@ import os
 from bench.overload.rows import BUDGET_MIB, Phase
 from bench.overload.stack import ENVIRONMENT, Stack
 from bench.peers.deployed import Balancer, Node, Process, Record
+from ingest import config
 
 
 async def test_memory_and_cpu_are_sampled_until_cancelled() -> None:
@@ -26,6 +27,9 @@ async def test_memory_and_cpu_are_sampled_until_cancelled() -> None:
     assert (phase.samples[0].accepted, phase.samples[0].shed) == (0, 1)
 
 
-def test_the_budget_is_the_nodes_setting() -> None:
-    """So that the table's ratio is to what the node was told."""
-    assert f"SNAPSURGE_INGEST_IN_FLIGHT_BYTES_MAX={BUDGET_MIB * 2**20}" in ENVIRONMENT
+def test_a_node_takes_the_settings() -> None:
+    """It starts with them, and its budget is that of the table's ratio."""
+    given = dict(word.partition("=")[::2] for word in ENVIRONMENT)
+    secret = {"SNAPSURGE_AUTH_SECRET": "s" * 32}
+
+    assert config.load(given | secret).in_flight_bytes_max == BUDGET_MIB * 2**20

@@ -21,6 +21,14 @@ def test_a_process_is_there_while_needed() -> None:
     assert running.returncode is not None
 
 
+def test_a_process_that_says_much_is_not_stopped_by_it() -> None:
+    """It listens after 1 MB of standard error that nobody has read."""
+    port = free_port()
+    talks = f"import sys; sys.stderr.write('x' * 1_000_000); {LISTENS}"
+    with process([sys.executable, "-c", talks, str(port)], port):
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
 def test_what_it_said_when_it_failed_is_passed_on() -> None:
     """The last words are in the error."""
     with pytest.raises(StartError, match="no such luck"), process([sys.executable, "-c", "exit('no such luck')"], 1):

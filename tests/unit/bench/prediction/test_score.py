@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from bench.prediction.score import AIMS, Spread, score
+from bench.prediction.score import AIMS, Course, Sample, Spread, score
+from bench.simulation.bands import Band
 from tests.unit.bench.prediction.predictions import prediction, report
 
 FIGURES = prediction().figures
@@ -33,6 +34,17 @@ def test_a_figure_without_an_aim_decides_nothing() -> None:
     assert found.valid
     assert found.errors["cpu_node_ms_per_pair"].error == pytest.approx(0.9)
     assert found.errors["cpu_node_ms_per_pair"].met is None
+
+
+@pytest.mark.parametrize(("depth", "judged"), [(39, False), (40, True)])
+def test_a_queue_that_was_never_built_has_no_time_to_be_worked_off(depth: int, *, judged: bool) -> None:
+    """Below the floor of its peak, measured and predicted; else the time decides."""
+    low = FIGURES | {"queue_peak": Band(p10=1, p50=1, p90=1)}
+    course = Course(samples=(Sample(t=900.0, ready=depth, oldest_s=1.0),))
+    found = score(low, report(course=course)).errors["queue_empty_s"]
+    assert (found.met is False) == judged
+    assert found.error > 0.15
+    assert score(FIGURES, report(course=course)).errors["queue_empty_s"].met is False
 
 
 def test_a_figure_that_was_not_measured_makes_the_model_not_valid() -> None:

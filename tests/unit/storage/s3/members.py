@@ -23,18 +23,21 @@ EXISTS = said(412, "PreconditionFailed")
 NOT_YET = said(503, "XMinioServerNotInitialized")
 NO_QUORUM = said(503, fields="X-Minio-Write-Quorum: 3\r\n")
 SLOW_WRITE = said(503, "SlowDownWrite")
+_NOTHING = "<ListBucketResult></ListBucketResult>"
+LISTS_NOTHING = f"HTTP/1.1 200 x\r\nContent-Length: {len(_NOTHING)}\r\n\r\n{_NOTHING}".encode()
 
 
 class Member:
     """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`.
 
-    Listings are answered by `LIST`, if there is one. Tests of agreement are not in `asked`: what is created is in
+    Listings are answered by `LIST`. Tests of agreement are not in `asked`: what is created is in
     `seen`, which members share that see each other. It leaves a condition out of account that it `ignores`.
     """
 
     def __init__(self, seen: set[str]) -> None:
         self.seen = seen
         self.answers: dict[str, bytes | None] = {"PUT": FINE, "GET": FINE, "HEAD": FINE, "health": FINE}
+        self.answers["LIST"] = LISTS_NOTHING
         self.asked: list[str] = []
         self.tests = 0
         self.ignores = ""
@@ -69,7 +72,7 @@ class Member:
                 head = await reader.readuntil(b"\r\n\r\n")
                 what, path = head.decode().split()[:2]
                 what = "health" if path == "/minio/health/cluster" else what
-                what = "LIST" if "list-type=" in path and "LIST" in self.answers else what
+                what = "LIST" if "list-type=" in path else what
                 length = re.search(rb"content-length: ([0-9]+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 answer = self.answers[what] if what != "DELETE" else FINE

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from storage.s3.answer import Answer
-from storage.s3.hidden import AWAY, hidden
+from storage.s3.hidden import AWAY, UNREADABLE, hidden
 from tests.unit.storage.s3.members import MISSING, Member, becomes, objects_at, put, said
 
 MINE, OTHER = '"1"', '"2"'
@@ -39,6 +39,8 @@ def head(tag: str) -> Answer:
         (MINE, listed(""), head(MINE), AWAY),
         (MINE, listed(""), head(""), None),
         ("", SLOW, None, SLOW),
+        ("", Answer(200, b"<html></html>"), None, UNREADABLE),
+        ("", Answer(200, b""), None, UNREADABLE),
         ("", listed(OTHER), SLOW, SLOW),
     ],
 )
