@@ -50,7 +50,8 @@ OVER: Final = "starting over"
 BEFORE: Final = "before"
 ANNOUNCED: Final = "announced"
 SILENT: Final = "not announced"
-CONTENDERS: Final[Mapping[str, tuple[breaking.Running, breaking.Phone]]] = {
+Contenders = Mapping[str, tuple[breaking.Running, breaking.Phone]]
+CONTENDERS: Final[Contenders] = {
     OURS: (breaking.node, breaking.resuming),
     OVER: (breaking.node, breaking.starting_over),
     "tusd": (breaking.tus_server, breaking.tus),
@@ -108,18 +109,28 @@ def drawn(effort: Effort, posters: int, uplinks: tuple[Uplink, ...], network: Ne
     return Burst.of(through(found, network, np.random.default_rng(SEED)), effort.window_s)
 
 
-async def burst_rows(behind: backing.Backing, effort: Effort, tell: command.Tell) -> None:
+def at_hand() -> Contenders:
+    """The contenders, without tusd where it cannot be had."""
+    try:
+        tusd.program()
+    except started.StartError as error:
+        print(f"bench: without tusd: {error}", file=sys.stderr)
+        return {who: how for who, how in CONTENDERS.items() if who != "tusd"}
+    return CONTENDERS
+
+
+async def burst_rows(behind: backing.Backing, effort: Effort, field: Contenders, tell: command.Tell) -> None:
     """The rows of all bursts."""
     one_by_one = {"alike": alike(effort), "mixed": drawn(effort, effort.posters, UPLINKS, ONCE)}
     for name, burst in one_by_one.items():
-        found = {who: await breaking.met(burst, *how, behind) for who, how in CONTENDERS.items()}
+        found = {who: await breaking.met(burst, *how, behind) for who, how in field.items()}
         for row in rows_of(name, found, aims=name == "alike"):
             tell(row)
     ride = drawn(effort, effort.riders, NETWORKS["subway"].uplinks, effort.ride)
     async with asyncio.TaskGroup() as group:  # nearly all of it is waiting
         rides = {
             who: group.create_task(breaking.met(ride, *how, behind, counts=False), name=who)
-            for who, how in CONTENDERS.items()
+            for who, how in field.items()
         }
     for row in rows_of("subway, a model", {who: task.result() for who, task in rides.items()}, aims=False)[:-2]:
         tell(row)
@@ -209,12 +220,14 @@ def rows_of_cpu(readings: Mapping[str, Sequence[float]]) -> list[Row]:
     ]
 
 
-async def measure(behind: backing.Backing, effort: Effort, before: Path | None, tell: command.Tell) -> None:
+async def measure(
+    behind: backing.Backing, effort: Effort, field: Contenders, before: Path | None, tell: command.Tell
+) -> None:
     """Measure every row and tell each as soon as it is known."""
     await tusd.make_bucket(behind.s3)
     for row in await cpu_rows(behind, effort, before):
         tell(row)
-    await burst_rows(behind, effort, tell)
+    await burst_rows(behind, effort, field, tell)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -226,9 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     effort = QUICK if given.quick else FULL
 
     def told(tell: command.Tell) -> None:
-        tusd.program()
+        field = at_hand()
         with tempfile.TemporaryDirectory(prefix="bench-resume-") as folder, backing.backing(Path(folder)) as behind:
-            uvloop.run(measure(behind, effort, given.before, tell))
+            uvloop.run(measure(behind, effort, field, given.before, tell))
 
     return command.run(given.out, told, posters=effort.posters, window_s=effort.window_s, rounds=effort.rounds)
 

@@ -16,11 +16,14 @@ from bench.contests.resume import (
     Effort,
     alike,
     announced,
+    at_hand,
     checkouts,
     drawn,
     rows_of,
     rows_of_cpu,
 )
+from bench.peers import tusd
+from bench.peers.started import StartError
 from bench.rows import OURS
 from bench.traces.networks import NETWORKS
 from bench.traces.synthesis import UPLINKS
@@ -62,6 +65,19 @@ def test_aims_are_for_pairs_that_are_alike() -> None:
     assert set(rows["alike: on time"].peers) == {OVER}
     assert set(rows["alike: store requests"].peers) == {OVER, "tusd"} == CONTENDERS.keys() - {OURS}
     assert all(row.met is None for row in rows_of("mixed", FOUND, aims=False))
+
+
+def test_the_bench_goes_on_without_tusd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so; with tusd all three take part."""
+    monkeypatch.setattr(tusd, "program", lambda: "/bin/tusd")
+    assert at_hand() == CONTENDERS
+
+    def missing() -> str:
+        raise StartError("no Go here")
+
+    monkeypatch.setattr(tusd, "program", missing)
+    assert set(at_hand()) == {OURS, OVER}
+    assert capsys.readouterr().err == "bench: without tusd: no Go here\n"
 
 
 def test_an_announced_pair_is_as_our_client_sends_it() -> None:
