@@ -30,6 +30,7 @@ import numpy as np
 import uvloop
 
 from .. import resuming
+from ..errors import BenchError
 from ..peers import backing, meter, started, tusd
 from ..photos import Gallery
 from ..rows import OURS, Row, against, judged
@@ -139,12 +140,15 @@ async def burst_rows(behind: backing.Backing, effort: Effort, field: Contenders,
 def rows_of(name: str, found: Mapping[str, Seen], *, aims: bool) -> list[Row]:
     """The rows of one burst; the aims are for the burst in which all pairs are alike."""
     ours, over = found[OURS], found[OVER]
+    if ours.lost or over.lost:
+        raise BenchError(f"{name}: our node did not store {ours.lost + over.lost} pairs")
 
     def values(field: str) -> dict[str, float]:
         every = {who: getattr(seen, field) for who, seen in found.items()}
         return {who: value for who, value in every.items() if value is not None}
 
     return [
+        judged(f"{name}: not stored after all tries", "pairs", values("lost")),
         judged(
             f"{name}: bytes sent (ratio to the least)",
             "of the least",

@@ -39,10 +39,15 @@ def test_figures_are_of_all_uploads() -> None:
     assert seen(outcomes, Server(1, ""), 0, 0).on_time is None
 
 
-def test_an_upload_that_was_not_stored_is_no_result() -> None:
-    """A bench that loses pairs has measured nothing."""
-    with pytest.raises(BenchError, match=r"1 of 2 uploads were not stored; one was answered \[0, 503\]"):
-        seen([outcome(1, (100, False)), outcome(1, (9, False), (100, False), status=503)], SERVER, 0, 0)
+def test_what_was_not_stored_is_counted_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The other figures are of those that were; a bench in which nothing was stored has measured nothing."""
+    lost = outcome(99, (100, False), (9, False), status=500)
+    found = seen([outcome(1, (100, False)), lost], SERVER, 0, 3)
+
+    assert (found.lost, found.sent_ratio, found.p99_ms, found.store_requests) == (1, 1, 1000, 3)
+    assert capsys.readouterr().err == "bench: 1 uploads were not stored; one was answered [0, 500]\n"
+    with pytest.raises(BenchError, match="no upload was stored"):
+        seen([lost], SERVER, 0, 0)
 
 
 @pytest.mark.parametrize("phone", [breaking.resuming, breaking.starting_over])

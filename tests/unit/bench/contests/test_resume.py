@@ -22,14 +22,15 @@ from bench.contests.resume import (
     rows_of,
     rows_of_cpu,
 )
+from bench.errors import BenchError
 from bench.peers import tusd
 from bench.peers.started import StartError
 from bench.rows import OURS
 from bench.traces.networks import NETWORKS
 from bench.traces.synthesis import UPLINKS
 
-OURSELVES = Seen(sent_ratio=1.01, p50_ms=10, p99_ms=50, on_time=1.0, memory_mb=5, store_requests=1, resumed=3)
-OTHERS = Seen(sent_ratio=1.1, p50_ms=10, p99_ms=100, on_time=0.9, memory_mb=6, store_requests=1, resumed=0)
+OURSELVES = Seen(lost=0, sent_ratio=1.01, p50_ms=10, p99_ms=50, on_time=1.0, memory_mb=5, store_requests=1, resumed=3)
+OTHERS = Seen(lost=0, sent_ratio=1.1, p50_ms=10, p99_ms=100, on_time=0.9, memory_mb=6, store_requests=1, resumed=0)
 FOUND = {OURS: OURSELVES, OVER: OTHERS, "tusd": msgspec.structs.replace(OTHERS, on_time=None, store_requests=9)}
 
 
@@ -65,6 +66,11 @@ def test_aims_are_for_pairs_that_are_alike() -> None:
     assert set(rows["alike: on time"].peers) == {OVER}
     assert set(rows["alike: store requests"].peers) == {OVER, "tusd"} == CONTENDERS.keys() - {OURS}
     assert all(row.met is None for row in rows_of("mixed", FOUND, aims=False))
+    some = {who: msgspec.structs.replace(found, lost=1) for who, found in FOUND.items()}
+    assert rows_of("x", FOUND | {"tusd": some["tusd"]}, aims=False)[0].peers == {OVER: 0, "tusd": 1}
+    for who in (OURS, OVER):
+        with pytest.raises(BenchError, match="our node did not store 1 pairs"):
+            rows_of("x", FOUND | {who: some[who]}, aims=False)
 
 
 def test_the_bench_goes_on_without_tusd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
