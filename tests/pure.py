@@ -15,6 +15,7 @@ PURE = {
     "bench/replay/beats.py",
     "bench/replay/rules.py",
     "bench/replay/seconds.py",
+    "bench/traces/networks.py",
     "bench/traces/synthesis.py",
     *(
         f"deploy/checks/{name}.py"

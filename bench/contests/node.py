@@ -117,11 +117,11 @@ def bare_command(port: int, behind: backing.Backing) -> list[str]:
     return [sys.executable, "-m", bare.__name__, *given]
 
 
-def moment_path(port: int) -> str:
-    """Open a moment on the node; the path of the moment's posts."""
+def moment_path(port: int, asked: bytes = b'{"region":"eu"}') -> str:
+    """Open a moment on the node, as this JSON asks; the path of the moment's posts."""
     address, bearer = f"http://127.0.0.1:{port}/v1/moments", token(SECRET, "bench", "ops", time.time())
     fields = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-    request = urllib.request.Request(address, b'{"region":"eu"}', fields)
+    request = urllib.request.Request(address, asked, fields)
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
         return f"/v1/moments/{json.load(answer)['id']}/posts"
 
