@@ -107,7 +107,7 @@ class Admission:
 
     def hold(self, place: Place, held: int) -> bool:
         """Account for a reused buffer, which has `held` bytes of memory already; False when they do not fit."""
-        if self.held + held > self.budget.bytes_max:
+        if place.gone or self.held + held > self.budget.bytes_max:
             return False
         self._account(place, held=max(place.held, held))
         return True

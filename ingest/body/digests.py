@@ -1,9 +1,11 @@
-"""Checks a body against its `Content-Digest` (RFC 9530), where a ticket was given for that digest.
+"""Checks a body against its `Content-Digest` and `Repr-Digest` (RFC 9530), where a ticket was given for that digest.
+
+Of a resumable upload also without a ticket: its `Repr-Digest` says whether the parts are those of one body.
 
 A ticket keeps the time of a first attempt, and for a body without a length it is bound to the digest alone. A digest
 that nobody checks would let a client reserve a time for photos that it takes later. So the node computes it when a
-ticket is redeemed, and only then: of every other upload the field is not read, which RFC 9530 allows, and costs
-nothing. Pure.
+ticket is redeemed: of every other ordinary upload the fields are not read, which RFC 9530 allows, and costs nothing.
+Pure.
 """
 
 import binascii
@@ -25,20 +27,12 @@ class BadDigest(Exception):
 class BodyDigest:
     """The digests that a client has sent, and those of the bytes that have come."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        """`lines` are the values of all Content-Digest fields; BadDigest when one cannot be a digest."""
-        text = ",".join(lines)
-        if len(text) > FIELD_CHARS_MAX:
-            raise BadDigest(f"Content-Digest may have {FIELD_CHARS_MAX} characters")
-        self._wanted: dict[str, bytes] = {}
-        for name, value in _MEMBER.findall(text):
-            try:
-                self._wanted[name] = binascii.a2b_base64(value, strict_mode=True)
-            except binascii.Error:
-                raise BadDigest(f"the {name} in Content-Digest is not base64") from None
-            if len(self._wanted[name]) != SIZES[name]:
-                raise BadDigest(f"the {name} in Content-Digest has not {SIZES[name]} bytes")
-        self._found = {name: hashlib.new(name.replace("-", "")) for name in self._wanted}
+    def __init__(self, *fields: Iterable[str]) -> None:
+        """Each of `fields` has the values of one field's lines; BadDigest when one cannot be a digest."""
+        self._wanted: list[tuple[str, bytes]] = []
+        for lines in fields:
+            self._wanted += _members(",".join(lines)).items()
+        self._found = {name: hashlib.new(name.replace("-", "")) for name, _ in self._wanted}
 
     def __bool__(self) -> bool:
         """Whether there is a digest that can be checked."""
@@ -51,6 +45,21 @@ class BodyDigest:
 
     def check(self) -> None:
         """After the last byte: BadDigest when a digest is not that of the body."""
-        for name, wanted in self._wanted.items():
+        for name, wanted in self._wanted:
             if self._found[name].digest() != wanted:
-                raise BadDigest(f"the body does not have the {name} of its Content-Digest")
+                raise BadDigest(f"the body does not have the {name} of its digest field")
+
+
+def _members(text: str) -> dict[str, bytes]:
+    """The digests in a field by algorithm; of one that comes twice the last counts (RFC 8941)."""
+    if len(text) > FIELD_CHARS_MAX:
+        raise BadDigest(f"a field with digests may have {FIELD_CHARS_MAX} characters")
+    found: dict[str, bytes] = {}
+    for name, value in _MEMBER.findall(text):
+        try:
+            found[name] = binascii.a2b_base64(value, strict_mode=True)
+        except binascii.Error:
+            raise BadDigest(f"the {name} of a digest field is not base64") from None
+        if len(found[name]) != SIZES[name]:
+            raise BadDigest(f"the {name} of a digest field has not {SIZES[name]} bytes")
+    return found

@@ -50,3 +50,14 @@ def test_what_cannot_be_a_digest_is_refused_before_the_body(line: str) -> None:
     """Too short, not base64, too long."""
     with pytest.raises(BadDigest):
         BodyDigest([line])
+
+
+def test_the_digests_of_both_fields_must_be_right() -> None:
+    """A ticket is bound to one of them: the other must not take its place."""
+    both = BodyDigest([FALSE_256], [RIGHT_256])
+    both.update(BODY)
+    with pytest.raises(BadDigest):
+        both.check()
+    both = BodyDigest([RIGHT_256], [RIGHT_512])
+    both.update(BODY)
+    both.check()
