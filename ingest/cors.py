@@ -87,9 +87,10 @@ class Cors:
 
 
 NO_PAGES: Final = Cors(frozenset())
+NOTHING: Final[Mapping[str, str]] = {}
 
 
-def options(request: web.Request, cors: Cors, offers: Mapping[str, str]) -> web.Response:
+def options(request: web.Request, cors: Cors, offers: Mapping[str, str] = NOTHING) -> web.Response:
     """The answer to OPTIONS: 204 with the methods of the path, or of the server for `*`; raises HTTPNotFound.
 
     `offers` are the fields that tell what else the path supports.
