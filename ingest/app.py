@@ -161,25 +161,14 @@ def application(
     uploads = Uploads(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
-    loop = asyncio.get_running_loop()
-    resources = Resources(
-        *(admission, metrics, loop, uploads.ended),
-        hint=hint_of(name),
-        idle_s=config.resume_idle_s,
-        age_s=config.resume_age_s,
-    )
-    resuming = Resuming(uploads, resources, receiver, admission, authenticator, metrics, loop, config)
+    resources, resuming = _resuming(config, uploads, receiver, admission, authenticator, metrics, name)
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
     users = _user_calls(config, Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
         **_uploads(resuming),
-        "post": reads.by_user(post_calls.get),
-        "post_meta": reads.by_user(post_calls.meta),
-        "post_history": reads.by_user(post_calls.history),
-        "delete_post": reads.by_user(post_calls.delete),
-        "photo": reads.by_user(post_calls.photo),
+        **_posts(post_calls, reads),
         "scaling": ScalingCall(redis).get,
         "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
@@ -195,6 +184,26 @@ def application(
     return app, resources
 
 
+def _resuming(
+    config: Config,
+    uploads: Uploads,
+    receiver: Receiver,
+    admission: Admission,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    name: str,
+) -> tuple[Resources, Resuming]:
+    """The uploads that can be resumed, and their calls."""
+    loop = asyncio.get_running_loop()
+    resources = Resources(
+        *(admission, metrics, loop, uploads.ended),
+        hint=hint_of(name),
+        idle_s=config.resume_idle_s,
+        age_s=config.resume_age_s,
+    )
+    return resources, Resuming(uploads, resources, receiver, admission, authenticator, metrics, loop, config)
+
+
 def _uploads(calls: Resuming) -> dict[str, Handler]:
     """The handlers of uploads, ordinary and resumable ones."""
     return {
@@ -202,6 +211,17 @@ def _uploads(calls: Resuming) -> dict[str, Handler]:
         "upload_offset": calls.offset,
         "append_upload": calls.append,
         "cancel_upload": calls.cancel,
+    }
+
+
+def _posts(calls: PostCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about one post."""
+    return {
+        "post": reads.by_user(calls.get),
+        "post_meta": reads.by_user(calls.meta),
+        "post_history": reads.by_user(calls.history),
+        "delete_post": reads.by_user(calls.delete),
+        "photo": reads.by_user(calls.photo),
     }
 
 

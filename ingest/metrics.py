@@ -117,20 +117,6 @@ class Metrics:
             "ingest_readers_cut", "Answers cut off, because their reader was too slow or its place was needed", "why",
             known=tuple((one,) for one in CUTS),
         )  # fmt: skip
-        self.resumable_begun = Counter(
-            "snapsurge_ingest_resumable_begun", "Uploads whose client can resume them", registry=self.registry
-        )
-        self.resumed = Counter(
-            "snapsurge_ingest_resumed",
-            "Requests that continued an upload; near zero while many are parked: look at how balancers find the node",
-            registry=self.registry,
-        )
-        self.resumable_ended = self._counter(
-            "ingest_resumable_ended", "Resumable uploads by their end: `expired` did not come back in time, "
-            "`displaced` gave its memory to others (add nodes, or raise SNAPSURGE_INGEST_PARKED_BYTES_MAX), `replaced` "
-            "by the user's next one, `drained` when the node stopped", "reason",
-            known=tuple((one,) for one in UPLOAD_ENDS),
-        )  # fmt: skip
         self._load(admission)
         self._state(state)
         self._gauge(
@@ -154,8 +140,26 @@ class Metrics:
             made.set_function(value)
         return made
 
+    def _resuming(self) -> None:
+        """Uploads that can be resumed."""
+        self.resumable_begun = Counter(
+            "snapsurge_ingest_resumable_begun", "Uploads whose client can resume them", registry=self.registry
+        )
+        self.resumed = Counter(
+            "snapsurge_ingest_resumed",
+            "Requests that continued an upload; near zero while many are parked: look at how balancers find the node",
+            registry=self.registry,
+        )
+        self.resumable_ended = self._counter(
+            "ingest_resumable_ended", "Resumable uploads by their end: `expired` did not come back in time, "
+            "`displaced` gave its memory to others (add nodes, or raise SNAPSURGE_INGEST_PARKED_BYTES_MAX), `replaced` "
+            "by the user's next one, `drained` when the node stopped", "reason",
+            known=tuple((one,) for one in UPLOAD_ENDS),
+        )  # fmt: skip
+
     def _load(self, admission: Admission) -> None:
         """What is in flight, and its budgets."""
+        self._resuming()
         self._gauge("in_flight_requests", "Uploads in flight", lambda: admission.requests)
         self._gauge(
             "in_flight_bytes",

@@ -1,6 +1,12 @@
 """ingest.body.arriving: one request's part of a body, its room, and how it is given up."""
 
+from base64 import b64encode
+from hashlib import sha256
+from itertools import pairwise
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.admission import Admission, Budget, Rank
 from ingest.body.arriving import Arriving, Body, Shed
@@ -98,3 +104,38 @@ def test_a_place_that_was_shed_before_its_body_holds_nothing() -> None:
     node.release(place)
     assert not node.hold(place, 50)
     assert (node.held, node.bytes) == (0, 0)
+
+
+PARTS = {"front": b"\r\n--x-\r\n--", "meta": b"{}", "back": b"\r\n-" * 5 + b"\r\n--"}
+FORM = b"preamble" + b"".join(
+    b'\r\n--xy \r\nContent-Disposition: form-data;\r\n name="%s"\r\n\r\n%s' % (name.encode(), data)
+    for name, data in PARTS.items()
+)
+FORM += b"\r\n--xy--\r\nepilogue"
+
+
+@given(cuts=st.lists(st.integers(0, len(FORM)), max_size=8), copied=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_a_body_is_read_alike_wherever_its_connections_broke(cuts: list[int], *, copied: bool) -> None:
+    """Inside a boundary, between CR and LF, in a part's head, with nothing in between: parts and digests are right."""
+    node = admission()
+    digest = BodyDigest([f"sha-256=:{b64encode(sha256(FORM).digest()).decode()}:"])
+    place, _ = node.admit("u", len(FORM), Rank.FIRST, 0.0)
+    assert place is not None
+    buffer = Buffer(len(FORM))
+    one = Body(place, buffer, MultipartReader(b"xy", dict.fromkeys(PARTS, 100), buffer), digest)
+    for start, end in pairwise([0, *sorted(cuts), len(FORM)]):
+        leg = Arriving(one, node)
+        if copied:
+            leg.feed(FORM[start:end])
+        else:
+            land(leg, FORM[start:end])
+        leg.end()
+        node.park(place, 1.0)
+        node.resume(place, 2.0)
+    digest.check()
+    found = one.reader.finish()
+    assert {name: bytes(one.reader.data(part)) for name, part in found.items()} == PARTS
+    assert {name: part.sha256 for name, part in found.items()} == {
+        name: sha256(data).hexdigest() for name, data in PARTS.items()
+    }
