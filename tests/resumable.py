@@ -55,9 +55,10 @@ class Connection:
         found.interim = interim
         return found
 
-    def cut(self) -> None:
-        """End the connection as a phone that loses its network is seen by the last hop: FIN after what was sent."""
-        self.writer.close()
+    async def cut(self) -> None:
+        """End the connection behind what was sent; return when the server has read all of it and has closed it too."""
+        self.writer.write_eof()
+        await self.reader.read()
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,14 +119,11 @@ class Peer:
         async with await self.connect() as connection:
             connection.send(self.creation(moment, len(body), *fields) + body[:at])
             location = (await connection.one()).location
-            connection.cut()
-            await connection.reader.read()  # the server has seen the end too
+            await connection.cut()
         return location
 
     async def broken_patch(self, location: str, offset: int, body: bytes, at: int) -> None:
         """Append from `offset`, and break when the upload has `at` bytes."""
         async with await self.connect() as connection:
             connection.send(self.patch(location, offset, len(body) - offset) + body[offset:at])
-            await connection.writer.drain()
-            connection.cut()
-            await connection.reader.read()
+            await connection.cut()
