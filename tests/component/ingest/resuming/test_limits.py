@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from storage.records import from_ms
 from tests.component.ingest.resuming.peers import code, gauges, peer
 from tests.resumable import Peer
 
@@ -153,3 +154,16 @@ async def test_a_part_does_not_read_into_the_next_request(client: Any, pair: byt
         first = phone.patch(made.location, 0, 900, whole=False) + pair[:900]
         connection.send(first + phone.patch(made.location, 900, len(pair) - 900) + pair[900:])
         assert [(await connection.answer()).status, (await connection.answer()).status] == [204, 201]
+
+
+@pytest.mark.parametrize(("kept_s", "status"), [(700, 404), (300, 204)])
+async def test_a_ticket_does_not_double_the_time_of_an_upload(
+    client: Any, pair: bytes, kept_s: int, status: int
+) -> None:
+    """Ten minutes in all, since the first try; a part says nothing of the photos that follow."""
+    tried, phone = time.time_ns() // 1_000_000, peer(client)
+    moment = await client.moment(fires_at=from_ms(tried - 1_000_000))
+    retry = ("Snapsurge-Retry: 1", f"Snapsurge-Received-At: {tried - kept_s * 1000}", f"Snapsurge-Tried-At: {tried}")
+    made = await phone.ask(phone.creation(moment, 9, *retry, whole=False), pair[:9])
+    assert made.status == 201
+    assert (await phone.offset(made.location)).status == status
