@@ -39,6 +39,7 @@ ANY_STATUS = (400, 405, 500)
 # Statuses that no error code gives: a replayed upload, ranges and conditions of pictures, a node that is not ready.
 MORE_STATUSES: Mapping[str, tuple[int, ...]] = {
     "upload": (200,),
+    "append_upload": (200, 204),
     "photo": (206, 304),
     "readyz": (503,),
     OTHER: (200, 404, 413),

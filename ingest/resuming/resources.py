@@ -127,7 +127,9 @@ class Resources:
         """The upload of this user, once its commit has ended if one is under way; Refusal when there is none."""
         while (resource := self._open.get(token)) and resource.tried.user_id == user_id and resource.settled:
             await resource.settled.wait()
-        found = resource or self._answers.get(token)
+        if resource is not None and resource.body.place.gone:  # shed, and its request has not noticed yet
+            self.end(resource, "displaced")
+        found = self._open.get(token) or self._answers.get(token)
         if isinstance(found, Resource) and found.tried.user_id == user_id:
             return found
         if isinstance(found, Answered) and found.user_id == user_id and found.until > self._timers.time():
@@ -148,13 +150,17 @@ class Resources:
         if aged:
             resource.timer = self._timers.call_at(resource.begun_at + self._age_s, partial(self._aged, resource))
 
-    def park(self, resource: Resource) -> None:
-        """Keep what has arrived for the client's next request; a request that is still moving ends."""
+    def stop(self, resource: Resource) -> None:
+        """End the request that brings bytes, if there is one; the caller takes the upload, or parks it."""
         leg, resource.moving = resource.moving, None
         if leg is not None:
             detail = "a newer request continues this upload"
             state = resource.version.state(resource.offset, complete=False)
             leg.give_up(Refusal("upload-taken-over", detail, headers=state, stored=False))
+
+    def park(self, resource: Resource) -> None:
+        """Keep what has arrived for the client's next request, unless it is more than may be parked."""
+        resource.moving = None
         self._unpark(resource)
         user_id, place = resource.tried.user_id, resource.body.place
         if older := self._parked.get(user_id):

@@ -20,7 +20,7 @@ from ..body.arriving import Shed
 from ..body.receiving import CONTENT_DIGEST, REPR_DIGEST, CutOff, OverLength, Receiver
 from ..config import Config
 from ..errors import Refusal
-from ..metrics import Metrics
+from ..metrics import ROUTE, Metrics
 from ..peers import ARRIVAL
 from ..uploads import Try, Uploads
 from .legs import Leg, say
@@ -76,12 +76,15 @@ class Resuming:
 
     async def offset(self, request: web.Request) -> web.Response:
         """How much of an upload has arrived; a request that is still moving ends."""
+        request[ROUTE] = "upload_offset"  # also of a HEAD
         found = await self._found(request)
         version = announced(request.headers) or found.version
         self._check_bare(request, version)
         if isinstance(found, Answered):
             return web.Response(status=204, headers=version.state(found.offset, complete=True) | _NO_STORE)
+        self._resources.stop(found)
         self._resources.park(found)
+        await self._found(request)  # too large to be parked, it has ended: no offset is told that would be refused
         fields = version.state(found.offset, complete=False) | self._limit(version, found) | _NO_STORE
         if found.length is not None and version.tells_length:
             fields["Upload-Length"] = str(found.length)
@@ -95,12 +98,12 @@ class Resuming:
             offset, complete = self._part(request, version)
             if isinstance(found, Answered):
                 return _again(request, found, version, offset)
-            self._resources.park(found)  # ends the request that is still moving, and with it the growth of the offset
-            self._check_offset(found, offset)
-            self._learn_length(version, found, self._told_length(request, version, offset, complete=complete))
-            self._check_room(request, version, found)
+            self._resources.stop(found)  # from now on its offset does not grow
+            self._check(request, version, found, offset, complete=complete)
         except Refusal as refusal:
             refusal.headers.update(version.state(found.offset, complete=isinstance(found, Answered)))
+            if isinstance(found, Resource) and found.moving is None:
+                self._resources.park(found)
             raise
         self._metrics.resumed.inc()
         arrival, first = request[ARRIVAL], found.tried.arrival
@@ -258,14 +261,14 @@ class Resuming:
         resource.length = length
         self._admission.announce(resource.body.place, length)
 
-    def _check_offset(self, resource: Resource, offset: int) -> None:
-        if offset != resource.offset:
-            detail = f"the upload has {resource.offset} bytes; send those that follow"
-            raise Refusal("wrong-offset", detail, stored=False, offsets=(resource.offset, offset))
-
-    def _check_room(self, request: web.Request, version: Version, resource: Resource) -> None:
-        if resource.offset + (_content_length(request) or 0) > resource.body.place.length:
-            raise self._too_long(resource.length, version)
+    def _check(self, request: web.Request, version: Version, found: Resource, offset: int, *, complete: bool) -> None:
+        """Refusal when a part does not fit what has arrived."""
+        if offset != found.offset:
+            detail = f"the upload has {found.offset} bytes; send those that follow"
+            raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
+        self._learn_length(version, found, self._told_length(request, version, offset, complete=complete))
+        if offset + (_content_length(request) or 0) > found.body.place.length:
+            raise self._too_long(found.length, version)
 
     def _too_long(self, length: int | None, version: Version) -> Refusal:
         if length is not None:

@@ -167,3 +167,22 @@ async def test_a_ticket_does_not_double_the_time_of_an_upload(
     made = await phone.ask(phone.creation(moment, 9, *retry, whole=False), pair[:9])
     assert made.status == 201
     assert (await phone.offset(made.location)).status == status
+
+
+async def test_what_may_not_be_parked_is_not_promised(make_client: Clients, pair: bytes) -> None:
+    """HEAD of a moving upload ends it; too large to wait, it is 404 and not an offset that would be refused."""
+    async with make_client(parked_bytes_max=600) as client:
+        moment, phone = await client.moment(), peer(client)
+        async with await phone.connect() as older:
+            older.send(phone.creation(moment, len(pair), whole=False) + pair[:700])
+            location = (await older.one()).location
+            await arrived(client, 700)
+            assert (await phone.offset(location)).status == 404
+            assert (await older.answer()).status == 409
+
+
+async def arrived(client: Any, count: int) -> None:
+    """Return when the node holds so many bytes of uploads (its page is made anew each second)."""
+    async with asyncio.timeout(60):
+        while await gauges(client, "held_bytes") != [count]:
+            pass

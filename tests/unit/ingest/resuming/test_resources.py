@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from ingest.admission import Admission, Budget, Rank
-from ingest.body.arriving import Arriving, Body
+from ingest.body.arriving import Arriving, Body, Shed
 from ingest.body.buffers import Buffer
 from ingest.body.multipart import MultipartReader
 from ingest.commits import Commits
@@ -183,14 +183,15 @@ async def test_a_user_has_one_parked_upload() -> None:
 
 
 async def test_a_newer_request_ends_the_older_one() -> None:
-    """With a refusal that tells the offset; what has come stays."""
-    stage = Stage()
+    """With a refusal that tells the offset; what has come stays, also where it is too much to be parked."""
+    stage = Stage(parked_bytes=99)
     resource = stage.begin()
     leg = stage.move(resource)
-    stage.kept.park(resource)
+    stage.kept.stop(resource)
     assert isinstance(leg.error, Refusal)
     assert (leg.error.code, leg.error.headers["Upload-Offset"]) == ("upload-taken-over", "100")
     assert leg.error.headers["Upload-Complete"] == "?0"
+    assert stage.move(resource).error is None
     assert await stage.is_there(resource)
 
 
@@ -277,3 +278,16 @@ async def test_an_upload_ends_once() -> None:
     stage.kept.end(resource, "cancelled")
     stage.kept.end(resource, "expired")
     assert (len(stage.ends), stage.count("expired"), stage.admission.requests) == (1, 0, 0)
+
+
+async def test_an_upload_whose_memory_was_taken_while_it_moved_is_gone() -> None:
+    """Also for a request that comes before the older one has noticed; admission's sums stay right."""
+    stage = Stage()
+    resource = stage.begin()
+    leg = stage.move(resource)
+    stage.admission.release(resource.body.place)
+    resource.body.place.shed()
+    assert not await stage.is_there(resource)
+    assert isinstance(leg.error, Shed)
+    assert (stage.count("displaced"), stage.admission.requests, stage.admission._slow) == (1, 0, 0)
+    assert stage.admission.parked == {}
