@@ -11,7 +11,7 @@ Pure.
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 SIZES: Final = {"sha-256": 32, "sha-512": 64}  # the algorithms that RFC 9530 calls active
@@ -27,12 +27,12 @@ class BadDigest(Exception):
 class BodyDigest:
     """The digests that a client has sent, and those of the bytes that have come."""
 
-    def __init__(self, *fields: Iterable[str]) -> None:
-        """Each of `fields` has the values of one field's lines; BadDigest when one cannot be a digest."""
-        self._wanted: list[tuple[str, bytes]] = []
-        for lines in fields:
-            self._wanted += _members(",".join(lines)).items()
-        self._found = {name: hashlib.new(name.replace("-", "")) for name, _ in self._wanted}
+    def __init__(self, fields: Mapping[str, Iterable[str]]) -> None:
+        """`fields` are the values of all lines, by the field's name; BadDigest when one cannot be a digest."""
+        self._wanted = [
+            (field, name, value) for field, lines in fields.items() for name, value in _members(field, lines).items()
+        ]
+        self._found = {name: hashlib.new(name.replace("-", "")) for _, name, _ in self._wanted}
 
     def __bool__(self) -> bool:
         """Whether there is a digest that can be checked."""
@@ -45,21 +45,22 @@ class BodyDigest:
 
     def check(self) -> None:
         """After the last byte: BadDigest when a digest is not that of the body."""
-        for name, wanted in self._wanted:
+        for field, name, wanted in self._wanted:
             if self._found[name].digest() != wanted:
-                raise BadDigest(f"the body does not have the {name} of its digest field")
+                raise BadDigest(f"the body does not have the {name} of its {field}")
 
 
-def _members(text: str) -> dict[str, bytes]:
+def _members(field: str, lines: Iterable[str]) -> dict[str, bytes]:
     """The digests in a field by algorithm; of one that comes twice the last counts (RFC 8941)."""
+    text = ",".join(lines)
     if len(text) > FIELD_CHARS_MAX:
-        raise BadDigest(f"a field with digests may have {FIELD_CHARS_MAX} characters")
+        raise BadDigest(f"{field} may have {FIELD_CHARS_MAX} characters")
     found: dict[str, bytes] = {}
     for name, value in _MEMBER.findall(text):
         try:
             found[name] = binascii.a2b_base64(value, strict_mode=True)
         except binascii.Error:
-            raise BadDigest(f"the {name} of a digest field is not base64") from None
+            raise BadDigest(f"the {name} in {field} is not base64") from None
         if len(found[name]) != SIZES[name]:
-            raise BadDigest(f"the {name} of a digest field has not {SIZES[name]} bytes")
+            raise BadDigest(f"the {name} in {field} has not {SIZES[name]} bytes")
     return found

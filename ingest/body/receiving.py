@@ -105,7 +105,7 @@ class Receiver:
     def digest(self, request: web.Request, *fields: str) -> BodyDigest | None:
         """The digests in these fields of a request; None when there is none that can be checked. Refusal."""
         try:
-            return BodyDigest(*(request.headers.getall(name, ()) for name in fields)) or None
+            return BodyDigest({name: request.headers.getall(name, ()) for name in fields}) or None
         except BadDigest as error:
             raise Refusal("bad-request", str(error), stored=False) from None
 

@@ -119,7 +119,7 @@ FORM += b"\r\n--xy--\r\nepilogue"
 def test_a_body_is_read_alike_wherever_its_connections_broke(cuts: list[int], *, copied: bool) -> None:
     """Inside a boundary, between CR and LF, in a part's head, with nothing in between: parts and digests are right."""
     node = admission()
-    digest = BodyDigest([f"sha-256=:{b64encode(sha256(FORM).digest()).decode()}:"])
+    digest = BodyDigest({"Repr-Digest": [f"sha-256=:{b64encode(sha256(FORM).digest()).decode()}:"]})
     place, _ = node.admit("u", len(FORM), Rank.FIRST, 0.0)
     assert place is not None
     buffer = Buffer(len(FORM))
