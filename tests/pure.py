@@ -41,6 +41,7 @@ PURE = {
     "ingest/places.py",
     "ingest/readiness.py",
     "ingest/read_admission.py",
+    "ingest/resuming/versions.py",
     "ingest/returns.py",
     "lb/front/validity.py",
     "storage/s3/answer.py",
