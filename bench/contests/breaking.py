@@ -106,7 +106,7 @@ def node(behind: backing.Backing, fires_at: float, window_s: int) -> Iterator[Se
 
 @contextlib.contextmanager
 def tus_server(behind: backing.Backing, _fires_at: float, _window_s: int) -> Iterator[Server]:
-    """Run tusd."""
+    """Run tusd until the block ends; it stores into the MinIO behind it."""
     port = started.free_port()
     with started.process(tusd.command(port, behind.s3), port) as process:
         yield Server(process.pid, f"http://127.0.0.1:{port}")

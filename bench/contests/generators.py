@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import token
 from ..clock import SystemClock
 from ..config import Config
@@ -33,7 +34,6 @@ from ..replay.processes import coordinating
 from ..rows import OURS, against, judged, limited, percentile
 from ..traces.synthesis import UPLINKS
 from ..traces.trace import Row
-from . import command
 
 PHOTO_BYTES: Final = 20_000
 RATE: Final = 1500

@@ -22,12 +22,12 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import BOUNDARY, multipart, token
 from ..peers import backing, bare, meter, started, textbook, tusd
 from ..peers.phone import Phone, PhoneError, connected
 from ..photos import Gallery
 from ..rows import OURS, Row, against, judged
-from . import command
 
 SIZES: Final = {100_000: "2 x 100 KB", 350_000: "2 x 350 KB", 1_000_000: "2 x 1 MB"}
 AIM: Final = 0.25

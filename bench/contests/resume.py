@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 import uvloop
 
-from .. import resuming
+from .. import command, resuming
 from ..errors import BenchError
 from ..peers import backing, meter, started, tusd
 from ..photos import Gallery
@@ -37,7 +37,7 @@ from ..rows import OURS, Row, against, judged
 from ..traces.columns import DTYPES, Columns
 from ..traces.networks import NETWORKS, Network, through
 from ..traces.synthesis import UPLINKS, Shape, Uplink, columns, hexadecimal
-from . import breaking, command
+from . import breaking
 from .breaking import Burst, Seen
 from .node import PAIRS, Contender, Pair, Request, moment_path, node_command, phones_of, post, upload
 

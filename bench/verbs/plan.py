@@ -20,7 +20,7 @@ from ..capacity.demand import DemandError, Uploads
 from ..capacity.hosts import Host
 from ..capacity.plan import Case, Plan, plan
 from ..capacity.sensitivity import RAISE, Effect, effects
-from ..contests.command import RESULTS
+from ..command import RESULTS
 from ..simulation import fleet as fleets
 from ..simulation.fleet import Fleet, Machines
 from ..traces import trace as traces

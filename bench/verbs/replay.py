@@ -23,12 +23,12 @@ import msgspec
 import uvloop
 from rich.console import Console
 
+from .. import command
 from .. import config as settings
 from ..client import Client, token
 from ..clock import SystemClock
 from ..config import Config
 from ..connections import Connections
-from ..contests import command
 from ..errors import BenchError
 from ..files import sha256
 from ..photos import Gallery

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ..capacity import costs as measured
-from ..contests.command import RESULTS
+from ..command import RESULTS
 from ..errors import BenchError
 from ..files import sha256
 from ..prediction import history, sealed
