@@ -28,7 +28,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErasureSet]:
 
 @pytest.fixture
 async def world(cluster: ErasureSet, redis: Redis, threads: ThreadPoolExecutor) -> AsyncIterator[Any]:
-    """Its store is the set."""
+    """Its store is the set, once each member sees all others: on a busy machine a new one may not yet."""
+    await cluster.known()
     async with S3Store(S3Address.parse(cluster.url("sweeper"))) as store:
         yield await opened(store, redis, threads)  # type: ignore[arg-type] - any store does
 
