@@ -68,7 +68,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lb_tls: Tier  # each upload over a new TLS connection
     redis: Tier
     stores: dict[str, Stores]
-    media_share: NotNegative  # bytes of the media object for each byte received
+    # Bytes of the media object: so many for any pair, and for each byte received.
+    media_share: NotNegative
+    media_fixed_bytes: NotNegative = 0.0
     heartbeat_cores: NotNegative = 0.0  # of Redis, for each balancer, node and worker that runs: pulses and polls
     redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default

@@ -16,7 +16,7 @@ from lb.placement.health import Event
 from ..capacity.costs import Costs
 from ..config import Config
 from ..errors import BenchError
-from . import phones, rules
+from . import link, phones, rules
 from .arrivals import Arrivals
 from .building import TICK_S, Made, built, copy_health
 from .faults import STORE_TIMES, Fault
@@ -37,6 +37,7 @@ from .world import (
     RAMPING,
     RECEIVED,
     SHED,
+    SHOWING,
     SLOWDOWN,
     SPILLS,
     STARTED,
@@ -136,7 +137,7 @@ class Play:
 
     def _done(self, now: float) -> bool:
         counts, workers = self.world.counts, self.world.workers
-        if counts[AWAY] or counts[IN_FLIGHT] or counts[WAITING] or counts[UNQUEUED] or counts[QUEUED]:
+        if any(counts[[AWAY, IN_FLIGHT, WAITING, UNQUEUED, QUEUED, SHOWING]]):
             return False
         return bool((workers["free"][self.world.heap[: counts[WORKERS]]] <= now).all())
 
@@ -149,6 +150,7 @@ class Play:
             copy_health(self.world, self.made.placement)
         workers, counts = self.world.workers, self.world.counts
         there = self.world.heap[: counts[WORKERS]]
+        there = there[np.isfinite(workers["free"][there])]  # the others wait for the store
         busy = (workers["free"][there] > now) | (counts[QUEUED] > 0)
         running = np.bincount(workers["machine"][there[busy]], minlength=len(self.made.hosts.cores)).astype(np.int32)
         self.made.cores.share(self.world, TICK_S, running)
@@ -209,7 +211,8 @@ class Play:
         held = set(_list(users["link"], int(world.nodes["wait_first"][n])))
         for i in mine.tolist():
             if users["kind"][i] in {RECEIVED, STORED}:
-                phones.withdraw(world, i)
+                if not link.cut(world, i):
+                    phones.withdraw(world, i)
             elif i not in held:
                 continue
             users["gone"][i] = True
