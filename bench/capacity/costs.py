@@ -75,6 +75,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default
 
+    def media_bytes(self, pair_bytes: float) -> float:
+        """Bytes of the media object of a pair of so many bytes, on average."""
+        return self.media_fixed_bytes + self.media_share * pair_bytes
+
 
 def read(path: Path) -> Costs:
     """The costs in a file; CostsError names the file and what is missing or wrong."""

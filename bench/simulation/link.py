@@ -8,7 +8,7 @@ tick: what begins within a tick shares it from the next one, but has it alone wh
 
 from .phones import schedule
 from .rules import compiled, kept, wide
-from .world import LINK, LINK_BYTES_S, NOBODY, PASSED, PASSING, TICK, TICK_S, World
+from .world import LINK, LINK_BYTES_S, PASSED, PASSING, TICK, TICK_S, World
 
 
 @compiled

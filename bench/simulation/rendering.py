@@ -11,8 +11,8 @@ and a worker whose jobs both wait for it renders nothing.
 
 import numpy as np
 
-from .link import limited, send
-from .phones import drawn, schedule, served
+from .link import cut, limited, send
+from .phones import drawn, schedule, served, withdraw
 from .rules import compiled, kept, wide
 from .uploads import enqueue
 from .world import (
@@ -29,6 +29,7 @@ from .world import (
     REDIS_DRAIN,
     RENDER_S,
     RENDERED,
+    SETTLED,
     SHOWING,
     SHOWN,
     STARTED,
@@ -194,6 +195,7 @@ def show(w: World, i: int, now: float) -> None:
     users, one = w.users, w.workers[w.users[i].node]
     w.counts[SHOWING] -= 1
     one.held -= 1
+    users[i].kind = SETTLED
     one.mean_s += MEAN_WEIGHT * (now - users[i].left - one.mean_s)
     if np.isnan(users[i].ready):
         users[i].ready = now
@@ -203,3 +205,15 @@ def show(w: World, i: int, now: float) -> None:
             sift_down(w, root)
     if not users[i].whole:
         enqueue(w, i, now, COMPLETE)
+
+
+def broken_off(w: World, worker: int) -> list[int]:
+    """Where the way to the store is limited: end the jobs of a worker that died; the users who have no picture yet."""
+    users = w.users
+    found = np.flatnonzero((users["node"] == worker) & np.isin(users["kind"], (RENDERED, SHOWN)))
+    for i in found.tolist():
+        if not cut(w, i):
+            withdraw(w, i)
+        users["kind"][i] = SETTLED
+        w.counts[SHOWING] -= 1
+    return [i for i in found.tolist() if np.isnan(users["ready"][i])]

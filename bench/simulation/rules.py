@@ -31,7 +31,12 @@ F = TypeVar("F", bound=Callable[..., object])
 # the files are executed.
 _KERNELS: Final = (
     *(f"bench/simulation/{name}.py" for name in ("rules", "world", "admitting", "placing", "phones", "link")),
-    *("bench/simulation/uploads.py", "bench/simulation/rendering.py", "bench/simulation/ticks.py", "lb/placement/slots.py"),
+    *(
+        "bench/simulation/uploads.py",
+        "bench/simulation/rendering.py",
+        "bench/simulation/ticks.py",
+        "lb/placement/slots.py",
+    ),
     *("lb/placement/policy.py", "lb/placement/refusals.py", "ingest/admission.py", "bench/simulation/code.py"),
     *(f"ingest/{name}.py" for name in ("commits", "places", "returns")),
 )

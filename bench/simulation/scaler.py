@@ -12,7 +12,7 @@ import numpy as np
 from processors.scaling.pulse import Meter, Pulse
 from processors.scaling.sizing import Limits, Moment, Needed, decide
 
-from .rendering import COMPLETE, drop, push
+from .rendering import COMPLETE, broken_off, drop, push
 from .settings import Settings
 from .world import COMPLETING, LEASED, LINK_BYTES_S, NOBODY, QUEUED, SHOWING, STARTED, WORKER, WORKERS, World
 
@@ -78,6 +78,8 @@ class Scaler:
         for one in lost:
             drop(self._w, int(np.flatnonzero(heap[: self.workers] == one)[0]))
         self._spare = [one for one in self._spare if workers["machine"][one] != machine]
+        if self._w.numbers[LINK_BYTES_S]:
+            return [i for one in lost for i in broken_off(self._w, one)]
         return [int(workers["job"][one]) for one in lost if workers["job"][one] != NOBODY]
 
     def remember(self, places: list[int]) -> None:

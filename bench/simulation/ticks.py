@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .phones import schedule, tick_of
 from .link import limited, pass_on
+from .phones import schedule, tick_of
 from .rendering import put_media, render, show
 from .rules import compiled, kept, wide
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload

@@ -48,8 +48,8 @@ LINK_BYTES_S, MEDIA_SHARE, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S
 STORE_DRAIN, REDIS_DRAIN, RENDER_S, MEDIA_BYTES, NUMBERS = range(17, 22)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
-# last review, while the body comes; then when the wait for a PUT or the PUT began; then when the render's job was claimed.
-# Of a render whose object goes over a limited link, `node` is its worker, and `whole` says that it has `full`.
+# last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
+# render's `left` is when its job was claimed, `node` its worker, and `whole` says that its object has `full`.
 USER: Final = np.dtype(
     [
         *((name, "f8") for name in ("arrives", "at", "since", "left")),

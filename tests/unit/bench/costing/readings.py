@@ -18,7 +18,7 @@ def readings(kind: str) -> Readings:
         process_kib=dict.fromkeys((*names, "worker"), 102_400),
         gaps_s=[0.1, 0.3],
         crowd=1.2,
-        media_share=[0.8, 0.6],
+        media=[(1e5, 120_000.0), (3e5, 160_000.0)],
         redis_pair_kib=2.0,
         heartbeat_cores=0.001,
         alone=Alone([1.0, 3.0], [2.0, 2.0], (0.001, 0.002), (0.0, 4.0)),
