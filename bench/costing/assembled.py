@@ -20,7 +20,6 @@ def costs(
 ) -> Costs:
     """The content of `costs.json`."""
     every = list(found.values())
-    media = fitted(found["file"].media)  # bytes in place of milliseconds
     lb = _tier("lb", every, spread=_spread(one.alone.lb_ms for one in every), upload_kib=_held(every, "lb_kib"))
     return Costs(
         measured_at=measured_at,
@@ -30,8 +29,8 @@ def costs(
         lb_tls=_tier("lb_tls", every, spread=lb.upload.spread, upload_kib=lb.upload_kib),
         redis=_tier("redis", every),
         stores={kind: _stores(kind, readings, found) for kind, readings in found.items()},
-        media_share=_short(media.mb_ms / 1e6),
-        media_fixed_bytes=_short(media.fixed_ms),
+        media_share=_short(statistics.fmean(one.bytes / one.pair_bytes for one in found["file"].media)),
+        media=tuple(found["file"].media),
         heartbeat_cores=_short(statistics.median(one.heartbeat_cores for one in every)),
         redis_pair_kib=_short(statistics.median(one.redis_pair_kib for one in every)),
         note=note,

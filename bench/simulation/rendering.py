@@ -18,11 +18,11 @@ from .uploads import enqueue
 from .world import (
     COMPLETING,
     DEGRADE_S,
+    FIRST_BYTES,
     IO_S,
     JOB_CLASSES,
     LEASED,
     MEDIA_BYTES,
-    MEDIA_SHARE,
     NOBODY,
     QUEUED,
     REDIS,
@@ -43,7 +43,6 @@ from .world import (
 
 SLOTS, AHEAD_S, AHEAD_MAX = 2, 1.0, 16  # `jobs_max` of a worker, and the constants of `processors/ahead.py`
 COMPLETE = 2
-BYTES_WITHOUT_FULL = 5 / 8  # of a media object, measured (processors/README.md)
 MEAN_WEIGHT = 0.2  # of a job in the mean duration (`ahead.Ahead`)
 
 
@@ -185,8 +184,7 @@ def begin(w: World, worker: int, i: int, began: float, done: float, io_s: float,
 def put_media(w: World, i: int, now: float) -> None:
     """A render ended: its media object goes over the link."""
     users = w.users
-    size = w.numbers[MEDIA_BYTES] + users[i].bytes * w.numbers[MEDIA_SHARE]
-    send(w, i, size if users[i].whole else size * BYTES_WITHOUT_FULL, now, SHOWN)
+    send(w, i, w.numbers[MEDIA_BYTES if users[i].whole else FIRST_BYTES], now, SHOWN)
 
 
 @compiled

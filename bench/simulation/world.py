@@ -44,8 +44,8 @@ SPREAD: Final = 101
 LINK, PASSED, STAY, FLOWS = range(6, 10)
 # `numbers`
 TICK_S, WINDOW_S, ATTEMPTS, REQUEST_BYTES, BOUND_PERCENT, BOUND_FLOOR, COMMIT_WAIT_S, ANNOUNCE_S, SLOWDOWN = range(9)
-LINK_BYTES_S, MEDIA_SHARE, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
-STORE_DRAIN, REDIS_DRAIN, RENDER_S, MEDIA_BYTES, NUMBERS = range(17, 22)
+LINK_BYTES_S, MEDIA_BYTES, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
+STORE_DRAIN, REDIS_DRAIN, RENDER_S, FIRST_BYTES, NUMBERS = range(17, 22)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
 # last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
