@@ -176,7 +176,6 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
 
     flight, held, mb = long(demand.in_flight), long(demand.held_mb), long(demand.mb)
     view_mb = work.views * aims.view_kb / 1000
-    pair_mb = work.drained * demand.mean_bytes / 1e6
     nic = aims.nic_gbit * aims.utilisation
     memory = aims.memory_gib * aims.utilisation * 1024
 
@@ -193,7 +192,8 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
     add("node", "memory", "MiB", node_mib, memory, "machine")
     worker_mib = work.cores["worker"] / _core(tiers["worker"], aims, "worker") * tiers["worker"].process_mib
     add("worker", "memory", "MiB", worker_mib, memory, "machine")
-    add("worker", "network", "Gbit/s", pair_mb * max(1.0, costs.media_share) * 8e-3 * WIRE, nic, "machine")
+    object_mb = max(demand.mean_bytes, costs.media_bytes(demand.mean_bytes)) / 1e6
+    add("worker", "network", "Gbit/s", work.drained * object_mb * 8e-3 * WIRE, nic, "machine")
     kept = demand.pairs * aims.moments_a_day * aims.redis_days * costs.redis_pair_kib / 1024**2
     add("redis", "memory", "GiB", np.full(seconds, kept), aims.redis_gib * aims.utilisation, "process")
     found += _store(demand, work, stores, aims)

@@ -5,14 +5,16 @@ CPU is in milliseconds of one core, bytes are those of both photos as received (
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from ..errors import BenchError
 from ..files import read_json
 
+WITHOUT_FULL: Final = 5 / 8  # of a media object's bytes (processors/README.md)
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -58,6 +60,14 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     read_share: NotNegative = 1.0  # bytes that the store sends until ready, for each byte received of a phone
 
 
+class Media(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mean bytes of the media objects of pairs of one size: all of it, and without the `full` renditions."""
+
+    pair_bytes: NotNegative
+    bytes: NotNegative
+    without_full_bytes: NotNegative
+
+
 class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole measurement. `stores` is by kind: `file` and `minio`."""
 
@@ -68,10 +78,18 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lb_tls: Tier  # each upload over a new TLS connection
     redis: Tier
     stores: dict[str, Stores]
-    media_share: NotNegative  # bytes of the media object for each byte received
+    media_share: NotNegative  # bytes of the media object for each byte received, where `media` says no more
     heartbeat_cores: NotNegative = 0.0  # of Redis, for each balancer, node and worker that runs: pulses and polls
     redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default
+    media: tuple[Media, ...] = ()  # by size, the smallest first
+
+    def media_bytes(self, pair_bytes: float, *, full: bool = True) -> float:
+        """Bytes of the media object of a pair of so many bytes, between the sizes that were measured."""
+        if not self.media:
+            return self.media_share * pair_bytes * (1.0 if full else WITHOUT_FULL)
+        whole = [one.bytes if full else one.without_full_bytes for one in self.media]
+        return float(np.interp(pair_bytes, [one.pair_bytes for one in self.media], whole))
 
 
 def read(path: Path) -> Costs:

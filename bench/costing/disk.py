@@ -6,6 +6,8 @@ entry was changed is when its media object was stored.
 
 import itertools
 import math
+import statistics
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -39,3 +41,14 @@ def gaps_s(found: list[Object]) -> list[float]:
 def mean_bytes(found: list[Object]) -> float:
     """The mean size; NaN without objects."""
     return sum(one.bytes for one in found) / len(found) if found else math.nan
+
+
+def full_bytes(root: Path, moment_id: str) -> float:
+    """The mean bytes of `full` renditions in a moment's media objects; 0 without objects, and of MinIO's folders."""
+    found = [path for path in root.glob(OBJECTS.format(kind="media", moment=moment_id)) if path.is_file()]
+    return statistics.fmean(sum(one.file_size for one in _entries(path)) for path in found) if found else 0.0
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(path) as archive:
+        return [one for one in archive.infolist() if one.filename.endswith("-full.jpg")]

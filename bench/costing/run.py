@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from redis import Redis
 
+from ..capacity.costs import Media
 from ..peers import meter
 from ..peers.phone import PhoneError
 from ..rows import machine
@@ -64,7 +65,7 @@ class Readings(msgspec.Struct, kw_only=True):
     start_s: dict[str, list[float]]
     process_kib: dict[str, int]
     gaps_s: list[float]
-    media_share: list[float]
+    media: list[Media]
     redis_pair_kib: float
     heartbeat_cores: float  # of Redis, for each program
     alone: Alone
@@ -91,7 +92,7 @@ class _Run:
         self._read: Points = defaultdict(list)
         self._drained: list[Drained] = []
         self._gaps: list[float] = []
-        self._media_share: list[float] = []
+        self._media: list[Media] = []
         self._idle: dict[str, float] = {}
         self._requests: Counted | None = None
         self._pair_bytes = self._redis_pair_kib = 0.0
@@ -124,7 +125,7 @@ class _Run:
             start_s=start_s,
             process_kib=process_kib,
             gaps_s=self._gaps,
-            media_share=self._media_share,
+            media=self._media,
             redis_pair_kib=self._redis_pair_kib,
             heartbeat_cores=max(0.0, with_worker - stack.redis_alone) / PROGRAMS,
             alone=alone,
@@ -176,7 +177,8 @@ class _Run:
         self._drained.append(drained)
         spent = drained.spent.beyond(drained.idle_cores)
         self._add(self._drain, pair_bytes, spent.cpu_ms, drained.pairs)
-        self._media_share.append(drained.media_bytes / pair_bytes)
+        whole, first = drained.media_bytes
+        self._media.append(Media(pair_bytes=pair_bytes, bytes=whole, without_full_bytes=first))
         if counted:
             self._gaps = drained.gaps_s
             self._crowd = max(1.0, await self._crowded(pairs) / (spent.cpu_ms["worker"] / drained.pairs))

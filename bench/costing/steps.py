@@ -41,7 +41,7 @@ class Drained(msgspec.Struct, frozen=True):
     start_s: float
     worker_kib: int
     idle_cores: dict[str, float]  # with a worker that has nothing to do
-    media_bytes: float
+    media_bytes: tuple[float, float]  # of a media object, and of one without `full`; of a file store
 
 
 class Alone(msgspec.Struct, frozen=True):
@@ -111,8 +111,8 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
     gaps = disk.gaps_s(found)
     start_s = found[0].at - began - sorted(gaps)[len(gaps) // 2]
     idle_cores = {name: ms / 1000 / rest.seconds for name, ms in rest.cpu_ms.items()}
-    size = disk.mean_bytes(found)
-    return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, size)
+    sizes = disk.mean_bytes(found), disk.mean_bytes(found) - disk.full_bytes(stack.root, moment_id)
+    return Drained(spent, count - first, gaps[first:], max(0.0, start_s), memory_kib, idle_cores, sizes)
 
 
 async def crowded(stack: Stack, moment_id: str, count: int, workers: int) -> float:

@@ -3,27 +3,35 @@
 Once the times at which jobs become ready and their service times are known, departures are determined: the workers
 stand in a heap by the time at which they are free. The order of the classes by turn is by `storage/queue/lease.py`, and
 a claim is for as many jobs as `processors/ahead.py` lets a worker take under a backlog.
+
+A worker has two jobs in hand, of which one renders while the other waits for the store. That is a matter of
+milliseconds, in which the worker's time is its renders; but where the way to the store is limited, uploads share it,
+and a worker whose jobs both wait for it renders nothing.
 """
 
 import numpy as np
 
-from .phones import drawn, served
+from .link import cut, limited, send
+from .phones import drawn, schedule, served, withdraw
 from .rules import compiled, kept, wide
 from .uploads import enqueue
 from .world import (
     COMPLETING,
     DEGRADE_S,
+    FIRST_BYTES,
     IO_S,
     JOB_CLASSES,
     LEASED,
-    LINK,
-    LINK_BYTES_S,
-    MEDIA_SHARE,
+    MEDIA_BYTES,
     NOBODY,
     QUEUED,
     REDIS,
     REDIS_DRAIN,
     RENDER_S,
+    RENDERED,
+    SETTLED,
+    SHOWING,
+    SHOWN,
     STARTED,
     STORE,
     STORE_DRAIN,
@@ -35,6 +43,7 @@ from .world import (
 
 SLOTS, AHEAD_S, AHEAD_MAX = 2, 1.0, 16  # `jobs_max` of a worker, and the constants of `processors/ahead.py`
 COMPLETE = 2
+MEAN_WEIGHT = 0.2  # of a job in the mean duration (`ahead.Ahead`)
 
 
 @compiled
@@ -59,6 +68,7 @@ def push(w: World, worker: int, free_at: float) -> None:
     heap, workers, at = w.heap, w.workers, w.counts[WORKERS]
     heap[at] = worker
     workers[worker].free, workers[worker].job, workers[worker].batch = free_at, NOBODY, 0
+    workers[worker].mean_s, workers[worker].held = AHEAD_S * SLOTS, 0
     w.counts[WORKERS] += 1
     while at and workers[heap[(at - 1) // 2]].free > workers[heap[at]].free:
         heap[at], heap[(at - 1) // 2] = heap[(at - 1) // 2], heap[at]
@@ -129,7 +139,7 @@ def claim(w: World, worker: int) -> None:
         one.batch -= 1
         counts[LEASED] -= 1
     elif counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
-        mean_s = max(SLOTS * w.numbers[RENDER_S], 1e-3)
+        mean_s = max(one.mean_s if limited(w) else SLOTS * w.numbers[RENDER_S], 1e-3)
         most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / mean_s), AHEAD_MAX)
         one.batch = min(most, counts[QUEUED] - counts[LEASED] - 1)
         counts[LEASED] += one.batch
@@ -147,21 +157,61 @@ def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     served(w, REDIS, i, w.numbers[REDIS_DRAIN])
     served(w, STORE, i, w.numbers[STORE_DRAIN])
     done = began + busy_s
+    w.counts[COMPLETING if job_class == COMPLETE else STARTED] += 1
+    io_s = w.numbers[IO_S] / w.machines[machine].render_speed
+    if limited(w):
+        return begin(w, worker, i, began, done, io_s, not degraded)
     if job_class != COMPLETE:
-        w.counts[STARTED] += 1
-        users[i].ready = done + w.numbers[IO_S] / w.machines[machine].render_speed + stored_s(w, size, began, done)
-    else:
-        w.counts[COMPLETING] += 1
+        users[i].ready = done + io_s
     if degraded:
         enqueue(w, i, done, COMPLETE)
     return float(done)
 
 
 @compiled
-def stored_s(w: World, size: int, began: float, done: float) -> float:
-    """Seconds that the media object's PUT waits for the store's link, which passes it from `began` on."""
-    rate = w.numbers[LINK_BYTES_S]
-    if rate <= 0:
-        return 0.0
-    w.flows[LINK] = max(w.flows[LINK], began) + size * w.numbers[MEDIA_SHARE] / rate
-    return float(max(0.0, w.flows[LINK] - done))
+def begin(w: World, worker: int, i: int, began: float, done: float, io_s: float, whole: bool) -> float:  # noqa: FBT001 - numba
+    """Where the way to the store is limited: one slot renders until `done`; infinite if no other one is free then."""
+    users, one = w.users, w.workers[worker]
+    users[i].node, users[i].left, users[i].whole = worker, began, whole
+    w.counts[SHOWING] += 1
+    one.held += 1
+    one.until = done
+    schedule(w, i, done + io_s, RENDERED)
+    return float(done if one.held < SLOTS else np.inf)
+
+
+@compiled
+def put_media(w: World, i: int, now: float) -> None:
+    """A render ended: its media object goes over the link."""
+    users = w.users
+    send(w, i, w.numbers[MEDIA_BYTES if users[i].whole else FIRST_BYTES], now, SHOWN)
+
+
+@compiled
+def show(w: World, i: int, now: float) -> None:
+    """A media object is stored: the post is ready, and a slot of its worker is free."""
+    users, one = w.users, w.workers[w.users[i].node]
+    w.counts[SHOWING] -= 1
+    one.held -= 1
+    users[i].kind = SETTLED
+    one.mean_s += MEAN_WEIGHT * (now - users[i].left - one.mean_s)
+    if np.isnan(users[i].ready):
+        users[i].ready = now
+    if one.free == np.inf:
+        one.free = max(one.until, now)
+        for root in range(w.counts[WORKERS] // 2 - 1, -1, -1):
+            sift_down(w, root)
+    if not users[i].whole:
+        enqueue(w, i, now, COMPLETE)
+
+
+def broken_off(w: World, worker: int) -> list[int]:
+    """Where the way to the store is limited: end the jobs of a worker that died; the users who have no picture yet."""
+    users = w.users
+    found = np.flatnonzero((users["node"] == worker) & np.isin(users["kind"], (RENDERED, SHOWN)))
+    for i in found.tolist():
+        if not cut(w, i):
+            withdraw(w, i)
+        users["kind"][i] = SETTLED
+        w.counts[SHOWING] -= 1
+    return [i for i in found.tolist() if np.isnan(users["ready"][i])]

@@ -30,8 +30,13 @@ F = TypeVar("F", bound=Callable[..., object])
 # What machine code is kept depends on: a kept kernel contains the rules as they were. In the user's own folder, because
 # the files are executed.
 _KERNELS: Final = (
-    *(f"bench/simulation/{name}.py" for name in ("rules", "world", "admitting", "placing", "phones", "uploads")),
-    *("bench/simulation/rendering.py", "bench/simulation/ticks.py", "lb/placement/slots.py"),
+    *(f"bench/simulation/{name}.py" for name in ("rules", "world", "admitting", "placing", "phones", "link")),
+    *(
+        "bench/simulation/uploads.py",
+        "bench/simulation/rendering.py",
+        "bench/simulation/ticks.py",
+        "lb/placement/slots.py",
+    ),
     *("lb/placement/policy.py", "lb/placement/refusals.py", "ingest/admission.py", "bench/simulation/code.py"),
     *(f"ingest/{name}.py" for name in ("commits", "places", "returns")),
 )

@@ -16,7 +16,7 @@ from lb.placement.health import Event
 from ..capacity.costs import Costs
 from ..config import Config
 from ..errors import BenchError
-from . import phones, rules
+from . import link, phones, rules
 from .arrivals import Arrivals
 from .building import TICK_S, Made, built, copy_health
 from .faults import STORE_TIMES, Fault
@@ -37,6 +37,7 @@ from .world import (
     RAMPING,
     RECEIVED,
     SHED,
+    SHOWING,
     SLOWDOWN,
     SPILLS,
     STARTED,
@@ -94,7 +95,7 @@ class Play:
     ) -> None:
         self.made: Made = built(fleet, costs, arrivals, window_s, config, seed)
         self.world = self.made.world
-        self._count = len(arrivals.arrives)
+        self._count, self._list_s = len(arrivals.arrives), fleet.phones.list_ms / 1000
         most = fleet.of("worker") if fleet.workers_max is None else min(fleet.workers_max, fleet.of("worker"))
         settings, start_s = self.made.settings, self.made.start_s
         self.scaler = Scaler(self.world, settings, workers_max=most, window_s=window_s, start_s=start_s)
@@ -115,6 +116,8 @@ class Play:
             tick += 1
             self._check(tick * TICK_S, arrived)
             if tick % round(self.scaler.every_s / TICK_S) == 0:
+                sending = any(counts[[AWAY, IN_FLIGHT, WAITING]])
+                self.made.cores.watch(self.made.hosts.of["phones"], self._list_s * int(counts[ACCEPTED]), sending)
                 depth = self.scaler.decide(tick * TICK_S)
                 second = round(tick * TICK_S)
                 found.append(Second(second, depth.ready, depth.oldest_s, self.scaler.workers, self.scaler.desired))
@@ -136,7 +139,7 @@ class Play:
 
     def _done(self, now: float) -> bool:
         counts, workers = self.world.counts, self.world.workers
-        if counts[AWAY] or counts[IN_FLIGHT] or counts[WAITING] or counts[UNQUEUED] or counts[QUEUED]:
+        if any(counts[[AWAY, IN_FLIGHT, WAITING, UNQUEUED, QUEUED, SHOWING]]):
             return False
         return bool((workers["free"][self.world.heap[: counts[WORKERS]]] <= now).all())
 
@@ -149,6 +152,7 @@ class Play:
             copy_health(self.world, self.made.placement)
         workers, counts = self.world.workers, self.world.counts
         there = self.world.heap[: counts[WORKERS]]
+        there = there[np.isfinite(workers["free"][there])]  # the others wait for the store
         busy = (workers["free"][there] > now) | (counts[QUEUED] > 0)
         running = np.bincount(workers["machine"][there[busy]], minlength=len(self.made.hosts.cores)).astype(np.int32)
         self.made.cores.share(self.world, TICK_S, running)
@@ -161,12 +165,8 @@ class Play:
         renders = counts[UNQUEUED] + counts[STARTED] + counts[QUEUED]
         if placed != self._count or counts[AWAY] != self._count - arrived or renders < counts[ACCEPTED]:
             raise Broken(f"second {now:.2f}: {counts.tolist()} do not add up to {self._count} users")
-        nodes = self.world.nodes
-        if (
-            nodes["requests"].sum() > counts[IN_FLIGHT]
-            or (nodes["held"] < 0).any()
-            or (self.world.lbs["load"] < 0).any()
-        ):
+        nodes, load = self.world.nodes, self.world.lbs["load"]
+        if nodes["requests"].sum() > counts[IN_FLIGHT] or (nodes["held"] < 0).any() or (load < 0).any():
             raise Broken(f"second {now:.2f}: more uploads in nodes than in flight, or less than nothing held")
 
     def _check_little(self) -> None:
@@ -209,7 +209,8 @@ class Play:
         held = set(_list(users["link"], int(world.nodes["wait_first"][n])))
         for i in mine.tolist():
             if users["kind"][i] in {RECEIVED, STORED}:
-                phones.withdraw(world, i)
+                if not link.cut(world, i):
+                    phones.withdraw(world, i)
             elif i not in held:
                 continue
             users["gone"][i] = True
@@ -244,7 +245,7 @@ class Play:
             self.lose_node(n, now, until)
         for machine in gone:
             for i in self.scaler.forget(machine):
-                if self.world.users["ready"][i] > now:
+                if not self.world.users["ready"][i] <= now:
                     self.world.users["ready"][i] = np.nan
                     self.world.counts[STARTED] -= 1
                     self.world.counts[UNQUEUED] += 1

@@ -12,9 +12,9 @@ import numpy as np
 from processors.scaling.pulse import Meter, Pulse
 from processors.scaling.sizing import Limits, Moment, Needed, decide
 
-from .rendering import COMPLETE, drop, push
+from .rendering import COMPLETE, broken_off, drop, push
 from .settings import Settings
-from .world import COMPLETING, LEASED, NOBODY, QUEUED, STARTED, WORKER, WORKERS, World
+from .world import COMPLETING, LEASED, LINK_BYTES_S, NOBODY, QUEUED, SHOWING, STARTED, WORKER, WORKERS, World
 
 ALL: Final = "all"
 EPOCH_MS: Final = 10**12  # unix ms of the moment; any will do
@@ -78,6 +78,8 @@ class Scaler:
         for one in lost:
             drop(self._w, int(np.flatnonzero(heap[: self.workers] == one)[0]))
         self._spare = [one for one in self._spare if workers["machine"][one] != machine]
+        if self._w.numbers[LINK_BYTES_S]:
+            return [i for one in lost for i in broken_off(self._w, one)]
         return [int(workers["job"][one]) for one in lost if workers["job"][one] != NOBODY]
 
     def remember(self, places: list[int]) -> None:
@@ -110,7 +112,9 @@ class Scaler:
         """Jobs that are ready and not claimed ahead, the age of the oldest, and what workers hold."""
         w = self._w
         heads = [w.users["at"][i] for i in w.jobs[:COMPLETE, 0] if i != NOBODY]
-        busy = int(np.count_nonzero(w.workers["free"][w.heap[: self.workers]] > now))
+        busy = int(w.counts[SHOWING])
+        if not w.numbers[LINK_BYTES_S]:
+            busy = int(np.count_nonzero(w.workers["free"][w.heap[: self.workers]] > now))
         ready = max(int(w.counts[QUEUED] - w.counts[LEASED]), 0)
         oldest = max(now - min(heads), 0.0) if heads else 0.0
         return Depth(ready, oldest, busy + int(w.counts[LEASED]))

@@ -2,11 +2,27 @@
 
 import numpy as np
 
+from .link import limited, pass_on
 from .phones import schedule, tick_of
-from .rendering import render
+from .rendering import put_media, render, show
 from .rules import compiled, kept, wide
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
-from .world import ENQUEUED, NOBODY, RECEIVED, STORED, TICK, TICK_S, TRIES, UNQUEUED, WINDOW_S, Floats, Indices, World
+from .world import (
+    ENQUEUED,
+    NOBODY,
+    RECEIVED,
+    RENDERED,
+    SHOWN,
+    STORED,
+    TICK,
+    TICK_S,
+    TRIES,
+    UNQUEUED,
+    WINDOW_S,
+    Floats,
+    Indices,
+    World,
+)
 
 
 @compiled
@@ -46,6 +62,10 @@ def happen(w: World, i: int) -> None:
     elif kind == ENQUEUED:
         w.counts[UNQUEUED] -= 1
         enqueue(w, i, now, 1 if users[i].arrives > w.numbers[WINDOW_S] else 0)
+    elif kind == RENDERED:
+        put_media(w, i, now)
+    elif kind == SHOWN:
+        show(w, i, now)
 
 
 @kept
@@ -54,6 +74,8 @@ def advance(w: World, tick: int, arrived: int) -> int:
     users, end = w.users, (tick + 1) * w.numbers[TICK_S]
     w.counts[TICK] = tick
     follow_bytes(w, end - w.numbers[TICK_S])
+    if limited(w):
+        pass_on(w, end)
     while arrived < len(users) and tick_of(w, users[arrived].arrives) <= tick:
         schedule(w, arrived, users[arrived].arrives, TRIES)
         arrived += 1
@@ -65,5 +87,6 @@ def advance(w: World, tick: int, arrived: int) -> int:
             if users[i].at == times[number]:  # else an event before it in this tick took this one away
                 happen(w, i)
     time_out(w, end)
+    w.counts[TICK] = tick + 1  # what follows in this tick has been played
     render(w, end)
     return arrived

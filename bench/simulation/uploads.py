@@ -9,6 +9,7 @@ import numpy as np
 from . import rules
 from .admitting import FIRST, HOLDER, LATE, admit, caught_up, release, room, whole
 from .admitting import arrived as bytes_arrived
+from .link import limited, send
 from .phones import asked_s, back_off, balancer_of, displace, drawn, overloaded, schedule, served, unreached, worked
 from .placing import place, take
 from .rules import compiled, wide
@@ -20,8 +21,6 @@ from .world import (
     ENQUEUED,
     IN_FLIGHT,
     LB,
-    LINK,
-    LINK_BYTES_S,
     NOBODY,
     NODE,
     PHONE,
@@ -132,16 +131,16 @@ def next_waiting(w: World, n: int) -> int:
 
 @compiled
 def put(w: World, i: int, n: int, now: float) -> None:
-    """A PUT begins; it takes as long as an idle store takes, or until the store's link has passed its bytes."""
-    users, flows = w.users, w.flows
+    """A PUT begins; it takes as long as an idle store takes, after the store's link has passed its bytes."""
+    users = w.users
     rules.commits_began(w.nodes[n], now)
     users[i].left = now
     slower = served(w, STORE, i, w.costs[STORE, 0] + w.costs[STORE, 1] * users[i].bytes)
-    done = now + drawn(w, PUT) * w.numbers[SLOWDOWN] * slower
-    if w.numbers[LINK_BYTES_S] > 0:
-        flows[LINK] = max(flows[LINK], now) + users[i].bytes / w.numbers[LINK_BYTES_S]
-        done = max(done, flows[LINK])
-    schedule(w, i, done, STORED)
+    put_s = drawn(w, PUT) * w.numbers[SLOWDOWN] * slower
+    if limited(w):
+        send(w, i, users[i].bytes, now + put_s, STORED)
+    else:
+        schedule(w, i, now + put_s, STORED)
 
 
 @compiled

@@ -28,26 +28,28 @@ Records = Any  # np.recarray: its fields are attributes
 
 NOBODY: Final = -1
 # What a user's next event is.
-TRIES, RECEIVED, STORED, ENQUEUED, SETTLED = range(5)
+TRIES, RECEIVED, STORED, ENQUEUED, RENDERED, SHOWN, SETTLED = range(7)
 # `counts`: users by where they are; the first ones add up to all users at any time.
 AWAY, IN_FLIGHT, WAITING, ACCEPTED, GIVEN_UP = range(5)
 QUEUED, STARTED, SHED, VICTIMS, UNQUEUED, SPILLS, WEIGHT, RAMPING, COMPLETING, LEASED = range(5, 15)
-LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, COUNTS = range(15, 22)
+LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, PASSING, SHOWING, COUNTS = range(15, 24)
 JOB_CLASSES: Final = 3  # on time, late, to complete
 # CPU seconds by tier in `flows`, costs in `costs`, machines in `servers`, distributions in `spreads`
 LB, NODE, WORKER, REDIS, STORE, PHONE = range(6)
 TIERS: Final = ("lb", "node", "worker", "redis", "store", "phone")
 PUT: Final = 3  # in `spreads`: seconds of a PUT
 SPREAD: Final = 101
-# Also in `flows`: when the store's link is free, and the seconds that ended tries were in flight.
-LINK, STAY, FLOWS = range(6, 9)
+# Also in `flows`: until when the store's link is used, the bytes that it has passed of each transfer, and the seconds
+# that ended tries were in flight.
+LINK, PASSED, STAY, FLOWS = range(6, 10)
 # `numbers`
 TICK_S, WINDOW_S, ATTEMPTS, REQUEST_BYTES, BOUND_PERCENT, BOUND_FLOOR, COMMIT_WAIT_S, ANNOUNCE_S, SLOWDOWN = range(9)
-LINK_BYTES_S, MEDIA_SHARE, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
-STORE_DRAIN, REDIS_DRAIN, RENDER_S, NUMBERS = range(17, 21)
+LINK_BYTES_S, MEDIA_BYTES, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
+STORE_DRAIN, REDIS_DRAIN, RENDER_S, FIRST_BYTES, NUMBERS = range(17, 22)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
-# last review, while the body comes; then when the wait for a PUT or the PUT began.
+# last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
+# render's `left` is when its job was claimed, `node` its worker, and `whole` says that its object has `full`.
 USER: Final = np.dtype(
     [
         *((name, "f8") for name in ("arrives", "at", "since", "left")),
@@ -76,7 +78,13 @@ _PLACED: Final = np.dtype(
 NODE_RECORD: Final = np.dtype([*rules.COMMITS.descr, *rules.RETURNS.descr, *DESK.descr, *_PLACED.descr])
 LB_RECORD: Final = np.dtype([("free", "f8"), ("load", "i8"), ("machine", "i4"), ("alive", "?")])
 MACHINE: Final = np.dtype([(name, "f8") for name in ("speed", "render_speed", "work")])
-WORKER_RECORD: Final = np.dtype([("free", "f8"), *((name, "i4") for name in ("machine", "turn", "batch", "job"))])
+# `free`: infinite while all its slots wait for the store's link; then `until` is when its last render ends.
+WORKER_RECORD: Final = np.dtype(
+    [
+        *((name, "f8") for name in ("free", "until", "mean_s")),
+        *((name, "i4") for name in ("machine", "turn", "batch", "job", "held")),
+    ]
+)
 
 
 class World(NamedTuple):
@@ -90,6 +98,7 @@ class World(NamedTuple):
     machines: Records
     workers: Records
     heap: Indices  # workers that run, by the time at which each is free
+    passing: Indices  # users whose object is on the store's link, by what is left of it
     orders: Bytes  # order of the job classes by a worker's turn
     table: Cells
     scores: Longs

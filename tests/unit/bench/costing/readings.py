@@ -1,5 +1,6 @@
 """Readings of one kind of store, with round numbers."""
 
+from bench.capacity.costs import Media
 from bench.costing.run import Readings
 from bench.costing.stack import Counted
 from bench.costing.steps import Alone, Held
@@ -18,7 +19,10 @@ def readings(kind: str) -> Readings:
         process_kib=dict.fromkeys((*names, "worker"), 102_400),
         gaps_s=[0.1, 0.3],
         crowd=1.2,
-        media_share=[0.8, 0.6],
+        media=[
+            Media(pair_bytes=1e5, bytes=120_000.0, without_full_bytes=70_000.0),
+            Media(pair_bytes=3e5, bytes=240_000.0, without_full_bytes=90_000.0),
+        ],
         redis_pair_kib=2.0,
         heartbeat_cores=0.001,
         alone=Alone([1.0, 3.0], [2.0, 2.0], (0.001, 0.002), (0.0, 4.0)),

@@ -40,7 +40,9 @@ def test_requests_and_bytes_are_for_a_pair() -> None:
         stores = MADE.stores[kind]
         assert (stores.requests_per_pair, stores.puts_per_pair) == (3.0, 2.0)
         assert (stores.written_share, stores.read_share) == (1.8, 1.0)
-    assert MADE.media_share == 0.7
+    assert MADE.media_share == 1.0
+    assert [MADE.media_bytes(size) for size in (1e4, 2e5, 9e5)] == [120_000.0, 180_000.0, 240_000.0]
+    assert MADE.media_bytes(2e5, full=False) == 80_000.0
 
 
 def test_times_are_quantiles() -> None:

@@ -2,9 +2,10 @@
 
 import math
 import os
+import zipfile
 from pathlib import Path
 
-from bench.costing.disk import gaps_s, mean_bytes, objects
+from bench.costing.disk import full_bytes, gaps_s, mean_bytes, objects
 
 
 def test_files_and_folders_of_a_moment_are_objects(tmp_path: Path) -> None:
@@ -30,3 +31,16 @@ def test_sizes_are_averaged(tmp_path: Path) -> None:
     for name, size in (("a", 10), ("b", 30)):
         (tmp_path / "ab" / "intake" / "m" / f"{name}.zip").write_bytes(bytes(size))
     assert mean_bytes(objects(tmp_path, "intake", "m")) == 20
+
+
+def test_full_renditions_are_counted_by_their_names(tmp_path: Path) -> None:
+    """Two of them in one of two objects; MinIO's folders have none that could be read."""
+    folder = tmp_path / "ab" / "media" / "m"
+    folder.mkdir(parents=True)
+    assert full_bytes(tmp_path, "m") == 0
+    for name, sizes in (("a", {"front-full.jpg": 10, "back-full.jpg": 20, "front-feed.jpg": 5}), ("b", {})):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            for entry, size in sizes.items():
+                archive.writestr(entry, bytes(size))
+    (folder / "c.zip").mkdir()
+    assert full_bytes(tmp_path, "m") == 15

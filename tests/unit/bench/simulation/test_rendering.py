@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.simulation import rendering
+from bench.simulation.ticks import advance
 from bench.simulation.uploads import enqueue
-from bench.simulation.world import COMPLETING, LEASED, QUEUED, STARTED, WORKER
-from processors import ahead
+from bench.simulation.world import COMPLETING, LEASED, PASSING, QUEUED, SHOWING, STARTED, WORKER, World
+from processors import ahead, config
 from tests.unit.bench.simulation.simulated import fleet, play, poisson
 
 
@@ -80,3 +81,55 @@ def test_the_heap_gives_the_worker_that_is_free_first() -> None:
         found.append(float(w.workers["free"][w.heap[0]]))
         rendering.drop(w, 0)
     assert found == sorted(set(times.tolist()) - {times[gone]})
+
+
+def behind(rate: float, jobs: int) -> World:
+    """One worker that has so many jobs; its media objects have 50 KB, and go over a link of this rate."""
+    w = play(poisson(1000, jobs), of=fleet(workers=1, store_bytes_s=rate)).world
+    w.users["gone"] = True
+    for i in range(jobs):
+        enqueue(w, i, 0.0, 0)
+    return w
+
+
+def played(w: World, until_s: float) -> World:
+    """Ticks without arrivals."""
+    for tick in range(round(until_s / 0.05)):
+        advance(w, tick, len(w.users))
+    return w
+
+
+def test_a_worker_whose_jobs_wait_for_the_link_renders_nothing() -> None:
+    """Renders of 50 ms, PUTs of a second each: two jobs in hand, and a third when the first is stored."""
+    assert config.Config().jobs_max == rendering.SLOTS
+    w = played(behind(50_000.0, 4), 0.5)
+    assert (w.counts[STARTED], w.counts[SHOWING], w.counts[PASSING], w.counts[QUEUED]) == (2, 2, 2, 2)
+    assert w.workers["free"][0] == math.inf
+    played(w, 6.0)
+    assert (w.counts[STARTED], w.counts[SHOWING], w.counts[PASSING]) == (4, 0, 0)
+    assert w.users["ready"].max() == pytest.approx(4.05, abs=0.11)  # the link is never idle
+
+
+def test_a_wide_link_delays_no_render() -> None:
+    """Renders of 50 ms, PUTs of a millisecond."""
+    w = played(behind(50_000_000.0, 4), 1.0)
+    assert sorted(w.users["ready"].tolist()) == pytest.approx([0.051, 0.101, 0.151, 0.201], abs=1e-3)
+
+
+def test_a_media_object_without_full_is_smaller_and_completed_later() -> None:
+    """After it is stored, its job is queued again, and the whole object goes over the link."""
+    w = behind(50_000.0, 1)
+    w.users["at"][0] = -31.0
+    played(w, 0.75)
+    assert (w.counts[SHOWING], w.counts[COMPLETING]) == (1, 1)
+    assert w.users["ready"][0] == pytest.approx(0.05 * 5 / 6 + 5 / 8, abs=0.06)
+    played(w, 3.0)
+    assert (w.counts[SHOWING], w.counts[QUEUED]) == (0, 0)
+
+
+def test_jobs_of_a_worker_that_died_are_broken_off() -> None:
+    """Those on the link and those that render; nobody else's."""
+    w = played(behind(50_000.0, 4), 0.5)
+    assert sorted(rendering.broken_off(w, 0)) == [0, 1]
+    assert (w.counts[SHOWING], w.counts[PASSING]) == (0, 0)
+    assert rendering.broken_off(w, 0) == []

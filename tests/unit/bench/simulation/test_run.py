@@ -32,15 +32,16 @@ def test_a_seed_determines_the_run() -> None:
     assert first.seconds == again.seconds
 
 
+@pytest.mark.parametrize("link", [None, 2_000_000.0])
 @pytest.mark.parametrize("fault", ["node@2", "node:2@2+3", "zone:0@2+4", "redis@1+3", "store@1+4", "scaler@0+3"])
-def test_nobody_is_lost_when_something_breaks(fault: str) -> None:
+def test_nobody_is_lost_when_something_breaks(fault: str, link: float | None) -> None:
     """Every user has his answer, and every accepted pair is rendered, after retries."""
     machines = {
         "front": Machines(count=2, cores=1, zones=2, lb=1, redis=1),
         "node": Machines(count=4, cores=1, zones=2, node=1),
         "worker": Machines(count=2, cores=1, zones=2, worker=1),
     }
-    of = Fleet(machines=machines, store="file", settings=fleet().settings)
+    of = Fleet(machines=machines, store="file", settings=fleet().settings, store_bytes_s=link)
     result = play(poisson(25, PAIRS), of=of).play([parsed(fault)])
     accepted = np.isfinite(result.finished)
     assert accepted.sum() + result.given_up == PAIRS
@@ -57,6 +58,16 @@ def test_an_overloaded_store_sheds_and_phones_come_back() -> None:
     assert result.shed > 0
     assert result.shed_s.sum() == result.shed
     assert np.isfinite(result.finished).sum() + result.given_up == 100
+
+
+def test_a_limited_link_is_used_and_passes_no_more_than_it_can() -> None:
+    """All bytes of pairs and pictures take as long as the link needs for them; renders wait while uploads come."""
+    of = fleet(nodes=2, store_bytes_s=1_000_000.0)
+    result = play(poisson(40, PAIRS, send_s=0.3), of=of).play()
+    first_s = PAIRS * (100_000 + 50_000) / 1e6
+    assert first_s < result.ready.max() < first_s * 1.1
+    free = play(poisson(40, PAIRS, send_s=0.3)).play()
+    assert np.median(result.ready - result.finished) > 10 * np.median(free.ready - free.finished)
 
 
 def test_a_slow_store_takes_its_time() -> None:
