@@ -9,13 +9,16 @@ import base64
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import made_certificate, trusting
+from tests.e2e.lone_node import pair
+from tests.e2e.test_lb_gray import Scene, node, phones
 from tests.e2e.test_lb_harness import Balancer, balancer, raw_node, status_of, token, until
+from tests.e2e.test_lb_tickets import TICKETS
 from tests.faults.proxy import FaultProxy, Toxic
 from tests.faults.toxics import Blackhole, Hole, Trickle
 
@@ -32,6 +35,9 @@ SETTINGS = {
     "SNAPSURGE_LB_BODY_GRACE_S": "1",
     "SNAPSURGE_LB_ANSWER_S": "6",
 }
+NODE = {"SNAPSURGE_INGEST_BODY_STALL_S": "6", "SNAPSURGE_INGEST_BODY_GRACE_S": "6"}
+BEFORE_IT = {"SNAPSURGE_LB_BODY_STALL_S": "2", "SNAPSURGE_LB_BODY_GRACE_S": "2"}
+CHECKS_FIT = 3000
 TICKET = b"\r\nSnapsurge-Ticket: "
 
 
@@ -168,3 +174,43 @@ async def test_a_node_that_gets_no_large_request_is_ejected_by_its_check() -> No
             assert await b_is("dead")
         assert [status_of(answer) for answer in answers] == [201] * 20
         await until(lambda: b_is("healthy"))
+
+
+@asynccontextmanager
+async def three(folder: Path, redis_url: str) -> AsyncIterator[tuple[Scene, FaultProxy]]:
+    """Three real nodes behind two balancers, all healthy, and the way of both to node b."""
+    scene = Scene(folder)
+    async with AsyncExitStack() as opened:
+        ports: dict[str, int] = {}
+        for name in "abc":
+            scene.set_clock(name, 0.0)
+            one = node(scene, name, f"file://{folder}/store", redis_url, **NODE)
+            ports[name] = await opened.enter_async_context(one)
+        proxy = await opened.enter_async_context(FaultProxy(ports["b"]))
+        ports["b"] = proxy.port
+        for _ in range(2):
+            made = balancer(*ports.items(), environment=TICKETS | BEFORE_IT, check="/readyz", hash_on="bearer-sub")
+            scene.doors.append(await opened.enter_async_context(made))
+        await until(lambda: scene.all_see(dict.fromkeys("abc", True)))
+        yield scene, proxy
+
+
+@pytest.mark.parametrize(("size", "reasons"), [(1400, ("check timed out",)), (CHECKS_FIT, ("5xx or no answer",))])
+async def test_a_node_behind_a_hole_costs_nobody_the_time(
+    tmp_path: Path, redis_url: str, size: int, reasons: tuple[str, ...]
+) -> None:
+    """Checks find the hole, or pass it and uploads find it: no 408, a ticket for each, b is ejected and returns."""
+    async with three(tmp_path, redis_url) as (scene, proxy), phones(scene) as made:
+        made.pair = pair(len(BODY))
+        with proxy.toxic(Hole("up", size)) as hole:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(made.run("hole", 12))
+                await until(lambda: scene.all_see({"a": True, "b": False, "c": True}))
+                seen = [of["b"][1] for of in await scene.states()]
+        assert hole.hits
+        assert all(any(reason in one for reason in reasons) for one in seen), seen
+        await until(lambda: scene.all_see(dict.fromkeys("abc", True)))
+    print(f"refused: {made.refused}")  # noqa: T201 - the evidence, for `pytest -s`
+    assert made.failed == []
+    assert len(made.tries) == 120
+    assert all(status != 408 and ticket for status, ticket in made.refused)

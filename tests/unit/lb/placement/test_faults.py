@@ -24,12 +24,13 @@ def test_several_users_make_a_node_suspicious() -> None:
     """Not one user many times; and only while such answers are half of all."""
     faults = Faults(3)
     fail(faults, 2, times=50)
+    assert not faults.failed(b"1")
     assert not faults.suspicious
-    faults.failed(b"another")
-    assert faults.suspicious
-    faults.good = 101
+    assert faults.failed(b"another")
     assert faults.suspicious
     faults.good = 102
+    assert faults.suspicious
+    faults.good = 103
     assert not faults.suspicious
 
 
