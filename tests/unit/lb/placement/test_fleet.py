@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lb.placement.fleet import Fleet
 from lb.placement.health import Event, State, Thresholds
-from lb.placement.node import RAMP_FULL, Member, Node
+from lb.placement.node import Member, Node
 from lb.placement.parameters import Placement
 from lb.placement.policy import POLICIES, Bound, Refuse
 
@@ -294,16 +294,3 @@ def test_two_balancers_agree_on_ten_thousand_keys(one: list[str], other: list[st
         second.set_members([Member(id=name, address="h:1") for name in other[:count]], 0.0)
 
     assert all(first.place(key).member.id == second.place(key).member.id for key in TEN_THOUSAND)
-
-
-def test_who_fails_again_although_its_checks_pass_comes_back_step_by_step() -> None:
-    """The first time at once, with all its keys; the second time by a slow start."""
-    found = fleet()
-    found.tick(0.0)
-    node = found.nodes["b"]
-    for since, full in ((1.0, True), (10.0, False)):
-        found.note(node, Event.FAULTY, since)
-        for passed in range(2):
-            found.note(node, Event.PASSED, since + 5.0 + passed)
-        assert node.health.state is State.HEALTHY
-        assert (node.ramp == RAMP_FULL) is full
