@@ -7,7 +7,7 @@ STORE ?= file
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-long test-faults test-attack test-net test-k8s test-image lint audit check settings minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-pair bench-overload
-.PHONY: bench-replay bench-simulate bench-predictions
+.PHONY: bench-replay bench-resume bench-simulate bench-predictions
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ bench-predictions: setup ## three bursts predicted and sealed, then run and scor
 bench-node: setup ## CPU of a pair in node and store beside the textbook stack and tusd; memory (QUICK=1: a minute)
 	@$(MAKE) --no-print-directory minio
 	$(PY) -m bench.contests.node $(if $(QUICK),--quick)
+
+bench-resume: setup ## uploads that break: resumed, started over, and tusd; CPU of whole ones (QUICK=1: minutes; BEFORE=DIR)
+	@$(MAKE) --no-print-directory minio
+	$(PY) -m bench.contests.resume $(if $(QUICK),--quick) $(if $(BEFORE),--before $(BEFORE))
 
 bench-replay: setup ## CPU of a pair in our generator of load beside vegeta and locust (QUICK=1: a minute)
 	$(PY) -m bench.contests.generators $(if $(QUICK),--quick)

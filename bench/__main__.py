@@ -18,7 +18,7 @@ if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, en
 import msgspec
 
 from . import config as settings
-from .contests.command import first
+from .command import first
 from .errors import BenchError
 from .verbs import VERBS
 

@@ -3,12 +3,12 @@
 A generator of load must cost less than what it measures. So a request is one write of bytes made before, and an answer
 is read by the few fields that the client needs; general clients spend most of their time on what a phone's upload does
 not have. The body is sent at the speed of the uplink and no further once an answer has come, and after
-`Expect: 100-continue` not before the server asks for it. Knows nothing of pairs, tickets and retries: see `client`.
+`Expect: 100-continue` not before the server asks for it. A connection ends within a body where a trace says so. Knows
+nothing of pairs, tickets and retries: see `client`.
 """
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
 from collections import defaultdict
@@ -18,30 +18,35 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .answers import STATUS, NoAnswer, Response, content, fields
 from .clock import Clock
+
+Buffer = bytes | memoryview
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 ADDRESS_TTL_S: Final = 10.0
 CHUNK_BYTES_MIN: Final = 4096
 CHUNK_BYTES_MAX: Final = 65536
 CHUNKS_PER_S: Final = 8  # of a paced uplink: fine enough for the server, coarse enough for one Python process
-STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 CONTINUE: Final = 100
-NO_BODY: Final = frozenset({204, 304})
+SUPPORTED: Final = 104
 HEAD_END: Final = b"\r\n\r\n"
 
 
-class NoAnswer(ConnectionError):
-    """The connection ended before the answer did, or what came is no answer."""
+class Broken(NoAnswer):
+    """The connection ended where the trace says that it does."""
 
 
-class Response(msgspec.Struct, frozen=True):
-    """An answer; the names of its headers are in lower case."""
+class Trip(msgspec.Struct):
+    """What becomes of a request whether or not it is answered.
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    kept: bool  # whether the server keeps the connection open
+    `until`: bytes of its body after which the connection ends; `sent`: bytes of its body that were handed to the
+    system; `told`: the fields of its 104s.
+    """
+
+    until: int | None = None
+    sent: int = 0
+    told: dict[str, str] = {}
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -62,6 +67,8 @@ class Connection(asyncio.Protocol):
         self.whole = False  # the request was sent to its end: only then may another one follow
         self.asked: asyncio.Future[None] = loop.create_future()
         self.answered: asyncio.Future[Response] = loop.create_future()
+        self.trip = Trip()
+        self.bodiless = False  # the request is a HEAD
         self._read = bytearray()
         self._writable: asyncio.Future[None] | None = None
 
@@ -130,56 +137,20 @@ class Connection(asyncio.Protocol):
                 raise NoAnswer(f"not HTTP/1: {bytes(self._read[:60])!r}")
             status = int(found[1])
             if status < 200:
+                if status == SUPPORTED:
+                    self.trip.told = self.trip.told | fields(bytes(self._read[:end]))
                 del self._read[: end + 4]
                 if status == CONTINUE and not self.asked.done():
                     self.asked.set_result(None)
                 continue
             headers = fields(bytes(self._read[:end]))
-            body = content(status, headers, memoryview(self._read)[end + 4 :], ended=ended)
+            rest = memoryview(self._read)[end + 4 :]
+            body = b"" if self.bodiless else content(status, headers, rest, ended=ended)
             if body is not None:
                 kept = not ended and headers.get("connection", "").lower() != "close"
                 self.answered.set_result(Response(status, headers, body, kept))
                 self._wake()
             return
-
-
-def fields(head: bytes) -> dict[str, str]:
-    """The headers of an answer, names in lower case; of a repeated one the last."""
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def content(status: int, headers: dict[str, str], data: memoryview, *, ended: bool) -> bytes | None:
-    """The body of an answer (RFC 9112, 6.3); None when it is not whole yet, NoAnswer when it never will be."""
-    if status in NO_BODY:
-        return b""
-    if "transfer-encoding" in headers:
-        return chunked(bytes(data))
-    length = headers.get("content-length")
-    if length is None:
-        return bytes(data) if ended else None
-    if not (length.isascii() and length.isdigit()):
-        raise NoAnswer(f"Content-Length: {length}")
-    return bytes(data[: int(length)]) if len(data) >= int(length) else None
-
-
-def chunked(data: bytes) -> bytes | None:
-    """The content of a chunked body (RFC 9112, 7.1); None when its last chunk has not come."""
-    parts: list[bytes] = []
-    while True:
-        line, found, data = data.partition(b"\r\n")
-        if not found:
-            return None
-        try:
-            size = int(line.partition(b";")[0], 16)
-        except ValueError as error:
-            raise NoAnswer(f"not the size of a chunk: {line[:20]!r}") from error
-        if size == 0:
-            return b"".join(parts)
-        if len(data) < size + 2:
-            return None
-        parts.append(data[:size])
-        data = data[size + 2 :]
 
 
 class Connections:
@@ -200,55 +171,87 @@ class Connections:
             for connection in idle:
                 connection.transport.close()
 
-    async def post(self, target: str, head: bytes, body: bytes, *, pace: int | None, asks: bool) -> Response:
+    async def post(
+        self, target: str, head: bytes, body: Buffer, *, pace: int | None, asks: bool, trip: Trip | None = None
+    ) -> Response:
         """Send the head, then the body at `pace` bytes/s; when it `asks`, only after a 100.
 
-        Raises OSError (NoAnswer among it) when there is no answer.
+        Raises OSError (NoAnswer among it) when there is no answer, and Broken where the trip ends early.
         """
-        async with self._slots, self._connection(target) as connection:
-            if asks:
-                connection.transport.write(head)
-                await connection.asked
-                if not connection.answered.done():
-                    await self._send(connection, b"", body, pace)
-            else:
-                await self._send(connection, head, body, pace)
-            return await connection.answered
+        async with self.opened(target) as connection:
+            return await self.exchange(connection, head, body, pace=pace, asks=asks, trip=trip)
 
-    async def _send(self, connection: Connection, head: bytes, body: bytes, pace: int | None) -> None:
+    async def exchange(
+        self, connection: Connection, head: bytes, body: Buffer, *, pace: int | None, asks: bool, trip: Trip | None
+    ) -> Response:
+        """One request on an open connection, as `post` sends it."""
+        connection.trip = trip or Trip()
+        if asks:
+            connection.transport.write(head)
+            await connection.asked
+            if not connection.answered.done():
+                await self._send(connection, b"", body, pace)
+        else:
+            await self._send(connection, head, body, pace)
+        return await connection.answered
+
+    async def look(self, connection: Connection, head: bytes) -> Response:
+        """The answer to a HEAD; afterwards the connection takes another request if the answer says `kept`."""
+        connection.bodiless = connection.whole = True
+        connection.transport.write(head)
+        found = await connection.answered
+        connection.bodiless = False
+        if not connection.closed:
+            connection.again()
+        return found
+
+    async def _send(self, connection: Connection, head: bytes, body: Buffer, pace: int | None) -> None:
         """The body at the uplink's rate: each chunk waits until the chunks before it would have left the phone."""
-        size = CHUNK_BYTES_MAX
+        trip, size = connection.trip, CHUNK_BYTES_MAX
         if pace:
             size = min(max(pace // CHUNKS_PER_S, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
-        if size >= len(body):
+        end = len(body) if trip.until is None else min(trip.until, len(body))
+        if size >= len(body) == end:
             connection.transport.writelines((head, body))
-            connection.whole = True
+            connection.whole, trip.sent = True, end
             return
-        began, view = self._clock.now(), memoryview(body)
+        began, view = self._clock.now(), memoryview(body)[:end]
         connection.transport.writelines((head, view[:size]))
-        for at in range(size, len(body), size):
+        for at in range(size, end, size):
+            trip.sent = at
             if pace:
                 await self._clock.sleep(began + at / pace - self._clock.now())
             await connection.drained()
             if connection.answered.done():
                 return
             connection.transport.write(view[at : at + size])
-        connection.whole = True
+        trip.sent = end
+        if end < len(body):
+            await self._break(connection, began + end / pace if pace else began)
+        connection.whole = end == len(body)
+
+    async def _break(self, connection: Connection, at: float) -> None:
+        """End the connection at this time, unless it was answered early."""
+        await self._clock.sleep(at - self._clock.now())
+        await connection.drained()
+        if not connection.answered.done():
+            connection.trip.sent -= min(connection.transport.get_write_buffer_size(), connection.trip.sent)
+            raise Broken(f"the trace ends this connection after {connection.trip.sent} bytes of the body")
 
     @contextlib.asynccontextmanager
-    async def _connection(self, target: str) -> AsyncIterator[Connection]:
-        """A connection for one request. Unless its answer came and it is kept open, it is closed."""
-        connection = await self._open(target)
-        kept = False
-        try:
-            yield connection
-            kept = not self.fresh and connection.whole and connection.answered.result().kept
-        finally:
-            if kept and not connection.closed:
-                connection.again()
-                self._idle[target].append(connection)
-            else:
-                connection.transport.abort()  # close would send on what is left of the body
+    async def opened(self, target: str) -> AsyncIterator[Connection]:
+        """A connection for one request, or for several in a row; closed unless the last answer keeps it open."""
+        async with self._slots:
+            connection, kept = await self._open(target), False
+            try:
+                yield connection
+                kept = not self.fresh and connection.whole and connection.answered.result().kept
+            finally:
+                if kept and not connection.closed:
+                    connection.again()
+                    self._idle[target].append(connection)
+                else:
+                    connection.transport.abort()  # close would send on what is left of the body
 
     async def _open(self, target: str) -> Connection:
         idle = self._idle[target]

@@ -8,8 +8,18 @@ import msgspec
 ACKNOWLEDGED: Final = frozenset({200, 201})
 
 
+class Break(msgspec.Struct, frozen=True):
+    """A connection ends after so many bytes of the body, and the phone has no network for so many seconds."""
+
+    offset: int
+    pause_s: float
+
+
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone has to send: the whole body, its user's token, Unix seconds, `pace` in bytes/s or None."""
+    """What one phone has to send: the whole body, its user's token, Unix seconds, `pace` in bytes/s or None.
+
+    `breaks`: the n-th connection that gets so far ends there.
+    """
 
     moment_id: str
     user: str
@@ -18,19 +28,25 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     intended: float
     pace: int | None = None
     first_target: int = 0
+    breaks: tuple[Break, ...] = ()
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try: Unix seconds of its start and end, the status (0: no answer), and whether the answer gave a ticket."""
+    """One try: Unix seconds of its start and end, the status (0: no answer), and whether the server gave a ticket.
+
+    `resumed`: it went on where the try before had ended; `sent`: bytes of the body.
+    """
 
     started: float
     finished: float
     status: int
     ticket: bool = False
+    resumed: bool = False
+    sent: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an upload ended, as its phone saw it. `status` 0: no answer to the last try."""
+    """How an upload of so many bytes ended, as its phone saw it. `status` 0: no answer to the last try."""
 
     user: str
     intended: float
@@ -39,12 +55,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
     ticket: str | None = None
     received_at: dt.datetime | None = None
+    length: int = 0
 
     @property
     def timely(self) -> tuple[Attempt, ...]:
-        """The tries that may have set `received_at`: up to the first that got a ticket; later tries send it."""
-        first = next((at for at, attempt in enumerate(self.attempts) if attempt.ticket), len(self.attempts))
-        return self.attempts[: first + 1]
+        """The tries that may have set `received_at`: whole ones, up to the first that got a ticket; later ones send it.
+
+        A try that was resumed belongs to the one that had begun the upload.
+        """
+        whole = tuple(attempt for attempt in self.attempts if not attempt.resumed)
+        first = next((at for at, attempt in enumerate(whole) if attempt.ticket), len(whole))
+        return whole[: first + 1]
 
     @property
     def status(self) -> int:

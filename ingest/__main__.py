@@ -34,7 +34,7 @@ from . import config as ingest_config
 from .answering import malformed, without_bytes
 from .app import Node, node, server
 from .asked import Asked
-from .body.doorway import listening
+from .body.doorway import finish_within, listening
 from .heartbeat import Heartbeat, Member
 from .memory import give_back
 from .readiness import REDIS
@@ -43,6 +43,7 @@ log = logging.getLogger("snapsurge.ingest")
 
 # An upload leaves no reference cycles, so there is seldom anything to collect; a collection every 700 objects cost 3 %.
 GARBAGE_OBJECTS = 10_000
+LAST_S = 1.0  # Seconds that open requests get at least, when parked uploads have used up the time to drain.
 LOOK_S = 0.5  # Seconds between two checks whether a balancer has asked for the node's health.
 
 
@@ -109,22 +110,24 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     await admitted(storage)
     async with node(config, storage, node_id or _advertised(host, port)) as running:
-        async with listening(server(running.app, config), host, port, malformed):
+        runner = server(running.app, config)
+        async with listening(runner, host, port, malformed):
             gc.collect()
             gc.freeze()  # exempts the libraries from later collections, as they stay in memory anyway
             gc.set_threshold(GARBAGE_OBJECTS)
             log.info("serving on http://%s:%d", host, port)
-            again = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
+            again, left_s = await _until_stopped(stop, running, node_id, _advertised(host, port), config)
+            finish_within(runner, left_s)
         log.info("drained")
         return again
 
 
 async def _until_stopped(
     stop: asyncio.Event, running: Node, node_id: str, address: str, config: ingest_config.Config
-) -> bool:
+) -> tuple[bool, float]:
     """Send heartbeats until stopped and while the balancers learn that the node drains, then unregister the node.
 
-    Returns whether missing health checks ended it, not a signal.
+    Returns whether missing health checks ended it, not a signal, and the seconds left for open requests.
     """
 
     def member() -> Member:
@@ -143,9 +146,13 @@ async def _until_stopped(
         running.lifecycle.draining = True
         await heartbeat.beat()
         await asyncio.sleep(config.announce_s)
+        # Phones that come back for their uploads find this node for as long as it drains, and balancers know it.
+        began = time.monotonic()
+        await running.resources.drained(config.drain_s)
+        left_s = max(LAST_S, config.drain_s - (time.monotonic() - began))
         beating.cancel()
     await heartbeat.leave()
-    return again
+    return again, left_s
 
 
 async def _stopped_or_forgotten(stop: asyncio.Event, asked: Asked, heartbeat: Heartbeat) -> bool:

@@ -10,6 +10,8 @@ then fails anyway. The same budget is compared with two sums:
 - *Held* bytes never exceed the budget. The reader asks for room before each read; if there is none, slow uploads are
   shed, then any upload, the longest time left first. An upload that was received completely is never shed.
 
+*Parked* uploads wait for clients whose connections broke. They hold what has arrived, and are shed before all others.
+
 The order of ranks when not all fit: retries with a ticket, which this service refused before; then first attempts
 inside the window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a
 ticket. Each rank may fill only a part of each limit, so that there is room for better ranks.
@@ -54,6 +56,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     requests_max: int
     bytes_max: int
+    parked_bytes_max: int = 0
 
 
 class Admission:
@@ -62,7 +65,8 @@ class Admission:
     def __init__(self, budget: Budget, commits: Commits) -> None:
         self.budget = budget
         self.commits = commits
-        self.requests = self.bytes = self.held = 0
+        self.requests = self.bytes = self.held = self.parked_bytes = 0
+        self.parked: dict[Place, None] = {}  # the least recently active first
         self.usual_s, self.usual_bytes = Usual(USUAL_S), Usual(USUAL_BYTES)
         self._slow = self._slow_bytes = 0  # number of slow uploads, and their charged bytes
         self._coming: dict[Place, None] = {}
@@ -105,7 +109,7 @@ class Admission:
 
     def hold(self, place: Place, held: int) -> bool:
         """Account for a reused buffer, which has `held` bytes of memory already; False when they do not fit."""
-        if self.held + held > self.budget.bytes_max:
+        if place.gone or self.held + held > self.budget.bytes_max:
             return False
         self._account(place, held=max(place.held, held))
         return True
@@ -147,10 +151,37 @@ class Admission:
             self.commits.received(seconds)
             self._laggards.pop(place.user, None)
 
+    def park(self, place: Place, now: float) -> list[Place]:
+        """Keep an upload that waits for its client; returns the places to shed, which may include this one."""
+        self.resume(place, now)  # parked again, it is the most recently active
+        place.parked_at = now
+        self._coming.pop(place, None)
+        self._account(place, slow=True)
+        self.parked[place] = None
+        self.parked_bytes += place.held
+        victims = list[Place]()
+        while self.parked_bytes > self.budget.parked_bytes_max:
+            self._shed(next(iter(self.parked)), victims, now)
+        return victims
+
+    def resume(self, place: Place, now: float) -> None:
+        """Record that a parked upload moves again; the time that it waited does not count for its pace."""
+        if place.parked_at is not None:
+            place.since += now - place.parked_at
+            self._unpark(place)
+            self._coming[place] = None
+            self._account(place, slow=False)
+
+    def announce(self, place: Place, length: int) -> None:
+        """Record the length of an upload that came without one."""
+        place.length, place.announced = length, True
+        self._account(place)
+
     def release(self, place: Place) -> None:
         """Record that an admitted upload has ended, for any reason."""
         if place.gone:
             return
+        self._unpark(place)
         place.gone = True
         self._account(place, held=0, slow=False)
         self.requests -= 1
@@ -168,6 +199,12 @@ class Admission:
     @property
     def _active(self) -> int:
         return self.requests - self._slow
+
+    def _unpark(self, place: Place) -> None:
+        if place.parked_at is not None:
+            place.parked_at = None
+            del self.parked[place]
+            self.parked_bytes -= place.held
 
     def _fits(self, requests: int, size: int, percent: int) -> bool:
         budget = self.budget
@@ -206,29 +243,30 @@ class Admission:
 
         # Above the share a user loses an upload of his own, never another user's: the one furthest from its end.
         while over() and (coming := [one for one in own if not one.whole]):
-            self._shed(min(coming, key=lambda one: one.received / one.length), victims, None)
+            self._shed(min(coming, key=Place.use), victims, None)
         return victims, not over()
 
     def _make_room(self, place: Place, percent: int, now: float, victims: list[Place]) -> bool:
         """Shed slow uploads for a new one, if that is enough; returns whether there is room."""
         size = place.charge(self.usual_bytes.value)
-        # An empty node admits any upload that fits the budget, or the largest uploads of lower ranks would never be
-        # admitted.
-        percent = percent if self.requests else 100
-        if self._fits(self.requests + 1, self.bytes + size, percent):
+        # An empty node admits any upload that fits it, or the largest ones of lower ranks would never be admitted.
+        fits, parked = self._fits, self.parked
+        percent = percent if self.requests > len(parked) else 100
+        if fits(self.requests + 1, self.bytes + size, percent):
             return True
         self._review(now)
-        # Shed only if that makes room enough, and never one slow upload for another.
-        if not place.slow and self._fits(self._active + 1, self.bytes - self._slow_bytes + size, percent):
-            while not self._fits(self.requests + 1, self.bytes + size, percent) and (
-                victim := self._worst(now, slow_only=True)
-            ):
-                self._shed(victim, victims, now)
-        return self._fits(self.requests + 1, self.bytes + size, percent)
+        # Shed only if that makes room enough. A slow upload takes the room of parked ones only.
+        others, size_of = (len(parked), self.parked_bytes) if place.slow else (self._slow, self._slow_bytes)
+        enough = fits(self.requests - others + 1, self.bytes - size_of + size, percent)
+        while enough and not fits(self.requests + 1, self.bytes + size, percent):
+            if (victim := self._worst(now, slow_only=True)) is None:
+                break
+            self._shed(victim, victims, now)
+        return fits(self.requests + 1, self.bytes + size, percent)
 
     def _shed(self, place: Place, victims: list[Place], now: float | None) -> None:
         """Release the place and add it to the victims; remembers the user of a slow upload as a laggard."""
-        if place.slow and now is not None:
+        if place.slow and place.parked_at is None and now is not None:
             self._laggards.pop(place.user, None)
             self._laggards[place.user] = now + LAGGARD_S
             if len(self._laggards) > LAGGARDS_MAX:
@@ -237,7 +275,9 @@ class Admission:
         victims.append(place)
 
     def _worst(self, now: float, *, slow_only: bool = False) -> Place | None:
-        """The unfinished upload to shed first: slow ones before others, then the longest time left."""
+        """The unfinished upload to shed first: parked, then slow ones, then the longest time left."""
+        if self.parked:
+            return next(iter(self.parked))
         for _ in range(2):
             while self._queue:
                 place = self._queue[-1]

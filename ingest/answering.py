@@ -6,7 +6,7 @@ The outermost layer of the application: every exception becomes an answer here, 
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 
 from aiohttp import web
@@ -49,7 +49,7 @@ def without_bytes(record: logging.LogRecord) -> bool:
 
 
 # For the balancer, which removes it: the cause of a 503, unless the cause is overload.
-UPLOAD = "upload"  # the call that reads its body past aiohttp, by its name in `calls.py`
+PAST_AIOHTTP = frozenset({"upload", "append_upload"})  # the calls that read their bodies so, by name in `calls.py`
 CAUSE_HEADER = "Snapsurge-Cause"
 NO_METHOD = "unknown method, or the previous body was longer than its Content-Length; allowed methods"
 NO_SNIFFING = "X-Content-Type-Options"  # browsers must not guess a user's bytes to be HTML
@@ -71,9 +71,17 @@ class Lifecycle:
 
 
 def answering(
-    lifecycle: Lifecycle, metrics: Metrics, peers: Peers, sender: Sender, cors: Cors = NO_PAGES
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    peers: Peers,
+    sender: Sender,
+    cors: Cors = NO_PAGES,
+    offers: Callable[[web.Request], Mapping[str, str]] = lambda _: {},
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The middleware around every call: arrival, errors as problem+json, request id and measurements."""
+    """The middleware around every call: arrival, errors as problem+json, request id and measurements.
+
+    `offers` are the fields with which OPTIONS tells what a path supports, beside its methods.
+    """
     bursts = Bursts()
 
     @web.middleware
@@ -81,11 +89,13 @@ def answering(
         started = time.perf_counter()
         arrival = request[ARRIVAL] = peers.arrival(request)
         doorway = doorway_of(request)
-        if doorway is not None and doorway.held is not None and request.match_info.route.name != UPLOAD:
+        if doorway is not None and doorway.held is not None and request.match_info.route.name not in PAST_AIOHTTP:
             doorway.release()
         try:
             try:
-                response = options(request, cors) if request.method == "OPTIONS" else await handler(request)
+                response = (
+                    options(request, cors, offers(request)) if request.method == "OPTIONS" else await handler(request)
+                )
             except Exception as error:  # noqa: BLE001 - the outermost edge: each error becomes an answer
                 response = _problem(error, arrival, bursts)
                 if response.status == 503 and (causes := lifecycle.not_ready() or _causes(error)):

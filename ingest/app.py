@@ -1,5 +1,6 @@
 """Composition: builds one node from its parts, closes it, and maps the table of calls to handlers."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +41,9 @@ from .ratelimit import RateLimiter
 from .read_admission import Kind, Places, Reading
 from .readiness import Readiness, told
 from .reads import Reads
+from .resuming.resources import Resources
+from .resuming.serving import Resuming
+from .resuming.tokens import hint_of
 from .routing import add_routes
 from .scaling import ScalingCall
 from .sending import Sender
@@ -60,6 +64,8 @@ EARLY_BYTES = 1024
 # several balancers.
 BALANCER = "snapsurge-lb"
 ASKER_CHARS_MAX = 64
+# Uploads that wait for their clients may hold this part of the upload budget.
+PARKED_PART = 4
 # Answers may hold this part of the upload budget, in addition to it; at least a hundred renditions on a small machine.
 READ_PART, READ_BYTES_MIN = 4, 32 * 1024 * 1024
 # A reader that takes nothing may come back for the picture; an upload has its whole body to lose.
@@ -69,10 +75,11 @@ READ_GRACE_S = 20.0
 class Node:
     """One node: its application, and the parts that its process uses directly."""
 
-    def __init__(self, app: web.Application, lifecycle: Lifecycle, redis: Redis) -> None:
+    def __init__(self, app: web.Application, lifecycle: Lifecycle, redis: Redis, resources: Resources) -> None:
         self.app = app
         self.lifecycle = lifecycle
         self.redis = redis
+        self.resources = resources
 
 
 @asynccontextmanager
@@ -92,10 +99,10 @@ async def node(config: Config, storage: StorageConfig, name: str = "") -> AsyncI
                 Waiting(index, lambda: lifecycle.draining) as waiting,
                 Tallying(redis, name) as tallying,
             ):
-                app = application(
+                app, resources = application(
                     config, storage, lifecycle, store, redis, index, limiter, announcer, waiting, tallying, name
                 )
-                yield Node(app, lifecycle, redis)
+                yield Node(app, lifecycle, redis, resources)
     finally:
         for client in (redis, *shards.values()):
             await client.aclose()
@@ -119,7 +126,8 @@ def server(app: web.Application, config: Config) -> web.AppRunner:
 def budget(config: Config) -> Budget:
     """The limits on uploads in flight, from the settings; the bytes from this machine's memory if not set."""
     size = config.in_flight_bytes_max or found_bytes(least=config.body_bytes_max)
-    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size)
+    parked = config.parked_bytes_max or size // PARKED_PART
+    return Budget(requests_max=config.in_flight_requests_max, bytes_max=size, parked_bytes_max=parked)
 
 
 def places(config: Config, uploads: Budget) -> Places:
@@ -139,8 +147,8 @@ def application(
     waiting: Waiting,
     tallying: Tallying,
     name: str = "",
-) -> web.Application:
-    """The web application: the table of calls with its handlers, inside the middleware."""
+) -> tuple[web.Application, Resources]:
+    """The web application, the table of calls with its handlers inside the middleware; and its resumable uploads."""
     moments, posts = Moments(store, index), Posts(store, index)
     authenticator = Authenticator(config.auth_secret, config.auth_secret_previous)
     admission = Admission(budget(config), Commits())
@@ -153,17 +161,14 @@ def application(
     uploads = Uploads(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
+    resources, resuming = _resuming(config, uploads, receiver, admission, authenticator, metrics, name)
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
     users = _user_calls(config, Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
 
     handlers: dict[str, Handler] = {
-        "upload": uploads.post,
-        "post": reads.by_user(post_calls.get),
-        "post_meta": reads.by_user(post_calls.meta),
-        "post_history": reads.by_user(post_calls.history),
-        "delete_post": reads.by_user(post_calls.delete),
-        "photo": reads.by_user(post_calls.photo),
+        **_uploads(resuming),
+        **_posts(post_calls, reads),
         "scaling": ScalingCall(redis).get,
         "about": reads.by_address(about_page(config, storage), Kind.SCRAPE),
         "metrics": reads.by_address(metrics.scrape, Kind.SCRAPE),
@@ -174,9 +179,50 @@ def application(
     }
     pages, grace_s = Cors(origins(config.cors_origins)), min(config.body_grace_s, READ_GRACE_S)
     sender = Sender(reading, metrics, rate_bytes_s=config.body_rate_min_bytes_s, grace_s=grace_s)
-    app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages)])
+    app = web.Application(middlewares=[answering(lifecycle, metrics, peers, sender, pages, resuming.offers)])
     add_routes(app, handlers, authenticator, links)
-    return app
+    return app, resources
+
+
+def _resuming(
+    config: Config,
+    uploads: Uploads,
+    receiver: Receiver,
+    admission: Admission,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    name: str,
+) -> tuple[Resources, Resuming]:
+    """The uploads that can be resumed, and their calls."""
+    loop = asyncio.get_running_loop()
+    resources = Resources(
+        *(admission, metrics, loop, uploads.ended),
+        hint=hint_of(name),
+        idle_s=config.resume_idle_s,
+        age_s=config.resume_age_s,
+    )
+    return resources, Resuming(uploads, resources, receiver, admission, authenticator, metrics, loop, config)
+
+
+def _uploads(calls: Resuming) -> dict[str, Handler]:
+    """The handlers of uploads, ordinary and resumable ones."""
+    return {
+        "upload": calls.create,
+        "upload_offset": calls.offset,
+        "append_upload": calls.append,
+        "cancel_upload": calls.cancel,
+    }
+
+
+def _posts(calls: PostCalls, reads: Reads) -> dict[str, Handler]:
+    """The handlers of calls about one post."""
+    return {
+        "post": reads.by_user(calls.get),
+        "post_meta": reads.by_user(calls.meta),
+        "post_history": reads.by_user(calls.history),
+        "delete_post": reads.by_user(calls.delete),
+        "photo": reads.by_user(calls.photo),
+    }
 
 
 def _user_calls(config: Config, users: Users, links: Links) -> UserCalls:

@@ -34,6 +34,12 @@ _UPLOAD_ERRORS = (
     "superseded", "moment-not-open", "moment-closed", "too-large", "not-a-photo", "bad-photo", "expectation-failed",
     "rate-limited", "overloaded", "storage-unavailable", "storage-full",
 )  # fmt: skip
+# What a post can be refused for when its last part comes, and what a part can be.
+_OF_HEADS = {"no-such-moment", "moment-not-open", "moment-closed", "rate-limited"}
+_PART_ERRORS = (
+    *(code for code in _UPLOAD_ERRORS if code not in _OF_HEADS),
+    "no-such-upload", "wrong-offset", "inconsistent-length", "upload-completed", "upload-taken-over", "not-a-part",
+)  # fmt: skip
 _READ_ERRORS = ("unauthenticated", "forbidden", "storage-unavailable")
 
 
@@ -54,7 +60,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...] | None
     linked: bool = False
     query: tuple[Parameter, ...] = ()
-    body: type[msgspec.Struct] | Literal["pair"] | None = None
+    body: type[msgspec.Struct] | Literal["pair", "part"] | None = None
     status: int = 200
     answer: type[msgspec.Struct] | str | None = None  # a type, or a media type
     errors: tuple[str, ...] = _READ_ERRORS
@@ -123,7 +129,22 @@ CALLS = (
     Call(
         name="upload", method="POST", path="/v1/moments/{moment_id}/posts", scopes=("upload",), body="pair",
         summary="Post a pair; 200 with Idempotent-Replayed when this very pair was accepted before",
-        status=201, answer=PostView, errors=_UPLOAD_ERRORS,
+        status=201, answer=PostView, errors=(*_UPLOAD_ERRORS, "inconsistent-length", "upload-taken-over"),
+    ),
+    Call(
+        name="upload_offset", method="GET", path="/v1/uploads/{upload}", scopes=("upload",), status=204,
+        summary="How much of an upload has arrived: Upload-Offset; its request that is still under way ends",
+        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload"),
+    ),
+    Call(
+        name="append_upload", method="PATCH", path="/v1/uploads/{upload}", scopes=("upload",), body="part",
+        summary="Send what follows of an upload; with the last part the answer is that of the post",
+        status=201, answer=PostView, errors=_PART_ERRORS,
+    ),
+    Call(
+        name="cancel_upload", method="DELETE", path="/v1/uploads/{upload}", scopes=("upload",), status=204,
+        summary="End an upload that is not complete, and forget what has arrived of it",
+        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload"),
     ),
     Call(
         name="post", method="GET", path="/v1/posts/{post_id}", scopes=ANY, summary="One post", answer=PostView,

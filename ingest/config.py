@@ -87,6 +87,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     ] = 0
     # Each has 64 KiB of connection state: 256 MiB in all.
     in_flight_requests_max: Annotated[int, Meta(ge=1, description="uploads in flight in this node")] = 4096
+    # What arrived of an upload whose connection broke waits in memory for its phone. 120 s are a tunnel and a change of
+    # networks; ten minutes are the life of a ticket.
+    parked_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="bytes of uploads that wait for clients whose connections broke; they are the first to go when "
+            "room is needed; 0 = a quarter of the bytes in flight",
+        ),
+    ] = 0
+    resume_idle_s: Annotated[
+        float, Meta(gt=0, description="seconds after its last byte for which such an upload is kept")
+    ] = 120.0
+    resume_age_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="seconds after its beginning in which an upload that was resumed must be complete",
+        ),
+    ] = 600.0
     # A rendition has at most 0.3 MB; a node that needs more reads at once should share its load with more nodes.
     reads_max: Annotated[int, Meta(ge=1, description="posts and photos that this node serves at the same time")] = 256
     # Longer than a brief outage of the store, shorter than the balancer's timeout for a silent node.

@@ -19,12 +19,24 @@ METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
 # What clients of this service send; a browser asks before it sends one of them.
 REQUEST_FIELDS: Final = (
     *("Authorization", "Content-Type", "Content-Digest", "Snapsurge-Ticket", "X-Request-Id"),
-    *("If-None-Match", "If-Range", "Range", "Traceparent", "Tracestate"),
+    *("If-None-Match", "If-Range", "Range", "Traceparent", "Tracestate", "Repr-Digest"),
+    *("Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Incomplete", "Upload-Length", "Upload-Offset"),
 )
 # What a script may read beside the fields that the Fetch standard always shows.
 ANSWER_FIELDS: Final = (
-    *("Accept-Ranges", "Allow", "Content-Range", "ETag", "Idempotent-Replayed", "Location", "RateLimit"),
+    *(
+        "Accept-Patch",
+        "Accept-Ranges",
+        "Allow",
+        "Content-Range",
+        "ETag",
+        "Idempotent-Replayed",
+        "Location",
+        "RateLimit",
+    ),
     *("RateLimit-Policy", "Retry-After", "Snapsurge-Ticket", "WWW-Authenticate", "X-Request-Id"),
+    *("Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Incomplete", "Upload-Length", "Upload-Limit"),
+    "Upload-Offset",
 )
 PREFLIGHT_S: Final = 7200  # Chromium's maximum
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://[a-z0-9._~-]+(:[0-9]{1,5})?|(https?)://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
@@ -75,17 +87,21 @@ class Cors:
 
 
 NO_PAGES: Final = Cors(frozenset())
+NOTHING: Final[Mapping[str, str]] = {}
 
 
-def options(request: web.Request, cors: Cors) -> web.Response:
-    """The answer to OPTIONS: 204 with the methods of the path, or of the server for `*`; raises HTTPNotFound."""
+def options(request: web.Request, cors: Cors, offers: Mapping[str, str] = NOTHING) -> web.Response:
+    """The answer to OPTIONS: 204 with the methods of the path, or of the server for `*`; raises HTTPNotFound.
+
+    `offers` are the fields that tell what else the path supports.
+    """
     methods = ", ".join(METHODS)
     if request.raw_path != "*":
         missing = request.match_info.http_exception
         if not isinstance(missing, web.HTTPMethodNotAllowed):
             raise web.HTTPNotFound
         methods = allow(missing)
-    return web.Response(status=204, headers={"Allow": methods, **cors.preflight(request.headers, methods)})
+    return web.Response(status=204, headers={"Allow": methods, **offers, **cors.preflight(request.headers, methods)})
 
 
 def allow(error: web.HTTPMethodNotAllowed) -> str:

@@ -57,6 +57,8 @@ def facts(config: Config) -> dict[str, str]:
     limits = config.photo_limits
     by_format = ", ".join(f"{NAMES[kind]} {limits.most(kind) / 1e6:.0f}" for kind in NAMES)
     return {
+        "age_s": f"{config.resume_age_s:g}",
+        "idle_s": f"{config.resume_idle_s:g}",
         "accepting_h": str(ACCEPTING_MS // 3_600_000),
         "meta_bytes": f"{config.meta_bytes_max:,}",
         "meta_depth": str(META_DEPTH_MAX),

@@ -28,6 +28,7 @@ OUTCOMES = ("accepted", "replayed", "conflict", "shed", "limited", "not_queued")
 STORE_CAUSES = ("unavailable", "quorum-lost", "full")
 STAGES = ("accept", "store", "enqueue")
 CUTS = ("shed", "too-slow")
+UPLOAD_ENDS = ("completed", "refused", "cancelled", "expired", "displaced", "replaced", "drained")
 # The routes that are timed by name: what phones ask for in a burst. All others are timed as `other`. Uploads that are
 # refused have a name of their own: a refusal takes a millisecond, and many of them would hide the times of the others.
 REFUSED_UPLOAD = "upload_refused"
@@ -38,6 +39,7 @@ ANY_STATUS = (400, 405, 500)
 # Statuses that no error code gives: a replayed upload, ranges and conditions of pictures, a node that is not ready.
 MORE_STATUSES: Mapping[str, tuple[int, ...]] = {
     "upload": (200,),
+    "append_upload": (200, 204),
     "photo": (206, 304),
     "readyz": (503,),
     OTHER: (200, 404, 413),
@@ -139,8 +141,26 @@ class Metrics:
             made.set_function(value)
         return made
 
+    def _resuming(self) -> None:
+        """Uploads that can be resumed."""
+        self.resumable_begun = Counter(
+            "snapsurge_ingest_resumable_begun", "Uploads whose client can resume them", registry=self.registry
+        )
+        self.resumed = Counter(
+            "snapsurge_ingest_resumed",
+            "Requests that continued an upload; near zero while many are parked: look at how balancers find the node",
+            registry=self.registry,
+        )
+        self.resumable_ended = self._counter(
+            "ingest_resumable_ended", "Resumable uploads by their end: `expired` did not come back in time, "
+            "`displaced` gave its memory to others (add nodes, or raise SNAPSURGE_INGEST_PARKED_BYTES_MAX), `replaced` "
+            "by the user's next one, `drained` when the node stopped", "reason",
+            known=tuple((one,) for one in UPLOAD_ENDS),
+        )  # fmt: skip
+
     def _load(self, admission: Admission) -> None:
         """What is in flight, and its budgets."""
+        self._resuming()
         self._gauge("in_flight_requests", "Uploads in flight", lambda: admission.requests)
         self._gauge(
             "in_flight_bytes",
@@ -152,6 +172,15 @@ class Metrics:
         self._gauge(
             "in_flight_bytes_max", "Budget of bytes in flight and of bytes held", lambda: admission.budget.bytes_max
         )
+        self._gauge(
+            "parked_uploads", "Uploads that wait for clients whose connections broke", lambda: len(admission.parked)
+        )
+        self._gauge(
+            "parked_bytes",
+            "Bytes of those; at snapsurge_ingest_parked_bytes_max the least recently active ones end",
+            lambda: admission.parked_bytes,
+        )
+        self._gauge("parked_bytes_max", "Budget of parked bytes", lambda: admission.budget.parked_bytes_max)
         self._gauge(
             "puts_max",
             "Current limit on concurrent commits, adapted to the speed of the store; falls while the store is slow",

@@ -10,10 +10,12 @@ import msgspec
 from .auth import USER_ID_CHARS_MAX
 from .calls import ANY, CALLS, POST_ID, Call
 from .errors import CODES, Problem
+from .resuming.versions import PART_TYPE
 
 _PATH_PARAMETERS = {
     "moment_id": {"type": "string"},
     "post_id": POST_ID,
+    "upload": {"type": "string", "description": "the last segment of the `Location` that a 104 or 201 gave; opaque"},
     "user_id": {"type": "string", "minLength": 1, "maxLength": USER_ID_CHARS_MAX, "description": "`sub` of the tokens"},
     "side": {"type": "string", "enum": ["front", "back", "composite"]},
     "size": {"type": "string", "enum": ["thumb", "feed", "full"]},
@@ -49,6 +51,30 @@ _UPLOAD_FIELDS = {
     "Snapsurge-Ticket": "of the last 502, 503, 504 or 507, for this very request",
     "Content-Digest": "optional, RFC 9530: `sha-256=:…:`, of the whole body as it is sent, in base64",
 }
+# What a request of an upload says, beside its content, and what its answers tell.
+_RESUME_FIELDS = {
+    "Upload-Draft-Interop-Version": "3, 5, 6 or 8; without it an upload cannot be resumed",
+    "Upload-Complete": "`?1`: with this content the upload is complete, `?0`: not yet (version 3: `Upload-Incomplete`)",
+    "Upload-Length": "optional, versions 6 and 8: the bytes of the whole body",
+    "Repr-Digest": "optional, RFC 9530, of the whole body: checked when it is complete",
+}
+_PART_FIELDS = {
+    "Upload-Draft-Interop-Version": "as when the upload was created",
+    "Upload-Offset": "where the content begins in the whole body: the upload's own offset",
+    "Upload-Complete": _RESUME_FIELDS["Upload-Complete"],
+    "Upload-Length": _RESUME_FIELDS["Upload-Length"],
+}
+_FIELDS = {
+    "upload": _UPLOAD_FIELDS | _RESUME_FIELDS,
+    "append_upload": _PART_FIELDS,
+    "upload_offset": {"Upload-Draft-Interop-Version": _PART_FIELDS["Upload-Draft-Interop-Version"]},
+    "cancel_upload": {"Upload-Draft-Interop-Version": _PART_FIELDS["Upload-Draft-Interop-Version"]},
+}
+_TOLD = {
+    "Upload-Offset": "bytes that have arrived, which need not be sent again",
+    "Upload-Complete": "`?1` with the answer of the post (version 3: `Upload-Incomplete`)",
+    "Upload-Limit": "versions 6 and 8: `min-size`, `max-size` and for how many seconds the upload is kept",
+}
 # What the balancer answers in place of a node.
 _GATEWAY = {
     "502": "`bad-gateway`: a server failed during the request",
@@ -57,6 +83,7 @@ _GATEWAY = {
 _TAGS = {
     "moments": "Notifications, and the uploads that answer them.",
     "posts": "What was accepted: its state, its pictures, its deletion.",
+    "uploads": "Uploads that go on after their connection broke (draft-ietf-httpbis-resumable-upload).",
     "users": "All that one user has sent: listed, exported, deleted.",
     "scaling": "For autoscalers.",
     "this node": "For people, probes and Prometheus.",
@@ -86,6 +113,9 @@ moment takes posts for $accepting_h hours after it fired; those after its window
    with `Expect: 100-continue`, and its body after `100 Continue`; one that cannot sends it as any other upload.
 4. Wait for the answer 30 s, and twice as long as the pair should take on this uplink; then try again.
 5. After 201, `GET /v1/posts/{post_id}?wait=$wait_s` is answered when the pictures are ready.
+
+**To send only what is missing after a break** announce `Upload-Draft-Interop-Version: 8` and `Upload-Complete: ?1`;
+[the guide](/docs/guide#resuming) has the steps.
 """
 _LINK = """A picture's URL from a post's `links`, unchanged: `…?exp=<unix s>&sig=<signature>`. It needs no token."""
 
@@ -145,6 +175,8 @@ def _operation(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         operation["description"] = f"Token scope: {'any' if call.scopes == ANY else ' or '.join(call.scopes)}."
     if call.body == "pair":
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _FORM}}
+    elif call.body == "part":
+        operation["requestBody"] = {"required": True, "content": {PART_TYPE: {"schema": _BINARY}}}
     elif call.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[call.body]}}}
     operation["responses"] = _responses(call, refs)
@@ -168,9 +200,27 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
     ]
     fields = [
         {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in _UPLOAD_FIELDS.items()
+        for name, text in _FIELDS.get(call.name, {}).items()
     ]
-    return path + query + (fields if call.name == "upload" else [])
+    return path + query + fields
+
+
+def _of_parts(call: Call, good: dict[str, Any]) -> dict[str, Any]:
+    """The good answers about resumable uploads, with their fields."""
+    told = {"headers": _headers(_TOLD)}
+    if call.name == "upload_offset":
+        return {"204": good | told}
+    if call.name != "append_upload":
+        return {}
+    return {
+        "201": good | told | {"description": "The post; before version 8 also a part that was added"},
+        "200": good | told | {"description": "This very pair was accepted before"},
+        "204": told | {"description": "The part was added; more is to come"},
+    }
+
+
+def _headers(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"schema": {"type": "string"}, "description": text} for name, text in texts.items()}
 
 
 def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -189,6 +239,7 @@ def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         }
     if call.name == "photo":
         responses |= {"206": good | {"description": "A part of it"}, "304": {"description": "Not modified"}}
+    responses |= _of_parts(call, good)
     by_status: dict[str, list[str]] = {}
     for code in sorted(call.errors):
         by_status.setdefault(str(CODES[code][0].value), []).append(code)

@@ -40,7 +40,20 @@ class Place:
     """
 
     __slots__ = (
-        *("announced", "charged", "gone", "held", "length", "on_shed", "received", "since", "slow", "user", "whole"),
+        *(
+            "announced",
+            "charged",
+            "gone",
+            "held",
+            "length",
+            "on_shed",
+            "parked_at",
+            "received",
+            "since",
+            "slow",
+            "user",
+        ),
+        "whole",
     )
 
     def __init__(self, user: str, length: int, since: float, *, announced: bool = True, slow: bool = False) -> None:
@@ -54,16 +67,22 @@ class Place:
         self.slow = slow
         self.whole = False  # completely received: waits for the store, or for its answer
         self.gone = False
+        self.parked_at: float | None = None  # waits since then for its client, whose connection broke
         self.on_shed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = "gone" if self.gone else "whole" if self.whole else "slow" if self.slow else "coming"
+        state = "parked" if self.parked_at is not None else state
         return f"<Place {state}, {self.received}/{self.length} bytes, {self.charged} charged>"
 
     def shed(self) -> None:
         """End the upload; admission has already released the place."""
         if self.on_shed:
             self.on_shed()
+
+    def use(self) -> tuple[bool, float]:
+        """What speaks for keeping this one of its user's uploads: that it moves, then the part that has arrived."""
+        return self.parked_at is None, self.received / max(self.length, 1)
 
     def charge(self, usual_bytes: float) -> int:
         """The bytes to charge for this place now."""

@@ -33,7 +33,10 @@ def add_routes(
     guarded = {name: _guarded(handlers[name], call, authenticator, links) for name, call in calls.items()}
     for call in CALLS:
         # The upload sends 100 Continue itself, after it has decided; aiohttp would send it at once.
-        expect, path = _say_nothing if call.body == "pair" else None, call.path.replace("{moment_id}", _MOMENT_ID)
+        expect, path = (
+            _say_nothing if call.body in ("pair", "part") else None,
+            call.path.replace("{moment_id}", _MOMENT_ID),
+        )
         app.router.add_route(call.method, path, guarded[call.name], name=call.name, expect_handler=expect)
         if call.method == "GET":
             app.router.add_route("HEAD", path, guarded[call.name], name=call.name)

@@ -25,7 +25,8 @@ from storage.records import ACCEPTING_MS, Moment, Post, Receipt, Times, accepted
 from .admission import Admission, Rank
 from .announcing import Announcer
 from .auth import PRINCIPAL
-from .body.receiving import Pair, Receiver, Shed
+from .body.arriving import Shed
+from .body.receiving import Pair, Receiver
 from .errors import Refusal
 from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
@@ -39,6 +40,16 @@ from .tallying import Tallying
 from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
+
+
+class Try(msgspec.Struct, frozen=True):
+    """One try of a post: for which moment, whose, since when (unix ms), and by which request."""
+
+    moment: Moment
+    post_id: str
+    user_id: str
+    received_at_ms: int
+    arrival: Arrival
 
 
 class Uploads:
@@ -78,56 +89,76 @@ class Uploads:
 
     async def post(self, request: web.Request) -> web.Response:
         """Accept a pair: 201 when it is new, 200 when it is stored already, else a Refusal."""
-        arrival = request[ARRIVAL]
-        moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
-        post_id = keys.post_id(moment.id, request[PRINCIPAL].user_id)
-        outcome, ours = "unfinished", False
+        tried = await self.begun(request)
         try:
-            response = await self._post(request, moment, post_id, received_at_ms)
-            outcome = "created" if response.status == 201 else "replayed"
-        except Refusal as refusal:
-            outcome, ours = refusal.code, refusal.status >= 500
+            response = await self._post(request, tried)
+        except BaseException as error:
+            self.ended(tried, error)
             raise
-        except ConnectionError:
-            raise
-        except Exception:
-            outcome, ours = "internal", True
-            raise
-        finally:
-            self._tallying.ended(
-                *(post_id, outcome, received_at_ms), retry=arrival.retry, ours=ours, request_id=arrival.request_id
-            )
+        self.ended(tried, response)
         return response
 
-    async def _post(self, request: web.Request, moment: Moment, post_id: str, received_at_ms: int) -> web.Response:
-        arrival, principal = request[ARRIVAL], request[PRINCIPAL]
+    async def begun(self, request: web.Request) -> Try:
+        """The try that a request begins; Refusal when the moment takes no post now."""
+        arrival, user_id = request[ARRIVAL], request[PRINCIPAL].user_id
+        moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
+        return Try(moment, keys.post_id(moment.id, user_id), user_id, received_at_ms, arrival)
+
+    def ended(self, tried: Try, outcome: web.Response | BaseException | None) -> None:
+        """Count a try, with its answer or error; None: the client left."""
+        name, ours = "unfinished", False
+        if isinstance(outcome, web.Response):
+            name = "created" if outcome.status == 201 else "replayed"
+        elif isinstance(outcome, Refusal):
+            name, ours = outcome.code, outcome.status >= 500
+        elif isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
+            name, ours = "internal", True
+        arrival = tried.arrival
+        self._tallying.ended(
+            *(tried.post_id, name, tried.received_at_ms), retry=arrival.retry, ours=ours, request_id=arrival.request_id
+        )
+
+    async def _post(self, request: web.Request, tried: Try) -> web.Response:
         boundary, length = self._receiver.announced(request)
-        digest = self._receiver.digest(request) if arrival.retry else None
-        rank = Rank.of(retry=arrival.retry, late=received_at_ms > to_ms(moment.closes_at))
-        # Before the user's rate limit, so that an upload refused here costs no call to Redis and does not count against
-        # the user.
-        place = self._place(principal.user_id, length, rank, announced=request.content_length is not None)
+        digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
+        place = await self.admit(tried, length, announced=request.content_length is not None)
         try:
-            await self._limit(principal.user_id, post_id)
             with self._metrics.stages("accept").time():
                 pair = await self._receiver.receive(request, boundary, place, digest)
-            receipt = Receipt(
-                id=post_id,
-                moment_id=moment.id,
-                user_id=principal.user_id,
-                received_at=from_ms(received_at_ms),
-                closes_at=moment.closes_at,
-                request_id=arrival.request_id,
-                attempt=arrival.attempt,
-                times=self._times(arrival, received_at_ms),
-                photos=pair.photos,
-                meta=msgspec.Raw(pair.meta),
-            )
-            return await self._commit(receipt, pair)
+            return await self.store(tried, pair)
         except Shed:
-            raise self._overloaded() from None
+            raise self.overloaded() from None
         finally:
             self._admission.release(place)
+
+    async def admit(self, tried: Try, length: int, *, announced: bool) -> Place:
+        """A place for an upload of at most `length` bytes, which the caller must release; Refusal."""
+        late = tried.received_at_ms > to_ms(tried.moment.closes_at)
+        # Before the user's rate limit, so that an upload refused here costs no call to Redis and does not count against
+        # the user.
+        place = self._place(tried.user_id, length, Rank.of(retry=tried.arrival.retry, late=late), announced=announced)
+        try:
+            await self._limit(tried.user_id, tried.post_id)
+        except BaseException:
+            self._admission.release(place)
+            raise
+        return place
+
+    async def store(self, tried: Try, pair: Pair) -> web.Response:
+        """Commit a pair that has arrived: 201 when it is new, 200 when it is stored already; Refusal."""
+        receipt = Receipt(
+            id=tried.post_id,
+            moment_id=tried.moment.id,
+            user_id=tried.user_id,
+            received_at=from_ms(tried.received_at_ms),
+            closes_at=tried.moment.closes_at,
+            request_id=tried.arrival.request_id,
+            attempt=tried.arrival.attempt,
+            times=self._times(tried.arrival, tried.received_at_ms),
+            photos=pair.photos,
+            meta=msgspec.Raw(pair.meta),
+        )
+        return await self._commit(receipt, pair)
 
     def _times(self, arrival: Arrival, received_at_ms: int) -> Times:
         """When the head of this try was read and its body was complete."""
@@ -145,10 +176,11 @@ class Uploads:
         for victim in victims:
             victim.shed()
         if place is None:
-            raise self._overloaded()
+            raise self.overloaded()
         return place
 
-    def _overloaded(self) -> Refusal:
+    def overloaded(self) -> Refusal:
+        """The refusal of an upload for which there is no room, with the time at which to come back."""
         self._metrics.posts("shed").inc()
         wait = self._returns.retry_after_s(time.perf_counter(), self._admission.commits.rate, random.random())
         detail = "the node is overloaded; retry after Retry-After seconds, with the ticket if the answer has one"
@@ -188,7 +220,7 @@ class Uploads:
             async with self._gate.passed():
                 stored = await self._existence.commit(receipt, pair.front, pair.back)
         except GateTimeout:
-            raise self._overloaded() from None
+            raise self.overloaded() from None
         except Superseded as error:
             detail = "the post was deleted after this upload was sent; to post, make a new upload, without its ticket"
             raise Refusal("superseded", detail, stored=False) from error

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from . import redis_address
+from .holder_path import HolderPath
 from .networks import networks
 from .private_paths import PrivatePaths
 
@@ -174,6 +175,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     private_paths: Annotated[
         str, Meta(description="paths that answer 404 to clients, in any spelling; empty = none")
     ] = "/metrics,/aboutz"
+    holder_path: Annotated[
+        str,
+        Meta(
+            description="paths that name the node to ask: `*` is a segment that begins with the hash of its id; "
+            "empty = none"
+        ),
+    ] = "/v1/uploads/*"
     trusted_peers: Annotated[
         str, Meta(description="CIDRs of balancers in front, whose Snapsurge-* and X-Forwarded-* count; empty = none")
     ] = ""
@@ -253,6 +261,7 @@ def _unreadable(config: Config) -> Iterator[str]:
     texts: tuple[tuple[str, Callable[[str], object], str], ...] = (
         (f"{PREFIX}TRUSTED_PEERS", networks, config.trusted_peers),
         (f"{PREFIX}PRIVATE_PATHS", PrivatePaths, config.private_paths),
+        (f"{PREFIX}HOLDER_PATH", HolderPath, config.holder_path),
         ("SNAPSURGE_REDIS_URL", lambda url: url and redis_address.read(url), config.redis_url),
     )
     for name, read, text in texts:

@@ -15,6 +15,7 @@ PURE = {
     "bench/replay/beats.py",
     "bench/replay/rules.py",
     "bench/replay/seconds.py",
+    "bench/traces/networks.py",
     "bench/traces/synthesis.py",
     *(
         f"deploy/checks/{name}.py"
@@ -40,9 +41,11 @@ PURE = {
     "ingest/places.py",
     "ingest/readiness.py",
     "ingest/read_admission.py",
+    "ingest/resuming/versions.py",
     "ingest/returns.py",
     "lb/front/validity.py",
     "storage/s3/answer.py",
+    "lb/holder_path.py",
     "lb/http1/body.py",
     "lb/http1/errors.py",
     "lb/http1/forward.py",
@@ -59,6 +62,7 @@ PURE = {
     "lb/placement/faults.py",
     "lb/placement/fleet.py",
     "lb/placement/health.py",
+    "lb/placement/holders.py",
     "lb/placement/node.py",
     "lb/placement/parameters.py",
     "lb/placement/policy.py",

@@ -25,7 +25,7 @@ LEVELS: dict[str, list[set[str]]] = {
         {"relay", "membership"},
         {"http1", "placement"},
         {"config", "causes"},
-        {"about", "logs", "networks", "private_paths", "redis_address"},
+        {"about", "holder_path", "logs", "networks", "private_paths", "redis_address"},
     ],
 }
 

@@ -21,10 +21,11 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..files import write
 from ..peers import haproxy, loadgen, meter, nginx, ours, started, trickle
 from ..rows import OURS, Row, against, limited, markdown, percentile
-from . import chart, command
+from . import chart
 
 NODES: Final = 3
 CONNECTIONS: Final = 16

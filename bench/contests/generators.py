@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import token
 from ..clock import SystemClock
 from ..config import Config
@@ -33,7 +34,6 @@ from ..replay.processes import coordinating
 from ..rows import OURS, against, judged, limited, percentile
 from ..traces.synthesis import UPLINKS
 from ..traces.trace import Row
-from . import command
 
 PHOTO_BYTES: Final = 20_000
 RATE: Final = 1500
@@ -81,7 +81,7 @@ def arrivals(rate: int, seconds: int) -> list[Arrival]:
 async def ours(url: str, rate: int, seconds: int) -> Sent:
     """Let one of our generators send; StartError when an upload failed."""
     clock, offered = SystemClock(), arrivals(rate, seconds)
-    plan = Plan(Config(), (url,), obey_uplink=True, fresh=True, photo_bytes_max=PHOTO_BYTES)
+    plan = Plan(Config(), (url,), obey_uplink=True, fresh=True, resume=False, photo_bytes_max=PHOTO_BYTES)
     made = Coordinator(plan, offered, clock, local=1, machines=0, say=lambda _: None)
     async with coordinating(made, ("127.0.0.1", 0), 1) as coordinator, asyncio.timeout(seconds + PATIENCE_S):
         fires_at = clock.now() + LEAD_S

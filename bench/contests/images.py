@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps
 
-from .. import photos
+from .. import command, photos
 from ..peers.started import ROOT, StartError
 from ..rows import OURS, Row, against, judged
-from . import command, fidelity
+from . import fidelity
 
 RIVAL: Final = "libvips"
 COMMANDS: Final = {

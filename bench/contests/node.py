@@ -22,12 +22,12 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import BOUNDARY, multipart, token
 from ..peers import backing, bare, meter, started, textbook, tusd
 from ..peers.phone import Phone, PhoneError, connected
 from ..photos import Gallery
 from ..rows import OURS, Row, against, judged
-from . import command
 
 SIZES: Final = {100_000: "2 x 100 KB", 350_000: "2 x 350 KB", 1_000_000: "2 x 1 MB"}
 AIM: Final = 0.25
@@ -117,11 +117,11 @@ def bare_command(port: int, behind: backing.Backing) -> list[str]:
     return [sys.executable, "-m", bare.__name__, *given]
 
 
-def moment_path(port: int) -> str:
-    """Open a moment on the node; the path of the moment's posts."""
+def moment_path(port: int, asked: bytes = b'{"region":"eu"}') -> str:
+    """Open a moment on the node, as this JSON asks; the path of the moment's posts."""
     address, bearer = f"http://127.0.0.1:{port}/v1/moments", token(SECRET, "bench", "ops", time.time())
     fields = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-    request = urllib.request.Request(address, b'{"region":"eu"}', fields)
+    request = urllib.request.Request(address, asked, fields)
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
         return f"/v1/moments/{json.load(answer)['id']}/posts"
 

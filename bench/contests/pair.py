@@ -23,13 +23,14 @@ from typing import Final
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import token
 from ..clock import SystemClock
 from ..peers import backing, haproxy, meter, ours, started, textbook
 from ..peers.phone import connected
 from ..photos import Gallery
 from ..rows import OURS, Row, against
-from . import command, node
+from . import node
 
 RIVAL: Final = "textbook"
 AIM: Final = 0.45

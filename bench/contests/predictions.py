@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from .. import command
 from ..errors import BenchError
 from ..peers import backing
 from ..peers.deployed import deployed, read
@@ -27,7 +28,6 @@ from ..rows import judged as row
 from ..rows import machine
 from ..simulation.fleet import Fleet, Machines, Phones
 from ..throttle import Throttle
-from . import command
 
 RUNS: Final = 3
 TRIES: Final = 3  # of a run that is void, because the machine was too busy to send this burst

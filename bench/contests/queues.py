@@ -22,9 +22,10 @@ from typing import Any, Final
 import msgspec
 from redis import Redis
 
+from .. import command
 from ..peers import backing, meter, started
 from ..rows import OURS, Row, against, limited, medians
-from . import command, drain
+from . import drain
 
 CONTENDERS: Final = {OURS: "processors.drill", "arq": "bench.peers.arq_jobs", "saq": "bench.peers.saq_jobs"}
 WORKERS: Final = (1, 4, 16, 64)

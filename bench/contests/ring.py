@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from .. import command
 from ..peers.started import ROOT
 from ..rows import OURS, Row, judged
-from . import command
 
 PEER = "ring, 160 points"
 # Figure, unit, description, aim; `moved_max` has an aim where the mean is of enough slots to be reachable.

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from .. import command
 from ..capacity.costs import Costs, Line, Stores, Tier
 from ..config import Config
 from ..rows import judged, limited
@@ -20,7 +21,6 @@ from ..simulation.figures import figures_of
 from ..simulation.fleet import Fleet, Machines
 from ..simulation.run import Play
 from ..traces.synthesis import UPLINKS
-from . import command
 
 ARRIVALS: Final = 10_000_000
 QUICK: Final = 500_000

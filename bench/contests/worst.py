@@ -22,10 +22,9 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from .. import photos
+from .. import command, photos
 from ..peers.started import ROOT, StartError
 from ..rows import Row, judged
-from . import command
 from .bombs import CHOICES, STARTS, made
 
 SEED: Final = 20261129

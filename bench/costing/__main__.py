@@ -15,8 +15,8 @@ from typing import Final
 
 import uvloop
 
+from .. import command
 from ..capacity.costs import Costs, Line, checked
-from ..contests import command
 from ..files import write_json
 from ..rows import machine
 from ..simulation.code import PROGRAMS, code_hash

@@ -29,7 +29,7 @@ WINDOW_S: Final = 24 * 3600  # nobody is late, and no worker leaves `full` rendi
 # Metrics of MinIO are computed at most every few seconds: what did not change for this long is the last word.
 STABLE_S: Final = 5.0
 # Of objects: a node also asks for its bucket each second, which is no cost of a pair.
-REQUESTS: Final = r'^minio_api_requests_total\{name="((?:Put|Get|Head|Delete|Copy|List)Objects?(?:V2)?)".*\} (\S+)$'
+REQUESTS: Final = r'^minio_api_requests_total\{name="((?!\w*Bucket)\w+)".*\} (\S+)$'
 ALONE_S: Final = 3.0
 SERVED: Final = 500  # a status from here on says that the tier, or the one behind it, does not take work yet
 
@@ -94,15 +94,7 @@ class Stack:
 
     async def counted(self) -> Counted:
         """What MinIO has counted, once that does not change any more."""
-        found = Counted({}, 0, 0)
-        since = time.monotonic()
-        while time.monotonic() - since < STABLE_S:
-            async with self.session.get(f"{self.s3}/minio/metrics/v3/api/requests") as answer:
-                new = parsed(await answer.text())
-            if new != found:
-                found, since = new, time.monotonic()
-            await asyncio.sleep(STABLE_S / 10)
-        return found
+        return await counted(self.session, self.s3)
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[tuple[int, float]]:
@@ -111,6 +103,19 @@ class Stack:
         command = ["env", *self.environment, "SNAPSURGE_PROCESSORS_DEGRADE_S=86400", sys.executable, "-m", "processors"]
         with started.process(command, None) as process:
             yield process.pid, began
+
+
+async def counted(session: aiohttp.ClientSession, s3: str) -> Counted:
+    """What the MinIO at this address has counted, once that does not change any more."""
+    found = Counted({}, 0, 0)
+    since = time.monotonic()
+    while time.monotonic() - since < STABLE_S:
+        async with session.get(f"{s3}/minio/metrics/v3/api/requests") as answer:
+            new = parsed(await answer.text())
+        if new != found:
+            found, since = new, time.monotonic()
+        await asyncio.sleep(STABLE_S / 10)
+    return found
 
 
 def parsed(text: str) -> Counted:

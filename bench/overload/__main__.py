@@ -21,11 +21,11 @@ import aiohttp
 import msgspec
 import uvloop
 
+from .. import command
 from ..client import Client, multipart, token
 from ..clock import SystemClock
 from ..config import Config, load
 from ..connections import Connections
-from ..contests import command
 from ..files import write
 from ..outcome import Attempt, Outcome, Upload
 from ..photos import Gallery, Side

@@ -40,9 +40,12 @@ class Phone(asyncio.Protocol):
         return answer
 
     def data_received(self, data: bytes) -> None:
-        """Read the answer, which may come in pieces."""
+        """Read the answer, which may come in pieces and after interim answers."""
         self._read += data
         end = self._read.find(b"\r\n\r\n")
+        while end >= 0 and self._read.startswith(b"HTTP/1.1 1"):
+            self._read = self._read[end + 4 :]
+            end = self._read.find(b"\r\n\r\n")
         if end < 0 or self._answer is None or self._answer.done():
             return
         length = _LENGTH.search(self._read, 0, end + 2)

@@ -5,6 +5,8 @@ tusd has no token and no per-user limit and checks no photo, so it is comparable
 
 from typing import Final
 
+import aioboto3
+
 from . import backing, go
 
 VERSION: Final = "v2.8.0"
@@ -22,6 +24,14 @@ def command(port: int, endpoint: str) -> list[str]:
     store = ["-s3-bucket", BUCKET, "-s3-endpoint", endpoint]
     place = ["-host", "127.0.0.1", "-port", str(port), "-base-path", "/files/"]
     return ["env", *backing.credentials(), program(), *place, *store, "-verbose=false", "-show-greeting=false"]
+
+
+async def make_bucket(endpoint: str) -> None:
+    """Make the bucket, which tusd does not."""
+    keys = {"aws_access_key_id": backing.USER, "aws_secret_access_key": backing.PASSWORD}
+    session = aioboto3.Session(region_name=backing.REGION, **keys)
+    async with session.client("s3", endpoint_url=endpoint) as s3:
+        await s3.create_bucket(Bucket=BUCKET)
 
 
 def head(key: str, length: int) -> bytes:

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from ..clock import Clock
-from ..contests.command import first
+from ..command import first
 from ..files import read_json
 from ..peers.deployed import StackError
 from ..peers.started import ROOT

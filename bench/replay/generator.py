@@ -100,7 +100,8 @@ class Generator:
             raise JoinFailed("the coordinator fired before it sent the plan")
         connections = Connections(plan.config.connections_max, self._clock, fresh=plan.fresh)
         await stack.enter_async_context(connections)
-        client = Client(connections, plan.targets, plan.config, self._clock, random.Random())
+        rng, resumes = random.Random(), plan.resume
+        client = Client(connections, plan.targets, plan.config, self._clock, rng, resumes=resumes)
         return Sender(self._arrivals, self._photos, client, self._clock, obey_uplink=plan.obey_uplink)
 
     async def _send(self, sender: Sender, fire: Fire) -> None:

@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import BenchError
 from .beats import Arrival, Beat
 
-PROTOCOL: Final = 1  # raised when a message changes: all generators run the same code
+PROTOCOL: Final = 2  # raised when a message changes: all generators run the same code
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 HELLO_BYTES_MAX: Final = 4096
 LENGTH: Final = struct.Struct("!I")
@@ -75,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, tag=True):
     targets: tuple[str, ...]
     obey_uplink: bool
     fresh: bool
+    resume: bool
     photo_bytes_max: int
 
 

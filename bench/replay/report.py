@@ -19,6 +19,7 @@ import msgspec
 
 from .. import files
 from ..config import Config
+from ..outcome import Outcome
 from ..prediction.score import Scored
 from ..rows import machine, percentile
 from ..service import milliseconds
@@ -91,6 +92,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     settings: dict[str, str]  # of the stack and of the replay, as far as they are known
     machine: dict[str, str | int]
+    breaks_by: str | None = None  # `model` or `recorded`: where the breaks of the trace come from
+    broken: int = 0  # uploads with a break
+    resumed: int = 0  # tries that went on with an upload
+    sent_ratio: float | None = None  # bytes of bodies sent, to those of each accepted body once
     prediction: Scored | None = None  # of `--prediction`
     interrupted: bool = False  # the counts are those of the uploads that had ended
     verdict: Verdict
@@ -125,6 +130,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     trace_sha256: str
     scale: float
     settings: dict[str, str]
+    breaks_by: str | None = None
 
 
 def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> Report:
@@ -140,7 +146,7 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
     voided = voids(run, config)
     same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
-    same |= msgspec.structs.asdict(origin)
+    same |= msgspec.structs.asdict(origin) | _resuming(run)
     ready = [post.id for post in posts if post.state == "ready"]
     examples = [*unmet(run), *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
     return Report(
@@ -177,6 +183,23 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         voided=voided,
         **same,
     )
+
+
+def _resuming(run: Run) -> dict[str, int | float | None]:
+    """What breaks and resumption came to."""
+    return {
+        "broken": sum(bool(row.d) for row in run.rows),
+        "resumed": sum(attempt.resumed for outcome in run.outcomes for attempt in outcome.attempts),
+        "sent_ratio": sent_ratio(outcome for outcome in run.outcomes if outcome.acknowledged),
+    }
+
+
+def sent_ratio(accepted: Iterable[Outcome]) -> float | None:
+    """Bytes of bodies that these uploads sent in all their tries, to the bytes of their bodies; None without any."""
+    found = tuple(accepted)
+    least = sum(outcome.length for outcome in found)
+    sent = sum(attempt.sent for outcome in found for attempt in outcome.attempts)
+    return round(sent / least, 4) if least else None
 
 
 def voids(run: Run, config: Config) -> tuple[str, ...]:

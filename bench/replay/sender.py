@@ -7,12 +7,12 @@ the beat before, with the raw outcome of every upload that ended: any number of 
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
 
-from ..client import Client, multipart
+from ..client import multipart
 from ..clock import Clock
-from ..outcome import Attempt, Upload
+from ..outcome import Attempt, Break, Outcome, Upload
 from .beats import Arrival, Beat, Ended, Generator
 from .check import Sent
 
@@ -25,6 +25,14 @@ class Photos(Protocol):
 
     def photo(self, key: str, side: Literal["front", "back"], size: int) -> bytes:
         """The bytes of a photo, unique to this key and side."""
+        ...
+
+
+class Phones(Protocol):
+    """Who sends uploads: `bench.client.Client`."""
+
+    async def send(self, upload: Upload, on_attempt: Callable[[Attempt], None]) -> Outcome:
+        """Try until the upload has ended; `on_attempt` is called at the end of each try."""
         ...
 
 
@@ -54,7 +62,7 @@ class Sender:
     """Sends arrivals with one client. Cut-off uploads are not counted."""
 
     def __init__(
-        self, arrivals: Sequence[Arrival], photos: Photos, client: Client, clock: Clock, *, obey_uplink: bool
+        self, arrivals: Sequence[Arrival], photos: Photos, client: Phones, clock: Clock, *, obey_uplink: bool
     ) -> None:
         self._arrivals, self._photos, self._client, self._clock = arrivals, photos, client, clock
         self._obey_uplink = obey_uplink
@@ -130,6 +138,7 @@ class Sender:
             intended=intended,
             pace=row.up if self._obey_uplink else None,
             first_target=arrival.number,
+            breaks=tuple(Break(offset, pause_ms / 1000) for offset, pause_ms in row.breaks) if row.d else (),
         )
         return upload, sent
 

@@ -24,6 +24,10 @@ def table(report: Report) -> Table:
     for name in ("on_time", "late", "ready", "rejected"):
         shown.add_row(name.replace("_", " "), str(getattr(report, name)))
     shown.add_section()
+    if report.breaks_by:
+        shown.add_row(f"uploads that break ({report.breaks_by})", f"{report.broken}, {report.resumed} tries resumed")
+        shown.add_row("bytes sent, to the least", f"{report.sent_ratio or 0:.3f}")
+        shown.add_section()
     for label, name in (("latency ms", "latency_ms"), ("time to ready ms", "ready_ms"), ("sender's lag ms", "lag_ms")):
         shown.add_row(f"{label} p50 / p90 / p99 / max", _spread(getattr(report, name)))
     cpu = (f"{tier} {'-' if ms is None else ms}" for tier, ms in report.cpu_ms_per_pair.items())

@@ -1,8 +1,8 @@
 """What a trace holds, in figures: arrivals, bytes, attempts, uploads in flight, and the burst that `synth` would make.
 
 Arrivals and all that follows from them are of first attempts, which is what users ask of the service and what a replay
-sends; retries are counted apart. Uploads in flight are estimated: each lasts as long as its bytes take on its uplink.
-Pure.
+sends; retries are counted apart. Uploads in flight are estimated: each lasts as long as its bytes take on its uplink,
+and as long as the pauses of its breaks. Pure.
 """
 
 import shlex
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import BenchError
 from . import fits, synthesis
-from .columns import Columns
+from .columns import NO_BREAK, Columns
 from .lines import Header
 from .synthesis import Shape, Uplink
 
@@ -68,6 +68,19 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     upload_s: dict[str, float]
 
 
+class Breaks(msgspec.Struct, frozen=True, kw_only=True):
+    """Breaks of connections: the share of the uploads that have one, all breaks, quantiles of their places and pauses.
+
+    A place is the share of the photos' bytes that the phone has sent. `source` is `model` for a synthetic trace.
+    """
+
+    source: str
+    share: float
+    total: int
+    places: dict[str, float]
+    pause_s: dict[str, float]
+
+
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """The fitted distributions, null where there are too few values, and the command that makes such a burst."""
 
@@ -89,6 +102,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     photo_bytes: dict[str, float]
     uplink_bytes_per_s: dict[str, float]
     in_flight: InFlight
+    breaks: Breaks | None
     fit: Fit
 
 
@@ -98,7 +112,7 @@ def describe(trace: str, sha256: str, header: Header, columns: Columns, fanout_s
     if not firsts.count:
         raise BenchError(f"{trace}: no arrivals")
     pairs = firsts.f.astype(np.int64) + firsts.b
-    flight, uplinks = _in_flight(firsts.t, pairs, firsts.up)
+    flight, uplinks = _in_flight(firsts.t, pairs, firsts.up, np.maximum(firsts.p, 0).sum(axis=1) / 1000)
     return Description(
         trace=trace,
         trace_sha256=sha256,
@@ -115,6 +129,7 @@ def describe(trace: str, sha256: str, header: Header, columns: Columns, fanout_s
         photo_bytes=_quantiles(np.concatenate([firsts.f, firsts.b]), 0),
         uplink_bytes_per_s=_quantiles(firsts.up, 0),
         in_flight=flight,
+        breaks=_breaks(header, firsts, pairs),
         fit=_fit(header, firsts, fanout_s),
     )
 
@@ -149,17 +164,34 @@ def _peaks(t: Ints, amounts: Ints | None = None) -> dict[str, Peak]:
     return found
 
 
-def _in_flight(t: Ints, pairs: Ints, up: Ints) -> tuple[InFlight, Peak]:
-    """Uploads in flight, and the bytes a second that they send at their uplinks' rates."""
-    upload_s = pairs / up
-    times = np.concatenate([t, t + np.ceil(upload_s * 1e6).astype(np.int64)])
+def _breaks(header: Header, firsts: Columns, pairs: Ints) -> Breaks | None:
+    there = firsts.d != NO_BREAK
+    if not there.any():
+        return None
+    return Breaks(
+        source="model" if header.kind == "synthetic" else "recorded",
+        share=round(float(there.any(axis=1).mean()), 6),
+        total=int(there.sum()),
+        places=_quantiles((firsts.d / pairs[:, np.newaxis])[there], 3),
+        pause_s=_quantiles(np.maximum(firsts.p[there], 0) / 1000, 3),
+    )
+
+
+def _in_flight(t: Ints, pairs: Ints, up: Ints, pauses_s: Floats) -> tuple[InFlight, Peak]:
+    """Uploads in flight, and the bytes a second that they send at their uplinks' rates, as if without pauses."""
+    sending_s = pairs / up
+    upload_s = sending_s + pauses_s
+    times, flying = _levels(t, upload_s, np.ones(len(t), np.int64))
+    flight = InFlight(peak=_most(times, flying), per_s=_most_per_s(times, flying), upload_s=_quantiles(upload_s, 3))
+    return flight, _most(*_levels(t, sending_s, up.astype(np.int64)))
+
+
+def _levels(t: Ints, lasts_s: Floats, amounts: Ints) -> tuple[Ints, Ints]:
+    """The times at which intervals that begin at t begin or end, and the sum of the amounts of those open from then."""
+    times = np.concatenate([t, t + np.ceil(lasts_s * 1e6).astype(np.int64)])
     starts = np.concatenate([np.ones(len(t), np.int64), np.full(len(t), -1)])
     order = np.lexsort((starts, times))  # An end goes before a start at the same µs.
-    times = times[order]
-    flying = np.cumsum(starts[order])
-    sent = np.cumsum((starts * np.concatenate([up, up]))[order])
-    flight = InFlight(peak=_most(times, flying), per_s=_most_per_s(times, flying), upload_s=_quantiles(upload_s, 3))
-    return flight, _most(times, sent)
+    return times[order], np.cumsum((starts * np.concatenate([amounts, amounts]))[order])
 
 
 def _most(times: Ints, levels: Ints) -> Peak:

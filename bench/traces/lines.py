@@ -2,8 +2,12 @@
 
 Reading checks everything that a replay relies on and names the first wrong row. It holds one block at a time, so a file
 of any size is refused in bounded memory: by the length of a line, by the number of rows, and early by how well it
-packs. Writing is deterministic: the same rows give the same bytes. Version 1 is the only one; `_header` is where
-another version would part ways.
+packs. Writing is deterministic: the same rows give the same bytes.
+
+Version 2 adds breaks of a connection: `d`, the offsets in the body of the upload (front photo, back photo; not below 0,
+ascending, below `f` + `b`) at which the n-th connection of the upload ends, and `p`, as many pauses in ms (up to
+`PAUSE_MS_MAX`): how long the phone has no network after each. Without `p` there is no pause. A trace without breaks is
+written as version 1, byte for byte as before.
 """
 
 import gzip
@@ -14,11 +18,12 @@ from typing import Annotated, BinaryIO, Final, Literal, cast
 
 import msgspec
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ..errors import BenchError
 
 FORMAT: Final = 1
+FORMAT_WITH_BREAKS: Final = 2
 ROWS_MAX: Final = 20_000_000  # the largest region has 20 M users
 LINE_BYTES_MAX: Final = 65_536  # a row has about 90 bytes, a header at most a long note
 BLOCK_BYTES: Final = 4 * 1024**2  # of text: 50,000 rows
@@ -30,8 +35,12 @@ TIGHT_ROWS_MAX: Final = 100_000  # Level 9 takes 8 times as long as level 1 and 
 USER_CHARACTERS_MAX: Final = 64
 MICROSECONDS_MAX: Final = 2 * 86_400 * 10**6  # A moment accepts posts for 24 h.
 BYTES_MAX: Final = 10**9  # Bytes of a photo and bytes/s of an uplink; two photos fit 32 bits.
+BREAKS_MAX: Final = 16  # of one upload: more than a client tries, and columns have a place for each
+PAUSE_MS_MAX: Final = 600_000  # ten minutes, as long as a ticket is good
 
 Bytes = Annotated[int, Meta(gt=0, le=BYTES_MAX)]
+Offset = Annotated[int, Meta(ge=0, lt=2 * BYTES_MAX)]
+Pause = Annotated[int, Meta(ge=0, le=PAUSE_MS_MAX)]
 
 
 class TraceError(BenchError):
@@ -41,7 +50,7 @@ class TraceError(BenchError):
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Line 1. `seed` is null for a recording; `note` says how the trace was made."""
 
-    snapsurge_trace: Literal[1] = FORMAT
+    snapsurge_trace: Literal[1, 2] = FORMAT
     kind: Literal["recorded", "synthetic"]
     window_s: int
     seed: int | None = None
@@ -56,7 +65,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """One arrival.
 
     µs after the moment, user hash (printable ASCII), bytes of the front and the back photo, uplink bytes/s, attempt,
-    status (0: none).
+    status (0: none); offsets at which connections end, and the pauses after that in ms.
     """
 
     t: Annotated[int, Meta(ge=0, le=MICROSECONDS_MAX)]
@@ -66,6 +75,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     up: Bytes
     n: Annotated[int, Meta(ge=1, lt=2**31)] = 1
     s: Annotated[int, Meta(ge=0, le=599)] = 0
+    d: Annotated[tuple[Offset, ...], Meta(min_length=1, max_length=BREAKS_MAX)] | UnsetType = UNSET
+    p: Annotated[tuple[Pause, ...], Meta(min_length=1, max_length=BREAKS_MAX)] | UnsetType = UNSET
+
+    @property
+    def breaks(self) -> tuple[tuple[int, int], ...]:
+        """The offset of each break and the pause after it in ms."""
+        offsets = self.d or ()
+        return tuple(zip(offsets, self.p or (0,) * len(offsets), strict=True))
 
 
 class _Version(msgspec.Struct):
@@ -89,7 +106,8 @@ def read(file: BinaryIO) -> tuple[Header, Iterator[list[Row]]]:
     """The header, and the rows in blocks; TraceError when a header or row is malformed or the rows are not sorted."""
     texts = text(file)
     head, _, rest = next(texts, b"").partition(b"\n")
-    return _header(head), _rows(rest, texts)
+    header = _header(head)
+    return header, _rows(rest, texts, header.snapsurge_trace)
 
 
 def text(file: BinaryIO) -> Iterator[bytes]:
@@ -123,16 +141,17 @@ def text(file: BinaryIO) -> Iterator[bytes]:
 def _header(line: bytes) -> Header:
     try:
         version = msgspec.json.decode(line, type=_Version).snapsurge_trace
-        if version != FORMAT:
+        if version not in {FORMAT, FORMAT_WITH_BREAKS}:
             raise TraceError(
-                f"line 1 is no trace header: version {version} of the format, and this program reads version {FORMAT}"
+                f"line 1 is no trace header: version {version} of the format, and this program reads versions "
+                f"{FORMAT} and {FORMAT_WITH_BREAKS}"
             )
         return msgspec.json.decode(line, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TraceError(f"line 1 is no trace header: {error}") from error
 
 
-def _rows(rest: bytes, texts: Iterator[bytes]) -> Iterator[list[Row]]:
+def _rows(rest: bytes, texts: Iterator[bytes], version: int) -> Iterator[list[Row]]:
     decoder = msgspec.json.Decoder(Row)
     count, last = 0, 0
     block = rest or next(texts, b"")
@@ -147,6 +166,8 @@ def _rows(rest: bytes, texts: Iterator[bytes]) -> Iterator[list[Row]]:
             raise _first_disorder(rows, count, last)
         if not block.isascii() or b"\\" in block:
             _check_users(rows, count)
+        if b'"d"' in block or b'"p"' in block:
+            _check_breaks(rows, count, version)
         count, last = count + len(rows), rows[-1].t
         if count > ROWS_MAX:
             raise TraceError(f"more than {ROWS_MAX} rows: more than any region has users")
@@ -178,6 +199,26 @@ def _check_users(rows: Sequence[Row], count: int) -> None:
     for number, row in enumerate(rows, start=count + 1):
         if not (row.u.isascii() and row.u.isprintable()):
             raise TraceError(f"row {number}: the user {row.u!r} is not printable ASCII")
+
+
+def _check_breaks(rows: Sequence[Row], count: int, version: int) -> None:
+    for number, row in enumerate(rows, start=count + 1):
+        if row.d is UNSET and row.p is UNSET:
+            continue
+        offsets, pauses = row.d or (), row.p or ()
+        if version == FORMAT:
+            raise TraceError(f"row {number}: breaks (d, p) in version 1 of the format, which has none")
+        if not offsets or len(pauses) not in {0, len(offsets)}:
+            raise TraceError(f"row {number}: {len(offsets)} breaks (d) and {len(pauses)} pauses (p): one for each")
+        if any(later <= offset for offset, later in pairwise(offsets)):
+            raise TraceError(f"row {number}: the offsets of breaks do not ascend: {list(offsets)}")
+        if offsets[-1] >= row.f + row.b:
+            raise TraceError(f"row {number}: a break at {offsets[-1]} of {row.f + row.b} bytes: it ends no upload")
+
+
+def versioned(header: Header, *, breaks: bool) -> Header:
+    """The header with the lowest version that has what the rows have."""
+    return msgspec.structs.replace(header, snapsurge_trace=FORMAT_WITH_BREAKS if breaks else FORMAT)
 
 
 class Attempts:

@@ -23,6 +23,16 @@ class Trace(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
     @property
+    def broken(self) -> int:
+        """Rows with a break."""
+        return sum(bool(row.d) for row in self.rows)
+
+    @property
+    def written(self) -> Header:
+        """The header with the version of the format that the rows need."""
+        return lines.versioned(self.header, breaks=bool(self.broken))
+
+    @property
     def span_s(self) -> float:
         """Seconds from the moment to the last arrival."""
         return self.rows[-1].t / 1e6 if self.rows else 0.0
@@ -31,7 +41,7 @@ class Trace(msgspec.Struct, frozen=True):
 def encode(trace: Trace) -> bytes:
     """A trace as the bytes of its file."""
     buffer = io.BytesIO()
-    lines.write(buffer, trace.header, [trace.rows], len(trace.rows))
+    lines.write(buffer, trace.written, [trace.rows], len(trace.rows))
     return buffer.getvalue()
 
 
@@ -72,4 +82,4 @@ def _read(file: BinaryIO) -> Trace:
 def write(path: Path, trace: Trace) -> None:
     """Put the trace into a file, replacing what was there when it is complete."""
     with replacing(path) as file:
-        lines.write(file, trace.header, [trace.rows], len(trace.rows))
+        lines.write(file, trace.written, [trace.rows], len(trace.rows))

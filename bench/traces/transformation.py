@@ -5,7 +5,7 @@ first attempts, because retries and answers belong to the day on which they were
 
 - users: each user `int(factor)` times, the copies under new names and shifted by up to COPY_JITTER_S, and a sample of
   them for the rest of the factor; the number is exact.
-- bytes: the sizes times the factor; the uplinks stay, so an upload takes longer.
+- bytes: the sizes times the factor, and the offsets of breaks with them; the uplinks stay, so an upload takes longer.
 - push: each arrival's place in the fitted push is drawn from what its time leaves open, and that place's time in the
   fitted push is replaced by its time in the new one. The order of the push stays.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import BenchError
 from . import fits
-from .columns import DTYPES, Columns
+from .columns import DTYPES, NO_BREAK, Columns, Ints
 from .lines import BYTES_MAX, MICROSECONDS_MAX, ROWS_MAX
 from .synthesis import COPY_JITTER_S, hexadecimal
 
@@ -57,8 +57,10 @@ def transform(columns: Columns, change: Change, rng: np.random.Generator) -> tup
     if change.users != 1:
         found = _multiplied(found, change.users, rng)
     front, back = (_scaled(sizes, change.bytes) for sizes in (found.f, found.b))
-    order = np.argsort(found.t, kind="stable")
-    return Columns.first(found.t[order], found.u[order], front[order], back[order], found.up[order]), fit
+    d, p = _moved(found, front.astype(np.int64) + back)
+    zeros = np.zeros(found.count, DTYPES["s"])
+    made = msgspec.structs.replace(found, f=front, b=back, s=zeros, d=d, p=p)
+    return made.where(np.argsort(found.t, kind="stable")), fit
 
 
 def _pushed(
@@ -99,6 +101,15 @@ def _multiplied(columns: Columns, factor: float, rng: np.random.Generator) -> Co
     numbers = rng.integers(2**64, dtype=np.uint64) + np.arange(copies, dtype=np.uint64)
     u = np.concatenate([columns.u, hexadecimal(numbers * np.uint64(ODD))])
     return msgspec.structs.replace(found, t=t, u=u)
+
+
+def _moved(columns: Columns, sizes: Ints) -> tuple[Ints, Ints]:
+    """Offsets and pauses of breaks at the same shares of uploads of these sizes; of those that fall together, one."""
+    share = columns.d / (columns.f.astype(np.int64) + columns.b)[:, np.newaxis]
+    offsets = np.minimum(np.rint(share * sizes[:, np.newaxis]), sizes[:, np.newaxis] - 1)
+    lost = columns.d == NO_BREAK
+    lost[:, 1:] |= offsets[:, 1:] <= offsets[:, :-1]
+    return np.where(lost, NO_BREAK, offsets).astype(DTYPES["f"]), np.where(lost, NO_BREAK, columns.p)
 
 
 def _scaled(sizes: NDArray[np.signedinteger[Any]], factor: float) -> NDArray[np.signedinteger[Any]]:

@@ -31,6 +31,10 @@ def lines(found: Description) -> Iterator[str]:
     yield _line("in flight", f"peak {found.in_flight.peak.most:,.0f} uploads at {found.in_flight.peak.at_s:.1f} s")
     yield _line("", f"{bars(found.in_flight.per_s)}  {len(found.in_flight.per_s)} s")
     yield _line("", f"an upload takes {_quantiles(found.in_flight.upload_s, '{:.2f} s')}")
+    if found.breaks:
+        share, total = 100 * found.breaks.share, found.breaks.total
+        yield _line("breaks", f"{share:.1f} % of the uploads, {total:,} in all, by {found.breaks.source}")
+        yield _line("", f"pauses {_quantiles(found.breaks.pause_s, '{:.1f} s')}")
     yield _line("photo", _quantiles(found.photo_bytes))
     yield _line("uplink", f"{_quantiles(found.uplink_bytes_per_s)} (a second)")
     yield from _fitted(found.fit.arrivals, found.fit.sizes)

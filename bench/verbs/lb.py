@@ -2,7 +2,8 @@
 
 import argparse
 
-from ..contests import balancers, command
+from .. import command
+from ..contests import balancers
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ the fleet of --target takes the burst; 1 it does not; 2 could not plan.
 import argparse
 import math
 import random
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -19,7 +20,7 @@ from ..capacity.demand import DemandError, Uploads
 from ..capacity.hosts import Host
 from ..capacity.plan import Case, Plan, plan
 from ..capacity.sensitivity import RAISE, Effect, effects
-from ..contests.command import RESULTS
+from ..command import RESULTS
 from ..simulation import fleet as fleets
 from ..simulation.fleet import Fleet, Machines
 from ..traces import trace as traces
@@ -75,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
     target = fleets.read(args.target) if args.target else None
     region = _region(args)
     if region is None:
-        rows = first_attempts(traces.read(args.trace).rows)
+        trace = traces.read(args.trace)
+        rows = first_attempts(trace.rows)
+        if trace.broken:
+            print(f"not planned for: breaks of {trace.broken} uploads, which are whole here", file=sys.stderr)
         case = Case(uploads=Uploads.of(rows), costs=found, aims=aims, prices=asked)
         slower = None
     else:

@@ -6,6 +6,7 @@ The band of a figure is its 10th, 50th and 90th percentile over the seeds. A sea
 
 import argparse
 import datetime as dt
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ..capacity import costs as measured
-from ..contests.command import RESULTS
+from ..command import RESULTS
 from ..errors import BenchError
 from ..files import sha256
 from ..prediction import history, sealed
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     rows = rehearsing(first_attempts(trace.rows))
     if not rows:
         raise TraceError(f"{args.trace}: no arrivals")
+    if trace.broken:
+        print(f"not simulated: breaks of {trace.broken} uploads, which are whole here", file=sys.stderr)
     # Compiled code takes seconds to load, which no other verb should wait for.
     from ..simulation.played import played  # noqa: PLC0415 - see above
 

@@ -1,7 +1,8 @@
 """Make a synthetic burst.
 
 The same options and the same seed make the same file, byte for byte. A push is even over --fanout-s, or as a push
-service's quota lets it: --devices 5000000 --posting 0.4 --pushes-per-minute 600000.
+service's quota lets it: --devices 5000000 --posting 0.4 --pushes-per-minute 600000. With --network the uplinks are
+those of a model of a network, and connections break where the model lets them.
 """
 
 import argparse
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
-from ..traces import columns, push, synthesis
+from ..traces import columns, networks, push, synthesis
 from ..traces.lines import Header
 from ..traces.synthesis import Shape, ShapeError
 
@@ -42,7 +44,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="quota of the push service, instead of --fanout-s: 600000, or steps FROM_S:RATE,… as 0:600000,120:300000",
     )
-    parser.add_argument("--uplinks", help="classes BYTES_PER_S:SHARE,… (default 0.5 to 20 Mbit/s)")
+    parser.add_argument(
+        "--uplinks", help="classes BYTES_PER_S:SHARE,… (default 0.5 to 20 Mbit/s, or those of --network)"
+    )
+    parser.add_argument(
+        "--network",
+        choices=sorted(networks.NETWORKS),
+        help="a model of round trips, loss, breaks and pauses; sources in bench/traces/networks.py",
+    )
     parser.add_argument("--span-s", type=float, help="last time after the moment at which anyone posts")
     parser.add_argument("--window-s", type=int, default=120, help="seconds until posts are late (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same bytes (default %(default)s)")
@@ -56,16 +65,27 @@ def run(args: argparse.Namespace) -> int:
     asked = shape(args)
     header = Header(kind="synthetic", window_s=args.window_s, seed=args.seed, note=args.note or command(args))
     found = synthesis.columns(asked, random.Random(args.seed))
+    if args.network:
+        found = networks.through(found, networks.NETWORKS[args.network], np.random.default_rng(args.seed))
     columns.write(args.out, header, found)
     span_s, push_s = float(found.t[-1]) / 1e6, asked.plan.length_s
     if args.json:
         said = {"trace": str(args.out), "users": found.count, "span_s": span_s, "push_s": push_s, "note": header.note}
+        if args.network:
+            said |= {"network": args.network, "breaks": broken(found), "source": "model"}
         print(msgspec.json.encode(said).decode())
         return 0
     print(f"{args.out}: {found.count} arrivals in {span_s:.1f} s, window {header.window_s} s")
+    if args.network:
+        print(f"network {args.network}, a model: {broken(found)} uploads break")
     if asked.pushes_per_minute:
         print(f"the push reaches {asked.devices} devices in {push_s:.0f} s")
     return 0
+
+
+def broken(found: columns.Columns) -> int:
+    """Uploads that have a break."""
+    return int((found.d != columns.NO_BREAK).any(axis=1).sum())
 
 
 def shape(args: argparse.Namespace) -> Shape:
@@ -78,6 +98,8 @@ def shape(args: argparse.Namespace) -> Shape:
         asked["pushes_per_minute"] = msgspec.to_builtins(push.steps_of(args.pushes_per_minute))
     if args.uplinks is not None:
         asked["uplinks"] = msgspec.to_builtins(synthesis.uplinks_of(args.uplinks))
+    elif args.network:
+        asked["uplinks"] = msgspec.to_builtins(networks.NETWORKS[args.network].uplinks)
     if args.posting is not None:
         if args.posters is not None or args.devices is None or not 0 < args.posting <= 1:
             raise ShapeError("--posting: a share above 0 and at most 1, with --devices and without --posters")
@@ -89,4 +111,5 @@ def shape(args: argparse.Namespace) -> Shape:
 
 def command(args: argparse.Namespace) -> str:
     """The command that makes this trace, with every option and without the folder of the output file."""
-    return shlex.join(synthesis.command(shape(args), args.window_s, args.seed, args.out.name))
+    *words, out = synthesis.command(shape(args), args.window_s, args.seed, args.out.name)
+    return shlex.join([*words, *(("--network", args.network) if args.network else ()), out])

@@ -1,15 +1,17 @@
-"""Checks a body against its `Content-Digest` (RFC 9530), where a ticket was given for that digest.
+"""Checks a body against its `Content-Digest` and `Repr-Digest` (RFC 9530), where a ticket was given for that digest.
+
+Of a resumable upload also without a ticket: its `Repr-Digest` says whether the parts are those of one body.
 
 A ticket keeps the time of a first attempt, and for a body without a length it is bound to the digest alone. A digest
 that nobody checks would let a client reserve a time for photos that it takes later. So the node computes it when a
-ticket is redeemed, and only then: of every other upload the field is not read, which RFC 9530 allows, and costs
-nothing. Pure.
+ticket is redeemed: of every other ordinary upload the fields are not read, which RFC 9530 allows, and costs nothing.
+Pure.
 """
 
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 SIZES: Final = {"sha-256": 32, "sha-512": 64}  # the algorithms that RFC 9530 calls active
@@ -25,20 +27,12 @@ class BadDigest(Exception):
 class BodyDigest:
     """The digests that a client has sent, and those of the bytes that have come."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        """`lines` are the values of all Content-Digest fields; BadDigest when one cannot be a digest."""
-        text = ",".join(lines)
-        if len(text) > FIELD_CHARS_MAX:
-            raise BadDigest(f"Content-Digest may have {FIELD_CHARS_MAX} characters")
-        self._wanted: dict[str, bytes] = {}
-        for name, value in _MEMBER.findall(text):
-            try:
-                self._wanted[name] = binascii.a2b_base64(value, strict_mode=True)
-            except binascii.Error:
-                raise BadDigest(f"the {name} in Content-Digest is not base64") from None
-            if len(self._wanted[name]) != SIZES[name]:
-                raise BadDigest(f"the {name} in Content-Digest has not {SIZES[name]} bytes")
-        self._found = {name: hashlib.new(name.replace("-", "")) for name in self._wanted}
+    def __init__(self, fields: Mapping[str, Iterable[str]]) -> None:
+        """`fields` are the values of all lines, by the field's name; BadDigest when one cannot be a digest."""
+        self._wanted = [
+            (field, name, value) for field, lines in fields.items() for name, value in _members(field, lines).items()
+        ]
+        self._found = {name: hashlib.new(name.replace("-", "")) for _, name, _ in self._wanted}
 
     def __bool__(self) -> bool:
         """Whether there is a digest that can be checked."""
@@ -51,6 +45,22 @@ class BodyDigest:
 
     def check(self) -> None:
         """After the last byte: BadDigest when a digest is not that of the body."""
-        for name, wanted in self._wanted.items():
+        for field, name, wanted in self._wanted:
             if self._found[name].digest() != wanted:
-                raise BadDigest(f"the body does not have the {name} of its Content-Digest")
+                raise BadDigest(f"the body does not have the {name} of its {field}")
+
+
+def _members(field: str, lines: Iterable[str]) -> dict[str, bytes]:
+    """The digests in a field by algorithm; of one that comes twice the last counts (RFC 8941)."""
+    text = ",".join(lines)
+    if len(text) > FIELD_CHARS_MAX:
+        raise BadDigest(f"{field} may have {FIELD_CHARS_MAX} characters")
+    found: dict[str, bytes] = {}
+    for name, value in _MEMBER.findall(text):
+        try:
+            found[name] = binascii.a2b_base64(value, strict_mode=True)
+        except binascii.Error:
+            raise BadDigest(f"the {name} in {field} is not base64") from None
+        if len(found[name]) != SIZES[name]:
+            raise BadDigest(f"the {name} in {field} has not {SIZES[name]} bytes")
+    return found

@@ -7,7 +7,7 @@ accessible. Bytes behind the head are kept (`held`) until a landing takes them, 
 them. That is done only where a read certainly begins with a request: two readers that differ on that are how requests
 are smuggled. This file and `landing.py` are the only code that touches a private attribute of aiohttp (`_parser`);
 `test_landing.py` checks that it still works. `listening` also reads `_kwargs` of its server, which constructs the class
-below otherwise.
+below otherwise, and `finish_within` sets `_shutdown_timeout` of a runner.
 """
 
 import asyncio
@@ -218,3 +218,8 @@ async def listening(
             server.close()
     finally:
         await runner.cleanup()
+
+
+def finish_within(runner: web.AppRunner, seconds: float) -> None:
+    """When the runner stops, let open requests finish for so long: less than it was made with, if time has passed."""
+    runner._shutdown_timeout = seconds  # noqa: SLF001 - see the module's docstring

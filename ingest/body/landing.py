@@ -189,7 +189,8 @@ class Landing(BodyDrain):
         chunks, self._direct = self._chunks, False
         if self._sink and (chunks is None or chunks.left >= _DIRECT_BYTES_MIN) and (room := self._sink.room()):
             self._direct = True
-            return room if chunks is None else room[: chunks.left]
+            # Never beyond this request's content: the next bytes are of the next request.
+            return room[: self._missing if chunks is None else chunks.left]
         return super().room()
 
     def received(self, count: int) -> None:

@@ -6,11 +6,13 @@ behind: until the pair is returned, it exists only in this request's memory.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import aiohttp
 import msgspec
 from aiohttp import web
+from multidict import istr
 
 from storage.records import SIDES, Photos
 
@@ -19,6 +21,7 @@ from ..config import Config
 from ..errors import Refusal
 from ..metrics import Metrics
 from ..places import Place
+from .arriving import Arriving, Body, Shed
 from .buffers import Buffer, Buffers
 from .chunks import BadChunks
 from .digests import BadDigest, BodyDigest
@@ -39,8 +42,15 @@ class Pair(msgspec.Struct, frozen=True):
     buffer: Buffer
 
 
-class Shed(Exception):
-    """The upload was ended because another one needed its memory."""
+CONTENT_DIGEST, REPR_DIGEST = istr("Content-Digest"), istr("Repr-Digest")
+
+
+class CutOff(Refusal):
+    """The connection ended inside the body."""
+
+
+class OverLength(Refusal):
+    """A body without an announced length is longer than it may be."""
 
 
 # Readers of the receipt recurse once per level; a depth that fits this stack may be too deep for theirs.
@@ -68,28 +78,44 @@ class Receiver:
             boundary = boundary_of(request.headers.get("Content-Type", ""))
         except BadMultipart as error:
             raise Refusal("bad-multipart", str(error), stored=False) from None
-        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
-            raise Refusal("expectation-failed", "the only known expectation is 100-continue", stored=False)
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise Refusal("bad-request", "send the body without Content-Encoding", stored=False)
+        self.check_plain(request)
         length = request.content_length
         if length is not None and length > self._config.body_bytes_max:
             raise self._too_large()
         return boundary, self._config.body_bytes_max if length is None else length
 
-    def digest(self, request: web.Request) -> BodyDigest | None:
+    def check_plain(self, request: web.Request) -> None:
+        """Refusal when the head demands what cannot be done with a body."""
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            raise Refusal("expectation-failed", "the only known expectation is 100-continue", stored=False)
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal("bad-request", "send the body without Content-Encoding", stored=False)
+
+    def retry_digest(self, request: web.Request) -> BodyDigest | None:
         """What a retry with a ticket must prove of its body; Refusal when it brings nothing that can be checked.
 
         The ticket of a body with a length is bound to the length too, so such a retry may come without a digest.
         """
-        try:
-            digest = BodyDigest(request.headers.getall("Content-Digest", ()))
-        except BadDigest as error:
-            raise Refusal("bad-request", str(error), stored=False) from None
-        if not digest and request.content_length is None:
+        digest = self.digest(request, CONTENT_DIGEST, REPR_DIGEST)
+        if digest is None and request.content_length is None:
             detail = "a retry with a ticket and without Content-Length needs a Content-Digest with sha-256 or sha-512"
             raise Refusal("bad-request", detail, stored=False)
-        return digest or None
+        return digest
+
+    def digest(self, request: web.Request, *fields: str) -> BodyDigest | None:
+        """The digests in these fields of a request; None when there is none that can be checked. Refusal."""
+        try:
+            return BodyDigest({name: request.headers.getall(name, ()) for name in fields}) or None
+        except BadDigest as error:
+            raise Refusal("bad-request", str(error), stored=False) from None
+
+    def begin(self, boundary: bytes, place: Place, digest: BodyDigest | None = None) -> Body:
+        """The body of an upload of which nothing has arrived, with a buffer as long as its place."""
+        buffer = self._buffers.take(place.length)
+        # A reused buffer has memory already; if the budget has none for it, that memory goes.
+        if not self._admission.hold(place, buffer.touched):
+            buffer.empty()
+        return Body(place, buffer, MultipartReader(boundary, self._part_bytes_max, buffer), digest)
 
     async def receive(
         self, request: web.Request, boundary: bytes, place: Place, digest: BodyDigest | None = None
@@ -98,31 +124,28 @@ class Receiver:
 
         With a digest also when it is not that of the body. Shed when admission gave the upload's place to another one.
         """
-        buffer = self._buffers.take(place.length)
-        # A reused buffer has memory already; if the budget has none for it, that memory goes.
-        if not self._admission.hold(place, buffer.touched):
-            buffer.empty()
-        reader = MultipartReader(boundary, self._part_bytes_max, buffer)
-        arriving = Arriving(reader, buffer, place, self._admission, digest)
+        body = self.begin(boundary, place, digest)
+        await self.read(request, Arriving(body, self._admission))
+        return self.whole(body)
+
+    async def read(self, request: web.Request, arriving: Arriving) -> None:
+        """Take the content of one request; Refusal, Shed, or the error with which it was given up."""
         try:
-            await self._read_into(arriving, request)
-            self._admission.whole(place, time.perf_counter())
-            buffer.used = place.received
-            if digest is not None:
-                digest.check()
-            return self._pair(reader, buffer)
-        except BadMultipart as error:
-            raise Refusal("bad-multipart", str(error), stored=False) from None
-        except BadDigest as error:
-            raise Refusal("bad-request", f"{error}; send what the digest was made of", stored=False) from None
-        except PartTooLarge as error:
-            raise Refusal("too-large", str(error), stored=False) from None
-        except NotAPhoto as error:
-            raise Refusal("not-a-photo", str(error), stored=False) from None
-        except BadPhoto as error:
-            raise Refusal("bad-photo", str(error), stored=False) from None
+            with _refusing():
+                await self._read_into(arriving, request)
+            if arriving.error is not None:  # given up between the last byte and here
+                raise arriving.error
         finally:
             arriving.end()
+
+    def whole(self, body: Body) -> Pair:
+        """The pair of a body that has arrived completely; Refusal."""
+        with _refusing():
+            self._admission.whole(body.place, time.perf_counter())
+            body.buffer.used = body.place.received
+            if body.digest is not None:
+                body.digest.check()
+            return self._pair(body.reader, body.buffer)
 
     def release(self, pair: Pair) -> None:
         """Keep the pair's buffer for reuse, after the store has the complete pair. Not called after a failure."""
@@ -137,11 +160,13 @@ class Receiver:
         photos = {side: inspect(side, data[side], parts[side].sha256, self._photo_limits) for side in SIDES}
         return Pair(data["front"], data["back"], Photos(**photos), _json_object(bytes(data.get("meta", b""))), buffer)
 
-    async def _read_into(self, arriving: "Arriving", request: web.Request) -> None:
-        """Feed the reader until the body ends; enforces the minimum rate and the maximum length."""
+    async def _read_into(self, arriving: Arriving, request: web.Request) -> None:
+        """Feed the reader until the content ends; enforces the minimum rate and the maximum length."""
         if arriving.place.gone:
             raise Shed
         await _continue(request)
+        if arriving.error is not None:
+            raise arriving.error
         loop, config = asyncio.get_running_loop(), self._config
         pace = Pace(
             loop.time(), grace_s=config.body_grace_s, stall_s=config.body_stall_s, rate=config.body_rate_min_bytes_s
@@ -153,33 +178,29 @@ class Receiver:
             else:
                 while early := request.content.read_nowait():
                     arriving.feed(early)
-                if request.content_length is None or arriving.place.received < request.content_length:
-                    pace.moved(loop.time(), arriving.place.received)
-                    landing = Landing(request, arriving, pace, bytes_max=config.body_bytes_max)
-                    arriving.wake = lambda: landing.give_up(Shed())
+                if request.content_length is None or arriving.received < request.content_length:
+                    pace.moved(loop.time(), arriving.received)
+                    landing = Landing(request, arriving, pace, bytes_max=arriving.bytes_max)
+                    arriving.wake = landing.give_up
                     await landing.run()
         except TimeoutError:
-            if arriving.place.gone:
-                raise Shed from None
+            if arriving.error is not None:
+                raise arriving.error from None
             raise Refusal("too-slow", pace.told(loop.time()), stored=False) from None
         except BodyTooLong:
-            raise self._too_large() from None
-        except BadChunks as error:
-            raise Refusal("bad-request", f"the body is malformed: {error}", stored=False) from None
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            raise Refusal("bad-multipart", "the body was cut off", stored=False) from error
+            raise self._over_length() from None
         finally:
-            self._metrics.bytes.inc(arriving.place.received)
+            self._metrics.bytes.inc(arriving.received)
 
-    async def _read_chunked(self, arriving: "Arriving", request: web.Request, pace: Pace) -> None:
+    async def _read_chunked(self, arriving: Arriving, request: web.Request, pace: Pace) -> None:
         """Read a chunked body whose head did not come in one read through aiohttp, at several times the cost."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout_at(pace.due()) as patience:
-            arriving.wake = lambda: None if patience.expired() else patience.reschedule(0)
+            arriving.wake = lambda _: None if patience.expired() else patience.reschedule(0)
             while chunk := await request.content.readany():
-                received = arriving.place.received + len(chunk)
-                if received > self._config.body_bytes_max:
-                    raise self._too_large()
+                received = arriving.received + len(chunk)
+                if received > arriving.bytes_max:
+                    raise self._over_length()
                 arriving.feed(chunk)
                 pace.moved(loop.time(), received)
                 patience.reschedule(pace.due())
@@ -187,62 +208,29 @@ class Receiver:
     def _too_large(self) -> Refusal:
         return Refusal("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)
 
+    def _over_length(self) -> OverLength:
+        return OverLength("too-large", f"a pair may have {self._config.body_bytes_max} bytes", stored=False)
 
-class Arriving:
-    """A body on its way into its buffer, as far as admission has room for it: the sink of its landing."""
 
-    def __init__(
-        self,
-        reader: MultipartReader,
-        buffer: Buffer,
-        place: Place,
-        admission: Admission,
-        digest: BodyDigest | None = None,
-    ) -> None:
-        self.place = place
-        self._digest = digest
-        self.wake: Callable[[], None] | None = None  # wakes the handler that waits for the next piece
-        self._reader = reader
-        self._buffer = buffer
-        self._admission = admission
-        place.on_shed = self._shed
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes that came through aiohttp; Shed, and the exceptions of the reader."""
-        if len(self._ask(len(data))) < len(data) or self.place.gone:
-            raise Shed
-        self._admission.arrived(self.place, len(data))
-        if self._digest is not None:
-            self._digest.update(data)
-        self._reader.feed(data)
-
-    def room(self) -> memoryview:
-        """The part of the buffer that admission has memory for."""
-        return self._ask(len(self._reader.room()))
-
-    def landed(self, count: int) -> None:
-        """Take `count` bytes that were written into `room`; raises the exceptions of the reader."""
-        self._admission.arrived(self.place, count)
-        if self._digest is not None:
-            self._digest.update(self._reader.room()[:count])
-        self._reader.landed(count)
-
-    def end(self) -> None:
-        """Break the reference cycles, which would otherwise wait for the garbage collector."""
-        self.place.on_shed = None
-        self.wake = None
-
-    def _ask(self, wanted: int) -> memoryview:
-        granted, victims = self._admission.room(self.place, wanted, time.perf_counter())
-        for victim in victims:
-            victim.shed()
-        # Shorter than wanted where the memory of all uploads is used up; empty if this one was shed.
-        return self._reader.room()[:granted]
-
-    def _shed(self) -> None:
-        self._buffer.empty()
-        if self.wake:
-            self.wake()
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn the faults of a body into refusals."""
+    try:
+        yield
+    except BadMultipart as error:
+        raise Refusal("bad-multipart", str(error), stored=False) from None
+    except BadDigest as error:
+        raise Refusal("bad-request", f"{error}; send what the digest was made of", stored=False) from None
+    except PartTooLarge as error:
+        raise Refusal("too-large", str(error), stored=False) from None
+    except NotAPhoto as error:
+        raise Refusal("not-a-photo", str(error), stored=False) from None
+    except BadPhoto as error:
+        raise Refusal("bad-photo", str(error), stored=False) from None
+    except BadChunks as error:
+        raise Refusal("bad-request", f"the body is malformed: {error}", stored=False) from None
+    except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+        raise CutOff("bad-multipart", "the body was cut off", stored=False) from error
 
 
 async def _continue(request: web.Request) -> None:

@@ -8,7 +8,12 @@ expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over wh
   token, which the node verifies. A renewed token of the same user keeps its ticket.
 - The target and the length, so that nobody can reserve a time for photos not yet taken. A chunked request has no length
   and gets a ticket only with a `Content-Digest` (RFC 9530) of an algorithm that the node checks when the ticket comes
-  back.
+  back. A request that says that it is a part (`Upload-Complete: ?0`, earlier drafts `Upload-Incomplete: ?1`) has the
+  length and the digest of the part: it gets a ticket only with a `Repr-Digest` of the whole, which is always bound.
+
+A 104 (Upload Resumption Supported) carries a ticket before anything failed, for the case that the node dies with what
+it has. It needs a digest: by the length alone every client could reserve a time. With one it may be renewed by each
+104, because it keeps the time of these photos and no others.
 
 A retry that is refused again gets a new ticket with the same first time and ten more minutes, because an outage may
 last longer than one ticket. Nothing else renews a ticket, and a day after the first try no more are issued.
@@ -43,6 +48,10 @@ _TIMES = struct.Struct(">BQQ")  # version, first try and expiry in unix ms
 _TEXT = re.compile(rb"[0-9A-Za-z_-]{%d}" % ((_TIMES.size + MAC_BYTES) * 4 // 3))
 _NAME = b"snapsurge-ticket"
 _CHECKED = re.compile(rb"(?:^|,)[ \t]*sha-(?:256|512)=:[A-Za-z0-9+/]{43,}={0,2}:")
+_DIGESTS: Final = (b"content-digest", b"repr-digest")
+# By draft-ietf-httpbis-resumable-upload: the value with which the content is the whole upload.
+_COMPLETE: Final = {b"upload-complete": b"?1", b"upload-incomplete": b"?0"}
+_CONTENT: Final = frozenset({*_DIGESTS, *_COMPLETE})
 PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
@@ -65,10 +74,16 @@ class Tickets:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = tuple(secrets)
 
-    def give(self, head: RequestHead, first_ms: int, now_ms: int, refused: int = 0) -> bytes:
-        """Issue a ticket for a request first received at `first_ms`; empty where none can be issued."""
-        bound = _bound(head)
-        if head.method != b"POST" or bound is None or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
+    def give(self, head: RequestHead, first_ms: int, now_ms: int, refused: int = 0, *, early: bool = False) -> bytes:
+        """Issue a ticket for a request first received at `first_ms`; empty where none can be issued.
+
+        `early`: nothing has failed yet, so a digest must be bound.
+        """
+        if head.method != b"POST" or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
+            return b""
+        said = _said(head)
+        bound = _bound(head, said)
+        if bound is None or (early and not any(_CHECKED.search(said.get(name, b"")) for name in _DIGESTS)):
             return b""
         times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~PLACES_MASK | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
@@ -83,7 +98,7 @@ class Tickets:
         version, first_ms, expires_ms = _TIMES.unpack(times)
         if version != VERSION:
             return Verdict("malformed")
-        bound = _bound(head)
+        bound = _bound(head, _said(head))
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
         # Signed by a balancer whose clock is ahead: its first time cannot be trusted.
@@ -120,20 +135,27 @@ def _is_ticket(field: bytes) -> bool:
     return field.partition(b":")[0].lower() == _NAME
 
 
-def _bound(head: RequestHead) -> bytes | None:
-    """What a ticket is bound to, each part after its length; None without both length and digest."""
-    digest = _digest(head)
-    if head.chunked and not _CHECKED.search(digest):
+def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:
+    """What a ticket is bound to, each part after its length; None where that would not say which photos."""
+    content, whole = (said.get(name, b"") for name in _DIGESTS)
+    is_part = any(said.get(name, complete) != complete for name, complete in _COMPLETE.items())
+    if (head.chunked and not _CHECKED.search(content)) or (is_part and not _CHECKED.search(whole)):
         return None
     length = b"chunked" if head.chunked else b"%d" % (head.length or 0)
     who = subject(head.authorization) or head.authorization
-    return b"".join(b"%d:%b" % (len(part), part) for part in (who, head.target, length, digest))
+    parts = (who, head.target, length, content, whole) if whole else (who, head.target, length, content)
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 
-def _digest(head: RequestHead) -> bytes:
+def _said(head: RequestHead) -> dict[bytes, bytes]:
+    """The fields that say what the content is, by lower-case name; several of one name are joined by commas."""
     lines = head.ordinary.split(b"\r\n")[1:] if head.ordinary else head.fields
-    named = (line.partition(b":") for line in lines)
-    return b",".join(value.strip(b" \t") for name, _, value in named if name.lower() == b"content-digest")
+    said: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if (name := name.lower()) in _CONTENT:
+            said[name] = b",".join([*([said[name]] if name in said else []), value.strip(b" \t")])
+    return said
 
 
 def _mac(secret: bytes, times: bytes, bound: bytes) -> bytes:

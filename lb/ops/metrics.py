@@ -88,13 +88,23 @@ class BalancerCollector(Collector):
             yield CounterMetricFamily(f"snapsurge_lb_{name}", text, value, created=self._born)
         tickets = CounterMetricFamily(
             "snapsurge_lb_tickets",
-            "Tickets issued (`given`), and tickets redeemed: `honoured`, or why not. `foreign`: the secrets of "
-            "balancers differ; `ahead`: their clocks differ; `given` less `honoured`: pairs that have not come back",
+            "Tickets issued (`given`; `early` with a 104), and tickets redeemed: `honoured`, or why not. `foreign`: "
+            "the secrets of balancers differ; `ahead`: their clocks differ; `given` less `honoured`: pairs that have "
+            "not come back",
             labels=["outcome"],
         )
         for outcome, count in counters.tickets.items():
             tickets.add_metric([outcome], count, created=self._born)
         yield tickets
+        holders = CounterMetricFamily(
+            "snapsurge_lb_holders",
+            "Requests whose path names a node: it was `asked`, or the request went by its key because that node was "
+            "`away` or `unknown`; many of these: nodes died or left with uploads, or paths are invented",
+            labels=["outcome"],
+        )
+        for outcome, count in self._context.holders.counts.items():
+            holders.add_metric([outcome], count, created=self._born)
+        yield holders
 
     def _states(self) -> Iterator[Metric]:
         fleet = self._context.fleet

@@ -1,9 +1,9 @@
 """The record of one request: an access log line for people, a trace row for `python -m bench record`.
 
 Neither contains a token, a cookie, a query or a user id: the log has the path only, without the segment behind
-`/users/`, the trace a keyed hash of who sent the request (`key`). Under load the log is sampled evenly, every n-th
-request, and each line says how many requests it stands for (`weight`). The trace is never sampled. Pure: times come in,
-bytes go out.
+`/users/` and without what follows a node's hint (`holder_path.py`), the trace a keyed hash of who sent the request
+(`key`). Under load the log is sampled evenly, every n-th request, and each line says how many requests it stands for
+(`weight`). The trace is never sampled. Pure: times come in, bytes go out.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import msgspec
 UPLOADS = frozenset({b"POST", b"PUT", b"PATCH", b""})  # Methods in a trace; empty means a refused head.
 TARGET_BYTES_MAX = 200  # No API has longer paths; it keeps the line short.
 _USER = re.compile(rb"(?<=/users/)[^/]+", re.IGNORECASE)
+_HELD = re.compile(rb"(?<=/[0-9a-f]{16}\.)[^/]+")
 
 
 class RequestRecord(msgspec.Struct, frozen=True, gc=False):
@@ -73,8 +74,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def path(target: bytes) -> str:
-    """The target without its query and without the user that it names, shortened."""
-    return _USER.sub(b"-", target.partition(b"?")[0])[:TARGET_BYTES_MAX].decode("latin-1")
+    """The target without its query, without the user that it names and without what a node keeps secret, shortened."""
+    shown = _HELD.sub(b"-", _USER.sub(b"-", target.partition(b"?")[0]))
+    return shown[:TARGET_BYTES_MAX].decode("latin-1")
 
 
 def line(record: RequestRecord, weight: int) -> bytes:

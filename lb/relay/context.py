@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from ..config import Config
+from ..holder_path import HolderPath
 from ..http1.errors import RequestError
 from ..http1.forward import request_head
 from ..http1.head import RequestHead
@@ -20,6 +21,7 @@ from ..http1.stamps import Stamper
 from ..http1.tickets import STATUSES, Tickets, split_ticket
 from ..networks import contains, networks
 from ..placement.fleet import Fleet
+from ..placement.holders import Holders
 from ..placement.node import Node
 from ..private_paths import PrivatePaths
 from .access import RequestRecord
@@ -45,6 +47,8 @@ class Context:
         self._stamper = Stamper(config.stamp_secrets)
         self.check_head = head_check(config, PrivatePaths(config.private_paths))
         self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
+        held = HolderPath(config.holder_path)
+        self.holders, self.held = Holders(held, fleet), held.starts
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
         self.certificate_begins_s: Callable[[], float] | None = None  # Unix time; None without TLS.
@@ -103,6 +107,16 @@ class Context:
         ticket = self.tickets.give(head, received_ms, self.unix_ms(), refused)
         self.counters.tickets["given"] += bool(ticket)
         return ticket
+
+    def early_ticket(self, head: RequestHead, received_ms: int, refused: int) -> bytes:
+        """A ticket for a request in progress, whose retry may go to the same node; empty without a digest to bind."""
+        ticket = self.tickets.give(head, received_ms, self.unix_ms(), refused, early=True)
+        self.counters.tickets["early"] += bool(ticket)
+        return ticket
+
+    def may_try(self, tried: int) -> bool:
+        """Whether another node may be asked: the first always, more within the limits for one request and for all."""
+        return not tried or (tried <= self.config.retries_max and self.fleet.may_retry())
 
     def unix_us(self, ago_s: float) -> int:
         """The wall clock `ago_s` seconds ago, in microseconds."""

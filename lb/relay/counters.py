@@ -22,7 +22,7 @@ LATENCY_S = (
     *(0.001, 0.0025, 0.005),
     *_fine(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
 )
-TICKETS = ("given", "honoured", "malformed", "foreign", "expired", "ahead")
+TICKETS = ("given", "early", "honoured", "malformed", "foreign", "expired", "ahead")
 
 
 class Counters:

@@ -31,7 +31,7 @@ class Exchange:
     _link: Link | None = None
     _node: Node | None = None
     pace: Pace | None = None  # Of the body, once the request has lasted for a check.
-    _forwarding_stopped = _timed_out = _keep_alive = False
+    _forwarding_stopped = _timed_out = _keep_alive = _heard = False
 
     def __init__(self, context: Context, client: Downstream, head: RequestHead) -> None:
         self._context = context
@@ -61,9 +61,11 @@ class Exchange:
 
     def start(self) -> None:
         """Choose a node and send it the request; called again after each node that cannot be reached."""
-        context, attempts = self._context, self._attempts
-        node = context.fleet.place(self._key, attempts, self._size, self._refused, shared=self._key != self._user)
-        if isinstance(node, Refuse) or not self._may_try():
+        context, attempts, target = self._context, self._attempts, self._head.target
+        node = (target.startswith(context.held) and context.holders.find(target, attempts)) or context.fleet.place(
+            self._key, attempts, self._size, self._refused, shared=self._key != self._user
+        )
+        if isinstance(node, Refuse) or not context.may_try(len(attempts)):
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")
             return
         if attempts:
@@ -82,11 +84,6 @@ class Exchange:
             if len(attempts) > 1 and link.taking:
                 # Reading was paused to connect to the node before, which could not be reached.
                 self._client.resume_body()
-
-    def _may_try(self) -> bool:
-        """Whether another node may be asked: the first always, more within the limits for one request and for all."""
-        tried = len(self._attempts)
-        return not tried or (tried <= self._context.config.retries_max and self._context.fleet.may_retry())
 
     def link_made(self, link: Link) -> None:
         """The pool made the connection."""
@@ -174,9 +171,12 @@ class Exchange:
     # The answer.
 
     def interim(self, head: ResponseHead) -> None:
-        """Pass on 100 Continue and other 1xx heads; HTTP/1.0 has none."""
-        self.awaits_continue = False
+        """Pass on a 1xx head; HTTP/1.0 has none. 104 (Upload Resumption Supported) promises what a ticket keeps."""
+        self._heard = True
+        self.awaits_continue = self.awaits_continue and head.status != 100
         if not self.http_1_0:
+            if head.status == 104:
+                head = with_ticket(head, self._context.early_ticket(self._head, self._received_ms, self._refused))
             self._client.write(forward.interim_head(head))
 
     def answered(self, head: ResponseHead, data: bytes | memoryview, *, bounded: bool) -> None:
@@ -248,7 +248,7 @@ class Exchange:
         # An invalid answer was produced by a request that reached the node: it is never sent again.
         again = not self.status and not reason.startswith("invalid")
         again = again and resendable(
-            self._head.method, reused=link.used > 1, body_sent=self.sent > 0, request_done=self.request_done
+            self._head.method, reused=link.used > 1, body_sent=self.sent > 0, acted=self.request_done or self._heard
         )
         if not again:
             self._context.fleet.lost(node, self._user, self._context.loop.time())

@@ -99,13 +99,16 @@ class Link(asyncio.Protocol):
             return
         try:
             if self._framing is None:
-                self._read_head(data, receiver)
+                rest = self._read_head(data, receiver)
+                while rest and self.receiver is receiver:
+                    rest = self._read_head(rest, receiver)
             else:
                 self._read_body(data, receiver, self._framing)
         except (ResponseError, BodyError) as error:
             self._end(f"invalid answer: {error}", clean=False)
 
-    def _read_head(self, data: bytes, receiver: Receiver) -> None:
+    def _read_head(self, data: bytes, receiver: Receiver) -> bytes:
+        """Take the next head; returns what follows an interim one, in which the next head begins."""
         seen = len(self._buffer)
         data = self._buffer + data if seen else data
         end = data.find(b"\r\n\r\n", max(0, seen - 3))  # the blank line may have begun in what was seen before
@@ -113,7 +116,7 @@ class Link(asyncio.Protocol):
             if len(data) > self._head_bytes_max:
                 raise ResponseError("response head too long")
             self._buffer = data
-            return
+            return b""
         self._buffer = b""
         head = parse_response(data[: end + 2])
         if head.status == 101:
@@ -127,12 +130,10 @@ class Link(asyncio.Protocol):
             if self.receiver is receiver:
                 self.receiver = None
                 receiver.answer_done()
-            return
+            return b""
         if head.status < 200:
             receiver.interim(head)
-            if rest and self.receiver is receiver:
-                self._read_head(rest, receiver)
-            return
+            return rest
         self._framing = framing = self._frame(head, receiver)
         bounded = not isinstance(framing, UntilClose)
         self.reusable = head.keep_alive and bounded
@@ -140,6 +141,7 @@ class Link(asyncio.Protocol):
         receiver.answered(head, _joined(framing.feed(rest)) if rest else b"", bounded=bounded)
         if framing.done and self.receiver is receiver:
             self._complete(receiver, framing)
+        return b""
 
     @staticmethod
     def _frame(head: ResponseHead, receiver: Receiver) -> Framing:

@@ -1,8 +1,9 @@
 """What may be sent again after a node failed, and what the client is told about its storage.
 
 A request of which nothing was sent may always go to another node. One whose head alone was sent on a reused connection,
-which then closed without a byte, may go too if the node cannot have acted on it: its body was incomplete, or its method
-is idempotent (RFC 9110 section 9.2.2). Nothing else is sent again, because the node may have stored it. Pure.
+which then closed without an answer, may go too if the node cannot have acted on it: its body was incomplete and no
+interim answer came (a 104 hands out a name for the upload), or its method is idempotent (RFC 9110 section 9.2.2).
+Nothing else is sent again, because the node may have stored it. Pure.
 """
 
 from ..http1.errors import Stored
@@ -11,11 +12,14 @@ STORING = frozenset({b"POST", b"PUT", b"PATCH"})
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
-def resendable(method: bytes, *, reused: bool, body_sent: bool, request_done: bool) -> bool:
-    """Whether a request may be sent again after its connection closed before any byte of the answer."""
+def resendable(method: bytes, *, reused: bool, body_sent: bool, acted: bool) -> bool:
+    """Whether a request may be sent again after its connection closed before its answer.
+
+    `acted`: the node may have acted on it, because it was complete or an interim answer came.
+    """
     if not reused or body_sent:
         return False
-    return not request_done or method in IDEMPOTENT
+    return not acted or method in IDEMPOTENT
 
 
 def stored(method: bytes, *, sent: bool, whole: bool) -> Stored:

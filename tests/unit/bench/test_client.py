@@ -10,10 +10,11 @@ import jwt
 import pytest
 from aiohttp.test_utils import TestServer
 
+from bench.answers import Response
 from bench.client import NO_ANSWER, RETRIED, Answer, Client, multipart, read_answer, token, wait_s
 from bench.clock import SystemClock
 from bench.config import DEVELOPMENT_SECRET, Config
-from bench.connections import Connections, Response
+from bench.connections import Connections
 from bench.outcome import Outcome, Upload
 from ingest import guide
 from ingest.config import Config as NodeConfig

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.answers import NoAnswer, Response
 from bench.clock import SystemClock
-from bench.connections import ANSWER_BYTES_MAX, Connections, NoAnswer, Response, chunked
+from bench.connections import ANSWER_BYTES_MAX, Connections
 from bench.peers.started import certificate
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
@@ -227,10 +228,3 @@ async def test_a_certificate_is_verified(tmp_path: Path) -> None:
     async with server(talk, tls) as target, Connections(1, SystemClock()) as connections:
         with pytest.raises(ssl.SSLCertVerificationError):
             await connections.post(target, HEAD, BODY, pace=None, asks=False)
-
-
-def test_chunks_may_be_incomplete() -> None:
-    """Then the body is not whole yet."""
-    whole = b"3\r\nabc\r\n0\r\n\r\n"
-    assert [chunked(whole[:at]) for at in range(11)] == [None] * 11
-    assert chunked(whole) == b"abc"

@@ -21,3 +21,12 @@ def test_any_answer_makes_an_outcome_known() -> None:
     """Unknown is only what met no answer at all."""
     assert outcome(503, 0).answered
     assert not outcome(0, 0).answered
+
+
+def test_a_resumed_try_cannot_set_when_the_pair_was_received() -> None:
+    """It belongs to the try that had begun the upload; a ticket fixes the time for whole tries that follow."""
+    began, went_on = Attempt(0, 1, 0), Attempt(2, 3, 0, resumed=True)
+    again, last = Attempt(4, 5, 503, ticket=True), Attempt(6, 7, 201)
+    found = Outcome(user="u", intended=0.0, attempts=(began, went_on, again, last))
+
+    assert found.timely == (began, again)

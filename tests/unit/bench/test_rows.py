@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bench.capacity import costs
-from bench.contests.command import RESULTS
+from bench.command import RESULTS
 from bench.prediction import history
 from bench.rows import Results, Row, against, judged, limited, line, machine, markdown, medians, percentile, write
 

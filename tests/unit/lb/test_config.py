@@ -34,6 +34,7 @@ def test_settings_are_read_with_their_units() -> None:
         ("SNAPSURGE_LB_DRAIN_S", "soon", "SNAPSURGE_LB_DRAIN_S"),
         ("SNAPSURGE_LB_HEAD_S", "0", "SNAPSURGE_LB_HEAD_S"),
         ("SNAPSURGE_REDIS_URL", "localhost:6379", "SNAPSURGE_REDIS_URL: not the address"),
+        ("SNAPSURGE_LB_HOLDER_PATH", "/uploads", "SNAPSURGE_LB_HOLDER_PATH: '/uploads' is not a path with one segment"),
         ("SNAPSURGE_LB_BODY_GRACE_S", "1", "SNAPSURGE_LB_BODY_STALL_S"),
         ("SNAPSURGE_LB_LINGER_S", "1", "SNAPSURGE_LB_LINGER_IDLE_S"),
         ("SNAPSURGE_LB_CHECK_MS", "100", "SNAPSURGE_LB_CHECK_FAST_MS"),

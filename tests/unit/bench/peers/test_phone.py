@@ -38,6 +38,15 @@ async def test_an_answer_is_whole_when_its_length_is_there(pieces: int) -> None:
     assert await served(said, pieces) == said
 
 
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+async def test_interim_answers_are_passed_over(pieces: int) -> None:
+    """Two in a row."""
+    said = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello"
+    interim = b"HTTP/1.1 104 Upload Resumption Supported\r\nLocation: /x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+
+    assert await served(interim + said, pieces) == said
+
+
 @pytest.mark.parametrize("said", [b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n", b"", b"HTTP/1.1 201 Created\r\n"])
 async def test_what_is_not_201_is_an_error(said: bytes) -> None:
     """Another status, no answer, half of one: a bench never counts it as a pair."""

@@ -46,7 +46,12 @@ async def coordinator(
 ) -> AsyncIterator[tuple[Coordinator, tuple[str, int]]]:
     """A coordinator of other machines that listens, and its address."""
     plan = Plan(
-        msgspec.structs.replace(CONFIG, auth_secret="-"), targets, obey_uplink=True, fresh=True, photo_bytes_max=1
+        msgspec.structs.replace(CONFIG, auth_secret="-"),
+        targets,
+        obey_uplink=True,
+        fresh=True,
+        resume=False,
+        photo_bytes_max=1,
     )
     arrivals = [Arrival(n, row, token(DEVELOPMENT_SECRET, row.u, "upload", 1.8e9)) for n, row in enumerate(ROWS)]
     said = [] if said is None else said
@@ -262,7 +267,7 @@ async def test_a_generator_that_is_gone_before_the_start_ends_the_run() -> None:
 
 async def test_a_machine_is_there_when_all_its_generators_are() -> None:
     """And so is the coordinator's own."""
-    plan = Plan(CONFIG, (), obey_uplink=True, fresh=True, photo_bytes_max=1)
+    plan = Plan(CONFIG, (), obey_uplink=True, fresh=True, resume=False, photo_bytes_max=1)
     made = Coordinator(plan, (), SystemClock(), local=2, machines=1, say=lambda _: None)
     async with await asyncio.start_server(made.welcome, "127.0.0.1", 0) as server, asyncio.timeout(60):
         address = server.sockets[0].getsockname()

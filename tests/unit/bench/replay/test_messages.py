@@ -54,6 +54,7 @@ async def ends() -> AsyncIterator[tuple[Wire, asyncio.StreamWriter]]:
             ("http://a", "http://b"),
             obey_uplink=True,
             fresh=False,
+            resume=True,
             photo_bytes_max=7,
         ),
     ],

@@ -175,3 +175,15 @@ def test_the_verdict_follows_from_the_run(changes: dict[str, Any], verdict: str,
 def test_percentiles_are_nearest_rank(values: list[float], expected: tuple[float | None, ...]) -> None:
     """A value that was measured, never one in between."""
     assert msgspec.structs.astuple(percentiles(values)) == expected
+
+
+def test_what_was_sent_twice_is_counted() -> None:
+    """Of accepted uploads: bytes of all tries to bytes of the bodies; tries that went on; uploads that break."""
+    tries = (Attempt(T0, T0 + 1, 0, sent=60), Attempt(T0 + 2, T0 + 3, 201, resumed=True, sent=50))
+    resumed = Outcome(user="a", intended=T0, attempts=tries, post_id="a", length=100)
+    refused = msgspec.structs.replace(resumed, user="b", attempts=(*tries[:1], Attempt(T0 + 2, T0 + 3, 403)))
+    rows = (Row(t=0, u="a", f=50, b=50, up=9, d=(60,)), Row(t=0, u="b", f=50, b=50, up=9))
+    report = made(outcomes=(resumed, refused), rows=rows)
+
+    assert (report.broken, report.resumed, report.sent_ratio) == (1, 1, 1.1)
+    assert (report.breaks_by, made().sent_ratio) == (None, None)

@@ -128,3 +128,16 @@ async def test_an_arrival_is_made_at_its_time_although_there_is_no_room(monkeypa
         await sender.send("m", SystemClock().now() + 0.1)
 
     assert len(fake.posts) == 5
+
+
+async def test_a_row_with_breaks_is_an_upload_that_breaks() -> None:
+    """At its offsets, with its pauses; without them the upload is whole."""
+    row = Row(t=0, u="u", f=1000, b=1000, up=10**9, d=(5, 900), p=(0, 1))
+    broken = Arrival(0, row, token(DEVELOPMENT_SECRET, "u", "upload", 1_800_000_000))
+    async with sending(FakeService(moments={"m": MOMENT}), [broken, arrival(1)], Plain()) as sender:
+        await sender.send("m", SystemClock().now())
+        (beat,) = sender.beats()
+    found = {ended.outcome.user: ended.outcome for ended in beat.ended}
+
+    assert [attempt.sent for attempt in found["u"].attempts] == [5, 900, found["u"].length]
+    assert [attempt.status for attempt in found["u1"].attempts] == [201]

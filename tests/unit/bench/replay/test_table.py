@@ -62,6 +62,16 @@ def test_the_table_shows_counts_and_times() -> None:
     assert "VOID" not in text
 
 
+def test_breaks_have_their_lines_and_say_model() -> None:
+    """A trace without breaks has no such lines."""
+    text = shown(msgspec.structs.replace(REPORT, breaks_by="model", broken=4, resumed=3, sent_ratio=1.0123))
+
+    assert "uploads that break (model)" in text
+    assert "4, 3 tries resumed" in text
+    assert "1.012" in text
+    assert "break" not in shown(REPORT)
+
+
 def test_a_void_run_says_so_in_words() -> None:
     """With the lag."""
     why = "generator 2 (b, pid 9) lagged by 300.0 ms (p99): the trace was not sent on time"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.client import multipart
-from bench.connections import Connections
+from bench.connections import Connections, Trip
 from bench.simulation.arrivals import Arrivals, arrivals_of, placed
 from bench.traces.trace import Row
 from lb.placement.ring import Ring
@@ -30,7 +30,7 @@ class Sent:
     """A connection that takes everything, and has no answer yet."""
 
     def __init__(self) -> None:
-        self.transport, self.whole = self, False
+        self.transport, self.whole, self.trip = self, False, Trip()
         self.answered = asyncio.get_running_loop().create_future()
 
     def writelines(self, _: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.traces import columns, trace
+from bench.traces import columns, lines, trace
 from bench.traces.synthesis import Shape, synthesize
 from bench.traces.synthesis import columns as drawn
 from bench.traces.trace import Header, Row, Trace, TraceError
@@ -26,6 +26,30 @@ def test_a_file_is_the_same_as_rows_and_as_columns(tmp_path: Path) -> None:
     assert [row for block in found.blocks() for row in block] == list(rows)
     assert (tmp_path / "columns.gz").read_bytes() == (tmp_path / "rows.gz").read_bytes()
     assert found.f.tolist() == [2, 5, 10**9]
+
+
+def test_breaks_are_the_same_as_rows_and_as_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with none, some and many, with pauses and without, in blocks with and without any: version 2."""
+    many = Row(9, "d", 9, 9, 7, d=(0, 3, 17), p=(0, 5000, 30_000))
+    rows = (Row(1, "a", 2, 3, 4), Row(2, "b", 5, 6, 7, d=(10,)), many, *(Row(9, f"e{n}", 2, 3, 4) for n in range(50)))
+    trace.write(tmp_path / "rows.gz", Trace(HEADER, rows))
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 64)
+    header, found = columns.read(tmp_path / "rows.gz")
+    columns.write(tmp_path / "columns.gz", header, found)
+
+    assert (header.snapsurge_trace, found.d.shape, found.p.shape) == (2, (53, 3), (53, 3))
+    assert [row for block in found.blocks() for row in block] == list(rows)
+    assert (tmp_path / "columns.gz").read_bytes() == (tmp_path / "rows.gz").read_bytes()
+
+
+def test_a_trace_without_breaks_stays_version_1(tmp_path: Path) -> None:
+    """Also when the breaks that it had were left out; its tables of breaks take no memory."""
+    trace.write(tmp_path / "rows.gz", Trace(HEADER, (Row(1, "a", 2, 3, 4), Row(2, "b", 5, 6, 7, d=(10,)))))
+    header, found = columns.read(tmp_path / "rows.gz")
+    columns.write(tmp_path / "columns.gz", header, found.where(slice(0, 1)))
+    header, found = columns.read(tmp_path / "columns.gz")
+
+    assert (header.snapsurge_trace, found.d.nbytes, found.p.nbytes) == (1, 0, 0)
 
 
 def test_many_rows_are_the_same_in_blocks(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import random
 
+import msgspec
 import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.traces.columns import Columns
+from bench.traces.columns import NO_BREAK, Columns
 from bench.traces.description import SERIES_S_MAX, Description, Peak, describe
 from bench.traces.lines import Header
 from bench.traces.synthesis import Shape, columns
@@ -17,7 +18,8 @@ HEADER = Header(kind="recorded", window_s=20)
 def made(*rows: tuple[float, int, int, int, int]) -> Columns:
     """Rows of second, bytes of each photo, uplink, attempt, status."""
     t, size, up, n, s = (np.array(values) for values in zip(*rows, strict=True))
-    return Columns(t=np.rint(t * 1e6).astype(int), u=np.array([b"u"] * len(t)), f=size, b=size, up=up, n=n, s=s)
+    found = Columns.first(np.rint(t * 1e6).astype(int), np.array([b"u"] * len(t)), size, size, up)
+    return msgspec.structs.replace(found, n=n, s=s)
 
 
 def described(found: Columns) -> Description:
@@ -80,3 +82,20 @@ def test_a_trace_without_arrivals_has_no_description() -> None:
     """Nor has one of retries alone."""
     with pytest.raises(BenchError, match=r"t\.gz: no arrivals"):
         described(made((0, 5, 1, 2, 0)))
+
+
+def test_breaks_are_counted_and_keep_an_upload_in_flight() -> None:
+    """Share, places and pauses; a break without a pause has one of 0 s; no breaks, no figures."""
+    found = made((1, 50, 100, 1, 0), (1, 50, 100, 1, 0), (2, 50, 100, 1, 0), (2, 50, 100, 1, 0))
+    assert described(found).breaks is None
+    none = (NO_BREAK, NO_BREAK)
+    table, pauses = np.array([none, (10, 90), (50, NO_BREAK), none]), np.array([none, (5000, 9000), none, none])
+    broken = described(msgspec.structs.replace(found, d=table, p=pauses))
+
+    assert broken.breaks is not None
+    assert (broken.breaks.source, broken.breaks.share, broken.breaks.total) == ("recorded", 0.5, 3)
+    assert (broken.breaks.places["min"], broken.breaks.places["p50"], broken.breaks.places["max"]) == (0.1, 0.5, 0.9)
+    assert (broken.breaks.pause_s["min"], broken.breaks.pause_s["max"]) == (0, 9)
+    assert broken.in_flight.upload_s["max"] == 15
+    assert broken.in_flight.peak == Peak(3, 2.0)
+    assert broken.bytes.uplinks_per_s == described(found).bytes.uplinks_per_s

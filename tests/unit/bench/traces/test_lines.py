@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import re
 import tracemalloc
 import zlib
 
@@ -10,9 +11,19 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from bench.traces import lines
-from bench.traces.lines import BYTES_MAX, LINE_BYTES_MAX, MICROSECONDS_MAX, Header, Row, TraceError
+from bench.traces.lines import (
+    BREAKS_MAX,
+    BYTES_MAX,
+    LINE_BYTES_MAX,
+    MICROSECONDS_MAX,
+    PAUSE_MS_MAX,
+    Header,
+    Row,
+    TraceError,
+)
 
 HEADER = b'{"snapsurge_trace":1,"kind":"synthetic","window_s":20}\n'
 ROW = b'{"t":5,"u":"a%d","f":1,"b":1,"up":1}\n'
@@ -31,6 +42,14 @@ def refused(text: bytes) -> str:
     return str(caught.value)
 
 
+def broken(row: Row, offsets: set[int], pauses: list[int]) -> Row:
+    """The row with those of the offsets that end it, and a pause for each where there are enough."""
+    d = tuple(sorted(offset for offset in offsets if offset < row.f + row.b)[:BREAKS_MAX])
+    return msgspec.structs.replace(row, d=d or UNSET, p=tuple(pauses[: len(d)]) if 0 < len(d) <= len(pauses) else UNSET)
+
+
+offsets = st.sets(st.integers(0, 2 * BYTES_MAX - 1), max_size=20)
+pauses = st.lists(st.integers(0, PAUSE_MS_MAX), max_size=20)
 rows = st.lists(
     st.builds(
         Row,
@@ -46,10 +65,12 @@ rows = st.lists(
 
 
 @settings(deadline=None)
-@given(rows, st.text(max_size=50), st.none() | st.integers(-(2**63), 2**63 - 1))
-def test_whatever_is_written_is_read(found: list[Row], note: str, seed: int | None) -> None:
-    """Any valid rows, in blocks of any size."""
+@given(rows, st.text(max_size=50), st.none() | st.integers(-(2**63), 2**63 - 1), offsets, pauses)
+def test_whatever_is_written_is_read(found: list[Row], note: str, seed: int | None, d: set[int], p: list[int]) -> None:
+    """Any valid rows, with breaks or without, in blocks of any size."""
+    found = [broken(row, d, p) if row.t % 2 else row for row in found]
     header, buffer = Header(kind="recorded", window_s=120, seed=seed, note=note), io.BytesIO()
+    header = lines.versioned(header, breaks=any(row.d for row in found))
     lines.write(buffer, header, [found[:1], found[1:]], len(found))
 
     assert read(buffer.getvalue()) == (header, found)
@@ -89,9 +110,36 @@ def test_a_value_outside_its_limits_is_refused(field: str, value: object) -> Non
     assert refused(HEADER + msgspec.json.encode(row)).startswith("row 1: ")
 
 
+@pytest.mark.parametrize(
+    ("breaks", "complaint"),
+    [
+        ('"d":[]', "Expected `array` of length >= 1"),
+        ('"d":[-1]', "Expected `int` >= 0"),
+        ('"d":[2]', "row 2: a break at 2 of 2 bytes"),
+        ('"d":[0,0]', r"row 2: the offsets of breaks do not ascend: \[0, 0\]"),
+        ('"d":[1,0]', "do not ascend"),
+        ('"d":[0,1],"p":[5]', r"2 breaks \(d\) and 1 pauses \(p\)"),
+        ('"p":[5]', r"0 breaks \(d\) and 1 pauses"),
+        ('"d":[0],"p":[-1]', "Expected `int` >= 0"),
+        (f'"d":[0],"p":[{PAUSE_MS_MAX + 1}]', f"Expected `int` <= {PAUSE_MS_MAX}"),
+        (f'"d":{[0] * (BREAKS_MAX + 1)}', f"Expected `array` of length <= {BREAKS_MAX}"),
+    ],
+)
+def test_breaks_that_cannot_be_are_refused(breaks: str, complaint: str) -> None:
+    """Not in order, below 0, past the size, without a pause for each, too many; in version 1, any."""
+    row = '{"t":5,"u":"z","f":1,"b":1,"up":1,%s}\n'
+    text = HEADER.replace(b":1,", b":2,", 1) + ROW % 1
+    good = row % '"d":[0,1],"p":[0,5]'
+
+    assert read(gzip.compress(text + good.encode()))[1][1].breaks == ((0, 0), (1, 5))
+    assert re.search(complaint, refused(text + (row % breaks).encode()))
+    assert "row 2: breaks (d, p) in version 1 of the format" in refused(HEADER + ROW % 1 + good.encode())
+
+
 def test_another_version_is_named_with_ours() -> None:
     """Not as a header that is malformed."""
-    assert "version 2 of the format, and this program reads version 1" in refused(HEADER.replace(b":1,", b":2,", 1))
+    said = "version 3 of the format, and this program reads versions 1 and 2"
+    assert said in refused(HEADER.replace(b":1,", b":3,", 1))
     assert "window_s 0" in refused(HEADER.replace(b":20", b":0"))
 
 

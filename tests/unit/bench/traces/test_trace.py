@@ -43,7 +43,7 @@ def test_the_lines_are_those_of_the_contract() -> None:
     [
         ([], "line 1 is no trace header"),
         (["{}"], "line 1 is no trace header"),
-        ([HEADER.replace(":1,", ":2,")], "line 1 is no trace header"),
+        ([HEADER.replace(":1,", ":3,")], "line 1 is no trace header"),
         ([HEADER.replace("synthetic", "invented")], "line 1 is no trace header"),
         ([HEADER, ROW, ROW.replace(":5", ":4")], "row 2: not sorted, t=4 after t=5"),
         ([HEADER, ROW.replace(":5", ":-5")], "row 1: Expected `int` >= 0"),

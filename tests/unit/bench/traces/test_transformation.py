@@ -3,12 +3,13 @@
 import math
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.traces.columns import Columns
+from bench.traces.columns import NO_BREAK, Columns
 from bench.traces.lines import BYTES_MAX
 from bench.traces.synthesis import Shape, columns
 from bench.traces.transformation import Change, TransformError, transform
@@ -148,3 +149,22 @@ def test_what_is_no_change_is_refused(asked: dict[str, float]) -> None:
     """Nothing, or what is no factor."""
     with pytest.raises(TransformError):
         Change(**asked)
+
+
+def test_breaks_stay_at_their_share_of_the_bytes() -> None:
+    """With their pauses, for copies of users too; of those that fall together one is left, and each ends an upload."""
+    found = burst(3)
+    sizes = (found.f + found.b)[:, np.newaxis]
+    table = np.array([[0, 1], [100_000, NO_BREAK], [NO_BREAK, NO_BREAK]])
+    table[2] = sizes[2] - [2, 1]
+    broken = msgspec.structs.replace(found, d=table, p=np.array([[1, 2], [3, NO_BREAK], [4, 5]]))
+    made = changed(broken, bytes=2)
+    less = changed(broken, bytes=0.3)
+    twice = changed(broken, users=2)
+
+    assert made.d[:2].tolist() == [[0, 2], [pytest.approx(200_000, abs=2), NO_BREAK]]
+    assert np.array_equal(made.p, broken.p)
+    assert less.d[0].tolist() == [0, NO_BREAK]
+    assert less.p[0].tolist() == [1, NO_BREAK]
+    assert (less.d < (less.f + less.b)[:, np.newaxis]).all()
+    assert sorted(map(tuple, twice.p.tolist())) == sorted(2 * [tuple(line) for line in broken.p.tolist()])

@@ -2,9 +2,11 @@
 
 import random
 
+import msgspec
+import numpy as np
 import pytest
 
-from bench.traces.columns import Columns
+from bench.traces.columns import NO_BREAK, Columns
 from bench.traces.description import describe
 from bench.traces.lines import Header
 from bench.traces.synthesis import Shape, columns
@@ -28,6 +30,17 @@ def test_every_figure_has_its_line() -> None:
     assert "arrivals: KS distance" in shown
     assert "fits closely: the shares up to any value differ by at most" in shown
     assert "like it    python -m bench synth --posters 3000" in shown
+
+
+def test_breaks_have_their_line_and_say_model() -> None:
+    """There is no published share of uploads that break, so that of a synthetic trace is a model."""
+    found = columns(Shape(posters=4), random.Random(1))
+    assert "breaks" not in words(found)
+    table = np.array([[9], [NO_BREAK], [NO_BREAK], [NO_BREAK]])
+    shown = words(msgspec.structs.replace(found, d=table, p=table * 1000))
+
+    assert "breaks     25.0 % of the uploads, 1 in all, by model" in shown
+    assert "pauses min 9.0 s" in shown
 
 
 def test_few_arrivals_have_no_fit() -> None:

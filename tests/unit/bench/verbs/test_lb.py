@@ -1,7 +1,7 @@
 """The command line of the balancers' contest."""
 
 from bench.__main__ import parser
-from bench.contests.command import RESULTS
+from bench.command import RESULTS
 
 
 def test_the_table_goes_to_the_results() -> None:

@@ -156,3 +156,14 @@ def test_a_fleet_without_a_tier_is_refused(
     path = fleet(tmp_path, one=kinds)
     assert main(["plan", str(trace), "--costs", str(costs), "--target", str(path)]) == 2
     assert f"no machine runs a {tier}" in capsys.readouterr().err
+
+
+def test_breaks_are_said_to_be_left_out(trace: Path, costs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, so that JSON stays one object; nothing is said of a trace without any."""
+    assert main(["plan", str(trace), "--costs", str(costs), "--json"]) == 0
+    assert capsys.readouterr().err == ""
+    found = traces.read(trace)
+    rows = (msgspec.structs.replace(found.rows[0], d=(5,), p=(5000,)), *found.rows[1:])
+    traces.write(trace, Trace(found.header, rows))
+    assert main(["plan", str(trace), "--costs", str(costs), "--json"]) == 0
+    assert "not planned for: breaks of 1 uploads" in capsys.readouterr().err

@@ -41,6 +41,29 @@ def test_what_generators_are_told_holds_no_secret(trace: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("breaks", "words", "resume"),
+    [
+        (False, [], False),
+        (True, [], True),
+        (False, ["--resume"], True),
+        (True, ["--no-resume"], False),
+    ],
+)
+def test_a_trace_with_breaks_is_resumed_unless_said(
+    tmp_path: Path, words: list[str], *, breaks: bool, resume: bool
+) -> None:
+    """The report says where its breaks come from, and what was done; of a trace without any it says nothing new."""
+    path = tmp_path / "b.gz"
+    row = Row(t=0, u="u", f=5, b=6, up=7, d=(3,), p=(5000,)) if breaks else Row(t=0, u="u", f=5, b=6, up=7)
+    traces.write(path, Trace(Header(kind="synthetic", window_s=60), (row,)))
+    _, _, plan, origin = prepared(parser().parse_args(["replay", str(path), "--target", "u", *words]), Config())
+
+    assert plan.resume is resume
+    assert origin.breaks_by == ("model" if breaks else None)
+    assert origin.settings.get("replay.resume") == (str(resume) if breaks else None)
+
+
+@pytest.mark.parametrize(
     ("words", "kind"),
     [
         ([], BenchError),

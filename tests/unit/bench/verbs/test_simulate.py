@@ -56,6 +56,16 @@ def test_json_is_one_object(files: dict[str, Path], capsys: pytest.CaptureFixtur
     assert "pairs" in found["validated"]
 
 
+def test_breaks_are_said_to_be_left_out(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, so that JSON stays one object; nothing is said of a trace without any."""
+    assert simulate(files, "--json") == 0
+    assert "breaks" not in capsys.readouterr().err
+    rows = (Row(t=1, u="a", f=40_000, b=40_000, up=500_000, d=(70_000,)), Row(t=2, u="b", f=9, b=9, up=500_000))
+    traces.write(files["trace"], Trace(Header(kind="synthetic", window_s=20, seed=1), rows))
+    assert simulate(files, "--json") == 0
+    assert "not simulated: breaks of 1 uploads" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [

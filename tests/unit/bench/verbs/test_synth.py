@@ -73,3 +73,22 @@ def test_what_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["synth", "--posters", "5", "--window-s", "0", str(tmp_path / "x.gz")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_is_a_model_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its uplinks unless others are asked for; the note repeats the trace; without one nothing breaks."""
+    words = shlex.split("synth --posters 400 --span-s 60 --network subway")
+    out, again = tmp_path / "x.gz", tmp_path / "y.gz"
+    assert main([*words, "--json", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    made = trace.read(out)
+    assert main([*shlex.split(made.header.note)[3:-1], str(again)]) == 0
+
+    assert trace.read(again).rows == made.rows
+    assert (found["network"], found["source"]) == ("subway", "model")
+    assert found["breaks"] == sum(bool(row.d) for row in made.rows) > 100
+    assert made.header.snapsurge_trace == 2
+    assert "network subway, a model: " in capsys.readouterr().out
+    assert shape(parser().parse_args([*words, "--uplinks", "9:1", "x.gz"])).uplinks[0].bytes_per_s == 9
+    assert main([*words[:-2], str(out)]) == 0
+    assert trace.read(out).header.snapsurge_trace == 1

@@ -28,7 +28,7 @@ FALSE_256 = f"sha-256=:{b64encode(sha256(b'x').digest()).decode()}:"
 @pytest.mark.parametrize("step", [1, 100])
 def test_each_digest_that_is_known_must_be_right(lines: list[str], step: int, *, good: bool) -> None:
     """One or several, on one line or more; of one that comes twice the last counts (RFC 8941)."""
-    digest = BodyDigest(lines)
+    digest = BodyDigest({"Content-Digest": lines})
     assert digest
     for start in range(0, len(BODY), step):
         digest.update(memoryview(BODY)[start : start + step])
@@ -42,11 +42,22 @@ def test_each_digest_that_is_known_must_be_right(lines: list[str], step: int, *,
 @pytest.mark.parametrize("lines", [[], ["md5=:AAAA:"], ["SHA-256=x"], ["xsha-256=:AAAA:"]])
 def test_without_a_known_algorithm_there_is_nothing_to_check(lines: list[str]) -> None:
     """The caller decides what that means."""
-    assert not BodyDigest(lines)
+    assert not BodyDigest({"Content-Digest": lines})
 
 
 @pytest.mark.parametrize("line", ["sha-256=:AAAA:", "sha-256=:A:", "sha-512=::", "x" * (FIELD_CHARS_MAX + 1)])
 def test_what_cannot_be_a_digest_is_refused_before_the_body(line: str) -> None:
     """Too short, not base64, too long."""
     with pytest.raises(BadDigest):
-        BodyDigest([line])
+        BodyDigest({"Content-Digest": [line]})
+
+
+def test_the_digests_of_both_fields_must_be_right() -> None:
+    """A ticket is bound to one of them: the other must not take its place."""
+    both = BodyDigest({"Content-Digest": [FALSE_256], "Repr-Digest": [RIGHT_256]})
+    both.update(BODY)
+    with pytest.raises(BadDigest, match="sha-256 of its Content-Digest"):
+        both.check()
+    both = BodyDigest({"Content-Digest": [RIGHT_256], "Repr-Digest": [RIGHT_512]})
+    both.update(BODY)
+    both.check()

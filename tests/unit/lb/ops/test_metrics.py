@@ -22,6 +22,8 @@ async def test_counters_and_nodes_are_scraped(stage) -> None:  # noqa: ANN001 - 
         'snapsurge_lb_node_in_flight_bytes{node="a"} 700.0',
         'snapsurge_lb_node_up{node="b"} 1.0',
         "snapsurge_lb_in_flight 1.0",
+        'snapsurge_lb_tickets_total{outcome="early"} 0.0',
+        'snapsurge_lb_holders_total{outcome="asked"} 0.0',
     ):
         assert expected in lines
     shares = [float(line.split()[1]) for line in lines if line.startswith("snapsurge_lb_node_ring_share")]

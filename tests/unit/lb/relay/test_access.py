@@ -42,6 +42,13 @@ def test_a_path_names_no_user() -> None:
     assert json.loads(line(record, 1))["path"] == "/v1/Users/-"
 
 
+def test_a_path_that_names_a_node_ends_with_its_hint() -> None:
+    """What follows is between the node and its client."""
+    record = msgspec.structs.replace(RECORD, target=b"/v1/uploads/40f89e395b66422f.c2VjcmV0/x")
+
+    assert json.loads(line(record, 1))["path"] == "/v1/uploads/40f89e395b66422f.-/x"
+
+
 def test_a_clients_own_id_is_a_label() -> None:
     """Ours is `id` always; where a trusted balancer in front named the request, there is no other."""
     theirs, front = (msgspec.structs.replace(RECORD, label=label) for label in (b"their-1", b"r-1"))

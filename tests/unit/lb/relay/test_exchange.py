@@ -184,19 +184,6 @@ async def test_a_client_that_leaves_frees_the_node(stage) -> None:  # noqa: ANN0
     assert stage.context.pool.idle(home) == 1
 
 
-async def test_interim_answers_pass_to_http_1_1_only(stage) -> None:  # noqa: ANN001
-    """100 Continue is relayed; an HTTP/1.0 client gets none, and gets the body without chunk framing."""
-    for minor, expected in ((1, b"HTTP/1.1 100 Continue\r\n\r\n"), (0, b"")):
-        client, transport = stage.client()
-        client.data_received(b"GET /x HTTP/1.%d\r\nHost: h\r\n\r\n" % minor)
-        link, _ = stage.link(client)
-        link.data_received(b"HTTP/1.1 100 Continue\r\n\r\n")
-        assert transport.take() == expected
-        link.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
-        assert transport.take().endswith(b"2\r\nok\r\n0\r\n\r\n" if minor else b"\r\n\r\nok")
-        stage.context.pool.close()
-
-
 async def test_draining_closes_after_the_answer(stage) -> None:  # noqa: ANN001
     """While draining every answer says close."""
     client, transport = stage.client()

@@ -76,6 +76,16 @@ async def test_answers_are_followed_to_their_end(stage, raw: bytes, size: int) -
     assert used.reusable
 
 
+async def test_any_number_of_interim_answers_may_come_in_one_read(stage) -> None:  # noqa: ANN001
+    """With the final one behind them; they do not nest."""
+    receiver = Recorder()
+    used = link(stage, receiver)
+    used.data_received(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000 + COUNTED)
+
+    assert receiver.told == [*["interim 103"] * 5000, "200 bounded", "done"]
+    assert used.reusable
+
+
 async def test_an_endless_answer_ends_with_its_connection(stage) -> None:  # noqa: ANN001
     """Without a length the end of the connection is the end of the body, and the link is spent."""
     receiver = Recorder()

@@ -6,7 +6,7 @@ from lb.relay.resend import resendable, stored
 
 
 @pytest.mark.parametrize(
-    ("method", "reused", "body_sent", "request_done", "allowed"),
+    ("method", "reused", "body_sent", "acted", "allowed"),
     [
         (b"GET", True, False, True, True),
         (b"PUT", True, False, True, True),
@@ -18,10 +18,10 @@ from lb.relay.resend import resendable, stored
     ],
 )
 def test_only_what_a_node_cannot_have_done_is_sent_again(
-    method: bytes, *, reused: bool, body_sent: bool, request_done: bool, allowed: bool
+    method: bytes, *, reused: bool, body_sent: bool, acted: bool, allowed: bool
 ) -> None:
-    """A new connection, a body byte, or a complete POST forbid it."""
-    assert resendable(method, reused=reused, body_sent=body_sent, request_done=request_done) is allowed
+    """A new connection, a body byte, or a POST that was complete or got an interim answer forbid it."""
+    assert resendable(method, reused=reused, body_sent=body_sent, acted=acted) is allowed
 
 
 @pytest.mark.parametrize(

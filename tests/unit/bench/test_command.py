@@ -1,4 +1,4 @@
-"""bench.contests.command: options, what is printed and written, and the exit code."""
+"""bench.command: options, what is printed and written, and the exit code."""
 
 import importlib
 import resource
@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.contests import command
+from bench import command
 from bench.peers.started import StartError
 from bench.rows import Results, judged
 
-HERE = Path(command.__file__).parent
+HERE = Path(command.__file__).parent / "contests"
 BENCHES = sorted(path.stem for path in HERE.glob("*.py") if "= command.given(" in path.read_text())
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..errors import BenchError
-from ..rows import Results, Row, line, machine, write
+from .errors import BenchError
+from .rows import Results, Row, line, machine, write
 
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 

@@ -1,0 +1,257 @@
+"""The uploads of a node that can be resumed: what each has received, which request it has now, and when it ends.
+
+In the drafts' words these are the upload resources. One is *moving* while a request (its `Leg`) brings bytes, *parked*
+while it waits for its client, and *settling* while its post is committed, for which later requests wait. Of one that
+was completed the answer is kept for a while, because the client may not have received it. All of it is memory of this
+node: no part of a body is written to a store, and what the node forgets, the client sends again.
+
+A parked upload ends `idle_s` seconds after its last byte, or when it is older than `age_s`, whichever comes first; so
+does a later request that is still moving at that age. The first request may take as long as that of any other upload.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from ..admission import Admission
+from ..body.arriving import Arriving, Body
+from ..errors import Refusal
+from ..metrics import Metrics
+from ..uploads import Try
+from .tokens import new_token
+from .versions import Version
+
+log = logging.getLogger("snapsurge.ingest.resuming")
+
+# Answers of completed uploads that are kept, a kilobyte each; beyond it the oldest is forgotten, and its client sends
+# the pair again, which is answered 200.
+ANSWERS_MAX: Final = 4096
+
+
+class Timers(Protocol):
+    """The event loop, as far as it is used here."""
+
+    def time(self) -> float:
+        """Seconds of its clock."""
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call back at that time."""
+
+
+class Resource:
+    """One upload that is not complete. `length` is that of the whole body, None while nobody has told it."""
+
+    __slots__ = (
+        *("begun_at", "body", "length", "moved_at", "moving", "requests", "settled", "timer", "token", "tried"),
+        "version",
+    )
+
+    def __init__(
+        self, token: str, tried: Try, version: Version, body: Body, length: int | None, begun_at: float, now: float
+    ) -> None:
+        self.token = token
+        self.tried = tried
+        self.version = version
+        self.body = body
+        self.length = length
+        self.begun_at, self.moved_at = begun_at, now
+        self.requests = 0
+        self.moving: Arriving | None = None
+        self.settled: asyncio.Event | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def offset(self) -> int:
+        """The bytes that have arrived."""
+        return self.body.place.received
+
+    def moved(self, now: float) -> None:
+        """Record that bytes came now."""
+        self.moved_at = now
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A completed upload: its length and the answer of its post, until when it is kept, in the clock's seconds."""
+
+    user_id: str
+    version: Version
+    offset: int
+    status: int
+    headers: dict[str, str]
+    content: bytes
+    until: float
+
+
+class Resources:
+    """All resumable uploads of this node. `ended` counts each one once, with its answer or error."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        metrics: Metrics,
+        timers: Timers,
+        ended: Callable[[Try, web.Response | BaseException | None], None],
+        *,
+        hint: str,
+        idle_s: float,
+        age_s: float,
+    ) -> None:
+        self._admission, self._metrics, self._timers, self._ended = admission, metrics, timers, ended
+        self._hint, self._idle_s, self._age_s = hint, idle_s, age_s
+        self._open: dict[str, Resource] = {}
+        self._parked: dict[str, Resource] = {}  # by user: one each
+        self._answers: OrderedDict[str, Answered] = OrderedDict()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def begin(self, tried: Try, version: Version, body: Body, length: int | None, *, lived_s: float) -> Resource:
+        """A new upload, which ends the parked one of its user; `lived_s` seconds of its life are over."""
+        if older := self._parked.get(tried.user_id):
+            self.end(older, "replaced")
+        now = self._timers.time()
+        token = new_token(self._hint)
+        resource = self._open[token] = Resource(token, tried, version, body, length, now - lived_s, now)
+        self._empty.clear()
+        self._metrics.resumable_begun.inc()
+        return resource
+
+    async def found(self, token: str, user_id: str) -> Resource | Answered:
+        """The upload of this user, once its commit has ended if one is under way; Refusal when there is none."""
+        while (resource := self._open.get(token)) and resource.tried.user_id == user_id and resource.settled:
+            await resource.settled.wait()
+        if resource is not None and resource.body.place.gone:  # shed, and its request has not noticed yet
+            self.end(resource, "displaced")
+        found = self._open.get(token) or self._answers.get(token)
+        if isinstance(found, Resource) and found.tried.user_id == user_id:
+            return found
+        if isinstance(found, Answered) and found.user_id == user_id and found.until > self._timers.time():
+            return found
+        detail = "it has ended, was never here, or is another user's; make a new upload"
+        raise Refusal("no-such-upload", detail)
+
+    def left_s(self, resource: Resource) -> float:
+        """Seconds for which the upload is kept from now on, if no more bytes come."""
+        now = self._timers.time()
+        return max(0.0, min(resource.moved_at + self._idle_s, resource.begun_at + self._age_s) - now)
+
+    def take(self, resource: Resource, leg: Arriving, *, aged: bool) -> None:
+        """Let a request bring bytes; `aged`: it ends with the upload's age."""
+        self._unpark(resource)
+        resource.requests += 1
+        resource.moving = leg
+        if aged:
+            resource.timer = self._timers.call_at(resource.begun_at + self._age_s, partial(self._aged, resource))
+
+    def stop(self, resource: Resource) -> None:
+        """End the request that brings bytes, if there is one; the caller takes the upload, or parks it."""
+        leg, resource.moving = resource.moving, None
+        if leg is not None:
+            detail = "a newer request continues this upload"
+            state = resource.version.state(resource.offset, complete=False)
+            leg.give_up(Refusal("upload-taken-over", detail, headers=state, stored=False))
+
+    def park(self, resource: Resource) -> None:
+        """Keep what has arrived for the client's next request, unless it is more than may be parked."""
+        resource.moving = None
+        self._unpark(resource)
+        user_id, place = resource.tried.user_id, resource.body.place
+        if older := self._parked.get(user_id):
+            self.end(older, "replaced")
+        self._parked[user_id] = resource
+        place.on_shed = partial(self.end, resource, "displaced")
+        for victim in self._admission.park(place, time.perf_counter()):
+            victim.shed()
+        if self._parked.get(user_id) is resource:
+            due = min(resource.moved_at + self._idle_s, resource.begun_at + self._age_s)
+            resource.timer = self._timers.call_at(due, partial(self.end, resource, "expired"))
+
+    def settle(self, resource: Resource) -> None:
+        """The body is complete: from now on requests wait until it is known what became of it."""
+        self._unpark(resource)
+        resource.moving = None
+        resource.settled = asyncio.Event()
+
+    def answer(self, resource: Resource, tried: Try, response: web.Response) -> None:
+        """The upload is completed with this answer."""
+        now, content = self._timers.time(), response.body
+        headers = dict(response.headers)
+        kept = content if isinstance(content, bytes) else b""
+        answered = Answered(
+            tried.user_id, resource.version, resource.offset, response.status, headers, kept, now + self._idle_s
+        )
+        self._close(resource, "completed", tried, response)
+        self._answers[resource.token] = answered
+        while len(self._answers) > ANSWERS_MAX or next(iter(self._answers.values())).until <= now:
+            self._answers.popitem(last=False)
+
+    def end(
+        self, resource: Resource, reason: str, outcome: BaseException | None = None, *, tried: Try | None = None
+    ) -> None:
+        """Forget an upload and what has arrived of it; a request that is still moving ends with `outcome`."""
+        if self._open.get(resource.token) is not resource:
+            return
+        leg, resource.moving = resource.moving, None
+        self._close(resource, reason, tried or resource.tried, outcome)
+        if resource.settled is None:  # else a PUT that failed may still read it
+            resource.body.buffer.empty()
+        if leg is not None and isinstance(outcome, Exception):
+            leg.give_up(outcome)
+
+    def forget(self, token: str) -> None:
+        """Forget the answer of a completed upload."""
+        self._answers.pop(token, None)
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until no upload is left, at most so long; then let go of those that still wait for their clients."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        if self._parked:
+            size = sum(one.offset for one in self._parked.values())
+            log.warning(
+                "the node stops: %d parked uploads with %d bytes end; their phones send them again to other nodes",
+                len(self._parked),
+                size,
+            )
+        for resource in list(self._parked.values()):
+            self.end(resource, "drained")
+
+    def _unpark(self, resource: Resource) -> None:
+        """It moves, or ends: no timer, no place among the parked ones."""
+        if resource.timer is not None:
+            resource.timer.cancel()
+            resource.timer = None
+        if self._parked.get(resource.tried.user_id) is resource:
+            del self._parked[resource.tried.user_id]
+            resource.body.place.on_shed = None
+            self._admission.resume(resource.body.place, time.perf_counter())
+
+    def _close(self, resource: Resource, reason: str, tried: Try, outcome: web.Response | BaseException | None) -> None:
+        self._unpark(resource)
+        del self._open[resource.token]
+        if not self._open:
+            self._empty.set()
+        self._admission.release(resource.body.place)
+        if resource.settled is not None:
+            resource.settled.set()
+        self._metrics.resumable_ended(reason).inc()
+        self._ended(tried, outcome)
+        if reason != "completed" or resource.requests > 1:
+            log.info(
+                "upload of post %s: %s after %d requests with %d bytes",
+                *(tried.post_id, reason, resource.requests, resource.offset),
+                extra={"request": tried.arrival.request_id},
+            )
+
+    def _aged(self, resource: Resource) -> None:
+        detail = f"the upload was not complete {self._age_s:g} s after it began; make a new one"
+        refusal = Refusal("too-slow", detail, headers=resource.version.ended(), stored=False)
+        self.end(resource, "expired", refusal)

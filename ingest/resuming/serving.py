@@ -1,0 +1,300 @@
+"""The calls of resumable uploads: create one with its post, ask how much has arrived, append to it, end it.
+
+A creation is the ordinary upload plus the version of the protocol that the client announces and the field that says
+whether the content is all of the body; without either, or with a version that is not served, it is an ordinary upload.
+It is decided in the same order, and the answer that completes it is that of the post. Rules of the protocol that differ
+by version are in `versions.py`; when an upload ends, in `resources.py`.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import HttpVersion11, web
+
+from ..admission import Admission
+from ..auth import PRINCIPAL, Authenticator
+from ..body.arriving import Shed
+from ..body.receiving import CONTENT_DIGEST, REPR_DIGEST, CutOff, OverLength, Receiver
+from ..config import Config
+from ..errors import Refusal
+from ..metrics import ROUTE, Metrics
+from ..peers import ARRIVAL
+from ..uploads import Try, Uploads
+from .legs import Leg, say
+from .resources import Answered, Resource, Resources, Timers
+from .versions import INTEROP, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
+
+PATH: Final = "/v1/uploads/"
+_OFFERED: Final = re.compile(r"/v1/(?:moments/[^/]+/posts|uploads/[^/]+)")
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+class Resuming:
+    """The calls, for a node with these parts."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        resources: Resources,
+        receiver: Receiver,
+        admission: Admission,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        timers: Timers,
+        config: Config,
+    ) -> None:
+        self._uploads = uploads
+        self._resources = resources
+        self._receiver = receiver
+        self._admission = admission
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._timers = timers
+        self._bytes_max, self._age_s = config.body_bytes_max, config.resume_age_s
+        self._offered = Limits(config.body_bytes_max, int(min(config.resume_idle_s, config.resume_age_s)))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Accept a pair, in one request or as the first part of several; without the protocol's fields as ever."""
+        if INTEROP not in request.headers:  # all that an ordinary upload pays
+            return await self._uploads.post(request)
+        version = announced(request.headers)
+        complete = version.complete(request.headers) if version else None
+        if version is None or complete is None or request.version < HttpVersion11:
+            return await self._uploads.post(request)
+        tried = await self._uploads.begun(request)
+        try:
+            resource = await self._begin(request, tried, version, complete=complete)
+        except BaseException as error:
+            if isinstance(error, Refusal):
+                error.headers.update(version.ended())
+            self._uploads.ended(tried, error)
+            raise
+        return await self._receive(request, resource, version, tried, complete=complete)
+
+    async def offset(self, request: web.Request) -> web.Response:
+        """How much of an upload has arrived; a request that is still moving ends."""
+        request[ROUTE] = "upload_offset"  # also of a HEAD
+        found = await self._found(request)
+        version = announced(request.headers) or found.version
+        self._check_bare(request, version)
+        if isinstance(found, Answered):
+            return web.Response(status=204, headers=version.state(found.offset, complete=True) | _NO_STORE)
+        self._resources.stop(found)
+        self._resources.park(found)
+        await self._found(request)  # too large to be parked, it has ended: no offset is told that would be refused
+        fields = version.state(found.offset, complete=False) | self._limit(version, found) | _NO_STORE
+        if found.length is not None and version.tells_length:
+            fields["Upload-Length"] = str(found.length)
+        return web.Response(status=204, headers=fields)
+
+    async def append(self, request: web.Request) -> web.Response:
+        """Add the content to an upload, which it may complete."""
+        found = await self._found(request)
+        version = announced(request.headers) or found.version
+        try:
+            offset, complete = self._part(request, version)
+            if isinstance(found, Answered):
+                return _again(request, found, version, offset)
+            self._resources.stop(found)  # from now on its offset does not grow
+            self._check(request, version, found, offset, complete=complete)
+        except Refusal as refusal:
+            refusal.headers.update(version.state(found.offset, complete=isinstance(found, Answered)))
+            if isinstance(found, Resource) and found.moving is None:
+                self._resources.park(found)
+            raise
+        self._metrics.resumed.inc()
+        arrival, first = request[ARRIVAL], found.tried.arrival
+        tried_at_ms = arrival.tried_at_ms or arrival.received_at_ms
+        arrival = msgspec.structs.replace(arrival, tried_at_ms=tried_at_ms, retry=first.retry)
+        tried = msgspec.structs.replace(found.tried, arrival=arrival)
+        return await self._receive(request, found, version, tried, complete=complete)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """End an upload: what has arrived is forgotten. A post that it has become stays."""
+        found = await self._found(request)
+        version = announced(request.headers) or found.version
+        self._check_bare(request, version)
+        if isinstance(found, Answered):
+            self._resources.forget(request.match_info["upload"])
+        else:
+            gone = Refusal("no-such-upload", "the client has cancelled it", headers=version.ended(), stored=False)
+            self._resources.end(found, "cancelled", gone)
+        return web.Response(status=204, headers={INTEROP: str(version.number)})
+
+    def offers(self, request: web.Request) -> Mapping[str, str]:
+        """The fields by which OPTIONS tells what uploads may be; empty for other paths."""
+        if not _OFFERED.fullmatch(request.path):
+            return {}
+        return {**(announced(request.headers) or NEWEST).limit(self._offered), "Accept-Patch": PART_TYPE}
+
+    async def _begin(self, request: web.Request, tried: Try, version: Version, *, complete: bool) -> Resource:
+        """Decide as about any upload, before the body."""
+        boundary, most = self._receiver.announced(request)
+        length = self._told_length(request, version, 0, complete=complete)
+        if integer(request.headers, OFFSET):
+            raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
+        if length is not None and length > self._bytes_max:
+            raise self._too_long(None, version)
+        digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
+        digest = digest or self._receiver.digest(
+            request, *((CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,))
+        )
+        most = self._bytes_max if length is None else length
+        place = await self._uploads.admit(tried, most, announced=length is not None)
+        # A ticket keeps the time of an earlier try. It binds that try's content, so of a part it leaves the rest open:
+        # all of the upload must come within its age since then.
+        earlier_ms = (tried.arrival.tried_at_ms or time.time_ns() // 1_000_000) - tried.received_at_ms
+        lived_s = max(0, earlier_ms) / 1000 if tried.arrival.retry else 0.0
+        body = self._receiver.begin(boundary, place, digest)
+        return self._resources.begin(tried, version, body, length, lived_s=lived_s)
+
+    async def _receive(
+        self, request: web.Request, resource: Resource, version: Version, tried: Try, *, complete: bool
+    ) -> web.Response:
+        """Take the content of one request of an upload; afterwards the upload is parked, or has ended."""
+        first = tried is resource.tried
+
+        def tell(offset: int) -> None:
+            say(request, version.progressed(offset))
+
+        leg = Leg(resource.body, self._admission, self._timers.time, resource.moved, tell if version.progress else None)
+        self._resources.take(resource, leg, aged=not (first and complete))
+        location = PATH + resource.token
+        try:
+            if first:
+                limits = Limits(self._bytes_max, int(self._resources.left_s(resource)))
+                say(request, version.supported(location, limits))
+            with self._metrics.stages("accept").time():
+                await self._receiver.read(request, leg)
+            if complete:
+                return await self._finish(request, resource, version, tried)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the upload is parked, or ends with it
+            raise self._stopped(resource, leg, version, tried, error) from None
+        except BaseException:
+            self._resources.end(resource, "refused", tried=tried)
+            raise
+        self._resources.park(resource)
+        fields = version.state(resource.offset, complete=False) | self._limit(version, resource)
+        status = 201 if first else version.appended
+        return web.Response(status=status, headers=fields | ({"Location": location} if first else {}))
+
+    async def _finish(self, request: web.Request, resource: Resource, version: Version, tried: Try) -> web.Response:
+        """Commit the post of an upload that has arrived completely."""
+        if resource.length is not None and resource.offset != resource.length:
+            detail = f"the upload was to have {resource.length} bytes, and has {resource.offset}"
+            raise Refusal("inconsistent-length", detail, stored=False)
+        self._resources.settle(resource)
+        # The token may have ended since the request's head.
+        self._authenticator.principal(request.headers.get("Authorization"), "upload")
+        pair = self._receiver.whole(resource.body)
+        response = await self._uploads.store(tried, pair)
+        response.headers.update(version.state(resource.offset, complete=True))
+        self._resources.answer(resource, tried, response)
+        return response
+
+    def _stopped(self, resource: Resource, leg: Leg, version: Version, tried: Try, error: Exception) -> Exception:
+        """What the client gets when its request brought no end; the upload is parked, or has ended with it."""
+        if leg.error is not None:
+            error = leg.error
+            if not isinstance(error, Shed):  # another request has the upload, or it has ended
+                return error
+        if isinstance(error, Refusal) and _is_kept(resource, error):
+            self._resources.park(resource)
+            error.headers.update(version.state(resource.offset, complete=False))
+            return error
+        if isinstance(error, Shed):
+            error = self._uploads.overloaded()
+            self._resources.end(resource, "displaced", error, tried=tried)
+        elif isinstance(error, OverLength):
+            error = self._too_long(resource.length, version)
+            self._resources.end(resource, "refused", error, tried=tried)
+        else:
+            self._resources.end(resource, "refused", error, tried=tried)
+        if isinstance(error, Refusal):
+            error.headers.update(version.ended())
+        return error
+
+    async def _found(self, request: web.Request) -> Resource | Answered:
+        return await self._resources.found(request.match_info["upload"], request[PRINCIPAL].user_id)
+
+    def _limit(self, version: Version, resource: Resource) -> dict[str, str]:
+        return version.limit(Limits(self._bytes_max, int(self._resources.left_s(resource))))
+
+    def _check_bare(self, request: web.Request, version: Version) -> None:
+        if not version.is_bare(request.headers):
+            detail = "this request has no Upload-Offset, Upload-Complete or Upload-Length"
+            raise Refusal("bad-request", detail, headers={INTEROP: str(version.number)})
+
+    def _part(self, request: web.Request, version: Version) -> tuple[int, bool]:
+        """The offset of a part, and whether it is the last one; Refusal when the head does not say."""
+        complete, offset = version.complete(request.headers), integer(request.headers, OFFSET)
+        complete = version.complete_unless_said if complete is None else complete
+        if offset is None or complete is None:
+            detail = "a PATCH says Upload-Offset: <bytes>, and Upload-Complete: ?1 with the last part, ?0 before"
+            raise Refusal("bad-request", detail, stored=False)
+        if version.typed and request.content_type != PART_TYPE:
+            raise Refusal("not-a-part", f"send Content-Type: {PART_TYPE}", headers={"Accept-Patch": PART_TYPE})
+        self._receiver.check_plain(request)
+        return offset, complete
+
+    def _told_length(self, request: web.Request, version: Version, offset: int, *, complete: bool) -> int | None:
+        """The length of the whole upload, as far as this request tells it; Refusal when it tells two."""
+        content = _content_length(request)
+        told = {version.length(request.headers), offset + content if complete and content is not None else None}
+        known = told - {None}
+        if len(known) > 1 or any(one is not None and one < offset + (content or 0) for one in known):
+            raise Refusal("inconsistent-length", "Upload-Length and Content-Length differ", stored=False)
+        return known.pop() if known else None
+
+    def _learn_length(self, version: Version, resource: Resource, length: int | None) -> None:
+        """Take the length that a later request tells; Refusal when it is another than before, or too much."""
+        if length is None:
+            return
+        if resource.length not in (None, length):
+            detail = f"the upload was to have {resource.length} bytes, not {length}"
+            raise Refusal("inconsistent-length", detail, stored=False)
+        if length > self._bytes_max:
+            raise self._too_long(None, version)
+        resource.length = length
+        self._admission.announce(resource.body.place, length)
+
+    def _check(self, request: web.Request, version: Version, found: Resource, offset: int, *, complete: bool) -> None:
+        """Refusal when a part does not fit what has arrived."""
+        if offset != found.offset:
+            detail = f"the upload has {found.offset} bytes; send those that follow"
+            raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
+        self._learn_length(version, found, self._told_length(request, version, offset, complete=complete))
+        if offset + (_content_length(request) or 0) > found.body.place.length:
+            raise self._too_long(found.length, version)
+
+    def _too_long(self, length: int | None, version: Version) -> Refusal:
+        if length is not None:
+            detail = f"the upload was to have {length} bytes, and has more"
+            return Refusal("inconsistent-length", detail, stored=False)
+        detail = f"a pair may have {self._bytes_max} bytes"
+        return Refusal("too-large", detail, headers=version.limit(self._offered), stored=False)
+
+
+def _content_length(request: web.Request) -> int | None:
+    """The length of a request's content; None of one that comes in chunks."""
+    return request.content_length if request.body_exists else 0
+
+
+def _again(request: web.Request, found: Answered, version: Version, offset: int) -> web.Response:
+    """The answer to an append to a completed upload: that of its post once more, where nothing is to be added."""
+    if offset != found.offset or _content_length(request) != 0:
+        detail = f"the upload is complete with {found.offset} bytes"
+        raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
+    if not version.replays:
+        raise Refusal("upload-completed", "its post was answered already")
+    return web.Response(status=found.status, body=found.content, headers=found.headers)
+
+
+def _is_kept(resource: Resource, refusal: Refusal) -> bool:
+    """Whether what has arrived is kept: the connection broke or stood still, or only the length was wrong."""
+    if resource.settled is not None:
+        return False
+    return isinstance(refusal, CutOff) or refusal.code in ("too-slow", "inconsistent-length")
