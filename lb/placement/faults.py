@@ -24,11 +24,12 @@ class Faults:
         self._reset: set[bytes] = set()
         self.good = self.failures = 0
 
-    def failed(self, user: bytes) -> None:
-        """Count a 5xx answer to this user."""
+    def failed(self, user: bytes) -> bool:
+        """Count a 5xx answer to this user, or an upload that is stalled; whether the node is suspicious now."""
         self.failures += 1
         if len(self._failed) < USERS_MAX:
             self._failed.add(user)
+        return self.suspicious
 
     @property
     def suspicious(self) -> bool:

@@ -127,8 +127,8 @@ class Fleet:
         self.now = now
         self._budget.turn(now, self.requests)
         for node in self._window.faulty(self.nodes.values(), now):
-            self.doubt(node)
-            self.note(node, Event.FAULTY, now, "5xx to several users, at twice the rate of the other nodes")
+            node.check_soon()
+            self.note(node, Event.FAULTY, now, "5xx or no answer to several users, at twice the rate of the others")
         self._settled = self._settled or bool(self._standing.preferred)
         if self._ramping:
             for node in self._ramping:
@@ -149,7 +149,7 @@ class Fleet:
         after = node.health
         level = logging.WARNING if after.state in TROUBLED else logging.INFO
         log.log(level, "node %s: %s -> %s (%s)", node.member.id, before.state.value, after.state.value, after.reason)
-        if after.state is State.HEALTHY and before.state in _BACK:
+        if after.state is State.HEALTHY and (before.state in _BACK or before.flapping):
             self._begin_ramp(node, now)
         self._weigh()
 
@@ -169,13 +169,9 @@ class Fleet:
             elif back and not self._placement.checked:
                 self.note(node, Event.RESTED, now, "heartbeat resumed")
 
-    def doubt(self, node: Node) -> None:
-        """A request met a fault that proves nothing: check the node at once."""
-        node.check_soon()
-
     def lost(self, node: Node, user: bytes, now: float) -> None:
         """The node's connection broke before the answer to a request of this user was complete."""
-        self.doubt(node)
+        node.check_soon()
         if node.faults.reset(user):
             self.note(node, Event.RESET, now, "connection lost during a request")
 
@@ -186,8 +182,12 @@ class Fleet:
             # A full node is not faulty: its ejection would move its load to the others.
             node.faults.good += 1
             return
-        node.faults.failed(user)
-        self._window.failing |= node.faults.suspicious
+        self._window.failing |= node.faults.failed(user)
+
+    def stalled(self, node: Node, user: bytes, *, failed: bool) -> None:
+        """The node gets or says nothing for long; `failed`: an upload of this user, which counts as a 5xx does."""
+        node.check_soon()
+        self._window.failing |= failed and node.faults.failed(user)
 
     def _weigh(self) -> None:
         """Rank the nodes again, and log when panic mode begins or ends."""
@@ -259,8 +259,8 @@ class Fleet:
         return self._policy(choice)
 
     def _last_resorts(self, tried: Collection[Node]) -> list[Node]:
-        nodes = self.nodes.values()
-        return [node for node in nodes if node.rank is Rank.LAST_RESORT and node.weight and node not in tried]
+        among = (node for node in self.nodes.values() if node not in tried)
+        return [node for node in among if node.rank is Rank.LAST_RESORT and node.weight]
 
     def _order(self, digest: int) -> Iterator[Node]:
         """The nodes in the key's order, then those that are not on the ring yet."""

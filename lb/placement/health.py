@@ -56,6 +56,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     ejected_at: float = 0.0
     out_until: float = 0.0
 
+    @property
+    def flapping(self) -> bool:
+        """Whether this ejection follows another: then passed checks prove little, and the node comes back slowly."""
+        return self.out_until > self.since
+
 
 class Damping(msgspec.Struct, frozen=True):
     """How long a flapping node stays out: `base_s`, doubled for each recent ejection after the first, up to `max_s`."""

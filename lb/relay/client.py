@@ -111,9 +111,8 @@ class Client(asyncio.BufferedProtocol):
         try:
             parsed = None if self._buffer else find_request(start, self._context.config.head_bytes_max)
             if parsed is None:
-                seen = len(self._buffer)
                 start = data = self._buffer + data if self._buffer else bytes(data)
-                parsed = find_request(start, self._context.config.head_bytes_max, seen)
+                parsed = find_request(start, self._context.config.head_bytes_max, len(self._buffer))
             if parsed:
                 self._context.check_head(parsed[0])
         except RequestError as error:
@@ -332,6 +331,7 @@ class Client(asyncio.BufferedProtocol):
 
     def _check_exchange(self, exchange: Exchange, seconds: float) -> Deadline | None:
         progress = self._progress = self._progress or Progress(self._context.config)
+        exchange.pace = progress.pace
         paused, self._paused_since_check = self._paused_since_check, self._reading_paused
         return progress.check(
             seconds,
@@ -348,8 +348,8 @@ class Client(asyncio.BufferedProtocol):
         config, exchange = self._context.config, self.exchange
         if passed is Deadline.BODY and exchange is not None and self._progress is not None:
             exchange.fail("too-slow", f"The body came too slowly: {self._progress.pace}")
-        elif passed is Deadline.ANSWER and exchange is not None:
-            exchange.timed_out()
+        elif passed in {Deadline.STALLED, Deadline.ANSWER} and exchange is not None:
+            exchange.stalled(over=passed is Deadline.ANSWER)
         elif passed is Deadline.HEAD:
             self._refuse("too-slow", f"The head took longer than {config.head_s} s.")
         elif passed is Deadline.LINGER:

@@ -11,6 +11,9 @@ from .pace import Pace
 # FIN means "I have said all" (`printf … | nc`) or "I have gone" (a closed tab): the client's kernel sends the same. A
 # quick answer reaches both. More than a check may charge for a busy loop, so that the first check ends nothing.
 HALF_CLOSED_S = 2.0
+# An upload is complete, or its node takes no more of it, and there is no answer yet. Nothing ends then: it counts
+# against the node, beside what its peers do, because a store that is slow for all is nobody's fault.
+STALLED_S = 10.0
 
 
 class Deadline(Enum):
@@ -20,6 +23,7 @@ class Deadline(Enum):
     BODY = auto()  # A body must keep the minimum rate.
     ANSWER = auto()  # Once the body is complete or paused, the node or the client must move a byte.
     IDLE = auto()  # A connection between requests must send one.
+    STALLED = auto()  # The same, of an upload, and early: a sign that the node gets or says nothing.
     HALF_CLOSED = auto()  # A client that ended its side after a read waits a moment for the answer, then it has gone.
     LINGER = auto()  # The rest of a refused body must end.
 
@@ -67,9 +71,12 @@ class Progress:
             if theirs:
                 self._quiet_s = 0.0
                 return None
-        self._quiet_s = 0.0 if new or answered else self._quiet_s + seconds
+        before_s, self._quiet_s = self._quiet_s, 0.0 if new or answered else self._quiet_s + seconds
         limit_s = self._config.client_stall_s if answer_paused else self._config.answer_s
-        return Deadline.ANSWER if self._quiet_s > limit_s else None
+        if self._quiet_s > limit_s:
+            return Deadline.ANSWER
+        stalled = before_s <= STALLED_S < self._quiet_s and received > 0 and not answer_paused
+        return Deadline.STALLED if stalled else None
 
 
 def between_requests(config: Config, idle_s: float, *, head_begun: bool) -> Deadline | None:

@@ -15,6 +15,7 @@ from ..placement.policy import Refuse
 from .access import RequestRecord
 from .context import Context
 from .link import Link
+from .pace import Pace
 from .ports import Downstream
 from .resend import resendable, stored
 
@@ -29,6 +30,7 @@ class Exchange:
     received = sent = relayed = status = 0
     _link: Link | None = None
     _node: Node | None = None
+    pace: Pace | None = None  # Of the body, once the request has lasted for a check.
     _forwarding_stopped = _timed_out = _keep_alive = _heard = False
 
     def __init__(self, context: Context, client: Downstream, head: RequestHead) -> None:
@@ -136,8 +138,7 @@ class Exchange:
 
     def release_views(self) -> None:
         """The shared buffer will be reused: copy what waits here, or lend it to a link that still writes from it."""
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             self._unsent = [bytes(data) for data in self._unsent]
         elif link.transport.get_write_buffer_size():
             self._context.tank.lend(link.transport)
@@ -184,6 +185,9 @@ class Exchange:
         An answer before the end of the body (an early answer) is relayed at once. The body is forwarded no further when
         such an answer refuses it or ends the node's connection.
         """
+        if head.status == 408 and (self.request_done or self.pace is None or not self.pace.slow):
+            self.stalled()  # The client sent in time: what the node waited for was lost on the way to it.
+            return
         self.status = status = head.status
         early, full = not self.request_done, False
         if status >= 500:
@@ -220,8 +224,7 @@ class Exchange:
 
     def answer_done(self) -> None:
         """Return the link to the pool and finish."""
-        link = self._link
-        if link is None:
+        if (link := self._link) is None:
             return
         if not self.request_done:
             # The node answered before the end of the body: the rest must not reach it as a request of its own.
@@ -254,7 +257,7 @@ class Exchange:
             self._close()
             self._client.answer_broken()
         elif again:
-            self._context.fleet.doubt(node)
+            node.check_soon()
             self._leave(node)
             self._attempts.remove(node)  # It may be healthy and have closed an idle link only.
             self._context.counters.retries += 1
@@ -263,19 +266,22 @@ class Exchange:
         else:
             self.fail("bad-gateway", reason[:1].upper() + reason[1:] + ".")
 
-    def timed_out(self) -> None:
-        """Neither node nor client moved a byte in time: check the node at once, and answer 504."""
+    def stalled(self, *, over: bool = True) -> None:
+        """The node gets or says nothing, for long: check it at once; `over`: for too long, so answer 504."""
         if self._link is not None:
-            self._context.fleet.doubt(self._link.node)
-        self.fail("gateway-timeout")
+            # Not a GET, which may be a long poll, nor an answer that has begun: its client may be the slow one.
+            self._context.fleet.stalled(self._link.node, self._user, failed=self.received > 0 and not self.status)
+        if over:
+            self.fail("gateway-timeout")
 
     def fail(self, code: str, detail: str = "") -> None:
         """Answer with a problem of the balancer's own; break the connection when an answer has begun."""
         if self.over:
             return
-        # Before `_abandon`: a link means that at least the head was written to the node.
+        # A link means that at least the head was written to the node.
         kept = stored(self._head.method, sent=self._link is not None, whole=self.request_done)
-        self._abandon()
+        if self._link is not None:
+            self._link.close()  # Part of a request is on it, so that it can serve no other.
         if self.status:
             self._close()
             self._client.answer_broken()
@@ -302,7 +308,8 @@ class Exchange:
     def client_left(self) -> None:
         """The client ended its connection: nobody waits for the answer."""
         if not self.over:
-            self._abandon()
+            if self._link is not None:
+                self._link.close()
             self.status = 0
             self._close()
 
@@ -330,11 +337,6 @@ class Exchange:
             self._head, status, self._received_ms, key=self._key, node=self._node, refused=self._refused
         )
 
-    def _abandon(self) -> None:
-        """Close the link: part of a request is on it, so that it can serve no other."""
-        if self._link is not None:
-            self._link.close()
-
     def _close(self) -> None:
         """Count the request, write its log row and release its load at the node."""
         self.over = True
@@ -345,7 +347,5 @@ class Exchange:
         counters.finished(self.status, seconds)
         if context.note:
             context.note(self._record(context.unix_us(seconds), seconds))
-        node = self._node
-        if node is not None:
-            context.fleet.release(node, self._size)
-            self._node = self._link = None
+        if self._node is not None:
+            self._leave(self._node)

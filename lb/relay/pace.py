@@ -34,6 +34,17 @@ class Pace:
         late_s = self.seconds - self._grace_s - self.received / self._rate
         return self.silent_s <= self._stall_s + CHECK_S and late_s <= CHECK_S
 
+    @property
+    def slow(self) -> bool:
+        """Whether the sender explains a node's 408: near a limit (see `charge`), or silent since its first moment.
+
+        The second is for nodes that are stricter than these limits. Not for a silence of a moment: `seconds` stand
+        still while nobody reads, so nearly all of a few of them may be one.
+        """
+        late_s = self.seconds - self._grace_s - self.received / self._rate
+        near = self.silent_s >= self._stall_s - CHECK_S or late_s >= -CHECK_S
+        return near or self.silent_s >= max(self.seconds - CHECK_S, 2 * CHECK_S)
+
     def __str__(self) -> str:
         """What was measured, and the limits, for the client."""
         return (

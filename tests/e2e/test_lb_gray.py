@@ -71,11 +71,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def node(scene: Scene, name: str, store: str, redis_url: str) -> AsyncIterator[int]:
-    """One real node; yields its port."""
+async def node(scene: Scene, name: str, store: str, redis_url: str, **more: str) -> AsyncIterator[int]:
+    """One real node, with `more` settings; yields its port."""
     port, words = free_port(), dict(Environment.current())
     words |= {"SNAPSURGE_AUTH_SECRET": AUTH, "SNAPSURGE_STORE_URL": store, "SNAPSURGE_REDIS_URL": redis_url}
     words |= {"FAULTS_CLOCKS": str(scene.folder), "PYTHONPATH": str(ROOT / "tests" / "faults" / "clocks")}
+    words |= more
     command = (sys.executable, "-m", "ingest", "--listen", f"127.0.0.1:{port}", "--id", name)
     with (scene.folder / f"{name}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=words, stderr=log)
@@ -113,8 +114,10 @@ class Phones:
 
     def __init__(self, scene: Scene, moment: str, session: aiohttp.ClientSession) -> None:
         self.scene, self.moment, self.session = scene, moment, session
+        self.pair = PAIR
         self.tries: list[int] = []
         self.failed: list[tuple[str, list[str]]] = []
+        self.refused: list[tuple[int, bool]] = []  # Status, and whether with a ticket.
 
     async def phone(self, user: str) -> None:
         """Six tries with the ticket of the last one, at either balancer."""
@@ -123,13 +126,15 @@ class Phones:
         said: list[str] = []
         for number in range(TRIES):
             door = random.choice(self.scene.doors).url
-            async with self.session.post(f"{door}/v1/moments/{self.moment}/posts", data=PAIR, headers=head) as answer:
+            url = f"{door}/v1/moments/{self.moment}/posts"
+            async with self.session.post(url, data=self.pair, headers=head) as answer:
                 body = await answer.json(content_type=None)
             if answer.status in {200, 201}:
                 self.tries.append(number + 1)
                 return
             said.append(f"{answer.status} {body['code']}")
             assert "Snapsurge-Cause" not in answer.headers
+            self.refused.append((answer.status, "Snapsurge-Ticket" in answer.headers))
             head["Snapsurge-Ticket"] = answer.headers.get("Snapsurge-Ticket", "")
             await asyncio.sleep(int(answer.headers.get("Retry-After", 1)) + random.random())
         self.failed.append((user, said))

@@ -30,6 +30,23 @@ class Slow(Toxic):
         return data
 
 
+class Trickle(Toxic):
+    """Passes bytes to the server at a steady rate, a kilobyte at a time; those to the client at once."""
+
+    def __init__(self, bytes_s: float) -> None:
+        super().__init__()
+        self._bytes_s = bytes_s
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Write all but the last kilobyte slowly, and return that."""
+        while way == "up" and len(data) > 1024:
+            self.hits += 1
+            connection.server.write(data[:1024])
+            await asyncio.sleep(1024 / self._bytes_s)
+            data = data[1024:]
+        return data
+
+
 class Blackhole(Toxic):
     """Drops all bytes and keeps connections open, like a half-open peer or a hung server; `ways`: the directions."""
 
@@ -44,6 +61,28 @@ class Blackhole(Toxic):
         self.hits += 1
         connection.marks[self] = 1
         return b""
+
+
+class Hole(Toxic):
+    """Passes the first bytes of a larger piece and drops everything after them, as a path with a smaller MTU does.
+
+    Small requests and small answers pass, so health checks and heads do. Nothing is closed.
+    """
+
+    def __init__(self, way: Way, size: int = 1400) -> None:
+        super().__init__()
+        self._way, self._size = way, size
+
+    async def passes(self, connection: Connection, way: Way, data: bytes) -> bytes:
+        """Return what fits; nothing once something did not."""
+        if way != self._way:
+            return data
+        if self in connection.marks:
+            return b""
+        if len(data) > self._size:
+            self.hits += 1
+            connection.marks[self] = 1
+        return data[: self._size]
 
 
 class CutAfter(Toxic):

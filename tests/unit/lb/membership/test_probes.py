@@ -13,6 +13,8 @@ from lb.membership.probes import Probes, probe
 from lb.placement.health import Event, State
 from lb.placement.node import Member
 
+PACKET_BYTES, HEAD_BYTES = 1500, 4096
+
 
 async def answered(raw: bytes) -> tuple[Event, str]:
     """What a check says to a node that answers this."""
@@ -21,6 +23,7 @@ async def answered(raw: bytes) -> tuple[Event, str]:
         request = await reader.readuntil(b"\r\n\r\n")
         assert request.startswith(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:")
         assert b"\r\nUser-Agent: snapsurge-lb (" in request
+        assert PACKET_BYTES < len(request) < HEAD_BYTES  # Lost where uploads are, and allowed by every server.
         told_ms = int(request.partition(b"\r\nSnapsurge-Received-At: ")[2].partition(b"\r\n")[0])
         assert abs(told_ms / 1000 - time.time()) < 60
         writer.write(raw)

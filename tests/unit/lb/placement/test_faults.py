@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from lb.placement.faults import USERS_MAX, WINDOW_S, Faults, Window
-from lb.placement.health import State
+from lb.placement.health import Event, State
+from lb.placement.node import RAMP_FULL
 from tests.unit.lb.placement.test_fleet import fleet
 
 
@@ -24,12 +25,13 @@ def test_several_users_make_a_node_suspicious() -> None:
     """Not one user many times; and only while such answers are half of all."""
     faults = Faults(3)
     fail(faults, 2, times=50)
+    assert not faults.failed(b"1")
     assert not faults.suspicious
-    faults.failed(b"another")
-    assert faults.suspicious
-    faults.good = 101
+    assert faults.failed(b"another")
     assert faults.suspicious
     faults.good = 102
+    assert faults.suspicious
+    faults.good = 103
     assert not faults.suspicious
 
 
@@ -91,3 +93,16 @@ def test_what_all_nodes_fail_in_ejects_none() -> None:
             found.answered(node, b"%d" % number, 503 if name == "b" else 201, 0.1)
     found.tick(60.1)
     assert [name for name, node in found.nodes.items() if node.health.state is State.SUSPECT] == ["b"]
+
+
+def test_who_fails_again_although_its_checks_pass_comes_back_step_by_step() -> None:
+    """The first time at once, with all its keys; the second time by a slow start."""
+    found = fleet()
+    found.tick(0.0)
+    node = found.nodes["b"]
+    for since, full in ((1.0, True), (10.0, False)):
+        found.note(node, Event.FAULTY, since)
+        for passed in range(2):
+            found.note(node, Event.PASSED, since + 5.0 + passed)
+        assert node.health.state is State.HEALTHY
+        assert (node.ramp == RAMP_FULL) is full

@@ -51,6 +51,14 @@ def test_events_lead_where_the_table_says(events: tuple[Event, ...], state: Stat
     assert after(*events).state is state
 
 
+def test_who_is_ejected_again_soon_is_flapping() -> None:
+    """Not the first time, nor long after."""
+    assert not after(P, Event.FAULTY).flapping
+    back = after(P, Event.FAULTY, P, P)
+    assert step(back, Event.FAULTY, now=5.0, thresholds=LIMITS).flapping
+    assert not step(back, Event.FAULTY, now=1000.0, thresholds=LIMITS).flapping
+
+
 def test_a_threshold_of_one_skips_doubt() -> None:
     """With fall 1 the first failed check is death."""
     assert after(P, F, limits=Thresholds(rise=1, fall=1)).state is State.DEAD

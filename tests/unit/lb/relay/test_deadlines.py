@@ -3,7 +3,7 @@
 import pytest
 
 from lb.config import Config
-from lb.relay.deadlines import HALF_CLOSED_S, Deadline, Progress, between_requests, lingering
+from lb.relay.deadlines import HALF_CLOSED_S, STALLED_S, Deadline, Progress, between_requests, lingering
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -171,3 +171,26 @@ def test_a_half_closed_client_has_a_moment_from_its_half_close_on() -> None:
     assert check(10.0, half_closed=False) is None
     assert check(HALF_CLOSED_S, half_closed=True) is None
     assert check(0.1, half_closed=True) is Deadline.HALF_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("received", "answer_paused", "stalled"), [(1, False, True), (0, False, False), (1, True, False)]
+)
+def test_an_upload_without_an_answer_is_stalled_once(received: int, answer_paused: bool, stalled: bool) -> None:  # noqa: FBT001
+    """After its time, not at it; not a read, and not while the client does not read its answer."""
+    progress = Progress(CONFIG)
+
+    def check(seconds: float) -> Deadline | None:
+        return progress.check(
+            seconds,
+            received=received,
+            relayed=0,
+            body_due=False,
+            reading_paused=False,
+            awaits_continue=False,
+            answer_paused=answer_paused,
+            half_closed=False,
+        )
+
+    check(0.0)
+    assert [check(STALLED_S), check(0.1), check(1.0)] == [None, Deadline.STALLED if stalled else None, None]

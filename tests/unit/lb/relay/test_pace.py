@@ -70,3 +70,36 @@ def test_what_is_told_is_what_was_measured() -> None:
         "1234 bytes of the body came in 35 s, and none in the last 32 s. The limits are 4096 bytes a second on average "
         "after the first 30 s, and 30 s without a byte."
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "silence_s", "slow"),
+    [
+        (0, 2.0, True),
+        (0, 1.9, False),
+        (1, 2.0, True),
+        (1_500_000, 28.9, False),
+        (1_500_000, 29.0, True),
+    ],
+)
+def test_what_explains_a_408_of_a_node(before: int, silence_s: float, slow: bool) -> None:  # noqa: FBT001
+    """A silence since the first moment, or one near the limit; another may be a tunnel."""
+    made = pace()
+    made.charge(1.0 if before else 0.0, before)
+    if before > 1:
+        made.charge(5.0, 1)
+    made.charge(silence_s, 0)
+
+    assert made.slow is slow
+
+
+def test_a_body_near_the_least_rate_explains_a_408_too() -> None:
+    """From a second before it would be cut; a fast one whose node stopped to read does not."""
+    made = pace()
+    for second in range(1, 32):
+        assert made.charge(1.0, 1)
+        assert made.slow is (second >= 30)
+    stopped = pace()
+    stopped.charge(1.0, 500_000)
+    stopped.charge(0.0, 100)
+    assert not stopped.slow
