@@ -38,6 +38,7 @@ from storage.zips import TAIL_BYTES, Damaged
 
 from .metrics import Metrics
 from .render.slot import RenderOverdue
+from .retries import OfThePost
 from .runs import UNKNOWN, Run, ready, rendered
 
 log = logging.getLogger("snapsurge.processors.jobs")
@@ -49,7 +50,11 @@ OVERDUE_REASON: Final = "the photos take more computing time than photos of thei
 REPOSTS_MAX = 3
 
 
-class Reposted(Exception):
+class Misread(OSError):
+    """The intake object could not be read, and then it could: an outage of this process or of the network."""
+
+
+class Reposted(OfThePost):
     """The user replaced the pair during every render of this job."""
 
 
@@ -160,7 +165,13 @@ class Jobs:
                 if (await self._existence.look(moment_id, post_id)).tombstone is not None:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
-            post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+            try:
+                post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+            except Damaged:
+                # The store checks length and checksum of each read; this is about what came of it in this process.
+                if await self._pair(moment_id, post_id) == archive:
+                    raise
+                raise Misread(f"the intake object of post {post_id} was read in two ways") from None
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
