@@ -4,8 +4,9 @@
 sends SIGTERM; the worker finishes its jobs and meanwhile no longer counts. Idle workers are stopped before busy ones,
 and in each group the newest first. A worker that dies after `SETTLED_S` is replaced at once. One that dies earlier is
 replaced after a delay that doubles each time, so that a worker that cannot start does not become a fork storm. A worker
-that lives and gives no pulse for `SILENT_S` is killed and replaced: it is stopped, or stuck. Only time in which pulses
-can be heard counts, so that an outage of Redis kills nobody. `start` makes the processes (`spawned` in production), so that tests need none.
+that gives no pulse for `SILENT_S` is stopped or stuck: it is killed and replaced. Only time in which pulses can be
+heard counts, so an outage of Redis kills nobody. `start` makes the processes (`spawned` in production), so that tests
+need none.
 """
 
 import asyncio
@@ -141,8 +142,8 @@ class Pool:
         """Kill workers that are silent for too long; the next look finds them dead, and starts others."""
         elapsed_s = 0.0 if heard is None or self._looked_at is None else now - self._looked_at
         self._looked_at = None if heard is None else now
-        for worker in self._working + self._leaving if heard is not None else ():
-            if worker.listen(heard, elapsed_s):
+        for worker in self._working + self._leaving:
+            if heard is not None and worker.listen(heard, elapsed_s):
                 log.error(
                     "worker %d gave no pulse for %.0f s: it is stopped or stuck, it is killed and another one starts",
                     worker.process.pid,
