@@ -26,7 +26,7 @@ _UNCOUNTED = "-"
 # The forms of what these scripts write: an integer, an id of `records.attempt_id`, a generation (`RECOUNT`).
 _FORMS = f"""
 local function is_number(text) return #text < 16 and string.find(text, '^-?%d+$') end
-local function is_id(text) return #text <= {ATTEMPT_ID_CHARS} and not string.find(text, '[^0-9a-f]') end
+local function is_id(text) return text == '' or #text == {ATTEMPT_ID_CHARS} and not string.find(text, '[^0-9a-f]') end
 local function is_generation(text) return text == '' or text == '{_UNCOUNTED}' or string.find(text, '^%d+%.%d+$') end
 """
 

@@ -36,7 +36,7 @@ Observed = Literal["new", "known", "stale", "deleted"]
 
 _COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 
-_ATTEMPT = re.compile(f"[0-9a-f]{{0,{ATTEMPT_ID_CHARS}}}")
+_ATTEMPT = re.compile(f"[0-9a-f]{{{ATTEMPT_ID_CHARS}}}")
 _decode_post = msgspec.json.Decoder(Post).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
 

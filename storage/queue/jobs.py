@@ -55,12 +55,12 @@ _ENQUEUE = Script(f"""
 {RING}
 {_QUEUED}
 local score = string.format('%.0f', now)
-local added, ids, scores = 0, {{}}, {{}}
+local added, ids, scores, given = 0, {{}}, {{}}, {{}}
 for i = 1, #ARGV, 3 do
   local queue, id, body = unpack(ARGV, i, i + 2)
   local key = '{job_key_prefix}' .. id
   local new = redis.call('SET', key, body, 'NX', 'PX', {_BODY_TTL_MS})
-  if not new and not (call('GET', key) and queued({{id}})[1]) then
+  if not new and not given[id] and not (call('GET', key) and queued({{id}})[1]) then
     for _, other in ipairs(KEYS) do call('ZREM', other, id) end
     new = redis.call('SET', key, body, 'PX', {_BODY_TTL_MS})
   end
@@ -69,7 +69,7 @@ for i = 1, #ARGV, 3 do
     scores[queue] = list
     list[#list + 1], list[#list + 2] = score, id
     added = added + 1
-    ids[added] = id
+    ids[added], given[id] = id, true
   end
 end
 if added > 0 and redis.call('EXISTS', '{DEAD_KEY}', '{PURGED_KEY}') > 0 then

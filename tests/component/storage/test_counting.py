@@ -63,7 +63,7 @@ async def test_a_deletion_by_another_set_is_counted(old: Index, new: Index, make
     await new.observe([make_post(user="ann")])
     await old.observe([make_post(user="bob")])
     for user in ("ann", "bob"):
-        await old.forget(make_post(user=user).id, MOMENT_ID, "f")
+        await old.forget(make_post(user=user).id, MOMENT_ID, "f" * 32)
 
     await new.counts_are_complete(MOMENT_ID)
     assert await new.counts(MOMENT_ID) == Counts()
