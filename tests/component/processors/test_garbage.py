@@ -6,9 +6,11 @@ the sweeper sweep. All posts end as they would have without it, and what Redis s
 
 import random
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from ingest.heartbeat import Heartbeat, Member
