@@ -151,9 +151,15 @@ class Jobs:
     async def flag_late(self, moment_id: str, post_id: str) -> None:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
         post = await self._flagged(moment_id, post_id)
-        if post is not None:
-            await self._index.observe(post)
-            self._metrics.flagged.inc()
+        if post is None:
+            return
+        if await self._index.observe(post) == "new":
+            # Redis had lost the post, and perhaps that it was deleted.
+            there = await self._existence.look(moment_id, post_id)
+            if there.receipt is None and there.tombstone is not None:
+                await self._index.forget(post_id, moment_id, max(there.decided, post.attempt))
+                return
+        self._metrics.flagged.inc()
 
     async def _rendered(
         self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
