@@ -84,7 +84,8 @@ local function moment_of(counts)
   if not moments[counts] then
     local generation, epoch = unpack(call('HMGET', counts, 'generation', 'shards'))
     local void = not is_generation(generation or '')
-    moments[counts] = {{generation = generation or '', ours = (epoch or '') == ARGV[1], by = {{}}, void = void}}
+    generation = not void and generation or ''
+    moments[counts] = {{generation = generation, ours = (epoch or '') == ARGV[1], by = {{}}, void = void}}
   end
   return moments[counts]
 end

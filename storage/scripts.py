@@ -24,10 +24,10 @@ MENDING = """local function call(command, key, ...)
   local wrong = type(answer) == 'table' and answer.err
   if not wrong then return answer end
   if string.find(wrong, 'WRONGTYPE', 1, true) then
-    redis.log(redis.LOG_WARNING, 'snapsurge: deleted the key '..key..', which had another type')
+    redis.log(redis.LOG_WARNING, 'deleted the key '..key..', which had another type')
     redis.call('DEL', key)
   elseif command == 'HINCRBY' and (string.find(wrong, 'not an integer') or string.find(wrong, 'overflow')) then
-    redis.log(redis.LOG_WARNING, 'snapsurge: removed the field '..(...)..' of '..key..', which was no number')
+    redis.log(redis.LOG_WARNING, 'removed the field '..(...)..' of '..key..', which was no number')
     redis.call('HDEL', key, (...))
   end
   return redis.call(command, key, ...)

@@ -38,7 +38,7 @@ say(outcome="ready")
 for line in sys.stdin:
     word = os.pread(file, 16, 0).split()[0].decode()
     if word == "dear": say(outcome="dear")
-    elif word == "failed": say(outcome="failed", error="why")
+    elif word in ("failed", "unfit"): say(outcome=word, error="why")
     elif word == "leave": sys.exit(3)
     elif word == "sleep": signal.pause()
     else: os.kill(os.getpid(), int(word))
