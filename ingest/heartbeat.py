@@ -29,10 +29,11 @@ OTHERS_MIN, OTHERS_SAID = 2, 60
 
 _CHANGED = """
 local function changed(ms)
-  local version = math.max((tonumber(redis.call('GET', KEYS[4])) or 0) + 1, ms)
+  local before = tonumber(call('GET', KEYS[4]))
+  local version = math.max(before and before > 0 and before < 1e15 and before + 1 or 0, ms)
   redis.call('SET', KEYS[4], string.format('%.0f', version))
-  redis.call('ZADD', KEYS[3], string.format('%.0f', version), ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', ms - 3600000))
+  call('ZADD', KEYS[3], string.format('%.0f', version), ARGV[1])
+  call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', ms - 3600000))
 end
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -40,20 +41,20 @@ local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 _BEAT = Script(
     _CHANGED
     + """
-local before = redis.call('HGET', KEYS[1], ARGV[1])
+local before = call('HGET', KEYS[1], ARGV[1])
 if before ~= ARGV[2] or ARGV[3] == '1' then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  call('HSET', KEYS[1], ARGV[1], ARGV[2])
   changed(ms)
 end
-redis.call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
+call('ZADD', KEYS[2], string.format('%.0f', ms), ARGV[1])
 return {string.format('%.0f', ms), before or ''}
 """
 )
 _LEAVE = Script(
     _CHANGED
     + """
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
+call('HDEL', KEYS[1], ARGV[1])
+call('ZREM', KEYS[2], ARGV[1])
 changed(ms)
 """
 )

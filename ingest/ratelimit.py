@@ -37,8 +37,8 @@ local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answer = {string.format('%.0f', now_ms)}
 for i, key in ipairs(KEYS) do
-  local tat = tonumber(redis.call('GET', key) or '0')
-  if tat > now_ms + tolerance then tat = 0 end
+  local tat = tonumber(call('GET', key))
+  if not (tat and tat >= 0 and tat <= now_ms + tolerance) then tat = 0 end
   local next = math.max(tat, now_ms) + interval
   if next - now_ms <= tolerance then redis.call('SET', key, string.format('%.0f', next), 'PX', next - now_ms) end
   answer[i + 1] = string.format('%.0f', tat)

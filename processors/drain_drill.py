@@ -30,9 +30,10 @@ from storage.sharded import ShardedIndex
 from .batched import BatchedIndex
 from .config import Config
 from .drill import LULL_S, Report
+from .functions import functions
 from .jobs import Jobs
 from .metrics import Metrics
-from .worker import JobWorker, functions
+from .worker import JobWorker
 
 # A worker renders a pair of phone photos in 0.1 to 0.15 s.
 RENDER_S = 0.1

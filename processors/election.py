@@ -11,18 +11,20 @@ from storage.keys import ELECTED_KEY
 from storage.scripts import Call, Script, run_one
 
 # A key that expires later than this many terms from now is from before Redis' clock was set back: its holder is dead.
+# One that never expires is no candidate's.
 TERMS_MAX = 10
 
 _CAMPAIGN = Script(f"""
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= {TERMS_MAX} * ARGV[2] then return 0 end
+local holder = call('GET', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
+if holder and holder ~= ARGV[1] and left >= 0 and left <= {TERMS_MAX} * ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """)
 
 # Compares the token: if the term has ended, the key may be another candidate's.
 _RESIGN = Script("""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """)
 

@@ -119,15 +119,18 @@ class Holding:
     async def claim(self, room: Room, *, dear: bool = True) -> list[Claimed]:
         """Claim jobs for this room, or one expensive job alone, from the shards that answer.
 
-        Each call begins with another shard. `dear` allows expensive jobs.
+        Each call begins with another shard. `dear` allows expensive jobs. In a room for flags alone, other queues are
+        not even looked at.
         """
         self._claims_made += 1
         claimed: list[Claimed] = []
         queues = [queue for queue in order(QUEUES, self._claims_made) if dear or queue != DEAR]
+        if not room.free:
+            queues = [FLAGS]
         start = self._claims_made % len(self._shards)
         self.due_s = float("inf")
         for shard in (*self._shards[start:], *self._shards[:start]):
-            left = _left(room, claimed)
+            left = _left(room, claimed) if claimed else room
             if left is None:
                 self.due_s = 0.0
                 break

@@ -38,6 +38,7 @@ from storage.zips import TAIL_BYTES, Damaged
 
 from .metrics import Metrics
 from .render.slot import RenderOverdue
+from .retries import OfThePost
 from .runs import UNKNOWN, Run, ready, rendered
 
 log = logging.getLogger("snapsurge.processors.jobs")
@@ -49,7 +50,11 @@ OVERDUE_REASON: Final = "the photos take more computing time than photos of thei
 REPOSTS_MAX = 3
 
 
-class Reposted(Exception):
+class Misread(OSError):
+    """The intake object could not be read, and then it could: an outage of this process or of the network."""
+
+
+class Reposted(OfThePost):
     """The user replaced the pair during every render of this job."""
 
 
@@ -146,9 +151,15 @@ class Jobs:
     async def flag_late(self, moment_id: str, post_id: str) -> None:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
         post = await self._flagged(moment_id, post_id)
-        if post is not None:
-            await self._index.observe(post)
-            self._metrics.flagged.inc()
+        if post is None:
+            return
+        if await self._index.observe(post) == "new":
+            # Redis had lost the post, and perhaps that it was deleted.
+            there = await self._existence.look(moment_id, post_id)
+            if there.receipt is None and there.tombstone is not None:
+                await self._index.forget(post_id, moment_id, max(there.decided, post.attempt))
+                return
+        self._metrics.flagged.inc()
 
     async def _rendered(
         self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
@@ -160,7 +171,13 @@ class Jobs:
                 if (await self._existence.look(moment_id, post_id)).tombstone is not None:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
-            post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+            try:
+                post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+            except Damaged:
+                # The store checks length and checksum of each read; this is about what came of it in this process.
+                if await self._pair(moment_id, post_id) == archive:
+                    raise
+                raise Misread(f"the intake object of post {post_id} was read in two ways") from None
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)

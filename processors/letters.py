@@ -26,12 +26,12 @@ PURGED_S = 72 * 3600
 _PURGE = Script(f"""
 local now, purged = redis.call('TIME')[1], 0
 for _, id in ipairs(ARGV) do
-  if redis.call('HDEL', '{DEAD_KEY}', id) == 1 then
-    redis.call('ZADD', '{PURGED_KEY}', now, id)
+  if call('HDEL', '{DEAD_KEY}', id) == 1 then
+    call('ZADD', '{PURGED_KEY}', now, id)
     purged = purged + 1
   end
 end
-redis.call('ZREMRANGEBYSCORE', '{PURGED_KEY}', '-inf', now - {PURGED_S})
+call('ZREMRANGEBYSCORE', '{PURGED_KEY}', '-inf', now - {PURGED_S})
 redis.call('EXPIRE', '{PURGED_KEY}', {PURGED_S})
 return purged
 """)

@@ -51,9 +51,8 @@ class Metrics:
             "posts", "Renders by outcome; `rejected` is a photo that cannot be decoded, and is logged with its reason",
             outcome=OUTCOMES,
         )  # fmt: skip
-        self.incomplete = self._counter(
-            "incomplete", "Posts made ready without `full`, because they had waited long: more workers would help"
-        )
+        text = "Posts made ready without `full`, because they had waited long: more workers would help"
+        self.incomplete = self._counter("incomplete", text)
         self.flagged = self._counter("flagged", "Posts whose late flag was set")
         self.failures = self._counter(
             "failures", "Failed job runs by cause: `outage`, the store or Redis was unavailable; `fault`, an error in "
@@ -66,6 +65,7 @@ class Metrics:
             "snapsurge_worker_tries", "Runs that a job needed", buckets=TRIES_BUCKETS, registry=registry
         )
         self.claims = self._counter("claims", "Jobs claimed")
+        self.sick = Gauge("snapsurge_worker_sick", "1 while this worker rests, as its own jobs fail", registry=registry)
         self.lapses = self._counter(
             "lapses", "Jobs claimed whose last worker was lost: workers die, or stand still for longer than their lease"
         )

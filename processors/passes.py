@@ -7,9 +7,10 @@ two passes. Sweeping a moment ends when it can get no more posts and its tombsto
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from storage import keys
 from storage.records import OPEN_MS, Moment, to_ms
@@ -30,7 +31,7 @@ IDLE_RESTS: Final = 1
 class Cursor(msgspec.Struct, frozen=True):
     """The progress of a pass: spreads done, start in unix seconds, generations of recounts by moment and shard."""
 
-    done: int
+    done: Annotated[int, Meta(ge=0, le=len(keys.SPREADS))]
     begun_s: float
     generations: dict[str, dict[str, str]] = {}
 

@@ -1,7 +1,10 @@
 """Runs a claimed job once and decides what follows: done, a retry, or a dead letter. No job is dropped.
 
-Errors are outages (the store or Redis is unavailable, which passes) or faults (which do not pass by themselves). The
-two are counted separately, each with its own maximum of tries. The delay before a retry is exponential backoff with
+Errors are outages (the store or Redis is unavailable, or this process lacks something, which passes) or faults (which
+do not pass by themselves). The two are counted separately, each with its own maximum of tries. A fault that tells more
+of the worker than of the job counts as an outage: one at a worker that is sick (sickness.py), and a further one at the
+worker where the job failed last, while there are other workers. So a sick worker spends one of the few tries of a job
+at most, and a job that fails everywhere still ends. The delay before a retry is exponential backoff with
 full jitter between a floor and a cap. A job whose workers keep dying becomes a dead letter without another run (the
 limit is in storage/queue/lease.py). A bad photo is no error: its job succeeds with a rejected post. This file does not
 know what jobs do.
@@ -19,13 +22,16 @@ from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from storage.blobs import StoreUnavailable
+from storage.queue.jobs import FLAGS
 from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement, is_poison
 from storage.records import from_ms
 from storage.refusals import reason
+from storage.zips import Damaged
 
 from .letters import DeadLetter, Reason
 from .metrics import Metrics, job_label
 from .registry import Unrunnable
+from .sickness import Sickness
 
 log = logging.getLogger("snapsurge.processors.retries")
 
@@ -37,8 +43,14 @@ class Overdue(Exception):
     """One try of a job exceeded its deadline because the store or Redis did not answer."""
 
 
+class OfThePost(Exception):
+    """A fault that the post causes, or its user; it says nothing of the worker."""
+
+
 # A broken connection raises OSError; TimeoutError is a subclass.
-OUTAGES: tuple[type[Exception], ...] = (StoreUnavailable, RedisError, OSError, Overdue)
+OUTAGES: tuple[type[Exception], ...] = (StoreUnavailable, RedisError, OSError, MemoryError, Overdue)
+# Of these, what other workers meet too.
+OF_OTHERS = (StoreUnavailable, RedisError, ConnectionError, TimeoutError, Overdue)
 
 
 class HandBack(Retry):
@@ -81,9 +93,25 @@ def backoff_s(tries: int, patience: Patience, rng: random.Random) -> float:
     return max(patience.floor_s, rng.uniform(0, bound))
 
 
-def after(error: Exception, earlier: Attempts, patience: Patience) -> tuple[Attempts, bool]:
+class Worker(msgspec.Struct, frozen=True):
+    """What is known of the worker at which a job fails."""
+
+    name: str = ""
+    sick: bool = False
+    alone: bool = True
+
+
+def concerns_worker(error: Exception) -> bool:
+    """Whether this error may say something of the worker, as neither the post nor store or Redis cause it."""
+    return not isinstance(error, (HandBack, Damaged, OfThePost, *OF_OTHERS))
+
+
+def after(error: Exception, earlier: Attempts, patience: Patience, worker: Worker) -> tuple[Attempts, bool]:
     """The job's counts of tries after this error, and whether the job is given up."""
-    if isinstance(error, OUTAGES):
+    again_here = earlier.failed_by == worker.name and not worker.alone
+    if concerns_worker(error):
+        earlier = msgspec.structs.replace(earlier, failed_by=worker.name)
+    if isinstance(error, OUTAGES) or (concerns_worker(error) and (worker.sick or again_here)):
         attempts = msgspec.structs.replace(earlier, outages=earlier.outages + 1)
         return attempts, attempts.outages >= patience.outages_max
     attempts = msgspec.structs.replace(earlier, faults=earlier.faults + 1)
@@ -93,7 +121,8 @@ def after(error: Exception, earlier: Attempts, patience: Patience) -> tuple[Atte
 class Retrying:
     """Runs claimed jobs and turns each result or error into a settlement.
 
-    `redis_of` names the Redis that a job with these arguments needs.
+    `redis_of` names the Redis that a job with these arguments needs, `worker` is this worker's name. `alone` is to be
+    kept up to date: whether there is no other worker.
     """
 
     def __init__(
@@ -102,12 +131,24 @@ class Retrying:
         patience: Patience,
         rng: random.Random,
         redis_of: Callable[[Sequence[str]], str] = lambda _args: "Redis",
+        *,
+        worker: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
         self._patience = patience
         self._rng = rng
         self._redis_of = redis_of
         self._away: set[str] = set()
+        self._worker = worker
+        self._clock = clock
+        self.alone = True
+        # Flags need no render process, so a worker that cannot render may well set them.
+        self.renders, self.flags = Sickness(), Sickness()
+
+    def sickness(self, claimed: Claimed) -> Sickness:
+        """The health of this worker at jobs like this one."""
+        return self.flags if claimed.queue == FLAGS else self.renders
 
     async def run(
         self, claimed: Claimed, name: str, job: Callable[..., Awaitable[object]], args: Sequence[str]
@@ -130,6 +171,9 @@ class Retrying:
         for what in sorted(self._away & {"the store", "the store or Redis", self._redis_of(args)}):
             log.warning("%s is available again (job %s succeeded)", what, claimed.id)
             self._away.discard(what)
+        if self.sickness(claimed).succeeded():
+            log.warning("job %s succeeded: this worker is well again and claims jobs as before", claimed.id)
+            self._metrics.sick.set(self.renders.sick or self.flags.sick)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)
         return Done(claimed)
@@ -146,19 +190,36 @@ class Retrying:
 
     def failed(self, claimed: Claimed, name: str, args: Sequence[str], error: Exception) -> Settlement:
         """Count the error; a retry, or a dead letter after the last try."""
-        attempts, last = after(error, claimed.attempts, self._patience)
-        outage = isinstance(error, OUTAGES)
+        self._examine(claimed, args, error)
+        worker = Worker(self._worker, self.sickness(claimed).sick, self.alone)
+        attempts, last = after(error, claimed.attempts, self._patience, worker)
+        outage = attempts.outages > claimed.attempts.outages
         self._metrics.failures.labels(job_label(name), "outage" if outage else "fault").inc()
         if last:
             return self.given_up(claimed, name, args, error, reason="outage" if outage else "fault")
         delay_s = backoff_s(attempts.outages if outage else attempts.faults, self._patience, self._rng)
-        if not outage:
+        if concerns_worker(error) or not outage:
             log.warning("%s failed on run %d, again in %.1f s: %r", claimed.id, claimed.attempts.runs, delay_s, error)
         elif (what := self._unavailable(error, args)) not in self._away:
             # One line for an outage, not one for each of its jobs.
             log.warning("%s is unavailable, jobs are retried: %s: %s", what, claimed.id, reason(error))
             self._away.add(what)
         return Again(claimed, attempts, delay_s)
+
+    def _examine(self, claimed: Claimed, args: Sequence[str], error: Exception) -> None:
+        """Learn from this error whether the worker is sick; then it rests."""
+        if not concerns_worker(error):
+            return
+        rest_s = self.sickness(claimed).failed(args[-1] if args else claimed.id, self._clock())
+        if rest_s:
+            log.error(
+                "this worker is sick: jobs of different posts fail here one after the other; it claims one job in %g s "
+                "and leaves the others to other workers. If it stays sick, look at its limits and memory, and restart "
+                "it: %r",
+                rest_s,
+                error,
+            )
+        self._metrics.sick.set(self.renders.sick or self.flags.sick)
 
     def _unavailable(self, error: Exception, args: Sequence[str]) -> str:
         if isinstance(error, RedisError):

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -24,39 +23,27 @@ from redis.exceptions import RedisError
 
 from storage import keys
 from storage.blobs import BlobStore
-from storage.connections import term
 from storage.existence import Existence
 from storage.index import Index
-from storage.keys import BY_HAND_KEY, CURSORS_KEY, SWEPT_KEY
+from storage.keys import BY_HAND_KEY, CURSORS_KEY
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
 from storage.records import OPEN_MS, Moment, to_ms
-from storage.scripts import Script, run_one
 from storage.sharded import ShardedIndex, epoch_of
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 
 from .findings import Found, Swept
 from .letters import DeadLetters
+from .mark import mark
 from .passes import SWEPT_MS, Cursor, classes, due_s, next_due, parse_cursor
 
 WIDTH = 16  # Spreads listed at the same time.
 BATCH = 256  # Jobs queued by one script call.
 # For a day an operator can resume an interrupted manual sweep.
 BY_HAND_TTL_S = 24 * 3600
-# The mark is the run of this Redis, the term and the epoch, made in Redis, because redis-py parses all of INFO for it.
-# Returns 0, or 1 for another run or term, or 2 for another set of shards; and the cursors.
-_MARK = Script("""
-local mark = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')..ARGV[1]..ARGV[2]
-local old, another = redis.call('GET', KEYS[1]), 0
-if old ~= mark then
-  another = (not old or string.match(old, '^%w+(.*)$') == ARGV[2]) and 1 or 2
-  redis.call('SET', KEYS[1], mark)
-end
-return {another, redis.call('HGETALL', KEYS[2])}
-""")
 
 
 class Sweeper:
@@ -162,26 +149,18 @@ class Sweeper:
 
         Also empty when a shard was added or removed; then no counts of these moments are complete any more.
         """
-        named, *others = await asyncio.gather(*(self._mark(one) for one in self._clients), return_exceptions=True)
+        named, *others = await asyncio.gather(
+            *(mark(one, self._epoch) for one in self._clients), return_exceptions=True
+        )
         if isinstance(named, BaseException):
             raise named
-        marks = [one[0] for one in (named, *others) if not isinstance(one, BaseException)]
+        marks = [one.found for one in (named, *others) if not isinstance(one, BaseException)]
         if 2 in marks:
             await those_that_answer(one.void_counts(moment_ids) for one in self._index.shards.values())
         if any(marks):
             await self._redis.delete(CURSORS_KEY)
             return {}
-        read = {
-            name.decode(errors="replace"): parse_cursor(raw)
-            for name, raw in zip(named[1][::2], named[1][1::2], strict=True)
-        }
-        return {name: cursor for name, cursor in read.items() if cursor is not None}
-
-    async def _mark(self, client: Redis) -> Any:  # noqa: ANN401 - Lua's answer
-        """What `_MARK` says; of another failover it is another run, because the Redis may lack what came before it."""
-        number = await term(client)
-        epoch = self._epoch and f":{self._epoch}"
-        return await run_one(client, _MARK([SWEPT_KEY, CURSORS_KEY], f"t{number}" if number else "", epoch))
+        return named.cursors
 
     async def _generations(self, moment_ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """The generations for recounts by moment and shard, where a shard that answers has no complete counts."""
@@ -202,7 +181,11 @@ class Sweeper:
             swept, found = swept + part, found | there
         swept += Swept(queued=await self._enqueue_all(sorted(found.unfinished)))
         # A moment that left the class in the middle of a recount is counted by the next pass over its new class.
-        generations = {one: dict(cursor.generations[one]) for one in moment_ids if one in cursor.generations}
+        known = {one: cursor.generations[one] for one in moment_ids if one in cursor.generations}
+        generations = {
+            one: {shard: begun for shard, begun in shards.items() if shard in self._index.shards}
+            for one, shards in known.items()
+        }
         for moment_id, shards in generations.items():
             accepted = sorted(one for one in found.accepted if keys.moment_of(one) == moment_id)
             async for posts in self._posts.stored_some(

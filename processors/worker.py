@@ -15,12 +15,9 @@ import os
 import random
 import secrets
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
 
-from arq.typing import WorkerCoroutine
-from arq.worker import Function, func
+from arq.worker import Function
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -28,7 +25,7 @@ import storage.config
 from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.queue.claims import Claims, Room
-from storage.queue.jobs import DEAR, FLAGS, ON_TIME
+from storage.queue.jobs import DEAR, FLAGS
 from storage.queue.lease import Again, Claimed, Settlement, Share
 from storage.queue.shards import Shards, home
 from storage.sharded import ShardedIndex
@@ -38,13 +35,13 @@ from .about import about_view
 from .ahead import Ahead
 from .batched import BatchedIndex
 from .config import Config, address
+from .functions import functions
 from .holding import Holding
 from .jobs import Jobs
 from .metrics import Metrics
-from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS, Registry
+from .registry import Registry
 from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
-from .runs import Run
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
 from .scaling.targets import serving
@@ -57,8 +54,6 @@ log = logging.getLogger("snapsurge.processors.worker")
 PULSE_PERIODS = 3
 # Flags that run at the same time, beside the jobs that need a slot: milliseconds each, and they share their calls.
 FLAGS_MAX = 64
-# Stands in for the claim when a stock arq worker runs the job.
-UNCLAIMED = Claimed("", b"", ON_TIME, "")
 
 
 class Stuck(Exception):
@@ -90,7 +85,12 @@ class JobWorker:
         self._redis = redis
         self._registry = Registry(functions)
         self._retrying = Retrying(
-            metrics, patience(config), random.Random(), lambda args: f"Redis {home(args[-1] if args else '', clients)}"
+            metrics,
+            patience(config),
+            random.Random(),
+            lambda args: f"Redis {home(args[-1] if args else '', clients)}",
+            worker=self._name,
+            clock=self._loop.time,
         )
         self._holding = Holding(
             {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
@@ -124,15 +124,17 @@ class JobWorker:
 
     async def _fill(self) -> float:
         """Start jobs that were claimed ahead, or claim; the seconds to wait for the next change, at most `poll_s`."""
+        if self._retrying.renders.sick:
+            return await self._fill_sick()
         # 1. Jobs that were claimed ahead go first into free slots.
         for one in self._ahead.taken(self._free()):
             self._start(one)
-        free, flags = self._free(), FLAGS_MAX - sum(one.queue == FLAGS for one, _ in self._running.values())
+        free = self._free()
         if not free or self._ahead:
             self._holding.listen(idle=False)
             return self._config.poll_s
         # 2. Claim for what is free, and under a backlog some ahead.
-        room = Room(free, self._ahead.room(), flags)
+        room = Room(free, self._ahead.room(), self._flags_room())
         claimed = await self._holding.claim(room, dear=self._share.allows(self._loop.time()))
         if any(one.queue != DEAR for one in claimed):
             self._share.others(self._loop.time())
@@ -150,6 +152,22 @@ class JobWorker:
         # 5. Wait until a job is due, or an expensive one may be claimed.
         share_s = self._share.wait_s(self._loop.time())
         return min(self._holding.due_s, share_s or self._config.poll_s, self._config.poll_s)
+
+    async def _fill_sick(self) -> float:
+        """Give back what was claimed ahead, claim flags and, after a rest, one other job; the seconds to wait."""
+        for one in self._ahead.taken():
+            self._holding.settle(Again(one, one.attempts))
+        self._holding.listen(idle=False)  # the bell is for workers that can take any job
+        sickness, free = self._retrying.renders, self._free()
+        room = Room(sickness.room(free, self._config.jobs_max - free, self._loop.time()), 0, self._flags_room())
+        if room.free or room.flags:
+            for one in await self._holding.claim(room):
+                self._start(one)
+        return min(sickness.wait_s(self._loop.time()) or self._config.poll_s, self._config.poll_s)
+
+    def _flags_room(self) -> int:
+        running = sum(one.queue == FLAGS for one, _ in self._running.values())
+        return self._retrying.flags.room(FLAGS_MAX - running, running, self._loop.time())
 
     def _free(self) -> int:
         """Free slots. Flags need none; while an expensive job uses the render slot, there are none for others."""
@@ -206,7 +224,8 @@ class JobWorker:
             held = len(self._running) + len(self._ahead)
             pulse = Pulse(self._metrics.jobs_done, self._metrics.busy_s, held)
             with contextlib.suppress(RedisError, OSError):
-                await beat(self._redis, self._name, pulse, ttl_s=self._config.pulse_s * PULSE_PERIODS)
+                workers = await beat(self._redis, self._name, pulse, ttl_s=self._config.pulse_s * PULSE_PERIODS)
+                self._retrying.alone = workers <= 1
             await asyncio.sleep(self._config.pulse_s)
 
     async def _finish_running(self) -> None:
@@ -228,36 +247,6 @@ def patience(config: Config) -> Patience:
         faults_max=config.faults_max,
         outages_max=config.outages_max,
         deadline_s=config.job_timeout_s,
-    )
-
-
-def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
-    """The jobs as arq functions under their queue names; under a stock arq worker each run counts as the first."""
-
-    async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
-        claimed = context.get(CLAIMED, UNCLAIMED)
-        whole, dear, run = claimed.waited_s <= degrade_s, claimed.queue == DEAR, _run_of(context, claimed)
-        await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0, run=run)
-
-    async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
-        await jobs.flag_late(moment_id, post_id)
-
-    async def complete_media(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
-        claimed = context.get(CLAIMED, UNCLAIMED)
-        await jobs.complete_media(moment_id, post_id, last=claimed.attempts.faults > 0)
-
-    return [func(cast("WorkerCoroutine", one), name=one.__name__) for one in (render_pair, flag_late, complete_media)]
-
-
-def _run_of(context: Mapping[Any, Any], claimed: Claimed) -> Run:
-    """This run of a job, which starts now."""
-    return Run(
-        worker=claimed.token.rpartition(":")[0],
-        attempts=claimed.attempts,
-        committed_ms=context.get(COMMITTED_MS, 0),
-        queued_ms=context.get(QUEUED_MS, 0),
-        claimed_ms=claimed.at_ms,
-        started_ms=time.time_ns() // 1_000_000,
     )
 
 

@@ -1,12 +1,15 @@
 """The Lua scripts of the index: each changes a post's entry and the counts of its moment together.
 
-What they promise is in index.py, the keys are in keys.py. Fields of a post's hash: j record, s state, l late_by_ms, a
+What they promise is in index.py, the keys are in keys.py. A value that these scripts do not write is removed: a broken
+entry with the counts of its moment, because nobody knows as what it was counted, broken counts as a whole, so that the
+sweeper counts anew. Fields of a post's hash: j record, s state, l late_by_ms, a
 attempt, g the generation of counts in which the entry is counted. Fields of a moment's hash: the counts, `generation`,
 `shards` (the epoch of the counts), `reign` (in which the generation began), and `complete` (the reign for which they
 are complete).
 """
 
 from .keys import COUNTS_KEY, DELETION_KEY, POST_KEY
+from .records import ATTEMPT_ID_CHARS
 from .reign import REIGN
 from .scripts import Script
 
@@ -20,7 +23,16 @@ RECOUNT_S = 24 * 3600
 # The generation of an entry that is in no counts.
 _UNCOUNTED = "-"
 
-_COUNT = """
+# The forms of what these scripts write: an integer, an id of `records.attempt_id`, a generation (`RECOUNT`).
+_FORMS = f"""
+local function is_number(text) return #text < 16 and string.find(text, '^-?%d+$') end
+local function is_id(text) return text == '' or #text == {ATTEMPT_ID_CHARS} and not string.find(text, '[^0-9a-f]') end
+local function is_generation(text) return text == '' or text == '{_UNCOUNTED}' or string.find(text, '^%d+%.%d+$') end
+"""
+
+_COUNT = (
+    _FORMS
+    + """
 local function count(by, state, late, number)
   by.accepted = (by.accepted or 0) + number
   if state ~= 'accepted' then by[state] = (by[state] or 0) + number end
@@ -29,11 +41,40 @@ local function count(by, state, late, number)
 end
 local function store(counts, by)
   for name, number in pairs(by) do
-    if number ~= 0 then redis.call('HINCRBY', counts, name, number) end
+    local answer = number ~= 0 and redis.pcall('HINCRBY', counts, name, number)
+    -- Void, if it is no number; any other error is raised.
+    if type(answer) == 'table' then
+      call('HGET', counts, name)
+      if not is_number(redis.call('HGET', counts, name) or '') then return redis.call('DEL', counts) end
+      redis.call('HINCRBY', counts, name, number)
+    end
   end
 end
-local function entry_of(key) return unpack(redis.call('HMGET', key, 's', 'l', 'a', 'g')) end
+-- Whether the entry is broken; state, late_by_ms, attempt and generation of one that is not.
+local function entry_of(key)
+  local found = redis.pcall('HMGET', key, 's', 'l', 'a', 'g')
+  if found.err then
+    call('HMGET', key, 's')
+    return true
+  end
+  local state, late, attempt, generation = unpack(found)
+  local fine = not late and not attempt and not generation
+  if state then
+    fine = (state == 'accepted' or state == 'ready' or state == 'rejected') and is_number(late or '0')
+      and is_id(attempt or '') and is_generation(generation or '')
+  end
+  if fine then return false, state, late, attempt, generation end
+  redis.call('DEL', key)
+  return true
+end
+-- The id of a post's last deletion.
+local function deletion_at(key)
+  local gone = call('GET', key)
+  if not gone or is_id(gone) then return gone end
+  redis.call('DEL', key)
+end
 """
+)
 
 # ARGV: the epoch, then seven fields of each post. An entry of the same attempt proves that no deletion came after it.
 OBSERVE = Script(f"""
@@ -41,16 +82,19 @@ OBSERVE = Script(f"""
 local moments = {{}}
 local function moment_of(counts)
   if not moments[counts] then
-    local generation, epoch = unpack(redis.call('HMGET', counts, 'generation', 'shards'))
-    moments[counts] = {{generation = generation or '', ours = (epoch or '') == ARGV[1], by = {{}}}}
+    local generation, epoch = unpack(call('HMGET', counts, 'generation', 'shards'))
+    local void = not is_generation(generation or '')
+    generation = not void and generation or ''
+    moments[counts] = {{generation = generation, ours = (epoch or '') == ARGV[1], by = {{}}, void = void}}
   end
   return moments[counts]
 end
 local function observe(key, deletion, counts, state, late, attempt, whole, record)
   local moment = moment_of(counts)
-  local old_state, old_late, old_attempt, old_generation = entry_of(key)
+  local broken, old_state, old_late, old_attempt, old_generation = entry_of(key)
+  if broken then moment.void = true end
   if not old_state or old_attempt ~= attempt then
-    local gone = redis.call('GET', deletion)
+    local gone = deletion_at(deletion)
     if gone and attempt <= gone then return 'deleted' end
     if old_state and (old_attempt or '') > attempt then return 'stale' end
   end
@@ -75,7 +119,7 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
   if not old_state or finished or whole == '1' or (first_flag and state == 'accepted') then
     fields[#fields + 1], fields[#fields + 2] = 'j', record
   end
-  if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
+  if #fields > 0 then call('HSET', key, unpack(fields)) end
   if not old_state or state ~= 'accepted' then
     redis.call('EXPIRE', key, (late and state ~= 'accepted') and {POST_TTL_S} or {COUNTS_TTL_S})
   end
@@ -88,8 +132,8 @@ for i = 2, #ARGV, 7 do
     state, late ~= '' and late, attempt, whole, record)
 end
 for counts, moment in pairs(moments) do
-  store(counts, moment.by)
-  if moment.strange then redis.call('HDEL', counts, 'complete') end
+  if moment.void then redis.call('DEL', counts) else store(counts, moment.by) end
+  if moment.strange then call('HDEL', counts, 'complete') end
   if moment.more then redis.call('EXPIRE', counts, {COUNTS_TTL_S}) end
 end
 return answers
@@ -98,7 +142,10 @@ return answers
 # One command and one answer: as many commands cost the caller three times the CPU.
 STATES = Script(f"""
 local states = {{}}
-for i = 1, #ARGV do states[i] = redis.call('HGET', '{POST_KEY}'..ARGV[i], 's') end
+for i = 1, #ARGV do
+  local state = call('HGET', '{POST_KEY}'..ARGV[i], 's')
+  states[i] = (state == 'accepted' or state == 'ready' or state == 'rejected') and state
+end
 return states
 """)
 
@@ -106,11 +153,12 @@ return states
 FORGET = Script(f"""#!lua flags=allow-oom
 {_COUNT}
 local key, deletion, counts = '{POST_KEY}'..ARGV[1], '{DELETION_KEY}'..ARGV[1], '{COUNTS_KEY}'..ARGV[2]
-local state, late, attempt, generation = entry_of(key)
-if ARGV[3] > (redis.call('GET', deletion) or '') then redis.call('SET', deletion, ARGV[3], 'EX', {POST_TTL_S}) end
+local broken, state, late, attempt, generation = entry_of(key)
+if broken then redis.call('DEL', counts) end
+if ARGV[3] > (deletion_at(deletion) or '') then redis.call('SET', deletion, ARGV[3], 'EX', {POST_TTL_S}) end
 if not state or (attempt or '') > ARGV[3] then return end
 local by = {{}}
-if generation == (redis.call('HGET', counts, 'generation') or '') then count(by, state, late, -1) end
+if generation == (call('HGET', counts, 'generation') or '') then count(by, state, late, -1) end
 store(counts, by)
 redis.call('DEL', key)
 """)
@@ -119,8 +167,15 @@ redis.call('DEL', key)
 # refuse a write refuses this script too, although it writes nothing: reports may be missing there.
 COUNTS = Script(f"""#!lua
 {REIGN}
-local found = redis.call('HMGET', KEYS[1], 'complete', 'shards', unpack(ARGV, 3))
+{_FORMS}
+local found = call('HMGET', KEYS[1], 'complete', 'shards', unpack(ARGV, 3))
 if (found[2] or '') ~= ARGV[2] or not lasts(found[1], ARGV[1]) then return false end
+for i = 3, #ARGV do
+  if not is_number(found[i] or '0') then
+    redis.call('DEL', KEYS[1])
+    return false
+  end
+end
 return {{unpack(found, 3)}}
 """)
 
@@ -129,7 +184,7 @@ UNCOUNTED = Script(f"""#!lua
 {REIGN}
 local places = {{}}
 for i, counts in ipairs(KEYS) do
-  local complete, epoch = unpack(redis.call('HMGET', counts, 'complete', 'shards'))
+  local complete, epoch = unpack(call('HMGET', counts, 'complete', 'shards'))
   if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then places[#places + 1] = i end
 end
 return places
@@ -141,11 +196,12 @@ return places
 RECOUNT = Script(f"""#!lua
 {REIGN}
 local time = redis.call('TIME')
-local begun, epoch, began = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
+local begun, epoch, began = unpack(call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
 local now = time[1]..'.'..time[2]
-if begun and (epoch or '') == ARGV[2] and now - begun < {RECOUNT_S} and lasts(began, ARGV[1]) then return begun end
+local age = tonumber(begun) and now - begun
+if age and (epoch or '') == ARGV[2] and age < {RECOUNT_S} and lasts(began, ARGV[1]) then return begun end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', now, 'shards', ARGV[2], 'reign', mark(ARGV[1]))
+call('HSET', KEYS[1], 'generation', now, 'shards', ARGV[2], 'reign', mark(ARGV[1]))
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return now
 """)
@@ -154,9 +210,9 @@ return now
 # recount began: what was lost since may be missing.
 COMPLETE = Script(f"""#!lua
 {REIGN}
-local generation, epoch, began = unpack(redis.call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
+local generation, epoch, began = unpack(call('HMGET', KEYS[1], 'generation', 'shards', 'reign'))
 if (generation or '') ~= ARGV[3] or (generation and (epoch or '') ~= ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], 'complete', generation and began or mark(ARGV[1]), 'shards', ARGV[2])
+call('HSET', KEYS[1], 'complete', generation and began or mark(ARGV[1]), 'shards', ARGV[2])
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
 """)

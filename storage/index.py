@@ -16,16 +16,18 @@ complete only for one *epoch*, too: one set of shards. A caller that knows anoth
 their mark.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from .connections import term
 from .counting import COMPLETE, COUNTS, COUNTS_TTL_S, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
-from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
-from .records import ACCEPTING_MS, Moment, Post, to_ms
+from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY, is_moment_id
+from .records import ACCEPTING_MS, ATTEMPT_ID_CHARS, Moment, Post, to_ms
 from .scripts import Call, Script, run_one
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ Observed = Literal["new", "known", "stale", "deleted"]
 
 _COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 
+_ATTEMPT = re.compile(f"[0-9a-f]{{{ATTEMPT_ID_CHARS}}}")
 _decode_post = msgspec.json.Decoder(Post).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
 
@@ -53,13 +56,13 @@ POST_DIGEST = "[a-z2-7]" * 26
 _PUT_MOMENTS = Script(f"""
 for i = 3, #ARGV, 6 do
   local id, region, fires_at, revision, cancelled, record = unpack(ARGV, i, i + 5)
-  local known, there = pcall(cjson.decode, redis.call('GET', '{MOMENT_KEY}' .. id) or '{{}}')
+  local known, there = pcall(cjson.decode, call('GET', '{MOMENT_KEY}' .. id) or '{{}}')
   local later = known and type(there) == 'table' and (tonumber(there.revision) or 0) > tonumber(revision)
   if not later then
     redis.call('SET', '{MOMENT_KEY}' .. id, record, 'EX', {MOMENT_TTL_S})
-    redis.call('ZADD', '{MOMENTS_KEY}', fires_at, id)
-    if cancelled == '1' then redis.call('ZREM', '{MOMENTS_KEY}:' .. region, id)
-    else redis.call('ZADD', '{MOMENTS_KEY}:' .. region, fires_at, id) end
+    call('ZADD', '{MOMENTS_KEY}', fires_at, id)
+    if cancelled == '1' then call('ZREM', '{MOMENTS_KEY}:' .. region, id)
+    else call('ZADD', '{MOMENTS_KEY}:' .. region, fires_at, id) end
   end
 end
 if ARGV[1] ~= '' then redis.call('SET', '{MOMENTS_LISTED_KEY}', ARGV[1], 'EX', ARGV[2]) end
@@ -130,14 +133,16 @@ class Index:
     async def deletion(self, post_id: str) -> str:
         """The id of the post's last deletion that was reported to the index; empty if there was none."""
         found = await self._redis.get(DELETION_KEY + post_id)
-        return (found or b"").decode("ascii", "replace")
+        deletion = (found or b"").decode("ascii", "replace")
+        return deletion if _ATTEMPT.fullmatch(deletion) else ""
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The posts' records, in order; None for each post that the index does not have."""
         pipe = self._redis.pipeline(transaction=False)
         for post_id in post_ids:
             pipe.hget(POST_KEY + post_id, "j")
-        return [_read(_decode_post, found) for found in await pipe.execute()]
+        found = await pipe.execute(raise_on_error=False)
+        return [_read(_decode_post, _value(one)) for one in found]
 
     async def scan(self, moment_id: str, cursor: int, most: int = SCANNED) -> tuple[int, list[str]]:
         """Look at `most` keys of this Redis: the ids of the moment's posts among them, and the next cursor, 0 at last.
@@ -223,8 +228,9 @@ class Index:
         pipe.pttl(MOMENTS_LISTED_KEY)
         pipe.zrevrangebyscore(f"{MOMENTS_KEY}:{region}", now_ms, since_ms, start=0, num=1)
         listed, left_ms, found = await pipe.execute()
-        known = left_ms <= LISTED_TTL_S * 1000 and _covers(listed, since_ms, now_ms)
-        return found[0].decode() if found else None, known
+        ids = [one.decode(errors="replace") for one in found]
+        known = left_ms <= LISTED_TTL_S * 1000 and _covers(listed, since_ms, now_ms) and all(map(is_moment_id, ids))
+        return next(iter(ids), None), known
 
     async def moment_ids(self, since_ms: int, until_ms: int) -> tuple[list[str] | None, bool]:
         """The moments that fire in this time range, in order, and whether the caller should list the store again.
@@ -238,7 +244,17 @@ class Index:
         listed, left_ms, found = await pipe.execute()
         # More time left than its whole time to live: Redis' clock was set back since, so the listing is stale.
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
-        return [one.decode() for one in found] if _covers(listed, since_ms, until_ms) else None, due
+        ids = [one.decode(errors="replace") for one in found]
+        return [one for one in ids if is_moment_id(one)] if _covers(listed, since_ms, until_ms) else None, due
+
+
+def _value(answer: Any) -> bytes | None:  # noqa: ANN401 - redis-py's
+    """The answer of one command of a pipeline; a value of another type counts as missing. redis.RedisError."""
+    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+        return None
+    if isinstance(answer, Exception):
+        raise answer
+    return cast("bytes | None", answer)
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:

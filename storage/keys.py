@@ -149,5 +149,14 @@ CURSORS_KEY = "snapsurge:sweep"
 BY_HAND_KEY = "snapsurge:sweep-by-hand"
 # How far the removal of old photos and moments has come, by moment: hash.
 RETENTION_KEY = "snapsurge:retention"
+# The types of all keys with a fixed name, but for those of the sweeper's mark (sweeper.py).
+TYPES = {
+    **dict.fromkeys((*QUEUE_KEYS, *NODES_KEYS[1:3], DEATHS_KEY, PURGED_KEY, MOMENTS_KEY, TARGETS_KEY), "zset"),
+    **dict.fromkeys((CLOCK_KEY, LEASES_KEY, ATTEMPTS_KEY, DEAD_KEY, COUNTED_KEY, NODES_KEYS[0], CURSORS_KEY), "hash"),
+    **dict.fromkeys((BY_HAND_KEY, RETENTION_KEY), "hash"),
+    **dict.fromkeys((MOMENTS_LISTED_KEY, ELECTED_KEY, SCALING_KEY, NEEDED_KEY, NODES_KEYS[3], SWEPT_KEY), "string"),
+    WORKERS_KEY: "set",
+    BELL_KEY: "list",
+}
 # All keys of the above: ACL rules have these patterns.
 KEY_PATTERNS = ("snapsurge:*", "arq:*")

@@ -20,7 +20,8 @@ log = logging.getLogger("snapsurge.storage.rights")
 COMMANDS = (
     *("BLPOP k 1", "DEL k", "EVAL s 1 k", "EVALSHA s 1 k", "EXISTS k", "EXPIRE k 1", "GET k", "HDEL k f", "HGET k f"),
     *("HGETALL k", "HINCRBY k f 1", "HLEN k", "HMGET k f", "HSET k f v", "INFO", "LLEN k", "MGET k", "PEXPIRE k 1"),
-    *("PING", "PTTL k", "RPUSH k v", "SADD k v", "SCRIPT LOAD s", "SET k v", "SMEMBERS k", "SREM k v", "TIME"),
+    *("PING", "PTTL k", "RPUSH k v", "SADD k v", "SCARD k", "SCRIPT LOAD s", "SET k v", "SMEMBERS k", "SREM k v"),
+    *("TIME", "TYPE k"),
     *("ZADD k 1 v", "ZCARD k", "ZCOUNT k 0 1", "ZMSCORE k v", "ZRANGE k 0 1", "ZRANGEBYSCORE k 0 1"),
     *("ZREM k v", "ZREMRANGEBYSCORE k 0 1", "ZREVRANGEBYSCORE k 1 0"),
 )

@@ -2,6 +2,11 @@
 
 Redis keeps a script under the SHA-1 of its text until it restarts; a call by digest saves Redis the text and its
 hashing. A Redis that does not have a script says so before it runs anything: the call is then sent again with the text.
+
+Redis is a copy of the store, so a value of the wrong form must not stop a script, and with it all other entries. Each
+script begins with `call(command, key, ...)` (`MENDING`), which removes what has the wrong form, and goes on as if it
+had been missing; the sweeper restores it from the store. Scripts use `redis.call` only for commands that cannot meet
+such a value.
 """
 
 import hashlib
@@ -12,12 +17,31 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
+# A key of another type is deleted, a field that should be a number and is not is removed. Redis did nothing where it
+# answers an error, so the command can be sent again; any other error is raised by that.
+MENDING = """local function call(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  local wrong = type(answer) == 'table' and answer.err
+  if not wrong then return answer end
+  if string.find(wrong, 'WRONGTYPE', 1, true) then
+    redis.log(redis.LOG_WARNING, 'deleted the key '..key..', which had another type')
+    redis.call('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(wrong, 'not an integer') or string.find(wrong, 'overflow')) then
+    redis.log(redis.LOG_WARNING, 'removed the field '..(...)..' of '..key..', which was no number')
+    redis.call('HDEL', key, (...))
+  end
+  return redis.call(command, key, ...)
+end
+"""
+
 
 class Script:
     """A script; called with its keys and arguments, it makes a `Call`."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        # The line with the flags must be the first.
+        flags, end, rest = text.partition("\n") if text.startswith("#!") else ("", "", text)
+        self.text = text = flags + end + MENDING + rest
         self.digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis' name of the script, not security
 
     def __call__(self, keys: Sequence[str] = (), *arguments: Any) -> "Call":  # noqa: ANN401 - what redis-py encodes

@@ -24,6 +24,7 @@ from .scripts import Script, run_one
 TALLY_TTL_S = 7 * 24 * 3600
 # 120 bytes each. Beyond it the account says that not all refused pairs are known.
 REFUSED_MAX = 200_000
+_NEVER_MS = 10**14  # the year 5138: no node writes such a time
 CUT = "cut"  # the field that says so
 LOST = "lost"  # the field that says that this Redis had lost what a life had told
 
@@ -31,21 +32,21 @@ LOST = "lost"  # the field that says that this Redis had lost what a life had to
 # the last write that was confirmed, then digest and unix ms of each refused pair. Returns -1, or how many refused pairs
 # of this life it has, if these are fewer: then it writes nothing.
 _TELL = Script(f"""
-local known, before = pcall(cjson.decode, redis.call('HGET', KEYS[1], ARGV[1]) or '{{}}')
+local known, before = pcall(cjson.decode, call('HGET', KEYS[1], ARGV[1]) or '{{}}')
 before = known and type(before) == 'table' and before or {{}}
-local has = tonumber(before.told) or 0
+local has = math.max(tonumber(before.told) or 0, 0)
 if (tonumber(before.writes) or 0) < tonumber(ARGV[4]) then
-  redis.call('HSET', KEYS[1], '{LOST}', 1)
+  call('HSET', KEYS[1], '{LOST}', 1)
   redis.call('EXPIRE', KEYS[1], {TALLY_TTL_S})
 end
 if has < tonumber(ARGV[3]) then return has end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+call('HSET', KEYS[1], ARGV[1], ARGV[2])
 for i = 5, #ARGV, 2 do
-  if redis.call('ZADD', KEYS[2], 'NX', ARGV[i + 1], ARGV[i]) == 0 then
-    redis.call('ZADD', KEYS[2], 'LT', ARGV[i + 1], ARGV[i])
-  elseif redis.call('ZCARD', KEYS[2]) > {REFUSED_MAX} then
-    redis.call('ZREM', KEYS[2], ARGV[i])
-    redis.call('HSET', KEYS[1], '{CUT}', 1)
+  if call('ZADD', KEYS[2], 'NX', ARGV[i + 1], ARGV[i]) == 0 then
+    call('ZADD', KEYS[2], 'LT', ARGV[i + 1], ARGV[i])
+  elseif call('ZCARD', KEYS[2]) > {REFUSED_MAX} then
+    call('ZREM', KEYS[2], ARGV[i])
+    call('HSET', KEYS[1], '{CUT}', 1)
   end
 end
 redis.call('EXPIRE', KEYS[1], {TALLY_TTL_S})
@@ -129,7 +130,9 @@ async def tallied(redis: Redis, moment_id: str) -> Tallied:
     fields, refused = await pipe.execute()
     tallies = _read(fields)
     cut = CUT.encode() in fields or any(one.cut for one in tallies)
-    pairs = {digest.decode(): int(unix_ms) for digest, unix_ms in refused}
+    pairs = {
+        digest.decode(): int(unix_ms) for digest, unix_ms in refused if digest.isalnum() and 0 <= unix_ms < _NEVER_MS
+    }
     unended = tuple(sorted(one.at_ms for one in tallies if one.at_ms and not one.over))
     return Tallied(reduce(add, tallies, Tally()), len(tallies), pairs, cut, LOST.encode() in fields, unended)
 

@@ -27,12 +27,14 @@ from storage import intake, media
 from storage.photo import costs
 from storage.photo.formats import DECODABLE, Limits
 from storage.records import Post, Side, accepted, flagged
+from storage.zips import Damaged
 
 from .. import memory
 from ..runs import UNKNOWN, Run
 from ..runs import rendered as rendered_times
 from .decoding import Undecodable
 from .images import Renditions, render
+from .passing import put, taken
 from .slot import Answer, Order
 
 # The budget is `FLOOR_S` plus `HEADROOM` times the expected cost: the cost model has errors, caches may be cold, and
@@ -90,10 +92,10 @@ def slowness() -> float:
 
 
 def answered(order: Order, file: int, slow: float, limits: Limits = DECODABLE) -> Answer:
-    """Carry out an order; every exception becomes an answer `failed`."""
+    """Carry out an order; every exception becomes an answer."""
     try:
         began_s = time.process_time()
-        pair = intake.unpack(os.pread(file, order.bytes, 0))
+        pair = intake.unpack(taken(file, order.bytes))
         cost_s = expected_s(pair)
         if cost_s > costs.DEAR_S and not order.dear:
             return Answer("dear")
@@ -103,10 +105,13 @@ def answered(order: Order, file: int, slow: float, limits: Limits = DECODABLE) -
             post, body = finished(pair, drawn, whole=order.whole, run=order.run, began_s=began_s)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        os.pwrite(file, body, 0)
+        put(file, body)
         return Answer("done", msgspec.Raw(msgspec.json.encode(post)), len(body))
     except Exception as error:  # noqa: BLE001 - the worker judges, this process goes on
-        return Answer("failed", error=f"{error!r}\n{''.join(traceback.format_exception(error))}"[:ERROR_CHARS_MAX])
+        text = f"{error!r}\n{''.join(traceback.format_exception(error))}"[:ERROR_CHARS_MAX]
+        if isinstance(error, Damaged):
+            return Answer("damaged", error=text)
+        return Answer("unfit" if isinstance(error, MemoryError | OSError) else "failed", error=text)
 
 
 def _listen(orders: "queue.SimpleQueue[bytes]") -> None:

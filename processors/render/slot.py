@@ -5,6 +5,8 @@ answer from its standard output; intake object and media object go through an un
 renderer ends decides who is at fault:
 - SIGPROF: the pair used up its budget of CPU seconds, set before decoding (renderer.py). The photos are at fault.
 - The wall-clock timeout, or a SIGKILL: an outage of the machine; the timeout is only a backstop.
+- A lack of memory, a system call that fails, a pair that arrives damaged though the worker's copy is whole: an outage
+  of this process, too. It is replaced (`SlotUnfit`).
 - Any other exit: a crash, a fault of ours.
 A job that waits too long for the slot goes back to its queue; that counts neither as a fault nor as an outage.
 
@@ -18,23 +20,25 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Final, Literal, Self, cast
 
 import msgspec
 
+from storage import intake
 from storage.photo.formats import DECODE_BYTES_MAX
 from storage.queue.jobs import DEAR
 from storage.records import Post
+from storage.zips import Damaged
 
 from ..metrics import ENDS, OTHER, Metrics
 from ..retries import HandBack
 from ..runs import UNKNOWN, Run
+from .passing import put, taken, unnamed_file
 
 log = logging.getLogger("snapsurge.processors.rendering")
 
@@ -61,10 +65,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The renderer's answer.
 
     `ready`: it waits for orders. `done`: `record` has the post, and the first `bytes` of the file are the media object.
-    `dear`: the pair is expensive and was not begun. `failed`: `error` says why.
+    `dear`: the pair is expensive and was not begun. `failed`: `error` says why; `unfit`: the same, for want of memory
+    or because a system call failed; `damaged`: what arrived is no pair.
     """
 
-    outcome: Literal["ready", "done", "dear", "failed"]
+    outcome: Literal["ready", "done", "dear", "failed", "unfit", "damaged"]
     record: msgspec.Raw = msgspec.Raw(b"null")
     bytes: int = 0
     error: str = ""
@@ -90,6 +95,10 @@ class SlotTaken(HandBack):
 
 class RendererEnded(OSError):
     """The renderer got SIGKILL or reached the wall-clock timeout: an outage, because no photo can cause it."""
+
+
+class SlotUnfit(OSError):
+    """The renderer cannot render: it was replaced, and the pair is tried again. Another machine may do better."""
 
 
 class RendererCrashed(Exception):
@@ -126,7 +135,7 @@ class Rendering:
         self.broken = False
 
     async def __aenter__(self) -> Self:
-        self._file = _unnamed_file()
+        self._file = unnamed_file()
         try:
             await self._started()
         except BaseException:
@@ -150,8 +159,8 @@ class Rendering:
     async def render(self, archive: bytes, *, whole: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
         """Render an intake object; its record and media object.
 
-        RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded is an outage; RendererCrashed
-        and RenderFailed are faults.
+        RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded, SlotUnfit and OSError are
+        outages; RendererCrashed and RenderFailed are faults. zips.Damaged when the archive is no pair.
         """
         try:
             async with asyncio.timeout(self._wait_s):
@@ -173,16 +182,23 @@ class Rendering:
     async def _ordered(self, process: Process, archive: bytes, order: Order) -> tuple[Post, bytes]:
         """Send one order and handle its answer; on any other event, kill the renderer."""
         try:
-            os.pwrite(self._file, archive, 0)
+            put(self._file, archive)
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._asked(process, order)
             if answer is not None and answer.outcome == "done":
-                body = os.pread(self._file, answer.bytes, 0)
+                body = taken(self._file, answer.bytes)
                 self._shrink(max(len(archive), answer.bytes))
                 return msgspec.json.decode(answer.record, type=Post), body
+            if answer is not None and answer.outcome == "damaged":
+                intake.unpack(archive)
+            if answer is not None and answer.outcome in ("damaged", "unfit"):
+                raise SlotUnfit(answer.error)  # noqa: TRY301 - below, the renderer is killed
         except TimeoutError:
             await self._killed(process)
             raise RendererEnded(f"render did not finish within {self._timeout_s:g} s of wall-clock time") from None
+        except Damaged:
+            self._shrink(len(archive))
+            raise
         except BaseException:
             await self._killed(process)
             raise
@@ -280,12 +296,3 @@ def _cause(code: int) -> str:
     """The metric label of an exit code: the name of the signal, or `exit`."""
     name = signal.Signals(-code).name if code < 0 else "exit"
     return name if name in ENDS else OTHER
-
-
-def _unnamed_file() -> int:
-    """The descriptor of an unnamed file: in memory where the system supports it (memfd_create), else on disk."""
-    create: Any = getattr(os, "memfd_create", None)
-    if create is not None:
-        return int(create("pair"))
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -165,7 +165,7 @@ class Autoscaler:
         self._standing_by, self._desired, self._history = why, 0, None
         if self._pool is not None:
             # The leader's pool has the workers; two pools would have twice as many.
-            await self._pool.tend(0, self._monotonic(), self._idle())
+            await self._pool.tend(0, self._monotonic(), self._pids(idle=True))
         self._metrics.desired.set(0)
         self._metrics.workers.set(self.workers)
 
@@ -177,7 +177,8 @@ class Autoscaler:
             self._desired = desired
         self._standing_by = ""
         if self._pool is not None:
-            await self._pool.tend(desired, self._monotonic(), self._idle())
+            heard = None if load is None else self._pids()
+            await self._pool.tend(desired, self._monotonic(), self._pids(idle=True), heard)
         self._metrics.desired.set(desired)
         self._metrics.workers.set(self.workers)
         for tier, count in tiers.items():
@@ -203,11 +204,10 @@ class Autoscaler:
             await remember(self._redis, self._history or (), keep_s=self._limits.down_s)
             self._published, self._publish_s = same, self._monotonic() + self._term_s / PUBLISHED_PER_TERM
 
-    def _idle(self) -> set[int]:
-        """Process ids of the pool's workers whose last pulse reports no running job."""
-        pids = [] if self._pool is None else self._pool.pids
-        still = {process_of(name) for name, pulse in self._pulses.items() if not pulse.running}
-        return {pid for pid in pids if (self._host, pid) in still}
+    def _pids(self, *, idle: bool = False) -> set[int]:
+        """Process ids of this machine's workers with a fresh pulse; with `idle`, those that run no job."""
+        names = [process_of(name) for name, pulse in self._pulses.items() if not (idle and pulse.running)]
+        return {one[1] for one in names if one is not None and one[0] == self._host}
 
     async def _load(self) -> Load | None:
         """Measure the queue and the workers; None when Redis does not answer, or when another autoscaler is the leader.

@@ -3,8 +3,10 @@
 `Pool.tend` is called every second with the desired number and the time; it never waits. To stop a worker, the pool
 sends SIGTERM; the worker finishes its jobs and meanwhile no longer counts. Idle workers are stopped before busy ones,
 and in each group the newest first. A worker that dies after `SETTLED_S` is replaced at once. One that dies earlier is
-replaced after a delay that doubles each time, so that a worker that cannot start does not become a fork storm. `start`
-makes the processes (`spawned` in production), so that tests need none.
+replaced after a delay that doubles each time, so that a worker that cannot start does not become a fork storm. A worker
+that gives no pulse for `SILENT_S` is stopped or stuck: it is killed and replaced. Only time in which pulses can be
+heard counts, so an outage of Redis kills nobody. `start` makes the processes (`spawned` in production), so that tests
+need none.
 """
 
 import asyncio
@@ -26,6 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTLED_S = 5.0
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
+# Seconds without a pulse. A pulse needs no render slot and no store, and leases end after six such seconds.
+SILENT_S = 20.0
+# The same for a worker that has given none: it loads libraries, and opens a store that may be starting too.
+STARTING_S = 120.0
+# The most that one look adds to a silence: where this process stood still itself, pulses were not heard either.
+LOOK_S_MAX = 5.0
 
 
 class Process(Protocol):
@@ -59,6 +67,16 @@ class _Worker:
         self.process = process
         self.slot = slot
         self.since = since
+        self.silent_s = 0.0
+        self.heard = False
+
+    def listen(self, pids: Collection[int], elapsed_s: float) -> bool:
+        """Note whether a pulse was heard in the last seconds; whether the worker is silent for too long."""
+        if self.process.pid in pids:
+            self.heard, self.silent_s = True, 0.0
+        else:
+            self.silent_s += min(elapsed_s, LOOK_S_MAX)
+        return self.silent_s > (SILENT_S if self.heard else STARTING_S)
 
 
 class Pool:
@@ -70,6 +88,7 @@ class Pool:
         self._leaving: list[_Worker] = []
         self._early_deaths = 0
         self._start_not_before = 0.0
+        self._looked_at: float | None = None
 
     @property
     def size(self) -> int:
@@ -81,9 +100,15 @@ class Pool:
         """Process ids of the workers that claim jobs, the oldest first."""
         return [worker.process.pid for worker in self._working]
 
-    async def tend(self, desired: int, now: float, idle: Collection[int] = ()) -> None:
-        """Remove dead workers, then start or stop workers to reach `desired`; `idle` holds process ids."""
+    async def tend(
+        self, desired: int, now: float, idle: Collection[int] = (), heard: Collection[int] | None = None
+    ) -> None:
+        """Remove dead workers, then start or stop workers to reach `desired`.
+
+        `idle` holds process ids, `heard` those of workers with a fresh pulse; None if pulses cannot be heard now.
+        """
         self._bury(now)
+        self._listen(heard, now)
         by_worth = sorted(self._working, key=lambda worker: worker.process.pid in idle)
         for worker in by_worth[desired:][::-1]:
             self._send_home(worker)
@@ -112,6 +137,21 @@ class Pool:
                     worker.process.kill()
                 await worker.process.wait()
         leaving.clear()
+
+    def _listen(self, heard: Collection[int] | None, now: float) -> None:
+        """Kill workers that are silent for too long; the next look finds them dead, and starts others."""
+        elapsed_s = 0.0 if heard is None or self._looked_at is None else now - self._looked_at
+        self._looked_at = None if heard is None else now
+        for worker in self._working + self._leaving:
+            if heard is not None and worker.listen(heard, elapsed_s):
+                log.error(
+                    "worker %d gave no pulse for %.0f s: it is stopped or stuck, it is killed and another one starts",
+                    worker.process.pid,
+                    worker.silent_s,
+                )
+                worker.silent_s = 0.0
+                with contextlib.suppress(ProcessLookupError):
+                    worker.process.kill()
 
     def _send_home(self, worker: _Worker) -> None:
         self._working.remove(worker)

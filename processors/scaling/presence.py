@@ -18,8 +18,8 @@ TTL_S_MAX = 60.0
 
 # A worker that still lives adds its name again with its next pulse.
 _HEAR = Script(f"""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-local names, found, gone = redis.call('SMEMBERS', '{WORKERS_KEY}'), {{}}, {{}}
+if call('GET', KEYS[1]) ~= ARGV[1] then return false end
+local names, found, gone = call('SMEMBERS', '{WORKERS_KEY}'), {{}}, {{}}
 for start = 1, #names, 1000 do
   local keys = {{}}
   for i = start, math.min(start + 999, #names) do keys[#keys + 1] = '{PULSE_KEY}' .. names[i] end
@@ -28,7 +28,7 @@ for start = 1, #names, 1000 do
     if pulse and redis.call('PTTL', keys[i]) <= {int(TTL_S_MAX * 1000)} then
       found[#found + 1], found[#found + 2] = name, pulse
     else
-      redis.call('SREM', '{WORKERS_KEY}', name)
+      call('SREM', '{WORKERS_KEY}', name)
       gone[#gone + 1] = name
     end
   end
@@ -37,12 +37,13 @@ return {{found, gone}}
 """)
 
 
-async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> None:
-    """Write a worker's pulse, which expires after `ttl_s`; redis.RedisError."""
+async def beat(redis: Redis, worker: str, pulse: Pulse, *, ttl_s: float) -> int:
+    """Write a worker's pulse, which expires after `ttl_s`; returns the number of workers. redis.RedisError."""
     pipe = redis.pipeline(transaction=False)
     pipe.set(PULSE_KEY + worker, msgspec.msgpack.encode(pulse), px=int(min(ttl_s, TTL_S_MAX) * 1000))
     pipe.sadd(WORKERS_KEY, worker)
-    await pipe.execute()
+    pipe.scard(WORKERS_KEY)
+    return int((await pipe.execute())[-1])
 
 
 async def end(redis: Redis, worker: str) -> None:

@@ -46,9 +46,9 @@ _FIND = Script(f"""
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local since, till = string.format('%.0f', ms - {KEPT_MS}), string.format('%.0f', ms + {KEPT_MS})
-local found, nodes = redis.call('ZRANGEBYSCORE', KEYS[1], since, till), {{}}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], since, till)) do
-  local entry = redis.call('HGET', KEYS[2], name)
+local found, nodes = call('ZRANGEBYSCORE', KEYS[1], since, till), {{}}
+for _, name in ipairs(call('ZRANGEBYSCORE', KEYS[3], since, till)) do
+  local entry = call('HGET', KEYS[2], name)
   if entry then nodes[#nodes + 1], nodes[#nodes + 2] = name, entry end
 end
 return {{found, nodes}}

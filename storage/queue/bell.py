@@ -20,9 +20,9 @@ _BELL_MAX = 64
 # Defines `ring(jobs)`. The loop is bounded by `_BELL_MAX`.
 RING = f"""
 local function ring(jobs)
-  local entries, room = {{}}, jobs > 0 and {_BELL_MAX} - redis.call('LLEN', '{BELL_KEY}') or 0
+  local entries, room = {{}}, jobs > 0 and {_BELL_MAX} - call('LLEN', '{BELL_KEY}') or 0
   while #entries < room and #entries * 2 < jobs do entries[#entries + 1] = '' end
-  if #entries > 0 then redis.call('RPUSH', '{BELL_KEY}', unpack(entries)) end
+  if #entries > 0 then call('RPUSH', '{BELL_KEY}', unpack(entries)) end
 end
 """
 

@@ -72,16 +72,16 @@ class Claims:
         at_ms = time.time_ns() // 1_000_000
         claimed = [
             Claimed(
-                id=job_id.decode(),
+                id=job_id.decode(errors="replace"),
                 body=body,
                 queue=queue.decode(),
                 token=token,
-                attempts=Attempts(faults, outages, lapses),
+                attempts=Attempts(faults, outages, lapses, failed_by.decode(errors="replace")),
                 waited_s=max(waited_ms, 0) / 1000,
                 deaths=deaths,
                 at_ms=at_ms,
             )
-            for job_id, body, queue, waited_ms, faults, outages, lapses, deaths in found
+            for job_id, body, queue, waited_ms, faults, outages, lapses, deaths, failed_by in found
         ]
         return Turn([bool(one) for one in kept], claimed, next_ms)
 
@@ -144,7 +144,8 @@ def _words(settlement: Settlement) -> tuple[str, bytes | str, int, str]:
         case Done(letter=letter):
             return "done", letter, 0, ""
         case Again(attempts=attempts, defer_s=defer_s, queue=queue):
-            return "again", f"{attempts.faults}|{attempts.outages}|{attempts.lapses}||", round(defer_s * 1000), queue
+            counts = f"{attempts.faults}|{attempts.outages}|{attempts.lapses}||{attempts.failed_by}"
+            return "again", counts, round(defer_s * 1000), queue
 
 
 async def note_deaths(redis: Redis, workers: Sequence[str]) -> None:

@@ -32,33 +32,57 @@ COMMITTED: Final = "c"
 # A job that was not claimed for a week belongs to a moment that is over; the sweeper would queue it again.
 _BODY_TTL_MS = 7 * 24 * 3600 * 1000
 
+# No lease and no backoff lasts as long. A job with a score further ahead would never run: it counts as not queued, and
+# whoever measures the depth removes it from its queue; the sweeper queues it again if it is needed.
+_FAR_MS = 24 * 3600 * 1000
+
+# Defines `queued(ids)`: for each id whether one of the queues (KEYS) has the job and will give it out.
+_QUEUED = f"""
+local function queued(ids)
+  local there = {{}}
+  for _, queue in ipairs(KEYS) do
+    for i, score in ipairs(call('ZMSCORE', queue, unpack(ids))) do
+      there[i] = there[i] or (score and score + 0 < now + {_FAR_MS}) or false
+    end
+  end
+  return there
+end
+"""
+
 # ARGV: queue number, id and body of each job. Enqueueing removes the job's dead letter, because the caller (a new post,
-# or an operator) wants it to run.
+# or an operator) wants it to run. A body alone (its queue was lost, or it is no body) does not make a job queued.
 _ENQUEUE = Script(f"""
 {CLOCK}
 {RING}
+{_QUEUED}
 local score = string.format('%.0f', now)
-local added, ids, scores = 0, {{}}, {{}}
+local added, ids, scores, given = 0, {{}}, {{}}, {{}}
 for i = 1, #ARGV, 3 do
   local queue, id, body = unpack(ARGV, i, i + 2)
-  if redis.call('SET', '{job_key_prefix}' .. id, body, 'NX', 'PX', {_BODY_TTL_MS}) then
+  local key = '{job_key_prefix}' .. id
+  local new = redis.call('SET', key, body, 'NX', 'PX', {_BODY_TTL_MS})
+  if not new and not given[id] and not (call('GET', key) and queued({{id}})[1]) then
+    for _, other in ipairs(KEYS) do call('ZREM', other, id) end
+    new = redis.call('SET', key, body, 'PX', {_BODY_TTL_MS})
+  end
+  if new then
     local list = scores[queue] or {{}}
     scores[queue] = list
     list[#list + 1], list[#list + 2] = score, id
     added = added + 1
-    ids[added] = id
+    ids[added], given[id] = id, true
   end
 end
 if added > 0 and redis.call('EXISTS', '{DEAD_KEY}', '{PURGED_KEY}') > 0 then
   for i = 1, added, 4000 do
-    redis.call('HDEL', '{DEAD_KEY}', unpack(ids, i, math.min(i + 3999, added)))
-    redis.call('ZREM', '{PURGED_KEY}', unpack(ids, i, math.min(i + 3999, added)))
+    call('HDEL', '{DEAD_KEY}', unpack(ids, i, math.min(i + 3999, added)))
+    call('ZREM', '{PURGED_KEY}', unpack(ids, i, math.min(i + 3999, added)))
   end
 end
 for queue, list in pairs(scores) do
-  for i = 1, #list, 4000 do redis.call('ZADD', KEYS[queue + 0], unpack(list, i, math.min(i + 3999, #list))) end
+  for i = 1, #list, 4000 do call('ZADD', KEYS[queue + 0], unpack(list, i, math.min(i + 3999, #list))) end
 end
-if added > 0 then redis.call('HINCRBY', '{COUNTED_KEY}', 'enqueued', added) end
+if added > 0 then call('HINCRBY', '{COUNTED_KEY}', 'enqueued', added) end
 ring(added)
 return added
 """)
@@ -68,25 +92,26 @@ _DEPTH = Script(f"""{WRITES}
 {CLOCK}
 local queues = {{}}
 for number, queue in ipairs(KEYS) do
-  local size = redis.call('ZCARD', queue)
+  call('ZREMRANGEBYSCORE', queue, string.format('%.0f', now + {_FAR_MS}), '+inf')
+  local size = call('ZCARD', queue)
   if size > 0 then
-    local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
-    local ready = first + 0 > now and 0 or redis.call('ZCOUNT', queue, '-inf', now)
+    local first = call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
+    local ready = first + 0 > now and 0 or call('ZCOUNT', queue, '-inf', now)
     queues[#queues + 1] = {{number - 1, ready, size, now - first}}
   end
 end
-return {{queues, redis.call('HLEN', '{LEASES_KEY}'), redis.call('HGETALL', '{COUNTED_KEY}'),
-  redis.call('HLEN', '{DEAD_KEY}')}}
+return {{queues, call('HLEN', '{LEASES_KEY}'), call('HGETALL', '{COUNTED_KEY}'),
+  call('HLEN', '{DEAD_KEY}')}}
 """)
 
 # ARGV: ids of jobs. A job that is running ends by itself when it finds its post deleted.
 _REMOVE = Script(f"""
 local removed = 0
 for _, id in ipairs(ARGV) do
-  local found = redis.call('HDEL', '{DEAD_KEY}', id) + redis.call('ZREM', '{PURGED_KEY}', id)
-  if not redis.call('HGET', '{LEASES_KEY}', id) then
-    for _, queue in ipairs(KEYS) do found = found + redis.call('ZREM', queue, id) end
-    redis.call('HDEL', '{ATTEMPTS_KEY}', id)
+  local found = call('HDEL', '{DEAD_KEY}', id) + call('ZREM', '{PURGED_KEY}', id)
+  if not call('HGET', '{LEASES_KEY}', id) then
+    for _, queue in ipairs(KEYS) do found = found + call('ZREM', queue, id) end
+    call('HDEL', '{ATTEMPTS_KEY}', id)
     redis.call('DEL', '{job_key_prefix}' .. id)
   end
   removed = removed + math.min(found, 1)
@@ -96,10 +121,13 @@ return removed
 
 # ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
 _UNQUEUED = Script(f"""
+{CLOCK}
+{_QUEUED}
+local there = queued(ARGV)
 local keys, places = {{}}, {{}}
 for i, id in ipairs(ARGV) do keys[i] = '{job_key_prefix}' .. id end
 for i, body in ipairs(redis.call('MGET', unpack(keys))) do
-  if not body then places[#places + 1] = i end
+  if not body or not there[i] then places[#places + 1] = i end
 end
 return places
 """)
@@ -202,7 +230,7 @@ class Queue:
 
     async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of these jobs, a few hundred, that are neither queued nor running."""
-        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED((), *(job.id for job in jobs)))]
+        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED(QUEUES, *(job.id for job in jobs)))]
 
     async def remove(self, jobs: Sequence[Job]) -> int:
         """Remove jobs that are not running, and their dead letters; returns how many there were."""
@@ -231,7 +259,7 @@ def depth_of(answer: Any) -> Depth:  # noqa: ANN401 - Lua's answer
         {
             name.decode(errors="replace"): int(number)
             for name, number in zip(counted[::2], counted[1::2], strict=True)
-            if number.isdigit()
+            if number.isdigit() and len(number) < 18
         },
         dead,
     )

@@ -28,11 +28,15 @@ BEATS_PER_LEASE = 3
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """How earlier runs of a job ended, by outcome; runs that were handed back are not counted."""
+    """How earlier runs of a job ended, by outcome; runs that were handed back are not counted.
+
+    `failed_by` is the worker where the last run failed for a reason that may be the worker's; empty if it is not known.
+    """
 
     faults: int = 0
     outages: int = 0
     lapses: int = 0
+    failed_by: str = ""
 
     @property
     def runs(self) -> int:

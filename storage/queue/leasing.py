@@ -11,24 +11,33 @@ from .clock import CLOCK, WRITES
 from .jobs import BODY_KEY, DEAR, FLAGS, QUEUES
 from .lease import DEATHS_MS
 
+# Three counts of a job together have at most as many digits; Redis' Lua is exact with as many.
+_DIGITS = 15
+
 _COMMON = f"""{WRITES}
 {CLOCK}
 {RING}
 local function move(scores)
-  for queue, pairs_ in pairs(scores) do redis.call('ZADD', queue, unpack(pairs_)) end
+  for queue, pairs_ in pairs(scores) do call('ZADD', queue, unpack(pairs_)) end
 end
 local function put(scores, queue, score, id)
   local list = scores[queue] or {{}}
   scores[queue] = list
   list[#list + 1], list[#list + 2] = score, id
 end
-local function parsed(lease) return string.match(lease, '^(%d+)|(%d+)|(%d+)|([^|]*)|(.*)$') end
+-- Of a lease: faults, outages, lapses, queue, token. Of the counts of a job that waits: the same, no queue, and the
+-- worker where it failed last. Of any other text: zeros.
+local function parsed(lease)
+  local faults, outages, lapses, queue, token = string.match(lease or '', '^(%d+)|(%d+)|(%d+)|([^|]*)|(.*)$')
+  if not faults or #faults + #outages + #lapses > {_DIGITS} then return 0, 0, 0 end
+  return faults + 0, outages + 0, lapses + 0, queue, token
+end
 -- Groups of `stride` arguments from `start`: a job's id, the lease that the caller holds, its queue. Returns the ids,
 -- and for each its queue if the lease is still the caller's.
 local function held(start, stride)
   local ids, mine = {{}}, {{}}
   for i = start, #ARGV, stride do ids[#ids + 1] = ARGV[i] end
-  local leases = redis.call('HMGET', '{LEASES_KEY}', unpack(ids))
+  local leases = call('HMGET', '{LEASES_KEY}', unpack(ids))
   for i = 1, #ids do
     local at = start + (i - 1) * stride
     mine[i] = leases[i] == ARGV[at + 1] and ARGV[at + 2]
@@ -56,7 +65,7 @@ local function settle()
     else
       leased[#leased + 1] = id
       if verb == 'again' then
-        if to == '' then to = mine[i] elseif to ~= mine[i] then redis.call('ZREM', mine[i], id) end
+        if to == '' then to = mine[i] elseif to ~= mine[i] then call('ZREM', mine[i], id) end
         put(scores, to, now + defer, id)
         if defer == '0' then ready = ready + 1 end
         if text ~= '0|0|0||' then tried[#tried + 1], tried[#tried + 2] = id, text end
@@ -69,12 +78,12 @@ local function settle()
     end
   end
   move(scores)
-  for queue, over in pairs(done) do redis.call('ZREM', queue, unpack(over)) end
+  for queue, over in pairs(done) do call('ZREM', queue, unpack(over)) end
   if #bodies > 0 then redis.call('DEL', unpack(bodies)) end
-  if #leased > 0 then redis.call('HDEL', '{LEASES_KEY}', unpack(leased)) end
-  if #tried > 0 then redis.call('HSET', '{ATTEMPTS_KEY}', unpack(tried)) end
-  if #letters > 0 then redis.call('HSET', '{DEAD_KEY}', unpack(letters)) end
-  local function count(name, by) if by > 0 then redis.call('HINCRBY', '{COUNTED_KEY}', name, by) end end
+  if #leased > 0 then call('HDEL', '{LEASES_KEY}', unpack(leased)) end
+  if #tried > 0 then call('HSET', '{ATTEMPTS_KEY}', unpack(tried)) end
+  if #letters > 0 then call('HSET', '{DEAD_KEY}', unpack(letters)) end
+  local function count(name, by) if by > 0 then call('HINCRBY', '{COUNTED_KEY}', name, by) end end
   count('finished', finished)
   count('dead', #letters / 2)
   count('again', #leased - #bodies)
@@ -91,7 +100,7 @@ local function find()
     local room = queue == '{FLAGS}' and flags or free + ahead - renders
     if queue == '{DEAR}' then room = #ids == 0 and free > 0 and 1 or 0 end
     if room > 0 then
-      local found = redis.call('ZRANGE', queue, 0, room - 1, 'WITHSCORES')
+      local found = call('ZRANGE', queue, 0, room - 1, 'WITHSCORES')
       for i = 1, #found, 2 do
         local score = found[i + 1] + 0
         if score > now then
@@ -110,48 +119,49 @@ local function claim()
   local bodies = {{}}
   for i, id in ipairs(ids) do bodies[i] = '{BODY_KEY}' .. id end
   bodies = redis.call('MGET', unpack(bodies))
-  local leases = redis.call('HMGET', '{LEASES_KEY}', unpack(ids))
-  local tried = redis.call('HMGET', '{ATTEMPTS_KEY}', unpack(ids))
+  local leases = call('HMGET', '{LEASES_KEY}', unpack(ids))
+  local tried = call('HMGET', '{ATTEMPTS_KEY}', unpack(ids))
   local answer, scores, fields, lapsed, untried = {{}}, {{}}, {{}}, {{}}, {{}}
   local most = free + ahead
   for i = 1, #ids do
     if queues[i] ~= '{FLAGS}' and (leases[i] or tried[i]) then
       local _, _, lapses = parsed(leases[i] or tried[i])
-      if leases[i] or lapses ~= '0' then most = free end
+      if leases[i] or lapses > 0 then most = free end
     end
   end
   for i, id in ipairs(ids) do
     local render = queues[i] ~= '{FLAGS}'
     if not bodies[i] then
-      redis.call('ZREM', queues[i], id)
-      redis.call('HDEL', '{LEASES_KEY}', id)
-      redis.call('HDEL', '{ATTEMPTS_KEY}', id)
+      call('ZREM', queues[i], id)
+      call('HDEL', '{LEASES_KEY}', id)
+      call('HDEL', '{ATTEMPTS_KEY}', id)
     elseif render and most == 0 then
       next_due = now
     else
       if render then most = most - 1 end
-      local faults, outages, lapses, holder, _ = 0, 0, 0
-      if leases[i] or tried[i] then faults, outages, lapses, _, holder = parsed(leases[i] or tried[i]) end
-      if leases[i] then
+      local faults, outages, lapses, _, holder = parsed(leases[i] or tried[i])
+      -- Of a lease that cannot be read nobody knows whether its worker was lost.
+      if leases[i] and holder then
         lapses = lapses + 1
         lapsed[#lapsed + 1] = #answer + 1
-        redis.call('ZADD', '{DEATHS_KEY}', now, string.match(holder, '^(.*):') or holder)
+        call('ZADD', '{DEATHS_KEY}', now, string.match(holder, '^(.*):') or holder)
       end
       if tried[i] then untried[#untried + 1] = id end
       put(scores, queues[i], now + lease, id)
       fields[#fields + 1] = id
       fields[#fields + 1] = table.concat({{faults, outages, lapses, queues[i], token}}, '|')
-      answer[#answer + 1] = {{id, bodies[i], queues[i], now - due[i], faults + 0, outages + 0, lapses + 0, 0}}
+      local failed_by = tried[i] and not leases[i] and holder or ''
+      answer[#answer + 1] = {{id, bodies[i], queues[i], now - due[i], faults, outages, lapses, 0, failed_by}}
     end
   end
   move(scores)
-  if #fields > 0 then redis.call('HSET', '{LEASES_KEY}', unpack(fields)) end
-  if #untried > 0 then redis.call('HDEL', '{ATTEMPTS_KEY}', unpack(untried)) end
+  if #fields > 0 then call('HSET', '{LEASES_KEY}', unpack(fields)) end
+  if #untried > 0 then call('HDEL', '{ATTEMPTS_KEY}', unpack(untried)) end
   if #lapsed > 0 then
-    redis.call('HINCRBY', '{COUNTED_KEY}', 'lapsed', #lapsed)
-    redis.call('ZREMRANGEBYSCORE', '{DEATHS_KEY}', '-inf', now - {DEATHS_MS})
+    call('HINCRBY', '{COUNTED_KEY}', 'lapsed', #lapsed)
+    call('ZREMRANGEBYSCORE', '{DEATHS_KEY}', '-inf', now - {DEATHS_MS})
     redis.call('PEXPIRE', '{DEATHS_KEY}', {DEATHS_MS})
-    local deaths = redis.call('ZCARD', '{DEATHS_KEY}')
+    local deaths = call('ZCARD', '{DEATHS_KEY}')
     for _, at in ipairs(lapsed) do answer[at][8] = deaths end
   end
   return answer
@@ -179,15 +189,16 @@ return answer
 # With a token in ARGV, the jobs of that claim become ready again, without counting an attempt. Without one, every lease
 # is extended.
 REVIVE = Script(f"""{_COMMON}
-local leases, scores, freed = redis.call('HGETALL', '{LEASES_KEY}'), {{}}, 0
+local leases, scores, freed = call('HGETALL', '{LEASES_KEY}'), {{}}, 0
 for i = 1, #leases, 2 do
   local faults, outages, lapses, queue, token = parsed(leases[i + 1])
-  if ARGV[2] == '' then redis.call('ZADD', queue, 'XX', 'GT', now + ARGV[1], leases[i])
+  if not queue then call('HDEL', '{LEASES_KEY}', leases[i])
+  elseif ARGV[2] == '' then call('ZADD', queue, 'XX', 'GT', now + ARGV[1], leases[i])
   elseif token == ARGV[2] then
-    redis.call('ZADD', queue, 'XX', now, leases[i])
-    redis.call('HDEL', '{LEASES_KEY}', leases[i])
+    call('ZADD', queue, 'XX', now, leases[i])
+    call('HDEL', '{LEASES_KEY}', leases[i])
     local text = table.concat({{faults, outages, lapses, '', ''}}, '|')
-    if text ~= '0|0|0||' then redis.call('HSET', '{ATTEMPTS_KEY}', leases[i], text) end
+    if text ~= '0|0|0||' then call('HSET', '{ATTEMPTS_KEY}', leases[i], text) end
     freed = freed + 1
   end
 end
@@ -197,6 +208,6 @@ return freed
 # ARGV: workers. If one of them held a job, the claim that finds the job lapsed records the worker again.
 NOTE_DEATHS = Script(f"""
 {CLOCK}
-for _, worker in ipairs(ARGV) do redis.call('ZADD', '{DEATHS_KEY}', now, worker) end
+for _, worker in ipairs(ARGV) do call('ZADD', '{DEATHS_KEY}', now, worker) end
 redis.call('PEXPIRE', '{DEATHS_KEY}', {DEATHS_MS})
 """)

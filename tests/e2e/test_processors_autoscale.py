@@ -159,3 +159,19 @@ async def test_a_summary_is_right_after_flushall_by_the_sweeper_alone(stack: Sta
     await until(counted, stack.log)
     assert sorted(post.id for post in await index.posts(posts) if post) == sorted(posts)
     assert [await stack.redis.zcard(queue) for queue in (FLAGS, ON_TIME)] == [5, 5]
+
+
+async def test_stopped_workers_are_replaced(stack: Stack) -> None:
+    """SIGSTOP of every worker: they give no pulse, so the autoscaler kills them, and others do their jobs."""
+    scaler = stack.start("autoscale", "--workers-min", "2", **QUICK)
+    posts = await stack.post(6)
+    await stack.all_ready(posts)
+    stopped = children(scaler)
+    assert len(stopped) == 2
+    for one in stopped:
+        one.suspend()
+    more = await stack.post(6, first=6)
+
+    await stack.all_ready([*posts, *more])
+    assert {one.pid for one in stopped}.isdisjoint({one.pid for one in children(scaler)})
+    assert "gave no pulse for" in stack.log()

@@ -8,10 +8,10 @@ from arq.jobs import serialize_job
 from arq.worker import Worker, func
 from redis.asyncio import Redis
 
+from processors.functions import functions
 from processors.registry import CLAIMED, Registry, Unrunnable
 from processors.retries import HandBack
 from processors.runs import Run
-from processors.worker import functions
 from storage.queue import jobs as queue
 from storage.queue.jobs import DEAR, QUEUES, Job, Queue, encode
 from storage.queue.lease import Attempts, Claimed

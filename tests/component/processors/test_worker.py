@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from processors.config import Config
+from processors.functions import functions
 from processors.scaling.pulse import Pulse
-from processors.worker import JobWorker, Stuck, functions
+from processors.worker import JobWorker, Stuck
 from storage.config import Config as StorageConfig
 from storage.opening import redis_client, shard_clients
 from storage.queue.jobs import Job

@@ -29,12 +29,12 @@ async def test_word_of_an_earlier_attempt_undoes_nothing(late: str, index: Index
     """Posted, deleted and posted again: what a node or a worker still says of the first changes nothing."""
     first, second = make_post(attempt="a1"), make_post(attempt="a2")
     await index.observe([first])
-    await index.forget(first.id, MOMENT_ID, "a1-deletion")
+    await index.forget(first.id, MOMENT_ID, "a1de".ljust(32, "0"))
 
     assert await index.observe([make_post(late, attempt="a1")]) == ["deleted"]
     assert await index.observe([second]) == ["new"]
     assert await index.observe([make_post(late, attempt="a1")]) == ["deleted"]
-    await index.forget(first.id, MOMENT_ID, "a1-deletion")  # sent again
+    await index.forget(first.id, MOMENT_ID, "a1de".ljust(32, "0"))  # sent again
     assert await index.posts([first.id]) == [second]
     assert await counted(index) == Counts(accepted=1, pending=1)
 
@@ -49,8 +49,8 @@ async def test_an_earlier_attempt_is_stale_where_its_deletion_was_lost(index: In
 
 async def test_an_earlier_deletion_does_not_take_the_place_of_a_later_one(index: Index, make_post: MakePost) -> None:
     """Deletions may be told in any order: the last one counts."""
-    for deletion in ("a2-deletion", "a1-deletion"):
-        await index.forget(make_post().id, MOMENT_ID, deletion)
+    for deletion in ("a2de", "a1de".ljust(32, "0")):
+        await index.forget(make_post().id, MOMENT_ID, deletion.ljust(32, "0"))
 
     assert await index.observe([make_post(attempt="a2"), make_post(attempt="a3")]) == ["deleted", "new"]
 

@@ -63,7 +63,7 @@ async def test_a_deletion_by_another_set_is_counted(old: Index, new: Index, make
     await new.observe([make_post(user="ann")])
     await old.observe([make_post(user="bob")])
     for user in ("ann", "bob"):
-        await old.forget(make_post(user=user).id, MOMENT_ID, "z")
+        await old.forget(make_post(user=user).id, MOMENT_ID, "f" * 32)
 
     await new.counts_are_complete(MOMENT_ID)
     assert await new.counts(MOMENT_ID) == Counts()
@@ -91,3 +91,64 @@ async def test_voided_counts_are_recounted(new: Index, make_post: Make) -> None:
 
     assert await new.counts(MOMENT_ID) is None
     assert await new.uncounted([MOMENT_ID]) == [MOMENT_ID]
+
+
+@pytest.mark.parametrize("field", ["s", "l", "a", "g"])
+@pytest.mark.parametrize("rubbish", ["\xff", "zzz", "1e300"])
+async def test_an_entry_that_nobody_writes_does_not_survive_a_deletion(
+    redis: Redis, make_post: Make, field: str, rubbish: str
+) -> None:
+    """Else the record of a deleted post were shown after the 204; and its moment is counted again."""
+    index, post = Index(redis), make_post("ready")
+    await index.counts_are_complete(MOMENT_ID)
+    await index.observe([post, make_post(user="bob")])
+    await redis.hset(f"snapsurge:post:{post.id}", field, rubbish)
+
+    await index.forget(post.id, MOMENT_ID, "f" * 32)
+
+    assert await index.posts([post.id]) == [None]
+    assert await index.observe([post]) == ["deleted"]
+    assert await index.counts(MOMENT_ID) is None
+
+
+@pytest.mark.parametrize("field", ["s", "l", "a", "g"])
+async def test_an_entry_that_nobody_writes_gives_way(redis: Redis, make_post: Make, field: str) -> None:
+    """To the next report of its post; its moment is counted again, as nobody knows how the entry was counted."""
+    index, post = Index(redis), make_post("ready")
+    await index.counts_are_complete(MOMENT_ID)
+    await index.observe([post])
+    await redis.hset(f"snapsurge:post:{post.id}", field, "zzz")
+
+    assert await index.observe([post]) == ["new"]
+    assert await index.counts(MOMENT_ID) is None
+    generation = await index.recount(MOMENT_ID)
+    await index.observe([post])
+    await index.counts_are_complete(MOMENT_ID, generation)
+    assert await index.counts(MOMENT_ID) == Counts(accepted=1, on_time=1, ready=1)
+
+
+@pytest.mark.parametrize("rubbish", ["\xff", "zzz", "1e300", ""])
+async def test_a_deletion_that_nobody_writes_hides_no_post(redis: Redis, make_post: Make, rubbish: str) -> None:
+    """And the next deletion is kept."""
+    index, post = Index(redis), make_post("ready")
+    await redis.set(f"snapsurge:deletion:{post.id}", rubbish)
+    assert await index.deletion(post.id) == ""
+    assert await index.observe([post]) == ["new"]
+    await redis.set(f"snapsurge:deletion:{post.id}", rubbish)
+    await index.forget(post.id, MOMENT_ID, "f" * 32)
+    assert await index.deletion(post.id) == "f" * 32
+
+
+@pytest.mark.parametrize("field", ["accepted", "ready", "generation", "complete", "shards", "reign"])
+async def test_counts_that_nobody_writes_are_not_shown(redis: Redis, make_post: Make, field: str) -> None:
+    """Neither before nor after another report; a recount mends them."""
+    index = Index(redis)
+    await index.counts_are_complete(MOMENT_ID)
+    await index.observe([make_post("ready")])
+    await redis.hset(f"snapsurge:counts:{MOMENT_ID}", field, "garbage")
+    await index.observe([make_post("ready", user="bob")])
+    assert await index.counts(MOMENT_ID) in (None, Counts(accepted=2, on_time=2, ready=2))
+    generation = await index.recount(MOMENT_ID)
+    await index.observe([make_post("ready"), make_post("ready", user="bob")])
+    await index.counts_are_complete(MOMENT_ID, generation)
+    assert await index.counts(MOMENT_ID) == Counts(accepted=2, on_time=2, ready=2)

@@ -48,8 +48,8 @@ async def test_each_post_is_on_its_home_and_the_counts_are_a_sum(
     assert [sum(post is not None for post in pair) for pair in zip(*there, strict=True)] == [1] * 12
     assert {index.home(one) for one in ids} == {"one", "two"}
     for one in ids:
-        await index.forget(one, MOMENT_ID, "z")
-    assert await index.deletion(ids[0]) == "z"
+        await index.forget(one, MOMENT_ID, "f" * 32)
+    assert await index.deletion(ids[0]) == "f" * 32
     assert await index.counts(MOMENT_ID) == Counts()
 
 
@@ -62,16 +62,16 @@ async def test_a_deletion_reaches_a_former_home(
     await before.observe(posts)
     moved = [post.id for post in posts if index.home(post.id) == "two"]
     for post_id in moved:
-        await index.forget(post_id, MOMENT_ID, "z")
+        await index.forget(post_id, MOMENT_ID, "f" * 32)
     assert moved
     assert await before.posts(moved) == [None] * len(moved)
 
     half = ShardedIndex(redis, {"one": redis, "two": redis_away})
     (kept, *_) = [post.id for post in posts if half.home(post.id) == "one"]
-    await half.forget(kept, MOMENT_ID, "z")
+    await half.forget(kept, MOMENT_ID, "f" * 32)
     assert await half.posts([kept]) == [None]
     with pytest.raises(RedisError):
-        await half.forget(moved[0], MOMENT_ID, "z")
+        await half.forget(moved[0], MOMENT_ID, "f" * 32)
 
 
 async def test_a_shard_that_is_away_costs_its_own_posts(

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from processors.letters import DeadLetter
 from processors.metrics import Metrics
 from processors.registry import Unrunnable
-from processors.retries import HandBack, Overdue, Patience, Poison, Retrying, after, backoff_s
+from processors.retries import HandBack, Overdue, Patience, Poison, Retrying, Worker, after, backoff_s
 from storage.blobs import StoreFull, StoreUnavailable
 from storage.queue.lease import Again, Attempts, Claimed, Done, Settlement
 
@@ -87,7 +87,7 @@ def test_backoff_grows_and_is_spread() -> None:
         (OSError("connection reset"), "outages", 120),
         (Overdue("slow"), "outages", 120),
         (ValueError("a bug"), "faults", 5),
-        (MemoryError(), "faults", 5),
+        (MemoryError(), "outages", 120),
     ],
 )
 def test_outages_get_more_patience_than_faults(error: Exception, kind: str, most: int) -> None:
@@ -95,8 +95,8 @@ def test_outages_get_more_patience_than_faults(error: Exception, kind: str, most
     others = {"faults": 4, "outages": 119, "lapses": 9}
     before, at = Attempts(**{**others, kind: most - 2}), Attempts(**{**others, kind: most - 1})
 
-    assert after(error, before, PATIENCE) == (Attempts(**{**others, kind: most - 1}), False)
-    assert after(error, at, PATIENCE) == (Attempts(**{**others, kind: most}), True)
+    assert after(error, before, PATIENCE, Worker()) == (Attempts(**{**others, kind: most - 1}), False)
+    assert after(error, at, PATIENCE, Worker()) == (Attempts(**{**others, kind: most}), True)
 
 
 async def test_success_is_silent() -> None:

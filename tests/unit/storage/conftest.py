@@ -8,7 +8,7 @@ import pytest
 
 from storage import keys
 from storage.files import FileStore
-from storage.records import Photo, Photos, Post, Receipt, accepted, flagged, from_ms
+from storage.records import ATTEMPT_ID_CHARS, Photo, Photos, Post, Receipt, accepted, flagged, from_ms
 
 FIRES_AT_MS = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 CLOSES_AT_MS = FIRES_AT_MS + 120_000
@@ -24,7 +24,7 @@ def _receipt(user: str = "ann", moment_id: str = MOMENT_ID, late_by_ms: int = -1
         received_at=from_ms(CLOSES_AT_MS + late_by_ms),
         closes_at=from_ms(CLOSES_AT_MS),
         request_id="the client's own",
-        attempt=attempt,
+        attempt=attempt and attempt.ljust(ATTEMPT_ID_CHARS, "0"),
         photos=Photos(front=photo, back=msgspec.structs.replace(photo, format="png")),
     )
 

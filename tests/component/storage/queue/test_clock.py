@@ -18,6 +18,7 @@ from storage.queue.claims import Claims
 from storage.queue.clock import CLOCK, STEP_MS_MAX
 from storage.queue.jobs import Queue, jobs_of
 from storage.queue.lease import Again, Attempts, Claimed, Done
+from storage.scripts import MENDING
 
 # Adds what the file CLOCK_STEP says, seconds as an int64, to the time of day; other clocks go on.
 SHIM = r"""
@@ -85,7 +86,7 @@ async def skewed(clock: tuple[str, Set]) -> AsyncIterator[Redis]:
 
 
 async def _now(redis: Redis) -> int:
-    return int(await redis.eval(f"{CLOCK} return string.format('%.0f', now)", 0))
+    return int(await redis.eval(f"{MENDING} {CLOCK} return string.format('%.0f', now)", 0))
 
 
 async def _claimed(claims: Claims, token: str) -> list[Claimed]:

@@ -71,8 +71,16 @@ def test_what_fails_is_told(file: int) -> None:
     """A damaged object is no photo's fault, and the process goes on."""
     answer = ordered(file, b"PK nothing")
 
-    assert answer.outcome == "failed"
+    assert answer.outcome == "damaged"
     assert answer.error.startswith("Damaged(")
+
+
+def test_a_lack_of_the_process_is_told_apart(file: int) -> None:
+    """The worker replaces a process that cannot read, or has no memory."""
+    answer = answered(Order(1 << 20), file, 1.0)
+
+    assert answer.outcome == "unfit"
+    assert answer.error.startswith("OSError(")
 
 
 def test_slowness_is_a_factor() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -19,12 +20,13 @@ from processors.render.slot import (
     Rendering,
     RenderOverdue,
     SlotTaken,
+    SlotUnfit,
 )
 from processors.runs import Run
 from storage import intake, media
 from storage.queue.jobs import DEAR
 from storage.records import UNTIMED, Format, Photo, Photos, Receipt, from_ms
-from storage.zips import TAIL_BYTES
+from storage.zips import TAIL_BYTES, Damaged
 from tests.unit.processors.render.test_decoding import PICTURE, written
 
 # A renderer that does as its order's first bytes say; it is started for each test anew.
@@ -36,7 +38,7 @@ say(outcome="ready")
 for line in sys.stdin:
     word = os.pread(file, 16, 0).split()[0].decode()
     if word == "dear": say(outcome="dear")
-    elif word == "failed": say(outcome="failed", error="why")
+    elif word in ("failed", "unfit"): say(outcome=word, error="why")
     elif word == "leave": sys.exit(3)
     elif word == "sleep": signal.pause()
     else: os.kill(os.getpid(), int(word))
@@ -83,7 +85,7 @@ async def test_a_real_renderer_renders_one_pair_after_another() -> None:
         first = await rendering.render(archive(photo), whole=True, run=kept)
         assert await rendering.render(archive(photo), whole=True, run=kept) == first
         assert (await rendering.render(archive(large), whole=True))[0].state == "ready"
-        with pytest.raises(RenderFailed, match="Damaged"):
+        with pytest.raises(Damaged):
             await rendering.render(b"PK nothing", whole=True)
         assert (await rendering.render(archive(photo), whole=True, run=kept)) == first
 
@@ -100,6 +102,7 @@ async def test_a_real_renderer_renders_one_pair_after_another() -> None:
         ("leave", RendererCrashed),
         ("dear", RenderDear),
         ("failed", RenderFailed),
+        ("unfit", SlotUnfit),
     ],
 )
 async def test_each_end_has_its_cause(tmp_path: Path, word: str, error: type[Exception]) -> None:
@@ -162,3 +165,36 @@ async def test_a_renderer_that_cannot_start_is_told(tmp_path: Path, text: str) -
         await rendering.__aenter__()
 
     assert rendering.broken
+
+
+WHOLE = """
+import os, sys
+print('{"outcome":"ready"}', flush=True)
+for line in sys.stdin:
+    print('{"outcome":"damaged","error":"File is not a zip file"}', flush=True)
+"""
+
+
+async def test_a_renderer_that_calls_a_whole_pair_damaged_is_replaced(tmp_path: Path) -> None:
+    """The worker looks at its own copy: of that which is no pair the verdict stays, and the renderer too."""
+    async with played(tmp_path, text=WHOLE) as rendering:
+        before = rendering.pid
+        with pytest.raises(Damaged):
+            await rendering.render(b"PK nothing", whole=True)
+        assert rendering.pid == before
+        with pytest.raises(SlotUnfit):
+            await rendering.render(archive(written(PICTURE)), whole=True)
+        assert rendering.pid != before
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux changes the limits of another process")
+async def test_a_renderer_without_memory_is_replaced_and_the_next_pair_is_rendered() -> None:
+    """Its pair is an outage, not a fault of the photo."""
+    async with Rendering(Metrics(), timeout_s=20, wait_s=10, program=PROGRAM) as rendering:
+        before = rendering.pid
+        assert before is not None
+        resource.prlimit(before, resource.RLIMIT_DATA, (150 << 20, resource.RLIM_INFINITY))
+        with pytest.raises(SlotUnfit, match="MemoryError"):
+            await rendering.render(archive(written(PICTURE)), whole=True)
+        post, _ = await rendering.render(archive(written(PICTURE)), whole=True)
+        assert (post.state, rendering.pid != before) == ("ready", True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from processors.scaling.pool import RESTART_MAX_S, SETTLED_S, Pool
+from processors.scaling.pool import RESTART_MAX_S, SETTLED_S, SILENT_S, STARTING_S, Pool
 
 
 class Fake:
@@ -162,3 +162,58 @@ async def test_who_does_not_go_within_the_grace_is_killed(caplog: pytest.LogCapt
 
     assert factory.started[0].told == ["SIGTERM", "SIGKILL"]
     assert "did not finish" in caplog.text
+
+
+async def test_a_silent_worker_is_killed_and_replaced() -> None:
+    """It was heard, and then for longer than `SILENT_S` not, as one that is stopped; its neighbour stays."""
+    factory = Factory(stubborn=True)
+    pool = Pool(factory)
+    now = 0.0
+    await pool.tend(2, now, heard=())
+    while now < SILENT_S + 2:
+        assert factory.started[0].told == []
+        now += 1.0
+        await pool.tend(2, now, heard={101} | ({100} if now <= 2 else set()))
+    for _ in range(2):
+        now += 1.0
+        await pool.tend(2, now, heard={101})
+    assert [one.told for one in factory.started] == [["SIGKILL"], [], []]
+    assert pool.pids == [101, 102]
+
+
+async def test_a_worker_that_starts_has_longer() -> None:
+    """It loads libraries and opens a store; but one that never comes is replaced too."""
+    factory, now = Factory(), 0.0
+    pool = Pool(factory)
+    while now <= STARTING_S:
+        await pool.tend(1, now, heard=())
+        now += 1.0
+    assert factory.started[0].told == []
+    await pool.tend(1, now, heard=())
+    assert factory.started[0].told == ["SIGKILL"]
+
+
+async def test_nobody_is_silent_while_nobody_can_be_heard() -> None:
+    """Redis is away for an hour, then this process stood still for one: no worker is killed for it."""
+    factory = Factory()
+    pool = Pool(factory)
+    for now in (0.0, 1.0):
+        await pool.tend(1, now, heard={100})
+    for now in range(2, 3600):
+        await pool.tend(1, float(now), heard=None)
+    for now in (3600.0, 7200.0, 7201.0):
+        await pool.tend(1, now, heard=())
+    await pool.tend(1, 7202.0, heard={100})
+    assert factory.started[0].told == []
+
+
+async def test_one_that_leaves_and_is_silent_is_killed() -> None:
+    """A stopped process does not follow SIGTERM."""
+    factory, now = Factory(stubborn=True), 1.0
+    pool = Pool(factory)
+    await pool.tend(1, 0.0, heard=())
+    await pool.tend(1, now, heard={100})
+    while now < SILENT_S + 4:
+        now += 1.0
+        await pool.tend(0, now, heard=())
+    assert factory.started[0].told == ["SIGTERM", "SIGKILL"]
