@@ -90,7 +90,7 @@ class Authenticator:
 
 
 def is_user_id(text: str) -> bool:
-    """Whether a user may have this id. Not `.` or `..`: a path with them has another meaning, encoded or not (WHATWG)."""
+    """Whether a user may have this id. Not `.` or `..`, which paths cannot have, encoded or not (WHATWG URL)."""
     return 0 < len(text) <= USER_ID_CHARS_MAX and text.isprintable() and text not in {".", ".."}
 
 

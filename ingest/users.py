@@ -41,10 +41,9 @@ EXPORTS_MAX = 2
 LIST_RATE = Rate(30, 60)
 ERASURE_RATE = Rate(10, 60)
 EXPORT_RATE = Rate(10, 600)
-# The pace of a client is judged after so many seconds in which the node waited for it, without the bytes that are
-# still in the kernels and in the balancer.
-JUDGED_S = 2.0
-UNSEEN_BYTES = 128 * 1024
+# Each so many seconds in which the node waited for a client, the client's pace is judged anew: what sockets took at
+# once, when the export began, is no pace.
+JUDGED_S = 3.0
 PIECE_BYTES = 64 * 1024
 MANIFEST = "manifest.json"
 
@@ -118,6 +117,8 @@ class UserCalls:
                 async with asyncio.timeout(None) as patience:
                     turn.pace, turn.end = paced.pace, lambda: patience.reschedule(0)
                     return await self._exported(request, user_id, response, paced)
+            except ConnectionError:
+                return response  # the client has gone
             except TimeoutError:
                 detail = "the client reads too slowly, or others wait for their exports; ask again"
                 raise Refusal("overloaded", detail) from None
@@ -162,6 +163,8 @@ class Paced:
         self._taken = 0
         self._waited_s = 0.0
         self._since: float | None = None  # when the write in progress began
+        self._mark = 0, 0.0  # bytes and seconds at which the present judgement began
+        self._pace = math.inf
 
     async def write(self, data: bytes) -> None:
         """Write all of it, piece by piece; TimeoutError when the client is too slow."""
@@ -176,12 +179,17 @@ class Paced:
             self._waited_s += now() - begun
             self._since = None
             self._left_s -= now() - begun
+            self._pace = self.pace()
+            if self._waited_s - self._mark[1] >= JUDGED_S:
+                self._mark = self._taken, self._waited_s
 
     def pace(self) -> float:
-        """The bytes per second that the client has taken so far; infinite until that can be said."""
-        now = asyncio.get_running_loop().time()
-        waited_s = self._waited_s + (0.0 if self._since is None else now - self._since)
-        return math.inf if waited_s < JUDGED_S else max(0, self._taken - UNSEEN_BYTES) / waited_s
+        """The bytes per second that the client takes now, or last took; infinite until that can be said."""
+        taken, waited_s = self._taken - self._mark[0], self._waited_s - self._mark[1]
+        if self._since is not None:
+            waited_s += asyncio.get_running_loop().time() - self._since
+        # With the piece that it may nearly have taken.
+        return self._pace if waited_s < JUDGED_S else (taken + PIECE_BYTES) / waited_s
 
 
 class Archive:
