@@ -189,6 +189,8 @@ async def test_a_list_reads_old_moments_without_a_post_once(shelf: Shelf, make_r
         assert set(reads) == {posted, new}
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_five_thousand_moments_are_listed_and_deleted(shelf: Shelf, make_receipt: MakeReceipt) -> None:
     """By calls of bounded work, also right after the node listed all moments; no call of a script has more than 100."""
     moments = [
