@@ -27,6 +27,13 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
             await writer.wait_closed()
 
 
+async def passed(seconds: float) -> None:
+    """What a slow client does between two reads."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+
+
 async def test_slow_readers_hold_no_export_that_others_wait_for(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight accounts read just above the minimum rate, again and again; every other user gets its whole export."""
     monkeypatch.setattr("ingest.users.JUDGED_S", 0.2)
@@ -48,9 +55,9 @@ async def test_slow_readers_hold_no_export_that_others_wait_for(client: Any, mon
                 writer.write(f"Authorization: Bearer {token(user)}\r\n\r\n".encode())
                 first = await reader.read(1024)
                 begun.set()
-                while b" 200 " in first and await reader.read(600):  # noqa: ASYNC110 - 6 KB/s
-                    await asyncio.sleep(0.1)
-            await asyncio.sleep(0.5)
+                while b" 200 " in first and await reader.read(600):
+                    await passed(0.1)
+            await passed(0.5)
 
     async with asyncio.TaskGroup() as group:
         crowd = [group.create_task(reads_slowly(user), name=user) for user in slow]
@@ -60,32 +67,33 @@ async def test_slow_readers_hold_no_export_that_others_wait_for(client: Any, mon
             task.cancel()
 
     assert [answer.status for answer in answers] == [200] * len(honest)
-    assert b'call="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
+    assert b'route="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
     assert all(zipfile.ZipFile(io.BytesIO(answer.raw)).testzip() is None for answer in answers)
 
 
 async def test_an_export_that_ends_for_another_is_no_fault_of_the_node(
-    client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its archive has no end; the node counts it as refused, and writes no traceback."""
     monkeypatch.setattr("ingest.users.JUDGED_S", 0.1)
     monkeypatch.setattr("ingest.users.EXPORTS_MAX", 1)
-    assert (await client.upload(await client.moment())).status == 201
-    (stored,) = client.objects("intake")
-    archive = intake.unpack(stored.read_bytes())
-    large = photo() + bytes(24 * 1024 * 1024)
-    stored.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
-    url = f"http://127.0.0.1:{client.port}/v1/users/alice/export"
-    fields = {"Authorization": f"Bearer {token('alice')}"}
+    async with make_client() as client:
+        assert (await client.upload(await client.moment())).status == 201
+        (stored,) = client.objects("intake")
+        archive = intake.unpack(stored.read_bytes())
+        large = photo() + bytes(24 * 1024 * 1024)
+        stored.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
+        url = f"http://127.0.0.1:{client.port}/v1/users/alice/export"
+        fields = {"Authorization": f"Bearer {token('alice')}"}
 
-    async with client.session.get(url, headers=fields) as slow, client.session.get(url, headers=fields) as second:
-        assert (slow.status, second.status) == (200, 429)
-        others = [client.call("GET", f"/v1/users/{user}/export", user) for user in ("bob", "cem", "dan")]
-        assert [answer.status for answer in await asyncio.gather(*others)] == [200, 200, 200]
-        with pytest.raises(aiohttp.ClientError):
-            await slow.read()
-    assert not [record for record in caplog.records if record.exc_info]
-    assert b'call="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
+        async with client.session.get(url, headers=fields) as slow, client.session.get(url, headers=fields) as second:
+            assert (slow.status, second.status) == (200, 429)
+            others = [client.call("GET", f"/v1/users/{user}/export", user) for user in ("bob", "cem", "dan")]
+            assert [answer.status for answer in await asyncio.gather(*others)] == [200, 200, 200]
+            with pytest.raises(aiohttp.ClientError):
+                await slow.read()
+        assert not [record for record in caplog.records if record.exc_info]
+        assert b'route="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
 
 
 @pytest.mark.parametrize(

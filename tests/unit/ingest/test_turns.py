@@ -193,7 +193,7 @@ async def test_the_slowest_client_gives_way_to_one_that_waits() -> None:
             crowd = Crowd(turns, group)
             await crowd.come("ann")
             await until(lambda: ended == ["slower"])
-            await asyncio.sleep(0.01)
+            turns._end_slow()
             assert ended == ["slower"]
             await stacks["slower"].aclose()
             await until(lambda: crowd.order == ["ann"])
@@ -202,7 +202,7 @@ async def test_the_slowest_client_gives_way_to_one_that_waits() -> None:
             await until(lambda: ended == ["slower", "slow"])
             await stacks["slow"].aclose()
             await until(lambda: crowd.order == ["ann", "ben"])
-            await asyncio.sleep(0.01)
+            turns._end_slow()
             assert ended == ["slower", "slow"]
             for user in ("ann", "ben", "cem"):
                 await crowd.end(user)
