@@ -67,8 +67,9 @@ class Authenticator:
             raise Refusal("unauthenticated", f"a token may have {TOKEN_CHARS_MAX} characters", headers=_CHALLENGE)
         claims = self._claims(token.strip())
         user_id, scope = claims["sub"], claims.get("scope")
-        if not 0 < len(user_id) <= USER_ID_CHARS_MAX or not user_id.isprintable():
-            raise Refusal("unauthenticated", f"`sub` must have 1 to {USER_ID_CHARS_MAX} printable characters")
+        if not is_user_id(user_id):
+            detail = f"`sub` must have 1 to {USER_ID_CHARS_MAX} printable characters, and be neither `.` nor `..`"
+            raise Refusal("unauthenticated", detail)
         _check_scope(scope, scopes)
         return Principal(user_id, cast("Scope", scope))
 
@@ -86,6 +87,11 @@ class Authenticator:
                 break
         detail = "the token is malformed, or its HS256 signature is not valid here"
         raise Refusal("unauthenticated", detail, headers=_CHALLENGE)
+
+
+def is_user_id(text: str) -> bool:
+    """Whether a user may have this id. Not `.` or `..`, which paths cannot have, encoded or not (WHATWG URL)."""
+    return 0 < len(text) <= USER_ID_CHARS_MAX and text.isprintable() and text not in {".", ".."}
 
 
 def _check_scope(scope: object, scopes: tuple[Scope, ...]) -> None:

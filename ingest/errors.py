@@ -45,7 +45,7 @@ CODES: dict[str, tuple[HTTPStatus, str]] = {
     "bad-range": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The requested range is outside the image"),
     "expectation-failed": (HTTPStatus.EXPECTATION_FAILED, "Unsupported Expect value"),
     "bad-photo": (HTTPStatus.UNPROCESSABLE_ENTITY, "The photo cannot be accepted"),
-    "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many uploads by this user"),
+    "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests by this user"),
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error"),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded"),
     "storage-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The store or Redis does not answer"),

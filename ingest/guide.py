@@ -18,6 +18,7 @@ from .auth import TOKEN_CHARS_MAX, USER_ID_CHARS_MAX
 from .body.receiving import META_DEPTH_MAX
 from .config import MIB, Config
 from .read_admission import USER_WAITERS_MAX
+from .users import ERASURE_RATE, EXPORT_RATE, LIST_RATE
 from .waiting import WAIT_S_MAX
 
 _HERE = Path(__file__).parent
@@ -60,6 +61,9 @@ def facts(config: Config) -> dict[str, str]:
         "age_s": f"{config.resume_age_s:g}",
         "idle_s": f"{config.resume_idle_s:g}",
         "accepting_h": str(ACCEPTING_MS // 3_600_000),
+        "erasures": str(ERASURE_RATE.burst),
+        "exports": str(EXPORT_RATE.burst),
+        "lists": str(LIST_RATE.burst),
         "meta_bytes": f"{config.meta_bytes_max:,}",
         "meta_depth": str(META_DEPTH_MAX),
         "pair_bytes": f"{config.body_bytes_max:,}",

@@ -48,10 +48,10 @@ def decide(tat_ms: int, now_ms: int, rate: Rate) -> tuple[int, Decision]:
     return next_ms, Decision(True, remaining, 0, math.ceil((next_ms - now_ms) / 1000))
 
 
-def headers(decision: Decision, rate: Rate) -> dict[str, str]:
-    """The header fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After."""
+def headers(decision: Decision, rate: Rate, what: str = "uploads") -> dict[str, str]:
+    """The header fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After; `what` names the limit."""
     return {
         "Retry-After": str(decision.retry_after_s),
-        "RateLimit-Policy": f'"uploads";q={rate.burst};w={rate.period_s}',
-        "RateLimit": f'"uploads";r={decision.remaining};t={decision.reset_s}',
+        "RateLimit-Policy": f'"{what}";q={rate.burst};w={rate.period_s}',
+        "RateLimit": f'"{what}";r={decision.remaining};t={decision.reset_s}',
     }

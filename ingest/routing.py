@@ -21,6 +21,8 @@ from .views import photo_path
 
 # `/v1/moments/current` is no moment: its Allow names its own methods alone.
 _MOMENT_ID: Final = r"{moment_id:(?!current$)[^{}/]+}"
+# aiohttp takes no braces in a part of a path, unless told; a slash comes as %2F.
+_USER_ID: Final = "{user_id:[^/]+}"
 
 
 def add_routes(
@@ -33,10 +35,8 @@ def add_routes(
     guarded = {name: _guarded(handlers[name], call, authenticator, links) for name, call in calls.items()}
     for call in CALLS:
         # The upload sends 100 Continue itself, after it has decided; aiohttp would send it at once.
-        expect, path = (
-            _say_nothing if call.body in ("pair", "part") else None,
-            call.path.replace("{moment_id}", _MOMENT_ID),
-        )
+        expect = _say_nothing if call.body in ("pair", "part") else None
+        path = call.path.replace("{moment_id}", _MOMENT_ID).replace("{user_id}", _USER_ID)
         app.router.add_route(call.method, path, guarded[call.name], name=call.name, expect_handler=expect)
         if call.method == "GET":
             app.router.add_route("HEAD", path, guarded[call.name], name=call.name)

@@ -46,6 +46,8 @@ MOMENT_TTL_S = 7 * 24 * 3600
 # waits for it.
 LISTED_TTL_S = 60
 LISTED_DUE_S = 30
+# Moments in one call of a script: Redis does nothing else meanwhile, and others' calls must not time out.
+MOMENTS_AT_ONCE = 100
 # Keys that one command looks at, about a millisecond's work of Redis; and what begins the ids of posts, as a pattern.
 SCANNED = 1000
 POST_DIGEST = "[a-z2-7]" * 26
@@ -172,8 +174,12 @@ class Index:
 
     async def uncounted(self, moment_ids: Sequence[str]) -> list[str]:
         """Those of these moments whose counts may not cover every post in the store."""
-        call = UNCOUNTED([COUNTS_KEY + one for one in moment_ids], await term(self._redis), self._epoch)
-        return [moment_ids[place - 1] for place in await run_one(self._redis, call)]
+        found: list[str] = []
+        for start in range(0, len(moment_ids), MOMENTS_AT_ONCE):
+            some = moment_ids[start : start + MOMENTS_AT_ONCE]
+            call = UNCOUNTED([COUNTS_KEY + one for one in some], await term(self._redis), self._epoch)
+            found += [some[place - 1] for place in await run_one(self._redis, call)]
+        return found
 
     async def recount(self, moment_id: str) -> str:
         """Begin a recount of the moment's posts, or join one in progress; returns its generation of counts."""
@@ -196,11 +202,14 @@ class Index:
 
     async def put_moments(self, moments: Sequence[Moment], *, listed: tuple[int, int] | None = None) -> None:
         """Copy moments into the index; `listed` (first, last, unix ms): they are all that fire in this time range."""
-        fields: list[Any] = ["" if listed is None else f"{listed[0]} {listed[1]}", LISTED_TTL_S]
-        for one in moments:
-            fields += [one.id, one.region, to_ms(one.fires_at), one.revision, int(one.cancelled)]
-            fields.append(msgspec.json.encode(one))
-        await run_one(self._redis, _PUT_MOMENTS((), *fields))
+        for start in range(0, max(len(moments), 1), MOMENTS_AT_ONCE):
+            some, is_last = moments[start : start + MOMENTS_AT_ONCE], start + MOMENTS_AT_ONCE >= len(moments)
+            # The time range is complete with the last of them.
+            fields: list[Any] = [f"{listed[0]} {listed[1]}" if listed and is_last else "", LISTED_TTL_S]
+            for one in some:
+                fields += [one.id, one.region, to_ms(one.fires_at), one.revision, int(one.cancelled)]
+                fields.append(msgspec.json.encode(one))
+            await run_one(self._redis, _PUT_MOMENTS((), *fields))
 
     async def remove_moment(self, moment_id: str, region: str) -> None:
         """Remove the copy of a moment that is no more, and its counts."""

@@ -1,23 +1,29 @@
 """All posts of one user: found by moments, exported, deleted.
 
 The post of a user in a moment has two possible keys, so each moment costs one or two reads, and nothing of the bucket
-is scanned. Renditions whose pair the store has lost are exported and deleted, too. A call looks at `MOMENTS_MAX`
-moments at most and says where to go on. Deleting is complete when `next` is null: pairs, renditions, index entries,
-waiting jobs and dead letters are gone, and no upload that was sent before the deletion can still arrive, because
-moments that may accept posts get a tombstone even where the user has no post.
+is scanned. Renditions whose pair the store has lost are exported and deleted, too. A list or a deletion
+reads `MOMENTS_MAX` moments at most, for `CALL_S` at most, and says where to go on. So a deletion that store or Redis
+break off keeps its progress. Deleting is complete when `next` is null: pairs, renditions, index entries, waiting jobs
+and dead letters are gone, and no upload that was sent before the deletion can still arrive, because moments that may
+accept posts get a tombstone even where the user has no post.
+
+A node remembers for minutes in which old moments a user has no post: a list reads these once.
 
 A node caches finished records for seconds and serves no picture from that cache (posts.py). Tokens of the rate limit
 expire within minutes. A tombstone holds nothing of the user.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 import msgspec
+from redis.exceptions import RedisError
 
 from . import keys
-from .blobs import BlobMissing, BlobStore
+from .absences import Absences
+from .blobs import BlobMissing, BlobStore, StoreUnavailable
 from .existence import Existence, NoSuchPost, Standing, Superseded
 from .index import Index
 from .moments import DAY_MS, DamagedMoment, Moments, NoSuchMoment
@@ -25,10 +31,15 @@ from .posts import Posts
 from .queue.jobs import Job, JobName
 from .queue.shards import Shards
 from .records import OPEN_MS, Post, from_ms, to_ms
+from .refusals import reason
 from .together import together
 from .zips import Damaged, unpack
 
+log = logging.getLogger("snapsurge.storage.users")
+
 MOMENTS_MAX = 1000
+# Others wait for this call's end (ingest/turns.py).
+CALL_S = 5.0
 WIDTH = 16
 # By a balancer's clock, which is compared with this node's, a moment may have fired so much earlier.
 CLOCKS_MS = 1000
@@ -95,6 +106,7 @@ class Users:
         queue: Shards,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._index = index
@@ -103,34 +115,47 @@ class Users:
         self._queue = queue
         self._existence = Existence(store)
         self._clock = clock
+        self._monotonic = monotonic
+        self._absences = Absences(monotonic)
 
     async def page(self, user_id: str, after: str, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in the order of moment ids, and the moment id to continue after; may be empty."""
         found: list[Post] = []
-        seen = 0
+        seen, end_s = 0, self._monotonic() + CALL_S
         async for ids in self._some(after):
-            for one in await together([partial(self._post, user_id, moment_id) for moment_id in ids], "user-post"):
-                found += [one] if one is not None else []
-            seen += len(ids)
+            asked = [one for one in ids if not self._absences.has(user_id, one)]
+            posts = await together([partial(self._post, user_id, moment_id) for moment_id in asked], "user-post")
+            found += [one for one in posts if one is not None]
+            absent = [one for one, post in zip(asked, posts, strict=True) if post is None and self._is_old(one)]
+            self._absences.note(user_id, absent)
+            seen += len(asked)
             if len(found) > limit:
                 return found[:limit], found[limit - 1].moment_id
-            if seen >= MOMENTS_MAX:
+            if seen >= MOMENTS_MAX or self._monotonic() >= end_s:
                 return found, ids[-1]
         return found, None
 
     async def erase(self, user_id: str, deletion: str, after: str) -> Erasure:
         """Delete all that the user sent before `deletion`, a `records.attempt_id`; may be repeated.
 
-        redis.RedisError when the index or the queue may still have something: the caller should delete again.
+        When the store or Redis fails after some moments are done, the receipt says so by its `next`. When they fail at
+        once, redis.RedisError: the index or the queue may still have something, the caller should delete again.
         """
         found: list[Erased | Kept | str | None] = []
-        seen, last = 0, None
-        async for ids in self._some(after):
-            found += await together([partial(self._erase, user_id, one, deletion) for one in ids], "user-post")
-            seen += len(ids)
-            if seen >= MOMENTS_MAX:
-                last = ids[-1]
-                break
+        seen, last, end_s = 0, None, self._monotonic() + CALL_S
+        try:
+            async for ids in self._some(after):
+                found += await together([partial(self._erase, user_id, one, deletion) for one in ids], "user-post")
+                seen, last = seen + len(ids), ids[-1]
+                if seen >= MOMENTS_MAX or self._monotonic() >= end_s:
+                    break
+            else:
+                last = None
+        except (RedisError, StoreUnavailable) as error:
+            if last is None:
+                raise
+            why = reason(error) if isinstance(error, RedisError) else error
+            log.warning("a deletion of all posts of a user stops after %s moments; its client goes on: %s", seen, why)
         return Erasure(
             user_id=user_id,
             deletion=deletion,
@@ -196,7 +221,7 @@ class Users:
     async def _may_accept(self, moment_id: str) -> bool:
         """Whether an upload may still be committed; only moments of the last days are read to find out."""
         now_ms = self._clock() * 1000
-        if moment_id.count("-") < 2 or keys.day_of(moment_id) < from_ms(int(now_ms - OPEN_MS - 2 * DAY_MS))[:10]:
+        if moment_id.count("-") < 2 or self._is_old(moment_id):
             return False
         try:
             fires_ms = to_ms((await self._moments.known(moment_id)).fires_at)
@@ -205,6 +230,11 @@ class Users:
         except DamagedMoment:
             return True
         return fires_ms - CLOCKS_MS <= now_ms <= fires_ms + OPEN_MS
+
+    def _is_old(self, moment_id: str) -> bool:
+        """Whether the day in the moment's id alone says that no upload can be committed to it any more."""
+        days_ms = int(self._clock() * 1000 - OPEN_MS - 2 * DAY_MS)
+        return moment_id.count("-") >= 2 and keys.day_of(moment_id) < from_ms(days_ms)[:10]
 
     async def _has(self, moment_id: str, post_id: str) -> bool:
         """Whether the store has a pair or renditions of the post."""

@@ -164,16 +164,18 @@ async def test_an_export_has_every_byte(client: Any) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "limit"),
-    [("GET", "export", "EXPORTS_MAX"), ("GET", "posts", "WALKS_MAX"), ("DELETE", "posts", "WALKS_MAX")],
+    [("GET", "export", "EXPORTS_MAX"), ("GET", "posts", "LISTS_MAX"), ("DELETE", "posts", "ERASURES_MAX")],
 )
 async def test_what_is_much_work_is_limited(
     make_client: Any, monkeypatch: pytest.MonkeyPatch, method: str, path: str, limit: str
 ) -> None:
-    """One more than a node makes is answered 503; the place is free afterwards."""
+    """One more than a node makes waits, and is answered 503; the place is free afterwards."""
+    monkeypatch.setattr("ingest.turns.WAIT_S", 0.0)
     monkeypatch.setattr(f"ingest.users.{limit}", 0)
     async with make_client() as client:
         refused = await client.call(method, f"/v1/users/alice/{path}")
         assert (refused.status, refused.body["code"]) == (503, "overloaded")
+        assert int(refused.headers["Retry-After"]) >= 1
 
     monkeypatch.setattr(f"ingest.users.{limit}", 1)
     async with make_client() as client:

@@ -1,18 +1,23 @@
 """All posts of a user by moments: deleted on every kind of store, with what may still be on its way."""
 
+import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from storage import keys
-from storage.blobs import BlobStore
+from storage.blobs import Blob, BlobStore
 from storage.existence import NoSuchPost, Superseded
+from storage.moments import DAY_MS
 from storage.queue.jobs import jobs_of
 from storage.queue.shards import Shards
-from storage.records import OPEN_MS, Receipt, accepted, to_ms
-from storage.users import CLOCKS_MS, Erased, Kept, Users
+from storage.records import OPEN_MS, Moment, Receipt, accepted, to_ms
+from storage.users import CALL_S, CLOCKS_MS, WIDTH, Erased, Kept, Users
 from tests.component.storage.conftest import Shelf
 from tests.component.storage.test_existence import rendered, shown
 
@@ -21,10 +26,10 @@ FIRES_MS = to_ms("2026-01-31T12:00:00.000Z")
 FIRST, GONE, SECOND = (f"{number}".ljust(32, "0") for number in range(1, 4))  # in this order
 
 
-def users(shelf: Shelf, now_ms: int) -> Users:
+def users(shelf: Shelf, now_ms: int, monotonic: Callable[[], float] = time.monotonic) -> Users:
     """The users of a shelf at this time."""
-    queue = Shards({"": shelf.redis})
-    return Users(shelf.store, shelf.index, shelf.moments, shelf.posts, queue, clock=lambda: now_ms / 1000)
+    queue, clock = Shards({"": shelf.redis}), lambda: now_ms / 1000
+    return Users(shelf.store, shelf.index, shelf.moments, shelf.posts, queue, clock=clock, monotonic=monotonic)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,103 @@ async def test_what_redis_has_of_a_lost_pair_is_deleted(shelf: Shelf, make_recei
             await shelf.posts.get(lost.id)
         with pytest.raises(NoSuchPost):
             await shelf.posts.delete(lost.id, SECOND)
+
+
+async def test_a_deletion_that_redis_breaks_off_keeps_its_progress(
+    shelf: Shelf, make_receipt: MakeReceipt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt tells what was done and where to go on; one that fails at once is an error."""
+    monkeypatch.setattr("storage.users.WIDTH", 2)
+    moments = sorted([(await shelf.moments.create("eu", FIRES_MS, 120)).id for _ in range(5)])
+    for moment in moments:
+        await shelf.accept(make_receipt(moment_id=moment, attempt=FIRST))
+    erasing = users(shelf, FIRES_MS + 1000)
+    forget, left = shelf.index.forget, [2]
+
+    async def forgets(post_id: str, moment_id: str, deletion: str) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise RedisTimeoutError
+        await forget(post_id, moment_id, deletion)
+
+    monkeypatch.setattr(shelf.index, "forget", forgets)
+    first = await erasing.erase("ann", GONE, "")
+    assert ([one.moment_id for one in first.deleted], first.moments, first.next) == (moments[:2], 2, moments[1])
+    with pytest.raises(RedisTimeoutError):
+        await erasing.erase("ann", GONE, moments[1])
+
+    left[0] = 9
+    second = await erasing.erase("ann", GONE, moments[1])
+    assert ([one.moment_id for one in second.deleted], second.next) == (moments[2:], None)
+
+
+async def test_a_call_ends_after_so_many_seconds(shelf: Shelf, make_receipt: MakeReceipt) -> None:
+    """Lists and deletions say where to go on, and going on finds all."""
+    moments = sorted([(await shelf.moments.create("eu", FIRES_MS, 120)).id for _ in range(2 * WIDTH + 1)])
+    for moment in moments:
+        await shelf.accept(make_receipt(moment_id=moment, attempt=FIRST))
+    seconds = itertools.count(0, CALL_S)
+    slow = users(shelf, FIRES_MS + 1000, lambda: float(next(seconds)))
+
+    listed, after = await slow.page("ann", "", 100)
+    assert (len(listed), after) == (WIDTH, moments[WIDTH - 1])
+    erasure = await slow.erase("ann", GONE, "")
+    assert (len(erasure.deleted), erasure.next) == (WIDTH, moments[WIDTH - 1])
+    rest, cursor = 0, erasure.next
+    while cursor:
+        more = await slow.erase("ann", GONE, cursor)
+        rest, cursor = rest + len(more.deleted), more.next
+    assert rest == WIDTH + 1
+
+
+async def test_a_list_reads_old_moments_without_a_post_once(shelf: Shelf, make_receipt: MakeReceipt) -> None:
+    """Moments that may take posts are read each time; what was posted there is found."""
+    now_ms = FIRES_MS + OPEN_MS + 4 * DAY_MS
+    old, posted = [(await shelf.moments.create("eu", FIRES_MS, 120)).id for _ in range(2)]
+    new = (await shelf.moments.create("eu", now_ms, 120)).id
+    await shelf.accept(make_receipt(moment_id=posted, attempt=FIRST))
+    listing, reads = users(shelf, now_ms), list[str]()
+    read_tail = shelf.store.read_tail
+
+    async def reads_tail(key: str, size: int) -> Blob:
+        reads.append(key.split("/")[2])
+        return await read_tail(key, size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelf.store, "read_tail", reads_tail)
+        assert [one.moment_id for one in (await listing.page("ann", "", 10))[0]] == [posted]
+        assert set(reads) == {old, posted, new}
+        reads.clear()
+        await shelf.accept(make_receipt(moment_id=new, attempt=FIRST))
+        assert {one.moment_id for one in (await listing.page("ann", "", 10))[0]} == {posted, new}
+        assert set(reads) == {posted, new}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_five_thousand_moments_are_listed_and_deleted(shelf: Shelf, make_receipt: MakeReceipt) -> None:
+    """By calls of bounded work, also right after the node listed all moments; no call of a script has more than 100."""
+    moments = [
+        Moment(id=f"eu-20260131-m{number:04}", region="eu", fires_at="2026-01-31T12:00:00.000Z",
+               closes_at="2026-01-31T12:02:00.000Z", window_s=120)
+        for number in range(5000)
+    ]  # fmt: skip
+    for one in moments:
+        await shelf.store.create(keys.moment(one.id), msgspec.json.encode(one))
+    theirs = [one.id for one in moments[::1000]]
+    for moment in theirs:
+        await shelf.accept(make_receipt(moment_id=moment, attempt=FIRST))
+    assert len(await shelf.again().moments.since(0)) == 5000
+    later = users(shelf, FIRES_MS + 100 * OPEN_MS)
+
+    listed, erased = list[str](), list[str]()
+    after: str | None = ""
+    while after is not None:
+        posts, after = await later.page("ann", after, 100)
+        listed += [one.moment_id for one in posts]
+    assert listed == theirs
+    after = ""
+    while after is not None:
+        erasure = await later.erase("ann", GONE, after)
+        erased, after = erased + [one.moment_id for one in erasure.deleted], erasure.next
+    assert erased == theirs

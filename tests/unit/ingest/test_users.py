@@ -1,33 +1,14 @@
-"""Calls about all of a user's posts are much work: a node makes few at a time, and one of a user."""
+"""The client of an export must read; how fast it does decides whose turn ends when others wait."""
 
 import asyncio
+import math
 from typing import Any, cast
 
 import pytest
 
-from ingest.errors import Refusal
-from ingest.users import PIECE_BYTES, Paced, Turns
-
-
-def refused(turns: Turns, user: str) -> Refusal:
-    """The refusal of a turn for this user."""
-    with pytest.raises(Refusal) as refusal, turns.of(user):
-        raise AssertionError
-    return refusal.value
-
-
-def test_a_user_has_one_turn_and_a_node_so_many() -> None:
-    """The user is told to wait (429), others that the node is full (503); a turn that failed is free."""
-    turns = Turns(2, "exports")
-    with turns.of("ann"):
-        assert refused(turns, "ann").code == "rate-limited"
-        with turns.of("ben"):
-            full = refused(turns, "cem")
-        assert (full.code, int(full.headers["Retry-After"]) >= 1) == ("overloaded", True)
-        with pytest.raises(ZeroDivisionError), turns.of("ben"):
-            raise ZeroDivisionError
-        with turns.of("cem"):
-            pass
+from ingest import users
+from ingest.users import PIECE_BYTES, Paced
+from tests.faults.rig import until
 
 
 class Client:
@@ -70,3 +51,23 @@ async def test_pieces_now_and_then_do_not_buy_more_time_than_their_bytes() -> No
     with pytest.raises(TimeoutError):
         await paced.write(bytes(1000 * PIECE_BYTES))
     assert client.taken < 1000 * PIECE_BYTES
+
+
+async def test_the_pace_of_a_client_is_what_it_takes_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not known while the client keeps up; what it took at first, when it was fast, does not count for ever."""
+    monkeypatch.setattr(users, "JUDGED_S", 0.05)
+    client = Client(500)
+    paced = Paced(cast("Any", client), rate_bytes_s=1, grace_s=60)
+    assert paced.pace() == math.inf
+    await paced.write(bytes(500 * PIECE_BYTES))
+
+    stalled = asyncio.create_task(paced.write(bytes(3 * PIECE_BYTES)))  # noqa: TID251 - awaited
+    for _ in range(2):
+
+        async def slow() -> bool:
+            return paced.pace() < 10 * PIECE_BYTES / 0.05
+
+        client.permits.release()
+        await until(slow, "the pace is that of a client that stalls")
+    client.permits.release()
+    await stalled
