@@ -28,6 +28,7 @@ from . import choice
 from .agreement import Finding
 from .credentials import NoKeys
 from .endpoint import CHECK_S, Endpoint, State
+from .looks import Looks
 
 log = logging.getLogger("snapsurge.storage.s3")
 
@@ -77,6 +78,7 @@ class Endpoints:
             one.wires = one.connections(
                 slots, doubted=partial(self.doubt, one), broke=partial(self._broke, one), steady=self.several
             )
+        self.looks = Looks(self.all, self._tasks, missing=self._shake, doubted=self.doubt)
 
     def pick(self, *, writes: bool, trial: bool = False, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request, or None; see `choice`."""
@@ -244,6 +246,8 @@ class Endpoints:
         while True:
             await asyncio.sleep(WATCH_S)
             await asyncio.gather(*(self._greet(one) for one in self.all if one.state is State.UP))
+            if choice.hides(self.all):
+                await self.looks.look()
 
     async def _greet(self, endpoint: Endpoint) -> None:
         try:
@@ -275,14 +279,18 @@ class Endpoints:
             endpoint.become(state)
             if began and state is State.UP:
                 return
-            self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
+            self._shake()
             if not any(one.state is State.UP for one in self.all):
                 self._tested.clear()
                 self._untold = set(self.all)
 
+    def _shake(self) -> None:
+        self._shaken_until = asyncio.get_running_loop().time() + SHAKEN_S
+
     def close(self) -> None:
         """Close the idle connections; those in use close after their request."""
         self._open = False
+        self.looks.close()
         for task in (*self._checks.values(), *self._watching):
             task.cancel()
         for one in self.all:
