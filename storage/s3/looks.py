@@ -19,18 +19,13 @@ GAP_S: Final = 0.05  # At least, from the beginning of a look to that of the nex
 
 
 class Looks:
-    """Looks at these members, as tasks of this group; `missing`: a drive may be, `doubted`: a member may be away."""
+    """Looks at these members, as tasks of this group; `doubted`: one may be away. `missing_at`: last, a drive was."""
 
     def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        tasks: asyncio.TaskGroup,
-        *,
-        missing: Callable[[], None],
-        doubted: Callable[[Endpoint], None],
+        self, endpoints: Sequence[Endpoint], tasks: asyncio.TaskGroup, doubted: Callable[[Endpoint], None]
     ) -> None:
-        self._endpoints, self._tasks = endpoints, tasks
-        self._missing, self._doubted = missing, doubted
+        self._endpoints, self._tasks, self._doubted = endpoints, tasks, doubted
+        self.missing_at = float("-inf")
         self._wires: dict[Endpoint, Wire] = {}
         self._looking = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
@@ -96,5 +91,5 @@ class Looks:
             self._doubted(endpoint)
             return False
         if said.status != 200:
-            self._missing()
+            self.missing_at = asyncio.get_running_loop().time()
         return said.status == 200
