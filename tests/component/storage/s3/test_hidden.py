@@ -134,13 +134,15 @@ async def test_six_members_with_a_drive_are_stopped_two_at_a_time(tmp_path: Path
         await rolled(cluster, cluster.members[:2], cluster.members[4:])
 
 
-async def unhealed(cluster: ErasureSet, store: S3Store, kinds: Sequence[str]) -> None:
-    """Write objects of these kinds that the first member does not have, which is there again."""
-    cluster.members[0].kill()
-    await eventually(lambda: used(store, cluster.members[1:]), "the first member is known to be away")
+async def unhealed(cluster: ErasureSet, store: S3Store, kinds: Sequence[str], count: int = 1) -> None:
+    """Write objects of these kinds that the first members, so many, do not have, which are there again."""
+    for one in cluster.members[:count]:
+        one.kill()
+    await eventually(lambda: used(store, cluster.members[count:]), "the first members are known to be away")
     for kind in kinds:
         await asyncio.gather(*(store.create(key_of(kind, number), b"X") for number in range(AT_ONCE)))
-    cluster.members[0].start()
+    for one in cluster.members[:count]:
+        one.start()
     await eventually(lambda: used(store, cluster.members), "all members are used again")
 
 
@@ -167,22 +169,26 @@ async def quiet(cluster: ErasureSet) -> AsyncIterator[S3Store]:
         yield store
 
 
-async def test_a_member_goes_while_many_change_what_another_one_lacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("members", "drives", "count"), [(3, 2, 1), (6, 1, 2)])
+async def test_members_go_while_many_change_what_others_lack(
+    tmp_path: Path, members: int, drives: int, count: int
+) -> None:
     """All were there when the changes were sent, so nothing was listed before them."""
     kinds = [f"in-flight-{gap_s}" for gap_s in GAPS_S]
-    with erasure_set(tmp_path, members=3, drives=2) as cluster:
+    with erasure_set(tmp_path, members, drives) as cluster:
         async with opened(cluster) as store:
-            await unhealed(cluster, store, ["fault", *kinds])
-            last, replaced = cluster.members[2], dict.fromkeys(kinds, 0)
+            await unhealed(cluster, store, ["fault", *kinds], count)
+            last, replaced = cluster.members[-count:], dict.fromkeys(kinds, 0)
             for kind, gap_s in zip(kinds, GAPS_S, strict=True):
                 async with quiet(cluster) as begun, asyncio.TaskGroup() as tasks:
                     jobs = [tasks.create_task(other(begun, key_of(kind, number))) for number in range(AT_ONCE)]
                     await asyncio.sleep(gap_s)
-                    await asyncio.to_thread(last.kill)
+                    await asyncio.gather(*(asyncio.to_thread(one.kill) for one in last))
                 replaced[kind] = sum(job.result() for job in jobs)
                 if kind == kinds[-1]:
                     await proven(cluster)
-                last.start()
+                for one in last:
+                    one.start()
                 await eventually(lambda: used(store, cluster.members), "all members are used again")
             assert not any(replaced.values()), replaced
             for kind in kinds:
