@@ -53,7 +53,7 @@ class Looks:
         await asyncio.shield(self._next)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, which ends a look that is in progress."""
         for wire in self._wires.values():
             wire.close()
         if self._next is not None:

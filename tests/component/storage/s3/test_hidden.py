@@ -182,7 +182,7 @@ async def test_members_go_while_many_change_what_others_lack(
             for kind, gap_s in zip(kinds, GAPS_S, strict=True):
                 async with quiet(cluster) as begun, asyncio.TaskGroup() as tasks:
                     jobs = [tasks.create_task(other(begun, key_of(kind, number))) for number in range(AT_ONCE)]
-                    await asyncio.sleep(gap_s)
+                    await asyncio.wait(jobs, timeout=gap_s)
                     await asyncio.gather(*(asyncio.to_thread(one.kill) for one in last))
                 replaced[kind] = sum(job.result() for job in jobs)
                 if kind == kinds[-1]:
