@@ -19,8 +19,9 @@ NOT_YET: Final = {"XMinioServerNotInitialized", "XMinioIAMNotInitialized", "XMin
 # Load, of which an endpoint is not the cause.
 BUSY: Final = {"SlowDown", "ServiceUnavailable", "429", "503"}
 # Codes of MinIO's 503 when too few members are there: no load, and no use to ask again at once.
-# The last two are our own: members that do not see each other, or that have what those which are there lack.
-NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead", "MembersApart", "CopiesAway"}
+# The last three are our own: members that do not see each other, that have what those which are there lack, or that
+# went while something was changed, of which it is not known what it replaced.
+NO_QUORUM: Final = {"SlowDownWrite", "SlowDownRead", "MembersApart", "CopiesAway", "VersionsUnknown"}
 DONE: Final = {200, 204, 206}  # a PUT, GET or HEAD; a DELETE; a range
 
 

@@ -22,7 +22,7 @@ CHANGES_MAX: Final = 20
 SETTLE_S: Final = 20.0
 CHECK_S: Final = 2.0  # A member that hangs makes the others slow; they answer a HEAD within milliseconds all the same.
 # "Healthcheck API", MinIO's documentation: 503 without a write quorum; it needs no signature.
-_CLUSTER: Final = "GET /minio/health/cluster HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
+_CLUSTER: Final = "GET /minio/health/cluster{} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n"
 _QUORUM: Final = re.compile(rb"\r\nx-minio-write-quorum:[ \t]*(\d{1,4})", re.IGNORECASE)
 
 
@@ -55,6 +55,8 @@ class Endpoint:
         place = urlsplit(url)
         secure = place.scheme == "https"
         self.url, self.host = url, place.netloc
+        # Whether a MinIO could write without the drives of this member: 412 if not (looks.py).
+        self.maintenance = _CLUSTER.format("?maintenance=true", place.netloc).encode()
         self.state = State.UP
         self.busy = 0
         self.agrees = False
@@ -154,7 +156,7 @@ class Endpoint:
         wires = self.connections(asyncio.Semaphore(1))
         try:
             async with asyncio.timeout(CHECK_S):
-                said = await wires.ask([_CLUSTER.format(self.host).encode()], now=0.0, silence_s=CHECK_S)
+                said = await wires.ask([_CLUSTER.format("", self.host).encode()], now=0.0, silence_s=CHECK_S)
         except OSError:
             return self.state is State.READS
         finally:

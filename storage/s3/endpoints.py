@@ -1,17 +1,14 @@
 """The addresses of one store: spreads requests over them, leaves out those that are down, and asks until they are back.
 
-An endpoint is checked while it is in doubt: after a refused or broken connection, while a request is silent, or after
-it answered that it cannot serve. A check is a HEAD of the bucket on a new connection, once a second. An endpoint that
-does not answer is left out, and requests that wait for it are given up, so that the caller repeats them at another one.
-
-An endpoint that answers is also asked for the health of its cluster; without a write quorum it gets no PUT and no
-DELETE. A member that sees too few others may answer that an object is missing which they have. So for a minute after
-any change, what is missing is believed only if all endpoints say so, with a write quorum.
+An endpoint in doubt (a refused or broken connection, a silent request, an answer that it cannot serve) is checked: a
+HEAD of the bucket on a new connection, once a second. Requests that wait for one that does not answer are given up, so
+that the caller repeats them at another one. Without a write quorum of its cluster it gets no change. For a minute after
+any change of an endpoint, what is missing is believed only if all say so, with a write quorum.
 
 Conditional writes are kept only by endpoints that agree (`agreement.py`). So one whose connection broke, and every one
 at first, takes no change until it agrees with all that take changes; if none does, all that answer must agree. One that
-breaks the rules by itself, or for a minute beside others, gets nothing. A connection to each endpoint is kept, so that
-a restart is noticed at once. This file knows nothing of objects.
+breaks the rules by itself, or for a minute beside others, gets nothing. Connections are kept, so that a restart is
+noticed at once; `looks.py` asks on others whether all members are there. This file knows nothing of objects.
 """
 
 import asyncio
@@ -28,6 +25,7 @@ from . import choice
 from .agreement import Finding
 from .credentials import NoKeys
 from .endpoint import CHECK_S, Endpoint, State
+from .looks import Looks
 
 log = logging.getLogger("snapsurge.storage.s3")
 
@@ -64,9 +62,8 @@ class Endpoints:
         self._watching: list[asyncio.Task[None]] = []
         self._open = False
         self._shaken_until = float("-inf")
-        self._agreeing = asyncio.Lock()
         self._failed_at, self._told = float("-inf"), 0
-        self._tested = asyncio.Event()
+        self._agreeing, self._tested = asyncio.Lock(), asyncio.Event()
         slots = asyncio.Semaphore(connections_max)
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
         self.all = [Endpoint(url, trust, connect_timeout_s) for url in random.sample(urls, len(urls))]
@@ -77,6 +74,7 @@ class Endpoints:
             one.wires = one.connections(
                 slots, doubted=partial(self.doubt, one), broke=partial(self._broke, one), steady=self.several
             )
+        self.looks = Looks(self.all, self._tasks, self.doubt)
 
     def pick(self, *, writes: bool, trial: bool = False, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request, or None; see `choice`."""
@@ -121,8 +119,9 @@ class Endpoints:
 
     @property
     def shaken(self) -> bool:
-        """Whether an endpoint is or was left out or in doubt, so that members may not see each other."""
-        return bool(self._checks) or asyncio.get_running_loop().time() < self._shaken_until
+        """Whether an endpoint is or was left out or in doubt, or drives are missing: members may not see objects."""
+        shaken_until = max(self._shaken_until, self.looks.missing_at + SHAKEN_S)
+        return bool(self._checks) or asyncio.get_running_loop().time() < shaken_until
 
     async def can_write(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint serves with a write quorum, asked at most once a second; else it is left out."""
@@ -172,11 +171,10 @@ class Endpoints:
         return silent, State.UNFIT if endpoint.state is State.UNFIT else state  # until a test says otherwise
 
     async def _joined(self, endpoint: Endpoint) -> State:
-        """Whether this endpoint, which answers, may take changes.
+        """Whether this endpoint, which answers, may take changes: it has settled, and agrees with all that do.
 
-        It has settled, and agrees with all that do. If none does, then all that answer and have settled agree, and are
-        at least half: so two programs that see the same members never use two that disagree. One that is silent for a
-        minute does not count.
+        If none does, then all that answer and have settled agree, and are at least half: so two programs that see the
+        same members never use two that disagree. One that is silent for a minute does not count.
         """
         async with self._agreeing:
             if endpoint.agrees:
@@ -244,6 +242,8 @@ class Endpoints:
         while True:
             await asyncio.sleep(WATCH_S)
             await asyncio.gather(*(self._greet(one) for one in self.all if one.state is State.UP))
+            if choice.hides(self.all):
+                await self.looks.look()
 
     async def _greet(self, endpoint: Endpoint) -> None:
         try:
@@ -283,6 +283,7 @@ class Endpoints:
     def close(self) -> None:
         """Close the idle connections; those in use close after their request."""
         self._open = False
+        self.looks.close()
         for task in (*self._checks.values(), *self._watching):
             task.cancel()
         for one in self.all:
@@ -299,5 +300,4 @@ class Endpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        # Without the error, so that the caller gets the error itself and not an exception group.
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.__aexit__(None, None, None)  # so that the caller gets the error itself, not in a group

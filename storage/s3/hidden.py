@@ -20,8 +20,8 @@ from .answer import Answer
 AWAY: Final = Answer(503, code="CopiesAway")
 # What was listed is not known, so neither is what is hidden.
 UNREADABLE: Final = Answer(503, code="BadListing")
-# Members and write quorum of sets that hide nothing, one drive on each host.
-SAFE: Final = frozenset({(2, 2), (4, 3)})
+# Members and write quorum of sets that hide nothing: of two or of four drives.
+SAFE: Final = frozenset({(2, 2), (2, 3), (4, 3)})
 
 # A listing of the first key that begins with this one, or a HEAD of it; OSError.
 Ask = Callable[[Literal["LIST", "HEAD"], str], Awaitable[Answer]]

@@ -60,12 +60,20 @@ def parsed(document: bytes) -> Page:
         raise BadListing(str(error)) from None
 
 
-def versions(document: bytes, key: str) -> list[str]:
-    """The ids of the versions and markers of this key, of an answer to `?versions`; BadListing."""
+class Version(msgspec.Struct, frozen=True):
+    """A version of an object by its id; `tag` is its entity tag with the quotes, empty for a delete marker."""
+
+    id: str
+    tag: str
+
+
+def versions(document: bytes, key: str) -> list[Version]:
+    """The versions and markers of this key, the newest first, of an answer to `?versions`; BadListing."""
     try:
         root = ET.fromstring(document)  # noqa: S314 - see the import
-        rows = [*root.iterfind(f"{_SPACE}Version"), *root.iterfind(f"{_SPACE}DeleteMarker")]
-        return [_text(row, "VersionId") for row in rows if _text(row, "Key") == key]
+        rows = [row for row in root if row.tag.rpartition("}")[2] in {"Version", "DeleteMarker"}]
+        found = [row for row in rows if _text(row, "Key") == key]
+        return [Version(_text(row, "VersionId"), row.findtext(f"{_SPACE}ETag") or "") for row in found]
     except (ET.ParseError, ValueError) as error:
         raise BadListing(str(error)) from None
 

@@ -17,17 +17,18 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Self
 from urllib.parse import quote
 
 from .. import keys as names
 from ..blobs import Buffer
-from . import agreement, hidden, listing
+from . import agreement, hidden
 from .answer import BUSY, CODE, DONE, NO_QUORUM, NOT_YET, Answer
 from .choice import hides, others, too_few
 from .credentials import NoKeys, Source
 from .endpoint import Endpoint, State
 from .endpoints import Endpoints
+from .further import Further
 from .request import Method, Request, announced, asked, quoted
 from .signing import signed
 from .wire import DOUBT_S, Silent, Unsent
@@ -84,6 +85,7 @@ class Objects:
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
         )
+        self._further = Further(bucket, self.endpoints.all, partial(self._sent, silence_s=min(TEST_S, read_timeout_s)))
 
     async def __aenter__(self) -> Self:
         await self.endpoints.__aenter__()
@@ -120,6 +122,23 @@ class Objects:
         trial = not key or key.startswith(names.PROBES_PREFIX)
         until, writes = now + self._silence_s, method in _CHANGES
         request = Request(method, key, path, fields or {}, parts, writes, now, until, trial)
+        if request.expects is None or not hides(self.endpoints.all):
+            return await self._answered(request)
+        since = await self.endpoints.looks.before()
+        outcome: Answer | OSError
+        try:
+            outcome = await self._answered(request)
+        except OSError as error:
+            outcome = error
+        done = isinstance(outcome, Answer) and outcome.went_well
+        if (done or request.unclear) and not await self.endpoints.looks.whole_since(since):
+            outcome = await self._further.replaced(request, outcome) or outcome
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    async def _answered(self, request: Request) -> Answer:
+        """The answer of the last attempt; OSError."""
         endpoint = await self._picked(request)
         if endpoint is None:
             return self._nowhere()
@@ -181,6 +200,7 @@ class Objects:
             endpoints.leave_out(endpoint, State.DOWN)
             return outcome, _Step.ELSEWHERE
         if isinstance(outcome, OSError):
+            request.unclear.append(outcome)
             return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
         if outcome.code in NOT_YET:
             endpoints.leave_out(endpoint, State.DOWN)
@@ -192,6 +212,7 @@ class Objects:
         if endpoints.shaken and request.tells_what_is_missing(outcome):
             return await self._missed(request, endpoint, outcome, last=not others(endpoints.all, tried))
         if outcome.status >= 500 and outcome.code not in BUSY:
+            request.unclear.append(outcome)
             endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
 
@@ -204,29 +225,17 @@ class Objects:
         elif outcome.status != 404:
             return outcome, _Step.END
         elif last and request.key and not request.writes and hides(self.endpoints.all):
-            outcome = await self._hidden(endpoint, request, "") or outcome
+            outcome = await self._further.hidden(endpoint, request, "") or outcome
         return outcome, _Step.END if last else _Step.ELSEWHERE
 
     async def _tried(self, endpoint: Endpoint, request: Request, silence_s: float) -> Answer:
         """The answer of this endpoint, which is asked for a change only if it hides nothing; OSError."""
         expected = request.expects
         if expected is not None and self.endpoints.shaken and hides(self.endpoints.all):
-            why = await self._hidden(endpoint, request, expected)
+            why = await self._further.hidden(endpoint, request, expected)
             if why is not None:
                 return why
         return await self._sent(endpoint, request, silence_s)
-
-    async def _hidden(self, endpoint: Endpoint, request: Request, expected: str) -> Answer | None:
-        """Why the object of this request may not be taken for one with this entity tag; see `hidden`."""
-
-        async def ask(what: Literal["LIST", "HEAD"], key: str) -> Answer:
-            lists = what == "LIST"
-            path = f"/{self._bucket}{asked(listing.query(key, most=1))}" if lists else request.path
-            now, until = request.now, request.until
-            look = Request("GET" if lists else "HEAD", "", path, {}, (), writes=False, now=now, until=until)
-            return await self._sent(endpoint, look, min(TEST_S, self._silence_s))
-
-        return await hidden.hidden(ask, request.key, expected)
 
     async def _sent(self, endpoint: Endpoint, request: Request, silence_s: float) -> Answer:
         """The answer of this endpoint; OSError."""

@@ -23,6 +23,10 @@ _AWAY: Final = (
     "the members that hold the newest version of an object are down, or more than a third of all members are: start "
     "them; then heal the store before the next one is stopped (deploy/README.md)"
 )
+_UNKNOWN: Final = (
+    "members or drives of the store are down, and the versions of what was changed meanwhile cannot be listed: start "
+    "them, and give the keys the permission ListBucketVersions"
+)
 _BUCKET: Final = (
     "SNAPSURGE_STORE_URL names no bucket of this store, or the bucket was deleted: correct the address, or restore the "
     "bucket before you restart a program, which would make an empty one"
@@ -34,6 +38,7 @@ _REMEDIES: Final = {
     **dict.fromkeys(("SlowDownWrite", "SlowDownRead"), _QUORUM),
     "MembersApart": _APART,
     "CopiesAway": _AWAY,
+    "VersionsUnknown": _UNKNOWN,
     "RequestTimeTooSkewed": "set this machine's clock, which differs from the store's by minutes",
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), _REGION),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), _REGION),

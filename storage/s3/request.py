@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     now: float
     until: float
     trial: bool = False
+    unclear: list[object] = []  # outcomes of attempts which the store may have done all the same
 
     @property
     def expects(self) -> str | None:

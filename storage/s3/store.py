@@ -257,7 +257,7 @@ class S3Store:
             answer = await self._outcomes.done(
                 f"GET versions of {key}", self._objects.call("GET", "", query={"prefix": key, "versions": ""})
             )
-            return listing.versions(answer.body, key)
+            return [one.id for one in listing.versions(answer.body, key)]
         except (StoreUnavailable, listing.BadListing) as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
                 "the bucket keeps versions of %s, which was deleted; remove them by hand (%s)", key, error

@@ -179,11 +179,12 @@ class Wires:
                             raise
                         continue
                 wire.close()
-            fresh = await self._connected()
+            fresh = await self.connected()
             fresh.used_at = now
             return await self._asked(fresh, parts, silence_s, head_only, writes)
 
-    async def _connected(self) -> Wire:
+    async def connected(self) -> Wire:
+        """A new connection, which is not kept here; Unsent."""
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, fresh = await asyncio.get_running_loop().create_connection(

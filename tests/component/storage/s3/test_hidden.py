@@ -3,6 +3,7 @@
 MinIO itself lets conditional PUTs replace such objects, which each test shows first, so that the fault is proven.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,10 +15,13 @@ from storage.s3.address import S3Address
 from storage.s3.endpoint import State
 from storage.s3.store import S3Store
 from tests.erasure import ErasureSet, Member, erasure_set, eventually
+from tests.unit.storage.s3.members import becomes
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 USERS = 8
+AT_ONCE = 40
+GAPS_S = (0.02, 0.05, 0.1, 0.2, 0.4)  # from the first change to the end of a member
 FAULTS = 3  # MinIO heals the last ones if the member is back within a second or two
 
 
@@ -128,3 +132,86 @@ async def test_six_members_with_a_drive_are_stopped_two_at_a_time(tmp_path: Path
     """Two of six may be away."""
     with erasure_set(tmp_path, members=6) as cluster:
         await rolled(cluster, cluster.members[:2], cluster.members[4:])
+
+
+async def unhealed(cluster: ErasureSet, store: S3Store, kinds: Sequence[str], count: int = 1) -> None:
+    """Write objects of these kinds that the first members, so many, do not have, which are there again."""
+    for one in cluster.members[:count]:
+        one.kill()
+    await eventually(lambda: used(store, cluster.members[count:]), "the first members are known to be away")
+    for kind in kinds:
+        await asyncio.gather(*(store.create(key_of(kind, number), b"X") for number in range(AT_ONCE)))
+    for one in cluster.members[:count]:
+        one.start()
+    await eventually(lambda: used(store, cluster.members), "all members are used again")
+
+
+async def proven(cluster: ErasureSet) -> None:
+    """The first member, asked alone, replaces what it lacks."""
+    faults = [await replaced_by(cluster.members[0], key_of("fault", number)) for number in range(FAULTS)]
+    assert any(faults), "this MinIO has no such fault: the test shows nothing"
+
+
+async def other(store: S3Store, key: str) -> bool:
+    """Whether another object is taken for one that is there."""
+    try:
+        await store.create(key, b"Y")
+    except (StoreUnavailable, BlobExists):
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def quiet(cluster: ErasureSet) -> AsyncIterator[S3Store]:
+    """The store of a node that began after all of this, and lists nothing."""
+    async with opened(cluster) as store:
+        await becomes(lambda: not store._objects.endpoints.shaken)
+        yield store
+
+
+@pytest.mark.parametrize(("members", "drives", "count"), [(3, 2, 1), (6, 1, 2)])
+async def test_members_go_while_many_change_what_others_lack(
+    tmp_path: Path, members: int, drives: int, count: int
+) -> None:
+    """All were there when the changes were sent, so nothing was listed before them."""
+    kinds = [f"in-flight-{gap_s}" for gap_s in GAPS_S]
+    with erasure_set(tmp_path, members, drives) as cluster:
+        async with opened(cluster) as store:
+            await unhealed(cluster, store, ["fault", *kinds], count)
+            last, replaced = cluster.members[-count:], dict.fromkeys(kinds, 0)
+            for kind, gap_s in zip(kinds, GAPS_S, strict=True):
+                async with quiet(cluster) as begun, asyncio.TaskGroup() as tasks:
+                    jobs = [tasks.create_task(other(begun, key_of(kind, number))) for number in range(AT_ONCE)]
+                    await asyncio.wait(jobs, timeout=gap_s)
+                    await asyncio.gather(*(asyncio.to_thread(one.kill) for one in last))
+                replaced[kind] = sum(job.result() for job in jobs)
+                if kind == kinds[-1]:
+                    await proven(cluster)
+                for one in last:
+                    one.start()
+                await eventually(lambda: used(store, cluster.members), "all members are used again")
+            assert not any(replaced.values()), replaced
+            for kind in kinds:
+                for number in range(AT_ONCE):
+                    assert await settled(store, key_of(kind, number)) == b"X"
+
+
+async def test_drives_go_while_all_members_answer(tmp_path: Path) -> None:
+    """MinIO tells it after a second or two."""
+    with erasure_set(tmp_path, members=3, drives=2) as cluster:
+        async with opened(cluster) as store:
+            await unhealed(cluster, store, ["fault", "created"])
+            async with quiet(cluster) as begun:
+                for drive in cluster.members[2]._drives:
+                    drive.rename(f"{drive}.gone")
+                    drive.touch()
+                await eventually(lambda: not cluster.members[0].health("cluster?maintenance=true"), "they are missed")
+                taken = await asyncio.gather(*(other(begun, key_of("created", number)) for number in range(AT_ONCE)))
+                assert used(begun, cluster.members), "all members answer"
+            await proven(cluster)
+            for drive in cluster.members[2]._drives:
+                drive.unlink()
+                Path(f"{drive}.gone").rename(drive)
+            assert not any(taken), sum(taken)
+            for number in range(AT_ONCE):
+                assert await settled(store, key_of("created", number)) == b"X"

@@ -1,6 +1,7 @@
 """Stand-ins for the members of a store, and calls to them."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,8 +31,10 @@ LISTS_NOTHING = f"HTTP/1.1 200 x\r\nContent-Length: {len(_NOTHING)}\r\n\r\n{_NOT
 class Member:
     """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`.
 
-    Listings are answered by `LIST`. Tests of agreement are not in `asked`: what is created is in
-    `seen`, which members share that see each other. It leaves a condition out of account that it `ignores`.
+    Listings are answered by `LIST`; looks by `LOOK`, or like the health; listings of versions by `VERSIONS`, or with
+    the last PUT between `newer` and `older` entity tags, "" for a delete marker. Tests of agreement are not in `asked`:
+    what is created is in `seen`, which members share that see each other. It leaves a condition out of account that it
+    `ignores`.
     """
 
     def __init__(self, seen: set[str]) -> None:
@@ -39,7 +42,10 @@ class Member:
         self.answers: dict[str, bytes | None] = {"PUT": FINE, "GET": FINE, "HEAD": FINE, "health": FINE}
         self.answers["LIST"] = LISTS_NOTHING
         self.asked: list[str] = []
-        self.tests = 0
+        self.looks = self.tests = 0
+        self.newer: list[str] = []
+        self.older: list[str] = []
+        self._written = ""
         self.ignores = ""
         self.port = free_port()
         self._server: asyncio.Server | None = None
@@ -71,13 +77,15 @@ class Member:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 what, path = head.decode().split()[:2]
-                what = "health" if path == "/minio/health/cluster" else what
-                what = "LIST" if "list-type=" in path else what
+                what = _kind(what, path)
                 length = re.search(rb"content-length: ([0-9]+)", head)
-                await reader.readexactly(int(length[1]) if length else 0)
-                answer = self.answers[what] if what != "DELETE" else FINE
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                answer = self._answer(what, path)
+                self.looks += what == "LOOK"
                 if "/probe/" not in path:
                     self.asked.append(what)
+                    if what == "PUT":
+                        self._written = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
                 elif answer == FINE and what == "PUT":
                     self.tests += 1
                     condition = "if-match" if b"\r\nif-match:" in head else "if-none-match"
@@ -92,6 +100,33 @@ class Member:
             pass
         finally:
             writer.close()
+
+    def _answer(self, what: str, path: str) -> bytes | None:
+        if what in self.answers:
+            return self.answers[what]
+        if what == "LOOK":
+            return self.answers["health"]
+        if what != "VERSIONS":
+            return FINE
+        tags = [*self.newer, *([self._written] if self._written else []), *self.older]
+        key = path.partition("prefix=")[2].partition("&")[0]
+        rows = (
+            f"<Version><Key>{key}</Key><VersionId>{number}</VersionId><ETag>{tag}</ETag></Version>"
+            if tag
+            else f"<DeleteMarker><Key>{key}</Key><VersionId>{number}</VersionId></DeleteMarker>"
+            for number, tag in enumerate(tags)
+        )
+        text = f"<ListVersionsResult>{''.join(rows)}</ListVersionsResult>"
+        return f"HTTP/1.1 200 x\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def _kind(method: str, path: str) -> str:
+    """By what name a request is answered."""
+    if path.startswith("/minio/health/cluster"):
+        return "LOOK" if "maintenance" in path else "health"
+    if "list-type=" in path:
+        return "LIST"
+    return "VERSIONS" if "versions=" in path else method
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ def answer(status: int, code: str, fields: str = "") -> bytes:
             "region",
         ),
         (answer(200, "InternalError"), "PUT: 200 InternalError", "overloaded"),
+        (answer(503, "VersionsUnknown"), "PUT: 503 VersionsUnknown", "ListBucketVersions"),
         (answer(418, "Teapot"), "PUT: 418 Teapot", "log"),
         (b"HTTP/1.1 507 x\r\nContent-Length: 0\r\n\r\n", "PUT: 507", "free space"),
     ],

@@ -1,0 +1,95 @@
+"""Whether all members of a store were there, with their drives, from before a change was sent until after its answer.
+
+MinIO compares the condition of a PUT with the drives that it sees at that time (`hidden.py`), and its answer does not
+tell which these were. So each member has one connection for looks, which ends with the process: a look that begins
+after the answer, over the connections of a look before the change, shows that no member went or was restarted
+meanwhile. All changes that wait share the next look. A look is a GET of `/minio/health/cluster?maintenance=true`, which
+MinIO answers 412 if its cluster could not write without this member's drives: so in small sets also while a drive is
+missing elsewhere, one or two seconds after it failed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .endpoint import CHECK_S, Endpoint, State
+from .wire import Wire
+
+GAP_S: Final = 0.05  # At least, from the beginning of a look to that of the next one.
+
+
+class Looks:
+    """Looks at these members, as tasks of this group; `doubted`: one may be away. `missing_at`: last, a drive was."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], tasks: asyncio.TaskGroup, doubted: Callable[[Endpoint], None]
+    ) -> None:
+        self._endpoints, self._tasks, self._doubted = endpoints, tasks, doubted
+        self.missing_at = float("-inf")
+        self._wires: dict[Endpoint, Wire] = {}
+        self._looking = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+        self._began_at = float("-inf")
+        self._number = 0  # of the present row of looks that found the same connections, and nothing missing
+        self._whole = False
+
+    async def before(self) -> int:
+        """What `since` needs, to be asked for before a change; 0 if not all members are there."""
+        if self._all_up and not self._open:
+            await self.look()
+        return self._number if self._whole and self._open else 0
+
+    async def whole_since(self, number: int) -> bool:
+        """Whether all have been there since `before` returned this, by a look that begins now or later."""
+        if not number or number != self._number or not self._all_up or not self._open:
+            return False
+        await self.look()
+        return number == self._number
+
+    async def look(self) -> None:
+        """Wait for the next look to begin, and for its end."""
+        if self._next is None:
+            self._next = self._tasks.create_task(self._look(), name="look at the members")
+        await asyncio.shield(self._next)
+
+    def close(self) -> None:
+        """Close the connections, which ends a look that is in progress."""
+        for wire in self._wires.values():
+            wire.close()
+        if self._next is not None:
+            self._next.cancel()
+
+    @property
+    def _all_up(self) -> bool:
+        return all(one.state is State.UP for one in self._endpoints)
+
+    @property
+    def _open(self) -> bool:
+        return len(self._wires) == len(self._endpoints) and all(wire.usable for wire in self._wires.values())
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._looking:
+            await asyncio.sleep(max(0.0, self._began_at + GAP_S - loop.time()))
+            self._next, self._began_at = None, loop.time()
+            kept = self._open
+            found = await asyncio.gather(*map(self._answered, self._endpoints))
+            self._whole = all(found)
+            if not kept or not self._open or not self._whole:
+                self._number += 1
+
+    async def _answered(self, endpoint: Endpoint) -> bool:
+        """Whether this member answers, and misses no drive as far as it tells."""
+        wire = self._wires.get(endpoint)
+        try:
+            async with asyncio.timeout(CHECK_S):
+                if wire is None or not wire.usable:
+                    wire = self._wires[endpoint] = await endpoint.wires.connected()
+                wire.used_at = asyncio.get_running_loop().time()
+                said = await wire.ask([endpoint.maintenance], CHECK_S, head_only=False)
+        except OSError:
+            self._doubted(endpoint)
+            return False
+        if said.status != 200:
+            self.missing_at = asyncio.get_running_loop().time()
+        return said.status == 200
