@@ -218,7 +218,6 @@ class Admission:
         if self._fits(self.requests + 1, self.bytes + size, percent):
             return True
         self._review(now)
-        # Shed only if that makes room enough, and never one slow upload for another.
         if not place.slow and self._fits(self._active + 1, self.bytes - self._slow_bytes + size, percent):
             while not self._fits(self.requests + 1, self.bytes + size, percent) and (
                 victim := self._worst(now, slow_only=True)

@@ -99,7 +99,6 @@ class Receiver:
         With a digest also when it is not that of the body. Shed when admission gave the upload's place to another one.
         """
         buffer = self._buffers.take(place.length)
-        # A reused buffer has memory already; if the budget has none for it, that memory goes.
         if not self._admission.hold(place, buffer.touched):
             buffer.empty()
         reader = MultipartReader(boundary, self._part_bytes_max, buffer)
@@ -236,7 +235,6 @@ class Arriving:
         granted, victims = self._admission.room(self.place, wanted, time.perf_counter())
         for victim in victims:
             victim.shed()
-        # Shorter than wanted where the memory of all uploads is used up; empty if this one was shed.
         return self._reader.room()[:granted]
 
     def _shed(self) -> None:
