@@ -235,7 +235,7 @@ async def test_a_group_with_fewer_processes_says_what_the_old_group_keeps(tmp_pa
         await old.listens()
         async with balancers(port, node.port, tmp_path / "lb", 2) as new, load(port) as honest:
             await new.listens()
-            assert new.said("no successor among these 2 and go on accepting connections: 1; start this group with")
+            assert new.said("this group has 2 processes, the running group has more: 1 of its processes")
             await until(partial(old.has_said, "has handed its sockets over", 2))
             assert old.process.returncode is None
             await honest.more()

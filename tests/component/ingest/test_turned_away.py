@@ -63,7 +63,7 @@ async def test_a_redis_that_refuses_is_told_once_and_names_no_user(
     lines = [record.getMessage() for record in caplog.records if record.name == "snapsurge.ingest.announcing"]
     assert len(lines) == 1
     assert "OOM" in lines[0]
-    assert "mend Redis" in lines[0]
+    assert "Fix Redis" in lines[0]
     assert max(map(len, lines)) < 400
     assert not any(user[:20] in line or "EVAL" in line for user in users for line in lines)
 

@@ -276,7 +276,7 @@ async def test_nothing_after_the_commit_is_an_error_answer(
 
     assert answer.status == 201
     assert len(client.objects("intake")) == 1
-    (told,) = [record for record in caplog.records if "waits for the sweeper" in record.message]
+    (told,) = [record for record in caplog.records if "the sweeper will queue its jobs" in record.message]
     assert told.exc_info
 
 
