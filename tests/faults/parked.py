@@ -120,10 +120,10 @@ async def drained(rig: Rig, rng: random.Random) -> str:
         os.kill(node.pid, signal.SIGTERM)
     except (psutil.NoSuchProcess, ProcessLookupError):
         raise Void(f"node {node.id} was gone") from None
-    before, after, looks = await numbers(rig.session, node.url), {}, 0
+    before = after = await numbers(rig.session, node.url)
     async with asyncio.timeout(60):
         while lives(node.pid, born):
-            after, looks = await numbers(rig.session, node.url) or after, looks + 1
+            after = await numbers(rig.session, node.url) or after
             await asyncio.sleep(0.1)
     resumed = after.get("resumed_total", 0) - before.get("resumed_total", 0)
     return f"node {node.id} drained with {count} parked uploads; {max(0, resumed)} requests resumed one meanwhile"
