@@ -27,8 +27,8 @@ WAIT_S = 5.0
 LOOK_S = 0.25
 JOINER = "d"
 DRAIN_S = 4.0
-# Uploads that nobody resumes would hold a draining node for all of its time.
-SETTINGS = {"SNAPSURGE_INGEST_DRAIN_S": f"{DRAIN_S:g}"}
+# Uploads that nobody resumes would hold a draining node for all of its time; a node that joins has its share at once.
+SETTINGS = {"SNAPSURGE_INGEST_DRAIN_S": f"{DRAIN_S:g}", "SNAPSURGE_LB_SLOW_START_S": "0"}
 PATCH = rb"PATCH /v1/uploads/"
 COUNTED = re.compile(r"^snapsurge_ingest_(parked_uploads|resumable_begun_total|resumed_total) (\S+)", re.MULTILINE)
 ENDED = re.compile(r'^snapsurge_ingest_resumable_ended_total\{[^}]*="(\w+)"\} (\S+)', re.MULTILINE)
@@ -131,28 +131,31 @@ async def drained(rig: Rig, rng: random.Random) -> str:
 
 async def joins(rig: Rig, rng: random.Random) -> str:
     """Another node joins the ring while uploads are parked, serves, and later drains or dies."""
-    node, count = await holder(rig)
-    port = free_port()
-    process = psutil.Process(node.pid)
+    node, port = rng.choice(rig.record().nodes), free_port()
+    try:
+        process = psutil.Process(node.pid)
+        environment, folder = process.environ(), process.cwd()
+    except psutil.NoSuchProcess:
+        raise Void(f"node {node.id} was gone") from None
     command = [{f"127.0.0.1:{node.url.rpartition(':')[2]}": f"127.0.0.1:{port}"}.get(one, one)
                for one in process.cmdline()]  # fmt: skip
     command[command.index("--id") + 1] = JOINER
     rig.set_clock(JOINER, 0.0)
     with (rig.folder / "joiner.log").open("ab") as log:
-        joiner = subprocess.Popen(command, env=process.environ(), cwd=process.cwd(), stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    rig.joined[JOINER] = url
+        joiner = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+    address = f"127.0.0.1:{port}"
+    rig.joined[JOINER] = f"http://{address}"
+
+    async def known() -> bool:
+        balancers = rig.record().balancers
+        return all([await ready.knows_all(rig.session, each.admin, {JOINER: address}) for each in balancers])
+
     try:
-
-        async def known() -> bool:
-            balancers = rig.record().balancers
-            nodes = {JOINER: f"127.0.0.1:{port}"}
-            return all([await ready.knows_all(rig.session, each.admin, nodes) for each in balancers])
-
         await until(known, "the new node is known", 20)
-        _, then = await holder(rig)
-        await asyncio.sleep(rng.uniform(1.0, 3.0))
-        own = await numbers(rig.session, url)
+        _, count = await holder(rig)
+        before = await _resumed(rig)
+        await asyncio.sleep(rng.uniform(1.5, 3.0))
+        own, after = await numbers(rig.session, rig.joined[JOINER]), await _resumed(rig)
         joiner.send_signal(rng.choice((signal.SIGTERM, signal.SIGKILL)))
         await until(lambda: _ended(joiner), "the new node ends", 60)
     except TimeoutError as error:
@@ -161,7 +164,14 @@ async def joins(rig: Rig, rng: random.Random) -> str:
         joiner.kill()
         joiner.wait()
         del rig.joined[JOINER]
-    return f"a node joined beside {count}, then {then} parked uploads, and began {own.get('resumable_begun_total', 0)}"
+    began = own.get("resumable_begun_total", 0)
+    return f"a node joined beside {count} parked uploads and began {began}; {after - before} resumed at the others"
+
+
+async def _resumed(rig: Rig) -> int:
+    """How many requests have resumed an upload at the stack's nodes since they started."""
+    pages = await asyncio.gather(*(numbers(rig.session, node.url) for node in rig.record().nodes))
+    return sum(page.get("resumed_total", 0) for page in pages)
 
 
 async def _ended(process: "subprocess.Popen[bytes]") -> bool:
@@ -193,7 +203,9 @@ FAULTS = (
     _beside("minio killed", "store", strikes.minio_kill, S3),
     _beside("disk full", "store", strikes.disk_full, ("file",)),
     _beside("phones reset", "door", partial(strikes.cut_all, "door")),
-    _beside("answers to PATCHes lost", "door", partial(strikes.poisoned, lambda _: Swallowed(PATCH), "door")),
+    _beside(
+        "answers to PATCHes lost", "door", partial(strikes.poisoned, lambda _: Swallowed(PATCH), "door", for_s=5.0)
+    ),
 )
 
 

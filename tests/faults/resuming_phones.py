@@ -45,6 +45,10 @@ class Try:
         self.definite = True  # no request can have stored the post unknown to the phone
         self.status = 0
 
+    def sends(self, end: int) -> None:
+        """The body up to here is sent, by one request or another."""
+        self.sent = max(self.sent, end)
+
     @property
     def kept(self) -> bool | None:
         """Whether the post is stored; None when the phone cannot know."""
@@ -192,7 +196,6 @@ class _Phone:
     def _judged(self, found: Exchange, offset: int, end: int, *, completing: bool) -> bool:
         """Take in what came of a request; whether the try goes on."""
         one, final = self._try, found.final
-        one.sent = max(one.sent, offset + found.sent)
         if final is None:
             one.definite = one.definite and not (completing and found.sent == end - offset)
             return bool(one.location) and not one.status
@@ -257,9 +260,19 @@ class _Phone:
         self._phones.seen["breaks"] += 1
         return self._rng.randint(1, max(1, end - offset))
 
+    async def _lingers(self, found: Exchange) -> None:
+        """Before the break: most phones have had the time to hear where their upload is."""
+        await asyncio.sleep(self._rng.uniform(0, 0.3))
+        if self._rng.random() < 0.85:
+            for _ in range(30):
+                if self._try.location or found.over:
+                    return
+                await asyncio.sleep(0.05)
+
     async def _send(self, peer: Peer, head: bytes, offset: int, end: int, cut: int | None) -> Exchange:
         """Make the request and read its answers; it breaks after `cut` bytes of its content, `body[offset:end]`."""
-        found, content = Exchange(), self._try.body[offset:end]
+        one, content = self._try, self._try.body[offset:end]
+        found = Exchange(lambda sent: one.sends(offset + sent))
         stop = len(content) if cut is None else cut
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(ANSWER_S):
@@ -267,13 +280,12 @@ class _Phone:
                 async with asyncio.TaskGroup() as group:
                     bodyless = head.startswith(b"HEAD")
                     reading = group.create_task(read(connection, found, self._interim, bodyless=bodyless), name="read")
-                    await write(connection, found, head, content[:stop], self._try.course.pace_s)
+                    await write(connection, found, head, content[:stop], one.course.pace_s)
                     if cut is not None:
-                        await asyncio.sleep(self._rng.uniform(0, 0.3))
+                        await self._lingers(found)
                         reading.cancel()
                 if cut is None or found.final is not None:
                     connection.writer.close()
                 elif (how := self._rng.random()) < 0.7:  # the others stay silent until the try ends
                     broken(connection, reset=how < 0.35)
-        self._try.sent = max(self._try.sent, offset + found.sent)
         return found

@@ -44,12 +44,16 @@ class Course(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """One request on a connection of its own: how many bytes of its content were sent, and the final answer if any."""
+    """One request on a connection of its own: how many bytes of its content were sent, and the final answer if any.
 
-    def __init__(self) -> None:
+    `sends` is called before bytes are sent, with how many of this request are sent then.
+    """
+
+    def __init__(self, sends: Callable[[int], None]) -> None:
         self.sent = 0
         self.final: Said | None = None
         self.over = False
+        self.sends = sends
 
 
 def complete(said: Said) -> bool:
@@ -76,8 +80,9 @@ async def write(connection: Connection, found: Exchange, head: bytes, content: b
         for at in range(0, len(content), size):
             if found.over:
                 return
-            connection.send(content[at : at + size])
             found.sent += len(content[at : at + size])
+            found.sends(found.sent)
+            connection.send(content[at : at + size])
             await connection.writer.drain()
             await asyncio.sleep(seconds / PIECES)
 
