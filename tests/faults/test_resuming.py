@@ -13,7 +13,7 @@ import pytest
 
 from deploy.config import Environment
 from tests.faults.catalogue import Fault
-from tests.faults.parked import FAULTS, SETTINGS, Watch, chosen_by
+from tests.faults.parked import FAULTS, SETTINGS, Watch, chosen_by, joins
 from tests.faults.phones import Phones
 from tests.faults.report import line, write
 from tests.faults.resuming_phones import ResumingPhones
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.e2e
 ROUNDS = 60
 SHORT_SEED = "short"
 WINDOW_S, SPAN_S = 2, 3.0
+JOIN_SPAN_S = 9.0  # a node takes seconds to start, and users are to come before it serves and after
 RESUMING, OTHERS = (16, 28), (6, 12)
 
 
@@ -42,6 +43,7 @@ async def play(game: Game, seed: str, faults: Sequence[Fault] | None = None) -> 
     """Play one round with these faults, or with those that the seed chooses."""
     rig, rng = game.rig, random.Random(seed)
     chosen = chosen_by(rng, rig.kind) if faults is None else faults
+    span_s = JOIN_SPAN_S if any(fault.run is joins for fault in chosen) else SPAN_S
 
     async def act(phones: Phones, played: Played) -> None:
         name, watch = f"r{len(game.rounds)}", Watch(rig)
@@ -51,9 +53,9 @@ async def play(game: Game, seed: str, faults: Sequence[Fault] | None = None) -> 
             looks = watching.create_task(watch.run(), name="watch")
             async with asyncio.TaskGroup() as group:
                 one = random.Random(rng.random())
-                group.create_task(resuming.burst(name, rng.randint(*RESUMING), SPAN_S, game.camera, one))
+                group.create_task(resuming.burst(name, rng.randint(*RESUMING), span_s, game.camera, one))
                 two = random.Random(rng.random())
-                group.create_task(phones.burst(name, rng.randint(*OTHERS), SPAN_S, game.camera, two))
+                group.create_task(phones.burst(name, rng.randint(*OTHERS), span_s, game.camera, two))
                 for fault in chosen:
                     group.create_task(struck(rig, fault, random.Random(rng.random()), played), name=fault.name)
             looks.cancel()
