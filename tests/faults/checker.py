@@ -8,7 +8,9 @@
 - doubled: two intake objects or two listed posts of one user, or a listed post that the store does not have.
 - phantom: a stored pair that no client sent, or for which every try was answered with `stored: false`.
 - wrongly late: the flag does not follow from `received_at`, or `received_at` lies in no try that can have set it. A
-  try that sent a ticket counts from exactly the try for which the ticket was issued.
+  try that sent a ticket counts from exactly the try for which the ticket was issued. A resumable upload counts from its
+  first request: until the 104 that names it, however often and late it was resumed.
+- forgotten: a resumable upload told an offset below one that it had told before, or more than the client had sent.
 - unsettled: an accepted post that after the drain is neither ready nor rejected, or not flagged, or whose renditions
   differ from the record.
 - miscounted: the moment's counts are not those of its posts.
@@ -28,7 +30,9 @@ import msgspec
 from tests.faults.sightings import Seen, Shown, Stored
 from tests.faults.witness import Operation, Try, What
 
-Kind = Literal["lost", "half", "doubled", "phantom", "revived", "wrongly_late", "unsettled", "miscounted", "refused"]
+Kind = Literal[
+    "lost", "half", "doubled", "phantom", "revived", "wrongly_late", "unsettled", "miscounted", "refused", "forgotten"
+]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -95,6 +99,7 @@ def judge(
             *(("wrongly_late", why) for why in _wrongly_late(ours, gone, there, listed, closes_at, margin)),
             *(("unsettled", why) for why in _unsettled(there, listed)),
             *(("refused", why) for why in _refused(all_ours)),
+            *(("forgotten", why) for why in _forgotten(ours)),
         ]
         findings += [Finding(kind, user, why) for kind, why in reasons]
         recovered += sum(one.ending == "unknown" and any(_same(one, blob) for blob in there) for one in ours)
@@ -206,7 +211,7 @@ def _can_have_stored(attempt: Try) -> bool:
 
 def _window(attempt: Try, margin: int) -> tuple[int, int | None]:
     """When a balancer can have read the head: a stopped balancer reads it after its client has given up."""
-    ended = attempt.ended if attempt.status else None
+    ended = attempt.named or (attempt.ended if attempt.status else None)
     return attempt.began - margin, None if ended is None else ended + margin
 
 
@@ -276,3 +281,13 @@ def _posted_after(deletion: Try, ours: Sequence[Operation]) -> bool:
     """Whether a try of an upload may have arrived after this deletion, which it then supersedes."""
     posts = [attempt for one in ours if one.what == "post" for attempt in one.tries]
     return any(attempt.ended is None or attempt.ended >= deletion.began for attempt in posts)
+
+
+def _forgotten(ours: Sequence[Operation]) -> Iterator[str]:
+    for one in ours:
+        for number, attempt in enumerate(one.tries):
+            most = 0
+            for offset, sent in attempt.told:
+                if not most <= offset <= sent:
+                    yield f"{one.op}, try {number}: told offset {offset} after {most}, of {sent} bytes sent"
+                most = max(most, offset)

@@ -5,6 +5,7 @@ A round counts for each of its faults. A void round counts only as void.
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Row(msgspec.Struct, kw_only=True):
     recovered: int = 0
     deleted: int = 0
     broken: dict[str, int] = {}
+    # Only of suites with phones that resume: what the nodes counted, and what the phones saw.
+    resumable: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Results(msgspec.Struct):
@@ -61,6 +64,8 @@ def rows(rounds: Iterable[Played]) -> list[Row]:
             row.deleted += verdict.deleted
             for kind in KINDS:
                 row.broken[kind] += verdict.count(kind)
+            if played.resumable:
+                row.resumable = dict(Counter(row.resumable or {}) + Counter(played.resumable))
             row.ours = sum(row.broken.values())
             row.met = not row.ours
     return [row for case, row in found.items() if case != ALL] + [found[ALL]] if found else []
@@ -108,5 +113,6 @@ def line(played: Played) -> str:
         return f"{played.store} SEED={played.name}: not judged; {'; '.join(said)}"
     counts = f"{verdict.ok} ok, {verdict.fail} fail, {verdict.unknown} unknown, {verdict.recovered} recovered"
     counts += f", {verdict.deleted} deleted"
+    counts += "".join(f", {count} {what}" for what, count in played.resumable.items())
     broken = "".join(f"\n    {one.kind} {one.user}: {one.why}" for one in verdict.findings)
     return f"{played.store} SEED={played.name}: {counts}; {'; '.join(said)}{broken}"

@@ -125,13 +125,13 @@ class Rig:
         self.minio: Server | None = None
         self.store_proxy: FaultProxy | None = None
         self.disk: Path | None = None  # the folder of the small file store, if there is one
+        self.joined: dict[str, str] = {}  # URLs of nodes that a fault has started beside the stack's
         self.opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as opened:
-            self.folder.mkdir(parents=True)
             self.clocks = self.folder / "clocks"
-            self.clocks.mkdir()
+            self.clocks.mkdir(parents=True)
             for name in NODES:
                 self.set_clock(name, 0.0)
             await self._start_redis(opened)

@@ -42,6 +42,7 @@ class Played(msgspec.Struct, kw_only=True):
     log: Path
     evidence: dict[str, str] = {}
     void: dict[str, str] = {}
+    resumable: dict[str, int] = {}  # what nodes counted of resumable uploads, and what phones saw of them
     deadline: float = 0.0
     verdict: Verdict | None = None
 
@@ -59,19 +60,13 @@ class Game:
         rig, rng = self.rig, random.Random(seed)
         chosen = chosen_by(rng, rig.kind) if faults is None else faults
 
-        async def strike(fault: Fault, rng: random.Random, played: Played) -> None:
-            await asyncio.sleep(rng.uniform(0.1, 1.2))
-            try:
-                played.evidence[fault.name] = await fault.run(rig, rng)
-            except Void as reason:
-                played.void[fault.name] = str(reason)
-
         async def act(phones: Phones, played: Played) -> None:
             async with asyncio.TaskGroup() as group:
                 burst = phones.burst(f"r{len(self.rounds)}", rng.randint(*PAIRS), SPAN_S, self.camera, rng)
                 group.create_task(burst, name="burst")
                 for fault in chosen:
-                    group.create_task(strike(fault, random.Random(rng.random()), played), name=fault.name)
+                    strike = struck(rig, fault, random.Random(rng.random()), played)
+                    group.create_task(strike, name=fault.name)
 
         return await self.round(seed, tuple(fault.name for fault in chosen), act)
 
@@ -122,6 +117,15 @@ class Game:
         goers = sorted({one.user for one in operations if one.what == "delete"})
         seen = await survey.seen(rig.session, nodes, rig.store, played.moment, goers)
         return judge(operations, stored, shown, counts, seen, closes_at=played.closes_at, margin=MARGIN_MS)
+
+
+async def struck(rig: Rig, fault: Fault, rng: random.Random, played: Played) -> None:
+    """Run the fault after a moment; its evidence, or why it is void, goes into the record of the round."""
+    await asyncio.sleep(rng.uniform(0.1, 1.2))
+    try:
+        played.evidence[fault.name] = await fault.run(rig, rng)
+    except Void as reason:
+        played.void[fault.name] = str(reason)
 
 
 BOTH: tuple[Kind, ...] = ("file", "minio")

@@ -9,7 +9,7 @@ from tests.faults.checker import KINDS, Finding, Verdict, judge
 from tests.faults.report import rows, table
 from tests.faults.rounds import Played
 from tests.faults.sightings import Shown, Stored
-from tests.faults.witness import Answer, End, Invoke, Operation, Sent, Try, Witness, operations, read
+from tests.faults.witness import Answer, End, Invoke, Named, Operation, Sent, Told, Try, Witness, operations, read
 
 CLOSES = 10_000
 OK = Operation(
@@ -141,6 +141,32 @@ def test_the_margin_of_two_clocks(received_at: int, *, found: bool) -> None:
     assert (kinds(stored=(blob,), shown=(post,)) == {"wrongly_late"}) is found
 
 
+@pytest.mark.parametrize(("received_at", "found"), [(9_000, set()), (9_100, set()), (9_500, {"wrongly_late"})])
+def test_a_resumed_upload_counts_from_its_first_request(received_at: int, found: set[str]) -> None:
+    """Its 104 came at 9080, its end after the moment had closed: it is on time, and no later request sets its time."""
+    resumed = replace(OK, tries=(Try(began=9_000, ended=11_100, status=201, kept=True, named=9_080),))
+    blob = replace(BLOB, received_at=received_at)
+    post = replace(POST, received_at=received_at, late_by=received_at - CLOSES)
+
+    assert kinds((resumed,), (blob,), (post,)) == found
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ((), set()),
+        (((0, 50), (50, 50), (50, 90)), set()),
+        (((51, 50),), {"forgotten"}),
+        (((50, 50), (49, 90)), {"forgotten"}),
+    ],
+)
+def test_forgotten(told: tuple[tuple[int, int], ...], found: set[str]) -> None:
+    """An upload's offset never goes back, and is never more than was sent."""
+    resumed = replace(OK, tries=(Try(began=9_000, ended=9_100, status=201, kept=True, named=9_080, told=told),))
+
+    assert kinds((resumed,)) == found
+
+
 def test_unsettled() -> None:
     """An accepted post is never rendered, never flagged, or has renditions that differ from the record."""
     assert kinds(shown=(replace(POST, state="accepted"),)) == {"unsettled"}
@@ -182,6 +208,19 @@ def test_the_log_says_what_happened(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes((tmp_path / "log").read_bytes()[:-5])
     assert [one.ending for one in read(tmp_path / "log")] == ["unknown"]
     assert operations(lines[:2])[0].tries == (Try(began=9_000),)
+
+
+def test_the_log_of_a_resumed_upload() -> None:
+    """A try has the time of its 104 and each offset that it was told, also when nothing follows."""
+    lines = (
+        Invoke(op="u/0", moment="m", user="u", front="f1", back="b1"),
+        Sent(op="u/0", number=0, at=9_000, first=0),
+        Named(op="u/0", number=0, at=9_080),
+        Told(op="u/0", number=0, offset=50, sent=60),
+        Told(op="u/0", number=0, offset=90, sent=90),
+    )
+
+    assert operations(lines)[0].tries == (Try(began=9_000, named=9_080, told=((50, 60), (90, 90))),)
 
 
 def test_the_table_counts_by_fault_and_leaves_void_rounds_out() -> None:

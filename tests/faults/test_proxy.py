@@ -19,13 +19,14 @@ class Server:
 
     def __init__(self) -> None:
         self.got = b""
+        self.answer = DONE
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the client closes it."""
         while data := await reader.read(65536):
             self.got += data
             if data.startswith((b"PUT", b"GET")):
-                writer.write(DONE)
+                writer.write(self.answer)
         writer.close()
 
     async def has(self, data: bytes) -> None:
@@ -110,12 +111,15 @@ async def test_busy_answers_for_the_server() -> None:
     assert f"Content-Length: {len(body)}".encode() in head
 
 
-async def test_an_answer_is_swallowed_after_the_server_has_done_it() -> None:
-    """The server received the PUT and the client was reset; other requests get their answers."""
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 104 Upload Resumption Supported\r\n\r\n"])
+async def test_an_answer_is_swallowed_after_the_server_has_done_it(interim: bytes) -> None:
+    """The server received the PUT and the client was reset, also with an interim answer in the same piece."""
     async with proxied() as (server, proxy):
+        server.answer = interim + DONE
         with proxy.toxic(Swallowed(rb"PUT /[^ ]*/intake/")) as toxic:
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
                 await talk(proxy, PUT)
+            server.answer = DONE
             assert await talk(proxy, PUT.replace(b"PUT", b"GET")) == DONE
         assert (toxic.hits, server.got.startswith(PUT)) == (1, True)
 

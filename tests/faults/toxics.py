@@ -10,6 +10,7 @@ import re
 from tests.faults.proxy import Connection, Cut, Toxic, Way
 
 CONTINUE = b"HTTP/1.1 100"
+SUCCESS = re.compile(rb"(?:\A|\r\n\r\n)HTTP/1\.1 2")  # also behind an interim answer in the same piece
 SLOW_DOWN = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: 111\r\n\r\n"
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>  '
@@ -138,7 +139,7 @@ class Swallowed(Toxic):
         """Return every piece; raise Cut at the first bytes of the answer."""
         if way == "up" and re.match(rb"[A-Z]+ /", data):
             connection.marks[self] = int(bool(self._request.match(data)))
-        elif way == "down" and connection.marks.get(self) and data.startswith(b"HTTP/1.1 2"):
+        elif way == "down" and connection.marks.get(self) and SUCCESS.search(data):
             self.hits += 1
             raise Cut
         return data

@@ -2,7 +2,8 @@
 
 An operation is an upload or a deletion. Pure except for the file. `invoke` is written before the first byte is sent,
 `sent` and `answer` around every try, and one of `ok`, `fail`, `unknown` at the end; an operation without an end is
-unknown. Only clients write to the log.
+unknown. A try of a resumable upload is its creation with all requests that continue it: `named` is written when a 104
+tells where it is, `told` with each offset that an answer tells. Only clients write to the log.
 """
 
 import os
@@ -48,6 +49,23 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", kw_only=True):
     ticket: bool = False
 
 
+class Named(msgspec.Struct, frozen=True, tag="named", kw_only=True):
+    """The first 104 of a try came, in Unix ms: by then the service has read the head of its first request."""
+
+    op: str
+    number: int
+    at: int
+
+
+class Told(msgspec.Struct, frozen=True, tag="told", kw_only=True):
+    """An answer told how many bytes of the try's upload have arrived; `sent`: the most that the client has sent."""
+
+    op: str
+    number: int
+    offset: int
+    sent: int
+
+
 class End(msgspec.Struct, frozen=True, tag="end", kw_only=True):
     """An upload or a deletion ended, with this outcome for its client."""
 
@@ -55,17 +73,22 @@ class End(msgspec.Struct, frozen=True, tag="end", kw_only=True):
     ending: Ending
 
 
-Line = Invoke | Sent | Answer | End
+Line = Invoke | Sent | Named | Told | Answer | End
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, in Unix ms; a request without an end may take effect at any later time."""
+    """One request, or a resumable upload, in Unix ms; a request without an end may take effect at any later time.
+
+    `named`: when its first 104 came. `told`: the offsets that it was told, each with the most bytes sent by then.
+    """
 
     began: int
     ended: int | None = None
     status: int = 0
     kept: bool | None = None
     first: int = 0
+    named: int | None = None
+    told: tuple[tuple[int, int], ...] = ()
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,12 +157,20 @@ def operations(lines: Iterable[Line]) -> tuple[Operation, ...]:
             case Sent():
                 tries = (*known.tries, Try(began=line.at, first=line.first))
                 found[line.op] = msgspec.structs.replace(known, tries=tries)
+            case Named():
+                found[line.op] = _with(known, line.number, named=line.at)
+            case Told():
+                told = (*known.tries[line.number].told, (line.offset, line.sent))
+                found[line.op] = _with(known, line.number, told=told)
             case Answer():
-                ended = msgspec.structs.replace(
-                    known.tries[line.number], ended=line.at, status=line.status, kept=line.kept
-                )
-                tries = (*known.tries[: line.number], ended, *known.tries[line.number + 1 :])
-                found[line.op] = msgspec.structs.replace(known, tries=tries)
+                found[line.op] = _with(known, line.number, ended=line.at, status=line.status, kept=line.kept)
             case End():
                 found[line.op] = msgspec.structs.replace(known, ending=line.ending)
     return tuple(found.values())
+
+
+def _with(known: Operation, number: int, **changed: object) -> Operation:
+    """The operation with one of its tries changed."""
+    tries = list(known.tries)
+    tries[number] = msgspec.structs.replace(tries[number], **changed)
+    return msgspec.structs.replace(known, tries=tuple(tries))
