@@ -185,8 +185,7 @@ class Resuming:
             detail = f"the upload was to have {resource.length} bytes, and has {resource.offset}"
             raise Refusal("inconsistent-length", detail, stored=False)
         self._resources.settle(resource)
-        # The token may have ended since the request's head.
-        self._authenticator.principal(request.headers.get("Authorization"), "upload")
+        self._authenticator.principal(request.headers.get("Authorization"), "upload")  # may have ended since
         pair = self._receiver.whole(resource.body)
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))
