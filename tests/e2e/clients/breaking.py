@@ -3,7 +3,7 @@
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 PATIENCE_S = 60
@@ -21,6 +21,8 @@ class Breaker:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.sent: list[bytearray] = []
+        self._sockets = [self._listener]
+        self._threads: list[threading.Thread] = []
 
     @property
     def requests(self) -> list[str]:
@@ -33,19 +35,31 @@ class Breaker:
         """The breaks that did not happen."""
         return len(self._cuts) + self._loses_answer
 
+    def start(self, work: Callable[..., None], *sides: socket.socket) -> None:
+        """Work in a thread of its own."""
+        self._threads.append(threading.Thread(target=work, args=sides, daemon=True))
+        self._threads[-1].start()
+
     def serve(self) -> None:
         """Accept until closed."""
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets.append(server)
                 for relay in (self._up, self._down):
-                    threading.Thread(target=relay, args=(client, server), daemon=True).start()
+                    self.start(relay, client, server)
 
     def close(self) -> None:
-        """Accept no more."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        """End all connections."""
+        _end(self._listener)
+        self._threads[0].join()
+        _end(*self._sockets)
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
 
     def _up(self, client: socket.socket, server: socket.socket) -> None:
         sent = bytearray()
@@ -82,7 +96,7 @@ def _end(*sides: socket.socket) -> None:
 def breaker(target: int, *cuts: int, loses_answer: bool = False) -> Iterator[Breaker]:
     """A proxy to that port of this machine."""
     made = Breaker(target, list(cuts), loses_answer=loses_answer)
-    threading.Thread(target=made.serve, daemon=True).start()
+    made.start(made.serve)
     try:
         yield made
     finally:
