@@ -21,7 +21,7 @@ import (
 
 const tries = 12
 
-var retried = map[int]bool{408: true, 409: true, 429: true, 502: true, 503: true, 504: true, 507: true}
+var retried = map[int]bool{408: true, 429: true, 502: true, 503: true, 504: true, 507: true}
 
 // A body is sent with Expect after 100 Continue, or when the server has said nothing for this time.
 var client = &http.Client{
@@ -161,8 +161,10 @@ func (u *upload) finish() (int, post, error) {
 	for left := tries - 1; ; left-- {
 		before, _ := u.known()
 		status, found, header, err := u.once()
-		gone := status == 404 && before != ""
-		if (err == nil && !retried[status] && !gone) || left == 0 {
+		after, _ := u.known()
+		// Of an upload that was begun: gone (begin anew), or another offset than was sent (ask again).
+		moved := (status == 404 || status == 409) && before+after != ""
+		if (err == nil && !retried[status] && !moved) || left == 0 {
 			return status, found, err
 		}
 		wait := random(0.1, backoff)

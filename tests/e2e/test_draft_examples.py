@@ -123,7 +123,7 @@ class Replay:
             connection.send(head)
             for start in range(0, len(content), PIECE):
                 connection.send(content[start : start + PIECE])
-                if not any("upload-offset" in one.fields for one in interim):
+                if start + PIECE < len(content) and not any("upload-offset" in one.fields for one in interim):
                     interim += await _heard(connection)
             answer = await connection.answer()
         answer.interim = interim + answer.interim
