@@ -30,6 +30,7 @@ RECIPES: Final = {
     "dio.dart": "Dio (Flutter)",
     "fetch.mjs": "fetch (browsers, React Native, Node)",
     "nethttp.go": "Go net/http",
+    "resume.go": "Go net/http, resuming after a break",
     "python_requests.py": "Python requests",
     "python_httpx.py": "Python httpx",
     "python_aiohttp.py": "Python aiohttp",

@@ -89,6 +89,11 @@ class Answered(msgspec.Struct, frozen=True):
     content: bytes
     until: float
 
+    @property
+    def length(self) -> int:
+        """It has arrived whole."""
+        return self.offset
+
 
 class Resources:
     """All resumable uploads of this node. `ended` counts each one once, with its answer or error."""
@@ -137,10 +142,13 @@ class Resources:
         detail = "it has ended, was never here, or is another user's; make a new upload"
         raise Refusal("no-such-upload", detail)
 
-    def left_s(self, resource: Resource) -> float:
-        """Seconds for which the upload is kept from now on, if no more bytes come."""
-        now = self._timers.time()
-        return max(0.0, min(resource.moved_at + self._idle_s, resource.begun_at + self._age_s) - now)
+    def left_s(self, found: Resource | Answered) -> float:
+        """Seconds for which the upload, or its answer, is kept from now on, if no more bytes come."""
+        if isinstance(found, Answered):
+            until = found.until
+        else:
+            until = min(found.moved_at + self._idle_s, found.begun_at + self._age_s)
+        return max(0.0, until - self._timers.time())
 
     def take(self, resource: Resource, leg: Arriving, *, aged: bool) -> None:
         """Let a request bring bytes; `aged`: it ends with the upload's age."""

@@ -25,7 +25,7 @@ from ..peers import ARRIVAL
 from ..uploads import Try, Uploads
 from .legs import Leg, say
 from .resources import Answered, Resource, Resources, Timers
-from .versions import INTEROP, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
+from .versions import INTEROP, LENGTH, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
 
 PATH: Final = "/v1/uploads/"
 _OFFERED: Final = re.compile(r"/v1/(?:moments/[^/]+/posts|uploads/[^/]+)")
@@ -80,14 +80,14 @@ class Resuming:
         found = await self._found(request)
         version = announced(request.headers) or found.version
         self._check_bare(request, version)
-        if isinstance(found, Answered):
-            return web.Response(status=204, headers=version.state(found.offset, complete=True) | _NO_STORE)
-        self._resources.stop(found)
-        self._resources.park(found)
-        await self._found(request)  # too large to be parked, it has ended: no offset is told that would be refused
-        fields = version.state(found.offset, complete=False) | self._limit(version, found) | _NO_STORE
+        if isinstance(found, Resource):
+            self._resources.stop(found)
+            self._resources.park(found)
+            await self._found(request)  # too large to be parked, it has ended: no offset is told that would be refused
+        fields = version.state(found.offset, complete=isinstance(found, Answered)) | _NO_STORE
+        fields |= version.limit(self._limits(found))
         if found.length is not None and version.tells_length:
-            fields["Upload-Length"] = str(found.length)
+            fields[LENGTH] = str(found.length)
         return web.Response(status=204, headers=fields)
 
     async def append(self, request: web.Request) -> web.Response:
@@ -138,10 +138,9 @@ class Resuming:
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
             raise self._too_long(None, version)
+        names = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,)
         digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
-        digest = digest or self._receiver.digest(
-            request, *((CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,))
-        )
+        digest = digest or self._receiver.digest(request, *names)
         most = self._bytes_max if length is None else length
         place = await self._uploads.admit(tried, most, announced=length is not None)
         # A ticket keeps the time of an earlier try. It binds that try's content, so of a part it leaves the rest open:
@@ -165,8 +164,7 @@ class Resuming:
         location = PATH + resource.token
         try:
             if first:
-                limits = Limits(self._bytes_max, int(self._resources.left_s(resource)))
-                say(request, version.supported(location, limits))
+                say(request, version.supported(location, self._limits(resource)))
             with self._metrics.stages("accept").time():
                 await self._receiver.read(request, leg)
             if complete:
@@ -177,7 +175,7 @@ class Resuming:
             self._resources.end(resource, "refused", tried=tried)
             raise
         self._resources.park(resource)
-        fields = version.state(resource.offset, complete=False) | self._limit(version, resource)
+        fields = version.state(resource.offset, complete=False) | version.limit(self._limits(resource))
         status = 201 if first else version.appended
         return web.Response(status=status, headers=fields | ({"Location": location} if first else {}))
 
@@ -187,12 +185,13 @@ class Resuming:
             detail = f"the upload was to have {resource.length} bytes, and has {resource.offset}"
             raise Refusal("inconsistent-length", detail, stored=False)
         self._resources.settle(resource)
-        # The token may have ended since the request's head.
-        self._authenticator.principal(request.headers.get("Authorization"), "upload")
+        self._authenticator.principal(request.headers.get("Authorization"), "upload")  # may have ended since
         pair = self._receiver.whole(resource.body)
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))
         self._resources.answer(resource, tried, response)
+        if version.names_upload and tried is resource.tried:
+            response.headers["Location"] = PATH + resource.token
         return response
 
     def _stopped(self, resource: Resource, leg: Leg, version: Version, tried: Try, error: Exception) -> Exception:
@@ -208,10 +207,9 @@ class Resuming:
         if isinstance(error, Shed):
             error = self._uploads.overloaded()
             self._resources.end(resource, "displaced", error, tried=tried)
-        elif isinstance(error, OverLength):
-            error = self._too_long(resource.length, version)
-            self._resources.end(resource, "refused", error, tried=tried)
         else:
+            if isinstance(error, OverLength):
+                error = self._too_long(resource.length, version)
             self._resources.end(resource, "refused", error, tried=tried)
         if isinstance(error, Refusal):
             error.headers.update(version.ended())
@@ -220,8 +218,8 @@ class Resuming:
     async def _found(self, request: web.Request) -> Resource | Answered:
         return await self._resources.found(request.match_info["upload"], request[PRINCIPAL].user_id)
 
-    def _limit(self, version: Version, resource: Resource) -> dict[str, str]:
-        return version.limit(Limits(self._bytes_max, int(self._resources.left_s(resource))))
+    def _limits(self, found: Resource | Answered) -> Limits:
+        return Limits(self._bytes_max, int(self._resources.left_s(found)))
 
     def _check_bare(self, request: web.Request, version: Version) -> None:
         if not version.is_bare(request.headers):
@@ -285,11 +283,13 @@ def _content_length(request: web.Request) -> int | None:
 
 def _again(request: web.Request, found: Answered, version: Version, offset: int) -> web.Response:
     """The answer to an append to a completed upload: that of its post once more, where nothing is to be added."""
-    if offset != found.offset or _content_length(request) != 0:
-        detail = f"the upload is complete with {found.offset} bytes"
+    detail = f"the upload is complete with {found.offset} bytes"
+    if offset != found.offset:
         raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
     if not version.replays:
         raise Refusal("upload-completed", "its post was answered already")
+    if _content_length(request):  # Node's clients send none in chunks: unknown, and not read
+        raise Refusal("inconsistent-length", detail, stored=False)
     return web.Response(status=found.status, body=found.content, headers=found.headers)
 
 

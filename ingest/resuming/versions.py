@@ -65,7 +65,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     age_key: str = "max-age"
     # The status of an append that leaves the upload incomplete.
     appended: int = 201
-    # An append to an upload that is complete gets the answer of the post again. Else: 400 (a must in 5 and 6).
+    # The answer of a post to a creation has the upload in `Location`, as the drafts demand. Else: the post.
+    names_upload: bool = True
+    # An append to an upload that is complete gets the answer of the post again. Else: 400 (a must in 6).
     replays: bool = True
     # The completeness is also told with an error: true when the upload has ended with it.
     tells_end: bool = False
@@ -115,9 +117,9 @@ VERSIONS: Final[dict[str, Version]] = {
     "3": Version(
         number=3, says_incomplete=True, typed=False, progress=False, tells_length=False, age_key="",
     ),
-    "5": Version(number=5, typed=False, tells_length=False, age_key="", replays=False),
+    "5": Version(number=5, typed=False, tells_length=False, age_key=""),
     "6": Version(number=6, age_key="expires", replays=False),
-    "8": Version(number=8, complete_unless_said=None, bare=False, appended=204, tells_end=True),
+    "8": Version(number=8, complete_unless_said=None, bare=False, appended=204, names_upload=False, tells_end=True),
 }  # fmt: skip
 NEWEST: Final = VERSIONS["8"]
 

@@ -52,12 +52,16 @@ def fetch(folder: Path, certificate: Path) -> Built:
     )
 
 
-def go(folder: Path, certificate: Path) -> Built:
+def go(file: str, does: str = "") -> Callable[[Path, Path], Built]:
     """A program of the standard library alone."""
-    made("go", "vet", str(FOLDER / "nethttp.go"), folder=folder)
-    made("go", "build", "-o", "upload", str(FOLDER / "nethttp.go"), folder=folder)
-    version = made("go", "version", folder=folder).split()[2].removeprefix("go")
-    return f"Go {version} net/http", [str(folder / "upload")], {"SSL_CERT_FILE": str(certificate)}
+
+    def build(folder: Path, certificate: Path) -> Built:
+        made("go", "vet", str(FOLDER / file), folder=folder)
+        made("go", "build", "-o", "upload", str(FOLDER / file), folder=folder)
+        version = made("go", "version", folder=folder).split()[2].removeprefix("go")
+        return f"Go {version} net/http{does}", [str(folder / "upload")], {"SSL_CERT_FILE": str(certificate)}
+
+    return build
 
 
 def okhttp(folder: Path, certificate: Path) -> Built:
@@ -87,7 +91,8 @@ def curl(folder: Path, certificate: Path) -> Built:
 STACKS: dict[str, Callable[[Path, Path], Built]] = {
     "okhttp": okhttp,
     "fetch": fetch,
-    "nethttp": go,
+    "nethttp": go("nethttp.go"),
+    "resume": go("resume.go", ", resuming"),
     "python_requests": python("requests"),
     "python_httpx": python("httpx"),
     "python_aiohttp": python("aiohttp"),
