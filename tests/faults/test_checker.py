@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.faults.checker import KINDS, Finding, Verdict, judge
@@ -246,3 +247,13 @@ def test_the_table_counts_by_fault_and_leaves_void_rounds_out() -> None:
     assert row.broken == dict.fromkeys(KINDS, 1)
     assert not row.met
     assert "node killed" in table(rows([played]))
+
+
+def test_the_table_adds_what_was_resumed() -> None:
+    """Counts are added over the rounds, of uploads parked at once the most is kept; other suites say nothing of it."""
+    played = Played(name="7:1", store="file", faults=(), moment="m", closes_at=0, log=Path(), verdict=Verdict())
+    one = replace(played, resumable={"parked at once": 5, "resumed": 2})
+    two = replace(played, resumable={"parked at once": 3, "resumed": 4, "404": 1})
+
+    assert rows([one, two])[-1].resumable == {"parked at once": 5, "resumed": 6, "404": 1}
+    assert rows([played])[-1].resumable is UNSET
