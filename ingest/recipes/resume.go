@@ -15,6 +15,7 @@ import (
 	"net/textproto"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -71,7 +72,8 @@ func (u *upload) remember(status int, header http.Header) {
 	if given := header.Get("Snapsurge-Ticket"); given != "" {
 		u.ticket = given
 	}
-	if given := header.Get("Location"); given != "" && status == 104 {
+	// Only a path: no answer sends the token to another server.
+	if given := header.Get("Location"); status == 104 && strings.HasPrefix(given, "/") {
 		u.location = given
 	}
 	if status == 404 {
