@@ -18,7 +18,7 @@ from typing import Final
 from .errors import BenchError
 from .rows import Results, Row, line, machine, write
 
-RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
+RESULTS: Final = Path(__file__).resolve().parent / "results"
 
 Tell = Callable[[Row], None]
 

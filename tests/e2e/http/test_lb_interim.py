@@ -77,7 +77,7 @@ class Player:
 async def plays(port: int, names: list[str], context: ssl.SSLContext | None = None) -> None:
     """One connection: each script in turn, and the client goes on only when it has what the node said so far."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, limit=2**20)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(4 * PATIENCE_S):  # a balancer may wait a second for more of each half
         for name in names:
             before, half, after = SCRIPTS[name]
             expect = b"Expect: 100-continue\r\n" if CONTINUE in before else b""
@@ -107,7 +107,8 @@ async def send(writer: asyncio.StreamWriter, count: int) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("bytewise", [False, True])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bytewise", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_interim_answers_pass_every_hop(bytewise: bool) -> None:  # noqa: FBT001 - a parameter of pytest
     """Through one balancer and through two, unchanged, in order, on kept connections at both sides."""
     for hops in (1, 2):

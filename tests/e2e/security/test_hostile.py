@@ -143,7 +143,7 @@ def test_the_pair_as_received_is_never_served(stack: Stack) -> None:
     assert PLACE in stored.read_bytes()
 
     calls = msgspec.json.decode(stack.call("GET", "/openapi.json"))["paths"]
-    values = {"moment_id": moment, "post_id": post, "user_id": "private"}
+    values = {"moment_id": moment, "post_id": post, "user_id": "private", "upload": "x"}
     guesses = [*links.values(), f"/{stored.relative_to(stack.folder / 'store')}", f"{path}.zip", f"{path}/intake"]
     guesses += [f"{path}/photos/{side}/{size}" for side in ("front", "back", "composite", "receipt.json", "front.jpg")
                 for size in ("thumb", "feed", "full", "original", "intake")]  # fmt: skip
