@@ -18,9 +18,10 @@ DRIVERS = Path(__file__).parent / "drivers"
 OPENAPI_GENERATOR = "7.17.0"
 TYPESCRIPT, NODE_TYPES = "5.9.3", "20.19.0"
 PYTHON_TOOLS = ("openapi-python-client==0.29.1", "openapi-spec-validator==0.9.0")
-# An image and an archive are files: the generator knows only application/octet-stream as one.
+# An image, an archive and a part of an upload are files: the generator knows only application/octet-stream as one.
 PYTHON_SETTINGS = """package_name_override: snapsurge
-content_type_overrides: {image/jpeg: application/octet-stream, application/zip: application/octet-stream}
+content_type_overrides: {image/jpeg: application/octet-stream, application/zip: application/octet-stream,
+  application/partial-upload: application/octet-stream}
 """
 TSCONFIG = """{"compilerOptions": {"target": "es2022", "module": "nodenext", "strict": true, "outDir": "out",
 "rootDir": ".", "skipLibCheck": true, "types": ["node"]}, "include": ["client.ts", "generated/**/*.ts"]}"""
