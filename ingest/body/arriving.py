@@ -46,7 +46,7 @@ class Arriving:
         """Take bytes that came through aiohttp; Shed, the error of `give_up`, and the exceptions of the reader."""
         if self.error is not None:
             raise self.error
-        if len(self._ask(len(data))) < len(data) or self.place.gone:
+        if len(self._ask(len(data))) < len(data):
             raise Shed
         self._count(len(data))
         if self._body.digest is not None:
@@ -58,7 +58,7 @@ class Arriving:
         return self._ask(len(self._body.reader.room()))
 
     def landed(self, count: int) -> None:
-        """Take `count` bytes that were written into `room`; raises the exceptions of the reader."""
+        """Take `count` bytes that were written into `room`; Shed, and the exceptions of the reader."""
         self._count(count)
         if self._body.digest is not None:
             self._body.digest.update(self._body.reader.room()[:count])
@@ -77,6 +77,8 @@ class Arriving:
         self.wake = None
 
     def _count(self, count: int) -> None:
+        if self.place.gone:  # its memory is another upload's: nothing was written, and the sums must not grow
+            raise Shed
         self.received += count
         self._admission.arrived(self.place, count)
 

@@ -239,11 +239,11 @@ class Resources:
             resource.timer = None
         if self._parked.get(resource.tried.user_id) is resource:
             del self._parked[resource.tried.user_id]
-            resource.body.place.on_shed = None
             self._admission.resume(resource.body.place, time.perf_counter())
 
     def _close(self, resource: Resource, reason: str, tried: Try, outcome: web.Response | BaseException | None) -> None:
         self._unpark(resource)
+        resource.body.place.on_shed = None  # a reference cycle
         del self._open[resource.token]
         if not self._open:
             self._empty.set()

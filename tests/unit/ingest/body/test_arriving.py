@@ -94,6 +94,9 @@ def test_without_memory_nothing_is_taken() -> None:
     assert len(arriving.room()) == 0
     with pytest.raises(Shed):
         arriving.feed(CONTENT)
+    with pytest.raises(Shed):
+        arriving.landed(5)
+    assert (one.place.received, node.held) == (0, 0)
 
 
 def test_a_place_that_was_shed_before_its_body_holds_nothing() -> None:
