@@ -74,7 +74,7 @@ class Arriving:
         """Break the reference cycles, which would otherwise wait for the garbage collector."""
         if self.place.on_shed == self._shed:
             self.place.on_shed = None
-        self.wake = None
+        self.wake = self.error = None
 
     def _count(self, count: int) -> None:
         if self.place.gone:  # its memory is another upload's: nothing was written, and the sums must not grow

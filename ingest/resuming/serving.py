@@ -196,21 +196,20 @@ class Resuming:
 
     def _stopped(self, resource: Resource, leg: Leg, version: Version, tried: Try, error: Exception) -> Exception:
         """What the client gets when its request brought no end; the upload is parked, or has ended with it."""
-        if leg.error is not None:
-            error = leg.error
-            if not isinstance(error, Shed):  # another request has the upload, or it has ended
-                return error
-        if isinstance(error, Refusal) and _is_kept(resource, error):
+        if isinstance(error, Shed):
+            reason, error = "displaced", self._uploads.overloaded()
+        elif resource.moving is not leg and resource.settled is None:
+            return error  # another request has the upload, or it has ended
+        elif isinstance(error, Refusal) and _is_kept(resource, error):
             self._resources.park(resource)
             error.headers.update(version.state(resource.offset, complete=False))
             return error
-        if isinstance(error, Shed):
-            error = self._uploads.overloaded()
-            self._resources.end(resource, "displaced", error, tried=tried)
         else:
+            reason = "refused"
             if isinstance(error, OverLength):
                 error = self._too_long(resource.length, version)
-            self._resources.end(resource, "refused", error, tried=tried)
+        resource.moving = None  # it has ended by itself: to give it up with its own error would be a reference cycle
+        self._resources.end(resource, reason, error, tried=tried)
         if isinstance(error, Refusal):
             error.headers.update(version.ended())
         return error

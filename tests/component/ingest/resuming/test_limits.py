@@ -1,6 +1,7 @@
 """The limits of resumable uploads at a real node with small settings: memory, time, sizes, pace, OPTIONS."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ingest.resuming.legs import Leg
 from storage.records import from_ms
 from tests.component.ingest.resuming.peers import code, gauges, peer
 from tests.resumable import Peer
@@ -179,6 +181,26 @@ async def test_what_may_not_be_parked_is_not_promised(make_client: Clients, pair
             await arrived(client, 700)
             assert (await phone.offset(location)).status == 404
             assert (await older.answer()).status == 409
+
+
+@pytest.mark.parametrize("end", ["refused", "taken over", "cancelled"])
+async def test_the_memory_of_an_upload_is_free_when_its_request_ends(client: Any, pair: bytes, end: str) -> None:
+    """However it ends: nothing waits for the collector, for a burst of what fails would fill the memory meanwhile."""
+    moment, phone = await client.moment(), peer(client)
+    gc.collect()
+    gc.disable()
+    try:
+        async with await phone.connect() as older:
+            if end == "refused":
+                older.send(phone.creation(moment, 6000) + b"x" * 6000)
+            else:
+                older.send(phone.creation(moment, len(pair)) + pair[:700])
+                location = (await older.one()).location
+                await phone.ask(phone.head("HEAD" if end == "taken over" else "DELETE", location))
+            assert (await older.answer()).status in (400, 404, 409)
+        assert [one for one in gc.get_objects() if isinstance(one, Leg)] == []
+    finally:
+        gc.enable()
 
 
 async def arrived(client: Any, count: int) -> None:

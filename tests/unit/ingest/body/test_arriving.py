@@ -1,5 +1,7 @@
 """ingest.body.arriving: one request's part of a body, its room, and how it is given up."""
 
+import gc
+import weakref
 from base64 import b64encode
 from hashlib import sha256
 from itertools import pairwise
@@ -68,6 +70,29 @@ def test_a_request_that_was_given_up_takes_nothing_more() -> None:
     with pytest.raises(ValueError, match="taken over"):
         arriving.feed(CONTENT[5:])
     assert one.place.received == 5
+
+
+def test_a_request_that_was_given_up_is_free_when_it_has_ended() -> None:
+    """Its error's traceback refers to it: together they would wait for the garbage collector, with a buffer."""
+    node = admission()
+
+    def receive(arriving: Arriving) -> None:
+        try:
+            arriving.place.shed()
+            arriving.feed(CONTENT)
+        finally:
+            arriving.end()
+
+    arriving = Arriving(body(node, len(CONTENT)), node)
+    there = weakref.ref(arriving)
+    gc.disable()
+    try:
+        with pytest.raises(Shed):
+            receive(arriving)
+        del arriving
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_an_end_that_comes_late_leaves_the_next_request_alone() -> None:
