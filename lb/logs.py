@@ -122,7 +122,8 @@ class Outlet:
             if stat.S_ISFIFO(mode):  # a description of our own: the other one may be shared with other programs
                 ours = os.open(f"/dev/fd/{number}", os.O_WRONLY | os.O_NONBLOCK)
                 self._write, self._close = functools.partial(os.write, ours), functools.partial(os.close, ours)
-                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                if hasattr(fcntl, "F_SETPIPE_SZ"):  # not on macOS
+                    fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             elif stat.S_ISSOCK(mode):
                 connection = socket.socket(fileno=os.dup(number))
                 self._write, self._close = functools.partial(_send, connection), connection.close

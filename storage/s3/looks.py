@@ -37,7 +37,7 @@ class Looks:
         """What `since` needs, to be asked for before a change; 0 if not all members are there."""
         if self._all_up and not self._open:
             await self.look()
-        return self._number if self._whole and self._open else 0
+        return self._number if self._all_up and self._whole and self._open else 0
 
     async def whole_since(self, number: int) -> bool:
         """Whether all have been there since `before` returned this, by a look that begins now or later."""
@@ -50,10 +50,11 @@ class Looks:
         """Wait for the next look to begin, and for its end."""
         if self._next is None:
             self._next = self._tasks.create_task(self._look(), name="look at the members")
-        await asyncio.shield(self._next)
+        await asyncio.wait([self._next])  # ends also when `close` cancels the look, and ends with it no other waiter
 
     def close(self) -> None:
-        """Close the connections, which ends a look that is in progress."""
+        """Close the connections, which ends a look that is in progress; who waits for one learns nothing by it."""
+        self._number += 1
         for wire in self._wires.values():
             wire.close()
         if self._next is not None:
@@ -72,10 +73,11 @@ class Looks:
         async with self._looking:
             await asyncio.sleep(max(0.0, self._began_at + GAP_S - loop.time()))
             self._next, self._began_at = None, loop.time()
-            kept = self._open
+            kept = dict(self._wires)
             found = await asyncio.gather(*map(self._answered, self._endpoints))
             self._whole = all(found)
-            if not kept or not self._open or not self._whole:
+            # Compared by the connections themselves: one may end after this look begins and before it asks there.
+            if kept != self._wires or not self._open or not self._whole:
                 self._number += 1
 
     async def _answered(self, endpoint: Endpoint) -> bool:

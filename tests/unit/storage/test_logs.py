@@ -1,6 +1,7 @@
 """Log lines: JSON with ids, bounded, without tokens; text for people."""
 
 import contextlib
+import fcntl
 import io
 import json
 import logging
@@ -134,6 +135,16 @@ def test_a_reader_that_hangs_does_not_stop_the_program(kind: str) -> None:
     assert lines[-2:] == [told[-1], "last"]
     assert blocking
     assert len(lines) - len(told) - 1 + sum(int(line.split()[0]) for line in told) == written
+
+
+def test_a_system_whose_pipes_keep_their_size_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MacOS."""
+    monkeypatch.delattr(fcntl, "F_SETPIPE_SZ", raising=False)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as source:
+        with os.fdopen(writing, "w") as stream, contextlib.closing(Lines(stream)) as handler:
+            handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "line", None, None))
+        assert source.read() == "line\n"
 
 
 def test_people_get_text(out: io.StringIO) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from storage.s3.endpoint import Endpoint, State
 from tests.unit.storage.s3.members import FINE, Member, becomes, objects_at, put, said
 
 HEALTHY = said(200, fields="X-Minio-Write-Quorum: 4\r\n")
@@ -104,3 +105,66 @@ async def test_a_missing_drive_shakes_the_store(members: list[Member]) -> None:
         assert await looks.before() == 0
         await looks.look()
         assert await looks.whole_since(await looks.before())
+
+
+async def test_a_member_that_does_not_serve_is_not_there(members: list[Member]) -> None:
+    """Also while its connection for looks is open, as of one that hangs."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        looks, first = objects.endpoints.looks, objects.endpoints.all[0]
+        assert await looks.before()
+        first.state = State.DOWN
+        assert await looks.before() == 0
+
+
+async def test_a_connection_that_ends_as_a_look_begins_was_not_kept(members: list[Member]) -> None:
+    """The look connects anew and finds the member, which may have been restarted."""
+    async with objects_at(*(one.url for one in members)) as objects:
+        looks, first = objects.endpoints.looks, objects.endpoints.all[0]
+        before, answered = await looks.before(), looks._answered
+
+        async def ending(endpoint: Endpoint) -> bool:
+            if endpoint is first:
+                looks._wires[first].close()
+            return await answered(endpoint)
+
+        looks._answered = ending  # type: ignore[method-assign]
+        assert not await looks.whole_since(before)
+        assert {one.state for one in objects.endpoints.all} == {State.UP}
+
+
+async def test_who_gives_up_waiting_ends_no_look(members: list[Member]) -> None:
+    """Others wait for the same one."""
+    async with objects_at(*(one.url for one in members)) as objects, asyncio.TaskGroup() as tasks:
+        looks = objects.endpoints.looks
+        before = await looks.before()
+        waiting = [tasks.create_task(looks.whole_since(before)) for _ in range(3)]
+        await becomes(lambda: looks._next is not None)
+        waiting[0].cancel()
+        assert await asyncio.gather(*waiting[1:]) == [True, True]
+        assert waiting[0].cancelled()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_store_that_closes_ends_looks(members: list[Member], count: int) -> None:
+    """Who waits is told that members may have gone, whether the look waits as well, or asks already."""
+    async with objects_at(*(one.url for one in members)) as objects, asyncio.TaskGroup() as tasks:
+        looks = objects.endpoints.looks
+        before = await looks.before()
+        for one in members:
+            one.answers["LOOK"] = None
+        waiting = tasks.create_task(looks.whole_since(before))
+        await becomes(lambda: looks._next is not None)
+        await becomes(lambda: looks_at(members) == [count] * 3)
+        objects.endpoints.close()
+        assert not await waiting
+
+
+async def test_a_member_that_hangs_ends_a_look(members: list[Member]) -> None:
+    """Also for the changes that come later and wait for the next one."""
+    async with objects_at(*(one.url for one in members)) as objects, asyncio.TaskGroup() as tasks:
+        looks = objects.endpoints.looks
+        before = await looks.before()
+        members[0].answers["LOOK"] = None
+        first = tasks.create_task(looks.whole_since(before))
+        await becomes(lambda: members[0].looks == 2)
+        assert await asyncio.gather(first, *(looks.whole_since(before) for _ in range(9))) == [False] * 10
