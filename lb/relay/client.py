@@ -339,7 +339,7 @@ class Client(asyncio.BufferedProtocol):
             relayed=exchange.relayed,
             body_due=self.state is BODY,
             reading_paused=paused,
-            awaits_continue=exchange.awaits_continue,
+            awaits_continue=exchange.awaits_continue and not exchange.received,
             answer_paused=self._answer_paused,
             half_closed=self._ended and self._framing is NOTHING and self._reads and not exchange.status,
         )

@@ -54,6 +54,7 @@ class Progress:
         """The deadline that has passed now, `seconds` after the last check, given the totals of bytes moved.
 
         `body_due`: the body is not complete. `reading_paused`: some of the time the balancer did not read it.
+        `awaits_continue`: the client has not begun it, and waits for 100 Continue.
         `answer_paused`: the client does not read its answer. `half_closed`: the client ended its side after a GET or
         HEAD of which no answer has begun.
         """
@@ -63,8 +64,8 @@ class Progress:
         new, answered = received - self._received, relayed - self._relayed
         self._received, self._relayed = received, relayed
         if body_due:
-            # Until the node sends 100 Continue a missing body is not the client's fault.
-            theirs = not reading_paused and (new > 0 or not awaits_continue)
+            # Until the node sends 100 Continue a body that has not begun is not the client's fault.
+            theirs = not reading_paused and not awaits_continue
             # The bytes of such a second count too: those of a fast start pay for a later silence.
             if not self.pace.charge(seconds if theirs else 0.0, new):
                 return Deadline.BODY

@@ -17,7 +17,7 @@ from .context import Context
 from .link import Link
 from .pace import Pace
 from .ports import Downstream
-from .resend import resendable, stored
+from .resend import STORING, resendable, stored
 
 BODILESS = frozenset({204, 304})
 
@@ -270,7 +270,8 @@ class Exchange:
         """The node gets or says nothing, for long: check it at once; `over`: for too long, so answer 504."""
         if self._link is not None:
             # Not a GET, which may be a long poll, nor an answer that has begun: its client may be the slow one.
-            self._context.fleet.stalled(self._link.node, self._user, failed=self.received > 0 and not self.status)
+            failed = self._head.method in STORING and self.received > 0 and not self.status
+            self._context.fleet.stalled(self._link.node, self._user, failed=failed)
         if over:
             self.fail("gateway-timeout")
 

@@ -63,23 +63,23 @@ def test_a_byte_either_way_starts_the_answer_deadline_again(answer_paused: bool,
 
 
 def test_a_body_that_waits_for_continue_is_not_due() -> None:
-    """Until the first byte; then the rate counts."""
+    """When the client waits no longer, the rate counts."""
     progress = Progress(CONFIG)
 
-    def check(received: int) -> Deadline | None:
+    def check(*, awaits_continue: bool) -> Deadline | None:
         return progress.check(
             CONFIG.body_grace_s + 2,
-            received=received,
+            received=0,
             relayed=0,
             body_due=True,
             reading_paused=False,
-            awaits_continue=True,
+            awaits_continue=awaits_continue,
             answer_paused=False,
             half_closed=False,
         )
 
-    assert check(0) is None
-    assert check(1) is Deadline.BODY
+    assert check(awaits_continue=True) is None
+    assert check(awaits_continue=False) is Deadline.BODY
 
 
 def waits(client, transport) -> int:  # noqa: ANN001 - the stage's

@@ -54,9 +54,13 @@ async def test_a_408_to_a_client_that_is_slow_itself_passes(stage) -> None:  # n
     assert link.node.faults.failures == 0
 
 
-@pytest.mark.parametrize(("request_bytes", "failures"), [(POST + b"hello", 1), (GET, 0)])
+@pytest.mark.parametrize(
+    ("request_bytes", "failures"),
+    [(POST + b"hello", 1), (GET, 0), (POST.replace(b"POST", b"GET") + b"hello", 0)],
+    ids=["upload", "read", "read with a body"],
+)
 async def test_an_upload_without_an_answer_counts_against_its_node(stage, request_bytes: bytes, failures: int) -> None:  # noqa: ANN001
-    """Long before it is answered 504; a read does not, it may be a long poll."""
+    """Long before it is answered 504; a read does not, with a body or without: it may be a long poll."""
     client, transport = stage.client()
     client.data_received(request_bytes)
     link, _ = stage.link(client)
@@ -65,3 +69,15 @@ async def test_an_upload_without_an_answer_counts_against_its_node(stage, reques
 
     assert link.node.faults.failures == failures
     assert transport.take() == b""
+
+
+async def test_a_client_that_sent_a_byte_no_longer_waits_for_continue(stage) -> None:  # noqa: ANN001
+    """A node may leave 100 out then (RFC 9110 section 10.1.1): the silence is the client's, not the node's."""
+    client, transport = stage.client()
+    client.data_received(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") + b"h")
+    link, _ = stage.link(client)
+    for _ in range(stage.config.body_stall_s + 3):
+        client.check(1.0)
+
+    assert transport.take().startswith(b"HTTP/1.1 408 ")
+    assert link.node.faults.failures == 0
