@@ -61,7 +61,7 @@ audit: setup ## known vulnerabilities of what is pinned; fails on those with a f
 	$(PY) .ci/audit.py
 
 check: lint ## lint, types, house rules, unit tests: about a minute
-	$(PY) -m pytest -q tests/test_tidy.py tests/test_rooms.py tests/test_documents.py tests/test_dependencies.py tests/unit
+	$(PY) -m pytest -q tests/test_tidy.py tests/test_rooms.py tests/test_documents.py tests/test_figures.py tests/test_dependencies.py tests/unit
 
 settings: setup ## write SETTINGS.md from the config.py of each package
 	$(PY) .ci/settings.py > SETTINGS.md

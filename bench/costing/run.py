@@ -179,14 +179,14 @@ class _Run:
         self._add(self._drain, pair_bytes, spent.cpu_ms, drained.pairs)
         whole, first = drained.media_bytes
         self._media.append(Media(pair_bytes=pair_bytes, bytes=whole, without_full_bytes=first))
-        if counted:
-            self._gaps = drained.gaps_s
-            self._crowd = max(1.0, await self._crowded(pairs) / (spent.cpu_ms["worker"] / drained.pairs))
         if before is not None:
             self._requests, self._pair_bytes = (await stack.counted()).since(before), pair_bytes * count
             self._requests = msgspec.structs.replace(
                 self._requests, requests={name: many / count for name, many in self._requests.requests.items()}
             )
+        if counted:
+            self._gaps = drained.gaps_s
+            self._crowd = max(1.0, await self._crowded(pairs) / (spent.cpu_ms["worker"] / drained.pairs))
         for picture in steps.PICTURES:
             for tls in (False, True):
                 views, mean = await steps.read(stack, sent, picture, self._effort.views, tls=tls)

@@ -86,8 +86,9 @@ class TusPhone:
                 told = offset_in(found, len(upload.body))
                 if found.status in GONE:
                     known.path = None
-                if told is None:
-                    return Response(LOCKED if found.status in GONE else found.status, {}, b"", kept=False)
+                if told is None:  # to be asked again, also where the HEAD itself succeeded: nothing is stored by it
+                    refused = found.status >= 400 and found.status not in GONE
+                    return Response(found.status if refused else LOCKED, {}, b"", kept=False)
                 offset = told
             if trip.until is not None:
                 trip.until = max(0, trip.until - offset)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ..files import read_json, write_json
-from .score import AIMS, Scored
+from .score import Scored
 from .sealed import Prediction, PredictionError
 
 FILE: Final = Path(__file__).resolve().parents[1] / "results" / "predictions.json"
@@ -43,7 +43,7 @@ def entry(prediction: Prediction, scored: Scored, trace: str, scored_at: str) ->
         axes=prediction.axes,
         valid=scored.valid,
         within=scored.within,
-        errors={name: one.error for name, one in scored.errors.items() if name in AIMS},
+        errors={name: one.error for name, one in scored.errors.items() if one.aim is not None},
     )
 
 

@@ -128,12 +128,18 @@ def score(predicted: Mapping[str, Band], report: Measured) -> Scored:
     if peak is not None and max(peak.measured, peak.predicted.p50) < AIMS["queue_peak"][1]:
         _unjudged(errors, "queue_empty_s")  # no queue was built, so there is no time at which it was worked off
     judged = {name: errors[name] for name in AIMS if name in errors and errors[name].aim is not None}
+    unjudged = [name for name in AIMS if name in errors and name not in judged]
     missing = [name for name in AIMS if name in predicted and name not in measured]
+    unforeseen = [name for name in AIMS if name in measured and name not in predicted]
     wrong = [f"{name} ({one.error:.0%}, aim {one.aim:.0%})" for name, one in judged.items() if not one.met]
     within = max((one.error for one in judged.values()), default=0.0)
     if missing:
         wrong.append(f"not measured: {', '.join(missing)}")
+    if unforeseen:
+        wrong.append(f"not predicted: {', '.join(unforeseen)}")
     verdict = f"not valid: {', '.join(wrong)}" if wrong else f"model valid within {within:.0%}"
+    if unjudged:
+        verdict += f"; without a queue not judged: {', '.join(unjudged)}"
     return Scored(valid=not wrong, within=round(within, 4), errors=errors, verdict=verdict)
 
 

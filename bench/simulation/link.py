@@ -1,6 +1,6 @@
 """The way to a store that passes only so many bytes a second: all transfers on it share them equally.
 
-A shared way passes one piece of each transfer in turn (`overload/throttle.py` does, and so do the queues of a network),
+A shared way passes one piece of each transfer in turn (`bench/throttle.py` does, and so do the queues of a network),
 so of n transfers each gets an nth of the bytes: processor sharing. All progress alike, so a transfer has passed when
 the bytes that each one got (`flows[PASSED]`) reach its mark; a heap has the marks. The link is followed from tick to
 tick: what begins within a tick shares it from the next one, but has it alone while it is idle.

@@ -164,8 +164,8 @@ func (u *upload) finish() (int, post, error) {
 		before, _ := u.known()
 		status, found, header, err := u.once()
 		after, _ := u.known()
-		// Of an upload that was begun: gone (begin anew), or another offset than was sent (ask again).
-		moved := (status == 404 || status == 409) && before+after != ""
+		// Of an upload that was begun: gone (begin anew), or another offset than was sent (ask again), unless it ended.
+		moved := (status == 404 || status == 409 && header.Get("Upload-Complete") != "?1") && before+after != ""
 		if (err == nil && !retried[status] && !moved) || left == 0 {
 			return status, found, err
 		}

@@ -23,9 +23,14 @@ PROTOCOLS = ("ietf-draft-03", "ietf-draft-05")
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
     """A pair of 1.2 MB."""
-    paths = [tmp_path / f"{side}.jpg" for side in ("front", "back")]
+    return pair_of(1_200_000, tmp_path)
+
+
+def pair_of(size: int, folder: Path) -> list[Path]:
+    """The files of a pair of so many bytes."""
+    paths = [folder / f"{side}.jpg" for side in ("front", "back")]
     for path in paths:
-        path.write_bytes(pair(1_200_000).split(b"\r\n\r\n", 1)[1].split(b"\r\n--x\r\n", 1)[0])
+        path.write_bytes(pair(size).split(b"\r\n\r\n", 1)[1].split(b"\r\n--x\r\n", 1)[0])
     return paths
 
 
@@ -66,6 +71,21 @@ def test_the_recipe_gets_an_answer_that_was_lost(service: Service, tmp_path: Pat
     assert (done, first.split()[0], state) == (0, "201", "ready")
     assert (proxy.requests, proxy.unused) == (["POST", "HEAD", "PATCH"], 0)
     assert is_whole(service, first.split()[1], photos)
+
+
+def test_the_recipe_ends_with_a_refusal(service: Service, tmp_path: Path, photos: list[Path]) -> None:
+    """The user has another pair of this moment: that is final, also for an upload that was resumed."""
+    _, command, environment = STACKS["resume"](tmp_path, service.certificate)
+    moment, bearer, other = service.stack.moment(), token("resume-refused"), tmp_path / "other"
+    other.mkdir()
+    with breaker(service.stack.front, 500_000) as proxy:
+        base = f"http://127.0.0.1:{service.stack.front}"
+        words = [base, moment, bearer, *map(str, pair_of(900_000, other))]
+        assert lines_of(started([*command, *words], environment))[0] == 0
+        words = [proxy.base, moment, bearer, *map(str, photos)]
+        found = lines_of(started([*command, *words], environment))
+    assert found == (1, ["409 already-posted", ""])
+    assert (proxy.requests, proxy.unused) == (["POST", "HEAD", "PATCH"], 0)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

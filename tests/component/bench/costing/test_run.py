@@ -34,3 +34,15 @@ async def test_each_tier_is_measured_in_its_phases(redis_url: str) -> None:
     assert len(said) == 2
     made = costs({"file": found, "minio": readings("minio")}, measured_at="", machine={}, code="")
     assert checked(made, "this run").stores["file"].worker.drain is not None
+
+
+@pytest.mark.timeout(600)
+async def test_requests_to_minio_are_those_of_the_pairs_that_were_counted(redis_url: str, minio_url: str) -> None:
+    """Three for a pair and its bytes once, whatever is sent and rendered besides for other readings."""
+    del redis_url, minio_url  # the test needs both programs; the bench starts its own
+
+    found = await measure("minio", FEW, lambda _: None)
+
+    assert found.requests is not None
+    assert found.requests.requests == {"PutObject": 2.0, "GetObject": 1.0}
+    assert 1.0 <= found.requests.sent / found.pair_bytes < 1.5

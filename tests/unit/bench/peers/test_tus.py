@@ -75,6 +75,16 @@ async def test_what_is_gone_is_created_again() -> None:
     assert server.done == BODY
 
 
+async def test_an_offset_that_cannot_be_is_no_acknowledgement() -> None:
+    """The HEAD succeeded, and told an offset behind the end: the phone asks again, and sends the rest."""
+    server = Tus(behind=-2 * LENGTH)
+    outcome = await sent(server, Break(100_000, 0.0))
+
+    assert server.methods() == ["POST", "PATCH", "HEAD", "HEAD", "PATCH"]
+    assert [attempt.status for attempt in outcome.attempts] == [0, 423, 201]
+    assert server.done == BODY
+
+
 async def test_a_refusal_is_final_and_tries_are_bounded() -> None:
     """Another status than 5xx and 423; four tries, by the settings."""
     server = Tus()

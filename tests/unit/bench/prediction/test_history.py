@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.prediction import history
-from bench.prediction.score import score
+from bench.prediction.score import Course, Sample, score
 from bench.prediction.sealed import PredictionError
+from bench.simulation.bands import Band
 from tests.unit.bench.prediction.predictions import prediction, report
 
 
@@ -24,6 +25,14 @@ def test_entries_are_appended(tmp_path: Path) -> None:
     history.append(entry(2000.0), file)
     assert history.read(file) == (entry(), entry(2000.0))
     assert entry().errors["accepted"] == 0.0
+
+
+def test_what_was_not_judged_is_no_error_of_the_model() -> None:
+    """As the second in which a queue is empty that was never built."""
+    low = prediction().figures | {"queue_peak": Band(p10=1, p50=1, p90=1)}
+    scored = score(low, report(course=Course((Sample(t=900.0, ready=1, oldest_s=1.0),))))
+    found = history.entry(prediction(), scored, "demo", "2026-11-30T12:05:00Z")
+    assert (found.valid, "queue_empty_s" in found.errors, "queue_peak" in found.errors) == (True, False, True)
 
 
 def test_a_damaged_history_is_not_replaced(tmp_path: Path) -> None:

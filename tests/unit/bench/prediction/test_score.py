@@ -41,9 +41,11 @@ def test_a_queue_that_was_never_built_has_no_time_to_be_worked_off(depth: int, *
     """Below the floor of its peak, measured and predicted; else the time decides."""
     low = FIGURES | {"queue_peak": Band(p10=1, p50=1, p90=1)}
     course = Course(samples=(Sample(t=900.0, ready=depth, oldest_s=1.0),))
-    found = score(low, report(course=course)).errors["queue_empty_s"]
+    scored = score(low, report(course=course))
+    found = scored.errors["queue_empty_s"]
     assert (found.met is False) == judged
     assert found.error > 0.15
+    assert ("; without a queue not judged: queue_empty_s" in scored.verdict) != judged
     assert score(FIGURES, report(course=course)).errors["queue_empty_s"].met is False
 
 
@@ -52,6 +54,13 @@ def test_a_figure_that_was_not_measured_makes_the_model_not_valid() -> None:
     found = score(FIGURES, report(ready_ms=Spread()))
     assert not found.valid
     assert "not measured: ready_p50_ms, ready_p90_ms" in found.verdict
+
+
+def test_a_figure_that_was_not_predicted_makes_the_model_not_valid() -> None:
+    """A simulation in which no picture becomes ready has no time for it: that is no pass either."""
+    found = score({name: band for name, band in FIGURES.items() if not name.startswith("ready")}, report())
+    assert not found.valid
+    assert "not predicted: ready_p50_ms, ready_p90_ms" in found.verdict
 
 
 def test_few_answers_are_measured_against_the_offered_pairs() -> None:
