@@ -26,7 +26,7 @@ from storage.queue.shards import Shards
 from storage.records import Post
 from storage.refusals import reason
 from storage.scripts import run
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 
 from .outages import Outage
 

@@ -15,7 +15,7 @@ from storage.moments import Moments
 from storage.opening import blob_store, redis_client, shard_clients
 from storage.posts import Posts
 from storage.rescheduling import Rescheduling
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.users import Users
 
 from .about import about_page, files_needed
@@ -40,6 +40,7 @@ from .posts import PostCalls
 from .ratelimit import RateLimiter
 from .read_admission import Kind, Places, Reading
 from .readiness import Readiness, told
+from .readiness_checks import Watch
 from .reads import Reads
 from .resuming.resources import Resources
 from .resuming.serving import Resuming
@@ -51,7 +52,6 @@ from .tallying import Tallying
 from .uploads import Uploads
 from .users import UserCalls
 from .waiting import Waiting
-from .watching import Watch
 
 # The balancer forwards heads of up to 16 KiB.
 HEAD_BYTES_MAX = 16 * 1024

@@ -25,7 +25,7 @@ from storage.queue.jobs import Queue, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Photo, Photos, Post, Receipt, accepted, attempt_id, flagged, from_ms
 from storage.scripts import run
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 
 from .batched import BatchedIndex
 from .config import Config

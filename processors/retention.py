@@ -26,7 +26,7 @@ from storage.keys import RETENTION_KEY
 from storage.moments import DAY_MS, Moments
 from storage.records import ACCEPTING_MS, to_ms
 from storage.rescheduling import Rescheduling
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 from storage.zips import Damaged

@@ -31,7 +31,7 @@ from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
 from storage.records import OPEN_MS, Moment, to_ms
-from storage.sharded import ShardedIndex, epoch_of
+from storage.sharded_index import ShardedIndex, epoch_of
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 

@@ -28,7 +28,7 @@ from storage.queue.claims import Claims, Room
 from storage.queue.jobs import DEAR, FLAGS
 from storage.queue.lease import Again, Claimed, Settlement, Share
 from storage.queue.shards import Shards, home
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 
 from . import memory
 from .about import about_view

@@ -1,8 +1,8 @@
 """The Redis index of posts and moments: a fast copy of the store, which may be lost at any time.
 
-One script, `OBSERVE` (counting.py), makes every change to a post's entry: it subtracts the old entry from the moment's
-counts and adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild may
-therefore report the same post any number of times, concurrently and in any order, and the counts stay exact.
+One script, `OBSERVE` (index_scripts.py), makes every change to a post's entry: it subtracts the old entry from the
+moment's counts and adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild
+may therefore report the same post any number of times, concurrently and in any order, and the counts stay exact.
 
 Attempts are ordered by their ids. An entry is replaced only by a younger attempt's. The id of the last deletion is kept
 as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from .connections import term
-from .counting import COMPLETE, COUNTS, COUNTS_TTL_S, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
+from .index_scripts import COMPLETE, COUNTS, COUNTS_TTL_S, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY, is_moment_id
 from .records import ACCEPTING_MS, ATTEMPT_ID_CHARS, Moment, Post, to_ms
 from .scripts import Call, Script, run_one
@@ -88,7 +88,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class Index:
     """The index in one Redis. Every method may raise redis.RedisError; callers must be able to work without it.
 
-    `epoch` names the set of shards that the caller knows; sharded.py has the index in several Redis.
+    `epoch` names the set of shards that the caller knows; sharded_index.py has the index in several Redis.
     """
 
     def __init__(self, redis: Redis, epoch: str = "") -> None:

@@ -14,12 +14,10 @@ from ..placement.node import Node
 from ..placement.policy import Refuse
 from .access import RequestRecord
 from .context import Context
-from .link import Link
+from .link import NO_BODY, Link
 from .pace import Pace
 from .ports import Downstream
 from .resend import STORING, resendable, stored
-
-BODILESS = frozenset({204, 304})
 
 
 class Exchange:
@@ -209,7 +207,7 @@ class Exchange:
             minor=self._head.minor,
             keep_alive=keep_alive,
             chunked=chunked,
-            bodiless=self.bodiless or status in BODILESS,
+            bodiless=self.bodiless or status in NO_BODY,
         )
         self.relayed += len(data)
         self._client.write(raw + data)

@@ -20,7 +20,7 @@ from storage.accounts import BUDGET_MOMENTS, Account, budget
 from storage.blobs import BlobStore
 from storage.moments import Moments
 from storage.posts import Posts
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.tallies import Tallied, tallied
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE

@@ -24,7 +24,7 @@ from storage.index import Counts
 from storage.moments import Moments
 from storage.records import Moment, to_ms
 from storage.refusals import reason
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.tallies import tries_of
 
 from ..election import Election

@@ -29,7 +29,7 @@ from storage.queue.shards import Shards
 from storage.records import Moment, from_ms
 from storage.refusals import reason
 from storage.scripts import run as run_scripts
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 
 from ..about import about_view
 from ..accounting.writing import Accountant, accounting

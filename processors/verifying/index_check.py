@@ -15,7 +15,7 @@ from storage.existence import Existence
 from storage.index import Counts
 from storage.posts import NoSuchPost, Posts
 from storage.records import Post, flagged
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.zips import Damaged
 
 from .verdicts import Verified, differences

@@ -18,7 +18,7 @@ from storage import keys
 from storage.blobs import BlobStore
 from storage.existence import Existence
 from storage.records import Post
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.together import together
 
 from .verdicts import Verified

@@ -32,7 +32,7 @@ from storage.posts import NoSuchPost, Posts
 from storage.queue.jobs import Job, JobName, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Moment, Post, Receipt, flagged
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
 from storage.zips import TAIL_BYTES, Damaged

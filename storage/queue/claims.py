@@ -5,7 +5,7 @@ holder, in one atomic step. So claimed jobs never block the head of a queue, two
 jobs of a dead worker become ready again when their leases end. clock.py has the clock. Every later call about a job
 must present the claim's token. The token fences a worker that was presumed dead: its settlement is refused.
 
-The scripts are in leasing.py, the rules and their reasons in lease.py.
+The scripts are in lease_scripts.py, the rules and their reasons in lease.py.
 """
 
 import time
@@ -21,7 +21,7 @@ from ..scripts import Call, run_one
 from .bell import ring, rung
 from .jobs import QUEUES
 from .lease import Again, Attempts, Claimed, Done, Settlement
-from .leasing import EXTEND, NOTE_DEATHS, REVIVE, TURN
+from .lease_scripts import EXTEND, NOTE_DEATHS, REVIVE, TURN
 
 # Lua's unpack puts its arguments on a stack of 8,000 entries.
 BATCH = 1000

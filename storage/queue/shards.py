@@ -2,8 +2,8 @@
 
 Rendezvous hashing: a shard's weight for a post is a hash of both, and the heaviest shard is the home. Adding or
 removing a shard moves only the posts that it gains or had. A shard that is unavailable affects only its own jobs, which
-the sweeper queues again when the shard is back. The same shard has the post's index entry (sharded.py), its part of the
-counts, and the upload limit. Usually there is one shard: `SNAPSURGE_REDIS_URL`.
+the sweeper queues again when the shard is back. The same shard has the post's index entry (sharded_index.py), its part
+of the counts, and the upload limit. Usually there is one shard: `SNAPSURGE_REDIS_URL`.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ from storage.posts import Posts
 from storage.queue.jobs import QUEUES, jobs_of
 from storage.queue.shards import Shards
 from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from storage.zips import TAIL_BYTES
 from tests.ports import free_port
 

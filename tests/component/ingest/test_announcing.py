@@ -13,7 +13,7 @@ from storage.index import Index
 from storage.queue.jobs import FLAGS, LATE, ON_TIME
 from storage.queue.shards import home
 from storage.records import Photo, Photos, Post
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 
 SHOT = Photo(sha256="0" * 64, bytes=1, width=64, height=64, format="jpeg")
 

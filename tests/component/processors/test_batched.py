@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from processors.batched import BatchedIndex
 from storage.records import Post
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from tests.unit.storage.conftest import make_post
 
 __all__ = ["make_post"]

@@ -12,8 +12,8 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.counting import COUNTS_TTL_S, POST_TTL_S
 from storage.index import LISTED_DUE_S, LISTED_TTL_S, Counts, Index
+from storage.index_scripts import COUNTS_TTL_S, POST_TTL_S
 from storage.records import Moment, Post, flagged, from_ms
 
 MOMENT_ID = "eu-20260131-abcdefgh"

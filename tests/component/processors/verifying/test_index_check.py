@@ -10,7 +10,7 @@ from processors.verifying.verdicts import Verified
 from storage import keys
 from storage.posts import NoSuchPost
 from storage.records import flagged
-from storage.sharded import ShardedIndex
+from storage.sharded_index import ShardedIndex
 from tests.component.processors.verifying.pairs import finish, receive
 from tests.component.processors.verifying.test_verifier import told, verified
 

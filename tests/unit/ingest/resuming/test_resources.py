@@ -280,10 +280,13 @@ async def test_an_upload_ends_once() -> None:
     assert (len(stage.ends), stage.count("expired"), stage.admission.requests) == (1, 0, 0)
 
 
-async def test_an_upload_whose_memory_was_taken_while_it_moved_is_gone() -> None:
+@pytest.mark.parametrize("parked", [False, True], ids=["first request", "after it was parked"])
+async def test_an_upload_whose_memory_was_taken_while_it_moved_is_gone(*, parked: bool) -> None:
     """Also for a request that comes before the older one has noticed; admission's sums stay right."""
     stage = Stage()
     resource = stage.begin()
+    if parked:
+        stage.kept.park(resource)
     leg = stage.move(resource)
     stage.admission.release(resource.body.place)
     resource.body.place.shed()
@@ -291,16 +294,3 @@ async def test_an_upload_whose_memory_was_taken_while_it_moved_is_gone() -> None
     assert isinstance(leg.error, Shed)
     assert (stage.count("displaced"), stage.admission.requests, stage.admission._slow) == (1, 0, 0)
     assert stage.admission.parked == {}
-
-
-async def test_an_upload_that_moves_again_after_it_was_parked_can_lose_its_memory() -> None:
-    """Its request is told, and takes no more bytes."""
-    stage = Stage()
-    resource = stage.begin()
-    stage.kept.park(resource)
-    leg = stage.move(resource)
-    stage.admission.release(resource.body.place)
-    resource.body.place.shed()
-    assert isinstance(leg.error, Shed)
-    assert not await stage.is_there(resource)
-    assert (stage.count("displaced"), stage.admission.requests, stage.admission.held) == (1, 0, 0)

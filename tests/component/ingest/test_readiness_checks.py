@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from ingest.readiness import Readiness
-from ingest.watching import Watch, free_bytes
+from ingest.readiness_checks import Watch, free_bytes
 from storage.blobs import StoreUnavailable
 from storage.files import FileStore
 

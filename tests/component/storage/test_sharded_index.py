@@ -11,7 +11,7 @@ from storage.files import FileStore
 from storage.index import Counts, Index
 from storage.posts import Posts
 from storage.records import Post, Receipt, accepted
-from storage.sharded import ShardedIndex, epoch_of
+from storage.sharded_index import ShardedIndex, epoch_of
 from tests.component.storage.conftest import Shelf
 from tests.unit.storage.conftest import MOMENT_ID
 

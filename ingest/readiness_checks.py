@@ -16,7 +16,7 @@ from storage.files import FileStore
 
 from .readiness import Readiness, told
 
-log = logging.getLogger("snapsurge.ingest.watching")
+log = logging.getLogger("snapsurge.ingest.readiness_checks")
 
 EVERY_S: Final = 1.0
 LOOK_S: Final = 2.0  # timeout of one check; two fit into SILENT_S
