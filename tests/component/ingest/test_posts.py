@@ -15,6 +15,7 @@ from storage.index import Index
 from storage.queue.jobs import LATER
 from storage.records import accepted, flagged, from_ms
 from storage.tombstones import SIZE
+from tests.reports import observed
 
 IMAGES = {
     "front-thumb": media.Image(b"\xff\xd8front-thumb", 32, 64),
@@ -34,7 +35,7 @@ async def finish(
     target = Path(client.root, keys.media(receipt.moment_id, post_id))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(body)
-    await Index(redis).observe([post])
+    await observed(Index(redis), [post])
     return post_id
 
 
@@ -145,7 +146,7 @@ async def test_a_request_id_is_a_label_and_names_no_post(client: Any, redis: Red
     assert (await client.call("DELETE", path)).status == 204
     made = await client.upload(moment, headers=label)
 
-    assert await Index(redis).observe([first]) == ["deleted"]
+    assert await observed(Index(redis), [first]) == ["deleted"]
     async with FileStore(client.root) as store:
         assert await Existence(store).put_media(first, body) is None
     assert (made.status, made.body["id"]) == (201, receipt.id)

@@ -22,12 +22,13 @@ from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore, Buffer
 from storage.existence import Existence
 from storage.files import FileStore
-from storage.index import Index, Observed
+from storage.index import Index, Observed, Report
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import QUEUES, Queue, jobs_of
 from storage.records import Photo, Photos, Post, Receipt, accepted, attempt_id, from_ms, to_ms
 from storage.zips import TAIL_BYTES
+from tests.reports import observed
 
 FIRES_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
@@ -75,15 +76,18 @@ class Unbatched:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.forget = index.forget
 
     async def post(self, post_id: str) -> Post | None:
         """One post's record."""
         return (await self.index.posts([post_id]))[0]
 
-    async def observe(self, post: Post) -> Observed:
+    async def stamp(self, _post_id: str) -> str:
+        """A stamp."""
+        return await self.index.stamp()
+
+    async def observe(self, post: Post, stamp: str = "") -> Observed:
         """Report one post."""
-        return (await self.index.observe([post]))[0]
+        return (await self.index.observe([Report(post, stamp)]))[0]
 
 
 class World:
@@ -170,7 +174,7 @@ class World:
         first = photo("teal") if front is None else front
         assert await self.existence.commit(receipt, first, photo("navy")) is receipt
         if told:
-            await self.index.observe([accepted(receipt)])
+            await observed(self.index, [accepted(receipt)])
         return receipt.id
 
     async def enqueue(self, *post_ids: str) -> int:

@@ -20,6 +20,7 @@ from storage.records import OPEN_MS, Moment, Receipt, accepted, to_ms
 from storage.users import CALL_S, CLOCKS_MS, WIDTH, Erased, Kept, Users
 from tests.component.storage.conftest import Shelf
 from tests.component.storage.test_existence import rendered, shown
+from tests.reports import observed
 
 MakeReceipt = Callable[..., Receipt]
 FIRES_MS = to_ms("2026-01-31T12:00:00.000Z")
@@ -104,7 +105,7 @@ async def test_what_redis_has_of_a_lost_pair_is_deleted(shelf: Shelf, make_recei
     moment = await shelf.moments.create("eu", FIRES_MS, 120)
     for user, erases in (("ann", True), ("ben", False)):
         lost = make_receipt(user, moment_id=moment.id, attempt=FIRST)
-        await shelf.index.observe([accepted(lost)])
+        await observed(shelf.index, [accepted(lost)])
 
         if erases:
             erasure = await users(shelf, FIRES_MS + 100 * OPEN_MS).erase(user, GONE, "")
