@@ -18,8 +18,7 @@ A recount begins a new generation of counts at zero, and each entry stores the g
 counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
 Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
 promoted, refused a write, or was one of two primaries may lack something, and a replica may be behind. They are
-complete only for one *epoch*, too: one set of shards. A caller that knows another set adds no post to counts, and voids
-their mark.
+complete only for one *epoch*, too: one set of shards. A caller with another set counts nothing, and voids their mark.
 """
 
 import re
