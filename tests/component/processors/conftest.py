@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from processors.jobs import Jobs
+from processors.jobs import Jobs, PostIndex
 from processors.metrics import Metrics
 from processors.render.images import Renditions, render
 from processors.render.renderer import finished
@@ -112,10 +112,11 @@ class World:
         store: BlobStore | None = None,
         redis: Redis | None = None,
         renders: Callable[..., Renditions] = render,
+        index: PostIndex | None = None,
     ) -> Jobs:
         """A worker's jobs, on the world's store and Redis unless others are given."""
-        index = Index(redis or self.redis)
-        moments = Moments(store or self.store, index)
+        used = Index(redis or self.redis)
+        moments = Moments(store or self.store, used)
 
         async def rendered(archive: bytes, *, whole: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
             loop = asyncio.get_running_loop()
@@ -126,7 +127,7 @@ class World:
 
         return Jobs(
             store or self.store,
-            Unbatched(index),
+            index or Unbatched(used),
             moments,
             render=rendered,
             metrics=self.metrics,
