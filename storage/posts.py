@@ -62,6 +62,10 @@ class Posts:
             (post,) = await self._index.posts([post_id])
             if post is not None:
                 return post
+        return await self._stored(post_id)
+
+    async def _stored(self, post_id: str) -> Post:
+        """The post from the store, by a valid id; NoSuchPost, DamagedPost."""
         try:
             return await self.stored(keys.moment_of(post_id), post_id)
         except Damaged as error:
@@ -69,10 +73,13 @@ class Posts:
             raise DamagedPost(post_id) from None
 
     async def finished(self, post_id: str) -> Post:
-        """The post's record from the cache while it is fresh, else from `get`."""
+        """The post's record from the cache while it is fresh, else from `get`, or the store if it is finished there."""
         post = self._finished.get(post_id)
         if post is None:
             post = await self.get(post_id)
+            if post.state == "accepted":
+                # A worker that cannot reach Redis may have stored the renditions, and not reported them.
+                post = await self._stored(post_id)
             if post.state != "accepted":
                 self._finished[post_id] = post
         return post

@@ -150,7 +150,7 @@ async def test_a_stamp_is_renewed_without_uploads(redis: Redis, monkeypatch: pyt
     assert await Index(redis).posts(["post1", "post2"]) == [None, post(2)]
 
 
-async def test_a_node_starts_without_redis(absent_redis: Redis) -> None:
+async def test_a_node_starts_without_redis(free_port: int) -> None:
     """It has no stamp, and goes on asking."""
-    async with announcer(absent_redis, {"": absent_redis}) as announcing:
+    async with Redis(port=free_port) as absent, announcer(absent, {"": absent}) as announcing:
         assert announcing.stamp("post1") == ""

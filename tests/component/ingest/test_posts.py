@@ -24,9 +24,15 @@ IMAGES = {
 
 
 async def finish(
-    client: Any, redis: Redis, path: str, *, complete: bool = True, images: dict[str, media.Image] = IMAGES
+    client: Any,
+    redis: Redis,
+    path: str,
+    *,
+    complete: bool = True,
+    images: dict[str, media.Image] = IMAGES,
+    tell: bool = True,
 ) -> str:
-    """What a worker does, with pictures of our own; the post's id."""
+    """What a worker does, with pictures of our own, which may not reach Redis (`tell`); the post's id."""
     post_id = path.rsplit("/", 1)[1]
     (stored,) = (one for one in client.objects("intake") if one.stem == post_id)
     receipt = intake.unpack(stored.read_bytes()).receipt
@@ -35,7 +41,8 @@ async def finish(
     target = Path(client.root, keys.media(receipt.moment_id, post_id))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(body)
-    await observed(Index(redis), [post])
+    if tell:
+        await observed(Index(redis), [post])
     return post_id
 
 
@@ -78,6 +85,16 @@ async def test_a_rendition_that_is_not_there_is_not_found(client: Any, redis: Re
     post_id = await finish(client, redis, (await client.upload(await client.moment())).headers["Location"])
 
     assert (await client.call("GET", f"/v1/posts/{post_id}/photos/{name}")).status == 404
+
+
+async def test_pictures_are_served_before_the_index_knows_them(client: Any, redis: Redis) -> None:
+    """Their worker was cut off from Redis; who read the post while this node was, too, was told that it is ready."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 404
+    await finish(client, redis, path, tell=False)
+
+    assert (await client.call("GET", path)).body["state"] == "accepted"
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 200
 
 
 async def test_full_that_is_still_to_come_is_said_and_queued(client: Any, redis: Redis) -> None:
