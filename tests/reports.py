@@ -1,9 +1,6 @@
 """Reports to the index by whoever has just read the posts from the store."""
 
-import contextlib
 from collections.abc import Sequence
-
-from redis.exceptions import RedisError
 
 from storage.index import Index, Observed, Report
 from storage.records import Post
@@ -11,8 +8,5 @@ from storage.records import Post
 
 async def observed(index: Index, posts: Sequence[Post]) -> list[Observed]:
     """The answers to reports with fresh stamps."""
-    stamps = dict[str, str]()
-    for name, shard in index.shards.items():
-        with contextlib.suppress(RedisError):
-            stamps[name] = await shard.stamp()
-    return await index.observe([Report(one, stamps.get(index.home(one.id), "")) for one in posts])
+    stamps = {name: await shard.stamp() for name, shard in index.shards.items()}
+    return await index.observe([Report(one, stamps[index.home(one.id)]) for one in posts])

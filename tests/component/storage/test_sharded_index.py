@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from storage.blobs import Blob
 from storage.files import FileStore
-from storage.index import Counts, Index
+from storage.index import Counts, Index, Report
 from storage.posts import Posts
 from storage.records import Post, Receipt, accepted
 from storage.sharded_index import ShardedIndex, epoch_of
@@ -85,8 +85,9 @@ async def test_a_shard_that_is_away_costs_its_own_posts(
     ids = [post.id for post in posts]
     assert 0 < sum(here) < 12
 
+    stamp = await index.shards["one"].stamp()
     with pytest.raises(RedisError):
-        await observed(index, posts)
+        await index.observe([Report(post, stamp) for post in posts])
     await index.counts_are_complete(MOMENT_ID)
 
     assert await index.posts(ids) == [post if is_here else None for post, is_here in zip(posts, here, strict=True)]
