@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from ..admission import Admission
-from ..auth import PRINCIPAL, Authenticator
+from ..auth import PRINCIPAL
 from ..body.arriving import Shed
 from ..body.receiving import CONTENT_DIGEST, REPR_DIGEST, CutOff, OverLength, Receiver
 from ..config import Config
@@ -41,7 +41,6 @@ class Resuming:
         resources: Resources,
         receiver: Receiver,
         admission: Admission,
-        authenticator: Authenticator,
         metrics: Metrics,
         timers: Timers,
         config: Config,
@@ -50,7 +49,6 @@ class Resuming:
         self._resources = resources
         self._receiver = receiver
         self._admission = admission
-        self._authenticator = authenticator
         self._metrics = metrics
         self._timers = timers
         self._bytes_max, self._age_s = config.body_bytes_max, config.resume_age_s
@@ -185,7 +183,7 @@ class Resuming:
             detail = f"the upload was to have {resource.length} bytes, and has {resource.offset}"
             raise Refusal("inconsistent-length", detail, stored=False)
         self._resources.settle(resource)
-        self._authenticator.principal(request.headers.get("Authorization"), "upload")  # may have ended since
+        request[PRINCIPAL].check_expiry()
         pair = self._receiver.whole(resource.body)
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))

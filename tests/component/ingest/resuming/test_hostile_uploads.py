@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import time
 from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from ingest.auth import LEEWAY_S
 from tests.component.ingest.conftest import multipart, photo
 from tests.component.ingest.resuming.peers import code, peer, token
 from tests.resumable import Answer
@@ -86,6 +88,21 @@ async def test_a_token_that_ended_meanwhile(client: Any, pair: bytes) -> None:
     location = await phone.broken(moment, pair, 700)
     phone.bearer = token("alice", exp=1)
     assert (await phone.ask(phone.patch(location, 700, len(pair) - 700), pair[700:])).status == 401
+    assert client.objects("intake") == []
+
+
+async def test_a_token_that_expires_while_its_request_brings_the_body(client: Any, pair: bytes) -> None:
+    """401 at the completion too, and the upload has ended: nothing is stored."""
+    moment, phone = await client.moment(), peer(client)
+    phone.bearer = token("alice", exp=int(time.time()) - LEEWAY_S + 3)
+    async with await phone.connect() as slow:
+        slow.send(phone.creation(moment, len(pair)) + pair[:700])
+        assert (await slow.one()).status == 104
+        while (await phone.offset("/v1/uploads/x")).status != 401:
+            pass
+        slow.send(pair[700:])
+        answer = await slow.answer()
+    assert (answer.status, code(answer), answer.fields["upload-complete"]) == (401, "unauthenticated", "?1")
     assert client.objects("intake") == []
 
 
