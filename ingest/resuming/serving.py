@@ -103,6 +103,8 @@ class Resuming:
             if isinstance(found, Resource) and found.moving is None:
                 self._resources.park(found)
             raise
+        if found.body.digest is not None:
+            found.body.digest.begin(found.body.buffer.view[:offset])
         self._metrics.resumed.inc()
         arrival, first = request[ARRIVAL], found.tried.arrival
         tried_at_ms = arrival.tried_at_ms or arrival.received_at_ms
@@ -136,9 +138,9 @@ class Resuming:
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
             raise self._too_long(None, version)
-        names = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,)
         digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
-        digest = digest or self._receiver.digest(request, *names)
+        names, idle = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,), REPR_DIGEST not in request.headers
+        digest = digest or self._receiver.digest(request, *names, idle=idle)
         most = self._bytes_max if length is None else length
         place = await self._uploads.admit(tried, most, announced=length is not None)
         # A ticket keeps the time of an earlier try. It binds that try's content, so of a part it leaves the rest open:
