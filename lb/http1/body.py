@@ -24,6 +24,7 @@ _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\
 
 COARSE_BYTES_MIN = 256  # On average. Every chunk is work: of smaller ones less is read at once.
 LAST = b"0\r\n\r\n"  # The last chunk, without trailers.
+ENDED = CRLF + LAST  # Behind the last payload.
 
 Piece = bytes | memoryview
 
@@ -106,7 +107,7 @@ class Chunked:
     `coarse`: the chunks are not tiny, so that a large read of them is little work.
     """
 
-    __slots__ = ("_open", "_reframe", "_trailer", "_unparsed", "coarse", "done", "rest")
+    __slots__ = ("_mark", "_open", "_reframe", "_size", "_trailer", "_unparsed", "coarse", "done", "rest")
 
     def __init__(self, *, reframe: bool = True) -> None:
         self.done, self.coarse = False, True
@@ -114,6 +115,7 @@ class Chunked:
         self._reframe = reframe
         self._unparsed = b""
         self._open = 0
+        self._mark, self._size = b"\r\n400\r\n", 0x400  # The last plain line, and its size; at first any.
         self._trailer = -1  # Bytes of trailer lines; -1 before the last chunk.
 
     @property
@@ -129,7 +131,10 @@ class Chunked:
         out: list[Piece] = []
         at, size = 0, len(data)
         while at < size and not self.done:
-            at = self._as_it_came(data, at, out)
+            start = at
+            at = self._as_it_came(data, at) if self._reframe else self._bare(data, at, out)
+            if self._reframe and at > start:
+                out.append(data if at - start == size else data[start:at])
             if at < size and not self.done:
                 taken = self._anew(data, at, out)
                 if not taken:
@@ -140,35 +145,42 @@ class Chunked:
             self.rest = data[at:]
         return out[0] if len(out) == 1 else out or b""
 
-    def _as_it_came(self, data: Piece, start: int, out: list[Piece]) -> int:
-        """Pass the rest of an open chunk, large chunks, and the end of the body; returns where they end."""
-        if not self._reframe:
-            return self._bare(data, start, out)
-        at = self._close(data, start) if self._open else start
-        if not self._open and self._trailer < 0:
-            if found := _LARGE_LINE.match(data, at):
-                at = self._large(data, found)
-            if data[at : at + len(LAST)] == LAST:  # not while a chunk is open: then `at` is the end of the data
-                self.done = True
-                at += len(LAST)
-        if at > start:
-            out.append(data if at - start == len(data) else data[start:at])
-        return at
+    def _as_it_came(self, data: Piece, at: int) -> int:
+        """Check the rest of an open chunk, large chunks, and the end of the body; returns where they end."""
+        if self._open > len(CRLF):
+            end = at + self._open - len(CRLF)
+        else:
+            at = self._close(data, at) if self._open else at
+            found = None if self._open or self._trailer >= 0 else _LARGE_LINE.match(data, at)
+            if found is None:
+                self.done = self._trailer < 0 and data[at : at + len(LAST)] == LAST
+                return at + len(LAST) if self.done else at
+            self._mark, self._size = CRLF + found[0], int(found[1], 16)
+            end = found.end() + self._size
+        end, size = self._large(data, end), len(data)
+        if end >= size:
+            self._open = end + len(CRLF) - size
+            return size
+        if data[end : end + len(ENDED)] == ENDED:
+            self._open, self.done = 0, True
+            return end + len(ENDED)
+        self._open = len(CRLF)
+        return self._close(data, end)
 
-    def _large(self, data: Piece, found: re.Match[bytes]) -> int:
-        """Take large chunks as long as they follow each other; returns where they end, or the data."""
-        mark, size = CRLF + found[0], int(found[1], 16)
-        end, width = found.end() + size, len(mark)
+    def _large(self, data: Piece, end: int) -> int:
+        """Take large chunks as long as they follow each other, from the end of a payload to the end of another."""
+        mark, size = self._mark, self._size
         while True:
+            width = len(mark)
             # Nearly all senders write chunks of one size. To compare is a third of parsing and finds the same.
             while data[end : end + width] == mark:
                 end += width + size
             following = _NEXT_LARGE_LINE.match(data, end)
             if following is None:
-                self._open = size + len(CRLF)
-                return self._close(data, end - size)
+                self._mark, self._size = mark, size
+                return end
             mark, size = following[0], int(following[1], 16)
-            end, width = following.end() + size, len(mark)
+            end = following.end() + size
 
     def _bare(self, data: Piece, start: int, out: list[Piece]) -> int:
         """Pass the rest of an open chunk's payload; returns where the chunk ends."""
