@@ -12,8 +12,7 @@ from typing import Protocol
 CRLF = b"\r\n"
 LINE_BYTES_MAX = 256  # A chunk-size line: 15 hex digits and a short extension.
 TRAILER_BYTES_MAX = 8192  # Trailers are dropped, so they may not become a second body.
-# Smaller chunks are joined: what that costs here, a node saves by parsing one line instead of many.
-LARGE_BYTES_MIN = 1024
+LARGE_BYTES_MIN = 1024  # Smaller chunks are joined, so that a node parses one line instead of many.
 # Plain, of a large chunk, without leading zeros and below 256 MiB: no reader of HTTP takes it for anything else.
 _LARGE_LINE = re.compile(rb"([4-9A-Fa-f][0-9A-Fa-f]{2}|[1-9A-Fa-f][0-9A-Fa-f]{3,6}+)\r\n")
 _NEXT_LARGE_LINE = re.compile(CRLF + _LARGE_LINE.pattern)  # Behind the payload of a chunk.
@@ -110,7 +109,7 @@ class Chunked:
     __slots__ = ("_mark", "_open", "_reframe", "_size", "_trailer", "_unparsed", "coarse", "done", "rest")
 
     def __init__(self, *, reframe: bool = True) -> None:
-        self.done, self.coarse = False, True
+        self.done = self.coarse = False
         self.rest: Piece = b""
         self._reframe = reframe
         self._unparsed = b""
