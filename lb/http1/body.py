@@ -9,6 +9,8 @@ malformed bodies raise BodyError.
 import re
 from typing import Protocol
 
+# Pieces that leave by one system call are joined first up to this size; above it the copy costs more than a vector.
+JOINED_BYTES_MAX = 32768
 CRLF = b"\r\n"
 LINE_BYTES_MAX = 256  # A chunk-size line: 15 hex digits and a short extension.
 TRAILER_BYTES_MAX = 8192  # Trailers are dropped, so they may not become a second body.

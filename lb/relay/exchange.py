@@ -6,7 +6,7 @@ through here both ways: a node that takes no bytes pauses the client, a client t
 """
 
 from ..http1 import forward
-from ..http1.body import Piece
+from ..http1.body import JOINED_BYTES_MAX, Piece
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
 from ..http1.tickets import with_ticket
@@ -20,8 +20,6 @@ from .ports import Downstream
 from .resend import STORING, resendable, stored
 
 BODILESS = frozenset({204, 304})
-# Pieces that leave by one system call are joined first up to this size; above it the copy costs more than a vector.
-JOINED_BYTES_MAX = 32768
 
 
 class Exchange:
