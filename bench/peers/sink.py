@@ -50,7 +50,7 @@ class Sink(asyncio.Protocol):
             length = _LENGTH.search(data, 0, end)
             self._closes = _CLOSE.search(data, 0, end) is not None
             if _CHUNKED.search(data, 0, end):
-                self._tail = data[end + 2 :][-len(_LAST) :]
+                self._tail = data[max(end + 2, len(data) - len(_LAST)) :]
             self._left = (int(length[1]) if length else 0) - (len(data) - end - 4)
         if self._left <= 0 and self._tail in {None, _LAST}:
             self._left, self._tail = 0, None
