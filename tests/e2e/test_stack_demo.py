@@ -35,9 +35,9 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
 
 def account_of(moment: str, store: Path) -> Any:
     """The account of a moment whose stack has ended, from every record of the store."""
+    words = (sys.executable, "-m", "processors", "account")
     done = subprocess.run(
-        ["env", f"SNAPSURGE_STORE_URL={store.as_uri()}", sys.executable]
-        + ["-m", "processors", "account", moment, "--whole", "--json"],
+        ("env", f"SNAPSURGE_STORE_URL={store.as_uri()}", *words, moment, "--whole", "--json"),
         cwd=ROOT,
         capture_output=True,
         text=True,

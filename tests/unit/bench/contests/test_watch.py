@@ -30,8 +30,16 @@ def test_readings_that_add_nothing_are_no_cost() -> None:
 @pytest.mark.parametrize(("round_ms", "met"), [(45.0, True), (45.1, False)])
 def test_a_hundredth_of_the_stack_is_the_limit(round_ms: float, *, met: bool) -> None:
     """40 rounds in a burst of 120 s that costs 180 s of CPU: 45 ms a round are a hundredth."""
-    rows = {row.case: row for row in rows_of(ALONE, WATCHED, round_ms)}
+    rows = {row.case: row for row in rows_of(ALONE, WATCHED, round_ms, span_s=120, cores=2)}
     assert rows["a round every 3 s in a burst (ratio to 1 %)"].met is met
     assert rows["the stack, watched"].peers == {"not watched": 90.0}
     assert rows["the stack, not watched, in the burst"].ours == 1.5
     assert rows["watch itself, one page open"].ours == 5.0
+
+
+@pytest.mark.parametrize(("cores", "lasts_s"), [(2, 120), (1, 180)])
+def test_a_burst_lasts_as_long_as_its_cpu_takes(cores: int, lasts_s: float) -> None:
+    """180 s of CPU on one core, and no shorter than its trace; a replay that took longer changes nothing."""
+    rows = {row.case: row for row in rows_of(ALONE, WATCHED, 30, span_s=120, cores=cores)}
+    assert rows["the stack, not watched, in the burst"].ours == pytest.approx(180 / lasts_s)
+    assert rows["a round every 3 s in a burst (ratio to 1 %)"].ours == pytest.approx(lasts_s / 3 * 30 / 1800, rel=1e-3)
