@@ -103,10 +103,11 @@ class Metrics:
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """A moment and its counts; None while they may not cover every post in the store."""
+    """A moment and its counts; None while they may not cover every post in the store, or, not `read`, are not known."""
 
     moment: Moment
     counts: Counts | None
+    read: bool = True
 
 
 class ScalerMetrics:
@@ -238,7 +239,7 @@ class _Known(Collector):
         complete = GaugeMetricFamily(
             "snapsurge_moment_counts_complete",
             "1 while the counts of the moment cover every post in the store; 0: the sweeper is counting again, and "
-            "snapsurge_moment_posts is absent",
+            "snapsurge_moment_posts is absent; absent itself while Redis does not answer",
             labels=["moment"],
         )
         posts = GaugeMetricFamily(
@@ -250,7 +251,8 @@ class _Known(Collector):
             moment = one.moment
             fires.add_metric([moment.id, moment.region], to_ms(moment.fires_at) / 1000)
             closes.add_metric([moment.id, moment.region], to_ms(moment.closes_at) / 1000)
-            complete.add_metric([moment.id], int(one.counts is not None))
+            if one.read:
+                complete.add_metric([moment.id], int(one.counts is not None))
             for state, number in msgspec.structs.asdict(one.counts).items() if one.counts else ():
                 posts.add_metric([moment.id, state], number)
         yield from (fires, closes, complete, posts)
