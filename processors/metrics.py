@@ -248,13 +248,12 @@ class _Known(Collector):
             labels=["moment", "state"],
         )
         for one in self._metrics.moments:
-            moment = one.moment
-            fires.add_metric([moment.id, moment.region], to_ms(moment.fires_at) / 1000)
-            closes.add_metric([moment.id, moment.region], to_ms(moment.closes_at) / 1000)
+            fires.add_metric([one.moment.id, one.moment.region], to_ms(one.moment.fires_at) / 1000)
+            closes.add_metric([one.moment.id, one.moment.region], to_ms(one.moment.closes_at) / 1000)
             if one.read:
-                complete.add_metric([moment.id], int(one.counts is not None))
+                complete.add_metric([one.moment.id], int(one.counts is not None))
             for state, number in msgspec.structs.asdict(one.counts).items() if one.counts else ():
-                posts.add_metric([moment.id, state], number)
+                posts.add_metric([one.moment.id, state], number)
         yield from (fires, closes, complete, posts)
 
 
