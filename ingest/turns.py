@@ -44,7 +44,7 @@ class Client(Protocol):
         """The seconds in which the node waited for it."""
 
     def end(self) -> None:
-        """End the call."""
+        """End the call, whatever it does now."""
 
 
 class Turn:

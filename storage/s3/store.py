@@ -196,14 +196,14 @@ class S3Store:
         """Take a step of a start: a program that serves does not end because one request was lost."""
         for left in reversed(range(STARTS_MAX if self._examines else 1)):
             try:
-                return await step()
+                await step()
             except (Away, OSError) as error:
                 if not left:
                     raise
-                log.warning(
-                    "store %s is away at the start: %s; retrying, %d times at most", self.address.servers, error, left
-                )
-            await asyncio.sleep(PAUSE_S)
+                log.warning("store %s is away at the start: %s; retries left: %d", self.address.servers, error, left)
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
 
     async def _make_bucket(self) -> None:
         try:

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from ingest import exports
-from ingest.exports import Archive, Manifest, Paced
 from ingest.exports import WRITE_BYTES as PIECE_BYTES
+from ingest.exports import Archive, Manifest, Paced
 from storage import zips
 from storage.users import Contents
 from tests.faults.rig import until
