@@ -161,7 +161,7 @@ def application(
     uploads = Uploads(
         limiter, admission, gate, receiver, store, moments, posts, announcer, metrics, links, tallying, name
     )
-    resources, resuming = _resuming(config, uploads, receiver, admission, authenticator, metrics, name)
+    resources, resuming = _resuming(config, uploads, receiver, admission, metrics, name)
     moment_calls = MomentCalls(moments, Rescheduling(store, index, moments), posts, links, Accounts(store))
     users = _user_calls(config, Users(store, index, moments, posts, announcer.queue), links)
     post_calls = PostCalls(posts, announcer.queue, reads, waiting, links)
@@ -189,7 +189,6 @@ def _resuming(
     uploads: Uploads,
     receiver: Receiver,
     admission: Admission,
-    authenticator: Authenticator,
     metrics: Metrics,
     name: str,
 ) -> tuple[Resources, Resuming]:
@@ -201,7 +200,7 @@ def _resuming(
         idle_s=config.resume_idle_s,
         age_s=config.resume_age_s,
     )
-    return resources, Resuming(uploads, resources, receiver, admission, authenticator, metrics, loop, config)
+    return resources, Resuming(uploads, resources, receiver, admission, metrics, loop, config)
 
 
 def _uploads(calls: Resuming) -> dict[str, Handler]:

@@ -7,6 +7,8 @@ secret, tokens of the previous one are accepted too. The node chooses the algori
 logged. A client learns which claim was refused only if the signature is good.
 """
 
+import math
+import time
 from typing import Any, Literal, cast
 
 import jwt
@@ -25,10 +27,11 @@ USER_ID_CHARS_MAX = 128
 # the work before the signature is checked: a token's head is decoded and parsed as JSON.
 TOKEN_CHARS_MAX = 4096
 LEEWAY_S = 5
+_EXPIRED = "the token has expired (`exp`); get a new one"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snapsurge"'}
 # Which claim is wrong, and what it should be; the first class that fits counts. PyJWT checks the signature first.
 _WRONG: tuple[tuple[type[jwt.InvalidTokenError], str], ...] = (
-    (jwt.ExpiredSignatureError, "the token has expired (`exp`); get a new one"),
+    (jwt.ExpiredSignatureError, _EXPIRED),
     (jwt.ImmatureSignatureError, "the token is not valid yet (`nbf`); wait, or correct the clock of its issuer"),
     (jwt.InvalidAudienceError, "the token is for another service (`aud`); send one without `aud`"),
     (InvalidSubjectError, "`sub` must be a string, the user's id; a number is written in quotes"),
@@ -40,10 +43,16 @@ _OPTIONS: Options = {"require": ["sub"], "verify_iat": False}
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """The authenticated user of a request, and the scope of the token."""
+    """The authenticated user of a request, the scope of the token, and when it expires (unix s, with the leeway)."""
 
     user_id: str
     scope: Scope
+    expires_at: float = math.inf
+
+    def check_expiry(self) -> None:
+        """Refusal when the token has expired since it was verified, which costs no second look at its signature."""
+        if self.expires_at <= time.time():
+            raise Refusal("unauthenticated", _EXPIRED, headers=_CHALLENGE)
 
 
 # The router sets it for every call that needs a token.
@@ -71,7 +80,8 @@ class Authenticator:
             detail = f"`sub` must have 1 to {USER_ID_CHARS_MAX} printable characters, and be neither `.` nor `..`"
             raise Refusal("unauthenticated", detail)
         _check_scope(scope, scopes)
-        return Principal(user_id, cast("Scope", scope))
+        ends = claims.get("exp")  # a number, or PyJWT had refused it
+        return Principal(user_id, cast("Scope", scope), math.inf if ends is None else int(ends) + LEEWAY_S)
 
     def _claims(self, token: str) -> dict[str, Any]:
         """The claims of a token signed with one of the secrets, compared in constant time (PyJWT)."""

@@ -2,8 +2,9 @@
 
 All balancers run all the time and are idle while another one is loaded. The rounds of each case go A-B-C-A-B-C, so that
 other load on the machine affects all balancers alike, and each round gives a ratio. CPU is the kernel's count for the
-balancer's process. The aims are those of the balancer's specification: CPU per request against HAProxy, and memory for
-each open upload against a fixed 64 KiB. All other rows have no aim.
+balancer's process. The aims are those of the balancer's specification: CPU per request against HAProxy, CPU of a
+chunked body against the same body with a length (`chunked.py`), and memory for each open upload against a fixed 64 KiB.
+All other rows have no aim.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from .. import command
 from ..files import write
 from ..peers import haproxy, loadgen, meter, nginx, ours, started, trickle
 from ..rows import OURS, Row, against, limited, markdown, percentile
-from . import chart
+from . import chart, chunked
 
 NODES: Final = 3
 CONNECTIONS: Final = 16
@@ -168,6 +169,8 @@ async def measure(folder: Path, effort: Effort, tell: command.Tell) -> None:
                     if case.tls == secure:
                         for row in await compare(case, balancers, nodes[0], effort):
                             tell(row)
+                for chunks in () if secure else chunked.CASES:
+                    tell(await chunked.compare(chunks, balancers, rounds=effort.rounds, part=effort.part))
         with field(folder, nodes, tls=False) as balancers:
             memory: dict[str, float] = {}
             for name, balancer in balancers.items():

@@ -24,7 +24,7 @@ _HEAD: Final = (
     "Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en-GB\r\nX-User: user-{user}\r\n"
     "Content-Type: multipart/form-data; boundary=0123456789abcdef\r\n"
     "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MTIzNDUifQ.c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJl\r\n"
-    "Content-Length: {length}\r\n\r\n"
+    "{framing}\r\n\r\n"
 )
 
 
@@ -36,6 +36,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Requests with bodies of `body` bytes over `connections`; `fresh`: a new connection for each request.
 
     `paced`: the body is sent in pieces of `PIECE_BYTES`, one every `PAUSE_S`, like a phone with an uplink of 3 Mbit/s.
+    `chunk`: the body is sent without a length, in chunks of so many bytes; 0 for a Content-Length.
     """
 
     body: int
@@ -43,6 +44,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     fresh: bool
     paced: bool = False
+    chunk: int = 0
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -94,9 +96,16 @@ class Caller(asyncio.Protocol):
             self._answer.set_exception(LoadError(reason))
 
 
-def head(user: int, length: int) -> bytes:
-    """A request head as a phone sends it."""
-    return _HEAD.format(user=user % USERS, length=length).encode()
+def head(user: int, length: int | None) -> bytes:
+    """A request head as a phone sends it; of a chunked body without a length."""
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    return _HEAD.format(user=user % USERS, framing=framing).encode()
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    """The body in chunks of this size, with their end."""
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 async def connected(target: Target) -> Caller:
@@ -109,8 +118,8 @@ async def connected(target: Target) -> Caller:
 
 async def run(target: Target, load: Load) -> tuple[float, list[float]]:
     """Run the load; returns its seconds and each request's milliseconds, with connecting when connections are fresh."""
-    body = bytes(load.body)
-    heads = [head(user, load.body) for user in range(USERS)]
+    body = chunked(bytes(load.body), load.chunk) if load.chunk else bytes(load.body)
+    heads = [head(user, None if load.chunk else load.body) for user in range(USERS)]
     latencies: list[float] = []
     begun = 0
 

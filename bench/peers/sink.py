@@ -1,8 +1,9 @@
-"""The node behind every balancer of the contest: reads a body of known length, answers 200, and does nothing else.
+"""The node behind every balancer of the contest: reads a body, answers 200, and does nothing else.
 
     python -m bench.peers.sink 9001 9002 9003
 
-The node does not validate requests, because only balancers send to it. One process listens on all given ports.
+The node does not validate requests, because only balancers send to it. Of a chunked body it looks for the end, which
+the load generator sends nowhere else. One process listens on all given ports.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ import uvloop
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 BACKLOG: Final = 4096
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
+_LAST: Final = b"\r\n0\r\n\r\n"
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 
 
@@ -25,6 +28,7 @@ class Sink(asyncio.Protocol):
         self.transport: asyncio.Transport
         self._head = b""
         self._left = 0
+        self._tail: bytes | None = None  # The last bytes of a chunked body.
         self._closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -33,7 +37,9 @@ class Sink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read a head or a piece of a body; send the answer after the last byte of the body."""
-        if self._left:
+        if self._tail is not None:
+            self._tail = (self._tail + data[-len(_LAST) :])[-len(_LAST) :]
+        elif self._left:
             self._left -= len(data)
         else:
             data = self._head + data
@@ -43,9 +49,11 @@ class Sink(asyncio.Protocol):
                 return
             length = _LENGTH.search(data, 0, end)
             self._closes = _CLOSE.search(data, 0, end) is not None
+            if _CHUNKED.search(data, 0, end):
+                self._tail = data[max(end + 2, len(data) - len(_LAST)) :]
             self._left = (int(length[1]) if length else 0) - (len(data) - end - 4)
-        if self._left <= 0:
-            self._left = 0
+        if self._left <= 0 and self._tail in {None, _LAST}:
+            self._left, self._tail = 0, None
             self.transport.write(ANSWER)
             if self._closes:
                 self.transport.close()

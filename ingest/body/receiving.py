@@ -102,10 +102,11 @@ class Receiver:
             raise Refusal("bad-request", detail, stored=False)
         return digest
 
-    def digest(self, request: web.Request, *fields: str) -> BodyDigest | None:
+    def digest(self, request: web.Request, *fields: str, idle: bool = False) -> BodyDigest | None:
         """The digests in these fields of a request; None when there is none that can be checked. Refusal."""
+        sent = {name: request.headers.getall(name) for name in fields if name in request.headers}
         try:
-            return BodyDigest({name: request.headers.getall(name, ()) for name in fields}) or None
+            return (BodyDigest(sent, idle=idle) or None) if sent else None
         except BadDigest as error:
             raise Refusal("bad-request", str(error), stored=False) from None
 

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from ..admission import Admission
-from ..auth import PRINCIPAL, Authenticator
+from ..auth import PRINCIPAL
 from ..body.arriving import Shed
 from ..body.receiving import CONTENT_DIGEST, REPR_DIGEST, CutOff, OverLength, Receiver
 from ..config import Config
@@ -41,7 +41,6 @@ class Resuming:
         resources: Resources,
         receiver: Receiver,
         admission: Admission,
-        authenticator: Authenticator,
         metrics: Metrics,
         timers: Timers,
         config: Config,
@@ -50,7 +49,6 @@ class Resuming:
         self._resources = resources
         self._receiver = receiver
         self._admission = admission
-        self._authenticator = authenticator
         self._metrics = metrics
         self._timers = timers
         self._bytes_max, self._age_s = config.body_bytes_max, config.resume_age_s
@@ -105,6 +103,8 @@ class Resuming:
             if isinstance(found, Resource) and found.moving is None:
                 self._resources.park(found)
             raise
+        if found.body.digest is not None:
+            found.body.digest.begin(found.body.buffer.view[:offset])
         self._metrics.resumed.inc()
         arrival, first = request[ARRIVAL], found.tried.arrival
         tried_at_ms = arrival.tried_at_ms or arrival.received_at_ms
@@ -138,9 +138,9 @@ class Resuming:
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
             raise self._too_long(None, version)
-        names = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,)
         digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
-        digest = digest or self._receiver.digest(request, *names)
+        names, idle = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,), REPR_DIGEST not in request.headers
+        digest = digest or self._receiver.digest(request, *names, idle=idle)
         most = self._bytes_max if length is None else length
         place = await self._uploads.admit(tried, most, announced=length is not None)
         # A ticket keeps the time of an earlier try. It binds that try's content, so of a part it leaves the rest open:
@@ -185,7 +185,7 @@ class Resuming:
             detail = f"the upload was to have {resource.length} bytes, and has {resource.offset}"
             raise Refusal("inconsistent-length", detail, stored=False)
         self._resources.settle(resource)
-        self._authenticator.principal(request.headers.get("Authorization"), "upload")  # may have ended since
+        request[PRINCIPAL].check_expiry()
         pair = self._receiver.whole(resource.body)
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))

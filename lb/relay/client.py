@@ -85,7 +85,7 @@ class Client(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> memoryview:
         """Where the next read goes."""
-        # All bytes of a chunked body may be framing, which is work byte by byte: of small chunks take less in one go.
+        # All bytes of a chunked body may be framing, which is work byte by byte: of tiny chunks take less in one go.
         fine = isinstance(self._framing, Chunked) and not self._framing.coarse
         return self._tank.view[:CHUNKED_READ_BYTES] if fine else self._tank.view
 

@@ -73,7 +73,7 @@ async def test_fields_for_one_hop_end_here(pair: tuple[Recorder, Balancer]) -> N
 
 
 async def test_trailers_and_extensions_end_here(pair: tuple[Recorder, Balancer]) -> None:
-    """A node parses no chunk line that a client wrote."""
+    """A node parses no chunk line but plain ones: a size and nothing else."""
     recorder, lb = pair
     recorder.clear()
     body = b"5;x=smuggled\r\nhello\r\n0;smuggled\r\nX-Smuggled: 1\r\nContent-Length: 9\r\n\r\n"

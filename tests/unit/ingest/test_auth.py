@@ -29,6 +29,18 @@ def test_a_good_token_names_user_and_scope() -> None:
     assert authenticator.principal(bearer(scope="ops", exp=time.time() + 60)).scope == "ops"
 
 
+def test_a_token_may_expire_after_it_was_verified() -> None:
+    """With the same leeway; one without an expiry never does."""
+    now = int(time.time())
+    still = Authenticator(SECRET).principal(bearer(exp=now + 60))
+    assert still.expires_at == now + 60 + LEEWAY_S
+    still.check_expiry()
+    Authenticator(SECRET).principal(bearer()).check_expiry()
+    with pytest.raises(Refusal, match="expired") as refused:
+        Principal("alice", "upload", expires_at=now).check_expiry()
+    assert (refused.value.status, refused.value.headers) == (401, {"WWW-Authenticate": 'Bearer realm="snapsurge"'})
+
+
 def test_a_token_from_a_clock_that_is_ahead_of_ours_is_good() -> None:
     """`iat` says when it was issued, not from when on it counts: a node five minutes behind takes it."""
     assert Authenticator(SECRET).principal(bearer(iat=time.time() + 300)).user_id == "alice"

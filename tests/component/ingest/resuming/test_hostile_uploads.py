@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import time
 from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+import pytest
 
+from ingest.auth import LEEWAY_S
 from tests.component.ingest.conftest import multipart, photo
 from tests.component.ingest.resuming.peers import code, peer, token
 from tests.resumable import Answer
@@ -89,6 +92,21 @@ async def test_a_token_that_ended_meanwhile(client: Any, pair: bytes) -> None:
     assert client.objects("intake") == []
 
 
+async def test_a_token_that_expires_while_its_request_brings_the_body(client: Any, pair: bytes) -> None:
+    """401 at the completion too, and the upload has ended: nothing is stored."""
+    moment, phone = await client.moment(), peer(client)
+    phone.bearer = token("alice", exp=int(time.time()) - LEEWAY_S + 3)
+    async with await phone.connect() as slow:
+        slow.send(phone.creation(moment, len(pair)) + pair[:700])
+        assert (await slow.one()).status == 104
+        while (await phone.offset("/v1/uploads/x")).status != 401:
+            pass
+        slow.send(pair[700:])
+        answer = await slow.answer()
+    assert (answer.status, code(answer), answer.fields["upload-complete"]) == (401, "unauthenticated", "?1")
+    assert client.objects("intake") == []
+
+
 async def test_lengths_that_do_not_fit(client: Any, pair: bytes) -> None:
     """Refused before a byte, with the draft's problem type; the upload stays where it was."""
     moment, phone = await client.moment(), peer(client, "8")
@@ -143,10 +161,11 @@ async def test_heads_that_are_no_part(client: Any, pair: bytes) -> None:
     assert (await phone.ask(phone.head("POST", location, length=0))).status == 405
 
 
-async def test_a_digest_of_the_whole_is_checked_over_all_parts(client: Any, pair: bytes) -> None:
-    """Repr-Digest: a part of another body is refused, with 400 and nothing stored."""
+@pytest.mark.parametrize("name", ["Repr-Digest", "Content-Digest"])
+async def test_a_digest_of_the_whole_is_checked_over_all_parts(client: Any, pair: bytes, name: str) -> None:
+    """A part of another body is refused, with 400 and nothing stored."""
     moment, phone = await client.moment(), peer(client)
-    field = f"Repr-Digest: sha-256=:{b64encode(sha256(pair).digest()).decode()}:"
+    field = f"{name}: sha-256=:{b64encode(sha256(pair).digest()).decode()}:"
     location = await phone.broken(moment, pair, 700, field)
     other = pair[700:].replace(b"back.jpg", b"kcab.jpg")
     answer = await phone.ask(phone.patch(location, 700, len(other)), other)
@@ -154,3 +173,17 @@ async def test_a_digest_of_the_whole_is_checked_over_all_parts(client: Any, pair
     assert client.objects("intake") == []
     location = await phone.broken(moment, pair, 700, field)
     assert (await phone.ask(phone.patch(location, 700, len(pair) - 700), pair[700:])).status == 201
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [({"Content-Digest"}, 201), ({"Repr-Digest"}, 400), ({"Content-Digest", "Repr-Digest"}, 400)],
+)
+async def test_of_an_unbroken_upload_only_the_digest_of_the_whole_is_checked(
+    client: Any, pair: bytes, sent: set[str], status: int
+) -> None:
+    """Content-Digest without a ticket is not read, as of an ordinary upload: it would be a tenth of a pair's CPU."""
+    moment, phone = await client.moment(), peer(client)
+    value = b64encode(sha256(b"other").digest()).decode()
+    head = phone.creation(moment, len(pair), *(f"{name}: sha-256=:{value}:" for name in sent))
+    assert (await phone.ask(head, pair)).status == status

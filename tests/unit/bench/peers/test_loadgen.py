@@ -21,6 +21,16 @@ async def test_all_requests_are_sent_and_timed(fresh: bool) -> None:  # noqa: FB
     assert len(made) == (20 if fresh else 4)
 
 
+async def test_a_body_comes_in_chunks_of_the_size_asked_for() -> None:
+    """The last one is shorter, and the end comes behind it; the sink answers both framings."""
+    assert loadgen.chunked(b"12345", 2) == b"2\r\n12\r\n2\r\n34\r\n1\r\n5\r\n0\r\n\r\n"
+    async with listening() as (port, _):
+        load = Load(body=300_000, requests=6, connections=2, fresh=False, chunk=1024)
+        _, latencies = await loadgen.run(Target(port), load)
+
+    assert len(latencies) == 6
+
+
 async def test_a_paced_body_takes_its_time() -> None:
     """Five pieces take four pauses and more, whole all the same."""
     async with listening() as (port, _):
@@ -64,3 +74,4 @@ def test_heads_name_their_user_and_length() -> None:
     assert b"\r\nX-User: user-7\r\n" in head(7, 5)
     assert head(7 + loadgen.USERS, 5) == head(7, 5)
     assert head(7, 5).endswith(b"\r\nContent-Length: 5\r\n\r\n")
+    assert head(7, None).endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -22,14 +22,16 @@ class Transport:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_each_body_is_answered_once_however_it_comes(size: int) -> None:
-    """Two requests over one connection, in pieces."""
+    """With a length, in chunks, without a body, over one connection, in pieces."""
     sink, transport = Sink(), Transport()
     sink.connection_made(transport)
-    for raw in (b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"):
+    counted, bodiless = b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    for raw in (counted, chunked, bodiless, chunked.replace(b"5\r\nhello\r\n", b""), counted):
         for position in range(0, len(raw), size):
             sink.data_received(raw[position : position + size])
 
-    assert transport.written == ANSWER * 2
+    assert transport.written == ANSWER * 5
     assert not transport.closed
 
 

@@ -1,6 +1,7 @@
 """ingest.body.digests: right, false and malformed digests, in pieces."""
 
 from base64 import b64encode
+from contextlib import nullcontext
 from hashlib import sha256, sha512
 
 import pytest
@@ -61,3 +62,19 @@ def test_the_digests_of_both_fields_must_be_right() -> None:
     both = BodyDigest({"Content-Digest": [RIGHT_256], "Repr-Digest": [RIGHT_512]})
     both.update(BODY)
     both.check()
+
+
+@pytest.mark.parametrize("line", [RIGHT_256, FALSE_256])
+def test_an_idle_digest_is_checked_only_if_it_began(line: str) -> None:
+    """From the first byte on, although it takes the body only now; to begin again, or what is not idle, is nothing."""
+    idle, begun, busy = (BodyDigest({"Content-Digest": [line]}, idle=idle) for idle in (True, True, False))
+    for digest in (idle, begun, busy):
+        digest.update(BODY[:5])
+    for digest in (begun, busy, begun):
+        digest.begin(BODY[:5])
+    for digest in (idle, begun, busy):
+        digest.update(BODY[5:])
+    idle.check()
+    for digest in (begun, busy):
+        with nullcontext() if line == RIGHT_256 else pytest.raises(BadDigest):
+            digest.check()

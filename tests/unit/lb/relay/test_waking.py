@@ -84,7 +84,7 @@ async def test_of_a_chunked_body_no_more_is_waited_for_than_must_come(stage) -> 
         seen.append(wakes_at(transport))
     link.data_received(OK)
 
-    assert seen == [1, WAKE_BYTES, 0xFE + 7, 1, 1, 1]
+    assert seen == [1, WAKE_BYTES, 0xFE + 7, 7, 1, 1]
     assert client.idle
 
 
