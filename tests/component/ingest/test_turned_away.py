@@ -33,6 +33,20 @@ async def test_a_retry_of_a_try_before_the_moment_counts_from_its_opening(client
     assert (early.status, early.body["code"]) == (409, "moment-not-open")
 
 
+@pytest.mark.parametrize(("early_ms", "status"), [(90, 201), (110, 409)])
+async def test_a_post_at_the_opening_may_be_early_by_the_difference_of_two_clocks(
+    client: Any, early_ms: int, status: int
+) -> None:
+    """It counts as received when the moment opened; one that is earlier is refused."""
+    opened = int(datetime.now(UTC).timestamp() * 1000)
+    moment = await client.moment(fires_at=datetime.fromtimestamp(opened / 1000, UTC).isoformat())
+    answer = await client.upload(moment, headers={"Snapsurge-Received-At": str(opened - early_ms)})
+
+    assert answer.status == status
+    if status == 201:
+        assert datetime.fromisoformat(answer.body["received_at"]).timestamp() * 1000 == opened
+
+
 async def test_a_full_store_says_when_to_come_back(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """507 with Retry-After: the client keeps its pair, and it is our fault."""
     moment = await client.moment()
