@@ -42,14 +42,22 @@ from .views import json_answer, post_view
 log = logging.getLogger("snapsurge.ingest.uploads")
 
 
+# The record of the post that an answer tells of.
+TOLD = web.ResponseKey("told", Post)
+
+
 class Try(msgspec.Struct, frozen=True):
-    """One try of a post: for which moment, whose, since when (unix ms), and by which request."""
+    """One try of a post: for which moment, whose, since when (unix ms), by which request, and its `attempt_id`.
+
+    `attempt` is that of the request that began the try: what was deleted since then is not posted by it.
+    """
 
     moment: Moment
     post_id: str
     user_id: str
     received_at_ms: int
     arrival: Arrival
+    attempt: str
 
 
 class Uploads:
@@ -102,7 +110,7 @@ class Uploads:
         """The try that a request begins; Refusal when the moment takes no post now."""
         arrival, user_id = request[ARRIVAL], request[PRINCIPAL].user_id
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
-        return Try(moment, keys.post_id(moment.id, user_id), user_id, received_at_ms, arrival)
+        return Try(moment, keys.post_id(moment.id, user_id), user_id, received_at_ms, arrival, arrival.attempt)
 
     def ended(self, tried: Try, outcome: web.Response | BaseException | None) -> None:
         """Count a try, with its answer or error; None: the client left."""
@@ -153,12 +161,19 @@ class Uploads:
             received_at=from_ms(tried.received_at_ms),
             closes_at=tried.moment.closes_at,
             request_id=tried.arrival.request_id,
-            attempt=tried.arrival.attempt,
+            attempt=tried.attempt,
             times=self._times(tried.arrival, tried.received_at_ms),
             photos=pair.photos,
             meta=msgspec.Raw(pair.meta),
         )
         return await self._commit(receipt, pair)
+
+    async def stands(self, post_id: str, attempt: str) -> bool:
+        """Whether the post is still that of this attempt, as a GET would say; StoreUnavailable."""
+        try:
+            return (await self._posts.get(post_id)).attempt == attempt
+        except NoSuchPost:
+            return False
 
     def _times(self, arrival: Arrival, received_at_ms: int) -> Times:
         """When the head of this try was read and its body was complete."""
@@ -244,7 +259,7 @@ class Uploads:
         times = msgspec.structs.replace(receipt.times, committed_ms=committed_ms - to_ms(receipt.received_at))
         post = msgspec.structs.replace(accepted(receipt), times=times)
         await self._announce(post, receipt, committed_ms)
-        return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
+        return _told(post, json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}"))
 
     async def _replayed(self, receipt: Receipt) -> web.Response:
         """Answer a repeated pair, and queue its jobs again: the node that stored it may have died before it did."""
@@ -256,7 +271,7 @@ class Uploads:
         if post.state == "accepted":
             await self._announce(post, receipt, 0)
         view = post_view(post, self._links.signer(time.time()))
-        return json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
+        return _told(post, json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}"))
 
     async def _announce(self, post: Post, receipt: Receipt, committed_ms: int) -> None:
         """Update the index and queue the jobs; the pair is stored whatever happens here.
@@ -271,6 +286,11 @@ class Uploads:
         except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()
             log.exception("bug: post %s is stored, but Redis was not told; the sweeper will queue its jobs", post.id)
+
+
+def _told(post: Post, answer: web.Response) -> web.Response:
+    answer[TOLD] = post
+    return answer
 
 
 def _unavailable() -> Refusal:

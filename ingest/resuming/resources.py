@@ -25,7 +25,7 @@ from ..admission import Admission
 from ..body.arriving import Arriving, Body
 from ..errors import Refusal
 from ..metrics import Metrics
-from ..uploads import Try
+from ..uploads import TOLD, Try
 from .tokens import new_token
 from .versions import Version
 
@@ -79,9 +79,14 @@ class Resource:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A completed upload: its length and the answer of its post, until when it is kept, in the clock's seconds."""
+    """A completed upload: its length and the answer of its post, until when it is kept, in the clock's seconds.
+
+    `attempt` is that of the post: the answer is true while the post is of that attempt.
+    """
 
     user_id: str
+    post_id: str
+    attempt: str
     version: Version
     offset: int
     status: int
@@ -193,7 +198,8 @@ class Resources:
         headers = dict(response.headers)
         kept = content if isinstance(content, bytes) else b""
         answered = Answered(
-            tried.user_id, resource.version, resource.offset, response.status, headers, kept, now + self._idle_s
+            *(tried.user_id, tried.post_id, response[TOLD].attempt, resource.version, resource.offset),
+            *(response.status, headers, kept, now + self._idle_s),
         )
         self._close(resource, "completed", tried, response)
         self._answers[resource.token] = answered
@@ -260,6 +266,7 @@ class Resources:
             )
 
     def _aged(self, resource: Resource) -> None:
-        detail = f"the upload was not complete {self._age_s:g} s after it began; make a new one"
-        refusal = Refusal("too-slow", detail, headers=resource.version.ended(), stored=False)
+        # No 408: the client sends in time, and a balancer would count a 408 as bytes that the node did not get.
+        detail = f"it was not complete {self._age_s:g} s after it began, and has ended; make a new upload"
+        refusal = Refusal("no-such-upload", detail, headers=resource.version.ended(), stored=False)
         self.end(resource, "expired", refusal)

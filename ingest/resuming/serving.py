@@ -24,6 +24,7 @@ from ..metrics import ROUTE, Metrics
 from ..peers import ARRIVAL
 from ..uploads import Try, Uploads
 from .legs import Leg, say
+from .parts import Parts, content_length
 from .resources import Answered, Resource, Resources, Timers
 from .versions import INTEROP, LENGTH, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
 
@@ -52,7 +53,8 @@ class Resuming:
         self._metrics = metrics
         self._timers = timers
         self._bytes_max, self._age_s = config.body_bytes_max, config.resume_age_s
-        self._offered = Limits(config.body_bytes_max, int(min(config.resume_idle_s, config.resume_age_s)))
+        offered = Limits(config.body_bytes_max, int(min(config.resume_idle_s, config.resume_age_s)))
+        self._parts = Parts(receiver, admission, config.body_bytes_max, offered)
 
     async def create(self, request: web.Request) -> web.Response:
         """Accept a pair, in one request or as the first part of several; without the protocol's fields as ever."""
@@ -77,7 +79,7 @@ class Resuming:
         request[ROUTE] = "upload_offset"  # also of a HEAD
         found = await self._found(request)
         version = announced(request.headers) or found.version
-        self._check_bare(request, version)
+        self._parts.check_bare(request, version)
         if isinstance(found, Resource):
             self._resources.stop(found)
             self._resources.park(found)
@@ -93,11 +95,11 @@ class Resuming:
         found = await self._found(request)
         version = announced(request.headers) or found.version
         try:
-            offset, complete = self._part(request, version)
+            offset, complete = self._parts.part(request, version)
             if isinstance(found, Answered):
                 return _again(request, found, version, offset)
             self._resources.stop(found)  # from now on its offset does not grow
-            self._check(request, version, found, offset, complete=complete)
+            self._parts.check(request, version, found, offset, complete=complete)
         except Refusal as refusal:
             refusal.headers.update(version.state(found.offset, complete=isinstance(found, Answered)))
             if isinstance(found, Resource) and found.moving is None:
@@ -116,7 +118,7 @@ class Resuming:
         """End an upload: what has arrived is forgotten. A post that it has become stays."""
         found = await self._found(request)
         version = announced(request.headers) or found.version
-        self._check_bare(request, version)
+        self._parts.check_bare(request, version)
         if isinstance(found, Answered):
             self._resources.forget(request.match_info["upload"])
         else:
@@ -128,16 +130,16 @@ class Resuming:
         """The fields by which OPTIONS tells what uploads may be; empty for other paths."""
         if not _OFFERED.fullmatch(request.path):
             return {}
-        return {**(announced(request.headers) or NEWEST).limit(self._offered), "Accept-Patch": PART_TYPE}
+        return {**(announced(request.headers) or NEWEST).limit(self._parts.offered), "Accept-Patch": PART_TYPE}
 
     async def _begin(self, request: web.Request, tried: Try, version: Version, *, complete: bool) -> Resource:
         """Decide as about any upload, before the body."""
         boundary, most = self._receiver.announced(request)
-        length = self._told_length(request, version, 0, complete=complete)
+        length = self._parts.told_length(request, version, 0, complete=complete)
         if integer(request.headers, OFFSET):
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
-            raise self._too_long(None, version)
+            raise self._parts.too_long(None, version)
         digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
         names, idle = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,), REPR_DIGEST not in request.headers
         digest = digest or self._receiver.digest(request, *names, idle=idle)
@@ -207,7 +209,7 @@ class Resuming:
         else:
             reason = "refused"
             if isinstance(error, OverLength):
-                error = self._too_long(resource.length, version)
+                error = self._parts.too_long(resource.length, version)
         resource.moving = None  # it has ended by itself: to give it up with its own error would be a reference cycle
         self._resources.end(resource, reason, error, tried=tried)
         if isinstance(error, Refusal):
@@ -215,69 +217,15 @@ class Resuming:
         return error
 
     async def _found(self, request: web.Request) -> Resource | Answered:
-        return await self._resources.found(request.match_info["upload"], request[PRINCIPAL].user_id)
+        token, user_id = request.match_info["upload"], request[PRINCIPAL].user_id
+        found = await self._resources.found(token, user_id)
+        if isinstance(found, Answered) and not await self._uploads.stands(found.post_id, found.attempt):
+            self._resources.forget(token)
+            raise Refusal("no-such-upload", "its post was deleted; to post, make a new upload", stored=False)
+        return found
 
     def _limits(self, found: Resource | Answered) -> Limits:
         return Limits(self._bytes_max, int(self._resources.left_s(found)))
-
-    def _check_bare(self, request: web.Request, version: Version) -> None:
-        if not version.is_bare(request.headers):
-            detail = "this request has no Upload-Offset, Upload-Complete or Upload-Length"
-            raise Refusal("bad-request", detail, headers={INTEROP: str(version.number)})
-
-    def _part(self, request: web.Request, version: Version) -> tuple[int, bool]:
-        """The offset of a part, and whether it is the last one; Refusal when the head does not say."""
-        complete, offset = version.complete(request.headers), integer(request.headers, OFFSET)
-        complete = version.complete_unless_said if complete is None else complete
-        if offset is None or complete is None:
-            detail = "a PATCH says Upload-Offset: <bytes>, and Upload-Complete: ?1 with the last part, ?0 before"
-            raise Refusal("bad-request", detail, stored=False)
-        if version.typed and request.content_type != PART_TYPE:
-            raise Refusal("not-a-part", f"send Content-Type: {PART_TYPE}", headers={"Accept-Patch": PART_TYPE})
-        self._receiver.check_plain(request)
-        return offset, complete
-
-    def _told_length(self, request: web.Request, version: Version, offset: int, *, complete: bool) -> int | None:
-        """The length of the whole upload, as far as this request tells it; Refusal when it tells two."""
-        content = _content_length(request)
-        told = {version.length(request.headers), offset + content if complete and content is not None else None}
-        known = told - {None}
-        if len(known) > 1 or any(one is not None and one < offset + (content or 0) for one in known):
-            raise Refusal("inconsistent-length", "Upload-Length and Content-Length differ", stored=False)
-        return known.pop() if known else None
-
-    def _learn_length(self, version: Version, resource: Resource, length: int | None) -> None:
-        """Take the length that a later request tells; Refusal when it is another than before, or too much."""
-        if length is None:
-            return
-        if resource.length not in (None, length):
-            detail = f"the upload was to have {resource.length} bytes, not {length}"
-            raise Refusal("inconsistent-length", detail, stored=False)
-        if length > self._bytes_max:
-            raise self._too_long(None, version)
-        resource.length = length
-        self._admission.announce(resource.body.place, length)
-
-    def _check(self, request: web.Request, version: Version, found: Resource, offset: int, *, complete: bool) -> None:
-        """Refusal when a part does not fit what has arrived."""
-        if offset != found.offset:
-            detail = f"the upload has {found.offset} bytes; send those that follow"
-            raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
-        self._learn_length(version, found, self._told_length(request, version, offset, complete=complete))
-        if offset + (_content_length(request) or 0) > found.body.place.length:
-            raise self._too_long(found.length, version)
-
-    def _too_long(self, length: int | None, version: Version) -> Refusal:
-        if length is not None:
-            detail = f"the upload was to have {length} bytes, and has more"
-            return Refusal("inconsistent-length", detail, stored=False)
-        detail = f"a pair may have {self._bytes_max} bytes"
-        return Refusal("too-large", detail, headers=version.limit(self._offered), stored=False)
-
-
-def _content_length(request: web.Request) -> int | None:
-    """The length of a request's content; None of one that comes in chunks."""
-    return request.content_length if request.body_exists else 0
 
 
 def _again(request: web.Request, found: Answered, version: Version, offset: int) -> web.Response:
@@ -287,7 +235,7 @@ def _again(request: web.Request, found: Answered, version: Version, offset: int)
         raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
     if not version.replays:
         raise Refusal("upload-completed", "its post was answered already")
-    if _content_length(request):  # Node's clients send none in chunks: unknown, and not read
+    if content_length(request):  # Node's clients send none in chunks: unknown, and not read
         raise Refusal("inconsistent-length", detail, stored=False)
     return web.Response(status=found.status, body=found.content, headers=found.headers)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,12 +18,23 @@ from ingest.peers import Arrival
 from ingest.resuming import resources
 from ingest.resuming.resources import Answered, Resource, Resources
 from ingest.resuming.versions import NEWEST
-from ingest.uploads import Try
-from storage.records import Moment, from_ms
+from ingest.uploads import TOLD, Try
+from storage.records import Moment, Photo, Photos, Post, from_ms
 
 IDLE_S, AGE_S = 120.0, 600.0
 MOMENT = Moment(id="m", region="eu", fires_at=from_ms(0), closes_at=from_ms(120_000), window_s=120)
 Outcome = web.Response | BaseException | None
+
+
+def told(**answer: Any) -> web.Response:
+    """The answer of a post."""
+    photo = Photo(sha256="0" * 64, bytes=1, width=1, height=1, format="jpeg")
+    made = web.Response(**answer)
+    made[TOLD] = Post(
+        id="post-m", moment_id="m", user_id="u", received_at=from_ms(1), state="accepted", attempt="first",
+        photos=Photos(front=photo, back=photo),
+    )  # fmt: skip
+    return made
 
 
 class Timers:
@@ -75,7 +87,7 @@ class Stage:
         assert place is not None
         buffer = Buffer(length)
         body = Body(place, buffer, MultipartReader(b"x", {}, buffer), None)
-        tried = Try(MOMENT, "post-m", user, 1, Arrival(1, "request"))
+        tried = Try(MOMENT, "post-m", user, 1, Arrival(1, "request"), "attempt")
         resource = self.kept.begin(tried, NEWEST, body, length, lived_s=lived_s)
         self.admission.arrived(place, came)
         return resource
@@ -148,7 +160,7 @@ async def test_a_later_request_ends_with_the_age_the_first_does_not() -> None:
     stage.timers.go(AGE_S)
     assert free.error is None
     assert isinstance(bound.error, Refusal)
-    assert bound.error.code == "too-slow"
+    assert bound.error.code == "no-such-upload"
     assert await stage.is_there(first)
     assert not await stage.is_there(later)
 
@@ -226,11 +238,12 @@ async def test_requests_wait_while_the_post_is_committed() -> None:
         failing = group.create_task(stage.is_there(bad))
         await asyncio.sleep(0)
         assert not waiting.done()
-        stage.kept.answer(resource, resource.tried, web.Response(status=201, body=b"{}", headers={"Location": "/p"}))
+        stage.kept.answer(resource, resource.tried, told(status=201, body=b"{}", headers={"Location": "/p"}))
         stage.kept.end(bad, "refused", Refusal("bad-photo", "x"))
     found = waiting.result()
     assert isinstance(found, Answered)
     assert (found.status, found.content, found.offset, found.headers["Location"]) == (201, b"{}", 100, "/p")
+    assert (found.post_id, found.attempt) == ("post-m", "first")
     assert failing.result() is False
     assert [user for user, _ in stage.ends] == ["u", "bad"]
 
@@ -242,7 +255,7 @@ async def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
     made = [stage.begin(f"u{number}") for number in range(3)]
     for one in made:
         stage.kept.settle(one)
-        stage.kept.answer(one, one.tried, web.Response(status=200))
+        stage.kept.answer(one, one.tried, told(status=200))
     assert not await stage.is_there(made[0])
     assert isinstance(await stage.kept.found(made[1].token, "u1"), Answered)
     stage.kept.forget(made[1].token)
