@@ -10,7 +10,7 @@ from ..admission import Admission
 from ..body.receiving import Receiver
 from ..errors import Refusal
 from .resources import Resource
-from .versions import INTEROP, OFFSET, PART_TYPE, Limits, Version, integer
+from .versions import INTEROP, LENGTH, OFFSET, PART_TYPE, Limits, Version, integer
 
 
 class Parts:
@@ -37,10 +37,16 @@ class Parts:
         self._receiver.check_plain(request)
         return offset, complete
 
-    def told_length(self, request: web.Request, version: Version, offset: int, *, complete: bool) -> int | None:
-        """The length of the whole upload, as far as this request tells it; Refusal when it tells two."""
+    def told_length(
+        self, request: web.Request, version: Version, offset: int, *, complete: bool, bound: bool = False
+    ) -> int | None:
+        """The length of the whole upload, as far as this request tells it; Refusal when it tells two.
+
+        `bound`: `Upload-Length` counts, also in a version without that field.
+        """
         content = content_length(request)
-        told = {version.length(request.headers), offset + content if complete and content is not None else None}
+        length = integer(request.headers, LENGTH) if bound else version.length(request.headers)
+        told = {length, offset + content if complete and content is not None else None}
         known = told - {None}
         if len(known) > 1 or any(one is not None and one < offset + (content or 0) for one in known):
             raise Refusal("inconsistent-length", "Upload-Length and Content-Length differ", stored=False)

@@ -135,12 +135,14 @@ class Resuming:
     async def _begin(self, request: web.Request, tried: Try, version: Version, *, complete: bool) -> Resource:
         """Decide as about any upload, before the body."""
         boundary, most = self._receiver.announced(request)
-        length = self._parts.told_length(request, version, 0, complete=complete)
+        # The ticket of a part may be bound to the length of the whole, in whatever version.
+        bound = tried.arrival.retry and not complete
+        length = self._parts.told_length(request, version, 0, complete=complete, bound=bound)
         if integer(request.headers, OFFSET):
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
             raise self._parts.too_long(None, version)
-        digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
+        digest = self._receiver.retry_digest(request) if tried.arrival.retry and complete else None
         names, idle = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,), REPR_DIGEST not in request.headers
         digest = digest or self._receiver.digest(request, *names, idle=idle)
         most = self._bytes_max if length is None else length
