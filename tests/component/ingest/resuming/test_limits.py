@@ -12,6 +12,7 @@ import pytest
 
 from ingest.resuming.legs import Leg
 from storage.records import from_ms
+from tests.component.ingest.conftest import multipart, photo
 from tests.component.ingest.resuming.peers import code, gauges, peer
 from tests.resumable import Peer
 
@@ -62,6 +63,27 @@ async def test_parked_bytes_are_bounded_and_the_least_recent_goes(make_client: C
         found = [(await phone.offset(at)).status for phone, at in zip(phones, locations, strict=True)]
         assert found == [404] * 5 + [204] * 3
         assert await gauges(client, "parked_uploads", "parked_bytes", "parked_bytes_max") == [3, held * 3, held * 3]
+
+
+@pytest.mark.parametrize("touch", ["HEAD", "nothing", "a byte"])
+async def test_to_be_asked_for_keeps_no_parked_upload(make_client: Clients, touch: str) -> None:
+    """The holder's goes before one whose bytes came later, however often it is touched."""
+    body = multipart(*((side, photo() + bytes(30_000) + b"\xff\xd9") for side in ("front", "back")))
+    held = 40_000
+    async with make_client(parked_bytes_max=held * 2 + 10) as client:
+        moment = await client.moment()
+        holder, honest, third = (peer(client, user=user) for user in ("holder", "honest", "third"))
+        location = await holder.broken(moment, body, held)
+        kept = await honest.broken(moment, body, held)
+        for offset in range(held, held + 5):
+            if touch == "HEAD":
+                assert (await holder.offset(location)).status == 204
+            else:
+                at, part = (held, b"") if touch == "nothing" else (offset, body[offset : offset + 1])
+                assert (await holder.ask(holder.patch(location, at, len(part), whole=False), part)).status == 204
+        await third.broken(moment, body, held)
+        assert (await holder.offset(location)).status == 404
+        assert (await honest.ask(honest.patch(kept, held, len(body) - held), body[held:])).status == 201
 
 
 async def test_one_parked_upload_a_user(client: Any, pair: bytes) -> None:
