@@ -9,7 +9,7 @@ from aiohttp import web
 from ..admission import Admission
 from ..body.receiving import Receiver
 from ..errors import Refusal
-from .resources import Resource
+from .resource import Resource
 from .versions import INTEROP, LENGTH, OFFSET, PART_TYPE, Limits, Version, integer
 
 

@@ -6,6 +6,7 @@ It is decided in the same order, and the answer that completes it is that of the
 by version are in `versions.py`; when an upload ends, in `resources.py`.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -23,13 +24,17 @@ from ..errors import Refusal
 from ..metrics import ROUTE, Metrics
 from ..peers import ARRIVAL
 from ..uploads import Try, Uploads
+from .beginnings import Beginning
 from .legs import Leg, say
 from .parts import Parts, content_length
-from .resources import Answered, Resource, Resources, Timers
+from .resource import Answered, Resource
+from .resources import Resources, Timers
 from .versions import INTEROP, LENGTH, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
 
 PATH: Final = "/v1/uploads/"
 _OFFERED: Final = re.compile(r"/v1/(?:moments/[^/]+/posts|uploads/[^/]+)")
+# Failures of the service after which the same request succeeds.
+_OURS: Final = frozenset({503, 507})
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -152,7 +157,7 @@ class Resuming:
         earlier_ms = (tried.arrival.tried_at_ms or time.time_ns() // 1_000_000) - tried.received_at_ms
         lived_s = max(0, earlier_ms) / 1000 if tried.arrival.retry else 0.0
         body = self._receiver.begin(boundary, place, digest)
-        return self._resources.begin(tried, version, body, length, lived_s=lived_s)
+        return self._resources.begin(tried, Beginning.of(request), version, body, length, lived_s=lived_s)
 
     async def _receive(
         self, request: web.Request, resource: Resource, version: Version, tried: Try, *, complete: bool
@@ -191,6 +196,8 @@ class Resuming:
         self._resources.settle(resource)
         request[PRINCIPAL].check_expiry()
         pair = self._receiver.whole(resource.body)
+        if resource.failed_at is not None:
+            await asyncio.sleep(self._resources.pause_s(resource))
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))
         self._resources.answer(resource, tried, response)
@@ -205,8 +212,13 @@ class Resuming:
         elif resource.moving is not leg and resource.settled is None:
             return error  # another request has the upload, or it has ended
         elif isinstance(error, Refusal) and _is_kept(resource, error):
-            self._resources.park(resource)
-            error.headers.update(version.state(resource.offset, complete=False))
+            if resource.settled is None:
+                self._resources.park(resource)
+            else:
+                self._resources.reopen(resource)
+                error.headers.update(resource.excuse())
+            kept = not resource.body.place.gone
+            error.headers.update(version.state(resource.offset, complete=False) if kept else version.ended())
             return error
         else:
             reason = "refused"
@@ -215,7 +227,7 @@ class Resuming:
         resource.moving = None  # it has ended by itself: to give it up with its own error would be a reference cycle
         self._resources.end(resource, reason, error, tried=tried)
         if isinstance(error, Refusal):
-            error.headers.update(version.ended())
+            error.headers.update(version.ended() | (resource.excuse() if error.status in _OURS else {}))
         return error
 
     async def _found(self, request: web.Request) -> Resource | Answered:
@@ -243,7 +255,7 @@ def _again(request: web.Request, found: Answered, version: Version, offset: int)
 
 
 def _is_kept(resource: Resource, refusal: Refusal) -> bool:
-    """Whether what has arrived is kept: the connection broke or stood still, or only the length was wrong."""
+    """Whether what has arrived is kept: the connection broke or stood still, the length was wrong, or we failed."""
     if resource.settled is not None:
-        return False
+        return refusal.status in _OURS
     return isinstance(refusal, CutOff) or refusal.code in ("too-slow", "inconsistent-length")

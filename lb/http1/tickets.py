@@ -35,6 +35,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from .begun import NAME as BEGUN
 from .head import RequestHead, ResponseHead
 from .keys import subject
 
@@ -130,14 +131,21 @@ def split_ticket(balancer_fields: list[bytes]) -> tuple[list[bytes], bytes | Non
     return kept, ticket if len(kept) + 1 == len(balancer_fields) else b""
 
 
-def with_ticket(head: ResponseHead, ticket: bytes) -> ResponseHead:
-    """A node's answer with this ticket in place of any that the node wrote; server errors are never `ordinary`."""
-    fields = [field for field in head.fields if not _is_ticket(field)]
+def with_ticket(head: ResponseHead, ticket: bytes, *, relays: bool = False) -> ResponseHead:
+    """A node's answer with this ticket in place of any that the node wrote; server errors are never `ordinary`.
+
+    What the node says for tickets is removed, unless a balancer in front signs too (`relays`).
+    """
+    fields = [field for field in head.fields if not (_is_ticket(field) or (not relays and _is_begun(field)))]
     return msgspec.structs.replace(head, fields=[*fields, b"Snapsurge-Ticket: " + ticket] if ticket else fields)
 
 
 def _is_ticket(field: bytes) -> bool:
     return field.partition(b":")[0].lower() == _NAME
+
+
+def _is_begun(field: bytes) -> bool:
+    return field.partition(b":")[0].lower() == BEGUN
 
 
 def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:

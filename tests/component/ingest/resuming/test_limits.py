@@ -13,7 +13,7 @@ import pytest
 from ingest.resuming.legs import Leg
 from storage.records import from_ms
 from tests.component.ingest.conftest import multipart, photo
-from tests.component.ingest.resuming.peers import code, gauges, peer
+from tests.component.ingest.resuming.peers import arrived, code, gauges, peer
 from tests.resumable import Peer
 
 Clients = Callable[..., AbstractAsyncContextManager[Any]]
@@ -227,10 +227,3 @@ async def test_the_memory_of_an_upload_is_free_when_its_request_ends(client: Any
         assert [one for one in gc.get_objects() if isinstance(one, Leg)] == []
     finally:
         gc.enable()
-
-
-async def arrived(client: Any, count: int) -> None:
-    """Return when the node holds so many bytes of uploads (its page is made anew each second)."""
-    async with asyncio.timeout(60):
-        while await gauges(client, "held_bytes") != [count]:
-            pass

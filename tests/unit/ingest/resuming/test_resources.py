@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from ingest.admission import Admission, Budget, Rank
 from ingest.body.arriving import Arriving, Body, Shed
@@ -16,12 +17,15 @@ from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import Arrival
 from ingest.resuming import resources
-from ingest.resuming.resources import Answered, Resource, Resources
+from ingest.resuming.beginnings import Beginning
+from ingest.resuming.resource import Answered, Resource
+from ingest.resuming.resources import Resources
 from ingest.resuming.versions import NEWEST
 from ingest.uploads import TOLD, Try
 from storage.records import Moment, Photo, Photos, Post, from_ms
 
 IDLE_S, AGE_S = 120.0, 600.0
+BEGINNING = Beginning(1_790_000_000_000, "/v1/moments/m/posts", CIMultiDict({"Content-Length": "400"}))
 MOMENT = Moment(id="m", region="eu", fires_at=from_ms(0), closes_at=from_ms(120_000), window_s=120)
 Outcome = web.Response | BaseException | None
 
@@ -88,7 +92,7 @@ class Stage:
         buffer = Buffer(length)
         body = Body(place, buffer, MultipartReader(b"x", {}, buffer), None)
         tried = Try(MOMENT, "post-m", user, 1, Arrival(1, "request"), "attempt")
-        resource = self.kept.begin(tried, NEWEST, body, length, lived_s=lived_s)
+        resource = self.kept.begin(tried, BEGINNING, NEWEST, body, length, lived_s=lived_s)
         self.admission.arrived(place, came)
         return resource
 
