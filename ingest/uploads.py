@@ -41,9 +41,7 @@ from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 
-
-# The record of the post that an answer tells of.
-TOLD = web.ResponseKey("told", Post)
+ATTEMPT = web.ResponseKey("attempt", str)  # that of the post of which an answer tells
 
 
 class Try(msgspec.Struct, frozen=True):
@@ -289,7 +287,7 @@ class Uploads:
 
 
 def _told(post: Post, answer: web.Response) -> web.Response:
-    answer[TOLD] = post
+    answer[ATTEMPT] = post.attempt
     return answer
 
 

@@ -24,7 +24,7 @@ from ..admission import Admission
 from ..body.arriving import Arriving, Body
 from ..errors import Refusal
 from ..metrics import Metrics
-from ..uploads import TOLD, Try
+from ..uploads import ATTEMPT, Try
 from .beginnings import Beginning
 from .resource import Answered, Resource
 from .tokens import new_token
@@ -164,7 +164,7 @@ class Resources:
         headers = dict(response.headers)
         kept = content if isinstance(content, bytes) else b""
         answered = Answered(
-            *(tried.user_id, tried.post_id, response[TOLD].attempt, resource.version, resource.offset),
+            *(tried.user_id, tried.post_id, response[ATTEMPT], resource.version, resource.offset),
             *(response.status, headers, kept, now + self._idle_s),
         )
         self._close(resource, "completed", tried, response)

@@ -1,4 +1,4 @@
-"""ingest.resuming.resources: an upload whose commit failed, and the uploads that still move when a drain ends."""
+"""ingest.resuming.resources: commits that fail, the end of a drain, and that an upload ends once."""
 
 import asyncio
 
@@ -48,3 +48,12 @@ async def test_at_the_end_of_a_drain_those_that_move_are_told_so() -> None:
     assert settling.settled is not None
     assert not settling.settled.is_set()
     assert (stage.count("drained"), stage.admission.requests) == (2, 1)
+
+
+async def test_an_upload_ends_once() -> None:
+    """Whatever comes later changes nothing."""
+    stage = Stage()
+    resource = stage.begin()
+    stage.kept.end(resource, "cancelled")
+    stage.kept.end(resource, "expired")
+    assert (len(stage.ends), stage.count("expired"), stage.admission.requests) == (1, 0, 0)
