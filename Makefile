@@ -5,9 +5,9 @@ PY := $(VENV)/bin/python
 STORE ?= file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-faults test-attack test-net test-k8s test-image lint audit check settings minio lock clean
+.PHONY: help setup demo test test-long test-faults test-attack test-net test-k8s test-image test-otlp lint audit check settings minio lock clean
 .PHONY: bench bench-lb bench-ring bench-queue bench-images bench-worst bench-node bench-pair bench-overload
-.PHONY: bench-replay bench-resume bench-simulate bench-predictions
+.PHONY: bench-replay bench-resume bench-simulate bench-predictions bench-watch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ test: setup ## all tests, on real Redis and real MinIO
 
 test-long: setup ## the long trials: 1,000 early answers, 5,000 uploads under restarts, 20,000 fuzzed streams
 	$(PY) -m pytest -m long -s --ignore=tests/faults --ignore=tests/attack --ignore=tests/net --ignore=tests/k8s \
-		--ignore=tests/image
+		--ignore=tests/image --ignore=tests/otlp
 
 test-faults: setup ## break everything, alone, at every step, at random (ROUNDS=200 SEED=7; SEED=7:31 plays one again)
 	$(PY) -m pytest -m long -s tests/faults
@@ -51,6 +51,10 @@ test-k8s: setup ## deploy/k8s on a real API server with KEDA (root; builds a con
 test-image: setup ## the image and compose.yaml in a real engine, a burst included (root; installs docker.io and debootstrap)
 	$(PY) tests/image/build.py
 	$(PY) -m pytest -m long -s tests/image
+
+test-otlp: setup ## spans in a real OpenTelemetry collector (builds one from Go modules once, two minutes)
+	$(PY) tests/otlp/build.py
+	$(PY) -m pytest -m long -s tests/otlp
 
 lint: setup ## style and types
 	$(VENV)/bin/ruff check .
@@ -109,6 +113,9 @@ bench-resume: setup ## uploads that break: resumed, started over, and tusd; CPU 
 
 bench-replay: setup ## CPU of a pair in our generator of load beside vegeta and locust (QUICK=1: a minute)
 	$(PY) -m bench.contests.generators $(if $(QUICK),--quick)
+
+bench-watch: setup ## what `deploy watch` with an open page costs the stack in a burst (QUICK=1: two minutes)
+	$(PY) -m bench.contests.watch $(if $(QUICK),--quick)
 
 bench-pair: setup ## CPU of a pair through a whole pipeline, ours beside a textbook one with HAProxy (QUICK=1: minutes)
 	@$(MAKE) --no-print-directory minio

@@ -4,9 +4,14 @@ Uploads that arrive within a few milliseconds share a batch, with one batcher fo
 shard does not delay answers of other shards. While a shard is unavailable no upload waits for it. The node remembers
 those posts and reports them again when Redis takes writes; the sweeper finds those that a node forgot because it ended
 or remembered too many.
+
+The node asks each shard for a stamp once a second (`storage/index.py`), and a post is reported with the stamp of before
+its commit. A report that comes too late for its stamp adds nothing to the index, because the post may be deleted by
+now. Its jobs, queued in the same round trip, look in the store.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -20,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from storage.index import Report
 from storage.queue.batch import Batcher
 from storage.queue.jobs import Job, Queue, jobs_of
 from storage.queue.shards import Shards
@@ -37,15 +43,17 @@ log = logging.getLogger("snapsurge.ingest.announcing")
 AWAY_S = 1.0
 OWED_MAX = 10_000  # posts remembered for a shard, about 1 KiB each
 AGAIN_POSTS = 256  # posts in one call of the second report
+STAMPS_S = 1.0  # a stamp proves nothing after index_scripts.FRESH_MS
 Tell = Callable[[Sequence["Announced"]], Awaitable[Sequence[None]]]
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """A committed post, whether it is late, and when it was committed (unix ms, 0: not known)."""
+    """A committed post, whether it is late, when it was committed (unix ms, 0: unknown), and a stamp of before that."""
 
     post: Post
     late: bool
     committed_ms: int = 0
+    stamp: str = ""
 
     @property
     def jobs(self) -> tuple[Job, Job]:
@@ -68,6 +76,7 @@ class Announcer:
         }
         self._owed: dict[str, deque[Announced]] = {name: deque(maxlen=OWED_MAX) for name in shards}
         self._outages = {name: Outage() for name in shards}
+        self._stamps = dict.fromkeys(shards, "")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -75,6 +84,10 @@ class Announcer:
             await self._stack.enter_async_context(batcher)
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.callback(tasks.create_task(self._report_again(), name="report-again").cancel)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*map(self._ask_stamp, self._stamps)), STAMPS_S)
+        for name in self._stamps:
+            self._stack.callback(tasks.create_task(self._keep_stamp(name), name="keep-stamp").cancel)
         return self
 
     async def __aexit__(
@@ -82,12 +95,16 @@ class Announcer:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def add(self, post: Post, *, late: bool, committed_ms: int = 0) -> None:
+    def stamp(self, post_id: str) -> str:
+        """The last stamp of the post's shard, to be taken before the post is committed or read; may be empty."""
+        return self._stamps[self._index.home(post_id)]
+
+    async def add(self, post: Post, *, late: bool, committed_ms: int = 0, stamp: str = "") -> None:
         """Report the post and queue its jobs.
 
         redis.RedisError when the post's shard was unavailable; the post is then reported again later.
         """
-        name, announced = self._index.home(post.id), Announced(post, late, committed_ms)
+        name, announced = self._index.home(post.id), Announced(post, late, committed_ms, stamp)
         try:
             await self._batchers[name].add(announced)
         except RedisError as error:
@@ -100,6 +117,15 @@ class Announcer:
                     reason(error),
                 )
             raise
+
+    async def _keep_stamp(self, name: str) -> None:
+        while True:
+            await asyncio.sleep(STAMPS_S)
+            await self._ask_stamp(name)
+
+    async def _ask_stamp(self, name: str) -> None:
+        with contextlib.suppress(RedisError, OSError):  # the last one stays, and is soon too old
+            self._stamps[name] = await self._index.shards[name].stamp()
 
     async def _report_again(self) -> None:
         while True:
@@ -129,7 +155,8 @@ class Announcer:
                 raise RedisConnectionError("this shard failed less than a moment ago")
             jobs = [job for one in some for job in one.jobs]
             try:
-                await run(client, index.observing([one.post for one in some]), Queue.enqueueing(jobs))
+                reports = [Report(one.post, one.stamp) for one in some]
+                await run(client, index.observing(reports), Queue.enqueueing(jobs))
             except RedisError:
                 away_until = time.monotonic() + AWAY_S
                 raise

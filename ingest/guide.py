@@ -17,6 +17,7 @@ from storage.records import ACCEPTING_MS
 from .auth import TOKEN_CHARS_MAX, USER_ID_CHARS_MAX
 from .body.receiving import META_DEPTH_MAX
 from .config import MIB, Config
+from .giving_way import TURN_S
 from .read_admission import USER_WAITERS_MAX
 from .users import ERASURE_RATE, EXPORT_RATE, LIST_RATE
 from .waiting import WAIT_S_MAX
@@ -64,6 +65,7 @@ def facts(config: Config) -> dict[str, str]:
         "accepting_h": str(ACCEPTING_MS // 3_600_000),
         "erasures": str(ERASURE_RATE.burst),
         "exports": str(EXPORT_RATE.burst),
+        "turn_s": f"{TURN_S:g}",
         "lists": str(LIST_RATE.burst),
         "meta_bytes": f"{config.meta_bytes_max:,}",
         "meta_depth": str(META_DEPTH_MAX),

@@ -2,8 +2,8 @@
 
 A user has one call of a kind, in progress or waiting, and a rate. When all turns are taken a call waits, for `WAIT_S`
 at most. The next turn is for the user whose last turn ended longest ago, before all for users who had none: so users
-who ask in a loop, however many, cost others no more than one turn each. When a call waits, the turn of the client that
-reads slowest ends, if it reads slower than a phone does.
+who ask in a loop, however many, cost others no more than one turn each. Of several the first is who first asked, also
+if it was refused since. When a call waits, a turn ends whose client reads too slowly or for too long (giving_way.py).
 
 Rates are counted in this process, at no cost to Redis: balancers send a user to the same node. Only a call that gets a
 turn is counted. Nothing here knows what a call does.
@@ -15,13 +15,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from cachetools import LRUCache
 
 from .errors import Refusal
+from .giving_way import Held, free_in_s, gives_way
 from .limits import Rate, decide, headers
-from .returns import when_away_s
+from .returns import WAIT_S_MAX, when_away_s
 
 # Shorter than what balancers allow a silent node, and than the patience of people.
 WAIT_S: Final = 10.0
@@ -29,27 +30,44 @@ WAIT_S: Final = 10.0
 LOOK_S: Final = 0.25
 # A waiting call holds a connection, and a place of a read (read_admission.py): together a quarter of those.
 WAITING_MAX: Final = 32
-# 512 kbit/s: a weak mobile network.
-SLOW_BYTES_S: Final = 64 * 1024
-# Users whose last turn is remembered: some 200 bytes each.
+# Users whose last turn, or first question, is remembered: some 200 bytes each.
 USERS_MAX: Final = 20_000
+
+
+class Client(Protocol):
+    """The client of a call, which can be slow."""
+
+    def pace(self) -> float:
+        """The bytes per second that it takes now, or last took; infinite until that can be said."""
+
+    def waited_s(self) -> float:
+        """The seconds in which the node waited for it."""
+
+    def end(self) -> None:
+        """End the call, whatever it does now."""
 
 
 class Turn:
     """One call. `before` is when the user's last turn ended, in seconds; minus infinity if there was none.
 
-    A call whose client can be slow sets `pace`, the bytes per second that the client takes, and `end`.
+    `asked` is when the user first asked for this turn. A call that may be ended for others sets `client`.
     """
 
-    __slots__ = ("before", "end", "ending", "given", "pace", "user")
+    __slots__ = ("asked", "before", "client", "ending", "given", "since", "user")
 
-    def __init__(self, user: str, before: float) -> None:
+    def __init__(self, user: str, before: float, asked: float) -> None:
         self.user = user
         self.before = before
+        self.asked = asked
+        self.since = math.inf
         self.given: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ending = False
-        self.pace: Callable[[], float] | None = None
-        self.end: Callable[[], None] | None = None
+        self.client: Client | None = None
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """The least of these gets the next turn."""
+        return self.before, self.asked
 
 
 class Turns:
@@ -64,6 +82,7 @@ class Turns:
         self._running: list[Turn] = []
         self._waiting: list[Turn] = []  # in the order in which they came
         self._last: LRUCache[str, float] = LRUCache(USERS_MAX)
+        self._asked: LRUCache[str, float] = LRUCache(USERS_MAX)  # of users who were refused since
         self._tats: LRUCache[str, int] = LRUCache(USERS_MAX)
 
     @asynccontextmanager
@@ -78,12 +97,14 @@ class Turns:
             detail = f"another of the {self._what} of this user is not finished; retry when it is"
             raise Refusal("rate-limited", detail, headers=_soon())
         tat_ms = self._allowed(user_id) if limited else 0
-        turn = self._turns[user_id] = Turn(user_id, self._last.get(user_id, -math.inf))
+        asked = self._asked.get(user_id, self._clock())
+        turn = self._turns[user_id] = Turn(user_id, self._last.get(user_id, -math.inf), asked)
         try:
             self._waiting.append(turn)
             self._give()
             if not turn.given.done():
                 await self._wait(turn, gone)
+            self._asked.pop(user_id, None)
             if limited:
                 self._tats[user_id] = tat_ms
             yield turn
@@ -103,13 +124,23 @@ class Turns:
         self._turn_away()
         end_s = self._clock() + WAIT_S
         while not turn.given.done():
-            self._end_slow()
+            self._end_one()
             await asyncio.wait([turn.given], timeout=LOOK_S)
             if not turn.given.done() and (self._clock() >= end_s or gone()):
                 turn.given.set_result(False)
         if not turn.given.result():
-            detail = f"this node makes {self._most} {self._what} at a time, and others wait; ask again"
-            raise Refusal("overloaded", detail, headers=_soon())
+            self._asked[turn.user] = turn.asked
+            detail = f"this node makes {self._most} {self._what} at a time, and others wait; retry after Retry-After"
+            raise Refusal("overloaded", detail, headers=self._when_free(turn))
+
+    def _when_free(self, turn: Turn) -> dict[str, str]:
+        """When a turn is free at the latest, if clients can be ended; a few seconds where all turns are that short."""
+        held = [self._held(one, one.client) for one in self._running if one.client]
+        if not held:
+            return _soon()
+        ahead = sum(one.order < turn.order for one in self._waiting if not one.given.done())
+        wait_s = min(free_in_s(held, ahead), WAIT_S_MAX - 1)
+        return {"Retry-After": str(1 + int(wait_s + random.random()))}
 
     def _leave(self, turn: Turn) -> None:
         del self._turns[turn.user]
@@ -124,27 +155,29 @@ class Turns:
         """Give free turns; of equals to the one who came first."""
         self._waiting = [one for one in self._waiting if not one.given.done()]
         while self._waiting and len(self._running) < self._most:
-            first = min(self._waiting, key=lambda one: one.before)
+            first = min(self._waiting, key=lambda one: one.order)
             self._waiting.remove(first)
             self._running.append(first)
+            first.since = self._clock()
             first.given.set_result(True)
 
     def _turn_away(self) -> None:
         """Refuse the waiting call whose turn would be last, when too many wait; of equals the one who came last."""
         waiting = [one for one in self._waiting if not one.given.done()]
         if len(waiting) > WAITING_MAX:
-            max(reversed(waiting), key=lambda one: one.before).given.set_result(False)
+            max(reversed(waiting), key=lambda one: one.order).given.set_result(False)
 
-    def _end_slow(self) -> None:
-        """End the turn of the slowest client, if it is too slow, unless as many end already as wait."""
-        ending = sum(one.ending for one in self._running)
-        if ending >= len(self._waiting):
-            return
-        paces = [(one.pace(), one) for one in self._running if one.pace and not one.ending]
-        pace, slowest = min(paces, key=lambda pair: pair[0], default=(math.inf, None))
-        if slowest and slowest.end and pace < SLOW_BYTES_S:
-            slowest.ending = True
-            slowest.end()
+    def _end_one(self) -> None:
+        """End the turn that must end for one that waits, if there is one."""
+        clients = [(one, one.client) for one in self._running if one.client]
+        number = gives_way([self._held(*pair) for pair in clients], len(self._waiting))
+        if number is not None:
+            turn, client = clients[number]
+            turn.ending = True
+            client.end()
+
+    def _held(self, turn: Turn, client: Client) -> Held:
+        return Held(self._clock() - turn.since, client.waited_s(), client.pace(), turn.ending)
 
 
 def _soon() -> dict[str, str]:

@@ -1,28 +1,29 @@
 """The HTTP calls about one user's data, for that user or ops: list the posts, export everything, delete everything.
 
-The export is a ZIP that is written while it is read from the store, one post at a time, so that its size has no limit
-and the node's memory does. An export that breaks off has no end of an archive: who unpacks it is told.
+The export is a ZIP that is written while it is read from the store, a piece at a time, so that its size has no limit
+and the node's memory does, and a slow client costs little. An export that breaks off has no end of an archive: who
+unpacks it is told.
 """
 
 import asyncio
-import hashlib
-import math
 import random
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
-import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from storage.records import Timestamp, from_ms
-from storage.users import Received, Users
+from storage import keys
+from storage.records import from_ms
+from storage.users import PIECE_BYTES, Changed, Contents, Users
 
 from .auth import PRINCIPAL, USER_ID_CHARS_MAX, is_user_id
 from .errors import Refusal
+from .exports import Archive, Paced, Reader
+from .giving_way import NODE_PART
 from .limits import Rate
 from .links import Links
 from .moments import cursor_of, limit_of
@@ -35,35 +36,15 @@ from .views import PostPage, json_answer, post_view
 # the store.
 LISTS_MAX = 2
 ERASURES_MAX = 2
-# An export holds a pair of two photos of 16 MiB and its renditions twice: packed, and as entries.
-EXPORTS_MAX = 2
+# An export holds a piece of 1 MiB, twice while it is packed, and its socket holds some more: 64 MiB for all. Two at a
+# time read the store and pack: that is the work, which slow clients do not stretch.
+EXPORTS_MAX = 16
+EXPORTS_WORKING_MAX = EXPORTS_MAX // NODE_PART
 # Calls of one user. Apps page through lists; a deletion of many moments takes several calls.
 LIST_RATE = Rate(30, 60)
 ERASURE_RATE = Rate(10, 60)
 EXPORT_RATE = Rate(10, 600)
-# Each so many seconds in which the node waited for a client, the client's pace is judged anew: what sockets took at
-# once, when the export began, is no pace.
-JUDGED_S = 3.0
-PIECE_BYTES = 64 * 1024
-MANIFEST = "manifest.json"
-
-
-class File(msgspec.Struct, frozen=True):
-    """One file of an export."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """The last file of an export: all others, and the keys of objects that could not be read."""
-
-    user_id: str
-    exported_at: Timestamp
-    posts: int
-    files: list[File]
-    unreadable: list[str]
+R = TypeVar("R")
 
 
 class UserCalls:
@@ -77,6 +58,7 @@ class UserCalls:
         self._lists = Turns(LISTS_MAX, "lists of all posts", LIST_RATE)
         self._erasures = Turns(ERASURES_MAX, "deletions of all posts", ERASURE_RATE)
         self._exports = Turns(EXPORTS_MAX, "exports", EXPORT_RATE)
+        self._working = asyncio.Semaphore(EXPORTS_WORKING_MAX)
 
     async def posts(self, request: web.Request) -> web.Response:
         """One page of the user's posts."""
@@ -115,130 +97,64 @@ class UserCalls:
         async with _turn(self._exports, request, user_id) as turn:
             try:
                 async with asyncio.timeout(None) as patience:
-                    turn.pace, turn.end = paced.pace, lambda: patience.reschedule(0)
+                    turn.client = Reader(paced, patience)
                     return await self._exported(request, user_id, response, paced)
             except ConnectionError:
                 return response  # the client has gone
             except TimeoutError:
                 detail = "the client reads too slowly, or others wait for their exports; ask again"
                 raise Refusal("overloaded", detail) from None
+            except Changed:
+                raise Refusal("superseded", "a post was deleted or changed while it was sent; ask again") from None
             finally:
-                turn.pace = turn.end = None
+                turn.client = None
 
     async def _exported(
-        self, request: web.Request, user_id: str, response: web.StreamResponse, paced: "Paced"
+        self, request: web.Request, user_id: str, response: web.StreamResponse, paced: Paced
     ) -> web.StreamResponse:
         """Send the archive; after the head a failure can only cut the connection."""
-        archive, files, unreadable, posts = Archive(), list[File](), list[str](), 0
-        received = self._users.everything(user_id)
-        first = await anext(received, None)  # before the head: a store that is away is answered 503
+        archive, present = Archive(), self._users.present(user_id)
+        moments = await self._worked(lambda: anext(present, None))  # before the head: without the store it is 503
         await response.prepare(request)
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=0)  # a piece is written when the kernel has the one before
         try:
-            while first is not None:
-                posts += 1
-                unreadable += first.unreadable
-                packed, added = await asyncio.to_thread(archive.add, first)
-                files += added
-                await paced.write(packed)
-                first = await anext(received, None)
-            at = from_ms(time.time_ns() // 1_000_000)
-            await paced.write(archive.end(Manifest(user_id, at, posts, files, unreadable)))
+            while moments is not None:
+                for moment_id in moments:
+                    archive.posts += 1
+                    post_id = keys.post_id(moment_id, user_id)
+                    await self._send(f"{moment_id}/received", keys.intake(moment_id, post_id), archive, paced)
+                    await self._send(f"{moment_id}/shown", keys.media(moment_id, post_id), archive, paced)
+                moments = await self._worked(lambda: anext(present, None))
+            await paced.write(archive.end(user_id, from_ms(time.time_ns() // 1_000_000)))
             await response.write_eof()
         except BaseException:  # also the end of the turn, which cancels
             if request.transport is not None:
                 request.transport.abort()
             raise
+        finally:
+            archive.give_up()
         return response
 
+    async def _send(self, folder: str, key: str, archive: Archive, paced: Paced) -> None:
+        """Send the files of an object, if there is one, piece by piece."""
+        contents = await self._worked(lambda: self._users.contents(key))
+        if contents is None:
+            return
+        if contents.files is None:
+            archive.unreadable.append(key)
+        for start in range(0, contents.end, PIECE_BYTES):
+            await paced.write(await self._worked(partial(self._packed, folder, contents, start, archive)))
 
-class Paced:
-    """Writes to a client that must read as fast as readers of pictures (sending.py); the store's time is free."""
+    async def _packed(self, folder: str, contents: Contents, start: int, archive: Archive) -> bytes:
+        """A piece of an object, as it is in the archive."""
+        piece = await self._users.piece(contents, start)
+        return await asyncio.to_thread(archive.add, folder, contents, start, piece)
 
-    def __init__(self, response: web.StreamResponse, *, rate_bytes_s: int, grace_s: float) -> None:
-        self._response = response
-        self._rate_bytes_s = rate_bytes_s
-        self._left_s = grace_s
-        self._taken = 0
-        self._waited_s = 0.0
-        self._since: float | None = None  # when the write in progress began
-        self._mark = 0, 0.0  # bytes and seconds at which the present judgement began
-        self._pace = math.inf
-
-    async def write(self, data: bytes) -> None:
-        """Write all of it, piece by piece; TimeoutError when the client is too slow."""
-        now = asyncio.get_running_loop().time
-        for start in range(0, len(data), PIECE_BYTES):
-            piece, begun = memoryview(data)[start : start + PIECE_BYTES], now()
-            self._since = begun
-            self._left_s += len(piece) / self._rate_bytes_s
-            async with asyncio.timeout(self._left_s):
-                await self._response.write(piece)
-            self._taken += len(piece)
-            self._waited_s += now() - begun
-            self._since = None
-            self._left_s -= now() - begun
-            self._pace = self.pace()
-            if self._waited_s - self._mark[1] >= JUDGED_S:
-                self._mark = self._taken, self._waited_s
-
-    def pace(self) -> float:
-        """The bytes per second that the client takes now, or last took; infinite until that can be said."""
-        taken, waited_s = self._taken - self._mark[0], self._waited_s - self._mark[1]
-        if self._since is not None:
-            waited_s += asyncio.get_running_loop().time() - self._since
-        # With the piece that it may nearly have taken.
-        return self._pace if waited_s < JUDGED_S else (taken + PIECE_BYTES) / waited_s
-
-
-class Archive:
-    """A ZIP whose bytes are taken away while it is written."""
-
-    def __init__(self) -> None:
-        self._sink = _Sink()
-        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED)  # photos do not shrink
-
-    def add(self, received: Received) -> tuple[bytes, Sequence[File]]:
-        """Add the files of a post, in a folder of its moment; the bytes to send, and the files."""
-        files = []
-        for name, data in received.entries.items():
-            path = f"{received.moment_id}/{name}"
-            self._zip.writestr(path, data)
-            files.append(File(path, len(data), hashlib.sha256(data).hexdigest()))
-        return self._sink.taken(), files
-
-    def end(self, manifest: Manifest) -> bytes:
-        """Add the manifest and end the archive; the bytes to send."""
-        self._zip.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        self._zip.close()
-        return self._sink.taken()
-
-
-class _Sink:
-    """A file that can only be written to, and that forgets what is taken. Not an `io` object, which closes itself.
-
-    An archive that is given up writes its end when it is collected.
-    """
-
-    def __init__(self) -> None:
-        self._written = bytearray()
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer; Python 3.11 has no name for the type
-        """Take the bytes."""
-        self._written += data
-        return len(memoryview(data))
-
-    def taken(self) -> bytes:
-        """What was written since the last call."""
-        taken, self._written = bytes(self._written), bytearray()
-        return taken
+    async def _worked(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Do the node's work for an export, which few exports may have at a time."""
+        async with self._working:
+            return await work()
 
 
 def _turn(turns: Turns, request: web.Request, user_id: str) -> AbstractAsyncContextManager[Turn]:

@@ -4,11 +4,12 @@ A worker runs many flags at once, each with one read and one report. A shard tha
 alone.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from storage.index import Index, Observed
+from storage.index import Index, Observed, Report
 from storage.queue.batch import Batcher
 from storage.records import Post
 
@@ -19,7 +20,8 @@ class BatchedIndex:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._reads = {name: Batcher[str, Post | None](one.posts) for name, one in index.shards.items()}
-        self._reports = {name: Batcher[Post, Observed](one.observe) for name, one in index.shards.items()}
+        self._reports = {name: Batcher[Report, Observed](one.observe) for name, one in index.shards.items()}
+        self._stamps = {name: Batcher[None, str](_stamping(one)) for name, one in index.shards.items()}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -27,6 +29,8 @@ class BatchedIndex:
             await self._stack.enter_async_context(read)
         for report in self._reports.values():
             await self._stack.enter_async_context(report)
+        for stamp in self._stamps.values():
+            await self._stack.enter_async_context(stamp)
         return self
 
     async def __aexit__(
@@ -38,10 +42,19 @@ class BatchedIndex:
         """The post's record; None if the index does not have the post."""
         return await self._reads[self._index.home(post_id)].add(post_id)
 
-    async def observe(self, post: Post) -> Observed:
-        """Report the post; see `Index.observing`."""
-        return await self._reports[self._index.home(post.id)].add(post)
+    async def stamp(self, post_id: str) -> str:
+        """A stamp of the post's shard; see `Index.stamp`."""
+        return await self._stamps[self._index.home(post_id)].add(None)
 
-    async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
-        """Remove the post; see `Index.forget`."""
-        await self._index.forget(post_id, moment_id, deletion)
+    async def observe(self, post: Post, stamp: str = "") -> Observed:
+        """Report the post; see `Index.observing`."""
+        return await self._reports[self._index.home(post.id)].add(Report(post, stamp))
+
+
+def _stamping(index: Index) -> Callable[[Sequence[None]], Awaitable[Sequence[str]]]:
+    """The flush function for the stamps of one shard: one for all that asked before."""
+
+    async def stamps(asked: Sequence[None]) -> Sequence[str]:
+        return [await index.stamp()] * len(asked)
+
+    return stamps

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from storage import intake, keys, media
 from storage.existence import Existence
 from storage.files import FileStore
+from storage.index import Report as Told
 from storage.moments import Moments
 from storage.queue.jobs import Queue, jobs_of
 from storage.queue.shards import Shards
@@ -50,7 +51,7 @@ async def fill(url: str, folder: Path, pairs: int, report: Report) -> None:
         now_ms = time.time_ns() // 1_000_000
         moment = await Moments(store, index).create("drill", now_ms - 1000, 120)
         for start in range(0, pairs, BATCH):
-            posts = []
+            stamp, posts = await index.shards[""].stamp(), []
             for number in range(start, min(start + BATCH, pairs)):
                 receipt = Receipt(
                     id=keys.post_id(moment.id, f"user {number}"),
@@ -65,7 +66,7 @@ async def fill(url: str, folder: Path, pairs: int, report: Report) -> None:
                 await existence.commit(receipt, b"front", b"back!")
                 posts.append(accepted(receipt))
             jobs = [job for post in posts for job in jobs_of(post.moment_id, post.id)]
-            await run(redis, index.shards[""].observing(posts), Queue.enqueueing(jobs))
+            await run(redis, index.shards[""].observing([Told(one, stamp) for one in posts]), Queue.enqueueing(jobs))
             report.done += len(posts)
     report.ended_s = time.monotonic()
 

@@ -8,7 +8,10 @@ reports the post to the index. The index's answer and, unless that is `known`, t
     any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
     any             another pair            the post was deleted and posted again: render again
     (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
-    any other       the pair rendered       Redis had lost the post and knows it again: done
+    unproven        the pair rendered       Redis lost the post: report it with a stamp of before this reading; done
+    any other       the pair rendered       done
+
+Only a report to a Redis that lost the post takes a stamp (`storage/index.py`): all others cost Redis no more for it.
 
 A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later. An incomplete
 object never replaces a complete one, so a delayed worker cannot remove `full`. `full` is stored behind the other
@@ -69,12 +72,12 @@ class PostIndex(Protocol):
         """The post's record; None if the index does not have the post."""
         ...
 
-    async def observe(self, post: Post, /) -> Observed:
-        """Report the post; see `Index.observing`."""
+    async def stamp(self, post_id: str, /) -> str:
+        """A stamp of the post's Redis; see `Index.stamp`."""
         ...
 
-    async def forget(self, post_id: str, moment_id: str, deletion: str, /) -> None:
-        """Remove the post; see `Index.forget`."""
+    async def observe(self, post: Post, stamp: str = "", /) -> Observed:
+        """Report the post; see `Index.observing`."""
         ...
 
 
@@ -149,16 +152,21 @@ class Jobs:
         return outcome
 
     async def flag_late(self, moment_id: str, post_id: str) -> None:
-        """Report to the index whether the post was late; nothing to do when it is flagged already or deleted."""
-        post = await self._flagged(moment_id, post_id)
-        if post is None:
+        """Report to the index whether the post was late; nothing to do when it is flagged already or deleted.
+
+        From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
+        """
+        post = await self._index.post(post_id)
+        if post is not None and post.late is not None:
             return
-        if await self._index.observe(post) == "new":
-            # Redis had lost the post, and perhaps that it was deleted.
-            there = await self._existence.look(moment_id, post_id)
-            if there.receipt is None and there.tombstone is not None:
-                await self._index.forget(post_id, moment_id, max(there.decided, post.attempt))
+        if post is not None:
+            post = await self._flagged(post)
+        if post is None or await self._index.observe(post) == "unproven":
+            stamp = await self._index.stamp(post_id)
+            receipt = (await self._existence.look(moment_id, post_id)).receipt
+            if receipt is None:
                 return
+            await self._prove(flagged(accepted(receipt), receipt.late_by_ms), stamp)
         self._metrics.flagged.inc()
 
     async def _rendered(
@@ -223,42 +231,40 @@ class Jobs:
 
     async def _told(self, post: Post) -> Outcome | None:
         """Report a stored media object to the index and decide by the table above; None: render again."""
-        answer: Observed | None = None
+        stamp = ""
         trouble: RedisError | None = None
         try:
             answer = await self._index.observe(post)
+            if answer == "known":
+                return _outcome(post)
+            if answer == "unproven":
+                stamp = await self._index.stamp(post.id)
         except RedisError as error:
             trouble = error
-        if answer == "known":
-            return _outcome(post)
         there = await self._existence.look(post.moment_id, post.id)
         if there.receipt is None and (there.tombstone is not None or not there.mark):
-            if answer == "new":
-                await self._index.forget(post.id, post.moment_id, max(there.decided, post.attempt))
             await self._existence.fence(post.moment_id, post.id)
             return "deleted"
         if there.receipt is None or there.receipt.attempt != post.attempt:
             return None
         if trouble is not None:
             raise trouble
+        if stamp:
+            await self._prove(post, stamp)
         return _outcome(post)
 
-    async def _flagged(self, moment_id: str, post_id: str) -> Post | None:
-        """The post with its late flag, or None when there is nothing to report.
+    async def _prove(self, post: Post, stamp: str) -> None:
+        """Report a post that was read from the store after this stamp; redis.RedisError if the stamp is not good."""
+        if await self._index.observe(post, stamp) == "unproven":
+            raise RedisError("Redis lost its data while the post was read, or the store took too long")
 
-        From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
-        """
-        post = await self._index.post(post_id)
-        if post is not None and post.late is not None:
-            return None
-        if post is not None:
-            with contextlib.suppress(NoSuchMoment, DamagedMoment):
-                async with self._reading_moment:
-                    moment = await self._moments.get(moment_id)
-                late_ms = late_by_ms(post.received_at, moment.closes_at)
-                return flagged(post, late_ms)
-        receipt = (await self._existence.look(moment_id, post_id)).receipt
-        return flagged(accepted(receipt), receipt.late_by_ms) if receipt is not None else None
+    async def _flagged(self, post: Post) -> Post | None:
+        """A post that the index has, with its late flag; None when there is no such moment."""
+        with contextlib.suppress(NoSuchMoment, DamagedMoment):
+            async with self._reading_moment:
+                moment = await self._moments.get(post.moment_id)
+            return flagged(post, late_by_ms(post.received_at, moment.closes_at))
+        return None
 
 
 def overdue(archive: bytes, run: Run, now_ms: int) -> tuple[Post, bytes]:

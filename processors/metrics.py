@@ -103,10 +103,11 @@ class Metrics:
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """A moment and its counts; None while they may not cover every post in the store."""
+    """A moment and its counts; None while they may not cover every post in the store, or, not `read`, are not known."""
 
     moment: Moment
     counts: Counts | None
+    read: bool = True
 
 
 class ScalerMetrics:
@@ -238,7 +239,7 @@ class _Known(Collector):
         complete = GaugeMetricFamily(
             "snapsurge_moment_counts_complete",
             "1 while the counts of the moment cover every post in the store; 0: the sweeper is counting again, and "
-            "snapsurge_moment_posts is absent",
+            "snapsurge_moment_posts is absent; absent itself while Redis does not answer",
             labels=["moment"],
         )
         posts = GaugeMetricFamily(
@@ -247,12 +248,12 @@ class _Known(Collector):
             labels=["moment", "state"],
         )
         for one in self._metrics.moments:
-            moment = one.moment
-            fires.add_metric([moment.id, moment.region], to_ms(moment.fires_at) / 1000)
-            closes.add_metric([moment.id, moment.region], to_ms(moment.closes_at) / 1000)
-            complete.add_metric([moment.id], int(one.counts is not None))
+            fires.add_metric([one.moment.id, one.moment.region], to_ms(one.moment.fires_at) / 1000)
+            closes.add_metric([one.moment.id, one.moment.region], to_ms(one.moment.closes_at) / 1000)
+            if one.read:
+                complete.add_metric([one.moment.id], int(one.counts is not None))
             for state, number in msgspec.structs.asdict(one.counts).items() if one.counts else ():
-                posts.add_metric([moment.id, state], number)
+                posts.add_metric([one.moment.id, state], number)
         yield from (fires, closes, complete, posts)
 
 

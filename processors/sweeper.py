@@ -31,6 +31,7 @@ from storage.posts import Posts
 from storage.queue.jobs import Job, jobs_of
 from storage.queue.shards import Shards, those_that_answer
 from storage.records import OPEN_MS, Moment, to_ms
+from storage.recounting import Recount
 from storage.sharded_index import ShardedIndex, epoch_of
 from storage.together import together
 from storage.tombstones import SIZE as TOMBSTONE_SIZE
@@ -188,12 +189,11 @@ class Sweeper:
         }
         for moment_id, shards in generations.items():
             accepted = sorted(one for one in found.accepted if keys.moment_of(one) == moment_id)
-            async for posts in self._posts.stored_some(
-                moment_id, [o for o in accepted if self._index.home(o) in shards]
-            ):
-                for untold in await self._posts.tell(posts, shards):
-                    del shards[untold]  # the next pass recounts
+            recount = Recount(self._index, shards)
+            async for posts in recount.reported(accepted, partial(self._posts.stored_some, moment_id)):
                 swept += Swept(recounted=len(posts))
+            for untold in recount.untold:
+                del shards[untold]  # the next pass recounts
         await self._tell_deletions(sorted(found.deleted))
         for post_id in found.deleted:
             # While the moment accepts posts, a late `create` of the pair would succeed where nothing stands.

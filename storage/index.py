@@ -8,31 +8,47 @@ Attempts are ordered by their ids. An entry is replaced only by a younger attemp
 as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
 `full` renditions never replaces a record that has them.
 
+Redis may lose a deletion's id while an older report is on its way. So a report creates an entry only with a *stamp*:
+Redis' *life* and time, asked before the process learned from the store that the attempt is current. The attempt can
+only have been deleted after that, and a Redis that is still in this life still knows it. A life ends with a loss of the
+data, a restart, or a failover. A stamp is good for seconds. Without one nothing is written (`unproven`): the post is
+read from the store, until one of its jobs reports it.
+
 A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
 counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
 Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
 promoted, refused a write, or was one of two primaries may lack something, and a replica may be behind. They are
-complete only for one *epoch*, too: one set of shards. A caller that knows another set adds no post to counts, and voids
-their mark.
+complete only for one *epoch*, too: one set of shards. A caller with another set counts nothing, and voids their mark.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from .connections import term
-from .index_scripts import COMPLETE, COUNTS, COUNTS_TTL_S, FORGET, OBSERVE, RECOUNT, STATES, UNCOUNTED
+from .index_scripts import (
+    COMPLETE,
+    COUNTS,
+    COUNTS_TTL_S,
+    FORGET,
+    OBSERVE,
+    PUT_MOMENTS,
+    RECOUNT,
+    STAMP,
+    STATES,
+    UNCOUNTED,
+)
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY, is_moment_id
 from .records import ACCEPTING_MS, ATTEMPT_ID_CHARS, Moment, Post, to_ms
-from .scripts import Call, Script, run_one
+from .scripts import Call, run_one
 
 T = TypeVar("T")
 
-Observed = Literal["new", "known", "stale", "deleted"]
+Observed = Literal["new", "known", "stale", "deleted", "unproven"]
 
 _COUNTED = ("accepted", "on_time", "late", "ready", "rejected")
 
@@ -40,7 +56,6 @@ _ATTEMPT = re.compile(f"[0-9a-f]{{{ATTEMPT_ID_CHARS}}}")
 _decode_post = msgspec.json.Decoder(Post).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
 
-MOMENT_TTL_S = 7 * 24 * 3600
 # If the process that created a moment could not reach Redis, other processes find the moment in the store after at most
 # LISTED_TTL_S. Regular readers list the store again at LISTED_DUE_S, before the listing expires, so that no request
 # waits for it.
@@ -51,24 +66,6 @@ MOMENTS_AT_ONCE = 100
 # Keys that one command looks at, about a millisecond's work of Redis; and what begins the ids of posts, as a pattern.
 SCANNED = 1000
 POST_DIGEST = "[a-z2-7]" * 26
-
-
-# ARGV: the listed time range or nothing, its time to live, then six fields of each moment. A copy of a later revision
-# stays, because a reader may have read the moment before it was changed and report it after.
-_PUT_MOMENTS = Script(f"""
-for i = 3, #ARGV, 6 do
-  local id, region, fires_at, revision, cancelled, record = unpack(ARGV, i, i + 5)
-  local known, there = pcall(cjson.decode, call('GET', '{MOMENT_KEY}' .. id) or '{{}}')
-  local later = known and type(there) == 'table' and (tonumber(there.revision) or 0) > tonumber(revision)
-  if not later then
-    redis.call('SET', '{MOMENT_KEY}' .. id, record, 'EX', {MOMENT_TTL_S})
-    call('ZADD', '{MOMENTS_KEY}', fires_at, id)
-    if cancelled == '1' then call('ZREM', '{MOMENTS_KEY}:' .. region, id)
-    else call('ZADD', '{MOMENTS_KEY}:' .. region, fires_at, id) end
-  end
-end
-if ARGV[1] ~= '' then redis.call('SET', '{MOMENTS_LISTED_KEY}', ARGV[1], 'EX', ARGV[2]) end
-""")
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +80,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+
+
+class Report(NamedTuple):
+    """A post, and the stamp of this post's Redis from before the post was read from the store, or committed to it."""
+
+    post: Post
+    stamp: str = ""
 
 
 class Index:
@@ -104,23 +108,30 @@ class Index:
         """The name of the shard that has this post."""
         return ""
 
-    async def observe(self, posts: Sequence[Post]) -> list[Observed]:
-        """Report posts to the index; see `observing`."""
-        if not posts:
-            return []
-        return cast("list[Observed]", [one.decode() for one in await run_one(self._redis, self.observing(posts))])
+    async def stamp(self) -> str:
+        """A stamp, for reports of posts that are read from the store, or committed to it, after this."""
+        stamp: bytes = await run_one(self._redis, STAMP())
+        return stamp.decode()
 
-    def observing(self, posts: Sequence[Post]) -> Call:
+    async def observe(self, reports: Sequence[Report]) -> list[Observed]:
+        """Report posts to the index; see `observing`."""
+        if not reports:
+            return []
+        return cast("list[Observed]", [one.decode() for one in await run_one(self._redis, self.observing(reports))])
+
+    def observing(self, reports: Sequence[Report]) -> Call:
         """The call that reports posts, for a caller that sends it with others.
 
         A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
-        `stale` (the entry is of a younger attempt: this post was deleted and posted again) or `deleted`.
+        `stale` (the entry is of a younger attempt: this post was deleted and posted again), `deleted`, or `unproven`
+        (the index does not have it, and the stamp is not good: nothing was written).
         """
         fields: list[Any] = [self._epoch]
-        for post in posts:
+        for post, stamp in reports:
             late = "" if post.late_by_ms is None else post.late_by_ms
             whole = int(post.state != "accepted" and post.complete)
-            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole, msgspec.json.encode(post)]
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole]
+            fields += [msgspec.json.encode(post), stamp]
         return OBSERVE((), *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
@@ -209,7 +220,7 @@ class Index:
             for one in some:
                 fields += [one.id, one.region, to_ms(one.fires_at), one.revision, int(one.cancelled)]
                 fields.append(msgspec.json.encode(one))
-            await run_one(self._redis, _PUT_MOMENTS((), *fields))
+            await run_one(self._redis, PUT_MOMENTS((), *fields))
 
     async def remove_moment(self, moment_id: str, region: str) -> None:
         """Remove the copy of a moment that is no more, and its counts."""

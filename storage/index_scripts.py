@@ -1,4 +1,4 @@
-"""The Lua scripts of the index: each changes a post's entry and the counts of its moment together.
+"""The Lua scripts of the index: a post's entry and the counts of its moment are changed together.
 
 What they promise is in index.py, the keys are in keys.py. A value that these scripts do not write is removed: a broken
 entry with the counts of its moment, because nobody knows as what it was counted, broken counts as a whole, so that the
@@ -8,7 +8,7 @@ attempt, g the generation of counts in which the entry is counted. Fields of a m
 are complete).
 """
 
-from .keys import COUNTS_KEY, DELETION_KEY, POST_KEY
+from .keys import COUNTS_KEY, DELETION_KEY, LIFE_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY
 from .records import ATTEMPT_ID_CHARS
 from .reign import REIGN
 from .scripts import Script
@@ -18,8 +18,12 @@ from .scripts import Script
 # the post again.
 POST_TTL_S = 48 * 3600
 COUNTS_TTL_S = 30 * 24 * 3600
+MOMENT_TTL_S = 7 * 24 * 3600
 # A recount that has not finished within a day starts again, before the entries that it observed can expire.
 RECOUNT_S = 24 * 3600
+# A stamp proves nothing after this time: a Redis that evicts keys may have lost a younger deletion. If a commit takes
+# longer, its post is left to the post's jobs.
+FRESH_MS = 5000
 # The generation of an entry that is in no counts.
 _UNCOUNTED = "-"
 
@@ -76,9 +80,34 @@ end
 """
 )
 
-# ARGV: the epoch, then seven fields of each post. An entry of the same attempt proves that no deletion came after it.
+# `life()` names the data of this Redis: the key began with it, so it is lost with all else, and a server that restarted
+# or was promoted, and may lack the last writes, has another `run_id`. `now_ms()` is the time of this Redis.
+_LIFE = f"""
+local function life()
+  local begun = call('GET', '{LIFE_KEY}')
+  return begun and begun..':'..string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+
+# Returns the stamp of now: the life, which begins if there is none, and the time.
+STAMP = Script(f"""
+{_LIFE}
+if not call('GET', '{LIFE_KEY}') then
+  local time = redis.call('TIME')
+  redis.call('SET', '{LIFE_KEY}', time[1]..'.'..time[2])
+end
+return life()..'@'..string.format('%.0f', now_ms())
+""")
+
+# ARGV: the epoch, then eight fields of each post, the last one its stamp. An entry of the same attempt proves that no
+# deletion came after it. Otherwise the stamp must: whatever was deleted since is still known in this life.
 OBSERVE = Script(f"""
 {_COUNT}
+{_LIFE}
 local moments = {{}}
 local function moment_of(counts)
   if not moments[counts] then
@@ -89,7 +118,14 @@ local function moment_of(counts)
   end
   return moments[counts]
 end
-local function observe(key, deletion, counts, state, late, attempt, whole, record)
+local present, now
+local function is_proven(stamp)
+  local was, at = string.match(stamp, '^(.*)@(%d+)$')
+  if not was then return false end
+  if not now then present, now = life(), now_ms() end
+  return was == present and now >= tonumber(at) and now - at <= {FRESH_MS}
+end
+local function observe(key, deletion, counts, state, late, attempt, whole, record, stamp)
   local moment = moment_of(counts)
   local broken, old_state, old_late, old_attempt, old_generation = entry_of(key)
   if broken then moment.void = true end
@@ -97,6 +133,7 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
     local gone = deletion_at(deletion)
     if gone and attempt <= gone then return 'deleted' end
     if old_state and (old_attempt or '') > attempt then return 'stale' end
+    if not is_proven(stamp) then return 'unproven' end
   end
   local counted = old_state and old_generation == moment.generation
   if old_state and (old_attempt or '') ~= attempt then
@@ -126,10 +163,10 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
   return old_state and 'known' or 'new'
 end
 local answers = {{}}
-for i = 2, #ARGV, 7 do
-  local id, moment, state, late, attempt, whole, record = unpack(ARGV, i, i + 6)
+for i = 2, #ARGV, 8 do
+  local id, moment, state, late, attempt, whole, record, stamp = unpack(ARGV, i, i + 7)
   answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
-    state, late ~= '' and late, attempt, whole, record)
+    state, late ~= '' and late, attempt, whole, record, stamp)
 end
 for counts, moment in pairs(moments) do
   if moment.void then redis.call('DEL', counts) else store(counts, moment.by) end
@@ -215,4 +252,21 @@ if (generation or '') ~= ARGV[3] or (generation and (epoch or '') ~= ARGV[2]) th
 call('HSET', KEYS[1], 'complete', generation and began or mark(ARGV[1]), 'shards', ARGV[2])
 redis.call('EXPIRE', KEYS[1], {COUNTS_TTL_S})
 return 1
+""")
+
+# ARGV: the listed time range or nothing, its time to live, then six fields of each moment. A copy of a later revision
+# stays, because a reader may have read the moment before it was changed and report it after.
+PUT_MOMENTS = Script(f"""
+for i = 3, #ARGV, 6 do
+  local id, region, fires_at, revision, cancelled, record = unpack(ARGV, i, i + 5)
+  local known, there = pcall(cjson.decode, call('GET', '{MOMENT_KEY}' .. id) or '{{}}')
+  local later = known and type(there) == 'table' and (tonumber(there.revision) or 0) > tonumber(revision)
+  if not later then
+    redis.call('SET', '{MOMENT_KEY}' .. id, record, 'EX', {MOMENT_TTL_S})
+    call('ZADD', '{MOMENTS_KEY}', fires_at, id)
+    if cancelled == '1' then call('ZREM', '{MOMENTS_KEY}:' .. region, id)
+    else call('ZADD', '{MOMENTS_KEY}:' .. region, fires_at, id) end
+  end
+end
+if ARGV[1] ~= '' then redis.call('SET', '{MOMENTS_LISTED_KEY}', ARGV[1], 'EX', ARGV[2]) end
 """)

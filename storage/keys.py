@@ -101,14 +101,15 @@ def name_in(key: str) -> str:
 # The clock of scores (clock.py): hash.
 CLOCK_KEY = "snapsurge:clock"
 # The index (index.py): a post's record and flag (hash), the id of its last deletion, a moment's counts (hash), a moment
-# as JSON, moment ids by firing time (sorted set; for one region with a colon and its name behind), and the time range
-# that the index has completely.
+# as JSON, moment ids by firing time (sorted set; for one region with a colon and its name behind), the time range that
+# the index has completely, and since when this Redis has data (the id of its life, index_scripts.py).
 POST_KEY = "snapsurge:post:"
 DELETION_KEY = "snapsurge:deletion:"
 COUNTS_KEY = "snapsurge:counts:"
 MOMENT_KEY = "snapsurge:moment:"
 MOMENTS_KEY = "snapsurge:moments"
 MOMENTS_LISTED_KEY = "snapsurge:moments-listed"
+LIFE_KEY = "snapsurge:life"
 # What nodes counted of a moment (tallies.py): their tallies (hash, a node's life → JSON), and the pairs that they
 # refused for the service's sake, by the time of the first try (sorted set).
 TALLY_KEY = "snapsurge:tally:"
@@ -155,6 +156,7 @@ TYPES = {
     **dict.fromkeys((CLOCK_KEY, LEASES_KEY, ATTEMPTS_KEY, DEAD_KEY, COUNTED_KEY, NODES_KEYS[0], CURSORS_KEY), "hash"),
     **dict.fromkeys((BY_HAND_KEY, RETENTION_KEY), "hash"),
     **dict.fromkeys((MOMENTS_LISTED_KEY, ELECTED_KEY, SCALING_KEY, NEEDED_KEY, NODES_KEYS[3], SWEPT_KEY), "string"),
+    LIFE_KEY: "string",
     WORKERS_KEY: "set",
     BELL_KEY: "list",
 }

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial, reduce
 from operator import add
 
@@ -24,6 +24,7 @@ from .blobs import BlobChanged, BlobMissing, BlobStore
 from .existence import Existence, NoSuchPost
 from .index import Counts, Index, counts_of
 from .records import Post, Receipt, Rendition, accepted
+from .recounting import Recount
 from .together import together
 from .tombstones import SIZE as TOMBSTONE_SIZE
 from .tombstones import tombstone_in
@@ -61,6 +62,10 @@ class Posts:
             (post,) = await self._index.posts([post_id])
             if post is not None:
                 return post
+        return await self._stored(post_id)
+
+    async def _stored(self, post_id: str) -> Post:
+        """The post from the store, by a valid id; NoSuchPost, DamagedPost."""
         try:
             return await self.stored(keys.moment_of(post_id), post_id)
         except Damaged as error:
@@ -68,10 +73,13 @@ class Posts:
             raise DamagedPost(post_id) from None
 
     async def finished(self, post_id: str) -> Post:
-        """The post's record from the cache while it is fresh, else from `get`."""
+        """The post's record from the cache while it is fresh, else from `get`, or the store if it is finished there."""
         post = self._finished.get(post_id)
         if post is None:
             post = await self.get(post_id)
+            if post.state == "accepted":
+                # A worker that cannot reach Redis may have stored the renditions, and not reported them.
+                post = await self._stored(post_id)
             if post.state != "accepted":
                 self._finished[post_id] = post
         return post
@@ -207,27 +215,16 @@ class Posts:
             with contextlib.suppress(RedisError):
                 generations[shard] = await self._index.shards[shard].recount(moment_id)
         counted: Counter[str] = Counter()
-        untold: set[str] = set()
+        recount = Recount(self._index, shards)
         async for ids in self.ids(moment_id):
-            async for posts in self._counted_some(moment_id, [one for one in ids if self._index.home(one) in shards]):
+            async for posts in recount.reported(ids, partial(self._counted_some, moment_id)):
                 counted.update(["accepted"] * len(posts))
                 counted.update(post.state for post in posts if post.state != "accepted")
                 counted.update("late" if post.late else "on_time" for post in posts if post.late is not None)
-                untold |= await self.tell(posts, shards)
-        for shard in generations.keys() - untold:
+        for shard in generations.keys() - recount.untold:
             with contextlib.suppress(RedisError):
                 await self._index.shards[shard].counts_are_complete(moment_id, generations[shard])
         return counts_of(counted)
-
-    async def tell(self, posts: Sequence[Post], shards: Collection[str]) -> set[str]:
-        """Report the posts of these shards to the index; returns the shards that could not be told."""
-        untold = set()
-        for shard in shards:
-            try:
-                await self._index.shards[shard].observe([one for one in posts if self._index.home(one.id) == shard])
-            except RedisError:
-                untold.add(shard)
-        return untold
 
     async def ids(
         self, moment_id: str, after: str | None = None, spread_max: int | None = None

@@ -22,7 +22,7 @@ from typing import TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .index import Counts, Index, Observed
+from .index import Counts, Index, Observed, Report
 from .queue.shards import home, those_that_answer
 from .records import Post
 
@@ -53,9 +53,9 @@ class ShardedIndex(Index):
         """The name of the shard that has this post."""
         return home(post_id, self._shards)
 
-    async def observe(self, posts: Sequence[Post]) -> list[Observed]:
-        """Report posts to their shards; an error only after all other shards were told."""
-        answers = await self._by_shard(posts, [post.id for post in posts], Index.observe)
+    async def observe(self, reports: Sequence[Report]) -> list[Observed]:
+        """Report posts to their shards, with the stamps of these; an error only after all other shards were told."""
+        answers = await self._by_shard(reports, [one.post.id for one in reports], Index.observe)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from . import keys
 from .absences import Absences
-from .blobs import BlobMissing, BlobStore, StoreUnavailable
+from .blobs import BlobChanged, BlobMissing, BlobStore, StoreUnavailable
 from .existence import Existence, NoSuchPost, Standing, Superseded
 from .index import Index
 from .moments import DAY_MS, DamagedMoment, Moments, NoSuchMoment
@@ -33,7 +33,8 @@ from .queue.shards import Shards
 from .records import OPEN_MS, Post, from_ms, to_ms
 from .refusals import reason
 from .together import together
-from .zips import Damaged, unpack
+from .tombstones import ENTRY as TOMBSTONE_ENTRY
+from .zips import TAIL_BYTES, Damaged, Place, places
 
 log = logging.getLogger("snapsurge.storage.users")
 
@@ -41,9 +42,15 @@ MOMENTS_MAX = 1000
 # Others wait for this call's end (ingest/turns.py).
 CALL_S = 5.0
 WIDTH = 16
+# What is held of an object while it is exported.
+PIECE_BYTES = 1024 * 1024
 # By a balancer's clock, which is compared with this node's, a moment may have fired so much earlier.
 CLOCKS_MS = 1000
 _JOBS: tuple[JobName, ...] = ("flag_late", "render_pair", "complete_media")
+
+
+class Changed(Exception):
+    """An object was deleted or replaced while its pieces were read."""
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,13 +92,17 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class Received(msgspec.Struct, frozen=True):
-    """What the store has of one post, by name; `unreadable` are keys whose objects are damaged."""
+class Contents(msgspec.Struct, frozen=True):
+    """The files of one object of a post, in the order of their places; None when the object is damaged."""
 
-    post_id: str
-    moment_id: str
-    entries: dict[str, bytes]
-    unreadable: list[str]
+    key: str
+    mark: str
+    files: Sequence[Place] | None
+
+    @property
+    def end(self) -> int:
+        """The offset of the byte after the last file."""
+        return self.files[-1].end if self.files else 0
 
 
 class Users:
@@ -167,13 +178,32 @@ class Users:
             next=last,
         )
 
-    async def everything(self, user_id: str) -> AsyncIterator[Received]:
-        """Each post with all its photos, renditions and records, one after the other."""
+    async def present(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """The moments in which the user has something: of a few moments at a time, so perhaps none of these."""
         async for ids in self._some(""):
             looks = [partial(self._has, moment_id, keys.post_id(moment_id, user_id)) for moment_id in ids]
-            for moment_id, there in zip(ids, await together(looks, "user-post"), strict=True):
-                if there:
-                    yield await self._received(moment_id, keys.post_id(moment_id, user_id))
+            there = await together(looks, "user-post")
+            yield [moment_id for moment_id, has in zip(ids, there, strict=True) if has]
+
+    async def contents(self, key: str) -> Contents | None:
+        """What files the object has, tombstones left out; None when there is no object."""
+        try:
+            tail = await self._store.read_tail(key, TAIL_BYTES)
+        except BlobMissing:
+            return None
+        try:
+            files = places(tail.body)
+        except Damaged:
+            return Contents(key, tail.mark, None)
+        return Contents(key, tail.mark, [one for one in files if one.name != TOMBSTONE_ENTRY])
+
+    async def piece(self, contents: Contents, start: int) -> bytes:
+        """The object's bytes from `start`, `PIECE_BYTES` unless its files end before; Changed."""
+        length = min(PIECE_BYTES, contents.end - start)
+        try:
+            return await self._store.read_range(contents.key, start, length, contents.mark)
+        except (BlobMissing, BlobChanged) as error:
+            raise Changed(contents.key) from error
 
     async def _some(self, after: str) -> AsyncIterator[Sequence[str]]:
         """The ids of all moments, a few at a time."""
@@ -240,20 +270,6 @@ class Users:
         """Whether the store has a pair or renditions of the post."""
         there = await self._existence.look(moment_id, post_id)
         return there.tombstone is None and (bool(there.mark) or await self._existence.shows(moment_id, post_id))
-
-    async def _received(self, moment_id: str, post_id: str) -> Received:
-        entries: dict[str, bytes] = {}
-        unreadable: list[str] = []
-        for folder, key in (("received", keys.intake(moment_id, post_id)), ("shown", keys.media(moment_id, post_id))):
-            try:
-                found = unpack(await self._store.read(key))
-            except BlobMissing:
-                continue
-            except Damaged:
-                unreadable.append(key)
-                continue
-            entries |= {f"{folder}/{name}": data for name, data in found.items() if name != "tombstone.json"}
-        return Received(post_id, moment_id, entries, unreadable)
 
 
 def _what_was(there: Standing) -> str:

@@ -12,8 +12,9 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from isal import isal_zlib
 
 from .blobs import Buffer
@@ -38,6 +39,20 @@ RECORD_BYTES_MAX = 6 * 1024
 
 class Damaged(Exception):
     """A stored object is not in the form that this program writes."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where an entry's bytes are in its object, and the CRC-32 that they must have."""
+
+    name: str
+    offset: int
+    bytes: int
+    crc: int
+
+    @property
+    def end(self) -> int:
+        """The offset of the byte after the last one."""
+        return self.offset + self.bytes
 
 
 def data_offsets(entries: Mapping[str, Buffer]) -> dict[str, int]:
@@ -88,6 +103,27 @@ def names(tail: bytes) -> list[str]:
             return opened.namelist()
     except _NOT_OURS as error:
         raise Damaged(str(error)) from error
+
+
+def places(tail: bytes) -> Sequence[Place]:
+    """Where the entries are in the object that ends with these bytes, in order, without gaps; Damaged."""
+    found, position = [], 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(tail)) as opened:
+            entries = opened.infolist()
+        *_, size, start, _ = _END.unpack(tail[-_END.size :])
+    except (*_NOT_OURS, struct.error) as error:
+        raise Damaged(str(error)) from error
+    cut_off = start + size + _END.size - len(tail)
+    for entry in entries:
+        offset = position + _LOCAL.size + len(entry.orig_filename.encode())
+        if entry.header_offset + cut_off != position or entry.compress_size != entry.file_size:
+            raise Damaged(f"the entry {entry.filename} is not where its object should have it")
+        found.append(Place(entry.filename, offset, entry.file_size, entry.CRC))
+        position = found[-1].end
+    if position != start:
+        raise Damaged("there are bytes between the entries and the directory")
+    return found
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:

@@ -30,6 +30,7 @@ PURE = {
     "ingest/asked.py",
     "ingest/commits.py",
     "ingest/errors.py",
+    "ingest/giving_way.py",
     "ingest/histories.py",
     "ingest/limits.py",
     "ingest/body/chunks.py",

@@ -50,6 +50,13 @@ class Node(msgspec.Struct, frozen=True):
     pid: int
 
 
+class Metrics(msgspec.Struct, frozen=True):
+    """The address of a program's `/metrics`."""
+
+    name: str
+    url: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The part of `stack.json` that a bench uses."""
 
@@ -58,6 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[Process, ...] = ()
     autoscaler: Process | None = None
     servers: tuple[Server, ...] = ()
+    metrics: tuple[Metrics, ...] = ()
     supervisor: Process
     redis: str
     store: str

@@ -37,5 +37,7 @@ async def counting(
 async def _counted(moment: Moment, index: Index) -> Counted:
     try:
         return Counted(moment, await index.counts(moment.id))
-    except (RedisError, OSError, ValueError):  # the autoscaler's tick logs the first two; ValueError: no numbers
+    except (RedisError, OSError):  # the autoscaler's tick logs them
+        return Counted(moment, None, read=False)
+    except ValueError:  # no numbers
         return Counted(moment, None)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from storage import keys
 from storage.blobs import BlobStore
 from storage.existence import Existence
-from storage.index import Counts
+from storage.index import Counts, Report
 from storage.posts import NoSuchPost, Posts
 from storage.records import Post, flagged
 from storage.sharded_index import ShardedIndex
@@ -39,7 +39,8 @@ class IndexCheck:
 
     async def entry(self, stored: Post, found: Verified) -> None:
         """Compare the index entry of a post, if there is one, with its record in the store."""
-        key, wrong = keys.POST_KEY + stored.id, list[str]()
+        key, wrong, stamp = keys.POST_KEY + stored.id, list[str](), ""
+        shard = self._index.shards[self._index.home(stored.id)]
         try:
             for look in range(LOOKS):
                 (entry,) = await self._index.posts([stored.id])
@@ -48,11 +49,12 @@ class IndexCheck:
                 if not wrong:
                     return
                 await asyncio.sleep(self._again_s if look + 1 < LOOKS else 0)
+                stamp = await shard.stamp()
                 stored = await self._stored(stored)
             if self._repairs:
                 # The report of a record changes nothing in an entry of the same attempt and state.
                 await self._index.drop([stored.id])
-                await self._index.observe([stored])
+                await shard.observe([Report(stored, stamp)])
                 await self._void(stored.moment_id)
         except NoSuchPost:
             return  # deleted meanwhile

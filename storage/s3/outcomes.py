@@ -20,6 +20,10 @@ class NoBucket(StoreUnavailable):
     """There is no bucket at the address."""
 
 
+class Away(StoreUnavailable):
+    """The store did not answer, or said that it cannot now: the same call may succeed a moment later."""
+
+
 class Outcomes:
     """The outcomes of all calls to one bucket; `name` is what log lines call it."""
 
@@ -35,13 +39,15 @@ class Outcomes:
         try:
             answer = await call
         except OSError as error:
-            remedy = remedies.NO_KEYS if isinstance(error, credentials.NoKeys) else remedies.SILENT
+            keyless = isinstance(error, credentials.NoKeys)
+            remedy = remedies.NO_KEYS if keyless else remedies.SILENT
             self._failures.failed(f"{method}: {type(error).__name__}: {error}", remedy)
-            raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+            raise (StoreUnavailable if keyless else Away)(f"{what}: {type(error).__name__}: {error}") from error
         if not answer.went_well:
             kind, said = _error_of(answer.code), remedies.said(answer.status, answer.code, answer.region)
             if kind not in expected:
                 kind = kind if issubclass(kind, StoreUnavailable) else StoreUnavailable
+                kind = Away if kind is StoreUnavailable and answer.worth_a_retry else kind
                 self._failures.failed(f"{method}: {said}", remedies.remedy(answer.status, answer.code))
             raise kind(f"{what}: the store answered {said}")
         return answer

@@ -11,9 +11,10 @@ A mark is the entity tag, followed by a space and the version if there is one. `
 every store obeys conditions on DELETE.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
@@ -34,12 +35,15 @@ from .address import S3Address
 from .answer import Answer
 from .listing import LARGE_S, MERGED_MAX, starts_of, within
 from .objects import Objects
-from .outcomes import NoBucket, Outcomes
+from .outcomes import Away, NoBucket, Outcomes
 
 log = logging.getLogger("snapsurge.storage.s3")
 
 # The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
+# A store that is away when a program starts is asked again, after a pause: one that is silent for a minute in all.
+STARTS_MAX = 3
+PAUSE_S = 2.0
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'
 
 
@@ -176,10 +180,10 @@ class S3Store:
             raise StoreUnavailable(f"the CA file {ca_file} in AWS_CA_BUNDLE cannot be used: {error}") from error
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._objects)
-            await self._make_bucket()
+            await self._again_if_away(self._make_bucket)
             await self._objects.endpoints.begin(alone=self._examines)
             if self._examines:
-                await self._examine()
+                await self._again_if_away(self._examine)
             self._opened = opened.pop_all()
         return self
 
@@ -187,6 +191,19 @@ class S3Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._opened.__aexit__(kind, error, trace)
+
+    async def _again_if_away(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step of a start: a program that serves does not end because one request was lost."""
+        for left in reversed(range(STARTS_MAX if self._examines else 1)):
+            try:
+                await step()
+            except (Away, OSError) as error:
+                if not left:
+                    raise
+                log.warning("store %s is away at the start: %s; retries left: %d", self.address.servers, error, left)
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
 
     async def _make_bucket(self) -> None:
         try:

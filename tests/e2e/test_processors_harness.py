@@ -31,6 +31,7 @@ from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, t
 from storage.sharded_index import ShardedIndex
 from storage.zips import TAIL_BYTES
 from tests.ports import free_port
+from tests.reports import observed
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_S = 60
@@ -130,7 +131,7 @@ class Stack:
                     keys.intake(self.moment.id, receipt.id), b"".join(intake.pack(receipt, self.body, self.body))
                 )
             if tell:
-                await self.index.observe([accepted(receipt)])
+                await observed(self.index, [accepted(receipt)])
                 await self.queue.enqueue(jobs_of(self.moment.id, receipt.id))
             ids.append(receipt.id)
         return ids

@@ -41,16 +41,20 @@ def burst(door: str, state: Path) -> str:
     """Open a moment of a second, and post a pair of each user; its id."""
     moment = opened(door, region="eu", window_s=1)
     for user in range(USERS):
-        parts = []
-        for side in ("front", "back"):
-            named = f'Content-Disposition: form-data; name="{side}"; filename="a.jpg"'
-            head = f"--x\r\n{named}\r\nContent-Type: image/jpeg\r\n\r\n"
-            parts.append(head.encode() + (state / f"{side}.jpg").read_bytes() + b"\r\n")
-        body = b"".join(parts) + b"--x--\r\n"
-        kind = "multipart/form-data; boundary=x"
-        status, post = call(f"{door}/v1/moments/{moment['id']}/posts", f"u{user}", "upload", body, kind)
+        status, post = posted(door, state, moment["id"], f"u{user}")
         assert status == 201, post
     return str(moment["id"])
+
+
+def posted(door: str, state: Path, moment: str, user: str) -> tuple[int, Any]:
+    """Post the sample pair as this user, once; status and JSON."""
+    parts = []
+    for side in ("front", "back"):
+        named = f'Content-Disposition: form-data; name="{side}"; filename="a.jpg"'
+        head = f"--x\r\n{named}\r\nContent-Type: image/jpeg\r\n\r\n"
+        parts.append(head.encode() + (state / f"{side}.jpg").read_bytes() + b"\r\n")
+    body = b"".join(parts) + b"--x--\r\n"
+    return call(f"{door}/v1/moments/{moment}/posts", user, "upload", body, "multipart/form-data; boundary=x")
 
 
 def test_prometheus_sees_every_program_and_every_panel_has_data(

@@ -102,15 +102,18 @@ def test_no_balancer_goes_before_a_new_one_is_admitted(applied: Applied) -> None
         for one in pod["status"]["conditions"]
         if one["type"] == "Ready"
     )
-    told = sorted(
-        datetime.fromisoformat(one["lastTimestamp"])
-        for one in cluster.get("/api/v1/namespaces/snapsurge/events?fieldSelector=reason%3DSuccessfulDelete")["items"]
-        if one["message"].removeprefix("Deleted pod: ") in old
-    )
-    print("ready:", ready, "told to go:", told)
-    assert len(ready) == len(told) == 2
-    for one_ready, one_told in zip(ready, told, strict=True):
-        assert (one_told - one_ready).total_seconds() >= 30 - 1  # times of the API are whole seconds
+
+    def told() -> list[datetime]:
+        """When each old pod was told to go, once all are known: events are written a little later."""
+        events = cluster.get("/api/v1/namespaces/snapsurge/events?fieldSelector=reason%3DSuccessfulDelete")["items"]
+        mine = [one for one in events if one["message"].removeprefix("Deleted pod: ") in old]
+        return sorted(datetime.fromisoformat(one["lastTimestamp"]) for one in mine) if len(mine) >= len(old) else []
+
+    gone = until(told, "an event of each pod that was told to go")
+    print("ready:", ready, "told to go:", gone)
+    assert len(ready) == len(gone) == 2
+    for one_ready, one_gone in zip(ready, gone, strict=True):
+        assert (one_gone - one_ready).total_seconds() >= 30 - 1  # times of the API are whole seconds
 
 
 def test_budgets_watch_every_tier(applied: Applied) -> None:

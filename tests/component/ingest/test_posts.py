@@ -15,6 +15,7 @@ from storage.index import Index
 from storage.queue.jobs import LATER
 from storage.records import accepted, flagged, from_ms
 from storage.tombstones import SIZE
+from tests.reports import observed
 
 IMAGES = {
     "front-thumb": media.Image(b"\xff\xd8front-thumb", 32, 64),
@@ -23,9 +24,15 @@ IMAGES = {
 
 
 async def finish(
-    client: Any, redis: Redis, path: str, *, complete: bool = True, images: dict[str, media.Image] = IMAGES
+    client: Any,
+    redis: Redis,
+    path: str,
+    *,
+    complete: bool = True,
+    images: dict[str, media.Image] = IMAGES,
+    tell: bool = True,
 ) -> str:
-    """What a worker does, with pictures of our own; the post's id."""
+    """What a worker does, with pictures of our own, which may not reach Redis (`tell`); the post's id."""
     post_id = path.rsplit("/", 1)[1]
     (stored,) = (one for one in client.objects("intake") if one.stem == post_id)
     receipt = intake.unpack(stored.read_bytes()).receipt
@@ -34,7 +41,8 @@ async def finish(
     target = Path(client.root, keys.media(receipt.moment_id, post_id))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(body)
-    await Index(redis).observe([post])
+    if tell:
+        await observed(Index(redis), [post])
     return post_id
 
 
@@ -77,6 +85,16 @@ async def test_a_rendition_that_is_not_there_is_not_found(client: Any, redis: Re
     post_id = await finish(client, redis, (await client.upload(await client.moment())).headers["Location"])
 
     assert (await client.call("GET", f"/v1/posts/{post_id}/photos/{name}")).status == 404
+
+
+async def test_pictures_are_served_before_the_index_knows_them(client: Any, redis: Redis) -> None:
+    """Their worker was cut off from Redis; who read the post while this node was, too, was told that it is ready."""
+    path = (await client.upload(await client.moment())).headers["Location"]
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 404
+    await finish(client, redis, path, tell=False)
+
+    assert (await client.call("GET", path)).body["state"] == "accepted"
+    assert (await client.call("GET", f"{path}/photos/front/thumb")).status == 200
 
 
 async def test_full_that_is_still_to_come_is_said_and_queued(client: Any, redis: Redis) -> None:
@@ -145,7 +163,7 @@ async def test_a_request_id_is_a_label_and_names_no_post(client: Any, redis: Red
     assert (await client.call("DELETE", path)).status == 204
     made = await client.upload(moment, headers=label)
 
-    assert await Index(redis).observe([first]) == ["deleted"]
+    assert await observed(Index(redis), [first]) == ["deleted"]
     async with FileStore(client.root) as store:
         assert await Existence(store).put_media(first, body) is None
     assert (made.status, made.body["id"]) == (201, receipt.id)

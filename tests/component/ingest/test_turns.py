@@ -34,48 +34,54 @@ async def passed(seconds: float) -> None:
             await asyncio.Event().wait()
 
 
-async def test_slow_readers_hold_no_export_that_others_wait_for(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight accounts read just above the minimum rate, again and again; every other user gets its whole export."""
-    monkeypatch.setattr("ingest.users.JUDGED_S", 0.2)
+@pytest.mark.parametrize(("bytes_s", "turn_s"), [(6_000, 30.0), (400_000, 1.0)], ids=["slow", "above the least pace"])
+async def test_slow_readers_hold_no_export_that_others_wait_for(
+    make_client: Any, monkeypatch: pytest.MonkeyPatch, bytes_s: int, turn_s: float
+) -> None:
+    """Eight accounts read just above a minimum rate, again and again; every other user gets its whole export."""
+    monkeypatch.setattr("ingest.exports.JUDGED_S", 0.2)
+    monkeypatch.setattr("ingest.users.EXPORTS_MAX", 2)
+    monkeypatch.setattr("ingest.giving_way.TURN_S", turn_s)
     slow, honest = [f"slow-{number}" for number in range(8)], [f"honest-{number}" for number in range(6)]
-    moment = await client.moment()
-    for user in slow + honest:
-        assert (await client.upload(moment, user)).status == 201
-    for path in client.objects("intake"):
-        archive = intake.unpack(path.read_bytes())
-        if archive.receipt.user_id in slow:
-            large = photo() + bytes(8 * 1024 * 1024)  # more than the sockets hold
-            path.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
-    begun = asyncio.Event()
+    async with make_client() as client:
+        moment = await client.moment()
+        for user in slow + honest:
+            assert (await client.upload(moment, user)).status == 201
+        for path in client.objects("intake"):
+            archive = intake.unpack(path.read_bytes())
+            if archive.receipt.user_id in slow:
+                large = photo() + bytes(12 * 1024 * 1024)  # more than the sockets hold
+                path.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
+        begun = asyncio.Event()
 
-    async def reads_slowly(user: str) -> None:
-        while True:
-            async with connected(client.port) as (reader, writer):
-                writer.write(f"GET /v1/users/{user}/export HTTP/1.1\r\nHost: x\r\n".encode())
-                writer.write(f"Authorization: Bearer {token(user)}\r\n\r\n".encode())
-                first = await reader.read(1024)
-                begun.set()
-                while b" 200 " in first and await reader.read(600):
-                    await passed(0.1)
-            await passed(0.5)
+        async def reads_slowly(user: str) -> None:
+            while True:
+                async with connected(client.port) as (reader, writer):
+                    writer.write(f"GET /v1/users/{user}/export HTTP/1.1\r\nHost: x\r\n".encode())
+                    writer.write(f"Authorization: Bearer {token(user)}\r\n\r\n".encode())
+                    first = await reader.read(1024)
+                    begun.set()
+                    while b" 200 " in first and await reader.read(bytes_s // 10):
+                        await passed(0.1)
+                await passed(0.5)
 
-    async with asyncio.TaskGroup() as group:
-        crowd = [group.create_task(reads_slowly(user), name=user) for user in slow]
-        await begun.wait()
-        answers = await asyncio.gather(*(client.call("GET", f"/v1/users/{user}/export", user) for user in honest))
-        for task in crowd:
-            task.cancel()
+        async with asyncio.TaskGroup() as group:
+            crowd = [group.create_task(reads_slowly(user), name=user) for user in slow]
+            await begun.wait()
+            answers = await asyncio.gather(*(client.call("GET", f"/v1/users/{user}/export", user) for user in honest))
+            for task in crowd:
+                task.cancel()
 
-    assert [answer.status for answer in answers] == [200] * len(honest)
-    assert b'route="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
-    assert all(zipfile.ZipFile(io.BytesIO(answer.raw)).testzip() is None for answer in answers)
+        assert [answer.status for answer in answers] == [200] * len(honest)
+        assert b'route="user_export",status="503"' in (await client.call("GET", "/metrics")).raw
+        assert all(zipfile.ZipFile(io.BytesIO(answer.raw)).testzip() is None for answer in answers)
 
 
 async def test_an_export_that_ends_for_another_is_no_fault_of_the_node(
     make_client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its archive has no end; the node counts it as refused, and writes no traceback."""
-    monkeypatch.setattr("ingest.users.JUDGED_S", 0.1)
+    monkeypatch.setattr("ingest.exports.JUDGED_S", 0.1)
     monkeypatch.setattr("ingest.users.EXPORTS_MAX", 1)
     async with make_client() as client:
         assert (await client.upload(await client.moment())).status == 201

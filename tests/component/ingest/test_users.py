@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -211,6 +212,23 @@ async def test_a_user_who_reads_slowly_takes_one_export_of_a_node(client: Any) -
         assert (await client.call("GET", "/v1/users/bob/export", "bob")).status == 200
         await slow.read()
     assert (await client.call("GET", "/v1/users/alice/export")).status == 200
+
+
+async def test_an_export_of_what_is_deleted_meanwhile_breaks_off(client: Any) -> None:
+    """It has no end of an archive, and no bytes of anything else; nothing is logged as an error of the node."""
+    await posted(client, 1)
+    (stored,) = client.objects("intake")
+    archive = intake.unpack(stored.read_bytes())
+    large = photo() + bytes(24 * 1024 * 1024)  # more than the sockets hold
+    stored.write_bytes(b"".join(intake.pack(archive.receipt, large, large)))
+    url = f"http://127.0.0.1:{client.port}/v1/users/alice/export"
+
+    async with client.session.get(url, headers={"Authorization": f"Bearer {token('alice')}"}) as export:
+        assert export.status == 200
+        assert len((await client.call("DELETE", "/v1/users/alice/posts")).body["deleted"]) == 1
+        with pytest.raises(aiohttp.ClientError):
+            await export.read()
+    assert b'route="user_export",status="409"' in (await client.call("GET", "/metrics")).raw
 
 
 async def test_exports_give_way_to_uploads(make_client: Any) -> None:

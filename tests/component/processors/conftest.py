@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from processors.jobs import Jobs
+from processors.jobs import Jobs, PostIndex
 from processors.metrics import Metrics
 from processors.render.images import Renditions, render
 from processors.render.renderer import finished
@@ -22,12 +22,13 @@ from storage import intake, keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore, Buffer
 from storage.existence import Existence
 from storage.files import FileStore
-from storage.index import Index, Observed
+from storage.index import Index, Observed, Report
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import QUEUES, Queue, jobs_of
 from storage.records import Photo, Photos, Post, Receipt, accepted, attempt_id, from_ms, to_ms
 from storage.zips import TAIL_BYTES
+from tests.reports import observed
 
 FIRES_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
@@ -75,15 +76,18 @@ class Unbatched:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.forget = index.forget
 
     async def post(self, post_id: str) -> Post | None:
         """One post's record."""
         return (await self.index.posts([post_id]))[0]
 
-    async def observe(self, post: Post) -> Observed:
+    async def stamp(self, _post_id: str) -> str:
+        """A stamp."""
+        return await self.index.stamp()
+
+    async def observe(self, post: Post, stamp: str = "") -> Observed:
         """Report one post."""
-        return (await self.index.observe([post]))[0]
+        return (await self.index.observe([Report(post, stamp)]))[0]
 
 
 class World:
@@ -108,10 +112,11 @@ class World:
         store: BlobStore | None = None,
         redis: Redis | None = None,
         renders: Callable[..., Renditions] = render,
+        index: PostIndex | None = None,
     ) -> Jobs:
         """A worker's jobs, on the world's store and Redis unless others are given."""
-        index = Index(redis or self.redis)
-        moments = Moments(store or self.store, index)
+        used = Index(redis or self.redis)
+        moments = Moments(store or self.store, used)
 
         async def rendered(archive: bytes, *, whole: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
             loop = asyncio.get_running_loop()
@@ -122,7 +127,7 @@ class World:
 
         return Jobs(
             store or self.store,
-            Unbatched(index),
+            index or Unbatched(used),
             moments,
             render=rendered,
             metrics=self.metrics,
@@ -170,7 +175,7 @@ class World:
         first = photo("teal") if front is None else front
         assert await self.existence.commit(receipt, first, photo("navy")) is receipt
         if told:
-            await self.index.observe([accepted(receipt)])
+            await observed(self.index, [accepted(receipt)])
         return receipt.id
 
     async def enqueue(self, *post_ids: str) -> int:

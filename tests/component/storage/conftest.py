@@ -12,6 +12,7 @@ from storage.index import Index
 from storage.moments import Moments
 from storage.posts import Posts
 from storage.records import Post, Receipt, accepted
+from tests.reports import observed
 from tests.unit.storage.conftest import files, make_post, make_receipt
 
 __all__ = ["files", "make_post", "make_receipt"]
@@ -36,7 +37,7 @@ class Shelf:
         """Commit a pair as a node does and, with `tell`, add it to the index."""
         assert await self.existence.commit(receipt, b"front", b"back") is receipt
         if tell:
-            await self.index.observe([accepted(receipt)])
+            await observed(self.index, [accepted(receipt)])
         return accepted(receipt)
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from storage.index import LISTED_DUE_S, LISTED_TTL_S, Counts, Index
 from storage.index_scripts import COUNTS_TTL_S, POST_TTL_S
 from storage.records import Moment, Post, flagged, from_ms
+from tests.reports import observed
 
 MOMENT_ID = "eu-20260131-abcdefgh"
 MakePost = Callable[..., Post]
@@ -36,8 +37,8 @@ async def test_what_was_observed_is_read_back(index: Index, make_post: MakePost)
     """Entries in the order asked, None for what is not there."""
     ann, bob = make_post(user="ann"), make_post("ready", user="bob")
 
-    assert await index.observe([ann, bob]) == ["new", "new"]
-    assert await index.observe([ann, bob]) == ["known", "known"]
+    assert await observed(index, [ann, bob]) == ["new", "new"]
+    assert await observed(index, [ann, bob]) == ["known", "known"]
     assert await index.posts([bob.id, make_post(user="eve").id, ann.id]) == [bob, None, ann]
     assert await index.states([bob.id, make_post(user="eve").id, ann.id]) == ["ready", None, "accepted"]
 
@@ -57,7 +58,7 @@ async def test_counts_are_exact_in_every_order(
     for order in set(itertools.permutations([0, 0, 1, 1, 2, 2])):
         await redis.flushall()
         for number in order:
-            await index.observe([told[number]])
+            await observed(index, [told[number]])
 
         assert await counted(index) == expected, order
         assert await index.posts([told[2].id]) == [told[2]], order
@@ -78,10 +79,10 @@ async def test_counts_are_the_sum_of_the_entries(seed: int, index: Index, redis:
         if rng.random() < 0.2:
             await index.forget(post.id, post.moment_id, f"{attempt}de".ljust(32, "0"))
         else:
-            await index.observe([post])
+            await observed(index, [post])
         if rng.random() < 0.05:
             generation = await index.recount(MOMENT_ID)
-            await index.observe([one for one in await entries(index, users, make_post) if one])
+            await observed(index, [one for one in await entries(index, users, make_post) if one])
     found = [one for one in await entries(index, users, make_post) if one]
     await index.counts_are_complete(MOMENT_ID, generation)
     counts = await index.counts(MOMENT_ID)
@@ -103,7 +104,7 @@ async def entries(index: Index, users: Sequence[str], make_post: MakePost) -> li
 async def test_many_tell_at_once(index: Index, make_post: MakePost) -> None:
     """A hundred posts told by eight writers at the same time are a hundred."""
     posts = [make_post("ready", user=f"user {number}") for number in range(100)]
-    answers = await asyncio.gather(*(index.observe(posts) for _ in range(8)))
+    answers = await asyncio.gather(*(observed(index, posts) for _ in range(8)))
 
     assert sorted(itertools.chain(*answers)) == ["known"] * 700 + ["new"] * 100
     assert await counted(index) == Counts(accepted=100, ready=100, on_time=100)
@@ -111,9 +112,9 @@ async def test_many_tell_at_once(index: Index, make_post: MakePost) -> None:
 
 async def test_a_flag_is_seen_at_once(index: Index, make_post: MakePost) -> None:
     """A post that waits for its renditions already says whether it is late."""
-    await index.observe([make_post(late_by_ms=5)])
-    await index.observe([make_post(late_by_ms=5, late=True)])
-    await index.observe([make_post(late_by_ms=5)])
+    await observed(index, [make_post(late_by_ms=5)])
+    await observed(index, [make_post(late_by_ms=5, late=True)])
+    await observed(index, [make_post(late_by_ms=5)])
     (found,) = await index.posts([make_post().id])
 
     assert found is not None
@@ -122,10 +123,10 @@ async def test_a_flag_is_seen_at_once(index: Index, make_post: MakePost) -> None
 
 async def test_a_deleted_post_stays_deleted(index: Index, make_post: MakePost) -> None:
     """A render that was under way is told so, and changes nothing."""
-    await index.observe([make_post(late=True)])
+    await observed(index, [make_post(late=True)])
     await index.forget(make_post().id, MOMENT_ID, "a1de".ljust(32, "0"))
 
-    assert await index.observe([make_post("ready")]) == ["deleted"]
+    assert await observed(index, [make_post("ready")]) == ["deleted"]
     assert await index.posts([make_post().id]) == [None]
     assert await counted(index) == Counts()
 
@@ -133,7 +134,7 @@ async def test_a_deleted_post_stays_deleted(index: Index, make_post: MakePost) -
 @pytest.mark.parametrize("state", ["accepted", "ready", "rejected"])
 async def test_forgetting_takes_out_what_was_counted(state: str, index: Index, make_post: MakePost) -> None:
     """Whatever state the post had, and once only."""
-    await index.observe([make_post(state, late=True), make_post(state, late=True, user="bob", late_by_ms=1)])
+    await observed(index, [make_post(state, late=True), make_post(state, late=True, user="bob", late_by_ms=1)])
     before = await counted(index)
     await index.forget(make_post(user="bob").id, MOMENT_ID, "a1de".ljust(32, "0"))
     await index.forget(make_post(user="bob").id, MOMENT_ID, "a1de".ljust(32, "0"))
@@ -150,7 +151,7 @@ async def test_an_incomplete_record_never_replaces_a_whole_one(index: Index, mak
     whole = flagged(structs.replace(make_post(), state="ready"), -1)
     incomplete = structs.replace(whole, complete=False)
     for told, known in ((incomplete, incomplete), (whole, whole), (incomplete, whole)):
-        await index.observe([told])
+        await observed(index, [told])
         assert await index.posts([whole.id]) == [known]
 
     counts = await index.counts(whole.moment_id)
@@ -159,7 +160,7 @@ async def test_an_incomplete_record_never_replaces_a_whole_one(index: Index, mak
 
 async def test_counts_are_unknown_until_complete(index: Index, redis: Redis, make_post: MakePost) -> None:
     """None at first, numbers once somebody saw everything, None again when Redis lost them."""
-    await index.observe([make_post()])
+    await observed(index, [make_post()])
     assert await index.counts(MOMENT_ID) is None
     await index.counts_are_complete(MOMENT_ID)
     assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
@@ -171,7 +172,7 @@ async def test_counts_of_an_earlier_run_of_redis_are_not_complete(
     index: Index, redis: Redis, make_post: MakePost
 ) -> None:
     """It was restarted, so its last second may be lost: unknown until somebody saw everything again."""
-    await index.observe([make_post()])
+    await observed(index, [make_post()])
     await index.counts_are_complete(MOMENT_ID)
     await redis.hset(f"snapsurge:counts:{MOMENT_ID}", "complete", "0" * 40)
 
@@ -182,10 +183,10 @@ async def test_counts_of_an_earlier_run_of_redis_are_not_complete(
 async def test_a_recount_starts_from_nothing(index: Index, redis: Redis, make_post: MakePost) -> None:
     """Entries expired while the counts of them stayed: counted anew, no post counts twice."""
     posts = [make_post("ready", user=user) for user in ("ann", "bob")]
-    await index.observe(posts)
+    await observed(index, posts)
     await redis.delete(f"snapsurge:post:{posts[0].id}")
     generation = await index.recount(MOMENT_ID)
-    await index.observe(posts)
+    await observed(index, posts)
     await index.counts_are_complete(MOMENT_ID, generation)
 
     assert await index.counts(MOMENT_ID) == Counts(accepted=2, ready=2, on_time=2)
@@ -196,9 +197,9 @@ async def test_a_recount_that_lost_its_beginning_is_not_complete(
 ) -> None:
     """Redis was emptied in the middle: what was counted before is gone, so nobody is told that it is all."""
     generation = await index.recount(MOMENT_ID)
-    await index.observe([make_post(user="ann")])
+    await observed(index, [make_post(user="ann")])
     await redis.flushall()
-    await index.observe([make_post(user="bob")])
+    await observed(index, [make_post(user="bob")])
     await index.counts_are_complete(MOMENT_ID, generation)
 
     assert await index.counts(MOMENT_ID) is None
@@ -207,9 +208,9 @@ async def test_a_recount_that_lost_its_beginning_is_not_complete(
 async def test_recounts_at_once_are_one(index: Index, make_post: MakePost) -> None:
     """The second joins the first, and whoever is done first may say so."""
     generation = await index.recount(MOMENT_ID)
-    await index.observe([make_post()])
+    await observed(index, [make_post()])
     assert await index.recount(MOMENT_ID) == generation
-    await index.observe([make_post()])
+    await observed(index, [make_post()])
     await index.counts_are_complete(MOMENT_ID, generation)
 
     assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
@@ -218,9 +219,9 @@ async def test_recounts_at_once_are_one(index: Index, make_post: MakePost) -> No
 async def test_what_waits_lives_as_long_as_its_counts(index: Index, redis: Redis, make_post: MakePost) -> None:
     """An entry without flag or renditions must not expire, or it would be counted again when they come."""
     key = f"snapsurge:post:{make_post().id}"
-    await index.observe([make_post()])
+    await observed(index, [make_post()])
     assert POST_TTL_S < await redis.ttl(key) <= COUNTS_TTL_S
-    await index.observe([make_post("ready")])
+    await observed(index, [make_post("ready")])
     assert 0 < await redis.ttl(key) <= POST_TTL_S
 
 
@@ -266,7 +267,7 @@ async def test_an_index_that_is_away_says_so(redis_away: Redis, make_post: MakeP
     """Every caller knows RedisError, and what to do without the index."""
     index = Index(redis_away)
 
-    for call in (index.observe([make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
+    for call in (observed(index, [make_post()]), index.posts(["x"]), index.counts("m"), index.moment("m")):
         with pytest.raises(RedisError):
             await call
 

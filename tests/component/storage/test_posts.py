@@ -13,10 +13,11 @@ from redis.exceptions import RedisError
 from storage import keys, media
 from storage.blobs import StoreUnavailable
 from storage.files import FileStore
-from storage.index import Counts, Index, Observed
+from storage.index import Counts, Index, Observed, Report
 from storage.posts import NoSuchPost, Posts
 from storage.records import Moment, Post, Receipt, flagged
 from storage.tombstones import SIZE
+from tests.reports import observed
 
 NOW_MS = 1_769_860_800_000
 GONE, GONE_AGAIN = (f"b{number}".ljust(32, "0") for number in (1, 2))  # after attempts `a1` and `a2`
@@ -31,7 +32,7 @@ async def render(shelf: Any, post: Post, receipt: Receipt, *, state: str = "read
     record, body = media.pack(done, images if state == "ready" else {})
     assert await shelf.existence.put_media(record, body) == record
     if tell:
-        await shelf.index.observe([record])
+        await observed(shelf.index, [record])
     return record
 
 
@@ -47,12 +48,12 @@ class FailingOnce(Index):
 
     failed = False
 
-    async def observe(self, posts: Sequence[Post]) -> list[Observed]:
+    async def observe(self, reports: Sequence[Report]) -> list[Observed]:
         """As the index, but for the first time."""
         if not self.failed:
             self.failed = True
             raise RedisError("away for a moment")
-        return await super().observe(posts)
+        return await super().observe(reports)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from storage.opening import redis_client
 from storage.records import Post
 from storage.refusals import REASON_CHARS_MAX, is_refusal, reason
 from tests.refusing_redis import CAUSES, loading, operator
+from tests.reports import observed
 
 SECRET = "user-4711"
 
@@ -200,7 +201,7 @@ def test_a_reason_is_short_whatever_the_error() -> None:
 async def test_counts_of_a_demoted_primary_are_not_complete(ops: Redis, make_post: Callable[..., Post]) -> None:
     """A replica may be behind for ever; the primary again, it may lack what another one heard meanwhile."""
     index, post = Index(ops), make_post()
-    await index.observe([post])
+    await observed(index, [post])
     await index.counts_are_complete(post.moment_id)
     assert await index.counts(post.moment_id) == Counts(accepted=1, pending=1)
     await ops.replicaof("127.0.0.1", 1)

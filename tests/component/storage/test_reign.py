@@ -16,6 +16,7 @@ from storage.records import Post
 from tests.e2e.test_processors_harness import until
 from tests.fake_sentinel import FakeSentinel, address
 from tests.refusing_redis import CAUSES, mend, operator
+from tests.reports import observed
 
 MakePost = Callable[..., Post]
 
@@ -56,16 +57,16 @@ async def test_counts_are_unknown_after_another_primary_has_joined(
     posts = [make_post("ready", user=user) for user in ("ann", "bob")]
     moment = posts[0].moment_id
     recount = await Index(new).recount(moment)
-    await Index(new).observe(posts[:1])
+    await observed(Index(new), posts[:1])
     await Index(new).counts_are_complete(moment, recount)
-    await Index(old).observe(posts)
+    await observed(Index(old), posts)
     assert await Index(new).counts(moment) == Counts(accepted=1, ready=1, on_time=1)
 
     await follow(old, url_of(new))
     assert await Index(new).counts(moment) is None
     assert await Index(new).uncounted([moment]) == [moment]
     recount = await Index(new).recount(moment)
-    await Index(new).observe(posts)
+    await observed(Index(new), posts)
     await Index(new).counts_are_complete(moment, recount)
     assert await Index(new).counts(moment) == Counts(accepted=2, ready=2, on_time=2)
 
@@ -77,7 +78,7 @@ async def test_a_recount_during_which_another_primary_joined_is_not_complete(
     old, new = two
     post = make_post("ready")
     recount = await Index(new).recount(post.moment_id)
-    await Index(old).observe([post])
+    await observed(Index(old), [post])
     await follow(old, url_of(new))
     await Index(new).counts_are_complete(post.moment_id, recount)
 
@@ -90,7 +91,7 @@ async def test_a_replica_that_comes_back_ends_no_reign(two: tuple[Redis, Redis],
     await follow(old, url_of(new))
     post = make_post("ready")
     recount = await Index(new).recount(post.moment_id)
-    await Index(new).observe([post])
+    await observed(Index(new), [post])
     await Index(new).counts_are_complete(post.moment_id, recount)
     before = (await new.info("stats"))["sync_partial_ok"]
     await new.execute_command("CLIENT", "KILL", "TYPE", "replica")
@@ -135,11 +136,11 @@ async def test_a_primary_that_is_named_again_is_recounted_though_it_was_never_a_
     ):
         for one in (late, client):
             await Index(one).counts_are_complete(ann.moment_id)
-        await Index(client).observe([ann, bob])
+        await observed(Index(client), [ann, bob])
         sentinel.primary, sentinel.epoch = port_of(new), 1
         heard(client)
         assert await Index(client).counts(ann.moment_id) is None
-        await Index(client).observe([eve])
+        await observed(Index(client), [eve])
         await Index(client).forget(bob.id, bob.moment_id, "f" * 32)
 
         sentinel.primary, sentinel.epoch = port_of(old), 2
@@ -148,7 +149,7 @@ async def test_a_primary_that_is_named_again_is_recounted_though_it_was_never_a_
             assert await Index(one).counts(ann.moment_id) is None
             assert await Index(one).uncounted([ann.moment_id]) == [ann.moment_id]
         generation = await Index(client).recount(ann.moment_id)
-        await Index(client).observe([ann, eve])
+        await observed(Index(client), [ann, eve])
         await Index(client).counts_are_complete(ann.moment_id, generation)
         assert await Index(late).counts(ann.moment_id) == Counts(accepted=2, ready=2, on_time=2)
 
@@ -162,7 +163,7 @@ async def test_who_knows_an_older_term_believes_and_spoils_no_counts_of_a_younge
     async with before, after, follower(before) as late, follower(after) as client:
         generation = await Index(client).recount(post.moment_id)
         assert await Index(late).recount(post.moment_id) == generation
-        await Index(client).observe([post])
+        await observed(Index(client), [post])
         await Index(late).counts_are_complete(post.moment_id, generation)
         for one in (late, client):
             assert await Index(one).counts(post.moment_id) == Counts(accepted=1, ready=1, on_time=1)
@@ -200,14 +201,14 @@ async def test_counts_are_unknown_while_writes_are_refused_and_after_it(
             assert await Index(client).counts(post.moment_id) == Counts()
             await CAUSES[name](ops, url)
             with pytest.raises(RedisError):
-                await Index(client).observe([post])
+                await observed(Index(client), [post])
             with pytest.raises(RedisError):
                 await Index(client).counts(post.moment_id)
             await mend(ops)
 
             assert await Index(client).counts(post.moment_id) is None
             generation = await Index(client).recount(post.moment_id)
-            await Index(client).observe([post])
+            await observed(Index(client), [post])
             await Index(client).counts_are_complete(post.moment_id, generation)
             assert await Index(client).counts(post.moment_id) == Counts(accepted=1, ready=1, on_time=1)
 
@@ -222,7 +223,7 @@ async def test_a_recount_in_which_a_write_was_refused_is_not_complete(
             generation = await Index(client).recount(post.moment_id)
             await CAUSES["OOM"](ops, url)
             with pytest.raises(RedisError):
-                await Index(client).observe([post])
+                await observed(Index(client), [post])
             await mend(ops)
             await Index(client).counts_are_complete(post.moment_id, generation)
             assert await Index(client).counts(post.moment_id) is None
@@ -249,7 +250,7 @@ async def test_a_deletion_is_taken_by_a_redis_without_memory(
     post = make_post("ready")
     with redis_server() as url:
         async with operator(url) as ops, Redis.from_url(url) as client:
-            await Index(client).observe([post])
+            await observed(Index(client), [post])
             await CAUSES["OOM"](ops, url)
             await Index(client).forget(post.id, post.moment_id, "f" * 32)
             assert await Index(client).posts([post.id]) == [None]

@@ -8,11 +8,12 @@ from redis.exceptions import RedisError
 
 from storage.blobs import Blob
 from storage.files import FileStore
-from storage.index import Counts, Index
+from storage.index import Counts, Index, Report
 from storage.posts import Posts
 from storage.records import Post, Receipt, accepted
 from storage.sharded_index import ShardedIndex, epoch_of
 from tests.component.storage.conftest import Shelf
+from tests.reports import observed
 from tests.unit.storage.conftest import MOMENT_ID
 
 USERS = [f"user {number}" for number in range(12)]
@@ -38,7 +39,7 @@ async def test_each_post_is_on_its_home_and_the_counts_are_a_sum(
     index = ShardedIndex(redis, {"one": redis, "two": other})
     posts = [make_post(user=user) for user in USERS]
     await index.counts_are_complete(MOMENT_ID)
-    assert await index.observe(posts) == ["new"] * 12
+    assert await observed(index, posts) == ["new"] * 12
     ids = [post.id for post in posts]
 
     assert await index.posts(ids) == posts
@@ -59,7 +60,7 @@ async def test_a_deletion_reaches_a_former_home(
     """While a shard is added, nodes with the former list read there; one that is away delays no other deletion."""
     before, index = ShardedIndex(redis, {"one": redis}), ShardedIndex(redis, {"one": redis, "two": other})
     posts = [make_post(user=user) for user in USERS]
-    await before.observe(posts)
+    await observed(before, posts)
     moved = [post.id for post in posts if index.home(post.id) == "two"]
     for post_id in moved:
         await index.forget(post_id, MOMENT_ID, "f" * 32)
@@ -84,8 +85,9 @@ async def test_a_shard_that_is_away_costs_its_own_posts(
     ids = [post.id for post in posts]
     assert 0 < sum(here) < 12
 
+    stamp = await index.shards["one"].stamp()
     with pytest.raises(RedisError):
-        await index.observe(posts)
+        await index.observe([Report(post, stamp) for post in posts])
     await index.counts_are_complete(MOMENT_ID)
 
     assert await index.posts(ids) == [post if is_here else None for post, is_here in zip(posts, here, strict=True)]
@@ -106,7 +108,7 @@ async def test_counts_of_a_shard_that_is_away_come_from_the_store(
     for receipt in receipts:
         assert await shelf.existence.commit(receipt, b"front", b"back") is receipt
         if index.home(receipt.id) == "one":
-            await index.shards["one"].observe([accepted(receipt)])
+            await observed(index.shards["one"], [accepted(receipt)])
     read: list[str] = []
 
     class Watched(FileStore):

@@ -17,9 +17,10 @@ from storage.moments import DAY_MS
 from storage.queue.jobs import jobs_of
 from storage.queue.shards import Shards
 from storage.records import OPEN_MS, Moment, Receipt, accepted, to_ms
-from storage.users import CALL_S, CLOCKS_MS, WIDTH, Erased, Kept, Users
+from storage.users import CALL_S, CLOCKS_MS, WIDTH, Changed, Erased, Kept, Users
 from tests.component.storage.conftest import Shelf
 from tests.component.storage.test_existence import rendered, shown
+from tests.reports import observed
 
 MakeReceipt = Callable[..., Receipt]
 FIRES_MS = to_ms("2026-01-31T12:00:00.000Z")
@@ -88,15 +89,45 @@ async def test_renditions_whose_pair_the_store_lost_are_deleted_and_exported(
     await shelf.existence.put_media(*rendered(lost))
     late = users(shelf, FIRES_MS + 100 * OPEN_MS)
 
-    (received,) = [one async for one in late.everything("ann")]
-    assert (received.post_id, sorted(received.entries)) == (lost.id, ["shown/front-thumb.jpg", "shown/post.json"])
+    assert [one async for one in late.present("ann")] == [[moment.id]]
+    assert await late.contents(keys.intake(moment.id, lost.id)) is None
+    shows = await late.contents(keys.media(moment.id, lost.id))
+    assert shows is not None
+    assert [one.name for one in shows.files or ()] == ["front-thumb.jpg", "post.json"]
 
     erasure = await late.erase("ann", GONE, "")
     objects = [keys.intake(moment.id, lost.id), keys.media(moment.id, lost.id)]
     assert erasure.deleted == [Erased(post_id=lost.id, moment_id=moment.id, held="renditions", objects=objects, jobs=0)]
     assert await shown(shelf.store, lost) is None
     assert await shelf.existence.restore(lost) is False
-    assert [one async for one in late.everything("ann")] == []
+    assert [one async for one in late.present("ann")] == [[]]
+
+
+async def test_an_object_is_read_in_pieces_of_one_version(
+    store: BlobStore, redis: Redis, make_receipt: MakeReceipt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they are its files; once it is deleted there are no more, and nothing of its tombstone is told."""
+    monkeypatch.setattr("storage.users.PIECE_BYTES", 100)
+    shelf = Shelf(store, redis)
+    moment = await shelf.moments.create("eu", FIRES_MS, 120)
+    receipt = make_receipt("ann", moment_id=moment.id, attempt=FIRST)
+    await shelf.existence.commit(receipt, b"f" * 150, b"back")
+    reader, key = users(shelf, FIRES_MS), keys.intake(moment.id, receipt.id)
+
+    contents = await reader.contents(key)
+    assert contents is not None
+    assert contents.files is not None
+    pieces = [await reader.piece(contents, start) for start in range(0, contents.end, 100)]
+    assert {len(piece) for piece in pieces[:-1]} == {100}
+    front = contents.files[0]
+    assert b"".join(pieces)[front.offset : front.end] == b"f" * 150
+
+    await shelf.existence.end(moment.id, receipt.id, GONE)
+    with pytest.raises(Changed):
+        await reader.piece(contents, 100)
+    gone = await reader.contents(key)
+    assert gone is not None
+    assert (gone.files, gone.end) == ([], 0)
 
 
 async def test_what_redis_has_of_a_lost_pair_is_deleted(shelf: Shelf, make_receipt: MakeReceipt) -> None:
@@ -104,7 +135,7 @@ async def test_what_redis_has_of_a_lost_pair_is_deleted(shelf: Shelf, make_recei
     moment = await shelf.moments.create("eu", FIRES_MS, 120)
     for user, erases in (("ann", True), ("ben", False)):
         lost = make_receipt(user, moment_id=moment.id, attempt=FIRST)
-        await shelf.index.observe([accepted(lost)])
+        await observed(shelf.index, [accepted(lost)])
 
         if erases:
             erasure = await users(shelf, FIRES_MS + 100 * OPEN_MS).erase(user, GONE, "")

@@ -1,6 +1,7 @@
 """Turns of calls that are much work: few a node, one of a user, and no crowd takes more than its share."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -8,8 +9,9 @@ import pytest
 
 from ingest import turns as module
 from ingest.errors import Refusal
+from ingest.giving_way import SLOW_BYTES_S, TURN_S
 from ingest.limits import Rate
-from ingest.turns import SLOW_BYTES_S, WAITING_MAX, Turns
+from ingest.turns import WAITING_MAX, Turns
 from tests.faults.rig import until as eventually
 
 OFTEN = Rate(1000, 1)
@@ -179,31 +181,75 @@ async def test_when_too_many_wait_the_one_whose_turn_is_last_is_refused() -> Non
     assert len(crowd.order) == WAITING_MAX + 1
 
 
-async def test_the_slowest_client_gives_way_to_one_that_waits() -> None:
-    """Only one that is slower than a phone, only while one waits, and as many as wait."""
-    turns = Turns(3, "exports", OFTEN)
-    ended: list[str] = []
+class Reader:
+    """The client of a call, as a test wants it."""
+
+    def __init__(self, pace: float = math.inf, waited_s: float = 0.0) -> None:
+        self.pace = lambda: pace
+        self.waited = waited_s
+        self.ended = False
+
+    def waited_s(self) -> float:
+        """As set."""
+        return self.waited
+
+    def end(self) -> None:
+        """Remember it."""
+        self.ended = True
+
+
+async def test_clients_that_are_slow_or_long_give_way_to_those_who_wait() -> None:
+    """As many as wait, and their users wait behind the others."""
+    clock = Clock()
+    turns = Turns(3, "exports", OFTEN, clock=clock)
+    clients = {"phone": Reader(SLOW_BYTES_S), "slow": Reader(SLOW_BYTES_S - 1), "long": Reader(waited_s=TURN_S)}
     async with AsyncExitStack() as stack:
         stacks = {}
-        for user, pace in (("slow", 6000.0), ("slower", 5000.0), ("phone", float(SLOW_BYTES_S))):
+        for user, client in clients.items():
             stacks[user] = await stack.enter_async_context(AsyncExitStack())
-            turn = await stacks[user].enter_async_context(turns.of(user))
-            turn.pace, turn.end = lambda pace=pace: pace, lambda user=user: ended.append(user)  # type: ignore[misc]
+            (await stacks[user].enter_async_context(turns.of(user))).client = client
+        clock.now += TURN_S
         async with asyncio.TaskGroup() as group:
             crowd = Crowd(turns, group)
             await crowd.come("ann")
-            await until(lambda: ended == ["slower"])
-            turns._end_slow()
-            assert ended == ["slower"]
-            await stacks["slower"].aclose()
+            await until(lambda: clients["slow"].ended)
+            turns._end_one()
+            assert not clients["long"].ended
+            await stacks["slow"].aclose()
             await until(lambda: crowd.order == ["ann"])
 
-            await crowd.come("ben", "cem")
-            await until(lambda: ended == ["slower", "slow"])
-            await stacks["slow"].aclose()
-            await until(lambda: crowd.order == ["ann", "ben"])
-            turns._end_slow()
-            assert ended == ["slower", "slow"]
-            for user in ("ann", "ben", "cem"):
+            await crowd.come("slow", "cem", "dan")
+            await until(lambda: clients["long"].ended)
+            await stacks["long"].aclose()
+            await until(lambda: crowd.order == ["ann", "cem"])
+            assert not clients["phone"].ended
+            clients["phone"].waited = TURN_S
+            await until(lambda: clients["phone"].ended)
+            await stacks["phone"].aclose()
+            await until(lambda: crowd.order == ["ann", "cem", "dan"])
+            for user in ("ann", "cem", "dan", "slow"):
                 await crowd.end(user)
-            await until(lambda: crowd.order == ["ann", "ben", "cem"])
+
+
+@pytest.mark.parametrize(("used_s", "wait_s"), [(0.0, TURN_S), (TURN_S - 7, 7.0), (TURN_S + 1, 0.0)])
+async def test_who_is_refused_is_told_when_a_turn_is_free(
+    monkeypatch: pytest.MonkeyPatch, used_s: float, wait_s: float
+) -> None:
+    """When the turn in progress is used up, at the latest; of those who were refused, the first to ask is next."""
+    monkeypatch.setattr(module, "WAIT_S", 0.0)
+    clock = Clock()
+    turns = Turns(1, "exports", OFTEN, clock=clock)
+    async with AsyncExitStack() as slow:
+        (await slow.enter_async_context(turns.of("slow"))).client = Reader(waited_s=used_s)
+        clock.now += used_s
+        told = int((await refused(turns, "ann")).headers["Retry-After"])
+        assert wait_s <= told <= wait_s + 2
+        monkeypatch.setattr(module, "WAIT_S", 10.0)
+        clock.now += 1
+        async with asyncio.TaskGroup() as group:
+            crowd = Crowd(turns, group)
+            await crowd.come("ben", "ann")
+            await slow.aclose()
+            await crowd.end("ann")
+            await crowd.end("ben")
+    assert crowd.order == ["ann", "ben"]

@@ -3,6 +3,7 @@
 import io
 import random
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given
@@ -136,3 +137,36 @@ def test_an_entry_that_is_not_there_is_damaged() -> None:
     """Asking an intake object for a post record."""
     with pytest.raises(zips.Damaged, match=r"post\.json"):
         zips.last_entry(archive_of(b"a", b"b", b"c"), "post.json")
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000), st.integers(1, 1000), st.randoms(use_true_random=False))
+def test_the_tail_tells_where_every_entry_is(front: int, back: int, size: int, rng: random.Random) -> None:
+    """Also of entries before the tail, with names that are not ASCII; the CRC is that of the bytes."""
+    entries = {"frönt.jpg": rng.randbytes(front), "back.heic": rng.randbytes(back), "receipt.json": rng.randbytes(size)}
+    archive = b"".join(zips.pack(entries))
+
+    found = zips.places(archive[-zips.TAIL_BYTES :])
+
+    assert {one.name: archive[one.offset : one.end] for one in found} == entries
+    assert [one.crc for one in found] == [zlib.crc32(data) for data in entries.values()]
+
+
+def test_places_that_cannot_be_are_damage() -> None:
+    """A foreign archive, a directory that was cut or shifted, sizes that do not add up."""
+    archive = archive_of(b"f" * 90, b"b" * 90, b"{}")
+    compressed = io.BytesIO()
+    with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("front.jpg", bytes(1000))
+    at = archive.index(b"PK\1\2")
+    resized = archive[: at + 24] + b"\x50" + archive[at + 25 :]
+    for bad in (
+        b"",
+        b"damaged" * 50,
+        archive[:-1],
+        archive + b"x",
+        resized,
+        compressed.getvalue(),
+    ):
+        with pytest.raises(zips.Damaged):
+            zips.places(bad)
+    assert len(zips.places(archive)) == 3

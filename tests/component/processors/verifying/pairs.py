@@ -7,6 +7,7 @@ import msgspec
 
 from storage.records import Photo, Photos, Receipt, accepted
 from tests.component.processors.conftest import photo
+from tests.reports import observed
 
 
 def shot(data: bytes) -> Photo:
@@ -20,7 +21,7 @@ async def receive(world: Any, user: str, *, told: bool = True) -> Receipt:
     receipt = msgspec.structs.replace(world.receipt(user), photos=Photos(front=shot(front), back=shot(back)))
     await world.existence.commit(receipt, front, back)
     if told:
-        await world.index.observe([accepted(receipt)])
+        await observed(world.index, [accepted(receipt)])
     return receipt
 
 

@@ -13,6 +13,7 @@ from storage.records import flagged
 from storage.sharded_index import ShardedIndex
 from tests.component.processors.verifying.pairs import finish, receive
 from tests.component.processors.verifying.test_verifier import told, verified
+from tests.reports import observed
 
 
 async def test_the_index_is_put_right(world: Any) -> None:
@@ -60,7 +61,7 @@ async def test_a_late_flag_that_is_not_there_yet_is_nothing_wrong(world: Any) ->
     """Entries are behind the store for as long as jobs run."""
     receipt = await receive(world, "ann")
     await world.enqueue(receipt.id)
-    await world.index.observe([flagged((await world.index.posts([receipt.id]))[0], receipt.late_by_ms)])
+    await observed(world.index, [flagged((await world.index.posts([receipt.id]))[0], receipt.late_by_ms)])
 
     assert (await verified(world)).findings == []
 

@@ -10,7 +10,10 @@ import aioboto3
 import pytest
 
 from storage.blobs import BlobChanged, BlobExists, BlobMissing, StoreUnavailable
+from storage.s3 import store as module
 from storage.s3.store import S3Address, S3Store
+from tests.faults.proxy import FaultProxy, Toxic
+from tests.faults.toxics import Lost
 
 CHUNK = 65536
 
@@ -181,6 +184,42 @@ async def test_a_server_that_never_answers_is_unavailable(relay: Relay, s3_url: 
                 await call()
         relay.swallow = 0
         assert await store.read("a7/x") == b"1"
+
+
+PROBED = rb"PUT /[^ ]*/probe/"
+
+
+@asynccontextmanager
+async def losing(minio_url: str, count: int) -> AsyncIterator[tuple[str, Toxic]]:
+    """The endpoint of a proxy that swallows so many PUTs of the test at a start, and the fault."""
+    port = urlsplit(minio_url).port
+    assert port
+    async with FaultProxy(port) as proxy:
+        with proxy.toxic(Lost(PROBED, count)) as toxic:
+            yield f"http://127.0.0.1:{proxy.port}", toxic
+
+
+async def test_a_program_starts_although_a_request_is_lost(
+    minio_url: str, s3_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One PUT of the test gets no answer: the store is tested again, and a line says so."""
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    async with losing(minio_url, 1) as (endpoint, toxic):
+        async with S3Store(address(s3_url, endpoint), read_timeout_s=1.0, examines=True) as store:
+            await store.create("a7/x", b"1")
+        assert toxic.hits == 1
+    assert caplog.text.count("is away at the start: PUT probe/") == 1
+
+
+async def test_a_store_that_stays_silent_ends_a_start(
+    minio_url: str, s3_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After so many tries, each of which is told."""
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    async with losing(minio_url, 10**6) as (endpoint, _):
+        with pytest.raises(StoreUnavailable, match="Silent"):
+            await S3Store(address(s3_url, endpoint), read_timeout_s=0.3, examines=True).__aenter__()
+    assert caplog.text.count("is away at the start") == module.STARTS_MAX - 1
 
 
 async def test_reads_ask_for_what_they_need(relay: Relay, s3_url: str) -> None:

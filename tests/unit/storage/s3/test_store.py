@@ -8,6 +8,7 @@ import pytest
 from storage.blobs import BlobExists, BlobMissing, StoreUnavailable
 from storage.config import AwsVariables
 from storage.s3 import credentials
+from storage.s3 import store as module
 from storage.s3.credentials import Source
 from storage.s3.signing import Keys
 from storage.s3.store import S3Address, S3Store
@@ -119,3 +120,24 @@ async def test_keys_that_cannot_be_renewed_are_a_failure_of_the_store(
         with pytest.raises(StoreUnavailable, match="no keys for the store: the role cannot be assumed"):
             await store.create("k", b"1")
     assert "check the source of the credentials" in caplog.text
+
+
+def bare(status: int) -> bytes:
+    """An answer to a HEAD."""
+    return f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("said", "tries"),
+    [([bare(403), answer(403, "AccessDenied")], 1), ([bare(501)], 1), ([bare(503)], 3)],
+)
+async def test_a_start_asks_again_only_a_store_that_is_away(
+    said: list[bytes], tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing permissions and abilities are refused at once, with the store's word."""
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    server = Store(said * 20)
+    async with listening(server) as endpoint:
+        with pytest.raises(StoreUnavailable):
+            await S3Store(S3Address("b", (endpoint,), "us-east-1"), attempts_max=1, examines=True).__aenter__()
+    assert sum(head.startswith(b"head ") for head in server.heads) == tries
