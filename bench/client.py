@@ -170,9 +170,9 @@ class Client:
     def _learned(self, upload: Upload, known: _Known, made: _Try, found: Response | None) -> Answer:
         """What the try teaches the phone: where to go on, with which ticket."""
         answer = NO_ANSWER if found is None else read_answer(found)
+        # A ticket of a PATCH keeps the time of the request that began the upload, for one that begins it anew.
+        known.ticket = answer.ticket or made.trip.told.get("snapsurge-ticket") or known.ticket
         if not made.resumed:
-            # A ticket is bound to the path of its request, so one of a PATCH is of no use.
-            known.ticket = answer.ticket or made.trip.told.get("snapsurge-ticket") or known.ticket
             known.place = resuming.named(made.trip.told) if self._resumes else None
         if found is None or not known.place:
             return answer

@@ -2,8 +2,8 @@
 
 The first request announces the version. A 104 then names the upload, and a balancer adds a ticket to it when the
 request has a digest of its body. After a break a HEAD asks how much has arrived, and a PATCH sends the rest; its answer
-is that of the post. An upload that is gone is sent again as a whole, with the ticket. Pure: fields come in, lines of
-heads go out.
+is that of the post. An upload that is gone is sent again as a whole, with the ticket. Where all has arrived and the
+service failed, the PATCH is empty. Pure: fields come in, lines of heads go out.
 """
 
 import base64

@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from .commits import Commits
+from .parked import Parked
 from .places import Place, Usual, slow_s
 
 READS_PERCENT: Final = 70  # of the budget; when uploads use more, reads are refused
@@ -65,8 +66,8 @@ class Admission:
     def __init__(self, budget: Budget, commits: Commits) -> None:
         self.budget = budget
         self.commits = commits
-        self.requests = self.bytes = self.held = self.parked_bytes = 0
-        self.parked: dict[Place, None] = {}  # the least recently active first
+        self.requests = self.bytes = self.held = 0
+        self.parked = Parked()
         self.usual_s, self.usual_bytes = Usual(USUAL_S), Usual(USUAL_BYTES)
         self._slow = self._slow_bytes = 0  # number of slow uploads, and their charged bytes
         self._coming: dict[Place, None] = {}
@@ -153,22 +154,21 @@ class Admission:
 
     def park(self, place: Place, now: float) -> list[Place]:
         """Keep an upload that waits for its client; returns the places to shed, which may include this one."""
-        self.resume(place, now)  # parked again, it is the most recently active
-        place.parked_at = now
+        self.resume(place, now)
+        place.whole = False  # if it was, its commit has failed
         self._coming.pop(place, None)
         self._account(place, slow=True)
-        self.parked[place] = None
-        self.parked_bytes += place.held
+        self.parked.add(place, now)
         victims = list[Place]()
-        while self.parked_bytes > self.budget.parked_bytes_max:
-            self._shed(next(iter(self.parked)), victims, now)
+        while self.parked.bytes > self.budget.parked_bytes_max and (oldest := self.parked.oldest):
+            self._shed(oldest, victims, now)
         return victims
 
     def resume(self, place: Place, now: float) -> None:
         """Record that a parked upload moves again; the time that it waited does not count for its pace."""
         if place.parked_at is not None:
             place.since += now - place.parked_at
-            self._unpark(place)
+            self.parked.remove(place)
             self._coming[place] = None
             self._account(place, slow=False)
 
@@ -181,7 +181,7 @@ class Admission:
         """Record that an admitted upload has ended, for any reason."""
         if place.gone:
             return
-        self._unpark(place)
+        self.parked.remove(place)
         place.gone = True
         self._account(place, held=0, slow=False)
         self.requests -= 1
@@ -199,12 +199,6 @@ class Admission:
     @property
     def _active(self) -> int:
         return self.requests - self._slow
-
-    def _unpark(self, place: Place) -> None:
-        if place.parked_at is not None:
-            place.parked_at = None
-            del self.parked[place]
-            self.parked_bytes -= place.held
 
     def _fits(self, requests: int, size: int, percent: int) -> bool:
         budget = self.budget
@@ -256,7 +250,7 @@ class Admission:
             return True
         self._review(now)
         # Shed only if that makes room enough. A slow upload takes the room of parked ones only.
-        others, size_of = (len(parked), self.parked_bytes) if place.slow else (self._slow, self._slow_bytes)
+        others, size_of = (len(parked), parked.bytes) if place.slow else (self._slow, self._slow_bytes)
         enough = fits(self.requests - others + 1, self.bytes - size_of + size, percent)
         while enough and not fits(self.requests + 1, self.bytes + size, percent):
             if (victim := self._worst(now, slow_only=True)) is None:
@@ -276,8 +270,8 @@ class Admission:
 
     def _worst(self, now: float, *, slow_only: bool = False) -> Place | None:
         """The unfinished upload to shed first: parked, then slow ones, then the longest time left."""
-        if self.parked:
-            return next(iter(self.parked))
+        if oldest := self.parked.oldest:
+            return oldest
         for _ in range(2):
             while self._queue:
                 place = self._queue[-1]

@@ -134,7 +134,7 @@ CALLS = (
     Call(
         name="upload_offset", method="GET", path="/v1/uploads/{upload}", scopes=("upload",), status=204,
         summary="How much of an upload has arrived: Upload-Offset; its request that is still under way ends",
-        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload"),
+        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload", "storage-unavailable"),
     ),
     Call(
         name="append_upload", method="PATCH", path="/v1/uploads/{upload}", scopes=("upload",), body="part",
@@ -144,7 +144,7 @@ CALLS = (
     Call(
         name="cancel_upload", method="DELETE", path="/v1/uploads/{upload}", scopes=("upload",), status=204,
         summary="End an upload that is not complete, and forget what has arrived of it",
-        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload"),
+        errors=("bad-request", "unauthenticated", "forbidden", "no-such-upload", "storage-unavailable"),
     ),
     Call(
         name="post", method="GET", path="/v1/posts/{post_id}", scopes=ANY, summary="One post", answer=PostView,

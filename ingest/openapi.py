@@ -75,6 +75,8 @@ _TOLD = {
     "Upload-Complete": "`?1` with the answer of the post (version 3: `Upload-Incomplete`)",
     "Upload-Limit": "versions 6 and 8: `min-size`, `max-size` and for how many seconds the upload is kept",
 }
+# The failures that carry a ticket, by call; that of a PATCH is for a first request that begins the upload anew.
+_TICKETS = {"upload": ("502", "503", "504", "507"), "append_upload": ("503", "507")}
 # What the balancer answers in place of a node.
 _GATEWAY = {
     "502": "`bad-gateway`: a server failed during the request",
@@ -249,10 +251,16 @@ def _responses(call: Call, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         responses[status] = {"description": text, "content": problem}
     if call.path.startswith("/v1/"):
         responses |= {status: {"description": text, "content": problem} for status, text in _GATEWAY.items()}
-    if call.name == "upload":
+    _tell_when_to_return(call, responses)
+    return responses
+
+
+def _tell_when_to_return(call: Call, responses: dict[str, Any]) -> None:
+    """Add the fields of the failures of an upload."""
+    if call.name in _TICKETS:
         wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
         ticket = {"schema": {"type": "string"}, "description": "to be brought back by the retry"}
-        responses["429"]["headers"] = wait
-        for status in ("502", "503", "504", "507"):
+        if "429" in responses:
+            responses["429"]["headers"] = wait
+        for status in _TICKETS[call.name]:
             responses[status]["headers"] = wait | {"Snapsurge-Ticket": ticket}
-    return responses

@@ -41,6 +41,8 @@ class Place:
 
     __slots__ = (
         *(
+            "active_at",
+            "active_bytes",
             "announced",
             "charged",
             "gone",
@@ -62,6 +64,7 @@ class Place:
         self.announced = announced
         self.since = since
         self.received = 0  # bytes received
+        self.active_at, self.active_bytes = since, 0  # the last activity that counts, and what had come (`parked.py`)
         self.held = 0  # bytes of memory: `received`, or more in a reused buffer
         self.charged = 0  # bytes charged to the budget
         self.slow = slow

@@ -32,7 +32,7 @@ from .gate import Gate, GateTimeout
 from .limits import headers as rate_headers
 from .links import Links
 from .metrics import Metrics
-from .peers import ARRIVAL, Arrival
+from .peers import ARRIVAL, CLOCKS_MS_MAX, Arrival
 from .places import Place
 from .ratelimit import RateLimiter
 from .returns import Returns, when_away_s
@@ -41,9 +41,7 @@ from .views import json_answer, post_view
 
 log = logging.getLogger("snapsurge.ingest.uploads")
 
-# As `deploy check` allows. Who opens a moment and posts at once is early by a balancer's clock that is behind, and an
-# arrival is known to 4 ms only.
-CLOCKS_MS_MAX = 100
+ATTEMPT = web.ResponseKey("attempt", str)  # that of the post of which an answer tells
 
 
 class Try(msgspec.Struct, frozen=True):
@@ -54,6 +52,7 @@ class Try(msgspec.Struct, frozen=True):
     user_id: str
     received_at_ms: int
     arrival: Arrival
+    attempt: str  # `attempt_id` of the request that began the try: what was deleted since, it does not post
 
 
 class Uploads:
@@ -106,7 +105,7 @@ class Uploads:
         """The try that a request begins; Refusal when the moment takes no post now."""
         arrival, user_id = request[ARRIVAL], request[PRINCIPAL].user_id
         moment, received_at_ms = await self._open_moment(request.match_info["moment_id"], arrival)
-        return Try(moment, keys.post_id(moment.id, user_id), user_id, received_at_ms, arrival)
+        return Try(moment, keys.post_id(moment.id, user_id), user_id, received_at_ms, arrival, arrival.attempt)
 
     def ended(self, tried: Try, outcome: web.Response | BaseException | None) -> None:
         """Count a try, with its answer or error; None: the client left."""
@@ -157,12 +156,19 @@ class Uploads:
             received_at=from_ms(tried.received_at_ms),
             closes_at=tried.moment.closes_at,
             request_id=tried.arrival.request_id,
-            attempt=tried.arrival.attempt,
+            attempt=tried.attempt,
             times=self._times(tried.arrival, tried.received_at_ms),
             photos=pair.photos,
             meta=msgspec.Raw(pair.meta),
         )
         return await self._commit(receipt, pair)
+
+    async def stands(self, post_id: str, attempt: str) -> bool:
+        """Whether the post is still that of this attempt, as a GET would say; StoreUnavailable."""
+        try:
+            return (await self._posts.get(post_id)).attempt == attempt
+        except NoSuchPost:
+            return False
 
     def _times(self, arrival: Arrival, received_at_ms: int) -> Times:
         """When the head of this try was read and its body was complete."""
@@ -193,9 +199,8 @@ class Uploads:
     async def _open_moment(self, moment_id: str, arrival: Arrival) -> tuple[Moment, int]:
         """The moment, if it accepts posts received at that time, and the time at which this post counts as received.
 
-        A retry whose first attempt came before the moment opened, and failed on the server's side, is not refused for
-        that: it counts as received when the moment opened. So does a post that was early by the difference of two
-        clocks at most.
+        Not refused for coming before the moment opened are a retry of an attempt that failed on the server's side, and
+        a post that was early by the difference of two clocks at most: they count as received when the moment opened.
         """
         received_at_ms = arrival.received_at_ms
         try:
@@ -251,7 +256,7 @@ class Uploads:
         times = msgspec.structs.replace(receipt.times, committed_ms=committed_ms - to_ms(receipt.received_at))
         post = msgspec.structs.replace(accepted(receipt), times=times)
         await self._announce(post, receipt, stamp, committed_ms)
-        return json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}")
+        return _told(post, json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}"))
 
     async def _replayed(self, receipt: Receipt, stamp: str) -> web.Response:
         """Answer a repeated pair, and queue its jobs again: the node that stored it may have died before it did."""
@@ -263,13 +268,12 @@ class Uploads:
         if post.state == "accepted":
             await self._announce(post, receipt, stamp, 0)
         view = post_view(post, self._links.signer(time.time()))
-        return json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}")
+        return _told(post, json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}"))
 
     async def _announce(self, post: Post, receipt: Receipt, stamp: str, committed_ms: int) -> None:
         """Update the index and queue the jobs; the pair is stored whatever happens here.
 
-        `stamp` is of before the commit. `committed_ms` is when this request committed the pair; 0 when an earlier one
-        did.
+        `stamp`: of before the commit. `committed_ms`: when this request committed the pair; 0: an earlier one did.
         """
         try:
             with self._metrics.stages("enqueue").time():
@@ -280,6 +284,11 @@ class Uploads:
         except Exception:  # also after a bug in the node
             self._metrics.posts("not_queued").inc()
             log.exception("bug: post %s is stored, but Redis was not told; the sweeper will queue its jobs", post.id)
+
+
+def _told(post: Post, answer: web.Response) -> web.Response:
+    answer[ATTEMPT] = post.attempt
+    return answer
 
 
 def _unavailable() -> Refusal:

@@ -41,6 +41,7 @@ PURE = {
     "ingest/outages.py",
     "ingest/places.py",
     "ingest/readiness.py",
+    "ingest/parked.py",
     "ingest/read_admission.py",
     "ingest/resuming/versions.py",
     "ingest/returns.py",

@@ -27,7 +27,7 @@ def capacity_for(length: int) -> int:
 class Buffer:
     """A buffer of `length` bytes; bytes that were not written may hold data of an earlier upload."""
 
-    __slots__ = ("_address", "_pages", "_whole", "capacity", "touched", "used", "view")
+    __slots__ = ("_address", "_pages", "_whole", "capacity", "lent", "touched", "used", "view")
 
     def __init__(self, length: int) -> None:
         self.capacity = capacity_for(length)
@@ -39,6 +39,8 @@ class Buffer:
         self.view = self._whole[:length]
         self.touched = 0  # bytes that are resident, with whatever content
         self.used = length  # bytes that this upload has written, at most: fewer where no length was announced
+        # A PUT that failed may still read it: never emptied nor used again, its memory goes with the last reference.
+        self.lent = False
 
     @property
     def weight(self) -> int:
@@ -52,7 +54,9 @@ class Buffer:
         return self
 
     def empty(self) -> None:
-        """Free the memory now, even if references remain: the buffer reads as zeros afterwards."""
+        """Free the memory now, even if references remain: the buffer reads as zeros afterwards. Not of a lent one."""
+        if self.lent:
+            return
         self._pages.madvise(mmap.MADV_DONTNEED)
         self.touched = 0
 
@@ -87,7 +91,9 @@ class Buffers:
         return Buffer(length)
 
     def give(self, buffer: Buffer) -> None:
-        """Return a buffer that nothing reads or writes any more."""
+        """Return a buffer that nothing reads or writes any more; a lent one is not kept."""
+        if buffer.lent:
+            return
         buffer.touched = max(buffer.touched, buffer.used)
         if buffer.weight > self._kept_bytes_max:
             return

@@ -98,7 +98,9 @@ class Receiver:
         """
         digest = self.digest(request, CONTENT_DIGEST, REPR_DIGEST)
         if digest is None and request.content_length is None:
-            detail = "a retry with a ticket and without Content-Length needs a Content-Digest with sha-256 or sha-512"
+            detail = (
+                "without Content-Length a retry with a ticket needs Content-Digest or Repr-Digest, sha-256 or sha-512"
+            )
             raise Refusal("bad-request", detail, stored=False)
         return digest
 

@@ -18,14 +18,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
-import msgspec
 from aiohttp import web
 
 from ..admission import Admission
 from ..body.arriving import Arriving, Body
 from ..errors import Refusal
 from ..metrics import Metrics
-from ..uploads import Try
+from ..uploads import ATTEMPT, Try
+from .beginnings import Beginning
+from .resource import Answered, Resource
 from .tokens import new_token
 from .versions import Version
 
@@ -34,6 +35,8 @@ log = logging.getLogger("snapsurge.ingest.resuming")
 # Answers of completed uploads that are kept, a kilobyte each; beyond it the oldest is forgotten, and its client sends
 # the pair again, which is answered 200.
 ANSWERS_MAX: Final = 4096
+# Between two commits of one upload: the least `Retry-After`, so that only who comes too early waits.
+PAUSE_S: Final = 1.0
 
 
 class Timers(Protocol):
@@ -44,55 +47,6 @@ class Timers(Protocol):
 
     def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
         """Call back at that time."""
-
-
-class Resource:
-    """One upload that is not complete. `length` is that of the whole body, None while nobody has told it."""
-
-    __slots__ = (
-        *("begun_at", "body", "length", "moved_at", "moving", "requests", "settled", "timer", "token", "tried"),
-        "version",
-    )
-
-    def __init__(
-        self, token: str, tried: Try, version: Version, body: Body, length: int | None, begun_at: float, now: float
-    ) -> None:
-        self.token = token
-        self.tried = tried
-        self.version = version
-        self.body = body
-        self.length = length
-        self.begun_at, self.moved_at = begun_at, now
-        self.requests = 0
-        self.moving: Arriving | None = None
-        self.settled: asyncio.Event | None = None
-        self.timer: asyncio.TimerHandle | None = None
-
-    @property
-    def offset(self) -> int:
-        """The bytes that have arrived."""
-        return self.body.place.received
-
-    def moved(self, now: float) -> None:
-        """Record that bytes came now."""
-        self.moved_at = now
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """A completed upload: its length and the answer of its post, until when it is kept, in the clock's seconds."""
-
-    user_id: str
-    version: Version
-    offset: int
-    status: int
-    headers: dict[str, str]
-    content: bytes
-    until: float
-
-    @property
-    def length(self) -> int:
-        """It has arrived whole."""
-        return self.offset
 
 
 class Resources:
@@ -117,13 +71,15 @@ class Resources:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def begin(self, tried: Try, version: Version, body: Body, length: int | None, *, lived_s: float) -> Resource:
+    def begin(
+        self, tried: Try, beginning: Beginning, version: Version, body: Body, length: int | None, *, lived_s: float
+    ) -> Resource:
         """A new upload, which ends the parked one of its user; `lived_s` seconds of its life are over."""
         if older := self._parked.get(tried.user_id):
             self.end(older, "replaced")
         now = self._timers.time()
         token = new_token(self._hint)
-        resource = self._open[token] = Resource(token, tried, version, body, length, now - lived_s, now)
+        resource = self._open[token] = Resource(token, tried, beginning, version, body, length, now - lived_s, now)
         self._empty.clear()
         self._metrics.resumable_begun.inc()
         return resource
@@ -187,13 +143,29 @@ class Resources:
         resource.moving = None
         resource.settled = asyncio.Event()
 
+    def pause_s(self, resource: Resource) -> float:
+        """Seconds until its commit may be tried once more: a request without a byte makes the node PUT all of it."""
+        return 0.0 if resource.failed_at is None else max(0.0, resource.failed_at + PAUSE_S - self._timers.time())
+
+    def reopen(self, resource: Resource) -> None:
+        """Its commit failed through no fault of its client: it waits with all bytes, for as long as after a byte."""
+        waiting, resource.settled = resource.settled, None
+        resource.failed_at = resource.moved_at = self._timers.time()
+        resource.body.buffer.lent = True
+        resource.length = resource.offset  # nothing is added to what a PUT may still read
+        self._admission.announce(resource.body.place, resource.offset)
+        self.park(resource)
+        if waiting is not None:
+            waiting.set()
+
     def answer(self, resource: Resource, tried: Try, response: web.Response) -> None:
         """The upload is completed with this answer."""
         now, content = self._timers.time(), response.body
         headers = dict(response.headers)
         kept = content if isinstance(content, bytes) else b""
         answered = Answered(
-            tried.user_id, resource.version, resource.offset, response.status, headers, kept, now + self._idle_s
+            *(tried.user_id, tried.post_id, response[ATTEMPT], resource.version, resource.offset),
+            *(response.status, headers, kept, now + self._idle_s),
         )
         self._close(resource, "completed", tried, response)
         self._answers[resource.token] = answered
@@ -218,7 +190,10 @@ class Resources:
         self._answers.pop(token, None)
 
     async def drained(self, seconds: float) -> None:
-        """Wait until no upload is left, at most so long; then let go of those that still wait for their clients."""
+        """Wait until no upload is left, at most so long; then let go of those that wait for their clients or move.
+
+        Those that are being committed stay.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._empty.wait()
@@ -231,6 +206,10 @@ class Resources:
             )
         for resource in list(self._parked.values()):
             self.end(resource, "drained")
+        for resource in [one for one in self._open.values() if one.moving]:
+            fields = {"Retry-After": "1", **resource.version.ended(), **resource.excuse()}
+            detail = "this server stops; make a new upload, with the ticket if the answer has one"
+            self.end(resource, "drained", Refusal("overloaded", detail, headers=fields, stored=False))
 
     def _unpark(self, resource: Resource) -> None:
         """It moves, or ends: no timer, no place among the parked ones."""
@@ -260,6 +239,7 @@ class Resources:
             )
 
     def _aged(self, resource: Resource) -> None:
-        detail = f"the upload was not complete {self._age_s:g} s after it began; make a new one"
-        refusal = Refusal("too-slow", detail, headers=resource.version.ended(), stored=False)
+        # No 408: the client sends in time, and a balancer would count a 408 as bytes that the node did not get.
+        detail = f"it was not complete {self._age_s:g} s after it began, and has ended; make a new upload"
+        refusal = Refusal("no-such-upload", detail, headers=resource.version.ended(), stored=False)
         self.end(resource, "expired", refusal)

@@ -6,6 +6,7 @@ It is decided in the same order, and the answer that completes it is that of the
 by version are in `versions.py`; when an upload ends, in `resources.py`.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -23,12 +24,17 @@ from ..errors import Refusal
 from ..metrics import ROUTE, Metrics
 from ..peers import ARRIVAL
 from ..uploads import Try, Uploads
+from .beginnings import Beginning
 from .legs import Leg, say
-from .resources import Answered, Resource, Resources, Timers
+from .parts import Parts, content_length
+from .resource import Answered, Resource
+from .resources import Resources, Timers
 from .versions import INTEROP, LENGTH, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
 
 PATH: Final = "/v1/uploads/"
 _OFFERED: Final = re.compile(r"/v1/(?:moments/[^/]+/posts|uploads/[^/]+)")
+# Failures of the service after which the same request succeeds.
+_OURS: Final = frozenset({503, 507})
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -52,7 +58,8 @@ class Resuming:
         self._metrics = metrics
         self._timers = timers
         self._bytes_max, self._age_s = config.body_bytes_max, config.resume_age_s
-        self._offered = Limits(config.body_bytes_max, int(min(config.resume_idle_s, config.resume_age_s)))
+        offered = Limits(config.body_bytes_max, int(min(config.resume_idle_s, config.resume_age_s)))
+        self._parts = Parts(receiver, admission, config.body_bytes_max, offered)
 
     async def create(self, request: web.Request) -> web.Response:
         """Accept a pair, in one request or as the first part of several; without the protocol's fields as ever."""
@@ -77,7 +84,7 @@ class Resuming:
         request[ROUTE] = "upload_offset"  # also of a HEAD
         found = await self._found(request)
         version = announced(request.headers) or found.version
-        self._check_bare(request, version)
+        self._parts.check_bare(request, version)
         if isinstance(found, Resource):
             self._resources.stop(found)
             self._resources.park(found)
@@ -93,11 +100,11 @@ class Resuming:
         found = await self._found(request)
         version = announced(request.headers) or found.version
         try:
-            offset, complete = self._part(request, version)
+            offset, complete = self._parts.part(request, version)
             if isinstance(found, Answered):
                 return _again(request, found, version, offset)
             self._resources.stop(found)  # from now on its offset does not grow
-            self._check(request, version, found, offset, complete=complete)
+            self._parts.check(request, version, found, offset, complete=complete)
         except Refusal as refusal:
             refusal.headers.update(version.state(found.offset, complete=isinstance(found, Answered)))
             if isinstance(found, Resource) and found.moving is None:
@@ -116,7 +123,7 @@ class Resuming:
         """End an upload: what has arrived is forgotten. A post that it has become stays."""
         found = await self._found(request)
         version = announced(request.headers) or found.version
-        self._check_bare(request, version)
+        self._parts.check_bare(request, version)
         if isinstance(found, Answered):
             self._resources.forget(request.match_info["upload"])
         else:
@@ -128,17 +135,19 @@ class Resuming:
         """The fields by which OPTIONS tells what uploads may be; empty for other paths."""
         if not _OFFERED.fullmatch(request.path):
             return {}
-        return {**(announced(request.headers) or NEWEST).limit(self._offered), "Accept-Patch": PART_TYPE}
+        return {**(announced(request.headers) or NEWEST).limit(self._parts.offered), "Accept-Patch": PART_TYPE}
 
     async def _begin(self, request: web.Request, tried: Try, version: Version, *, complete: bool) -> Resource:
         """Decide as about any upload, before the body."""
         boundary, most = self._receiver.announced(request)
-        length = self._told_length(request, version, 0, complete=complete)
+        # The ticket of a part may be bound to the length of the whole, in whatever version.
+        bound = tried.arrival.retry and not complete
+        length = self._parts.told_length(request, version, 0, complete=complete, bound=bound)
         if integer(request.headers, OFFSET):
             raise Refusal("bad-request", "a new upload begins at offset 0", stored=False)
         if length is not None and length > self._bytes_max:
-            raise self._too_long(None, version)
-        digest = self._receiver.retry_digest(request) if tried.arrival.retry else None
+            raise self._parts.too_long(None, version)
+        digest = self._receiver.retry_digest(request) if tried.arrival.retry and complete else None
         names, idle = (CONTENT_DIGEST, REPR_DIGEST) if complete else (REPR_DIGEST,), REPR_DIGEST not in request.headers
         digest = digest or self._receiver.digest(request, *names, idle=idle)
         most = self._bytes_max if length is None else length
@@ -148,7 +157,7 @@ class Resuming:
         earlier_ms = (tried.arrival.tried_at_ms or time.time_ns() // 1_000_000) - tried.received_at_ms
         lived_s = max(0, earlier_ms) / 1000 if tried.arrival.retry else 0.0
         body = self._receiver.begin(boundary, place, digest)
-        return self._resources.begin(tried, version, body, length, lived_s=lived_s)
+        return self._resources.begin(tried, Beginning.of(request), version, body, length, lived_s=lived_s)
 
     async def _receive(
         self, request: web.Request, resource: Resource, version: Version, tried: Try, *, complete: bool
@@ -187,6 +196,8 @@ class Resuming:
         self._resources.settle(resource)
         request[PRINCIPAL].check_expiry()
         pair = self._receiver.whole(resource.body)
+        if resource.failed_at is not None:
+            await asyncio.sleep(self._resources.pause_s(resource))
         response = await self._uploads.store(tried, pair)
         response.headers.update(version.state(resource.offset, complete=True))
         self._resources.answer(resource, tried, response)
@@ -201,83 +212,34 @@ class Resuming:
         elif resource.moving is not leg and resource.settled is None:
             return error  # another request has the upload, or it has ended
         elif isinstance(error, Refusal) and _is_kept(resource, error):
-            self._resources.park(resource)
-            error.headers.update(version.state(resource.offset, complete=False))
+            if resource.settled is None:
+                self._resources.park(resource)
+            else:
+                self._resources.reopen(resource)
+                error.headers.update(resource.excuse())
+            kept = not resource.body.place.gone
+            error.headers.update(version.state(resource.offset, complete=False) if kept else version.ended())
             return error
         else:
             reason = "refused"
             if isinstance(error, OverLength):
-                error = self._too_long(resource.length, version)
+                error = self._parts.too_long(resource.length, version)
         resource.moving = None  # it has ended by itself: to give it up with its own error would be a reference cycle
         self._resources.end(resource, reason, error, tried=tried)
         if isinstance(error, Refusal):
-            error.headers.update(version.ended())
+            error.headers.update(version.ended() | (resource.excuse() if error.status in _OURS else {}))
         return error
 
     async def _found(self, request: web.Request) -> Resource | Answered:
-        return await self._resources.found(request.match_info["upload"], request[PRINCIPAL].user_id)
+        token, user_id = request.match_info["upload"], request[PRINCIPAL].user_id
+        found = await self._resources.found(token, user_id)
+        if isinstance(found, Answered) and not await self._uploads.stands(found.post_id, found.attempt):
+            self._resources.forget(token)
+            raise Refusal("no-such-upload", "its post was deleted; to post, make a new upload", stored=False)
+        return found
 
     def _limits(self, found: Resource | Answered) -> Limits:
         return Limits(self._bytes_max, int(self._resources.left_s(found)))
-
-    def _check_bare(self, request: web.Request, version: Version) -> None:
-        if not version.is_bare(request.headers):
-            detail = "this request has no Upload-Offset, Upload-Complete or Upload-Length"
-            raise Refusal("bad-request", detail, headers={INTEROP: str(version.number)})
-
-    def _part(self, request: web.Request, version: Version) -> tuple[int, bool]:
-        """The offset of a part, and whether it is the last one; Refusal when the head does not say."""
-        complete, offset = version.complete(request.headers), integer(request.headers, OFFSET)
-        complete = version.complete_unless_said if complete is None else complete
-        if offset is None or complete is None:
-            detail = "a PATCH says Upload-Offset: <bytes>, and Upload-Complete: ?1 with the last part, ?0 before"
-            raise Refusal("bad-request", detail, stored=False)
-        if version.typed and request.content_type != PART_TYPE:
-            raise Refusal("not-a-part", f"send Content-Type: {PART_TYPE}", headers={"Accept-Patch": PART_TYPE})
-        self._receiver.check_plain(request)
-        return offset, complete
-
-    def _told_length(self, request: web.Request, version: Version, offset: int, *, complete: bool) -> int | None:
-        """The length of the whole upload, as far as this request tells it; Refusal when it tells two."""
-        content = _content_length(request)
-        told = {version.length(request.headers), offset + content if complete and content is not None else None}
-        known = told - {None}
-        if len(known) > 1 or any(one is not None and one < offset + (content or 0) for one in known):
-            raise Refusal("inconsistent-length", "Upload-Length and Content-Length differ", stored=False)
-        return known.pop() if known else None
-
-    def _learn_length(self, version: Version, resource: Resource, length: int | None) -> None:
-        """Take the length that a later request tells; Refusal when it is another than before, or too much."""
-        if length is None:
-            return
-        if resource.length not in (None, length):
-            detail = f"the upload was to have {resource.length} bytes, not {length}"
-            raise Refusal("inconsistent-length", detail, stored=False)
-        if length > self._bytes_max:
-            raise self._too_long(None, version)
-        resource.length = length
-        self._admission.announce(resource.body.place, length)
-
-    def _check(self, request: web.Request, version: Version, found: Resource, offset: int, *, complete: bool) -> None:
-        """Refusal when a part does not fit what has arrived."""
-        if offset != found.offset:
-            detail = f"the upload has {found.offset} bytes; send those that follow"
-            raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
-        self._learn_length(version, found, self._told_length(request, version, offset, complete=complete))
-        if offset + (_content_length(request) or 0) > found.body.place.length:
-            raise self._too_long(found.length, version)
-
-    def _too_long(self, length: int | None, version: Version) -> Refusal:
-        if length is not None:
-            detail = f"the upload was to have {length} bytes, and has more"
-            return Refusal("inconsistent-length", detail, stored=False)
-        detail = f"a pair may have {self._bytes_max} bytes"
-        return Refusal("too-large", detail, headers=version.limit(self._offered), stored=False)
-
-
-def _content_length(request: web.Request) -> int | None:
-    """The length of a request's content; None of one that comes in chunks."""
-    return request.content_length if request.body_exists else 0
 
 
 def _again(request: web.Request, found: Answered, version: Version, offset: int) -> web.Response:
@@ -287,13 +249,13 @@ def _again(request: web.Request, found: Answered, version: Version, offset: int)
         raise Refusal("wrong-offset", detail, stored=False, offsets=(found.offset, offset))
     if not version.replays:
         raise Refusal("upload-completed", "its post was answered already")
-    if _content_length(request):  # Node's clients send none in chunks: unknown, and not read
+    if content_length(request):  # Node's clients send none in chunks: unknown, and not read
         raise Refusal("inconsistent-length", detail, stored=False)
     return web.Response(status=found.status, body=found.content, headers=found.headers)
 
 
 def _is_kept(resource: Resource, refusal: Refusal) -> bool:
-    """Whether what has arrived is kept: the connection broke or stood still, or only the length was wrong."""
+    """Whether what has arrived is kept: the connection broke or stood still, the length was wrong, or we failed."""
     if resource.settled is not None:
-        return False
+        return refusal.status in _OURS
     return isinstance(refusal, CutOff) or refusal.code in ("too-slow", "inconsistent-length")

@@ -7,9 +7,10 @@ expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over wh
 - The token's subject, as placement reads it, not verified. A ticket of another user is useless without that user's
   token, which the node verifies. A renewed token of the same user keeps its ticket.
 - The target and the length, so that nobody can reserve a time for photos not yet taken. A chunked request has no length
-  and gets a ticket only with a `Content-Digest` (RFC 9530) of an algorithm that the node checks when the ticket comes
-  back. A request that says that it is a part (`Upload-Complete: ?0`, earlier drafts `Upload-Incomplete: ?1`) has the
-  length and the digest of the part: it gets a ticket only with a `Repr-Digest` of the whole, which is always bound.
+  and gets a ticket only with a `Content-Digest` or `Repr-Digest` (RFC 9530) of an algorithm that the node checks when
+  the ticket comes back. A request that says that it is a part (`Upload-Complete: ?0`, earlier drafts
+  `Upload-Incomplete: ?1`) has the length and the digest of the part: it gets a ticket only with a `Repr-Digest` of the
+  whole, which is always bound, or, unless it is chunked, with its `Upload-Length`, which the node checks then.
 
 A 104 (Upload Resumption Supported) carries a ticket before anything failed, for the case that the node dies with what
 it has. It needs a digest: by the length alone every client could reserve a time. With one it may be renewed by each
@@ -34,6 +35,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from .begun import NAME as BEGUN
 from .head import RequestHead, ResponseHead
 from .keys import subject
 
@@ -51,7 +53,9 @@ _CHECKED = re.compile(rb"(?:^|,)[ \t]*sha-(?:256|512)=:[A-Za-z0-9+/]{43,}={0,2}:
 _DIGESTS: Final = (b"content-digest", b"repr-digest")
 # By draft-ietf-httpbis-resumable-upload: the value with which the content is the whole upload.
 _COMPLETE: Final = {b"upload-complete": b"?1", b"upload-incomplete": b"?0"}
-_CONTENT: Final = frozenset({*_DIGESTS, *_COMPLETE})
+_LENGTH: Final = b"upload-length"  # of the whole
+_COUNT = re.compile(rb"[0-9]{1,15}")  # as nodes read it
+_CONTENT: Final = frozenset({*_DIGESTS, *_COMPLETE, _LENGTH})
 PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
@@ -127,9 +131,12 @@ def split_ticket(balancer_fields: list[bytes]) -> tuple[list[bytes], bytes | Non
     return kept, ticket if len(kept) + 1 == len(balancer_fields) else b""
 
 
-def with_ticket(head: ResponseHead, ticket: bytes) -> ResponseHead:
-    """A node's answer with this ticket in place of any that the node wrote; server errors are never `ordinary`."""
-    fields = [field for field in head.fields if not _is_ticket(field)]
+def with_ticket(head: ResponseHead, ticket: bytes, *, relays: bool = False) -> ResponseHead:
+    """A node's answer with this ticket in place of any that the node wrote; server errors are never `ordinary`.
+
+    What the node says for tickets is removed, unless a balancer in front signs too (`relays`).
+    """
+    fields = [field for field in head.fields if not (_is_ticket(field) or (not relays and _is_begun(field)))]
     return msgspec.structs.replace(head, fields=[*fields, b"Snapsurge-Ticket: " + ticket] if ticket else fields)
 
 
@@ -137,15 +144,25 @@ def _is_ticket(field: bytes) -> bool:
     return field.partition(b":")[0].lower() == _NAME
 
 
+def _is_begun(field: bytes) -> bool:
+    return field.partition(b":")[0].lower() == BEGUN
+
+
 def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:
     """What a ticket is bound to, each part after its length; None where that would not say which photos."""
     content, whole = (said.get(name, b"") for name in _DIGESTS)
     is_part = any(said.get(name, complete) != complete for name, complete in _COMPLETE.items())
-    if (head.chunked and not _CHECKED.search(content)) or (is_part and not _CHECKED.search(whole)):
+    total = b""
+    if is_part and not _CHECKED.search(whole):
+        total = said.get(_LENGTH, b"")
+        if head.chunked or not _COUNT.fullmatch(total):
+            return None
+    elif head.chunked and not (_CHECKED.search(content) or _CHECKED.search(whole)):
         return None
     length = b"chunked" if head.chunked else b"%d" % (head.length or 0)
     who = subject(head.authorization) or head.authorization
-    parts = (who, head.target, length, content, whole) if whole else (who, head.target, length, content)
+    # Without the last ones, what tickets were bound to before there were any.
+    parts = (who, head.target, length, content, *((whole, total) if total else (whole,) if whole else ()))
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 

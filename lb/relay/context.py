@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..config import Config
 from ..holder_path import HolderPath
+from ..http1.begun import beginning
 from ..http1.errors import RequestError
 from ..http1.forward import request_head
 from ..http1.head import RequestHead
@@ -94,14 +95,25 @@ class Context:
         return request_head(head, origin, received_ms, request_id, self._stamper.line(origin, received_ms, request_id))
 
     def ticket(
-        self, head: RequestHead, status: int, received_ms: int, *, key: bytes, node: Node | None, refused: int
+        self,
+        head: RequestHead,
+        status: int,
+        received_ms: int,
+        begun: bytes = b"",
+        *,
+        key: bytes,
+        node: Node | None,
+        refused: int,
     ) -> bytes:
         """A ticket for the retry of a request received at `received_ms`; empty when the status calls for none.
 
+        `begun`: what the node says of the request that this one continues; then the ticket is for a retry of that one.
         The retry avoids `node`, where one was asked, and the nodes at the places of the key's order in `refused`.
         """
         if status not in STATUSES:
             return b""
+        if begun and (began := beginning(begun, head)):
+            head, received_ms = began
         if node is not None:
             refused = self.fleet.noted(key, node, refused)
         ticket = self.tickets.give(head, received_ms, self.unix_ms(), refused)

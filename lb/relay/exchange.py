@@ -6,6 +6,7 @@ through here both ways: a node that takes no bytes pauses the client, a client t
 """
 
 from ..http1 import forward
+from ..http1.begun import begun_in
 from ..http1.body import JOINED_BYTES_MAX, Piece
 from ..http1.errors import PROBLEMS, problem
 from ..http1.head import RequestHead, ResponseHead
@@ -191,7 +192,7 @@ class Exchange:
         if status >= 500:
             # A full node says when to return; a faulty one names a cause or says nothing.
             full = status == 503 and not head.cause and head.bears(b"retry-after")
-            head = with_ticket(head, self._ticket(status))
+            head = with_ticket(head, self._ticket(status, begun_in(head)), relays=self._client.trusted)
         if self._node is not None:
             seconds = self._context.loop.time() - self._begun
             self._context.fleet.answered(self._node, self._user, status, seconds, full=full)
@@ -331,10 +332,9 @@ class Exchange:
             upload_s=self.uploaded - self._begun if self.uploaded else seconds,
         )
 
-    def _ticket(self, status: int) -> bytes:
-        return self._context.ticket(
-            self._head, status, self._received_ms, key=self._key, node=self._node, refused=self._refused
-        )
+    def _ticket(self, status: int, begun: bytes = b"") -> bytes:
+        key, node, refused = self._key, self._node, self._refused
+        return self._context.ticket(self._head, status, self._received_ms, begun, key=key, node=node, refused=refused)
 
     def _close(self) -> None:
         """Count the request, write its log row and release its load at the node."""

@@ -254,7 +254,7 @@ async def test_the_examples_of_version_8_that_are_refused(replay: Replay) -> Non
     head = replay.creation(2, path, content_length=len(BODY), **lengths(replay, 2))
     got = await replay.peer.ask(head + BODY)
     check(replay.exchanges[2][1][0], got.interim[0], location=UPLOAD)
-    assert (got.status, got.fields["upload-complete"]) == (503, "?1")
+    assert (got.status, got.fields["upload-complete"]) == (503, "?0")  # the bytes wait for an empty PATCH
     head = replay.creation(3, f"/v1/moments/{replay.moment}", content_length=len(BODY), **lengths(replay, 3))
     got = await replay.peer.ask(head + BODY)
     check(replay.exchanges[3][1][0], got)

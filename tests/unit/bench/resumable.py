@@ -38,6 +38,7 @@ class Resumable:
     away: int = 0  # HEADs answered with 503 by a balancer
     behind: int = 0  # bytes that HEAD says too many, so that the PATCH does not fit
     refuse: int = 0  # bodies that are whole and refused with 503
+    fail: int = 0  # bodies that are whole and kept, and answered with 503
     lose: int = 0  # bodies that are whole, and the connection ends instead of an answer
     close_after_head: bool = False
     heads: list[str] = field(default_factory=list)
@@ -125,6 +126,10 @@ class Resumable:
         if self.due("refuse"):
             self.body = b""
             fields = "Upload-Complete: ?1\r\nRetry-After: 0\r\nSnapsurge-Ticket: of-a-refusal\r\n"
+            return f"HTTP/1.1 503 Service Unavailable\r\n{fields}Content-Length: 0\r\n\r\n".encode()
+        if self.due("fail"):
+            fields = f"Upload-Complete: ?0\r\nUpload-Offset: {len(self.body)}\r\nRetry-After: 2\r\n"
+            fields += "Snapsurge-Ticket: of-a-failure\r\n"
             return f"HTTP/1.1 503 Service Unavailable\r\n{fields}Content-Length: 0\r\n\r\n".encode()
         self.done = self.body
         if self.due("lose"):

@@ -163,14 +163,28 @@ async def test_a_balancer_that_finds_no_node_is_asked_again_later() -> None:
 
 
 async def test_a_refusal_ends_the_upload_and_the_pair_is_sent_again() -> None:
-    """With the ticket of the 104, because one of a PATCH is bound to another path."""
+    """With the ticket of the refusal, which keeps the time of the first request."""
     server = Resumable(refuse=1)
     outcome = await sent(server, (100_000, 0))
 
     assert server.methods() == ["POST", "HEAD", "PATCH", "POST"]
     assert [attempt.status for attempt in outcome.attempts] == [0, 503, 201]
-    assert server.said(3, "Snapsurge-Ticket") == "from-the-104"
-    assert outcome.timely == outcome.attempts[:1]
+    assert server.said(3, "Snapsurge-Ticket") == "of-a-refusal"
+
+
+@pytest.mark.parametrize("breaks", [(), ((100_000, 0.0),)])
+async def test_a_failure_that_leaves_the_upload_is_answered_by_an_empty_part(
+    breaks: tuple[tuple[int, float], ...],
+) -> None:
+    """After as long as it says, and again; no byte is sent twice."""
+    clock, server = TurningClock(), Resumable(fail=2)
+    outcome = await sent(server, *breaks, clock=clock)
+
+    assert server.methods() == ["POST", *["HEAD", "PATCH"] * (2 + len(breaks))]
+    assert [attempt.status for attempt in outcome.attempts] == [*[0] * len(breaks), 503, 503, 201]
+    assert clock.slept[-2:] == [pytest.approx(2.2), pytest.approx(2.2)]
+    assert sum(attempt.sent for attempt in outcome.attempts) == LENGTH
+    assert (server.done, outcome.ticket) == (BODY, "of-a-failure")
 
 
 async def test_an_answer_that_is_lost_is_asked_for_again() -> None:

@@ -19,24 +19,25 @@ def test_a_parked_upload_keeps_its_place_and_counts_what_it_holds() -> None:
     node.arrived(place, 100)
     charged = node.bytes
     assert node.park(place, NOW) == []
-    assert (node.requests, node.bytes, node.held, node.parked_bytes) == (1, 100, 100, 100)
+    assert (node.requests, node.bytes, node.held, node.parked.bytes) == (1, 100, 100, 100)
     assert node.sums_are_right()
     node.resume(place, NOW + 60)
-    assert (node.requests, node.bytes, node.parked_bytes) == (1, charged, 0)
+    assert (node.requests, node.bytes, node.parked.bytes) == (1, charged, 0)
     assert node.sums_are_right()
 
 
 def test_parked_uploads_have_a_limit_of_their_own() -> None:
-    """Above it the least recently active goes; exactly at it nobody does."""
+    """Above it the least recently active goes; exactly at it nobody does. To be asked for is no activity."""
     node = parked_node(parked=200)
     places = [node.taken(200) for _ in range(3)]
-    for place in places:
+    for number, place in enumerate(places):
+        place.active_at += number
         node.arrived(place, 100)
     assert node.park(places[0], NOW) == []
     assert node.park(places[1], NOW) == []
-    assert node.park(places[0], NOW) == []  # asked for again: the more recent one now
-    assert node.park(places[2], NOW) == [places[1]]
-    assert list(node.parked) == [places[0], places[2]]
+    assert node.park(places[0], NOW) == []
+    assert node.park(places[2], NOW) == [places[0]]
+    assert (len(node.parked), node.parked.oldest) == (2, places[1])
     assert node.sums_are_right()
 
 
@@ -46,7 +47,7 @@ def test_an_upload_above_the_limit_of_parked_bytes_is_not_kept() -> None:
     place = node.taken(400)
     node.arrived(place, 100)
     assert node.park(place, NOW) == [place]
-    assert (node.requests, node.held, node.parked_bytes) == (0, 0, 0)
+    assert (node.requests, node.held, node.parked.bytes) == (0, 0, 0)
 
 
 def test_parked_uploads_go_before_every_moving_one_when_memory_is_needed() -> None:

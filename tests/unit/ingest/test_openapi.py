@@ -44,6 +44,8 @@ def test_the_document_has_every_call_with_its_answers() -> None:
     assert list(UPLOAD["responses"]["429"]["headers"]) == ["Retry-After"]
     for status in ("502", "503", "504", "507"):
         assert list(UPLOAD["responses"][status]["headers"]) == ["Retry-After", "Snapsurge-Ticket"]
+    part = MADE["paths"]["/v1/uploads/{upload}"]["patch"]["responses"]
+    assert {status for status in part if "headers" in part[status] and status >= "400"} == {"503", "507"}
     assert set(re.findall(r"#/components/schemas/(\w+)", TEXT)) <= MADE["components"]["schemas"].keys()
 
 

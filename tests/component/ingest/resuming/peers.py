@@ -1,5 +1,6 @@
 """Peers of the test node, and what they read in its answers."""
 
+import asyncio
 from typing import Any
 
 import jwt
@@ -35,3 +36,10 @@ async def gauges(client: Any, *names: str) -> list[float]:
 def said(answer: Answer, version: str) -> bool:
     """Whether the upload is said to be complete, in the field of the version."""
     return answer.fields["upload-incomplete"] == "?0" if version == "3" else answer.fields["upload-complete"] == "?1"
+
+
+async def arrived(client: Any, count: int) -> None:
+    """Return when the node holds so many bytes of uploads (its page is made anew each second)."""
+    async with asyncio.timeout(60):
+        while await gauges(client, "held_bytes") != [count]:
+            pass

@@ -216,59 +216,6 @@ def test_secrets_are_rotated_without_losing_a_ticket() -> None:
     assert new.read(upload(), TICKET, NOW) == Verdict("foreign")
 
 
-REPR = DIGEST.replace(b"Content-", b"Repr-")
-PART = b"Upload-Complete: ?0"
-
-
-def early(*lines: bytes) -> bytes:
-    """The ticket that goes with a 104 for an upload with these lines."""
-    return TICKETS.give(upload("ann", b"/v1/moments/m/posts", 700_000, *lines), NOW, NOW, early=True)
-
-
-def test_before_anything_failed_a_digest_is_needed() -> None:
-    """By the length alone every client could reserve a time; a digest that nobody checks is none."""
-    assert early() == early(b"Content-Digest: md5=:YWJj:") == early(b"Repr-Digest: md5=:YWJj:") == b""
-    for digest in (DIGEST, REPR):
-        again = upload("ann", b"/v1/moments/m/posts", 700_000, digest)
-        assert TICKETS.read(again, early(digest), NOW + 5_000) == HONOURED
-        assert TICKETS.read(upload(), early(digest), NOW) == Verdict("foreign")
-
-
-@pytest.mark.parametrize("part", [PART, b"upload-incomplete: ?1", b"Upload-Complete: ?1;a", b"Upload-Complete: no"])
-def test_a_part_needs_the_digest_of_the_whole(part: bytes) -> None:
-    """Its length and digest say nothing of what follows, in whatever way it says that it is a part."""
-    for lines in ((part,), (part, DIGEST)):
-        head = upload("ann", b"/v1/moments/m/posts", 0, *lines)
-        assert TICKETS.give(head, NOW, NOW) == early(*lines) == b""
-        assert TICKETS.read(head, TICKETS.give(upload(length=0), NOW, NOW), NOW) == Verdict("foreign")
-    head = upload("ann", b"/v1/moments/m/posts", 700_000, part, REPR)
-    assert TICKETS.read(head, early(part, REPR), NOW) == HONOURED
-    assert TICKETS.read(head, TICKET, NOW) == Verdict("foreign")
-
-
-@pytest.mark.parametrize("whole", [b"Upload-Complete: ?1", b"upload-incomplete: ?0"])
-def test_a_whole_upload_that_says_so_is_like_any_other(whole: bytes) -> None:
-    """By length or digest, with the same binding as without the field."""
-    assert TICKETS.read(upload("ann", b"/v1/moments/m/posts", 700_000, whole), TICKET, NOW) == HONOURED
-    assert early(whole) == b""
-    assert early(whole, DIGEST) == early(DIGEST)
-
-
-def test_a_digest_of_the_whole_is_bound_where_it_was_sent() -> None:
-    """And is not taken for one of the content, nor the other way round."""
-    by_repr, by_content = (upload("ann", b"/v1/moments/m/posts", 700_000, digest) for digest in (REPR, DIGEST))
-    assert TICKETS.read(by_content, TICKETS.give(by_repr, NOW, NOW), NOW) == Verdict("foreign")
-    assert TICKETS.read(by_repr, TICKETS.give(by_content, NOW, NOW), NOW) == Verdict("foreign")
-    assert TICKETS.read(by_repr, TICKET, NOW) == Verdict("foreign")
-
-
-def test_a_chunked_upload_needs_the_digest_of_its_content_although_it_has_one_of_the_whole() -> None:
-    """What has no length is bound by what every path of the node checks."""
-    lines = (b"Host: a", bearer("ann"), b"Transfer-Encoding: chunked")
-    assert TICKETS.give(posted(b"/", *lines, REPR), NOW, NOW, early=True) == b""
-    assert TICKETS.give(posted(b"/", *lines, REPR, DIGEST), NOW, NOW, early=True)
-
-
 def test_only_posts_get_tickets() -> None:
     """Nobody is late with anything else."""
     assert TICKETS.give(upload(method=b"PUT"), NOW, NOW) == b""
