@@ -40,22 +40,8 @@ class Place:
     """
 
     __slots__ = (
-        *(
-            "active_at",
-            "active_bytes",
-            "announced",
-            "charged",
-            "gone",
-            "held",
-            "length",
-            "on_shed",
-            "parked_at",
-            "received",
-            "since",
-            "slow",
-            "user",
-        ),
-        "whole",
+        *("user", "length", "announced", "since", "received", "held", "charged", "slow", "whole", "gone", "on_shed"),
+        *("parked_at", "active_at", "active_bytes"),
     )
 
     def __init__(self, user: str, length: int, since: float, *, announced: bool = True, slow: bool = False) -> None:

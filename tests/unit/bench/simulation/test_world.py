@@ -23,8 +23,8 @@ def test_a_new_node_is_as_the_modules_make_it() -> None:
 
 def test_a_users_record_is_a_place() -> None:
     """It has every value that the rules of a place read; breaks are not simulated, so nothing is parked."""
-    names = set(USER.names or ())
-    assert set(Place.__slots__) - {"on_shed", "parked_at", "user"} <= names
+    names, of_parked = set(USER.names or ()), {"parked_at", "active_at", "active_bytes"}
+    assert set(Place.__slots__) - of_parked - {"on_shed", "user"} <= names
     users = users_of(
         np.array([1.0]), np.array([9], np.int32), np.ones(1, np.float32), np.ones(1, np.uint32), np.ones(1, np.uint8)
     )
