@@ -28,7 +28,7 @@ from .returns import WAIT_S_MAX, when_away_s
 WAIT_S: Final = 10.0
 # Between two looks at who reads slowly, and at clients that have gone.
 LOOK_S: Final = 0.25
-# A waiting call holds a connection, and a place of a read (read_admission.py): together a quarter of those.
+# Of each kind. A waiting call holds a connection, and a place of a read: three kinds hold 96 of 256 (config.py).
 WAITING_MAX: Final = 32
 # Users whose last turn, or first question, is remembered: some 200 bytes each.
 USERS_MAX: Final = 20_000

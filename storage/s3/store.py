@@ -41,7 +41,7 @@ log = logging.getLogger("snapsurge.storage.s3")
 
 # The version of objects that were written before versioning was enabled; S3 may leave it out of the answer.
 _UNVERSIONED = "null"
-# A store that is away when a program starts is asked again, after a pause: one that is silent for a minute in all.
+# Tries of each step of a start, with a pause between them: a store that stays silent ends the start after a minute.
 STARTS_MAX = 3
 PAUSE_S = 2.0
 _BUCKET = '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</CreateBucketConfiguration>'

@@ -17,6 +17,7 @@ from msgspec import structs
 
 from processors.spans import sending
 from tests.e2e.test_stack_up import SMALL, until, up, upload
+from tests.faults.rig import listens
 from tests.otlp.build import COLLECTOR
 from tests.ports import free_port
 from tests.unit.processors.test_spans import AT, POST, TRACE, timed
@@ -62,7 +63,7 @@ def collecting(folder: Path) -> Iterator[Collector]:
     settings.write_text(SETTINGS.format(port=port, file=file))
     with said.open("w") as log, subprocess.Popen([COLLECTOR, f"--config=file:{settings}"], stderr=log) as process:
         try:
-            until(lambda: process.poll() is not None or _listens(port))
+            until(lambda: process.poll() is not None or asyncio.run(listens(port)))
             assert process.poll() is None, said.read_text()
             yield Collector(port, file)
             process.send_signal(signal.SIGTERM)
@@ -70,18 +71,6 @@ def collecting(folder: Path) -> Iterator[Collector]:
         finally:
             process.kill()
     assert not [line for line in said.read_text().splitlines() if "\terror\t" in line or "\twarn\t" in line]
-
-
-def _listens(port: int) -> bool:
-    async def connect() -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    return asyncio.run(connect())
 
 
 def test_a_collector_takes_a_span_for_each_step(tmp_path: Path) -> None:
