@@ -8,7 +8,8 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 
 A poll returns the entries changed since the last version, the late heartbeats, and how many are in time. A heartbeat in
 the future is late: TIME was set back, and the node has not written since. All entries are read when the version is
-unknown or too old, and at every 15th poll, so that a writer that does not set versions is noticed too. A read-only
+unknown or too old, after a failed poll, and at every 15th, so that a writer that does not set versions is noticed too;
+then those that were removed since the last version are named beside them. A read-only
 replica must not answer, because it may be out of date: the poll is declared as a script that writes, which a replica
 (from Redis 7.0 on) refuses; then the connection is made anew.
 """
@@ -41,9 +42,18 @@ _POLL = """#!lua
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local version = redis.call('GET', KEYS[4]) or ''
-if ARGV[1] == '' or version == '' or (version ~= ARGV[1] and tonumber(ARGV[1]) < ms - 3600000) then
+if ARGV[3] == '1' or ARGV[1] == '' or version == '' or (version ~= ARGV[1] and tonumber(ARGV[1]) < ms - 3600000) then
   local beats = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
-  return {1, version, ms, 0, beats, redis.call('HGETALL', KEYS[1])}
+  local entries = redis.call('HGETALL', KEYS[1])
+  if ARGV[1] ~= '' then
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[1], '+inf')) do
+      if not redis.call('HGET', KEYS[1], name) then
+        entries[#entries + 1] = name
+        entries[#entries + 1] = ''
+      end
+    end
+  end
+  return {1, version, ms, 0, beats, entries}
 end
 local late = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('(%.0f', ms - ARGV[2]), 'WITHSCORES')
 local ahead = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', ms + ARGV[2]), '+inf', 'WITHSCORES')
@@ -101,8 +111,11 @@ def parse_poll(answer: Answer, late_ms: int) -> Poll:
     if not whole:
         return Poll(changed=changed, late=frozenset(scores), fresh=fresh)
     late = frozenset(name for name, score in scores.items() if abs(now_ms - score) > late_ms)
-    beatless = frozenset(changed.keys() - scores.keys())
-    return Poll(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, beatless=beatless)
+    left = frozenset(
+        name.decode(errors="replace") for name, raw in zip(entries[::2], entries[1::2], strict=True) if not raw
+    )
+    beatless = frozenset(changed.keys() - scores.keys() - left)
+    return Poll(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, beatless=beatless, left=left)
 
 
 class _Pool(ConnectionPool):
@@ -139,18 +152,19 @@ class Heartbeats:
         self._late_ms = late_ms
         self._version = ""
         self._polls = 0
+        self._failed = False
 
     async def poll(self, client: Redis) -> Poll:
         """Poll once; raises what redis-py raises, and then the next poll reads all entries."""
-        known = self._version if self._polls % WHOLE_EVERY else ""
-        self._version = ""
-        call = client.eval(_POLL, len(KEYS), *KEYS, known, str(self._late_ms))
+        whole = self._failed or self._polls % WHOLE_EVERY == 0
+        self._failed = True
+        call = client.eval(_POLL, len(KEYS), *KEYS, self._version, str(self._late_ms), str(int(whole)))
         try:
             answer = await cast("Awaitable[Answer]", call)
         except ResponseError:
             # For example a demoted primary, which keeps its sessions: its address may lead to the new primary by now.
             await client.connection_pool.disconnect()
             raise
-        self._version = answer[1].decode()
+        self._version, self._failed = answer[1].decode(), False
         self._polls += 1
         return parse_poll(answer, self._late_ms)

@@ -15,7 +15,8 @@ from ..placement.node import Member
 class Poll(msgspec.Struct, frozen=True, kw_only=True):
     """One poll: changed entries by id (None = gone or unreadable), late heartbeats, and how many are in time (`fresh`).
 
-    `whole`: `changed` has all entries, and `beatless` names those without any heartbeat.
+    `whole`: `changed` has all entries; `beatless` names those without any heartbeat, `left` those that were removed
+    since the last poll.
     """
 
     changed: dict[str, Member | None]
@@ -23,6 +24,7 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True):
     fresh: int
     whole: bool = False
     beatless: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
 
 
 class Roster:
@@ -49,7 +51,7 @@ class Roster:
             if member is not None:
                 self._entries[name] = member
                 self._written.add(name)
-            elif not poll.whole:
+            elif not poll.whole or name in poll.left:
                 self._written.discard(name)
                 self._seen.pop(name, None)
         late = poll.late | (self._beatless - poll.changed.keys() if not poll.whole else self._beatless)

@@ -195,6 +195,7 @@ async def test_a_node_with_development_secrets(stack: Checked) -> None:
             until, lambda: "other" in json.dumps(stack.check("--url", *doors(stack), **places(stack))[1]["nodes"])
         )
         _, found = await asyncio.to_thread(lambda: stack.check("--url", *doors(stack), **places(stack)))
+    await asyncio.to_thread(until, lambda: stack.check("--url", *doors(stack), **places(stack))[1]["members"]["ok"])
     assert found["secrets"]["found"] == "other: SNAPSURGE_AUTH_SECRET"
     assert "a does not accept what other signs" in found["auth-secret"]["found"]
     assert found["link-secret"]["ok"] is False  # it has none

@@ -104,6 +104,26 @@ async def test_after_a_poll_that_failed_all_entries_are_read(redis: Redis, free_
     assert (await polls.poll(redis)).whole
 
 
+async def test_a_node_that_leaves_just_before_all_is_read_leaves_at_once(redis: Redis) -> None:
+    """It is named beside the entries: after polls that went well, and after one that failed; a loss names nobody."""
+    polls = Heartbeats(60_000)
+    for name in "abc":
+        await node(redis, name).beat()
+    for _ in range(WHOLE_EVERY):
+        await polls.poll(redis)
+    await node(redis, "b").leave()
+    poll = await polls.poll(redis)
+    assert (poll.whole, poll.left, poll.beatless, poll.fresh) == (True, frozenset("b"), frozenset(), 2)
+    await redis.client_pause(200)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await polls.poll(redis)
+    await node(redis, "c").leave()
+    assert ((poll := await polls.poll(redis)).whole, poll.left) == (True, frozenset("c"))
+    await redis.flushall()
+    assert ((poll := await polls.poll(redis)).whole, poll.left) == (True, frozenset())
+
+
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"address":"nowhere"}', b"", b'{"x":' + b"[" * 6000])
 def test_unreadable_entries_are_none(raw: bytes) -> None:
     """A node that writes nonsense harms nobody else."""

@@ -9,11 +9,13 @@ A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 NOBODY: frozenset[str] = frozenset()
 
 
-def whole(*members: Member, late: str = "", beatless: str = "") -> Poll:
+def whole(*members: Member, late: str = "", beatless: str = "", left: str = "") -> Poll:
     """A poll at everything."""
     fresh = len(members) - len(late) - len(beatless)
     changed = {member.id: member for member in members}
-    return Poll(changed=changed, late=frozenset(late), beatless=frozenset(beatless), fresh=fresh, whole=True)
+    changed |= dict.fromkeys(left)
+    sets = {"late": frozenset(late), "beatless": frozenset(beatless), "left": frozenset(left)}
+    return Poll(changed=changed, fresh=fresh, whole=True, **sets)
 
 
 def change(*, late: str = "", fresh: int = 1, **changed: Member | None) -> Poll:
@@ -42,6 +44,7 @@ def roster(*polls: tuple[float, Poll], kept: tuple[Member, ...] = ()) -> Roster:
         ([(0.0, whole(A, B)), (1.0, change(b=None))], "a", ""),
         ([(0.0, whole(A)), (1.0, change(b=B))], "ab", ""),
         ([(0.0, whole(A, B)), (5.0, whole(A))], "ab", ""),
+        ([(0.0, whole(A, B)), (5.0, whole(A, left="b"))], "a", ""),
         ([(0.0, whole(A, B)), (11.0, whole(A))], "a", ""),
         ([(0.0, whole(A, B, beatless="b")), (1.0, change())], "a", ""),
         ([(0.0, whole(A, B, beatless="b")), (1.0, change(b=B))], "ab", ""),
