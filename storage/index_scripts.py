@@ -83,8 +83,11 @@ end
 # `life()` names the data of this Redis: the key began with it, so it is lost with all else, and a server that restarted
 # or was promoted, and may lack the last writes, has another `run_id`. `now_ms()` is the time of this Redis.
 _LIFE = f"""
+local function begun_at()
+  return string.match(call('GET', '{LIFE_KEY}') or '', '^%d+%.%d+$')
+end
 local function life()
-  local begun = call('GET', '{LIFE_KEY}')
+  local begun = begun_at()
   return begun and begun..':'..string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 end
 local function now_ms()
@@ -96,7 +99,7 @@ end
 # Returns the stamp of now: the life, which begins if there is none, and the time.
 STAMP = Script(f"""
 {_LIFE}
-if not call('GET', '{LIFE_KEY}') then
+if not begun_at() then
   local time = redis.call('TIME')
   redis.call('SET', '{LIFE_KEY}', time[1]..'.'..time[2])
 end

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from deploy import servers
 from deploy.config import Environment
 from storage.blobs import StoreUnavailable
 from storage.s3.address import S3Address
+from storage.s3.endpoint import State
 from storage.s3.store import S3Store
 from tests.ports import free_port
 
@@ -158,6 +159,12 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> No
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.1)
+
+
+def used(store: S3Store, members: Sequence[Member]) -> bool:
+    """Whether the store takes changes through these members and no others."""
+    states = {one.url: one.state for one in store._objects.endpoints.all}
+    return all((state is State.UP) == (url in {one.url for one in members}) for url, state in states.items())
 
 
 async def eventually(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:

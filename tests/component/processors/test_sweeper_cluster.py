@@ -12,7 +12,7 @@ from storage.blobs import StoreUnavailable
 from storage.s3.address import S3Address
 from storage.s3.store import S3Store
 from tests.component.processors.conftest import FIRES_MS, opened
-from tests.erasure import ErasureSet, erasure_set
+from tests.erasure import ErasureSet, erasure_set, eventually, used
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -55,6 +55,7 @@ async def test_posts_are_found_with_a_member_away_and_none_is_given_up_without_a
     assert await world.queued() == []
 
     await cluster.mend()
+    await eventually(lambda: used(world.store, cluster.members), "all members are used again")
     swept = await Sweeper(world.store, world.redis, every_s=15).sweep(NOW_S)
     assert swept == Swept(moments=1, posts=12, unfinished=6, queued=12, recounted=12)
     for one in posts[6:]:

@@ -12,9 +12,8 @@ import pytest
 
 from storage.blobs import BlobChanged, BlobExists, BlobMissing, QuorumLost, StoreUnavailable
 from storage.s3.address import S3Address
-from storage.s3.endpoint import State
 from storage.s3.store import S3Store
-from tests.erasure import ErasureSet, Member, erasure_set, eventually
+from tests.erasure import ErasureSet, Member, erasure_set, eventually, used
 from tests.unit.storage.s3.members import becomes
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -28,12 +27,6 @@ FAULTS = 3  # MinIO heals the last ones if the member is back within a second or
 def key_of(kind: str, number: int) -> str:
     """A key as of a pair."""
     return f"a7/intake/m/{kind}-{number}.zip"
-
-
-def used(store: S3Store, members: Sequence[Member]) -> bool:
-    """Whether the store takes changes through these members and no others."""
-    states = {one.url: one.state for one in store._objects.endpoints.all}
-    return all((state is State.UP) == (url in {one.url for one in members}) for url, state in states.items())
 
 
 async def replaced_by(member: Member, key: str) -> bool:
