@@ -78,7 +78,7 @@ def typescript(document: Path, folder: Path) -> tuple[list[str], dict[str, str]]
 def java(document: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
     """openapi-generator, java with OkHttp and Gson."""
     tool("javac")
-    generate(document, "java", folder)
+    generate(document, "java", folder, "--additional-properties=useSingleRequestParameter=true")
     copying = ("dependency:copy-dependencies", f"-DoutputDirectory={folder}/lib", "-DincludeScope=compile")
     built("mvn", "-q", "-B", *copying, folder=folder / "generated", why="Maven cannot fetch the client's libraries")
     sources = [str(path) for path in (folder / "generated/src/main").rglob("*.java")]

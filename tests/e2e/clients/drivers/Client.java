@@ -17,17 +17,19 @@ class Client {
         PostsApi posts = new PostsApi(client);
         ApiResponse<PostView> made =
                 new MomentsApi(client)
-                        .uploadWithHttpInfo(
-                                words[1], new File(words[3]), new File(words[4]), null, null, "{\"caption\":\"hello\"}");
+                        .upload(words[1], new File(words[3]), new File(words[4]))
+                        .meta("{\"caption\":\"hello\"}")
+                        .executeWithHttpInfo();
         PostView post = made.getData();
         System.out.println(made.getStatusCode() + " " + post.getId());
-        while (post.getState() == PostView.StateEnum.ACCEPTED) post = posts.getPost(post.getId(), 3);
+        Integer seconds = 3; // an `int` would call Object.wait(long)
+        while (post.getState() == PostView.StateEnum.ACCEPTED) post = posts.getPost(post.getId()).wait(seconds).execute();
         System.out.println(post.getState());
-        byte[] picture = Files.readAllBytes(posts.getPhoto(post.getId(), "front", "thumb").toPath());
+        byte[] picture = Files.readAllBytes(posts.getPhoto(post.getId(), "front", "thumb").execute().toPath());
         System.out.printf("%02x%02x%n", picture[0], picture[1]);
-        System.out.println(((Map<?, ?>) posts.getPostMeta(post.getId())).get("caption"));
+        System.out.println(((Map<?, ?>) posts.getPostMeta(post.getId()).execute()).get("caption"));
         try {
-            posts.getPost(post.getId().substring(0, 26) + "-no-such-moment", null);
+            posts.getPost(post.getId().substring(0, 26) + "-no-such-moment").execute();
         } catch (ApiException refused) {
             System.out.println(Problem.fromJson(refused.getResponseBody()).getCode());
         }
