@@ -275,7 +275,7 @@ def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:
             lifecycle.asked.by_balancer()
             sent_at = peers.sent_at(request)
             if sent_at is not None and lifecycle.readiness:
-                lifecycle.readiness.stamped(asker[:ASKER_CHARS_MAX], time.time() - sent_at, time.perf_counter())
+                lifecycle.readiness.compared(asker[:ASKER_CHARS_MAX], time.time() - sent_at, time.perf_counter())
         if lifecycle.draining:
             return web.Response(text="draining\n", status=503)
         if reasons := lifecycle.not_ready():

@@ -8,10 +8,10 @@ reports the post to the index. The index's answer and, unless that is `known`, t
     any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
     any             another pair            the post was deleted and posted again: render again
     (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
-    unproven        the pair rendered       Redis lost the post: report it with a stamp of before this reading; done
+    unproven        the pair rendered       Redis lost the post: report it with a proof of before this reading; done
     any other       the pair rendered       done
 
-Only a report to a Redis that lost the post takes a stamp (`storage/index.py`): all others cost Redis no more for it.
+Only a report to a Redis that lost the post takes a proof (`storage/index.py`): all others cost Redis no more for it.
 
 A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later. An incomplete
 object never replaces a complete one, so a delayed worker cannot remove `full`. `full` is stored behind the other
@@ -72,11 +72,11 @@ class PostIndex(Protocol):
         """The post's record; None if the index does not have the post."""
         ...
 
-    async def stamp(self, post_id: str, /) -> str:
-        """A stamp of the post's Redis; see `Index.stamp`."""
+    async def proof(self, post_id: str, /) -> str:
+        """A proof of the post's Redis; see `Index.proof`."""
         ...
 
-    async def observe(self, post: Post, stamp: str = "", /) -> Observed:
+    async def observe(self, post: Post, proof: str = "", /) -> Observed:
         """Report the post; see `Index.observing`."""
         ...
 
@@ -162,11 +162,11 @@ class Jobs:
         if post is not None:
             post = await self._flagged(post)
         if post is None or await self._index.observe(post) == "unproven":
-            stamp = await self._index.stamp(post_id)
+            proof = await self._index.proof(post_id)
             receipt = (await self._existence.look(moment_id, post_id)).receipt
             if receipt is None:
                 return
-            await self._prove(flagged(accepted(receipt), receipt.late_by_ms), stamp)
+            await self._prove(flagged(accepted(receipt), receipt.late_by_ms), proof)
         self._metrics.flagged.inc()
 
     async def _rendered(
@@ -231,14 +231,14 @@ class Jobs:
 
     async def _told(self, post: Post) -> Outcome | None:
         """Report a stored media object to the index and decide by the table above; None: render again."""
-        stamp = ""
+        proof = ""
         trouble: RedisError | None = None
         try:
             answer = await self._index.observe(post)
             if answer == "known":
                 return _outcome(post)
             if answer == "unproven":
-                stamp = await self._index.stamp(post.id)
+                proof = await self._index.proof(post.id)
         except RedisError as error:
             trouble = error
         there = await self._existence.look(post.moment_id, post.id)
@@ -249,13 +249,13 @@ class Jobs:
             return None
         if trouble is not None:
             raise trouble
-        if stamp:
-            await self._prove(post, stamp)
+        if proof:
+            await self._prove(post, proof)
         return _outcome(post)
 
-    async def _prove(self, post: Post, stamp: str) -> None:
-        """Report a post that was read from the store after this stamp; redis.RedisError if the stamp is not good."""
-        if await self._index.observe(post, stamp) == "unproven":
+    async def _prove(self, post: Post, proof: str) -> None:
+        """Report a post that was read from the store after this proof; redis.RedisError if the proof is not good."""
+        if await self._index.observe(post, proof) == "unproven":
             raise RedisError("Redis lost its data while the post was read, or the store took too long")
 
     async def _flagged(self, post: Post) -> Post | None:

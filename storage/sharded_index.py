@@ -54,7 +54,7 @@ class ShardedIndex(Index):
         return home(post_id, self._shards)
 
     async def observe(self, reports: Sequence[Report]) -> list[Observed]:
-        """Report posts to their shards, with the stamps of these; an error only after all other shards were told."""
+        """Report posts to their shards, with the proofs of these; an error only after all other shards were told."""
         answers = await self._by_shard(reports, [one.post.id for one in reports], Index.observe)
         for answer in answers:
             if isinstance(answer, Exception):

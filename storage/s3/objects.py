@@ -280,7 +280,7 @@ class Objects:
             keys = await self._keys()
         except Exception as error:  # botocore's sources raise what they like
             raise NoKeys(f"no keys for the store: {error}") from error
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = signed(keys, self._region, host, method, path, fields, stamp)
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = signed(keys, self._region, host, method, path, fields, date)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()

@@ -81,13 +81,13 @@ class Unbatched:
         """One post's record."""
         return (await self.index.posts([post_id]))[0]
 
-    async def stamp(self, _post_id: str) -> str:
-        """A stamp."""
-        return await self.index.stamp()
+    async def proof(self, _post_id: str) -> str:
+        """A proof."""
+        return await self.index.proof()
 
-    async def observe(self, post: Post, stamp: str = "") -> Observed:
+    async def observe(self, post: Post, proof: str = "") -> Observed:
         """Report one post."""
-        return (await self.index.observe([Report(post, stamp)]))[0]
+        return (await self.index.observe([Report(post, proof)]))[0]
 
 
 class World:
