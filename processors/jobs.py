@@ -61,7 +61,7 @@ class Reposted(OfThePost):
     """The user replaced the pair during every render of this job."""
 
 
-# Called as `render(archive, whole=…, dear=…, run=…)`; returns the record and the media object of an intake object.
+# Called as `render(archive, full=…, dear=…, run=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
@@ -114,7 +114,7 @@ class Jobs:
         moment_id: str,
         post_id: str,
         *,
-        whole: bool = True,
+        full: bool = True,
         dear: bool = True,
         last: bool = False,
         run: Run = UNKNOWN,
@@ -124,7 +124,7 @@ class Jobs:
         RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
         on the `last` try this rejects the post instead.
         """
-        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last, run=run)
+        outcome, post = await self._rendered(moment_id, post_id, full=full, dear=dear, last=last, run=run)
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
@@ -143,7 +143,7 @@ class Jobs:
         """
         try:
             run = Run(kept=await self._times(moment_id, post_id))
-            outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False, run=run)
+            outcome, _ = await self._rendered(moment_id, post_id, full=True, dear=True, last=False, run=run)
         except RenderOverdue:
             if not last:
                 raise
@@ -170,7 +170,7 @@ class Jobs:
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
+        self, moment_id: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run
     ) -> tuple[Outcome, Post | None]:
         """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
@@ -180,7 +180,7 @@ class Jobs:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             try:
-                post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+                post, body = await self._in_child(archive, full=full, dear=dear, last=last, run=run)
             except Damaged:
                 # The store checks length and checksum of each read; this is about what came of it in this process.
                 if await self._pair(moment_id, post_id) == archive:
@@ -220,10 +220,10 @@ class Jobs:
                 return None
         return known.times if known.times.rendered_ms is not None else None
 
-    async def _in_child(self, archive: bytes, *, whole: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
+    async def _in_child(self, archive: bytes, *, full: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
         """Render in the render process; on the last try, a render that uses up its budget rejects the post."""
         try:
-            return await self._render(archive, whole=whole, dear=dear, run=run)
+            return await self._render(archive, full=full, dear=dear, run=run)
         except RenderOverdue:
             if not last:
                 raise

@@ -219,7 +219,7 @@ class Existence:
             if intake.is_bare(found.body):
                 return "already"
             # Every byte is compared: no photos go while their renditions are missing, incomplete or damaged.
-            record = await self._whole(keys.media(moment_id, post_id))
+            record = await self._verified(keys.media(moment_id, post_id))
             if record is None or record.attempt != receipt.attempt or not record.complete:
                 return "unfinished"
             try:
@@ -262,7 +262,7 @@ class Existence:
         shown = await self._tail(keys.media(moment_id, post_id))
         return shown is not None and _tombstone(shown) is None
 
-    async def _whole(self, key: str) -> Post | None:
+    async def _verified(self, key: str) -> Post | None:
         """The record of a media object, every byte of which was compared with its digest; None if there is none."""
         try:
             return media.checked(await self._store.read(key))

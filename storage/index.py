@@ -129,8 +129,8 @@ class Index:
         fields: list[Any] = [self._epoch]
         for post, proof in reports:
             late = "" if post.late_by_ms is None else post.late_by_ms
-            whole = int(post.state != "accepted" and post.complete)
-            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole]
+            complete = int(post.state != "accepted" and post.complete)
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, complete]
             fields += [msgspec.json.encode(post), proof]
         return OBSERVE((), *fields)
 
@@ -189,7 +189,7 @@ class Index:
         for start in range(0, len(moment_ids), MOMENTS_AT_ONCE):
             some = moment_ids[start : start + MOMENTS_AT_ONCE]
             call = UNCOUNTED([COUNTS_KEY + one for one in some], await term(self._redis), self._epoch)
-            found += [some[place - 1] for place in await run_one(self._redis, call)]
+            found += [some[position - 1] for position in await run_one(self._redis, call)]
         return found
 
     async def recount(self, moment_id: str) -> str:

@@ -125,7 +125,7 @@ local function is_proven(proof)
   if not now then present, now = life(), now_ms() end
   return was == present and now >= tonumber(at) and now - at <= {FRESH_MS}
 end
-local function observe(key, deletion, counts, state, late, attempt, whole, record, proof)
+local function observe(key, deletion, counts, state, late, attempt, complete, record, proof)
   local moment = moment_of(counts)
   local broken, old_state, old_late, old_attempt, old_generation = entry_of(key)
   if broken then moment.void = true end
@@ -153,7 +153,7 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
     fields = {{'s', state, 'a', attempt, 'g', generation}}
   end
   if first_flag then fields[#fields + 1], fields[#fields + 2] = 'l', late end
-  if not old_state or finished or whole == '1' or (first_flag and state == 'accepted') then
+  if not old_state or finished or complete == '1' or (first_flag and state == 'accepted') then
     fields[#fields + 1], fields[#fields + 2] = 'j', record
   end
   if #fields > 0 then call('HSET', key, unpack(fields)) end
@@ -164,9 +164,9 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
 end
 local answers = {{}}
 for i = 2, #ARGV, 8 do
-  local id, moment, state, late, attempt, whole, record, proof = unpack(ARGV, i, i + 7)
+  local id, moment, state, late, attempt, complete, record, proof = unpack(ARGV, i, i + 7)
   answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
-    state, late ~= '' and late, attempt, whole, record, proof)
+    state, late ~= '' and late, attempt, complete, record, proof)
 end
 for counts, moment in pairs(moments) do
   if moment.void then redis.call('DEL', counts) else store(counts, moment.by) end
@@ -216,15 +216,15 @@ end
 return {{unpack(found, 3)}}
 """)
 
-# ARGV: the term, the epoch. Returns the places, from 1, of the moments whose counts are not complete.
+# ARGV: the term, the epoch. Returns the positions, from 1, of the moments whose counts are not complete.
 UNCOUNTED = Script(f"""#!lua
 {REIGN}
-local places = {{}}
+local positions = {{}}
 for i, counts in ipairs(KEYS) do
   local complete, epoch = unpack(call('HMGET', counts, 'complete', 'shards'))
-  if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then places[#places + 1] = i end
+  if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then positions[#positions + 1] = i end
 end
-return places
+return positions
 """)
 
 # ARGV: the term, the epoch. A generation is named after the second and microsecond in which it began, so that names are

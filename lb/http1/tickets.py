@@ -19,7 +19,7 @@ it has. It needs a digest: by the length alone every client could reserve a time
 A retry that is refused again gets a new ticket with the same first time and ten more minutes, because an outage may
 last longer than one ticket. Nothing else renews a ticket, and a day after the first try no more are issued.
 
-The last byte of the expiry holds a bit for each place of the key's order whose node refused the request; placement
+The last byte of the expiry holds a bit for each position of the key's order whose node refused the request; placement
 decides what to do with them. This changes neither length nor version: an older balancer reads them as up to a quarter
 of a second of expiry, and an older ticket makes the retry avoid a random node, which does no harm.
 
@@ -56,7 +56,7 @@ _COMPLETE: Final = {b"upload-complete": b"?1", b"upload-incomplete": b"?0"}
 _LENGTH: Final = b"upload-length"  # of the whole
 _COUNT = re.compile(rb"[0-9]{1,15}")  # as nodes read it
 _CONTENT: Final = frozenset({*_DIGESTS, *_COMPLETE, _LENGTH})
-PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
+POSITIONS_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each position of the key's order
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 
@@ -64,7 +64,7 @@ Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 class Verdict(msgspec.Struct, frozen=True):
     """The result of reading a ticket; `first_ms` is the time of the first try in unix ms, 0 unless it is honoured.
 
-    `refused` has a bit for each place of the key's order whose node refused the request.
+    `refused` has a bit for each position of the key's order whose node refused the request.
     """
 
     outcome: Outcome
@@ -91,7 +91,7 @@ class Tickets:
         bound = _bound(head, said)
         if bound is None:
             return b""
-        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~PLACES_MASK | refused)
+        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~POSITIONS_MASK | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
     def read(self, head: RequestHead, ticket: bytes, now_ms: int) -> Verdict:
@@ -108,11 +108,11 @@ class Tickets:
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
         # Signed by a balancer whose clock is ahead: its first time cannot be trusted.
-        if max(first_ms, (expires_ms & ~PLACES_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
+        if max(first_ms, (expires_ms & ~POSITIONS_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
             return Verdict("ahead")
         if now_ms > expires_ms or now_ms - first_ms > AGE_MS_MAX:
             return Verdict("expired")
-        return Verdict("honoured", first_ms, expires_ms & PLACES_MASK)
+        return Verdict("honoured", first_ms, expires_ms & POSITIONS_MASK)
 
     def _signed(self, times: bytes, bound: bytes, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(secret, times, bound), mac) for secret in self._secrets)
@@ -150,19 +150,19 @@ def _is_begun(field: bytes) -> bool:
 
 def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:
     """What a ticket is bound to, each part after its length; None where that would not say which photos."""
-    content, whole = (said.get(name, b"") for name in _DIGESTS)
+    content, upload = (said.get(name, b"") for name in _DIGESTS)
     is_part = any(said.get(name, complete) != complete for name, complete in _COMPLETE.items())
     total = b""
-    if is_part and not _CHECKED.search(whole):
+    if is_part and not _CHECKED.search(upload):
         total = said.get(_LENGTH, b"")
         if head.chunked or not _COUNT.fullmatch(total):
             return None
-    elif head.chunked and not (_CHECKED.search(content) or _CHECKED.search(whole)):
+    elif head.chunked and not (_CHECKED.search(content) or _CHECKED.search(upload)):
         return None
     length = b"chunked" if head.chunked else b"%d" % (head.length or 0)
     who = subject(head.authorization) or head.authorization
     # Without the last ones, what tickets were bound to before there were any.
-    parts = (who, head.target, length, content, *((whole, total) if total else (whole,) if whole else ()))
+    parts = (who, head.target, length, content, *((upload, total) if total else (upload,) if upload else ()))
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 

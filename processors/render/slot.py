@@ -5,7 +5,7 @@ answer from its standard output; intake object and media object go through an un
 renderer ends decides who is at fault:
 - SIGPROF: the pair used up its budget of CPU seconds, set before decoding (renderer.py). The photos are at fault.
 - The wall-clock timeout, or a SIGKILL: an outage of the machine; the timeout is only a backstop.
-- A lack of memory, a system call that fails, a pair that arrives damaged though the worker's copy is whole: an outage
+- A lack of memory, a system call that fails, a pair that arrives damaged though the worker's copy is sound: an outage
   of this process, too. It is replaced (`SlotUnfit`).
 - Any other exit: a crash, a fault of ours.
 A job that waits too long for the slot goes back to its queue; that counts neither as a fault nor as an outage.
@@ -53,10 +53,10 @@ KEPT_BYTES: Final = 4 << 20
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Render the intake object: the file's first `bytes`. `whole` includes `full`, `dear` allows expensive pairs."""
+    """Render the intake object: the file's first `bytes`. `full`: with that rendition; `dear`: an expensive pair, too."""
 
     bytes: int
-    whole: bool = True
+    full: bool = True
     dear: bool = True
     run: Run = UNKNOWN
 
@@ -156,7 +156,7 @@ class Rendering:
         """The renderer's process id; None while none runs."""
         return self._process.pid if self._process else None
 
-    async def render(self, archive: bytes, *, whole: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
+    async def render(self, archive: bytes, *, full: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
         """Render an intake object; its record and media object.
 
         RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded, SlotUnfit and OSError are
@@ -171,7 +171,7 @@ class Rendering:
             process = await self._started()
             began = time.perf_counter()
             try:
-                return await self._ordered(process, archive, Order(len(archive), whole, dear, run))
+                return await self._ordered(process, archive, Order(len(archive), full, dear, run))
             finally:
                 took = time.perf_counter() - began
                 self._metrics.render.observe(took)

@@ -119,17 +119,17 @@ end
 return removed
 """)
 
-# ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
+# ARGV: ids of jobs. Returns the positions, from 1, of those that are not queued.
 _UNQUEUED = Script(f"""
 {CLOCK}
 {_QUEUED}
 local there = queued(ARGV)
-local keys, places = {{}}, {{}}
+local keys, positions = {{}}, {{}}
 for i, id in ipairs(ARGV) do keys[i] = '{job_key_prefix}' .. id end
 for i, body in ipairs(redis.call('MGET', unpack(keys))) do
-  if not body or not there[i] then places[#places + 1] = i end
+  if not body or not there[i] then positions[#positions + 1] = i end
 end
-return places
+return positions
 """)
 
 
@@ -230,7 +230,8 @@ class Queue:
 
     async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of these jobs, a few hundred, that are neither queued nor running."""
-        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED(QUEUES, *(job.id for job in jobs)))]
+        call = _UNQUEUED(QUEUES, *(job.id for job in jobs))
+        return [jobs[position - 1] for position in await run_one(self._redis, call)]
 
     async def remove(self, jobs: Sequence[Job]) -> int:
         """Remove jobs that are not running, and their dead letters; returns how many there were."""

@@ -31,15 +31,15 @@ class Looks:
         self._next: asyncio.Task[None] | None = None
         self._began_at = float("-inf")
         self._number = 0  # of the present row of looks that found the same connections, and nothing missing
-        self._whole = False
+        self._none_missing = False
 
     async def before(self) -> int:
         """What `since` needs, to be asked for before a change; 0 if not all members are there."""
         if self._all_up and not self._open:
             await self.look()
-        return self._number if self._all_up and self._whole and self._open else 0
+        return self._number if self._all_up and self._none_missing and self._open else 0
 
-    async def whole_since(self, number: int) -> bool:
+    async def all_since(self, number: int) -> bool:
         """Whether all have been there since `before` returned this, by a look that begins now or later."""
         if not number or number != self._number or not self._all_up or not self._open:
             return False
@@ -75,9 +75,9 @@ class Looks:
             self._next, self._began_at = None, loop.time()
             kept = dict(self._wires)
             found = await asyncio.gather(*map(self._answered, self._endpoints))
-            self._whole = all(found)
+            self._none_missing = all(found)
             # Compared by the connections themselves: one may end after this look begins and before it asks there.
-            if kept != self._wires or not self._open or not self._whole:
+            if kept != self._wires or not self._open or not self._none_missing:
                 self._number += 1
 
     async def _answered(self, endpoint: Endpoint) -> bool:

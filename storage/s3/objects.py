@@ -131,7 +131,7 @@ class Objects:
         except OSError as error:
             outcome = error
         done = isinstance(outcome, Answer) and outcome.went_well
-        if (done or request.unclear) and not await self.endpoints.looks.whole_since(since):
+        if (done or request.unclear) and not await self.endpoints.looks.all_since(since):
             outcome = await self._further.replaced(request, outcome) or outcome
         if isinstance(outcome, OSError):
             raise outcome

@@ -38,8 +38,8 @@ def signed(
     names = sorted(fields)
     lines = "".join(f"{name}:{fields[name]}\n" for name in names)
     listed = ";".join(names)
-    place, _, query = path.partition("?")
-    request = f"{method}\n{place}\n{query}\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
+    bare, _, query = path.partition("?")
+    request = f"{method}\n{bare}\n{query}\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
     scope = f"{date[:8]}/{region}/s3/aws4_request"
     text = f"{_ALGORITHM}\n{date}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.digest(_signing_key(keys.secret, scope), text.encode(), "sha256").hex()

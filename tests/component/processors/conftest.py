@@ -118,11 +118,11 @@ class World:
         used = Index(redis or self.redis)
         moments = Moments(store or self.store, used)
 
-        async def rendered(archive: bytes, *, whole: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
+        async def rendered(archive: bytes, *, full: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
             loop = asyncio.get_running_loop()
             self.metrics.busy_s += 0.001
             return await loop.run_in_executor(
-                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole, run=run)
+                self.threads, lambda: finished(intake.unpack(archive), renders, full=full, run=run)
             )
 
         return Jobs(

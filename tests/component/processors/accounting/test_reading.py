@@ -54,7 +54,7 @@ async def test_the_store_alone_gives_the_same_account(world: Any) -> None:
     first = await reader(world).account(world.moment_id, now_ms=NOW_MS)
     await Accounts(world.store).put(first, None)
 
-    whole = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first, whole=True)
+    whole = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first, store_alone=True)
     await world.redis.flushall()
     lost = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first)
     alone = await reader(world).account(world.moment_id, now_ms=NOW_MS)
