@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from redis.asyncio import Redis
 
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
 from storage.moments import Moments
@@ -30,7 +30,7 @@ from .config import Config
 from .cors import Cors, origins
 from .docs import Docs
 from .gate import Gate
-from .limits import Rate
+from .gcra import Rate
 from .links import Links
 from .memory import found_bytes
 from .metrics import Metrics
@@ -42,7 +42,7 @@ from .read_admission import Kind, Reading, ReadLimits
 from .readiness import Readiness, told
 from .readiness_checks import Watch
 from .reads import Reads
-from .resuming.resources import Resources
+from .resuming.resource_table import Resources
 from .resuming.serving import Resuming
 from .resuming.tokens import hint_of
 from .routing import add_routes

@@ -1,11 +1,8 @@
 """Limits reads on this node: concurrent answers and their bytes, in total and for each user or address.
 
 Pure: time comes in; the caller ends the answers that are returned to it. An answer holds its place and its bytes until
-its last byte is written, so a client that does not read could hold them forever. If there is no room for a new read,
-the answer that has been stalled longest is ended. Its stall time is multiplied by the number of places that its user
-has: a user with thirty places loses one to another user after a fifteenth of a second, a user with one place after two
-seconds; reads of the same user do not shorten this time. A client that reads as fast as a phone can keeps its place. A
-user who lost a place is a *laggard* for a while: a laggard takes no place from others and must leave some places free.
+its last byte is written. If there is no room for a new read, the answer that has been stalled longest is ended, and its
+user is a *laggard* for a while: a laggard takes no place from others and must leave some places free.
 """
 
 from collections import Counter
@@ -162,10 +159,12 @@ class Reading:
         """Release the reader that has been stalled longest, if that is long enough; returns whether there was one."""
 
         def standstill(reader: Reader) -> float:
-            # Among a user's own readers the number of places is no reason to end one sooner.
+            # A user with thirty places loses one to another user after a fifteenth of a second, one with a single place
+            # after two seconds. Among a user's own readers the number of places is no reason to end one sooner.
             weight = self._users[kind, reader.who] if who is None else 1
             return 0.0 if reader.moved_at is None else (now - reader.moved_at) * weight
 
+        # A client that does not read would hold its place for ever; one that reads as fast as a phone keeps it.
         worst = max(self._of(kind, who), key=standstill, default=None)
         if worst is None or standstill(worst) < STALLED_S:
             return False

@@ -20,8 +20,8 @@ from typing import Final, Protocol
 from cachetools import LRUCache
 
 from .errors import Refusal
+from .gcra import Rate, decide, headers
 from .giving_way import Running, free_in_s, gives_way
-from .limits import Rate, decide, headers
 from .returns import WAIT_S_MAX, when_away_s
 
 # Shorter than what balancers allow a silent node, and than the patience of people.
@@ -112,7 +112,7 @@ class Turns:
             self._leave(turn)
 
     def _allowed(self, user_id: str) -> int:
-        """The user's TAT (limits.py) after this call; Refusal when the user calls too often."""
+        """The user's TAT (gcra.py) after this call; Refusal when the user calls too often."""
         tat_ms, decision = decide(self._tats.get(user_id, 0), int(self._clock() * 1000), self._rate)
         if not decision.allowed:
             detail = f"{self._rate.burst} {self._what} of one user in {self._rate.period_s} s; retry after Retry-After"

@@ -29,7 +29,7 @@ from .body.arriving import Shed
 from .body.receiving import Pair, Receiver
 from .errors import Refusal
 from .gate import Gate, GateTimeout
-from .limits import headers as rate_headers
+from .gcra import headers as rate_headers
 from .links import Links
 from .metrics import Metrics
 from .peers import ARRIVAL, CLOCKS_MS_MAX, Arrival

@@ -32,8 +32,8 @@ from .batched import BatchedIndex
 from .config import Config
 from .drill import LULL_S, Report
 from .functions import functions
-from .jobs import Jobs
 from .metrics import Metrics
+from .post_jobs import Jobs
 from .worker import JobWorker
 
 # A worker renders a pair of phone photos in 0.1 to 0.15 s.

@@ -10,7 +10,7 @@ from arq.worker import Function, func
 from storage.queue.jobs import DEAR, ON_TIME
 from storage.queue.lease import Claimed
 
-from .jobs import Jobs
+from .post_jobs import Jobs
 from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS
 from .runs import Run
 

@@ -37,8 +37,8 @@ from .batched import BatchedIndex
 from .config import Config, address
 from .consumer import Consumer
 from .functions import functions
-from .jobs import Jobs
 from .metrics import Metrics
+from .post_jobs import Jobs
 from .registry import Registry
 from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying

@@ -1,8 +1,4 @@
-"""Reports posts to the index as they are read from the store, for a recount.
-
-A recount meets posts that the index has lost, so each report needs a proof of before its post was read (`index.py`).
-Proofs are good for seconds: there is one for every few posts.
-"""
+"""Reports posts to the index as they are read from the store, for a recount."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
@@ -11,7 +7,7 @@ from redis.exceptions import RedisError
 from .index import Index, Report
 from .records import Post
 
-# Posts under one proof of each shard: the store reads them at the same time.
+# Posts under one proof of each shard: the store reads them at the same time, while the proof is good.
 SOME = 16
 
 
@@ -30,6 +26,8 @@ class Recount:
         wanted = [one for one in ids if self._index.home(one) in self._shards]
         for start in range(0, len(wanted), SOME):
             some = wanted[start : start + SOME]
+            # Before the posts are read: a recount meets posts that the index lost, and an entry is created only with
+            # a proof of before the reading (index.py).
             proofs = await self._proofs({self._index.home(one) for one in some})
             async for posts in read(some):
                 await self._tell(posts, proofs)

@@ -10,7 +10,7 @@ import time
 import msgspec
 
 import storage.config
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import Account, Quantiles
 from storage.opening import blob_store, redis_client, shard_clients
 

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import BUDGET_MOMENTS, Account, budget
 from storage.blobs import BlobStore
 from storage.moments import Moments

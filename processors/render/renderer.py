@@ -34,7 +34,7 @@ from ..runs import UNKNOWN, Run
 from ..runs import rendered as rendered_times
 from .decoding import Undecodable
 from .images import Renditions, render
-from .passing import put, taken
+from .shared_file import put, taken
 from .slot import Answer, Order
 
 # The budget is `FLOOR_S` plus `HEADROOM` times the expected cost: the cost model has errors, caches may be cold, and

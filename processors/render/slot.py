@@ -38,7 +38,7 @@ from storage.zips import Damaged
 from ..metrics import ENDS, OTHER, Metrics
 from ..retries import HandBack
 from ..runs import UNKNOWN, Run
-from .passing import put, taken, unnamed_file
+from .shared_file import put, taken, unnamed_file
 
 log = logging.getLogger("snapsurge.processors.rendering")
 
@@ -53,7 +53,7 @@ KEPT_BYTES: Final = 4 << 20
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Render the intake object: the file's first `bytes`. `full`: with that rendition; `dear`: an expensive pair, too."""
+    """Render the intake object: the file's first `bytes`. `full`: with that rendition; `dear`: expensive pairs, too."""
 
     bytes: int
     full: bool = True

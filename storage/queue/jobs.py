@@ -2,7 +2,7 @@
 
 arq's `enqueue_job` costs three round trips and a connection per job. `_ENQUEUE` writes the same two keys
 (`arq:job:{id}` and a sorted set) atomically for a whole batch, and skips an id that is queued or running. The id
-consists of the job's name and its post, so there are no duplicates. Scores are times of clock.py, so that a wrong clock
+consists of the job's name and its post, so there are no duplicates. Scores are times of redis_clock.py: a wrong clock
 of a node or of Redis neither delays jobs nor reorders them. Bodies are msgpack, not pickle, so that Redis need not be
 trusted with code execution. Claiming is in claims.py; several Redis are in shards.py.
 """
@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from ..keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
 from ..scripts import Call, Script, run_one
 from .bell import RING
-from .clock import CLOCK, WRITES
+from .redis_clock import CLOCK, WRITES
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 

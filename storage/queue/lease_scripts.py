@@ -7,9 +7,9 @@ a turn costs about as many for ten jobs as for one.
 from ..keys import ATTEMPTS_KEY, BELL_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from ..scripts import Script
 from .bell import RING
-from .clock import CLOCK, WRITES
 from .jobs import BODY_KEY, DEAR, FLAGS, QUEUES
 from .lease import DEATHS_MS
+from .redis_clock import CLOCK, WRITES
 
 # Three counts of a job together have at most as many digits; Redis' Lua is exact with as many.
 _DIGITS = 15

@@ -1,11 +1,8 @@
 """Whether all members of a store were there, with their drives, from before a change was sent until after its answer.
 
 MinIO compares the condition of a PUT with the drives that it sees at that time (`hidden.py`), and its answer does not
-tell which these were. So each member has one connection for looks, which ends with the process: a look that begins
-after the answer, over the connections of a look before the change, shows that no member went or was restarted
-meanwhile. All changes that wait share the next look. A look is a GET of `/minio/health/cluster?maintenance=true`, which
-MinIO answers 412 if its cluster could not write without this member's drives: so in small sets also while a drive is
-missing elsewhere, one or two seconds after it failed.
+tell which these were. So there is a look before the change and one that begins after the answer, over the same
+connections. All changes that wait share the next look. A look is a GET of `/minio/health/cluster?maintenance=true`.
 """
 
 import asyncio
@@ -26,6 +23,7 @@ class Looks:
     ) -> None:
         self._endpoints, self._tasks, self._doubted = endpoints, tasks, doubted
         self.missing_at = float("-inf")
+        # One for each member. It ends with the member's process, so the same one proves that no member was restarted.
         self._wires: dict[Endpoint, Wire] = {}
         self._looking = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
@@ -92,6 +90,8 @@ class Looks:
         except OSError:
             self._doubted(endpoint)
             return False
+        # 412: the cluster could not write without this member's drives; in small sets also while a drive is missing
+        # elsewhere, from one or two seconds after it failed.
         if said.status != 200:
             self.missing_at = asyncio.get_running_loop().time()
         return said.status == 200

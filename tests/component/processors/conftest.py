@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from processors.jobs import Jobs, PostIndex
 from processors.metrics import Metrics
+from processors.post_jobs import Jobs, PostIndex
 from processors.render.images import Renditions, render
 from processors.render.renderer import finished
 from processors.runs import Run

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from processors.functions import functions
-from processors.jobs import Jobs
+from processors.post_jobs import Jobs
 from processors.registry import CLAIMED
 from storage.queue.jobs import DEAR, ON_TIME
 from storage.queue.lease import Attempts, Claimed

@@ -7,7 +7,7 @@ from msgspec import structs
 from processors.accounting.command import differing
 from processors.accounting.reading import Reader
 from processors.letters import DeadLetter, DeadLetters
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.keys import post_id
 from storage.records import from_ms
 from storage.tallies import Tally, tell

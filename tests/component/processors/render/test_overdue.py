@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.jobs import OVERDUE_REASON
+from processors.post_jobs import OVERDUE_REASON
 from processors.render.slot import RenderOverdue
 
 

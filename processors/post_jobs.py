@@ -11,11 +11,7 @@ reports the post to the index. The index's answer and, unless that is `known`, t
     unproven        the pair rendered       Redis lost the post: report it with a proof of before this reading; done
     any other       the pair rendered       done
 
-Only a report to a Redis that lost the post takes a proof (`storage/index.py`): all others cost Redis no more for it.
-
-A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later. An incomplete
-object never replaces a complete one, so a delayed worker cannot remove `full`. `full` is stored behind the other
-renditions, whose offsets and bytes are the same in both objects.
+A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later.
 
 Jobs are idempotent: the bytes depend on the intake object alone, and the index counts each change once.
 """
@@ -44,7 +40,7 @@ from .render.slot import RenderOverdue
 from .retries import OfThePost
 from .runs import UNKNOWN, Run, ready, rendered
 
-log = logging.getLogger("snapsurge.processors.jobs")
+log = logging.getLogger("snapsurge.processors.post_jobs")
 
 Outcome = Literal["ready", "rejected", "deleted"]
 
@@ -186,6 +182,7 @@ class Jobs:
                 if await self._pair(moment_id, post_id) == archive:
                     raise
                 raise Misread(f"the intake object of post {post_id} was read in two ways") from None
+            # Keeps a complete object that is there, so a delayed worker cannot remove `full`.
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
@@ -237,6 +234,8 @@ class Jobs:
             answer = await self._index.observe(post)
             if answer == "known":
                 return _outcome(post)
+            # Only now, so that reports to a Redis that lost nothing cost it no more. Before the look below: what is
+            # deleted after that is known in this life of Redis.
             if answer == "unproven":
                 proof = await self._index.proof(post.id)
         except RedisError as error:
@@ -247,6 +246,7 @@ class Jobs:
             return "deleted"
         if there.receipt is None or there.receipt.attempt != post.attempt:
             return None
+        # The post is ready, but the index may not know it: the job is tried again.
         if trouble is not None:
             raise trouble
         if proof:
