@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.admission import Budget
-from ingest.app import READ_BYTES_MIN, budget, node, places
+from ingest.app import READ_BYTES_MIN, budget, node, read_limits
 from ingest.config import Config
 from storage.blobs import StoreUnavailable
 from storage.config import Config as StorageConfig
@@ -120,7 +120,7 @@ def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
 def test_answers_may_hold_a_quarter_of_what_uploads_may() -> None:
     """And a hundred renditions in any case."""
     config = Config(auth_secret="x" * 32, reads_max=3)
-    large, small = (places(config, Budget(requests_max=1, bytes_max=size)) for size in (10**9, 10**6))
+    large, small = (read_limits(config, Budget(requests_max=1, bytes_max=size)) for size in (10**9, 10**6))
 
     assert (large.reads_max, large.bytes_max) == (3, 250_000_000)
     assert small.bytes_max == READ_BYTES_MIN
