@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from . import scraping, servers
+from . import prometheus_server, servers
 from .ports import HOST, Ports
 from .redis_group import Member, address, group
 from .state import handover
@@ -117,7 +117,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodePlan, ...]
     autoscaler: AutoscalerPlan
     balancers: tuple[BalancerPlan, ...]
-    prometheus: scraping.PrometheusPlan | None = None
+    prometheus: prometheus_server.PrometheusPlan | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -262,12 +262,14 @@ def _autoscaler(options: Options, ports: Ports, around: Surroundings, shared: Ma
     return AutoscalerPlan(f"http://{listen}", program)
 
 
-def _prometheus(port: int, autoscaler: str, around: Surroundings) -> scraping.PrometheusPlan:
+def _prometheus(port: int, autoscaler: str, around: Surroundings) -> prometheus_server.PrometheusPlan:
     folder = around.state / "prometheus"
     file = folder / "prometheus.yml"
-    command = tuple(scraping.command(port, file, folder / "data"))
+    command = tuple(prometheus_server.command(port, file, folder / "data"))
     program = around.program("prometheus", command, Drains.PROMETHEUS, {}, WORKER_NICE)
-    return scraping.PrometheusPlan(f"http://{HOST}:{port}", file, scraping.configuration(autoscaler), program)
+    return prometheus_server.PrometheusPlan(
+        f"http://{HOST}:{port}", file, prometheus_server.configuration(autoscaler), program
+    )
 
 
 def _balancer(

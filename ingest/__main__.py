@@ -134,11 +134,11 @@ async def _until_stopped(
         state: Literal["serving", "draining"] = "draining" if running.lifecycle.draining else "serving"
         return Member(address, weight=config.weight, zone=config.zone, state=state)
 
-    def stamped(ahead_s: float) -> None:
+    def compared(ahead_s: float) -> None:
         if running.lifecycle.readiness is not None:
-            running.lifecycle.readiness.stamped(REDIS, ahead_s, time.perf_counter())
+            running.lifecycle.readiness.compared(REDIS, ahead_s, time.perf_counter())
 
-    heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s, stamped)
+    heartbeat = Heartbeat(running.redis, node_id or address, member, config.heartbeat_s, compared)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(heartbeat.run(), name="heartbeat")
         again = await _stopped_or_forgotten(stop, running.lifecycle.asked, heartbeat)

@@ -5,8 +5,8 @@ shard does not delay answers of other shards. While a shard is unavailable no up
 those posts and reports them again when Redis takes writes; the sweeper finds those that a node forgot because it ended
 or remembered too many.
 
-The node asks each shard for a stamp once a second (`storage/index.py`), and a post is reported with the stamp of before
-its commit. A report that comes too late for its stamp adds nothing to the index, because the post may be deleted by
+The node asks each shard for a proof once a second (`storage/index.py`), and a post is reported with the proof of before
+its commit. A report that comes too late for its proof adds nothing to the index, because the post may be deleted by
 now. Its jobs, queued in the same round trip, look in the store.
 """
 
@@ -43,17 +43,17 @@ log = logging.getLogger("snapsurge.ingest.announcing")
 AWAY_S = 1.0
 OWED_MAX = 10_000  # posts remembered for a shard, about 1 KiB each
 AGAIN_POSTS = 256  # posts in one call of the second report
-STAMPS_S = 1.0  # a stamp proves nothing after index_scripts.FRESH_MS
+PROOFS_S = 1.0  # well within index_scripts.FRESH_MS, after which a proof is void
 Tell = Callable[[Sequence["Announced"]], Awaitable[Sequence[None]]]
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """A committed post, whether it is late, when it was committed (unix ms, 0: unknown), and a stamp of before that."""
+    """A committed post, whether it is late, when it was committed (unix ms, 0: unknown), and a proof of before that."""
 
     post: Post
     late: bool
     committed_ms: int = 0
-    stamp: str = ""
+    proof: str = ""
 
     @property
     def jobs(self) -> tuple[Job, Job]:
@@ -76,7 +76,7 @@ class Announcer:
         }
         self._owed: dict[str, deque[Announced]] = {name: deque(maxlen=OWED_MAX) for name in shards}
         self._outages = {name: Outage() for name in shards}
-        self._stamps = dict.fromkeys(shards, "")
+        self._proofs = dict.fromkeys(shards, "")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -85,9 +85,9 @@ class Announcer:
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.callback(tasks.create_task(self._report_again(), name="report-again").cancel)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*map(self._ask_stamp, self._stamps)), STAMPS_S)
-        for name in self._stamps:
-            self._stack.callback(tasks.create_task(self._keep_stamp(name), name="keep-stamp").cancel)
+            await asyncio.wait_for(asyncio.gather(*map(self._ask_proof, self._proofs)), PROOFS_S)
+        for name in self._proofs:
+            self._stack.callback(tasks.create_task(self._keep_proof(name), name="keep-proof").cancel)
         return self
 
     async def __aexit__(
@@ -95,16 +95,16 @@ class Announcer:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    def stamp(self, post_id: str) -> str:
-        """The last stamp of the post's shard, to be taken before the post is committed or read; may be empty."""
-        return self._stamps[self._index.home(post_id)]
+    def proof(self, post_id: str) -> str:
+        """The last proof of the post's shard, to be taken before the post is committed or read; may be empty."""
+        return self._proofs[self._index.home(post_id)]
 
-    async def add(self, post: Post, *, late: bool, committed_ms: int = 0, stamp: str = "") -> None:
+    async def add(self, post: Post, *, late: bool, committed_ms: int = 0, proof: str = "") -> None:
         """Report the post and queue its jobs.
 
         redis.RedisError when the post's shard was unavailable; the post is then reported again later.
         """
-        name, announced = self._index.home(post.id), Announced(post, late, committed_ms, stamp)
+        name, announced = self._index.home(post.id), Announced(post, late, committed_ms, proof)
         try:
             await self._batchers[name].add(announced)
         except RedisError as error:
@@ -118,14 +118,14 @@ class Announcer:
                 )
             raise
 
-    async def _keep_stamp(self, name: str) -> None:
+    async def _keep_proof(self, name: str) -> None:
         while True:
-            await asyncio.sleep(STAMPS_S)
-            await self._ask_stamp(name)
+            await asyncio.sleep(PROOFS_S)
+            await self._ask_proof(name)
 
-    async def _ask_stamp(self, name: str) -> None:
+    async def _ask_proof(self, name: str) -> None:
         with contextlib.suppress(RedisError, OSError):  # the last one stays, and is soon too old
-            self._stamps[name] = await self._index.shards[name].stamp()
+            self._proofs[name] = await self._index.shards[name].proof()
 
     async def _report_again(self) -> None:
         while True:
@@ -155,7 +155,7 @@ class Announcer:
                 raise RedisConnectionError("this shard failed less than a moment ago")
             jobs = [job for one in some for job in one.jobs]
             try:
-                reports = [Report(one.post, one.stamp) for one in some]
+                reports = [Report(one.post, one.proof) for one in some]
                 await run(client, index.observing(reports), Queue.enqueueing(jobs))
             except RedisError:
                 away_until = time.monotonic() + AWAY_S

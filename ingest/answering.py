@@ -89,7 +89,7 @@ def answering(
         started = time.perf_counter()
         arrival = request[ARRIVAL] = peers.arrival(request)
         doorway = doorway_of(request)
-        if doorway is not None and doorway.held is not None and request.match_info.route.name not in PAST_AIOHTTP:
+        if doorway is not None and doorway.unparsed is not None and request.match_info.route.name not in PAST_AIOHTTP:
             doorway.release()
         try:
             try:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from redis.asyncio import Redis
 
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.blobs import BlobStore
 from storage.config import Config as StorageConfig
 from storage.moments import Moments
@@ -30,7 +30,7 @@ from .config import Config
 from .cors import Cors, origins
 from .docs import Docs
 from .gate import Gate
-from .limits import Rate
+from .gcra import Rate
 from .links import Links
 from .memory import found_bytes
 from .metrics import Metrics
@@ -38,11 +38,11 @@ from .moments import MomentCalls
 from .peers import Peers, networks
 from .posts import PostCalls
 from .ratelimit import RateLimiter
-from .read_admission import Kind, Places, Reading
+from .read_admission import Kind, Reading, ReadLimits
 from .readiness import Readiness, told
 from .readiness_checks import Watch
 from .reads import Reads
-from .resuming.resources import Resources
+from .resuming.resource_table import Resources
 from .resuming.serving import Resuming
 from .resuming.tokens import hint_of
 from .routing import add_routes
@@ -130,9 +130,9 @@ def budget(config: Config) -> Budget:
     return Budget(requests_max=config.in_flight_requests_max, bytes_max=size, parked_bytes_max=parked)
 
 
-def places(config: Config, uploads: Budget) -> Places:
+def read_limits(config: Config, uploads: Budget) -> ReadLimits:
     """The limits on reads in progress; their bytes are a part of the upload budget, in addition to it."""
-    return Places(reads_max=config.reads_max, bytes_max=max(READ_BYTES_MIN, uploads.bytes_max // READ_PART))
+    return ReadLimits(reads_max=config.reads_max, bytes_max=max(READ_BYTES_MIN, uploads.bytes_max // READ_PART))
 
 
 def application(
@@ -154,7 +154,7 @@ def application(
     admission = Admission(budget(config), Commits())
     gate = Gate(admission.commits, wait_s_max=config.commit_wait_s, readiness=lifecycle.readiness)
     metrics = Metrics(admission, lifecycle, files_needed(config, storage))
-    reading, links = Reading(places(config, admission.budget)), Links(config.link_secrets, config.link_s)
+    reading, links = Reading(read_limits(config, admission.budget)), Links(config.link_secrets, config.link_s)
     peers = Peers(networks(config.trusted_peers), config.stamp_secrets, ignored=metrics.disbelieved.inc)
     receiver, reads = Receiver(config, metrics, admission), Reads(reading, admission, peers)
     metrics.waiters.set_function(lambda: reading.count(Kind.WAIT))
@@ -275,7 +275,7 @@ def _probes(lifecycle: Lifecycle, peers: Peers) -> dict[str, Handler]:
             lifecycle.asked.by_balancer()
             sent_at = peers.sent_at(request)
             if sent_at is not None and lifecycle.readiness:
-                lifecycle.readiness.stamped(asker[:ASKER_CHARS_MAX], time.time() - sent_at, time.perf_counter())
+                lifecycle.readiness.compared(asker[:ASKER_CHARS_MAX], time.time() - sent_at, time.perf_counter())
         if lifecycle.draining:
             return web.Response(text="draining\n", status=503)
         if reasons := lifecycle.not_ready():

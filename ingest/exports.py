@@ -15,7 +15,7 @@ from aiohttp import web
 
 from storage.records import Timestamp
 from storage.users import Contents
-from storage.zips import Place
+from storage.zips import Entry
 
 # Each so many seconds in which the node waited for a client, the client's pace is judged anew: what sockets took at
 # once, when the export began, is no pace.
@@ -114,21 +114,21 @@ class Archive:
         self._sink = _Sink()
         self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED)  # photos do not shrink
         self._entry: IO[bytes] | None = None
-        self._place: Place | None = None  # of the entry that is being written
+        self._written: Entry | None = None  # the entry that is being written
         self._digest = hashlib.sha256()
 
     def add(self, folder: str, contents: Contents, start: int, piece: bytes) -> bytes:
         """Add a piece of an object, which begins at `start`; the bytes to send. An object's pieces come in order."""
         end = start + len(piece)
-        for place in contents.files or ():
-            if start <= place.offset < end:
-                self._begin(f"{folder}/{place.name}", place)
-            if self._place is place and self._entry is not None:
-                part = memoryview(piece)[max(place.offset - start, 0) : place.end - start]
+        for entry in contents.files or ():
+            if start <= entry.offset < end:
+                self._begin(f"{folder}/{entry.name}", entry)
+            if self._written is entry and self._entry is not None:
+                part = memoryview(piece)[max(entry.offset - start, 0) : entry.end - start]
                 self._entry.write(part)
                 self._digest.update(part)
-                if place.end <= end:
-                    self._finish(f"{folder}/{place.name}", place, contents.key)
+                if entry.end <= end:
+                    self._finish(f"{folder}/{entry.name}", entry, contents.key)
         return self._sink.taken()
 
     def end(self, user_id: str, exported_at: Timestamp) -> bytes:
@@ -143,17 +143,17 @@ class Archive:
         if self._entry is not None:
             self._entry.close()
 
-    def _begin(self, path: str, place: Place) -> None:
+    def _begin(self, path: str, entry: Entry) -> None:
         info = zipfile.ZipInfo(path, time.localtime()[:6])
-        info.external_attr, info.file_size = RIGHTS << 16, place.bytes
-        self._entry, self._place, self._digest = self._zip.open(info, "w"), place, hashlib.sha256()
+        info.external_attr, info.file_size = RIGHTS << 16, entry.bytes
+        self._entry, self._written, self._digest = self._zip.open(info, "w"), entry, hashlib.sha256()
 
-    def _finish(self, path: str, place: Place, key: str) -> None:
+    def _finish(self, path: str, entry: Entry, key: str) -> None:
         """End the entry: only now its CRC is known."""
         self.give_up()
-        self._entry = self._place = None
-        if place.crc == self._zip.getinfo(path).CRC:
-            self._files.append(File(path, place.bytes, self._digest.hexdigest()))
+        self._entry = self._written = None
+        if entry.crc == self._zip.getinfo(path).CRC:
+            self._files.append(File(path, entry.bytes, self._digest.hexdigest()))
         elif key not in self.unreadable:
             self.unreadable.append(key)
 

@@ -19,7 +19,7 @@ TURN_S: Final = 30.0
 NODE_PART: Final = 8
 
 
-class Held(msgspec.Struct, frozen=True):
+class Running(msgspec.Struct, frozen=True):
     """A call that holds a place: seconds in all, those in which it waited for its client, its client's bytes a second.
 
     `ending`: it was told to end, and has not yet.
@@ -36,20 +36,20 @@ class Held(msgspec.Struct, frozen=True):
         return self.waited_s + (self.held_s - self.waited_s) / NODE_PART
 
 
-def gives_way(held: Sequence[Held], waiting: int) -> int | None:
+def gives_way(running: Sequence[Running], waiting: int) -> int | None:
     """The number of the call to end now, if any; as many end as wait."""
-    if sum(one.ending for one in held) >= waiting:
+    if sum(one.ending for one in running) >= waiting:
         return None
-    staying = [number for number, one in enumerate(held) if not one.ending]
-    slowest = min(staying, key=lambda number: held[number].pace, default=None)
-    longest = max(staying, key=lambda number: held[number].used_s, default=None)
-    if slowest is not None and held[slowest].pace < SLOW_BYTES_S:
+    staying = [number for number, one in enumerate(running) if not one.ending]
+    slowest = min(staying, key=lambda number: running[number].pace, default=None)
+    longest = max(staying, key=lambda number: running[number].used_s, default=None)
+    if slowest is not None and running[slowest].pace < SLOW_BYTES_S:
         return slowest
-    return longest if longest is not None and held[longest].used_s >= TURN_S else None
+    return longest if longest is not None and running[longest].used_s >= TURN_S else None
 
 
-def free_in_s(held: Sequence[Held], ahead: int) -> float:
+def free_in_s(running: Sequence[Running], ahead: int) -> float:
     """Seconds until `ahead` others and one more have a place, if each takes a turn whole and waits for its client."""
-    left = sorted(max(0.0, TURN_S - one.used_s) for one in held)
+    left = sorted(max(0.0, TURN_S - one.used_s) for one in running)
     rounds, number = divmod(ahead, len(left))
     return left[number] + rounds * TURN_S

@@ -70,7 +70,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """The heartbeats of one node; `stamped` is told how many seconds the node's clock is ahead of Redis', each time."""
+    """The heartbeats of one node; each tells `compared` by how many seconds the node's clock is ahead of Redis'."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Heartbeat:
         node_id: str,
         member: Callable[[], Member],
         period_s: float,
-        stamped: Callable[[float], None] = lambda _: None,
+        compared: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._node_id = node_id
         self._member = member
         self._period_s = period_s
-        self._stamped = stamped
+        self._compared = compared
         self._heard = True
         self._written = b""
         self._replaced = 0
@@ -102,7 +102,7 @@ class Heartbeat:
                 log.warning("cannot write heartbeats to Redis, balancers keep the members they know: %s", reason(error))
             self._heard = False
         else:
-            self._stamped(time.time() - int(redis_ms) / 1000)
+            self._compared(time.time() - int(redis_ms) / 1000)
             self._look_for_another(bytes(before))
             if not self._heard:
                 log.warning("heartbeats are written to Redis again")

@@ -3,14 +3,8 @@
     /v1/posts/{id}/photos/{side}/{size}?exp=<unix s>&sig=<32 characters>
 
 `sig` is base64url of a MAC and of the first 64 bits of the picture's SHA-256. The MAC is HMAC-SHA256 (RFC 2104), cut to
-128 bits, over the path, the expiry and those 64 bits. So a link is good for one picture, not only for one path: when a
-post is deleted and other photos are posted, old links do not show the new ones, and no cache has old ones under a new
-link. Exactly one spelling of a link is good, the one that `signer` wrote, so that nobody can make a cache fetch one
-picture under many names. The host is not signed: it names nothing that the path does not.
-
-A link lives at most `life_s` seconds and at least half of that. Its expiry is rounded, so that every node, page and
-viewer has the same link for `life_s / 2` seconds: one key in a cache. Where that time begins follows from the picture,
-so that the links of different pictures change at different times, and a cache never loses all of them at once.
+128 bits, over the path, the expiry and those 64 bits: a link is good for one picture, not only for one path. It lives
+at most `life_s` seconds and at least half of that.
 
 The first secret signs, all are accepted. Without a secret the links of a post need a token. Pure: time comes in.
 """
@@ -73,6 +67,8 @@ class Links:
 
         def sign(path: str, sha256: str) -> str:
             mark = bytes.fromhex(sha256[: 2 * MARK_BYTES])
+            # Rounded, so that every node, page and viewer has the same link for half of its life: one key in a cache.
+            # Where that time begins follows from the picture, so that a cache never loses all links at once.
             expires_at = now_s - (now_s - int.from_bytes(mark)) % step_s + life_s
             return f"{path}?{_query(secret, path, expires_at, mark)}"
 
@@ -86,6 +82,8 @@ class Links:
             raise Refusal("bad-link", _ALTERED)
         # Cannot fail: every text that the pattern accepts is base64.
         expires_at, mark = int(found[1]), base64.urlsafe_b64decode(found[2])[MAC_BYTES:]
+        # The query is compared as text, not only its MAC: one spelling is good, so that nobody makes a cache fetch one
+        # picture under many names.
         good = [hmac.compare_digest(query, _query(secret, path, expires_at, mark)) for secret in self._secrets]
         if not any(good):
             raise Refusal("bad-link", _ALTERED)
@@ -95,7 +93,8 @@ class Links:
 
 
 def _query(secret: bytes, path: str, expires_at: int, mark: bytes) -> str:
-    # The name in front keeps these MACs apart from any other use of the secret.
+    # The name in front keeps these MACs apart from other uses of the secret. The digest: when other photos are posted
+    # to the same path, old links do not show them. Not the host: it names nothing that the path does not.
     bound = b"snapsurge-link-1\n%b\n%d\n%b" % (path.encode(), expires_at, mark)
     mac = hmac.digest(secret, bound, "sha256")[:MAC_BYTES]
     return f"exp={expires_at}&sig={base64.urlsafe_b64encode(mac + mark).decode()}"

@@ -9,7 +9,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.moments import Moments, NoSuchMoment
 from storage.posts import Posts
 from storage.records import Moment, to_ms

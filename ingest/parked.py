@@ -1,8 +1,6 @@
 """The parked uploads of a node, in the order in which they go when room is needed: the least recently active first.
 
-Only bytes are activity: an upload was active last when `ACTIVE_BYTES` more, or its last ones, had come. A HEAD, an
-empty or a tiny request costs its sender nothing, and would else keep a place for ever at the cost of honest phones.
-Pure: times come in.
+An upload was active last when `ACTIVE_BYTES` more, or its last ones, had come. Pure: times come in.
 """
 
 from bisect import bisect_left, insort
@@ -32,6 +30,8 @@ class Parked:
 
     def add(self, place: Place, now: float) -> None:
         """Park one, whose request ended now."""
+        # Only bytes count: a HEAD, an empty or a tiny request costs its sender nothing, and would keep a place for ever
+        # at the cost of honest phones.
         ended = place.announced and place.active_bytes < place.received == place.length
         if ended or place.received - place.active_bytes >= ACTIVE_BYTES:
             place.active_at, place.active_bytes = now, place.received

@@ -112,17 +112,17 @@ class PostCalls:
         link = request.get(LINK)
         for _ in range(2):
             post = await self._finished(post_id)
-            place = post.renditions.get(name)
-            if place is None and not post.complete and size == "full":
+            rendition = post.renditions.get(name)
+            if rendition is None and not post.complete and size == "full":
                 with contextlib.suppress(RedisError):  # a no-op, unless Redis lost the job
                     await self._queue.enqueue([Job("complete_media", post.moment_id, post.id)])
                 detail = f"rendition {name} of post {post_id} is not ready yet; use `feed` until then"
                 raise Refusal("no-such-rendition", detail)
-            if place is None:
+            if rendition is None:
                 raise Refusal("no-such-post", f"post {post_id} is {post.state} and has no {name}")
-            if link is None or place.sha256.startswith(link.mark):
+            if link is None or rendition.sha256.startswith(link.mark):
                 with contextlib.suppress(NoSuchPost):  # deleted since the record was read: the next iteration finds out
-                    answer = await self._image(request, post, place)
+                    answer = await self._image(request, post, rendition)
                     if answer is not None:
                         return answer
             self._posts.drop(post_id)
@@ -130,29 +130,29 @@ class PostCalls:
             raise Refusal("no-such-post", "the picture of this link is gone; get the post again, its `links` are new")
         raise Refusal("no-such-post", f"post {post_id} was modified during the read; retry")
 
-    async def _image(self, request: web.Request, post: Post, place: Rendition) -> web.Response | None:
+    async def _image(self, request: web.Request, post: Post, rendition: Rendition) -> web.Response | None:
         """The answer, or None when the stored object does not match the record."""
-        etag = f'"{place.sha256}"'
+        etag = f'"{rendition.sha256}"'
         fields = {"ETag": etag, "Accept-Ranges": "bytes", **self._freshness(request.get(LINK))}
-        known, whole = _matches(request.headers.get("If-None-Match"), etag), request.method == "GET"
+        known, with_body = _matches(request.headers.get("If-None-Match"), etag), request.method == "GET"
         # Range is for GET alone (RFC 9110, section 14.2).
-        start, stop = _wanted(request, place.bytes, etag) if whole and not known else (0, place.bytes)
+        start, stop = _wanted(request, rendition.bytes, etag) if with_body and not known else (0, rendition.bytes)
         mark = ""
-        if known or not whole or stop - start < place.bytes:
+        if known or not with_body or stop - start < rendition.bytes:
             mark = await self._posts.shown(post)
             if not mark:
                 return None
         if known:
             return web.Response(status=304, headers=fields)
-        if not whole:
-            fields["Content-Length"] = str(place.bytes)
+        if not with_body:
+            fields["Content-Length"] = str(rendition.bytes)
             return web.Response(headers=fields, content_type="image/jpeg")
         self._reads.hold(request, stop - start)
-        data = await self._posts.rendition(post, place, start, stop - start, mark)
-        if stop - start < place.bytes:
-            fields["Content-Range"] = f"bytes {start}-{stop - 1}/{place.bytes}"
+        data = await self._posts.rendition(post, rendition, start, stop - start, mark)
+        if stop - start < rendition.bytes:
+            fields["Content-Range"] = f"bytes {start}-{stop - 1}/{rendition.bytes}"
             return web.Response(body=data, status=206, headers=fields, content_type="image/jpeg")
-        if hashlib.sha256(data).hexdigest() != place.sha256:
+        if hashlib.sha256(data).hexdigest() != rendition.sha256:
             return None
         return web.Response(body=data, headers=fields, content_type="image/jpeg")
 

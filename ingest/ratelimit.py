@@ -23,7 +23,7 @@ from storage.queue.shards import home
 from storage.refusals import reason
 from storage.scripts import Script, run_one
 
-from .limits import Decision, Rate, decide
+from .gcra import Decision, Rate, decide
 
 log = logging.getLogger("snapsurge.ingest.ratelimit")
 

@@ -1,11 +1,8 @@
 """Limits reads on this node: concurrent answers and their bytes, in total and for each user or address.
 
 Pure: time comes in; the caller ends the answers that are returned to it. An answer holds its place and its bytes until
-its last byte is written, so a client that does not read could hold them forever. If there is no room for a new read,
-the answer that has been stalled longest is ended. Its stall time is multiplied by the number of places that its user
-has: a user with thirty places loses one to another user after a fifteenth of a second, a user with one place after two
-seconds; reads of the same user do not shorten this time. A client that reads as fast as a phone can keeps its place. A
-user who lost a place is a *laggard* for a while: a laggard takes no place from others and must leave some places free.
+its last byte is written. If there is no room for a new read, the answer that has been stalled longest is ended, and its
+user is a *laggard* for a while: a laggard takes no place from others and must leave some places free.
 """
 
 from collections import Counter
@@ -58,7 +55,7 @@ class Reader:
             self.on_shed()
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class ReadLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits on the answers in progress of each kind, and on their bytes in total."""
 
     reads_max: int
@@ -77,16 +74,16 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 class Reading:
     """Counts the answers in progress, and decides which to admit and which to end."""
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
+    def __init__(self, limits: ReadLimits) -> None:
+        self.limits = limits
         self.bytes = 0
         self._readers: dict[Kind, dict[Reader, None]] = {kind: {} for kind in Kind}
         self._users: Counter[tuple[Kind, str]] = Counter()
         self._laggards: dict[str, float] = {}  # expiry time by user
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{self.count(kind)}/{self.places.most(kind)} {kind.value}s" for kind in Kind)
-        return f"<Reading {counts}, {self.bytes}/{self.places.bytes_max} bytes>"
+        counts = ", ".join(f"{self.count(kind)}/{self.limits.most(kind)} {kind.value}s" for kind in Kind)
+        return f"<Reading {counts}, {self.bytes}/{self.limits.bytes_max} bytes>"
 
     def count(self, kind: Kind) -> int:
         """The number of answers of this kind in progress."""
@@ -94,17 +91,17 @@ class Reading:
 
     def has_share(self, who: str, kind: Kind) -> bool:
         """Whether this user or address has all places of this kind that one may have."""
-        return self._users[kind, who] >= self.places.share(kind)
+        return self._users[kind, who] >= self.limits.share(kind)
 
     def admit(self, who: str, kind: Kind, now: float) -> tuple[Reader | None, list[Reader]]:
         """A place, or None; and the readers that the caller must end."""
         victims: list[Reader] = []
-        own = self.places.share(kind)
+        own = self.limits.share(kind)
         while self._users[kind, who] >= own and self._make_room(kind, now, victims, who):
             pass
         if self._users[kind, who] >= own:
             return None, victims
-        while not self._fits(who, now, self.count(kind) + 1, self.places.most(kind)):
+        while not self._fits(who, now, self.count(kind) + 1, self.limits.most(kind)):
             if self._is_laggard(who, now) or not self._make_room(kind, now, victims):
                 return None, victims
         reader = Reader(who, kind)
@@ -115,13 +112,13 @@ class Reading:
     def hold(self, reader: Reader, size: int, now: float) -> tuple[bool, list[Reader]]:
         """Whether an answer of `size` bytes may be built for the reader; and the readers that the caller must end."""
         victims: list[Reader] = []
-        share = max(size, self.places.bytes_max // SHARE)
+        share = max(size, self.limits.bytes_max // SHARE)
         more = size - reader.held
         while self._held_by(reader) + more > share and self._make_room(reader.kind, now, victims, reader.who):
             pass
         if reader.gone or self._held_by(reader) + more > share:
             return False, victims
-        while not self._fits(reader.who, now, self.bytes + more, self.places.bytes_max):
+        while not self._fits(reader.who, now, self.bytes + more, self.limits.bytes_max):
             if self._is_laggard(reader.who, now) or not self._make_room(reader.kind, now, victims):
                 return False, victims
         self.bytes += more
@@ -162,10 +159,12 @@ class Reading:
         """Release the reader that has been stalled longest, if that is long enough; returns whether there was one."""
 
         def standstill(reader: Reader) -> float:
-            # Among a user's own readers the number of places is no reason to end one sooner.
+            # A user with thirty places loses one to another user after a fifteenth of a second, one with a single place
+            # after two seconds. Among a user's own readers the number of places is no reason to end one sooner.
             weight = self._users[kind, reader.who] if who is None else 1
             return 0.0 if reader.moved_at is None else (now - reader.moved_at) * weight
 
+        # A client that does not read would hold its place for ever; one that reads as fast as a phone keeps it.
         worst = max(self._of(kind, who), key=standstill, default=None)
         if worst is None or standstill(worst) < STALLED_S:
             return False

@@ -22,7 +22,7 @@ REST_S: Final = 5.0
 # Stores refuse signatures that are 15 min off, and tokens begin and end to the second; a health check is answered
 # within a second.
 AHEAD_S_MAX: Final = 60.0
-STAMPS_S: Final = 5.0  # two checks of a balancer that checks every 2 s
+COMPARED_S: Final = 5.0  # two checks of a balancer that checks every 2 s
 SOURCES_MAX: Final = 16
 REDIS: Final = "Redis"
 _MIB: Final = 1024 * 1024
@@ -39,7 +39,7 @@ class Readiness:
         self._failed_at = 0.0
         self._failed = 0
         self._free_bytes: int | None = None
-        self._stamps: dict[str, deque[tuple[float, float]]] = {}
+        self._compared: dict[str, deque[tuple[float, float]]] = {}
 
     def answered(self, now: float) -> None:
         """Record that the store answered the probe."""
@@ -58,12 +58,12 @@ class Readiness:
         """Record the free bytes in the store's folder."""
         self._free_bytes = size
 
-    def stamped(self, source: str, ahead_s: float, now: float) -> None:
+    def compared(self, source: str, ahead_s: float, now: float) -> None:
         """Record how far the node's clock is ahead of this source's clock; below 0 it is behind."""
-        if source not in self._stamps and len(self._stamps) >= SOURCES_MAX:
-            del self._stamps[min(self._stamps, key=lambda name: self._stamps[name][-1][0])]
-        stamps = self._stamps.setdefault(source, deque(maxlen=16))
-        stamps.append((now, ahead_s))
+        if source not in self._compared and len(self._compared) >= SOURCES_MAX:
+            del self._compared[min(self._compared, key=lambda name: self._compared[name][-1][0])]
+        compared = self._compared.setdefault(source, deque(maxlen=16))
+        compared.append((now, ahead_s))
 
     def reasons(self, now: float) -> dict[Cause, str]:
         """Why the node is not ready, as text by cause; empty when it is ready."""
@@ -82,8 +82,8 @@ class Readiness:
 
     def _clock(self, now: float) -> str:
         said: dict[str, float] = {}
-        for source, stamps in self._stamps.items():
-            recent = [ahead_s for at, ahead_s in stamps if now - at <= STAMPS_S]
+        for source, compared in self._compared.items():
+            recent = [ahead_s for at, ahead_s in compared if now - at <= COMPARED_S]
             if recent:
                 said[source] = min(recent, key=abs)
         off = {source: ahead_s for source, ahead_s in said.items() if abs(ahead_s) > AHEAD_S_MAX}

@@ -20,8 +20,8 @@ from typing import Final, Protocol
 from cachetools import LRUCache
 
 from .errors import Refusal
-from .giving_way import Held, free_in_s, gives_way
-from .limits import Rate, decide, headers
+from .gcra import Rate, decide, headers
+from .giving_way import Running, free_in_s, gives_way
 from .returns import WAIT_S_MAX, when_away_s
 
 # Shorter than what balancers allow a silent node, and than the patience of people.
@@ -112,7 +112,7 @@ class Turns:
             self._leave(turn)
 
     def _allowed(self, user_id: str) -> int:
-        """The user's TAT (limits.py) after this call; Refusal when the user calls too often."""
+        """The user's TAT (gcra.py) after this call; Refusal when the user calls too often."""
         tat_ms, decision = decide(self._tats.get(user_id, 0), int(self._clock() * 1000), self._rate)
         if not decision.allowed:
             detail = f"{self._rate.burst} {self._what} of one user in {self._rate.period_s} s; retry after Retry-After"
@@ -135,11 +135,11 @@ class Turns:
 
     def _when_free(self, turn: Turn) -> dict[str, str]:
         """When a turn is free at the latest, if clients can be ended; a few seconds where all turns are that short."""
-        held = [self._held(one, one.client) for one in self._running if one.client]
-        if not held:
+        running = [self._as_running(one, one.client) for one in self._running if one.client]
+        if not running:
             return _soon()
         ahead = sum(one.order < turn.order for one in self._waiting if not one.given.done())
-        wait_s = min(free_in_s(held, ahead), WAIT_S_MAX - 1)
+        wait_s = min(free_in_s(running, ahead), WAIT_S_MAX - 1)
         return {"Retry-After": str(1 + int(wait_s + random.random()))}
 
     def _leave(self, turn: Turn) -> None:
@@ -170,14 +170,14 @@ class Turns:
     def _end_one(self) -> None:
         """End the turn that must end for one that waits, if there is one."""
         clients = [(one, one.client) for one in self._running if one.client]
-        number = gives_way([self._held(*pair) for pair in clients], len(self._waiting))
+        number = gives_way([self._as_running(*pair) for pair in clients], len(self._waiting))
         if number is not None:
             turn, client = clients[number]
             turn.ending = True
             client.end()
 
-    def _held(self, turn: Turn, client: Client) -> Held:
-        return Held(self._clock() - turn.since, client.waited_s(), client.pace(), turn.ending)
+    def _as_running(self, turn: Turn, client: Client) -> Running:
+        return Running(self._clock() - turn.since, client.waited_s(), client.pace(), turn.ending)
 
 
 def _soon() -> dict[str, str]:

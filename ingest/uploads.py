@@ -29,7 +29,7 @@ from .body.arriving import Shed
 from .body.receiving import Pair, Receiver
 from .errors import Refusal
 from .gate import Gate, GateTimeout
-from .limits import headers as rate_headers
+from .gcra import headers as rate_headers
 from .links import Links
 from .metrics import Metrics
 from .peers import ARRIVAL, CLOCKS_MS_MAX, Arrival
@@ -229,7 +229,7 @@ class Uploads:
         started = time.perf_counter()
         try:
             async with self._gate.passed():
-                stamp = self._announcer.stamp(receipt.id)
+                proof = self._announcer.proof(receipt.id)
                 stored = await self._existence.commit(receipt, pair.front, pair.back)
         except GateTimeout:
             raise self.overloaded() from None
@@ -245,7 +245,7 @@ class Uploads:
             raise _unavailable() from error
         if stored.attempt != receipt.attempt:
             if stored.same_photos(receipt):
-                return await self._replayed(stored, stamp)
+                return await self._replayed(stored, proof)
             self._metrics.posts("conflict").inc()
             detail = "this user's post for the moment has other photos; delete it first"
             raise Refusal("already-posted", detail, stored=False)
@@ -255,10 +255,10 @@ class Uploads:
         self._metrics.posts("accepted").inc()
         times = msgspec.structs.replace(receipt.times, committed_ms=committed_ms - to_ms(receipt.received_at))
         post = msgspec.structs.replace(accepted(receipt), times=times)
-        await self._announce(post, receipt, stamp, committed_ms)
+        await self._announce(post, receipt, proof, committed_ms)
         return _told(post, json_answer(post_view(post), 201, Location=f"/v1/posts/{post.id}"))
 
-    async def _replayed(self, receipt: Receipt, stamp: str) -> web.Response:
+    async def _replayed(self, receipt: Receipt, proof: str) -> web.Response:
         """Answer a repeated pair, and queue its jobs again: the node that stored it may have died before it did."""
         self._metrics.posts("replayed").inc()
         try:
@@ -266,19 +266,19 @@ class Uploads:
         except (NoSuchPost, StoreUnavailable):
             raise _unavailable() from None
         if post.state == "accepted":
-            await self._announce(post, receipt, stamp, 0)
+            await self._announce(post, receipt, proof, 0)
         view = post_view(post, self._links.signer(time.time()))
         return _told(post, json_answer(view, 200, Idempotent_Replayed="true", Location=f"/v1/posts/{post.id}"))
 
-    async def _announce(self, post: Post, receipt: Receipt, stamp: str, committed_ms: int) -> None:
+    async def _announce(self, post: Post, receipt: Receipt, proof: str, committed_ms: int) -> None:
         """Update the index and queue the jobs; the pair is stored whatever happens here.
 
-        `stamp`: of before the commit. `committed_ms`: when this request committed the pair; 0: an earlier one did.
+        `proof`: of before the commit. `committed_ms`: when this request committed the pair; 0: an earlier one did.
         """
         try:
             with self._metrics.stages("enqueue").time():
                 late = receipt.late_by_ms > 0
-                await self._announcer.add(post, late=late, committed_ms=committed_ms, stamp=stamp)
+                await self._announcer.add(post, late=late, committed_ms=committed_ms, proof=proof)
         except RedisError:  # the pair is committed nevertheless; the announcer logs it and reports the post later
             self._metrics.posts("not_queued").inc()
         except Exception:  # also after a bug in the node

@@ -23,8 +23,8 @@ from storage.users import PIECE_BYTES, Changed, Contents, Users
 from .auth import PRINCIPAL, USER_ID_CHARS_MAX, is_user_id
 from .errors import Refusal
 from .exports import Archive, Paced, Reader
+from .gcra import Rate
 from .giving_way import NODE_PART
-from .limits import Rate
 from .links import Links
 from .moments import cursor_of, limit_of
 from .peers import ARRIVAL, REQUEST_ID_HEADER

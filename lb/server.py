@@ -130,8 +130,8 @@ async def serve(config: Config, options: Options) -> bool:
             tls.catch_up()
             background.append(tasks.create_task(tls.watch(), name="certificate"))
         acceptors = {
-            place: Acceptor(connections, protocol, proxied=options.proxy_protocol, spawn=spawn)
-            for place, protocol in spoken(config, options, connections).items()
+            address: Acceptor(connections, protocol, proxied=options.proxy_protocol, spawn=spawn)
+            for address, protocol in spoken(config, options, connections).items()
         }
         try:
             return await listen_and_drain(config, options, connections, acceptors, runner, stop, announcing)

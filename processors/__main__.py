@@ -27,7 +27,7 @@ from storage.refusals import reason
 from storage.rights import RightsMissing
 from storage.settings import SettingsError, table
 
-from . import dead, inspecting, lifecycle, worker
+from . import dead, inspect_command, lifecycle, worker
 from .accounting import command as account
 from .config import Config, load
 from .scaling import autoscale
@@ -146,7 +146,7 @@ def _program(
         case "sweep":
             return sweep(config, storage_config, options.moment, as_json=options.json)
         case "inspect":
-            return inspecting.run(storage_config, options.moment)
+            return inspect_command.run(storage_config, options.moment)
         case "dead":
             return dead.run(options, storage_config)
         case "account":

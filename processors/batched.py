@@ -21,7 +21,7 @@ class BatchedIndex:
         self._index = index
         self._reads = {name: Batcher[str, Post | None](one.posts) for name, one in index.shards.items()}
         self._reports = {name: Batcher[Report, Observed](one.observe) for name, one in index.shards.items()}
-        self._stamps = {name: Batcher[None, str](_stamping(one)) for name, one in index.shards.items()}
+        self._proofs = {name: Batcher[None, str](_proving(one)) for name, one in index.shards.items()}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -29,8 +29,8 @@ class BatchedIndex:
             await self._stack.enter_async_context(read)
         for report in self._reports.values():
             await self._stack.enter_async_context(report)
-        for stamp in self._stamps.values():
-            await self._stack.enter_async_context(stamp)
+        for proof in self._proofs.values():
+            await self._stack.enter_async_context(proof)
         return self
 
     async def __aexit__(
@@ -42,19 +42,19 @@ class BatchedIndex:
         """The post's record; None if the index does not have the post."""
         return await self._reads[self._index.home(post_id)].add(post_id)
 
-    async def stamp(self, post_id: str) -> str:
-        """A stamp of the post's shard; see `Index.stamp`."""
-        return await self._stamps[self._index.home(post_id)].add(None)
+    async def proof(self, post_id: str) -> str:
+        """A proof of the post's shard; see `Index.proof`."""
+        return await self._proofs[self._index.home(post_id)].add(None)
 
-    async def observe(self, post: Post, stamp: str = "") -> Observed:
+    async def observe(self, post: Post, proof: str = "") -> Observed:
         """Report the post; see `Index.observing`."""
-        return await self._reports[self._index.home(post.id)].add(Report(post, stamp))
+        return await self._reports[self._index.home(post.id)].add(Report(post, proof))
 
 
-def _stamping(index: Index) -> Callable[[Sequence[None]], Awaitable[Sequence[str]]]:
-    """The flush function for the stamps of one shard: one for all that asked before."""
+def _proving(index: Index) -> Callable[[Sequence[None]], Awaitable[Sequence[str]]]:
+    """The flush function for the proofs of one shard: one for all that asked before."""
 
-    async def stamps(asked: Sequence[None]) -> Sequence[str]:
-        return [await index.stamp()] * len(asked)
+    async def proofs(asked: Sequence[None]) -> Sequence[str]:
+        return [await index.proof()] * len(asked)
 
-    return stamps
+    return proofs

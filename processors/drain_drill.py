@@ -32,8 +32,8 @@ from .batched import BatchedIndex
 from .config import Config
 from .drill import LULL_S, Report
 from .functions import functions
-from .jobs import Jobs
 from .metrics import Metrics
+from .post_jobs import Jobs
 from .worker import JobWorker
 
 # A worker renders a pair of phone photos in 0.1 to 0.15 s.
@@ -51,7 +51,7 @@ async def fill(url: str, folder: Path, pairs: int, report: Report) -> None:
         now_ms = time.time_ns() // 1_000_000
         moment = await Moments(store, index).create("drill", now_ms - 1000, 120)
         for start in range(0, pairs, BATCH):
-            stamp, posts = await index.shards[""].stamp(), []
+            proof, posts = await index.shards[""].proof(), []
             for number in range(start, min(start + BATCH, pairs)):
                 receipt = Receipt(
                     id=keys.post_id(moment.id, f"user {number}"),
@@ -66,7 +66,7 @@ async def fill(url: str, folder: Path, pairs: int, report: Report) -> None:
                 await existence.commit(receipt, b"front", b"back!")
                 posts.append(accepted(receipt))
             jobs = [job for post in posts for job in jobs_of(post.moment_id, post.id)]
-            await run(redis, index.shards[""].observing([Told(one, stamp) for one in posts]), Queue.enqueueing(jobs))
+            await run(redis, index.shards[""].observing([Told(one, proof) for one in posts]), Queue.enqueueing(jobs))
             report.done += len(posts)
     report.ended_s = time.monotonic()
 

@@ -10,7 +10,7 @@ from arq.worker import Function, func
 from storage.queue.jobs import DEAR, ON_TIME
 from storage.queue.lease import Claimed
 
-from .jobs import Jobs
+from .post_jobs import Jobs
 from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS
 from .runs import Run
 
@@ -23,8 +23,8 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
 
     async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)
-        whole, dear, run = claimed.waited_s <= degrade_s, claimed.queue == DEAR, _run_of(context, claimed)
-        await jobs.render_pair(moment_id, post_id, whole=whole, dear=dear, last=claimed.attempts.faults > 0, run=run)
+        full, dear, run = claimed.waited_s <= degrade_s, claimed.queue == DEAR, _run_of(context, claimed)
+        await jobs.render_pair(moment_id, post_id, full=full, dear=dear, last=claimed.attempts.faults > 0, run=run)
 
     async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
         await jobs.flag_late(moment_id, post_id)

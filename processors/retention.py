@@ -140,7 +140,7 @@ class Retention:
         spreads, after, unfinished, removed = progress.spreads, progress.after, progress.unfinished, Removed()
         last = min(spreads + SPREADS_A_STEP, len(keys.SPREADS))
         while spreads < last and removed.looked < BATCH:
-            found, whole = await self._listed(what, keys.SPREADS[spreads], moment_id, after, BATCH - removed.looked)
+            found, ended = await self._listed(what, keys.SPREADS[spreads], moment_id, after, BATCH - removed.looked)
             if what == "photos":
                 done, kept = await self._bare(moment_id, found)
                 unfinished += kept
@@ -148,7 +148,7 @@ class Retention:
             else:
                 await self._remove(found)
                 removed = Removed(removed.looked + len(found), 0, removed.objects + len(found))
-            spreads, after = (spreads + 1, "") if whole else (spreads, found[-1][0] if what == "photos" else "")
+            spreads, after = (spreads + 1, "") if ended else (spreads, found[-1][0] if what == "photos" else "")
         return removed, Progress(spreads, after, unfinished)
 
     async def _listed(

@@ -89,7 +89,7 @@ class _Tracer:
         self._tracer: Any = self._provider.get_tracer("snapsurge.processors")
 
     def send(self, post: Post) -> None:
-        """Queue the spans of a pair: one of the whole, and one for each step."""
+        """Queue the spans of a pair: the root, and one for each step."""
         found, _ = steps(post.times)
         if not found:
             return
@@ -103,18 +103,18 @@ class _Tracer:
             "snapsurge.late_by_ms": post.late_by_ms or 0,
         }
         self._ids.trace_id = int(post.attempt or "0", 16) or 1
-        whole = self._tracer.start_span(
+        root = self._tracer.start_span(
             "pair", context=self._parent(post.times.trace), start_time=_ns(received_ms), attributes=attributes
         )
         if post.state == "rejected":
-            whole.set_status(self._api.StatusCode.ERROR, post.reason or "")
-        inside = self._api.set_span_in_context(whole)
+            root.set_status(self._api.StatusCode.ERROR, post.reason or "")
+        inside = self._api.set_span_in_context(root)
         for step in found:
             labels = {"snapsurge.kind": step.kind, "snapsurge.where": step.where}
             start_ns = _ns(received_ms + step.from_ms)
             span = self._tracer.start_span(step.name, context=inside, start_time=start_ns, attributes=labels)
             span.end(end_time=max(_ns(received_ms + step.to_ms), start_ns))
-        whole.end(end_time=_ns(received_ms + found[-1].to_ms))
+        root.end(end_time=_ns(received_ms + found[-1].to_ms))
 
     def close(self) -> None:
         """Send what waits, for `EXPORT_S` at most."""

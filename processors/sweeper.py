@@ -225,8 +225,8 @@ class Sweeper:
         accepted, deleted, finished = await self._listed(spread, frozenset(moment_ids))
         unfinished = sorted(accepted - finished)
         # At once, so that few of them finish meanwhile; the last ones together with those of other spreads.
-        whole = len(unfinished) // BATCH * BATCH
-        queued = await self._enqueue_all(unfinished[:whole])
+        batched = len(unfinished) // BATCH * BATCH
+        queued = await self._enqueue_all(unfinished[:batched])
         tidied = 0
         # A media object beside a tombstone is the rest of an interrupted deletion: finish it (existence.py).
         for post_id in finished & deleted:
@@ -236,7 +236,7 @@ class Sweeper:
         # A media object without an intake object is the last copy of a pair that the store lost: kept, and counted.
         lost = sum(not one.mark for one in rest)
         swept = Swept(posts=len(accepted), unfinished=len(unfinished), queued=queued, tidied=tidied, lost=lost)
-        return swept, Found(accepted, deleted, set(unfinished[whole:]))
+        return swept, Found(accepted, deleted, set(unfinished[batched:]))
 
     async def _listed(self, spread: str, moment_ids: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
         """The posts of these moments with a pair, with a tombstone, and with a media object; ignores other names.

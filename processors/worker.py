@@ -1,7 +1,7 @@
 """One worker process: it claims jobs, runs each once, and settles it.
 
-Life of a job: claimed (holding.py), turned into a call of a registered function (registry.py, the border to arq), run
-once with its errors sorted (retries.py), settled (holding.py).
+Life of a job: claimed (consumer.py), turned into a call of a registered function (registry.py, the border to arq), run
+once with its errors sorted (retries.py), settled (consumer.py).
 
 On SIGTERM the worker claims no more jobs, waits up to `drain_s` for running jobs, returns the others to their queues
 and exits with 0; a second signal ends it at once. The worker outlives a Redis outage. Any other error ends it with 1:
@@ -35,10 +35,10 @@ from .about import about_view
 from .ahead import Ahead
 from .batched import BatchedIndex
 from .config import Config, address
+from .consumer import Consumer
 from .functions import functions
-from .holding import Holding
-from .jobs import Jobs
 from .metrics import Metrics
+from .post_jobs import Jobs
 from .registry import Registry
 from .render.slot import Rendering, SlotTaken
 from .retries import Patience, Retrying
@@ -61,7 +61,7 @@ class Stuck(Exception):
 
 
 class JobWorker:
-    """Claims jobs through a Holding and runs `functions`; `stuck` returns whether the worker can no longer render."""
+    """Claims jobs through a Consumer and runs `functions`; `stuck` returns whether the worker can no longer render."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class JobWorker:
             worker=self._name,
             clock=self._loop.time,
         )
-        self._holding = Holding(
+        self._consumer = Consumer(
             {name: Claims(redis, config.lease_s) for name, redis in clients.items()},
             worker=self._name,
             lease_s=config.lease_s,
@@ -103,7 +103,7 @@ class JobWorker:
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Claim and run jobs until `stop`, then finish the running ones; Stuck when the worker can no longer render."""
-        async with self._holding, asyncio.TaskGroup() as beside:
+        async with self._consumer, asyncio.TaskGroup() as beside:
             tasks = [
                 beside.create_task(self._pulsing(), name="pulse"),
                 beside.create_task(self._wake_at(stop), name="wake"),
@@ -111,9 +111,9 @@ class JobWorker:
             while not stop.is_set() and not self._stuck():
                 self._awake.clear()
                 await pause(self._awake, await self._fill())
-            self._holding.listen(idle=False)
+            self._consumer.listen(idle=False)
             for one in self._ahead.taken():
-                self._holding.settle(Again(one, one.attempts))
+                self._consumer.settle(Again(one, one.attempts))
             await self._finish_running()
             for task in tasks:
                 task.cancel()
@@ -131,11 +131,11 @@ class JobWorker:
             self._start(one)
         free = self._free()
         if not free or self._ahead:
-            self._holding.listen(idle=False)
+            self._consumer.listen(idle=False)
             return self._config.poll_s
         # 2. Claim for what is free, and under a backlog some ahead.
         room = Room(free, self._ahead.room(), self._flags_room())
-        claimed = await self._holding.claim(room, dear=self._share.allows(self._loop.time()))
+        claimed = await self._consumer.claim(room, dear=self._share.allows(self._loop.time()))
         if any(one.queue != DEAR for one in claimed):
             self._share.others(self._loop.time())
         self._ahead.claimed(claimed, room)
@@ -146,22 +146,22 @@ class JobWorker:
         for one in self._ahead.taken(free):
             self._start(one)
         # 4. With a free slot left there was no more to claim: the bell tells of new jobs.
-        self._holding.listen(idle=self._free() > 0)
+        self._consumer.listen(idle=self._free() > 0)
         if not self._free():
             return self._config.poll_s
         # 5. Wait until a job is due, or an expensive one may be claimed.
         share_s = self._share.wait_s(self._loop.time())
-        return min(self._holding.due_s, share_s or self._config.poll_s, self._config.poll_s)
+        return min(self._consumer.due_s, share_s or self._config.poll_s, self._config.poll_s)
 
     async def _fill_sick(self) -> float:
         """Give back what was claimed ahead, claim flags and, after a rest, one other job; the seconds to wait."""
         for one in self._ahead.taken():
-            self._holding.settle(Again(one, one.attempts))
-        self._holding.listen(idle=False)  # the bell is for workers that can take any job
+            self._consumer.settle(Again(one, one.attempts))
+        self._consumer.listen(idle=False)  # the bell is for workers that can take any job
         sickness, free = self._retrying.renders, self._free()
         room = Room(sickness.room(free, self._config.jobs_max - free, self._loop.time()), 0, self._flags_room())
         if room.free or room.flags:
-            for one in await self._holding.claim(room):
+            for one in await self._consumer.claim(room):
                 self._start(one)
         return min(sickness.wait_s(self._loop.time()) or self._config.poll_s, self._config.poll_s)
 
@@ -188,9 +188,9 @@ class JobWorker:
             del self._running[claimed.id]
             failed = not task.cancelled() and task.exception() is not None
             if task.cancelled() or failed:
-                self._holding.settle(Again(claimed, claimed.attempts, self._config.retry_cap_s if failed else 0.0))
+                self._consumer.settle(Again(claimed, claimed.attempts, self._config.retry_cap_s if failed else 0.0))
             else:
-                self._holding.settle(task.result())
+                self._consumer.settle(task.result())
             if claimed.queue == DEAR:
                 self._share.spent(self._loop.time() - began, self._loop.time())
             elif claimed.queue != FLAGS:
@@ -216,7 +216,7 @@ class JobWorker:
         if job_id in self._running:
             self._running[job_id][1].cancel()
         elif (one := self._ahead.dropped(job_id)) is not None:
-            self._holding.settle(Again(one, one.attempts))
+            self._consumer.settle(Again(one, one.attempts))
 
     async def _pulsing(self) -> None:
         """Write this worker's pulse to Redis every `pulse_s`, until cancelled."""

@@ -20,22 +20,22 @@ class Absences:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._places: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         self._users: LRUCache[str, tuple[int, float]] = LRUCache(USERS_MAX)  # bits, and until when
 
     def has(self, user_id: str, moment_id: str) -> bool:
         """Whether the user is known to have no post in this moment."""
-        place = self._places.get(moment_id)
-        return place is not None and bool(self._bits(user_id)[0] >> place & 1)
+        position = self._positions.get(moment_id)
+        return position is not None and bool(self._bits(user_id)[0] >> position & 1)
 
     def note(self, user_id: str, moment_ids: Iterable[str]) -> None:
         """Remember that the user has no post in these moments, until the first note about the user expires."""
-        if len(self._places) >= MOMENTS_MAX:  # most are of moments that are no more
-            self._places.clear()
+        if len(self._positions) >= MOMENTS_MAX:  # most are of moments that are no more
+            self._positions.clear()
             self._users.clear()
         bits, until_s = self._bits(user_id)
         for moment_id in moment_ids:
-            bits |= 1 << self._places.setdefault(moment_id, len(self._places))
+            bits |= 1 << self._positions.setdefault(moment_id, len(self._positions))
         if bits:
             self._users[user_id] = bits, until_s
 

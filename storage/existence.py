@@ -12,17 +12,8 @@ The intake key of a post holds nothing, a pair or a tombstone. All transitions:
     nothing   -> bare receipt  `create`: the store lost the pair, and its renditions are there (`restore`)
     nothing   -> tombstone   `create`: the store lost the pair, its renditions are there, and the post is deleted
 
-Each swap names the object that it replaces by its entity tag and version (its *mark*). Each attempt writes its own id
-(`records.attempt_id`), so no two objects have the same mark. A request that is delayed, or repeated by the network or
-by one of our clients, therefore no longer finds the object that it names, and changes nothing.
-
-The ids are compared too: a deletion never replaces a younger pair, and an upload never replaces a younger tombstone.
-The media object follows the intake object: before a DELETE is answered, `fence` replaces it by a tombstone of the same
-deletion.
-
-No object is removed while the moment may accept posts, because a late `create` would succeed on an absent key. The
-sweeper removes tombstones afterwards (`clear`), and retention all of a moment that was kept long enough. This file does
-not use the index or the queue.
+Each swap names the object that it replaces by its entity tag and version (its *mark*). The media object follows the
+intake object. This file does not use the index or the queue.
 """
 
 import secrets
@@ -112,6 +103,8 @@ class Existence:
                 # Its deletion may have been interrupted: the old renditions must go before the post exists again.
                 await self.fence(receipt.moment_id, receipt.id)
             try:
+                # Each attempt writes its own id, so no two objects have the same mark: a request that is delayed, or
+                # repeated by the network or a client, does not find the object that it names, and changes nothing.
                 await self._store.swap(key, there.mark, *intake.pack(wanted, front, back))
             except BlobChanged:
                 continue
@@ -149,6 +142,7 @@ class Existence:
             break
         else:
             raise _changing(key)
+        # Before the DELETE is answered: its client must not see a picture afterwards.
         await self.fence(moment_id, post_id)
         return there
 
@@ -219,7 +213,7 @@ class Existence:
             if intake.is_bare(found.body):
                 return "already"
             # Every byte is compared: no photos go while their renditions are missing, incomplete or damaged.
-            record = await self._whole(keys.media(moment_id, post_id))
+            record = await self._verified(keys.media(moment_id, post_id))
             if record is None or record.attempt != receipt.attempt or not record.complete:
                 return "unfinished"
             try:
@@ -252,6 +246,7 @@ class Existence:
     async def clear(self, moment_id: str, post_id: str) -> None:
         """Remove a deletion's tombstones, once the moment accepts no more posts: the intake object last."""
         there = await self.look(moment_id, post_id)
+        # Not earlier: while the moment accepts posts, a late `create` would succeed on the absent key.
         if there.tombstone is not None and await self.fence(moment_id, post_id):
             await self._store.delete(keys.media(moment_id, post_id))
             # Last: while it stands, an interrupted removal can be repeated, because the sweeper still finds the post.
@@ -262,7 +257,7 @@ class Existence:
         shown = await self._tail(keys.media(moment_id, post_id))
         return shown is not None and _tombstone(shown) is None
 
-    async def _whole(self, key: str) -> Post | None:
+    async def _verified(self, key: str) -> Post | None:
         """The record of a media object, every byte of which was compared with its digest; None if there is none."""
         try:
             return media.checked(await self._store.read(key))
@@ -283,6 +278,7 @@ def _wanted(key: str, receipt: Receipt, there: Standing) -> Receipt:
         return msgspec.structs.replace(there.receipt, renewed=receipt.attempt) if renews else there.receipt
     if there.tombstone is None:
         raise Damaged(f"{key} cannot be read")
+    # A suspended process has the current mark when it goes on, but still its old id.
     if receipt.attempt <= there.decided:
         raise Superseded(f"{key} was deleted after this upload began")
     return receipt

@@ -8,10 +8,10 @@ Attempts are ordered by their ids. An entry is replaced only by a younger attemp
 as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
 `full` renditions never replaces a record that has them.
 
-Redis may lose a deletion's id while an older report is on its way. So a report creates an entry only with a *stamp*:
+Redis may lose a deletion's id while an older report is on its way. So a report creates an entry only with a *proof*:
 Redis' *life* and time, asked before the process learned from the store that the attempt is current. The attempt can
 only have been deleted after that, and a Redis that is still in this life still knows it. A life ends with a loss of the
-data, a restart, or a failover. A stamp is good for seconds. Without one nothing is written (`unproven`): the post is
+data, a restart, or a failover. A proof is good for seconds. Without one nothing is written (`unproven`): the post is
 read from the store, until one of its jobs reports it.
 
 A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
@@ -36,9 +36,9 @@ from .index_scripts import (
     COUNTS_TTL_S,
     FORGET,
     OBSERVE,
+    PROOF,
     PUT_MOMENTS,
     RECOUNT,
-    STAMP,
     STATES,
     UNCOUNTED,
 )
@@ -83,10 +83,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(NamedTuple):
-    """A post, and the stamp of this post's Redis from before the post was read from the store, or committed to it."""
+    """A post, and the proof of this post's Redis from before the post was read from the store, or committed to it."""
 
     post: Post
-    stamp: str = ""
+    proof: str = ""
 
 
 class Index:
@@ -108,10 +108,10 @@ class Index:
         """The name of the shard that has this post."""
         return ""
 
-    async def stamp(self) -> str:
-        """A stamp, for reports of posts that are read from the store, or committed to it, after this."""
-        stamp: bytes = await run_one(self._redis, STAMP())
-        return stamp.decode()
+    async def proof(self) -> str:
+        """A proof, for reports of posts that are read from the store, or committed to it, after this."""
+        proof: bytes = await run_one(self._redis, PROOF())
+        return proof.decode()
 
     async def observe(self, reports: Sequence[Report]) -> list[Observed]:
         """Report posts to the index; see `observing`."""
@@ -124,14 +124,14 @@ class Index:
 
         A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
         `stale` (the entry is of a younger attempt: this post was deleted and posted again), `deleted`, or `unproven`
-        (the index does not have it, and the stamp is not good: nothing was written).
+        (the index does not have it, and the proof is not good: nothing was written).
         """
         fields: list[Any] = [self._epoch]
-        for post, stamp in reports:
+        for post, proof in reports:
             late = "" if post.late_by_ms is None else post.late_by_ms
-            whole = int(post.state != "accepted" and post.complete)
-            fields += [post.id, post.moment_id, post.state, late, post.attempt, whole]
-            fields += [msgspec.json.encode(post), stamp]
+            complete = int(post.state != "accepted" and post.complete)
+            fields += [post.id, post.moment_id, post.state, late, post.attempt, complete]
+            fields += [msgspec.json.encode(post), proof]
         return OBSERVE((), *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
@@ -189,7 +189,7 @@ class Index:
         for start in range(0, len(moment_ids), MOMENTS_AT_ONCE):
             some = moment_ids[start : start + MOMENTS_AT_ONCE]
             call = UNCOUNTED([COUNTS_KEY + one for one in some], await term(self._redis), self._epoch)
-            found += [some[place - 1] for place in await run_one(self._redis, call)]
+            found += [some[position - 1] for position in await run_one(self._redis, call)]
         return found
 
     async def recount(self, moment_id: str) -> str:

@@ -21,7 +21,7 @@ COUNTS_TTL_S = 30 * 24 * 3600
 MOMENT_TTL_S = 7 * 24 * 3600
 # A recount that has not finished within a day starts again, before the entries that it observed can expire.
 RECOUNT_S = 24 * 3600
-# A stamp proves nothing after this time: a Redis that evicts keys may have lost a younger deletion. If a commit takes
+# A proof is void after this time: a Redis that evicts keys may have lost a younger deletion. If a commit takes
 # longer, its post is left to the post's jobs.
 FRESH_MS = 5000
 # The generation of an entry that is in no counts.
@@ -96,8 +96,8 @@ local function now_ms()
 end
 """
 
-# Returns the stamp of now: the life, which begins if there is none, and the time.
-STAMP = Script(f"""
+# Returns the proof of now: the life, which begins if there is none, and the time.
+PROOF = Script(f"""
 {_LIFE}
 if not begun_at() then
   local time = redis.call('TIME')
@@ -106,8 +106,8 @@ end
 return life()..'@'..string.format('%.0f', now_ms())
 """)
 
-# ARGV: the epoch, then eight fields of each post, the last one its stamp. An entry of the same attempt proves that no
-# deletion came after it. Otherwise the stamp must: whatever was deleted since is still known in this life.
+# ARGV: the epoch, then eight fields of each post, the last one its proof. An entry of the same attempt proves that no
+# deletion came after it. Otherwise the proof must: whatever was deleted since is still known in this life.
 OBSERVE = Script(f"""
 {_COUNT}
 {_LIFE}
@@ -122,13 +122,13 @@ local function moment_of(counts)
   return moments[counts]
 end
 local present, now
-local function is_proven(stamp)
-  local was, at = string.match(stamp, '^(.*)@(%d+)$')
+local function is_proven(proof)
+  local was, at = string.match(proof, '^(.*)@(%d+)$')
   if not was then return false end
   if not now then present, now = life(), now_ms() end
   return was == present and now >= tonumber(at) and now - at <= {FRESH_MS}
 end
-local function observe(key, deletion, counts, state, late, attempt, whole, record, stamp)
+local function observe(key, deletion, counts, state, late, attempt, complete, record, proof)
   local moment = moment_of(counts)
   local broken, old_state, old_late, old_attempt, old_generation = entry_of(key)
   if broken then moment.void = true end
@@ -136,7 +136,7 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
     local gone = deletion_at(deletion)
     if gone and attempt <= gone then return 'deleted' end
     if old_state and (old_attempt or '') > attempt then return 'stale' end
-    if not is_proven(stamp) then return 'unproven' end
+    if not is_proven(proof) then return 'unproven' end
   end
   local counted = old_state and old_generation == moment.generation
   if old_state and (old_attempt or '') ~= attempt then
@@ -156,7 +156,7 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
     fields = {{'s', state, 'a', attempt, 'g', generation}}
   end
   if first_flag then fields[#fields + 1], fields[#fields + 2] = 'l', late end
-  if not old_state or finished or whole == '1' or (first_flag and state == 'accepted') then
+  if not old_state or finished or complete == '1' or (first_flag and state == 'accepted') then
     fields[#fields + 1], fields[#fields + 2] = 'j', record
   end
   if #fields > 0 then call('HSET', key, unpack(fields)) end
@@ -167,9 +167,9 @@ local function observe(key, deletion, counts, state, late, attempt, whole, recor
 end
 local answers = {{}}
 for i = 2, #ARGV, 8 do
-  local id, moment, state, late, attempt, whole, record, stamp = unpack(ARGV, i, i + 7)
+  local id, moment, state, late, attempt, complete, record, proof = unpack(ARGV, i, i + 7)
   answers[#answers + 1] = observe('{POST_KEY}'..id, '{DELETION_KEY}'..id, '{COUNTS_KEY}'..moment,
-    state, late ~= '' and late, attempt, whole, record, stamp)
+    state, late ~= '' and late, attempt, complete, record, proof)
 end
 for counts, moment in pairs(moments) do
   if moment.void then redis.call('DEL', counts) else store(counts, moment.by) end
@@ -219,15 +219,15 @@ end
 return {{unpack(found, 3)}}
 """)
 
-# ARGV: the term, the epoch. Returns the places, from 1, of the moments whose counts are not complete.
+# ARGV: the term, the epoch. Returns the positions, from 1, of the moments whose counts are not complete.
 UNCOUNTED = Script(f"""#!lua
 {REIGN}
-local places = {{}}
+local positions = {{}}
 for i, counts in ipairs(KEYS) do
   local complete, epoch = unpack(call('HMGET', counts, 'complete', 'shards'))
-  if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then places[#places + 1] = i end
+  if (epoch or '') ~= ARGV[2] or not lasts(complete, ARGV[1]) then positions[#positions + 1] = i end
 end
-return places
+return positions
 """)
 
 # ARGV: the term, the epoch. A generation is named after the second and microsecond in which it began, so that names are

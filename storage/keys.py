@@ -98,7 +98,7 @@ def name_in(key: str) -> str:
 
 # Redis: arq's own keys begin with `arq:`, all others with `snapsurge:`.
 
-# The clock of scores (clock.py): hash.
+# The clock of scores (redis_clock.py): hash.
 CLOCK_KEY = "snapsurge:clock"
 # The index (index.py): a post's record and flag (hash), the id of its last deletion, a moment's counts (hash), a moment
 # as JSON, moment ids by firing time (sorted set; for one region with a colon and its name behind), the time range that

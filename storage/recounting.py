@@ -1,8 +1,4 @@
-"""Reports posts to the index as they are read from the store, for a recount.
-
-A recount meets posts that the index has lost, so each report needs a stamp of before its post was read (`index.py`).
-Stamps are good for seconds: there is one for every few posts.
-"""
+"""Reports posts to the index as they are read from the store, for a recount."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
@@ -11,7 +7,7 @@ from redis.exceptions import RedisError
 from .index import Index, Report
 from .records import Post
 
-# Posts under one stamp of each shard: the store reads them at the same time.
+# Posts under one proof of each shard: the store reads them at the same time, while the proof is good.
 SOME = 16
 
 
@@ -30,23 +26,25 @@ class Recount:
         wanted = [one for one in ids if self._index.home(one) in self._shards]
         for start in range(0, len(wanted), SOME):
             some = wanted[start : start + SOME]
-            stamps = await self._stamps({self._index.home(one) for one in some})
+            # Before the posts are read: a recount meets posts that the index lost, and an entry is created only with
+            # a proof of before the reading (index.py).
+            proofs = await self._proofs({self._index.home(one) for one in some})
             async for posts in read(some):
-                await self._tell(posts, stamps)
+                await self._tell(posts, proofs)
                 yield posts
 
-    async def _stamps(self, shards: set[str]) -> Mapping[str, str]:
-        stamps = dict[str, str]()
+    async def _proofs(self, shards: set[str]) -> Mapping[str, str]:
+        proofs = dict[str, str]()
         for shard in sorted(shards - self.untold):
             try:
-                stamps[shard] = await self._index.shards[shard].stamp()
+                proofs[shard] = await self._index.shards[shard].proof()
             except RedisError:
                 self.untold.add(shard)
-        return stamps
+        return proofs
 
-    async def _tell(self, posts: Sequence[Post], stamps: Mapping[str, str]) -> None:
-        for shard, stamp in stamps.items():
-            mine = [Report(one, stamp) for one in posts if self._index.home(one.id) == shard]
+    async def _tell(self, posts: Sequence[Post], proofs: Mapping[str, str]) -> None:
+        for shard, proof in proofs.items():
+            mine = [Report(one, proof) for one in posts if self._index.home(one.id) == shard]
             try:
                 if "unproven" in await self._index.shards[shard].observe(mine):
                     self.untold.add(shard)

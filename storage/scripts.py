@@ -65,12 +65,12 @@ async def run(redis: Redis, *calls: Call) -> list[Any]:
     for call in calls:
         pipe.execute_command("EVALSHA", call.script.digest, *call.words)
     answers: list[Any] = await pipe.execute(raise_on_error=False)
-    missing = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    missing = [position for position, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if missing:
-        for place in missing:
-            pipe.execute_command("EVAL", calls[place].script.text, *calls[place].words)
-        for place, answer in zip(missing, await pipe.execute(raise_on_error=False), strict=True):
-            answers[place] = answer
+        for position in missing:
+            pipe.execute_command("EVAL", calls[position].script.text, *calls[position].words)
+        for position, answer in zip(missing, await pipe.execute(raise_on_error=False), strict=True):
+            answers[position] = answer
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

@@ -28,14 +28,14 @@ AGAIN_S = 0.1
 # How long a connection that works may go on with a primary that the Sentinels have replaced.
 LOOK_S = 2.0
 
-Place = tuple[str, int]
+Address = tuple[str, int]
 
 
 class Sentinels:
     """The Sentinels of one group, and the last primary that they named. `limit_s` bounds one question to them."""
 
     def __init__(self, name: str, options: Sequence[dict[str, Any]], *, limit_s: float) -> None:
-        self.primary: Place | None = None
+        self.primary: Address | None = None
         self.term = 0
         self._name = name
         self._limit_s = limit_s
@@ -44,7 +44,7 @@ class Sentinels:
         self._asked_s = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def find(self) -> Place:
+    async def find(self) -> Address:
         """The primary, by an answer no older than `AGAIN_S`; redis.ConnectionError when no Sentinel knows one."""
         async with self._lock:
             if time.monotonic() - self._asked_s > AGAIN_S:
@@ -63,17 +63,17 @@ class Sentinels:
             with suppress(RedisConnectionError):
                 await self.find()
 
-    def doubt(self, place: Place) -> None:
+    def doubt(self, address: Address) -> None:
         """The server there is no primary: it is not dialled again before the Sentinels were asked again."""
-        self._failure = RedisConnectionError(f"{place[0]}:{place[1]} is a replica, not the primary {self._name}")
+        self._failure = RedisConnectionError(f"{address[0]}:{address[1]} is a replica, not the primary {self._name}")
 
     async def aclose(self) -> None:
         """Close the connections to the Sentinels; a later question makes new ones."""
         for client in self._clients:
             await client.aclose()
 
-    async def _ask(self) -> Place:
-        named: list[tuple[int, Place]] = []
+    async def _ask(self) -> Address:
+        named: list[tuple[int, Address]] = []
         failures: list[str] = []
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._answer(one), name="sentinel") for one in self._clients]
@@ -89,11 +89,11 @@ class Sentinels:
                 task.cancel()
         if not named:
             raise RedisConnectionError(f"the Sentinels know no primary {self._name}: {'; '.join(sorted({*failures}))}")
-        number, place = max(named)
+        number, address = max(named)
         self.term = max(self.term, number)
-        return place
+        return address
 
-    async def _answer(self, client: Redis) -> tuple[int, Place] | str:
+    async def _answer(self, client: Redis) -> tuple[int, Address] | str:
         """The number of the last failover and its primary, or why this Sentinel names none."""
         try:
             # No `socket_timeout`: with one, redis-py sends under `asyncio.wait_for`, which loses cancellations.
@@ -134,7 +134,7 @@ class PrimaryConnection(AbstractConnection):
         said = await self.read_response()
         answer = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
         if answer[b"role"] != b"master":
-            place = (self.host, self.port)
-            self.sentinels.doubt(place)
-            raise RedisConnectionError(f"{place[0]}:{place[1]} is a replica, not the primary")
+            address = (self.host, self.port)
+            self.sentinels.doubt(address)
+            raise RedisConnectionError(f"{address[0]}:{address[1]} is a replica, not the primary")
         self.greeted = True

@@ -54,7 +54,7 @@ class ShardedIndex(Index):
         return home(post_id, self._shards)
 
     async def observe(self, reports: Sequence[Report]) -> list[Observed]:
-        """Report posts to their shards, with the stamps of these; an error only after all other shards were told."""
+        """Report posts to their shards, with the proofs of these; an error only after all other shards were told."""
         answers = await self._by_shard(reports, [one.post.id for one in reports], Index.observe)
         for answer in answers:
             if isinstance(answer, Exception):
@@ -107,21 +107,21 @@ class ShardedIndex(Index):
         self, items: Sequence[T], post_ids: Sequence[str], call: Callable[[Index, Sequence[T]], Awaitable[Sequence[R]]]
     ) -> list[R | Exception]:
         """Call each shard with its part of the items; an answer or an error for each item, in order."""
-        places: defaultdict[str, list[int]] = defaultdict(list)
-        for place, post_id in enumerate(post_ids):
-            places[self.home(post_id)].append(place)
+        positions: defaultdict[str, list[int]] = defaultdict(list)
+        for position, post_id in enumerate(post_ids):
+            positions[self.home(post_id)].append(position)
 
         async def part(name: str, mine: Sequence[int]) -> Sequence[R | Exception]:
             try:
-                return await call(self._shards[name], [items[place] for place in mine])
+                return await call(self._shards[name], [items[position] for position in mine])
             except (RedisError, OSError) as error:
                 return [error] * len(mine)
 
         found: dict[int, R | Exception] = {}
-        parts = await asyncio.gather(*(part(name, mine) for name, mine in places.items()))
-        for mine, answers in zip(places.values(), parts, strict=True):
+        parts = await asyncio.gather(*(part(name, mine) for name, mine in positions.items()))
+        for mine, answers in zip(positions.values(), parts, strict=True):
             found.update(zip(mine, answers, strict=True))
-        return [found[place] for place in range(len(items))]
+        return [found[position] for position in range(len(items))]
 
 
 def _known(answers: Sequence[R | Exception], missing: R) -> list[R]:

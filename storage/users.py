@@ -34,7 +34,7 @@ from .records import OPEN_MS, Post, from_ms, to_ms
 from .refusals import reason
 from .together import together
 from .tombstones import ENTRY as TOMBSTONE_ENTRY
-from .zips import TAIL_BYTES, Damaged, Place, places
+from .zips import TAIL_BYTES, Damaged, Entry, entries
 
 log = logging.getLogger("snapsurge.storage.users")
 
@@ -93,11 +93,11 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """The files of one object of a post, in the order of their places; None when the object is damaged."""
+    """The files of one object of a post, in their order; None when the object is damaged."""
 
     key: str
     mark: str
-    files: Sequence[Place] | None
+    files: Sequence[Entry] | None
 
     @property
     def end(self) -> int:
@@ -192,7 +192,7 @@ class Users:
         except BlobMissing:
             return None
         try:
-            files = places(tail.body)
+            files = entries(tail.body)
         except Damaged:
             return Contents(key, tail.mark, None)
         return Contents(key, tail.mark, [one for one in files if one.name != TOMBSTONE_ENTRY])

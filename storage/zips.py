@@ -41,7 +41,7 @@ class Damaged(Exception):
     """A stored object is not in the form that this program writes."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True):
     """Where an entry's bytes are in its object, and the CRC-32 that they must have."""
 
     name: str
@@ -105,7 +105,7 @@ def names(tail: bytes) -> list[str]:
         raise Damaged(str(error)) from error
 
 
-def places(tail: bytes) -> Sequence[Place]:
+def entries(tail: bytes) -> Sequence[Entry]:
     """Where the entries are in the object that ends with these bytes, in order, without gaps; Damaged."""
     found, position = [], 0
     try:
@@ -119,7 +119,7 @@ def places(tail: bytes) -> Sequence[Place]:
         offset = position + _LOCAL.size + len(entry.orig_filename.encode())
         if entry.header_offset + cut_off != position or entry.compress_size != entry.file_size:
             raise Damaged(f"the entry {entry.filename} is not where its object should have it")
-        found.append(Place(entry.filename, offset, entry.file_size, entry.CRC))
+        found.append(Entry(entry.filename, offset, entry.file_size, entry.CRC))
         position = found[-1].end
     if position != start:
         raise Damaged("there are bytes between the entries and the directory")

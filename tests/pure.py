@@ -32,7 +32,7 @@ PURE = {
     "ingest/errors.py",
     "ingest/giving_way.py",
     "ingest/histories.py",
-    "ingest/limits.py",
+    "ingest/gcra.py",
     "ingest/body/chunks.py",
     "ingest/body/digests.py",
     "ingest/body/multipart.py",

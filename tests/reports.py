@@ -7,6 +7,6 @@ from storage.records import Post
 
 
 async def observed(index: Index, posts: Sequence[Post]) -> list[Observed]:
-    """The answers to reports with fresh stamps."""
-    stamps = {name: await shard.stamp() for name, shard in index.shards.items()}
-    return await index.observe([Report(one, stamps[index.home(one.id)]) for one in posts])
+    """The answers to reports with fresh proofs."""
+    proofs = {name: await shard.proof() for name, shard in index.shards.items()}
+    return await index.observe([Report(one, proofs[index.home(one.id)]) for one in posts])

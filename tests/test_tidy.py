@@ -59,7 +59,7 @@ OVERSIZE_MODULES: dict[str, int] = {
     "lb/relay/client.py": 370,  # one connection, one state machine
     "lb/relay/exchange.py": 350,  # one request from its head to its log row
     "lb/placement/fleet.py": 307,  # one class, with a reason at each decision
-    "storage/existence.py": 307,  # all transitions of a post, with the reason for the order of their steps
+    "storage/existence.py": 303,  # all transitions of a post, with the reason for the order of their steps
     "storage/s3/endpoints.py": 303,  # one state machine of all endpoints
 }
 OVERSIZE_FUNCTIONS: dict[str, int] = {}

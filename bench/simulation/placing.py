@@ -5,7 +5,7 @@ they change. Here is only what each of ten million requests needs. `tests/unit/b
 both, request by request.
 """
 
-from lb.placement.refusals import PLACES
+from lb.placement.refusals import POSITIONS
 from lb.placement.slots import MEMBERS_MAX
 
 from . import rules
@@ -71,7 +71,7 @@ def refuses(w: World, slot: int, refused: int, n: int) -> bool:
 @compiled
 def avoidable(w: World, slot: int, refused: int) -> bool:
     """Whether a node that is preferred has not refused; `Fleet.place` else forgets the refusals."""
-    if w.counts[OPEN] > PLACES:
+    if w.counts[OPEN] > POSITIONS:
         return True
     for n in range(len(w.order)):  # noqa: SIM110 - numba compiles no generators
         if w.nodes[n].open and not refuses(w, slot, refused, n):
@@ -83,7 +83,7 @@ def avoidable(w: World, slot: int, refused: int) -> bool:
 def usable_as(w: World, i: int, refused: int) -> int:
     """Which nodes are usable, as `Fleet._choose` decides."""
     slot, any_open, started = wide(w.users[i].slot), False, False
-    if w.counts[OPEN] > PLACES and not w.counts[RAMPING]:
+    if w.counts[OPEN] > POSITIONS and not w.counts[RAMPING]:
         return PREFERRED
     for n in range(len(w.order)):
         if w.nodes[n].open and not refuses(w, slot, refused, n):
@@ -110,17 +110,17 @@ def choose(w: World, lb: int, i: int, load: int, refused: int) -> int:
     """The first usable node of the order under its cap, else the first usable one; NOBODY if none is."""
     slot, count = wide(w.users[i].slot), len(w.order)
     if refused >> 2:
-        fill_order(w, slot, PLACES)
+        fill_order(w, slot, POSITIONS)
     mode = PREFERRED
     if refused or w.counts[RAMPING] or not w.nodes[w.table[slot, 0]].open:
         mode = usable_as(w, i, refused)
     bound = rules.Bound(int(w.numbers[BOUND_PERCENT]), int(w.numbers[BOUND_FLOOR]))
     first = NOBODY
     for number in range(count):
-        if number == PLACES:
+        if number == POSITIONS:
             fill_order(w, slot, count)
         elif number == 2 and not refused >> 2:
-            fill_order(w, slot, PLACES)
+            fill_order(w, slot, POSITIONS)
         n = in_order(w, slot, number)
         if usable(w, i, n, refused, mode):
             if w.load[lb, n] < rules.cap(w.nodes[n].weight, load, w.counts[WEIGHT], bound):
@@ -136,7 +136,7 @@ def place(w: World, lb: int, i: int) -> int:
     slot, refused = wide(users[i].slot), wide(users[i].refused)
     load = w.lbs[lb].load + max(wide(users[i].bytes), wide(w.numbers[REQUEST_BYTES]))
     if refused >> 2:
-        fill_order(w, slot, PLACES)
+        fill_order(w, slot, POSITIONS)
     if refused and not avoidable(w, slot, refused):
         refused = 0
     home = wide(w.table[slot, 0])
@@ -155,16 +155,16 @@ def note_refusal(w: World, i: int, n: int) -> None:
     """Add the node to the places that refused the user; forget them when all preferred nodes have refused."""
     users, slot, count = w.users, wide(w.users[i].slot), len(w.order)
     refused, number = wide(users[i].refused), NOBODY
-    for place_number in range(min(PLACES, count)):
+    for place_number in range(min(POSITIONS, count)):
         if place_number == 2:
-            fill_order(w, slot, PLACES)
+            fill_order(w, slot, POSITIONS)
         if in_order(w, slot, place_number) == n:
             number = place_number
             break
     if number == NOBODY:
         return
     if refused >> 2 and number < 2:
-        fill_order(w, slot, PLACES)
+        fill_order(w, slot, POSITIONS)
     refused |= 1 << number
     users[i].refused = refused if avoidable(w, slot, refused) else 0
 

@@ -32,7 +32,7 @@ from ..connections import Connections
 from ..errors import BenchError
 from ..files import sha256
 from ..photos import Gallery
-from ..prediction import scoring
+from ..prediction import replay_option
 from ..replay import generator
 from ..replay import report as reports
 from ..replay.beats import Arrival, rehearsing
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         f"at {', '.join(plan.targets)}",
         flush=True,
     )
-    sealed = scoring.opened(args.prediction, origin.trace_sha256, origin.scale, origin.settings)
+    sealed = replay_option.opened(args.prediction, origin.trace_sha256, origin.scale, origin.settings)
     void: str | None = None
     done: Run | None = None
     try:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         return reports.EXIT_CODES["void"]
     report = reports.build(done, config, origin, plan.targets)
     if sealed:
-        report = msgspec.structs.replace(report, prediction=scoring.scored(sealed, report, origin.trace))
+        report = msgspec.structs.replace(report, prediction=replay_option.scored(sealed, report, origin.trace))
     Console().print(table(report))
     for line in report.examples:
         print(line)

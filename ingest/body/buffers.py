@@ -27,7 +27,7 @@ def capacity_for(length: int) -> int:
 class Buffer:
     """A buffer of `length` bytes; bytes that were not written may hold data of an earlier upload."""
 
-    __slots__ = ("_address", "_pages", "_whole", "capacity", "lent", "touched", "used", "view")
+    __slots__ = ("_address", "_mapped", "_pages", "capacity", "lent", "touched", "used", "view")
 
     def __init__(self, length: int) -> None:
         self.capacity = capacity_for(length)
@@ -35,8 +35,8 @@ class Buffer:
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
             self._pages.madvise(mmap.MADV_NOHUGEPAGE)  # a huge page would be fully resident from its first byte on
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
-        self._whole = memoryview(self._pages)
-        self.view = self._whole[:length]
+        self._mapped = memoryview(self._pages)
+        self.view = self._mapped[:length]
         self.touched = 0  # bytes that are resident, with whatever content
         self.used = length  # bytes that this upload has written, at most: fewer where no length was announced
         # A PUT that failed may still read it: never emptied nor used again, its memory goes with the last reference.
@@ -49,7 +49,7 @@ class Buffer:
 
     def cut(self, length: int) -> "Buffer":
         """Reuse the memory for another upload, of at most `capacity` bytes."""
-        self.view = self._whole[:length]
+        self.view = self._mapped[:length]
         self.used = length
         return self
 

@@ -3,7 +3,7 @@
 aiohttp copies each piece of a body three times, which at 1 MB costs more than hashing it. So a handler that has
 accepted a head lets a `Landing` read the rest of the body, and not one byte beyond it; afterwards aiohttp goes on with
 a new parser. aiohttp gets only the head of a chunked request, because its parser's position inside a chunk is not
-accessible. Bytes behind the head are kept (`held`) until a landing takes them, or another handler lets aiohttp have
+accessible. Bytes behind the head are kept (`unparsed`) until a landing takes them, or another handler lets aiohttp have
 them. That is done only where a read certainly begins with a request: two readers that differ on that are how requests
 are smuggled. This file and `landing.py` are the only code that touches a private attribute of aiohttp (`_parser`);
 `test_landing.py` checks that it still works. `listening` also reads `_kwargs` of its server, which constructs the class
@@ -85,18 +85,19 @@ class Doorway(asyncio.BufferedProtocol):
     """The protocol of one connection: passes everything to aiohttp, except bodies that somebody takes."""
 
     __slots__ = (
-        *("_at_boundary", "_busy", "_head_alone", "_one_before", "_transport", "handler", "held", "landing", "shared"),
+        *("_at_boundary", "_busy", "_head_alone", "_one_before", "_transport"),
+        *("handler", "landing", "shared", "unparsed"),
     )
 
     def __init__(self, handler: RequestHandler, shared: Shared) -> None:
         self.handler = handler
         self.shared = shared
         self.landing: Taker | None = None
-        self.held: bytes | None = None  # what came behind the head of a chunked request
+        self.unparsed: bytes | None = None  # what came behind the head of a chunked request
         self._at_boundary = True  # the next byte is the first of a request
         self._head_alone = False  # since then came one head without a body, and nothing else
         self._busy = False  # a handler is at work
-        self._one_before = False  # it is at work for the request before the one whose body is held
+        self._one_before = False  # it is at work for the request before the one whose body is unparsed
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,23 +122,23 @@ class Doorway(asyncio.BufferedProtocol):
         if self._at_boundary:
             end = data.find(b"\r\n\r\n") + 4
             if end > 3 and data.find(b"hunked", 0, end) > 0 and _CHUNKED.search(data, 0, end):
-                self.held, data, self._one_before = data[end:], data[:end], self._busy
+                self.unparsed, data, self._one_before = data[end:], data[:end], self._busy
                 self._transport.pause_reading()
             else:
                 self._head_alone = end == len(data)
             self._at_boundary, self._busy = False, True
         self.handler.data_received(data)
 
-    def unhold(self) -> bytes:
-        """Read again; returns what was held."""
-        held, self.held = self.held or b"", None
+    def take_unparsed(self) -> bytes:
+        """Read from the connection again; returns the bytes that were kept."""
+        unparsed, self.unparsed = self.unparsed or b"", None
         self._transport.resume_reading()
-        return held
+        return unparsed
 
     def release(self) -> None:
-        """Let aiohttp have what was held: the handler reads the body through it."""
-        if self.held is not None and (held := self.unhold()):
-            self.handler.data_received(held)
+        """Let aiohttp have the bytes that were kept: the handler reads the body through it."""
+        if self.unparsed is not None and (unparsed := self.take_unparsed()):
+            self.handler.data_received(unparsed)
 
     def hand_back(self, content: StreamReader, rest: bytes = b"") -> None:
         """The body has ended: aiohttp goes on, with a new parser, because the old one is in the middle of the body."""
@@ -160,14 +161,14 @@ class Doorway(asyncio.BufferedProtocol):
             self.take(rest)
 
     def answered(self) -> bool:
-        """A request's handler has ended; returns whether it has left a held body."""
+        """A request's handler has ended; returns whether it has left a body that nobody parsed."""
         if self._one_before:
             self._one_before = False
             return False
         self._busy = False
         if self._head_alone:
             self._at_boundary = True
-        return self.held is not None
+        return self.unparsed is not None
 
     def eof_received(self) -> None:
         """The client has half-closed: close the connection, as aiohttp does."""

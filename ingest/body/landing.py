@@ -61,16 +61,16 @@ class BodyDrain:
         self._doorway: Doorway = doorway
         self._transport = request.transport
         self._content = request.content
-        self._chunks = Chunks() if doorway.held is not None else None
+        self._chunks = Chunks() if doorway.unparsed is not None else None
         self._framed = True  # chunks so far are well-formed, so that their end can be found
         self._missing = (request.content_length or 0) - request.content.total_bytes
         self._discarded = 0
 
     def begin(self) -> None:
-        """Take the body from now on; what was held of it at once."""
+        """Take the body from now on, first the bytes of it that were read with the head."""
         self._doorway.landing = self
         if self._chunks is not None:
-            self._unframe(memoryview(self._doorway.unhold()), self._chunks)
+            self._unframe(memoryview(self._doorway.take_unparsed()), self._chunks)
 
     def room(self) -> memoryview:
         """The buffer for the next bytes, never longer than the rest of the body where that is known."""
@@ -126,7 +126,7 @@ def discard(request: web.Request) -> None:
     doorway, length = doorway_of(request), request.content_length
     if doorway is None or doorway.landing is not None or request.content.is_eof():
         return
-    if doorway.held is not None or (length is not None and length > request.content.total_bytes):
+    if doorway.unparsed is not None or (length is not None and length > request.content.total_bytes):
         BodyDrain(request).begin()
 
 
@@ -135,7 +135,7 @@ def finish(request: web.Request) -> None:
     doorway = doorway_of(request)
     if doorway is not None and doorway.answered():
         discard(request)
-        if doorway.held is not None:  # aiohttp knows of no body, so nobody knows where the next request begins
+        if doorway.unparsed is not None:  # aiohttp knows of no body, so nobody knows where the next request begins
             doorway.handler.close()
 
 
@@ -170,7 +170,7 @@ class Landing(BodyDrain):
 
     async def run(self) -> None:
         """Return when the body is complete; TimeoutError, ConnectionError, BadChunks, BodyTooLong, or the sink's."""
-        # Before `begin`, which hands the connection back when all of a chunked body was held.
+        # Before `begin`, which hands the connection back when all of a chunked body was read with its head.
         self._doorway.handler._parser = None  # noqa: SLF001 - not used again: its memory goes before the body comes
         done = self._done
         self.begin()

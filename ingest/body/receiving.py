@@ -176,7 +176,7 @@ class Receiver:
         )
         try:
             doorway = doorway_of(request)
-            if request.content_length is None and (doorway is None or doorway.held is None):
+            if request.content_length is None and (doorway is None or doorway.unparsed is None):
                 await self._read_chunked(arriving, request, pace)
             else:
                 while early := request.content.read_nowait():

@@ -3,7 +3,7 @@
 A creation is the ordinary upload plus the version of the protocol that the client announces and the field that says
 whether the content is all of the body; without either, or with a version that is not served, it is an ordinary upload.
 It is decided in the same order, and the answer that completes it is that of the post. Rules of the protocol that differ
-by version are in `versions.py`; when an upload ends, in `resources.py`.
+by version are in `versions.py`; when an upload ends, in `resource_table.py`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from .beginnings import Beginning
 from .legs import Leg, say
 from .parts import Parts, content_length
 from .resource import Answered, Resource
-from .resources import Resources, Timers
+from .resource_table import Resources, Timers
 from .versions import INTEROP, LENGTH, NEWEST, OFFSET, PART_TYPE, Limits, Version, announced, integer
 
 PATH: Final = "/v1/uploads/"

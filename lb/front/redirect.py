@@ -22,8 +22,8 @@ def moved(head: RequestHead, port: int) -> bytes:
     host = name if colon and (digits.isdigit() or not digits) else head.host
     # RFC 9112 section 3.2.4: an OPTIONS of the server as a whole, `*`, is that of its URI without a path.
     path = b"" if head.target == b"*" else head.target
-    place = b"https://%b%b%b" % (host, b"" if port == HTTPS_PORT else b":%d" % port, path)
-    return b"HTTP/1.1 308 Permanent Redirect\r\nLocation: %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % place
+    uri = b"https://%b%b%b" % (host, b"" if port == HTTPS_PORT else b":%d" % port, path)
+    return b"HTTP/1.1 308 Permanent Redirect\r\nLocation: %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % uri
 
 
 class Redirect(asyncio.Protocol):

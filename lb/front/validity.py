@@ -69,7 +69,7 @@ def _span(base64: bytes) -> tuple[float, float]:
 
 
 def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Tag, start and end of the content of the element at this place."""
+    """Tag, start and end of the content of the element at this offset."""
     length, start = der[at + 1], at + 2
     if length & 0x80:
         start += length & 0x7F

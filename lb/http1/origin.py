@@ -29,8 +29,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who sent a request, when and over which protocol; empty or 0 where it is not known.
 
     `client` is the address, `forwarded_for` the list that the node gets, both without ports. `others` are further field
-    lines for the node. `refused` are the places of the key's order whose nodes refused the request before, as bits. A
-    `retry` brought a ticket, at `tried_ms`; by both the node prefers it to new requests.
+    lines for the node. `refused` are the positions of the key's order whose nodes refused the request before, as
+    bits. A `retry` brought a ticket, at `tried_ms`; by both the node prefers it to new requests.
     """
 
     client: bytes

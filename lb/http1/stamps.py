@@ -1,4 +1,4 @@
-"""Stamps: a node's proof that a balancer wrote when a request was received, and from whom.
+"""Stamps: by them a node knows that a balancer wrote when a request was received, and from whom.
 
 A stamp is a MAC (BLAKE2b, keyed, 128 bits) over the fields that only a balancer may write: the times of the first and
 of this attempt, whether it is a retry, the request id and the client's addresses. A node with the secret trusts the

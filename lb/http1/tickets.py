@@ -4,24 +4,13 @@ The client sends the ticket with its retry, which then counts as received at its
 the service was full or broken, and retrying more often gains nothing. A ticket is base64url of version, first time,
 expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over what the ticket is bound to:
 
-- The token's subject, as placement reads it, not verified. A ticket of another user is useless without that user's
-  token, which the node verifies. A renewed token of the same user keeps its ticket.
-- The target and the length, so that nobody can reserve a time for photos not yet taken. A chunked request has no length
-  and gets a ticket only with a `Content-Digest` or `Repr-Digest` (RFC 9530) of an algorithm that the node checks when
-  the ticket comes back. A request that says that it is a part (`Upload-Complete: ?0`, earlier drafts
-  `Upload-Incomplete: ?1`) has the length and the digest of the part: it gets a ticket only with a `Repr-Digest` of the
-  whole, which is always bound, or, unless it is chunked, with its `Upload-Length`, which the node checks then.
+- the token's subject, as placement reads it, and the target;
+- the length, or the digests of a request without one (RFC 9530);
+- of a part of an upload (`Upload-Complete: ?0`, earlier drafts `Upload-Incomplete: ?1`) the `Repr-Digest` of the whole
+  or, unless it is chunked, its `Upload-Length`. The node checks what a ticket is bound to when it comes back.
 
 A 104 (Upload Resumption Supported) carries a ticket before anything failed, for the case that the node dies with what
-it has. It needs a digest: by the length alone every client could reserve a time. With one it may be renewed by each
-104, because it keeps the time of these photos and no others.
-
-A retry that is refused again gets a new ticket with the same first time and ten more minutes, because an outage may
-last longer than one ticket. Nothing else renews a ticket, and a day after the first try no more are issued.
-
-The last byte of the expiry holds a bit for each place of the key's order whose node refused the request; placement
-decides what to do with them. This changes neither length nor version: an older balancer reads them as up to a quarter
-of a second of expiry, and an older ticket makes the retry avoid a random node, which does no harm.
+it has. Only a retry that is refused again, and a 104, renew a ticket.
 
 The first secret signs, all are accepted; without a secret there are no tickets. Pure: times and secrets come in.
 """
@@ -40,7 +29,8 @@ from .head import RequestHead, ResponseHead
 from .keys import subject
 
 STATUSES: Final = frozenset({502, 503, 504, 507})
-LIFE_MS: Final = 600_000  # ten minutes; a retry that is refused again gets a new ticket
+# Ten minutes; a retry that is refused again gets a new ticket, because an outage may last longer than one.
+LIFE_MS: Final = 600_000
 AGE_MS_MAX: Final = 86_400_000  # since the first try: later than this no service accepts a late upload
 AHEAD_MS_MAX: Final = 2_000  # how far the clock of the balancer that signed may be ahead
 MAC_BYTES: Final = 16
@@ -56,7 +46,10 @@ _COMPLETE: Final = {b"upload-complete": b"?1", b"upload-incomplete": b"?0"}
 _LENGTH: Final = b"upload-length"  # of the whole
 _COUNT = re.compile(rb"[0-9]{1,15}")  # as nodes read it
 _CONTENT: Final = frozenset({*_DIGESTS, *_COMPLETE, _LENGTH})
-PLACES_MASK: Final = 0xFF  # the last byte of the expiry: one bit for each place of the key's order
+# The last byte of the expiry: one bit for each position of the key's order whose node refused. It changes neither size
+# nor version: an older balancer reads it as up to a quarter of a second of expiry, and an older ticket makes the retry
+# avoid a random node, which does no harm.
+POSITIONS_MASK: Final = 0xFF
 
 Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 
@@ -64,7 +57,7 @@ Outcome = Literal["honoured", "malformed", "foreign", "expired", "ahead"]
 class Verdict(msgspec.Struct, frozen=True):
     """The result of reading a ticket; `first_ms` is the time of the first try in unix ms, 0 unless it is honoured.
 
-    `refused` has a bit for each place of the key's order whose node refused the request.
+    `refused` has a bit for each position of the key's order whose node refused the request.
     """
 
     outcome: Outcome
@@ -86,12 +79,13 @@ class Tickets:
         if head.method != b"POST" or not self._secrets or now_ms - first_ms > AGE_MS_MAX:
             return b""
         said = _said(head)
+        # By the length alone every client could reserve a time; a digest keeps the time of these photos and no others.
         if early and not any(_CHECKED.search(said.get(name, b"")) for name in _DIGESTS):
             return b""  # before the token is parsed
         bound = _bound(head, said)
         if bound is None:
             return b""
-        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~PLACES_MASK | refused)
+        times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~POSITIONS_MASK | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
     def read(self, head: RequestHead, ticket: bytes, now_ms: int) -> Verdict:
@@ -108,11 +102,11 @@ class Tickets:
         if head.method != b"POST" or bound is None or not self._signed(times, bound, mac):
             return Verdict("foreign")
         # Signed by a balancer whose clock is ahead: its first time cannot be trusted.
-        if max(first_ms, (expires_ms & ~PLACES_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
+        if max(first_ms, (expires_ms & ~POSITIONS_MASK) - LIFE_MS) > now_ms + AHEAD_MS_MAX:
             return Verdict("ahead")
         if now_ms > expires_ms or now_ms - first_ms > AGE_MS_MAX:
             return Verdict("expired")
-        return Verdict("honoured", first_ms, expires_ms & PLACES_MASK)
+        return Verdict("honoured", first_ms, expires_ms & POSITIONS_MASK)
 
     def _signed(self, times: bytes, bound: bytes, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(secret, times, bound), mac) for secret in self._secrets)
@@ -150,19 +144,23 @@ def _is_begun(field: bytes) -> bool:
 
 def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:
     """What a ticket is bound to, each part after its length; None where that would not say which photos."""
-    content, whole = (said.get(name, b"") for name in _DIGESTS)
+    content, upload = (said.get(name, b"") for name in _DIGESTS)
     is_part = any(said.get(name, complete) != complete for name, complete in _COMPLETE.items())
     total = b""
-    if is_part and not _CHECKED.search(whole):
+    # Without a bound that says which photos, a time could be reserved for photos not yet taken. The length and the
+    # content's digest of a part say nothing of the rest, and a chunked request has no length.
+    if is_part and not _CHECKED.search(upload):
         total = said.get(_LENGTH, b"")
         if head.chunked or not _COUNT.fullmatch(total):
             return None
-    elif head.chunked and not (_CHECKED.search(content) or _CHECKED.search(whole)):
+    elif head.chunked and not (_CHECKED.search(content) or _CHECKED.search(upload)):
         return None
     length = b"chunked" if head.chunked else b"%d" % (head.length or 0)
+    # Not verified: a ticket of another user is useless without a token of that user, which the node verifies. By the
+    # subject, a renewed token keeps its ticket.
     who = subject(head.authorization) or head.authorization
     # Without the last ones, what tickets were bound to before there were any.
-    parts = (who, head.target, length, content, *((whole, total) if total else (whole,) if whole else ()))
+    parts = (who, head.target, length, content, *((upload, total) if total else (upload,) if upload else ()))
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 

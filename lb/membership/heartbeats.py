@@ -36,7 +36,7 @@ RIGHTS = (
     "~snapsurge:nodes* ~snapsurge:targets +eval +get +hget +hgetall +time +zadd +zcard +zrange +zrangebyscore +zrem "
     "+zremrangebyscore"
 )
-WHOLE_EVERY = 15  # Every 15th poll reads all entries.
+FULL_EVERY = 15  # Every 15th poll reads all entries.
 
 _POLL = """#!lua
 local now = redis.call('TIME')
@@ -103,19 +103,19 @@ def parse_entry(name: bytes, raw: bytes) -> Member | None:
 
 def parse_poll(answer: Answer, late_ms: int) -> Poll:
     """The script's answer as a value."""
-    whole, _, now_ms, fresh, beats, entries = answer
+    full, _, now_ms, fresh, beats, entries = answer
     names = (name.decode(errors="replace") for name in entries[::2])
     pairs = zip(names, entries[::2], entries[1::2], strict=True)
     changed = {name: parse_entry(raw_name, raw) for name, raw_name, raw in pairs}
     scores = {name.decode(errors="replace"): float(score) for name, score in zip(beats[::2], beats[1::2], strict=True)}
-    if not whole:
+    if not full:
         return Poll(changed=changed, late=frozenset(scores), fresh=fresh)
     late = frozenset(name for name, score in scores.items() if abs(now_ms - score) > late_ms)
     left = frozenset(
         name.decode(errors="replace") for name, raw in zip(entries[::2], entries[1::2], strict=True) if not raw
     )
     beatless = frozenset(changed.keys() - scores.keys() - left)
-    return Poll(changed=changed, late=late, fresh=len(scores) - len(late), whole=True, beatless=beatless, left=left)
+    return Poll(changed=changed, late=late, fresh=len(scores) - len(late), full=True, beatless=beatless, left=left)
 
 
 class _Pool(ConnectionPool):
@@ -156,9 +156,9 @@ class Heartbeats:
 
     async def poll(self, client: Redis) -> Poll:
         """Poll once; raises what redis-py raises, and then the next poll reads all entries."""
-        whole = self._failed or self._polls % WHOLE_EVERY == 0
+        full = self._failed or self._polls % FULL_EVERY == 0
         self._failed = True
-        call = client.eval(_POLL, len(KEYS), *KEYS, self._version, str(self._late_ms), str(int(whole)))
+        call = client.eval(_POLL, len(KEYS), *KEYS, self._version, str(self._late_ms), str(int(full)))
         try:
             answer = await cast("Awaitable[Answer]", call)
         except ResponseError:

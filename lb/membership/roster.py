@@ -15,14 +15,14 @@ from ..placement.node import Member
 class Poll(msgspec.Struct, frozen=True, kw_only=True):
     """One poll: changed entries by id (None = gone or unreadable), late heartbeats, and how many are in time (`fresh`).
 
-    `whole`: `changed` has all entries; `beatless` names those without any heartbeat, `left` those that were removed
+    `full`: `changed` has all entries; `beatless` names those without any heartbeat, `left` those that were removed
     since the last poll.
     """
 
     changed: dict[str, Member | None]
     late: frozenset[str]
     fresh: int
-    whole: bool = False
+    full: bool = False
     beatless: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
 
@@ -44,17 +44,17 @@ class Roster:
         if poll.fresh <= 0:
             self.silent = frozenset()
             return
-        if poll.whole:
+        if poll.full:
             self._written.clear()
             self._beatless = poll.beatless
         for name, member in poll.changed.items():
             if member is not None:
                 self._entries[name] = member
                 self._written.add(name)
-            elif not poll.whole or name in poll.left:
+            elif not poll.full or name in poll.left:
                 self._written.discard(name)
                 self._seen.pop(name, None)
-        late = poll.late | (self._beatless - poll.changed.keys() if not poll.whole else self._beatless)
+        late = poll.late | (self._beatless - poll.changed.keys() if not poll.full else self._beatless)
         for name in self._written - late:
             self._seen[name] = now
         for name in [name for name, seen in self._seen.items() if now - seen >= self._gone_s]:

@@ -48,8 +48,8 @@ class Context:
         self._stamper = Stamper(config.stamp_secrets)
         self.check_head = head_check(config, PrivatePaths(config.private_paths))
         self.keys = keys(hash_on, hash_reads_on, cache_max=config.tokens_max)
-        held = HolderPath(config.holder_path)
-        self.holders, self.held = Holders(held, fleet), held.starts
+        path = HolderPath(config.holder_path)
+        self.holders, self.holder_starts = Holders(path, fleet), path.starts
         self.draining = False
         self.proto = b"http"  # What clients speak to this process: http or https.
         self.certificate_begins_s: Callable[[], float] | None = None  # Unix time; None without TLS.
@@ -108,7 +108,7 @@ class Context:
         """A ticket for the retry of a request received at `received_ms`; empty when the status calls for none.
 
         `begun`: what the node says of the request that this one continues; then the ticket is for a retry of that one.
-        The retry avoids `node`, where one was asked, and the nodes at the places of the key's order in `refused`.
+        The retry avoids `node`, where one was asked, and the nodes at the positions of the key's order in `refused`.
         """
         if status not in STATUSES:
             return b""

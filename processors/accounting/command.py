@@ -10,7 +10,7 @@ import time
 import msgspec
 
 import storage.config
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import Account, Quantiles
 from storage.opening import blob_store, redis_client, shard_clients
 
@@ -52,7 +52,7 @@ async def run(options: argparse.Namespace, storage_config: storage.config.Config
         written = await Accounts(store).get(options.moment)
         stored = written.account if written is not None else None
         reader, now_ms = Reader(store, redis, shards), time.time_ns() // 1_000_000
-        account = await reader.account(options.moment, now_ms=now_ms, stored=stored, whole=options.whole)
+        account = await reader.account(options.moment, now_ms=now_ms, stored=stored, store_alone=options.whole)
     answer = Answer(account, None if stored is None else differing(account, stored))
     print(msgspec.json.encode(answer).decode() if options.json else words(answer))
     return 0 if account.kept else 1

@@ -2,7 +2,7 @@
 
 The store lists the posts, so none is missing. Their records come from the index, which has them all for two days, or
 else from the store. If Redis does not answer there is no account, rather than one that lacks what only Redis has;
-`whole` reads the store alone.
+`store_alone` reads nothing from Redis.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import BUDGET_MOMENTS, Account, budget
 from storage.blobs import BlobStore
 from storage.moments import Moments
@@ -34,7 +34,7 @@ BATCH = 500
 
 
 class Reader:
-    """Computes accounts. Methods raise blobs.StoreUnavailable, and unless `whole` redis.RedisError."""
+    """Computes accounts. Methods raise blobs.StoreUnavailable, and unless `store_alone` redis.RedisError."""
 
     def __init__(self, store: BlobStore, redis: Redis, shards: Mapping[str, Redis]) -> None:
         index = ShardedIndex(redis, shards)
@@ -44,11 +44,11 @@ class Reader:
         self._accounts = Accounts(store)
 
     async def account(
-        self, moment_id: str, *, now_ms: int, stored: Account | None = None, whole: bool = False
+        self, moment_id: str, *, now_ms: int, stored: Account | None = None, store_alone: bool = False
     ) -> Account:
         """The account of a moment as of `now_ms`; moments.NoSuchMoment."""
         moment = await self._moments.get(moment_id)
-        told, letters = await self._told(moment_id, needed=not whole)
+        told, letters = await self._told(moment_id, needed=not store_alone)
         sums = Sums(moment, told.refused if told is not None else {})
         for start in range(0, len(keys.SPREADS), WIDTH):
             spreads = keys.SPREADS[start : start + WIDTH]
@@ -56,7 +56,7 @@ class Reader:
             ids = [post_id for some, _ in listed for post_id in some]
             sums.gone(post_id for _, some in listed for post_id in some)
             for first in range(0, len(ids), BATCH):
-                sums.add(await self._posts.some(moment_id, ids[first : first + BATCH], index=not whole))
+                sums.add(await self._posts.some(moment_id, ids[first : first + BATCH], index=not store_alone))
                 await asyncio.sleep(0)
         account = sums.account(told, letters, now_ms=now_ms, stored=stored)
         earlier = await self._accounts.before(account, BUDGET_MOMENTS - 1)

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.accounting import Accounts, Written
+from storage.account_objects import Accounts, Written
 from storage.accounts import Account
 from storage.blobs import BlobStore, StoreUnavailable
 from storage.index import Counts

@@ -34,7 +34,7 @@ from ..runs import UNKNOWN, Run
 from ..runs import rendered as rendered_times
 from .decoding import Undecodable
 from .images import Renditions, render
-from .passing import put, taken
+from .shared_file import put, taken
 from .slot import Answer, Order
 
 # The budget is `FLOOR_S` plus `HEADROOM` times the expected cost: the cost model has errors, caches may be cold, and
@@ -51,7 +51,7 @@ Render = Callable[..., Renditions]
 
 
 def finished(
-    pair: intake.Intake, render: Render, *, whole: bool = True, run: Run = UNKNOWN, began_s: float = 0.0
+    pair: intake.Intake, render: Render, *, full: bool = True, run: Run = UNKNOWN, began_s: float = 0.0
 ) -> tuple[Post, bytes]:
     """Render an intake object; its record and media object. A photo that cannot be decoded rejects the post.
 
@@ -64,11 +64,11 @@ def finished(
         return msgspec.structs.replace(post, times=times)
 
     try:
-        rendered = render(pair.front, pair.back) if whole else render(pair.front, pair.back, full=False)
+        rendered = render(pair.front, pair.back) if full else render(pair.front, pair.back, full=False)
     except Undecodable as error:
         return media.pack(timed(msgspec.structs.replace(post, state="rejected", reason=error.reason)), {})
     thumbhash = cast("dict[Side, str]", rendered.thumbhash)
-    post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=whole)
+    post = msgspec.structs.replace(post, state="ready", thumbhash=thumbhash, complete=full)
     images = sorted(rendered.images, key=lambda one: one.name.endswith("-full"))
     return media.pack(timed(post), {one.name: media.Image(one.data, one.width, one.height) for one in images})
 
@@ -102,7 +102,7 @@ def answered(order: Order, file: int, slow: float, limits: Limits = DECODABLE) -
         signal.setitimer(signal.ITIMER_PROF, (FLOOR_S + HEADROOM * cost_s) * slow)
         try:
             drawn = partial(render, limits=limits)
-            post, body = finished(pair, drawn, whole=order.whole, run=order.run, began_s=began_s)
+            post, body = finished(pair, drawn, full=order.full, run=order.run, began_s=began_s)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         put(file, body)

@@ -2,16 +2,9 @@
 
 A crash of the renderer affects only its pair. The worker writes an order to the renderer's standard input and reads the
 answer from its standard output; intake object and media object go through an unnamed file that both have open. How the
-renderer ends decides who is at fault:
-- SIGPROF: the pair used up its budget of CPU seconds, set before decoding (renderer.py). The photos are at fault.
-- The wall-clock timeout, or a SIGKILL: an outage of the machine; the timeout is only a backstop.
-- A lack of memory, a system call that fails, a pair that arrives damaged though the worker's copy is whole: an outage
-  of this process, too. It is replaced (`SlotUnfit`).
-- Any other exit: a crash, a fault of ours.
-A job that waits too long for the slot goes back to its queue; that counts neither as a fault nor as an outage.
+renderer ends decides who is at fault: the photos, an outage of the machine or of this process, or a fault of ours.
 
-The renderer exits when its standard input ends, so it never outlives its worker. The worker starts a new one when it
-needs one; when none can be started, the worker is `broken`.
+The worker starts a renderer when it needs one; when none can be started, the worker is `broken`.
 """
 
 import asyncio
@@ -38,7 +31,7 @@ from storage.zips import Damaged
 from ..metrics import ENDS, OTHER, Metrics
 from ..retries import HandBack
 from ..runs import UNKNOWN, Run
-from .passing import put, taken, unnamed_file
+from .shared_file import put, taken, unnamed_file
 
 log = logging.getLogger("snapsurge.processors.rendering")
 
@@ -53,10 +46,10 @@ KEPT_BYTES: Final = 4 << 20
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Render the intake object: the file's first `bytes`. `whole` includes `full`, `dear` allows expensive pairs."""
+    """Render the intake object: the file's first `bytes`. `full`: with that rendition; `dear`: expensive pairs, too."""
 
     bytes: int
-    whole: bool = True
+    full: bool = True
     dear: bool = True
     run: Run = UNKNOWN
 
@@ -156,7 +149,7 @@ class Rendering:
         """The renderer's process id; None while none runs."""
         return self._process.pid if self._process else None
 
-    async def render(self, archive: bytes, *, whole: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
+    async def render(self, archive: bytes, *, full: bool, dear: bool = True, run: Run = UNKNOWN) -> tuple[Post, bytes]:
         """Render an intake object; its record and media object.
 
         RenderOverdue, RenderDear and SlotTaken return the job to a queue; RendererEnded, SlotUnfit and OSError are
@@ -166,12 +159,13 @@ class Rendering:
             async with asyncio.timeout(self._wait_s):
                 await self._slot.acquire()
         except TimeoutError:
+            # Neither a fault nor an outage: the job goes back to its queue.
             raise SlotTaken(f"no free render slot within {self._wait_s:g} s") from None
         try:
             process = await self._started()
             began = time.perf_counter()
             try:
-                return await self._ordered(process, archive, Order(len(archive), whole, dear, run))
+                return await self._ordered(process, archive, Order(len(archive), full, dear, run))
             finally:
                 took = time.perf_counter() - began
                 self._metrics.render.observe(took)
@@ -189,11 +183,14 @@ class Rendering:
                 body = taken(self._file, answer.bytes)
                 self._shrink(max(len(archive), answer.bytes))
                 return msgspec.json.decode(answer.record, type=Post), body
+            # Whose copy is damaged? The worker's: Damaged. Only the renderer's: an outage of that process, as a lack of
+            # memory or a system call that fails is. It is replaced.
             if answer is not None and answer.outcome == "damaged":
                 intake.unpack(archive)
             if answer is not None and answer.outcome in ("damaged", "unfit"):
                 raise SlotUnfit(answer.error)  # noqa: TRY301 - below, the renderer is killed
         except TimeoutError:
+            # Only a backstop: the budget is in CPU seconds, so wall-clock time runs out when the machine stands still.
             await self._killed(process)
             raise RendererEnded(f"render did not finish within {self._timeout_s:g} s of wall-clock time") from None
         except Damaged:
@@ -231,7 +228,7 @@ class Rendering:
                 *self._program,
                 str(self._file),
                 str(self._decode_bytes_max),
-                stdin=PIPE,
+                stdin=PIPE,  # The renderer exits when it ends, so it never outlives its worker.
                 stdout=PIPE,
                 pass_fds=(self._file,),
                 cwd=ROOT,
@@ -252,6 +249,7 @@ class Rendering:
     def _mourned(self, code: int) -> Exception:
         """Count and log the renderer's end; the error that its exit code means for the pair."""
         self._metrics.renderers.labels(_cause(code)).inc()
+        # The kernel's signal for the CPU seconds that were set before decoding (renderer.py): the photos are at fault.
         if code == -signal.SIGPROF:
             log.warning("render exceeded its CPU budget: its process was killed, the next pair gets a new one")
             return RenderOverdue()

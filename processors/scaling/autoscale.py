@@ -46,10 +46,10 @@ from .pool import Pool, spawned
 from .presence import heard_in, hearing
 from .pulse import Meter, Pulse, process_of
 from .redis_servers import asking, servers
-from .retaining import retaining
+from .retention_task import retaining
 from .schedule import Schedule
 from .sizing import Limits, Load, Needed, decide
-from .sweeping import sweeping
+from .sweep_task import sweeping
 from .targets import serving
 from .views import views
 

@@ -4,11 +4,6 @@
     needed  = max(wanted, planned, workers_warm while a moment is near), within workers_min … workers_max
     desired = the largest `needed` of the last `down_s`
 
-The number goes up at once, and down only after `down_s` without need for the workers. Idle workers between two waves
-cost minutes of CPU; workers that start too late cost the drain target. A reactive scaler alone cannot follow a burst of
-two minutes (seven doublings at 15 s are 105 s). But we send the notification ourselves and know its time, so the floor
-rises `lead_s` before.
-
 Example: 10,000 ready, 60 s to drain them, 100 arrivals/s, 0.12 s a job, 0.7 utilisation: ceil(266.7 · 0.12 / 0.7) = 46.
 
 Pure. It does not know how workers start, which of them stop, or where the numbers come from.
@@ -93,11 +88,15 @@ def decide(
     """
     if not history:
         history = (Needed(at_ms=now_ms, workers=workers),)
+    # A reactive scaler alone cannot follow a burst of two minutes (seven doublings at 15 s are 105 s). But we send the
+    # notification ourselves and know its time, so the floor rises before.
     floor = limits.workers_warm if any(_is_near(moment, limits, now_ms) for moment in schedule) else limits.workers_min
     wanted = history[0].workers if load is None else _wanted(load, limits)
     needed = min(max(wanted, floor, planned), limits.workers_max)
 
-    # A sliding maximum: an older value that is not above the newest one can never be the maximum again.
+    # Up at once, down only after `down_s`: idle workers between two waves cost minutes of CPU, workers that start too
+    # late cost the drain target. A sliding maximum: an older value that is not above the newest one can never be the
+    # maximum again.
     kept = [past for past in history if abs(now_ms - past.at_ms) <= limits.down_s * 1000 and past.workers > needed]
     recent = (*kept, Needed(at_ms=now_ms, workers=needed))
     return Decision(desired=min(recent[0].workers, limits.workers_max), history=recent)

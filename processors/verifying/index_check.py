@@ -39,7 +39,7 @@ class IndexCheck:
 
     async def entry(self, stored: Post, found: Verified) -> None:
         """Compare the index entry of a post, if there is one, with its record in the store."""
-        key, wrong, stamp = keys.POST_KEY + stored.id, list[str](), ""
+        key, wrong, proof = keys.POST_KEY + stored.id, list[str](), ""
         shard = self._index.shards[self._index.home(stored.id)]
         try:
             for look in range(LOOKS):
@@ -49,12 +49,12 @@ class IndexCheck:
                 if not wrong:
                     return
                 await asyncio.sleep(self._again_s if look + 1 < LOOKS else 0)
-                stamp = await shard.stamp()
+                proof = await shard.proof()
                 stored = await self._stored(stored)
             if self._repairs:
                 # The report of a record changes nothing in an entry of the same attempt and state.
                 await self._index.drop([stored.id])
-                await shard.observe([Report(stored, stamp)])
+                await shard.observe([Report(stored, proof)])
                 await self._void(stored.moment_id)
         except NoSuchPost:
             return  # deleted meanwhile

@@ -191,7 +191,7 @@ class Verifier:
             if await self._queued(jobs):
                 found.pending += 1
                 return
-            if await self._finished(receipt, whole=name == "complete_media"):
+            if await self._finished(receipt, full=name == "complete_media"):
                 return
             await asyncio.sleep(self._again_s if look + 1 < LOOKS else 0)
         key = keys.media(receipt.moment_id, receipt.id)
@@ -279,13 +279,13 @@ class Verifier:
             return "Redis does not say whether a job is queued"
         return "its job was given up (a dead letter)" if dead else "no job is queued"
 
-    async def _finished(self, receipt: Receipt, *, whole: bool) -> bool:
+    async def _finished(self, receipt: Receipt, *, full: bool) -> bool:
         """Whether the renditions came meanwhile, or the post went."""
         try:
             post = await self._posts.stored(receipt.moment_id, receipt.id)
         except (NoSuchPost, Damaged):
             return True
-        return post.attempt != receipt.attempt or (post.state != "accepted" and (post.complete or not whole))
+        return post.attempt != receipt.attempt or (post.state != "accepted" and (post.complete or not full))
 
     async def _read(self, key: str, found: Verified) -> bytes | None:
         try:

@@ -42,7 +42,7 @@ class Items(msgspec.Struct, frozen=True):
 
     primary: int
     types: dict[int, bytes]
-    places: dict[int, list[Extent]]
+    extents: dict[int, list[Extent]]
     properties: dict[int, list[Box]]
     references: list[tuple[bytes, int, int]]
     idat: memoryview
@@ -53,7 +53,7 @@ def items(by_name: dict[bytes, memoryview]) -> Items:
     return Items(
         _primary(by_name.get(b"pitm")),
         _types(by_name.get(b"iinf")),
-        _places(by_name.get(b"iloc")),
+        _extents_by_item(by_name.get(b"iloc")),
         _properties(by_name.get(b"iprp")),
         list(bounded(_references(by_name.get(b"iref")))),
         by_name.get(b"idat", memoryview(b"")),
@@ -149,7 +149,7 @@ def _references(iref: memoryview | None) -> Iterator[tuple[bytes, int, int]]:
             yield box.name, source, int.from_bytes(box.body[start : start + size], "big")
 
 
-def _places(iloc: memoryview | None) -> dict[int, list[Extent]]:
+def _extents_by_item(iloc: memoryview | None) -> dict[int, list[Extent]]:
     found: dict[int, list[Extent]] = {}
     for item, extent in bounded(_extents(iloc)):
         found.setdefault(item, []).append(extent)
@@ -179,8 +179,8 @@ def _properties(iprp: memoryview | None) -> dict[int, list[Box]]:
     every = list(bounded(box for part in parts if part.name == b"ipco" for box in nested(part.body)))
     uses = (use for part in parts if part.name == b"ipma" for use in _uses(part.body))
     found: dict[int, list[Box]] = {}
-    for item, place in bounded(uses):
-        found.setdefault(item, []).extend(every[place - 1 : place] if place else ())
+    for item, position in bounded(uses):
+        found.setdefault(item, []).extend(every[position - 1 : position] if position else ())
     return found
 
 

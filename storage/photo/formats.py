@@ -54,10 +54,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def most(self, kind: Format, *, streamed: bool = False) -> int:
         """The maximum number of pixels of a photo in this format; `streamed`: a JPEG of a single scan."""
-        held = self.decode_bytes_max // DECODE_BYTES[kind]
-        if streamed and held >= REDUCED_PIXELS_MAX:
-            held *= REDUCTION_MAX
-        return min(self.pixels_max, held)
+        fitting = self.decode_bytes_max // DECODE_BYTES[kind]
+        if streamed and fitting >= REDUCED_PIXELS_MAX:
+            fitting *= REDUCTION_MAX
+        return min(self.pixels_max, fitting)
 
     def fault(self, kind: Format, width: int, height: int, *, streamed: bool = False) -> str | None:
         """Why a photo of this size is refused, as "96x128 pixels; …"; None if it is accepted."""

@@ -75,7 +75,7 @@ class Layout(msgspec.Struct, frozen=True):
 def content(data: memoryview, found: Items, item: int) -> memoryview:
     """The bytes of an item; Refused."""
     parts = []
-    for one in found.places.get(item, ()):
+    for one in found.extents.get(item, ()):
         source = (data, found.idat)[one.method] if one.method < 2 else data[:0]
         if one.end > len(source):
             raise Refused(CUT_OFF)
@@ -258,11 +258,11 @@ def _overlaps(side: int, crop: int, crop_unit: int, off: int, off_unit: int) -> 
 
 def _check_miaf(grid: Grid, tile: Coded) -> None:
     """Refused for tiles that libavif does not put together (23000-22, 7.3.11.4.2)."""
-    for whole, count, part, halved in (
+    for size, count, part, halved in (
         (grid.width, grid.columns, grid.tile_width, tile.halved[0]),
         (grid.height, grid.rows, grid.tile_height, tile.halved[1]),
     ):
-        if part < _TILE_MIN or part * (count - 1) >= whole or (halved and (part % 2 or whole % 2)):
+        if part < _TILE_MIN or part * (count - 1) >= size or (halved and (part % 2 or size % 2)):
             raise Refused("has a grid that its tiles do not fit")
 
 

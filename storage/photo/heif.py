@@ -65,7 +65,7 @@ def _read(data: memoryview) -> Contents:
     inside = list(nested(metas[0].body[4:]))
     by_name = {box.name: box.body for box in inside}
     found = items(by_name)
-    end = max((one.end for item in found.places.values() for one in item if one.method == 0), default=0)
+    end = max((one.end for item in found.extents.values() for one in item if one.method == 0), default=0)
     if end > len(data):
         raise Refused(CUT_OFF)
     end = next((box.end for box in top if box.end >= max(end, metas[0].end)), len(data))
@@ -103,7 +103,7 @@ def _refuse_work(found: Items) -> None:
     inputs = [target for kind, _, target in found.references if kind == b"dimg"]
     if len(set(inputs)) != len(inputs):
         raise Refused("uses an image more than once")
-    extents = sorted(one for item in found.places.values() for one in item)
+    extents = sorted(one for item in found.extents.values() for one in item)
     if any(one.method == other.method and other.start < one.end for one, other in pairwise(extents)):
         raise Refused("stores two images in the same bytes")
     for properties in found.properties.values():

@@ -88,8 +88,8 @@ class Judged(msgspec.Struct, frozen=True):
 
 def _content(data: memoryview, end: int) -> bytes:
     """The first `end` bytes, without a copy where these are all and the photo is an object of its own."""
-    whole = data.obj
-    return whole if isinstance(whole, bytes) and end == len(data) == len(whole) else bytes(data[:end])
+    source = data.obj
+    return source if isinstance(source, bytes) and end == len(data) == len(source) else bytes(data[:end])
 
 
 def judged(data: memoryview, limits: Limits) -> Judged:

@@ -2,7 +2,7 @@
 
 A claim takes jobs that are ready (an expensive job alone), sets their scores to the end of the lease and records the
 holder, in one atomic step. So claimed jobs never block the head of a queue, two workers never get the same job, and the
-jobs of a dead worker become ready again when their leases end. clock.py has the clock. Every later call about a job
+jobs of a dead worker become ready again when their leases end. redis_clock.py has the clock. Later calls about a job
 must present the claim's token. The token fences a worker that was presumed dead: its settlement is refused.
 
 The scripts are in lease_scripts.py, the rules and their reasons in lease.py.

@@ -2,7 +2,7 @@
 
 arq's `enqueue_job` costs three round trips and a connection per job. `_ENQUEUE` writes the same two keys
 (`arq:job:{id}` and a sorted set) atomically for a whole batch, and skips an id that is queued or running. The id
-consists of the job's name and its post, so there are no duplicates. Scores are times of clock.py, so that a wrong clock
+consists of the job's name and its post, so there are no duplicates. Scores are times of redis_clock.py: a wrong clock
 of a node or of Redis neither delays jobs nor reorders them. Bodies are msgpack, not pickle, so that Redis need not be
 trusted with code execution. Claiming is in claims.py; several Redis are in shards.py.
 """
@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from ..keys import ATTEMPTS_KEY, COUNTED_KEY, DEAD_KEY, LEASES_KEY, PURGED_KEY, QUEUE_KEYS
 from ..scripts import Call, Script, run_one
 from .bell import RING
-from .clock import CLOCK, WRITES
+from .redis_clock import CLOCK, WRITES
 
 JobName = Literal["render_pair", "flag_late", "complete_media"]
 
@@ -119,17 +119,17 @@ end
 return removed
 """)
 
-# ARGV: ids of jobs. Returns the places, from 1, of those that are not queued.
+# ARGV: ids of jobs. Returns the positions, from 1, of those that are not queued.
 _UNQUEUED = Script(f"""
 {CLOCK}
 {_QUEUED}
 local there = queued(ARGV)
-local keys, places = {{}}, {{}}
+local keys, positions = {{}}, {{}}
 for i, id in ipairs(ARGV) do keys[i] = '{job_key_prefix}' .. id end
 for i, body in ipairs(redis.call('MGET', unpack(keys))) do
-  if not body or not there[i] then places[#places + 1] = i end
+  if not body or not there[i] then positions[#positions + 1] = i end
 end
-return places
+return positions
 """)
 
 
@@ -230,7 +230,8 @@ class Queue:
 
     async def unqueued(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of these jobs, a few hundred, that are neither queued nor running."""
-        return [jobs[place - 1] for place in await run_one(self._redis, _UNQUEUED(QUEUES, *(job.id for job in jobs)))]
+        call = _UNQUEUED(QUEUES, *(job.id for job in jobs))
+        return [jobs[position - 1] for position in await run_one(self._redis, call)]
 
     async def remove(self, jobs: Sequence[Job]) -> int:
         """Remove jobs that are not running, and their dead letters; returns how many there were."""

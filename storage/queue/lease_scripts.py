@@ -7,9 +7,9 @@ a turn costs about as many for ten jobs as for one.
 from ..keys import ATTEMPTS_KEY, BELL_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from ..scripts import Script
 from .bell import RING
-from .clock import CLOCK, WRITES
 from .jobs import BODY_KEY, DEAR, FLAGS, QUEUES
 from .lease import DEATHS_MS
+from .redis_clock import CLOCK, WRITES
 
 # Three counts of a job together have at most as many digits; Redis' Lua is exact with as many.
 _DIGITS = 15
@@ -34,7 +34,7 @@ local function parsed(lease)
 end
 -- Groups of `stride` arguments from `start`: a job's id, the lease that the caller holds, its queue. Returns the ids,
 -- and for each its queue if the lease is still the caller's.
-local function held(start, stride)
+local function leased(start, stride)
   local ids, mine = {{}}, {{}}
   for i = start, #ARGV, stride do ids[#ids + 1] = ARGV[i] end
   local leases = call('HMGET', '{LEASES_KEY}', unpack(ids))
@@ -54,7 +54,7 @@ end
 _SETTLEMENTS_AT = 6
 TURN = Script(f"""{_COMMON}
 local function settle()
-  local ids, mine = held({_SETTLEMENTS_AT}, 7)
+  local ids, mine = leased({_SETTLEMENTS_AT}, 7)
   local done, bodies, letters, scores, tried, leased, answer = {{}}, {{}}, {{}}, {{}}, {{}}, {{}}, {{}}
   local finished, refused, ready = 0, 0, 0
   for i, id in ipairs(ids) do
@@ -176,7 +176,7 @@ return {{settled, claimed, next_due and math.max(next_due - now, 0) or -1}}
 """)
 
 EXTEND = Script(f"""{_COMMON}
-local ids, mine = held(2, 3)
+local ids, mine = leased(2, 3)
 local scores, answer = {{}}, {{}}
 for i, id in ipairs(ids) do
   answer[i] = mine[i] and 1 or 0

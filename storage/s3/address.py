@@ -53,9 +53,9 @@ class S3Address(msgspec.Struct, frozen=True):
         )
         if not all(map(_good, endpoints)):
             raise ValueError
-        places = [_place(one) for one in endpoints]
-        for number, place in enumerate(places):
-            if (first := places.index(place)) < number:
+        servers = [_server(one) for one in endpoints]
+        for number, server in enumerate(servers):
+            if (first := servers.index(server)) < number:
                 raise _UnfitError(f"endpoints {first + 1} and {number + 1} are the same one")
         return cls(parts.netloc, endpoints, options.get("region", ["us-east-1"])[0])
 
@@ -75,7 +75,7 @@ def _good(url: str) -> bool:
     )
 
 
-def _place(url: str) -> tuple[str, str | None, int]:
+def _server(url: str) -> tuple[str, str | None, int]:
     """What two spellings of one endpoint have in common: scheme, host and port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

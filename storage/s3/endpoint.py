@@ -52,11 +52,11 @@ class Endpoint:
     """
 
     def __init__(self, url: str, trust: ssl.SSLContext | None, connect_timeout_s: float) -> None:
-        place = urlsplit(url)
-        secure = place.scheme == "https"
-        self.url, self.host = url, place.netloc
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        self.url, self.host = url, parts.netloc
         # Whether a MinIO could write without the drives of this member: 412 if not (looks.py).
-        self.maintenance = _CLUSTER.format("?maintenance=true", place.netloc).encode()
+        self.maintenance = _CLUSTER.format("?maintenance=true", parts.netloc).encode()
         self.state = State.UP
         self.busy = 0
         self.agrees = False
@@ -69,7 +69,7 @@ class Endpoint:
         self._told, self._changes, self._cause = State.UP, 0, ""
         self._telling: asyncio.TimerHandle | None = None
         self.wires: Wires
-        self._place = place.hostname or "", place.port or (443 if secure else 80), trust if secure else None
+        self._server = parts.hostname or "", parts.port or (443 if secure else 80), trust if secure else None
         self._connect_timeout_s = connect_timeout_s
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class Endpoint:
         steady: bool = False,
     ) -> Wires:
         """New connections to this address; see `Wires`."""
-        host, port, trust = self._place
+        host, port, trust = self._server
         limit_s = self._connect_timeout_s
         return Wires(host, port, trust, slots, connect_timeout_s=limit_s, doubted=doubted, broke=broke, steady=steady)
 

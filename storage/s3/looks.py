@@ -1,11 +1,8 @@
 """Whether all members of a store were there, with their drives, from before a change was sent until after its answer.
 
 MinIO compares the condition of a PUT with the drives that it sees at that time (`hidden.py`), and its answer does not
-tell which these were. So each member has one connection for looks, which ends with the process: a look that begins
-after the answer, over the connections of a look before the change, shows that no member went or was restarted
-meanwhile. All changes that wait share the next look. A look is a GET of `/minio/health/cluster?maintenance=true`, which
-MinIO answers 412 if its cluster could not write without this member's drives: so in small sets also while a drive is
-missing elsewhere, one or two seconds after it failed.
+tell which these were. So there is a look before the change and one that begins after the answer, over the same
+connections. All changes that wait share the next look. A look is a GET of `/minio/health/cluster?maintenance=true`.
 """
 
 import asyncio
@@ -26,20 +23,21 @@ class Looks:
     ) -> None:
         self._endpoints, self._tasks, self._doubted = endpoints, tasks, doubted
         self.missing_at = float("-inf")
+        # One for each member. It ends with the member's process, so the same one proves that no member was restarted.
         self._wires: dict[Endpoint, Wire] = {}
         self._looking = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         self._began_at = float("-inf")
         self._number = 0  # of the present row of looks that found the same connections, and nothing missing
-        self._whole = False
+        self._none_missing = False
 
     async def before(self) -> int:
         """What `since` needs, to be asked for before a change; 0 if not all members are there."""
         if self._all_up and not self._open:
             await self.look()
-        return self._number if self._all_up and self._whole and self._open else 0
+        return self._number if self._all_up and self._none_missing and self._open else 0
 
-    async def whole_since(self, number: int) -> bool:
+    async def all_since(self, number: int) -> bool:
         """Whether all have been there since `before` returned this, by a look that begins now or later."""
         if not number or number != self._number or not self._all_up or not self._open:
             return False
@@ -75,9 +73,9 @@ class Looks:
             self._next, self._began_at = None, loop.time()
             kept = dict(self._wires)
             found = await asyncio.gather(*map(self._answered, self._endpoints))
-            self._whole = all(found)
+            self._none_missing = all(found)
             # Compared by the connections themselves: one may end after this look begins and before it asks there.
-            if kept != self._wires or not self._open or not self._whole:
+            if kept != self._wires or not self._open or not self._none_missing:
                 self._number += 1
 
     async def _answered(self, endpoint: Endpoint) -> bool:
@@ -92,6 +90,8 @@ class Looks:
         except OSError:
             self._doubted(endpoint)
             return False
+        # 412: the cluster could not write without this member's drives; in small sets also while a drive is missing
+        # elsewhere, from one or two seconds after it failed.
         if said.status != 200:
             self.missing_at = asyncio.get_running_loop().time()
         return said.status == 200

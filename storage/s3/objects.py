@@ -131,7 +131,7 @@ class Objects:
         except OSError as error:
             outcome = error
         done = isinstance(outcome, Answer) and outcome.went_well
-        if (done or request.unclear) and not await self.endpoints.looks.whole_since(since):
+        if (done or request.unclear) and not await self.endpoints.looks.all_since(since):
             outcome = await self._further.replaced(request, outcome) or outcome
         if isinstance(outcome, OSError):
             raise outcome
@@ -280,7 +280,7 @@ class Objects:
             keys = await self._keys()
         except Exception as error:  # botocore's sources raise what they like
             raise NoKeys(f"no keys for the store: {error}") from error
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = signed(keys, self._region, host, method, path, fields, stamp)
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = signed(keys, self._region, host, method, path, fields, date)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()

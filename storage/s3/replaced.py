@@ -39,14 +39,14 @@ async def replaced(ask: Ask, key: str, tag: str, expected: str, *, done: bool) -
             rows = listing.versions(said.body, key) if said.went_well else []
         except listing.BadListing:
             continue
-        place = next((number for number, row in enumerate(rows) if row.tag == tag), None)
-        if place is None:
+        position = next((number for number, row in enumerate(rows) if row.tag == tag), None)
+        if position is None:
             continue
-        own = rows[place].id
+        own = rows[position].id
         if own == _UNVERSIONED:
             return None
         # What is above may have been written before by a member whose clock is ahead.
-        others = [*rows[:place], *takewhile(lambda row: row.tag, rows[place + 1 :])]
+        others = [*rows[:position], *takewhile(lambda row: row.tag, rows[position + 1 :])]
         if any(row.tag not in {"", expected} for row in others):
             await _removed(ask, key, own)
             return AWAY

@@ -24,24 +24,24 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def signed(
-    keys: Keys, region: str, host: str, method: str, path: str, fields: Mapping[str, str], stamp: str
+    keys: Keys, region: str, host: str, method: str, path: str, fields: Mapping[str, str], date: str
 ) -> dict[str, str]:
     """The header fields with those that sign them, for a call about `path` (percent-encoded); names in lower case.
 
     The pairs of a query after `?` must be percent-encoded and sorted by name.
 
-    `stamp` is the time as `20260131T235959Z`; the store refuses a stamp that is 15 minutes off.
+    `date` is the time as `20260131T235959Z`; the store refuses one that is 15 minutes off.
     """
-    fields = {**fields, "host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": stamp}
+    fields = {**fields, "host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": date}
     if keys.token:
         fields["x-amz-security-token"] = keys.token
     names = sorted(fields)
     lines = "".join(f"{name}:{fields[name]}\n" for name in names)
     listed = ";".join(names)
-    place, _, query = path.partition("?")
-    request = f"{method}\n{place}\n{query}\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    bare, _, query = path.partition("?")
+    request = f"{method}\n{bare}\n{query}\n{lines}\n{listed}\nUNSIGNED-PAYLOAD"
+    scope = f"{date[:8]}/{region}/s3/aws4_request"
+    text = f"{_ALGORITHM}\n{date}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.digest(_signing_key(keys.secret, scope), text.encode(), "sha256").hex()
     said = f"{_ALGORITHM} Credential={keys.access}/{scope}, SignedHeaders={listed}, Signature={signature}"
     return fields | {"authorization": said}

@@ -210,9 +210,9 @@ class S3Store:
             await self._bucket_seen()
         except NoBucket:
             log.warning("bucket %s does not exist and is made now", self._bucket)
-            place = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
+            location = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
             # S3 accepts every region as a constraint except us-east-1.
-            wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(place).encode()
+            wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(location).encode()
             with suppress(BlobExists):  # another node was faster
                 await self._outcomes.done(f"PUT {self._bucket}", self._objects.put("", (wanted,), {}), BlobExists)
 

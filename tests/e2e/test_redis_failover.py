@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 
 import lb.config
 import lb.membership.heartbeats
+from ingest.gcra import Rate
 from ingest.heartbeat import Heartbeat, Member
-from ingest.limits import Rate
 from ingest.ratelimit import RateLimiter
 from storage.config import Config
 from storage.index import Index

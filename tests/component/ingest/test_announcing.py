@@ -40,7 +40,7 @@ async def test_a_post_is_told_and_its_jobs_are_queued_by_lateness(redis: Redis) 
     """The index knows it, the render waits among those on time or the late ones, the flag with all flags."""
     async with announcer(redis, {"": redis}) as announcing:
         for number, late in ((1, False), (2, True)):
-            await announcing.add(post(number), late=late, stamp=announcing.stamp(post(number).id))
+            await announcing.add(post(number), late=late, proof=announcing.proof(post(number).id))
 
     assert [await redis.zrange(queue, 0, -1) for queue in (FLAGS, ON_TIME, LATE)] == [
         [b"flag_late:post1", b"flag_late:post2"],
@@ -81,7 +81,7 @@ async def test_a_shard_that_is_away_fails_its_own_posts_alone(
     redis: Redis, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Theirs is an error each time, although only the first has asked; the others' are queued and in the index."""
-    monkeypatch.setattr(announcing_module, "STAMPS_S", 3600.0)
+    monkeypatch.setattr(announcing_module, "PROOFS_S", 3600.0)
     asked: list[str] = []
 
     class Absent(Redis):
@@ -96,10 +96,10 @@ async def test_a_shard_that_is_away_fails_its_own_posts_alone(
     async with Absent(port=free_port) as absent:
         shards = {"here": redis, "away": absent}
         async with announcer(redis, shards) as announcing:
-            asked.clear()  # for a stamp, at the start
+            asked.clear()  # for a proof, at the start
             for one in posts:
                 if home(one.id, shards) == "here":
-                    await announcing.add(one, late=False, stamp=announcing.stamp(one.id))
+                    await announcing.add(one, late=False, proof=announcing.proof(one.id))
                 else:
                     with pytest.raises(RedisError):
                         await announcing.add(one, late=False)
@@ -112,11 +112,11 @@ async def test_a_shard_that_is_away_fails_its_own_posts_alone(
 
 
 async def cut_off(redis: Redis, announcing: Announcer, *posts: Post) -> None:
-    """Report posts while the node's Redis takes no writes: the node owes them. They have good stamps."""
+    """Report posts while the node's Redis takes no writes: the node owes them. They have good proofs."""
     await redis.config_set("maxmemory", 1)
     for one in posts:
         with pytest.raises(RedisError):
-            await announcing.add(one, late=False, stamp=announcing.stamp(one.id))
+            await announcing.add(one, late=False, proof=announcing.proof(one.id))
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["redis kept all", "redis lost all"])
@@ -136,21 +136,21 @@ async def test_what_a_node_owes_is_no_entry_once_redis_lost_its_data(redis: Redi
     assert await redis.zrange(ON_TIME, 0, -1) == [b"render_pair:post1", b"render_pair:post2"]
 
 
-async def test_a_stamp_is_renewed_without_uploads(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proof_is_renewed_without_uploads(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the first post after a quiet hour, and after Redis lost its data, is an entry at once."""
-    monkeypatch.setattr(announcing_module, "STAMPS_S", 0.01)
+    monkeypatch.setattr(announcing_module, "PROOFS_S", 0.01)
     async with announcer(redis, {"": redis}) as announcing:
-        first = announcing.stamp("post1")
+        first = announcing.proof("post1")
         await redis.flushall()
-        while announcing.stamp("post1").partition("@")[0] == first.partition("@")[0]:  # pytest-timeout bounds the wait
+        while announcing.proof("post1").partition("@")[0] == first.partition("@")[0]:  # pytest-timeout bounds the wait
             await redis.ping()
-        await announcing.add(post(1), late=False, stamp=first)
-        await announcing.add(post(2), late=False, stamp=announcing.stamp("post2"))
+        await announcing.add(post(1), late=False, proof=first)
+        await announcing.add(post(2), late=False, proof=announcing.proof("post2"))
 
     assert await Index(redis).posts(["post1", "post2"]) == [None, post(2)]
 
 
 async def test_a_node_starts_without_redis(free_port: int) -> None:
-    """It has no stamp, and goes on asking."""
+    """It has no proof, and goes on asking."""
     async with Redis(port=free_port) as absent, announcer(absent, {"": absent}) as announcing:
-        assert announcing.stamp("post1") == ""
+        assert announcing.proof("post1") == ""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.admission import Budget
-from ingest.app import READ_BYTES_MIN, budget, node, places
+from ingest.app import READ_BYTES_MIN, budget, node, read_limits
 from ingest.config import Config
 from storage.blobs import StoreUnavailable
 from storage.config import Config as StorageConfig
@@ -46,16 +46,16 @@ async def test_an_upload_that_the_store_failed_names_the_cause(client: Any) -> N
 
 
 async def test_the_clock_of_a_balancers_check_counts_from_trusted_peers_only(make_client: Any) -> None:
-    """A stamp twenty minutes back in a check makes the node say that it is ahead; a stranger's is not heard."""
-    stamp = str(int((time.time() - 1203) * 1000))
-    asked = {"User-Agent": "snapsurge-lb (1)", "Snapsurge-Received-At": stamp}
+    """A time of twenty minutes ago in a check makes the node say that it is ahead; a stranger's is not heard."""
+    old = str(int((time.time() - 1203) * 1000))
+    asked = {"User-Agent": "snapsurge-lb (1)", "Snapsurge-Received-At": old}
     for peers, status in (("127.0.0.0/8", 503), ("10.0.0.0/8", 200)):
         async with make_client(trusted_peers=peers, redis_address="redis://127.0.0.1:1/0") as client:
             answer = await client.call("GET", "/readyz", headers=asked)
             assert answer.status == status
             if status == 503:
                 assert re.fullmatch(rb"not ready: clock: 1,20\d s ahead of the balancers\n", answer.raw)
-            assert (await client.call("GET", "/readyz", headers={"Snapsurge-Received-At": stamp})).status == status
+            assert (await client.call("GET", "/readyz", headers={"Snapsurge-Received-At": old})).status == status
 
 
 async def test_a_node_tells_of_itself(client: Any) -> None:
@@ -120,7 +120,7 @@ def test_the_budget_is_the_setting_or_what_the_machine_leaves() -> None:
 def test_answers_may_hold_a_quarter_of_what_uploads_may() -> None:
     """And a hundred renditions in any case."""
     config = Config(auth_secret="x" * 32, reads_max=3)
-    large, small = (places(config, Budget(requests_max=1, bytes_max=size)) for size in (10**9, 10**6))
+    large, small = (read_limits(config, Budget(requests_max=1, bytes_max=size)) for size in (10**9, 10**6))
 
     assert (large.reads_max, large.bytes_max) == (3, 250_000_000)
     assert small.bytes_max == READ_BYTES_MIN

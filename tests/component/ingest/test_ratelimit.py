@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 from redis.asyncio import Redis
 
-from ingest.limits import Rate
+from ingest.gcra import Rate
 from ingest.ratelimit import RateLimiter
 from storage.config import Config
 from storage.opening import redis_client

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ingest.limits import Rate
+from ingest.gcra import Rate
 from storage import intake
 from tests.component.ingest.conftest import photo, token
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from processors.jobs import Jobs, PostIndex
 from processors.metrics import Metrics
+from processors.post_jobs import Jobs, PostIndex
 from processors.render.images import Renditions, render
 from processors.render.renderer import finished
 from processors.runs import Run
@@ -81,13 +81,13 @@ class Unbatched:
         """One post's record."""
         return (await self.index.posts([post_id]))[0]
 
-    async def stamp(self, _post_id: str) -> str:
-        """A stamp."""
-        return await self.index.stamp()
+    async def proof(self, _post_id: str) -> str:
+        """A proof."""
+        return await self.index.proof()
 
-    async def observe(self, post: Post, stamp: str = "") -> Observed:
+    async def observe(self, post: Post, proof: str = "") -> Observed:
         """Report one post."""
-        return (await self.index.observe([Report(post, stamp)]))[0]
+        return (await self.index.observe([Report(post, proof)]))[0]
 
 
 class World:
@@ -118,11 +118,11 @@ class World:
         used = Index(redis or self.redis)
         moments = Moments(store or self.store, used)
 
-        async def rendered(archive: bytes, *, whole: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
+        async def rendered(archive: bytes, *, full: bool, run: Run, **_: bool) -> tuple[Post, bytes]:
             loop = asyncio.get_running_loop()
             self.metrics.busy_s += 0.001
             return await loop.run_in_executor(
-                self.threads, lambda: finished(intake.unpack(archive), renders, whole=whole, run=run)
+                self.threads, lambda: finished(intake.unpack(archive), renders, full=full, run=run)
             )
 
         return Jobs(

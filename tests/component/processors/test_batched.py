@@ -21,9 +21,9 @@ async def test_jobs_that_run_together_share_round_trips(redis: Redis, make_post:
     async with BatchedIndex(ShardedIndex(redis, {"": redis})) as index:
         assert await asyncio.gather(*(index.observe(post) for post in posts)) == ["unproven"] * 40
         first = (await redis.info("stats"))["total_reads_processed"]
-        stamps = await asyncio.gather(*(index.stamp(post.id) for post in posts))
+        proofs = await asyncio.gather(*(index.proof(post.id) for post in posts))
         assert (await redis.info("stats"))["total_reads_processed"] - first < 10
-        told = (index.observe(post, stamp) for post, stamp in zip(posts, stamps, strict=True))
+        told = (index.observe(post, proof) for post, proof in zip(posts, proofs, strict=True))
         assert await asyncio.gather(*told) == ["new"] * 40
         before = (await redis.info("stats"))["total_reads_processed"]
         found = await asyncio.gather(*(index.post(post.id) for post in posts))

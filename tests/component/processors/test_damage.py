@@ -31,7 +31,7 @@ async def test_a_damaged_object_is_replaced(world: Any) -> None:
     post_id = await world.post()
     await world.store.create(keys.media(world.moment_id, post_id), b"rubbish")
 
-    assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
+    assert await world.jobs().render_pair(world.moment_id, post_id, full=False) == "ready"
 
     assert (await world.record(post_id)).attempt == world.attempts[-1]
 

@@ -57,12 +57,12 @@ class Crossed:
 
     def __init__(self, index: Unbatched, happens: Callable[[], Awaitable[None]]) -> None:
         self._happens = happens
-        self.post, self.stamp, self._observe = index.post, index.stamp, index.observe
+        self.post, self.proof, self._observe = index.post, index.proof, index.observe
 
-    async def observe(self, post: Post, stamp: str = "") -> Observed:
+    async def observe(self, post: Post, proof: str = "") -> Observed:
         """Report one post, late."""
         await self._happens()
-        return await self._observe(post, stamp)
+        return await self._observe(post, proof)
 
 
 @pytest.mark.parametrize("job", ["render_pair", "flag_late"])

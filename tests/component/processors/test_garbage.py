@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ingest.gcra import Rate
 from ingest.heartbeat import Heartbeat, Member
-from ingest.limits import Rate
 from ingest.ratelimit import RateLimiter
 from processors.election import Election
 from processors.functions import functions

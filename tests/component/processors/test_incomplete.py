@@ -31,7 +31,7 @@ async def test_a_pair_that_waited_long_is_ready_without_full(world: Any) -> None
     key = keys.media(world.moment_id, post_id)
     jobs = world.jobs()
 
-    assert await jobs.render_pair(world.moment_id, post_id, whole=False) == "ready"
+    assert await jobs.render_pair(world.moment_id, post_id, full=False) == "ready"
     incomplete = await world.record(post_id)
     assert incomplete.complete is False
     assert set(incomplete.renditions) == {"front-thumb", "front-feed", "back-thumb", "back-feed", "composite"}
@@ -59,7 +59,7 @@ async def test_full_is_never_taken_away(world: Any) -> None:
     await world.jobs().render_pair(world.moment_id, post_id)
     whole = await world.record(post_id)
 
-    assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
+    assert await world.jobs().render_pair(world.moment_id, post_id, full=False) == "ready"
 
     assert await world.record(post_id) == whole
     assert untimed(await world.indexed(post_id)) == untimed(whole)
@@ -69,10 +69,10 @@ async def test_full_is_never_taken_away(world: Any) -> None:
 async def test_an_incomplete_object_is_told_again_by_the_next_try(world: Any) -> None:
     """A worker that died between its PUT and the queue: the next one finds the object and queues the rest."""
     post_id = await world.post()
-    await world.jobs().render_pair(world.moment_id, post_id, whole=False)
+    await world.jobs().render_pair(world.moment_id, post_id, full=False)
     await world.redis.flushall()
 
-    await world.jobs().render_pair(world.moment_id, post_id, whole=False)
+    await world.jobs().render_pair(world.moment_id, post_id, full=False)
 
     assert await world.queued() == [f"complete_media:{post_id}"]
     assert (await world.indexed(post_id)).complete is False
@@ -88,7 +88,7 @@ async def test_an_earlier_posts_object_is_replaced(world: Any) -> None:
     await world.post()
     await put(world.store, key, left)
 
-    assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "ready"
+    assert await world.jobs().render_pair(world.moment_id, post_id, full=False) == "ready"
 
     record = await world.record(post_id)
     assert (record.attempt, record.complete) == (world.attempts[-1], False)
@@ -97,7 +97,7 @@ async def test_an_earlier_posts_object_is_replaced(world: Any) -> None:
 async def test_a_deleted_post_is_not_completed(world: Any) -> None:
     """Neither one that is gone before, nor one that is deleted during the render."""
     post_id = await world.post()
-    await world.jobs().render_pair(world.moment_id, post_id, whole=False)
+    await world.jobs().render_pair(world.moment_id, post_id, full=False)
     assert await world.jobs(store=world.busy(world.delete)).complete_media(world.moment_id, post_id) == "deleted"
     assert await world.record(post_id) is None
     assert await world.jobs().complete_media(world.moment_id, post_id) == "deleted"
@@ -108,6 +108,6 @@ async def test_a_rejected_post_lacks_nothing(world: Any) -> None:
     """However long it waited."""
     post_id = await world.post(front=b"\xff\xd8\xff\xe0 not much of a photo")
 
-    assert await world.jobs().render_pair(world.moment_id, post_id, whole=False) == "rejected"
+    assert await world.jobs().render_pair(world.moment_id, post_id, full=False) == "rejected"
     assert (await world.record(post_id)).complete
     assert await world.queued() == []

@@ -67,9 +67,9 @@ class Played:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    async def render_pair(self, _: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run) -> None:
+    async def render_pair(self, _: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run) -> None:
         """Plays the render of a first try."""
-        assert (whole, dear, last) == (True, False, False)
+        assert (full, dear, last) == (True, False, False)
         self.ran.append(f"render_pair:{post_id}")
         if len(self.ran) == 1:
             raise HandBack("no free slot")

@@ -70,7 +70,7 @@ async def test_a_pair_that_is_still_needed_stays(world: Any) -> None:
     """Never rendered, without `full`, or with damaged renditions; a day later, when finished, their photos go."""
     waiting, ready = await world.post("ann"), await finish(world, "ben")
     incomplete = await world.post("cem")
-    await world.jobs().render_pair(world.moment_id, incomplete, whole=False)
+    await world.jobs().render_pair(world.moment_id, incomplete, full=False)
     kept, now_s = retention(world, intake_days=3), OVER_S + 3 * DAY_S
 
     spoilt = await finish(world, "dan")

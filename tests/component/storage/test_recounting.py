@@ -18,7 +18,7 @@ async def accepted(shelf: Any, make_receipt: Any, count: int) -> list[Post]:
     return [await shelf.accept(receipt, tell=False) for receipt in receipts]
 
 
-async def test_each_few_posts_have_a_stamp_of_their_own(shelf: Any, make_receipt: Any) -> None:
+async def test_each_few_posts_have_a_proof_of_their_own(shelf: Any, make_receipt: Any) -> None:
     """So a long recount reports every post, whatever is lost in between."""
     posts = await accepted(shelf, make_receipt, 2 * SOME + 1)
     by_id, calls = {one.id: one for one in posts}, list[int]()

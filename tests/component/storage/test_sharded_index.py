@@ -85,9 +85,9 @@ async def test_a_shard_that_is_away_costs_its_own_posts(
     ids = [post.id for post in posts]
     assert 0 < sum(here) < 12
 
-    stamp = await index.shards["one"].stamp()
+    proof = await index.shards["one"].proof()
     with pytest.raises(RedisError):
-        await index.observe([Report(post, stamp) for post in posts])
+        await index.observe([Report(post, proof) for post in posts])
     await index.counts_are_complete(MOMENT_ID)
 
     assert await index.posts(ids) == [post if is_here else None for post, is_here in zip(posts, here, strict=True)]

@@ -76,7 +76,7 @@ class Faults:
     page: int = 3
 
 
-def stamp(unix: float) -> str:
+def iso(unix: float) -> str:
     """RFC 3339 with milliseconds."""
     return dt.datetime.fromtimestamp(round(unix, 3), dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -125,8 +125,8 @@ class FakeService:
         moment = {
             "id": f"moment-{len(self.moments)}",
             "region": asked["region"],
-            "fires_at": stamp(fires_at),
-            "closes_at": stamp(fires_at + asked["window_s"]),
+            "fires_at": iso(fires_at),
+            "closes_at": iso(fires_at + asked["window_s"]),
             "window_s": asked["window_s"],
         }
         self.moments[moment["id"]] = moment
@@ -172,7 +172,7 @@ class FakeService:
             "id": post_id,
             "moment_id": moment_id,
             "user_id": user,
-            "received_at": stamp(received_at),
+            "received_at": iso(received_at),
             "state": "accepted" if self.faults.never_ready else state,
             "late": None if self.faults.never_ready else (late_by_ms > 0) != self.due("flip_late"),
             "late_by_ms": None if self.faults.never_ready else late_by_ms,

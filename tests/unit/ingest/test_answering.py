@@ -14,7 +14,7 @@ from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import Peers, networks
-from ingest.read_admission import Places, Reading
+from ingest.read_admission import Reading, ReadLimits
 from ingest.readiness import Readiness
 from ingest.sending import Sender
 from storage.blobs import StoreFull, StoreUnavailable
@@ -35,7 +35,7 @@ async def answer_to(
         return web.Response(text="fine")
 
     metrics = metrics or Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
-    sender = Sender(Reading(Places(reads_max=1, bytes_max=1)), metrics, rate_bytes_s=1, grace_s=1.0)
+    sender = Sender(Reading(ReadLimits(reads_max=1, bytes_max=1)), metrics, rate_bytes_s=1, grace_s=1.0)
     middleware = answering(lifecycle or Lifecycle(), metrics, Peers(networks("127.0.0.0/8")), sender)
     app = web.Application()
     app.router.add_get("/", handler, name=name)

@@ -89,7 +89,7 @@ ENTRIES = {"front.jpg": bytes(range(256)) * 40, "empty": b"", "receipt.json": b"
 def archived(stored: bytes, step: int) -> tuple[zipfile.ZipFile, Manifest]:
     """The archive of this object, added in pieces of `step` bytes, and its manifest."""
     archive = Archive()
-    contents = Contents("key", "mark", zips.places(stored[-zips.TAIL_BYTES :]))
+    contents = Contents("key", "mark", zips.entries(stored[-zips.TAIL_BYTES :]))
     starts = range(0, contents.end, step)
     sent = b"".join(archive.add("moment", contents, at, stored[at : min(at + step, contents.end)]) for at in starts)
     opened = zipfile.ZipFile(io.BytesIO(sent + archive.end("ann", "2026-01-01T00:00:00.000Z")))
@@ -125,7 +125,7 @@ def test_an_archive_that_is_given_up_leaves_no_error() -> None:
     stored = b"".join(zips.pack(ENTRIES))
     for size in (100, len(stored)):
         archive = Archive()
-        archive.add("moment", Contents("key", "mark", zips.places(stored)), 0, stored[:size])
+        archive.add("moment", Contents("key", "mark", zips.entries(stored)), 0, stored[:size])
         archive.give_up()
         archive.give_up()
         del archive

@@ -12,9 +12,9 @@ from ingest.read_admission import (
     USER_WAITERS_MAX,
     WAITERS_MAX,
     Kind,
-    Places,
     Reader,
     Reading,
+    ReadLimits,
 )
 
 NOW = 100.0
@@ -22,7 +22,7 @@ NOW = 100.0
 
 def reading(reads_max: int = 16, bytes_max: int = 8000) -> Reading:
     """With these limits."""
-    return Reading(Places(reads_max=reads_max, bytes_max=bytes_max))
+    return Reading(ReadLimits(reads_max=reads_max, bytes_max=bytes_max))
 
 
 def sent(made: Reading, who: str, *, size: int = 0, moved_at: float = NOW, kind: Kind = Kind.POST) -> Reader:

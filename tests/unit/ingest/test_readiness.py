@@ -5,11 +5,11 @@ import pytest
 from ingest.readiness import (
     AHEAD_S_MAX,
     COMMITS_FAILED,
+    COMPARED_S,
     REDIS,
     REST_S,
     SILENT_S,
     SOURCES_MAX,
-    STAMPS_S,
     Readiness,
     told,
 )
@@ -73,23 +73,23 @@ def test_a_clock_is_wrong_when_more_say_so_than_say_that_it_is_right(said: dict[
     """One that disagrees with the others is itself the one that is wrong."""
     found = ready()
     for source, ahead_s in said.items():
-        found.stamped(source, ahead_s, NOW)
+        found.compared(source, ahead_s, NOW)
     assert told(found.reasons(NOW)) == reason
 
 
 def test_a_delayed_timestamp_does_not_mean_a_wrong_clock() -> None:
     """A suspended process reads old timestamps; one that is on time outweighs them. Old ones are forgotten."""
     found = ready()
-    found.stamped("a", 90.0, NOW)
+    found.compared("a", 90.0, NOW)
     assert found.reasons(NOW)
-    found.stamped("a", 0.1, NOW)
-    found.stamped("a", 90.0, NOW + 1)
+    found.compared("a", 0.1, NOW)
+    found.compared("a", 90.0, NOW + 1)
     assert found.reasons(NOW + 1) == {}
-    found.answered(NOW + 2 * STAMPS_S)
-    found.stamped("b", -90.0, NOW + 2 * STAMPS_S)
-    assert told(found.reasons(NOW + 2 * STAMPS_S)) == "clock: 90 s behind the balancers"
-    found.answered(NOW + 4 * STAMPS_S)
-    assert found.reasons(NOW + 4 * STAMPS_S) == {}
+    found.answered(NOW + 2 * COMPARED_S)
+    found.compared("b", -90.0, NOW + 2 * COMPARED_S)
+    assert told(found.reasons(NOW + 2 * COMPARED_S)) == "clock: 90 s behind the balancers"
+    found.answered(NOW + 4 * COMPARED_S)
+    assert found.reasons(NOW + 4 * COMPARED_S) == {}
 
 
 @pytest.mark.parametrize(("forgotten", "is_ready"), [("wrong-0", True), ("right-0", False)])
@@ -103,9 +103,9 @@ def test_sources_are_bounded(forgotten: str, is_ready: bool) -> None:  # noqa: F
     names = [f"{kind}-{number}" for kind in ("right", "wrong") for number in range(half)]
     names.sort(key=lambda name: name != forgotten)
     for number, name in enumerate(names):
-        found.stamped(name, 90.0 * name.startswith("wrong"), NOW + number / 1000)
+        found.compared(name, 90.0 * name.startswith("wrong"), NOW + number / 1000)
     assert found.reasons(NOW + 1) == {}
-    found.stamped("wrong-new", 90.0, NOW + 1)
+    found.compared("wrong-new", 90.0, NOW + 1)
 
     assert (found.reasons(NOW + 1) == {}) is is_ready
 
@@ -113,11 +113,11 @@ def test_sources_are_bounded(forgotten: str, is_ready: bool) -> None:  # noqa: F
 def test_timestamps_of_a_source_are_bounded() -> None:
     """The last sixteen count: one on time among them is enough."""
     found = ready()
-    found.stamped("a", 0.0, NOW)
+    found.compared("a", 0.0, NOW)
     for _ in range(15):
-        found.stamped("a", 90.0, NOW)
+        found.compared("a", 90.0, NOW)
     assert found.reasons(NOW) == {}
-    found.stamped("a", 90.0, NOW)
+    found.compared("a", 90.0, NOW)
 
     assert told(found.reasons(NOW)) == "clock: 90 s ahead of the balancers"
 

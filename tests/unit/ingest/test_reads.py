@@ -9,14 +9,14 @@ from ingest.auth import PRINCIPAL, Principal
 from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.peers import Peers, networks
-from ingest.read_admission import SCRAPES_MAX, USER_WAITERS_MAX, Kind, Places, Reading
+from ingest.read_admission import SCRAPES_MAX, USER_WAITERS_MAX, Kind, Reading, ReadLimits
 from ingest.reads import Reads
 from ingest.sending import READER
 
 
 def reads(reads_max: int = 8, bytes_max: int = 1000) -> tuple[Reads, Reading, Admission]:
     """With these limits, beside a node that takes ten uploads."""
-    reading = Reading(Places(reads_max=reads_max, bytes_max=bytes_max))
+    reading = Reading(ReadLimits(reads_max=reads_max, bytes_max=bytes_max))
     admission = Admission(Budget(requests_max=10, bytes_max=1000), Commits())
     return Reads(reading, admission, Peers(networks(""))), reading, admission
 

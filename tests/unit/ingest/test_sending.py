@@ -15,7 +15,7 @@ from ingest.body.doorway import listening
 from ingest.commits import Commits
 from ingest.metrics import Metrics
 from ingest.peers import Peers, networks
-from ingest.read_admission import Kind, Places, Reader, Reading
+from ingest.read_admission import Kind, Reader, Reading, ReadLimits
 from ingest.sending import PIECE_BYTES, READER, Sender
 
 MIB = 1024 * 1024
@@ -28,7 +28,7 @@ class World:
         self.size = size
         self.port = 0
         self.readers: list[Reader] = []
-        self.reading = Reading(Places(reads_max=1000, bytes_max=10**9))
+        self.reading = Reading(ReadLimits(reads_max=1000, bytes_max=10**9))
         self.metrics = Metrics(Admission(Budget(requests_max=1, bytes_max=1), Commits()))
         self.sender = Sender(self.reading, self.metrics, rate_bytes_s=rate_bytes_s, grace_s=grace_s)
 

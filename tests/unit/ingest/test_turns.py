@@ -9,8 +9,8 @@ import pytest
 
 from ingest import turns as module
 from ingest.errors import Refusal
+from ingest.gcra import Rate
 from ingest.giving_way import SLOW_BYTES_S, TURN_S
-from ingest.limits import Rate
 from ingest.turns import WAITING_MAX, Turns
 from tests.faults.rig import until as eventually
 

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from processors.functions import functions
-from processors.jobs import Jobs
+from processors.post_jobs import Jobs
 from processors.registry import CLAIMED
 from storage.queue.jobs import DEAR, ON_TIME
 from storage.queue.lease import Attempts, Claimed
@@ -31,7 +31,7 @@ async def called(claimed: Claimed | None) -> dict[str, Any]:
 async def test_a_claim_decides_how_a_pair_is_rendered() -> None:
     """Without `full` after a long wait, expensive ones in their queue, the last time after a fault."""
     first = await called(Claimed("render_pair:p", b"", ON_TIME, "host:1:a:7"))
-    assert (first["whole"], first["dear"], first["last"], first["run"].worker) == (True, False, False, "host:1:a")
+    assert (first["full"], first["dear"], first["last"], first["run"].worker) == (True, False, False, "host:1:a")
     late = await called(Claimed("render_pair:p", b"", DEAR, "w:1", Attempts(faults=1), waited_s=31.0))
-    assert (late["whole"], late["dear"], late["last"]) == (False, True, True)
-    assert (await called(None))["whole"]
+    assert (late["full"], late["dear"], late["last"]) == (False, True, True)
+    assert (await called(None))["full"]

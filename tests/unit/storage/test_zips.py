@@ -145,7 +145,7 @@ def test_the_tail_tells_where_every_entry_is(front: int, back: int, size: int, r
     entries = {"frönt.jpg": rng.randbytes(front), "back.heic": rng.randbytes(back), "receipt.json": rng.randbytes(size)}
     archive = b"".join(zips.pack(entries))
 
-    found = zips.places(archive[-zips.TAIL_BYTES :])
+    found = zips.entries(archive[-zips.TAIL_BYTES :])
 
     assert {one.name: archive[one.offset : one.end] for one in found} == entries
     assert [one.crc for one in found] == [zlib.crc32(data) for data in entries.values()]
@@ -168,5 +168,5 @@ def test_places_that_cannot_be_are_damage() -> None:
         compressed.getvalue(),
     ):
         with pytest.raises(zips.Damaged):
-            zips.places(bad)
-    assert len(zips.places(archive)) == 3
+            zips.entries(bad)
+    assert len(zips.entries(archive)) == 3

@@ -13,7 +13,7 @@ import pytest
 from ingest.body.arriving import Shed
 from ingest.body.receiving import Receiver
 from ingest.gate import Gate, GateTimeout
-from ingest.resuming import resources
+from ingest.resuming import resource_table
 from storage.blobs import StoreFull, StoreUnavailable
 from storage.existence import Existence
 from storage.records import from_ms
@@ -26,7 +26,7 @@ Clients = Callable[..., AbstractAsyncContextManager[Any]]
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit may be repeated without a pause."""
-    monkeypatch.setattr(resources, "PAUSE_S", 0.0)
+    monkeypatch.setattr(resource_table, "PAUSE_S", 0.0)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from ingest.heartbeat import Heartbeat
 from ingest.heartbeat import Member as Said
 from lb.config import Config
-from lb.membership.heartbeats import WHOLE_EVERY, Heartbeats, checked_address, connect, parse_entry
+from lb.membership.heartbeats import FULL_EVERY, Heartbeats, checked_address, connect, parse_entry
 from lb.placement.node import Member
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a duration
@@ -36,9 +36,9 @@ async def test_a_look_brings_only_what_changed(redis: Redis) -> None:
     for name in "abc":
         await node(redis, name).beat()
     first = await polls.poll(redis)
-    assert (first.whole, first.changed, first.fresh) == (True, {name: member(name) for name in "abc"}, 3)
+    assert (first.full, first.changed, first.fresh) == (True, {name: member(name) for name in "abc"}, 3)
     quiet = await polls.poll(redis)
-    assert (quiet.whole, quiet.changed, quiet.late, quiet.fresh) == (False, {}, frozenset(), 3)
+    assert (quiet.full, quiet.changed, quiet.late, quiet.fresh) == (False, {}, frozenset(), 3)
     await node(redis, "b", "draining").beat()
     assert (await polls.poll(redis)).changed == {"b": member("b", "draining")}
     await node(redis, "c").leave()
@@ -53,9 +53,9 @@ async def test_late_beats_are_told_and_fresh_ones_only_counted(redis: Redis) -> 
         await node(redis, name).beat()
     seconds, _ = await redis.time()
     await redis.zadd("snapsurge:nodes:beats", {"b": (seconds - 5) * 1000, "c": (seconds + 600) * 1000})
-    for whole in (True, False):
+    for full in (True, False):
         poll = await polls.poll(redis)
-        assert (poll.whole, poll.late, poll.fresh) == (whole, frozenset("bc"), 1)
+        assert (poll.full, poll.late, poll.fresh) == (full, frozenset("bc"), 1)
 
 
 async def test_all_is_read_anew_after_a_loss_and_now_and_then(redis: Redis) -> None:
@@ -64,12 +64,12 @@ async def test_all_is_read_anew_after_a_loss_and_now_and_then(redis: Redis) -> N
     await node(redis, "a").beat()
     await polls.poll(redis)
     await redis.flushall()
-    assert (await polls.poll(redis)).whole
+    assert (await polls.poll(redis)).full
     await node(redis, "a").beat()
     await polls.poll(redis)
     await redis.hset("snapsurge:nodes", "x", json.dumps({"address": "h:2"}))
-    found = [await polls.poll(redis) for _ in range(WHOLE_EVERY)]
-    assert [poll.beatless for poll in found if poll.whole] == [frozenset("x")]
+    found = [await polls.poll(redis) for _ in range(FULL_EVERY)]
+    assert [poll.beatless for poll in found if poll.full] == [frozenset("x")]
 
 
 async def test_a_look_can_be_cancelled_at_every_step(redis_url: str) -> None:
@@ -94,14 +94,14 @@ async def test_a_look_can_be_cancelled_at_every_step(redis_url: str) -> None:
 
 
 async def test_after_a_poll_that_failed_all_entries_are_read(redis: Redis, free_port: int) -> None:
-    """An unavailable Redis raises; the next poll reads the whole membership, not only the changes."""
+    """An unavailable Redis raises; the next poll reads the full membership, not only the changes."""
     polls = Heartbeats(60_000)
     await node(redis, "a").beat()
-    assert [(await polls.poll(redis)).whole for _ in range(2)] == [True, False]
+    assert [(await polls.poll(redis)).full for _ in range(2)] == [True, False]
     async with connect(Config(redis_url=f"redis://127.0.0.1:{free_port}/0")) as client:
         with pytest.raises(RedisError):
             await polls.poll(client)
-    assert (await polls.poll(redis)).whole
+    assert (await polls.poll(redis)).full
 
 
 async def test_a_node_that_leaves_just_before_all_is_read_leaves_at_once(redis: Redis) -> None:
@@ -109,19 +109,19 @@ async def test_a_node_that_leaves_just_before_all_is_read_leaves_at_once(redis: 
     polls = Heartbeats(60_000)
     for name in "abc":
         await node(redis, name).beat()
-    for _ in range(WHOLE_EVERY):
+    for _ in range(FULL_EVERY):
         await polls.poll(redis)
     await node(redis, "b").leave()
     poll = await polls.poll(redis)
-    assert (poll.whole, poll.left, poll.beatless, poll.fresh) == (True, frozenset("b"), frozenset(), 2)
+    assert (poll.full, poll.left, poll.beatless, poll.fresh) == (True, frozenset("b"), frozenset(), 2)
     await redis.client_pause(200)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await polls.poll(redis)
     await node(redis, "c").leave()
-    assert ((poll := await polls.poll(redis)).whole, poll.left) == (True, frozenset("c"))
+    assert ((poll := await polls.poll(redis)).full, poll.left) == (True, frozenset("c"))
     await redis.flushall()
-    assert ((poll := await polls.poll(redis)).whole, poll.left) == (True, frozenset())
+    assert ((poll := await polls.poll(redis)).full, poll.left) == (True, frozenset())
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"address":"nowhere"}', b"", b'{"x":' + b"[" * 6000])

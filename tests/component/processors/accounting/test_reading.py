@@ -7,7 +7,7 @@ from msgspec import structs
 from processors.accounting.command import differing
 from processors.accounting.reading import Reader
 from processors.letters import DeadLetter, DeadLetters
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.keys import post_id
 from storage.records import from_ms
 from storage.tallies import Tally, tell
@@ -54,7 +54,7 @@ async def test_the_store_alone_gives_the_same_account(world: Any) -> None:
     first = await reader(world).account(world.moment_id, now_ms=NOW_MS)
     await Accounts(world.store).put(first, None)
 
-    whole = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first, whole=True)
+    whole = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first, store_alone=True)
     await world.redis.flushall()
     lost = await reader(world).account(world.moment_id, now_ms=NOW_MS, stored=first)
     alone = await reader(world).account(world.moment_id, now_ms=NOW_MS)

@@ -13,7 +13,7 @@ from processors.accounting.sums import SETTLE_MS
 from processors.accounting.writing import PENDING_MS_MAX, Accountant, AccountMetrics, accounting, is_due
 from processors.election import Election
 from storage import keys
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import Account, Refused
 from storage.blobs import StoreUnavailable
 from storage.index import Counts

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.jobs import OVERDUE_REASON
+from processors.post_jobs import OVERDUE_REASON
 from processors.render.slot import RenderOverdue
 
 
@@ -34,7 +34,7 @@ async def test_a_second_overdue_render_rejects_the_post(world: Any) -> None:
 async def test_a_ready_post_is_never_rejected_for_its_full(world: Any) -> None:
     """What is overdue while `full` is completed leaves the post as it is, and ends."""
     post_id = await world.post()
-    await world.jobs().render_pair(world.moment_id, post_id, whole=False)
+    await world.jobs().render_pair(world.moment_id, post_id, full=False)
     jobs = overdue_jobs(world, RenderOverdue())
     with pytest.raises(RenderOverdue):
         await jobs.complete_media(world.moment_id, post_id)

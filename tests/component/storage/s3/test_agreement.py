@@ -38,9 +38,9 @@ async def proxy(port: int, url: str, *, drops: str = "", bucket: str = "") -> As
         fields = {name: request.headers[name] for name in OURS if name in request.headers and name != drops}
         if request.method == "PUT":
             fields["content-length"] = str(len(body))
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         place = request.raw_path.replace(address.bucket, bucket or address.bucket, 1)
-        head = signed(keys, address.region, URL(endpoint).authority, request.method, place, fields, stamp)
+        head = signed(keys, address.region, URL(endpoint).authority, request.method, place, fields, date)
         target = URL(endpoint + place, encoded=True)
         async with session.request(request.method, target, headers=head, data=body or None) as answer:
             told = {name: answer.headers[name] for name in ("ETag", "Content-Type") if name in answer.headers}

@@ -14,7 +14,7 @@ from aiohttp import web
 from deploy.checks import command, gathering
 from deploy.checks.facts import Program
 from deploy.checks.targets import Target, Where
-from processors import inspecting
+from processors import inspect_command
 from tests.ports import free_port
 
 AHEAD_MS = 5_000
@@ -182,7 +182,7 @@ async def test_store_and_redis_are_looked_at_with_the_settings_given(tmp_path: P
 
 def test_a_store_that_hangs_leaves_time_to_tell_of_redis() -> None:
     """A part of `processors inspect` is given up long before the whole is: it needs seconds to begin and to end."""
-    assert inspecting.PART_S + 6.0 <= command.WITHIN_S - 2 * gathering.CLEAN_S - gathering.SPARE_S
+    assert inspect_command.PART_S + 6.0 <= command.WITHIN_S - 2 * gathering.CLEAN_S - gathering.SPARE_S
 
 
 async def test_what_cannot_be_looked_at_is_an_error_and_ends(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.scraping import FOLDER, RULES
+from deploy.prometheus_server import FOLDER, RULES
 from tests.dashboards import FILES, panels, queries
 from tests.pages import exposed_names, scraped
 from tests.promtool import parses, promtool
-from tests.unit.deploy.test_scraping import NAME, RULED
+from tests.unit.deploy.test_prometheus_server import NAME, RULED
 
 
 def test_each_panel_says_what_it_shows() -> None:

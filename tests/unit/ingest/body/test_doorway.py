@@ -38,7 +38,7 @@ class Sink:
 async def landed(request: web.Request) -> web.Response:
     """Say how a chunked body came, and how many of its bytes were `x`."""
     doorway, sink = doorway_of(request), Sink()
-    if doorway is None or doorway.held is None:
+    if doorway is None or doorway.unparsed is None:
         body = await request.read()
         return web.Response(text=f"aiohttp {body.count(b'x')}")
     try:

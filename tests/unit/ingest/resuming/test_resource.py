@@ -3,7 +3,7 @@
 import pytest
 
 from ingest.resuming.beginnings import BEGUN
-from tests.unit.ingest.resuming.test_resources import Stage
+from tests.unit.ingest.resuming.test_resource_table import Stage
 
 
 @pytest.mark.parametrize(("requests", "said"), [(0, False), (1, False), (2, True), (3, True)])

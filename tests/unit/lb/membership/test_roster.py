@@ -9,13 +9,13 @@ A, B = Member(id="a", address="h:1"), Member(id="b", address="h:2")
 NOBODY: frozenset[str] = frozenset()
 
 
-def whole(*members: Member, late: str = "", beatless: str = "", left: str = "") -> Poll:
+def full(*members: Member, late: str = "", beatless: str = "", left: str = "") -> Poll:
     """A poll at everything."""
     fresh = len(members) - len(late) - len(beatless)
     changed = {member.id: member for member in members}
     changed |= dict.fromkeys(left)
     sets = {"late": frozenset(late), "beatless": frozenset(beatless), "left": frozenset(left)}
-    return Poll(changed=changed, fresh=fresh, whole=True, **sets)
+    return Poll(changed=changed, fresh=fresh, full=True, **sets)
 
 
 def change(*, late: str = "", fresh: int = 1, **changed: Member | None) -> Poll:
@@ -34,20 +34,20 @@ def roster(*polls: tuple[float, Poll], kept: tuple[Member, ...] = ()) -> Roster:
 @pytest.mark.parametrize(
     ("polls", "members", "silent"),
     [
-        ([(0.0, whole(A, B))], "ab", ""),
-        ([(0.0, whole(A, B)), (5.0, change())], "ab", ""),
-        ([(0.0, whole(A, B)), (5.0, change(late="b"))], "ab", "b"),
-        ([(0.0, whole(A, B)), (11.0, change(late="b"))], "a", ""),
-        ([(0.0, whole(A, B)), (11.0, change(late="b")), (12.0, change())], "ab", ""),
-        ([(0.0, whole(A, B)), (50.0, change(late="ab", fresh=0))], "ab", ""),
-        ([(0.0, whole(A, B)), (50.0, whole())], "ab", ""),
-        ([(0.0, whole(A, B)), (1.0, change(b=None))], "a", ""),
-        ([(0.0, whole(A)), (1.0, change(b=B))], "ab", ""),
-        ([(0.0, whole(A, B)), (5.0, whole(A))], "ab", ""),
-        ([(0.0, whole(A, B)), (5.0, whole(A, left="b"))], "a", ""),
-        ([(0.0, whole(A, B)), (11.0, whole(A))], "a", ""),
-        ([(0.0, whole(A, B, beatless="b")), (1.0, change())], "a", ""),
-        ([(0.0, whole(A, B, beatless="b")), (1.0, change(b=B))], "ab", ""),
+        ([(0.0, full(A, B))], "ab", ""),
+        ([(0.0, full(A, B)), (5.0, change())], "ab", ""),
+        ([(0.0, full(A, B)), (5.0, change(late="b"))], "ab", "b"),
+        ([(0.0, full(A, B)), (11.0, change(late="b"))], "a", ""),
+        ([(0.0, full(A, B)), (11.0, change(late="b")), (12.0, change())], "ab", ""),
+        ([(0.0, full(A, B)), (50.0, change(late="ab", fresh=0))], "ab", ""),
+        ([(0.0, full(A, B)), (50.0, full())], "ab", ""),
+        ([(0.0, full(A, B)), (1.0, change(b=None))], "a", ""),
+        ([(0.0, full(A)), (1.0, change(b=B))], "ab", ""),
+        ([(0.0, full(A, B)), (5.0, full(A))], "ab", ""),
+        ([(0.0, full(A, B)), (5.0, full(A, left="b"))], "a", ""),
+        ([(0.0, full(A, B)), (11.0, full(A))], "a", ""),
+        ([(0.0, full(A, B, beatless="b")), (1.0, change())], "a", ""),
+        ([(0.0, full(A, B, beatless="b")), (1.0, change(b=B))], "ab", ""),
     ],
 )
 def test_silence_removes_a_node_but_never_all(polls: list[tuple[float, Poll]], members: str, silent: str) -> None:
@@ -60,13 +60,13 @@ def test_silence_removes_a_node_but_never_all(polls: list[tuple[float, Poll]], m
 
 def test_the_snapshot_holds_until_others_beat() -> None:
     """Members of a snapshot stay while Redis is empty, and age like all others once somebody beats."""
-    assert roster((60.0, whole()), kept=(A, B)).members() == [A, B]
-    assert roster((5.0, whole(A)), kept=(A, B)).members() == [A, B]
-    assert roster((5.0, whole(A)), (11.0, change()), kept=(A, B)).members() == [A]
+    assert roster((60.0, full()), kept=(A, B)).members() == [A, B]
+    assert roster((5.0, full(A)), kept=(A, B)).members() == [A, B]
+    assert roster((5.0, full(A)), (11.0, change()), kept=(A, B)).members() == [A]
 
 
 def test_a_changed_entry_is_taken() -> None:
     """The newest word counts."""
     draining = Member(id="a", address="h:1", state="draining")
 
-    assert roster((0.0, whole(A)), (1.0, change(a=draining))).members() == [draining]
+    assert roster((0.0, full(A)), (1.0, change(a=draining))).members() == [draining]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lb.placement.fleet import Fleet
 from lb.placement.health import Event
 from lb.placement.node import Node
-from lb.placement.refusals import PLACES, noted, refusers
+from lb.placement.refusals import POSITIONS, noted, refusers
 from tests.unit.lb.placement.test_fleet import KEYS, fleet
 
 ORDER = "cabdefghij"
@@ -28,7 +28,7 @@ def test_each_usable_node_is_tried_before_any_is_tried_again(order: list[str], d
         around = refusers(order, refused)
         tried.append(next(node for node in usable if node not in around))
         refused = noted(order, tried[-1], refused, usable)
-        assert 0 <= refused < 1 << PLACES
+        assert 0 <= refused < 1 << POSITIONS
 
     for start in range(0, len(tried), len(usable)):
         assert set(tried[start : start + len(usable)]) == set(usable)

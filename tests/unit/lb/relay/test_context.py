@@ -3,8 +3,8 @@
 import pytest
 
 from lb.http1.head import parse_request
-from lb.http1.tickets import PLACES_MASK
-from lb.placement.refusals import PLACES
+from lb.http1.tickets import POSITIONS_MASK
+from lb.placement.refusals import POSITIONS
 
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n"
 
@@ -29,7 +29,7 @@ async def test_a_ticket_says_when_the_request_was_received(stage, status: int, g
 
 def test_a_ticket_has_a_bit_for_each_place_that_refusals_count() -> None:
     """The two modules rank_nodes side by side and do not import each other."""
-    assert (1 << PLACES) - 1 == PLACES_MASK
+    assert (1 << POSITIONS) - 1 == POSITIONS_MASK
 
 
 @pytest.mark.parametrize(("more", "status"), [(0, b"200"), (1, b"414")])

@@ -52,7 +52,7 @@ def test_a_pair_is_rendered_from_file_to_file(file: int) -> None:
 
 
 def _without_full(file: int) -> bytes:
-    answer = ordered(file, archive(written(PICTURE)), whole=False)
+    answer = ordered(file, archive(written(PICTURE)), full=False)
     return os.pread(file, answer.bytes, 0)[-TAIL_BYTES:]
 
 

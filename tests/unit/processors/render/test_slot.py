@@ -82,12 +82,12 @@ async def test_a_real_renderer_renders_one_pair_after_another() -> None:
     large = photo + bytes(KEPT_BYTES)
     async with Rendering(Metrics(), timeout_s=20, wait_s=10, program=PROGRAM) as rendering:
         kept = Run(kept=UNTIMED)  # else each record says when it was made
-        first = await rendering.render(archive(photo), whole=True, run=kept)
-        assert await rendering.render(archive(photo), whole=True, run=kept) == first
-        assert (await rendering.render(archive(large), whole=True))[0].state == "ready"
+        first = await rendering.render(archive(photo), full=True, run=kept)
+        assert await rendering.render(archive(photo), full=True, run=kept) == first
+        assert (await rendering.render(archive(large), full=True))[0].state == "ready"
         with pytest.raises(Damaged):
-            await rendering.render(b"PK nothing", whole=True)
-        assert (await rendering.render(archive(photo), whole=True, run=kept)) == first
+            await rendering.render(b"PK nothing", full=True)
+        assert (await rendering.render(archive(photo), full=True, run=kept)) == first
 
     assert first[0].state == "ready"
     assert media.record_in(first[1][-TAIL_BYTES:]) == first[0]
@@ -110,7 +110,7 @@ async def test_each_end_has_its_cause(tmp_path: Path, word: str, error: type[Exc
     async with played(tmp_path) as rendering:
         for _ in range(2):
             with pytest.raises(error):
-                await rendering.render(word.encode() + b" \n", whole=True)
+                await rendering.render(word.encode() + b" \n", full=True)
         assert not rendering.broken
 
 
@@ -127,28 +127,28 @@ async def test_too_long_on_the_wall_is_the_machines_doing(tmp_path: Path) -> Non
     async with played(tmp_path, timeout_s=0.05) as rendering:
         for _ in range(2):
             with pytest.raises(RendererEnded):
-                await rendering.render(b"sleep \n", whole=True)
+                await rendering.render(b"sleep \n", full=True)
 
 
 async def test_who_waits_for_the_slot_is_handed_back(tmp_path: Path) -> None:
     """Its own time has not begun, and the neighbour goes on."""
     async with played(tmp_path, wait_s=0.05) as rendering, asyncio.TaskGroup() as group:
-        neighbour = group.create_task(rendering.render(b"sleep \n", whole=True))
+        neighbour = group.create_task(rendering.render(b"sleep \n", full=True))
         await asyncio.sleep(0)
         with pytest.raises(SlotTaken):
-            await rendering.render(b"dear \n", whole=True)
+            await rendering.render(b"dear \n", full=True)
         assert not neighbour.done()
         neighbour.cancel()
         await asyncio.gather(neighbour, return_exceptions=True)
         with pytest.raises(RenderDear):
-            await rendering.render(b"dear \n", whole=True)
+            await rendering.render(b"dear \n", full=True)
 
 
 async def test_leaving_leaves_no_process(tmp_path: Path) -> None:
     """Neither an idle one nor one that was told to render for ever."""
     async with played(tmp_path) as rendering, asyncio.TaskGroup() as group:
         pid = rendering.pid
-        task = group.create_task(rendering.render(b"sleep \n", whole=True))
+        task = group.create_task(rendering.render(b"sleep \n", full=True))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -180,10 +180,10 @@ async def test_a_renderer_that_calls_a_whole_pair_damaged_is_replaced(tmp_path: 
     async with played(tmp_path, text=WHOLE) as rendering:
         before = rendering.pid
         with pytest.raises(Damaged):
-            await rendering.render(b"PK nothing", whole=True)
+            await rendering.render(b"PK nothing", full=True)
         assert rendering.pid == before
         with pytest.raises(SlotUnfit):
-            await rendering.render(archive(written(PICTURE)), whole=True)
+            await rendering.render(archive(written(PICTURE)), full=True)
         assert rendering.pid != before
 
 
@@ -195,6 +195,6 @@ async def test_a_renderer_without_memory_is_replaced_and_the_next_pair_is_render
         assert before is not None
         resource.prlimit(before, resource.RLIMIT_DATA, (150 << 20, resource.RLIM_INFINITY))
         with pytest.raises(SlotUnfit, match="MemoryError"):
-            await rendering.render(archive(written(PICTURE)), whole=True)
-        post, _ = await rendering.render(archive(written(PICTURE)), whole=True)
+            await rendering.render(archive(written(PICTURE)), full=True)
+        post, _ = await rendering.render(archive(written(PICTURE)), full=True)
         assert (post.state, rendering.pid != before) == ("ready", True)

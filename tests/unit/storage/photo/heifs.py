@@ -44,7 +44,7 @@ def coded_image(kind: str, picture: Image.Image, **options: object) -> tuple[byt
     meta = next(one for one in boxes.boxes(data) if one.name == b"meta")
     found = boxes.items({one.name: one.body for one in boxes.boxes(meta.body[4:])})
     config = next(one for one in found.properties[found.primary] if one.name in {b"hvcC", b"av1C"})
-    parts = [bytes(data[one.start : one.end]) for one in found.places[found.primary]]
+    parts = [bytes(data[one.start : one.end]) for one in found.extents[found.primary]]
     return box(config.name, bytes(config.body)), b"".join(parts)
 
 

@@ -44,9 +44,9 @@ def test_an_item_has_type_places_properties_and_references() -> None:
 
     assert found.primary == 1
     assert found.types == {1: b"grid", **dict.fromkeys((2, 3, 4, 5), b"hvc1"), 8: b"Exif"}
-    assert found.places[1] == [Extent(1, 0, 8)]
+    assert found.extents[1] == [Extent(1, 0, 8)]
     assert bytes(found.idat) == heifs.spec()
-    assert bytes(data[found.places[2][0].start : found.places[2][0].end]) == heifs.image("HEIF").data
+    assert bytes(data[found.extents[2][0].start : found.extents[2][0].end]) == heifs.image("HEIF").data
     assert [one.name for one in found.properties[2]] == [b"hvcC", b"ispe"]
     assert found.references == [(b"dimg", 1, tile) for tile in (2, 3, 4, 5)]
 

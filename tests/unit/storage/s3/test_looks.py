@@ -68,16 +68,16 @@ async def test_a_member_that_was_started_again_was_not_there(members: list[Membe
     async with objects_at(*(one.url for one in members)) as objects:
         looks = objects.endpoints.looks
         before = await looks.before()
-        assert await looks.whole_since(before)
+        assert await looks.all_since(before)
         assert await looks.before() == before
         await members[1].stop()
         await members[1].start()
-        assert not await looks.whole_since(before)
+        assert not await looks.all_since(before)
         await becomes(lambda: len(members[1].asked) > 0 and not objects.endpoints._checks)
-        assert not await looks.whole_since(before)
+        assert not await looks.all_since(before)
         after = await looks.before()
         assert after not in {0, before}
-        assert await looks.whole_since(after)
+        assert await looks.all_since(after)
 
 
 async def test_a_member_that_is_away_is_not_waited_for(members: list[Member]) -> None:
@@ -86,7 +86,7 @@ async def test_a_member_that_is_away_is_not_waited_for(members: list[Member]) ->
         await members[1].stop()
         await becomes(lambda: objects.endpoints.shaken)
         assert await objects.endpoints.looks.before() == 0
-        assert not await objects.endpoints.looks.whole_since(0)
+        assert not await objects.endpoints.looks.all_since(0)
         assert looks_at(members) == [0, 0, 0]
 
 
@@ -97,14 +97,14 @@ async def test_a_missing_drive_shakes_the_store(members: list[Member]) -> None:
         before = await looks.before()
         assert not objects.endpoints.shaken
         members[2].answers["LOOK"] = DRIVES_MISSING
-        assert not await looks.whole_since(before)
+        assert not await looks.all_since(before)
         assert objects.endpoints.shaken
         assert {one.state.name for one in objects.endpoints.all} == {"UP"}
         del members[2].answers["LOOK"]
-        assert not await looks.whole_since(before)
+        assert not await looks.all_since(before)
         assert await looks.before() == 0
         await looks.look()
-        assert await looks.whole_since(await looks.before())
+        assert await looks.all_since(await looks.before())
 
 
 async def test_a_member_that_does_not_serve_is_not_there(members: list[Member]) -> None:
@@ -128,7 +128,7 @@ async def test_a_connection_that_ends_as_a_look_begins_was_not_kept(members: lis
             return await answered(endpoint)
 
         looks._answered = ending  # type: ignore[method-assign]
-        assert not await looks.whole_since(before)
+        assert not await looks.all_since(before)
         assert {one.state for one in objects.endpoints.all} == {State.UP}
 
 
@@ -137,7 +137,7 @@ async def test_who_gives_up_waiting_ends_no_look(members: list[Member]) -> None:
     async with objects_at(*(one.url for one in members)) as objects, asyncio.TaskGroup() as tasks:
         looks = objects.endpoints.looks
         before = await looks.before()
-        waiting = [tasks.create_task(looks.whole_since(before)) for _ in range(3)]
+        waiting = [tasks.create_task(looks.all_since(before)) for _ in range(3)]
         await becomes(lambda: looks._next is not None)
         waiting[0].cancel()
         assert await asyncio.gather(*waiting[1:]) == [True, True]
@@ -152,7 +152,7 @@ async def test_a_store_that_closes_ends_looks(members: list[Member], count: int)
         before = await looks.before()
         for one in members:
             one.answers["LOOK"] = None
-        waiting = tasks.create_task(looks.whole_since(before))
+        waiting = tasks.create_task(looks.all_since(before))
         await becomes(lambda: looks._next is not None)
         await becomes(lambda: looks_at(members) == [count] * 3)
         objects.endpoints.close()
@@ -165,6 +165,6 @@ async def test_a_member_that_hangs_ends_a_look(members: list[Member]) -> None:
         looks = objects.endpoints.looks
         before = await looks.before()
         members[0].answers["LOOK"] = None
-        first = tasks.create_task(looks.whole_since(before))
+        first = tasks.create_task(looks.all_since(before))
         await becomes(lambda: members[0].looks == 2)
-        assert await asyncio.gather(first, *(looks.whole_since(before) for _ in range(9))) == [False] * 10
+        assert await asyncio.gather(first, *(looks.all_since(before) for _ in range(9))) == [False] * 10

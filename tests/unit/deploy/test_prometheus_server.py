@@ -1,4 +1,4 @@
-"""deploy.scraping and deploy/prometheus: the configuration, the rules, the alerts, their runbook, the objectives."""
+"""deploy.prometheus_server, deploy/prometheus: configuration, rules, alerts, their runbook, the objectives."""
 
 import re
 from collections import defaultdict
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deploy import servers
-from deploy.scraping import AUTOSCALER, FOLDER, RULES, command, configuration
+from deploy.prometheus_server import AUTOSCALER, FOLDER, RULES, command, configuration
 from tests.pages import exposed_names
 from tests.promtool import parses, promtool
 

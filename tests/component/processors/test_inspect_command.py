@@ -1,4 +1,4 @@
-"""processors.inspecting: what store, Redis and queue are like, on real ones; nothing is changed."""
+"""processors.inspect_command: what store, Redis and queue are like, on real ones; nothing is changed."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from processors.inspecting import Inspection, inspect
+from processors.inspect_command import Inspection, inspect
 from processors.letters import DeadLetter, DeadLetters
 from processors.scaling.presence import beat
 from processors.scaling.pulse import Pulse

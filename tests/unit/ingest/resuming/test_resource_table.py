@@ -1,4 +1,4 @@
-"""ingest.resuming.resources: who finds an upload, which request has it, and every way in which it ends."""
+"""ingest.resuming.resource_table: who finds an upload, which request has it, and every way in which it ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from ingest.commits import Commits
 from ingest.errors import Refusal
 from ingest.metrics import Metrics
 from ingest.peers import Arrival
-from ingest.resuming import resources
+from ingest.resuming import resource_table
 from ingest.resuming.beginnings import Beginning
 from ingest.resuming.resource import Answered, Resource
-from ingest.resuming.resources import Resources
+from ingest.resuming.resource_table import Resources
 from ingest.resuming.versions import NEWEST
 from ingest.uploads import ATTEMPT, Try
 from storage.records import Moment, from_ms
@@ -251,7 +251,7 @@ async def test_requests_wait_while_the_post_is_committed() -> None:
 async def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """So long as a parked upload, at most so many, and until it is cancelled."""
     stage = Stage()
-    monkeypatch.setattr(resources, "ANSWERS_MAX", 2)
+    monkeypatch.setattr(resource_table, "ANSWERS_MAX", 2)
     made = [stage.begin(f"u{number}") for number in range(3)]
     for one in made:
         stage.kept.settle(one)

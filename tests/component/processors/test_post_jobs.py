@@ -7,7 +7,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from processors.jobs import Reposted
+from processors.post_jobs import Reposted
 from processors.render.images import render
 from processors.render.renderer import finished
 from processors.runs import Run

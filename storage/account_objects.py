@@ -10,7 +10,7 @@ from .accounts import Account
 from .blobs import BlobChanged, BlobExists, BlobMissing, BlobStore
 from .together import together
 
-log = logging.getLogger("snapsurge.storage.accounting")
+log = logging.getLogger("snapsurge.storage.account_objects")
 
 # Reasons and outcomes are a few dozen: an account has 3 KiB.
 BYTES_MAX = 64 * 1024

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from processors.election import Election
 from processors.findings import Swept
 from processors.metrics import ScalerMetrics
-from processors.scaling import sweeping as module
-from processors.scaling.sweeping import sweeping
+from processors.scaling import sweep_task as module
+from processors.scaling.sweep_task import sweeping
 from storage.blobs import StoreUnavailable
 
 

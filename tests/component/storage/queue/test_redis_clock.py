@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 
 from deploy.config import Environment
 from storage.queue.claims import Claims
-from storage.queue.clock import CLOCK, STEP_MS_MAX
 from storage.queue.jobs import Queue, jobs_of
 from storage.queue.lease import Again, Attempts, Claimed, Done
+from storage.queue.redis_clock import CLOCK, STEP_MS_MAX
 from storage.scripts import MENDING
 
 # Adds what the file CLOCK_STEP says, seconds as an int64, to the time of day; other clocks go on.

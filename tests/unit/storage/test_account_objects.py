@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from storage import keys
-from storage.accounting import Accounts
+from storage.account_objects import Accounts
 from storage.accounts import Account
 from storage.files import FileStore
 from storage.records import Moment, from_ms

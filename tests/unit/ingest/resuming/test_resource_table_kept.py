@@ -1,11 +1,11 @@
-"""ingest.resuming.resources: commits that fail, the end of a drain, and that an upload ends once."""
+"""ingest.resuming.resource_table: commits that fail, the end of a drain, and that an upload ends once."""
 
 import asyncio
 
 from ingest.errors import Refusal
-from ingest.resuming import resources
+from ingest.resuming import resource_table
 from ingest.resuming.beginnings import BEGUN
-from tests.unit.ingest.resuming.test_resources import IDLE_S, Stage
+from tests.unit.ingest.resuming.test_resource_table import IDLE_S, Stage
 
 
 async def test_a_commit_that_failed_through_our_fault_leaves_all_bytes() -> None:
@@ -23,7 +23,7 @@ async def test_a_commit_that_failed_through_our_fault_leaves_all_bytes() -> None
         stage.kept.reopen(resource)
     assert waiting.result() is resource
     assert (resource.length, resource.body.place.length, resource.body.buffer.lent) == (100, 100, True)
-    assert stage.kept.pause_s(resource) == resources.PAUSE_S
+    assert stage.kept.pause_s(resource) == resource_table.PAUSE_S
     stage.timers.go(IDLE_S - 1)
     assert stage.kept.pause_s(resource) == 0
     assert await stage.is_there(resource)

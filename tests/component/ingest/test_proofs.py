@@ -1,4 +1,4 @@
-"""Stamps on a real node: an upload is in the index at once, unless Redis may have lost its deletion."""
+"""Proofs on a real node: an upload is in the index at once, unless Redis may have lost its deletion."""
 
 from typing import Any
 
@@ -22,16 +22,14 @@ async def test_a_post_is_counted_at_once(client: Any) -> None:
         assert summary.body["accepted"] == number + 1
 
 
-async def test_a_stamp_of_after_the_commit_proves_nothing(
-    client: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After the commit the post was deleted, Redis lost the deletion, and this node has another stamp: no entry."""
-    monkeypatch.setattr(announcing, "STAMPS_S", 0.01)
+async def test_a_proof_of_after_the_commit_is_void(client: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the commit the post was deleted, Redis lost the deletion, and this node has another proof: no entry."""
+    monkeypatch.setattr(announcing, "PROOFS_S", 0.01)
     commit = Existence.commit
 
     async def late(self: Existence, receipt: Receipt, *parts: Any) -> Receipt:
         stored = await commit(self, receipt, *parts)
-        for _ in range(2):  # when the key is there again, the node has used the stamp of the first time
+        for _ in range(2):  # when the key is there again, the node has used the proof of the first time
             await redis.flushall()
             while not await redis.exists(LIFE_KEY):  # pytest-timeout bounds the wait
                 await redis.ping()

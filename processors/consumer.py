@@ -1,4 +1,4 @@
-"""The jobs that one worker holds on all shards: claims jobs, extends leases, settles jobs, waits for the bell.
+"""The worker's consumer of the queue, on all shards: claims jobs, extends leases, settles jobs, waits for the bell.
 
 Each shard has three tasks. The settling task sends settlements that no claim has taken along: a claim settles and
 claims in one round trip. The beating task extends the leases well before they expire and reports lost jobs. The
@@ -25,7 +25,7 @@ from storage.refusals import reason
 
 from .metrics import Metrics
 
-log = logging.getLogger("snapsurge.processors.holding")
+log = logging.getLogger("snapsurge.processors.consumer")
 
 AWAY_S = 0.5  # Seconds between two tries to reach a Redis that does not answer.
 CLOSE_S = 2.0  # Seconds for the last settlements at the end; after that Redis counts as unavailable.
@@ -51,7 +51,7 @@ class Shard:
         # Held by the call that sends settlements, so that none is sent twice.
         self.settling = asyncio.Lock()
 
-    def hold(self, claimed: Claimed) -> None:
+    def leased_now(self, claimed: Claimed) -> None:
         """Record a lease that was claimed or extended just now."""
         self.leased[claimed.id] = claimed
         self.extended_s[claimed.id] = asyncio.get_running_loop().time()
@@ -66,8 +66,8 @@ class Shard:
         return [one for one in self.leased.values() if self.away or self.extended_s[one.id] <= since_s]
 
 
-class Holding:
-    """`async with Holding(…)`: claim and settle jobs; the exit sends the remaining settlements if Redis answers.
+class Consumer:
+    """`async with Consumer(…)`: claim and settle jobs; the exit sends the remaining settlements if Redis answers.
 
     `worker` is a unique name of this process. `lost` is called with the id of each job whose lease expired, `wake` when
     there may be jobs to claim.
@@ -167,7 +167,7 @@ class Holding:
                 shard.unsettled.append(Again(one, one.attempts, self._beat_s))
                 shard.ended.set()
             else:
-                shard.hold(one)
+                shard.leased_now(one)
                 claimed.append(one)
         return claimed
 
@@ -240,7 +240,7 @@ class Holding:
                     self._lost(one.id)
             for one in due:
                 if shard.leased.get(one.id) is one:
-                    shard.hold(one)
+                    shard.leased_now(one)
 
     def _went_away(self, shard: Shard, error: Exception) -> None:
         if not shard.away:

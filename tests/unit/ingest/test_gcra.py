@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.limits import Rate, decide, headers
+from ingest.gcra import Rate, decide, headers
 
 RATE = Rate(burst=3, period_s=60)
 

@@ -8,14 +8,10 @@ reports the post to the index. The index's answer and, unless that is `known`, t
     any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
     any             another pair            the post was deleted and posted again: render again
     (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
-    unproven        the pair rendered       Redis lost the post: report it with a stamp of before this reading; done
+    unproven        the pair rendered       Redis lost the post: report it with a proof of before this reading; done
     any other       the pair rendered       done
 
-Only a report to a Redis that lost the post takes a stamp (`storage/index.py`): all others cost Redis no more for it.
-
-A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later. An incomplete
-object never replaces a complete one, so a delayed worker cannot remove `full`. `full` is stored behind the other
-renditions, whose offsets and bytes are the same in both objects.
+A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later.
 
 Jobs are idempotent: the bytes depend on the intake object alone, and the index counts each change once.
 """
@@ -44,7 +40,7 @@ from .render.slot import RenderOverdue
 from .retries import OfThePost
 from .runs import UNKNOWN, Run, ready, rendered
 
-log = logging.getLogger("snapsurge.processors.jobs")
+log = logging.getLogger("snapsurge.processors.post_jobs")
 
 Outcome = Literal["ready", "rejected", "deleted"]
 
@@ -61,7 +57,7 @@ class Reposted(OfThePost):
     """The user replaced the pair during every render of this job."""
 
 
-# Called as `render(archive, whole=…, dear=…, run=…)`; returns the record and the media object of an intake object.
+# Called as `render(archive, full=…, dear=…, run=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
 
 
@@ -72,11 +68,11 @@ class PostIndex(Protocol):
         """The post's record; None if the index does not have the post."""
         ...
 
-    async def stamp(self, post_id: str, /) -> str:
-        """A stamp of the post's Redis; see `Index.stamp`."""
+    async def proof(self, post_id: str, /) -> str:
+        """A proof of the post's Redis; see `Index.proof`."""
         ...
 
-    async def observe(self, post: Post, stamp: str = "", /) -> Observed:
+    async def observe(self, post: Post, proof: str = "", /) -> Observed:
         """Report the post; see `Index.observing`."""
         ...
 
@@ -114,7 +110,7 @@ class Jobs:
         moment_id: str,
         post_id: str,
         *,
-        whole: bool = True,
+        full: bool = True,
         dear: bool = True,
         last: bool = False,
         run: Run = UNKNOWN,
@@ -124,7 +120,7 @@ class Jobs:
         RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
         on the `last` try this rejects the post instead.
         """
-        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last, run=run)
+        outcome, post = await self._rendered(moment_id, post_id, full=full, dear=dear, last=last, run=run)
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
@@ -143,7 +139,7 @@ class Jobs:
         """
         try:
             run = Run(kept=await self._times(moment_id, post_id))
-            outcome, _ = await self._rendered(moment_id, post_id, whole=True, dear=True, last=False, run=run)
+            outcome, _ = await self._rendered(moment_id, post_id, full=True, dear=True, last=False, run=run)
         except RenderOverdue:
             if not last:
                 raise
@@ -162,15 +158,15 @@ class Jobs:
         if post is not None:
             post = await self._flagged(post)
         if post is None or await self._index.observe(post) == "unproven":
-            stamp = await self._index.stamp(post_id)
+            proof = await self._index.proof(post_id)
             receipt = (await self._existence.look(moment_id, post_id)).receipt
             if receipt is None:
                 return
-            await self._prove(flagged(accepted(receipt), receipt.late_by_ms), stamp)
+            await self._prove(flagged(accepted(receipt), receipt.late_by_ms), proof)
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
+        self, moment_id: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run
     ) -> tuple[Outcome, Post | None]:
         """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
@@ -180,12 +176,13 @@ class Jobs:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             try:
-                post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+                post, body = await self._in_child(archive, full=full, dear=dear, last=last, run=run)
             except Damaged:
                 # The store checks length and checksum of each read; this is about what came of it in this process.
                 if await self._pair(moment_id, post_id) == archive:
                     raise
                 raise Misread(f"the intake object of post {post_id} was read in two ways") from None
+            # Keeps a complete object that is there, so a delayed worker cannot remove `full`.
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
@@ -220,10 +217,10 @@ class Jobs:
                 return None
         return known.times if known.times.rendered_ms is not None else None
 
-    async def _in_child(self, archive: bytes, *, whole: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
+    async def _in_child(self, archive: bytes, *, full: bool, dear: bool, last: bool, run: Run) -> tuple[Post, bytes]:
         """Render in the render process; on the last try, a render that uses up its budget rejects the post."""
         try:
-            return await self._render(archive, whole=whole, dear=dear, run=run)
+            return await self._render(archive, full=full, dear=dear, run=run)
         except RenderOverdue:
             if not last:
                 raise
@@ -231,14 +228,16 @@ class Jobs:
 
     async def _told(self, post: Post) -> Outcome | None:
         """Report a stored media object to the index and decide by the table above; None: render again."""
-        stamp = ""
+        proof = ""
         trouble: RedisError | None = None
         try:
             answer = await self._index.observe(post)
             if answer == "known":
                 return _outcome(post)
+            # Only now, so that reports to a Redis that lost nothing cost it no more. Before the look below: what is
+            # deleted after that is known in this life of Redis.
             if answer == "unproven":
-                stamp = await self._index.stamp(post.id)
+                proof = await self._index.proof(post.id)
         except RedisError as error:
             trouble = error
         there = await self._existence.look(post.moment_id, post.id)
@@ -247,15 +246,16 @@ class Jobs:
             return "deleted"
         if there.receipt is None or there.receipt.attempt != post.attempt:
             return None
+        # The post is ready, but the index may not know it: the job is tried again.
         if trouble is not None:
             raise trouble
-        if stamp:
-            await self._prove(post, stamp)
+        if proof:
+            await self._prove(post, proof)
         return _outcome(post)
 
-    async def _prove(self, post: Post, stamp: str) -> None:
-        """Report a post that was read from the store after this stamp; redis.RedisError if the stamp is not good."""
-        if await self._index.observe(post, stamp) == "unproven":
+    async def _prove(self, post: Post, proof: str) -> None:
+        """Report a post that was read from the store after this proof; redis.RedisError if the proof is not good."""
+        if await self._index.observe(post, proof) == "unproven":
             raise RedisError("Redis lost its data while the post was read, or the store took too long")
 
     async def _flagged(self, post: Post) -> Post | None:

@@ -1,4 +1,4 @@
-"""Stamps on a real Redis: what proves that a report's knowledge is younger than what Redis can have lost."""
+"""Proofs on a real Redis: they show that a report's knowledge is younger than what Redis can have lost."""
 
 from collections.abc import Callable
 
@@ -22,83 +22,83 @@ def index(redis: Redis) -> Index:
     return Index(redis)
 
 
-def older(stamp: str, by_ms: int) -> str:
-    """The stamp of that many ms before."""
-    life, _, at_ms = stamp.rpartition("@")
+def older(proof: str, by_ms: int) -> str:
+    """The proof of that many ms before."""
+    life, _, at_ms = proof.rpartition("@")
     return f"{life}@{int(at_ms) - by_ms}"
 
 
-@pytest.mark.parametrize("stamp", ["", "x", "@", "@1", "1.1:f@", "1.1:f@x"])
-async def test_without_a_stamp_nothing_is_created(stamp: str, index: Index, redis: Redis, make_post: Make) -> None:
+@pytest.mark.parametrize("proof", ["", "x", "@", "@1", "1.1:f@", "1.1:f@x"])
+async def test_without_a_proof_nothing_is_created(proof: str, index: Index, redis: Redis, make_post: Make) -> None:
     """No entry, no count; a post that the index has needs none."""
     await index.counts_are_complete(MOMENT_ID)
-    assert await index.observe([Report(make_post(), stamp)]) == ["unproven"]
+    assert await index.observe([Report(make_post(), proof)]) == ["unproven"]
     assert await redis.keys("*") == [b"snapsurge:counts:" + MOMENT_ID.encode()]
     assert await index.counts(MOMENT_ID) == Counts()
 
     assert await observed(index, [make_post()]) == ["new"]
-    assert await index.observe([Report(make_post("ready"), stamp)]) == ["known"]
+    assert await index.observe([Report(make_post("ready"), proof)]) == ["known"]
     assert await index.counts(MOMENT_ID) == Counts(accepted=1, ready=1, on_time=1)
 
 
-async def test_each_report_of_a_call_has_its_own_stamp(index: Index, make_post: Make) -> None:
+async def test_each_report_of_a_call_has_its_own_proof(index: Index, make_post: Make) -> None:
     """One that comes too late spoils no other."""
     await index.counts_are_complete(MOMENT_ID)
     ann, bob = make_post(user="ann"), make_post(user="bob")
-    assert await index.observe([Report(ann), Report(bob, await index.stamp())]) == ["unproven", "new"]
+    assert await index.observe([Report(ann), Report(bob, await index.proof())]) == ["unproven", "new"]
     assert await index.counts(MOMENT_ID) == Counts(accepted=1, pending=1)
 
 
-async def test_a_stamp_is_good_for_seconds(index: Index, make_post: Make) -> None:
+async def test_a_proof_is_good_for_seconds(index: Index, make_post: Make) -> None:
     """Of Redis' clock: then this Redis may have evicted a younger deletion. One of the future proves nothing."""
-    stamp = await index.stamp()
+    proof = await index.proof()
     for by_ms, answer in (
         (FRESH_MS + 1, "unproven"),
         (10**15, "unproven"),
         (-(10**7), "unproven"),
         (FRESH_MS // 2, "new"),
     ):
-        assert await index.observe([Report(make_post(), older(stamp, by_ms))]) == [answer]
+        assert await index.observe([Report(make_post(), older(proof, by_ms))]) == [answer]
 
 
 @pytest.mark.parametrize("lost", ["all", "the life alone", "its type", "the server"])
 async def test_a_report_of_before_a_loss_creates_nothing(
     lost: str, index: Index, redis: Redis, make_post: Make
 ) -> None:
-    """The deletion is lost too, or may be; another stamp is good again."""
-    stamp = await index.stamp()
+    """The deletion is lost too, or may be; another proof is good again."""
+    proof = await index.proof()
     await index.forget(make_post().id, MOMENT_ID, DELETION)
-    assert await index.observe([Report(make_post(), stamp)]) == ["deleted"]
+    assert await index.observe([Report(make_post(), proof)]) == ["deleted"]
     await redis.flushall()
     if lost == "the life alone":
-        await index.stamp()
+        await index.proof()
     elif lost == "its type":
         await redis.sadd(LIFE_KEY, "x")
     elif lost == "the server":  # its data were restored
-        life, server = (await index.stamp()).partition("@")[0].split(":")
-        stamp = stamp.replace(stamp.partition(":")[0], life).replace(server, "0" * len(server))
+        life, server = (await index.proof()).partition("@")[0].split(":")
+        proof = proof.replace(proof.partition(":")[0], life).replace(server, "0" * len(server))
 
-    assert await index.observe([Report(make_post(), stamp)]) == ["unproven"]
+    assert await index.observe([Report(make_post(), proof)]) == ["unproven"]
     assert await index.posts([make_post().id]) == [None]
-    assert await index.observe([Report(make_post(), await index.stamp())]) == ["new"]
+    assert await index.observe([Report(make_post(), await index.proof())]) == ["new"]
 
 
-async def test_a_stamp_of_another_redis_proves_nothing(
+async def test_a_proof_of_another_redis_is_void(
     index: Index, redis_server: Callable[[], object], make_post: Make
 ) -> None:
     """A shard may have lost what another one has."""
     with redis_server() as url:  # type: ignore[attr-defined]
         async with Redis.from_url(url) as other:
-            stamp = await Index(other).stamp()
-    await index.stamp()
-    assert await index.observe([Report(make_post(), stamp)]) == ["unproven"]
+            proof = await Index(other).proof()
+    await index.proof()
+    assert await index.observe([Report(make_post(), proof)]) == ["unproven"]
 
 
 async def test_a_life_lasts(index: Index, redis: Redis) -> None:
     """All processes are told the same, whatever else changes; it does not expire."""
-    first, _, began = (await index.stamp()).rpartition("@")
+    first, _, began = (await index.proof()).rpartition("@")
     await redis.set("x", "y")
-    again, _, later = (await Index(redis, "another epoch").stamp()).rpartition("@")
+    again, _, later = (await Index(redis, "another epoch").proof()).rpartition("@")
     assert again == first
     assert int(later) >= int(began)
     assert await redis.ttl(LIFE_KEY) == -1

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from processors.holding import Holding
+from processors.consumer import Consumer
 from processors.metrics import Metrics
 from storage.keys import LEASES_KEY
 from storage.queue.claims import Claims, Room, Turn
@@ -23,16 +23,16 @@ def renders(start: int, count: int) -> list[Job]:
     return [Job("render_pair", "m", f"post{number}") for number in range(start, start + count)]
 
 
-def holding(
+def consuming(
     *clients: Redis,
     lease_s: float = 60,
     worker: str = "w",
     lost: Callable[[str], None] = print,
     metrics: Metrics | None = None,
-) -> AbstractAsyncContextManager[Holding]:
+) -> AbstractAsyncContextManager[Consumer]:
     """Of a worker with these shards."""
     shards = {str(number): Claims(client, lease_s) for number, client in enumerate(clients)}
-    return Holding(shards, worker=worker, lease_s=lease_s, metrics=metrics or Metrics(), lost=lost)
+    return Consumer(shards, worker=worker, lease_s=lease_s, metrics=metrics or Metrics(), lost=lost)
 
 
 class Flaky(Redis):
@@ -55,9 +55,9 @@ class Flaky(Redis):
         return answer
 
 
-def held_by(claims: Claims, lost: Callable[[str], None] = print) -> Holding:
+def consumer_of(claims: Claims, lost: Callable[[str], None] = print) -> Consumer:
     """Leases of a minute, but a heartbeat each tenth of a second."""
-    return Holding({"0": claims}, worker="w", lease_s=0.3, metrics=Metrics(), lost=lost)
+    return Consumer({"0": claims}, worker="w", lease_s=0.3, metrics=Metrics(), lost=lost)
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
@@ -77,13 +77,13 @@ async def test_shards_take_turns(redis: Redis, redis_url: str) -> None:
     async with await databases(redis, redis_url) as other:
         await Queue(redis).enqueue(renders(0, 10))
         await Queue(other).enqueue(renders(10, 10))
-        async with holding(redis, other) as held:
+        async with consuming(redis, other) as consumer:
             found: list[str] = []
             while len(found) < 10:  # a Redis that did not answer in time on a busy machine is left out for a moment
-                found += [one.id for one in await held.claim(Room(1))]
+                found += [one.id for one in await consumer.claim(Room(1))]
             rest: list[str] = []
             while len(rest) < 10:
-                rest += [one.id for one in await held.claim(Room(20))]
+                rest += [one.id for one in await consumer.claim(Room(20))]
 
     assert len({*found, *rest}) == 20
     assert 4 <= sum(int(one.removeprefix("render_pair:post")) < 10 for one in found) <= 6
@@ -92,11 +92,11 @@ async def test_shards_take_turns(redis: Redis, redis_url: str) -> None:
 async def test_leaving_settles_what_ended(redis: Redis) -> None:
     """Endings are told together and none is forgotten; what did not end stays leased until its lease ends."""
     await Queue(redis).enqueue(renders(0, 10))
-    async with holding(redis) as held:
-        claimed = await held.claim(Room(10))
+    async with consuming(redis) as consumer:
+        claimed = await consumer.claim(Room(10))
         for one in claimed[:7]:
-            held.settle(Done(one))
-        held.settle(Again(claimed[7], Attempts(faults=1), 60))
+            consumer.settle(Done(one))
+        consumer.settle(Again(claimed[7], Attempts(faults=1), 60))
 
     assert await redis.hlen(LEASES_KEY) == 2
     assert (await Queue(redis).depth()).counted == {"enqueued": 10, "finished": 7, "again": 1}
@@ -107,8 +107,8 @@ async def test_beats_hold_a_lease_and_tell_of_a_lost_one(redis: Redis) -> None:
     await Queue(redis).enqueue(renders(0, 1))
     lost: list[str] = []
     metrics = Metrics()
-    async with holding(redis, lease_s=0.3, lost=lost.append, metrics=metrics) as held:
-        (ours,) = await held.claim(Room(1))
+    async with consuming(redis, lease_s=0.3, lost=lost.append, metrics=metrics) as consumer:
+        (ours,) = await consumer.claim(Room(1))
         first = await redis.zscore(ON_TIME, ours.id)
 
         async def extended() -> bool:
@@ -122,7 +122,7 @@ async def test_beats_hold_a_lease_and_tell_of_a_lost_one(redis: Redis) -> None:
             return bool(lost)
 
         await until(heard)
-        held.settle(Done(ours))
+        consumer.settle(Done(ours))
 
     assert theirs.attempts.lapses == 1
     assert set(lost) == {ours.id}
@@ -138,13 +138,13 @@ async def test_a_job_is_not_run_beside_itself(redis: Redis) -> None:
     async def put_back() -> bool:
         return (await Queue(redis).depth()).deferred == 1
 
-    async with holding(redis, metrics=metrics) as held:
-        (ours,) = await held.claim(Room(1))
+    async with consuming(redis, metrics=metrics) as consumer:
+        (ours,) = await consumer.claim(Room(1))
         await redis.zadd(ON_TIME, {ours.id: 1})
 
-        assert await held.claim(Room(1)) == []
+        assert await consumer.claim(Room(1)) == []
         await until(put_back)
-        held.settle(Done(ours))
+        consumer.settle(Done(ours))
 
     assert metrics.registry.get_sample_value("snapsurge_worker_lapses_total") == 1
     depth = await Queue(redis).depth()
@@ -155,9 +155,9 @@ async def test_a_job_is_not_run_beside_itself(redis: Redis) -> None:
 async def test_an_end_is_told_by_the_claim_that_it_ends(redis: Redis) -> None:
     """Of an older claim of the same job nothing is said, so that nothing can be refused."""
     await Queue(redis).enqueue(renders(0, 1))
-    async with holding(redis) as held:
-        (ours,) = await held.claim(Room(1))
-        held.settle(Done(msgspec.structs.replace(ours, token="w:before")))
+    async with consuming(redis) as consumer:
+        (ours,) = await consumer.claim(Room(1))
+        consumer.settle(Done(msgspec.structs.replace(ours, token="w:before")))
 
     assert (await Queue(redis).depth()).counted == {"enqueued": 1}
 
@@ -173,9 +173,9 @@ async def test_what_a_lost_answer_claimed_is_given_back_when_redis_is_back(redis
     async def tried_twice() -> bool:
         return flaky.calls >= 3
 
-    async with held_by(Claims(flaky, 60)) as held:
+    async with consumer_of(Claims(flaky, 60)) as consumer:
         flaky.answer_is_lost = True
-        assert await held.claim(Room(1)) == []
+        assert await consumer.claim(Room(1)) == []
         flaky.away = True
         await until(tried_twice)
         flaky.away = False
@@ -190,10 +190,10 @@ async def test_what_ended_while_redis_was_away_is_told_when_it_is_back(redis: Re
     async def told() -> bool:
         return await redis.hlen(LEASES_KEY) == 0
 
-    async with held_by(Claims(flaky, 60)) as held:
-        (ours,) = await held.claim(Room(1))
+    async with consumer_of(Claims(flaky, 60)) as consumer:
+        (ours,) = await consumer.claim(Room(1))
         before, flaky.away = flaky.calls, True
-        held.settle(Done(ours))
+        consumer.settle(Done(ours))
 
         async def tried() -> bool:
             return flaky.calls > before
@@ -205,7 +205,7 @@ async def test_what_ended_while_redis_was_away_is_told_when_it_is_back(redis: Re
 
 async def test_leaving_does_not_wait_for_a_redis_that_is_silent(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not known to be away, and never answers: what it was not told is found by the lease's end."""
-    monkeypatch.setattr("processors.holding.CLOSE_S", 0.05)
+    monkeypatch.setattr("processors.consumer.CLOSE_S", 0.05)
 
     class Silent(Claims):
         async def settle_and_claim(self, token: str, room: Room, *rest: Any) -> Turn:
@@ -214,9 +214,9 @@ async def test_leaving_does_not_wait_for_a_redis_that_is_silent(redis: Redis, mo
             return await super().settle_and_claim(token, room, *rest)
 
     await Queue(redis).enqueue(renders(0, 1))
-    async with asyncio.timeout(20), held_by(Silent(redis, 60)) as held:
-        (ours,) = await held.claim(Room(1))
-        held.settle(Done(ours))
+    async with asyncio.timeout(20), consumer_of(Silent(redis, 60)) as consumer:
+        (ours,) = await consumer.claim(Room(1))
+        consumer.settle(Done(ours))
 
     assert await redis.hlen(LEASES_KEY) == 1
 
@@ -235,11 +235,11 @@ async def test_a_job_that_ended_during_a_beat_is_not_lost(redis: Redis) -> None:
         return await redis.hlen(LEASES_KEY) == 0
 
     await Queue(redis).enqueue(renders(0, 1))
-    async with held_by(Slow(redis, 60), lost.append) as held:
-        (ours,) = await held.claim(Room(1))
+    async with consumer_of(Slow(redis, 60), lost.append) as consumer:
+        (ours,) = await consumer.claim(Room(1))
         asked.clear()
         await asked.wait()
-        held.settle(Done(ours))
+        consumer.settle(Done(ours))
         await until(told)
         for _ in range(10):
             await asyncio.sleep(0)
@@ -254,8 +254,8 @@ async def test_a_shard_that_is_away_is_not_asked_by_every_claim(redis: Redis) ->
     """Each would wait for its timeout; a beat finds it when it is back."""
     flaky = Flaky(redis)
     flaky.away = True
-    async with Holding({"0": Claims(flaky, 60)}, worker="w", lease_s=60, metrics=Metrics(), lost=print) as held:
-        assert [await held.claim(Room(1)) for _ in range(5)] == [[]] * 5
+    async with Consumer({"0": Claims(flaky, 60)}, worker="w", lease_s=60, metrics=Metrics(), lost=print) as consumer:
+        assert [await consumer.claim(Room(1)) for _ in range(5)] == [[]] * 5
 
     assert flaky.calls == 1
 
@@ -263,8 +263,8 @@ async def test_a_shard_that_is_away_is_not_asked_by_every_claim(redis: Redis) ->
 async def test_a_shard_that_is_away_is_left_out(redis: Redis, free_port: int, caplog: pytest.LogCaptureFixture) -> None:
     """One failure, one line in the log, and the other shard is served on."""
     await Queue(redis).enqueue(renders(0, 6))
-    async with Redis(port=free_port) as absent, holding(absent, redis) as held:
-        found = [one for _ in range(6) for one in await held.claim(Room(1))]
+    async with Redis(port=free_port) as absent, consuming(absent, redis) as consumer:
+        found = [one for _ in range(6) for one in await consumer.claim(Room(1))]
 
     assert len(found) == 6
     assert caplog.text.count("is unavailable") == 1

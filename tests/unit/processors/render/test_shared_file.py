@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from processors.render.passing import put, taken, unnamed_file
+from processors.render.shared_file import put, taken, unnamed_file
 from processors.render.slot import ROOT
 
 
@@ -27,7 +27,7 @@ def test_what_is_put_is_taken() -> None:
 def test_a_limit_of_file_sizes_is_an_error() -> None:
     """The system writes a part and tells no error."""
     program = (
-        "from processors.render.passing import put, unnamed_file\n"
+        "from processors.render.shared_file import put, unnamed_file\n"
         f"import resource; resource.setrlimit({int(resource.RLIMIT_FSIZE)}, (6000, 6000))\n"
         "put(unnamed_file(), bytes(6000))\n"
         "try: put(unnamed_file(), bytes(6001))\n"

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from processors.election import Election
 from processors.retention import Removed, Retention
-from processors.scaling.retaining import retaining
+from processors.scaling.retention_task import retaining
 from storage.blobs import StoreUnavailable
 
 
@@ -47,7 +47,7 @@ async def test_the_leader_takes_step_after_step(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also after failures, which one line tells; a standby takes none."""
-    monkeypatch.setattr("processors.scaling.retaining.IDLE_S", 0.0)
+    monkeypatch.setattr("processors.scaling.retention_task.IDLE_S", 0.0)
     away = StoreUnavailable("no answer")
 
     leader = await played(redis, [Removed(), away, away, ValueError("a fault"), Removed(looked=1), None], elected=True)
