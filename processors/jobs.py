@@ -25,7 +25,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
@@ -63,6 +63,7 @@ class Reposted(OfThePost):
 
 # Called as `render(archive, whole=…, dear=…, run=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
+Reporting = Callable[[], Awaitable[None]]
 
 
 class PostIndex(Protocol):
@@ -118,13 +119,16 @@ class Jobs:
         dear: bool = True,
         last: bool = False,
         run: Run = UNKNOWN,
+        reporting: Reporting | None = None,
     ) -> Outcome:
         """Make the post ready or rejected, or clean up after its deletion; without `full`, queue `complete_media`.
 
+        `reporting` is awaited before the report to the index, when the media object is stored.
         RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
         on the `last` try this rejects the post instead.
         """
-        outcome, post = await self._rendered(moment_id, post_id, whole=whole, dear=dear, last=last, run=run)
+        how: dict[str, Any] = {"whole": whole, "dear": dear, "last": last, "run": run}
+        outcome, post = await self._rendered(moment_id, post_id, reporting=reporting, **how)
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
@@ -170,7 +174,15 @@ class Jobs:
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, whole: bool, dear: bool, last: bool, run: Run
+        self,
+        moment_id: str,
+        post_id: str,
+        *,
+        whole: bool,
+        dear: bool,
+        last: bool,
+        run: Run,
+        reporting: Reporting | None = None,
     ) -> tuple[Outcome, Post | None]:
         """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
@@ -189,6 +201,8 @@ class Jobs:
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
+            if stored is not None and reporting:
+                await reporting()
             outcome = await self._told(stored) if stored is not None else None
             if outcome is not None:
                 return outcome, None if outcome == "deleted" else stored
