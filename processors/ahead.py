@@ -38,7 +38,9 @@ class Ahead:
 
     def room(self) -> int:
         """How many jobs to claim ahead now."""
-        return min(int(AHEAD_S * self._slots / (self._mean_s or AHEAD_S * self._slots)), AHEAD_MAX) if self._backlog else 0
+        return (
+            min(int(AHEAD_S * self._slots / (self._mean_s or AHEAD_S * self._slots)), AHEAD_MAX) if self._backlog else 0
+        )
 
     def claimed(self, claimed: Sequence[Claimed], room: Room) -> None:
         """Keep the jobs of a claim that need a slot; a claim that took all that it could means a backlog."""

@@ -27,8 +27,8 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
         how: dict[str, Any] = {"whole": whole, "dear": dear, "last": claimed.attempts.faults > 0, "run": run}
         await jobs.render_pair(moment_id, post_id, reporting=context.get(REPORTING), **how)
 
-    async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
-        await jobs.flag_late(moment_id, post_id)
+    async def flag_late(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
+        await jobs.flag_late(moment_id, post_id, reporting=context.get(REPORTING))
 
     async def complete_media(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)

@@ -36,7 +36,7 @@ from storage.existence import Existence
 from storage.index import Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue.jobs import Job
-from storage.records import Post, Times, accepted, flagged, late_by_ms, to_ms
+from storage.records import Moment, Post, Times, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES, Damaged
 
 from .metrics import Metrics
@@ -107,8 +107,8 @@ class Jobs:
         self._render = render
         self._metrics = metrics
         self._enqueue = enqueue
-        # The flags of a batch need the same moment: one of them reads it.
-        self._reading_moment = asyncio.Lock()
+        # The flags of a batch need the same moment: one of them reads it, the others wait, and go on all at once.
+        self._reading: dict[str, asyncio.Event] = {}
 
     async def render_pair(
         self,
@@ -155,7 +155,7 @@ class Jobs:
             return "ready"
         return outcome
 
-    async def flag_late(self, moment_id: str, post_id: str) -> None:
+    async def flag_late(self, moment_id: str, post_id: str, *, reporting: Reporting | None = None) -> None:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted.
 
         From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
@@ -165,6 +165,8 @@ class Jobs:
             return
         if post is not None:
             post = await self._flagged(post)
+            if post is not None and reporting:
+                await reporting()
         if post is None or await self._index.observe(post) == "unproven":
             stamp = await self._index.stamp(post_id)
             receipt = (await self._existence.look(moment_id, post_id)).receipt
@@ -174,17 +176,9 @@ class Jobs:
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self,
-        moment_id: str,
-        post_id: str,
-        *,
-        whole: bool,
-        dear: bool,
-        last: bool,
-        run: Run,
-        reporting: Reporting | None = None,
+        self, moment_id: str, post_id: str, *, reporting: Reporting | None = None, **how: Any
     ) -> tuple[Outcome, Post | None]:
-        """Render and store the post; its outcome, and its stored record unless the post was deleted."""
+        """Render (`_in_child`) and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
             archive = await self._pair(moment_id, post_id)
             if archive is None:
@@ -192,7 +186,7 @@ class Jobs:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             try:
-                post, body = await self._in_child(archive, whole=whole, dear=dear, last=last, run=run)
+                post, body = await self._in_child(archive, **how)
             except Damaged:
                 # The store checks length and checksum of each read; this is about what came of it in this process.
                 if await self._pair(moment_id, post_id) == archive:
@@ -275,10 +269,20 @@ class Jobs:
     async def _flagged(self, post: Post) -> Post | None:
         """A post that the index has, with its late flag; None when there is no such moment."""
         with contextlib.suppress(NoSuchMoment, DamagedMoment):
-            async with self._reading_moment:
-                moment = await self._moments.get(post.moment_id)
+            moment = await self._moment(post.moment_id)
             return flagged(post, late_by_ms(post.received_at, moment.closes_at))
         return None
+
+    async def _moment(self, moment_id: str) -> Moment:
+        if reading := self._reading.get(moment_id):
+            await reading.wait()
+            return await self._moments.get(moment_id)
+        reading = self._reading[moment_id] = asyncio.Event()
+        try:
+            return await self._moments.get(moment_id)
+        finally:
+            del self._reading[moment_id]
+            reading.set()
 
 
 def overdue(archive: bytes, run: Run, now_ms: int) -> tuple[Post, bytes]:

@@ -10,7 +10,7 @@ worker is lost before, another one runs the job again.
 import asyncio
 
 # A report waits a tenth as long at most as its job did in the queue: a post is ready to be seen by a tenth later.
-SHARE = 10
+SHARE = 5
 # About as long as the jobs that were claimed ahead take (ahead.py).
 WAIT_S_MAX = 1.0
 

@@ -35,7 +35,7 @@ class Played:
         if self._render:
             await self._render()
 
-    async def flag_late(self, moment_id: str, post_id: str) -> None:
+    async def flag_late(self, moment_id: str, post_id: str, **_: object) -> None:
         """Plays the flag."""
         self.called.append(f"flag_late:{post_id}:{moment_id}")
 
