@@ -33,14 +33,14 @@ class Ahead:
 
     def took(self, seconds: float) -> None:
         """Record how long a job took, from its start to its end."""
-        # The first job decides: with a guess instead, a worker makes six small claims before it makes its first large one.
+        # The first job decides: with a guess instead, a worker makes six small claims before its first large one.
         self._mean_s += (_WEIGHT if self._mean_s else 1.0) * (max(seconds, _LEAST_S) - self._mean_s)
 
     def room(self) -> int:
         """How many jobs to claim ahead now."""
-        return (
-            min(int(AHEAD_S * self._slots / (self._mean_s or AHEAD_S * self._slots)), AHEAD_MAX) if self._backlog else 0
-        )
+        if not self._backlog:
+            return 0
+        return min(int(AHEAD_S * self._slots / self._mean_s) if self._mean_s else 1, AHEAD_MAX)
 
     def claimed(self, claimed: Sequence[Claimed], room: Room) -> None:
         """Keep the jobs of a claim that need a slot; a claim that took all that it could means a backlog."""

@@ -176,7 +176,7 @@ class Jobs:
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, reporting: Reporting | None = None, **how: Any
+        self, moment_id: str, post_id: str, *, reporting: Reporting | None = None, **how: bool | Run
     ) -> tuple[Outcome, Post | None]:
         """Render (`_in_child`) and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
@@ -186,7 +186,7 @@ class Jobs:
                     await self._existence.fence(moment_id, post_id)
                 return "deleted", None
             try:
-                post, body = await self._in_child(archive, **how)
+                post, body = await self._in_child(archive, **how)  # type: ignore[arg-type] # its own
             except Damaged:
                 # The store checks length and checksum of each read; this is about what came of it in this process.
                 if await self._pair(moment_id, post_id) == archive:

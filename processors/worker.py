@@ -43,7 +43,7 @@ from .metrics import Metrics
 from .registry import Registry
 from .render.slot import Rendering, SlotTaken
 from .reporting import Reporting, limit_s
-from .retries import Patience, Retrying
+from .retries import Retrying, patience
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
 from .scaling.targets import serving
@@ -251,17 +251,6 @@ class JobWorker:
         for task in undone:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-
-def patience(config: Config) -> Patience:
-    """The retry settings of this configuration as one value."""
-    return Patience(
-        floor_s=config.retry_floor_s,
-        cap_s=config.retry_cap_s,
-        faults_max=config.faults_max,
-        outages_max=config.outages_max,
-        deadline_s=config.job_timeout_s,
-    )
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:
