@@ -16,6 +16,7 @@ AHEAD_S = 1.0
 AHEAD_MAX = 16
 # Weight of the last job in the mean duration.
 _WEIGHT = 0.2
+_LEAST_S = 1e-3
 
 
 class Ahead:
@@ -24,7 +25,7 @@ class Ahead:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._waiting: deque[Claimed] = deque()
-        self._mean_s = AHEAD_S * slots
+        self._mean_s = 0.0
         self._backlog = False
 
     def __len__(self) -> int:
@@ -32,11 +33,14 @@ class Ahead:
 
     def took(self, seconds: float) -> None:
         """Record how long a job took, from its start to its end."""
-        self._mean_s += _WEIGHT * (seconds - self._mean_s)
+        # The first job decides: with a guess instead, a worker makes six small claims before its first large one.
+        self._mean_s += (_WEIGHT if self._mean_s else 1.0) * (max(seconds, _LEAST_S) - self._mean_s)
 
     def room(self) -> int:
         """How many jobs to claim ahead now."""
-        return min(int(AHEAD_S * self._slots / max(self._mean_s, 1e-3)), AHEAD_MAX) if self._backlog else 0
+        if not self._backlog:
+            return 0
+        return min(int(AHEAD_S * self._slots / self._mean_s) if self._mean_s else 1, AHEAD_MAX)
 
     def claimed(self, claimed: Sequence[Claimed], room: Room) -> None:
         """Keep the jobs of a claim that need a slot; a claim that took all that it could means a backlog."""

@@ -45,6 +45,7 @@ class Shard:
         self.leased: dict[str, Claimed] = {}
         self.extended_s: dict[str, float] = {}  # when each lease was claimed or last extended
         self.unsettled: list[Settlement] = []
+        self.unsettled_s = 0.0  # since when the first of them waits
         self.ended = asyncio.Event()
         self.doubtful: list[str] = []
         self.away = False
@@ -59,6 +60,13 @@ class Shard:
     def drop(self, job_id: str) -> None:
         """Forget the lease of a settled job."""
         del self.leased[job_id], self.extended_s[job_id]
+
+    def add(self, settlement: Settlement) -> None:
+        """Record a settlement that is to be sent."""
+        if not self.unsettled:
+            self.unsettled_s = asyncio.get_running_loop().time()
+        self.unsettled.append(settlement)
+        self.ended.set()
 
     def due(self, beat_s: float) -> list[Claimed]:
         """The leases to extend now; all while the shard is away."""
@@ -152,8 +160,7 @@ class Consumer:
         for shard in self._shards:
             lease = shard.leased.get(settlement.claimed.id)
             if lease is not None and lease.token == settlement.claimed.token:
-                shard.unsettled.append(settlement)
-                shard.ended.set()
+                shard.add(settlement)
 
     async def _claim_on(self, shard: Shard, room: Room, queues: list[str]) -> list[Claimed]:
         found = await self._settle_and_claim(shard, room, queues)
@@ -164,8 +171,7 @@ class Consumer:
             if any(one.id in other.leased for other in self._shards):
                 # This worker lost the job's lease and still runs it. That run's settlement will be refused, so the job
                 # must run again, but not at the same time: it goes back to the queue with a delay of one beat.
-                shard.unsettled.append(Again(one, one.attempts, self._beat_s))
-                shard.ended.set()
+                shard.add(Again(one, one.attempts, self._beat_s))
             else:
                 shard.leased_now(one)
                 claimed.append(one)
@@ -200,11 +206,12 @@ class Consumer:
         while True:
             await shard.ended.wait()
             shard.ended.clear()
-            await asyncio.sleep(SETTLE_S)
             while shard.unsettled:
-                if shard.away:
-                    await asyncio.sleep(AWAY_S)
-                await self._settle(shard)
+                # Those that waited when the task began to sleep may have gone with a claim.
+                left_s = shard.unsettled_s + SETTLE_S - asyncio.get_running_loop().time()
+                await asyncio.sleep(max(left_s, AWAY_S if shard.away else 0))
+                if left_s <= 0:
+                    await self._settle(shard)
 
     async def _listening(self, shard: Shard) -> None:
         while True:
@@ -235,8 +242,9 @@ class Consumer:
                 log.warning("queue shard %s is available again", shard.name)
                 shard.away = False
                 self._wake()
+            ended = {one.claimed.id for one in shard.unsettled}  # settled by a call that is not answered yet, perhaps
             for one in lost:
-                if shard.leased.get(one.id) is one:
+                if shard.leased.get(one.id) is one and one.id not in ended:
                     self._lost(one.id)
             for one in due:
                 if shard.leased.get(one.id) is one:

@@ -11,7 +11,7 @@ from storage.queue.jobs import DEAR, ON_TIME
 from storage.queue.lease import Claimed
 
 from .post_jobs import Jobs
-from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS
+from .registry import CLAIMED, COMMITTED_MS, QUEUED_MS, REPORTING
 from .runs import Run
 
 # Stands in for the claim when a stock arq worker runs the job.
@@ -24,10 +24,11 @@ def functions(jobs: Jobs, degrade_s: float) -> list[Function]:
     async def render_pair(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)
         full, dear, run = claimed.waited_s <= degrade_s, claimed.queue == DEAR, _run_of(context, claimed)
-        await jobs.render_pair(moment_id, post_id, full=full, dear=dear, last=claimed.attempts.faults > 0, run=run)
+        last, reporting = claimed.attempts.faults > 0, context.get(REPORTING)
+        await jobs.render_pair(moment_id, post_id, full=full, dear=dear, last=last, run=run, reporting=reporting)
 
-    async def flag_late(_: dict[Any, Any], moment_id: str, post_id: str) -> None:
-        await jobs.flag_late(moment_id, post_id)
+    async def flag_late(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
+        await jobs.flag_late(moment_id, post_id, reporting=context.get(REPORTING))
 
     async def complete_media(context: dict[Any, Any], moment_id: str, post_id: str) -> None:
         claimed = context.get(CLAIMED, UNCLAIMED)

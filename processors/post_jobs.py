@@ -21,30 +21,29 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
 
-from storage import intake, keys, media, tombstones
+from storage import keys, media, tombstones
 from storage.blobs import BlobMissing, BlobStore
 from storage.existence import Existence
 from storage.index import Observed
 from storage.moments import DamagedMoment, Moments, NoSuchMoment
 from storage.queue.jobs import Job
-from storage.records import Post, Times, accepted, flagged, late_by_ms, to_ms
+from storage.records import Moment, Post, Times, accepted, flagged, late_by_ms, to_ms
 from storage.zips import TAIL_BYTES, Damaged
 
 from .metrics import Metrics
 from .render.slot import RenderOverdue
 from .retries import OfThePost
-from .runs import UNKNOWN, Run, ready, rendered
+from .runs import UNKNOWN, Run, overdue, ready
 
 log = logging.getLogger("snapsurge.processors.post_jobs")
 
 Outcome = Literal["ready", "rejected", "deleted"]
 
-OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
 # When a user deletes and posts again this many times during one job, the job fails and is retried later.
 REPOSTS_MAX = 3
 
@@ -59,6 +58,7 @@ class Reposted(OfThePost):
 
 # Called as `render(archive, full=…, dear=…, run=…)`; returns the record and the media object of an intake object.
 Render = Callable[..., Awaitable[tuple[Post, bytes]]]
+Reporting = Callable[[], Awaitable[None]]
 
 
 class PostIndex(Protocol):
@@ -102,8 +102,8 @@ class Jobs:
         self._render = render
         self._metrics = metrics
         self._enqueue = enqueue
-        # The flags of a batch need the same moment: one of them reads it.
-        self._reading_moment = asyncio.Lock()
+        # The flags of a batch need the same moment: one of them reads it, the others wait, and go on all at once.
+        self._reading: dict[str, asyncio.Event] = {}
 
     async def render_pair(
         self,
@@ -114,13 +114,17 @@ class Jobs:
         dear: bool = True,
         last: bool = False,
         run: Run = UNKNOWN,
+        reporting: Reporting | None = None,
     ) -> Outcome:
         """Make the post ready or rejected, or clean up after its deletion; without `full`, queue `complete_media`.
 
+        `reporting` is awaited before the report to the index, when the media object is stored.
         RenderDear when the pair is expensive and `dear` is false. RenderOverdue when the render used up its budget;
         on the `last` try this rejects the post instead.
         """
-        outcome, post = await self._rendered(moment_id, post_id, full=full, dear=dear, last=last, run=run)
+        outcome, post = await self._rendered(
+            moment_id, post_id, full=full, dear=dear, last=last, run=run, reporting=reporting
+        )
         self._metrics.posts.labels(outcome).inc()
         if post is not None:
             self._metrics.ready.observe(max(time.time() - to_ms(post.received_at) / 1000, 0))
@@ -147,7 +151,7 @@ class Jobs:
             return "ready"
         return outcome
 
-    async def flag_late(self, moment_id: str, post_id: str) -> None:
+    async def flag_late(self, moment_id: str, post_id: str, *, reporting: Reporting | None = None) -> None:
         """Report to the index whether the post was late; nothing to do when it is flagged already or deleted.
 
         From Redis and the cached moment; where these lack the post or the moment, from the stored receipt.
@@ -157,6 +161,8 @@ class Jobs:
             return
         if post is not None:
             post = await self._flagged(post)
+            if post is not None and reporting:
+                await reporting()
         if post is None or await self._index.observe(post) == "unproven":
             proof = await self._index.proof(post_id)
             receipt = (await self._existence.look(moment_id, post_id)).receipt
@@ -166,7 +172,15 @@ class Jobs:
         self._metrics.flagged.inc()
 
     async def _rendered(
-        self, moment_id: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run
+        self,
+        moment_id: str,
+        post_id: str,
+        *,
+        full: bool,
+        dear: bool,
+        last: bool,
+        run: Run,
+        reporting: Reporting | None = None,
     ) -> tuple[Outcome, Post | None]:
         """Render and store the post; its outcome, and its stored record unless the post was deleted."""
         for _ in range(REPOSTS_MAX):
@@ -186,6 +200,9 @@ class Jobs:
             stored = await self._existence.put_media(post, body)
             if stored is not None:
                 stored = ready(post, time.time_ns() // 1_000_000) if stored is post else await self._known(stored)
+            del archive, body  # their bytes are not kept while the report waits for others
+            if stored is not None and reporting:
+                await reporting()
             outcome = await self._told(stored) if stored is not None else None
             if outcome is not None:
                 return outcome, None if outcome == "deleted" else stored
@@ -261,19 +278,20 @@ class Jobs:
     async def _flagged(self, post: Post) -> Post | None:
         """A post that the index has, with its late flag; None when there is no such moment."""
         with contextlib.suppress(NoSuchMoment, DamagedMoment):
-            async with self._reading_moment:
-                moment = await self._moments.get(post.moment_id)
+            moment = await self._moment(post.moment_id)
             return flagged(post, late_by_ms(post.received_at, moment.closes_at))
         return None
 
-
-def overdue(archive: bytes, run: Run, now_ms: int) -> tuple[Post, bytes]:
-    """The record and media object of a pair that is rejected because it used up its budget on the last try."""
-    receipt = intake.receipt_in(archive[-TAIL_BYTES:])
-    post = flagged(accepted(receipt), receipt.late_by_ms)
-    times = rendered(receipt, run, now_ms, 0.0)  # the render's process, which knew its CPU time, was ended
-    times = msgspec.structs.replace(times, cpu_ms=None)
-    return media.pack(msgspec.structs.replace(post, state="rejected", reason=OVERDUE_REASON, times=times), {})
+    async def _moment(self, moment_id: str) -> Moment:
+        if reading := self._reading.get(moment_id):
+            await reading.wait()
+            return await self._moments.get(moment_id)
+        reading = self._reading[moment_id] = asyncio.Event()
+        try:
+            return await self._moments.get(moment_id)
+        finally:
+            del self._reading[moment_id]
+            reading.set()
 
 
 def _outcome(post: Post) -> Outcome:

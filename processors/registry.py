@@ -25,6 +25,8 @@ log = logging.getLogger("snapsurge.processors.registry")
 CLAIMED: Final = "claimed"
 QUEUED_MS: Final = "queued_ms"
 COMMITTED_MS: Final = "committed_ms"
+# And for what a job awaits when only its report to the index is left (reporting.py).
+REPORTING: Final = "reporting"
 
 
 class Unrunnable(Exception):
@@ -45,7 +47,7 @@ class Registry:
     def __init__(self, functions: Sequence[Function]) -> None:
         self._functions = {function.name: function for function in functions}
 
-    def call(self, claimed: Claimed) -> Call:
+    def call(self, claimed: Claimed, reporting: Callable[[], Awaitable[None]] | None = None) -> Call:
         """The call for a claimed job; for an unreadable or unknown job, a call that raises Unrunnable.
 
         The job of a post can be run without its body: its id has all that the body must tell.
@@ -65,7 +67,7 @@ class Registry:
             log.warning("the body of job %s cannot be read; the job runs by its id: %r", claimed.id, error)
             function, args, body = self._functions[name], (moment_of(post_id), post_id), {}
         context: dict[Any, Any] = {"job_id": claimed.id, "job_try": claimed.attempts.runs, CLAIMED: claimed}
-        context |= {QUEUED_MS: queued_ms, COMMITTED_MS: body.get(COMMITTED, 0)}
+        context |= {QUEUED_MS: queued_ms, COMMITTED_MS: body.get(COMMITTED, 0), REPORTING: reporting}
         return Call(name, tuple(args), partial(function.coroutine, context, **kwargs))
 
 

@@ -28,6 +28,7 @@ from storage.records import from_ms
 from storage.refusals import reason
 from storage.zips import Damaged
 
+from .config import Config
 from .letters import DeadLetter, Reason
 from .metrics import Metrics, job_label
 from .registry import Unrunnable
@@ -84,6 +85,17 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     faults_max: int = 5
     outages_max: int = 120
     deadline_s: float = 30.0
+
+
+def patience(config: Config) -> Patience:
+    """The retry settings of this configuration as one value."""
+    return Patience(
+        floor_s=config.retry_floor_s,
+        cap_s=config.retry_cap_s,
+        faults_max=config.faults_max,
+        outages_max=config.outages_max,
+        deadline_s=config.job_timeout_s,
+    )
 
 
 def backoff_s(tries: int, patience: Patience, rng: random.Random) -> float:

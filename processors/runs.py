@@ -7,8 +7,10 @@ from typing import Final
 
 import msgspec
 
+from storage import intake, media
 from storage.queue.lease import Attempts
-from storage.records import Post, Receipt, Times, to_ms
+from storage.records import Post, Receipt, Times, accepted, flagged, to_ms
+from storage.zips import TAIL_BYTES
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -27,6 +29,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 UNKNOWN: Final = Run()
+OVERDUE_REASON: Final = "the photos take more computing time than photos of their size and format do"
 
 
 def rendered(receipt: Receipt, run: Run, now_ms: int, cpu_s: float) -> Times:
@@ -59,3 +62,12 @@ def ready(post: Post, now_ms: int) -> Post:
         return post
     times = msgspec.structs.replace(post.times, ready_ms=now_ms - to_ms(post.received_at))
     return msgspec.structs.replace(post, times=times)
+
+
+def overdue(archive: bytes, run: Run, now_ms: int) -> tuple[Post, bytes]:
+    """The record and media object of a pair that is rejected because it used up its budget on the last try."""
+    receipt = intake.receipt_in(archive[-TAIL_BYTES:])
+    post = flagged(accepted(receipt), receipt.late_by_ms)
+    times = rendered(receipt, run, now_ms, 0.0)  # the render's process, which knew its CPU time, was ended
+    times = msgspec.structs.replace(times, cpu_ms=None)
+    return media.pack(msgspec.structs.replace(post, state="rejected", reason=OVERDUE_REASON, times=times), {})

@@ -16,6 +16,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from arq.worker import Function
 from redis.asyncio import Redis
@@ -41,7 +42,8 @@ from .metrics import Metrics
 from .post_jobs import Jobs
 from .registry import Registry
 from .render.slot import Rendering, SlotTaken
-from .retries import Patience, Retrying
+from .reporting import Reporting, limit_s
+from .retries import Retrying, patience
 from .scaling.presence import beat, end
 from .scaling.pulse import Pulse, worker_name
 from .scaling.targets import serving
@@ -82,6 +84,7 @@ class JobWorker:
         self._share = Share()
         self._running: dict[str, tuple[Claimed, asyncio.Task[Settlement]]] = {}
         self._ahead = Ahead(config.jobs_max)
+        self._reporting = Reporting()
         self._redis = redis
         self._registry = Registry(functions)
         self._retrying = Retrying(
@@ -114,6 +117,7 @@ class JobWorker:
             self._consumer.listen(idle=False)
             for one in self._ahead.taken():
                 self._consumer.settle(Again(one, one.attempts))
+            self._reporting.release()
             await self._finish_running()
             for task in tasks:
                 task.cancel()
@@ -173,7 +177,8 @@ class JobWorker:
         """Free slots. Flags need none; while an expensive job uses the render slot, there are none for others."""
         if any(claimed.queue == DEAR for claimed, _ in self._running.values()):
             return 0
-        return self._config.jobs_max - sum(claimed.queue != FLAGS for claimed, _ in self._running.values())
+        others = (one for one, _ in self._running.values() if one.queue != FLAGS and one.id not in self._reporting)
+        return self._config.jobs_max - sum(1 for _ in others)
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -186,6 +191,7 @@ class JobWorker:
 
         def ended(_: object) -> None:
             del self._running[claimed.id]
+            left_s = self._reporting.ended(claimed.id)
             failed = not task.cancelled() and task.exception() is not None
             if task.cancelled() or failed:
                 self._consumer.settle(Again(claimed, claimed.attempts, self._config.retry_cap_s if failed else 0.0))
@@ -194,7 +200,7 @@ class JobWorker:
             if claimed.queue == DEAR:
                 self._share.spent(self._loop.time() - began, self._loop.time())
             elif claimed.queue != FLAGS:
-                self._ahead.took(self._loop.time() - began)
+                self._ahead.took(left_s - began)
             self._awake.set()
             if failed:
                 log.error(
@@ -207,8 +213,16 @@ class JobWorker:
 
     async def _run(self, claimed: Claimed) -> Settlement:
         """Run a claimed job to its settlement; `_start` returns a cancelled job to its queue."""
-        call = self._registry.call(claimed)
+        call = self._registry.call(claimed, partial(self._before_report, claimed))
         return await self._retrying.run(claimed, call.name, call.run, call.args)
+
+    async def _before_report(self, claimed: Claimed) -> None:
+        """Let other jobs' reports come along, while jobs that were claimed ahead wait for this one's slot."""
+        if self._ahead and claimed.queue != DEAR:
+            self._awake.set()
+            await self._reporting.wait(claimed.id, limit_s(claimed.waited_s))
+        else:
+            self._reporting.release()
 
     def _lost(self, job_id: str) -> None:
         """Cancel a job whose lease expired: another worker may run it, and Redis would refuse our settlement."""
@@ -237,17 +251,6 @@ class JobWorker:
         for task in undone:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-
-def patience(config: Config) -> Patience:
-    """The retry settings of this configuration as one value."""
-    return Patience(
-        floor_s=config.retry_floor_s,
-        cap_s=config.retry_cap_s,
-        faults_max=config.faults_max,
-        outages_max=config.outages_max,
-        deadline_s=config.job_timeout_s,
-    )
 
 
 async def run(config: Config, storage_config: storage.config.Config, stop: asyncio.Event) -> None:

@@ -194,7 +194,8 @@ def show(w: World, i: int, now: float) -> None:
     w.counts[SHOWING] -= 1
     one.held -= 1
     users[i].kind = SETTLED
-    one.mean_s += MEAN_WEIGHT * (now - users[i].left - one.mean_s)
+    weight = MEAN_WEIGHT if one.mean_s != AHEAD_S * SLOTS else 1.0  # the first job decides
+    one.mean_s += weight * (now - users[i].left - one.mean_s)
     if np.isnan(users[i].ready):
         users[i].ready = now
     if one.free == np.inf:

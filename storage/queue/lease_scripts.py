@@ -4,7 +4,7 @@ What they promise is in claims.py, the rules and their reasons in lease.py, the 
 a turn costs about as many for ten jobs as for one.
 """
 
-from ..keys import ATTEMPTS_KEY, BELL_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
+from ..keys import ATTEMPTS_KEY, BELL_KEY, CLOCK_KEY, COUNTED_KEY, DEAD_KEY, DEATHS_KEY, LEASES_KEY
 from ..scripts import Script
 from .bell import RING
 from .jobs import BODY_KEY, DEAR, FLAGS, QUEUES
@@ -187,8 +187,13 @@ return answer
 """)
 
 # With a token in ARGV, the jobs of that claim become ready again, without counting an attempt. Without one, every lease
-# is extended.
+# is extended, once in each run of the server: after a restart all workers find the scripts gone at the same time.
 REVIVE = Script(f"""{_COMMON}
+if ARGV[2] == '' then
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  if call('HGET', '{CLOCK_KEY}', 'run') == run then return 0 end
+  call('HSET', '{CLOCK_KEY}', 'run', run)
+end
 local leases, scores, freed = call('HGETALL', '{LEASES_KEY}'), {{}}, 0
 for i = 1, #leases, 2 do
   local faults, outages, lapses, queue, token = parsed(leases[i + 1])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bench.contests import boxes
-from processors.post_jobs import OVERDUE_REASON
+from processors.runs import OVERDUE_REASON
 from storage.records import Photo, Post
 from tests.e2e.test_processors_harness import Stack, photo, running, until
 from tests.e2e.test_processors_hostile import inspected, png, posted, record, written

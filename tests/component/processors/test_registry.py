@@ -67,15 +67,18 @@ class Played:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    async def render_pair(self, _: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run) -> None:
-        """Plays the render of a first try."""
-        assert (full, dear, last) == (True, False, False)
+    async def render_pair(
+        self, _: str, post_id: str, *, full: bool, dear: bool, last: bool, run: Run, reporting: None
+    ) -> None:
+        """Plays the render of a first try; its report waits for no other."""
+        assert (full, dear, last, reporting) == (True, False, False, None)
         self.ran.append(f"render_pair:{post_id}")
         if len(self.ran) == 1:
             raise HandBack("no free slot")
 
-    async def flag_late(self, _: str, post_id: str) -> None:
+    async def flag_late(self, _: str, post_id: str, *, reporting: None) -> None:
         """Plays the flag."""
+        assert reporting is None
         self.ran.append(f"flag_late:{post_id}")
 
     async def complete_media(self, _: str, post_id: str, *, last: bool) -> None:

@@ -1,20 +1,23 @@
 """One worker on a real Redis: what it runs, how it stops, what it gives back, how it outlives Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from processors.batched import BatchedIndex
 from processors.config import Config
 from processors.functions import functions
 from processors.scaling.pulse import Pulse
 from processors.worker import JobWorker, Stuck
 from storage.config import Config as StorageConfig
+from storage.index import Index, Observed, Report
 from storage.opening import redis_client, shard_clients
-from storage.queue.jobs import Job
+from storage.queue.jobs import QUEUES, Job
+from storage.records import Post
 
 QUICK = Config(poll_s=0.001, pulse_s=0.001)
 
@@ -35,7 +38,7 @@ class Played:
         if self._render:
             await self._render()
 
-    async def flag_late(self, moment_id: str, post_id: str) -> None:
+    async def flag_late(self, moment_id: str, post_id: str, **_: object) -> None:
         """Plays the flag."""
         self.called.append(f"flag_late:{post_id}:{moment_id}")
 
@@ -215,3 +218,49 @@ async def test_connections_that_break_are_ridden_out(world: Any, redis: Redis, r
 
 def _renders(world: Any, count: int) -> list[Job]:
     return [Job("render_pair", world.moment_id, f"post-{number}") for number in range(count)]
+
+
+async def test_reports_of_a_backlog_share_their_calls(world: Any, redis: Redis, redis_url: str) -> None:
+    """Jobs wait without a slot until the worker has none left, and are settled after their report was answered."""
+    posts = [await world.post(f"user {number}") for number in range(12)]
+    await world.enqueue(*posts)
+    for queue in QUEUES:
+        for job, score in await redis.zrange(queue, 0, -1, withscores=True):
+            await redis.zadd(queue, {job: score - 10_000})  # they have waited for ten seconds
+    told: list[int] = []
+
+    class Told(Index):
+        async def observe(self, reports: Sequence[Report]) -> list[Observed]:
+            told.append(sum(one.post.state == "ready" for one in reports))
+            return await super().observe(reports)
+
+    async with BatchedIndex(Told(redis)) as index, Working(redis_url, world.jobs(index=index), world):
+        await until(lambda: empty(redis))
+
+    assert sum(told) == 12
+    assert max(told) > 2  # more than the slots
+    assert await world.counted() == {"accepted": 12, "on_time": 12, "ready": 12}
+
+
+async def test_a_worker_that_ends_before_its_reports_loses_nothing(world: Any, redis: Redis, redis_url: str) -> None:
+    """The pictures are stored, but no job is settled: another worker runs all again, and each post is counted once."""
+    posts = [await world.post(f"user {number}") for number in range(6)]
+    await world.enqueue(*posts)
+
+    class Mute(BatchedIndex):
+        async def observe(self, post: Post, stamp: str = "") -> Observed:
+            return await asyncio.get_running_loop().create_future()
+
+    async def stored() -> bool:
+        return any([await world.record(one) is not None for one in posts])
+
+    config = msgspec.structs.replace(QUICK, drain_s=0.01)
+    async with Mute(Index(redis)) as mute, Working(redis_url, world.jobs(index=mute), world, config):
+        await until(stored)
+    assert len(await world.queued()) == 12
+    assert await world.counted() == {"accepted": 6, "pending": 6}
+
+    async with BatchedIndex(Index(redis)) as index, Working(redis_url, world.jobs(index=index), world):
+        await until(lambda: empty(redis))
+
+    assert await world.counted() == {"accepted": 6, "on_time": 6, "ready": 6}

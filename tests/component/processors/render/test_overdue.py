@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from processors.post_jobs import OVERDUE_REASON
 from processors.render.slot import RenderOverdue
+from processors.runs import OVERDUE_REASON
 
 
 def overdue_jobs(world: Any, spent: Exception) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from storage.keys import DEATHS_KEY, LEASES_KEY
+from storage.keys import CLOCK_KEY, DEATHS_KEY, LEASES_KEY
 from storage.queue.claims import _SCRIPTS, Claims, note_deaths
 from storage.queue.jobs import DEAR, FLAGS, LATE, LATER, ON_TIME, Job, Queue, jobs_of
 from storage.queue.lease import DEATHS_MS, Again, Attempts, Done
@@ -223,7 +223,7 @@ async def test_a_restart_of_redis_is_no_lapse(redis: Redis) -> None:
     await Queue(redis).enqueue(renders(1))
     (claimed,) = await Claims(redis, 0.001).claim("w:1", 1)
     await until_ready(redis)
-    await redis.script_flush()
+    await restarted(redis)
 
     assert await Claims(redis, 60).claim("other:1", 1) == []
     assert await Claims(redis, 60).settle([Done(claimed)]) == [True]
@@ -242,10 +242,29 @@ async def test_a_restart_of_redis_shortens_no_lease(redis: Redis) -> None:
     await Queue(redis).enqueue(renders(1))
     await Claims(redis, 60).claim("w:1", 1)
     until = await redis.zscore(ON_TIME, "render_pair:post0")
-    await redis.script_flush()
+    await restarted(redis)
     await Claims(redis, 0.001).claim("other:1", 1)
 
     assert await redis.zscore(ON_TIME, "render_pair:post0") == until
+
+
+async def test_after_a_restart_one_worker_extends_the_leases(redis: Redis) -> None:
+    """A thousand workers find the scripts gone at once; if each read all leases, Redis would do nothing else."""
+    await Queue(redis).enqueue(renders(1))
+    await Claims(redis, 60).claim("w:1", 1)
+    await restarted(redis)
+    for length_s in (60, 600):
+        await redis.script_flush()
+        await Claims(redis, length_s).claim("other:1", 1)
+    seconds, _ = await redis.time()
+
+    assert await redis.zcount(ON_TIME, "-inf", (seconds + 300) * 1000) == 1
+
+
+async def restarted(redis: Redis) -> None:
+    """What claims see of a restart: no scripts, and another run of the server than the one that is noted."""
+    await redis.script_flush()
+    await redis.hdel(CLOCK_KEY, "run")  # type: ignore[misc] # redis-py's types
 
 
 async def test_workers_at_once_never_share_a_job(redis: Redis) -> None:
