@@ -274,6 +274,5 @@ def numbers_of(
         worlds.BACKOFF_S_MAX: config.backoff_max_s,
         worlds.STORE_DRAIN: (store.drain or nothing).ms(mean_bytes) / 1000,
         worlds.REDIS_DRAIN: (measured.redis.drain or nothing).ms(mean_bytes) / 1000,
-        worlds.RENDER_S: render_line(stores).ms(mean_bytes) / 1000,
     }
     return np.array([numbers[number] for number in range(worlds.NUMBERS)], np.float64)
