@@ -133,6 +133,7 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
         costs=_costs(fleet, measured, stores, lb),
         spreads=_spreads(stores, lb),
     )
+    made.users["render_s"] = render_line(stores).each_ms(arrivals.bytes) / 1000
     made.counts[AWAY] = len(slots)
     made.counts[SALT : SALT + 2] = ring._scoring._salt  # noqa: SLF001 - the same
     copy_health(made, balancers)

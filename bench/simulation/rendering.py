@@ -160,8 +160,8 @@ def note_duration(w: World, worker: int, seconds: float) -> None:
 @compiled
 def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     """Render the pair; when the worker is free again. A pair that waited long is completed later."""
-    users, machine, size = w.users, w.workers[worker].machine, w.users[i].bytes
-    cpu_s = (w.costs[WORKER, 0] + w.costs[WORKER, 1] * size) * drawn(w, WORKER)
+    users, machine = w.users, w.workers[worker].machine
+    cpu_s = users[i].render_s * drawn(w, WORKER)
     degraded = job_class != COMPLETE and began - users[i].at > w.numbers[DEGRADE_S]
     cpu_s *= w.numbers[WITHOUT_FULL] if degraded else 1.0
     w.flows[WORKER] += cpu_s

@@ -50,12 +50,13 @@ STORE_DRAIN, REDIS_DRAIN, FIRST_BYTES, NUMBERS = range(17, 21)
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
 # last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
 # render's `left` is when its job was claimed, `node` its worker, and `whole` says that its object has `full`.
+# `render_s`: CPU of a render of this user's pair, on average.
 USER: Final = np.dtype(
     [
         *((name, "f8") for name in ("arrives", "at", "since", "left")),
         *((name, "i4") for name in ("length", "received", "held", "charged")),
         *((name, "i4") for name in ("bytes", "link", "coming_next", "coming_last")),
-        *((name, "f4") for name in ("send_s", "tried", "laggard_until", "finished", "ready")),
+        *((name, "f4") for name in ("send_s", "tried", "laggard_until", "finished", "ready", "render_s")),
         *(("slot", "u4"), ("node", "i2"), ("laggard_node", "i2")),
         *((name, "u1") for name in ("kind", "tries", "moved", "refused", "turn", "queued")),
         *((name, "?") for name in ("announced", "slow", "whole", "gone")),

@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         raise TraceError(f"{args.trace}: no arrivals")
     if trace.broken:
         print(f"not simulated: breaks of {trace.broken} uploads, which are whole here", file=sys.stderr)
+    if costs.lines_only(fleet.store):
+        print(f"{args.costs}: renders cost by a line through few sizes; `make bench` measures more", file=sys.stderr)
     # Compiled code takes seconds to load, which no other verb should wait for.
     from ..simulation.played import played  # noqa: PLC0415 - see above
 

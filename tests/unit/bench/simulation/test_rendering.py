@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from bench.capacity.costs import Line
 from bench.simulation import rendering
 from bench.simulation.ticks import advance
 from bench.simulation.uploads import enqueue
 from bench.simulation.world import COMPLETING, FLAGGED, LEASED, PASSING, QUEUED, SHOWING, STARTED, WORKER, World
 from processors import ahead, config
 from processors.worker import FLAGS_MAX
-from tests.unit.bench.simulation.simulated import fleet, play, poisson
+from tests.unit.bench.simulation.simulated import costs, fleet, play, poisson
 
 
 def test_posts_on_time_come_first() -> None:
@@ -45,6 +47,18 @@ def test_a_job_that_waited_long_is_completed_later(waited: float, twice: int) ->
     rendering.render(w, math.inf)
     assert w.counts[COMPLETING] == twice
     assert w.flows[WORKER] == pytest.approx(0.05 * (5 / 6 + 1 if twice else 1.0))
+
+
+def test_a_render_costs_what_its_size_costs() -> None:
+    """By the points, not by the line."""
+    line = Line(fixed_ms=1.0, points=((100_000, 40.0), (300_000, 80.0)))
+    cost = costs()
+    stores = cost.stores["file"]
+    stores = replace(stores, worker=replace(stores.worker, drain=line))
+    w = play(poisson(1000, 1, size=200_000), of=fleet(workers=1), cost=replace(cost, stores={"file": stores})).world
+    enqueue(w, 0, 1.0, 0)
+    rendering.render(w, math.inf)
+    assert w.flows[WORKER] == pytest.approx(0.06)
 
 
 def test_a_slow_machine_renders_slowly() -> None:
