@@ -17,6 +17,7 @@ from ..files import read_json
 
 WITHOUT_FULL: Final = 5 / 8  # of a media object's bytes (processors/README.md)
 LEAST_POINTS: Final = 2  # one point has no slope
+LINES_ONLY: Final = "renders cost by a line through few sizes, up to a tenth off; `make bench` measures points"
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -108,7 +109,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     media: tuple[Media, ...] = ()  # by size, the smallest first
 
     def lines_only(self, store: str) -> bool:
-        """Whether the renders on this kind of store were measured before `points` were: off by up to a tenth."""
+        """Whether the renders on this kind of store have no `points`: a reader is told `LINES_ONLY`."""
         drain = self.stores[store].worker.drain if store in self.stores else None
         return drain is not None and len(drain.points) < LEAST_POINTS
 

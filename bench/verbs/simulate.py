@@ -59,12 +59,12 @@ def run(args: argparse.Namespace) -> int:
         raise TraceError(f"{args.trace}: no arrivals")
     if trace.broken:
         print(f"not simulated: breaks of {trace.broken} uploads, which are whole here", file=sys.stderr)
-    if costs.lines_only(fleet.store):
-        print(f"{args.costs}: renders cost by a line through few sizes; `make bench` measures more", file=sys.stderr)
     # Compiled code takes seconds to load, which no other verb should wait for.
     from ..simulation.played import played  # noqa: PLC0415 - see above
 
     found = played(rows, trace.header.window_s, fleet, costs, faults, args.seeds)
+    if costs.lines_only(fleet.store):
+        print(f"{args.costs}: {measured.LINES_ONLY}", file=sys.stderr)
     prediction = sealed.Prediction(
         sealed_at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         trace_sha256=sha256(args.trace),
