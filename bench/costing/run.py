@@ -44,7 +44,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 # Sizes from small to large for one photo: what phones send lies between.
 FULL: Final = Effort(
     pairs={60_000: 300, 200_000: 200, 700_000: 100},
-    drained=(60_000, 110_000, 200_000, 400_000, 700_000),
+    drained=(60_000, 85_000, 110_000, 200_000, 400_000, 700_000),
     rounds=3,
     rendered=60,
     alone=60,
