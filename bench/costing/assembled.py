@@ -93,8 +93,8 @@ def _line(readings: list[tuple[float, float]], parts: tuple[float, ...], *, by_s
     return msgspec.structs.replace(line, points=tuple(sorted(readings))) if by_size and len(readings) > 1 else line
 
 
-def rounded(line: Line) -> Line:
-    """Four significant digits."""
+def _rounded(line: Line) -> Line:
+    """The line with four significant digits everywhere: more are noise."""
     points = tuple((_short(size), _short(ms)) for size, ms in line.points)
     return msgspec.structs.replace(line, fixed_ms=_short(line.fixed_ms), mb_ms=_short(line.mb_ms), points=points)
 
@@ -103,7 +103,7 @@ def _crowded(worker: Tier, times: float) -> Tier:
     """A worker's costs while each core of its machine renders, which is when its costs matter."""
     if worker.drain is None:
         return worker
-    return msgspec.structs.replace(worker, drain=rounded(worker.drain.times(times)))
+    return msgspec.structs.replace(worker, drain=_rounded(worker.drain.times(times)))
 
 
 def _medians(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
