@@ -97,7 +97,7 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     if render is None:
         raise CostsError(f"the costs of the worker on {aims.store} have no drain")
     pair_mb = demand.mean_bytes / 1e6
-    render_s = (render.fixed_ms + render.mb_ms * pair_mb) / 1000
+    render_s = render.ms(demand.mean_bytes) / 1000
     work = demand.received * render_s
     from_second = needed_from(work, aims.ready_s)
     worker_cores = float(from_second[0])  # the most that any second needs
@@ -152,7 +152,7 @@ def _cores(line: Line, pairs: Series, mb: Series) -> Series:
 
 
 def _per_pair(line: Line | None, count: Series, mb: float) -> Series:
-    return count * ((line.fixed_ms + line.mb_ms * mb) / 1000 if line else 0.0)
+    return count * (line.ms(mb * 1e6) / 1000 if line else 0.0)
 
 
 def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound, ...]:

@@ -9,12 +9,15 @@ from typing import Annotated, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from ..errors import BenchError
 from ..files import read_json
 
 WITHOUT_FULL: Final = 5 / 8  # of a media object's bytes (processors/README.md)
+LEAST_POINTS: Final = 2  # one point has no slope
+LINES_ONLY: Final = "renders cost by a line through few sizes, up to a tenth off; `make bench` measures points"
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -23,15 +26,36 @@ class CostsError(BenchError):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """CPU of a pair: `fixed_ms + mb_ms * MB`; `spread`: quantiles of measured by this line, in equal steps, 0 to 1."""
+    """CPU of a pair: `fixed_ms + mb_ms * MB`; `spread`: quantiles of measured by this line, in equal steps, 0 to 1.
+
+    `points`: (bytes of a pair, its CPU ms) as measured, the smallest first, where the cost is not a line: a render
+    costs by its pixels, which do not grow with the bytes as a line does.
+    """
 
     fixed_ms: NotNegative
     mb_ms: NotNegative = 0.0
     spread: tuple[NotNegative, ...] = ()
+    points: tuple[tuple[NotNegative, NotNegative], ...] = ()
 
     def ms(self, pair_bytes: float) -> float:
         """CPU milliseconds of a pair of so many bytes, on average."""
-        return self.fixed_ms + self.mb_ms * pair_bytes / 1e6
+        return float(self.each_ms(np.array([pair_bytes]))[0])
+
+    def each_ms(self, pair_bytes: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+        """The same of each pair: between two points, and beyond the last ones on by the slope there; at least 0."""
+        sizes = pair_bytes.astype(np.float64)
+        if len(self.points) < LEAST_POINTS:
+            return self.fixed_ms + self.mb_ms * sizes / 1e6
+        x, y = np.array(self.points).T
+        slopes = np.maximum(np.diff(y) / np.diff(x), 0.0)
+        beyond = np.minimum(sizes - x[0], 0.0) * slopes[0] + np.maximum(sizes - x[-1], 0.0) * slopes[-1]
+        found: npt.NDArray[np.float64] = np.maximum(np.interp(sizes, x, y) + beyond, 0.0)
+        return found
+
+    def times(self, factor: float) -> "Line":
+        """A line that costs so many times as much at every size."""
+        points = tuple((size, ms * factor) for size, ms in self.points)
+        return msgspec.structs.replace(self, fixed_ms=self.fixed_ms * factor, mb_ms=self.mb_ms * factor, points=points)
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +107,11 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default
     media: tuple[Media, ...] = ()  # by size, the smallest first
+
+    def lines_only(self, store: str) -> bool:
+        """Whether the renders on this kind of store have no `points`: a reader is told `LINES_ONLY`."""
+        drain = self.stores[store].worker.drain if store in self.stores else None
+        return drain is not None and len(drain.points) < LEAST_POINTS
 
     def media_bytes(self, pair_bytes: float, *, full: bool = True) -> float:
         """Bytes of the media object of a pair of so many bytes, between the sizes that were measured."""

@@ -62,9 +62,7 @@ def dearer(tier: Tier, times: float = RAISE) -> Tier:
     """A tier whose every phase costs so many times the CPU."""
 
     def line(found: Line | None) -> Any:  # noqa: ANN401 - None stays None
-        if found is None:
-            return None
-        return msgspec.structs.replace(found, fixed_ms=found.fixed_ms * times, mb_ms=found.mb_ms * times)
+        return found and found.times(times)
 
     return msgspec.structs.replace(tier, upload=line(tier.upload), drain=line(tier.drain), read=line(tier.read))
 

@@ -34,7 +34,7 @@ TRIES: Final = 3  # of a run that is void, because the machine was too busy to s
 SEEDS: Final = 30
 # CPU of the replay itself for a pair, on the same cores: `getrusage` of a replay of the bundled trace.
 # `list_ms`: nearly all of it in nodes; of 30 listings of 400 posts on an idle stack.
-PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.06, list_ms=0.15, sight_s=2.0)
+PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.06, list_ms=0.22)
 LINK_BYTES_S: Final = 2_000_000.0
 CALM: Final = "--posters 700 --median-s 30 --sigma 0.7 --capture-s 8 --fanout-s 30 --photo-bytes 90000 --span-s 120"
 OVERLOAD: Final = "--posters 900 --median-s 10 --sigma 0.5 --capture-s 4 --fanout-s 20 --photo-bytes 90000 --span-s 50"

@@ -92,7 +92,7 @@ def measured(count: int) -> tuple[float, float, float, dict[str, float]]:
     result = play.play()
     played = time.process_time()
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return built - began, played - built, mib, figures_of(result, 0.0, 1)
+    return built - began, played - built, mib, figures_of(result)
 
 
 def main(arguments: list[str] | None = None) -> int:

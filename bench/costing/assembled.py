@@ -12,6 +12,7 @@ from ..capacity.costs import Costs, Line, Stores, Tier
 from ..capacity.fitting import fitted, of_buckets, quantiles, spread
 from .run import Points, Readings
 
+BY_SIZE = {"worker"}  # costs that are by pixels
 DRAINING = {"redis", "store", "worker"}  # balancers and nodes have no part in it: what they spend meanwhile is noise
 
 
@@ -72,7 +73,7 @@ def _tier(
 
     def line(points: Callable[[Readings], Points], parts: tuple[float, ...] = ()) -> Line | None:
         readings = [point for one in stacks for point in points(one).get(name, [])]
-        return fitted(_medians(readings), parts) if readings else None
+        return _line(_medians(readings), parts, by_size=name in BY_SIZE) if readings else None
 
     idle = statistics.median(one.idle_cores[name] for one in stacks)
     return Tier(
@@ -86,12 +87,23 @@ def _tier(
     )
 
 
+def _line(readings: list[tuple[float, float]], parts: tuple[float, ...], *, by_size: bool) -> Line:
+    """The line through the readings, and the readings themselves where costs do not follow it."""
+    line = fitted(readings, parts)
+    return msgspec.structs.replace(line, points=tuple(sorted(readings))) if by_size and len(readings) > 1 else line
+
+
+def _rounded(line: Line) -> Line:
+    """The line with four significant digits everywhere: more are noise."""
+    points = tuple((_short(size), _short(ms)) for size, ms in line.points)
+    return msgspec.structs.replace(line, fixed_ms=_short(line.fixed_ms), mb_ms=_short(line.mb_ms), points=points)
+
+
 def _crowded(worker: Tier, times: float) -> Tier:
     """A worker's costs while each core of its machine renders, which is when its costs matter."""
     if worker.drain is None:
         return worker
-    fixed_ms, mb_ms = _short(worker.drain.fixed_ms * times), _short(worker.drain.mb_ms * times)
-    return msgspec.structs.replace(worker, drain=msgspec.structs.replace(worker.drain, fixed_ms=fixed_ms, mb_ms=mb_ms))
+    return msgspec.structs.replace(worker, drain=_rounded(worker.drain.times(times)))
 
 
 def _medians(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -4,20 +4,27 @@ They run in the bench's process, whose CPU counts for no tier.
 """
 
 import asyncio
+import functools
 import itertools
+import math
 import re
 import ssl
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from ..client import BOUNDARY, multipart
+from ..config import Config
 from ..peers.phone import Phone, PhoneError
 from ..photos import Gallery
+from ..traces.synthesis import Shape
 from .stack import Stack
 
 PAIRS: Final = 8  # different pairs, sent in turn; every upload is of a new user
+SIGMA: Final = Shape(posters=1).photo_sigma
+TURN: Final = 3  # a large front is not always beside a large back; prime to PAIRS
 # Many at once, as in a burst: a loop that is woken up for one piece alone costs more for each.
 CONNECTIONS: Final = 64
 UPLINK_BYTES_S: Final = 625_000  # 5 Mbit/s, the middle class of the synthetic uplinks
@@ -38,6 +45,28 @@ def bodies(size: int) -> list[bytes]:
     """Bodies of pairs whose photos have this size each."""
     gallery = Gallery(size, size)
     sides = [(gallery.photo(str(n), "front", size), gallery.photo(str(n), "back", size)) for n in range(PAIRS)]
+    return [multipart(*pair) for pair in sides]
+
+
+@functools.cache
+def _gallery() -> Gallery:
+    """The pictures of a replay: what a photo costs to render depends on which picture of the gallery it is."""
+    return Gallery(Config().photo_seed)
+
+
+def mixed(size: int) -> list[bytes]:
+    """Bodies of pairs whose photos have this size on average, and differ as those of a burst do.
+
+    A gallery has a picture for each step of bytes, and a step has twice the pixels of another: pairs that are all alike
+    cost what their step costs, a mixture what pairs of about this size cost.
+    """
+    middles = [(2 * n + 1) / (2 * PAIRS) for n in range(PAIRS)]
+    shares = [math.exp(SIGMA * statistics.NormalDist().inv_cdf(middle)) for middle in middles]
+    sizes = [int(size * share * PAIRS / sum(shares)) for share in shares]
+    sides = [
+        (_gallery().photo(str(n), "front", one), _gallery().photo(str(n), "back", sizes[(TURN * n + 1) % PAIRS]))
+        for n, one in enumerate(sizes)
+    ]
     return [multipart(*pair) for pair in sides]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ..peers.phone import PhoneError
 from ..rows import machine
 from . import phones, steps
 from .interval import Spent
+from .phones import Sent
 from .stack import Counted, Stack, running
 from .steps import Alone, Drained, Held
 
@@ -25,9 +26,13 @@ Say = Callable[[str], None]
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is measured: pairs of each photo size, rounds of them, pairs that are rendered, and so on."""
+    """How much is measured: pairs of each photo size, rounds of them, pairs that are rendered, and so on.
+
+    `drained`: the mean photo sizes of the pairs that are rendered for the worker's cost.
+    """
 
     pairs: Mapping[int, int]
+    drained: Sequence[int]
     rounds: int
     rendered: int
     alone: int
@@ -39,6 +44,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 # Sizes from small to large for one photo: what phones send lies between.
 FULL: Final = Effort(
     pairs={60_000: 300, 200_000: 200, 700_000: 100},
+    drained=(60_000, 85_000, 110_000, 200_000, 400_000, 700_000),
     rounds=3,
     rendered=60,
     alone=60,
@@ -47,7 +53,14 @@ FULL: Final = Effort(
     idle_s=10.0,
 )
 QUICK: Final = Effort(
-    pairs={60_000: 60, 400_000: 40}, rounds=1, rendered=24, alone=20, views=40, in_flight=200, idle_s=3.0
+    pairs={60_000: 60, 400_000: 40},
+    drained=(60_000, 200_000, 400_000),
+    rounds=1,
+    rendered=24,
+    alone=20,
+    views=40,
+    in_flight=200,
+    idle_s=3.0,
 )
 PROGRAMS: Final = 4  # that send pulses to Redis or poll it: two balancers, a node, a worker
 WARM: Final = 24
@@ -111,6 +124,8 @@ class _Run:
         alone = await steps.alone(stack, warm, usual, effort.alone)
         for number, size in enumerate(sizes):
             await self._size(size, counted=number == USUAL)
+        for size in effort.drained:
+            await self._drained_size(size)
         held = await steps.memory(stack, warm, usual[0], effort.in_flight)
         process_kib["worker"] = max(one.worker_kib for one in self._drained)
         self._idle["worker"] = min(one.idle_cores["worker"] for one in self._drained)
@@ -136,7 +151,7 @@ class _Run:
         )
 
     async def _size(self, size: int, *, counted: bool) -> None:
-        """Upload, drain and read pairs of one photo size."""
+        """Upload and read pairs of one photo size; render the usual ones, which are all alike."""
         effort = self._effort
         pairs = phones.bodies(size)
         pair_bytes = sum(map(len, pairs)) / len(pairs)
@@ -145,7 +160,16 @@ class _Run:
             for tls in (False, True):
                 spent = await self._sent(pairs, count, tls=tls)
                 self._add(self._upload, pair_bytes, spent.beyond(self._idle).cpu_ms, count, tls=tls)
-        await self._drained_size(pairs, pair_bytes, counted=counted)
+        sent, drained = await self._drain_pairs(pairs, pair_bytes, counted=counted)
+        if counted:
+            alone_ms = drained.spent.beyond(drained.idle_cores).cpu_ms["worker"] / drained.pairs
+            self._gaps = drained.gaps_s
+            self._crowd = max(1.0, await self._crowded(pairs) / alone_ms)
+        for picture in steps.PICTURES:
+            for tls in (False, True):
+                views, mean = await steps.read(self._stack, sent, picture, effort.views, tls=tls)
+                self._add(self._read, mean, views.beyond(self._idle).cpu_ms, effort.views, tls=tls)
+        self._say(f"{self._stack.kind}: uploads of {pair_bytes / 1000:.0f} KB measured")
 
     async def _sent(self, pairs: list[bytes], count: int, *, tls: bool) -> Spent:
         """What an upload costs that was not refused: a slow machine sheds, and then fewer phones send at once."""
@@ -163,8 +187,20 @@ class _Run:
             self._say(f"{self._stack.kind}: the node sheds, this machine is busy; again with {at_once} phones at once")
             await asyncio.sleep(steps.SETTLE_S)
 
-    async def _drained_size(self, pairs: list[bytes], pair_bytes: float, *, counted: bool) -> None:
-        """Upload some pairs more into an empty queue, render them, look at them."""
+    async def _drained_size(self, size: int) -> None:
+        """Render pairs of about one photo size: what that costs, and the bytes of their pictures."""
+        pairs = phones.mixed(size)
+        pair_bytes = sum(map(len, pairs)) / len(pairs)
+        _, drained = await self._drain_pairs(pairs, pair_bytes, counted=False)
+        self._add(self._drain, pair_bytes, drained.spent.beyond(drained.idle_cores).cpu_ms, drained.pairs)
+        whole, first = drained.media_bytes
+        self._media.append(Media(pair_bytes=pair_bytes, bytes=whole, without_full_bytes=first))
+        self._say(f"{self._stack.kind}: renders of {pair_bytes / 1000:.0f} KB measured")
+
+    async def _drain_pairs(
+        self, pairs: list[bytes], pair_bytes: float, *, counted: bool
+    ) -> tuple[Sequence[Sent], Drained]:
+        """Upload some pairs more into an empty queue and render them."""
         stack, count = self._stack, self._effort.rendered
         await self._empty_queue()
         moment_id = await stack.open_moment()
@@ -175,23 +211,12 @@ class _Run:
         drained = await steps.drain(stack, moment_id, count)
         self._redis_pair_kib = max(0.0, (self._redis_bytes() - empty) / 1024 / count)
         self._drained.append(drained)
-        spent = drained.spent.beyond(drained.idle_cores)
-        self._add(self._drain, pair_bytes, spent.cpu_ms, drained.pairs)
-        whole, first = drained.media_bytes
-        self._media.append(Media(pair_bytes=pair_bytes, bytes=whole, without_full_bytes=first))
         if before is not None:
             self._requests, self._pair_bytes = (await stack.counted()).since(before), pair_bytes * count
             self._requests = msgspec.structs.replace(
                 self._requests, requests={name: many / count for name, many in self._requests.requests.items()}
             )
-        if counted:
-            self._gaps = drained.gaps_s
-            self._crowd = max(1.0, await self._crowded(pairs) / (spent.cpu_ms["worker"] / drained.pairs))
-        for picture in steps.PICTURES:
-            for tls in (False, True):
-                views, mean = await steps.read(stack, sent, picture, self._effort.views, tls=tls)
-                self._add(self._read, mean, views.beyond(self._idle).cpu_ms, self._effort.views, tls=tls)
-        self._say(f"{stack.kind}: pairs of {pair_bytes / 1000:.0f} KB measured")
+        return sent, drained
 
     async def _crowded(self, pairs: list[bytes]) -> float:
         """CPU ms of a pair with a worker on each core, as a worker's machine has them."""

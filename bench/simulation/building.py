@@ -133,6 +133,7 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
         costs=_costs(fleet, measured, stores, lb),
         spreads=_spreads(stores, lb),
     )
+    made.users["render_s"] = render_line(stores).each_ms(arrivals.bytes) / 1000
     made.counts[AWAY] = len(slots)
     made.counts[SALT : SALT + 2] = ring._scoring._salt  # noqa: SLF001 - the same
     copy_health(made, balancers)
@@ -274,6 +275,5 @@ def numbers_of(
         worlds.BACKOFF_S_MAX: config.backoff_max_s,
         worlds.STORE_DRAIN: (store.drain or nothing).ms(mean_bytes) / 1000,
         worlds.REDIS_DRAIN: (measured.redis.drain or nothing).ms(mean_bytes) / 1000,
-        worlds.RENDER_S: render_line(stores).ms(mean_bytes) / 1000,
     }
     return np.array([numbers[number] for number in range(worlds.NUMBERS)], np.float64)

@@ -4,7 +4,8 @@ Workers run at nice 5 (`deploy/plan.py`), so the kernel gives them 335 parts for
 path (sched(7)). Who asks for less than his part leaves the rest to the others. Every program has one thread that works:
 none gets more than a core. Demand is that of the tick before, with what it left undone.
 
-A rehearsal that runs on the same machines uses their cores too: it polls for pictures that are ready.
+A rehearsal that runs on the same machines uses their cores too: it polls for pictures that are ready
+(`watching.py`).
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,6 @@ from .world import Floats, Indices, World
 
 UPLOAD_WEIGHT: Final = 1024.0
 WORKER_WEIGHT: Final = 335.0
-# Of `replay/ready.py`: seconds between two polls, and times a poll's own duration, while phones send and afterwards.
-PAUSE_S, PAUSE_PER_COST, WAIT_PER_COST = 1.0, 20, 4
 
 
 class Cores:
@@ -28,10 +27,9 @@ class Cores:
         self._watching = np.zeros(len(cores))
         self.backlog = np.zeros(len(cores))
 
-    def watch(self, machines: Sequence[int], poll_s: float, sending: bool) -> None:  # noqa: FBT001 - one or the other
-        """The cores of these machines that polls use, each of so many CPU seconds; a longer poll is a rarer one."""
-        rest_s = max(PAUSE_S, (PAUSE_PER_COST if sending else WAIT_PER_COST) * poll_s)
-        self._watching[machines] = poll_s / (poll_s + rest_s) / max(len(machines), 1)
+    def watch(self, machines: Sequence[int], cores: float) -> None:
+        """The cores that polls use in the tick that begins, on these machines together."""
+        self._watching[machines] = cores / max(len(machines), 1)
 
     def share(self, w: World, tick_s: float, running: Indices) -> None:
         """Set each machine's speeds for the tick that begins; `running` workers of each have a job."""

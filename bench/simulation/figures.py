@@ -16,13 +16,11 @@ TIERS: Final = ("lb", "node", "worker")
 BY_SECOND: Final = ("offered", "accepted", "shed")
 
 
-def figures_of(result: Result, sight_s: float, seed: int) -> dict[str, float]:
+def figures_of(result: Result) -> dict[str, float]:
     """The figures of one played burst; a figure of which there is no value is left out."""
     accepted = np.isfinite(result.finished)
     upload_ms = (result.finished - result.arrives)[accepted] * 1000
-    rendered = np.isfinite(result.ready) & accepted
-    seen_s = np.random.default_rng(seed).uniform(0.0, sight_s, len(result.ready))
-    ready_ms = (result.ready + seen_s - result.finished)[rendered] * 1000
+    ready_ms = np.maximum(result.seen - result.finished, 0.0)[np.isfinite(result.seen) & accepted] * 1000
     found = {
         "offered": float(len(result.arrives)),
         "accepted": float(accepted.sum()),

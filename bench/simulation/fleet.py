@@ -43,10 +43,8 @@ class Phones(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fixed_ms: Annotated[float, Meta(ge=0)] = 0.0
     mb_ms: Annotated[float, Meta(ge=0)] = 0.0
     idle_cores: Annotated[float, Meta(ge=0)] = 0.0
-    # CPU of all tiers for each post that a poll lists: polls look for pictures that are ready.
+    # CPU of all tiers and of the replay for each post that a poll lists: polls look for pictures that are ready.
     list_ms: Annotated[float, Meta(ge=0)] = 0.0
-    # A picture is seen ready up to so many seconds after it is (the pause between two polls, `ready_within_ms`).
-    sight_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,6 +32,6 @@ def played(
     course: tuple[Second, ...] = ()
     for seed in range(1, seeds + 1):
         result = Play(fleet, costs, arrivals, window_s, Config(), seed).play(faults)
-        found.append(figures_of(result, fleet.phones.sight_s, seed))
+        found.append(figures_of(result))
         course = result.seconds
     return Played(tuple(found), axes_of(arrivals, fleet, faults), course)

@@ -2,7 +2,9 @@
 
 Once the times at which jobs become ready and their service times are known, departures are determined: the workers
 stand in a heap by the time at which they are free. The order of the classes by turn is by `storage/queue/lease.py`, and
-a claim is for as many jobs as `processors/ahead.py` lets a worker take under a backlog.
+a claim is for as many jobs as `processors/ahead.py` lets a worker take under a backlog. Each pair also has a flag. It
+costs next to nothing (its CPU is in the worker's line), but it waits for a claim as the renders do, and a claim takes
+no more than `FLAGS_MAX`: while both slots of every worker are taken, flags queue up.
 
 A worker has two jobs in hand, of which one renders while the other waits for the store. That is a matter of
 milliseconds, in which the worker's time is its renders; but where the way to the store is limited, uploads share it,
@@ -19,6 +21,7 @@ from .world import (
     COMPLETING,
     DEGRADE_S,
     FIRST_BYTES,
+    FLAGGED,
     IO_S,
     JOB_CLASSES,
     LEASED,
@@ -27,7 +30,6 @@ from .world import (
     QUEUED,
     REDIS,
     REDIS_DRAIN,
-    RENDER_S,
     RENDERED,
     SETTLED,
     SHOWING,
@@ -42,6 +44,7 @@ from .world import (
 )
 
 SLOTS, AHEAD_S, AHEAD_MAX = 2, 1.0, 16  # `jobs_max` of a worker, and the constants of `processors/ahead.py`
+FLAGS_MAX = 64  # of a claim (`processors/worker.py`)
 COMPLETE = 2
 MEAN_WEIGHT = 0.2  # of a job in the mean duration (`ahead.Ahead`)
 
@@ -116,6 +119,8 @@ def render(w: World, end: float) -> None:
         one = w.workers[worker]
         began = max(one.free, earliest(w))
         if began >= end:
+            if one.free < end:  # a slot is free: the bell has called this worker for the flags
+                w.counts[FLAGGED] = 0
             return
         if not one.batch:
             one.turn += 1
@@ -138,18 +143,27 @@ def claim(w: World, worker: int) -> None:
     if one.batch:
         one.batch -= 1
         counts[LEASED] -= 1
-    elif counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
-        mean_s = max(one.mean_s if limited(w) else SLOTS * w.numbers[RENDER_S], 1e-3)
-        most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / mean_s), AHEAD_MAX)
+        return
+    counts[FLAGGED] -= min(FLAGS_MAX, counts[FLAGGED])
+    if counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
+        most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / max(one.mean_s, 1e-3)), AHEAD_MAX)
         one.batch = min(most, counts[QUEUED] - counts[LEASED] - 1)
         counts[LEASED] += one.batch
 
 
 @compiled
+def note_duration(w: World, worker: int, seconds: float) -> None:
+    """A job had its slot for so long."""
+    one = w.workers[worker]
+    weight = MEAN_WEIGHT if one.mean_s != AHEAD_S * SLOTS else 1.0  # the first job decides
+    one.mean_s += weight * (seconds - one.mean_s)
+
+
+@compiled
 def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     """Render the pair; when the worker is free again. A pair that waited long is completed later."""
-    users, machine, size = w.users, w.workers[worker].machine, w.users[i].bytes
-    cpu_s = (w.costs[WORKER, 0] + w.costs[WORKER, 1] * size) * drawn(w, WORKER)
+    users, machine = w.users, w.workers[worker].machine
+    cpu_s = users[i].render_s * drawn(w, WORKER)
     degraded = job_class != COMPLETE and began - users[i].at > w.numbers[DEGRADE_S]
     cpu_s *= w.numbers[WITHOUT_FULL] if degraded else 1.0
     w.flows[WORKER] += cpu_s
@@ -161,6 +175,8 @@ def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     io_s = w.numbers[IO_S] / w.machines[machine].render_speed
     if limited(w):
         return begin(w, worker, i, began, done, io_s, not degraded)
+    in_hand = SLOTS if w.counts[QUEUED] else 1  # under a backlog a job has its slot during the render before it, too
+    note_duration(w, worker, in_hand * busy_s + io_s)
     if job_class != COMPLETE:
         users[i].ready = done + io_s
     if degraded:
@@ -194,8 +210,7 @@ def show(w: World, i: int, now: float) -> None:
     w.counts[SHOWING] -= 1
     one.held -= 1
     users[i].kind = SETTLED
-    weight = MEAN_WEIGHT if one.mean_s != AHEAD_S * SLOTS else 1.0  # the first job decides
-    one.mean_s += weight * (now - users[i].left - one.mean_s)
+    note_duration(w, users[i].node, now - users[i].left)
     if np.isnan(users[i].ready):
         users[i].ready = now
     if one.free == np.inf:

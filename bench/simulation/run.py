@@ -23,6 +23,7 @@ from .faults import STORE_TIMES, Fault
 from .fleet import Fleet
 from .scaler import Scaler
 from .ticks import advance
+from .watching import Watch
 from .world import (
     ACCEPTED,
     AWAY,
@@ -72,11 +73,12 @@ class Second(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One played burst; arrays by user, NaN where nothing happened. `cpu_s` is by tier."""
+    """One played burst; arrays by user, NaN where nothing happened; `seen`: see `watching.py`. `cpu_s` is by tier."""
 
     arrives: Floats
     finished: Floats
     ready: Floats
+    seen: Floats
     shed: int
     lost: int
     given_up: int
@@ -95,7 +97,8 @@ class Play:
     ) -> None:
         self.made: Made = built(fleet, costs, arrivals, window_s, config, seed)
         self.world = self.made.world
-        self._count, self._list_s = len(arrivals.arrives), fleet.phones.list_ms / 1000
+        self._count = len(arrivals.arrives)
+        self._watch = Watch(self.world, fleet.phones.list_ms / 1000, self.made.hosts.of["phones"], seed)
         most = fleet.of("worker") if fleet.workers_max is None else min(fleet.workers_max, fleet.of("worker"))
         settings, start_s = self.made.settings, self.made.start_s
         self.scaler = Scaler(self.world, settings, workers_max=most, window_s=window_s, start_s=start_s)
@@ -116,8 +119,6 @@ class Play:
             tick += 1
             self._check(tick * TICK_S, arrived)
             if tick % round(self.scaler.every_s / TICK_S) == 0:
-                sending = any(counts[[AWAY, IN_FLIGHT, WAITING]])
-                self.made.cores.watch(self.made.hosts.of["phones"], self._list_s * int(counts[ACCEPTED]), sending)
                 depth = self.scaler.decide(tick * TICK_S)
                 second = round(tick * TICK_S)
                 found.append(Second(second, depth.ready, depth.oldest_s, self.scaler.workers, self.scaler.desired))
@@ -127,6 +128,7 @@ class Play:
             arrives=users["arrives"],
             finished=users["finished"].astype(np.float64),
             ready=users["ready"].astype(np.float64),
+            seen=self._watch.seen(),
             shed=int(counts[SHED]),
             lost=int(counts[LOST]),
             given_up=int(counts[GIVEN_UP]),
@@ -144,7 +146,7 @@ class Play:
         return bool((workers["free"][self.world.heap[: counts[WORKERS]]] <= now).all())
 
     def _between(self, now: float) -> None:
-        """Begin a tick: faults, health, cores."""
+        """Begin a tick: faults, health, polls, cores."""
         while self._due and self._due[0][0] <= now:
             self._due.pop(0)[1](now)
         self.made.placement.tick(now)
@@ -155,6 +157,7 @@ class Play:
         there = there[np.isfinite(workers["free"][there])]  # the others wait for the store
         busy = (workers["free"][there] > now) | (counts[QUEUED] > 0)
         running = np.bincount(workers["machine"][there[busy]], minlength=len(self.made.hosts.cores)).astype(np.int32)
+        self._watch.poll(self.made.cores, now, TICK_S)
         self.made.cores.share(self.world, TICK_S, running)
 
     def _check(self, now: float, arrived: int) -> None:

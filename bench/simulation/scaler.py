@@ -14,7 +14,7 @@ from processors.scaling.sizing import Limits, Moment, Needed, decide
 
 from .rendering import COMPLETE, broken_off, drop, push
 from .settings import Settings
-from .world import COMPLETING, LEASED, LINK_BYTES_S, NOBODY, QUEUED, SHOWING, STARTED, WORKER, WORKERS, World
+from .world import COMPLETING, FLAGGED, LEASED, LINK_BYTES_S, NOBODY, QUEUED, SHOWING, STARTED, WORKER, WORKERS, World
 
 ALL: Final = "all"
 EPOCH_MS: Final = 10**12  # unix ms of the moment; any will do
@@ -109,12 +109,12 @@ class Scaler:
         return depth
 
     def depth(self, now: float) -> Depth:
-        """Jobs that are ready and not claimed ahead, the age of the oldest, and what workers hold."""
+        """Jobs that are ready and not claimed ahead, flags among them, the age of the oldest, and what workers hold."""
         w = self._w
         heads = [w.users["at"][i] for i in w.jobs[:COMPLETE, 0] if i != NOBODY]
         busy = int(w.counts[SHOWING])
         if not w.numbers[LINK_BYTES_S]:
             busy = int(np.count_nonzero(w.workers["free"][w.heap[: self.workers]] > now))
-        ready = max(int(w.counts[QUEUED] - w.counts[LEASED]), 0)
+        ready = max(int(w.counts[QUEUED] - w.counts[LEASED]), 0) + int(w.counts[FLAGGED])
         oldest = max(now - min(heads), 0.0) if heads else 0.0
         return Depth(ready, oldest, busy + int(w.counts[LEASED]))

@@ -9,6 +9,7 @@ from .rules import compiled, kept, wide
 from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
 from .world import (
     ENQUEUED,
+    FLAGGED,
     NOBODY,
     RECEIVED,
     RENDERED,
@@ -61,6 +62,7 @@ def happen(w: World, i: int) -> None:
         store(w, i, now)
     elif kind == ENQUEUED:
         w.counts[UNQUEUED] -= 1
+        w.counts[FLAGGED] += 1
         enqueue(w, i, now, 1 if users[i].arrives > w.numbers[WINDOW_S] else 0)
     elif kind == RENDERED:
         put_media(w, i, now)

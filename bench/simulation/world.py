@@ -32,7 +32,7 @@ TRIES, RECEIVED, STORED, ENQUEUED, RENDERED, SHOWN, SETTLED = range(7)
 # `counts`: users by where they are; the first ones add up to all users at any time.
 AWAY, IN_FLIGHT, WAITING, ACCEPTED, GIVEN_UP = range(5)
 QUEUED, STARTED, SHED, VICTIMS, UNQUEUED, SPILLS, WEIGHT, RAMPING, COMPLETING, LEASED = range(5, 15)
-LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, PASSING, SHOWING, COUNTS = range(15, 24)
+LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, PASSING, SHOWING, FLAGGED, COUNTS = range(15, 25)
 JOB_CLASSES: Final = 3  # on time, late, to complete
 # CPU seconds by tier in `flows`, costs in `costs`, machines in `servers`, distributions in `spreads`
 LB, NODE, WORKER, REDIS, STORE, PHONE = range(6)
@@ -45,17 +45,18 @@ LINK, PASSED, STAY, FLOWS = range(6, 10)
 # `numbers`
 TICK_S, WINDOW_S, ATTEMPTS, REQUEST_BYTES, BOUND_PERCENT, BOUND_FLOOR, COMMIT_WAIT_S, ANNOUNCE_S, SLOWDOWN = range(9)
 LINK_BYTES_S, MEDIA_BYTES, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S, BACKOFF_S_MAX = range(9, 17)
-STORE_DRAIN, REDIS_DRAIN, RENDER_S, FIRST_BYTES, NUMBERS = range(17, 22)
+STORE_DRAIN, REDIS_DRAIN, FIRST_BYTES, NUMBERS = range(17, 21)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
 # last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
 # render's `left` is when its job was claimed, `node` its worker, and `whole` says that its object has `full`.
+# `render_s`: CPU of a render of this user's pair, on average.
 USER: Final = np.dtype(
     [
         *((name, "f8") for name in ("arrives", "at", "since", "left")),
         *((name, "i4") for name in ("length", "received", "held", "charged")),
         *((name, "i4") for name in ("bytes", "link", "coming_next", "coming_last")),
-        *((name, "f4") for name in ("send_s", "tried", "laggard_until", "finished", "ready")),
+        *((name, "f4") for name in ("send_s", "tried", "laggard_until", "finished", "ready", "render_s")),
         *(("slot", "u4"), ("node", "i2"), ("laggard_node", "i2")),
         *((name, "u1") for name in ("kind", "tries", "moved", "refused", "turn", "queued")),
         *((name, "?") for name in ("announced", "slow", "whole", "gone")),

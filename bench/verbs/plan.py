@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         files.write(args.out, texts)
         if not args.json:
             print(f"\nwritten to {args.out}: {', '.join(texts)}")
+    if found.lines_only(aims.store):
+        print(f"{args.costs}: {costs.LINES_ONLY}", file=sys.stderr)
     return 0 if made.target is None or made.target.takes_it else 1
 
 

@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from ..simulation.played import played  # noqa: PLC0415 - see above
 
     found = played(rows, trace.header.window_s, fleet, costs, faults, args.seeds)
+    if costs.lines_only(fleet.store):
+        print(f"{args.costs}: {measured.LINES_ONLY}", file=sys.stderr)
     prediction = sealed.Prediction(
         sealed_at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         trace_sha256=sha256(args.trace),

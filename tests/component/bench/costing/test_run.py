@@ -7,7 +7,16 @@ from bench.costing.assembled import costs
 from bench.costing.run import Effort, measure
 from tests.unit.bench.costing.readings import readings
 
-FEW = Effort(pairs={40_000: 8, 90_000: 8}, rounds=1, rendered=20, alone=4, views=4, in_flight=20, idle_s=0.5)
+FEW = Effort(
+    pairs={40_000: 8, 90_000: 8},
+    drained=(40_000, 90_000),
+    rounds=1,
+    rendered=20,
+    alone=4,
+    views=4,
+    in_flight=20,
+    idle_s=0.5,
+)
 TIERS = {"lb", "node", "redis"}
 
 
@@ -31,9 +40,11 @@ async def test_each_tier_is_measured_in_its_phases(redis_url: str) -> None:
     assert all(seconds > 0 for times in found.start_s.values() for seconds in times)
     assert len(found.alone.node_ms) == FEW.alone - 1
     assert sum(found.alone.put_counts) == FEW.alone
-    assert len(said) == 2
+    assert len(said) == 4
     made = costs({"file": found, "minio": readings("minio")}, measured_at="", machine={}, code="")
-    assert checked(made, "this run").stores["file"].worker.drain is not None
+    line = checked(made, "this run").stores["file"].worker.drain
+    assert line is not None
+    assert [size for size, _ in line.points] == pytest.approx([80_000, 180_000], rel=0.02)
 
 
 @pytest.mark.timeout(600)

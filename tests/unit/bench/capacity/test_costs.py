@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -15,6 +16,41 @@ MINIO = COSTS.stores["minio"]
 def test_a_cost_grows_with_the_bytes() -> None:
     """Fixed, and so much for each million bytes."""
     assert Line(fixed_ms=1.0, mb_ms=2.0).ms(500_000) == 2.0
+
+
+def test_points_are_joined_and_go_on_at_both_ends() -> None:
+    """Renders of 100, 300 and 500 KB: between two of them, on them, below and above; the line does not count."""
+    line = Line(fixed_ms=1.0, mb_ms=2.0, points=((100e3, 20.0), (300e3, 40.0), (500e3, 50.0)))
+    assert [line.ms(kb * 1e3) for kb in (100, 200, 400, 500)] == pytest.approx([20.0, 30.0, 45.0, 50.0])
+    assert [line.ms(kb * 1e3) for kb in (50, 700)] == pytest.approx([15.0, 60.0])
+    assert line.each_ms(np.array([50_000, 200_000])).tolist() == pytest.approx([15.0, 30.0])
+
+
+def test_no_size_costs_less_than_nothing() -> None:
+    """The slope at the small end may lead below 0; a slope down at the large end is noise."""
+    steep = Line(fixed_ms=1.0, points=((100e3, 5.0), (200e3, 25.0), (300e3, 24.0)))
+    assert (steep.ms(0), steep.ms(900e3)) == (0.0, 24.0)
+
+
+def test_one_point_is_no_curve() -> None:
+    """The line counts then."""
+    assert Line(fixed_ms=1.0, mb_ms=2.0, points=((100e3, 20.0),)).ms(500_000) == 2.0
+
+
+def test_a_dearer_line_is_dearer_at_every_size() -> None:
+    """Its points too; its spread stays."""
+    line = Line(fixed_ms=1.0, mb_ms=2.0, spread=(0.5, 1.5), points=((1e5, 20.0), (3e5, 40.0)))
+    assert line.times(2.0).ms(2e5) == 60.0
+    assert (line.times(2.0).fixed_ms, line.times(2.0).mb_ms, line.times(2.0).spread) == (2.0, 4.0, (0.5, 1.5))
+
+
+def test_costs_without_points_are_told() -> None:
+    """Those of a file that was measured before; a store that is not there is told elsewhere."""
+    assert COSTS.lines_only("minio")
+    assert not COSTS.lines_only("tape")
+    drain = Line(fixed_ms=1.0, points=((1e5, 20.0), (3e5, 40.0)))
+    pointed = replace(MINIO, worker=replace(MINIO.worker, drain=drain))
+    assert not replace(COSTS, stores={"minio": pointed}).lines_only("minio")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -34,6 +34,21 @@ def test_each_tier_has_its_figures() -> None:
     assert (worker.upload, worker.drain.spread[0]) == (Line(fixed_ms=0.0), 0.5)
 
 
+def test_a_workers_cost_is_by_size_while_all_cores_render() -> None:
+    """The medians of each size beside the line; other tiers follow their lines."""
+    sizes = {"worker": [(2e5, 30.0), (2e5, 32.0), (2e5, 99.0), (1e5, 20.0)], "redis": [(2e5, 3.0), (1e5, 2.0)]}
+    made = costs(
+        {kind: msgspec.structs.replace(one, drain={**one.drain, **sizes}) for kind, one in FOUND.items()},
+        measured_at="", machine={}, code="",
+    )  # fmt: skip
+    worker = made.stores["file"].worker.drain
+    assert worker is not None
+    assert worker.points == ((1e5, 24.0), (2e5, 38.4))
+    assert worker.ms(1.5e5) == pytest.approx(31.2)
+    assert made.redis.drain is not None
+    assert made.redis.drain.points == ()
+
+
 def test_requests_and_bytes_are_for_a_pair() -> None:
     """As MinIO counted them; the file store is asked for the same."""
     for kind in ("file", "minio"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.costing.phones import PIECE_BYTES, UPLINK_BYTES_S, bodies, connected, head, upload
+from bench.costing.phones import PAIRS, PIECE_BYTES, UPLINK_BYTES_S, bodies, connected, head, mixed, upload
 from bench.costing.stack import Stack
 from bench.peers.phone import PhoneError
 from tests.ports import free_port
@@ -75,6 +75,14 @@ def test_pairs_have_the_size_that_is_asked_for() -> None:
     made = bodies(60_000)
     assert len({*made}) == len(made)
     assert all(120_000 < len(body) < 121_000 for body in made)
+
+
+def test_a_mixture_has_the_mean_that_is_asked_for_and_the_scatter_of_a_burst() -> None:
+    """As many pairs, all of other sizes; the largest photo is three times the smallest one, as of a log-normal 0.4."""
+    made = sorted(map(len, mixed(100_000)))
+    assert len(made) == PAIRS
+    assert sum(made) / PAIRS == pytest.approx(200_000, rel=0.01)
+    assert 1.2 < made[-1] / made[0] < 4
 
 
 async def test_each_upload_has_a_token_and_a_length(tmp_path: Any) -> None:

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.replay import ready
-from bench.simulation.cores import PAUSE_PER_COST, PAUSE_S, WAIT_PER_COST, Cores
+from bench.simulation.cores import Cores
 from tests.unit.bench.simulation.simulated import fleet, play, poisson
 
 TICK = 0.05
@@ -48,14 +47,13 @@ def test_a_program_gets_no_more_than_a_core() -> None:
 
 
 def test_polls_for_pictures_take_their_part() -> None:
-    """A poll of 0.1 s each 2.1 s while phones send, each 1.1 s afterwards; by the pauses of the watch."""
-    assert (PAUSE_S, PAUSE_PER_COST, WAIT_PER_COST) == (ready.PAUSE_S, ready.PAUSE_PER_COST, ready.WAIT_PER_COST)
+    """Of the machines that poll, and until they end."""
     w = play(poisson(10, 2), of=fleet(nodes=1, lbs=1, workers=1)).world
     made = Cores(np.ones(3), np.ones(3), np.zeros(3))
-    for sending, part in ((True, 0.1 / 2.1), (False, 0.1 / 1.1)):
-        made.watch([1], 0.1, sending)
+    for polls, part in ((0.5, 0.25), (1.0, 0.5), (0.0, 0.0)):
+        made.watch([1, 2], polls)
         made.share(w, TICK, np.ones(3, np.int32))
-        assert w.machines["render_speed"].tolist() == pytest.approx([1.0, 1.0 - part, 1.0])
+        assert w.machines["render_speed"].tolist() == pytest.approx([1.0, 1.0 - part, 1.0 - part])
 
 
 def test_what_runs_beside_takes_its_cores() -> None:

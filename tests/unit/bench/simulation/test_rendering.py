@@ -4,13 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from bench.capacity.costs import Line
 from bench.simulation import rendering
 from bench.simulation.ticks import advance
 from bench.simulation.uploads import enqueue
-from bench.simulation.world import COMPLETING, LEASED, PASSING, QUEUED, SHOWING, STARTED, WORKER, World
+from bench.simulation.world import COMPLETING, FLAGGED, LEASED, PASSING, QUEUED, SHOWING, STARTED, WORKER, World
 from processors import ahead, config
-from tests.unit.bench.simulation.simulated import fleet, play, poisson
+from processors.worker import FLAGS_MAX
+from tests.unit.bench.simulation.simulated import costs, fleet, play, poisson
 
 
 def test_posts_on_time_come_first() -> None:
@@ -46,6 +49,18 @@ def test_a_job_that_waited_long_is_completed_later(waited: float, twice: int) ->
     assert w.flows[WORKER] == pytest.approx(0.05 * (5 / 6 + 1 if twice else 1.0))
 
 
+def test_a_render_costs_what_its_size_costs() -> None:
+    """By the points, not by the line."""
+    line = Line(fixed_ms=1.0, points=((100_000, 40.0), (300_000, 80.0)))
+    cost = costs()
+    stores = cost.stores["file"]
+    stores = replace(stores, worker=replace(stores.worker, drain=line))
+    w = play(poisson(1000, 1, size=200_000), of=fleet(workers=1), cost=replace(cost, stores={"file": stores})).world
+    enqueue(w, 0, 1.0, 0)
+    rendering.render(w, math.inf)
+    assert w.flows[WORKER] == pytest.approx(0.06)
+
+
 def test_a_slow_machine_renders_slowly() -> None:
     """At half the speed it takes twice the time."""
     w = play(poisson(1000, 1)).world
@@ -56,15 +71,52 @@ def test_a_slow_machine_renders_slowly() -> None:
 
 
 def test_a_backlog_is_claimed_ahead() -> None:
-    """As much as a worker finishes in a second, by the constants of the worker."""
+    """As much as a worker finishes in a second: one job while it knows none, then what renders of 50 ms allow."""
     assert (rendering.AHEAD_S, rendering.AHEAD_MAX) == (ahead.AHEAD_S, ahead.AHEAD_MAX)
     w = play(poisson(1000, 200), of=fleet(workers=1)).world
     for i in range(200):
         enqueue(w, i, 1.0, 0)
     rendering.render(w, 1.01)
-    assert w.counts[LEASED] == w.workers["batch"][0] == 17
+    assert w.counts[LEASED] == w.workers["batch"][0] == 2
+    most = 0
+    for tick in range(20, 100):
+        rendering.render(w, tick * 0.05)
+        most = max(most, int(w.workers["batch"][0]))
+    assert most == 17
     rendering.render(w, math.inf)
     assert w.counts[LEASED] == 0
+
+
+def test_a_claim_takes_so_many_flags_and_only_a_claim_takes_them() -> None:
+    """Two hundred pairs at one worker: flags wait for its claims, from both sides of the limit of one."""
+    assert rendering.FLAGS_MAX == FLAGS_MAX
+    w = play(poisson(1000, 200), of=fleet(workers=1)).world
+    w.counts[FLAGGED] = 200
+    for i in range(200):
+        enqueue(w, i, 1.0, 0)
+    left = []
+    for tick in range(20, 32):
+        rendering.render(w, tick * 0.05 + 0.01)
+        left.append(int(w.counts[FLAGGED]))
+    assert left[:6] == [136, 136, 136, 72, 72, 72]  # a claim of three jobs, then one of three again
+    w.counts[FLAGGED] = 63
+    rendering.render(w, 3.0)
+    assert w.counts[FLAGGED] == 0
+
+
+def test_a_worker_without_a_job_takes_all_flags() -> None:
+    """The bell calls it; one that renders does not hear it."""
+    w = play(poisson(1000, 2), of=fleet(workers=1)).world
+    w.counts[FLAGGED] = 100
+    rendering.render(w, 1.0)
+    assert w.counts[FLAGGED] == 0
+    enqueue(w, 0, 1.0, 0)
+    rendering.render(w, 1.01)
+    w.counts[FLAGGED] = 5
+    rendering.render(w, 1.04)
+    assert w.counts[FLAGGED] == 5
+    rendering.render(w, 1.06)
+    assert w.counts[FLAGGED] == 0
 
 
 def test_the_heap_gives_the_worker_that_is_free_first() -> None:

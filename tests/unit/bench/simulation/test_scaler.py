@@ -1,6 +1,7 @@
 """The simulated autoscaler decides by `processors/scaling/sizing.py`."""
 
 from bench.simulation.uploads import enqueue
+from bench.simulation.world import FLAGGED
 from tests.unit.bench.simulation.simulated import fleet, play, poisson
 
 COLD = {"SNAPSURGE_PROCESSORS_WORKERS_WARM": "2", "SNAPSURGE_PROCESSORS_SCALE_DOWN_S": "3"}
@@ -23,6 +24,15 @@ def test_workers_follow_the_queue_within_the_limits() -> None:
     for second in range(33, 60):
         scaler.decide(float(second))
     assert scaler.workers < 6
+
+
+def test_flags_count_as_jobs_that_wait() -> None:
+    """As in the depth that the autoscaler publishes; they have no age here."""
+    made = play(poisson(1000, 3))
+    enqueue(made.world, 0, 0.5, 0)
+    made.world.counts[FLAGGED] = 4
+    assert made.scaler.depth(1.5).ready == 5
+    assert made.scaler.depth(1.5).oldest_s == 1.0
 
 
 def test_a_scaler_that_is_away_decides_nothing() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bench.__main__ import main
+from bench.capacity.costs import Line
 from bench.files import sha256
 from bench.prediction import sealed
 from bench.simulation.code import code_hash
@@ -59,11 +61,23 @@ def test_json_is_one_object(files: dict[str, Path], capsys: pytest.CaptureFixtur
 def test_breaks_are_said_to_be_left_out(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """On standard error, so that JSON stays one object; nothing is said of a trace without any."""
     assert simulate(files, "--json") == 0
-    assert "breaks" not in capsys.readouterr().err
+    assert "not simulated" not in capsys.readouterr().err
     rows = (Row(t=1, u="a", f=40_000, b=40_000, up=500_000, d=(70_000,)), Row(t=2, u="b", f=9, b=9, up=500_000))
     traces.write(files["trace"], Trace(Header(kind="synthetic", window_s=20, seed=1), rows))
     assert simulate(files, "--json") == 0
     assert "not simulated: breaks of 1 uploads" in capsys.readouterr().err
+
+
+def test_costs_of_few_sizes_are_told(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error; nothing is said of costs by size."""
+    assert simulate(files, "--json") == 0
+    assert "costs: renders cost by a line" in capsys.readouterr().err
+    known = costs()
+    line = Line(fixed_ms=50.0, points=((1e5, 40.0), (2e5, 50.0)))
+    stores = {kind: replace(one, worker=replace(one.worker, drain=line)) for kind, one in known.stores.items()}
+    files["costs"].write_bytes(msgspec.json.encode(replace(known, stores=stores)))
+    assert simulate(files, "--json") == 0
+    assert "renders cost" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
