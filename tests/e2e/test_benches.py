@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = re.findall(r"-m (bench\S*(?: lb)?) \$\(if \$\(QUICK\),--quick\)", (ROOT / "Makefile").read_text())
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1900)]
 
 
 def test_the_makefile_names_them() -> None:
