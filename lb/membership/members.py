@@ -94,6 +94,7 @@ class Membership:
         except (RedisError, OSError, TimeoutError) as error:
             self._say(away=True, error=error)
             # A Redis that fails says nothing about any node.
+            self._roster.missed()
             self._fleet.silence(frozenset(), asyncio.get_running_loop().time())
             return False
         self._say(away=False)

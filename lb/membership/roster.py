@@ -1,8 +1,9 @@
 """Which nodes are members by heartbeat, and which are silent: polls of Redis in, decisions out. Pure.
 
 Heartbeats say which nodes exist and drain; checks say which are healthy. A node with a late heartbeat is silent, and is
-removed when none arrived for `gone_s`; a node that removed its entry leaves at once. If all heartbeats are late,
-the membership stays as it is: an empty, restarted or unreachable Redis does not mean that all nodes are dead.
+removed when none arrived for `gone_s`, counted anew after an outage of Redis; a node that removed its entry leaves at
+once. If all heartbeats are late, the membership stays as it is: an empty, restarted or unreachable Redis does not mean
+that all nodes are dead.
 """
 
 from collections.abc import Iterable
@@ -36,14 +37,24 @@ class Roster:
         self._seen = dict.fromkeys(self._entries, now)
         self._written: set[str] = set()
         self._beatless: frozenset[str] = frozenset()
+        self._outage = False
         self.silent: frozenset[str] = frozenset()
+
+    def missed(self) -> None:
+        """A poll failed, or all heartbeats were late: until the next one no heartbeat could be read."""
+        self._outage = True
+        self.silent = frozenset()
 
     def apply(self, poll: Poll, now: float) -> None:
         """Take the members and the silent nodes from one poll of the heartbeats; `now` is monotonic seconds."""
         # No heartbeat is in time: Redis was emptied or restarted, or its clock was set. Keep all members.
         if poll.fresh <= 0:
-            self.silent = frozenset()
+            self.missed()
             return
+        if self._outage:
+            # Nodes write again one after the other; none is gone because it is not the first.
+            self._outage = False
+            self._seen = dict.fromkeys(self._seen, now)
         if poll.full:
             self._written.clear()
             self._beatless = poll.beatless

@@ -64,6 +64,7 @@ class Fleet:
             node.take(member)
             nodes[member.id] = node
         for gone in before.keys() - nodes.keys():
+            before[gone].left_at = now
             log.info("node %s leaves the membership", gone)
         self.nodes = nodes
         self._weights = {name: node.weight for name, node in nodes.items() if node.weight}
@@ -259,8 +260,7 @@ class Fleet:
         return self._policy(choice)
 
     def _last_resorts(self, tried: Collection[Node]) -> list[Node]:
-        among = (node for node in self.nodes.values() if node not in tried)
-        return [node for node in among if node.rank is Rank.LAST_RESORT and node.weight]
+        return [one for one in self.nodes.values() if one not in tried and one.rank is Rank.LAST_RESORT and one.weight]
 
     def _order(self, digest: int) -> Iterator[Node]:
         """The nodes in the key's order, then those that are not on the ring yet."""

@@ -42,6 +42,7 @@ class Node:
         "health",
         "host",
         "in_flight",
+        "left_at",
         "load",
         "member",
         "open",
@@ -64,7 +65,7 @@ class Node:
         self.rank = Rank.NEVER
         self.open = self.silent = False
         self.in_flight = self.bytes_in_flight = self.load = self.requests = self.connects = self.connect_errors = 0
-        self.check_at = self.ramp_since = self.ewma_s = self.answered_at = 0.0
+        self.check_at = self.ramp_since = self.ewma_s = self.answered_at = self.left_at = 0.0
         self.ramp = RAMP_FULL
 
     def __repr__(self) -> str:

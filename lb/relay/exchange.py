@@ -62,7 +62,7 @@ class Exchange:
         """Choose a node and send it the request; called again after each node that cannot be reached."""
         context, attempts, target = self._context, self._attempts, self._head.target
         node = (
-            target.startswith(context.holder_starts) and context.holders.find(target, attempts)
+            target.startswith(context.holder_starts) and context.holders.find(target, attempts, late=self._timed_out)
         ) or context.fleet.place(self._key, attempts, self._size, self._refused, shared=self._key != self._user)
         if isinstance(node, Refuse) or not context.may_try(len(attempts)):
             self.fail("gateway-timeout" if self._timed_out else "no-nodes")

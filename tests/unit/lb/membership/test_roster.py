@@ -70,3 +70,17 @@ def test_a_changed_entry_is_taken() -> None:
     draining = Member(id="a", address="h:1", state="draining")
 
     assert roster((0.0, full(A)), (1.0, change(a=draining))).members() == [draining]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_after_an_outage_the_silence_of_a_node_is_counted_anew(lost: bool) -> None:  # noqa: FBT001 - of pytest
+    """Redis is back, empty or not, and one node writes before the others: they are silent for a while, not gone."""
+    found = roster((0.0, full(A, B)))
+    if lost:
+        found.missed()
+    else:
+        found.apply(change(late="ab", fresh=0), 7.0)
+    found.apply(full(A), 14.0)
+    assert found.members() == [A, B]
+    found.apply(change(), 24.0)
+    assert found.members() == [A]

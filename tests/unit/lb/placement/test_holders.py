@@ -3,8 +3,9 @@
 from lb.holder_path import HolderPath, hint
 from lb.placement.fleet import Fleet
 from lb.placement.health import Event, State
-from lb.placement.holders import Holders
-from lb.placement.node import Member
+from lb.placement.holders import LEFT_MAX, LEFT_S, LOST_S, Holders
+from lb.placement.node import Member, Node
+from lb.placement.policy import Refuse
 from tests.unit.lb.placement.test_fleet import fleet, member
 
 
@@ -88,7 +89,64 @@ def test_a_node_that_joins_or_leaves_is_known_at_once() -> None:
     assert found.find(path("c"), ()) is of.nodes["c"]
     of.set_members([member("a"), member("b", address="127.0.0.1:7")], 2.0)
 
-    assert found.find(path("c"), ()) is None
     again = found.find(path("b"), ())
-    assert again is not None
+    assert isinstance(again, Node)
     assert again.port == 7
+
+
+def test_a_node_that_failed_its_checks_is_asked_while_somebody_listens() -> None:
+    """Timeouts, bad answers and missed heartbeats prove nothing about what it has in memory."""
+    of = fleet("abc")
+    found = holders(of)
+    for name, event in (("a", Event.FAILED), ("b", Event.SILENT)):
+        of.note(of.nodes[name], event, 1.0)
+        of.note(of.nodes[name], event, 2.0)
+        assert of.nodes[name].health.state is State.DEAD
+        assert found.find(path(name), ()) is of.nodes[name]
+    of.note(of.nodes["a"], Event.REFUSED, 3.0)
+    assert found.find(path("a"), ()) is None
+
+
+def test_no_other_node_is_asked_while_it_may_live() -> None:
+    """Where no connection was made in time: until it has been dead for a while."""
+    of = fleet("abc")
+    found = holders(of)
+    a = of.nodes["a"]
+    assert isinstance(found.find(path("a"), [a], late=True), Refuse)
+    of.note(a, Event.TIMED_OUT, 1.0)
+    of.note(a, Event.TIMED_OUT, 1.0)
+    of.tick(1.0 + LOST_S)
+    assert isinstance(found.find(path("a"), [a], late=True), Refuse)
+    assert found.find(path("a"), [a]) is None  # it was refused
+    of.tick(2.0 + LOST_S)
+    assert found.find(path("a"), [a], late=True) is None
+
+
+def test_a_node_that_left_is_asked_for_a_while() -> None:
+    """If its heartbeats were missing: by its id and by its address, unless a member has this address now.
+
+    The oldest are forgotten first.
+    """
+    of = fleet("abcd")
+    found = holders(of)
+    a, c = of.nodes["a"], of.nodes["c"]
+    assert found.find(path("a"), ()) is a
+    of.tick(10.0)
+    of.silence("ac", 10.0)
+    of.set_members([member("b")], 10.0)
+    assert found.find(path("d"), ()) is None  # removed by itself or by an operator
+    assert [found.find(path(name), ()) for name in ("a", a.member.address, "c")] == [a, a, c]
+    of.set_members([member("b"), Member(id="new", address=c.member.address)], 11.0)
+    assert found.find(path("c"), ()) is None
+    of.tick(10.0 + LEFT_S)
+    assert found.find(path("a"), ()) is a
+    of.tick(10.1 + LEFT_S)
+    assert found.find(path("a"), ()) is None
+
+    many = [Member(id=f"n{number}", address=f"127.0.0.1:{7000 + number}") for number in range(LEFT_MAX)]
+    of.set_members([member("b"), *many], 100.0)
+    found.find(path("b"), ())
+    of.silence({one.id for one in many}, 100.0)
+    of.set_members([member("b")], 100.0)
+    assert found.find(path("n0"), ()) is None
+    assert isinstance(found.find(path(f"n{LEFT_MAX - 1}"), ()), Node)
