@@ -265,14 +265,16 @@ class Jobs:
             return None
         # The post is ready, but the index may not know it: the job is tried again.
         if trouble is not None:
-            raise trouble
-        if proof:
-            await self._prove(post, proof)
+            try:
+                raise trouble
+            finally:
+                del trouble  # causes.py
+        await self._prove(post, proof)
         return _outcome(post)
 
     async def _prove(self, post: Post, proof: str) -> None:
         """Report a post that was read from the store after this proof; redis.RedisError if the proof is not good."""
-        if await self._index.observe(post, proof) == "unproven":
+        if proof and await self._index.observe(post, proof) == "unproven":
             raise RedisError("Redis lost its data while the post was read, or the store took too long")
 
     async def _flagged(self, post: Post) -> Post | None:

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
+from .causes import raise_first
+
 # A key of another type is deleted, a field that should be a number and is not is removed. Redis did nothing where it
 # answers an error, so the command can be sent again; any other error is raised by that.
 MENDING = """local function call(command, key, ...)
@@ -71,9 +73,7 @@ async def run(redis: Redis, *calls: Call) -> list[Any]:
             pipe.execute_command("EVAL", calls[position].script.text, *calls[position].words)
         for position, answer in zip(missing, await pipe.execute(raise_on_error=False), strict=True):
             answers[position] = answer
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
+    raise_first(answers)
     return answers
 
 

@@ -22,6 +22,7 @@ from typing import TypeVar, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .causes import raise_first
 from .index import Counts, Index, Observed, Report
 from .queue.shards import home, those_that_answer
 from .records import Post
@@ -56,9 +57,7 @@ class ShardedIndex(Index):
     async def observe(self, reports: Sequence[Report]) -> list[Observed]:
         """Report posts to their shards, with the proofs of these; an error only after all other shards were told."""
         answers = await self._by_shard(reports, [one.post.id for one in reports], Index.observe)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
+        raise_first(answers)
         return cast("list[Observed]", answers)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:

@@ -113,5 +113,8 @@ async def those_that_answer(calls: Iterable[Awaitable[T]]) -> list[T]:
         else:
             raise answer
     if away and not found:
-        raise away
+        try:
+            raise away
+        finally:
+            del away, answer, answers
     return found

@@ -134,7 +134,10 @@ class Objects:
         if (done or request.unclear) and not await self.endpoints.looks.all_since(since):
             outcome = await self._further.replaced(request, outcome) or outcome
         if isinstance(outcome, OSError):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # its traceback has this frame: both, and the body, would wait for the collector
         return outcome
 
     async def _answered(self, request: Request) -> Answer:
@@ -188,7 +191,10 @@ class Objects:
             except OSError as error:
                 outcome = error
         if isinstance(outcome, OSError):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # its traceback has this frame: both, and the body, would wait for the collector
         return outcome
 
     async def _judged(
@@ -200,7 +206,7 @@ class Objects:
             endpoints.leave_out(endpoint, State.DOWN)
             return outcome, _Step.ELSEWHERE
         if isinstance(outcome, OSError):
-            request.unclear.append(outcome)
+            request.unclear.append(endpoint.url)
             return outcome, _Step.END if isinstance(outcome, Silent) else _Step.LATER
         if outcome.code in NOT_YET:
             endpoints.leave_out(endpoint, State.DOWN)
@@ -212,7 +218,7 @@ class Objects:
         if endpoints.shaken and request.tells_what_is_missing(outcome):
             return await self._missed(request, endpoint, outcome, last=not others(endpoints.all, tried))
         if outcome.status >= 500 and outcome.code not in BUSY:
-            request.unclear.append(outcome)
+            request.unclear.append(endpoint.url)
             endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
 

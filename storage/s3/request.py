@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     now: float
     until: float
     trial: bool = False
-    unclear: list[object] = []  # outcomes of attempts which the store may have done all the same
+    unclear: list[str] = []  # endpoints that may have done what was asked, though their outcome was an error
 
     @property
     def expects(self) -> str | None:
