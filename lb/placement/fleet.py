@@ -6,12 +6,13 @@ comes in.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from .faults import Faults, Window
 from .health import Event, State, newcomer, step
-from .node import RAMP_FULL, Member, Node
+from .node import LEFT_MAX, RAMP_FULL, Member, Node
 from .parameters import Placement
 from .policy import POLICIES, Bound, Choice, FleetLoad, Rank, Refuse
 from .refusals import noted, refusers
@@ -22,8 +23,7 @@ from .standing import CALM, PANIC, TROUBLED, Standing, rank_nodes
 
 log = logging.getLogger("snapsurge.lb.fleet")
 
-_GOOD = {Event.PASSED, Event.RESTED}
-_BACK = {State.JOINING, State.DEAD}
+_GOOD, _BACK = {Event.PASSED, Event.RESTED}, {State.JOINING, State.DEAD}
 _DRAINED_BY = {"draining": "announces draining", "drained": "drained by an operator"}
 
 
@@ -44,7 +44,7 @@ class Fleet:
         self._window = Window()
         self._budget = Budget(percent=placement.retry_percent, floor=placement.retry_floor)
         self.now = 0.0
-        self.nodes: dict[str, Node] = {}
+        self.nodes, self.left = dict[str, Node](), deque[Node](maxlen=LEFT_MAX)
         self.in_flight = self.load = self.requests = self.spills = self.retries_denied = 0
 
     # Members.
@@ -63,8 +63,8 @@ class Fleet:
                 log.info("node %s at %s joins the membership", member.id, member.address)
             node.take(member)
             nodes[member.id] = node
-        for gone in before.keys() - nodes.keys():
-            before[gone].left_at = now
+        for gone in sorted(before.keys() - nodes.keys()):
+            self.left.append(before[gone].leave(now))
             log.info("node %s leaves the membership", gone)
         self.nodes = nodes
         self._weights = {name: node.weight for name, node in nodes.items() if node.weight}

@@ -14,9 +14,8 @@ from .node import Node
 from .policy import Refuse
 
 # A node whose heartbeats are missing leaves the membership, but it may live: it is asked for so long afterwards. Not
-# longer, because somebody else may get its address, and not more of them.
+# longer, because somebody else may get its address.
 LEFT_S = 60.0
-LEFT_MAX = 64
 # A node that has been dead for so long, and takes no connection, is no longer waited for.
 LOST_S = 30.0
 
@@ -32,7 +31,6 @@ class Holders:
         self._fleet = fleet
         self._nodes: dict[str, Node] = {}
         self._by_hint: dict[bytes, Node] = {}
-        self._left: dict[bytes, Node] = {}
         self.counts = {"asked": 0, "away": 0, "unknown": 0}
 
     def find(self, target: bytes, tried: Collection[Node], *, late: bool = False) -> Node | Refuse | None:
@@ -61,21 +59,20 @@ class Holders:
         return None if away else node
 
     def _remembered(self, named: bytes) -> Node | None:
-        node = self._left.get(named)
-        return node if node is not None and self._fleet.now - node.left_at <= LEFT_S else None
+        """The last node of this name that left a short time ago for want of heartbeats.
+
+        Not one that removed its entry at its end, nor one that an operator removed.
+        """
+        for node in reversed(self._fleet.left):
+            if self._fleet.now - node.left_at > LEFT_S:
+                break
+            if named in (hint(node.member.id), hint(node.member.address)):
+                taken = any(one.member.address == node.member.address for one in self._nodes.values())
+                return node if node.silent and not taken else None
+        return None
 
     def _learn(self, nodes: dict[str, Node]) -> None:
         """The membership is another one: the fleet has a new dictionary then."""
-        taken = {node.member.address for node in nodes.values()}
-        for name, node in self._nodes.items():
-            # Not one that removed its entry at its end, nor one that an operator removed.
-            if name not in nodes and node.silent and node.member.address not in taken:
-                for one in (name, node.member.address):
-                    self._left.pop(hint(one), None)
-                    self._left[hint(one)] = node
-        self._left = {one: node for one, node in self._left.items() if node.member.address not in taken}
-        while len(self._left) > LEFT_MAX:
-            del self._left[next(iter(self._left))]
         self._nodes = nodes
         # A node that was given no id calls itself by its address, whatever the command line of the balancer calls it.
         self._by_hint = {hint(node.member.address): node for node in nodes.values()}

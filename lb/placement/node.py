@@ -11,6 +11,7 @@ from .policy import Rank
 # A slow start goes in steps of 1/256. A key gets in when its own eight bits are under the step: so the set of keys only
 # grows, and each key moves once.
 RAMP_FULL = 256
+LEFT_MAX = 64  # Nodes that left are remembered, the last ones.
 EWMA_S = 10.0  # Time constant after which a slow answer hardly counts, as in Finagle and Linkerd.
 
 
@@ -74,6 +75,11 @@ class Node:
     def take(self, member: Member) -> None:
         """Take over a new membership entry."""
         self.member, self.weight, self.zone = member, member.weight, member.zone
+
+    def leave(self, now: float) -> "Node":
+        """Note when the node left the membership."""
+        self.left_at = now
+        return self
 
     def check_soon(self) -> None:
         """Let the next health check of this node begin at once, because something about it is in doubt."""

@@ -3,8 +3,8 @@
 from lb.holder_path import HolderPath, hint
 from lb.placement.fleet import Fleet
 from lb.placement.health import Event, State
-from lb.placement.holders import LEFT_MAX, LEFT_S, LOST_S, Holders
-from lb.placement.node import Member, Node
+from lb.placement.holders import LEFT_S, LOST_S, Holders
+from lb.placement.node import LEFT_MAX, Member, Node
 from lb.placement.policy import Refuse
 from tests.unit.lb.placement.test_fleet import fleet, member
 
@@ -130,7 +130,6 @@ def test_a_node_that_left_is_asked_for_a_while() -> None:
     of = fleet("abcd")
     found = holders(of)
     a, c = of.nodes["a"], of.nodes["c"]
-    assert found.find(path("a"), ()) is a
     of.tick(10.0)
     of.silence("ac", 10.0)
     of.set_members([member("b")], 10.0)
@@ -145,8 +144,11 @@ def test_a_node_that_left_is_asked_for_a_while() -> None:
 
     many = [Member(id=f"n{number}", address=f"127.0.0.1:{7000 + number}") for number in range(LEFT_MAX)]
     of.set_members([member("b"), *many], 100.0)
-    found.find(path("b"), ())
     of.silence({one.id for one in many}, 100.0)
+    of.tick(100.0)
     of.set_members([member("b")], 100.0)
-    assert found.find(path("n0"), ()) is None
-    assert isinstance(found.find(path(f"n{LEFT_MAX - 1}"), ()), Node)
+    assert [isinstance(found.find(path(one.id), ()), Node) for one in many] == [True] * LEFT_MAX
+    of.silence("b", 101.0)
+    of.tick(101.0)
+    of.set_members([many[5]], 101.0)
+    assert sum(isinstance(found.find(path(one.id), ()), Node) for one in (member("b"), *many)) == LEFT_MAX
