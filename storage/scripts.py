@@ -71,8 +71,9 @@ async def run(redis: Redis, *calls: Call) -> list[Any]:
     if missing:
         for position in missing:
             pipe.execute_command("EVAL", calls[position].script.text, *calls[position].words)
-        for position, answer in zip(missing, await pipe.execute(raise_on_error=False), strict=True):
-            answers[position] = answer
+        again: list[Any] = await pipe.execute(raise_on_error=False)
+        for position in missing:
+            answers[position] = again.pop(0)
     raise_first(answers)
     return answers
 

@@ -1,9 +1,9 @@
 """Which nodes are members by heartbeat, and which are silent: polls of Redis in, decisions out. Pure.
 
 Heartbeats say which nodes exist and drain; checks say which are healthy. A node with a late heartbeat is silent, and is
-removed when none arrived for `gone_s`, counted anew after an outage of Redis; a node that removed its entry leaves at
-once. If all heartbeats are late, the membership stays as it is: an empty, restarted or unreachable Redis does not mean
-that all nodes are dead.
+removed when none arrived for `gone_s`, without outages of Redis; a node that removed its entry leaves at once. If all
+heartbeats are late, the membership stays as it is: an empty, restarted or unreachable Redis does not mean that all
+nodes are dead.
 """
 
 from collections.abc import Iterable
@@ -37,6 +37,7 @@ class Roster:
         self._seen = dict.fromkeys(self._entries, now)
         self._written: set[str] = set()
         self._beatless: frozenset[str] = frozenset()
+        self._read_at = now  # the last poll that could tell
         self._outage = False
         self.silent: frozenset[str] = frozenset()
 
@@ -53,8 +54,9 @@ class Roster:
             return
         if self._outage:
             # Nodes write again one after the other; none is gone because it is not the first.
-            self._outage = False
-            self._seen = dict.fromkeys(self._seen, now)
+            away_s, self._outage = now - self._read_at, False
+            self._seen = {name: seen + away_s for name, seen in self._seen.items()}
+        self._read_at = now
         if poll.full:
             self._written.clear()
             self._beatless = poll.beatless

@@ -24,10 +24,14 @@ SIZE = 300_000
 
 @dataclass
 class Holder:
-    """A node: POST creates an upload, HEAD tells its offset, PATCH appends, all others get its name."""
+    """A node: POST creates an upload, HEAD tells its offset, PATCH appends, all others get its name.
+
+    Its check passes while it is `ready`.
+    """
 
     name: str
     port: int = 0
+    ready: bool = True
     uploads: dict[str, int] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # A body was cut.
     heads: list[bytes] = field(default_factory=list)
@@ -57,6 +61,8 @@ class Holder:
             target = f"/v1/uploads/{self.hint}.{len(self.uploads)}"
             self.uploads[target] = 0
             writer.write(f"HTTP/1.1 104 Upload Resumption Supported\r\nLocation: {target}\r\n\r\n".encode())
+        if target == "/readyz":
+            return "200 OK\r\n" if self.ready else "503 Service Unavailable\r\n"
         if target not in self.uploads:
             return "404 Not Found\r\n"
         while length:

@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import re
 import signal
+from functools import partial
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
+from ingest.heartbeat import Heartbeat, Member
 from tests.e2e.holders import SETTINGS, SIZE, Holder, holder, phone
 from tests.e2e.test_lb_harness import PATIENCE_S, Balancer, balancer, problem_of, status_of, until
 
@@ -103,6 +106,69 @@ async def test_a_node_that_gets_no_users_is_asked_for_its_uploads(change: str) -
         await admin(lb, f"/{node.name}/remove")
 
         assert (await told(lb, f"PATCH {path}", user="u", body=b"xx"))[:2] == (404, other.name)
+
+
+async def states(lb: Balancer) -> dict[str, str]:
+    """The nodes' states, by name."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{lb.admin}/nodes") as answer:
+        return {one["id"]: one["state"] for one in await answer.json()}
+
+
+async def is_state(lb: Balancer, name: str, state: str | None) -> bool:
+    """Whether the node is in this state; None: no member."""
+    return (await states(lb)).get(name) == state
+
+
+async def test_a_node_that_fails_its_checks_is_asked_for_its_uploads() -> None:
+    """It gets nothing else; one that listens no more is not asked, and 404 at the other is true then."""
+    async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as alive:
+        nodes = [await alive.enter_async_context(holder("a")), await stack.enter_async_context(holder("b"))]
+        fast = SETTINGS | {"SNAPSURGE_LB_CHECK_MS": "100", "SNAPSURGE_LB_CHECK_FAST_MS": "50"}
+        ports = ((node.name, node.port) for node in nodes)
+        lb = await stack.enter_async_context(balancer(*ports, hash_on="bearer-sub", environment=fast, check="/readyz"))
+        user = await homed(lb, "a")
+        path, node = await parked(lb, nodes, user)
+        node.ready = False
+        await until(partial(is_state, lb, "a", "dead"))
+        assert (await told(lb, "GET /x", user=user))[1] == "b"
+        assert (await told(lb, f"HEAD {path}", user=user))[:2] == (200, "a")
+        assert (await told(lb, f"PATCH {path}", user=user, body=b"xx"))[:2] == (200, "a")
+
+        node.die()
+        await alive.aclose()
+        assert (await told(lb, f"HEAD {path}", user=user))[:2] == (404, "b")
+
+
+async def test_a_node_without_heartbeats_is_asked_for_its_uploads(redis: Redis, redis_url: str) -> None:
+    """Although it is no member any more; another member at its address is not asked in its place."""
+    async with contextlib.AsyncExitStack() as stack:
+        nodes = {name: await stack.enter_async_context(holder(name)) for name in "ab"}
+
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+
+        def beating(name: str, port: int) -> asyncio.Task[None]:
+            beat = Heartbeat(redis, name, lambda: Member(f"127.0.0.1:{port}", 1, "", "serving"), 0.2)
+            running = tasks.create_task(beat.run())
+            stack.callback(running.cancel)
+            return running
+
+        running = [beating(name, node.port) for name, node in nodes.items()]
+        polls = {"SNAPSURGE_LB_MEMBERS_LATE_MS": "1000", "SNAPSURGE_LB_MEMBERS_GONE_S": "2"}
+        environment = SETTINGS | polls | {"SNAPSURGE_REDIS_URL": redis_url}
+        lb = await stack.enter_async_context(balancer(hash_on="bearer-sub", environment=environment))
+        await until(partial(is_state, lb, "a", "healthy"))
+        path, node = await parked(lb, list(nodes.values()), await homed(lb, "a"))
+        assert node is nodes["a"]
+        running[0].cancel()
+        await until(partial(is_state, lb, "a", None))
+        assert (await told(lb, f"PATCH {path}", user="u", body=b"xx"))[:2] == (200, "a")
+
+        beating("c", nodes["a"].port)
+        await until(partial(is_state, lb, "c", "healthy"))
+        user = await homed(lb, "b")
+        nodes["a"].heads.clear()
+        assert (await told(lb, f"HEAD {path}", user=user))[:2] == (404, "b")
+        assert nodes["a"].heads == []
 
 
 @pytest.mark.parametrize("digest", [False, True])

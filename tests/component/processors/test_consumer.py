@@ -250,6 +250,33 @@ async def test_a_job_that_ended_during_a_beat_is_not_lost(redis: Redis) -> None:
     assert lost == []
 
 
+async def test_a_job_whose_settlement_is_not_answered_yet_is_not_lost(redis: Redis) -> None:
+    """Redis has settled it, so the beat cannot extend it; the answer is on its way."""
+    settled, beaten, lost = asyncio.Event(), asyncio.Event(), list[str]()
+
+    class Late(Claims):
+        async def settle_and_claim(self, *words: Any) -> Any:
+            answer = await super().settle_and_claim(*words)
+            if words[2]:
+                settled.set()
+                await beaten.wait()
+            return answer
+
+        async def extend(self, claimed: Sequence[Claimed]) -> list[Claimed]:
+            found = await super().extend(claimed)
+            if settled.is_set() and found:
+                asyncio.get_running_loop().call_soon(beaten.set)
+            return found
+
+    await Queue(redis).enqueue(renders(0, 1))
+    async with consumer_of(Late(redis, 60), lost.append) as consumer:
+        (ours,) = await consumer.claim(Room(1))
+        consumer.settle(Done(ours))
+        await beaten.wait()
+
+    assert lost == []
+
+
 async def test_a_shard_that_is_away_is_not_asked_by_every_claim(redis: Redis) -> None:
     """Each would wait for its timeout; a beat finds it when it is back."""
     flaky = Flaky(redis)

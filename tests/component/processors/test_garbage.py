@@ -28,7 +28,7 @@ from processors.scaling.sizing import Needed
 from processors.scaling.targets import Target, announced, found
 from processors.sweeper import Sweeper
 from storage.files import FileStore
-from storage.keys import COUNTED_KEY, LEASES_KEY, POST_KEY, QUEUE_KEYS
+from storage.keys import COUNTED_KEY, LEASES_KEY, LIFE_KEY, POST_KEY, QUEUE_KEYS
 from storage.queue.claims import Claims, Room
 from storage.queue.lease import Again, Attempts, Done, Settlement
 from storage.scripts import run_one
@@ -247,6 +247,7 @@ async def test_a_value_of_another_form_stops_nothing_else(world: World, tmp_path
         (COUNTED_KEY, "'finished' b'garbage'"),
         (QUEUE_KEYS[1], "another type"),
         (POST_KEY, "'a' b'garbage'"),
+        (LIFE_KEY, "xff"),
     ],
 )
 async def test_what_an_attacker_found(world: World, tmp_path: Path, case: tuple[str, str]) -> None:

@@ -45,6 +45,16 @@ def test_the_shorter_the_jobs_the_more_are_claimed() -> None:
     assert tiny.room() == AHEAD_MAX
 
 
+def test_the_first_job_decides() -> None:
+    """A worker knows after one job how many are a second of work; later ones count a fifth."""
+    ahead = Ahead(2)
+    ahead.took(0.25)
+    ahead.claimed(jobs("a"), Room(1))
+    assert ahead.room() == 8
+    ahead.took(1.25)
+    assert ahead.room() == 4
+
+
 def test_jobs_wait_in_order_and_can_be_lost() -> None:
     """The first claimed is taken first; one whose lease was lost is not taken."""
     ahead = Ahead(2)

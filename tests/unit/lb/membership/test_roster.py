@@ -73,7 +73,7 @@ def test_a_changed_entry_is_taken() -> None:
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_after_an_outage_the_silence_of_a_node_is_counted_anew(lost: bool) -> None:  # noqa: FBT001 - of pytest
+def test_an_outage_is_no_silence_of_a_node(lost: bool) -> None:  # noqa: FBT001 - of pytest
     """Redis is back, empty or not, and one node writes before the others: they are silent for a while, not gone."""
     found = roster((0.0, full(A, B)))
     if lost:
@@ -83,4 +83,18 @@ def test_after_an_outage_the_silence_of_a_node_is_counted_anew(lost: bool) -> No
     found.apply(full(A), 14.0)
     assert found.members() == [A, B]
     found.apply(change(), 24.0)
+    assert found.members() == [A]
+
+
+def test_a_node_is_gone_although_polls_fail_now_and_then() -> None:
+    """Only the time of the outages does not count."""
+    found = roster((0.0, full(A, B)))
+    for second in (3.0, 6.0, 9.0, 12.0):
+        found.apply(change(late="b"), second)
+        found.missed()
+    assert found.members() == [A, B]
+    for second in (13.0, 16.0, 19.0, 22.0):
+        found.apply(change(late="b"), second)
+        found.apply(change(late="b"), second + 2)
+        found.missed()
     assert found.members() == [A]
