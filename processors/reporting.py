@@ -9,14 +9,14 @@ worker is lost before, another one runs the job again.
 
 import asyncio
 
-# A report waits a tenth as long at most as its job did in the queue: a post is ready to be seen by a tenth later.
+# A report waits at most a fifth as long as its job did in the queue, so a post is seen as ready at most so much later.
 SHARE = 5
 # About as long as the jobs that were claimed ahead take (ahead.py).
 WAIT_S_MAX = 1.0
 
 
 def limit_s(waited_s: float) -> float:
-    """Seconds that the report of a job may wait which was ready for `waited_s` before it was claimed."""
+    """Seconds that a report may wait; `waited_s`: how long its job was due before it was claimed."""
     return min(waited_s / SHARE, WAIT_S_MAX)
 
 

@@ -8,10 +8,10 @@ Nodes write with `ingest/heartbeat.py`, the balancer only reads:
 
 A poll returns the entries changed since the last version, the late heartbeats, and how many are in time. A heartbeat in
 the future is late: TIME was set back, and the node has not written since. All entries are read when the version is
-unknown or too old, after a failed poll, and at every 15th, so that a writer that does not set versions is noticed too;
-then those that were removed since the last version are named beside them. A read-only
-replica must not answer, because it may be out of date: the poll is declared as a script that writes, which a replica
-(from Redis 7.0 on) refuses; then the connection is made anew.
+unknown or too old, after a failed poll, and at every 15th poll, so that a writer that does not set versions is noticed
+too. Such a poll also names the nodes that were removed since the last version. A read-only replica must not answer,
+because it may be out of date: the poll is declared as a script that writes, which a replica (from Redis 7.0 on)
+refuses; then the connection is made anew.
 """
 
 import logging
