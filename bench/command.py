@@ -1,7 +1,7 @@
 """The command line that all benches share: `--quick`, `--out FILE`, rows printed as they are known, the exit code.
 
 Exit code 0: measured. Exit code 2: the measurement was not possible; one line on standard error says why, and no file
-is written. Exit code 130: Ctrl-C; no file is written either.
+is written. Exit code 130: Ctrl-C or SIGTERM; no file is written, and what the bench started is ended.
 A missed aim shows in the table and not in the exit code: it is a result and no failure of the bench.
 """
 
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -57,12 +58,16 @@ def told(out: Path, work: Callable[[], None]) -> int:
     """Do the work, which ends with writing the file; the exit code, and what went wrong as one line."""
     cause: BaseException | None = None
     interrupted = False
+    # SIGTERM would end only this process, and leave its stack running.
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         work()
     except* (asyncio.CancelledError, KeyboardInterrupt):
         interrupted = True
     except* (BenchError, subprocess.SubprocessError, OSError) as errors:
         cause = first(errors)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if interrupted:
         print(f"bench: interrupted, {out} is as it was", file=sys.stderr)
         return 130

@@ -1,7 +1,9 @@
 """bench.command: options, what is printed and written, and the exit code."""
 
+import asyncio
 import importlib
 import resource
+import signal
 from pathlib import Path
 
 import msgspec
@@ -77,3 +79,21 @@ def test_all_files_may_be_opened() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_sigterm_is_an_interruption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the blocks that started a stack or a server end it."""
+    out, ended = tmp_path / "x.json", []
+
+    async def bench() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert command.told(out, lambda: asyncio.run(bench())) == 130
+    assert capsys.readouterr().err == f"bench: interrupted, {out} is as it was\n"
+    assert ended == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
