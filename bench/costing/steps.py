@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -24,6 +25,7 @@ from .stack import LOOK_S, Stack
 WARM_PAIRS: Final = 4  # rendered before the reading begins: the worker is started, its code is warm
 SETTLE_S: Final = 1.0  # the last jobs are settled, and a pulse is sent; what is idle meanwhile is taken off
 REST_S: Final = 3.0
+STILL_S: Final = 0.5
 PATIENCE_S: Final = 300.0
 PICTURES: Final = ("front/thumb", "front/feed", "front/full")
 METRICS_OLD_S: Final = 1.5
@@ -181,22 +183,41 @@ async def memory(stack: Stack, moment_id: str, body: bytes, count: int) -> Held:
             user = f"user-{next(phones.USERS)}"
             phone.transport.write(phones.head(stack, moment_id, user, len(body)))
             phone.transport.write(half)
+        unread = Unread(stack)
         await until(
-            lambda: (
-                not any(phone.transport.get_write_buffer_size() for phone in open_phones)
-                and not any(meter.unread_bytes(stack.ports[name]) for name in ("lb", "node"))
-            ),
+            lambda: not any(phone.transport.get_write_buffer_size() for phone in open_phones) and unread.still(),
             "balancer and node have read what the phones sent",
         )
-        if any(phone.closed.is_set() for phone in open_phones):
-            raise PhoneError("an upload that waited was cut")
+        if cut := [phone.said for phone in open_phones if phone.closed.is_set()]:
+            raise PhoneError(f"{len(cut)} uploads that waited were cut: {cut[0][:400]!r}")
         now = {name: meter.rss_kib(stack.pids[name]) for name in before}
     finally:
         for phone in open_phones:
             phone.transport.abort()
-    received_kib = len(half) / 1024
+    received_kib = (len(half) - unread.of_node / count) / 1024
     lb, node = ((now[name] - before[name]) / count for name in ("lb", "node"))
     return Held(max(0.0, lb), max(0.0, node - received_kib))
+
+
+class Unread:
+    """What balancer and node have not read yet: they leave up to 32 KiB of a body in the kernel until more comes."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._ports = stack.ports["lb"], stack.ports["node"]
+        self._last = (-1, -1)
+        self._since = 0.0
+
+    @property
+    def of_node(self) -> int:
+        """Bytes at the last look."""
+        return self._last[1]
+
+    def still(self) -> bool:
+        """Look; whether nothing was read for a while."""
+        now = meter.unread_bytes(self._ports[0]), meter.unread_bytes(self._ports[1])
+        if now != self._last:
+            self._last, self._since = now, time.monotonic()
+        return time.monotonic() - self._since > STILL_S
 
 
 async def until(there: Callable[[], bool | Awaitable[bool]], what: str, patience_s: float = PATIENCE_S) -> None:

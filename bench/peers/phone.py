@@ -24,6 +24,11 @@ class Phone(asyncio.Protocol):
         self._answer: asyncio.Future[bytes] | None = None
         self._read = b""
 
+    @property
+    def said(self) -> bytes:
+        """What the server has sent since the last request began."""
+        return self._read
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, which requests are written to."""
         self.transport = cast("asyncio.Transport", transport)

@@ -1,10 +1,13 @@
 """The node's PUTs are read from its metrics."""
 
 import itertools
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from bench.costing.steps import stage, until
+from bench.costing.steps import Unread, stage, until
 from bench.peers.started import StartError
 
 TEXT = """snapsurge_stage_seconds_bucket{le="0.001",stage="store"} 0.0
@@ -36,3 +39,18 @@ async def test_what_does_not_come_is_named() -> None:
     """In the words of the caller, in place of a TimeoutError without any."""
     with pytest.raises(StartError, match=r"not within 0.05 s: 5 pairs are rendered"):
         await until(lambda: False, "5 pairs are rendered", 0.05)
+
+
+async def test_bytes_that_stay_in_the_kernel_are_not_waited_for() -> None:
+    """A node wakes for 32 KiB or a body's end: what is less stays unread while the phone is silent."""
+    server = socket.create_server(("127.0.0.1", 0))
+    stack = SimpleNamespace(ports={"lb": 1, "node": server.getsockname()[1]})
+    with server, socket.create_connection(server.getsockname()) as phone, server.accept()[0] as node:
+        unread = Unread(cast("Any", stack))
+        phone.sendall(bytes(5000))
+        await until(unread.still, "nothing is read any more", 60)
+        assert unread.of_node == 5000
+
+        node.recv(2000)
+        assert not unread.still()
+        assert unread.of_node == 3000
