@@ -163,7 +163,7 @@ def note_duration(w: World, worker: int, seconds: float) -> None:
 def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     """Render the pair; when the worker is free again. A pair that waited long is completed later."""
     users, machine = w.users, w.workers[worker].machine
-    cpu_s = users[i].render_s * drawn(w, WORKER)
+    cpu_s = float(users[i].render_s) * drawn(w, WORKER)  # `render_s` is 32 bits, which Python alone would keep
     degraded = job_class != COMPLETE and began - users[i].at > w.numbers[DEGRADE_S]
     cpu_s *= w.numbers[WITHOUT_FULL] if degraded else 1.0
     w.flows[WORKER] += cpu_s

@@ -84,7 +84,7 @@ def advance(w: World, tick: int, arrived: int) -> int:
     while w.head[tick] != NOBODY:
         found = gathered(w, tick)
         times = times_of(w, found)
-        for number in np.argsort(times):
+        for number in np.argsort(times, kind="mergesort"):  # stable: of events at one time, as in Python
             i = wide(found[number])
             if users[i].at == times[number]:  # else an event before it in this tick took this one away
                 happen(w, i)
