@@ -23,6 +23,7 @@ from .targets import FILE, Where, of_stack, of_urls
 from .verdict import GO, NO_GO, Check, Verdict, verdict
 
 WITHIN_S: Final = 20.0
+# Less is not enough for reading clocks (4 s), and for cleaning up after `inspect`.
 WITHIN_S_MIN: Final = 10.0
 MARKS: Final = {True: ("ok", "green"), False: ("NO", "bold red"), None: ("?", "bold yellow")}
 ENDS: Final = {GO: ("GO", "bold green"), NO_GO: ("NO-GO", "bold red")}
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace, state: Path) -> int:
     if args.timeout < WITHIN_S_MIN:
         raise ValueError(f"--timeout {args.timeout:g}: {WITHIN_S_MIN:g} s are the least")
     checks = judged(asyncio.run(_facts(args, state)))
+    # These two are checked only sometimes; leaving them out is always allowed.
     unknown = set(args.without) - {check.name for check in checks} - {"moment", "disk"}
     if unknown:
         names = ", ".join(check.name for check in checks)
@@ -79,9 +81,11 @@ def run(args: argparse.Namespace, state: Path) -> int:
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
     """What is known within the time; ValueError if not even the programs could be found."""
     loop = asyncio.get_running_loop()
+    # A name that is looked up for a minute must not keep the process from ending.
     loop.set_default_executor(Abandoning())
     until = loop.time() + args.timeout
     try:
+        # The other half is for asking the programs.
         async with asyncio.timeout(args.timeout / 2):
             where = await _where(args, state)
     except TimeoutError:
@@ -116,6 +120,7 @@ def show(found: Verdict, without: list[str], out: TextIO) -> None:
     table.add_column(overflow="fold")
     for check in found.checks:
         mark, style = MARKS[check.ok]
+        # Programs and Redis wrote this text: it must not move the terminal's cursor.
         text = Text(printable(check.found))
         if not check.ok:
             text.append(f"\nwanted: {check.wanted}\ndo: {check.remedy}", style="dim")
