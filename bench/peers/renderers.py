@@ -41,6 +41,7 @@ def vips() -> Renderer:
     """The renderer on libvips; ImportError or OSError where it is not installed."""
     import pyvips  # noqa: PLC0415 - only this peer needs it
 
+    # The advice of the libvips documentation for a server: no operation cache, one thread.
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(1)
 
@@ -51,6 +52,7 @@ def vips() -> Renderer:
             if image is None:
                 image = pyvips.Image.thumbnail_buffer(photo, side, height=side, size="down")
             else:
+                # Each size from the one before.
                 image = image.thumbnail_image(side, height=side, size="down")
             image = image.copy_memory()
             made[name] = image.jpegsave_buffer(Q=QUALITY, subsample_mode="on", keep="none")

@@ -163,7 +163,6 @@ class Play:
     def _check(self, now: float, arrived: int) -> None:
         """Conservation: every user is in one place, and every accepted pair is queued, started, or to be queued."""
         counts = self.world.counts
-        # An integral over time by its values at the ends of ticks.
         self._area += float(counts[IN_FLIGHT]) * TICK_S
         placed = counts[AWAY] + counts[IN_FLIGHT] + counts[WAITING] + counts[ACCEPTED] + counts[GIVEN_UP]
         renders = counts[UNQUEUED] + counts[STARTED] + counts[QUEUED]
