@@ -58,6 +58,7 @@ def judged(
     elif written is not None and at_most is not None:
         met = written <= at_most
     return Row(
+        # Less is better, unless the case ends so.
         case=case if at_least is None else f"{case}, at least",
         unit=unit,
         ours=_short(ours),

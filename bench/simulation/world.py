@@ -1,6 +1,8 @@
 """The state of a simulated burst as numpy records: users, balancers, nodes, workers, machines, queues. Values only.
 
-`link` chains a user to the next one of its list: an event's tick, a node's gate, or a queue of jobs.
+A user has at most one try in flight, so a try is its user's record, and that record is also its `Place` in a node. A
+node's record holds what `Commits`, `Returns` and `Admission` hold. `link` chains a user to the next one of its list: an
+event's tick, a node's gate, or a queue of jobs. Few arrays, because every compiled function takes them all.
 """
 
 from typing import Any, Final, NamedTuple, cast
