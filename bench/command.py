@@ -26,7 +26,7 @@ Tell = Callable[[Row], None]
 
 def options(parser: argparse.ArgumentParser, file: str) -> None:
     """Add `--quick` and `--out`; `file` is the default name in `bench/results/`."""
-    parser.add_argument("--quick", action="store_true", help="within a minute, roughly; the same rows")
+    parser.add_argument("--quick", action="store_true", help="measure for about a minute only; the same rows")
     parser.add_argument("--out", type=Path, default=RESULTS / file, help="where the table goes (%(default)s)")
 
 

@@ -173,10 +173,10 @@ def _query(parts: SplitResult, known: Mapping[str, str]) -> dict[str, str]:
     """The parameters, all of them known and of the right form."""
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if not query.keys() <= known.keys():
-        raise _Unfit(f"it has a parameter that is none of {', '.join(sorted(known))}")
+        raise _Unfit(f"it has a parameter that is not one of {', '.join(sorted(known))}")
     for name, text in query.items():
         if not re.fullmatch(known[name], text, re.ASCII | re.DOTALL) or (name in FILES and not Path(text).is_file()):
-            raise _Unfit(f"{name} {'names no file' if name in FILES else 'has a value that does not fit'}")
+            raise _Unfit(f"{name} {'names no file' if name in FILES else 'has an invalid value'}")
     return query
 
 
@@ -197,5 +197,5 @@ def _options(url: str, query: Mapping[str, str]) -> dict[str, Any]:
         files = ", ".join(name for name in FILES if name in query) or "the system's authorities"
         raise _Unfit(f"TLS with {files}: {error.strerror or error.args[0]}") from None
     except (ValueError, RedisError):
-        raise _Unfit("its parts do not fit together") from None
+        raise _Unfit("its parts contradict each other") from None
     return options

@@ -160,7 +160,9 @@ class Users:
             if last is None:
                 raise
             why = reason(error) if isinstance(error, RedisError) else error
-            log.warning("a deletion of all posts of a user stops after %s moments; its client goes on: %s", seen, why)
+            log.warning(
+                "deleting all posts of a user stopped after %s moments, its client must continue: %s", seen, why
+            )
         return Erasure(
             user_id=user_id,
             deletion=deletion,

@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("peer", choices=("vips", "pillow"))
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--times", type=int, default=5, help="how often (%(default)s)")
+    parser.add_argument("--times", type=int, default=5, help="number of repetitions (%(default)s)")
     given = parser.parse_args(arguments)
     try:
         renderer = vips() if given.peer == "vips" else pillow

@@ -38,13 +38,14 @@ def arguments(command: argparse.ArgumentParser, state: Path) -> None:
         metavar="URL",
         nargs="+",
         action="extend",
-        help="admin addresses of balancers, which tell of the nodes, and listeners of workers and autoscalers; a name "
-        "with several addresses is as many programs. Store and Redis: SNAPSURGE_STORE_URL, … of this environment",
+        help="admin addresses of balancers (which list the nodes) and listeners of workers and autoscalers; a host "
+        "name with several addresses stands for all of them. Store and Redis: SNAPSURGE_STORE_URL, … of this "
+        "environment",
     )
     place.add_argument(
         "--namespace", metavar="NAME", help="a namespace of Kubernetes, by kubectl and your rights there"
     )
-    command.add_argument("--moment", metavar="ID", default="", help="check for this moment, too")
+    command.add_argument("--moment", metavar="ID", default="", help="also check this moment")
     command.add_argument(
         "--rehearsal",
         metavar="FILE",
@@ -54,8 +55,10 @@ def arguments(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument(
         "--plan", metavar="FILE", type=Path, help="the plan (bench plan --json), for the store's space"
     )
-    command.add_argument("--without", metavar="CHECK", nargs="+", action="extend", default=[], help="leave checks out")
-    command.add_argument("--timeout", metavar="S", type=float, default=WITHIN_S, help="end within (%(default)s)")
+    command.add_argument("--without", metavar="CHECK", nargs="+", action="extend", default=[], help="skip these checks")
+    command.add_argument(
+        "--timeout", metavar="S", type=float, default=WITHIN_S, help="seconds in which the check must end (%(default)s)"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.epilog = "Exit: 0 go, 1 no-go, 2 could not tell. Changes nothing."
 

@@ -33,7 +33,9 @@ ONCE_S: Final = 1.0  # Between the two rounds that one view takes.
 def add_arguments(command: argparse.ArgumentParser, state: Path) -> None:
     """The options of the command."""
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--stack", metavar="FILE", type=Path, default=state / FILE, help="the stack's (%(default)s)")
+    where.add_argument(
+        "--stack", metavar="FILE", type=Path, default=state / FILE, help="stack.json of the stack (%(default)s)"
+    )
     where.add_argument(
         "--scrape",
         metavar="URL",
@@ -41,10 +43,10 @@ def add_arguments(command: argparse.ArgumentParser, state: Path) -> None:
         default=[],
         help="addresses of /metrics, or of an autoscaler's /v1/targets, which lists all programs",
     )
-    command.add_argument("--listen", metavar="HOST:PORT", help="serve the view as a page too (default: do not)")
+    command.add_argument("--listen", metavar="HOST:PORT", help="also serve the view as a web page (default: no)")
     command.add_argument("--prediction", metavar="FILE", type=Path, help="a sealed prediction, to show its bands")
-    command.add_argument("--once", action="store_true", help="print one view and end: 0 all well, 1 something is not")
-    command.add_argument("--json", action="store_true", help="print one view as JSON and end, as --once")
+    command.add_argument("--once", action="store_true", help="print one view and exit: 0 no problem, 1 a problem")
+    command.add_argument("--json", action="store_true", help="print one view as JSON and exit, as --once")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
