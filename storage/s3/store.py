@@ -200,9 +200,7 @@ class S3Store:
             except (Away, OSError) as error:
                 if not left:
                     raise
-                log.warning(
-                    "store %s does not answer at startup: %s; retries left: %d", self.address.servers, error, left
-                )
+                log.warning("store %s is down at startup: %s; retries left: %d", self.address.servers, error, left)
                 await asyncio.sleep(PAUSE_S)
             else:
                 return
@@ -279,7 +277,7 @@ class S3Store:
             return [one.id for one in listing.versions(answer.body, key)]
         except (StoreUnavailable, listing.BadListing) as error:
             log.error(  # noqa: TRY400 - where it was called says nothing
-                "could not remove the old versions of %s, which was deleted; remove them by hand (%s)", key, error
+                "the bucket keeps versions of %s, which was deleted; remove them by hand (%s)", key, error
             )
             return []
 
