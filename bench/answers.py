@@ -39,6 +39,7 @@ def content(status: int, headers: dict[str, str], data: memoryview, *, ended: bo
         return chunked(bytes(data))
     length = headers.get("content-length")
     if length is None:
+        # Without a length the end of the connection is the end of the body.
         return bytes(data) if ended else None
     if not (length.isascii() and length.isdigit()):
         raise NoAnswer(f"Content-Length: {length}")
@@ -47,6 +48,7 @@ def content(status: int, headers: dict[str, str], data: memoryview, *, ended: bo
 
 def chunked(data: bytes) -> bytes | None:
     """The content of a chunked body (RFC 9112, 7.1); None when its last chunk has not come."""
+    # From the begin each time: an answer to an upload is a few hundred bytes.
     parts: list[bytes] = []
     while True:
         line, found, data = data.partition(b"\r\n")

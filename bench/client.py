@@ -1,13 +1,6 @@
 """The reference client of one upload: how a phone should send its pair and retry during a burst.
 
-The client sends at the rate of its uplink. It waits for `Retry-After` plus a jitter, so that clients do not return all
-at once; without `Retry-After` it backs off exponentially with jitter and a floor. It gives up after a bounded number of
-tries. A retry sends the last ticket and exactly the same bytes, and asks with `Expect: 100-continue` before it sends
-the body: the server may refuse the upload again, and a head costs less than a pair.
-After a break it goes on where the server stands (`resuming`), if it is to resume and the server can.
-A retry is always safe, after `stored: "unknown"` and after no answer too, because the server keys a post by moment and
-user: 201 the first time, 200 on a repetition. The client knows nothing of the burst; the caller passes the clock, the
-randomness and the connections.
+The client knows nothing of the burst; the caller passes the clock, the randomness and the connections.
 """
 
 import asyncio
@@ -27,6 +20,8 @@ from .config import Config
 from .connections import Broken, Connections, Trip
 from .outcome import ACKNOWLEDGED, Attempt, Outcome, Upload
 
+# A retry is always safe, after `stored: "unknown"` and after no answer too, because the server keys a post by moment
+# and user: 201 the first time, 200 on a repetition.
 RETRIED: Final = frozenset({408, 429, 502, 503, 504, 507})
 TOKEN_TTL_S: Final = 3600
 BOUNDARY: Final = "snapsurge-bench-7f2a90c4"
@@ -97,6 +92,7 @@ def wait_s(config: Config, failures: int, retry_after_s: float | None, rng: Rng)
     """Seconds to wait after `failures` failed tries: `Retry-After`, else exponential backoff; both with jitter."""
     if retry_after_s is not None:
         asked = min(max(retry_after_s, config.backoff_floor_s), config.retry_after_max_s)
+        # Jitter, so that clients do not return all at once.
         return asked * rng.uniform(1.0, 1.1)
     most = min(config.backoff_floor_s * 2**failures, max(config.backoff_max_s, config.backoff_floor_s))
     return rng.uniform(config.backoff_floor_s, most)
@@ -135,6 +131,7 @@ class Client:
             final = answer.status and answer.status not in RETRIED and not made.again
             if final or len(attempts) >= self._config.attempts_max:
                 break
+            # No answer at all: the balancer may be gone.
             target += not answer.status
             wait = wait_s(self._config, len(attempts), answer.retry_after_s, self._rng)
             await self._clock.sleep(max(made.pause_s, wait))
@@ -152,6 +149,7 @@ class Client:
     async def _try(self, target: int, upload: Upload, known: _Known) -> tuple[Answer, _Try]:
         at, pace = target % len(self._targets), upload.pace
         made = _Try(Trip(until=upload.breaks[known.breaks].offset if known.breaks < len(upload.breaks) else None))
+        # Twice the time that the photos take on the uplink: the server may read slower than that.
         patience_s = self._config.answer_timeout_s + (2 * len(upload.body) / pace if pace else 0)
         found: Response | None = None
         try:
@@ -227,6 +225,7 @@ class Client:
         )
 
     def _head(self, at: int, upload: Upload, ticket: str | None) -> bytes:
+        # A retry asks before it sends the body: the server may refuse again, and a head costs less than a pair.
         asks = f"Snapsurge-Ticket: {ticket}\r\nExpect: 100-continue\r\n" if ticket else ""
         resumable = resuming.creating(upload.body) if self._resumes else ""
         return (

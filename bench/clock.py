@@ -1,8 +1,4 @@
-"""The clock of bench: wall time that never jumps, and a sleep. Tests use a fake clock instead.
-
-Wall time is read once and then advanced by the monotonic clock, because a replay compares its own times with the
-server's `received_at`: a step of the system clock during a run would look like wrongly flagged posts.
-"""
+"""The clock of bench: wall time that never jumps, and a sleep. Tests use a fake clock instead."""
 
 import asyncio
 import time
@@ -25,6 +21,8 @@ class SystemClock:
     """The machine's time as Unix seconds, which no step of the wall clock changes during a run."""
 
     def __init__(self) -> None:
+        # Wall time is read once and then advanced by the monotonic clock: a replay compares its own times with the
+        # server's `received_at`, so a step of the system clock would look like wrongly flagged posts.
         self._offset = time.time() - time.monotonic()
 
     def now(self) -> float:

@@ -26,7 +26,7 @@ Tell = Callable[[Row], None]
 
 def options(parser: argparse.ArgumentParser, file: str) -> None:
     """Add `--quick` and `--out`; `file` is the default name in `bench/results/`."""
-    parser.add_argument("--quick", action="store_true", help="within a minute, roughly; the same rows")
+    parser.add_argument("--quick", action="store_true", help="measure for about a minute only; the same rows")
     parser.add_argument("--out", type=Path, default=RESULTS / file, help="where the table goes (%(default)s)")
 
 
@@ -49,6 +49,7 @@ def run(out: Path, measure: Callable[[Tell], None], **more: str | int) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         measure(tell)
         write(Results(machine() | more, tuple(found)), out)
+        # A missed aim shows in the table and not in the exit code: it is a result and no failure of the bench.
         print(f"written to {out}")
 
     return told(out, measured)
@@ -65,6 +66,7 @@ def told(out: Path, work: Callable[[], None]) -> int:
     except* (asyncio.CancelledError, KeyboardInterrupt):
         interrupted = True
     except* (BenchError, subprocess.SubprocessError, OSError) as errors:
+        # One line, for a person: no traceback for a server that is not installed.
         cause = first(errors)
     finally:
         signal.signal(signal.SIGTERM, before)

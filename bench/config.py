@@ -90,6 +90,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     for name in sorted(name for name in found if name.startswith(PREFIX)):
         if name.startswith(OWN) or name == "SNAPSURGE_AUTH_SECRET":
             own[name] = found[name]
+        # A misspelt name would be ignored silently.
         elif name not in SHARED and name.removeprefix(PREFIX).split("_")[0] not in TIERS:
             raise ConfigError(f"{name} is not a setting of snapsurge")
     for unknown in own.keys() - {field.encode_name for field in msgspec.structs.fields(Config)}:

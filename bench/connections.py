@@ -1,10 +1,6 @@
 """The connections of the reference client: one HTTP/1.1 request each, as cheap as Python can send it.
 
-A generator of load must cost less than what it measures. So a request is one write of bytes made before, and an answer
-is read by the few fields that the client needs; general clients spend most of their time on what a phone's upload does
-not have. The body is sent at the speed of the uplink and no further once an answer has come, and after
-`Expect: 100-continue` not before the server asks for it. A connection ends within a body where a trace says so. Knows
-nothing of pairs, tickets and retries: see `client`.
+A connection ends within a body where a trace says so. Knows nothing of pairs, tickets and retries: see `client`.
 """
 
 import asyncio
@@ -24,6 +20,8 @@ from .clock import Clock
 Buffer = bytes | memoryview
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
+# A name may move to another balancer in the middle of a burst; looking it up for each upload would cost more than the
+# upload.
 ADDRESS_TTL_S: Final = 10.0
 CHUNK_BYTES_MIN: Final = 4096
 CHUNK_BYTES_MAX: Final = 65536
@@ -57,6 +55,8 @@ class Address(msgspec.Struct, frozen=True):
     port: int
 
 
+# A generator of load must cost less than what it measures: a request is one write of bytes made before, and an answer
+# is read by the few fields that the client needs. General clients spend most of their time on the rest.
 class Connection(asyncio.Protocol):
     """One connection with at most one request in flight; `answered` ends with its answer, `asked` with a 100."""
 
@@ -188,6 +188,7 @@ class Connections:
         connection.trip = trip or Trip()
         if asks:
             connection.transport.write(head)
+            # After `Expect: 100-continue` no byte of the body before the server asks for it.
             await connection.asked
             if not connection.answered.done():
                 await self._send(connection, b"", body, pace)
@@ -222,6 +223,7 @@ class Connections:
             if pace:
                 await self._clock.sleep(began + at / pace - self._clock.now())
             await connection.drained()
+            # No further once an answer has come: the server has decided.
             if connection.answered.done():
                 return
             connection.transport.write(view[at : at + size])
@@ -235,6 +237,7 @@ class Connections:
         await self._clock.sleep(at - self._clock.now())
         await connection.drained()
         if not connection.answered.done():
+            # What still waits in our own buffer never left the phone.
             connection.trip.sent -= min(connection.transport.get_write_buffer_size(), connection.trip.sent)
             raise Broken(f"the trace ends this connection after {connection.trip.sent} bytes of the body")
 

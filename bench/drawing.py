@@ -1,7 +1,4 @@
-"""Shared by all charts of bench: the page, and round numbers for an axis. SVG is written without a library.
-
-A chart is text, so that it can be diffed. It has its own background, so that it is readable on light and dark pages.
-"""
+"""Shared by all charts of bench: the page, and round numbers for an axis. SVG is written without a library."""
 
 import math
 from collections.abc import Iterable
@@ -18,6 +15,7 @@ def page(width: int, height: int, title: str, parts: Iterable[str]) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12" fill="{INK}">',
+            # A background of its own, so that it is readable on light and dark pages.
             f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
             f'<text x="16" y="26" font-size="16" font-weight="600">{title}</text>',
             *parts,

@@ -27,6 +27,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for its new content, which is in place when the block ends without an error; else WriteError."""
     try:
         if path.exists() and not path.is_file():
+            # A device or a pipe cannot be replaced.
             with path.open("wb") as file:
                 yield file
             return

@@ -2,7 +2,7 @@
 
 Closed loop, for interactive use: each locust user is a stream of phones; every iteration is a new phone that posts its
 pair to a moment that was opened when the test started. Use `bench replay` for results: it is open loop and checks what
-became of each upload. Locust loads this file by its path, outside the package, hence the absolute import by name.
+became of each upload.
 """
 
 import datetime as dt
@@ -17,6 +17,7 @@ from locust import HttpUser, between, events, task
 if TYPE_CHECKING:
     from . import client, config, photos
 else:
+    # Locust loads this file by its path, outside the package, so relative imports do not work at run time.
     client, config, photos = (importlib.import_module(f"bench.{name}") for name in ("client", "config", "photos"))
 
 WINDOW_S: Final = 120

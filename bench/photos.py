@@ -1,10 +1,7 @@
 """Real JPEGs of any wanted size: a small gallery rendered once from a seed, then made unique and exact per row.
 
 Base pictures compress like real photos: they have smooth light, edges, texture of several octaves and a little sensor
-noise. They carry the EXIF of a phone with GPS, so that a check can verify its removal. A row's photo is the largest
-base that fits, filled to the exact size with JPEG comment segments (T.81 B.2.4.5) after the EXIF: decoders skip these
-segments. Each begins with a mark of the row and goes on with bytes that all rows share, so digests differ and a photo
-costs little more than its copy. A size below the smallest base gives the smallest base at its own size.
+noise. A size below the smallest base gives the smallest base at its own size.
 """
 
 import hashlib
@@ -60,6 +57,7 @@ class Gallery:
 
     def __init__(self, seed: int, bytes_max: int = 10_000_000) -> None:
         """Render the steps that photos up to `bytes_max` need (a few seconds of CPU for all steps)."""
+        # All rows share the same random bytes, so that a photo costs little more than its copy.
         self._seed, self._block = seed, random.Random(seed).randbytes(COMMENT_BYTES_MAX)
         rng = np.random.default_rng(seed)
         self._albums: dict[Side, list[Picture]] = {"front": [], "back": []}
@@ -83,7 +81,10 @@ class Gallery:
         """A JPEG of exactly `size` bytes (at least `smallest_bytes`), unique to this key and side."""
         size = max(size, self.smallest_bytes)
         room = size - HEAD_BYTES - COMMENT_BYTES_MIN
+        # The largest base that fits, filled to the exact size with JPEG comment segments (T.81 B.2.4.5): decoders skip
+        # these.
         picture = max((p for p in self._albums[side] if len(p.jpeg) <= room), key=lambda p: len(p.jpeg))
+        # At the begin of the comments, so that the digests of any two photos differ.
         mark = hashlib.blake2b(f"{self._seed}:{key}:{side}".encode(), digest_size=COMMENT_BYTES_MIN).digest()
         comments = fill(Marked(mark, self._block), size - len(picture.jpeg))
         return b"".join((picture.jpeg[: picture.cut], comments, picture.jpeg[picture.cut :]))
@@ -123,6 +124,7 @@ def exif(rng: np.random.Generator, orientation: int) -> Image.Exif:
     """EXIF with maker, model, orientation, time and GPS coordinates in the open sea."""
     tags = Image.Exif()
     tags[0x010F], tags[0x0110], tags[0x0112], tags[0x0132] = "Snapsurge", "Bench 1", orientation, FIRST_MOMENT
+    # GPS, so that a check can verify its removal.
     place = tags.get_ifd(0x8825)
     place[1], place[3] = "N", "W"
     place[2] = (int(rng.integers(30, 50)), int(rng.integers(60)), float(rng.integers(6000)) / 100)

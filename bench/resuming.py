@@ -1,9 +1,7 @@
 """The phone's side of a resumable upload: draft-ietf-httpbis-resumable-upload, interop version 8 (draft -09 and on).
 
-The first request announces the version. A 104 then names the upload, and a balancer adds a ticket to it when the
-request has a digest of its body. After a break a HEAD asks how much has arrived, and a PATCH sends the rest; its answer
-is that of the post. An upload that is gone is sent again as a whole, with the ticket. Where all has arrived and the
-service failed, the PATCH is empty. Pure: fields come in, lines of heads go out.
+The first request announces the version. A 104 then names the upload. After a break a HEAD asks how much has arrived,
+and a PATCH sends the rest; its answer is that of the post. Pure: fields come in, lines of heads go out.
 """
 
 import base64
@@ -15,12 +13,14 @@ from .answers import Response
 
 INTEROP: Final = "8"
 INTEROP_LINE: Final = f"Upload-Draft-Interop-Version: {INTEROP}\r\n"
+# An upload that is gone is sent again as a whole, with the ticket.
 GONE: Final = frozenset({404, 410})
 CONFLICT: Final = 409
 
 
 def creating(body: bytes) -> str:
     """The lines of the request that creates the upload by sending all of it."""
+    # With a digest of the body a balancer adds a ticket to the 104.
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     return f"{INTEROP_LINE}Upload-Complete: ?1\r\nContent-Digest: sha-256=:{digest}:\r\n"
 
@@ -47,6 +47,7 @@ def offset_in(found: Response, length: int) -> int | None:
     """The offset that an answer tells; None when there is none, or one behind the end."""
     told = found.headers.get("upload-offset", "")
     offset = int(told) if told.isascii() and told.isdigit() else length + 1
+    # Where all has arrived and the service failed, the offset is the length, and the PATCH is empty.
     return offset if offset <= length else None
 
 

@@ -1,7 +1,6 @@
 """The result table of a bench: turns readings into rows, compares each row with its aim, prints and writes the rows.
 
-A row's `ratio` is a ratio to a rival, a ratio to a limit, or a value that the caller gives. `met` compares `ratio` with
-`aim`, both rounded as they are written. Less is better, unless the case ends in "at least". This module knows no bench,
+A row's `ratio` is a ratio to a rival, a ratio to a limit, or a value that the caller gives. This module knows no bench,
 and of the contenders only ours.
 """
 
@@ -51,6 +50,7 @@ def judged(
 ) -> Row:
     """A row of one value of ours, or of one value for each program, with a ratio and at most one aim for the ratio."""
     peers = dict(values) if isinstance(values, Mapping) else {OURS: values}
+    # `met` compares both as they are written, so that the table never contradicts itself.
     ours, written = peers.pop(OURS), None if ratio is None else _short(ratio)
     met = None
     if written is not None and at_least is not None:
@@ -58,6 +58,7 @@ def judged(
     elif written is not None and at_most is not None:
         met = written <= at_most
     return Row(
+        # Less is better, unless the case ends so.
         case=case if at_least is None else f"{case}, at least",
         unit=unit,
         ours=_short(ours),

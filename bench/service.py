@@ -1,8 +1,4 @@
-"""The service as operators see it over HTTP: open a moment, list, read and delete its posts. It checks nothing.
-
-Each call is tried several times, on each target in turn, because a replay may run while balancers and nodes are being
-killed: such a kill must not make the check itself fail.
-"""
+"""The service as operators see it over HTTP: open a moment, list, read and delete its posts. It checks nothing."""
 
 import contextlib
 import datetime as dt
@@ -20,6 +16,8 @@ from .errors import BenchError
 
 T = TypeVar("T")
 
+# On each target in turn: a replay may run while balancers and nodes are being killed, and such a kill must not make the
+# check itself fail.
 TRIES_MAX: Final = 8
 PAUSE_S: Final = 0.5
 READ_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
@@ -186,6 +184,7 @@ class Service:
             if status < 300:
                 return answer
             said = f"{status} {answer[:300].decode(errors='replace')}"
+            # Another try would be refused the same way.
             if status < 500 and status != 429:
                 break
         raise ServiceError(f"{method} {path}: {said}", status)

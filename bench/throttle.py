@@ -1,7 +1,6 @@
 """A TCP proxy with one limit in bytes/s over all connections to its server: it simulates a slow store.
 
-Bytes to the server are queued piece by piece, so that concurrent requests share the rate. Answers are not limited. The
-rate may change while the proxy runs. The proxy does not parse the bytes.
+The rate may change while the proxy runs.
 """
 
 import asyncio
@@ -10,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+# Bytes to the server are queued piece by piece, so that concurrent requests share the rate.
 PIECE_BYTES: Final = 8192
 CREDIT_S: Final = 0.1  # seconds of the rate that may be caught up after a late wake-up on a busy machine
 
@@ -48,6 +48,7 @@ class Throttle:
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pass(reader, to_server, paced=True))
+                    # Answers are not limited: a store's are short while a pair is written.
                     both.create_task(self._pass(from_server, writer, paced=False))
             except* OSError:
                 pass

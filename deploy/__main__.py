@@ -101,12 +101,16 @@ def _add_stack(command: argparse.ArgumentParser, state: Path) -> None:
         "--redis-shards", metavar="N", type=int, default=1, help="with 2 or more: Redis servers that share the posts"
     )
     command.add_argument(
-        "--prometheus", action="store_true", help="a Prometheus that scrapes it all (deploy/prometheus)"
+        "--prometheus", action="store_true", help="start a Prometheus that scrapes all programs (deploy/prometheus)"
     )
     command.add_argument("--nodes", type=int, default=3, help="upload nodes (default %(default)s)")
     command.add_argument("--balancers", type=int, default=2, help="balancers (default %(default)s)")
-    command.add_argument("--workers-min", metavar="N", type=int, help="workers at least (default: the autoscaler's)")
-    command.add_argument("--workers-max", metavar="N", type=int, help="workers at most (default: the autoscaler's)")
+    command.add_argument(
+        "--workers-min", metavar="N", type=int, help="minimum number of workers (default: the autoscaler's)"
+    )
+    command.add_argument(
+        "--workers-max", metavar="N", type=int, help="maximum number of workers (default: the autoscaler's)"
+    )
     command.add_argument("--state", metavar="DIR", type=Path, help=f"stack.json, logs and data (default {state})")
     command.add_argument(
         "--log", choices=("json", "text"), default="json", help="log format of the programs (%(default)s)"
@@ -127,13 +131,17 @@ def _add_up(command: argparse.ArgumentParser) -> None:
 
 def _add_demo(command: argparse.ArgumentParser) -> None:
     _add_stack(command, STATE / "demo")
-    command.add_argument("--trace", metavar="FILE", type=Path, default=TRACE, help="the burst (default: the bundled)")
+    command.add_argument(
+        "--trace", metavar="FILE", type=Path, default=TRACE, help="trace of the burst (default: the bundled one)"
+    )
     command.add_argument("--report", metavar="FILE", type=Path, help="bench's report (default DIR/report.json)")
     command.epilog = "Ports are free ones, so that it runs beside an `up`. Its default state is emptied first."
 
 
 def _add_restart(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument(
+        "--state", metavar="DIR", type=Path, default=STATE, help="state directory of the stack (default %(default)s)"
+    )
     command.add_argument("--timeout", metavar="S", type=float, default=600.0, help="timeout in seconds (%(default)s)")
 
 
@@ -143,14 +151,18 @@ def _add_check(command: argparse.ArgumentParser) -> None:
 
 def _add_trail(command: argparse.ArgumentParser) -> None:
     command.add_argument("id", metavar="ID", help="a request id, as in X-Request-Id, or a post id")
-    command.add_argument("--state", metavar="DIR", type=Path, default=STATE, help="of the stack (default %(default)s)")
+    command.add_argument(
+        "--state", metavar="DIR", type=Path, default=STATE, help="state directory of the stack (default %(default)s)"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.epilog = "Exit code 0: found, 1: nothing is known of this id, 2: there is no such stack."
 
 
 def _add_token(command: argparse.ArgumentParser) -> None:
     command.add_argument("--user", required=True, help="the subject: a user id of 1 to 128 printable characters")
-    command.add_argument("--scope", choices=("upload", "ops"), default="upload", help="(default %(default)s)")
+    command.add_argument(
+        "--scope", choices=("upload", "ops"), default="upload", help="scope of the token (default %(default)s)"
+    )
     command.add_argument(
         "--ttl", metavar="S", type=int, default=3600, help="lifetime of the token in seconds (%(default)s)"
     )

@@ -1,7 +1,7 @@
 """`demo`: starts a stack, replays the bundled burst to a moment, kills one node half-way, and prints a report.
 
-It succeeds only when bench found every promise kept and the kill is proven: the killed process has ended, and another
-process serves under the node's name and address. At the end it saves one composite picture to look at.
+It succeeds only when bench found every promise kept and the kill is proven. At the end it saves one composite picture
+to look at.
 """
 
 import asyncio
@@ -26,12 +26,14 @@ from .replay import Report, half_s, read_report, replaying
 from .tokens import token
 
 POLL_S: Final = 0.05
+# The supervisor starts the next process after 0.2 s, which serves within seconds; the rest is for a busy machine.
 COME_BACK_S: Final = 30.0
 TOKEN_TTL_S: Final = 3600
 # Sender and stack share the machine, so the demo does not measure latency, and a slow machine sends the burst later
 # than the trace says. The demo proves that nothing is lost, which does not depend on the pace. Therefore the summary
 # reports the lag, and only a lag of a minute fails; `bench` keeps the strict limit.
 LAG_ALLOWED: Final = {"SNAPSURGE_BENCH_LAG_P99_MAX_MS": "60000"}
+# The SOI marker and the first byte of the next one: every JPEG begins with them.
 JPEG: Final = b"\xff\xd8\xff"
 
 
@@ -102,6 +104,8 @@ async def kill_node(local: LocalStack, node: NodePlan, session: aiohttp.ClientSe
     try:
         async with asyncio.timeout(COME_BACK_S):
             while True:
+                # The proof of the kill: the killed process has ended, and another one serves under the node's name and
+                # address.
                 replaced = local.pid(node.program) != old and not psutil.pid_exists(old)
                 if replaced and await ready.serves(session, f"{node.url}/readyz"):
                     break
@@ -125,9 +129,11 @@ async def burst(
         follow = group.create_task(replay.follow(show), name="bench")
         moment_id = await replay.moment_id
         if moment_id is None:
+            # Bench ended before it opened a moment; its exit code says why.
             return await follow, None
         fires_at = await Door(session, local).fires_at(moment_id)
         await asyncio.sleep(max(0.0, fires_at + middle_s - time.time()))
+        # Bench has ended early: a kill would hit no burst.
         if follow.done():
             return follow.result(), None
         show(f"demo: half of the burst is sent; killing node {node.id} (pid {local.pid(node.program)})")
@@ -138,9 +144,11 @@ async def burst(
 
 async def demo(options: Options, folder: Path, config: Config, *, trace: Path, report: Path, fresh: bool) -> int:
     """Run the demo; 0 only when bench passed, every accepted pair was rendered or rejected, and the kill happened."""
+    # No colours and no line breaks of rich's own: people copy addresses and paths from this output.
     console = Console(highlight=False, soft_wrap=True)
 
     def show(text: str) -> None:
+        # A path or an error may contain square brackets, which rich would read as markup.
         console.print(text, markup=False)
 
     middle_s = half_s(trace)
@@ -149,6 +157,7 @@ async def demo(options: Options, folder: Path, config: Config, *, trace: Path, r
         show(f"demo: {len(local.plan.nodes)} nodes behind {' and '.join(local.targets)}, store {local.plan.store}")
         code, kill = await burst(local, trace, middle_s, report, show)
         found = read_report(report)
+        # Before the drain, because the picture is read through a balancer.
         picture = await save_picture(local, found)
         show("demo: draining the stack")
     show(summary(found, kill, code, report, picture))

@@ -1,10 +1,6 @@
 """Starts child processes that do not outlive their supervisor.
 
-Each child leads a session of its own. A Ctrl-C in the terminal reaches only the supervisor, and a child with its
-descendants is one process group, which one call can signal. On Linux the kernel sends SIGTERM to a child when its
-supervisor dies for any reason (prctl(2), PR_SET_PDEATHSIG; the fork happens in the main thread, so "parent" means the
-process). Orphans are reparented to the supervisor, which reaps them. macOS has neither: there, the children of a killed
-supervisor keep running.
+Linux only: on macOS the children of a killed supervisor keep running.
 """
 
 import asyncio
@@ -25,6 +21,7 @@ POLL_S: Final = 0.02
 
 def _prctl() -> Callable[[int, int], int] | None:
     """prctl(2), or None where it does not exist; looked up before the fork, so that the child only makes the call."""
+    # macOS has no prctl(2), and nothing like these two options.
     if sys.platform != "linux":
         return None
     call: Callable[[int, int], int] = ctypes.CDLL(None, use_errno=True).prctl
@@ -36,6 +33,8 @@ def _binding(nice: int) -> Callable[[], None]:
 
     def bind() -> None:
         if prctl:
+            # The kernel sends SIGTERM to this child when its parent dies for any reason. The fork happens in the main
+            # thread, so that "parent" means the process and not a thread of it.
             prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != supervisor:  # The supervisor died between the fork and the call.
                 os._exit(1)
@@ -48,6 +47,7 @@ def _binding(nice: int) -> Callable[[], None]:
 def adopt_orphans() -> None:
     """Make this process the parent of its descendants' orphans from now on (Linux only)."""
     if prctl := _prctl():
+        # A grandchild whose parent died would otherwise belong to init, and `_others_alive` could not reap it.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -74,7 +74,10 @@ async def spawn(
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
+        # One file for each program: a traceback stands between the lines that led to it.
         stderr=asyncio.subprocess.STDOUT,
+        # A Ctrl-C in the terminal reaches only the supervisor, and a child with its descendants is one process group,
+        # which one call can signal.
         start_new_session=True,
         preexec_fn=_binding(nice),
         pass_fds=keep,
@@ -96,6 +99,7 @@ async def clear_group(leader: int, deadline_s: float) -> None:
     until = loop.time() + deadline_s
     while _others_alive(leader):
         signum = signal.SIGTERM if loop.time() < until else signal.SIGKILL
+        # Once each: our programs take a second SIGTERM as the order to end without a drain.
         if signum != told:
             signal_group(leader, signum)
             told = signum
@@ -105,6 +109,7 @@ async def clear_group(leader: int, deadline_s: float) -> None:
 def _others_alive(leader: int) -> bool:
     """Whether the group has a living member; first reap the adopted members that have ended."""
     with suppress(ChildProcessError):
+        # A zombie is still a member of its group, so killpg(2) would succeed for ever.
         while os.waitpid(-leader, os.WNOHANG)[0]:
             pass
     return signal_group(leader, 0)

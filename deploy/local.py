@@ -1,8 +1,7 @@
 """Runs the stack on one machine: starts it in order, keeps `stack.json` up to date, and drains it at the end.
 
-Start order: Redis, store, nodes, autoscaler, balancers; each waits until the one before it is ready. The stack is ready
-when every balancer considers every node healthy. The first SIGTERM or SIGINT cancels the task that runs the stack,
-which then drains; a second signal kills everything. `plan` decides which programs the stack has.
+The stack is ready when every balancer considers every node healthy. The first SIGTERM or SIGINT cancels the task that
+runs the stack, which then drains; a second signal kills everything. `plan` decides which programs the stack has.
 """
 
 import asyncio
@@ -98,6 +97,8 @@ class LocalStack:
     async def start(self, deadline: float, session: aiohttp.ClientSession) -> None:
         """Start all programs; supervisor.StartFailed when one is not ready by `deadline` on the loop's clock."""
         planned = self.plan
+        # Redis and store first, because the programs look for them when they start; the balancers last, when the nodes
+        # that they look for exist.
         await self._start_redis(deadline)
         for server in planned.store_servers:  # all at once, because the members of a set wait for each other
             self._supervisor.start(server.program)
@@ -150,6 +151,7 @@ class LocalStack:
         written, changed = None, self._supervisor.changed
         while True:
             changed.clear()
+            # In a thread: psutil reads /proc, which blocks.
             current = await asyncio.to_thread(self.record)
             if any(worker.pid not in self._worker_pages for worker in current.workers):
                 self._worker_pages = await ready.worker_pages(session, current.targets)
@@ -238,6 +240,7 @@ async def running(
         ports = opened.enter_context(Ports())
         around = Surroundings(state.folder, servers.ROOT, Environment.current(), config.auth_secret)
         planned = plan(options, ports, around)
+        # The pids in it are of processes that are gone, and by now perhaps of others.
         (state.folder / stack.FILE).unlink(missing_ok=True)
         opened.callback(stack.clear, state.folder)
         session = await opened.enter_async_context(aiohttp.ClientSession())

@@ -1,8 +1,6 @@
 """The plan of a stack: each program with its command line, environment and place in the drain order.
 
-The plan follows from options and ports; this file starts nothing. The drain stops the balancers first and the store and
-Redis last, because all other programs write to them while they drain. Workers run at a lower CPU priority than the
-upload path: a delayed render only delays a picture, a delayed answer makes a phone give up.
+The plan follows from options and ports; this file starts nothing.
 """
 
 import hashlib
@@ -24,6 +22,7 @@ from .supervisor import Program
 
 NODE_IDS: Final = string.ascii_lowercase
 BUCKET: Final = "snapsurge"
+# Workers give way to the upload path: a delayed render only delays a picture, a delayed answer makes a phone give up.
 WORKER_NICE: Final = 5
 PORT_MAX: Final = 65535
 # A post with its pictures is read at one node, whoever reads: a service that reads for many users has one token.
@@ -36,6 +35,7 @@ class Drains(IntEnum):
 
     BALANCER = 0
     NODE = 1
+    # Store and Redis stop after these, because all other programs write to them while they drain.
     AUTOSCALER = 2
     STORE = 3
     REDIS = 4
@@ -151,6 +151,7 @@ def plan(options: Options, ports: Ports, around: Surroundings) -> Plan:
     shards = _shards(options, ports, around)
     store, store_servers = _store(options, ports, around)
     shared = {"SNAPSURGE_STORE_URL": store, "SNAPSURGE_REDIS_URL": redis, "SNAPSURGE_AUTH_SECRET": around.secret}
+    # The last lines of a process that is killed are in its log, too.
     shared["PYTHONUNBUFFERED"] = "1"
     if shards:
         shared["SNAPSURGE_SHARD_URLS"] = ",".join(shard.url for shard in shards)
@@ -207,6 +208,7 @@ def _redis(
 def _shards(options: Options, ports: Ports, around: Surroundings) -> tuple[Shard, ...]:
     """The Redis that share index, counts, limits and queue; none where the first one has them."""
     found = []
+    # One shard would be the first Redis by another name.
     for number in range(1, options.redis_shards + 1 if options.redis_shards > 1 else 1):
         name, port = f"redis-shard-{number}", ports.free()
         folder = around.state / name

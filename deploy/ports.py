@@ -1,11 +1,4 @@
-"""Reserves the ports of a stack before anything starts and until the end, so that restarted programs find them free.
-
-A socket that is bound but never listens reserves a port. On Linux a program of the stack can still bind the port and
-listen, because both sockets set SO_REUSEADDR. Another stack, which first tries without SO_REUSEADDR, cannot, and the
-kernel gives the port to no outgoing connection. Other systems refuse the second bind: there, a port is only checked,
-and the supervisor's restarts handle the rare collision. Free ports are taken from below the ephemeral ranges (Linux
-32768, macOS 49152); each stack begins at a random one.
-"""
+"""Reserves the ports of a stack before anything starts and until the end, so that restarted programs find them free."""
 
 import errno
 import random
@@ -16,8 +9,10 @@ from types import TracebackType
 from typing import Final, Self
 
 HOST: Final = "127.0.0.1"
+# Below the ephemeral ranges (Linux from 32768, macOS from 49152), from which outgoing connections get their ports.
 FREE_FIRST: Final = 20_000
 FREE_COUNT: Final = 10_000
+# Where a second socket may bind a reserved port; other systems refuse that, see `_take`.
 KEEPS: Final = sys.platform == "linux"
 
 
@@ -29,6 +24,7 @@ class Ports:
     """The ports of one stack, reserved until exit. `rng` chooses where the search for free ports begins."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
+        # A random begin, so that two stacks that start at the same time seldom try the same ports.
         self._next = (rng or random.Random()).randrange(FREE_COUNT)
         self._kept = ExitStack()
 
@@ -43,12 +39,15 @@ class Ports:
 
     def fixed(self, port: int) -> int:
         """Reserve this port; PortTaken when a program listens on it. Old connections in TIME_WAIT are allowed."""
+        # Connections in TIME_WAIT refuse the first bind; SO_REUSEADDR allows them, and still refuses a port that is
+        # listened on.
         if self._take(port, reuse=False) or self._take(port, reuse=True):
             return port
         raise PortTaken(f"port {port} is taken: choose another with --port, or stop what listens there")
 
     def _take(self, port: int, *, reuse: bool) -> bool:
         keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # Without SO_REUSEADDR the bind fails on a port that another stack has reserved.
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
         try:
             keeper.bind((HOST, port))
@@ -58,9 +57,14 @@ class Ports:
                 raise
             return False
         if KEEPS:
+            # A socket that is bound but never listens reserves the port: the kernel gives it to no outgoing connection,
+            # and another stack cannot bind it. A program of this stack can bind it and listen, because now both sockets
+            # have SO_REUSEADDR.
             keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._kept.enter_context(keeper)
         else:
+            # The port is only checked; if another program takes it before ours does, the supervisor's restarts handle
+            # that.
             keeper.close()
         return True
 

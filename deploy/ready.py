@@ -13,6 +13,7 @@ import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+# Of one check. A check that fails is repeated until the start's deadline, so that it may be short.
 PATIENCE_S: Final = 2.0
 HEALTHY: Final = "healthy"
 
@@ -38,6 +39,7 @@ async def redis_answers(url: str) -> bool:
     ValueError when the URL is malformed, without any part of it, because that might be the password.
     """
     try:
+        # A list, because any() takes no asynchronous generator.
         return any([await _holds(each, _pings) for each in _servers(url)])
     except (ValueError, TypeError, AttributeError):  # redis-py takes parameters as they are
         raise ValueError("not the address of a Redis; special characters in passwords are percent-encoded") from None
@@ -134,6 +136,7 @@ def children(pid: int) -> tuple[int, ...]:
 
 def _lives(process: psutil.Process) -> bool:
     try:
+        # A zombie has ended, and only waits to be reaped.
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

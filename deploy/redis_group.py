@@ -1,9 +1,4 @@
-"""A Redis that fails over: a primary, a replica and three Sentinels; their configuration files and command lines.
-
-Redis and its Sentinels write their roles into these files when they change, so a server that is started again with the
-same file keeps its role. A new stack writes the files anew: Redis is a copy, and the sweeper restores what the former
-primary had. Three Sentinels on one machine protect against the end of a process, not against that of the machine.
-"""
+"""A Redis that fails over: a primary, a replica and three Sentinels; their configuration files and command lines."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +10,8 @@ from . import servers
 from .ports import HOST
 
 PRIMARY: Final = "snapsurge"
+# The fewest with a majority when one is gone. On one machine they protect against the end of a process, not against
+# that of the machine.
 SENTINELS: Final = 3
 # Of the Sentinels that must find the primary down before one of them fails over.
 QUORUM: Final = 2
@@ -46,6 +43,9 @@ class Member(msgspec.Struct, frozen=True):
     def configure(self) -> None:
         """Write the configuration file, and make the folder of the data."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        # Redis and its Sentinels write their roles into these files when they change, so a server that is started again
+        # with the same file keeps its role. A new stack writes them anew: Redis is a copy, and the sweeper restores
+        # what the former primary had.
         self.file.write_text(self.text)
 
 
@@ -73,6 +73,8 @@ def data_server(
     """A Redis with its data in a folder of its own; one that `follows` another begins as its replica."""
     lines = [
         *(f"port {port}", f"bind {host}", f'dir "{folder / name}"', "daemonize no"),
+        # The append-only file alone is the persistence: at most a second of writes is lost, and no snapshot forks the
+        # process. A full Redis refuses writes, because an evicted key could be a job.
         *('save ""', "appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"),
         "repl-diskless-sync-delay 0",  # the one replica is all that will come
     ]

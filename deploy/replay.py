@@ -1,7 +1,7 @@
 """Runs `bench replay` against a stack as a child process, and passes on its output.
 
 Bench is a black box here: its lines are shown as they come, one of them names the moment, and at the end it leaves an
-exit code and a report. The trace is read only to find the time at which half of its burst has arrived.
+exit code and a report.
 """
 
 import asyncio
@@ -66,12 +66,14 @@ def half_s(trace: Path) -> float:
     """Seconds after the moment at which half of the trace's arrivals have come; ReplayFailed without arrivals."""
     try:
         with gzip.open(trace, "rb") as lines:
+            # The first line describes the trace.
             next(lines)
             arrivals = [msgspec.json.decode(line, type=Arrival).t for line in lines if line.strip()]
     except (OSError, EOFError, StopIteration, msgspec.MsgspecError) as error:
         raise ReplayFailed(f"{trace} is no trace: {error}") from error
     if not arrivals:
         raise ReplayFailed(f"{trace} has no arrivals")
+    # The trace is read for this alone: the time at which half of its burst has arrived.
     return sorted(arrivals)[len(arrivals) // 2] / 1e6
 
 
@@ -98,6 +100,7 @@ class Replay:
                 self.moment_id.set_result(line.split()[1])
             show(line.rstrip("\n"))
         code = await self._process.wait()
+        # Bench has ended: nobody shall wait for a moment that does not come.
         if not self.moment_id.done():
             self.moment_id.set_result(None)
         return code
@@ -128,6 +131,7 @@ async def replaying(
         environment={
             **Environment.current(),
             "SNAPSURGE_AUTH_SECRET": local.plan.secret,
+            # The line that names the moment must come when it is written, because the kill follows from it.
             "PYTHONUNBUFFERED": "1",
             **settings,
         },

@@ -1,9 +1,6 @@
 """`restart`: asks the supervisor of a running stack to restart balancers and nodes one after another, and waits.
 
-The supervisor does the work (`local.LocalStack.roll`); this command only signals it and watches `stack.json`. A file
-lock in the state directory allows one restart at a time. A second command waits and then restarts everything again,
-because the first restart may have missed a change (a setting, the code) that was made while it was running. A restart
-continues when its command is interrupted; the next command waits for its end.
+The supervisor does the work (`local.LocalStack.roll`); this command only signals it and watches `stack.json`.
 """
 
 import fcntl
@@ -31,7 +28,10 @@ def restart(state: Path, timeout_s: float, say: Callable[[str], None]) -> str:
     """Restart balancers and nodes of the stack in `state`; a line that says how many. Raises RestartFailed."""
     deadline = time.monotonic() + timeout_s
     _running(state)
+    # One restart at a time. A second command waits and then restarts everything again, because the first restart may
+    # have missed a change (a setting, the code) that was made while it was running.
     with _turn(state, deadline, say):
+        # A restart goes on when its command is interrupted, so one may be running though the lock is free.
         before = _idle(state, deadline, say)
         try:
             os.kill(before.supervisor.pid, signal.SIGUSR2)
@@ -54,6 +54,7 @@ def _turn(state: Path, deadline: float, say: Callable[[str], None]) -> Iterator[
     try:
         while True:
             try:
+                # flock(2) ends with the process, so that a killed command leaves no lock behind.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:

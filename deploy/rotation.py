@@ -1,7 +1,6 @@
-"""Rotates the log files of a stack, so that they do not fill the disk: each has a second, older file, and both a limit.
+"""Rotates the log files of a stack, so that they do not fill the disk.
 
-The programs keep their files open to append. So a file is copied and then emptied; a line that is written between the
-two is lost, which is a matter of microseconds in 64 MiB.
+Each log file has a second, older one, and both have a limit.
 """
 
 import asyncio
@@ -24,6 +23,7 @@ def rotate(folder: Path, bytes_max: int = BYTES_MAX) -> list[str]:
             if path.stat().st_size > bytes_max:
                 _rotate_one(path)
                 names.append(path.name)
+        # The files after this one are rotated all the same; the error is raised at the end.
         except OSError as error:
             errors.append(error)
     if errors:
@@ -34,6 +34,8 @@ def rotate(folder: Path, bytes_max: int = BYTES_MAX) -> list[str]:
 def _rotate_one(path: Path) -> None:
     older = path.with_name(path.name + ENDING)
     older.unlink(missing_ok=True)  # before the copy, because a full disk may have no other room for it
+    # The programs keep their files open to append, so a rename would take the output along. A line that is written
+    # between copy and truncation is lost, which is a matter of microseconds in 64 MiB.
     shutil.copyfile(path, older)
     with path.open("r+b") as file:
         file.truncate(0)

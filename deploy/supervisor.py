@@ -1,8 +1,7 @@
 """Keeps programs running: starts them, restarts them with backoff when they end, and drains them in order.
 
-A program has many lives: each start of its process begins a new one, with the same name, command and ports. While the
-stack starts, a program that ends again and again is an error, reported with the tail of its log. Afterwards it is
-restarted without limit. This file does not know what programs do; callers of `until` check whether one is ready.
+A program has many lives: each start of its process begins a new one, with the same name, command and ports. This file
+does not know what programs do; callers of `until` check whether one is ready.
 """
 
 import asyncio
@@ -66,6 +65,7 @@ class Keeper:
         self._end = "was never started"  # How the last life ended.
         self._groups: set[int] = set()  # Process groups that may still have a member.
         self._last_word = signal.SIGTERM
+        # The file also holds the output of earlier stacks, which would mislead in an error message.
         self._log_from = program.log.stat().st_size if program.log.exists() else 0
 
     @property
@@ -105,8 +105,9 @@ class Keeper:
                 await self._clear()
                 break
             if self._renew.is_set():
+                # This life was replaced on purpose: no backoff, and no count as a quick end.
                 self._renew.clear()
-                if not self.program.overlaps:
+                if not self.program.overlaps:  # else `_retire` clears it, after its drain
                     group.create_task(self._clear(), name=f"clear {self.program.name}")
                 continue
             settled = loop.time() - self._began >= SETTLED_S
@@ -164,6 +165,7 @@ class Keeper:
 
     async def _clear(self) -> None:
         """End the processes that earlier lives have left behind."""
+        # The group of the current life is no leftover.
         current = {self.pid} if self._alive else set()
         for leader in self._groups - current:
             await leash.clear_group(leader, self._stop_s)
@@ -200,6 +202,7 @@ class Keeper:
                 return f"(pid {self.pid}) is being replaced"
         code = await ending
         self._alive = False
+        # Of the first life alone: settings that a program has once run with are valid.
         self.refuses = code == INVALID and self.lives == 1
         return f"(pid {self.pid}) was killed by signal {-code}" if code < 0 else f"(pid {self.pid}) ended with {code}"
 
@@ -232,6 +235,7 @@ class Supervisor:
         """Wait until `check` returns True; StartFailed at `deadline` (loop time) or when any program cannot start."""
         while not await check():
             for keeper in self.keepers.values():
+                # Only while somebody waits for the start: afterwards a program that ends is restarted without limit.
                 if keeper.refuses or keeper.quick_ends >= QUICK_ENDS_MAX:
                     raise keeper.failed("does not start")
             if asyncio.get_running_loop().time() >= deadline:
@@ -264,10 +268,12 @@ class Supervisor:
     ) -> None:
         try:
             await self.drain()
+        # The drain itself failed or was cancelled; no child may be left.
         except BaseException:
             self.kill()
             raise
         finally:
+            # Only now: `stack.json` and the log files are kept in order until the last program has ended.
             for companion in self._companions:
                 companion.cancel()
             # Do not pass the error on, so that the caller gets it as it is and not in an exception group.

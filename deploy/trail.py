@@ -1,8 +1,6 @@
 """Follows one upload through all tiers of a stack on this machine: from log lines, and from the history of its post.
 
-A node's lines say which request was a try of which post. So a request id leads to its post, and the post to all of its
-tries, refused ones too; the balancers' access lines are found by the request ids. Requests that a balancer refused are
-in no node's log: search them by their own request id. Under load the access logs are sampled (`weight`).
+A request id leads to its post, the post to all of its tries, and their request ids to the log lines.
 """
 
 import re
@@ -76,8 +74,11 @@ async def trail(asked: str, folder: Path, config: Config) -> Trail:
         names = ", ".join(others[:POSTS_SHOWN]) + (", …" if others[POSTS_SHOWN:] else "")
         missing.append(f"ambiguous id: it was also sent with uploads of {len(others)} other posts ({names})")
     if post:
+        # A node's lines say which request was a try of which post, refused ones included.
         tries = list(_tries_of(post, files))
+    # The id itself, too: a request that a balancer refused is in no node's log.
     ids = {asked, *(one.request for one in tries), *([post] if post else [])} - {""}
+    # Not all there were: under load the balancers sample their access lines (`weight`).
     lines = sorted(_lines(ids, files), key=lambda line: line.at)
     if len(lines) > LINES_MAX:
         missing.append(f"{len(lines) - LINES_MAX} more log lines name this id")
@@ -148,6 +149,8 @@ def _posts(asked: str, files: Iterable[Path]) -> list[str]:
                 found[post] = max(found.get(post, ""), str(said.get("at")))
     if found:
         return sorted(found, key=lambda post: found[post], reverse=True)
+    # It looks like a post id (26 characters, "-", moment id) but no line names it: the logs may have been rotated, and
+    # the history still knows it.
     return [asked] if asked.count("-") > 1 and asked[:26].isalnum() and asked[26:27] == "-" else []
 
 
@@ -195,6 +198,7 @@ async def _history(post: str, doors: Iterable[str], config: Config) -> tuple[dic
                     if answer.status == 200:
                         return said, ""
                     why = f"the history is not known: {answer.status} {said.get('code')}, {said.get('detail')}"
+                    # Every balancer would give the same answer.
                     if answer.status < 500:
                         break
             except (aiohttp.ClientError, OSError, ValueError) as error:

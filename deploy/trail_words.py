@@ -33,6 +33,7 @@ def waterfall(history: dict[str, Any]) -> list[str]:
     lines = [f"  {history['state']}; {run}; received at {history['received_at']}; {sums}"]
     for step in steps:
         first = step["from_ms"] * WIDTH // end_ms
+        # At least one character, so that a step of no length still shows.
         length = max(step["to_ms"] * WIDTH // end_ms - first, 1)
         bar = " " * min(first, WIDTH - 1) + BARS[step["kind"]] * length
         took = step["to_ms"] - step["from_ms"]

@@ -35,6 +35,7 @@ async def up(options: Options, folder: Path, config: Config, *, as_json: bool, o
             await asyncio.Event().wait()
     except asyncio.CancelledError:
         if task := asyncio.current_task():
+            # The signal asked for this end, and the drain is done: it is no cancellation for the caller.
             task.uncancel()
     return int(bool(local and local.killed))
 

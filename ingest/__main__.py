@@ -88,8 +88,10 @@ def _arguments() -> argparse.Namespace:
         allow_abbrev=False,
         epilog="Settings, from the environment:\n" + settings.table(ingest_config.Config, storage_config.Config),
     )
-    parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="where to serve (%(default)s)")
-    parser.add_argument("--id", default="", help="the node's name on the ring; HOST:PORT unless given")
+    parser.add_argument(
+        "--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="address to listen on (%(default)s)"
+    )
+    parser.add_argument("--id", default="", help="the node's name on the ring (default: HOST:PORT)")
     logs.add_option(parser)
     return parser.parse_args()
 

@@ -1,20 +1,8 @@
 """Whether this node admits one more upload, decided before its body is read: by memory, the store's speed and rank.
 
-Pure: the caller reports when uploads begin, progress and end, and sheds the uploads that are returned to it. Above a
-limit the answer is 503 at once: an upload refused in a millisecond costs nothing, but a queued one costs memory and
-then fails anyway. The same budget is compared with two sums:
-
-- *Charged* bytes decide admission: memory that uploads hold, and memory that they will soon need (`places.py`). A new
-  upload that does not fit replaces slow uploads, those with the longest time left first; uploads on pace keep their
-  places.
-- *Held* bytes never exceed the budget. The reader asks for room before each read; if there is none, slow uploads are
-  shed, then any upload, the longest time left first. An upload that was received completely is never shed.
-
-*Parked* uploads wait for clients whose connections broke. They hold what has arrived, and are shed before all others.
-
-The order of ranks when not all fit: retries with a ticket, which this service refused before; then first attempts
-inside the window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a
-ticket. Each rank may fill only a part of each limit, so that there is room for better ranks.
+Pure: the caller reports when uploads begin, progress and end, and sheds the uploads that are returned to it. Two sums
+are compared with the same budget: *charged* bytes decide admission (`_make_room`), *held* bytes never exceed it
+(`room`).
 """
 
 from enum import Enum
@@ -38,6 +26,9 @@ USUAL_S: Final = 15.0
 USUAL_BYTES: Final = 1024 * 1024
 
 
+# The order when not all fit: retries with a ticket, which this service refused before; then first attempts inside the
+# window; then late posts; then *laggards*, whose last upload was shed because it was slow, with or without a ticket.
+# Each rank may fill only a part of each limit, so that there is room for better ranks.
 class Rank(Enum):
     """An upload's rank: percent of the memory budget that it may fill, and the acceptable wait for a PUT in seconds."""
 
@@ -67,7 +58,7 @@ class Admission:
         self.budget = budget
         self.commits = commits
         self.requests = self.bytes = self.held = 0
-        self.parked = Parked()
+        self.parked = Parked()  # uploads that wait for clients whose connections broke; they are shed before all others
         self.usual_s, self.usual_bytes = Usual(USUAL_S), Usual(USUAL_BYTES)
         self._slow = self._slow_bytes = 0  # number of slow uploads, and their charged bytes
         self._coming: dict[Place, None] = {}
@@ -105,6 +96,8 @@ class Admission:
             if not bounded:
                 self._enter(place)
                 return place, victims
+        # 503 at once: an upload refused in a millisecond costs nothing, but a queued one costs memory and then fails
+        # anyway.
         self.commits.refused(by_bound=bounded)
         return None, victims
 
@@ -123,6 +116,7 @@ class Admission:
         if self.budget.bytes_max - self.held >= beyond:
             return wanted, []
         victims: list[Place] = []
+        # Slow uploads are shed, then any upload, the longest time left first; never one that was received completely.
         least = min(beyond, READ_BYTES_MIN)
         while self.budget.bytes_max - self.held < least and (victim := self._worst(now)):
             self._shed(victim, victims, now)
@@ -242,6 +236,7 @@ class Admission:
 
     def _make_room(self, place: Place, percent: int, now: float, victims: list[Place]) -> bool:
         """Shed slow uploads for a new one, if that is enough; returns whether there is room."""
+        # What the upload will soon need, like what uploads hold (`places.py`). Uploads on pace keep their places.
         size = place.charge(self.usual_bytes.value)
         # An empty node admits any upload that fits it, or the largest ones of lower ranks would never be admitted.
         fits, parked = self._fits, self.parked

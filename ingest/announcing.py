@@ -142,7 +142,9 @@ class Announcer:
                         break
                 else:
                     if self._outages[name].worked(time.monotonic()):
-                        log.info("Redis %s takes jobs again: all posts that were stored meanwhile are reported", name)
+                        log.info(
+                            "Redis %s accepts writes again: all posts that were stored meanwhile are reported", name
+                        )
 
     def _telling(self, name: str, client: Redis) -> Tell:
         """The flush function for the posts of one shard."""

@@ -1,16 +1,7 @@
 """Limits on concurrent PUTs and on uploads in flight, derived from the time that commits take.
 
-Two limits, because an upload in flight mostly waits for its phone and does not load the store yet:
-
-- Concurrent PUTs: the gradient algorithm (Netflix, Envoy) over windows of half a second. If the store answers later
-  than its unloaded time plus a quarter of a second, the node's own PUTs are queueing there, and the limit falls;
-  otherwise it grows by its square root. Under load the unloaded time is measured again every twenty seconds with a
-  quarter of the PUTs, as Envoy does, so that a store that became permanently slower is not taken for an overloaded one.
-- Uploads in flight, once bodies have to wait for a PUT: Little's law. With uploads arriving at the store's rate, rate x
-  (time to receive + wait) of them are in flight, so this limit keeps the wait near what the rank allows. Without a
-  queue the limit grows by half in each window. On a node that never had a queue, only memory limits uploads.
-
-Pure: the caller reports when PUTs begin and end, and how many bodies wait. Times in seconds of a monotonic clock.
+Two limits, because an upload in flight mostly waits for its phone and does not load the store yet. Pure: the caller
+reports when PUTs begin and end, and how many bodies wait. Times in seconds of a monotonic clock.
 """
 
 import math
@@ -25,7 +16,7 @@ PUTS_MAX: Final = 128  # the S3 client's connections
 PROBE_S: Final = 20.0
 SILENCE_S: Final = 1.0  # if none of the PUTs in progress ends for this long, there are too many
 STALL_S: Final = 5.0  # after this long without an end the store counts as hung
-GROWTH: Final = 1.5
+GROWTH: Final = 1.5  # of the limit on uploads in flight, in each window without a queue
 IN_FLIGHT_MIN: Final = 8
 RECEIVE_WEIGHT: Final = 0.05
 RATE_WEIGHT: Final = 0.3
@@ -63,6 +54,8 @@ class Commits:
         """How many uploads in flight keep the wait for a PUT near `wait_s`; infinite until a body has waited."""
         if self.growth == math.inf:
             return math.inf
+        # Little's law: with uploads arriving at the store's rate, rate x (time to receive + wait) of them are in
+        # flight. On a node that never had a queue, only memory limits uploads.
         return max(IN_FLIGHT_MIN, self.growth * self.rate * (self._receive_s + wait_s))
 
     def stalled(self, now: float) -> bool:
@@ -127,6 +120,8 @@ class Commits:
         else:
             self._adjust(mean_s)
             if now - self._probed_at > PROBE_S:
+                # The unloaded time is measured again with a quarter of the PUTs, as Envoy does, so that a store that
+                # became permanently slower is not taken for an overloaded one.
                 self._before_probe, self._probed_at = self.puts_max, now
                 self.puts_max = max(PUTS_MIN, self.puts_max / 4)
         if self._queued:
@@ -137,5 +132,7 @@ class Commits:
 
     def _adjust(self, mean_s: float) -> None:
         self._unloaded_s = min(self._unloaded_s, mean_s)
+        # The gradient algorithm (Netflix, Envoy): if the store answers later than its unloaded time plus the slack, the
+        # node's own PUTs are queueing there, and the limit falls; otherwise it grows by its square root.
         gradient = min(1.0, max(0.5, (self._unloaded_s + SLACK_S) / mean_s))
         self.puts_max = min(PUTS_MAX, max(PUTS_MIN, self.puts_max * gradient + math.sqrt(self.puts_max)))

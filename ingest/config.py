@@ -98,7 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
         ),
     ] = 0
     resume_idle_s: Annotated[
-        float, Meta(gt=0, description="seconds after its last byte for which such an upload is kept")
+        float, Meta(gt=0, description="seconds that a parked upload is kept after its last byte")
     ] = 120.0
     resume_age_s: Annotated[
         float,
@@ -127,7 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     body_grace_s: Annotated[
         float, Meta(gt=0, description="seconds that a body may take in addition to its length at that rate")
     ] = 45.0
-    body_stall_s: Annotated[float, Meta(gt=0, description="seconds without a byte of a body")] = 45.0
+    body_stall_s: Annotated[float, Meta(gt=0, description="seconds without a byte of a body; over it 408")] = 45.0
     # The balancer's idle timeout is shorter, so that it never sends a request on a connection that is being closed.
     keepalive_s: Annotated[float, Meta(gt=0, description="seconds after which an idle connection is closed")] = 75.0
 
@@ -163,7 +163,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
             description="seconds after SIGTERM in which the node still serves, until all balancers know that it drains",
         ),
     ] = 2.5
-    drain_s: Annotated[float, Meta(gt=0, description="seconds after that for uploads in flight to finish")] = 30.0
+    drain_s: Annotated[float, Meta(gt=0, description="seconds after the announce time for uploads to finish")] = 30.0
 
     def __post_init__(self) -> None:
         """Check limits that depend on each other."""

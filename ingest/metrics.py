@@ -177,7 +177,7 @@ class Metrics:
         )
         self._gauge(
             "parked_bytes",
-            "Bytes of those; at snapsurge_ingest_parked_bytes_max the least recently active ones end",
+            "Bytes of parked uploads; at snapsurge_ingest_parked_bytes_max the least recently active ones end",
             lambda: admission.parked.bytes,
         )
         self._gauge("parked_bytes_max", "Budget of parked bytes", lambda: admission.budget.parked_bytes_max)

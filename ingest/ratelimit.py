@@ -94,13 +94,13 @@ class RateLimiter:
         """Log when a shard becomes unavailable or available, not every failure."""
         if error is not None and name not in self._away:
             log.warning(
-                "Redis %s cannot be read: this node limits uploads by its own counts, until it can: %s",
+                "cannot read Redis %s: this node limits uploads by its own counts until Redis answers: %s",
                 name,
                 reason(error),
             )
             self._away.add(name)
         elif error is None and name in self._away:
-            log.warning("Redis %s can be read again: the upload limit counts on all nodes together", name)
+            log.warning("Redis %s answers again: the upload limit is counted over all nodes together", name)
             self._away.discard(name)
 
     def _alone(self, user: str) -> Decision:

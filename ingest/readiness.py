@@ -1,24 +1,14 @@
 """Whether a node is ready to serve, and if not, why: store, clock, disk. Pure: observations come in with their times.
 
-- *Store.* A successful commit or probe counts as an answer. The node is not ready after `SILENT_S` without an answer,
-  or after several failed commits in a row. Failed commits are forgotten after `REST_S` without another one: then new
-  uploads are the test.
-- *Clock.* Balancers (in their health checks) and Redis tell the time. The node's clock counts as wrong if more sources
-  contradict it than confirm it. One source alone is enough: if that source is wrong itself, it contradicts all nodes,
-  and a balancer that finds no node ready uses all of them. A delayed timestamp makes the node's clock look fast, never
-  slow, and a process that was suspended reads old ones; so the smallest deviation among a source's recent timestamps
-  counts.
-- *Disk*, if the store is a folder: space for one upload.
-
 Redis is not a reason: the node answers uploads without it.
 """
 
 from collections import deque
 from typing import Final, Literal
 
-SILENT_S: Final = 4.0
+SILENT_S: Final = 4.0  # without a successful commit or probe of the store
 COMMITS_FAILED: Final = 3  # in a row: a single failure may be a connection that the store closed
-REST_S: Final = 5.0
+REST_S: Final = 5.0  # after the last failed commit the others are forgotten: new uploads are the test then
 # Stores refuse signatures that are 15 min off, and tokens begin and end to the second; a health check is answered
 # within a second.
 AHEAD_S_MAX: Final = 60.0
@@ -75,6 +65,7 @@ class Readiness:
             found["store"] = f"the last {self._failed} commits failed"
         if clock := self._clock(now):
             found["clock"] = clock
+        # Known only if the store is a folder.
         if self._free_bytes is not None and self._free_bytes < self._room_bytes:
             free, room = self._free_bytes / _MIB, self._room_bytes / _MIB
             found["disk"] = f"{free:.1f} MiB are free, an upload may take {room:.1f} MiB"
@@ -85,8 +76,13 @@ class Readiness:
         for source, compared in self._compared.items():
             recent = [ahead_s for at, ahead_s in compared if now - at <= COMPARED_S]
             if recent:
+                # A delayed timestamp makes the node's clock look fast, never slow, and a process that was suspended
+                # reads old ones; so the smallest deviation counts.
                 said[source] = min(recent, key=abs)
         off = {source: ahead_s for source, ahead_s in said.items() if abs(ahead_s) > AHEAD_S_MAX}
+        # Balancers (in their health checks) and Redis tell the time. Wrong is what more sources contradict than
+        # confirm. One source alone is enough: if that source is wrong itself, it contradicts all nodes, and a balancer
+        # that finds no node ready uses all of them.
         if 2 * len(off) <= len(said):
             return ""
         ahead_s = min(off.values(), key=abs)

@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ring_slots: Annotated[int, Meta(ge=1024, le=2**24, description="rows of the ring's table, four bytes each")] = 2**21
     # Mirrokni et al. 2016: a quarter above the mean spills few keys and bounds the queue.
     bound_percent: Annotated[
-        int, Meta(ge=101, description="most bytes in flight at a node, in percent of its share")
+        int, Meta(ge=101, description="maximum bytes in flight at a node, in percent of its share")
     ] = 125
     # Some twenty pairs of 700 KB: a lower floor would spill keys in an idle system.
     bound_floor_bytes: Annotated[int, Meta(ge=1, description="bytes in flight below which a node never spills")] = (
@@ -95,7 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a request body; over it 413")] = 268435456
     # A phone at 64 kbit/s has twice this rate; 30 s are a train in a tunnel, or a change from one network to another.
     body_rate_bytes_min: Annotated[
-        int, Meta(ge=1, description="least bytes a second of a request body, on average; below it 408")
+        int, Meta(ge=1, description="minimum average bytes a second of a request body; below it 408")
     ] = 4096
     body_grace_s: Annotated[
         int, Meta(ge=1, description="seconds that a body may take in addition to its length at that rate")
@@ -156,7 +156,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     members_gone_s: Annotated[int, Meta(ge=2, description="age of a heartbeat at which its node is removed")] = 10
     redis_timeout_ms: Annotated[int, Meta(ge=10, description="milliseconds before a poll of Redis times out")] = 500
     announce_ms: Annotated[
-        int, Meta(ge=0, description="milliseconds of not being ready but accepting, before draining")
+        int, Meta(ge=0, description="milliseconds before draining in which /readyz fails but requests are accepted")
     ] = 1000
     drain_fresh_ms: Annotated[
         int, Meta(ge=0, description="milliseconds that a new connection may send its first request while draining")

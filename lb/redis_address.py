@@ -6,11 +6,6 @@
   Sentinels, user and password are those of the data servers, and the parameters `sentinel_username` and
   `sentinel_password` those of the Sentinels.
 
-Over TLS `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` name files, for servers and Sentinels alike, and the
-certificate must be for the host in the address, unless `ssl_check_hostname=no`. `PARAMETERS` has all parameters. An
-address that cannot work is a ValueError whose text quotes no part of the address, nor an error of a library, which
-might: where a special character in a password is not percent-encoded, any part of the address may be the password.
-
 `lb/redis_address.py` and `storage/redis_address.py` are one text, because the balancer imports no other package.
 """
 
@@ -52,6 +47,7 @@ PARAMETERS = {
     "health_check_interval": _NUMBER,
     "max_connections": r"[1-9]\d{0,3}",
 }
+# For servers and Sentinels alike; the certificate must be for the host in the address, unless `ssl_check_hostname=no`.
 TLS_PARAMETERS = {
     "ssl_check_hostname": _SWITCH,
     "ssl_cert_reqs": "none|optional|required",
@@ -94,6 +90,8 @@ def closed_early(record: logging.LogRecord) -> bool:
     return not (isinstance(error, RuntimeError) and "the handler is closed" in str(error))
 
 
+# No part of the address, nor an error of a library, which might quote one: where a special character in a password is
+# not percent-encoded, any part of the address may be the password.
 class _Unfit(Exception):
     """What is wrong with an address, in words that have no part of it."""
 
@@ -175,10 +173,10 @@ def _query(parts: SplitResult, known: Mapping[str, str]) -> dict[str, str]:
     """The parameters, all of them known and of the right form."""
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if not query.keys() <= known.keys():
-        raise _Unfit(f"it has a parameter that is none of {', '.join(sorted(known))}")
+        raise _Unfit(f"it has a parameter that is not one of {', '.join(sorted(known))}")
     for name, text in query.items():
         if not re.fullmatch(known[name], text, re.ASCII | re.DOTALL) or (name in FILES and not Path(text).is_file()):
-            raise _Unfit(f"{name} {'names no file' if name in FILES else 'has a value that does not fit'}")
+            raise _Unfit(f"{name} {'names no file' if name in FILES else 'has an invalid value'}")
     return query
 
 
@@ -199,5 +197,5 @@ def _options(url: str, query: Mapping[str, str]) -> dict[str, Any]:
         files = ", ".join(name for name in FILES if name in query) or "the system's authorities"
         raise _Unfit(f"TLS with {files}: {error.strerror or error.args[0]}") from None
     except (ValueError, RedisError):
-        raise _Unfit("its parts do not fit together") from None
+        raise _Unfit("its parts contradict each other") from None
     return options

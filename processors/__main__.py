@@ -75,14 +75,14 @@ def parser() -> argparse.ArgumentParser:
         "their counts are lost. An interrupted sweep can be resumed within a day.",
         allow_abbrev=False,
     )
-    sweeps.add_argument("--moment", metavar="ID", help="only this one; without it all that accept posts")
+    sweeps.add_argument("--moment", metavar="ID", help="only this moment (default: all that accept posts)")
     sweeps.add_argument("--json", action="store_true", help="print the result as JSON")
     looks = commands.add_parser(
         "inspect",
         help="print the state of store, Redis, queue and workers as JSON (for `python -m deploy check`)",
         allow_abbrev=False,
     )
-    looks.add_argument("--moment", metavar="ID", default="", help="this moment, too")
+    looks.add_argument("--moment", metavar="ID", default="", help="also print the state of this moment")
     dead.add_commands(commands)
     account.add_command(commands)
     verify.add_command(commands)

@@ -70,11 +70,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     workers_warm: Annotated[
         int, Meta(ge=0, le=1024, description="number of worker processes around a moment; 0 = the maximum")
     ] = 0
-    warm_lead_s: Annotated[float, Meta(ge=0, description="seconds before a moment at which those workers start")] = 60.0
+    warm_lead_s: Annotated[float, Meta(ge=0, description="seconds before a moment at which WORKERS_WARM start")] = 60.0
     # Phones on slow uplinks finish their uploads after the window.
-    warm_hold_s: Annotated[float, Meta(ge=0, description="seconds after a moment's window for which they are kept")] = (
-        30.0
-    )
+    warm_hold_s: Annotated[float, Meta(ge=0, description="seconds after a moment's window for which they stay")] = 30.0
     drain_target_s: Annotated[float, Meta(gt=0, description="target for the age of the oldest job, in seconds")] = 60.0
     ladder_file: Annotated[
         str,

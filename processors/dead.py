@@ -22,15 +22,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the commands `dead list|show|requeue|purge` to the command line."""
     dead = commands.add_parser("dead", help="jobs that were given up: list, show, requeue, purge", allow_abbrev=False)
     verbs = dead.add_subparsers(dest="verb", title="commands", required=True)
-    listing = verbs.add_parser("list", help="all of them, the oldest first", allow_abbrev=False)
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    showing = verbs.add_parser("show", help="everything known of one", allow_abbrev=False)
-    showing.add_argument("ids", metavar="ID", nargs=1, help="as listed, e.g. render_pair:POST")
-    showing.add_argument("--json", action="store_true", help="one JSON object")
-    for verb, does in (("requeue", "run them again, as if for the first time"), ("purge", "forget them, for good")):
+    listing = verbs.add_parser("list", help="list all dead letters, the oldest first", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print one JSON object per line")
+    showing = verbs.add_parser("show", help="show one dead letter in full", allow_abbrev=False)
+    showing.add_argument("ids", metavar="ID", nargs=1, help="id as `list` prints it, e.g. render_pair:POST")
+    showing.add_argument("--json", action="store_true", help="print one JSON object")
+    for verb, does in (
+        ("requeue", "queue the jobs again, as if for the first time"),
+        ("purge", "delete the dead letters for good"),
+    ):
         changing = verbs.add_parser(verb, help=does, allow_abbrev=False)
-        changing.add_argument("ids", metavar="ID", nargs="*", help="as listed")
-        changing.add_argument("--all", action="store_true", help="instead of ids")
+        changing.add_argument("ids", metavar="ID", nargs="*", help="ids as `list` prints them")
+        changing.add_argument("--all", action="store_true", help="all dead letters, instead of ids")
 
 
 async def run(options: argparse.Namespace, storage_config: storage.config.Config) -> int:

@@ -55,7 +55,7 @@ async def mark(redis: Redis, epoch: str) -> Mark:
     if deleted:
         names = ", ".join(one.decode() for one in deleted)
         log.warning(
-            "Redis keys %s had a type that this program does not write: deleted, what is missing comes again", names
+            "deleted Redis keys %s: their type is one that this program does not write; it makes them again", names
         )
     read = {
         name.decode(errors="replace"): parse_cursor(raw) for name, raw in zip(cursors[::2], cursors[1::2], strict=True)

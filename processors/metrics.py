@@ -65,7 +65,7 @@ class Metrics:
             "snapsurge_worker_tries", "Runs that a job needed", buckets=TRIES_BUCKETS, registry=registry
         )
         self.claims = self._counter("claims", "Jobs claimed")
-        self.sick = Gauge("snapsurge_worker_sick", "1 while this worker rests, as its own jobs fail", registry=registry)
+        self.sick = Gauge("snapsurge_worker_sick", "1 while this worker rests: its own jobs fail", registry=registry)
         self.lapses = self._counter(
             "lapses", "Jobs claimed whose last worker was lost: workers die, or stand still for longer than their lease"
         )

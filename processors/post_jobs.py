@@ -1,15 +1,7 @@
 """The jobs: render a pair into a media object, complete a media object, set the late flag. No arq, no processes.
 
 `render_pair` is one GET, one render in the render process and one PUT; the PUT makes the post ready. Then the job
-reports the post to the index. The index's answer and, unless that is `known`, the intake object decide what follows:
-
-    index answers   intake object           result
-    known           (not read)              done
-    any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
-    any             another pair            the post was deleted and posted again: render again
-    (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
-    unproven        the pair rendered       Redis lost the post: report it with a proof of before this reading; done
-    any other       the pair rendered       done
+reports the post to the index, and `_told` decides what follows.
 
 A pair that waited long in the queue is first rendered without `full`; `complete_media` adds `full` later.
 
@@ -243,6 +235,14 @@ class Jobs:
                 raise
             return overdue(archive, run, time.time_ns() // 1_000_000)
 
+    # The index's answer and, unless that is `known`, the intake object decide:
+    # index answers   intake object           result
+    # known           (not read)              done
+    # any             a tombstone, or none    the post was deleted meanwhile: fence its media object (existence.py)
+    # any             another pair            the post was deleted and posted again: render again
+    # (no answer)     the pair rendered       the post is ready, but the index may not know it: retry the job
+    # unproven        the pair rendered       Redis lost the post: report it with a proof of before this reading; done
+    # any other       the pair rendered       done
     async def _told(self, post: Post) -> Outcome | None:
         """Report a stored media object to the index and decide by the table above; None: render again."""
         proof = ""

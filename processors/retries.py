@@ -184,7 +184,7 @@ class Retrying:
             log.warning("%s is available again (job %s succeeded)", what, claimed.id)
             self._away.discard(what)
         if self.sickness(claimed).succeeded():
-            log.warning("job %s succeeded: this worker is well again and claims jobs as before", claimed.id)
+            log.warning("job %s succeeded: this worker is no longer sick and claims jobs as before", claimed.id)
             self._metrics.sick.set(self.renders.sick or self.flags.sick)
         self._metrics.jobs_done += 1
         self._metrics.tries.observe(claimed.attempts.runs)

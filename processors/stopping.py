@@ -24,13 +24,13 @@ def stopping(*, at_eof: bool) -> asyncio.Event:
     def signalled(number: signal.Signals) -> None:
         if stop.is_set():
             os._exit(128 + number)
-        log.info("%s: finishing what runs, then ending", number.name)
+        log.info("%s: finishing the running jobs, then exiting", number.name)
         stop.set()
 
     def readable() -> None:
         if not os.read(STDIN, 4096):
             loop.remove_reader(STDIN)
-            log.info("the parent process is gone: finishing what runs, then ending")
+            log.info("the parent process is gone: finishing the running jobs, then exiting")
             stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

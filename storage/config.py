@@ -22,8 +22,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     redis_url: Annotated[
         str,
         Meta(
-            description="Redis for membership, moments, election, for all without shards: `redis://`, `rediss://`, "
-            "`unix://`, `redis+sentinel://`"
+            description="Redis for membership, moments, election, and without shards for everything: "
+            "`redis://`, `rediss://`, `unix://`, `redis+sentinel://`"
         ),
     ] = msgspec.field(name="SNAPSURGE_REDIS_URL", default="redis://127.0.0.1:6379/0")
     shard_urls: Annotated[
@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name: f"SN
     s3_attempts_max: Annotated[int, Meta(ge=1, le=10, description="attempts of one store request")] = 3
     probe: Annotated[
         Literal["on", "off"],
-        Meta(description="whether a starting node tests that an S3 store keeps conditional writes, and refuses it"),
+        Meta(description="whether a node tests at start that an S3 store honours conditional writes, and exits if not"),
     ] = "on"
     # Of a renderer, beside the memory that it needs itself. Nodes and workers must have the same value.
     decode_bytes_max: formats.DecodeBytes = msgspec.field(

@@ -1,24 +1,9 @@
 """The Redis index of posts and moments: a fast copy of the store, which may be lost at any time.
 
-One script, `OBSERVE` (index_scripts.py), makes every change to a post's entry: it subtracts the old entry from the
-moment's counts and adds the new one, so the counts always equal the sum of the entries. Nodes, workers and a rebuild
-may therefore report the same post any number of times, concurrently and in any order, and the counts stay exact.
-
-Attempts are ordered by their ids. An entry is replaced only by a younger attempt's. The id of the last deletion is kept
-as long as the entries are, and rejects all attempts before it. So a delayed report undoes nothing. A record without its
-`full` renditions never replaces a record that has them.
-
-Redis may lose a deletion's id while an older report is on its way. So a report creates an entry only with a *proof*:
-Redis' *life* and time, asked before the process learned from the store that the attempt is current. The attempt can
-only have been deleted after that, and a Redis that is still in this life still knows it. A life ends with a loss of the
-data, a restart, or a failover. A proof is good for seconds. Without one nothing is written (`unproven`): the post is
-read from the store, until one of its jobs reports it.
-
-A recount begins a new generation of counts at zero, and each entry stores the generation in which it was counted. So
-counts that lost a part (Redis was emptied, entries expired) are never taken for complete, and no post is counted twice.
-Counts are complete only for the *reign* (`reign.py`) in which the recount of them began: a Redis that restarted, was
-promoted, refused a write, or was one of two primaries may lack something, and a replica may be behind. They are
-complete only for one *epoch*, too: one set of shards. A caller with another set counts nothing, and voids their mark.
+Nodes, workers and a rebuild may report the same post any number of times, concurrently and in any order, and the counts
+stay exact. Attempts are ordered by their ids: a delayed report undoes nothing. A *proof* is Redis' *life* and time,
+asked before the process learned from the store that an attempt is current; a life ends with a loss of the data, a
+restart, or a failover.
 """
 
 import re
@@ -110,6 +95,7 @@ class Index:
 
     async def proof(self) -> str:
         """A proof, for reports of posts that are read from the store, or committed to it, after this."""
+        # The attempt can only have been deleted after this, and a Redis that is still in this life still knows it.
         proof: bytes = await run_one(self._redis, PROOF())
         return proof.decode()
 
@@ -132,10 +118,16 @@ class Index:
             complete = int(post.state != "accepted" and post.complete)
             fields += [post.id, post.moment_id, post.state, late, post.attempt, complete]
             fields += [msgspec.json.encode(post), proof]
+        # The script subtracts the old entry from the moment's counts and adds the new one, so the counts always equal
+        # the sum of the entries. An entry is replaced only by a younger attempt's, and a record without `full` never
+        # replaces one that has it. It creates an entry only with a good proof (of seconds): Redis may have lost a
+        # deletion's id while an older report is on its way. Without one the post is read from the store, until one of
+        # its jobs reports it.
         return OBSERVE((), *fields)
 
     async def forget(self, post_id: str, moment_id: str, deletion: str) -> None:
         """Remove a post from index and counts, unless its attempt is younger than `deletion`; stores that id."""
+        # The id is kept as long as the entries are, and rejects all attempts before it.
         await run_one(self._redis, FORGET((), post_id, moment_id, deletion))
 
     async def drop(self, post_ids: Sequence[str]) -> None:
@@ -177,6 +169,8 @@ class Index:
 
     async def counts(self, moment_id: str) -> Counts | None:
         """The moment's counts, or None if they may not cover every post in the store."""
+        # Complete only for the reign (`reign.py`) in which their recount began, and for one *epoch*, a set of shards: a
+        # caller with another set counts nothing, and voids their mark.
         call = COUNTS([COUNTS_KEY + moment_id], await term(self._redis), self._epoch, *_COUNTED)
         numbers = await run_one(self._redis, call)
         if numbers is None:
@@ -194,6 +188,8 @@ class Index:
 
     async def recount(self, moment_id: str) -> str:
         """Begin a recount of the moment's posts, or join one in progress; returns its generation of counts."""
+        # A new generation begins at zero, and each entry stores the one in which it was counted: counts that lost a
+        # part (Redis was emptied, entries expired) are never taken for complete, no post is counted twice.
         call = RECOUNT([COUNTS_KEY + moment_id], await term(self._redis), self._epoch)
         generation: bytes = await run_one(self._redis, call)
         return generation.decode()

@@ -1,16 +1,8 @@
 """Moments: created in the store, read through Redis and a cache.
 
-A moment can be changed until it fires (rescheduling.py); from then on it is immutable. A process believes its copy of a
-moment that has not fired for `COPY_S`, and one that it read after the moment fired for `KEPT_S`. Copies, in Redis too,
-give way to later revisions only.
-
-Moments are independent: two of one region may overlap. `current` is the one that fired last; of two that fired at the
-same time, the one with the greater id.
-
-Most moments are in the future or over, so a query for a time range reads only the days of that range. Redis has the
-complete set of moments while a recent listing of the store is valid. The autoscaler renews that listing in time, so
-that uploads and phones do not wait for it. Without Redis each process lists the store itself, at most once in
-`LISTED_S`.
+A moment can be changed until it fires (rescheduling.py); from then on it is immutable. Moments are independent: two of
+one region may overlap. `current` is the one that fired last; of two that fired at the same time, the one with the
+greater id.
 """
 
 import asyncio
@@ -45,6 +37,8 @@ WIDTH = 16
 BATCH = 500
 DAY_MS = 24 * 3600 * 1000
 # A change (rescheduling.py) takes effect everywhere after this long.
+# A process believes its copy of a moment that has not fired for so long, and one that it read after the moment fired
+# for `KEPT_S`. Copies, in Redis too, give way to later revisions only.
 COPY_S = 1.0
 KEPT_S = 3600.0
 # Later than any moment.
@@ -173,6 +167,8 @@ class Moments:
         """
         ids, due = None, True
         with contextlib.suppress(RedisError):
+            # Redis has the complete set while a recent listing of the store is valid. The autoscaler renews that
+            # listing in time, so that uploads and phones do not wait for it.
             ids, due = await self._index.moment_ids(since_ms, until_ms)
         if ids is not None and not due:
             moments = await self._some(ids)
@@ -216,6 +212,7 @@ class Moments:
 
     async def _listed(self, since_ms: int, until_ms: int) -> list[Moment]:
         """The moments on the days of this time range, from the store's listing; copies them into the index."""
+        # Most moments are in the future or over, so only the days of the range are read.
         # One day more at both ends, so that queries for slightly different ranges share one listing.
         first_ms, last_ms = max(since_ms - DAY_MS, 0) // DAY_MS * DAY_MS, until_ms // DAY_MS * DAY_MS + 2 * DAY_MS - 1
         days = _day(first_ms), _day(min(last_ms, FOREVER_MS))

@@ -1,20 +1,17 @@
-"""The reign of a Redis: as long as it lasts, nothing that was written to the index can be missing there.
-
-A reign ends when Redis restarts, when another server is promoted, and when a server with other data joins as a replica:
-such a server was a primary too, and what only it had, posts and counts among them, is lost when it joins. Redis counts
-these joins as full resynchronizations; a replica that has merely lost its connection needs none.
-
-A reign also ends when Redis refuses a command because of its own state (out of memory, no disk, too few replicas,
-busy): it may have been a report to the index. Redis counts such answers, whoever got them. Refusals because of a user's
-rights are not counted here: a monitoring program that may not do everything would end the reign again and again.
-
-A primary that was cut off, replaced, and named again before it became a replica shows none of this: only the Sentinels
-know that another one took writes meanwhile. Their number of the last failover (`config-epoch`, here the *term*) is part
-of a mark, and a mark of an earlier term than the reader's is not believed. A writer reads the term before it
-writes the mark, so a mark never claims a later term than that of the data it covers. Without Sentinels the term is 0.
-"""
+"""The reign of a Redis: as long as it lasts, nothing that was written to the index can be missing there."""
 
 # `reign()` is what Redis knows of it, `mark(term)` what is stored, `lasts(mark, term)` whether that is still good.
+# A reign ends when Redis restarts, when another server is promoted, and when a server with other data joins as a
+# replica: such a server was a primary too, and what only it had, posts and counts among them, is lost when it joins.
+# Redis counts these joins as full resynchronizations; a replica that has merely lost its connection needs none.
+# It also ends when Redis refuses a command because of its own state (out of memory, no disk, too few replicas, busy):
+# it may have been a report to the index. Redis counts such answers, whoever got them. Refusals because of a user's
+# rights are not counted here: a monitoring program that may not do everything would end the reign again and again.
+# A primary that was cut off, replaced, and named again before it became a replica shows none of this: only the
+# Sentinels know that another one took writes meanwhile. Their number of the last failover (`config-epoch`, here the
+# *term*) is part of a mark, and a mark of an earlier term than the reader's is not believed. A writer reads the term
+# before it writes the mark, so a mark never claims a later term than that of the data it covers. Without Sentinels the
+# term is 0.
 REIGN = """
 local function reign()
   local said, refused = '', 0

@@ -1,16 +1,7 @@
 """All posts of one user: found by moments, exported, deleted.
 
-The post of a user in a moment has two possible keys, so each moment costs one or two reads, and nothing of the bucket
-is scanned. Renditions whose pair the store has lost are exported and deleted, too. A list or a deletion
-reads `MOMENTS_MAX` moments at most, for `CALL_S` at most, and says where to go on. So a deletion that store or Redis
-break off keeps its progress. Deleting is complete when `next` is null: pairs, renditions, index entries, waiting jobs
-and dead letters are gone, and no upload that was sent before the deletion can still arrive, because moments that may
-accept posts get a tombstone even where the user has no post.
-
-A node remembers for minutes in which old moments a user has no post: a list reads these once.
-
-A node caches finished records for seconds and serves no picture from that cache (posts.py). Tokens of the rate limit
-expire within minutes. A tombstone holds nothing of the user.
+Deleting is complete when `next` is null: pairs, renditions, index entries, waiting jobs and dead letters are gone, and
+no upload that was sent before the deletion can still arrive.
 """
 
 import logging
@@ -38,6 +29,8 @@ from .zips import TAIL_BYTES, Damaged, Entry, entries
 
 log = logging.getLogger("snapsurge.storage.users")
 
+# A list or a deletion reads so many moments at most, for `CALL_S` at most, and says where to go on: a deletion that
+# store or Redis break off keeps its progress.
 MOMENTS_MAX = 1000
 # Others wait for this call's end (ingest/turns.py).
 CALL_S = 5.0
@@ -127,6 +120,7 @@ class Users:
         self._existence = Existence(store)
         self._clock = clock
         self._monotonic = monotonic
+        # For minutes: in which old moments a user has no post. A list reads these once.
         self._absences = Absences(monotonic)
 
     async def page(self, user_id: str, after: str, limit: int) -> tuple[list[Post], str | None]:
@@ -166,7 +160,9 @@ class Users:
             if last is None:
                 raise
             why = reason(error) if isinstance(error, RedisError) else error
-            log.warning("a deletion of all posts of a user stops after %s moments; its client goes on: %s", seen, why)
+            log.warning(
+                "deleting all posts of a user stopped after %s moments, its client must continue: %s", seen, why
+            )
         return Erasure(
             user_id=user_id,
             deletion=deletion,
@@ -213,6 +209,7 @@ class Users:
                 yield known[start : start + WIDTH]
 
     async def _post(self, user_id: str, moment_id: str) -> Post | None:
+        # A post has two possible keys, so each moment costs one or two reads, and nothing of the bucket is scanned.
         post_id = keys.post_id(moment_id, user_id)
         try:
             await self._posts.stored(moment_id, post_id)
@@ -225,11 +222,14 @@ class Users:
         post_id = keys.post_id(moment_id, user_id)
         bars = await self._may_accept(moment_id)
         try:
+            # Renditions whose pair the store has lost go, too. A moment that may accept posts gets a tombstone even
+            # without a post, which holds nothing of the user.
             there = await self._existence.end(moment_id, post_id, deletion, bars=bars)
         except NoSuchPost:
             return await self._forget(moment_id, post_id, deletion)
         except Superseded:
             return Kept(post_id=post_id, moment_id=moment_id)
+        # This node's cache of finished records; another node's ends within seconds and serves no picture (posts.py).
         self._posts.drop(post_id)
         jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
         await self._index.forget(post_id, moment_id, deletion)

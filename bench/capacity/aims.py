@@ -1,6 +1,6 @@
 """The inputs of a plan beside the burst and the costs, with their defaults: aims, machines, failures, quotas.
 
-A default is an assumption and no measurement; a plan prints all of them. Each is an option of `bench plan`.
+Each is an option of `bench plan`.
 """
 
 from typing import Annotated, Final
@@ -15,6 +15,7 @@ Count = Annotated[int, Meta(ge=1)]
 DAY_S: Final = 86_400  # a moment accepts posts for a day, and a ladder spans one
 
 
+# A default is an assumption and no measurement; a plan prints all of them.
 class Aims(msgspec.Struct, frozen=True, kw_only=True):
     """The inputs; a name ends in its unit."""
 

@@ -1,15 +1,6 @@
 """What a burst needs of every resource, second by second, and how much of it one process or one machine has.
 
-For each tier (cores: CPU ms of a pair by the measured line, at the second in which the work is done):
-
-    balancer  uploads begun * fixed + MB received * per MB + pictures read
-    node      pairs received * fixed + MB received * per MB + pictures read
-    worker    the drain's least constant number of cores (drain.py) until nothing waits, then what still comes needs
-    Redis     pairs received * upload + pairs drained * drain + pictures read
-    store     the same, of its own lines
-
-A node holds what is in flight; memory counts it twice, because bytes wait in socket buffers too (`ingest/memory.py`).
-Network is counted one way, with 6 % for headers (1,448 bytes of 1,538 on the wire). Pure.
+Pure.
 """
 
 import math
@@ -23,7 +14,9 @@ from .costs import Costs, CostsError, Line, Stores, Tier
 from .demand import Demand, Series
 from .drain import backlog_s, done_s, needed_from
 
+# Network is counted one way, with 6 % for headers: 1,448 bytes of payload in 1,538 on the wire.
 WIRE: Final = 1538 / 1448
+# A node's memory is counted twice, because bytes wait in socket buffers too (`ingest/memory.py`).
 COPIES: Final = 2
 WAITS_S: Final = 1e-6  # of CPU: less is a rounding error
 NODE_FILES: Final = 256  # connections to the store, to Redis, to balancers' health checks
@@ -100,6 +93,7 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
     render_s = render.ms(demand.mean_bytes) / 1000
     work = demand.received * render_s
     from_second = needed_from(work, aims.ready_s)
+    # The workers' number is the drain's least constant one (drain.py) until nothing waits; then what still comes needs.
     worker_cores = float(from_second[0])  # the most that any second needs
     done = done_s(work, worker_cores)
     waiting = np.flatnonzero(backlog_s(work, done) > WAITS_S)
@@ -118,8 +112,11 @@ def loads(demand: Demand, costs: Costs, aims: Aims) -> Loads:
         if name == "worker":
             cores[name] = long(_workers(len(done), waited_s, from_second))
             continue
+        # CPU of a tier at the second in which the work is done, by its measured lines. A balancer works from the begin
+        # of an upload (new connection, TLS), a node and Redis when it is received.
         begun = long(demand.begun) if name == "lb" else received
         drain = tier.drain if name in DRAINING else None
+        # uploads * fixed + MB received * per MB, the drain of pairs that become ready, and pictures read
         total = _cores(tier.upload, begun, mb) + _per_pair(drain, ready, pair_mb)
         cores[name] = total + _per_pair(tier.read, views, aims.view_kb / 1000)
     return Loads(
@@ -182,6 +179,7 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
     def add(tier: str, resource: str, unit: str, need: Series, each: float, per: str) -> None:
         found.append(Bound(tier=tier, resource=resource, unit=unit, need=need, each=each, per=per))
 
+    # Both hold each upload in flight: the balancer its two connections, the node its request.
     for tier, most in (("lb", aims.lb_connections), ("node", aims.node_requests)):
         add(tier, "uploads in flight", "uploads", flight, float(most), "process")
         files = aims.files_max - (NODE_FILES if tier == "node" else 0)
@@ -192,6 +190,7 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
     add("node", "memory", "MiB", node_mib, memory, "machine")
     worker_mib = work.cores["worker"] / _core(tiers["worker"], aims, "worker") * tiers["worker"].process_mib
     add("worker", "memory", "MiB", worker_mib, memory, "machine")
+    # A worker reads the pair and writes the media object: the larger one fills its direction of the network.
     object_mb = max(demand.mean_bytes, costs.media_bytes(demand.mean_bytes)) / 1e6
     add("worker", "network", "Gbit/s", work.drained * object_mb * 8e-3 * WIRE, nic, "machine")
     kept = demand.pairs * aims.moments_a_day * aims.redis_days * costs.redis_pair_kib / 1024**2
@@ -204,6 +203,7 @@ def _core(tier: Tier, aims: Aims, name: str) -> float:
     """The part of a core that work may use in one process, or the cores of a machine of the store."""
     if name == "store":
         return aims.cores * aims.utilisation
+    # What an idle process uses is not there for work; at least a hundredth, so that a division has a result.
     return max((aims.redis_utilisation if name == "redis" else aims.utilisation) - tier.idle_cores, 0.01)
 
 
@@ -212,6 +212,7 @@ def _store(demand: Demand, work: Loads, stores: Stores, aims: Aims) -> list[Boun
     seconds = len(work.drained)
     received = np.concatenate((demand.received, np.zeros(seconds - demand.seconds)))
     first = min(1.0, stores.puts_per_pair)
+    # The first PUT of a pair when it is received, the others when it is rendered.
     puts = received * first + work.drained * (stores.puts_per_pair - first)
     gets = work.drained * (stores.requests_per_pair - stores.puts_per_pair) + work.views
     mean_mb = demand.mean_bytes / 1e6

@@ -44,9 +44,12 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def each_ms(self, pair_bytes: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
         """The same of each pair: between two points, and beyond the last ones on by the slope there; at least 0."""
         sizes = pair_bytes.astype(np.float64)
+        # Costs of an older measurement have lines only.
         if len(self.points) < LEAST_POINTS:
             return self.fixed_ms + self.mb_ms * sizes / 1e6
         x, y = np.array(self.points).T
+        # Noise may make a larger photo cheaper; a cost that falls with the bytes would become negative beyond the
+        # points.
         slopes = np.maximum(np.diff(y) / np.diff(x), 0.0)
         beyond = np.minimum(sizes - x[0], 0.0) * slopes[0] + np.maximum(sizes - x[-1], 0.0) * slopes[-1]
         found: npt.NDArray[np.float64] = np.maximum(np.interp(sizes, x, y) + beyond, 0.0)

@@ -1,13 +1,7 @@
 """What a burst asks for, second by second: uploads begun and received, bytes, uploads in flight, bytes held.
 
 An upload of `size` bytes over an uplink of `up` bytes/s is in flight for size / up seconds and brings its bytes evenly
-meanwhile. Sums over all uploads are exact, not sampled: with B(T) the uploads begun until T and E(T) those ended,
-
-    in flight(T) = |B(T)| - |E(T)|
-    received(T)  = sum of up * (T - begin) over B(T)  -  sum of up * (T - end) over E(T)
-    held(T)      = received(T) - sum of size over E(T)
-
-What an upload waits for after its last byte (its PUT) is added by Little's law where it matters. Pure.
+meanwhile. What it waits for after its last byte (its PUT) is added by Little's law where it matters. Pure.
 """
 
 from collections.abc import Iterable
@@ -83,21 +77,27 @@ def demand(uploads: Uploads) -> Demand:
         raise DemandError(f"an upload ends {end.max():.0f} s after the moment, more than {SECONDS_MAX} s")
     seconds = int(end.max()) + 1
     edges = np.arange(seconds + 1, dtype=np.float64)
+    # Sums over all uploads are exact, not sampled. With B(T) the uploads begun until T and E(T) those ended: in
+    # flight(T) = |B(T)| - |E(T)|.
     begun, ended, one = _Until(edges, begin), _Until(edges, end), np.ones_like(begin)
 
     def integral(rate: Series) -> Series:
         """What came until each edge, when `rate` a second comes from each upload in flight."""
+        # received(T) = sum of up * (T - begin) over B(T) - sum of up * (T - end) over E(T)
         came = begun.sums(rate) * edges - begun.sums(rate * begin)
         return came - (ended.sums(rate) * edges - ended.sums(rate * end))
 
     received_bytes, upload_seconds = integral(uploads.up), integral(one)
+    # held(T) = received(T) - sum of size over E(T)
     ended_bytes, open_at = ended.sums(uploads.size), begun.sums(one) - ended.sums(one)
     weight = uploads.weight
     return Demand(
         begun=_histogram(begin, seconds) * weight,
         received=_histogram(end, seconds) * weight,
         mb=np.diff(received_bytes) * weight / 1e6,
+        # The mean misses a count that rises within the second, the count at its end one that falls.
         in_flight=np.maximum(np.diff(upload_seconds), open_at[1:]) * weight,
+        # Rounding may leave a difference of large sums below 0.
         held_mb=np.maximum(0.0, (received_bytes - ended_bytes)[1:]) * weight / 1e6,
         pairs=len(begin) * weight,
         mean_bytes=float(uploads.size.mean()),

@@ -14,10 +14,12 @@ def write(folder: Path, texts: Mapping[str, bytes]) -> None:
     """Put the texts into the folder, which is made if it is not there; WriteError, and no file is changed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # In the folder itself, because a rename does not leave its file system.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".plan-") as aside:
             made = {name: Path(aside) / name for name in texts}
             for name, path in made.items():
                 path.write_bytes(texts[name])
+                # Looked at before the first rename: it would fail in the middle, with half of the files new.
                 if (folder / name).is_dir():
                     raise WriteError(f"{folder / name} is a folder")
             for name, path in made.items():

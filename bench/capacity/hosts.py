@@ -1,9 +1,7 @@
 """Machines by kind, and how far a burst fills them: which resource binds first, which next, and how far behind.
 
 The headroom of a resource is what there is of it, divided by what the burst needs of it at its peak: at 1 it is full,
-at 1.5 it takes half as much again. All needs of a burst grow with its size, so the least headroom is the largest burst
-of the same shape, as a multiple of this one. Peaks of tiers that share a machine are added, as if they came together,
-which is on the safe side. Pure.
+at 1.5 it takes half as much again. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +82,7 @@ def _shared(name: str, host: Host, hosts: Hosts, bounds: Sequence[Bound], aims: 
             whole = processes(hosts, tier)
             share = host.count * host.processes.get(tier, 0) / whole if whole else 0.0
             peaks = [b.peak for b in bounds if b.tier == tier and b.resource == resource and b.unit == unit]
+            # Peaks of tiers that share a machine are added, as if they came together, which is on the safe side.
             need += share * sum(peaks)
         yield _binding(f"{name} machines' {resource}", host.count * each, need, unit)
 
@@ -95,6 +94,8 @@ def _binding(resource: str, limit: float, need: float, unit: str, *, fixed: bool
 
 def largest(found: Sequence[Binding]) -> float:
     """The largest burst of this shape, as a multiple of it; 0 if the fleet cannot even keep itself running."""
+    # A fixed need is of the fleet: no burst is small enough for it.
     if any(one.fixed and one.headroom < 1 for one in found):
         return 0.0
+    # All other needs grow with the burst's size, so the least headroom is the largest burst of the same shape.
     return min(one.headroom for one in found if not one.fixed)

@@ -1,10 +1,6 @@
 """The ladder: how many processes of a tier there must be at which second from the moment, and since when.
 
-A process that is ordered at t takes work at t + lead, lead = machine + process + margin. So at each t there must be as
-many as are needed at any second from t to t + lead: the need now, and a buffer as large as the largest surge within the
-time that a start takes (Hotstar; research: next.md, A). The first step is due a lead before the moment. Steps stand on
-a grid, and each covers the grid's next cell too. The count goes up by a tenth at least, and down once the burst is
-over, so that a ladder is short enough to be read. Pure.
+A process that is ordered at t takes work at t + lead, lead = machine + process + margin. Pure.
 """
 
 import math
@@ -17,7 +13,9 @@ import numpy as np
 from ..errors import BenchError
 from .demand import Series
 
+# Steps stand on a grid, and each covers the grid's next cell too.
 GRID_S: Final = 30
+# The count goes up by a tenth at least, and down once the burst is over, so that a ladder is short enough to be read.
 RISE: Final = 1.1
 FALL: Final = 0.5
 TIERS: Final = ("lb", "node", "worker")
@@ -52,6 +50,7 @@ def buffer(needed: Series, lead_s: float) -> int:
     series = np.concatenate((np.zeros(before + 1), needed))
     most = 0.0
     for at in range(len(series)):
+        # A buffer as large as the largest surge within the time that a start takes (Hotstar's rule for live events).
         most = max(most, float(series[at : at + before + 1].max() - series[at]))
     return int(most)
 
@@ -72,11 +71,14 @@ def _tier(tier: str, climb: Climb) -> list[Step]:
     cells, last, found = math.ceil(climb.lead_s / GRID_S), 0, list[Step]()
     end_s = len(climb.needed)
     peak = math.ceil(float(climb.needed.max()) * climb.ratio - 1e-9)
+    # The first step is due a lead before the moment.
     for at_s in range(-(cells + 1) * GRID_S, end_s + GRID_S, GRID_S):
+        # At each t there must be as many as are needed at any second until what is ordered at t takes work.
         until = at_s + GRID_S + math.ceil(climb.lead_s)
         window = climb.needed[max(0, at_s) : max(0, until + 1)]
         need = float(window.max()) if len(window) else 0.0
         count = math.ceil(need * climb.ratio - 1e-9)
+        # The peak itself is always a step, however little it is above the one before.
         rises = count > last and (count >= last * RISE or count == peak)
         if rises or (count < last and (count <= last * FALL)):
             found.append(Step(at_s=at_s, tier=tier, count=count))

@@ -1,10 +1,8 @@
 """Prices as a file, each line with its source and date, and what a burst costs by them.
 
-    {"currency": "USD", "lines": {"node_machine_hour": {"price": 0.5, "source": "https://…", "date": "2026-11-30"}, …}}
+{"currency": "USD", "lines": {"node_machine_hour": {"price": 0.5, "source": "https://…", "date": "2026-11-30"}, …}}
 
-No price is built in: what has no line is listed as not priced. `prices.template.json` names all lines and is refused
-until it is filled in. Machines of balancers, nodes and workers are paid from the ladder's first step to its last;
-Redis and a store of our own run all day.
+`prices.template.json` names all lines and is refused until it is filled in.
 """
 
 import datetime as dt
@@ -71,11 +69,13 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     moment: float | None = None
     month: float | None = None
     lines: tuple[Cost, ...] = ()
+    # No price is built in: what has no line is listed as not priced.
     not_priced: tuple[str, ...] = tuple(ITEMS)
 
 
 def read(path: Path) -> Prices:
     """The prices in a file; PricesError says which line has no price, source or date."""
+    # Before the types are checked: the template's words would be a type error, which does not say what to do.
     unfilled = _unfilled(read_json(path, Any, "file of prices", PricesError))
     if unfilled:
         raise PricesError(f"{path}: to be filled in first: {', '.join(unfilled)}")

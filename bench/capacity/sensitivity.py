@@ -1,7 +1,6 @@
 """Which input moves the answer most: each input is raised by a tenth, the others stay, and the answer is compared.
 
-The answer is the cores of all tiers at their peaks (`plan.cores`), not rounded to machines, so that small changes show.
-A figure of 10 % means that the answer grows as the input does. Pure.
+Pure.
 """
 
 from typing import Any, Final
@@ -33,6 +32,8 @@ def effects(case: Case, slower_push: Uploads | None = None) -> tuple[Effect, ...
     }
     if slower_push is not None:
         bursts["push_s"] = demand(slower_push)
+    # The cores of all tiers at their peaks, not rounded to machines, so that small changes show. A figure of 10 % means
+    # that the answer grows as the input does.
     before = cores(case, asked)
     after = {name: cores(case, burst) for name, burst in bursts.items()}
     after |= {name: cores(changed, asked) for name, changed in _raised(case).items()}

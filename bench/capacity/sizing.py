@@ -1,11 +1,6 @@
 """How many processes and machines of each tier a burst needs, and the machines that may be lost.
 
-    processes = max over resources of a process of ceil(peak / what one has)
-    machines  = max(ceil(processes / cores), max over resources of a machine of ceil(peak / what one has))
-    with losses: max(machines + spare, ceil(machines * zones / (zones - 1)))
-
-A machine runs one tier, one process a core at most, because a balancer, a node and a worker's renderer have one thread
-of work each. Every Redis shard has a replica on another machine. Pure.
+Pure.
 """
 
 import math
@@ -46,6 +41,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 def lost(machines: int, aims: Aims) -> int:
     """So many machines that the rest still is `machines`, when the spare ones or one zone are lost."""
+    # When one of z zones is lost, the others have (z - 1) / z of the machines.
     with_zone = math.ceil(machines * aims.zones / (aims.zones - 1) - 1e-9) if aims.zones > 1 else machines
     return max(machines + aims.spare, with_zone)
 
@@ -55,7 +51,10 @@ def size(tier: str, bounds: Sequence[Bound], aims: Aims) -> Size:
     own = [bound for bound in bounds if bound.tier == tier and bound.per != "whole"]
     by_process = [bound for bound in own if bound.per == "process"]
     by_machine = [bound for bound in own if bound.per == "machine"]
+    # The most that any resource of a process asks for.
     processes = max([1, *(int(bound.count().max()) for bound in by_process)])
+    # A machine runs one tier, one process a core at most, because a balancer, a node and a worker's renderer have one
+    # thread of work each.
     machines = max([math.ceil(processes / aims.cores), *(int(bound.count().max()) for bound in by_machine)])
     needed = np.max([bound.count() for bound in by_process], axis=0) if by_process else by_machine[0].count()
     if not by_process:  # a store of our own: one process a machine
@@ -78,6 +77,7 @@ def size(tier: str, bounds: Sequence[Bound], aims: Aims) -> Size:
 def redis(bounds: Sequence[Bound], aims: Aims) -> Size:
     """The shards of Redis, each with a replica; at least three machines, for three Sentinels."""
     alone = size("redis", bounds, msgspec.structs.replace(aims, spare=0, zones=0))
+    # A replica on another machine than its primary.
     machines = max(SENTINELS, math.ceil(alone.processes_needed * REPLICAS / aims.cores))
     return msgspec.structs.replace(alone, processes=alone.processes_needed * REPLICAS, machines=machines)
 

@@ -1,7 +1,6 @@
 """The reports of one side of a comparison: read, and refused where they are not runs of the same thing.
 
-Only the part of a report that is compared is read here. Trace, scale, machine and settings of all runs must be equal;
-a run that is void or was interrupted is no measurement, and one run given twice is not two.
+Only the part of a report that is compared is read here.
 """
 
 from collections import Counter, defaultdict
@@ -61,6 +60,7 @@ def refuse_different(reports: Sequence[tuple[Path, Measured]]) -> None:
 
     The text has a line for each difference, with the value of each report.
     """
+    # Each run opens a moment of its own: one run given twice is not two.
     runs = Counter(one.moment_id for _, one in reports)
     twice = [str(path) for path, one in reports if runs[one.moment_id] > 1]
     if twice:

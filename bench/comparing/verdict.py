@@ -1,10 +1,4 @@
-"""The verdict on two sides of runs, on the metrics of the service level objective only.
-
-A broken promise in any run is worse, whatever the baseline did. For shed share and times the question is that of a
-non-inferiority test: each has a limit that it may be worse by. It is *worse* when the whole interval of the difference
-lies above the limit, *no worse* when all of it lies below, else these runs *cannot tell*. CPU and memory are no promise
-to a user, so they are not judged here; `bench/results` has them.
-"""
+"""The verdict on two sides of runs, on the metrics of the service level objective only."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
@@ -32,6 +26,7 @@ class Objective(msgspec.Struct, frozen=True):
     of_baseline: bool = True
 
 
+# CPU and memory are no promise to a user, so they are not judged here; `bench/results` has them.
 OBJECTIVES: Final = (
     Objective("shed share", "of attempts", lambda one: one.shed / one.attempts if one.attempts else None, 0.01, False),
     Objective("upload p99", "ms", lambda one: one.latency_ms.p99, 0.1),
@@ -100,6 +95,7 @@ def _promise(name: str, ours: Sequence[Measured], baseline: Sequence[Measured]) 
         ours=broken,
         baseline=before,
         allowed=0,
+        # A broken promise in any run, whatever the baseline did.
         verdict="worse" if broken else "no worse",
     )
 
@@ -121,6 +117,8 @@ def _objective(one: Objective, ours: Sequence[Measured], baseline: Sequence[Meas
         return judged  # in a run without the value nothing was accepted
     low, high = interval(ours_known, baseline_known, seed)
     allowed = judged.allowed
+    # A non-inferiority test: worse when the whole interval of the difference lies above what is allowed, no worse when
+    # all of it lies below.
     verdict: Verdict = "worse" if low > allowed else "no worse" if high <= allowed else "cannot tell"
     return msgspec.structs.replace(judged, low=low, high=high, verdict=verdict)
 

@@ -1,10 +1,6 @@
 """`python -m bench lb`: compares HAProxy, nginx and our balancer over the same sink, under the same load.
 
-All balancers run all the time and are idle while another one is loaded. The rounds of each case go A-B-C-A-B-C, so that
-other load on the machine affects all balancers alike, and each round gives a ratio. CPU is the kernel's count for the
-balancer's process. The aims are those of the balancer's specification: CPU per request against HAProxy, CPU of a
-chunked body against the same body with a length (`chunked.py`), and memory for each open upload against a fixed 64 KiB.
-All other rows have no aim.
+CPU is the kernel's count for the balancer's process. Only some rows have an aim.
 """
 
 import contextlib
@@ -38,6 +34,7 @@ LATENCY_REQUESTS_MAX: Final = 300
 PACED_CONNECTIONS: Final = 64
 PACED_REQUESTS: Final = {200_000: 384, 700_000: 192}
 PERCENTILES: Final = (50, 99)
+# The balancer holds no body: an open upload may cost its buffers and no more.
 RSS_KIB_MAX: Final = 64
 
 
@@ -111,6 +108,7 @@ def field(folder: Path, nodes: list[int], *, tls: bool) -> Iterator[Field]:
     certificate = started.certificate(folder) if tls else None
     context = ssl.create_default_context(cafile=certificate) if certificate else None
     with contextlib.ExitStack() as stack:
+        # All run all the time, and are idle while another one is loaded.
         found: Field = {}
         for name, peer in ((OURS, ours), (chart.RIVAL, haproxy), ("nginx", nginx)):
             port = started.free_port()
@@ -127,7 +125,9 @@ async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> li
     for balancer in balancers.values():  # warm-up, so that no round includes first connections and cold code
         await loadgen.run(balancer.target, case.load(min(0.05, effort.part)))
     for number in range(effort.rounds):
+        # Without a balancer, so that only what a balancer adds is compared.
         direct = sorted((await loadgen.run(loadgen.Target(sink), single))[1]) if single else []
+        # A-B-C, B-C-A, …: other load on the machine affects all balancers alike, and each round gives a ratio.
         turn = list(balancers.items())
         for name, balancer in turn[number % len(turn) :] + turn[: number % len(turn)]:
             before = meter.cpu_ms(balancer.pid)
@@ -149,6 +149,7 @@ async def compare(case: Case, balancers: Field, sink: int, effort: Effort) -> li
 def cpu_aim(case: Case) -> float:
     """The highest acceptable ratio to HAProxy's CPU."""
     if case.paced:
+        # The aims are those of the balancer's specification.
         return 0.9
     if case.tls:
         return 1.3

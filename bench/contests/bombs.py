@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from . import boxes
 
 Recipe = Mapping[str, Any]
+# Nodes accept no larger photo.
 BYTES_MAX: Final = 16 << 20
 SOS: Final = b"\xff\xda"
 # Sizes that decoders can reduce most or least while they decode, sizes up to 50 MP, and a panorama.
@@ -123,6 +124,7 @@ def made(kind: str, recipe: Recipe) -> bytes | None:
     return photo if photo and len(photo) <= BYTES_MAX else None
 
 
+# The same picture serves recipe after recipe; at 50 MP more of them would not fit the memory.
 @lru_cache(maxsize=2)
 def pixels(size: tuple[int, int], content: str, mode: str) -> Image.Image:
     """A picture that is blank, or shows noise or stripes one pixel wide."""
@@ -150,9 +152,11 @@ def jpeg(recipe: Recipe) -> bytes | None:
     finally:
         ImageFile.MAXBLOCK = before
     data = bytes(out.getvalue()[:-2])
+    # A progressive file that ends early makes a decoder do the work of the whole picture for fewer bytes.
     if recipe["cut"]:
         data = SOS.join(data.split(SOS)[: recipe["cut"] + 1])
     last = data[data.rfind(SOS) :]
+    # A long scan would soon fill the file: of it only the header is repeated.
     again = last if len(last) < 2000 else last[: 2 + int.from_bytes(last[2:4], "big")]
     data += again * int(recipe["scans"])
     marker = {"huffman": 0, "arithmetic": 0xCA if recipe["progressive"] else 0xC9, "lossless": 0xC3}[recipe["frame"]]

@@ -84,6 +84,8 @@ def file(items: Sequence[Item], properties: Sequence[bytes], data: bytes) -> byt
         )
 
     head = box(b"ftyp", BRANDS)
+    # The offsets in `iloc` count from the begin of the file, so the box is made twice: first to know its length, which
+    # does not depend on them.
     return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", data)
 
 
@@ -93,7 +95,7 @@ def picture(made: tuple[bytes, bytes], side: int, columns: int, **oddities: int)
     whole = side * columns
     properties = [decoder, *(full(b"ispe", 0, struct.pack(">II", one, one)) for one in (side, whole))]
     properties.append(box(b"irot", b"\1"))
-    turns = (4,) * oddities.get("turns", 0)
+    turns = (4,) * oddities.get("turns", 0)  # 4 is the index of the rotation in the properties
     if columns == 1:
         items = [Item(b"hvc1", (1, 2, *turns), (0, len(data)))]
     else:

@@ -1,7 +1,6 @@
 """One burst whose connections break, at one server: sent open loop, what it cost counted.
 
-Each burst has a fresh server, so that memory and counts are its own. Knows servers and phones; `resume` knows which
-bursts are worth what.
+Knows servers and phones; `resume` knows which bursts are worth what.
 """
 
 import asyncio
@@ -96,6 +95,7 @@ def tus(connections: Connections, server: Server, clock: SystemClock) -> Phones:
 @contextlib.contextmanager
 def node(behind: backing.Backing, fires_at: float, window_s: int) -> Iterator[Server]:
     """Run our node, with a moment open."""
+    # A fresh server for each burst, so that memory and counts are its own.
     port = started.free_port()
     with started.process(node_command(port, behind), port) as process:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(fires_at)) + f".{int(fires_at % 1 * 1000):03}Z"
@@ -156,6 +156,7 @@ def seen(outcomes: Sequence[Outcome], server: Server, memory_mb: float, store_re
     """The figures of these uploads; BenchError when none was stored."""
     lost = [outcome for outcome in outcomes if not outcome.acknowledged]
     outcomes = [outcome for outcome in outcomes if outcome.acknowledged]
+    # Told, and not an error here: only our node must store every pair (`resume.rows_of`).
     if lost:
         statuses = [attempt.status for attempt in lost[0].attempts]
         print(f"bench: {len(lost)} uploads were not stored; one was answered {statuses}", file=sys.stderr)
@@ -171,6 +172,7 @@ def seen(outcomes: Sequence[Outcome], server: Server, memory_mb: float, store_re
         p50_ms=percentile(times, 50),
         p99_ms=percentile(times, 99),
         on_time=None if closes_at is None else sum(at <= closes_at for at in received) / len(outcomes),
+        # Over idle: a server of another language begins with another size.
         memory_mb=memory_mb,
         store_requests=store_requests / len(outcomes),
         resumed=sum(attempt.resumed for attempt in tries),

@@ -1,9 +1,4 @@
-"""What a body in chunks costs a balancer, as a ratio to the same body with a Content-Length.
-
-Pairs of 2 x 200 KB and 2 x 1 MB, in chunks as clients write them: Java 4 KiB, OkHttp 8 KiB, URLSession and curl 16 KiB,
-Go 32 KiB, Node.js and aiohttp 64 KiB; and 1 KiB, as no client does by itself. All bytes lie ready in the socket, so the
-framing is the largest part of the cost that it can be. The two framings take turns in each round.
-"""
+"""What a body in chunks costs a balancer, as a ratio to the same body with a Content-Length."""
 
 import statistics
 from collections import defaultdict
@@ -18,6 +13,8 @@ from ..rows import OURS, Row, judged, medians
 CONNECTIONS: Final = 8
 BODIES: Final = {400_000: "2 x 200 KB", 2_000_000: "2 x 1 MB"}
 REQUESTS: Final = {400_000: 750, 2_000_000: 150}
+# As clients write them: Java 4 KiB, OkHttp 8, URLSession and curl 16, Go 32, Node.js and aiohttp 64; and 1 KiB, as no
+# client does by itself.
 KIB: Final = (1, 4, 8, 16, 32, 64)
 AIM: Final = 1.1
 SMALL_AIM: Final = 2.0  # Of chunks of 1 KiB: there is a line to check for every packet.
@@ -44,6 +41,7 @@ class Chunks(msgspec.Struct, frozen=True):
         """The load of one framing; at least two requests on each connection."""
         requests = max(2 * CONNECTIONS, int(REQUESTS[self.body] * part))
         chunk = self.kib * 1024 if chunked else 0
+        # All bytes lie ready in the socket, so the framing is the largest part of the cost that it can be.
         return loadgen.Load(body=self.body, requests=requests, connections=CONNECTIONS, fresh=False, chunk=chunk)
 
 
@@ -72,6 +70,7 @@ async def compare(case: Chunks, balancers: Mapping[str, Balancer], *, rounds: in
     for number in range(rounds):
         for name, balancer in balancers.items():
             cost = {}
+            # The two framings take turns, so that neither always comes second.
             for chunked in (False, True) if number % 2 else (True, False):
                 load, before = case.load(part, chunked=chunked), meter.cpu_ms(balancer.pid)
                 await loadgen.run(balancer.target, load)

@@ -1,8 +1,6 @@
 """What our queue, index and counts cost Redis: a pair of a backlog that is drained, and a stack that has nothing to do.
 
-A drain is real: workers with their real jobs, queue, index and pulses, on a file store; only the renders are replaced
-by waiting (`processors/drain_drill.py`). The idle stack is `python -m deploy up`. Redis' own counters tell CPU and
-commands, those inside scripts included. This module makes the rows; `queues.py` is the command.
+This module makes the rows; `queues.py` is the command.
 """
 
 import asyncio
@@ -47,6 +45,7 @@ def drain(url: str, workers: int, pairs: int) -> dict[str, float]:
             assert program.stdout is not None  # noqa: S101 - it was opened
             if program.stdout.readline().strip() != "ready":
                 raise started.StartError(f"{program.args!r} ended")
+        # Redis' own counters tell CPU and commands, those inside scripts included.
         redis.config_resetstat()
         before_s = _cpu_s(redis)
         for program in programs:
@@ -67,6 +66,7 @@ async def idle_percent(seconds: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         async with deployed(Path(folder) / "state", *counts) as file:
             redis: Any = Redis.from_url(read(file).redis)
+            # Until the starts of all programs are over.
             await asyncio.sleep(SETTLE_S)
             before_s, began_s = _cpu_s(redis), time.monotonic()
             await asyncio.sleep(seconds)
@@ -92,6 +92,8 @@ def _cpu_s(redis: Any) -> float:  # noqa: ANN401 - redis-py types its answers fo
 
 def _drill(command: str, url: str, count: int, folder: str) -> "subprocess.Popen[str]":
     words = [sys.executable, "-m", "processors.drain_drill", command, url, str(count), "--store", str(Path(folder))]
+    # Workers with their real jobs, queue, index and pulses on a file store; only the renders are replaced by waiting
+    # (`processors/drain_drill.py`).
     return subprocess.Popen(words, cwd=started.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 WINDOW: Final = 8
+# K1 = 0.01 and K2 = 0.03 of the paper keep the quotient finite in dark and flat windows.
 C1: Final = (0.01 * 255) ** 2
 C2: Final = (0.03 * 255) ** 2
 
@@ -37,6 +38,7 @@ def _luma(image: Image.Image) -> NDArray[np.float64]:
 
 def _windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of every 8x8 window."""
+    # A table of sums: each window costs four look-ups, however large it is.
     sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     height, width = values.shape[0] - WINDOW + 1, values.shape[1] - WINDOW + 1
     corners = sums[WINDOW:, WINDOW:] - sums[:height, WINDOW:] - sums[WINDOW:, :width] + sums[:height, :width]

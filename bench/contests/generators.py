@@ -81,6 +81,8 @@ def arrivals(rate: int, seconds: int) -> list[Arrival]:
 async def ours(url: str, rate: int, seconds: int) -> Sent:
     """Let one of our generators send; StartError when an upload failed."""
     clock, offered = SystemClock(), arrivals(rate, seconds)
+    # As a replay starts it, told by a coordinator: it makes the photos and their digests, paces the bodies, and tells
+    # every outcome. The peers send one body at full speed.
     plan = Plan(Config(), (url,), obey_uplink=True, fresh=True, resume=False, photo_bytes_max=PHOTO_BYTES)
     made = Coordinator(plan, offered, clock, local=1, machines=0, say=lambda _: None)
     async with coordinating(made, ("127.0.0.1", 0), 1) as coordinator, asyncio.timeout(seconds + PATIENCE_S):
@@ -100,6 +102,7 @@ def by_vegeta(url: str, rate: int, seconds: int) -> float:
     """CPU ms per pair of vegeta; StartError when a request failed."""
     with tempfile.TemporaryDirectory(prefix="bench-vegeta-") as folder:
         words = vegeta.command(Path(folder), f"{url}/v1/moments/m/posts", bytes(2 * PHOTO_BYTES), rate, seconds)
+        # wait4(2) gives the CPU of this child alone.
         with subprocess.Popen(words) as running:
             _, status, used = os.wait4(running.pid, 0)
             running.returncode = os.waitstatus_to_exitcode(status)
@@ -148,8 +151,10 @@ def measure(effort: Effort, tell: command.Tell, rate: int = RATE) -> None:
             cpu["vegeta, unpaced"].append(by_vegeta(url, rate, effort.seconds))
             cpu["locust, unpaced, closed loop"].append(by_locust(url, effort.seconds))
     tell(against(f"{WORDS}, paced, {rate} a second", "ms CPU of the generator per pair", cpu))
+    # The least of the rounds: other load on the machine only adds.
     best = min(sent, key=lambda each: each.cpu_ms)
     tell(limited(f"{WORDS}, paced", "ms CPU of the generator per pair", best.cpu_ms, limit=CPU_MS_MAX))
+    # A rate that was kept with a lag is another burst.
     kept = [each for each in sent if each.lag_p99_ms <= LAG_P99_MAX_MS]
     per_s = max((each.per_s for each in kept), default=0.0)
     case = f"{WORDS}, paced, by one process whose lag stays within {LAG_P99_MAX_MS:.0f} ms (ratio to {rate})"

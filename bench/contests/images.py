@@ -51,6 +51,7 @@ class Subject(msgspec.Struct, frozen=True):
     sideways: bool
 
 
+# A photo that is decoded at its size, one that a decoder may reduce while it decodes, and one that must be turned.
 SUBJECTS: Final = (
     Subject("1500x2000", 1500, 88, sideways=False),
     Subject("12 MP", 3024, 93, sideways=False),
@@ -73,6 +74,7 @@ Found = dict[str, dict[str, Figures]]  # by subject, then contender
 
 def run(contender: str, photo: Path, out: Path, times: int) -> Figures | None:
     """Run a contender in a new process; None when it is not installed."""
+    # A new process for each round: the peak of its memory must be of this photo alone.
     program = ["env", *ALLOCATOR, sys.executable, "-m", *COMMANDS[contender]]
     words = [*program, str(out), str(photo), "--times", str(times)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -113,6 +115,7 @@ def joined(before: Figures | None, latest: Figures) -> Figures:
 
 def quality(photo: bytes, by: dict[str, Figures]) -> dict[str, dict[str, tuple[float, float]]]:
     """(SSIM, PSNR) by contender and rendition; the reference is the photo reduced to our size in one Lanczos step."""
+    # Of the fully decoded photo, which no contender starts from.
     whole = ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("L")
     found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     for name, data in by[OURS].renditions.items():
@@ -126,6 +129,7 @@ def quality(photo: bytes, by: dict[str, Figures]) -> dict[str, dict[str, tuple[f
 def table(found: Found, qualities: dict[str, dict[str, dict[str, tuple[float, float]]]]) -> Iterator[Row]:
     """The rows: CPU and memory for each photo, then fidelity and size of each rendition."""
     for subject, by in found.items():
+        # The least of all repetitions: other load on the machine only adds.
         cpu = {name: [min(one.cpu_ms)] for name, one in by.items()}
         yield against(f"CPU, {subject}, at most", "ms/photo", cpu, rival=RIVAL, at_most=1.0)
         pair = min(by[OURS].pair_cpu_ms) / 2

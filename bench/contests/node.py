@@ -30,7 +30,9 @@ from ..photos import Gallery
 from ..rows import OURS, Row, against, judged
 
 SIZES: Final = {100_000: "2 x 100 KB", 350_000: "2 x 350 KB", 1_000_000: "2 x 1 MB"}
+# Of the CPU of the cheapest peer.
 AIM: Final = 0.25
+# Receives, hashes and sends on a pair, and nothing else: what no node in Python can be below.
 FLOOR: Final = "bare calls"
 SECRET: Final = "a-secret-of-the-bench-32-characters"  # noqa: S105 - of servers that end with the bench
 PHONES: Final = 16
@@ -187,6 +189,7 @@ async def compare(
     turn = list(field.items())
     count = effort.pairs[size]
     for number in range(effort.rounds):
+        # All servers run at once and are loaded in turn, so that other load on the machine affects all of them.
         for name, contender in turn[number % len(turn) :] + turn[: number % len(turn)]:
             watched = {"server": contender.pid, "MinIO": minio_pid}
             async with phones_of(contender) as phones:
@@ -194,6 +197,7 @@ async def compare(
                 await post(contender.requests, phones, users, pairs, count)
                 for part, pid in watched.items():
                     readings[part][name].append((meter.cpu_ms(pid) - before[part]) / count)
+    # It is no contender: its row has it in our place.
     floor = {part: found.pop(FLOOR) for part, found in readings.items()}
     unit = "CPU ms per pair"
     return [
@@ -222,8 +226,10 @@ async def slow_uploads(contender: Contender, effort: Effort) -> Row:
                 phone.transport.write(body[at : at + piece])
             await asyncio.sleep(BEAT_S)
             sent += piece * len(phones)
+            # Bytes that the server leaves in the kernel take memory, too.
             held = meter.rss_kib(contender.pid) * 1024 + meter.unread_bytes(contender.port)
             most = max(most, (held - sent) / 1e6)
+        # A server that cuts slow uploads would win this row.
         if any(phone.closed.is_set() for phone in phones):
             raise PhoneError("a slow upload was cut")
     finally:

@@ -41,6 +41,7 @@ PARTS: Final = ("balancer", "node", "Redis", "store", "worker")
 PHONES: Final = 8
 LOOK_S: Final = 0.5
 READY_S: Final = 300.0
+# It would leave renditions for later when the queue is long: the pair must be whole in both pipelines.
 OUR_WORKER: Final = {"SNAPSURGE_PROCESSORS_DEGRADE_S": "86400"}
 
 
@@ -86,6 +87,8 @@ def _counted(url: str, scope: str) -> Callable[[], int]:
 @contextlib.contextmanager
 def our_pipeline(folder: Path, s3: str, minio_pid: int) -> Iterator[Pipeline]:
     """Balancer, node and worker of ours as an operator starts them."""
+    # Own ports, and a Redis of its own: each part's CPU is of this pipeline alone. Only MinIO is shared, and it is
+    # loaded by one at a time.
     front, upload, metrics = (started.free_port() for _ in range(3))
     with backing.redis(folder) as (redis, redis_pid), contextlib.ExitStack() as stack:
         behind = backing.Backing(s3, redis, minio_pid)
@@ -121,6 +124,8 @@ async def through(pipeline: Pipeline, users: Iterator[int], pairs: Sequence[node
     """Send so many pairs, wait until they are ready; CPU ms of each part for each pair."""
     clock, wanted = SystemClock(), pipeline.ready() + count
     phones = [await connected(pipeline.port) for _ in range(PHONES)]
+    # After the connections are open: a round pays for its pairs. Our autoscaler does not run; it costs by the second
+    # and not by the pair.
     before, deadline = pipeline.cpu_ms(), clock.now() + READY_S
     await node.post(pipeline.requests, phones, users, pairs, count)
     while (ready := pipeline.ready()) < wanted:

@@ -35,6 +35,7 @@ SEEDS: Final = 30
 # CPU of the replay itself for a pair, on the same cores: `getrusage` of a replay of the bundled trace.
 # `list_ms`: nearly all of it in nodes; of 30 listings of 400 posts on an idle stack.
 PHONES: Final = Phones(fixed_ms=2.0, mb_ms=2.0, idle_cores=0.06, list_ms=0.22)
+# Half of what the burst brings: MinIO behind a proxy of limited bytes a second.
 LINK_BYTES_S: Final = 2_000_000.0
 CALM: Final = "--posters 700 --median-s 30 --sigma 0.7 --capture-s 8 --fanout-s 30 --photo-bytes 90000 --span-s 120"
 OVERLOAD: Final = "--posters 900 --median-s 10 --sigma 0.5 --capture-s 4 --fanout-s 20 --photo-bytes 90000 --span-s 50"
@@ -95,6 +96,7 @@ async def one_run(case: Case, trace: Path, folder: Path) -> Scored:
     for number in range(TRIES):
         room = folder / str(number)
         room.mkdir(parents=True)
+        # A fresh stack and a prediction of its own for every run, sealed before it.
         if (found := await one_try(case, trace, room)) is not None:
             return found
     raise BenchError(f"{case.name}: void {TRIES} times: the machine is too busy to send this burst")
@@ -136,6 +138,8 @@ async def all_runs(folder: Path, runs: int, tell: command.Tell) -> None:
                 row(
                     f"{case.name}: error of {name}",
                     "of the measured",
+                    # The worst of the runs, not their mean: a prediction that is sometimes wrong is of no use before a
+                    # moment.
                     max(found),
                     ratio=max(found),
                     at_most=AIMS[name][0],

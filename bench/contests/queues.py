@@ -54,6 +54,7 @@ class Effort(msgspec.Struct, frozen=True):
     jobs: dict[str, int]
 
 
+# All on uvloop; arq and saq with their default settings except for pauses (see `arq_jobs.py` and `saq_jobs.py`).
 FULL: Final = Effort(3, {OURS: 20_000, "arq": 3_000, "saq": 6_000})
 QUICK: Final = Effort(1, {OURS: 6_000, "arq": 600, "saq": 1_500})
 
@@ -77,6 +78,7 @@ class Bench:
         programs = [self._started("work", name, count) for count in share]
         for program in programs:
             _expect(program, "ready")
+        # Redis' own count of commands includes those in scripts.
         self._redis.config_resetstat()
         before_ms = meter.cpu_ms(self._pid)
         for program in programs:
@@ -158,6 +160,7 @@ def measure(bench: Bench, effort: Effort) -> Iterator[Row]:
     for workers in WORKERS:
         worked: Readings = defaultdict(lambda: {name: [] for name in CONTENDERS})
         for _ in range(effort.rounds):
+            # In turn within a round, so that other load on the machine affects all alike.
             for name in CONTENDERS:
                 for unit, value in bench.fill(name, effort.jobs[name]).items():
                     filled[unit][name].append(value)

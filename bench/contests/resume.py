@@ -124,6 +124,7 @@ async def burst_rows(behind: backing.Backing, effort: Effort, field: Contenders,
     """The rows of all bursts."""
     one_by_one = {"alike": alike(effort), "mixed": drawn(effort, effort.posters, UPLINKS, ONCE)}
     for name, burst in one_by_one.items():
+        # One after the other: they share a MinIO and two cores.
         found = {who: await breaking.met(burst, *how, behind) for who, how in field.items()}
         for row in rows_of(name, found, aims=name == "alike"):
             tell(row)
@@ -133,6 +134,7 @@ async def burst_rows(behind: backing.Backing, effort: Effort, field: Contenders,
             who: group.create_task(breaking.met(ride, *how, behind, counts=False), name=who)
             for who, how in field.items()
         }
+    # Without the last two rows, because the rides run at the same time on one store.
     for row in rows_of("subway, a model", {who: task.result() for who, task in rides.items()}, aims=False)[:-2]:
         tell(row)
 
@@ -176,6 +178,7 @@ def announced(path: str) -> Callable[[str, Pair], list[Request]]:
 
     def requests(user: str, pair: Pair) -> list[Request]:
         ((head, body),) = plain(user, pair)
+        # Before the empty line that ends the head.
         return [[head[:-2] + resuming.creating(body).encode() + b"\r\n", body]]
 
     return requests

@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = command.given("contests.ring", __doc__, "ring.json", arguments)
 
     def measure(tell: command.Tell) -> None:
+        # A program, because bench imports no other package.
         words = [sys.executable, "-m", "lb.measure", *(["--quick"] if given.quick else [])]
         done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         for row in table(json.loads(done.stdout)):

@@ -72,6 +72,7 @@ def costs() -> Costs:
         node=tier(2.0, 5.0), worker=worker, requests_per_pair=3, put_ms=(4, 6, 8, 12, 40), render_s=(0.05, 0.07, 0.2)
     )
     redis = Tier(upload=Line(fixed_ms=0.03), drain=Line(fixed_ms=0.05), process_mib=50, start_s=1.0)
+    # Round numbers, because this bench is of the simulator and not of the programs.
     return Costs(
         measured_at="2026-11-30T00:00:00Z",
         machine={},
@@ -86,6 +87,7 @@ def costs() -> Costs:
 
 def measured(count: int) -> tuple[float, float, float, dict[str, float]]:
     """CPU seconds to build and to play, MiB at the most, and the figures."""
+    # CPU seconds of this process, which has one thread that computes: other load on the machine does not count.
     began = time.process_time()
     play = Play(region(count / ARRIVALS), costs(), arrivals(count), WINDOW_S, Config(), 1)
     built = time.process_time()
@@ -101,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def measure(tell: command.Tell) -> None:
         began = time.process_time()
+        # Machine code is made before the measurement, once for each version of the code.
         Play(region(0.01), costs(), arrivals(1000), WINDOW_S, Config(), 1).play()
         tell(judged("machine code made or loaded", "CPU s", time.process_time() - began))
         count = QUICK if given.quick else ARRIVALS

@@ -61,7 +61,9 @@ class Burst(msgspec.Struct, frozen=True):
 
 def rows_of(alone: Burst, watched: Burst, round_ms: float, *, span_s: float, cores: int) -> list[Row]:
     """The table: what a round costs, its share of a burst's CPU, and both bursts side by side."""
+    # As long as the trace, or as its CPU takes on all cores: a busy machine stretches a replay, but neither of these.
     lasts_s = max(span_s, alone.stack_ms / 1000 / cores)
+    # The cost of a round times the rounds: two bursts differ by more than the hundredth that is looked for.
     share = lasts_s / ROUND_S * round_ms / alone.stack_ms
     means = {OURS: watched.stack_ms / watched.pairs, "not watched": alone.stack_ms / alone.pairs}
     return [
@@ -76,6 +78,7 @@ def rows_of(alone: Burst, watched: Burst, round_ms: float, *, span_s: float, cor
 def round_cost(read: Sequence[Spent], idle: Sequence[Spent], rounds: int) -> float:
     """Milliseconds of a round: the median, over the turns, of what reading added. BenchError when it added nothing."""
     added = [
+        # What the stack spends at rest in the same time does not count.
         one.cpu_ms["stack"] - other.cpu_ms["stack"] * one.seconds / other.seconds
         for one, other in zip(read, idle, strict=True)
     ]
@@ -87,6 +90,7 @@ def round_cost(read: Sequence[Spent], idle: Sequence[Spent], rounds: int) -> flo
 
 async def burst(file: Path, burst_file: Path, folder: Path, *, watch: bool) -> Burst:
     """Replay the burst, watched or not. BenchError when the replay did not pass (one that lagged counts)."""
+    # The meter counts its descendants with it.
     pids = {"stack": deployed.read(file).supervisor.pid}
     report = folder / f"report-{watch}.json"
     async with watching(file) if watch else _nobody() as pid:
@@ -133,6 +137,7 @@ async def watching(file: Path) -> AsyncIterator[int | None]:
         ):
             reader = group.create_task(page.content.read(-1), name="page")
             yield process.pid
+            # A page that was disconnected cost nothing for the rest of the burst.
             if reader.done():
                 raise BenchError("the page was disconnected while it was watched")
             reader.cancel()

@@ -62,6 +62,7 @@ class Found(msgspec.Struct, frozen=True):
         return self.weight.cpu_s / (2 * self.bytes / 1e6)
 
 
+# A search sends photos that crash a decoder, so photos are weighed in a process of their own.
 class Scale:
     """`with Scale() as scale`: measures photos in a process, which is replaced when a photo kills it."""
 
@@ -93,6 +94,8 @@ class Scale:
         code = self._end()
         if code >= 0:
             raise StartError(f"processors.render.weigh ended with {code}")
+        # Killed by a signal: SIGPROF at the end of its CPU seconds, or SIGSEGV of a decoder. Both are worse than any
+        # cost.
         return Weight(MOST_S, "", 0.0)
 
     def _end(self) -> int:
@@ -119,6 +122,7 @@ def climb(
     until = time.monotonic() + seconds
     while best is None or waiting or time.monotonic() < until:
         key = repr(recipe)
+        # The same recipe makes the same photo.
         photo = made(kind, recipe) if key not in seen else None
         seen.add(key)
         if photo is not None:
@@ -131,6 +135,7 @@ def climb(
             recipe = waiting.pop(0)
             continue
         recipe = dict(best.recipe if best else recipe)
+        # One to three ingredients: one finds the way up, more leave a hill that is not the highest.
         for name in rng.sample(list(choices), rng.choice((1, 1, 2, 3))):
             recipe[name] = rng.choice(choices[name])
     return best, len(seen), reasons
@@ -163,6 +168,7 @@ def table(kind: str, photo: bytes, scale: Scale, rng: random.Random, seconds: fl
     for reason in sorted(reasons | others):
         print(f"{kind}: refused: {reason}")
     found_most = max((pair, an_mb), key=lambda one: one.weight.cpu_s / max(one.weight.budget_s, 0.001))
+    # Below one: otherwise the search found a cost that the cost model does not know.
     budget = found_most.weight.cpu_s / max(found_most.weight.budget_s, 0.001)
     return [
         judged(f"{kind}: an honest pair of 3 MP", "CPU s/pair", ordinary),

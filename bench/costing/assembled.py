@@ -1,6 +1,6 @@
 """The readings of all kinds of store as `Costs`: lines are fitted, medians taken, what is shared is told once.
 
-Pure. Balancer and Redis are the same in front of any store, so the readings of all kinds count for them.
+Pure.
 """
 
 import statistics
@@ -20,6 +20,7 @@ def costs(
     found: Mapping[str, Readings], *, measured_at: str, machine: dict[str, str | int], code: str, note: str = ""
 ) -> Costs:
     """The content of `costs.json`."""
+    # Balancer and Redis are the same in front of any store, so the readings of all kinds count for them.
     every = list(found.values())
     lb = _tier("lb", every, spread=_spread(one.alone.lb_ms for one in every), upload_kib=_held(every, "lb_kib"))
     return Costs(
@@ -49,6 +50,7 @@ def _stores(kind: str, readings: Readings, found: Mapping[str, Readings]) -> Sto
         node=_tier("node", [readings], spread=node_ms, upload_kib=_short(readings.held.node_kib)),
         worker=_crowded(_tier("worker", [readings], drain_spread=spread(readings.gaps_s)), readings.crowd),
         store=_tier("store", [readings]) if kind == "minio" else None,
+        # Counted at MinIO; a file store is asked for the same.
         requests_per_pair=_short(sum(counted.requests.values())),
         puts_per_pair=_short(puts),
         written_share=_short(counted.received / pair_bytes),

@@ -1,8 +1,4 @@
-"""What is in a store, seen on its disk: how many pairs are rendered is known without a request to any tier.
-
-A file store has a file for each object, MinIO a folder of the same name, so one pattern fits both. The time at which an
-entry was changed is when its media object was stored.
-"""
+"""What is in a store, seen on its disk: how many pairs are rendered is known without a request to any tier."""
 
 import itertools
 import math
@@ -26,8 +22,10 @@ class Object(msgspec.Struct, frozen=True):
 def objects(root: Path, kind: str, moment_id: str) -> list[Object]:
     """The `intake` or `media` objects of a moment, in the order in which they were stored."""
     found = []
+    # A file store has a file for each object, MinIO a folder of the same name, so one pattern fits both.
     for path in root.glob(OBJECTS.format(kind=kind, moment=moment_id)):
         stat = path.stat()
+        # The time at which an entry was changed is when its media object was stored.
         found.append(Object(stat.st_mtime, stat.st_size))
     return sorted(found, key=lambda one: one.at)
 

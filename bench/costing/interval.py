@@ -1,8 +1,4 @@
-"""CPU of processes over one step: read immediately before and after it, so that a check outside costs nothing.
-
-A step is what shall be measured. What the bench does to know that the step was right (listing, GETs, summaries) is a
-check: it runs after the second reading, on the same processes, and is in no figure.
-"""
+"""CPU of processes over one step: read immediately before and after it, so that a check outside costs nothing."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -51,6 +47,7 @@ async def measured(
     """What the processes spent on the step, and its result; the check runs after the second reading."""
     reading = Meter(pids)
     done = await step()
+    # Before the check: what the bench does to know that the step was right (listing, GETs, summaries) is in no figure.
     spent = reading.spent()
     if check is not None:
         await check(done)

@@ -125,6 +125,7 @@ async def send(
     async def phone_after_phone() -> None:
         for number in left:
             user = f"user-{next(USERS)}"
+            # A new one for each upload: a phone in a burst has none open.
             phone = await connected(port, context)
             try:
                 body = pairs[number % len(pairs)]

@@ -119,7 +119,9 @@ class _Run:
         warm = await stack.open_moment()
         for tls in (False, True):
             await phones.send(stack, warm, usual, WARM, tls=tls, at_once=FEW)
+        # After the warm-up, in which each program has loaded what it needs.
         process_kib = {name: meter.rss_kib(pid) for name, pid in stack.pids.items()}
+        # Before all steps, because what a process uses when idle is taken off each of them.
         self._idle = await steps.idle(stack, effort.idle_s)
         alone = await steps.alone(stack, warm, usual, effort.alone)
         for number, size in enumerate(sizes):
@@ -202,6 +204,7 @@ class _Run:
     ) -> tuple[Sequence[Sent], Drained]:
         """Upload some pairs more into an empty queue and render them."""
         stack, count = self._stack, self._effort.rendered
+        # Else the worker would render the pairs of the uploads, too.
         await self._empty_queue()
         moment_id = await stack.open_moment()
         counting = counted and stack.kind == "minio"

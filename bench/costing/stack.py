@@ -1,7 +1,6 @@
 """The processes that are measured: Redis, a store, a node, balancers with and without TLS; a worker when asked for.
 
-They are started as an operator starts them, one of each, so that every process' CPU is that of its tier. There is no
-autoscaler: the bench decides when pairs are rendered, and no sweep runs while something is measured.
+They are started as an operator starts them, one of each, so that every process' CPU is that of its tier.
 """
 
 import asyncio
@@ -172,6 +171,7 @@ async def _start(stack: Stack, opened: contextlib.ExitStack) -> None:
     tls = ("--tls-cert", str(certificate), "--tls-key", str(certificate))
     # The other side of the measurement: what is verified costs the phone, not the balancer.
     stack.context = ssl.create_default_context(cafile=certificate)
+    # No autoscaler: the bench decides when pairs are rendered, and no sweep runs while something is measured.
     programs: Mapping[str, tuple[str, ...]] = {
         "node": ("ingest", "--id", "a"),
         "lb": ("lb", "--admin", "off"),

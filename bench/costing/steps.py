@@ -1,8 +1,4 @@
-"""The steps that are measured on one stack, each by itself: upload, drain, read, an upload alone, memory, idleness.
-
-No step asks a tier for anything but the work that it measures. Whether the work was done right is checked after the
-second reading; that a drain has ended is seen on the store's disk.
-"""
+"""The steps that are measured on one stack, each by itself: upload, drain, read, an upload alone, memory, idleness."""
 
 import asyncio
 import contextlib
@@ -102,6 +98,7 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
         await until(lambda: len(rendered()) >= WARM_PAIRS, f"{WARM_PAIRS} pairs are rendered")
         reading = Meter({**stack.pids, "worker": pid})
         first = len(rendered())
+        # On the store's disk: no step asks a tier for anything but the work that it measures.
         await until(lambda: len(rendered()) >= count, f"{count} pairs are rendered")
         await asyncio.sleep(SETTLE_S)
         spent, found = reading.spent(), rendered()
@@ -111,6 +108,7 @@ async def drain(stack: Stack, moment_id: str, count: int) -> Drained:
     if ready != count:
         raise StartError(f"{count} pairs were rendered, {ready} are counted as ready")
     gaps = disk.gaps_s(found)
+    # The first pair was rendered in the start: one usual pair is taken off.
     start_s = found[0].at - began - sorted(gaps)[len(gaps) // 2]
     idle_cores = {name: ms / 1000 / rest.seconds for name, ms in rest.cpu_ms.items()}
     sizes = disk.mean_bytes(found), disk.mean_bytes(found) - disk.full_bytes(stack.root, moment_id)
@@ -188,6 +186,7 @@ async def memory(stack: Stack, moment_id: str, body: bytes, count: int) -> Held:
             lambda: not any(phone.transport.get_write_buffer_size() for phone in open_phones) and unread.still(),
             "balancer and node have read what the phones sent",
         )
+        # A process that cuts uploads has their memory back.
         if cut := [phone.said for phone in open_phones if phone.closed.is_set()]:
             raise PhoneError(f"{len(cut)} uploads that waited were cut: {cut[0][:400]!r}")
         now = {name: meter.rss_kib(stack.pids[name]) for name in before}

@@ -37,6 +37,7 @@ from .stack import Stack, overloaded_stack
 TIMES: Final = (1, 2, 4, 10)
 PHOTO_BYTES: Final = 40_000
 PAIR_BYTES: Final = 2 * PHOTO_BYTES + 2048  # both photos, the receipt and the request's head
+# The limit makes the store the bottleneck and not this machine, whose cores the phones share.
 PAIRS_S: Final = 20  # the rate of the proxy
 SLOWER: Final = 10
 FULL: Final = 2
@@ -86,6 +87,7 @@ class Run:
     async def capacity(self, seconds: float) -> float:
         """Pairs accepted a second while more pairs arrive than the proxy lets through."""
         let_through = self._throttle.bytes_s / PAIR_BYTES
+        # What the proxy lets through is an upper bound; what comes through is the capacity.
         phase = await self.offered(FULL, let_through, seconds, 0.0)
         print(f"capacity {phase.steady:.1f} pairs/s; the throttling proxy allows {let_through:.1f}", flush=True)
         return phase.steady
@@ -107,6 +109,7 @@ class Run:
                     phase.lag_s = max(phase.lag_s, self._clock.now() - at)
                     phase.offered += at < end
                     phase.arrived.append(at)
+                    # Open loop: the next phone does not wait for this one.
                     phones.create_task(self._send(self._upload(moment), phase))
 
         await cut([arrivals, partial(self._stack.watch, phase)], seconds + after_s)
@@ -161,6 +164,7 @@ async def cut(jobs: Sequence[Callable[[], Coroutine[None, None, None]]], seconds
 async def measured(lengths: Lengths, config: Config, folder: Path) -> tuple[Phase, ...]:
     """Start the stack, run all phases, stop the stack."""
     bytes_s = float(PAIRS_S * PAIR_BYTES)
+    # A phone that gives up would lower the load in the middle of a phase.
     patient = msgspec.structs.replace(config, attempts_max=1000)
     async with (
         overloaded_stack(folder, bytes_s) as (stack, throttle),

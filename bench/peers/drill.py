@@ -60,9 +60,11 @@ def main(program: str, fill: Fill, work: Work, arguments: Sequence[str] | None =
     given = parser.parse_args(arguments)
     if given.command == "work":
         print("ready", flush=True)
+        # So that several processes start together and start-up time is not counted.
         sys.stdin.readline()
     cpu_s, began_s = time.process_time(), time.monotonic()
     if given.command == "fill":
+        # All contenders run on uvloop, as our workers do: the bench compares queues and not event loops.
         uvloop.run(fill(given.url, given.count))
         ended_s, done = time.monotonic(), given.count
     else:

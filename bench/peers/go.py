@@ -1,7 +1,4 @@
-"""Peers written in Go: each is built once into `.tools/bin`, by the Go on PATH or in the virtual environment.
-
-Some module proxies have no version list, so that `go install` cannot find a version: a temporary module requires it.
-"""
+"""Peers written in Go: each is built once into `.tools/bin`, by the Go on PATH or in the virtual environment."""
 
 import shutil
 import subprocess
@@ -21,6 +18,8 @@ def built(name: str, module: str, version: str, package: str) -> str:
         go = shutil.which("go") or str(Path(sysconfig.get_path("scripts")) / "go")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+            # Some module proxies have no version list, so that `go install` cannot find a version: a temporary module
+            # requires it.
             (Path(folder) / "go.mod").write_text(f"module throwaway\n\ngo 1.24\n\nrequire {module} {version}\n")
             command = ["env", "CGO_ENABLED=0", go, "build", "-mod=mod", "-trimpath", "-o", str(target), package]
             try:

@@ -1,7 +1,6 @@
 """The load generator: requests over a number of connections, each sent after the previous one was answered.
 
-Closed loop, because the contest compares the cost of a request and not the behaviour of a queue. Every answer is
-checked. Requests come from many users, so that the hash of every balancer spreads them over all nodes.
+Every answer is checked.
 """
 
 import asyncio
@@ -15,6 +14,7 @@ from ..errors import BenchError
 
 ANSWER_START: Final = b"HTTP/1.1 200 "
 ANSWER_END: Final = b"\r\n\r\nok"
+# Many users, so that the hash of every balancer spreads them over all nodes.
 USERS: Final = 1009
 PATIENCE_S: Final = 60.0
 PIECE_BYTES: Final = 4096
@@ -145,6 +145,7 @@ async def run(target: Target, load: Load) -> tuple[float, list[float]]:
             caller.transport.close()
 
     start = time.perf_counter()
+    # Closed loop, because the contest compares the cost of a request and not the behaviour of a queue.
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         for _ in range(load.connections):
             tasks.create_task(caller_loop())

@@ -1,9 +1,4 @@
-"""The cost of a process and its descendants, from /proc: CPU milliseconds, memory, and bytes not yet read by a server.
-
-CPU comes from the scheduler's count (`schedstat`, nanoseconds of every thread), because `stat` counts in ticks of
-10 ms, too coarse for rounds of a fifth of a second; both are the sum of user and system time. `schedstat` forgets
-threads that have ended and children that were waited for, so `stat` counts where it is higher, and for such children.
-"""
+"""The cost of a process and its descendants, from /proc: CPU milliseconds, memory, bytes that a server has not read."""
 
 import os
 from contextlib import suppress
@@ -32,7 +27,11 @@ def cpu_ms(pid: int) -> float:
         threads_ms = 0.0
         for task in _tasks(member):
             with suppress(OSError):
+                # The scheduler's count in nanoseconds, because `stat` counts in ticks of 10 ms, too coarse for rounds
+                # of a fifth of a second; both are the sum of user and system time.
                 threads_ms += int((task / "schedstat").read_text().split()[0]) / 1e6
+        # `schedstat` forgets threads that have ended and children that were waited for, so `stat` counts where it is
+        # higher, and for such children.
         total += max(threads_ms, own_ms) + ended_ms
     return total
 

@@ -41,6 +41,7 @@ def vips() -> Renderer:
     """The renderer on libvips; ImportError or OSError where it is not installed."""
     import pyvips  # noqa: PLC0415 - only this peer needs it
 
+    # The advice of the libvips documentation for a server: no operation cache, one thread.
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(1)
 
@@ -51,6 +52,7 @@ def vips() -> Renderer:
             if image is None:
                 image = pyvips.Image.thumbnail_buffer(photo, side, height=side, size="down")
             else:
+                # Each size from the one before.
                 image = image.thumbnail_image(side, height=side, size="down")
             image = image.copy_memory()
             made[name] = image.jpegsave_buffer(Q=QUALITY, subsample_mode="on", keep="none")
@@ -76,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("peer", choices=("vips", "pillow"))
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--times", type=int, default=5, help="how often (%(default)s)")
+    parser.add_argument("--times", type=int, default=5, help="number of repetitions (%(default)s)")
     given = parser.parse_args(arguments)
     try:
         renderer = vips() if given.peer == "vips" else pillow

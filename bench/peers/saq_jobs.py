@@ -1,8 +1,4 @@
-"""saq, the fastest asyncio queue of the same kind, as a queue contender.
-
-Its timers are set so long that they never fire in a bench. A worker ends when it has waited 0.1 s for a job. It runs
-on uvloop like all contenders.
-"""
+"""saq, the fastest asyncio queue of the same kind, as a queue contender."""
 
 import asyncio
 import logging
@@ -13,6 +9,7 @@ from saq import Queue, Worker
 
 from . import drill
 
+# Its timers would disturb a bench: set so long that they never fire.
 NEVER_S = 3600
 
 

@@ -38,6 +38,7 @@ class Sink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read a head or a piece of a body; send the answer after the last byte of the body."""
         if self._tail is not None:
+            # Of a chunked body only the end is looked for, which the load generator sends nowhere else.
             self._tail = (self._tail + data[-len(_LAST) :])[-len(_LAST) :]
         elif self._left:
             self._left -= len(data)

@@ -50,6 +50,7 @@ async def measure(target: loadgen.Target, count: int, seconds: float, rss: Calla
         opened = rss()
         await trickle(callers, piece, seconds)
         end = rss()
+        # A balancer that cuts uploads has their memory back.
         if any(caller.transport.is_closing() for caller in callers):
             raise loadgen.LoadError("a slow upload was cut")
     return Memory(before, opened, end)

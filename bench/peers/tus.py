@@ -1,10 +1,7 @@
-"""A phone that uploads by the tus protocol 1.0.0.
-
-As tus-js-client with its default options it creates an upload and sends it with one PATCH; after a break it asks with
-HEAD how much has arrived, and sends the rest.
+"""A phone that uploads by the tus protocol 1.0.0, as tus-js-client does with its default options.
 
 A pair is one upload, the fewest requests that the protocol allows to a client that may be interrupted before the answer
-to its first request. Waits are those of our client, so that only the protocols differ.
+to its first request.
 """
 
 import asyncio
@@ -66,6 +63,7 @@ class TusPhone:
             final = status and status < BUSY and status != LOCKED
             if final or len(attempts) >= self._config.attempts_max:
                 break
+            # Waits are those of our client, so that only the protocols differ.
             await self._clock.sleep(max(pause_s, wait_s(self._config, len(attempts), None, self._rng)))
         return Outcome(user=upload.user, intended=upload.intended, attempts=tuple(attempts), length=len(upload.body))
 

@@ -1,7 +1,4 @@
-"""The course of a rehearsal: the burst without a fault, then once for each fault, with every program watched.
-
-`python -m bench replay` sends each burst as a program of its own, so that watching and striking cost its clock nothing.
-"""
+"""The course of a rehearsal: the burst without a fault, then once for each fault, with every program watched."""
 
 import asyncio
 import contextlib
@@ -75,6 +72,7 @@ class Rehearsal:
             void = str(first(errors))
         if void:
             return Trial(fault=fault.name, result="void", why=void)
+        # The same second of the burst without a fault: what moved then moves with the burst.
         calm_began = self._calm.fires_at + found.began - found.fires_at
         until = found.ended + SEEN_S
         seen = sighted(found.scrapes, found.began, until, self._calm.scrapes, calm_began)
@@ -85,6 +83,7 @@ class Rehearsal:
     async def _burst(self, fault: Fault | None) -> Watched:
         """One burst; NotStruck at its end when the fault did not happen."""
         scraper = Scraper(self._place.metrics(), self._session, self._service, self._clock)
+        # A fault of the trial before must be over, or it would count for this one.
         await self._whole(scraper)
         peak = asyncio.Event()
         scene = Scene(self._place, self._session, self._clock, peak)
@@ -129,6 +128,7 @@ class Rehearsal:
         report.unlink(missing_ok=True)
         targets = (word for one in self._place.record().balancers for word in ("--target", one.url))
         words = (str(self._trace), *targets, "--report", str(report), "--stack", str(self._place.file))
+        # A program of its own, so that watching and striking cost its clock nothing.
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-u", "-m", "bench", "replay", *words),
             cwd=ROOT,

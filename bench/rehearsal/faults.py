@@ -1,8 +1,6 @@
 """The faults of a rehearsal: each acts on the processes that `stack.json` lists, proves that it happened, and ends.
 
-A fault is signals and nothing else, so it works at any stack on this machine. A store is made slow by letting its
-process run a tenth of the time; a store that is away is one that is stopped. A fault that the given stack cannot have
-says why.
+A fault is signals and nothing else, so it works at any stack on this machine.
 """
 
 import asyncio
@@ -53,6 +51,7 @@ class Scene(msgspec.Struct, frozen=True):
     def signal(self, pid: int, signum: signal.Signals) -> None:
         """Signal a process of the stack; NotStruck when the pid is not one, as in a file from another machine."""
         try:
+            # A file from another machine, or an old one, names pids that are somebody else's here.
             if self.place.record().supervisor.pid not in {one.pid for one in psutil.Process(pid).parents()}:
                 raise NotStruck(f"pid {pid} is no process of the stack in {self.place.file}; nothing was signalled")
             os.kill(pid, signum)
@@ -177,10 +176,12 @@ async def slow_store(scene: Scene) -> str:
     async with asyncio.TaskGroup() as group:
         group.create_task(ask())
         while scene.clock.now() < until:
+            # A process that runs a tenth of the time answers ten times as slowly; no proxy or disk quota is needed.
             async with _stopped(scene, pids):
                 await scene.clock.sleep(SLOW_PERIOD_S * (1 - SLOW_PART))
             await scene.clock.sleep(SLOW_PERIOD_S * SLOW_PART)
     slow = statistics.median(took)
+    # A MinIO that another one covers for, or that was idle, was not slowed.
     if slow < SLOWER_MIN * before:
         raise NotStruck(f"MinIO answered in {before * 1e3:.0f} ms before and in {slow * 1e3:.0f} ms meanwhile")
     return (

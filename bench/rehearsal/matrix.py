@@ -1,8 +1,7 @@
 """The resiliency matrix: the same burst without a fault and then once for each fault, and what is said of each.
 
 A fault passes when it happened, a metric saw it, the stack recovered, and no pair was lost, halved, doubled or wrongly
-late. One that did not happen, or whose replay is void, is void; one that the stack cannot have is told as such. Neither
-is a pass.
+late.
 """
 
 from collections.abc import Sequence
@@ -63,6 +62,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """0 when every fault passed, 1 when one failed, 3 when none failed and one is void or not possible."""
         results = {trial.result for trial in self.trials}
+        # A fault that is void or not possible here is no pass.
         return 1 if "failed" in results else 0 if results == {"passed"} else 3
 
 
@@ -70,6 +70,7 @@ def judged(fault: str, counts: Counts, evidence: str, seen: Sequence[Sighting], 
     """The row of a fault that happened; of the burst without a fault when the evidence is empty."""
     faults = list(_complaints(counts, seen, recovery_s, calm=not evidence))
     void = "; ".join(counts.voided)
+    # A broken promise fails the trial, even if its replay is void.
     broken = counts.broken or counts.wrongly_late
     result: Result = "failed" if broken or (faults and not void) else "void" if void else "passed"
     return Trial(

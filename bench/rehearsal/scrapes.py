@@ -1,8 +1,6 @@
 """What every program's `/metrics` says, once a second, and what `/v1/scaling` says of the queue.
 
-A scrape is flat: one number for each series. A counter is kept as it is and turned into a rate later; a histogram as
-its sum and count, without its buckets. A program that does not answer in time has the series `up` at 0, as Prometheus
-writes it, and no others.
+A scrape is flat: one number for each series. A counter is kept as it is and turned into a rate later.
 """
 
 import asyncio
@@ -21,6 +19,7 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=0.9)
 UP: Final = "up"
 SCALING: Final = "/v1/scaling"  # read through a balancer, so it belongs to no single program
 COUNTERS: Final = ("_total", "_sum", "_count")
+# A histogram is kept as its sum and count.
 LEFT_OUT: Final = ("_bucket", "_created")
 
 
@@ -75,6 +74,7 @@ class Scraper:
                 text = await answer.text()
             return {(program, UP): 1.0, **flat(program, text)} if answer.status == 200 else {(program, UP): 0.0}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            # A program that does not answer in time has this series alone, as Prometheus writes it.
             return {(program, UP): 0.0}
 
     async def _scaling(self) -> dict[tuple[str, str], float]:

@@ -1,9 +1,6 @@
 """Which metric saw a fault first: a series that leaves the band it kept in the seconds before, and does so only then.
 
-Only metrics that tell of trouble are looked at, and only in the direction of trouble: bytes and requests in flight move
-with every burst. The band of a series is what it did in the control seconds, widened when it moved at all. A metric
-that also left its band in the run without a fault, at the same second, does not count as having seen the fault. A
-series that was constant before is preferred to one that moved; whether a program answers at all comes first. Pure.
+Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +16,8 @@ CONTROL_MIN: Final = 4  # scrapes; with fewer, a band says nothing
 WIDER: Final = 0.5  # of an end of the band: from half of the least to one and a half of the most
 
 RECOVERED: Final = 5  # good scrapes in a row: a program that is starting may answer once and then be busy
+# Only metrics that tell of trouble, and only in the direction of trouble: bytes and requests in flight move with every
+# burst.
 FALLS: Final = frozenset({UP, "snapsurge_lb_node_up", "snapsurge_workers", "snapsurge_autoscaler_elected", "workers"})
 RISES: Final = frozenset(
     {
@@ -101,6 +100,7 @@ def moved(found: Series, began: float, until: float) -> list[Sighting]:
         if not direction or len(control) < CONTROL_MIN:
             continue
         low, high = min(control), max(control)
+        # The band of a series is what it did in the control seconds, widened when it moved at all.
         least, most = (low, high) if low == high else (low - WIDER * abs(low), high + WIDER * abs(high))
         for at in sorted(at for at in values if began <= at <= until):
             if values[at] > most if direction > 0 else values[at] < least:
@@ -141,8 +141,11 @@ def sighted(
 ) -> list[Sighting]:
     """The sightings of a fault, the first and clearest first; `calm` is the burst without a fault."""
     quiet = moved(series(calm), calm_began, calm_began + until - began)
+    # A metric that also left its band in the run without a fault, at the same second, does not count as having seen the
+    # fault.
     usual = {(one.program, one.metric) for one in quiet}
     found = [one for one in moved(series(scrapes), began, until) if (one.program, one.metric) not in usual]
+    # Of one second: whether a program answers at all comes first, then a series that was constant before.
     return sorted(found, key=lambda one: (one.after_s, one.metric != UP, not one.constant, one.metric, one.program))
 
 

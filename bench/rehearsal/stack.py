@@ -1,8 +1,4 @@
-"""The stack of a rehearsal: one that runs already, or one of its own; seen through `stack.json` and HTTP only.
-
-The own one has everything that a fault may need: two balancers, three nodes, a Redis with Sentinels, two shards and a
-MinIO. Its programs expose their metrics; those of a given stack may not.
-"""
+"""The stack of a rehearsal: one that runs already, or one of its own; seen through `stack.json` and HTTP only."""
 
 import contextlib
 import socket
@@ -16,6 +12,7 @@ from ..peers import deployed
 from ..peers.started import free_port
 
 WORKERS_MAX: Final = 2
+# Everything that a fault may need.
 OWN: Final = (
     *("--balancers", "2", "--nodes", "3", "--workers-min", "1", "--workers-max", str(WORKERS_MAX)),
     *("--store", "minio", "--redis-sentinel", "--redis-shards", "2"),
@@ -50,6 +47,7 @@ async def own_stack(folder: Path) -> AsyncIterator[Place]:
         "SNAPSURGE_PROCESSORS_AUTOSCALER_LISTEN": f"127.0.0.1:{scaler}",
         "SNAPSURGE_PROCESSORS_LISTEN": f"127.0.0.1:{workers}",
     }
+    # Its programs expose their metrics; those of a given stack may not.
     words = [f"{name}={value}" for name, value in settings.items()]
     more = {f"worker-{n + 1}": f"http://127.0.0.1:{workers + n}/metrics" for n in range(WORKERS_MAX)}
     async with deployed.deployed(folder / "state", *OWN, environment=words) as file:

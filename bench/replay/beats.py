@@ -1,7 +1,6 @@
 """The values that pass between a run and its generators of load: arrivals to send, and beats of what happened.
 
-Pure. A beat holds raw outcomes and no summary, so any number of generators' beats add up to what one generator would
-have told: figures are made once, of all outcomes.
+Pure.
 """
 
 from collections import defaultdict
@@ -33,6 +32,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     sent: Sent
 
 
+# Raw outcomes and no summary, so any number of generators' beats add up to what one generator would have told: figures
+# are made once, of all outcomes.
 class Beat(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a generator did since its beat before: uploads begun, statuses of tries, uploads that ended.
 

@@ -1,8 +1,4 @@
-"""A burst as one SVG: arrivals, ready jobs, workers and the oldest job's age over the same seconds.
-
-The moment's window is shaded. Workers are drawn as steps, with the desired number as a dashed line. The picture shows
-whether workers were added before the peak, whether the queue drained in time, and whether workers were removed after.
-"""
+"""A burst as one SVG: arrivals, ready jobs, workers and the oldest job's age over the same seconds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -68,6 +64,8 @@ def svg(course: Course, title: str = "A burst, its queue and its workers") -> st
         f'<text x="34" y="48" fill="{FAINT}">the moment\'s window; seconds after the moment below</text>',
     ]
     for index, (name, most, draw) in enumerate(drawings):
+        # The same seconds below each other: the eye sees whether workers were added before the peak, whether the queue
+        # drained in time, and whether workers were removed after.
         panel = Panel(TOP + 24 + index * (PANEL + GAP), first_s, last_s, max(most, 1) * 1.08)
         parts += [*_frame(panel, name, course.window_s), *draw(panel), *_axis(panel)]
     return page(WIDTH, TOP + 24 + len(drawings) * (PANEL + GAP), title, parts)
@@ -87,6 +85,7 @@ def _frame(panel: Panel, name: str, window_s: float) -> Iterable[str]:
     yield f'<rect x="{x:.1f}" y="{panel.top:.1f}" width="{width:.1f}" height="{PANEL}" fill="{WINDOW}"/>'
     yield f'<text x="{LEFT}" y="{panel.top - 8:.1f}" font-weight="600">{name}</text>'
     for value in ticks(0, panel.most, 4):
+        # Jobs and workers are whole.
         if value != int(value) and panel.most > 2:
             continue
         y = panel.y(value)

@@ -48,6 +48,7 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Every broken promise, at most one of a kind for each user; posts of users outside `outcomes` are ignored."""
     by_user: dict[str, dict[str, Post]] = defaultdict(dict)
+    # By id, because a page of the listing may show a post twice while it grows.
     for post in posts:
         by_user[post.user_id][post.id] = post
     findings: list[Finding] = []
@@ -95,6 +96,7 @@ def _wrongly_late(outcome: Outcome, post: Post, terms: Terms) -> str | None:
     received_ms = milliseconds(post.received_at)
     if not any(
         attempt.started * 1000 - terms.margin_ms <= received_ms <= attempt.finished * 1000 + terms.margin_ms
+        # Only these could set the time: a later try sends the ticket of an earlier one.
         for attempt in outcome.timely
     ):
         return f"post {post.id}: received_at {post.received_at.isoformat()} lies in none of the tries that may set it"

@@ -1,8 +1,6 @@
 """Deletes what a rehearsal made: every post of its moment, each verified to be gone.
 
-A post is known by its acknowledgement or by the moment's listing, which is only an index and may lag behind. So both
-are asked, and the listing again until it stays empty. An upload that was cut off may still be stored a moment later;
-the rounds wait for it. The moment itself stays: the service keeps a moment that has fired.
+The moment itself stays: the service keeps a moment that has fired.
 """
 
 import asyncio
@@ -39,6 +37,8 @@ async def clean_up(service: Service, moment_id: str, known: Iterable[str], clock
     """Delete the known posts and all that the moment lists; raises nothing of the service's errors."""
     gone: set[str] = set()
     left: dict[str, str] = {}
+    # A post is known by its acknowledgement or by the moment's listing, which is only an index and may lag behind: both
+    # are asked.
     wanted, empty = set(known), 0
     for _ in range(ROUNDS_MAX):
         try:
@@ -49,6 +49,7 @@ async def clean_up(service: Service, moment_id: str, known: Iterable[str], clock
         empty = 0 if listed - gone or "listing" in left else empty + 1
         await _delete_all(service, (wanted | listed) - gone, gone, left)
         wanted |= listed
+        # Twice: an upload that was cut off may still be stored a moment later.
         if empty > 1 and not left:
             break
         await clock.sleep(ROUND_S)
@@ -63,6 +64,7 @@ async def _delete_all(service: Service, ids: set[str], gone: set[str], left: dic
             post_id = queue.pop()
             try:
                 await service.delete(post_id)
+                # A 204 is a promise; here it is checked.
                 still = await service.post(post_id)
             except ServiceError as error:
                 left[post_id] = f"{post_id}: {error}"

@@ -1,8 +1,6 @@
 """The coordinator: gathers the generators of a burst, deals the arrivals, and takes in what each of them tells.
 
-Every generator is a process that joined over TCP, on this machine or another, so there is one way for all. Clocks are
-compared before anything is sent, and again at the end. A generator that ends early, falls silent or whose clock is off
-makes the run void: what it sent is not known, or not comparable.
+Every generator is a process that joined over TCP, on this machine or another, so there is one way for all.
 """
 
 import asyncio
@@ -35,6 +33,7 @@ from .messages import (
     WireError,
 )
 
+# Times of generators are compared with each other and with `received_at`: above this a run is void.
 CLOCK_OFF_MAX_MS: Final = 10.0
 PINGS_MIN, PINGS_MAX, PING_GOOD_MS = 5, 50, 2.0  # asks on while even the quickest answer took longer than this
 HELLO_S: Final = 10.0
@@ -69,6 +68,7 @@ class Member:
             asked = clock.now()
             await self.wire.send(Ping())
             pong = await self.wire.receive(PONG)
+            # The quickest answer is the least wrong: its clock was read at most half of the trip away from the middle.
             took = clock.now() - asked
             best = min(best, (took * 1000, (pong.now - asked - took / 2) * 1000))
             if count >= PINGS_MIN and best[0] <= PING_GOOD_MS:
@@ -122,6 +122,7 @@ class Coordinator:
         if not self._gathering:
             return "the burst has all its generators; start a new run to add one"
         machines = self._by_machine()
+        # More generators of a machine that is in are welcome until all have come.
         if hello.machine not in machines and hello.machine != LOCAL and self._others() >= self.machines:
             return f"all {self.machines} machines have joined"
         return None
@@ -203,12 +204,14 @@ class Coordinator:
                     member.seen = msgspec.structs.replace(member.seen, cpu_ms=message.cpu_ms)
                     return
         except (WireError, TimeoutError) as error:
+            # What it sent is not known any more, so the run is void and ends.
             member.alive = False
             why = f"was silent for {SILENCE_S:.0f} s" if isinstance(error, TimeoutError) else f"died: {error}"
             self._beats.append(Beat(generator=member.number))  # nothing of it is in flight any more
             self.faults.append(f"{member.seen.name} {why}, after {member.ended} of {len(member.arrivals)} uploads")
             self.interrupt()
 
+    # A clock that was right at the start may have been set meanwhile.
     async def _compare_again(self, member: Member) -> None:
         try:
             async with asyncio.timeout(READY_S):

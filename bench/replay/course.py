@@ -1,7 +1,6 @@
 """The course of a burst, second by second: arrivals, and the state of the service's queue and workers.
 
-The state comes from `/v1/scaling`, as an operator reads it. A second in which the service does not answer, or has no
-decision yet, is left out. `burst` draws the numbers.
+`burst` draws the numbers.
 """
 
 from collections import Counter
@@ -57,8 +56,11 @@ class CourseWatch:
     async def look(self) -> None:
         """Take one sample; without an answer, none is added."""
         asked = self._clock.now()
+        # `/v1/scaling`, as an operator reads it.
         found = await self._service.scaling()
+        # A second in which the service does not answer, or has no decision yet, is left out.
         if found is not None:
+            # The middle of the request is when the answer was true.
             t = round((asked + self._clock.now()) / 2 - self._fires_at, 2)
             self.samples.append(
                 Sample(t=t, ready=found.ready, oldest_s=found.oldest_s, workers=found.workers, desired=found.desired)

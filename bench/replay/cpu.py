@@ -1,9 +1,6 @@
 """CPU time of each tier during a run, read from /proc for the processes that the stack file names.
 
-Processes may be restarted during a run, so each sample reads the stack file again and keeps the last value of every
-process. A process that ran at the first sample counts from that sample, a process started later from zero. CPU is user
-and system time of the process and of its children at each sample, because a worker renders in a child process. Linux
-only: on other systems, and without a stack file, no CPU is reported.
+Linux only: on other systems, and without a stack file, no CPU is reported.
 """
 
 import os
@@ -99,6 +96,7 @@ class CpuMeter:
 
     def sample(self) -> None:
         """Read the CPU of every process that the stack file names now."""
+        # Each time, because processes may be restarted during a run.
         stack = read_stack(self._file)
         if stack is None:
             return
@@ -109,10 +107,13 @@ class CpuMeter:
         }
         for tier, members in tiers.items():
             pids = [member.pid for member in members if member.pid]
+            # Children, too: a worker renders in a child process.
             for pid in (*pids, *(child for parent in pids for child in self._children(parent))):
                 reading = self._read(pid)
                 if reading:
+                    # With its start, because a pid may be used again.
                     key = (tier, pid, reading.start)
+                    # A process that ran at the first sample counts from there, one that was started later from zero.
                     self._first.setdefault(key, 0.0 if self._begun else reading.cpu_ms)
                     self._last[key] = reading.cpu_ms
         self._begun = True

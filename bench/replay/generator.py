@@ -1,7 +1,6 @@
 """A generator of load: a process that joins a coordinator, sends its share of a burst and tells what happened.
 
-It needs the coordinator's address and nothing else: targets, arrivals and tokens come over the connection. It ends when
-the connection ends.
+It needs the coordinator's address and nothing else: targets, arrivals and tokens come over the connection.
 """
 
 import asyncio
@@ -66,9 +65,11 @@ class Generator:
                     while True:
                         await self._obey(await self._wire.receive(ASKED), stack, group)
                 finally:
+                    # The connection has ended: nobody would hear what is sent from now on.
                     if self._sender:
                         self._sender.interrupt()
         except* WireError as errors:
+            # After the run the coordinator ends the connection, which is no error.
             if not self._done:
                 raise JoinFailed(f"the coordinator is gone before the run has ended: {errors.exceptions[0]}") from None
 
@@ -82,6 +83,7 @@ class Generator:
                 self._arrivals += message.arrivals
                 if message.last and self._plan:
                     config = self._plan.config
+                    # In a thread: rendering takes seconds, in which the clock must still be told.
                     self._photos = await asyncio.to_thread(Gallery, config.photo_seed, self._plan.photo_bytes_max)
                     gc.freeze()  # the arrivals stay to the end: no collection need look at them
                     self._wire.say(Ready())

@@ -1,9 +1,6 @@
 """What is known of the settings of the stack under a replay: they decide whether two reports may be compared.
 
-Read from /proc for the processes that the stack file names: each tier's `SNAPSURGE_` variables that all its processes
-share. Secrets, addresses and paths are left out: a report may be shown to anyone, and they differ between two stacks
-that are otherwise equal. Workers are not counted, because the autoscaler changes their number during a run. Without a
-stack file, or on another system than Linux, nothing is known.
+Without a stack file, or on another system than Linux, nothing is known.
 """
 
 import re
@@ -14,6 +11,7 @@ from typing import Final
 from .cpu import PROC, read_stack
 
 OWN: Final = re.compile(r"SNAPSURGE_(LB|INGEST|PROCESSORS|STORAGE)_")
+# A report may be shown to anyone; and addresses and paths differ between two stacks that are otherwise equal.
 PRIVATE: Final = re.compile(r"SECRET|URL|TOKEN|KEY|PASSWORD|ADDRESS|HOST|PORT|LISTEN|_ID$")
 PLACE: Final = re.compile(r"[/:@]")  # a path or an address
 
@@ -37,6 +35,7 @@ def shared(environments: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """The shown settings that have the same value in all of these environments."""
     if not environments:
         return {}
+    # A setting in which two processes of a tier differ is none of the tier.
     common = set[tuple[str, str]].intersection(*(set(each.items()) for each in environments))
     return {name: value for name, value in sorted(common) if shown(name, value)}
 
@@ -46,6 +45,7 @@ def settings_of(stack_file: Path | None) -> dict[str, str]:
     stack = read_stack(stack_file) if stack_file else None
     if stack is None:
         return {}
+    # Workers are not counted, because the autoscaler changes their number during a run.
     found = {"balancers": str(len(stack.balancers)), "nodes": str(len(stack.nodes))}
     for members in (stack.balancers, stack.nodes, stack.workers):
         found |= shared([read_environment(member.pid) for member in members if member.pid])

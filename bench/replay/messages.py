@@ -1,8 +1,7 @@
 """What a coordinator and its generators tell each other over one TCP connection, and how it is framed.
 
-A frame is four bytes of length and one message in MessagePack. No secret is sent: the coordinator makes the tokens of
-all users, which are good for uploads of made-up users only. The connection is neither encrypted nor authenticated, so
-it belongs on a network of one's own.
+A frame is four bytes of length and one message in MessagePack. The connection is neither encrypted nor authenticated,
+so it belongs on a network of one's own.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from .beats import Arrival, Beat
 
 PROTOCOL: Final = 2  # raised when a message changes: all generators run the same code
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+# Who connects is not known yet, so the first message is small.
 HELLO_BYTES_MAX: Final = 4096
 LENGTH: Final = struct.Struct("!I")
 
@@ -71,6 +71,8 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 class Plan(msgspec.Struct, frozen=True, tag=True):
     """How to send; the secret in `config` is blanked."""
 
+    # No secret is sent: the coordinator makes the tokens of all users, which are good for uploads of made-up users
+    # only.
     config: Config
     targets: tuple[str, ...]
     obey_uplink: bool

@@ -35,9 +35,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="go on with an upload after a break (default: when the trace has breaks, because asking costs the node)",
     )
-    parser.add_argument("--attempts", type=int, help="tries of one upload")
-    parser.add_argument("--ready-timeout", metavar="S", type=float, help="wait for posts to be ready")
-    parser.add_argument("--after", metavar="S", type=float, default=0.0, help="watch so long after the last post")
+    parser.add_argument("--attempts", type=int, help="maximum number of tries of one upload")
+    parser.add_argument("--ready-timeout", metavar="S", type=float, help="seconds to wait until all posts are ready")
+    parser.add_argument(
+        "--after", metavar="S", type=float, default=0.0, help="seconds to go on watching after the last post is ready"
+    )
     parser.add_argument("--check-sample", metavar="N", type=int, help="decode all renditions of every Nth post")
     parser.add_argument(
         "--stack", metavar="FILE", type=Path, help=f"stack file, for CPU per tier (default {STACK_FILE} if it fits)"
@@ -56,7 +58,10 @@ def _spread_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--machines", metavar="K", type=_count, help="start when K machines have joined")
     parser.add_argument(
-        "--join", metavar="HOST:PORT", type=_address, help="send for the coordinator at this address; needs no more"
+        "--join",
+        metavar="HOST:PORT",
+        type=_address,
+        help="send for the coordinator at this address; no other option is needed",
     )
     parser.add_argument("--machine", type=_machine, help=argparse.SUPPRESS)  # of a process that another one started
 

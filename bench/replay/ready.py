@@ -1,9 +1,6 @@
 """How long posts take to become ready, seen from outside: polls the moment and notes when each post is settled.
 
-Polling is kept cheap, because the polled machine is the one under load. A poll reads the summary, and lists the posts
-only when the summary changed, or in every tenth poll in case the counts are wrong. The pause after a poll is twenty
-times as long as the poll. A measured time to ready is therefore an upper bound, too long by at most one pause.
-`ready` is for the display only: it is read from the summary before the listing, and again during long pauses.
+A measured time to ready is an upper bound, too long by at most one pause. `ready` is for the display only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +11,10 @@ from ..outcome import Outcome
 from ..service import Post, Service, ServiceError, Summary
 
 PAUSE_S: Final = 1.0
+# Polling is kept cheap, because the polled machine is the one under load: the pause is twenty times the poll.
 PAUSE_PER_COST: Final = 20
 WAIT_PER_COST: Final = 4  # after the last upload, more frequent polling disturbs only the workers
+# In case the counts of the summary are wrong.
 LIST_EVERY: Final = 10
 COUNT_EVERY_S: Final = 5.0
 
@@ -40,6 +39,7 @@ class ReadyWatch:
             try:
                 await self.look()
             except ServiceError as error:
+                # A service that is being killed and started answers the next poll.
                 self.trouble = str(error)
             await self._pause(self._clock.now() - began, PAUSE_PER_COST)
 
@@ -87,6 +87,7 @@ class ReadyWatch:
         pause_s = max(PAUSE_S, factor * cost_s)
         self.pause_max_s = max(self.pause_max_s, pause_s)
         until = self._clock.now() + pause_s
+        # The display goes on during a long pause: a summary costs little.
         while (left_s := until - self._clock.now()) > COUNT_EVERY_S:
             await self._clock.sleep(COUNT_EVERY_S)
             await self._summary()

@@ -1,7 +1,6 @@
 """The check of the renditions of ready posts: each exists, can be decoded, is small enough and has no metadata.
 
-It reads one thumb of every post (front and back in turn), and all seven renditions of every Nth post. It checks pixels
-and tags only; the caller has already decided which posts exist and are ready.
+It checks pixels and tags only; the caller has already decided which posts exist and are ready.
 """
 
 import asyncio
@@ -26,6 +25,7 @@ def wanted(post_ids: Sequence[str], every: int, incomplete: Collection[str] = fr
             some = (name for name in ALL if post_id not in incomplete or not name.endswith("/full"))
             yield from ((post_id, name) for name in some)
         else:
+            # One thumb of every post, front and back in turn; all seven of every Nth.
             yield post_id, "back/thumb" if index % 2 else "front/thumb"
 
 
@@ -59,6 +59,7 @@ async def check_renditions(
             except ServiceError as error:
                 faults.append(str(error))
                 continue
+            # In a thread: a decoder takes milliseconds, in which the other requests go on.
             wrong = await asyncio.to_thread(fault, data, name)
             if wrong:
                 faults.append(f"{post_id} {name}: {wrong}")

@@ -1,13 +1,7 @@
 """The report of a replay as JSON: the offered arrivals, their outcomes and their latencies.
 
-Latency is the time from an acknowledged arrival's intended time to its acknowledgement. `shed` and `limited` count
-answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. `lagged` is 0 if the senders
-kept up; otherwise it is the p99 of the slowest generator's lag in ms, and the run is void.
-
-The verdict is `fail` when a promise was broken, a health rule stopped the run or its cleanup left posts behind; else
-`void` when this was not the burst that was to be sent; else `fail` when nobody was accepted, or an accepted post was
-neither ready nor rejected in the end; else `pass`. A lost pair stays lost in a void run. An
-exception: where a generator died or had another time, wrongly late pairs make the run void, not failed.
+`shed` and `limited` count answers (503, 429); all other counts are arrivals: offered = accepted + failed + unknown. The
+verdict is `fail`, `void` (this was not the burst that was to be sent) or `pass`.
 """
 
 from collections import Counter
@@ -65,10 +59,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     wrongly_late: int
     ready: int
     rejected: int
-    latency_ms: Percentiles
+    latency_ms: Percentiles  # from the intended time, so that a sender that waited does not shorten it
     ready_ms: Percentiles
     cpu_ms_per_pair: dict[str, float | None]
-    lagged: float
+    lagged: float  # 0 if the senders kept up; else the p99 of the slowest generator, and the run is void
 
     void: bool
     lag_ms: Percentiles
@@ -226,7 +220,10 @@ def unmet(run: Run) -> tuple[str, ...]:
 
 def verdict(run: Run, voided: Sequence[str]) -> Verdict:
     """What follows from a run and from the reasons why it may be void."""
+    # Where a generator died or had another time, wrongly late pairs may be its clock's: they make the run void, not
+    # failed.
     broken = [one for one in run.findings if one.kind != "wrongly_late" or not run.faults]
+    # Before `void`: a lost pair stays lost in a void run.
     if broken or run.bad_renditions or run.stopped_by or (run.cleanup and run.cleanup.left):
         return "fail"
     if voided:

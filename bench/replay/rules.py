@@ -23,6 +23,7 @@ from .beats import Beat
 from .seconds import upload_ms
 
 WINDOW_S: Final = 10.0
+# The first answer of a burst is no 100 %.
 SAMPLES_MIN: Final = 20
 SHARE: Final = re.compile(r"(shed|failed)>([0-9]+(?:\.[0-9]+)?)%")
 TIME: Final = re.compile(r"(p99|queue_oldest)>([0-9]+(?:\.[0-9]+)?)(ms|s)")
@@ -98,14 +99,17 @@ class Health:
 
     def _value(self, rule: Rule, now: float) -> float | None:
         if rule.metric == "queue_oldest":
+            # An old look says nothing of now: the service may not answer any more.
             fresh = self._oldest is not None and self._oldest[0] > now - WINDOW_S
             return self._oldest[1] * 1000 if self._oldest and fresh else None
         if rule.metric == "p99":
             times = [ms for seen in self._seen for ms in seen.times_ms]
+            # Without those in flight a service that stands still would look healthy, because no upload ends.
             ages = ((now - intended) * 1000 for waiting in self._waiting.values() for intended in waiting)
             ranked = sorted([*times, *(age for age in ages if age > rule.limit)])
             return percentile(ranked, 99) if len(ranked) >= SAMPLES_MIN else None
         if rule.metric == "shed":
+            # Status 0 is no answer.
             answers = [Counter({key: n for key, n in seen.statuses.items() if key}) for seen in self._seen]
             whole, part = sum(each.total() for each in answers), sum(each[503] for each in answers)
         else:

@@ -1,12 +1,8 @@
 """The replay of a burst: sends it open loop, waits until its posts are ready, then fetches what the check needs.
 
-Open loop: each arrival is sent at its own time and does not wait for earlier answers. Latency counts from the intended
-time, so that a slow server cannot hide its latency by delaying later requests. The replay matches the trace only if the
-senders keep up, so the lag of every first try is recorded. `check` and `report` interpret the numbers.
-
 Three things end a replay early: `interrupt`, a health rule that breaks, and a generator that is gone. Uploads in flight
-are cut off and not counted, nothing is waited for, and the posts of the uploads that had ended are still checked. With
-`cleanup`, everything that was made is deleted at the end, whatever the end was.
+are cut off and not counted, and the posts of the uploads that had ended are still checked. `check` and `report`
+interpret the numbers.
 """
 
 import asyncio
@@ -100,6 +96,7 @@ class Replay:
         """Wait for this work to end, or for an early end, which cancels the work."""
         async with asyncio.TaskGroup() as group:
             self._waits.append(group.create_task(work, name="interruptible"))
+            # It was called during an early end: the wait must not begin.
             if self._cut_short:
                 self._waits[-1].cancel()
 
@@ -114,6 +111,7 @@ class Replay:
         cleaned: Cleanup | None = None
         try:
             made = await self._observed(moment, progress)
+        # Whatever the end was, an error included.
         finally:
             try:
                 known = [one.post_id for one in self._gathered.outcomes if one.post_id]
@@ -124,6 +122,8 @@ class Replay:
                 raise
         return msgspec.structs.replace(made, cleanup=cleaned)
 
+    # Open loop: each arrival is sent at its own time and does not wait for earlier answers, so a slow server cannot
+    # hide its latency by delaying later requests.
     async def _observed(self, moment: Moment, progress: Progress) -> Run:
         """Send, wait and check."""
         began, fires_at = self._clock.now(), milliseconds(moment.fires_at) / 1000
@@ -142,6 +142,7 @@ class Replay:
                 self._end_early()
             outcomes = self._gathered.outcomes
             pending = await self._settle(outcomes, watch)
+            # CPU until everything is ready; the check's own requests are no load of the burst.
             for task in (measure, pulse):
                 task.cancel()
             settled = self._clock.now()
@@ -216,6 +217,7 @@ class Replay:
         return len(wanted - watch.settled_at.keys())
 
     async def _bad_renditions(self, posts: Sequence[Post]) -> tuple[str, ...]:
+        # A person or a rule wants the end; thousands of requests would delay it.
         if self._cut_short:
             return ()
         ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._gathered.sent})

@@ -1,9 +1,6 @@
 """A replay by the second of its burst and by the speed of its uplinks: what drawings and comparisons are made of.
 
-Pure. An arrival belongs to the second of its intended time, with all of its answers: a pair that was shed in second 3
-and accepted in second 9 counts in second 3 both times, so the seconds add up to the report's totals. Times are kept as
-sparse log-linear histograms with the buckets of HdrHistogram at three significant figures: the sum of two histograms is
-the histogram of both, so nothing is lost when seconds are added up.
+Pure.
 """
 
 from bisect import bisect_left
@@ -35,6 +32,8 @@ class Second(msgspec.Struct, frozen=True, kw_only=True):
     shed: int = 0
     limited: int = 0
     failed: int = 0
+    # A sparse log-linear histogram with the buckets of HdrHistogram: the sum of two is the histogram of both, so
+    # nothing is lost when seconds are added up.
     upload_ms: dict[str, int] = {}
     ready_ms: dict[str, int] = {}
     cpu_ms: dict[str, float] = {}
@@ -74,6 +73,8 @@ def seconds_of(
     """Every second from the moment to the last that had an arrival or CPU; `ready_s` by the id of the post."""
     by_second: dict[int, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
+        # The second of its intended time, with all of its answers: a pair that was shed in second 3 and accepted in
+        # second 9 counts in second 3 both times, so the seconds add up to the report's totals.
         by_second[floor(round(outcome.intended - fires_at, 6))].append(outcome)
     cpu = _by_second(spent, fires_at)
     last = max([*by_second, *cpu], default=-1)

@@ -1,8 +1,6 @@
 """Sends a share of a burst open loop: each arrival at its own time, whatever was answered to earlier ones.
 
-One sender is one generator of load. Bodies and their digests are made ahead of their times, as many as fit in
-`AHEAD_BYTES_MAX`, so that a peak costs only the sending. What happens is taken away in beats, each the difference to
-the beat before, with the raw outcome of every upload that ended: any number of senders' beats add up to one run.
+One sender is one generator of load.
 """
 
 import asyncio
@@ -17,6 +15,7 @@ from .beats import Arrival, Beat, Ended, Generator
 from .check import Sent
 
 PREPARE_S: Final = 0.3  # an arrival is prepared at the latest so long before its time
+# Bodies and their digests are made ahead of their times, so that a peak costs only the sending.
 AHEAD_BYTES_MAX: Final = 128 * 1024 * 1024
 
 
@@ -90,6 +89,7 @@ class Sender:
             ended=tuple(self._ended),
             waiting=tuple(self._waiting.values()),
         )
+        # A beat is the difference to the one before: any number of senders' beats add up to one run.
         self._begun, self._statuses, self._ended = 0, [], []
         return [beat]
 
@@ -119,6 +119,7 @@ class Sender:
             self._ahead_bytes += len(upload.body)
             task = group.create_task(self._send(arrival.number, upload, sent), name=f"arrival-{arrival.number}")
             self._own(task)
+            # Uploads that are due go before the preparation of the next.
             await asyncio.sleep(0)
 
     async def _room_until(self, latest: float) -> None:

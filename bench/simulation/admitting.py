@@ -1,9 +1,7 @@
 """`ingest/admission.py` over arrays: the same decisions for a user who has one upload at a time.
 
-`Admission` keeps its uploads as objects, which cannot be compiled; so its lists and sums are written again here, on the
-compiled rules of `places.py` and `commits.py`. `tests/unit/bench/simulation/test_admitting.py` sends the same burst
-through both and compares every decision, every victim and every sum. Names are those of `Admission`. A user's own share
-is left out: nobody has two uploads. Victims are added to `w.victims`.
+`tests/unit/bench/simulation/test_admitting.py` sends the same burst through both and compares every decision, every
+victim and every sum. Names are those of `Admission`. Victims are added to `w.victims`.
 """
 
 import math
@@ -17,6 +15,8 @@ from . import rules
 from .rules import compiled, wide
 from .world import NOBODY, VICTIMS, World
 
+# `Admission` keeps its uploads as objects, which cannot be compiled; so its lists and sums are written again here, on
+# the compiled rules of `places.py` and `commits.py`. A user's own share is left out: nobody has two uploads.
 _RANKS: Final = tuple(Rank)
 HOLDER, FIRST, LATE, LAGGARD = range(len(_RANKS))
 PERCENT: Final = np.array([rank.value[0] for rank in _RANKS])

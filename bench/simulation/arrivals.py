@@ -1,8 +1,4 @@
-"""The arrivals of a burst as arrays, from the rows of a trace: when, how many bytes, and how long the phone sends.
-
-A phone sends as `bench/connections.py` does: in chunks, each when those before it would have left at its uplink's
-rate, so the last chunk leaves a little before the whole body would have.
-"""
+"""The arrivals of a burst as arrays, from the rows of a trace: when, how many bytes, and how long the phone sends."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -44,6 +40,8 @@ def arrivals_of(rows: Iterable[Row]) -> Arrivals:
 def send_s(sizes: Indices, uplink: npt.NDArray[np.float64]) -> Shorts:
     """Seconds from the first to the last chunk of each body."""
     chunk = np.clip(uplink // CHUNKS_PER_S, CHUNK_BYTES_MIN, CHUNK_BYTES_MAX).astype(np.int64)
+    # As `bench/connections.py` sends: in chunks, each when those before it would have left at its uplink's rate, so the
+    # last chunk leaves a little before the whole body would have.
     seconds: Shorts = ((sizes.astype(np.int64) - 1) // chunk * chunk / uplink).astype(np.float32)
     return seconds
 

@@ -98,6 +98,7 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
     stores = measured.stores.get(fleet.store)
     if stores is None:
         raise FleetError(f"the costs have no store of the kind {fleet.store}, only {', '.join(measured.stores)}")
+    # A ticket that has ended gives no place in front: phones would have to know when theirs was given.
     if config.retry_after_max_s * JITTER * 1000 > LIFE_MS:
         raise FleetError("phones may return after their tickets have ended, which is not simulated")
     settings, hosts = Settings(fleet.settings), hosts_of(fleet)
@@ -158,6 +159,7 @@ def _nodes(hosts: Hosts, settings: Settings, ring: Ring) -> tuple[worlds.Records
     nodes, usual = worlds.nodes_of(len(hosts.of["node"]), budget)
     nodes["machine"], nodes["factor"] = hosts.of["node"], ring._scoring._factors  # noqa: SLF001 - the same
     for n, machine in enumerate(hosts.of["node"]):
+        # Without a known memory a node is never short of it.
         default = hosts.memory[machine] / MEMORY_PART or ENOUGH_BYTES
         nodes["bytes_max"][n] = settings.whole("INGEST_IN_FLIGHT_BYTES_MAX") or int(default)
     return nodes, usual
@@ -267,6 +269,7 @@ def numbers_of(
         worlds.LINK_BYTES_S: fleet.store_bytes_s or 0.0,
         worlds.MEDIA_BYTES: measured.media_bytes(mean_bytes),
         worlds.FIRST_BYTES: measured.media_bytes(mean_bytes, full=False),
+        # What a render waits for the store: its wall time without its CPU.
         worlds.IO_S: max(render_s - render_line(stores).ms(mean_bytes) / 1000, 0.0),
         worlds.DEGRADE_S: given.of("PROCESSORS_DEGRADE_S"),
         worlds.WITHOUT_FULL: WITHOUT_FULL,

@@ -1,9 +1,4 @@
-"""The figures of a simulated burst.
-
-A figure is defined as a replay's report measures it, so that both can be compared: times to ready count from the
-acknowledgement until the watcher sees the picture, and the queue is what the autoscaler publishes each second. It is
-empty when no picture waits: jobs that complete an early picture may still be there.
-"""
+"""The figures of a simulated burst, each defined as a replay's report measures it, so that both can be compared."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,6 +15,7 @@ def figures_of(result: Result) -> dict[str, float]:
     """The figures of one played burst; a figure of which there is no value is left out."""
     accepted = np.isfinite(result.finished)
     upload_ms = (result.finished - result.arrives)[accepted] * 1000
+    # From the acknowledgement until the watcher sees the picture.
     ready_ms = np.maximum(result.seen - result.finished, 0.0)[np.isfinite(result.seen) & accepted] * 1000
     found = {
         "offered": float(len(result.arrives)),
@@ -27,6 +23,7 @@ def figures_of(result: Result) -> dict[str, float]:
         "shed": float(result.shed),
         "failed": float(result.given_up),
         "queue_peak": float(max((second.ready for second in result.seconds), default=0)),
+        # Empty when no picture waits: jobs that complete an early picture may still be there.
         "queue_empty_s": float(max((second.t for second in result.seconds if second.oldest_s > 0), default=0)),
         "workers_peak": float(max((second.workers for second in result.seconds), default=0)),
     }

@@ -1,7 +1,6 @@
 """A fleet: the machines that take a burst, what runs on them, and the settings that decide what they accept.
 
-Read from the file of `simulate --fleet`, and made by `plan` for the machines it proposes. One machine of this project's
-own tests runs all tiers on two cores, so what shares a machine shares its cores.
+Read from the file of `simulate --fleet`, and made by `plan` for the machines it proposes.
 """
 
 from pathlib import Path
@@ -50,6 +49,7 @@ class Phones(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All machines. `settings` are SNAPSURGE_… names that differ from their defaults, as the programs get them."""
 
+    # By machine and not by tier, because what shares a machine shares its cores.
     machines: dict[str, Machines]
     store: str = "minio"  # kind of store in the costs: file or minio
     store_slowdown: Positive = 1.0  # the store takes so many times as long

@@ -1,9 +1,7 @@
 """The way to a store that passes only so many bytes a second: all transfers on it share them equally.
 
-A shared way passes one piece of each transfer in turn (`bench/throttle.py` does, and so do the queues of a network),
-so of n transfers each gets an nth of the bytes: processor sharing. All progress alike, so a transfer has passed when
-the bytes that each one got (`flows[PASSED]`) reach its mark; a heap has the marks. The link is followed from tick to
-tick: what begins within a tick shares it from the next one, but has it alone while it is idle.
+A shared way passes one piece of each transfer in turn (`bench/throttle.py` does, and so do the queues of a network), so
+of n transfers each gets an nth of the bytes: processor sharing.
 """
 
 from .phones import schedule
@@ -22,6 +20,8 @@ def send(w: World, i: int, size: float, now: float, after: int) -> None:
     """The user's object goes over the link from now on; the event `after` follows when its last byte has passed."""
     users, counts, flows, rate = w.users, w.counts, w.flows, w.numbers[LINK_BYTES_S]
     users[i].kind = after
+    # The link is followed from tick to tick: what begins within a tick shares it from the next one, but has it alone
+    # while it is idle.
     if not counts[PASSING]:
         end = (counts[TICK] + 1) * w.numbers[TICK_S]
         began = min(max(now, flows[LINK]), end)
@@ -32,6 +32,8 @@ def send(w: World, i: int, size: float, now: float, after: int) -> None:
             return
         size -= (end - began) * rate
         flows[LINK] = end
+    # All progress alike, so a transfer has passed when the bytes that each one got (`flows[PASSED]`) reach this mark;
+    # the heap is by the marks.
     users[i].at = flows[PASSED] + size
     at = wide(counts[PASSING])
     counts[PASSING] += 1

@@ -1,14 +1,7 @@
 """The workers of one tick: each takes the next job of the most urgent class when it is free.
 
-Once the times at which jobs become ready and their service times are known, departures are determined: the workers
-stand in a heap by the time at which they are free. The order of the classes by turn is by `storage/queue/lease.py`, and
-a claim is for as many jobs as `processors/ahead.py` lets a worker take under a backlog. Each pair also has a flag. It
-costs next to nothing (its CPU is in the worker's line), but it waits for a claim as the renders do, and a claim takes
-no more than `FLAGS_MAX`: while both slots of every worker are taken, flags queue up.
-
-A worker has two jobs in hand, of which one renders while the other waits for the store. That is a matter of
-milliseconds, in which the worker's time is its renders; but where the way to the store is limited, uploads share it,
-and a worker whose jobs both wait for it renders nothing.
+The order of the classes by turn is by `storage/queue/lease.py`, and a claim is for as many jobs as
+`processors/ahead.py` lets a worker take under a backlog.
 """
 
 import numpy as np
@@ -44,6 +37,8 @@ from .world import (
 )
 
 SLOTS, AHEAD_S, AHEAD_MAX = 2, 1.0, 16  # `jobs_max` of a worker, and the constants of `processors/ahead.py`
+# Each pair also has a flag. It costs next to nothing (its CPU is in the worker's line), but waits for a claim as the
+# renders do: while both slots of every worker are taken, flags queue up.
 FLAGS_MAX = 64  # of a claim (`processors/worker.py`)
 COMPLETE = 2
 MEAN_WEIGHT = 0.2  # of a job in the mean duration (`ahead.Ahead`)
@@ -115,6 +110,8 @@ def earliest(w: World) -> float:
 def render(w: World, end: float) -> None:
     """Start every job that a worker can begin before `end`."""
     while w.counts[WORKERS]:
+        # Once the times at which jobs become ready and their service times are known, departures are determined: the
+        # workers stand in a heap by the time at which they are free.
         worker = wide(w.heap[0])
         one = w.workers[worker]
         began = max(one.free, earliest(w))
@@ -173,6 +170,9 @@ def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     done = began + busy_s
     w.counts[COMPLETING if job_class == COMPLETE else STARTED] += 1
     io_s = w.numbers[IO_S] / w.machines[machine].render_speed
+    # A worker has two jobs in hand, of which one renders while the other waits for the store: a matter of milliseconds,
+    # unless the way to the store is limited. Then uploads share it, and a worker whose jobs both wait for it renders
+    # nothing.
     if limited(w):
         return begin(w, worker, i, began, done, io_s, not degraded)
     in_hand = SLOTS if w.counts[QUEUED] else 1  # under a backlog a job has its slot during the render before it, too

@@ -1,9 +1,7 @@
 """The project's own pure rules, compiled by numba from their own source, so that a simulation cannot drift from them.
 
-A class becomes functions over a numpy record with the same fields: `self.ended(now)` reads `ended(self, now)`, a
-property reads as a call. Nothing else of the source is changed, and the numbers are those of the module's globals. The
-functions are compiled into the kernels that call them. Only values are records here; `Admission` keeps objects and is
-written again in `admitting.py`, which a test compares with the module, called one by one.
+A class becomes functions over a numpy record with the same fields. Only values are records here; `Admission` keeps
+objects and is written again in `admitting.py`, which a test compares with the module, called one by one.
 """
 
 import ast
@@ -98,7 +96,9 @@ def methods_of(kind: type) -> dict[str, Callable[..., Any]]:
     own = [node for node in found[0].body if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")]
     properties = {node.name for node in own if any(ast.unparse(one) == "property" for one in node.decorator_list)}
     prefix = f"{kind.__name__}_"
+    # `self.ended(now)` reads `ended(self, now)`, a property reads as a call. Nothing else of the source is changed.
     changed = _Unbound(prefix, {node.name for node in own}, properties)
+    # The numbers in the rules are those of the module's globals.
     names = dict(vars(module))
     for name, value in vars(module).items():
         if inspect.isfunction(value) and value.__module__ == module.__name__:

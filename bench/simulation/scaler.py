@@ -92,6 +92,7 @@ class Scaler:
         counts = self._w.counts
         done = int(counts[STARTED] + counts[COMPLETING])
         pulse = Pulse(2 * done, float(self._w.flows[WORKER]))  # each render beside the flag of its post
+        # One pulse stands for all workers: the meter adds them up.
         load = self._meter.load(depth, {ALL: pulse}, max(self.desired, 0), now)  # type: ignore[arg-type]
         if any(first <= now < last for first, last in self.away):
             return depth

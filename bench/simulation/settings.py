@@ -1,7 +1,4 @@
-"""The settings that a simulation uses, with the defaults of the programs; a fleet's file changes them.
-
-The programs' `config.py` read the environment and are not imported here. A test compares every default with theirs.
-"""
+"""The settings that a simulation uses, with the defaults of the programs; a fleet's file changes them."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +6,7 @@ from typing import Final
 
 from .fleet import FleetError
 
+# The programs' `config.py` read the environment and are not imported here. A test compares every default with theirs.
 DEFAULTS: Final[dict[str, float]] = {
     "SNAPSURGE_LB_RING_SLOTS": 2**21,
     "SNAPSURGE_LB_BOUND_PERCENT": 125,

@@ -1,9 +1,6 @@
 """When a rehearsal sees that a picture is ready: the polls of `replay/ready.py`, one after the other.
 
-A poll lists all posts if anything changed since the last list, which takes as long as its CPU: it is served before the
-workers. What became ready before its middle is seen at its end, because a list is read page by page. The next one
-begins after a pause that is so many times as long as the poll, a second at least. Nobody polls where no machine has
-phones; there a picture is seen when it is ready.
+Nobody polls where no machine has phones; there a picture is seen when it is ready.
 """
 
 from collections.abc import Sequence
@@ -63,10 +60,13 @@ class Watch:
     def _begin(self) -> None:
         self._began, accepted = self._next, int(self._w.counts[ACCEPTED])
         counts = (accepted, int(np.count_nonzero(self._ready <= self._began)))
+        # A poll lists all posts if anything changed since the last list, which takes as long as its CPU: it is served
+        # before the workers.
         self._ends = self._began + (self._list_s * accepted if counts != self._known else 0.0)
         self._known = counts
 
     def _end(self) -> None:
+        # What became ready before its middle is seen at its end, because a list is read page by page.
         self._seen[np.isnan(self._seen) & (self._ready <= (self._began + self._ends) / 2)] = self._ends
         times = PAUSE_PER_COST if self._sending else WAIT_PER_COST
         self._next, self._ends = self._ends + max(PAUSE_S, times * (self._ends - self._began)), NEVER

@@ -1,14 +1,7 @@
 """The distribution of the arrivals of a synthetic burst in closed form: fan-out + reaction + capture. Pure.
 
-The fan-out is uniform over 0 to F, the reaction log-normal, the capture uniform over C/2 to 3C/2. The distribution of
-a sum with a uniform part of width w is a difference of integrals of the other part's distribution, divided by w:
-with G the first integral of the log-normal distribution and H the second,
-
-    P(reaction + capture <= t) = (G(t - C/2) - G(t - 3C/2)) / C
-    P(arrival <= t)            = (H(t - C/2) - H(t - 3C/2) - H(t - C/2 - F) + H(t - 3C/2 - F)) / (C F)
-
-G and H follow from the partial moments of the log-normal distribution. They grow with t and their differences do not,
-so far behind the median the same is computed from the other side, with the partial moments above t.
+The fan-out is uniform over 0 to F, the reaction log-normal, the capture uniform over C/2 to 3C/2. G is the first
+integral of the log-normal distribution, H the second; both follow from its partial moments.
 """
 
 import math
@@ -21,6 +14,7 @@ from scipy.special import ndtr
 
 Floats = NDArray[np.floating[Any]]
 
+# A log-normal distribution of no width has no density, and its scores would be divided by 0.
 SIGMA_MIN: Final = 0.005
 WIDTH_MIN: Final = 1e-3  # of the median reaction: a narrower uniform part is none, and its quotient would be noise
 
@@ -37,6 +31,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
         """The share of the users who have posted t seconds after the moment."""
         fanout_s, capture_s = self.fanout_s, self.capture_s
         if fanout_s < WIDTH_MIN * self.median_s:
+            # A narrow part is taken as its mean.
             return self.without_fanout(t - fanout_s / 2)
         if capture_s < WIDTH_MIN * self.median_s:
             return self._spread(t - capture_s, fanout_s)
@@ -45,8 +40,13 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
         def bend(*, tail: bool) -> Floats:
             ends = (first, last, first - fanout_s, last - fanout_s)
             one, two, three, four = (self._second_integral(end, tail=tail) for end in ends)
+            # P(arrival <= t) = (H(t - C/2) - H(t - 3C/2) - H(t - C/2 - F) + H(t - 3C/2 - F)) / (C F): the distribution
+            # of a sum with a uniform part of width w is a difference of integrals of the other part's distribution,
+            # divided by w.
             return (one - two - three + four) / (capture_s * fanout_s)
 
+        # G and H grow with t and their differences do not, so far behind the median digits are lost: there the same is
+        # computed from the other side, with the partial moments above t.
         return np.clip(np.where(last - fanout_s > self.median_s, 1 - bend(tail=True), bend(tail=False)), 0, 1)
 
     def without_fanout(self, t: Floats) -> Floats:
@@ -59,6 +59,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
         """The distribution of the reaction and a part that is uniform from 0 to `width`."""
 
         def rise(*, tail: bool) -> Floats:
+            # P(reaction + capture <= t) = (G(t - C/2) - G(t - 3C/2)) / C
             return (self._integral(t, tail=tail) - self._integral(t - width, tail=tail)) / width
 
         return np.clip(np.where(t - width > self.median_s, 1 + rise(tail=True), rise(tail=False)), 0, 1)
@@ -70,6 +71,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
         the quantile function t - R⁻¹(R(t) - drawn · (R(t) - R(t - F))).
         """
         latest = np.minimum(self.fanout_s, t)
+        # Even steps for the bulk, and steps that grow for the first milliseconds, where the distribution bends.
         grid = np.concatenate([np.linspace(0, t.max(), 20_001), np.geomspace(1e-3, max(t.max(), 2e-3), 20_001)])
         grid.sort()
         reached = self.without_fanout(grid)

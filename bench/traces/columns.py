@@ -1,7 +1,6 @@
 """A trace as numpy columns, for bursts of millions of arrivals: 58 bytes a row instead of 250.
 
-Read from a file in blocks; rows exist as objects only while their block is decoded or encoded. Breaks are two tables,
-as wide as the most breaks of a row: none in a trace without breaks.
+Breaks are two tables, as wide as the most breaks of a row: none in a trace without breaks.
 """
 
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from . import lines
 from .lines import Header, Row, TraceError
 
 DTYPES: Final = {"t": np.int64, "f": np.int32, "b": np.int32, "up": np.int32, "n": np.int32, "s": np.int16}
+# Rows exist as objects only while their block is decoded or encoded.
 BLOCK_ROWS: Final = 50_000
 NO_BREAK: Final = -1  # a place in the tables of breaks that a row does not need
 
@@ -118,8 +118,10 @@ def _columns(blocks: Iterator[list[Row]]) -> Columns:
         u=np.concatenate(users),
         d=_joined(offsets, width),
         p=_joined(pauses, width),
+        # `pop`, so that a column's blocks are freed before the next one is joined.
         **{name: np.concatenate(parts.pop(name)) for name in DTYPES},
     )
+    # Equal hashes are only a suspicion: `mixed` compares the rows.
     for one, two in attempts.doubled():
         first, second = (next(iter(found.where(np.array([at])).blocks()))[0] for at in (one, two))
         if error := lines.mixed((one, first), (two, second)):

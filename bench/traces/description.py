@@ -1,8 +1,7 @@
 """What a trace holds, in figures: arrivals, bytes, attempts, uploads in flight, and the burst that `synth` would make.
 
-Arrivals and all that follows from them are of first attempts, which is what users ask of the service and what a replay
-sends; retries are counted apart. Uploads in flight are estimated: each lasts as long as its bytes take on its uplink,
-and as long as the pauses of its breaks. Pure.
+Uploads in flight are estimated: each lasts as long as its bytes take on its uplink, and as long as the pauses of its
+breaks. Pure.
 """
 
 import shlex
@@ -108,9 +107,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe(trace: str, sha256: str, header: Header, columns: Columns, fanout_s: float | None = None) -> Description:
     """The figures of a trace; BenchError when it has no first attempt. `fanout_s`: of the push, when it is known."""
+    # First attempts are what users ask of the service and what a replay sends; retries are counted apart.
     firsts = columns.first_attempts()
     if not firsts.count:
         raise BenchError(f"{trace}: no arrivals")
+    # 64 bits, because sums of many pairs do not fit 32.
     pairs = firsts.f.astype(np.int64) + firsts.b
     flight, uplinks = _in_flight(firsts.t, pairs, firsts.up, np.maximum(firsts.p, 0).sum(axis=1) / 1000)
     return Description(
@@ -149,6 +150,7 @@ def _attempts(columns: Columns) -> Attempts:
 
 def _quantiles(values: NDArray[Any], digits: int) -> dict[str, float]:
     names = ["min", *(f"p{percent}" for percent in PERCENTS), "max"]
+    # `inverted_cdf`: a value that the trace really has, and none between two.
     found = np.percentile(values, [0, *PERCENTS, 100], method="inverted_cdf")
     return {name: round(float(value), digits) for name, value in zip(names, found, strict=True)}
 
@@ -158,6 +160,7 @@ def _peaks(t: Ints, amounts: Ints | None = None) -> dict[str, Peak]:
     sums = np.arange(len(t) + 1) if amounts is None else np.concatenate([[0], np.cumsum(amounts)])
     found = {}
     for seconds in WINDOWS_S:
+        # A window with the most arrivals may be moved to begin with one of them.
         within = sums[np.searchsorted(t, t + seconds * 10**6)] - sums[:-1]
         at = int(np.argmax(within))
         found[str(seconds)] = Peak(int(within[at]), round(float(t[at]) / 1e6, 3))
@@ -204,6 +207,7 @@ def _most_per_s(times: Ints, levels: Ints) -> list[int]:
     seconds = min(int(times[-1]) // 10**6 + 1, SERIES_S_MAX)
     starts = np.arange(seconds + 1) * 10**6
     bounds = np.searchsorted(times, starts)
+    # A second in which nothing begins or ends has the level from before it.
     before = np.concatenate([[0], levels])[np.searchsorted(times, starts[:-1], side="right")]
     within = np.maximum.reduceat(np.append(levels, 0), bounds)[:seconds]
     highest = np.where(np.diff(bounds) > 0, np.maximum(before, within), before)

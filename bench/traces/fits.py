@@ -2,8 +2,7 @@
 
 The parameters are those of `Shape`, found by maximum likelihood of the data in bins of equal counts. Goodness of fit is
 the Kolmogorov-Smirnov distance D: the greatest difference between the share of the data up to a value and the share
-that the fitted distribution has there. Chance alone makes D as large as `1.36 / sqrt(n)` in one of 20 samples of n, so
-what is below that cannot be told from a fit.
+that the fitted distribution has there.
 """
 
 import math
@@ -30,8 +29,10 @@ FINE_STEPS: Final = 1500  # from the best of them, at most
 POINTS_MAX: Final = 100_000  # of the data at which the distance is computed
 CLOSE: Final = 0.02
 ROUGH: Final = 0.05
+# Chance alone makes D as large as 1.36 / sqrt(n) in one of 20 samples of n, so a smaller D cannot be told from a fit.
 CHANCE: Final = 1.36
 CLASSES_MAX: Final = 10  # of uplinks
+# A share of 0 has no logarithm.
 SHARE_MIN: Final = 1e-12
 
 
@@ -87,8 +88,11 @@ def fit_arrivals(t_us: Ints, fanout_s: float | None = None) -> ArrivalsFit | Non
     if len(t_us) < COUNT_MIN:
         return None
     t = t_us / 1e6
+    # What is cut off behind the last arrival is unknown, so all likelihoods are given that nobody is above it.
     span_s = max(float(t[-1]), 1e-3)
     edges, counts = _bins(t)
+    # The likelihood has several hollows (a long push looks like slow users), so short searches from many starts come
+    # first.
     near = min(
         (_searched(edges, counts, start, fanout_s, ROUGH_STEPS) for start in _starts(t, fanout_s)), key=itemgetter(0)
     )
@@ -149,6 +153,7 @@ def _errors(cost: Callable[[Floats], float], logs: Floats, count: int) -> list[f
 
     information = np.array([[along(one, two) for two in steps] for one in steps]) / (4 * 0.05**2) * count
     variances = np.diag(np.linalg.pinv(information, hermitian=True))
+    # A flat direction of the likelihood has little information and a variance without meaning: not determined.
     known = (variances > 0) & (np.diag(information) > 1.0) & (variances < 1.0)
     return [round(math.sqrt(value), 4) if ok else None for value, ok in zip(variances, known, strict=True)]
 
@@ -159,6 +164,7 @@ def fit_sizes(sizes: Ints) -> SizesFit | None:
         return None
     ranked = np.sort(sizes)
     least, most = int(ranked[0]), int(ranked[-1])
+    # Sizes are whole bytes: half a byte puts each inside its bin.
     edges, counts = _bins(ranked + 0.5)
     logs = np.log(ranked)
 
@@ -217,5 +223,6 @@ def _surprise(edges: Floats, counts: Floats, distribution: Callable[[Floats], Fl
 
 
 def _minimum(start: Floats, cost: Callable[[Floats], float], steps: int) -> tuple[float, Floats]:
+    # Without derivatives, which clipping and binning do not have everywhere.
     found = minimize(cost, start, method="Nelder-Mead", options={"maxiter": steps, "xatol": 1e-3, "fatol": 1e-7})
     return float(found.fun), np.asarray(found.x)

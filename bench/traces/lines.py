@@ -1,13 +1,6 @@
 """The lines of a trace file: a header and one row per arrival, sorted, as gzip JSON Lines; read and written in blocks.
 
-Reading checks everything that a replay relies on and names the first wrong row. It holds one block at a time, so a file
-of any size is refused in bounded memory: by the length of a line, by the number of rows, and early by how well it
-packs. Writing is deterministic: the same rows give the same bytes.
-
-Version 2 adds breaks of a connection: `d`, the offsets in the body of the upload (front photo, back photo; not below 0,
-ascending, below `f` + `b`) at which the n-th connection of the upload ends, and `p`, as many pauses in ms (up to
-`PAUSE_MS_MAX`): how long the phone has no network after each. Without `p` there is no pause. A trace without breaks is
-written as version 1, byte for byte as before.
+Reading checks everything that a replay relies on and names the first wrong row.
 """
 
 import gzip
@@ -23,6 +16,9 @@ from msgspec import UNSET, Meta, UnsetType
 from ..errors import BenchError
 
 FORMAT: Final = 1
+# Version 2 adds breaks of a connection: `d`, the offsets in the body of the upload (front photo, back photo; not below
+# 0, ascending, below `f` + `b`) at which the n-th connection of the upload ends, and `p`, as many pauses in ms (up to
+# `PAUSE_MS_MAX`): how long the phone has no network after each. Without `p` there is no pause.
 FORMAT_WITH_BREAKS: Final = 2
 ROWS_MAX: Final = 20_000_000  # the largest region has 20 M users
 LINE_BYTES_MAX: Final = 65_536  # a row has about 90 bytes, a header at most a long note
@@ -118,6 +114,8 @@ def text(file: BinaryIO) -> Iterator[bytes]:
         with gzip.GzipFile(fileobj=cast(BinaryIO, packed)) as unpacked:  # It calls no more than read.
             while block := unpacked.read(BLOCK_BYTES):
                 total += len(block)
+                # A file of any size is refused in bounded memory: early by how well it packs, then by the length of a
+                # line, and by the number of rows. Only one block is held at a time.
                 if total > max(RATIO_FROM_BYTES, RATIO_MAX * packed.count):
                     raise TraceError(
                         f"{total} bytes of text from {packed.count}: no burst packs so well; the rest is not read"
@@ -159,11 +157,13 @@ def _rows(rest: bytes, texts: Iterator[bytes], version: int) -> Iterator[list[Ro
         try:
             rows = decoder.decode_lines(block)
         except (msgspec.MsgspecError, UnicodeDecodeError):
+            # The decoder does not say in which line; a block is decoded line by line only to name it.
             raise _first_error(block, count) from None
         if not rows:
             raise TraceError(f"row {count + 1}: an empty line")
         if rows[0].t < last or any(later.t < row.t for row, later in pairwise(rows)):
             raise _first_disorder(rows, count, last)
+        # Without an escape and beyond ASCII there is no odd user, and looking at each costs as much as decoding.
         if not block.isascii() or b"\\" in block:
             _check_users(rows, count)
         if b'"d"' in block or b'"p"' in block:
@@ -218,6 +218,7 @@ def _check_breaks(rows: Sequence[Row], count: int, version: int) -> None:
 
 def versioned(header: Header, *, breaks: bool) -> Header:
     """The header with the lowest version that has what the rows have."""
+    # A trace without breaks is written as version 1, byte for byte as before, so that older programs read it.
     return msgspec.structs.replace(header, snapsurge_trace=FORMAT_WITH_BREAKS if breaks else FORMAT)
 
 
@@ -233,6 +234,7 @@ class Attempts:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take note of a block's attempts: 8 bytes a row."""
+        # Hashes alone: 8 bytes a row, where the names of 20 M users would not fit.
         self._hashes.append(np.fromiter((hash((row.u, row.n)) for row in rows), np.int64, len(rows)))
 
     def doubled(self) -> list[tuple[int, int]]:
@@ -263,6 +265,7 @@ def write(file: BinaryIO, header: Header, blocks: Iterable[Sequence[Row]], count
     if len(head) > LINE_BYTES_MAX:
         raise TraceError(f"the header has {len(head)} bytes, {LINE_BYTES_MAX} at most: say a shorter note")
     level = 9 if count <= TIGHT_ROWS_MAX else 1
+    # Writing is deterministic: the same rows give the same bytes, so a trace is known by its hash.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0) as packed:
         packed.write(head)
         for rows in blocks:

@@ -1,8 +1,6 @@
 """The push plan: when the notification reaches the phones. Pure.
 
-A push service has a quota a minute, so a push to millions of devices takes minutes: 5 M at 600,000 a minute take 8.3.
 The plan is a rate, or steps of rates from given seconds on; the last one lasts until every device has been reached.
-Who posts is spread evenly over the devices, so a poster's place in the push is uniform.
 """
 
 from collections.abc import Sequence
@@ -29,6 +27,7 @@ class Step(msgspec.Struct, frozen=True):
     per_minute: Annotated[float, Meta(ge=0)]
 
 
+# A push service has a quota a minute, so a push to millions of devices takes minutes: 5 M at 600,000 a minute take 8.3.
 class Plan(msgspec.Struct, frozen=True):
     """The share of the devices (ascending from 0 to 1) that the push has reached after so many seconds."""
 
@@ -42,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def at(self, places: Floats) -> Floats:
         """The seconds at which the push reaches places 0 to 1 of it."""
+        # Who posts is spread evenly over the devices, so a poster's place in the push is uniform.
         return np.interp(places, self.shares, self.seconds)
 
 

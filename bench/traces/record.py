@@ -1,11 +1,7 @@
 """`record`: converts a balancer's rows into a trace of one moment.
 
 The balancer knows nothing of photos. Its rows (`SNAPSURGE_LB_TRACE`) hold the time, the user as a keyed hash, the
-announced length of the body, the bytes received and their rate, and the status. In the trace, time zero is the moment's
-`fires_at`, each photo is half of the body, at most BYTES_MAX, and the n-th row of a user is attempt n. Refused and
-aborted arrivals are kept: a trace holds the load that was offered, not the load that was served. Rows before the
-moment, past the span or of other paths are left out. Rows of two moments are refused, because their times count from
-different seconds.
+announced length of the body, the bytes received and their rate, and the status.
 """
 
 import datetime as dt
@@ -72,11 +68,14 @@ def record(seen: Iterable[Seen], *, fires_us: int, window_s: int, span_s: float,
     except re.error as error:
         raise TraceError(f"--path {path} is no regular expression: {error}") from error
     last_us = min(span_s * 1e6, MICROSECONDS_MAX)
+    # Refused and aborted arrivals are kept: a trace holds the load that was offered, not the load that was served.
     mine = [row for row in seen if 0 <= row.at - fires_us <= last_us and wanted.fullmatch(row.p)]
+    # A request without a body, such as a deletion, is no pair.
     mine = [row for row in mine if max(row.len, row.got) >= 2 * PHOTO_BYTES_MIN]
     if not mine:
         raise TraceError("no row is of this moment; look at --fires-at and --path")
     paths = Counter(row.p for row in mine).most_common()
+    # The times of two moments count from different seconds.
     if len(paths) > 1:
         found = ", ".join(f"{name} ({count})" for name, count in paths[:5])
         raise TraceError(
@@ -88,12 +87,13 @@ def record(seen: Iterable[Seen], *, fires_us: int, window_s: int, span_s: float,
     attempts: Counter[str] = Counter()
     rows: list[Row] = []
     for row in mine:
-        attempts[row.u] += 1
+        attempts[row.u] += 1  # the n-th row of a user is attempt n
         size = min(row.len if row.len >= 0 else row.got, 2 * BYTES_MAX)
         rows.append(
             Row(
                 t=row.at - fires_us,
                 u=row.u,
+                # The balancer saw one body: each photo is half of it.
                 f=size - size // 2,
                 b=size // 2,
                 up=max(1, min(row.up, BYTES_MAX)) if row.got and row.up else usual,

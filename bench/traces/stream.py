@@ -1,9 +1,4 @@
-"""The stream of `random.Random` in windows of numpy arrays: the same variates at a hundredth of the time. Pure.
-
-A draw of `random()` or `getrandbits(64)` takes two words of the Mersenne Twister, so a position is two words. A normal
-variate by rejection (Kinderman and Monahan, as in CPython's `normalvariate`) takes two positions a try, and how many
-tries is not known before: it is computed for every position at which it could begin.
-"""
+"""The stream of `random.Random` in windows of numpy arrays: the same variates at a hundredth of the time. Pure."""
 
 import math
 from collections.abc import Iterator
@@ -33,15 +28,20 @@ class Stream:
 
     def __init__(self, words: NDArray[np.uint64]) -> None:
         self.words = words
+        # A draw of `random()` or `getrandbits(64)` takes two words of the Mersenne Twister, so a position is two words.
         low, high = words[::2], words[1::2]
         self.bits = low | (high << np.uint64(32))
+        # 53 bits as CPython takes them: 27 of the first word, 26 of the second.
         self.uniform = ((low >> np.uint64(5)) * 67108864.0 + (high >> np.uint64(6))) / 9007199254740992.0
         self.size = len(self.bits)
+        # A normal variate by rejection (Kinderman and Monahan, as in CPython's `normalvariate`) takes two positions a
+        # try, and how many tries is not known before: it is computed for every position at which it could begin.
         second = 1.0 - self.uniform[1:]
         self.normal = NORMAL * (self.uniform[:-1] - 0.5) / second
         accepted = self.normal * self.normal / 4.0 <= -np.log(second)
         self.next = np.full(self.size + 1, self.size, np.int64)
         self.next[: self.size - 1][accepted] = np.flatnonzero(accepted)
+        # Tries that begin at even and at odd positions never meet.
         for half in (0, 1):
             backwards = self.next[half::2][::-1]
             backwards[:] = np.minimum.accumulate(backwards)

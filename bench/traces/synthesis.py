@@ -2,13 +2,9 @@
 
 An arrival is `fan-out + reaction + capture` after the moment: the notification reaches the phones over `fanout_s`, or
 as a push service's quota lets it, users react with a log-normal delay, and taking the two photos lasts 0.5 to 1.5 times
-`capture_s`. Pure: the caller passes the randomness as `rng`, and the same rng state gives the same rows on every
-platform (rounded to whole µs, bytes and bytes/s).
+`capture_s`.
 
-The draws are those of a loop over `random.Random`, row after row, in this order: user, reaction, fan-out, capture
-(these three again while the arrival is beyond the span), front, back, uplink. They are computed a window of the stream
-at once (`stream.py`): where a row would end is computed for every position at which it could start, and a walk from row
-to row finds where each does.
+Pure: the caller passes the randomness as `rng`, and the same rng state gives the same rows on every platform.
 """
 
 import hashlib
@@ -165,6 +161,9 @@ def columns(shape: Shape, rng: Source) -> Columns:
 
 def _drawn(shape: Shape, stream: Stream, most: int) -> tuple[NDArray[Any], ...]:
     """User, t, f, b and up of the rows that are whole in this window, at most `most`."""
+    # The draws are those of a loop over `random.Random`, row after row, in this order: user, reaction, fan-out, capture
+    # (these three again while the arrival is beyond the span), front, back, uplink. A window of the stream is computed
+    # at once: where a row would end, for every position at which it could start.
     plan, size = shape.plan, stream.size
     tried = np.arange(size + 1)
     places = stream.after_normal(tried)
@@ -180,6 +179,7 @@ def _drawn(shape: Shape, stream: Stream, most: int) -> tuple[NDArray[Any], ...]:
         return tuple(np.empty(0, kind) for kind in (np.uint64, np.int64, np.int32, np.int32, np.int32))
     stream.used = int(ends[starts[-1] + 1]) + 1
     arrival = tried[starts + 1]
+    # Whole µs, bytes and bytes/s: the last bits of a float differ between platforms.
     at_us = np.rint(_arrivals_s(shape, plan, stream, arrival) * 1e6)
     if at_us.max() > MICROSECONDS_MAX:
         raise ShapeError("somebody posts more than two days after the moment: say span-s, or make sigma smaller")
@@ -274,6 +274,7 @@ def superpose(rows: Sequence[Row], scale: float, rng: Rng) -> tuple[Row, ...]:
     for copy in range(copies):
         share = min(1.0, scale - copy)
         for row in rows:
+            # The last copy is a sample, where the scale is no whole number.
             if share < 1 and rng.random() >= share:
                 continue
             if not copy:

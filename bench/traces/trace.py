@@ -73,6 +73,7 @@ def _read(file: BinaryIO) -> Trace:
     for block in blocks:
         rows += block
         attempts.add(block)
+    # Equal hashes are only a suspicion: `mixed` compares the rows.
     for one, two in attempts.doubled():
         if error := lines.mixed((one, rows[one]), (two, rows[two])):
             raise error

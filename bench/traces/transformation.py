@@ -1,13 +1,6 @@
 """Makes another burst of one: more or fewer users, larger photos, a push of another length. Pure.
 
-Time is never compressed: reactions and captures stay as long as they are, and so does the window. The arrivals are
-first attempts, because retries and answers belong to the day on which they were recorded.
-
-- users: each user `int(factor)` times, the copies under new names and shifted by up to COPY_JITTER_S, and a sample of
-  them for the rest of the factor; the number is exact.
-- bytes: the sizes times the factor, and the offsets of breaks with them; the uplinks stay, so an upload takes longer.
-- push: each arrival's place in the fitted push is drawn from what its time leaves open, and that place's time in the
-  fitted push is replaced by its time in the new one. The order of the push stays.
+Time is never compressed: reactions and captures stay as long as they are, and so does the window.
 """
 
 import math
@@ -49,6 +42,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 def transform(columns: Columns, change: Change, rng: np.random.Generator) -> tuple[Columns, fits.ArrivalsFit | None]:
     """The other burst, and the fit that a new push relied on; TransformError when the arrivals do not fit."""
+    # Retries and answers belong to the day on which they were recorded.
     found, fit = columns.first_attempts(), None
     if not found.count:
         raise TransformError("no arrivals")
@@ -56,7 +50,9 @@ def transform(columns: Columns, change: Change, rng: np.random.Generator) -> tup
         found, fit = _pushed(found, change.push_s, change.fanout_s, rng)
     if change.users != 1:
         found = _multiplied(found, change.users, rng)
+    # The uplinks stay, so an upload takes longer.
     front, back = (_scaled(sizes, change.bytes) for sizes in (found.f, found.b))
+    # The offsets of breaks grow with the bytes.
     d, p = _moved(found, front.astype(np.int64) + back)
     zeros = np.zeros(found.count, DTYPES["s"])
     made = msgspec.structs.replace(found, f=front, b=back, s=zeros, d=d, p=p)
@@ -77,6 +73,8 @@ def _pushed(
     t = columns.t / 1e6
     length_s = fit.arrivals.fanout_s
     drawn = rng.random(columns.count)
+    # Each arrival's place in the fitted push is drawn from what its time leaves open, and that place's time in the
+    # fitted push is replaced by its time in the new one. The order of the push stays.
     places_s = fit.arrivals.places(t, drawn) if length_s else np.zeros(columns.count)
     share = places_s / length_s if length_s else drawn
     moved = np.rint((t - places_s + share * push_s) * 1e6)
@@ -90,12 +88,14 @@ def _multiplied(columns: Columns, factor: float, rng: np.random.Generator) -> Co
     if not 0 < count <= ROWS_MAX:
         raise TransformError(f"{count} users: 1 to {ROWS_MAX} can be")
     whole, rest = divmod(count, columns.count)
+    # A sample of the users for the rest of the factor; the number is exact.
     sample = np.sort(np.argsort(rng.random(columns.count), kind="stable")[:rest])
     chosen = np.concatenate([np.tile(np.arange(columns.count), whole), sample])
     found = columns.where(chosen)
     copies = len(chosen) - columns.count
     if copies <= 0:
         return found
+    # The copies under new names, shifted, so that they are not simultaneous.
     jitter = np.rint((2 * rng.random(copies) - 1) * COPY_JITTER_S * 1e6).astype(DTYPES["t"])
     t = np.concatenate([found.t[: columns.count], np.clip(found.t[columns.count :] + jitter, 0, MICROSECONDS_MAX)])
     numbers = rng.integers(2**64, dtype=np.uint64) + np.arange(copies, dtype=np.uint64)

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", metavar="B", type=Path, nargs="*", default=[], help="reports of the baseline; without it, exit 3"
     )
-    parser.add_argument("--seed", type=int, default=SEED, help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the bootstrap (default %(default)s)")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the result as one page to look at")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -18,14 +18,16 @@ PATH: Final = "/v1/moments/[^/]+/posts"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The moment, the rows, the file."""
-    parser.add_argument("--fires-at", metavar="TIME", required=True, help="of the moment, as in 2026-01-01T12:00:00Z")
+    parser.add_argument(
+        "--fires-at", metavar="TIME", required=True, help="time at which the moment fires, as in 2026-01-01T12:00:00Z"
+    )
     parser.add_argument("--window-s", type=int, default=120, help="seconds until posts are late (default %(default)s)")
     parser.add_argument("--span-s", type=float, default=600.0, help="rows later than this are left out (%(default)s)")
     parser.add_argument("--path", metavar="REGEX", default=PATH, help="paths of uploads (default %(default)s)")
     parser.add_argument("--note", default="recorded by balancers", help="how the trace was made")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("rows", metavar="ROWS", type=Path, nargs="+", help="files that balancers wrote")
-    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, usually NAME.jsonl.gz")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -42,8 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=RESULTS / "costs.json",
         help="costs that `make bench` measured (default %(default)s)",
     )
-    parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS, help="played so often (default %(default)s)")
-    parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="as node:1@30+10; repeatable")
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, default=SEEDS, help="number of simulated runs (default %(default)s)"
+    )
+    parser.add_argument(
+        "--fault", metavar="FAULT", action="append", default=[], help="such as node:1@30+10; may be given again"
+    )
     parser.add_argument("--seal", metavar="FILE", type=Path, help="write the prediction, for `replay --prediction`")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="same seed, same bytes (default %(default)s)")
     parser.add_argument("--note", help="how the trace was made (default: this command)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, usually NAME.jsonl.gz")
 
 
 def run(args: argparse.Namespace) -> int:

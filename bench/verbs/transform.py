@@ -18,9 +18,11 @@ from ..traces.lines import Header
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The traces and the changes."""
     parser.add_argument("trace", metavar="TRACE", type=Path, help="trace file")
-    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, by custom NAME.jsonl.gz")
-    parser.add_argument("--users", type=float, default=1.0, help="so many times the users, as copies shifted by 0.25 s")
-    parser.add_argument("--bytes", type=float, default=1.0, help="so many times the bytes; the uplinks stay")
+    parser.add_argument("out", metavar="OUT", type=Path, help="file to write, usually NAME.jsonl.gz")
+    parser.add_argument(
+        "--users", type=float, default=1.0, help="factor for the users, as copies shifted by up to 0.25 s"
+    )
+    parser.add_argument("--bytes", type=float, default=1.0, help="factor for the bytes of photos; the uplinks stay")
     parser.add_argument("--push-s", type=float, help="seconds over which the notification reaches the phones")
     parser.add_argument("--fanout-s", type=float, help="seconds that the trace's push took (default: fitted)")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same bytes (default %(default)s)")

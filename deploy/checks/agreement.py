@@ -99,6 +99,7 @@ def settings(facts: Facts) -> Check:
     by_kind: dict[str, dict[str, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
     for one, about in facts.telling():
         for name, value in about.settings.items():
+            # A shared setting is compared over all kinds of programs, any other one within its kind.
             by_kind["" if name in SHARED else one.kind][name].append((one.name, value))
     wrong = [
         f"{name}: {text}"
@@ -124,6 +125,7 @@ def addresses(facts: Facts) -> Check:
         f"{one.name} uses {name} {about.settings[name]!r}, but this check inspected {text!r}"
         for name, text in looked_at.items()
         for one, about in told
+        # A program that does not tell the setting does not use it.
         if about.settings.get(name, text) != text
     ]
     return judged(
@@ -133,6 +135,7 @@ def addresses(facts: Facts) -> Check:
         wanted="store and Redis that were looked at are those of the programs",
         remedy="set SNAPSURGE_STORE_URL, SNAPSURGE_REDIS_URL and SNAPSURGE_SHARD_URLS for this command as the programs "
         "have them; if it is the same under another name, leave this check out (--without addresses)",
+        # Without either side there is nothing to compare, which is no success.
         untold="" if looked_at and told else facts.inspection.error or "no program told what it uses",
     )
 
@@ -179,21 +182,22 @@ def _refused(signer: About, taker: Program, about: About, secret: Signer) -> boo
     """Whether the one does not accept what the other signs; without a secret nothing is signed."""
     signs, accepted = signer.secrets.get(secret.setting, []), about.secrets.get(secret.accepted, [])
     if not accepted:
+        # A node without a stamp secret may still know balancers by TRUSTED_PEERS. Any other secret that one signs with
+        # and one does not have is a fault.
         return not _believes_addresses(taker.address, about) if secret.optional else bool(signs)
+    # Of `new,old` the first one signs, and each is accepted.
     return not signs or signs[0] not in accepted
 
 
 def _believes_addresses(address: str, about: About) -> bool:
-    """Whether a node can know balancers by their addresses: it trusts networks they may be in.
-
-    Who connects to an address that is not loopback does not come from loopback.
-    """
+    """Whether a node can know balancers by their addresses: it trusts networks they may be in."""
     networks = [ip_network(one.strip()) for one in about.settings.get(TRUSTED, "").split(",") if one.strip()]
     host = address.rpartition(":")[0].strip("[]")
     try:
         reached = ip_address(host)
     except ValueError:  # A name, or not known.
         return bool(networks)
+    # Who connects to an address that is not loopback does not come from loopback.
     return any(not one.is_loopback or reached.is_loopback for one in networks)
 
 

@@ -1,8 +1,6 @@
 """The programs in a namespace of Kubernetes, reached by `kubectl` with the rights of the person who calls it.
 
-`kubectl port-forward` reaches a pod whatever the network policies say, and the admin ports stay closed to everybody
-else. Store and Redis are looked at from an autoscaler's pod, which has the settings and the secrets. Needed rights: get
-and list pods, create pods/portforward and pods/exec.
+Needed rights: get and list pods, create pods/portforward and pods/exec.
 """
 
 import asyncio
@@ -68,6 +66,7 @@ async def of_cluster(namespace: str) -> Where:
     command = (*kubectl(namespace), "get", "pods", "--selector", "app=snapsurge", "--output", "json")
     pipe = asyncio.subprocess.PIPE
     try:
+        # A group of its own: kubectl may be a script that starts the real one, and both must end.
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, process_group=0)
     except FileNotFoundError:
         raise ValueError("--namespace needs kubectl, which is not installed here") from None
@@ -82,6 +81,7 @@ async def of_cluster(namespace: str) -> Where:
         said = errors.decode(errors="replace").strip()[:300] or "it printed no list"
         raise ValueError(f"--namespace {namespace}: kubectl cannot list the pods: {said}") from None
     found = targets(pods, namespace)
+    # An autoscaler's pod has the settings and the secrets of store and Redis, which this machine need not have.
     inspects = next((one.name for one in found if one.kind == "autoscaler" and not one.error), "")
     place = f"pod/{inspects}" if inspects else "deployment/autoscaler"
     return Where(targets=found, inspect=(*kubectl(namespace), "exec", place, *INSPECT), inspects=inspects)
@@ -95,10 +95,12 @@ def targets(pods: tuple[_Pod, ...], namespace: str) -> tuple[Target, ...]:
         ports = {port.name: port.container_port for one in pod.spec.containers for port in one.ports}
         port = next((ports[known] for known in PORTS if known in ports), None)
         workers += tier == "worker"
+        # A pod that ends will not be there at the moment, so its state says nothing.
         ends = pod.metadata.deletion_timestamp or pod.status.phase == "Succeeded"
         if tier not in TIERS or port is None or ends or (tier == "worker" and workers > ASKED_MAX):
             continue
         error = "" if pod.status.phase == "Running" else f"its pod is {pod.status.phase or 'not known'}"
+        # This reaches a pod whatever the network policies say, and the admin ports stay closed to everybody else.
         forward = (*kubectl(namespace), "port-forward", f"pod/{name}", f":{port}")
         found.append(Target("", name, tier, address=f"{pod.status.pod_ip}:{port}", forward=forward, error=error))
     return tuple(found)

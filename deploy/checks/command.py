@@ -23,6 +23,7 @@ from .targets import FILE, Where, of_stack, of_urls
 from .verdict import GO, NO_GO, Check, Verdict, verdict
 
 WITHIN_S: Final = 20.0
+# Less is not enough for reading clocks (4 s), and for cleaning up after `inspect`.
 WITHIN_S_MIN: Final = 10.0
 MARKS: Final = {True: ("ok", "green"), False: ("NO", "bold red"), None: ("?", "bold yellow")}
 ENDS: Final = {GO: ("GO", "bold green"), NO_GO: ("NO-GO", "bold red")}
@@ -37,13 +38,14 @@ def arguments(command: argparse.ArgumentParser, state: Path) -> None:
         metavar="URL",
         nargs="+",
         action="extend",
-        help="admin addresses of balancers, which tell of the nodes, and listeners of workers and autoscalers; a name "
-        "with several addresses is as many programs. Store and Redis: SNAPSURGE_STORE_URL, … of this environment",
+        help="admin addresses of balancers (which list the nodes) and listeners of workers and autoscalers; a host "
+        "name with several addresses stands for all of them. Store and Redis: SNAPSURGE_STORE_URL, … of this "
+        "environment",
     )
     place.add_argument(
         "--namespace", metavar="NAME", help="a namespace of Kubernetes, by kubectl and your rights there"
     )
-    command.add_argument("--moment", metavar="ID", default="", help="check for this moment, too")
+    command.add_argument("--moment", metavar="ID", default="", help="also check this moment")
     command.add_argument(
         "--rehearsal",
         metavar="FILE",
@@ -53,8 +55,10 @@ def arguments(command: argparse.ArgumentParser, state: Path) -> None:
     command.add_argument(
         "--plan", metavar="FILE", type=Path, help="the plan (bench plan --json), for the store's space"
     )
-    command.add_argument("--without", metavar="CHECK", nargs="+", action="extend", default=[], help="leave checks out")
-    command.add_argument("--timeout", metavar="S", type=float, default=WITHIN_S, help="end within (%(default)s)")
+    command.add_argument("--without", metavar="CHECK", nargs="+", action="extend", default=[], help="skip these checks")
+    command.add_argument(
+        "--timeout", metavar="S", type=float, default=WITHIN_S, help="seconds in which the check must end (%(default)s)"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.epilog = "Exit: 0 go, 1 no-go, 2 could not tell. Changes nothing."
 
@@ -64,6 +68,7 @@ def run(args: argparse.Namespace, state: Path) -> int:
     if args.timeout < WITHIN_S_MIN:
         raise ValueError(f"--timeout {args.timeout:g}: {WITHIN_S_MIN:g} s are the least")
     checks = judged(asyncio.run(_facts(args, state)))
+    # These two are checked only sometimes; leaving them out is always allowed.
     unknown = set(args.without) - {check.name for check in checks} - {"moment", "disk"}
     if unknown:
         names = ", ".join(check.name for check in checks)
@@ -79,9 +84,11 @@ def run(args: argparse.Namespace, state: Path) -> int:
 async def _facts(args: argparse.Namespace, state: Path) -> Facts:
     """What is known within the time; ValueError if not even the programs could be found."""
     loop = asyncio.get_running_loop()
+    # A name that is looked up for a minute must not keep the process from ending.
     loop.set_default_executor(Abandoning())
     until = loop.time() + args.timeout
     try:
+        # The other half is for asking the programs.
         async with asyncio.timeout(args.timeout / 2):
             where = await _where(args, state)
     except TimeoutError:
@@ -116,6 +123,7 @@ def show(found: Verdict, without: list[str], out: TextIO) -> None:
     table.add_column(overflow="fold")
     for check in found.checks:
         mark, style = MARKS[check.ok]
+        # Programs and Redis wrote this text: it must not move the terminal's cursor.
         text = Text(printable(check.found))
         if not check.ok:
             text.append(f"\nwanted: {check.wanted}\ndo: {check.remedy}", style="dim")

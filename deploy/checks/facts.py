@@ -1,12 +1,13 @@
 """What is known of a stack before a moment, as it was gathered; `judging` modules turn it into checks. Pure.
 
-`error` says why a program or a part could not be asked. Programs tell of themselves at `/aboutz`
-(`storage/about.py`), store and Redis are looked at by `python -m processors inspect`.
+`error` says why a program or a part could not be asked.
 """
 
 import msgspec
 
 
+# The answer of `/aboutz` (`storage/about.py`). Each field has a default, because a program of an older version does not
+# tell all of them.
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a program says of itself; the last four are a balancer's."""
 
@@ -113,6 +114,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: bool = False
 
 
+# `deploy` imports no other package, so store and Redis are looked at by a program that has their code.
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """The output of `processors inspect`; `error`: it could not be run. `addresses`: what it looked at, by setting."""
 
@@ -124,7 +126,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None
     scaling: Scaling | None = None
     moment: Moment | None = None
-    errors: dict[str, str] = {}
+    errors: dict[str, str] = {}  # by part, why it could not be looked at
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):

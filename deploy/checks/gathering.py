@@ -1,7 +1,6 @@
 """Asks every program, and looks at store and Redis; what does not answer in time is a fact too. Judges nothing.
 
-`GET` only. `python -m processors inspect` looks at store, Redis and queue, because it has their code; it deletes again
-what it makes.
+`GET` only.
 """
 
 import asyncio
@@ -37,14 +36,13 @@ ANSWER_BYTES_MAX: Final = 16 * 2**20
 
 
 class Asking:
-    """Asks programs until `deadline` on the loop's clock; each has half of that time.
-
-    So those that do not answer leave time for those that wait for a place, and for the nodes that balancers name.
-    """
+    """Asks programs until `deadline` on the loop's clock; each has half of that time."""
 
     def __init__(self, session: aiohttp.ClientSession, deadline: float) -> None:
         self._session = session
         self._deadline = deadline
+        # Half, so that a program that does not answer leaves time for those that wait for a place, and for the nodes
+        # that balancers name.
         self._each_s = (deadline - asyncio.get_running_loop().time()) / 2
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -66,6 +64,7 @@ class Asking:
     async def _told(self, target: Target, url: str) -> Program:
         """What the program at this URL says."""
         about, ahead_ms, unsure_ms = await self._about(url)
+        # Behind a URL may be any program.
         kind = target.kind or about.program
         name = target.name if target.kind else f"{kind} {target.name}"
         unready, rows, behind_s = "", tuple[Row, ...](), None
@@ -97,6 +96,8 @@ class Asking:
             about = msgspec.json.decode(await self._get(f"{url}/aboutz"), type=About)
             ended = time.time()
             # It reads its clock after it has read the request and before it sends the answer.
+            # Half of the round trip, in milliseconds (500 of 1000): the clock was read at some time in it, the middle
+            # is the best guess, and this is how wrong it may be.
             looks.append(((ended - began) * 500, about.now_ms - (began + ended) * 500, about))
             if looks[-1][0] <= SHARP_MS:
                 break
@@ -120,6 +121,7 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece
+        # The address may be that of something else, which sends without end.
         if len(body) > ANSWER_BYTES_MAX:
             raise aiohttp.ClientPayloadError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
     return bytes(body)
@@ -147,6 +149,7 @@ def _reason(error: Exception) -> str:
 
 async def programs(where: Where, deadline: float) -> tuple[Program, ...]:
     """All programs that are named, and the nodes that balancers name beside them."""
+    # `Asking` has the deadline; a second one here would cut it short.
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
         asking = Asking(session, deadline)
@@ -161,14 +164,18 @@ async def inspection(where: Where, moment_id: str, deadline: float) -> Inspectio
     """What `processors inspect` prints, with the settings that are known over those of this process."""
     command = (*where.inspect, *(["--moment", moment_id] if moment_id else []))
     pipe = asyncio.subprocess.PIPE
+    # A stack file knows the addresses of its store and Redis better than this shell.
     environment = {**Environment.current(), **where.environment}
     # A group of its own, because a kubectl may be a script that starts the real one.
+    # It has the code of store, Redis and queue, and deletes again what it makes.
     process = await asyncio.create_subprocess_exec(
         *command, cwd=servers.ROOT, env=environment, stdout=pipe, stderr=pipe, process_group=0
     )
     talk = asyncio.gather(process.communicate())
     try:
         async with asyncio.timeout_at(deadline):
+            # Shielded, because the output must still be read while the process is being ended: it blocks on a full
+            # pipe.
             ((out, errors),) = await asyncio.shield(talk)
     except TimeoutError:
         return Inspection(error="store and Redis were not looked at in time")
@@ -214,6 +221,7 @@ async def gather(
 ) -> Facts:
     """Everything that could be found out within this time; ValueError for a plan that cannot be read."""
     need = need_bytes(plan) if plan else None
+    # Ending `inspect` may take `CLEAN_S` twice: after the SIGINT, and after the SIGKILL.
     deadline = asyncio.get_running_loop().time() + within_s - 2 * CLEAN_S - SPARE_S
     asked, inspected = await asyncio.gather(programs(where, deadline), inspection(where, moment_id, deadline))
     disk, inspected = None, clocked(inspected, asked, where)

@@ -1,8 +1,4 @@
-"""Threads that nobody waits for, so that a name that is looked up for a minute does not keep the check running.
-
-asyncio and aiohttp look names up in threads of the loop's executor. Such a call cannot be interrupted, and at its end
-`asyncio.run` waits for all these threads.
-"""
+"""Threads that nobody waits for, so that a name that is looked up for a minute does not keep the check running."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +9,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+# asyncio and aiohttp look names up in threads of the loop's executor. Such a call cannot be interrupted, and at its end
+# `asyncio.run` waits for all these threads.
 class Abandoning(ThreadPoolExecutor):
     """An executor for the loop whose calls are abandoned at its end; each has a thread of its own."""
 
@@ -30,6 +28,7 @@ class Abandoning(ThreadPoolExecutor):
             else:
                 future.set_result(found)
 
+        # A daemon thread: the interpreter does not wait for it when it ends.
         Thread(target=call, name="look up", daemon=True).start()
         return future
 

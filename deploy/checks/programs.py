@@ -57,6 +57,7 @@ def nodes_seen(facts: Facts) -> Check:
         if row.state != HEALTHY
     ]
     known = {text for one in facts.of("balancer") for row in one.rows for text in (row.id, row.address)}
+    # Without a balancer that answers, that no balancer knows a node says nothing of the node.
     if not facts.silent("balancer"):
         wrong += [
             f"no balancer knows node {one.name}" for one in facts.of("node") if not known & {one.name, one.address}
@@ -81,7 +82,9 @@ def clocks(facts: Facts) -> Check:
         first, last = min(read, key=lambda one: one[1]), max(read, key=lambda one: one[1])
         apart, unsure = last[1] - first[1], first[2] + last[2]
         found = f"{last[0]} is {apart:.0f} ms ahead of {first[0]}"
+        # Only what is certain is an error; what may be one is "could not tell".
         wrong = [found] if apart - unsure > CLOCKS_MS_MAX else []
+        # Two clocks that are each read to half of the limit can be compared at the limit.
         vague = [name for name, _, unsure_ms in read if unsure_ms > CLOCKS_MS_MAX / 2]
         untold = f"answers took too long to read the clock of {listed(vague)}" if vague else ""
         untold = untold or (f"{found}, give or take {unsure:.0f} ms" if apart + unsure > CLOCKS_MS_MAX else "")

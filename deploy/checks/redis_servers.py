@@ -67,6 +67,7 @@ def redis_memory(facts: Facts) -> Check:
     """Each Redis has as much memory left as it uses."""
 
     def part(one: Redis) -> float:
+        # Without `maxmemory` the machine's memory is the limit; if neither is known, nothing is full.
         return one.used_bytes / ((one.max_bytes or one.machine_bytes) or float("inf"))
 
     return _of_each_redis(
@@ -94,6 +95,7 @@ def _of_each_redis(
     counts_errors: bool = False,
 ) -> Check:
     """A check of every Redis; one that does not answer is found by the check that counts errors."""
+    # A Redis that does not answer is one error, in `redis-role`, and not one in each check.
     asked = [one for one in facts.inspection.redis if counts_errors or not one.error]
     wrong = [f"{one.name}: {text}" for one in asked if (text := trouble(one))]
     untold = "" if asked else facts.why("redis")

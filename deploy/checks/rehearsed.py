@@ -1,7 +1,6 @@
 """Reads what others wrote before the moment: the report of the last rehearsal, and the plan.
 
-A rehearsal is what `bench rehearse --json` prints, or the report of `bench replay`. Neither says when it was made, so
-its age is that of the file, or of a replay the date in the moment's id, because a copied file would look too young.
+A rehearsal is what `bench rehearse --json` prints, or the report of `bench replay`.
 """
 
 import re
@@ -57,6 +56,7 @@ def rehearsal(report: Path | None, now_s: float) -> Rehearsal:
         return Rehearsal(error="no report of a rehearsal is named")
     try:
         found = msgspec.json.decode(report.read_bytes(), type=_Report)
+        # The report does not say when it was made.
         age_s = now_s - report.stat().st_mtime
     except FileNotFoundError:
         return Rehearsal(error=f"there is no report {report}")
@@ -65,6 +65,8 @@ def rehearsal(report: Path | None, now_s: float) -> Rehearsal:
     if age_s < -FUTURE_S_MAX:
         return Rehearsal(error=f"the report {report} is from the future: its age cannot be told")
     passed, text = _matrix(found) if found.trials else _replay(found)
+    # The older of two ages: that of the file, and for a replay that of the day in the moment's id, because a copied
+    # file looks too young.
     return Rehearsal(passed=passed, text=text, age_s=max(0.0, age_s, _moment_age_s(found.moment_id, now_s)))
 
 
@@ -75,6 +77,7 @@ def _moment_age_s(moment_id: str, now_s: float) -> float:
         day = datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC) if found else None
     except ValueError:
         day = None
+    # From the end of that day: the id has no hour, and an age that is too low is only too kind.
     return 0.0 if day is None else now_s - (day + timedelta(days=1)).timestamp()
 
 

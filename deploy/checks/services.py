@@ -7,8 +7,10 @@ from typing import Final
 from .facts import Facts
 from .verdict import Check, judged, size
 
+# Without a plan nobody knows what a moment needs: a tenth of the store, and 1 GiB at least.
 FREE_PART_MIN: Final = 0.1
 FREE_BYTES_MIN: Final = 2**30
+# After a week code, settings or machines may be others.
 REHEARSED_DAYS_MAX: Final = 7
 SWEEP_BEHIND_S_MAX: Final = 120  # As the alert SnapsurgeSweeperBehind.
 DAY_S: Final = 86400.0
@@ -28,6 +30,7 @@ def judge(facts: Facts) -> Iterator[Check]:
     yield store_endpoints(facts)
     yield store_settings(facts)
     yield store_space(facts)
+    # The state directory exists only where the stack runs on this machine.
     if facts.disk:
         yield disk(facts)
     yield rehearsal(facts)
@@ -61,6 +64,7 @@ def fleet(facts: Facts) -> Check:
         for tier, kind in (("node", "node"), ("lb", "balancer"))
     }
     scaling = facts.inspection.scaling
+    # A tier that this check cannot count is taken as complete.
     short = {tier: count for tier, count in (scaling.tiers if scaling else {}).items() if have.get(tier, count) < count}
     planned = ", ".join(f"{tier} {count}" for tier, count in scaling.tiers.items()) if scaling else ""
     return judged(
@@ -139,6 +143,7 @@ def store_writes(facts: Facts) -> Check:
     wrong = [text for text in (store.error, store.unfit) if text]
     return judged(
         "store-conditional-writes",
+        # If `inspect` could not run, the store is not to blame: could not tell.
         wrong if not facts.inspection.error else [],
         found="of concurrent PUTs with If-None-Match and with If-Match one won each; they are deleted again",
         wanted="the store answers, and of racing conditional PUTs one wins",
@@ -182,6 +187,7 @@ def store_space(facts: Facts) -> Check:
     short = free is not None and free < wanted_bytes
     told = "without a limit" if free is None else f"{size(free)} of {size(whole)} free"
     untold = facts.why("store") if not store.raced and free is None else ""
+    # A store with a limit that it does not tell may be full.
     if free is None and store.raced and store.bounded:
         untold = "the store does not tell it"
     return judged(
@@ -219,6 +225,7 @@ def rehearsal(facts: Facts) -> Check:
         wrong = [f"{last.text}, but {days:.1f} days ago"]
     return judged(
         "rehearsal",
+        # No rehearsal is no success: a stack that nobody has tried is a no-go.
         wrong or ([last.error] if last.error else []),
         found=f"{last.text}, {days:.1f} days ago",
         wanted=f"a rehearsal that passed, at most {REHEARSED_DAYS_MAX} days old",

@@ -1,7 +1,6 @@
 """Whom to ask: the programs of a stack file, or those behind URLs, and with which settings store and Redis are opened.
 
-A URL is an admin address of a balancer, or the listener of a node, worker or autoscaler; what it is, it says itself. A
-name with several addresses (a headless service) is as many programs. Balancers tell of the nodes.
+A URL is an admin address of a balancer, or the listener of a node, worker or autoscaler.
 """
 
 import asyncio
@@ -114,7 +113,10 @@ async def of_urls(urls: list[str]) -> Where:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"--url {url}: write http://host:port of an admin port or of a program's listener")
+        # A name with several addresses (a headless service) is as many programs.
         found = await _addresses(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        # Without a kind: what a program is, it says itself. The nodes are not named here, because balancers tell of
+        # them.
         targets += [Target(f"{parts.scheme}://{address}", address) for address in found]
     return Where(targets=tuple(dict.fromkeys(targets)))
 

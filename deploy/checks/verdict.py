@@ -31,16 +31,19 @@ class Verdict(msgspec.Struct, frozen=True):
         """`GO` when all is as wanted, `NO_GO` when something is not, else `UNTOLD`."""
         if self.go:
             return GO
+        # What is known to be wrong outweighs what could not be told: waiting for the answer cannot make it go.
         return NO_GO if any(check.ok is False for check in self.checks) else UNTOLD
 
 
 def verdict(checks: Sequence[Check]) -> Verdict:
     """Go if there are checks, and all are as wanted."""
+    # Without any check nothing was found to be well.
     return Verdict(bool(checks) and all(check.ok for check in checks), tuple(checks))
 
 
 def judged(name: str, wrong: Sequence[str], *, found: str, wanted: str, remedy: str, untold: str = "") -> Check:
     """A check that fails for each of `wrong`, else could not be told if `untold` says why, else is as wanted."""
+    # Before `untold`: a fault that was seen counts, even if not everything could be seen.
     if wrong:
         return Check(name, False, listed(wrong), wanted, remedy)
     if untold:

@@ -22,7 +22,7 @@ PROMISES: Final = Row(
     (
         stat(
             "Since it closed",
-            "Seconds since the last moment's window closed. What stands beside is final ten minutes after it.",
+            "Seconds since the last moment's window closed. The panels beside are final ten minutes after it.",
             "s",
             f"time() - max(moment:snapsurge_closes:timestamp_seconds {LAST})",
         ),
@@ -60,7 +60,7 @@ PROMISES: Final = Row(
         ),
         stat(
             "Not believed",
-            "Requests of the last hour whose time of arrival a node did not believe: users become late because of us. "
+            "Requests of the last hour whose Snapsurge-Received-At a node ignored: users may be marked late wrongly. "
             "Alert SnapsurgeWronglyLate.",
             "short",
             "sum(increase(snapsurge_ingest_disbelieved_total[1h]))",
@@ -189,7 +189,7 @@ STORE: Final = Row(
         ),
         lines(
             "Commits",
-            "Commits a second, and how many may be under way at once as nodes found the store to take.",
+            "Commits a second, and the current limit on concurrent commits, adapted to the speed of the store.",
             "short",
             ("sum(snapsurge_ingest_commits_per_second)", "commits/s"),
             ("sum(snapsurge_ingest_puts_max)", "at once at most"),
@@ -215,7 +215,7 @@ QUEUE: Final = Row(
         ),
         lines(
             "Workers",
-            "Workers that claim jobs, and how many there should be.",
+            "Workers that claim jobs, and the desired number.",
             "short",
             ("max(snapsurge_workers)", "there"),
             ("max(snapsurge_workers_desired)", "wanted"),
@@ -240,7 +240,7 @@ QUEUE: Final = Row(
         ),
         lines(
             "Failed tries",
-            "Tries of jobs that failed: outages pass, faults are ours.",
+            "Failed job runs by cause: outages of store or Redis, and faults of our programs.",
             "ops",
             per_second("snapsurge_worker_failures_total", "kind"),
         ),

@@ -26,7 +26,7 @@ PROGRAMS: Final = Board(
                 ),
                 lines(
                     "Leaders",
-                    "Elected autoscalers; 1, or nobody scales and sweeps. Alert SnapsurgeNoLeader.",
+                    "Elected autoscalers: must be 1; at 0 nothing scales or sweeps. Alert SnapsurgeNoLeader.",
                     "short",
                     ("sum(snapsurge_autoscaler_elected)", "elected"),
                 ),

@@ -1,8 +1,4 @@
-"""`python -m deploy watch`: reads the programs again and again, and shows each view in the terminal and on the page.
-
-One loop reads for the terminal and for all pages. Around a moment, and while uploads or jobs are there, it reads every
-three seconds, else every five: what a read costs the programs is known (README.md).
-"""
+"""`python -m deploy watch`: reads the programs again and again, and shows each view in the terminal and on the page."""
 
 import argparse
 import asyncio
@@ -28,6 +24,7 @@ from .targets import TargetsUnknown
 from .terminal import drawn, fitted, line
 from .view import BEFORE_S, View
 
+# Around a moment, and while uploads or jobs are there. What a read costs the programs is known (README.md).
 NEAR_S: Final = 3.0
 REST_S: Final = 5.0
 ONCE_S: Final = 1.0  # Between the two rounds that one view takes.
@@ -36,7 +33,9 @@ ONCE_S: Final = 1.0  # Between the two rounds that one view takes.
 def add_arguments(command: argparse.ArgumentParser, state: Path) -> None:
     """The options of the command."""
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--stack", metavar="FILE", type=Path, default=state / FILE, help="the stack's (%(default)s)")
+    where.add_argument(
+        "--stack", metavar="FILE", type=Path, default=state / FILE, help="stack.json of the stack (%(default)s)"
+    )
     where.add_argument(
         "--scrape",
         metavar="URL",
@@ -44,10 +43,10 @@ def add_arguments(command: argparse.ArgumentParser, state: Path) -> None:
         default=[],
         help="addresses of /metrics, or of an autoscaler's /v1/targets, which lists all programs",
     )
-    command.add_argument("--listen", metavar="HOST:PORT", help="serve the view as a page too (default: do not)")
+    command.add_argument("--listen", metavar="HOST:PORT", help="also serve the view as a web page (default: no)")
     command.add_argument("--prediction", metavar="FILE", type=Path, help="a sealed prediction, to show its bands")
-    command.add_argument("--once", action="store_true", help="print one view and end: 0 all well, 1 something is not")
-    command.add_argument("--json", action="store_true", help="print one view as JSON and end, as --once")
+    command.add_argument("--once", action="store_true", help="print one view and exit: 0 no problem, 1 a problem")
+    command.add_argument("--json", action="store_true", help="print one view as JSON and exit, as --once")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +101,7 @@ async def watch(given: Options, out: TextIO, err: TextIO, *, timeout_s: float = 
         if given.once:
             observer.add(await scraper.round())
             await asyncio.sleep(ONCE_S)
+            # The second round: a rate needs two readings.
             return _once(observer.add(await scraper.round()), out, as_json=given.as_json)
         async with AsyncExitStack() as stack:
             feed, shows = Feed(), [_words(err)]
@@ -112,9 +112,11 @@ async def watch(given: Options, out: TextIO, err: TextIO, *, timeout_s: float = 
                 service = Service(feed, given.prediction)
                 url = await stack.enter_async_context(served(*given.listen, service, feed))
                 print(f"deploy: the live view is at {url}", file=err, flush=True)
+                # One loop reads for the terminal and for all pages, so that pages cost the programs nothing.
                 shows.append(lambda found: feed.publish(frame(found)))
             if out.isatty():
                 live = Live(console=(console := Console(file=out)), screen=True, auto_refresh=False)
+                # On a terminal the events are in the view, so the lines of `_words` would repeat them.
                 shows = [*shows[1:], lambda found: live.update(fitted(found, console), refresh=True)]
                 stack.enter_context(live)
             with suppress(asyncio.CancelledError), ending():
@@ -132,6 +134,8 @@ async def _follow(scraper: Scraper, observer: Observer, shows: list[Callable[[Vi
             for show in shows:
                 show(found)
             wait_s = pause_s(found)
+        # At least half a second, however long a round took: programs that are slow to answer are not asked without a
+        # pause.
         await asyncio.sleep(max(wait_s - (time.monotonic() - began), 0.5))
 
 
@@ -176,5 +180,6 @@ def run(args: argparse.Namespace, _: object) -> int:
     """Run `watch`; its exit status. TargetsUnknown, ValueError: it could not run."""
     try:
         return asyncio.run(watch(options(args), sys.stdout, sys.stderr))
+    # Of the listener: its port is in use.
     except OSError as error:
         raise ValueError(str(error)) from error

@@ -1,9 +1,4 @@
-"""How much counters rose between two pages of a process, whatever happened to the process in between. Pure.
-
-A counter begins at 0 with its process, and a series of a running process may appear at any time, with its first
-increase. So a series that was not there before rose from 0, if its process was there or is known to be new. What a
-process had counted before it was first seen says nothing about now, and does not count.
-"""
+"""How much counters rose between two pages of a process, whatever happened to the process in between. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -62,14 +57,18 @@ def rise(before: Reading | None, after: Reading, *, watched_since: float) -> Ris
     its absence was seen. Its seconds are then those since its start.
     """
     if before is None:
+        # What a process had counted before it was first seen says nothing about now.
         if after.started is None or after.started <= watched_since:
             return NONE
+        # A counter begins at 0 with its process.
         return Rise(max(after.at - after.started, 0.0), dict(after.page.samples))
     seconds = after.at - before.at
     if seconds <= 0:
         return NONE
     if restarted(before, after):
         return Rise(seconds, dict(after.page.samples))
+    # A series of a running process may appear at any time, with its first increase: what is missing in the old page was
+    # 0.
     old = before.page.samples
     # A counter that fell is that of a new process.
     return Rise(seconds, {key: new - was if new >= (was := old.get(key, 0.0)) else new for key, new in _of(after)})

@@ -54,6 +54,7 @@ def _moments(before: Mapping[str, Moment], after: Mapping[str, Moment]) -> Itera
                 else ("good", f"the counts of moment {name} are complete again")
             )
     for name in sorted(before.keys() - after.keys()):
+        # One that has fired is not cancelled; the autoscaler forgets it when it is long over.
         if before[name].phase == "before":
             yield "note", f"moment {name} is cancelled: the autoscaler knows it no more"
 
@@ -143,6 +144,7 @@ def _programs(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> Iterator
         if _another(was.get(STARTED), one.get(STARTED)):
             yield "bad", f"{name} is another process: it restarted"
     gone = [one for name, one in before.items() if name not in after]
+    # Workers come and go by the dozen when a moment is over.
     yield from (_gone(one.name, silent=one.page is None) for one in gone[:TOLD_MAX])
     if gone[TOLD_MAX:]:
         yield "note", f"{len(gone) - TOLD_MAX} more programs left"

@@ -1,9 +1,4 @@
-"""Reads a page of metrics in Prometheus' text format: the samples that the live view uses, and no others.
-
-Pure. A page has hundreds of lines, most of them buckets of histograms that the view does not use, so lines are chosen
-before they are parsed. prometheus_client's parser reads each series' name and labels once; they are the same in the
-next page, so after that a line costs a look-up and a number.
-"""
+"""Reads a page of metrics in Prometheus' text format: the samples that the live view uses, and no others. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -106,6 +101,7 @@ def parse(text: str, wanted: Mapping[str, str] = WANTED) -> Page:
         end = line.find("{")
         name = line[:end] if end > 0 else line.partition(" ")[0]
         label = wanted.get(name)
+        # Before it is parsed: most of a page's hundreds of lines are buckets of histograms that the view does not use.
         if label is None or label not in line:
             continue
         if len(line) > LINE_CHARS_MAX or len(found) >= SAMPLES_MAX:
@@ -120,6 +116,8 @@ def parse(text: str, wanted: Mapping[str, str] = WANTED) -> Page:
     return Page(found)
 
 
+# The same series stand in the next page. prometheus_client's parser reads each once; after that a line costs a look-up
+# and a number.
 @lru_cache(maxsize=SERIES_MAX)
 def _series(text: str) -> Series:
     """The series that stands before a value; ValueError."""

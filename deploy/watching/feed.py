@@ -31,4 +31,6 @@ class Feed:
 
     def _wake(self) -> None:
         self._fresh.set()
+        # A new one for the next frame: those who wait for the old one are awake, and clearing it could make them sleep
+        # again.
         self._fresh = asyncio.Event()

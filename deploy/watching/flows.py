@@ -1,10 +1,4 @@
-"""Uploads a second, from what balancers and nodes counted. Pure.
-
-A refusal with a ticket (502, 503, 504, 507) is shed; balancers count their tickets, a node's refusals included. Since
-the last reading, offered = answers + shed + increase of uploads in flight. An aborted upload is subtracted from what is
-offered when its client leaves. So in a round more uploads may end than began;
-what is shown as offered is at least what was accepted and shed, and a sum over a burst is one of heads.
-"""
+"""Uploads a second, from what balancers and nodes counted. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,6 +7,7 @@ from .quantiles import Buckets, merged
 from .rounds import Seen, summed
 from .view import Flow
 
+# The refusals that carry a ticket.
 SHED_STATUSES: Final = frozenset({"502", "503", "504", "507"})
 ANSWERS: Final = "snapsurge_ingest_requests_total"
 IN_FLIGHT: Final = "snapsurge_ingest_in_flight_requests"
@@ -25,6 +20,8 @@ def flow(seen: Sequence[Seen], late: float | None) -> Flow:
     shed, heads = shed_per_s(seen), heads_per_s(seen)
     accepted = summed(one.per_s("snapsurge_posts_total", outcome="accepted") for one in nodes)
     return Flow(
+        # At least what ended: an aborted upload is subtracted when its client leaves, so in a round more uploads may
+        # end than began. A sum over a burst is one of heads.
         offered=None if heads is None else max(heads, (accepted or 0.0) + (shed or 0.0)),
         accepted=accepted,
         shed=shed,
@@ -36,6 +33,7 @@ def flow(seen: Sequence[Seen], late: float | None) -> Flow:
 def shed_per_s(seen: Sequence[Seen]) -> float | None:
     """Uploads a second that were refused with a ticket."""
     if fronts := [one for one in seen if one.tier == "balancer"]:
+        # Balancers count their tickets, a node's refusals included.
         return summed(one.per_s("snapsurge_lb_tickets_total", outcome="given") for one in fronts)
     return summed(one.per_s("snapsurge_posts_total", outcome="shed") for one in seen if one.tier == "node")
 
@@ -43,6 +41,7 @@ def shed_per_s(seen: Sequence[Seen]) -> float | None:
 def heads_per_s(seen: Sequence[Seen]) -> float | None:
     """Heads of uploads a second, less those whose client left."""
     taken = summed(_taken(one) for one in seen if one.tier == "node")
+    # Since the last reading: answers, shed, and by how much the uploads in flight increased.
     return None if taken is None else taken + (shed_per_s(seen) or 0.0)
 
 

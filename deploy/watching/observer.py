@@ -148,10 +148,12 @@ class Observer:
         for target, why in round_.failures.items():
             known = self._last.get(target)
             tier = tier_of(target, known.page if known else None)
+            # As it was, without a rise: its next reading has what it counts meanwhile.
             if known is not None and round_.at - known.at < GRACE_S:
                 found.append(Seen(target.label, tier, known.page, known))
             else:
                 found.append(Seen(target.label, tier, why=why))
+        # Bounded: a target that left is forgotten after a minute.
         kept = {target: one for target, one in self._last.items() if one.at > round_.at - FORGET_S}
         self._last = kept | dict(round_.readings)
         return found
@@ -176,10 +178,12 @@ class Observer:
 
     def _count(self, found: View, gained: Gained) -> None:
         moment = found.moment
+        # Nothing is known of a first round's rises.
         if moment is None or moment.since_s < 0 or self._known is None:
             return
         if self._burst is None or self._burst.moment_id != moment.id:
             self._burst = Burst(moment.id)
+        # Of the round in which the moment fires, only the part after it.
         seconds = min(found.at - self._seen_at, moment.since_s)
         self._burst.add(found, gained, moment.since_s, seconds)
 

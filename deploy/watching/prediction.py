@@ -37,6 +37,7 @@ class Prediction(msgspec.Struct, frozen=True):
         found: dict[str, list[tuple[int, float, float, float]]] = {name: [] for name in BY_SECOND}
         for figure, band in self.figures.items():
             name, _, second = figure.partition("@")
+            # `offered@12` is the figure of the thirteenth second.
             if name in found and second.isdecimal():
                 found[name].append((int(second), band.p10, band.p50, band.p90))
         return {name: sorted(rows) for name, rows in found.items()}
@@ -47,6 +48,7 @@ class Prediction(msgspec.Struct, frozen=True):
         """The figures of the whole burst that `so_far` has, and what is `now` beside those of the second `since_s`."""
         for name, value in so_far.items():
             if (band := self.figures.get(name)) is not None:
+                # The names are those of a replay's report, which a prediction is scored by.
                 yield _beside(name, band, value, grows=name not in SETTLING)
         if since_s is not None and since_s >= 0:
             for name, value in now.items():

@@ -27,8 +27,10 @@ class Buckets(msgspec.Struct, frozen=True):
         for bound, count in sorted(self.at_most.items()):
             if count >= rank and count > below:
                 if math.isinf(bound):
+                    # As `histogram_quantile` does: above the last finite bound nothing is known but that bound.
                     return low
                 return low + (bound - low) * (rank - below) / (count - below)
+            # `max`, because the buckets of several programs were read at different times and need not rise.
             low, below = bound if math.isfinite(bound) else low, max(count, below)
         return low
 

@@ -1,7 +1,6 @@
 """Reads all targets over HTTP, at the same time, each within a time and a size.
 
-A target that fails is a row of the view with a reason, never an error. Answers are not decompressed and redirects are
-not followed: no program of ours sends either.
+A target that fails is a row of the view with a reason, never an error.
 """
 
 import asyncio
@@ -38,7 +37,12 @@ async def opened(timeout_s: float = TIMEOUT_S) -> AsyncIterator[aiohttp.ClientSe
     connector = aiohttp.TCPConnector(limit=0)  # `Scraper` bounds them: here a wait would count as the target's time.
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False, trust_env=False
+        # No decompression, no redirects: no program of ours sends either, so a stranger at the address cannot use them.
+        connector=connector,
+        timeout=timeout,
+        headers=HEADERS,
+        auto_decompress=False,
+        trust_env=False,
     ) as session:
         yield session
 
@@ -81,11 +85,13 @@ class Scraper:
                 found.setdefault(url, Target(url))
                 continue
             try:
+                # The last list counts while the autoscaler does not answer: its programs still run.
                 self._listed[url] = targets.of_discovery(await self._get(url))
             except (Unreadable, TargetsUnknown) as error:
                 if url not in self._listed:
                     raise TargetsUnknown(f"{url}: {error}") from error
                 failures[Target(url)] = str(error)
+            # By URL, because two autoscalers list the same programs.
             found |= {target.url: target for target in self._listed[url]}
         return list(found.values()), failures
 

@@ -1,8 +1,4 @@
-"""Serves the live view as one page: files of ours, and a stream of server-sent events with the latest view.
-
-The page loads nothing from elsewhere, and its policy allows nothing else. A reader costs what one frame needs: the feed
-keeps one for all, the socket's buffer is bounded, and who takes nothing for `STALLED_S` is disconnected.
-"""
+"""Serves the live view as one page: files of ours, and a stream of server-sent events with the latest view."""
 
 import asyncio
 import logging
@@ -35,6 +31,7 @@ FILES: Final = MappingProxyType(
 )
 HEADERS: Final = MappingProxyType(
     {
+        # The page loads nothing from elsewhere, and a text from a program that were taken for markup could not, either.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
@@ -44,6 +41,7 @@ HEADERS: Final = MappingProxyType(
     }
 )
 READERS_MAX: Final = 64  # People of one team; each takes some 15 kB every three seconds.
+# A reader that takes nothing for so long is disconnected; the browser connects again by itself.
 STALLED_S: Final = 20.0
 END_S: Final = 1.0  # After that a page that takes nothing does not keep the end waiting.
 ANOTHER_NAME: Final = "not served under this name: open it by its address, or by the name that --listen has\n"
@@ -111,6 +109,7 @@ class Service:
 
     async def _file(self, request: web.Request) -> web.Response:
         name, kind = FILES[request.path]
+        # In a thread, because a disk may be slow; each time, because a page that changed is then seen on reload.
         body = await asyncio.to_thread((PAGES / name).read_bytes)
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
 
@@ -129,6 +128,7 @@ class Service:
             self._transports.discard(transport)
 
     async def _stream(self, request: web.Request, transport: asyncio.WriteTransport) -> web.StreamResponse:
+        # A reader costs what one frame needs: the feed keeps one for all, and the socket's buffer is bounded.
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         try:
             await response.prepare(request)

@@ -113,4 +113,5 @@ def checked(url: str) -> str:
         usable = False
     if not usable:
         raise TargetsUnknown(f"{url!r} is not an address like http://127.0.0.1:8090/metrics")
+    # An address without a path means its metrics, as in Prometheus.
     return url if parts.path.strip("/") else f"{url.rstrip('/')}{METRICS}"

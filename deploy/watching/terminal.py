@@ -34,9 +34,11 @@ def fitted(found: View, console: Console) -> Group:
     """The view with what this terminal has lines for; what does not fit at all is cut off below the events."""
     for nodes_max, events_max in FITS:
         whole = drawn(found, nodes_max, events_max)
+        # Measured, not computed: names and reasons wrap as the width of this terminal has it.
         if len(console.render_lines(whole, pad=False)) <= console.height:
             return whole
     head, problems, *parts, events = whole.renderables
+    # Events before the tables: rich cuts off what is below.
     return Group(head, problems, events, *parts)
 
 
@@ -154,6 +156,7 @@ def _flow(found: View) -> Group:
 
 def _nodes(found: View, most: int | None) -> Table:
     table = _table("node", "state", "at", "ring", "load", "uploads", "bytes / budget", "", "answer")
+    # Of many nodes those that need a look; the table itself is in the order of names, so that rows stay in place.
     worst = sorted(found.nodes, key=lambda one: one.state == view.HEALTHY)[:most]
     for node in sorted(worst, key=lambda one: one.name):
         part = node.bytes / node.bytes_max if node.bytes is not None and node.bytes_max else None

@@ -72,6 +72,8 @@ def _node(name: str, own: Seen | None, fronts: Sequence[Front], every: float | N
     shares = [share for one in fronts if (share := one.get("snapsurge_lb_node_ring_share", node=name)) is not None]
     ramps = [ramp for one in fronts if (ramp := one.get("snapsurge_lb_node_starting", node=name)) is not None]
     per_s = summed(one.per_s(name) for one in fronts)
+    # The state is the first that applies, the worst first: what a node says of itself explains what balancers think of
+    # it.
     causes = (
         [labels.get("cause", "") for labels, value in own.each("snapsurge_ingest_not_ready") if value] if own else []
     )
@@ -99,6 +101,7 @@ def _node(name: str, own: Seen | None, fronts: Sequence[Front], every: float | N
         in_flight=own.get("snapsurge_ingest_in_flight_requests") if own else None,
         bytes=own.get("snapsurge_ingest_in_flight_bytes") if own else None,
         bytes_max=own.get("snapsurge_ingest_in_flight_bytes_max") if own else None,
+        # The slowest balancer's: a mean would hide a bad path.
         answer_s=max((answer for answer in answers if answer is not None), default=None),
         ejected=round(sum(one.ejected.get(name, 0.0) for one in fronts)),
         started=own.get("process_start_time_seconds") if own else None,
@@ -114,6 +117,7 @@ def leader(seen: Sequence[Seen]) -> Seen | None:
 def _counted_before(one: Seen) -> bool:
     """Whether this same process told before of what is counted in Redis: a new one, or leader, tells of all times."""
     was, now = one.before.started if one.before else None, one.get(STARTED)
+    # A start time is read only to a second or so (`SAME_START_S`).
     same = was is None or now is None or abs(now - was) <= SAME_START_S
     return same and one.before is not None and any(one.before.page.each(COUNTED))
 

@@ -1,18 +1,7 @@
 """The versions of the protocol for resumable uploads, as one table: what each one sends, demands and expects.
 
 The draft (draft-ietf-httpbis-resumable-upload) counts its breaking changes in an "interop version", which a client
-announces. Served are the versions that clients in the field speak; a request of any other is an ordinary upload:
-
-| version | draft | clients |
-|---|---|---|
-| 3 | -01 | URLSession of iOS 17.0 |
-| 5 | -03 | URLSession of iOS 18.0, tus-js-client |
-| 6 | -04, -05 | URLSession of iOS 18.1, tus-js-client |
-| 8 | -09 and newer | URLSession of iOS 26 |
-
-Read in the drafts' tagged texts (github.com/httpwg/http-extensions) and in Apple's server (apple/swift-nio-extras,
-HTTPResumableUploadProtocol.swift). Pure: fields of requests come in, fields of answers go out. This file knows no
-upload.
+announces. Pure: fields of requests come in, fields of answers go out. This file knows no upload.
 """
 
 import re
@@ -113,12 +102,18 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return "\r\n".join([*lines, "", ""]).encode()
 
 
+# Those that clients in the field speak; a request of any other is an ordinary upload. Read in the drafts' tagged texts
+# (github.com/httpwg/http-extensions) and in Apple's server (apple/swift-nio-extras, HTTPResumableUploadProtocol.swift).
 VERSIONS: Final[dict[str, Version]] = {
+    # Draft -01: URLSession of iOS 17.0.
     "3": Version(
         number=3, says_incomplete=True, typed=False, progress=False, tells_length=False, age_key="",
     ),
+    # Draft -03: URLSession of iOS 18.0, tus-js-client.
     "5": Version(number=5, typed=False, tells_length=False, age_key=""),
+    # Drafts -04 and -05: URLSession of iOS 18.1, tus-js-client.
     "6": Version(number=6, age_key="expires", replays=False),
+    # Draft -09 and newer: URLSession of iOS 26.
     "8": Version(number=8, complete_unless_said=None, bare=False, appended=204, names_upload=False, tells_end=True),
 }  # fmt: skip
 NEWEST: Final = VERSIONS["8"]

@@ -1,16 +1,7 @@
 """Tickets: signed statements of when the balancer first received a request, sent with a 502, 503, 504 or 507 to a POST.
 
 The client sends the ticket with its retry, which then counts as received at its first try. So nobody is late because
-the service was full or broken, and retrying more often gains nothing. A ticket is base64url of version, first time,
-expiry and a MAC (HMAC-SHA256, RFC 2104, cut to 128 bits) over these and over what the ticket is bound to:
-
-- the token's subject, as placement reads it, and the target;
-- the length, or the digests of a request without one (RFC 9530);
-- of a part of an upload (`Upload-Complete: ?0`, earlier drafts `Upload-Incomplete: ?1`) the `Repr-Digest` of the whole
-  or, unless it is chunked, its `Upload-Length`. The node checks what a ticket is bound to when it comes back.
-
-A 104 (Upload Resumption Supported) carries a ticket before anything failed, for the case that the node dies with what
-it has. Only a retry that is refused again, and a 104, renew a ticket.
+the service was full or broken, and retrying more often gains nothing.
 
 The first secret signs, all are accepted; without a secret there are no tickets. Pure: times and secrets come in.
 """
@@ -80,11 +71,14 @@ class Tickets:
             return b""
         said = _said(head)
         # By the length alone every client could reserve a time; a digest keeps the time of these photos and no others.
+        # A 104 (Upload Resumption Supported) carries a ticket before anything failed, for the case that the node dies
+        # with what it has.
         if early and not any(_CHECKED.search(said.get(name, b"")) for name in _DIGESTS):
             return b""  # before the token is parsed
         bound = _bound(head, said)
         if bound is None:
             return b""
+        # Base64url of version, first time, expiry and a MAC over these and over what the ticket is bound to.
         times = _TIMES.pack(VERSION, first_ms, (now_ms + LIFE_MS) & ~POSITIONS_MASK | refused)
         return base64.urlsafe_b64encode(times + _mac(self._secrets[0], times, bound))
 
@@ -159,6 +153,9 @@ def _bound(head: RequestHead, said: dict[bytes, bytes]) -> bytes | None:
     # Not verified: a ticket of another user is useless without a token of that user, which the node verifies. By the
     # subject, a renewed token keeps its ticket.
     who = subject(head.authorization) or head.authorization
+    # The token's subject, as placement reads it; the target; the length, or the digests of a request without one (RFC
+    # 9530); of a part of an upload the `Repr-Digest` of the whole or, unless it is chunked, its `Upload-Length`. The
+    # node checks these two when the ticket comes back.
     # Without the last ones, what tickets were bound to before there were any.
     parts = (who, head.target, length, content, *((upload, total) if total else (upload,) if upload else ()))
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
@@ -176,4 +173,5 @@ def _said(head: RequestHead) -> dict[bytes, bytes]:
 
 
 def _mac(secret: bytes, times: bytes, bound: bytes) -> bytes:
+    # HMAC-SHA256 (RFC 2104), cut to 128 bits.
     return hmac.digest(secret, times + bound, "sha256")[:MAC_BYTES]

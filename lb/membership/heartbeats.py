@@ -1,17 +1,7 @@
 """Reads the nodes' heartbeats from Redis as differences: one script call a second, empty while nothing changes.
 
-Nodes write with `ingest/heartbeat.py`, the balancer only reads:
-- hash `snapsurge:nodes`: node id to JSON `{"address", "weight", "zone", "state": "serving" | "draining"}`;
-- sorted set `snapsurge:nodes:beats`: node id by the Redis TIME, in unix ms, of its last heartbeat (every second);
-- sorted set `snapsurge:nodes:changes`: node id by the version at which its entry changed or went, kept for an hour;
-- string `snapsurge:nodes:version`: the last of those versions, growing like unix ms, also over a restart of Redis.
-
-A poll returns the entries changed since the last version, the late heartbeats, and how many are in time. A heartbeat in
-the future is late: TIME was set back, and the node has not written since. All entries are read when the version is
-unknown or too old, after a failed poll, and at every 15th poll, so that a writer that does not set versions is noticed
-too. Such a poll also names the nodes that were removed since the last version. A read-only replica must not answer,
-because it may be out of date: the poll is declared as a script that writes, which a replica (from Redis 7.0 on)
-refuses; then the connection is made anew.
+Nodes write with `ingest/heartbeat.py`, the balancer only reads. A poll returns the entries changed since the last
+version, the late heartbeats, and how many are in time.
 """
 
 import logging
@@ -29,6 +19,10 @@ from ..redis_address import closed_early, read
 from .roster import Poll
 from .sentinels import PrimaryConnection, Sentinels
 
+# Hash: node id to JSON `{"address", "weight", "zone", "state": "serving" | "draining"}`.
+# Sorted set `beats`: node id by the Redis TIME, in unix ms, of its last heartbeat (every second).
+# Sorted set `changes`: node id by the version at which its entry changed or went, kept for an hour.
+# String `version`: the last of those versions, growing like unix ms, also over a restart of Redis.
 KEYS = ("snapsurge:nodes", "snapsurge:nodes:beats", "snapsurge:nodes:changes", "snapsurge:nodes:version")
 Answer = tuple[int, bytes, int, int, list[bytes], list[bytes]]
 # What an ACL rule must contain, so that its user may poll, and announce the balancer (`announcing.py`).
@@ -36,8 +30,13 @@ RIGHTS = (
     "~snapsurge:nodes* ~snapsurge:targets +eval +get +hget +hgetall +time +zadd +zcard +zrange +zrangebyscore +zrem "
     "+zremrangebyscore"
 )
+# All entries are also read when the version is unknown or too old, and after a failed poll. This one notices a writer
+# that does not set versions. It also names the nodes that were removed since the last version.
 FULL_EVERY = 15  # Every 15th poll reads all entries.
 
+# A read-only replica must not answer, because it may be out of date: this is declared as a script that writes, which a
+# replica (from Redis 7.0 on) refuses. A heartbeat in the future is late: TIME was set back, and the node has not
+# written since.
 _POLL = """#!lua
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)

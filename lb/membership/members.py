@@ -128,4 +128,4 @@ class Membership:
                     self._reason(error),
                 )
             else:
-                log.info("Redis can be read again, following its members")
+                log.info("Redis answers again: its members are used")

@@ -87,7 +87,7 @@ class Journal:
                 try:
                     await asyncio.to_thread(file.flush)
                 except OSError as error:
-                    log.warning("%s cannot be written, its rows are lost: %s", file.name, error.strerror)
+                    log.warning("cannot write %s, its rows are lost: %s", file.name, error.strerror)
                 if file.dropped:
                     log.warning(
                         "writing %s is too slow: %d rows dropped, requests are not delayed; use a faster disk, or "
@@ -103,4 +103,4 @@ class Journal:
             try:
                 file.flush()
             except OSError as error:
-                log.warning("%s cannot be written, its rows are lost: %s", file.name, error.strerror)
+                log.warning("cannot write %s, its rows are lost: %s", file.name, error.strerror)

@@ -31,7 +31,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add `account MOMENT` to the command line."""
     command = commands.add_parser(
         "account",
-        help="the account of a moment, computed anew",
+        help="compute the account of a moment again",
         description="Compute the account of a moment from every post, and compare it with the stored one. Exit code 0 "
         "if no post is wrongly late, pending or given up, else 1; 2 if it could not be computed.",
         allow_abbrev=False,

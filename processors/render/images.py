@@ -1,16 +1,6 @@
 """Renders a pair of photos into all renditions. CPU only; the same input gives the same bytes.
 
-Each photo is decoded once and reduced from large to small (`full` → `feed` → `thumb`), never enlarged. Renditions are
-encoded from pixels alone, so no metadata of the photo can survive. `decoding` decides which photos are accepted. This
-file does not know posts, stores, queues or deadlines.
-
-The options were measured (one core, 1500x2000 and 12 MP JPEG, SSIM against Lanczos; repeat with `make bench-images`):
-- `draft` (libjpeg reduces while it decodes) halves the cost of a 12 MP photo, for 0.001 of SSIM after encoding.
-- `optimize` takes 17 ms instead of 7.5 for 1 % fewer bytes, `progressive` 40 ms for 4 % fewer, 4:4:4 12 ms for 22 %
-  more.
-- Quality costs no time: 75 is SSIM 0.987 at 429 KB, 80 is 0.991 at 462 KB, 85 is 0.995 at 502 KB.
-- Every step uses Lanczos, see `resampling`. Staying in YCbCr, with half the chroma to resample, is slower: Pillow
-  decodes and encodes it 5 ms slower than RGB and needs 1.5 ms to split it, more than the resampling costs.
+`decoding` decides which photos are accepted. This file does not know posts, stores, queues or deadlines.
 """
 
 import base64
@@ -75,18 +65,27 @@ def render(front: bytes, back: bytes, *, limits: Limits = DECODABLE, full: bool 
 def reduced(side: str, photo: bytes, limits: Limits = DECODABLE) -> dict[str, Image.Image]:
     """The photo in each of `SIZES`, each size reduced from the one before; Undecodable names the side."""
     try:
+        # Once. `draft` (libjpeg reduces while it decodes) halves the cost of a 12 MP photo, for 0.001 of SSIM after
+        # encoding.
         image = decoded(photo, SIZES["full"], limits)
     except Undecodable as error:
         raise Undecodable(f"{side} photo: {error.reason}") from error
     chain = {}
     for size, long_side in SIZES.items():
+        # From large to small (`full`, `feed`, `thumb`), never enlarged. Every step uses Lanczos, see `resampling`.
+        # Staying in YCbCr, with half the chroma to resample, is slower: Pillow decodes and encodes it 5 ms slower than
+        # RGB and needs 1.5 ms to split it, more than the resampling costs.
         image = chain[size] = shrunk(image, long_side)
     return chain
 
 
 def encoded(name: str, image: Image.Image) -> Rendition:
-    """Encode the image as a JPEG; the head of this file has the reasons for the options."""
+    """Encode the image as a JPEG."""
     buffer = io.BytesIO()
+    # From pixels alone, so no metadata of the photo can survive. Measured (one core, 1500x2000 and 12 MP JPEG, SSIM
+    # against Lanczos; repeat with `make bench-images`): `optimize` takes 17 ms instead of 7.5 for 1 % fewer bytes,
+    # `progressive` 40 ms for 4 % fewer, 4:4:4 12 ms for 22 % more. Quality costs no time: 75 is SSIM 0.987 at 429 KB,
+    # 80 is 0.991 at 462 KB, 85 is 0.995 at 502 KB.
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=False, progressive=False)
     return Rendition(name=name, data=buffer.getvalue(), width=image.width, height=image.height)
 

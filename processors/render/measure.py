@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("out", type=Path, help="folder for the renditions")
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--times", type=int, default=5, help="how often (%(default)s)")
+    parser.add_argument("--times", type=int, default=5, help="number of repetitions (%(default)s)")
     given = parser.parse_args(arguments)
     memory.bound(DECODE_BYTES_MAX)
     with ThreadPoolExecutor(1) as threads:

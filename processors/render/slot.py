@@ -253,10 +253,10 @@ class Rendering:
         if code == -signal.SIGPROF:
             log.warning("render exceeded its CPU budget: its process was killed, the next pair gets a new one")
             return RenderOverdue()
-        log.error("the renderer ended with %d (%s): its pair is tried again in a new one", code, _cause(code))
+        log.error("the render process ended with %d (%s): its pair is rendered again in a new one", code, _cause(code))
         if code == -signal.SIGKILL:
             return RendererEnded("the render process received SIGKILL: out of memory, or killed by hand")
-        return RendererCrashed(f"the renderer ended with {code}")
+        return RendererCrashed(f"the render process ended with {code}")
 
     async def _killed(self, process: Process) -> None:
         with contextlib.suppress(ProcessLookupError):

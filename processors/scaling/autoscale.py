@@ -173,7 +173,7 @@ class Autoscaler:
         """Start or stop workers and publish a new decision; without a fresh measurement, publish nothing."""
         if desired != self._desired:
             seen = "Redis is unavailable" if load is None else f"{load.ready} ready, the oldest {load.oldest_s:.1f} s"
-            log.info("%d workers wanted, %d there (%s)", desired, self.workers, seen)
+            log.info("%d workers wanted, %d running (%s)", desired, self.workers, seen)
             self._desired = desired
         self._standing_by = ""
         if self._pool is not None:

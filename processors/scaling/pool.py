@@ -145,7 +145,7 @@ class Pool:
         for worker in self._working + self._leaving:
             if heard is not None and worker.listen(heard, elapsed_s):
                 log.error(
-                    "worker %d gave no pulse for %.0f s: it is stopped or stuck, it is killed and another one starts",
+                    "worker %d sent no pulse for %.0f s, so it is stopped or stuck: killing it, another one starts",
                     worker.process.pid,
                     worker.silent_s,
                 )

@@ -48,7 +48,9 @@ class RedisMetrics:
         self._used = self._gauge(
             "memory_bytes", "Memory that this Redis uses, in bytes; near its limit it takes no more jobs", registry
         )
-        self._max = self._gauge("memory_max_bytes", "Its limit (maxmemory), in bytes; 0: none", registry)
+        self._max = self._gauge(
+            "memory_max_bytes", "Memory limit of this Redis (maxmemory), in bytes; 0: none", registry
+        )
         self._faults = Gauge(
             "snapsurge_redis_fault",
             "1 while this Redis has the problem of the label: `role`, it is not a primary; `persistence`, its last "

@@ -36,8 +36,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         allow_abbrev=False,
     )
     verify.add_argument("moment", metavar="MOMENT", help="the moment's id")
-    verify.add_argument("--repair", action="store_true", help="repair what can be; without it nothing is changed")
-    verify.add_argument("--json", action="store_true", help="one JSON object")
+    verify.add_argument("--repair", action="store_true", help="repair what can be repaired (default: change nothing)")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 async def run(options: argparse.Namespace, storage_config: storage.config.Config) -> int:

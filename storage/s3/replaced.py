@@ -61,7 +61,7 @@ async def _removed(ask: Ask, key: str, version: str) -> None:
         why = f"{type(error).__name__}: {error}"
     if why:
         log.error(
-            "version %s of %s replaced an older version that members did not show, and could not be removed (%s); "
+            "could not remove version %s of %s, which replaced an older version that members did not show (%s); "
             "remove it by hand: it was not acknowledged",
             version,
             key,

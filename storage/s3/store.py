@@ -200,7 +200,7 @@ class S3Store:
             except (Away, OSError) as error:
                 if not left:
                     raise
-                log.warning("store %s is away at the start: %s; retries left: %d", self.address.servers, error, left)
+                log.warning("store %s is down at startup: %s; retries left: %d", self.address.servers, error, left)
                 await asyncio.sleep(PAUSE_S)
             else:
                 return
@@ -209,7 +209,7 @@ class S3Store:
         try:
             await self._bucket_seen()
         except NoBucket:
-            log.warning("bucket %s does not exist and is made now", self._bucket)
+            log.warning("bucket %s does not exist: creating it", self._bucket)
             location = f"<LocationConstraint>{self.address.region}</LocationConstraint>"
             # S3 accepts every region as a constraint except us-east-1.
             wanted = b"" if self.address.region == "us-east-1" else _BUCKET.format(location).encode()

@@ -174,4 +174,4 @@ async def test_stopped_workers_are_replaced(stack: Stack) -> None:
 
     await stack.all_ready([*posts, *more])
     assert {one.pid for one in stopped}.isdisjoint({one.pid for one in children(scaler)})
-    assert "gave no pulse for" in stack.log()
+    assert "sent no pulse for" in stack.log()

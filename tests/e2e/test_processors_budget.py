@@ -114,7 +114,7 @@ async def test_a_renderer_that_is_killed_costs_nobody_a_photo(stack: Stack) -> N
     assert {one.state for one in records.values()} == {"ready"}
     assert worker.poll() is None
     assert await stack.counted("dead") == 0
-    assert "the renderer ended with -9 (SIGKILL)" in stack.log()
+    assert "the render process ended with -9 (SIGKILL)" in stack.log()
 
 
 async def test_a_worker_that_is_killed_leaves_no_renderer(stack: Stack) -> None:

@@ -71,7 +71,7 @@ async def test_jobs_wait_for_a_lone_sick_worker_and_run_when_it_is_well(stack: S
     assert all(post is not None and post.late is False for post in await stack.index.posts(posts))
     limit(worker, resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
     await stack.all_ready([*stack.ids(1), *posts])
-    assert "this worker is well again" in stack.log()
+    assert "this worker is no longer sick" in stack.log()
 
 
 async def test_a_renderer_without_memory_is_replaced(stack: Stack) -> None:

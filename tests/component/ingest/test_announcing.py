@@ -68,12 +68,12 @@ async def test_posts_that_redis_refused_are_reported_when_it_takes_writes(
             await redis.config_set("maxmemory", 0)
         while await redis.zcard(ON_TIME) < len(posts):  # pytest-timeout bounds the wait
             await redis.ping()
-        while "takes jobs again" not in caplog.text:  # without another upload
+        while "accepts writes again" not in caplog.text:  # without another upload
             await redis.ping()
 
     said = [record.message for record in caplog.records if record.message.startswith("Redis one")]
     assert [line.partition(" (")[0] for line in said][:1] == ["Redis one rejects writes"]
-    assert said[1:] == ["Redis one takes jobs again: all posts that were stored meanwhile are reported"]
+    assert said[1:] == ["Redis one accepts writes again: all posts that were stored meanwhile are reported"]
     assert await redis.zcard(FLAGS) == len(posts)
 
 

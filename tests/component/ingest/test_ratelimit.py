@@ -90,8 +90,8 @@ async def test_a_redis_that_refuses_is_logged_once_without_users(
         await client.aclose()
     said = [record.getMessage() for record in caplog.records if record.name.startswith("snapsurge")]
     assert [one.partition(",")[0].partition(":")[0] for one in said] == [
-        "Redis one cannot be read",
-        "Redis one can be read again",
+        "cannot read Redis one",
+        "Redis one answers again",
     ]
     assert "OOM" in said[0]
     assert "4711" not in said[0]

@@ -251,7 +251,7 @@ async def test_each_change_of_size_is_logged(world: Any, redis: Redis, caplog: p
 
     changes = [record.message for record in caplog.records if "workers wanted" in record.message]
     assert len(changes) == 2
-    assert changes[1].startswith("6 workers wanted, 1 there (10000 ready")
+    assert changes[1].startswith("6 workers wanted, 1 running (10000 ready")
 
 
 def test_the_settings_reach_the_decision() -> None:

@@ -208,7 +208,7 @@ async def test_a_program_starts_although_a_request_is_lost(
         async with S3Store(address(s3_url, endpoint), read_timeout_s=1.0, examines=True) as store:
             await store.create("a7/x", b"1")
         assert toxic.hits == 1
-    assert caplog.text.count("is away at the start: PUT probe/") == 1
+    assert caplog.text.count("is down at startup: PUT probe/") == 1
 
 
 async def test_a_store_that_stays_silent_ends_a_start(
@@ -219,7 +219,7 @@ async def test_a_store_that_stays_silent_ends_a_start(
     async with losing(minio_url, 10**6) as (endpoint, _):
         with pytest.raises(StoreUnavailable, match="Silent"):
             await S3Store(address(s3_url, endpoint), read_timeout_s=0.3, examines=True).__aenter__()
-    assert caplog.text.count("is away at the start") == module.STARTS_MAX - 1
+    assert caplog.text.count("is down at startup") == module.STARTS_MAX - 1
 
 
 async def test_reads_ask_for_what_they_need(relay: Relay, s3_url: str) -> None:
