@@ -59,7 +59,7 @@ class Posts:
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
         with contextlib.suppress(RedisError):
-            (post,) = await self._index.posts([post_id])
+            (post,) = await self._index.trusted([post_id])
             if post is not None:
                 return post
         return await self._stored(post_id)
@@ -179,7 +179,7 @@ class Posts:
                 raise
             await self._existence.end(moment_id, post_id, deletion, known=known, bars=True)
         self.drop(post_id)
-        await self._index.forget(post_id, moment_id, deletion)
+        await self._index.forget_surely(post_id, moment_id, deletion)
 
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in key order, and the id to continue after; ValueError on a bad `after`."""
@@ -260,7 +260,7 @@ class Posts:
         known: dict[str, Post] = {}
         wanted = () if index is False else ids
         try:
-            known = {post.id: post for post in await self._index.posts(wanted) if post is not None}
+            known = {post.id: post for post in await self._index.trusted(wanted) if post is not None}
         except RedisError:
             if index:
                 raise

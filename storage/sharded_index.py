@@ -65,8 +65,17 @@ class ShardedIndex(Index):
 
         All shards are told, because a node with another list may read the post on another one; only its home must hear.
         """
+        await self._forget(post_id, moment_id, deletion, Index.forget)
+
+    async def forget_surely(self, post_id: str, moment_id: str, deletion: str) -> None:
+        """The same for who answers that the post is deleted: redis.RedisError too, if another primary may show it."""
+        await self._forget(post_id, moment_id, deletion, Index.forget_surely)
+
+    async def _forget(
+        self, post_id: str, moment_id: str, deletion: str, call: Callable[[Index, str, str, str], Awaitable[None]]
+    ) -> None:
         own = self.home(post_id)
-        calls = {name: one.forget(post_id, moment_id, deletion) for name, one in self._shards.items()}
+        calls = {name: call(one, post_id, moment_id, deletion) for name, one in self._shards.items()}
         for name, answer in zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True):
             if isinstance(answer, BaseException) and (name == own or not isinstance(answer, RedisError | OSError)):
                 raise answer
@@ -87,6 +96,10 @@ class ShardedIndex(Index):
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The posts' records, in order; None also for posts of a shard that does not answer, if another one does."""
         return _known(await self._by_shard(post_ids, post_ids, Index.posts), None)
+
+    async def trusted(self, post_ids: Sequence[str]) -> list[Post | None]:
+        """The records that may be shown, in order; None also for those of a failing shard, if another one answers."""
+        return _known(await self._by_shard(post_ids, post_ids, Index.trusted), None)
 
     async def states(self, post_ids: Sequence[str]) -> list[str | None]:
         """The posts' states, in order; `unknown` for posts of a shard that does not answer, if another one does."""
