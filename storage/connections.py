@@ -124,13 +124,10 @@ class Pool(BlockingConnectionPool):
     @asynccontextmanager
     async def only_primary(self) -> AsyncIterator[None]:
         """See the function `only_primary`."""
-        if self._sentinels is None:
-            yield
-            return
-        await self._sentinels.find()
-        number = self._sentinels.term
+        number = await self.term()
         yield
-        await self._sentinels.settled(number)
+        if self._sentinels is not None:
+            await self._sentinels.settled(number)
 
     def make_connection(self) -> ServerConnection:
         """Create a connection that reports failures to this pool; all share one TLS context, which is dear to make."""
@@ -203,7 +200,7 @@ def heard(redis: Redis) -> None:
 
 
 def only_primary(redis: Redis) -> AbstractAsyncContextManager[None]:
-    """On return, what the block wrote is at the one primary, and nobody reads from one before it.
+    """At the end, what the block wrote is at the one primary, and nobody reads from one before it.
 
     redis.ConnectionError when the Sentinels do not confirm that. Without Sentinels nobody can, and nothing is asked.
     """

@@ -3,11 +3,12 @@
 Nodes, workers and a rebuild may report the same post any number of times, concurrently and in any order, and the counts
 stay exact. Attempts are ordered by their ids: a delayed report undoes nothing. A *proof* is Redis' *life* and time,
 asked before the process learned from the store that an attempt is current; a life ends with a loss of the data, a
-restart, or a failover.
+restart, or a failover. Which records may be shown is decided in trust.py.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -110,7 +111,7 @@ class Index:
 
         A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
         `stale` (the entry is of a younger attempt: this post was deleted and posted again), `deleted`, or `unproven`
-        (the index does not have it, and the proof is not good: nothing was written).
+        (the index does not have it, or of an earlier generation, and the proof is not good: nothing was written).
         """
         fields: list[Any] = [self._epoch]
         for post, proof in reports:
@@ -130,10 +131,9 @@ class Index:
         # The id is kept as long as the entries are, and rejects all attempts before it.
         await run_one(self._redis, FORGET((), post_id, moment_id, deletion))
 
-    async def forget_surely(self, post_id: str, moment_id: str, deletion: str) -> None:
-        """The same for who answers that the post is deleted: redis.RedisError too, if another primary may show it."""
-        async with only_primary(self._redis):
-            await self.forget(post_id, moment_id, deletion)
+    def only_primary(self, _post_id: str) -> AbstractAsyncContextManager[None]:
+        """For who answers that the post is deleted: redis.RedisError at the end if another primary may show it."""
+        return only_primary(self._redis)
 
     async def drop(self, post_ids: Sequence[str]) -> None:
         """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""

@@ -167,6 +167,13 @@ class Posts:
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
+        async with self._index.only_primary(post_id):
+            found = await self._deleted(post_id, deletion)
+        if not found:
+            raise NoSuchPost(post_id)
+
+    async def _deleted(self, post_id: str, deletion: str) -> bool:
+        """Whether there was something to delete, which is deleted."""
         moment_id, known = keys.moment_of(post_id), ""
         with contextlib.suppress(RedisError):
             known = await self._index.deletion(post_id)
@@ -176,10 +183,11 @@ class Posts:
             # Redis may know a pair that the store has lost; the tombstone keeps out uploads sent before.
             (entry,) = await self._index.posts([post_id])
             if entry is None:
-                raise
+                return False
             await self._existence.end(moment_id, post_id, deletion, known=known, bars=True)
         self.drop(post_id)
-        await self._index.forget_surely(post_id, moment_id, deletion)
+        await self._index.forget(post_id, moment_id, deletion)
+        return True
 
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in key order, and the id to continue after; ValueError on a bad `after`."""

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import reduce
 from operator import add
 from typing import TypeVar, cast
@@ -65,20 +66,15 @@ class ShardedIndex(Index):
 
         All shards are told, because a node with another list may read the post on another one; only its home must hear.
         """
-        await self._forget(post_id, moment_id, deletion, Index.forget)
-
-    async def forget_surely(self, post_id: str, moment_id: str, deletion: str) -> None:
-        """The same for who answers that the post is deleted: redis.RedisError too, if another primary may show it."""
-        await self._forget(post_id, moment_id, deletion, Index.forget_surely)
-
-    async def _forget(
-        self, post_id: str, moment_id: str, deletion: str, call: Callable[[Index, str, str, str], Awaitable[None]]
-    ) -> None:
         own = self.home(post_id)
-        calls = {name: call(one, post_id, moment_id, deletion) for name, one in self._shards.items()}
+        calls = {name: one.forget(post_id, moment_id, deletion) for name, one in self._shards.items()}
         for name, answer in zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True):
             if isinstance(answer, BaseException) and (name == own or not isinstance(answer, RedisError | OSError)):
                 raise answer
+
+    def only_primary(self, post_id: str) -> AbstractAsyncContextManager[None]:
+        """For who answers that the post is deleted: redis.RedisError at the end if another primary may show it."""
+        return self._shards[self.home(post_id)].only_primary(post_id)
 
     async def drop(self, post_ids: Sequence[str]) -> None:
         """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""

@@ -13,16 +13,18 @@ server with other data that joins as a replica is counted (`sync_full`).
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from .connections import heard, known_term
 from .keys import COUNTS_KEY, POST_KEY
 from .scripts import Script, run_one
 
-# ARGV: the term (reign.py), or nothing for all records, then ids of posts. INFO costs Redis 5 microseconds a call.
-# `no-writes`: also while Redis refuses writes, or pauses them. A key of another type counts as missing.
-_RECORDS = Script(f"""#!lua flags=no-writes
+# ARGV: the term (reign.py), then ids of posts. `no-writes`: also while Redis refuses writes, or pauses them. A key of
+# another type counts as missing. Plain finds: patterns over the text of INFO cost Redis four times as much.
+_TRUSTED = Script(f"""#!lua flags=no-writes
 local function read(key, ...)
   local found = redis.pcall('HMGET', key, ...)
   return found.err and {{}} or found
@@ -31,8 +33,9 @@ local said
 local function kept(mark)
   said = said or redis.call('INFO', 'replication', 'stats')
   local id, full, when = string.match(mark, '^%x+:(%x+):(%d+):%d+:master@(%d+)$')
-  return id and string.match(said, 'role:(%l+)') == 'master' and id == string.match(said, 'master_replid:(%x+)')
-    and full == string.match(said, 'sync_full:(%d+)') and tonumber(when) >= tonumber(ARGV[1])
+  return id and tonumber(when) >= tonumber(ARGV[1]) and string.find(said, 'role:master\\r', 1, true)
+    and string.find(said, 'master_replid:'..id..'\\r', 1, true)
+    and string.find(said, 'sync_full:'..full..'\\r', 1, true)
 end
 local generations = {{}}
 local function generation_of(moment)
@@ -46,7 +49,7 @@ end
 local records = {{}}
 for i = 2, #ARGV do
   local record, generation = unpack(read('{POST_KEY}'..ARGV[i], 'j', 'g'))
-  local fine = ARGV[1] == '' or generation and generation == generation_of(string.match(ARGV[i], '^%w+-(.*)$') or '')
+  local fine = generation and generation == generation_of(string.match(ARGV[i], '^%w+-(.*)$') or '')
   records[i - 1] = record and fine and record
 end
 return records
@@ -55,8 +58,10 @@ return records
 
 async def records(redis: Redis, post_ids: Sequence[str]) -> Sequence[bytes | None]:
     """The records of these posts, in order; None where there is none. A deletion may be missing."""
-    found: list[bytes | None] = await run_one(redis, _RECORDS((), "", *post_ids)) if post_ids else []
-    return found
+    pipe = redis.pipeline(transaction=False)
+    for post_id in post_ids:
+        pipe.hget(POST_KEY + post_id, "j")
+    return [_value(one) for one in await pipe.execute(raise_on_error=False)]
 
 
 async def trusted(redis: Redis, post_ids: Sequence[str]) -> Sequence[bytes | None]:
@@ -66,6 +71,15 @@ async def trusted(redis: Redis, post_ids: Sequence[str]) -> Sequence[bytes | Non
     """
     if not post_ids:
         return []
-    found: list[bytes | None] = await run_one(redis, _RECORDS((), await known_term(redis), *post_ids))
+    found: list[bytes | None] = await run_one(redis, _TRUSTED((), await known_term(redis), *post_ids))
     heard(redis)
     return found
+
+
+def _value(answer: Any) -> bytes | None:  # noqa: ANN401 - redis-py's
+    """The answer of one command of a pipeline; a value of another type counts as missing. redis.RedisError."""
+    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+        return None
+    if isinstance(answer, Exception):
+        raise answer
+    return cast("bytes | None", answer)

@@ -1,16 +1,22 @@
 """A Redis that lacks a deletion shows no deleted post: after a failover, and after it was restored from an old copy."""
 
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from processors.sweeper import Sweeper
+from storage.config import Config
 from storage.files import FileStore
 from storage.index import Counts, Index, Report
+from storage.opening import redis_client
 from storage.posts import NoSuchPost
 from storage.records import Moment, Receipt, accepted, flagged
 from tests.component.storage.conftest import Shelf
 from tests.component.storage.test_posts import NOW_MS, render
+from tests.fake_sentinel import FakeSentinel, address
 from tests.lost_deletions import Losing, Servers, losing
 from tests.reports import observed
 
@@ -161,3 +167,26 @@ async def test_a_replica_is_not_believed(before: Shelf, redis_server: Servers, m
         assert made.replica is not None
         assert await Index(made.replica).posts([post.id]) == [post]
         assert await Index(made.replica).trusted([post.id]) == [None]
+
+
+async def test_a_deletion_that_no_majority_of_sentinels_confirms_is_not_answered(
+    files: FileStore, redis: Redis, redis_url: str, make_receipt: MakeReceipt
+) -> None:
+    """Another server may be the primary by now, and show the post. The next try finds nothing more to delete."""
+    port = urlsplit(redis_url).port or 0
+    async with FakeSentinel(port) as one, FakeSentinel(port) as two, FakeSentinel(port) as three:
+        client = redis_client(Config(redis_url=address(one, two, three)))
+        shelf = Shelf(files, client)
+        moment = await shelf.moments.create("eu", NOW_MS, 120)
+        post = await shelf.accept(make_receipt(moment_id=moment.id, attempt="a1"))
+        client.connection_pool._sentinels._changed_s = float("-inf")  # redis-py's pool has no public way to it
+        two.mute = three.mute = True
+        for _ in range(2):
+            with pytest.raises(RedisError, match="did not confirm"):
+                await shelf.posts.delete(post.id, GONE)
+            with pytest.raises(NoSuchPost):
+                await shelf.posts.get(post.id)
+        two.mute = False
+        with pytest.raises(NoSuchPost):
+            await shelf.posts.delete(post.id, GONE)
+        await client.aclose()
