@@ -162,8 +162,7 @@ class Posts:
     async def delete(self, post_id: str, deletion: str) -> None:
         """Delete the post; on return no request returns it any more. `deletion` is a `records.attempt_id`.
 
-        NoSuchPost when there is none. redis.RedisError when the index may still return the post: the caller should
-        delete again. The index is updated last, so a deletion that the index has was complete.
+        NoSuchPost when there is none. redis.RedisError when a Redis may still show the post: the caller deletes again.
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
@@ -173,7 +172,7 @@ class Posts:
             raise NoSuchPost(post_id)
 
     async def _deleted(self, post_id: str, deletion: str) -> bool:
-        """Whether there was something to delete, which is deleted."""
+        """Whether there was a post. The index is updated last, so a deletion that the index has was complete."""
         moment_id, known = keys.moment_of(post_id), ""
         with contextlib.suppress(RedisError):
             known = await self._index.deletion(post_id)
@@ -267,11 +266,8 @@ class Posts:
         """
         known: dict[str, Post] = {}
         wanted = () if index is False else ids
-        try:
+        with contextlib.suppress(*(() if index else (RedisError,))):
             known = {post.id: post for post in await self._index.trusted(wanted) if post is not None}
-        except RedisError:
-            if index:
-                raise
         async for posts in self.stored_some(moment_id, [one for one in ids if one not in known]):
             known.update((post.id, post) for post in posts)
         return [known[one] for one in ids if one in known]
