@@ -10,12 +10,12 @@ from .connections import heard, known_term
 from .keys import COUNTS_KEY, POST_KEY
 from .scripts import Script, run_one
 
-# A Redis that was promoted, or restored from an old copy, may lack deletions that were answered 204 at the server before
-# it. So an entry is believed only if it was reported in the present generation of its moment's counts, and if this
-# server has been the one primary since that generation began. A generation begins without entries: each one was read
-# from the store since, or was committed, and a deletion after that was told to this server, or was not answered 204.
-# The store answers for all other posts, until a recount reports them. A refused command ends the trust in counts
-# (reign.py), and none here: whoever was refused a deletion did not answer 204.
+# A Redis that was promoted, or restored from an old copy, may lack deletions that were answered 204 at the one before.
+# So an entry is believed only if it was reported in the present generation of its moment's counts, and if this server
+# has been the one primary since that generation began. A generation begins without entries: each one was read from the
+# store since, or was committed, and a deletion after that was told to this server, or was not answered 204. The store
+# answers for all other posts, until a recount reports them. A refused command ends the trust in counts (reign.py), and
+# none here: whoever was refused a deletion did not answer 204.
 # Redis gives a primary another replication id whenever it starts or is promoted. A replica has the id of its primary. A
 # server with other data that joins as a replica is counted (`sync_full`).
 # ARGV: the term (reign.py), then ids of posts. `no-writes`: also while Redis refuses writes, or pauses them. A key of
