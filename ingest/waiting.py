@@ -34,8 +34,8 @@ class Index(Protocol):
         """The posts' states, in order; None for each post that the index does not have; `unknown` without its shard."""
         ...
 
-    async def posts(self, post_ids: Sequence[str], /) -> list[Post | None]:
-        """The posts' records, in order; None for each post that the index does not have."""
+    async def trusted(self, post_ids: Sequence[str], /) -> list[Post | None]:
+        """The records that may be shown, in order; None where only the store knows whether the post still exists."""
         ...
 
 
@@ -118,7 +118,7 @@ class Waiting:
         settled = [post_id for post_id, state in zip(post_ids, states, strict=True) if self._is_settled(post_id, state)]
         if not settled:
             return
-        for post_id, record in zip(settled, await self._index.posts(settled), strict=True):
+        for post_id, record in zip(settled, await self._index.trusted(settled), strict=True):
             if post_id in self._posts:
                 self._posts[post_id].tell(record)
 

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -108,6 +108,27 @@ class Pool(BlockingConnectionPool):
             await self._sentinels.find()
         return self._sentinels.term
 
+    async def known_term(self) -> int:
+        """The same as last heard, usually without a question."""
+        if self._sentinels is None:
+            return 0
+        with suppress(RedisConnectionError):
+            await (self._sentinels.look() if self._sentinels.primary else self._sentinels.find())
+        return self._sentinels.term
+
+    @property
+    def heard(self) -> bool:
+        """Whether the Sentinels have named the primary lately; True without Sentinels."""
+        return self._sentinels is None or self._sentinels.heard
+
+    @asynccontextmanager
+    async def only_primary(self) -> AsyncIterator[None]:
+        """See the function `only_primary`."""
+        number = await self.term()
+        yield
+        if self._sentinels is not None:
+            await self._sentinels.settled(number)
+
     def make_connection(self) -> ServerConnection:
         """Create a connection that reports failures to this pool; all share one TLS context, which is dear to make."""
         made: ServerConnection = super().make_connection()  # type: ignore[no-untyped-call] # redis-py's
@@ -163,3 +184,25 @@ async def term(redis: Redis) -> int:
     """The number of the last failover of this client's Sentinel group; 0 without Sentinels."""
     pool = redis.connection_pool
     return await pool.term() if isinstance(pool, Pool) else 0
+
+
+async def known_term(redis: Redis) -> int:
+    """The same as heard within the last seconds, usually without a question to the Sentinels."""
+    pool = redis.connection_pool
+    return await pool.known_term() if isinstance(pool, Pool) else 0
+
+
+def heard(redis: Redis) -> None:
+    """redis.ConnectionError unless a majority of the Sentinels, if there are any, has named the primary lately."""
+    pool = redis.connection_pool
+    if isinstance(pool, Pool) and not pool.heard:
+        raise RedisConnectionError("a majority of the Sentinels has not named the primary lately")
+
+
+def only_primary(redis: Redis) -> AbstractAsyncContextManager[None]:
+    """At the end, what the block wrote is at the one primary, and nobody reads from one before it.
+
+    redis.ConnectionError when the Sentinels do not confirm that. Without Sentinels nobody can, and nothing is asked.
+    """
+    pool = redis.connection_pool
+    return pool.only_primary() if isinstance(pool, Pool) else nullcontext()

@@ -3,18 +3,18 @@
 Nodes, workers and a rebuild may report the same post any number of times, concurrently and in any order, and the counts
 stay exact. Attempts are ordered by their ids: a delayed report undoes nothing. A *proof* is Redis' *life* and time,
 asked before the process learned from the store that an attempt is current; a life ends with a loss of the data, a
-restart, or a failover.
+restart, or a failover. Which records may be shown is decided in trust.py.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from .connections import term
+from .connections import only_primary, term
 from .index_scripts import (
     COMPLETE,
     COUNTS,
@@ -30,6 +30,7 @@ from .index_scripts import (
 from .keys import COUNTS_KEY, DELETION_KEY, MOMENT_KEY, MOMENTS_KEY, MOMENTS_LISTED_KEY, POST_KEY, is_moment_id
 from .records import ACCEPTING_MS, ATTEMPT_ID_CHARS, Moment, Post, to_ms
 from .scripts import Call, run_one
+from .trust import records, trusted
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Index:
 
         A finished post carries its late flag. One answer for each post: `new` (the index did not have it), `known`,
         `stale` (the entry is of a younger attempt: this post was deleted and posted again), `deleted`, or `unproven`
-        (the index does not have it, and the proof is not good: nothing was written).
+        (the index does not have it, or of an earlier generation, and the proof is not good: nothing was written).
         """
         fields: list[Any] = [self._epoch]
         for post, proof in reports:
@@ -130,6 +131,10 @@ class Index:
         # The id is kept as long as the entries are, and rejects all attempts before it.
         await run_one(self._redis, FORGET((), post_id, moment_id, deletion))
 
+    def only_primary(self, _post_id: str) -> AbstractAsyncContextManager[None]:
+        """For who answers that the post is deleted: redis.RedisError at the end if another primary may show it."""
+        return only_primary(self._redis)
+
     async def drop(self, post_ids: Sequence[str]) -> None:
         """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""
         if post_ids:
@@ -142,12 +147,15 @@ class Index:
         return deletion if _ATTEMPT.fullmatch(deletion) else ""
 
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
-        """The posts' records, in order; None for each post that the index does not have."""
-        pipe = self._redis.pipeline(transaction=False)
-        for post_id in post_ids:
-            pipe.hget(POST_KEY + post_id, "j")
-        found = await pipe.execute(raise_on_error=False)
-        return [_read(_decode_post, _value(one)) for one in found]
+        """The posts' records, in order; None for each post that the index does not have.
+
+        Redis may lack a deletion of them: to show a record, use `trusted`.
+        """
+        return [_read(_decode_post, one) for one in await records(self._redis, post_ids)]
+
+    async def trusted(self, post_ids: Sequence[str]) -> list[Post | None]:
+        """The records that may be shown, in order; None where only the store knows whether the post still exists."""
+        return [_read(_decode_post, one) for one in await trusted(self._redis, post_ids)]
 
     async def scan(self, moment_id: str, cursor: int, most: int = SCANNED) -> tuple[int, list[str]]:
         """Look at `most` keys of this Redis: the ids of the moment's posts among them, and the next cursor, 0 at last.
@@ -262,15 +270,6 @@ class Index:
         due = not LISTED_DUE_S * 1000 < left_ms <= LISTED_TTL_S * 1000
         ids = [one.decode(errors="replace") for one in found]
         return [one for one in ids if is_moment_id(one)] if _covers(listed, since_ms, until_ms) else None, due
-
-
-def _value(answer: Any) -> bytes | None:  # noqa: ANN401 - redis-py's
-    """The answer of one command of a pipeline; a value of another type counts as missing. redis.RedisError."""
-    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
-        return None
-    if isinstance(answer, Exception):
-        raise answer
-    return cast("bytes | None", answer)
 
 
 def _read(decode: Callable[[bytes], T], found: bytes | None) -> T | None:

@@ -106,8 +106,9 @@ end
 return life()..'@'..string.format('%.0f', now_ms())
 """)
 
-# ARGV: the epoch, then eight fields of each post, the last one its proof. An entry of the same attempt proves that no
-# deletion came after it. Otherwise the proof must: whatever was deleted since is still known in this life.
+# ARGV: the epoch, then eight fields of each post, the last one its proof. An entry of the same attempt and the present
+# generation proves that no deletion came after it. Otherwise the proof must: whatever was deleted since is still known
+# in this life. An entry of an earlier generation may be of a post whose deletion this Redis lacks.
 OBSERVE = Script(f"""
 {_COUNT}
 {_LIFE}
@@ -132,13 +133,13 @@ local function observe(key, deletion, counts, state, late, attempt, complete, re
   local moment = moment_of(counts)
   local broken, old_state, old_late, old_attempt, old_generation = entry_of(key)
   if broken then moment.void = true end
-  if not old_state or old_attempt ~= attempt then
+  local counted = old_state and old_generation == moment.generation
+  if not counted or old_attempt ~= attempt then
     local gone = deletion_at(deletion)
     if gone and attempt <= gone then return 'deleted' end
     if old_state and (old_attempt or '') > attempt then return 'stale' end
     if not is_proven(proof) then return 'unproven' end
   end
-  local counted = old_state and old_generation == moment.generation
   if old_state and (old_attempt or '') ~= attempt then
     if counted then count(moment.by, old_state, old_late, -1) end
     redis.call('DEL', key)

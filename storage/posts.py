@@ -59,7 +59,7 @@ class Posts:
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
         with contextlib.suppress(RedisError):
-            (post,) = await self._index.posts([post_id])
+            (post,) = await self._index.trusted([post_id])
             if post is not None:
                 return post
         return await self._stored(post_id)
@@ -162,11 +162,17 @@ class Posts:
     async def delete(self, post_id: str, deletion: str) -> None:
         """Delete the post; on return no request returns it any more. `deletion` is a `records.attempt_id`.
 
-        NoSuchPost when there is none. redis.RedisError when the index may still return the post: the caller should
-        delete again. The index is updated last, so a deletion that the index has was complete.
+        NoSuchPost when there is none. redis.RedisError when a Redis may still show the post: the caller deletes again.
         """
         if not keys.is_post_id(post_id):
             raise NoSuchPost(post_id)
+        async with self._index.only_primary(post_id):
+            found = await self._deleted(post_id, deletion)
+        if not found:
+            raise NoSuchPost(post_id)
+
+    async def _deleted(self, post_id: str, deletion: str) -> bool:
+        """Whether there was a post. The index is updated last, so a deletion that the index has was complete."""
         moment_id, known = keys.moment_of(post_id), ""
         with contextlib.suppress(RedisError):
             known = await self._index.deletion(post_id)
@@ -176,10 +182,11 @@ class Posts:
             # Redis may know a pair that the store has lost; the tombstone keeps out uploads sent before.
             (entry,) = await self._index.posts([post_id])
             if entry is None:
-                raise
+                return False
             await self._existence.end(moment_id, post_id, deletion, known=known, bars=True)
         self.drop(post_id)
         await self._index.forget(post_id, moment_id, deletion)
+        return True
 
     async def page(self, moment_id: str, after: str | None, limit: int) -> tuple[list[Post], str | None]:
         """Up to `limit` posts in key order, and the id to continue after; ValueError on a bad `after`."""
@@ -259,11 +266,8 @@ class Posts:
         """
         known: dict[str, Post] = {}
         wanted = () if index is False else ids
-        try:
-            known = {post.id: post for post in await self._index.posts(wanted) if post is not None}
-        except RedisError:
-            if index:
-                raise
+        with contextlib.suppress(*(() if index else (RedisError,))):
+            known = {post.id: post for post in await self._index.trusted(wanted) if post is not None}
         async for posts in self.stored_some(moment_id, [one for one in ids if one not in known]):
             known.update((post.id, post) for post in posts)
         return [known[one] for one in ids if one in known]

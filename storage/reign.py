@@ -11,7 +11,7 @@
 # Sentinels know that another one took writes meanwhile. Their number of the last failover (`config-epoch`, here the
 # *term*) is part of a mark, and a mark of an earlier term than the reader's is not believed. A writer reads the term
 # before it writes the mark, so a mark never claims a later term than that of the data it covers. Without Sentinels the
-# term is 0.
+# term is 0. How long a record is believed, which a refused command does not end, is in trust.py.
 REIGN = """
 local function reign()
   local said, refused = '', 0

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import reduce
 from operator import add
 from typing import TypeVar, cast
@@ -71,6 +72,10 @@ class ShardedIndex(Index):
             if isinstance(answer, BaseException) and (name == own or not isinstance(answer, RedisError | OSError)):
                 raise answer
 
+    def only_primary(self, post_id: str) -> AbstractAsyncContextManager[None]:
+        """For who answers that the post is deleted: redis.RedisError at the end if another primary may show it."""
+        return self._shards[self.home(post_id)].only_primary(post_id)
+
     async def drop(self, post_ids: Sequence[str]) -> None:
         """Remove the entries of these posts, which stay in the counts: the caller voids or removes those."""
         for one in self._shards.values():
@@ -87,6 +92,10 @@ class ShardedIndex(Index):
     async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The posts' records, in order; None also for posts of a shard that does not answer, if another one does."""
         return _known(await self._by_shard(post_ids, post_ids, Index.posts), None)
+
+    async def trusted(self, post_ids: Sequence[str]) -> list[Post | None]:
+        """The records that may be shown, in order; None also for those of a failing shard, if another one answers."""
+        return _known(await self._by_shard(post_ids, post_ids, Index.trusted), None)
 
     async def states(self, post_ids: Sequence[str]) -> list[str | None]:
         """The posts' states, in order; `unknown` for posts of a shard that does not answer, if another one does."""

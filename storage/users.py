@@ -232,7 +232,8 @@ class Users:
         # This node's cache of finished records; another node's ends within seconds and serves no picture (posts.py).
         self._posts.drop(post_id)
         jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
-        await self._index.forget(post_id, moment_id, deletion)
+        async with self._index.only_primary(post_id):
+            await self._index.forget(post_id, moment_id, deletion)
         if not there.mark and not there.renditions:
             return moment_id
         objects = [keys.intake(moment_id, post_id), keys.media(moment_id, post_id)]
@@ -245,7 +246,8 @@ class Users:
             return None
         self._posts.drop(post_id)
         jobs = await self._queue.remove([Job(name, moment_id, post_id) for name in _JOBS])
-        await self._index.forget(post_id, moment_id, deletion)
+        async with self._index.only_primary(post_id):
+            await self._index.forget(post_id, moment_id, deletion)
         return Erased(post_id=post_id, moment_id=moment_id, held="index entry", objects=[], jobs=jobs)
 
     async def _may_accept(self, moment_id: str) -> bool:

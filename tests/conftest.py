@@ -8,6 +8,7 @@ how to install it; in CI (CI=true) they fail.
 import contextlib
 import itertools
 import logging
+import shutil
 import socket
 import subprocess
 import time
@@ -95,14 +96,20 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[str]]:
-    """Makes contexts with a separate Redis, for data that the fixture `redis` of another test must not flush."""
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[str]]:
+    """Makes contexts with a separate Redis, for data that the fixture `redis` of another test must not flush.
+
+    With a `snapshot`, the file that SAVE wrote, it begins with that data.
+    """
 
     @contextlib.contextmanager
-    def started() -> Iterator[str]:
+    def started(snapshot: Path | None = None) -> Iterator[str]:
         folder, port = tmp_path_factory.mktemp("redis"), free_port()
         try:
             command = redis_command(port, folder)
+            if snapshot:
+                shutil.copy(snapshot, folder / "dump.rdb")
+                command += ["--appendonly", "no"]  # with it, Redis does not read a snapshot
         except ServerMissing as error:
             _missing(error)
         with _server(command, folder / "server.log", {}, lambda: _redis_answers(port)):

@@ -27,6 +27,11 @@ from redis.exceptions import RedisError
 AGAIN_S = 0.1
 # How long a connection that works may go on with a primary that the Sentinels have replaced.
 LOOK_S = 2.0
+# How long the word of a majority counts for readers who must not read from a primary that was replaced.
+HEARD_S = 4.0
+# When a failover was heard of so long ago, no such reader is left: `HEARD_S`, 2 s until all Sentinels have told each
+# other, and one question.
+SETTLED_S = 7.0
 
 Address = tuple[str, int]
 
@@ -37,6 +42,7 @@ class Sentinels:
     def __init__(self, name: str, options: Sequence[dict[str, Any]], *, limit_s: float) -> None:
         self.primary: Address | None = None
         self.term = 0
+        self._heard_s = self._changed_s = float("-inf")
         self._name = name
         self._limit_s = limit_s
         self._clients = [Redis.from_pool(ConnectionPool(**one)) for one in options]
@@ -44,10 +50,26 @@ class Sentinels:
         self._asked_s = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def find(self) -> Address:
-        """The primary, by an answer no older than `AGAIN_S`; redis.ConnectionError when no Sentinel knows one."""
+    @property
+    def heard(self) -> bool:
+        """Whether a majority of the Sentinels has named the primary within `HEARD_S`."""
+        return time.monotonic() - self._heard_s <= HEARD_S
+
+    async def settled(self, term: int) -> None:
+        """Return when nobody reads from a primary of an earlier term; redis.ConnectionError unless this one lasts."""
+        await asyncio.sleep(self._changed_s + SETTLED_S - time.monotonic())
+        now = time.monotonic()
+        await self.find(now)
+        if self._heard_s < now or self.term != term:
+            raise RedisConnectionError("a majority of the Sentinels did not confirm the primary")
+
+    async def find(self, since_s: float = float("-inf")) -> Address:
+        """The primary, by an answer no older than `AGAIN_S`; redis.ConnectionError when no Sentinel knows one.
+
+        With `since_s`, by a question that began later.
+        """
         async with self._lock:
-            if time.monotonic() - self._asked_s > AGAIN_S:
+            if time.monotonic() - self._asked_s > AGAIN_S or self._heard_s < since_s:
                 try:
                     self.primary, self._failure = await self._ask(), None
                 except RedisConnectionError as error:
@@ -75,6 +97,7 @@ class Sentinels:
     async def _ask(self) -> Address:
         named: list[tuple[int, Address]] = []
         failures: list[str] = []
+        began_s = time.monotonic()
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._answer(one), name="sentinel") for one in self._clients]
             for each in asyncio.as_completed(asked):
@@ -90,6 +113,10 @@ class Sentinels:
         if not named:
             raise RedisConnectionError(f"the Sentinels know no primary {self._name}: {'; '.join(sorted({*failures}))}")
         number, address = max(named)
+        if number > self.term or address != self.primary:
+            self._changed_s = time.monotonic()
+        if 2 * len(named) > len(self._clients):
+            self._heard_s = began_s
         self.term = max(self.term, number)
         return address
 

@@ -27,7 +27,7 @@ from storage.moments import Moments
 from storage.posts import Posts
 from storage.queue.jobs import QUEUES, jobs_of
 from storage.queue.shards import Shards
-from storage.records import Moment, Photo, Photos, Receipt, accepted, from_ms, to_ms
+from storage.records import Moment, Photo, Photos, Post, Receipt, accepted, from_ms, to_ms
 from storage.sharded_index import ShardedIndex
 from storage.zips import TAIL_BYTES
 from tests.ports import free_port
@@ -145,6 +145,11 @@ class Stack:
                 tail = (await self.store.read_tail(keys.media(self.moment.id, post_id), TAIL_BYTES)).body
                 found += media.record_in(tail).state == "ready"
         return found
+
+    async def record(self, post_id: str) -> Post:
+        """What its media object says."""
+        assert self.moment
+        return media.record_in((await self.store.read_tail(keys.media(self.moment.id, post_id), TAIL_BYTES)).body)
 
     async def leased_by(self, process: "subprocess.Popen[bytes]") -> str:
         """Wait until this worker renders, and say what: the token in the lease has its process id."""

@@ -68,6 +68,39 @@ async def test_the_jobs_of_a_killed_worker_run_elsewhere(stack: Stack) -> None:
     assert await stack.counted("lapsed") == held
 
 
+async def rendered_only(stack: Stack, posts: list[str]) -> list[str]:
+    """Those of these posts that have their renditions, and that Redis knows as accepted."""
+    states = await stack.index.states(posts)
+    waiting = [post_id for post_id, state in zip(posts, states, strict=True) if state == "accepted"]
+    return [post_id for post_id in waiting if await stack.ready([post_id])]
+
+
+async def test_pairs_whose_reports_waited_in_a_killed_worker_are_ready_once(stack: Stack) -> None:
+    """It has one slot, so of two that are rendered and not reported, one waits for others (reporting.py)."""
+    posts = await stack.post(24)
+    victim = stack.start(lease_s=1, jobs_max=1)
+
+    async def waits() -> bool:
+        if len(await rendered_only(stack, posts)) < 2:
+            return False
+        victim.send_signal(signal.SIGSTOP)
+        there = len(await rendered_only(stack, posts)) >= 2
+        if not there:
+            victim.send_signal(signal.SIGCONT)
+        return there
+
+    await until(waits, stack.log)
+    unreported, held = await rendered_only(stack, posts), await stack.redis.hlen(LEASES_KEY)
+    before = [await stack.record(post_id) for post_id in unreported]
+    victim.kill()
+    victim.wait()
+
+    stack.start(lease_s=1)
+    await stack.all_ready(posts)
+    assert [await stack.record(post_id) for post_id in unreported] == before
+    assert await stack.counted("lapsed") == held >= len(unreported)
+
+
 async def test_a_worker_that_was_believed_dead_is_fenced(stack: Stack) -> None:
     """Stopped past its lease and woken: its jobs ran elsewhere, its settlements are refused, nothing counts twice."""
     posts = await stack.post(10)

@@ -16,7 +16,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from storage.config import Config
+from storage.connections import only_primary
 from storage.opening import redis_client
+from storage.sentinels import HEARD_S, SETTLED_S
+from storage.trust import records, trusted
 from tests.fake_sentinel import FakeSentinel, address
 
 # These tests look into redis-py's pool: it has no public way to say where idle connections go.
@@ -198,3 +201,53 @@ async def test_a_command_can_be_cancelled_at_every_step(client: Redis, sentinels
         task.cancel()
         await asyncio.wait([task], timeout=10)
         assert task.cancelled(), f"lost after {steps} steps"
+
+
+async def test_who_did_not_hear_of_the_primary_lately_believes_nothing_that_is_there(
+    client: Redis, sentinels: list[FakeSentinel]
+) -> None:
+    """It may have been replaced; one Sentinel alone may be cut off with it. Commands go on."""
+    assert await trusted(client, ["post"]) == [None]
+    for one in sentinels[1:]:
+        one.mute = True
+    client.connection_pool._sentinels._heard_s -= HEARD_S
+    later(client)
+    with pytest.raises(RedisConnectionError, match="majority"):
+        await trusted(client, ["post"])
+    assert await records(client, ["post"]) == [None]
+    sentinels[1].mute = False
+    later(client)
+    assert await trusted(client, ["post"]) == [None]
+
+
+async def test_a_primary_is_confirmed_by_a_majority_that_is_asked_afterwards(
+    client: Redis, sentinels: list[FakeSentinel], servers: tuple[int, int]
+) -> None:
+    """What was written at a primary that has a successor by now is nowhere."""
+    async with only_primary(client):  # heard of it first just now: returns when no reader of an earlier one is left
+        await client.set("a", "1")
+        known = client.connection_pool._sentinels._changed_s
+        client.connection_pool._sentinels._changed_s -= SETTLED_S - 0.2
+    assert time.monotonic() - known >= 0.2
+
+    client.connection_pool._sentinels._changed_s = float("-inf")
+    asked = sentinels[0].asked
+    async with only_primary(client):
+        await client.set("a", "1")
+    assert sentinels[0].asked > asked
+
+    async def failing_over() -> None:
+        async with only_primary(client):
+            await client.set("a", "1")
+            for one in sentinels:
+                one.primary, one.epoch = servers[1], 2
+
+    with pytest.raises(RedisConnectionError, match="did not confirm"):
+        await failing_over()
+
+    client.connection_pool._sentinels._changed_s = float("-inf")
+    for one in sentinels[1:]:
+        one.mute = True
+    with pytest.raises(RedisConnectionError, match="did not confirm"):
+        async with only_primary(client):
+            await client.set("a", "1")

@@ -33,7 +33,7 @@ class Index:
             raise RedisConnectionError("away")
         return ["unknown" if one in self.unknown else self.known.get(one) for one in post_ids]
 
-    async def posts(self, post_ids: Sequence[str]) -> list[Post | None]:
+    async def trusted(self, post_ids: Sequence[str]) -> list[Post | None]:
         """The records."""
         self.records += post_ids
         return [self._record(one) if one in self.known else None for one in post_ids]
