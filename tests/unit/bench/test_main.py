@@ -161,3 +161,25 @@ def test_help_lists_the_verbs_and_the_settings(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "make a synthetic burst" in shown
     assert "SNAPSURGE_BENCH_LEAD_S=3.0" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "bench: the following arguments are required: VERB"),
+        (["dance"], "bench: argument VERB: invalid choice: 'dance'"),
+        (["synth", "--posters", "x", "y.gz"], "bench synth: argument --posters: invalid int value: 'x'"),
+        (["plan", "--users", "5", "--a\nb"], "bench: unrecognized arguments: --a b"),
+    ],
+)
+def test_words_that_are_no_command_are_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2; the options are told by --help."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    shown = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert shown.startswith(said)
+    assert shown.endswith("; --help tells more\n")
+    assert shown.count("\n") == 1
