@@ -16,6 +16,7 @@ from .bounds import REPLICAS, Bound
 from .demand import Series
 from .hosts import Host
 
+EPSILON: Final = 1e-9  # of what there is: less is a rounding error
 SENTINELS: Final = 3  # on as many machines at least
 
 
@@ -105,12 +106,12 @@ def _holding(bound: Bound, processes: int, aims: Aims) -> int:
     if not bound.process:
         return int(bound.count().max())
     most = min(aims.cores, math.floor(bound.each / bound.process + 1e-9), processes)
-    if most < 1 or (bound.peak and bound.each <= bound.process):
+    if most < 1 or (bound.peak > EPSILON * bound.each and bound.each <= bound.process):
         raise SizeError(
             f"a process of {bound.tier} needs {bound.process:.6g} {bound.unit} of {bound.resource}, and of a machine's "
             f"{bound.each:.6g} {bound.unit} may be used"
         )
-    if not bound.peak:
+    if bound.peak <= EPSILON * bound.each:
         return math.ceil(processes / most)
 
     # With k processes on each: processes / k machines for them, and need / (each - k process) for the burst. The first
