@@ -38,7 +38,7 @@ __all__ = [
 
 COPY_JITTER_S: Final = 0.25  # copies of an arrival are shifted by up to this, so that they are not simultaneous
 
-Count = Annotated[int, Meta(ge=1)]
+Devices = Annotated[int, Meta(ge=1, le=10**10)]
 # No longer than a trace is, and no wider than numbers can be: e^(12 sigma) is the most that is ever drawn.
 Positive = Annotated[float, Meta(gt=0, le=MICROSECONDS_MAX / 1e6)]
 NotNegative = Annotated[float, Meta(ge=0, le=MICROSECONDS_MAX / 1e6)]
@@ -94,7 +94,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     photo_bytes_min: PhotoBytes = 40_000
     photo_bytes_max: PhotoBytes = 2_000_000
     uplinks: tuple[Uplink, ...] = UPLINKS
-    devices: Count | None = None
+    devices: Devices | None = None
     pushes_per_minute: tuple[Step, ...] = ()
 
     @property

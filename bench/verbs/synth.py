@@ -103,7 +103,7 @@ def shape(args: argparse.Namespace) -> Shape:
     if args.posting is not None:
         if args.posters is not None or args.devices is None or not 0 < args.posting <= 1:
             raise ShapeError("--posting: a share above 0 and at most 1, with --devices and without --posters")
-        asked["posters"] = round(args.devices * args.posting)
+        asked["posters"] = round(msgspec.convert(args.devices, synthesis.Devices) * args.posting)
     if "posters" not in asked:
         raise ShapeError("say --posters, or --devices and --posting")
     return msgspec.convert(asked, Shape)

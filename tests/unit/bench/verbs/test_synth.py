@@ -79,6 +79,7 @@ def test_options_that_contradict_each_other_are_refused(words: str) -> None:
         "--posters 5 --fanout-s 172801",
         "--posters 5 --capture-s 1e308",
         "--posters 5 --photo-bytes 1000000001",
+        f"--devices 1{'0' * 400} --posting 0.5",
     ],
 )
 def test_what_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
