@@ -35,7 +35,7 @@ class Looks:
     ) -> None:
         self._endpoints, self._tasks, self._doubted = endpoints, tasks, doubted
         self.missing_at = self._told_at = float("-inf")
-        self.canary = self._fails = False
+        self.canary = self._fails = self._sought = False
         self._canary = canary
         # One for each member. It ends with the member's process, so the same one proves that no member was restarted.
         self._wires: dict[Endpoint, Wire] = {}
@@ -61,7 +61,7 @@ class Looks:
 
     async def told(self) -> None:
         """Look, and if drives have just failed, wait until MinIO's listings tell what the other drives have."""
-        await self.look()
+        await (self.look() if self._sought else self.watch(make=False))
         await asyncio.sleep(max(0.0, self._told_at - asyncio.get_running_loop().time()))
 
     async def watch(self, *, make: bool) -> None:
@@ -71,6 +71,9 @@ class Looks:
             steady_s = asyncio.get_running_loop().time() - max(one.changed_at for one in self._endpoints)
             with contextlib.suppress(OSError):
                 self.canary = await self._canary.fit(make=make and self._none_missing and steady_s > STEADY_S)
+                self._sought = True
+            if self.canary:
+                await self.look()
 
     async def look(self) -> None:
         """Wait for the next look to begin, and for its end."""

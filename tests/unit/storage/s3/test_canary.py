@@ -46,7 +46,7 @@ async def test_the_canary_has_one_parity_shard(
     async with objects_at(*(one.url for one in members)) as objects:
         assert await found(objects) is fit
         assert ("2 parity shards" in caplog.text) is (parity == "2")
-        assert asked(members) == (["GET canary", *["HEAD canary"] * 3] if fit else ["GET canary"])
+        assert asked(members) == (["GET canary", *["HEAD canary"] * 6] if fit else ["GET canary"])
 
 
 async def test_it_is_made_where_it_is_missing_and_all_is_calm(
