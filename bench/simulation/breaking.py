@@ -174,9 +174,9 @@ class Breaking:
         held = self._held.setdefault(shard, [[] for _ in range(JOB_CLASSES)])
         for job_class in range(JOB_CLASSES):
             queued = chain(world, job_class)
-            shards = world.users["slot"][queued] % len(world.shard_back)
-            rechain(world, job_class, [i for i, of in zip(queued, shards, strict=True) if of != shard])
-            mine = [i for i, of in zip(queued, shards, strict=True) if of == shard]
+            mine = [i for i in queued if world.users["slot"][i] % len(world.shard_back) == shard]
+            others = [i for i in queued if world.users["slot"][i] % len(world.shard_back) != shard]
+            rechain(world, job_class, others)
             held[job_class] += mine
             world.counts[QUEUED] -= len(mine)
             world.counts[UNQUEUED] += len(mine)
@@ -227,9 +227,9 @@ def chain(w: World, job_class: int) -> list[int]:
 
 def rechain(w: World, job_class: int, queued: Sequence[int]) -> None:
     """Make these the queue of the class."""
-    for i, after in zip(queued, [*queued[1:], NOBODY], strict=True):
-        w.users["link"][i] = after
-    w.jobs[job_class] = (queued[0], queued[-1]) if queued else NOBODY
+    ends = [*queued, NOBODY]
+    w.users["link"][np.array(queued, np.int64)] = ends[1:]
+    w.jobs[job_class] = ends[0], queued[-1] if queued else NOBODY
 
 
 def _when(act: Act) -> float:

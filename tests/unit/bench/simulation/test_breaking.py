@@ -101,7 +101,7 @@ def test_a_render_without_full_begins_anew_when_its_worker_died() -> None:
     made = queued(3, workers=1)
     w = made.world
     w.workers["free"] = 40.0
-    render(w, 40.2)
+    render(w, 40.12)
     assert (w.counts[STARTED], w.counts[DEGRADED]) == (3, 3)
     last = int(w.workers["job"][0])
     made.breaking.lose_zone(0, 40.12, math.inf)

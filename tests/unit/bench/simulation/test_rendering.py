@@ -55,7 +55,7 @@ def test_what_a_worker_claimed_ahead_waited_until_its_claim() -> None:
     w.workers["free"][0], w.workers["mean_s"][0] = 30.9, 0.1
     for i in range(40):
         enqueue(w, i, 1.0, 0)
-    rendering.render(w, 31.85)
+    rendering.render(w, 31.83)
     assert w.counts[STARTED] == 19  # eighteen of the first claim, which was in second 30.9
     assert w.counts[COMPLETING] == 0
     assert w.flows[WORKER] == pytest.approx(18 * 0.05 + 0.05 * 5 / 6)
