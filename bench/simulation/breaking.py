@@ -32,6 +32,7 @@ from .world import (
     STARTED,
     STORED,
     UNQUEUED,
+    WORKERS,
     Indices,
     World,
     nodes_of,
@@ -186,6 +187,9 @@ class Breaking:
         world = self._world
         if self._down[shard] > now:
             return
+        # A worker without a job claims one now, and not when it was free.
+        there = world.heap[: world.counts[WORKERS]]
+        world.workers["free"][there] = np.maximum(world.workers["free"][there], now)
         for job_class, mine in enumerate(self._held.pop(shard)):
             queued = sorted([*mine, *chain(world, job_class)], key=lambda i: float(world.users["at"][i]))
             rechain(world, job_class, queued)

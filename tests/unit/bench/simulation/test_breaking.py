@@ -82,6 +82,7 @@ def test_nothing_is_claimed_ahead_of_a_redis_that_is_away() -> None:
     made.breaking.mend_redis(0, 9.0, 9.0)
     render(w, math.inf)
     assert w.counts[STARTED] == 100
+    assert (w.users["ready"] > 9.0).sum() == 100 - started
 
 
 @pytest.mark.parametrize("seconds", [2, 5])
@@ -92,6 +93,7 @@ def test_busy_workers_lose_the_time_of_an_outage(seconds: int) -> None:
     away = play(arrivals, of=here(cores=16)).play([parsed(f"redis@2+{seconds}")])
     late_s = away.ready.max() - calm.ready.max()
     assert seconds <= late_s <= seconds + 1.1
+    assert not ((away.ready > 2.2) & (away.ready < 2 + seconds)).any()
     assert away.cpu_s["worker"] == pytest.approx(calm.cpu_s["worker"])
     assert max(second.ready for second in away.seconds) <= 2 * 300
 
