@@ -34,7 +34,8 @@ async def coordinating(coordinator: Coordinator, address: tuple[str, int], local
             started = [
                 await stack.enter_async_context(another((bound[0], bound[1]), LOCAL, local)) for _ in range(local)
             ]
-            stack.callback(coordinator.close)
+            stack.push_async_callback(coordinator.end)
+            stack.callback(server.close)  # first, so that nobody connects meanwhile
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(_watch(child), name=f"child-{child.pid}") for child in started]
                 await coordinator.gather()
