@@ -1,8 +1,8 @@
 """Compare replays with earlier ones: is the service level worse than it was?
 
 At least three reports a side, of the same trace, scale, machine and settings. The verdict is on what users are
-promised: lost, half, doubled and wrongly late pairs, shed share, upload p99, ready p90. Exit: 0 no worse, 1 worse,
-2 not comparable, 3 cannot tell or no baseline.
+promised: lost, half, doubled and wrongly late pairs, shed and failed share, upload p99, ready p90. Exit: 0 no worse,
+1 worse, 2 not comparable, 3 cannot tell or no baseline.
 """
 
 import argparse

@@ -61,7 +61,7 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path: Path) -> None:
     for name in ("t.gz", "link", "hard", "d/../t.gz"):
         with pytest.raises(SameFile, match=r"^--seal .* is the same file as TRACE: it would be overwritten$"):
             check({"--seal": tmp_path / name}, {"TRACE": tmp_path / "t.gz"})
-    with pytest.raises(SameFile, match="--html .* is the same file as --report"):
+    with pytest.raises(SameFile, match=r"--html .* is the same file as --report"):
         distinct({"--report": tmp_path / "r", "--html": tmp_path / "d" / ".." / "r"}, {})
     distinct({"--report": tmp_path / "r", "--html": tmp_path / "h"}, {"TRACE": tmp_path / "t.gz"})
     assert (tmp_path / "t.gz").read_bytes() == b"trace"

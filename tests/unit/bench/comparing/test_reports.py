@@ -9,7 +9,6 @@ import pytest
 from bench.comparing.reports import NotComparable, read, refuse_different
 from tests.unit.bench.comparing.reports_made import measured, report
 
-
 COUNTS = ("offered", "accepted", "failed", "unknown", "pending", "attempts", "shed", "lost", "unserved")
 
 

@@ -273,19 +273,6 @@ async def test_a_coordinator_says_whom_it_waits_for() -> None:
     ]
 
 
-async def test_who_says_nothing_is_let_go_at_the_end() -> None:
-    """Their tasks are over when the coordinator is: the loop would log them, with a traceback, when it cancels them."""
-    async with coordinator(machines=1) as (made, address):
-        opened = [await asyncio.open_connection(*address) for _ in range(20)]
-        while len(made._strangers) < len(opened):  # noqa: ASYNC110 -- what was accepted is the event
-            await asyncio.sleep(0)
-        await made.end()
-        assert made._strangers == {}
-        for reader, writer in opened:
-            assert await reader.read() == b""
-            writer.close()
-
-
 async def test_a_generator_that_is_gone_before_the_start_ends_the_run() -> None:
     """It could not run; nothing was sent."""
     async with coordinator(machines=1) as (made, address):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.unit.bench.fake_service import FakeService, Faults
+from tests.unit.bench.replay.test_coordinator import coordinator
 from tests.unit.bench.replay.test_processes import bench, ended, service, write
 
 pytestmark = pytest.mark.timeout(300)
@@ -20,12 +21,12 @@ async def waiting(tmp_path: Path, machines: int) -> AsyncIterator[tuple[asyncio.
     """A coordinator that waits for so many machines, and its port."""
     port = free_port()
     words = ("--coordinate", f"127.0.0.1:{port}", "--machines", str(machines))
-    async with service(FakeService(Faults(page=100))) as url:
-        async with bench(str(write(tmp_path / "t.gz")), "--target", url, *words) as process:
-            assert process.stdout
-            while not (await process.stdout.readline()).startswith(b"waiting for "):
-                pass
-            yield process, port
+    trace, fake = str(write(tmp_path / "t.gz")), FakeService(Faults(page=100))
+    async with service(fake) as url, bench(trace, "--target", url, *words) as process:
+        assert process.stdout
+        while not (await process.stdout.readline()).startswith(b"waiting for "):
+            pass
+        yield process, port
 
 
 async def test_silent_peers_leave_no_trace(tmp_path: Path) -> None:
@@ -88,3 +89,16 @@ async def test_a_generator_that_is_ended_ends_its_others(tmp_path: Path) -> None
 
     assert code == 130, said
     assert "Traceback" not in said
+
+
+async def test_who_says_nothing_is_let_go_at_the_end() -> None:
+    """Their tasks are over when the coordinator is: the loop would log them, with a traceback, when it cancels them."""
+    async with coordinator(machines=1) as (made, address):
+        opened = [await asyncio.open_connection(*address) for _ in range(20)]
+        while len(made._strangers) < len(opened):  # noqa: ASYNC110 -- what was accepted is the event
+            await asyncio.sleep(0)
+        await made.end()
+        assert made._strangers == {}
+        for reader, writer in opened:
+            assert await reader.read() == b""
+            writer.close()

@@ -75,9 +75,9 @@ async def test_a_lost_pair_stays_lost_when_its_report_cannot_be_written(tmp_path
             return await super().accept(request)
 
     words = ("--report", str(folder / "r.json"), "--html", str(folder / "r.html"))
-    async with service(Clearing(Faults(page=100, drop=1))) as url:
-        async with bench(str(write(tmp_path / "t.gz")), "--target", url, *words) as process:
-            code, said = await ended(process)
+    trace, fake = str(write(tmp_path / "t.gz")), Clearing(Faults(page=100, drop=1))
+    async with service(fake) as url, bench(trace, "--target", url, *words) as process:
+        code, said = await ended(process)
 
     assert code == 1, said
     assert "but there is no such post" in said
@@ -89,9 +89,9 @@ async def test_a_lost_pair_stays_lost_when_its_report_cannot_be_written(tmp_path
 async def test_half_of_the_users_with_errors_is_no_pass(tmp_path: Path) -> None:
     """The table says why."""
     trace, file = write(tmp_path / "t.gz"), tmp_path / "r.json"
-    async with service(FakeService(Faults(page=100, crash=10))) as url:
-        async with bench(str(trace), "--target", url, "--report", str(file)) as process:
-            code, said = await ended(process)
+    fake = FakeService(Faults(page=100, crash=10))
+    async with service(fake) as url, bench(str(trace), "--target", url, "--report", str(file)) as process:
+        code, said = await ended(process)
     report = json.loads(file.read_text())
 
     assert (code, report["verdict"], report["unserved"]) == (1, "fail", 10), said
