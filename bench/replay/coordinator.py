@@ -92,7 +92,8 @@ class Coordinator:
         self._plan, self._arrivals, self._clock, self.say = plan, arrivals, clock, say
         self._local, self.machines = local, machines
         self._members: list[Member] = []
-        self._strangers: dict[asyncio.Task[None], Wire] = {}  # who has connected and not said who they are
+        self._strangers: set[Wire] = set()  # who has connected and not said who they are
+        self.ended = False
         self._joined = asyncio.Condition()
         self._gathering = True
         self._beats: list[Beat] = []
@@ -119,17 +120,16 @@ class Coordinator:
 
     async def _hello(self, wire: Wire) -> Hello | None:
         """Who connects; None when they do not say it, or the coordinator ends before."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._strangers[task] = wire
+        if self.ended:
+            return None
+        self._strangers.add(wire)
         try:
             async with asyncio.timeout(HELLO_S):
                 return await wire.receive(HELLO, HELLO_BYTES_MAX)
         except (WireError, TimeoutError):
             return None
         finally:
-            if task is not None:
-                del self._strangers[task]
+            self._strangers.remove(wire)
 
     def _refusal(self, hello: Hello) -> str | None:
         if hello.protocol != PROTOCOL:
@@ -270,12 +270,6 @@ class Coordinator:
 
     def close(self) -> None:
         """End all connections, and so the generators."""
-        for wire in (*(member.wire for member in self._members), *self._strangers.values()):
+        self.ended = True
+        for wire in (*(member.wire for member in self._members), *self._strangers):
             wire.close()
-
-    async def end(self) -> None:
-        """Close, and wait for whoever connected and said nothing: the loop would log their tasks as broken off."""
-        await asyncio.sleep(0)  # who has connected just now becomes known
-        self.close()
-        if self._strangers:
-            await asyncio.wait(list(self._strangers))

@@ -73,6 +73,12 @@ def made(**changes: Any) -> Report:
     return build(run(**changes), Config(), ORIGIN, ["http://127.0.0.1:1"])
 
 
+def of(*outcomes: Outcome, **changes: Any) -> Report:
+    """The report of these uploads, which the trace does not break off."""
+    rows = tuple(Row(t=0, u=one.user, f=2, b=2, up=9) for one in outcomes)
+    return made(outcomes=outcomes, rows=rows, **changes)
+
+
 def test_every_arrival_is_counted_once() -> None:
     """Offered is accepted, failed and unknown; answers are counted apart."""
     report = made()
@@ -185,9 +191,9 @@ def test_the_verdict_follows_from_the_run(changes: dict[str, Any], verdict: str,
 def test_who_got_an_error_to_the_end_was_not_served(ends: tuple[int, ...], unserved: int) -> None:
     """One of a hundred may be; a refusal by plan, or of a bad upload, is an answer that was meant."""
     good = tuple(outcome(f"u{n}", 201) for n in range(98))
-    report = made(outcomes=(*good, outcome("x", 201), outcome("y", *ends)))
+    report = of(*good, outcome("x", 201), outcome("y", *ends))
     assert (report.unserved, report.verdict, report.unmet) == (unserved, "pass", ())
-    report = made(outcomes=(*good, outcome("x", *ends), outcome("y", *ends)))
+    report = of(*good, outcome("x", *ends), outcome("y", *ends))
     assert (report.unserved, report.verdict) == (2 * unserved, "fail" if unserved else "pass")
     said = "users who got an error to the end, or no answer: 2 of 100, more than 1%"
     assert report.unmet == ((said,) if unserved else ())
@@ -195,7 +201,7 @@ def test_who_got_an_error_to_the_end_was_not_served(ends: tuple[int, ...], unser
 
 def test_a_void_run_is_not_failed_by_who_was_not_served() -> None:
     """It may be its sender's fault."""
-    report = made(outcomes=(outcome("x", 500), outcome("y", 201)), faults=("generator 2 died",))
+    report = of(outcome("x", 500), outcome("y", 201), faults=("generator 2 died",))
     assert (report.verdict, report.unserved, report.unmet) == ("void", 1, ())
 
 
