@@ -68,10 +68,10 @@ def _special(path: Path) -> bool:
 def _try(path: Path) -> None:
     """Write a file beside it, as `files.replacing` does, and delete it."""
     target = Path(os.path.realpath(path))
-    probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
     try:
         if target.is_dir():
             raise WriteError(f"cannot write {path}: Is a directory")
+        probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with probe.open("xb") as file:
