@@ -144,6 +144,7 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     voided, missing = voids(run, config), unmet(run)
     same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
     same |= msgspec.structs.asdict(origin) | _resuming(run)
+    same |= {"unserved": unserved(run), "unmet": () if voided else missing, "voided": voided}
     ready = [post.id for post in posts if post.state == "ready"]
     examples = [*missing, *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
     return Report(
@@ -177,9 +178,6 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         uplinks=deciles(outcomes, {row.u: row.up for row in run.rows}, frozenset(on_time)),
         machine=machine(),
         verdict=verdict(run, voided),
-        voided=voided,
-        unserved=unserved(run),
-        unmet=() if voided else missing,
         **same,
     )
 

@@ -147,7 +147,6 @@ class Replay:
             for task in (measure, pulse):
                 task.cancel()
             settled = self._clock.now()
-            self._tally.phase = "checking"
             posts, findings, unchecked = await self._judged(moment, outcomes, watch)
             bad = await self._bad_renditions(posts)
             await self._watch_on(settled)
@@ -230,6 +229,7 @@ class Replay:
         self, moment: Moment, outcomes: Sequence[Outcome], watch: ReadyWatch
     ) -> tuple[tuple[Post, ...], tuple[Finding, ...], str | None]:
         """What `_judge` found, or why it found nothing: the service does not answer any more."""
+        self._tally.phase = "checking"
         try:
             return (*await self._judge(moment, outcomes, watch), None)
         except ServiceError as error:
