@@ -105,6 +105,15 @@ def test_costs_of_few_sizes_are_told(files: dict[str, Path], capsys: pytest.Capt
     assert "renders cost" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["trace", "fleet", "costs"])
+def test_a_seal_over_an_input_is_refused(files: dict[str, Path], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, and the input is whole."""
+    before = files[name].read_bytes()
+    assert simulate(files, "--seal", str(files[name])) == 2
+    assert "is the same file as" in capsys.readouterr().err
+    assert files[name].read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
@@ -113,6 +122,7 @@ def test_costs_of_few_sizes_are_told(files: dict[str, Path], capsys: pytest.Capt
         (["--fault", "node:9@1"], "the fleet has 3"),
         (["--costs", "/nowhere/costs.json"], "No such file"),
         (["--fleet", "/nowhere/fleet.json"], "No such file"),
+        (["--seal", "/"], "cannot write /: Is a directory"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(
