@@ -18,7 +18,7 @@ if __name__ == "__main__":  # Ctrl-C during the imports, which take a second, en
 import msgspec
 
 from . import config as settings
-from .command import first
+from .command import Parser, first
 from .errors import BenchError
 from .verbs import VERBS
 
@@ -27,7 +27,7 @@ INTERRUPTED: Final = 130
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line, with all verbs."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m bench",
         description="Bursts as traces, and their replay at a running service, checked for loss.",
         epilog="Settings, from the environment:\n" + settings.table(),

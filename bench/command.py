@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from .errors import BenchError
 from .rows import Results, Row, line, machine, write
@@ -22,6 +22,15 @@ from .rows import Results, Row, line, machine, write
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 
 Tell = Callable[[Row], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that tells what is wrong with the words in one line, as all errors are told."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and end with exit code 2."""
+        said = " ".join(message.splitlines())
+        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {said}; --help tells more\n")
 
 
 def options(parser: argparse.ArgumentParser, file: str) -> None:
@@ -32,7 +41,7 @@ def options(parser: argparse.ArgumentParser, file: str) -> None:
 
 def given(module: str, about: str | None, file: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The parsed command line of a bench's program: `quick` and `out`."""
-    parser = argparse.ArgumentParser(prog=f"python -m bench.{module}", description=about, allow_abbrev=False)
+    parser = Parser(prog=f"python -m bench.{module}", description=about, allow_abbrev=False)
     options(parser, file)
     return parser.parse_args(arguments)
 

@@ -5,11 +5,12 @@ be replaced. Also reads a JSON file, and the SHA-256 of a file, by which reports
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -46,11 +47,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def write(path: Path, content: bytes) -> None:
     """Put the content into the file; its folder is made if it is not there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with folder_made(path.parent), replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
-    with replacing(path) as file:
-        file.write(content)
+
+
+@contextmanager
+def folder_made(folder: Path) -> Iterator[None]:
+    """Make a folder for what the block writes into it; when that fails, folders that were not there go again."""
+    absent = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for one in absent:
+            with suppress(OSError):
+                one.rmdir()
+        raise
 
 
 def write_json(path: Path, value: object) -> None:
@@ -61,11 +75,28 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path, kind: type[T], what: str, error: type[BenchError]) -> T:
     """The value in a JSON file; the error, with the file and why, when it cannot be read or is no `what`."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        data = path.read_bytes()
+        found = msgspec.json.decode(data, type=kind)
+        no_key_twice(data)
     except OSError as cause:
         raise error(f"{path}: {cause.strerror}") from cause
-    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+    except (msgspec.MsgspecError, ValueError) as cause:
         raise error(f"{path} is no {what}: {cause}") from cause
+    return found
+
+
+def no_key_twice(data: bytes) -> None:
+    """ValueError when an object of this JSON has a key twice: readers differ in which one counts."""
+
+    def keys(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"the key `{twice}` is there twice")
+
+    try:
+        json.loads(data, object_pairs_hook=keys)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,7 @@ WIRE: Final = 1538 / 1448
 COPIES: Final = 2
 WAITS_S: Final = 1e-6  # of CPU: less is a rounding error
 NODE_FILES: Final = 256  # connections to the store, to Redis, to balancers' health checks
+REPLICAS: Final = 2  # of a shard of Redis: a primary and a replica, for Sentinel to fail over to
 FILES_PER_UPLOAD: Final = {"lb": 2, "node": 1}  # a balancer has one to the phone and one to the node
 DRAINING: Final = {"redis", "store"}  # beside the workers; what others spend meanwhile is noise
 TIERS: Final = ("lb", "node", "worker", "redis", "store")
@@ -29,7 +30,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """One resource of one tier: the need by second, and what one process or machine has of it.
 
     `per`: `process`, `machine`, or `whole` for what more machines do not increase. `fixed`: a need of the fleet, not of
-    the burst.
+    the burst. `process`: what every started process needs of it beside the burst's need, whether it works or not.
     """
 
     tier: str
@@ -39,6 +40,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     each: float
     per: str
     fixed: bool = False
+    process: float = 0.0
 
     @property
     def peak(self) -> float:
@@ -174,7 +176,6 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
     flight, held, mb = long(demand.in_flight), long(demand.held_mb), long(demand.mb)
     view_mb = work.views * aims.view_kb / 1000
     nic = aims.nic_gbit * aims.utilisation
-    memory = aims.memory_gib * aims.utilisation * 1024
 
     def add(tier: str, resource: str, unit: str, need: Series, each: float, per: str) -> None:
         found.append(Bound(tier=tier, resource=resource, unit=unit, need=need, each=each, per=per))
@@ -185,18 +186,27 @@ def bounds(demand: Demand, work: Loads, costs: Costs, aims: Aims) -> tuple[Bound
         files = aims.files_max - (NODE_FILES if tier == "node" else 0)
         add(tier, "file descriptors", "files", flight * FILES_PER_UPLOAD[tier], float(max(files, 1)), "process")
         add(tier, "network", "Gbit/s", (mb + view_mb) * 8e-3 * WIRE, nic, "machine")
-    add("lb", "memory", "MiB", flight * tiers["lb"].upload_kib / 1024, memory, "machine")
-    node_mib = flight * tiers["node"].upload_kib / 1024 + held * COPIES * 1e6 / 2**20
-    add("node", "memory", "MiB", node_mib, memory, "machine")
-    worker_mib = work.cores["worker"] / _core(tiers["worker"], aims, "worker") * tiers["worker"].process_mib
-    add("worker", "memory", "MiB", worker_mib, memory, "machine")
     # A worker reads the pair and writes the media object: the larger one fills its direction of the network.
     object_mb = max(demand.mean_bytes, costs.media_bytes(demand.mean_bytes)) / 1e6
     add("worker", "network", "Gbit/s", work.drained * object_mb * 8e-3 * WIRE, nic, "machine")
     kept = demand.pairs * aims.moments_a_day * aims.redis_days * costs.redis_pair_kib / 1024**2
-    add("redis", "memory", "GiB", np.full(seconds, kept), aims.redis_gib * aims.utilisation, "process")
+    add("redis", "index", "GiB", np.full(seconds, kept), aims.redis_gib * aims.utilisation, "process")
+    burst_mib = {
+        "lb": flight * tiers["lb"].upload_kib / 1024,
+        "node": flight * tiers["node"].upload_kib / 1024 + held * COPIES * 1e6 / 2**20,
+        "redis": np.full(seconds, kept * 1024 * REPLICAS),
+    }
+    found += [_memory(name, tier, burst_mib.get(name, np.zeros(seconds)), aims) for name, tier in tiers.items()]
     found += _store(demand, work, stores, aims)
     return tuple(found)
+
+
+def _memory(name: str, tier: Tier, need: Series, aims: Aims) -> Bound:
+    """Memory of a tier's machines: what the burst needs, and a process's own, which it has from its start on."""
+    each = aims.memory_gib * aims.utilisation * 1024
+    return Bound(
+        tier=name, resource="memory", unit="MiB", need=need, each=each, per="machine", process=tier.process_mib
+    )
 
 
 def _core(tier: Tier, aims: Aims, name: str) -> float:

@@ -4,6 +4,7 @@ The planner and the simulator read this file and nothing else. A cost grows with
 CPU is in milliseconds of one core, bytes are those of both photos as received (MB = 10^6).
 """
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from msgspec import Meta
 
 from ..errors import BenchError
 from ..files import read_json
+from .aims import DAY_S
 
 WITHOUT_FULL: Final = 5 / 8  # of a media object's bytes (processors/README.md)
 LEAST_POINTS: Final = 2  # one point has no slope
@@ -70,7 +72,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     idle_cores: NotNegative = 0.0
     process_mib: NotNegative
     upload_kib: NotNegative = 0.0  # memory of an upload in flight beyond the bytes that it has received
-    start_s: NotNegative
+    start_s: Annotated[float, Meta(ge=0, le=DAY_S)]
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,15 +101,15 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A whole measurement. `stores` is by kind: `file` and `minio`."""
 
     measured_at: str  # RFC 3339
-    machine: dict[str, str | int]
-    code: str  # hash of the code that was measured
+    machine: Annotated[dict[str, str | int], Meta(min_length=1)]
+    code: Annotated[str, Meta(min_length=1)]  # hash of the code that was measured
     lb: Tier
     lb_tls: Tier  # each upload over a new TLS connection
     redis: Tier
     stores: dict[str, Stores]
     media_share: NotNegative  # bytes of the media object for each byte received, where `media` says no more
-    heartbeat_cores: NotNegative = 0.0  # of Redis, for each balancer, node and worker that runs: pulses and polls
-    redis_pair_kib: NotNegative = 0.0  # memory of Redis for a post that is ready
+    heartbeat_cores: NotNegative  # of Redis, for each balancer, node and worker that runs: pulses and polls
+    redis_pair_kib: NotNegative  # memory of Redis for a post that is ready
     note: str = ""  # how it was measured, where that was not as `make bench` does by default
     media: tuple[Media, ...] = ()  # by size, the smallest first
 
@@ -134,7 +136,7 @@ def read(path: Path) -> Costs:
 
 
 def checked(costs: Costs, where: str) -> Costs:
-    """The costs unchanged; CostsError names each tier without a phase that it has a part in."""
+    """The costs unchanged; CostsError names each phase that a tier lacks, and a time that is none."""
     wanted = [("redis", costs.redis, ("drain",))]
     for kind, stores in costs.stores.items():
         wanted.append((f"stores.{kind}.worker", stores.worker, ("drain",)))
@@ -145,6 +147,10 @@ def checked(costs: Costs, where: str) -> Costs:
     ]
     if not costs.stores:
         missing.append("no kind of store was measured")
+    try:
+        dt.datetime.fromisoformat(costs.measured_at)
+    except ValueError:
+        missing.append(f"measured_at is no time: {costs.measured_at!r}")
     if missing:
         raise CostsError(f"{where}: {'; '.join(missing)}; `make bench` measures it")
     return costs

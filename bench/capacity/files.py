@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ..files import WriteError
+from ..files import WriteError, folder_made
 
 NAMES: Final = ("plan.json", "ladder.json", "quotas.md", "fleet.json")
 
@@ -13,9 +13,8 @@ NAMES: Final = ("plan.json", "ladder.json", "quotas.md", "fleet.json")
 def write(folder: Path, texts: Mapping[str, bytes]) -> None:
     """Put the texts into the folder, which is made if it is not there; WriteError, and no file is changed."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         # In the folder itself, because a rename does not leave its file system.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".plan-") as aside:
+        with folder_made(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".plan-") as aside:
             made = {name: Path(aside) / name for name in texts}
             for name, path in made.items():
                 path.write_bytes(texts[name])

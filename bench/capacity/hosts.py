@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from .aims import Aims
-from .bounds import TIERS, Bound
+from .bounds import Bound
 
 SHARED: Final = {"CPU": "cores", "memory": "MiB", "network": "Gbit/s"}  # what processes of one machine share
 EPSILON: Final = 1e-9
@@ -77,14 +77,18 @@ def _shared(name: str, host: Host, hosts: Hosts, bounds: Sequence[Bound], aims: 
         each = there[resource]
         if each is None:
             continue
-        need = 0.0
-        for tier in TIERS:
-            whole = processes(hosts, tier)
-            share = host.count * host.processes.get(tier, 0) / whole if whole else 0.0
-            peaks = [b.peak for b in bounds if b.tier == tier and b.resource == resource and b.unit == unit]
+        need = started = 0.0
+        for bound in bounds:
+            if (bound.resource, bound.unit) != (resource, unit):
+                continue
+            here, whole = host.count * host.processes.get(bound.tier, 0), processes(hosts, bound.tier)
+            started += here * bound.process
             # Peaks of tiers that share a machine are added, as if they came together, which is on the safe side.
-            need += share * sum(peaks)
-        yield _binding(f"{name} machines' {resource}", host.count * each, need, unit)
+            need += bound.peak * here / whole if whole else 0.0
+        limit = host.count * each
+        # What programs hold without work does not grow with the burst, which has the rest.
+        yield _binding(f"{name} machines' {resource}, no load", limit, started, unit, fixed=True)
+        yield _binding(f"{name} machines' {resource}", max(limit - started, 0.0), need, unit)
 
 
 def _binding(resource: str, limit: float, need: float, unit: str, *, fixed: bool = False) -> Binding:

@@ -17,14 +17,17 @@ from .demand import Demand, Uploads, demand
 from .hosts import Binding, Host, Hosts, bindings, largest, processes
 from .ladder import Climb, Step, buffer, steps
 from .prices import DAY_H, Money, Prices, money
-from .sizing import Size, host, redis, size
+from .sizing import Size, asks, host, redis, size
 
 SETTLED: Final = 0.99  # of all pairs: from when they have been received, the burst is draining
 TIMES: Final = 1.5  # "does it take half as much again"
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """One tier: machines and processes at second 0, at the peak and while draining; what decides; its start."""
+    """One tier: machines and processes at second 0, at the peak and while draining; what decides; its start.
+
+    `memory_gib`: of all planned processes, and what the burst adds to it.
+    """
 
     machines: int
     processes: int
@@ -41,7 +44,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shards(msgspec.Struct, frozen=True, kw_only=True):
-    """Redis: shards, each with a replica."""
+    """Redis: shards, each with a replica; `memory_gib` is that of all of them."""
 
     shards: int
     machines: int
@@ -124,12 +127,11 @@ def plan(case: Case, target: Hosts | None = None) -> Plan:
     tiers: dict[str, Tier | Shards | Store] = {
         tier: _tier(tier, sizes[tier], found, climbs[tier], ladder, draining) for tier in climbs
     }
-    memory = _peak(found, "redis", "memory")
     tiers["redis"] = Shards(
         shards=sizes["redis"].processes_needed,
         machines=sizes["redis"].machines,
         cpu_cores=sizes["redis"].cores,
-        memory_gib=memory,
+        memory_gib=_memory_gib(found, "redis", sizes["redis"]),
         binds=sizes["redis"].binds,
     )
     tiers["store"] = _store(asked, work, found, sizes, case)
@@ -171,12 +173,8 @@ def answer(asked: Demand, found: tuple[Bound, ...], target: Hosts, case: Case) -
 def cores(case: Case, asked: Demand) -> float:
     """The one number that sensitivities compare: cores of all tiers at their peaks, with what is left unused."""
     found = bounds(asked, loads(asked, case.costs, case.aims), case.costs, case.aims)
-    total = 0.0
-    for tier in TIERS:
-        own = [bound for bound in found if bound.tier == tier and bound.per != "whole"]
-        machine = float(case.aims.cores)
-        total += max([0.0, *(b.peak / b.each * (1 if b.per == "process" else machine) for b in own)])
-    return total
+    machines = (max(asks(tier, found, case.aims), default=(0.0, ""))[0] for tier in TIERS)
+    return sum(machines) * case.aims.cores
 
 
 def _beats(hosts: Hosts, case: Case) -> Bound:
@@ -197,7 +195,6 @@ def _tier(
     at_0 = [step.count for step in ladder if step.tier == tier and step.at_s <= 0]
     after = found.needed[draining:]
     left = math.ceil(float(after.max()) * found.ratio - 1e-9) if len(after) else 0
-    memory = _peak(every, tier, "memory") / 1024
     return Tier(
         machines=found.machines,
         processes=found.processes,
@@ -206,12 +203,17 @@ def _tier(
         at_peak=found.processes,
         draining=min(left, found.processes),
         binds=found.binds,
-        memory_gib=memory,
+        memory_gib=_memory_gib(every, tier, found),
         nic_gbit=_peak(every, tier, "network"),
         files=math.ceil(_peak(every, tier, "file descriptors")),
         lead_s=climb.lead_s,
         buffer=buffer(found.needed, climb.lead_s),
     )
+
+
+def _memory_gib(every: tuple[Bound, ...], tier: str, found: Size) -> float:
+    bound = next(bound for bound in every if (bound.tier, bound.resource) == (tier, "memory"))
+    return (bound.peak + bound.process * found.processes) / 1024
 
 
 def _peak(every: tuple[Bound, ...], tier: str, resource: str) -> float:

@@ -80,19 +80,20 @@ def read(path: Path) -> Prices:
     if unfilled:
         raise PricesError(f"{path}: to be filled in first: {', '.join(unfilled)}")
     found = read_json(path, Prices, "file of prices", PricesError)
-    wrong = [problem for name, line in found.lines.items() for problem in _problems(name, line)]
+    wrong = [] if found.currency.strip() else ["there is no currency"]
+    wrong += [problem for name, line in found.lines.items() for problem in _problems(name, line)]
     if wrong:
         raise PricesError(f"{path}: {'; '.join(wrong)}")
     return found
 
 
 def _unfilled(found: Any) -> list[str]:  # noqa: ANN401 - any JSON
-    """The lines in which the template's words still stand; none where there are no lines, which is told elsewhere."""
+    """What still has the template's words; nothing where there are no lines, which is told elsewhere."""
     try:
-        lines = found["lines"].items()
-    except (TypeError, KeyError, AttributeError):
+        named = {"currency": found["currency"], **found["lines"]}
+    except (TypeError, KeyError):
         return []
-    return [name for name, line in lines if TO_FILL in str(line) or not line]
+    return [name for name, line in named.items() if TO_FILL in str(line) or (not line and name in found["lines"])]
 
 
 def _problems(name: str, line: Price) -> list[str]:

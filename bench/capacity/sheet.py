@@ -21,7 +21,7 @@ def table(found: Plan, effects: Sequence[Effect]) -> list[str]:
         "",
         *_store(found),
         "",
-        f"what binds first, of the planned machines: {_largest(found.largest)}",
+        f"what binds first, of the planned machines: {_largest(found.largest, found.binding)}",
         *_binding(found.binding),
         *(_answer(found.target) if found.target else ()),
         "",
@@ -35,11 +35,13 @@ def table(found: Plan, effects: Sequence[Effect]) -> list[str]:
     ]
 
 
-def _largest(times: float) -> str:
-    """How much of the burst fits."""
-    if not times:
-        return "the main Redis cannot serve the heartbeats of this many programs"
-    return f"{times:.2f} times this burst fits"
+def _largest(times: float, binding: Sequence[Binding]) -> str:
+    """How much of the burst fits, or for what there is too little even without a burst."""
+    if times:
+        return f"{times:.2f} times this burst fits"
+    # A need of the fleet itself comes first: it explains why nothing fits.
+    full = next((one for one in binding if one.fixed and one.headroom < 1), binding[0])
+    return f"nothing fits, too little for {full.resource}"
 
 
 def number(value: float) -> str:
@@ -108,8 +110,8 @@ def _binding(found: Sequence[Binding]) -> Iterable[str]:
 def _answer(found: Answer) -> Iterable[str]:
     yield ""
     yield (
-        f"of the given machines: {_largest(found.largest)}, {number(found.largest_pairs)} pairs; this one: "
-        f"{'yes' if found.takes_it else 'NO'}; half as much again: {'yes' if found.takes_half_more else 'NO'}"
+        f"of the given machines: {_largest(found.largest, found.binding)}, {number(found.largest_pairs)} pairs; "
+        f"this one: {'yes' if found.takes_it else 'NO'}; half as much again: {'yes' if found.takes_half_more else 'NO'}"
     )
     yield from _binding(found.binding)
 

@@ -13,7 +13,6 @@ Then whole pairs, closed loop: the CPU of a pair whose phone announces resumable
 with --before DIR beside the node of another checkout, in turn.
 """
 
-import argparse
 import asyncio
 import contextlib
 import itertools
@@ -239,7 +238,7 @@ async def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.contests.resume", description=__doc__, allow_abbrev=False)
+    parser = command.Parser(prog="python -m bench.contests.resume", description=__doc__, allow_abbrev=False)
     command.options(parser, "resume.json")
     parser.add_argument("--before", metavar="DIR", type=Path, help="a checkout whose node is measured beside this one")
     given = parser.parse_args(arguments)

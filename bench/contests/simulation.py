@@ -15,7 +15,7 @@ import numpy as np
 from .. import command
 from ..capacity.costs import Costs, Line, Stores, Tier
 from ..config import Config
-from ..rows import judged, limited
+from ..rows import judged, limited, machine
 from ..simulation.arrivals import OVERHEAD_BYTES, Arrivals, send_s
 from ..simulation.figures import figures_of
 from ..simulation.fleet import Fleet, Machines
@@ -75,13 +75,15 @@ def costs() -> Costs:
     # Round numbers, because this bench is of the simulator and not of the programs.
     return Costs(
         measured_at="2026-11-30T00:00:00Z",
-        machine={},
-        code="",
+        machine=machine(),
+        code="none",
         lb=tier(0.5, 0.5),
         lb_tls=tier(0.9, 0.6),
         redis=redis,
         stores={"minio": stores},
         media_share=0.5,
+        heartbeat_cores=0.0,
+        redis_pair_kib=3.0,
     )
 
 

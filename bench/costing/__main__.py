@@ -58,7 +58,7 @@ def table(found: Costs) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.costing", description=__doc__, allow_abbrev=False)
+    parser = command.Parser(prog="python -m bench.costing", description=__doc__, allow_abbrev=False)
     command.options(parser, "costs.json")
     parser.add_argument("--note", default="", help="what a reader must know of this run")
     given = parser.parse_args(arguments)

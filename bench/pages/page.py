@@ -22,6 +22,7 @@ from .figures import Figure
 
 BYTES_MAX: Final = 2_000_000
 WIDE: Final = 6  # a table of more columns has the page's whole width
+WORD: Final = 20  # characters of a word that may be broken at the end of a line
 HERE: Final = files(__package__)
 
 
@@ -110,12 +111,16 @@ def _keys(figure: Figure) -> str:
     return f'<ul class="keys">{"".join(named)}</ul>' if figure.keys else ""
 
 
+def _cell(text: str) -> str:
+    """A cell; a word that is wider than a phone's half, as a digest or a path, may be broken, a number never."""
+    long = any(len(word) > WORD for word in text.split())
+    return f"<td{' class=long' if long else ''}>{escape(text)}</td>"
+
+
 def _table(facts: Facts) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in facts.head)
     rows = (
-        f"<tr{' class=marked' if row[0] in facts.marked else ''}>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row)
-        + "</tr>"
+        f"<tr{' class=marked' if row[0] in facts.marked else ''}>" + "".join(map(_cell, row)) + "</tr>"
         for row in facts.rows
     )
     inside = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"

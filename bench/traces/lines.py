@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from ..errors import BenchError
+from ..files import no_key_twice
 
 FORMAT: Final = 1
 # Version 2 adds breaks of a connection: `d`, the offsets in the body of the upload (front photo, back photo; not below
@@ -30,6 +31,7 @@ TIGHT_ROWS_MAX: Final = 100_000  # Level 9 takes 8 times as long as level 1 and 
 
 USER_CHARACTERS_MAX: Final = 64
 MICROSECONDS_MAX: Final = 2 * 86_400 * 10**6  # A moment accepts posts for 24 h.
+WINDOW_S_MAX: Final = 86_400  # longer than a moment accepts posts
 BYTES_MAX: Final = 10**9  # Bytes of a photo and bytes/s of an uplink; two photos fit 32 bits.
 BREAKS_MAX: Final = 16  # of one upload: more than a client tries, and columns have a place for each
 PAUSE_MS_MAX: Final = 600_000  # ten minutes, as long as a ticket is good
@@ -53,8 +55,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.window_s <= 0:
-            raise ValueError(f"window_s {self.window_s}: at least one second")
+        if not 0 < self.window_s <= WINDOW_S_MAX:
+            raise ValueError(f"window_s {self.window_s}: 1 to {WINDOW_S_MAX} seconds")
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -144,13 +146,14 @@ def _header(line: bytes) -> Header:
                 f"line 1 is no trace header: version {version} of the format, and this program reads versions "
                 f"{FORMAT} and {FORMAT_WITH_BREAKS}"
             )
+        no_key_twice(line)
         return msgspec.json.decode(line, type=Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise TraceError(f"line 1 is no trace header: {error}") from error
 
 
 def _rows(rest: bytes, texts: Iterator[bytes], version: int) -> Iterator[list[Row]]:
-    decoder = msgspec.json.Decoder(Row)
+    decoder, encoder = msgspec.json.Decoder(Row), msgspec.json.Encoder()
     count, last = 0, 0
     block = rest or next(texts, b"")
     while block:
@@ -159,8 +162,9 @@ def _rows(rest: bytes, texts: Iterator[bytes], version: int) -> Iterator[list[Ro
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # The decoder does not say in which line; a block is decoded line by line only to name it.
             raise _first_error(block, count) from None
-        if not rows:
-            raise TraceError(f"row {count + 1}: an empty line")
+        # What this program wrote reads the same when it is written again; anything else is looked at line by line.
+        if encoder.encode_lines(rows) != (block if block.endswith(b"\n") else block + b"\n"):
+            _check_lines(block, count)
         if rows[0].t < last or any(later.t < row.t for row, later in pairwise(rows)):
             raise _first_disorder(rows, count, last)
         # Without an escape and beyond ASCII there is no odd user, and looking at each costs as much as decoding.
@@ -185,6 +189,17 @@ def _first_error(block: bytes, count: int) -> TraceError:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return TraceError(f"row {number}: {error}")
     return TraceError(f"row {count + 1} or later: not one JSON object a line")
+
+
+def _check_lines(block: bytes, count: int) -> None:
+    """Refuse what the decoder passes over: an empty line, and a key that is there twice, of which it takes the last."""
+    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), start=count + 1):
+        if not line.strip():
+            raise TraceError(f"row {number}: an empty line")
+        try:
+            no_key_twice(line)
+        except ValueError as error:
+            raise TraceError(f"row {number}: {error}") from error
 
 
 def _first_disorder(rows: Sequence[Row], count: int, last: int) -> TraceError:

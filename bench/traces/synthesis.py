@@ -39,8 +39,11 @@ __all__ = [
 COPY_JITTER_S: Final = 0.25  # copies of an arrival are shifted by up to this, so that they are not simultaneous
 
 Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
+# No longer than a trace is, and no wider than numbers can be: e^(12 sigma) is the most that is ever drawn.
+Positive = Annotated[float, Meta(gt=0, le=MICROSECONDS_MAX / 1e6)]
+NotNegative = Annotated[float, Meta(ge=0, le=MICROSECONDS_MAX / 1e6)]
+Sigma = Annotated[float, Meta(ge=0, le=20)]
+PhotoBytes = Annotated[int, Meta(ge=1, le=BYTES_MAX)]
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.signedinteger[Any]]
 
@@ -82,14 +85,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     posters: Annotated[int, Meta(ge=1, le=ROWS_MAX)]
     median_s: Positive = 18.0
-    sigma: NotNegative = 0.9
+    sigma: Sigma = 0.9
     capture_s: NotNegative = 8.0
     fanout_s: NotNegative = 5.0
     span_s: Positive | None = None
-    photo_bytes: Count = 180_000
-    photo_sigma: NotNegative = 0.4
-    photo_bytes_min: Count = 40_000
-    photo_bytes_max: Annotated[int, Meta(ge=1, le=BYTES_MAX)] = 2_000_000
+    photo_bytes: PhotoBytes = 180_000
+    photo_sigma: Sigma = 0.4
+    photo_bytes_min: PhotoBytes = 40_000
+    photo_bytes_max: PhotoBytes = 2_000_000
     uplinks: tuple[Uplink, ...] = UPLINKS
     devices: Count | None = None
     pushes_per_minute: tuple[Step, ...] = ()

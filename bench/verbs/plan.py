@@ -25,6 +25,7 @@ from ..command import RESULTS
 from ..simulation import fleet as fleets
 from ..simulation.fleet import Fleet, Machines
 from ..traces import trace as traces
+from ..traces.lines import BYTES_MAX
 from ..traces.synthesis import Shape, first_attempts, synthesize
 
 SAMPLE: Final = 200_000  # uploads that stand for those of all users; each counts so many times as needed
@@ -40,7 +41,7 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     push_s: Annotated[float, Meta(ge=0, le=DAY_S, description="seconds over which the notification reaches them")] = (
         60.0
     )
-    photo_kb: Annotated[float, Meta(gt=0, description="median kilobytes of a photo")] = 180.0
+    photo_kb: Annotated[float, Meta(gt=0, le=BYTES_MAX / 1000, description="median kilobytes of a photo")] = 180.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,18 +188,29 @@ def _region(args: argparse.Namespace) -> Region | None:
 
 def _given(struct: type[Any], args: argparse.Namespace) -> Any:  # noqa: ANN401 - the struct that is named
     """The struct of the options; DemandError names the option that is out of range."""
-    values = {field.name: getattr(args, field.name) for field in msgspec.structs.fields(struct)}
-    for name, value in values.items():
-        if value is None:
+    words = {field.name: getattr(args, field.name) for field in msgspec.structs.fields(struct)}
+    kinds, values = get_type_hints(struct), dict[str, Any]()
+    for name, word in words.items():
+        if word is None:
             continue
-        option = f"--{name.replace('_', '-')} {value}"
+        option = f"--{name.replace('_', '-')} {word}"
+        values[name] = _number(word, option) if kinds[name] is float else word
         try:
-            one = getattr(msgspec.convert({"users": 1, name: value}, struct, strict=False), name)
+            msgspec.convert({"users": 1, name: values[name]}, struct, strict=False)
         except msgspec.ValidationError as error:
             raise DemandError(f"{option}: {str(error).partition(' - at')[0]}") from error
-        if isinstance(one, float) and not math.isfinite(one):
-            raise DemandError(f"{option}: a finite number")
-    return msgspec.convert({name: value for name, value in values.items() if value is not None}, struct, strict=False)
+    return msgspec.convert(values, struct, strict=False)
+
+
+def _number(word: str | float, option: str) -> float:
+    """A number as people write it, `.5` too; DemandError when it is none."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DemandError(f"{option}: a finite number")
+    return value
 
 
 def _description(hint: Any) -> str:  # noqa: ANN401 - an annotation

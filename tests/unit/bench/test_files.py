@@ -111,3 +111,20 @@ def test_a_json_file_of_another_kind_is_named(content: bytes, tmp_path: Path) ->
         read_json(path, dict[str, str], "phone book", WriteError)
     with pytest.raises(WriteError, match="none: No such file"):
         read_json(tmp_path / "none", dict[str, str], "phone book", WriteError)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """At any depth; readers differ in which one counts."""
+    path = tmp_path / "x.json"
+    path.write_text('{"a": [{"b": 1, "c": 2}]}')
+    assert read_json(path, dict, "thing", BenchError) == {"a": [{"b": 1, "c": 2}]}
+    path.write_text('{"a": [{"b": 1, "b": 2}]}')
+    with pytest.raises(BenchError, match=r"x\.json is no thing: the key `b` is there twice"):
+        read_json(path, dict, "thing", BenchError)
+
+
+def test_a_folder_is_not_left_empty(tmp_path: Path) -> None:
+    """When its file could not be written."""
+    with pytest.raises(WriteError):
+        write(tmp_path / "new" / "deep" / ("x" * 300), b"x")
+    assert list(tmp_path.iterdir()) == []

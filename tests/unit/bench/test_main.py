@@ -163,6 +163,7 @@ def test_help_lists_the_verbs_and_the_settings(capsys: pytest.CaptureFixture[str
     assert "SNAPSURGE_BENCH_LEAD_S=3.0" in shown
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_verb_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path, number: signal.Signals) -> None:
     """130, without a word; the file that was begun is deleted."""
@@ -175,3 +176,25 @@ def test_a_verb_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path, number: s
 
     assert (process.returncode, said) == (130, "")
     assert list(tmp_path.iterdir()) == []
+=======
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "bench: the following arguments are required: VERB"),
+        (["dance"], "bench: argument VERB: invalid choice: 'dance'"),
+        (["synth", "--posters", "x", "y.gz"], "bench synth: argument --posters: invalid int value: 'x'"),
+        (["plan", "--users", "5", "--a\nb"], "bench: unrecognized arguments: --a b"),
+    ],
+)
+def test_words_that_are_no_command_are_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2; the options are told by --help."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    shown = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert shown.startswith(said)
+    assert shown.endswith("; --help tells more\n")
+    assert shown.count("\n") == 1
+>>>>>>> f14plan

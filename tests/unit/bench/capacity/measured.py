@@ -43,6 +43,7 @@ COSTS = Costs(
         ),
     },
     media_share=1.0,
+    heartbeat_cores=0.0,
     redis_pair_kib=1.0,
 )
 AIMS = Aims(utilisation=0.5, redis_utilisation=0.5, spare=1, cores=4, views=0.0, views_s=1.0, ready_s=59.0)

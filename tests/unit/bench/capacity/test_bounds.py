@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.capacity.bounds import COPIES, WIRE, Bound, bounds, heartbeats, loads, tiers_of
+from bench.capacity.bounds import COPIES, TIERS, WIRE, Bound, bounds, heartbeats, loads, tiers_of
 from bench.capacity.costs import CostsError
 from bench.capacity.demand import demand
 from tests.unit.bench.capacity.measured import AIMS, COSTS, burst
@@ -72,7 +72,7 @@ def test_a_drain_costs_balancers_and_nodes_nothing() -> None:
 
 def test_memory_of_redis_is_that_of_all_moments_it_keeps() -> None:
     """Ten thousand pairs of 1 KiB, two days of them."""
-    assert FOUND["redis memory"].peak == pytest.approx(20_000 / 1024**2)
+    assert FOUND["redis index"].peak == pytest.approx(20_000 / 1024**2)
 
 
 def test_a_count_is_whole_and_not_pushed_up_by_rounding() -> None:
@@ -108,3 +108,11 @@ def test_heartbeats_are_of_the_fleet() -> None:
     bound = heartbeats(costs, 200, AIMS)
     assert bound.fixed
     assert bound.peak == pytest.approx(0.2)
+
+
+def test_every_started_process_has_memory_of_its_own() -> None:
+    """A hundred MiB each, in every tier; a worker has no more, however busy, and Redis keeps a replica too."""
+    memory = {bound.tier: bound for bound in FOUND.values() if bound.resource == "memory"}
+    assert {tier: bound.process for tier, bound in memory.items()} == dict.fromkeys(TIERS, 100.0)
+    assert (memory["worker"].peak, memory["store"].peak) == (0.0, 0.0)
+    assert memory["redis"].peak == pytest.approx(2 * 20_000 / 1024)

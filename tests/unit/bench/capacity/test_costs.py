@@ -58,7 +58,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
     with pytest.raises(CostsError, match="make bench"):
         read(path)
-    path.write_text('{"measured_at": "2026-11-30T00:00:00Z", "machine": {}, "code": "x"}')
+    path.write_text('{"measured_at": "2026-11-30T00:00:00Z", "machine": {"cpus": 2}, "code": "x"}')
     with pytest.raises(CostsError, match="required field `lb`"):
         read(path)
 
@@ -89,4 +89,36 @@ def test_a_missing_tier_of_a_store_is_named(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
     path.write_bytes(msgspec.json.encode(found))
     with pytest.raises(CostsError, match=r"required field `node` - at `\$.stores"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"heartbeat_cores": None}, "required field `heartbeat_cores`"),
+        ({"redis_pair_kib": None}, "required field `redis_pair_kib`"),
+        ({"measured_at": ""}, "measured_at is no time: ''"),
+        ({"measured_at": "yesterday"}, "measured_at is no time: 'yesterday'"),
+        ({"machine": {}}, r"length >= 1 - at `\$\.machine`"),
+        ({"code": ""}, r"length >= 1 - at `\$\.code`"),
+    ],
+)
+def test_what_a_measurement_always_has_is_missed(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    """By its name: without it a plan is cheap, or of nobody knows what."""
+    path = tmp_path / "costs.json"
+    found = {name: value for name, value in (msgspec.to_builtins(COSTS) | change).items() if value is not None}
+    path.write_bytes(msgspec.json.encode(found))
+    with pytest.raises(CostsError, match=said):
+        read(path)
+
+
+@pytest.mark.parametrize(("seconds", "good"), [(86_400, True), (86_401, False), (1e12, False)])
+def test_a_start_takes_a_day_at_most(tmp_path: Path, seconds: float, *, good: bool) -> None:
+    """As that of a machine; a plan with longer ones has no end."""
+    path = tmp_path / "costs.json"
+    path.write_bytes(msgspec.json.encode(replace(COSTS, lb_tls=replace(COSTS.lb_tls, start_s=seconds))))
+    if good:
+        assert read(path).lb_tls.start_s == seconds
+        return
+    with pytest.raises(CostsError, match=r"<= 86400.0 - at `\$\.lb_tls\.start_s`"):
         read(path)

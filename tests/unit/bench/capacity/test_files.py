@@ -24,3 +24,12 @@ def test_when_one_cannot_be_written_none_is(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="file"):
         write(tmp_path / "file", {"plan.json": b"x"})
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    """With the parents that were made; one that was there stays."""
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "there", tmp_path / "there" / "a" / "b"):
+        with pytest.raises(WriteError, match="too long"):
+            write(folder, {"plan.json": b"x", "x" * 300: b"x"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]

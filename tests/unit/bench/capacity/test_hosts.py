@@ -75,3 +75,14 @@ def test_less_utilisation_is_less_headroom() -> None:
     half = msgspec.structs.replace(AIMS, utilisation=0.25)
     need = [bound("node", "CPU", 3, 9.0)]
     assert largest(bindings(need, HOSTS, half)) == largest(bindings(need, HOSTS, AIMS)) / 2
+
+
+@pytest.mark.parametrize(("process", "times"), [(25.0, 1.06), (64.0, 0.5), (128.0, 0.0), (129.0, 0.0)])
+def test_memory_of_started_processes_is_not_there_for_the_burst(process: float, times: float) -> None:
+    """Three machines of 1 GiB, half used, with four workers each: 1,536 MiB, of which twelve processes take theirs."""
+    need = 1536 - 12 * 25 if times > 1 else 1536.0
+    memory = bound("worker", "memory", need / 1.06 if times > 1 else need, 1.0, "machine")
+    found = bindings([msgspec.structs.replace(memory, process=process)], HOSTS, AIMS)
+    assert largest(found) == pytest.approx(times)
+    idle = next(one for one in found if one.resource == "back machines' memory, no load")
+    assert (idle.need, idle.limit, idle.fixed) == (12 * process, 1536, True)

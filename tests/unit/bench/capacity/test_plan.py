@@ -100,3 +100,19 @@ def test_more_users_or_less_time_need_no_fewer_cores() -> None:
     assert cores(case(), asked.times(1.1)) == pytest.approx(plain * 1.1)
     assert cores(case(ready_s=30.0), asked) > plain > cores(case(ready_s=120.0), asked)
     assert cores(case(utilisation=0.25), asked) > plain
+
+
+def test_memory_is_that_of_all_planned_processes() -> None:
+    """A hundred MiB each, and no less where they are idle; small machines take fewer of them."""
+    assert tier("worker").memory_gib == pytest.approx(36 * 100 / 1024)
+    assert tier("lb").memory_gib == pytest.approx(tier("lb").processes * 100 / 1024)
+    redis = PLANNED.tiers["redis"]
+    assert isinstance(redis, Shards)
+    assert redis.memory_gib == pytest.approx((200 + 2 * 20_000 / 1024) / 1024)
+    small = plan(case(memory_gib=500 / 1024))
+    assert small.hosts["worker"].processes == {"worker": 2}
+    assert small.largest >= 1
+    for found in (PLANNED, small):
+        again = plan(case(), found.hosts).target
+        assert again is not None
+        assert again.takes_it

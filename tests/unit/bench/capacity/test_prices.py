@@ -23,7 +23,7 @@ def written(folder: Path, lines: dict[str, Any]) -> Path:
 def test_the_template_names_every_item_and_is_refused_as_it_is() -> None:
     """Nobody plans with prices that nobody looked up."""
     assert json.loads(TEMPLATE.read_text())["lines"].keys() == ITEMS.keys()
-    with pytest.raises(PricesError, match="to be filled in first: lb_machine_hour, node_machine_hour"):
+    with pytest.raises(PricesError, match="to be filled in first: currency, lb_machine_hour, node_machine_hour"):
         read(TEMPLATE)
 
 
@@ -84,3 +84,14 @@ def test_without_prices_nothing_is_priced() -> None:
     assert money({"node_machine_hour": 3.0}, None, 1).moment is None
     free = Prices(currency="EUR", lines={"node_machine_hour": Price(price=0.0, source="ours", date="2026-11-30")})
     assert money({"node_machine_hour": 3.0}, free, 1).moment == 0.0
+
+
+@pytest.mark.parametrize(
+    ("currency", "said"), [("FILL IN", "to be filled in first: currency$"), (" ", "there is no currency")]
+)
+def test_prices_have_a_currency(tmp_path: Path, currency: str, said: str) -> None:
+    """A number alone is no price."""
+    path = written(tmp_path, {"node_machine_hour": LINE})
+    path.write_text(path.read_text().replace("EUR", currency))
+    with pytest.raises(PricesError, match=said):
+        read(path)

@@ -46,7 +46,7 @@ def test_a_fleet_that_cannot_keep_itself_is_said_to_be_one() -> None:
     """No multiple of a burst is one that fits."""
     beating = msgspec.structs.replace(case(), costs=msgspec.structs.replace(COSTS, heartbeat_cores=0.1))
     text = "\n".join(table(plan(beating), []))
-    assert "the main Redis cannot serve the heartbeats of this many programs" in text
+    assert "planned machines: nothing fits, too little for redis heartbeats at the main Redis" in text
 
 
 def test_a_fleet_and_prices_are_in_the_table_when_given() -> None:

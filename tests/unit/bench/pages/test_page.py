@@ -62,3 +62,12 @@ def test_a_page_over_its_limit_is_not_written(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(PageTooBig, match="at most 5"):
         save(tmp_path / "page.html", "123456")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_long_words_may_be_broken_and_numbers_not() -> None:
+    """A digest beside a count: at 400 px both are seen."""
+    text = page("t", [], [Facts("f", ("", ""), (("trace", "x (SHA-256 " + "0" * 21 + ")"), ("n", "1" * 20)))])
+
+    assert text.count("<td class=long>") == 1
+    assert "<td>11111111111111111111</td>" in text
+    assert "td.long" in text

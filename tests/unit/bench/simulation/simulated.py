@@ -31,13 +31,15 @@ def costs(
     )
     return Costs(
         measured_at="2026-11-30T00:00:00Z",
-        machine={},
-        code="",
+        machine={"cpus": 2},
+        code="0123",
         lb=tier(0.1),
         lb_tls=tier(0.4),
         redis=tier(0.0, drain=Line(fixed_ms=0.0)),
         stores={"file": stores},
         media_share=0.5,
+        heartbeat_cores=0.0,
+        redis_pair_kib=1.0,
     )
 
 

@@ -130,3 +130,12 @@ def test_any_arrivals_have_a_figure(t: list[int]) -> None:
     assert fit is not None
     assert 0 <= fit.goodness.distance <= 1
     assert all(math.isfinite(getattr(fit.arrivals, name)) for name in fit.arrivals.__struct_fields__)
+
+
+def test_stated_errors_are_as_large_as_errors_are() -> None:
+    """Errors in standard errors are 1 in the mean, 0.2 more or less by chance, and a fifth more because of the bins."""
+    case = {"median_s": 10.0, "sigma": 0.6, "capture_s": 4.0, "fanout_s": 30.0}
+    found = [fits.fit_arrivals(columns(Shape(posters=20_000, **case), random.Random(seed)).t) for seed in range(12)]
+    for name, value in case.items():
+        scores = [math.log(getattr(fit.arrivals, name) / value) / (fit.errors[name] or 0) for fit in found if fit]
+        assert 0.5 < math.sqrt(np.mean(np.square(scores))) < 1.4, name

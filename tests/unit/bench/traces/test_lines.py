@@ -228,3 +228,30 @@ def test_attempts_are_doubled_only_with_the_same_user_and_number() -> None:
     assert attempts.doubled() == []
     attempts.add([Row(9, "a", 1, 1, 1, 1)])
     assert attempts.doubled() == [(0, 3)]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("line", [b"\n", b" \r\n"])
+def test_an_empty_line_is_refused_wherever_it_is(at: int, line: bytes) -> None:
+    """First, between rows, last; also where rows are written as others write them."""
+    for row in (ROW, ROW.replace(b":", b" : ")):
+        rows = [row % 1, row % 2]
+        assert refused(HEADER + b"".join([*rows[:at], line, *rows[at:]])) == f"row {at + 1}: an empty line"
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    """In the header and in a row: readers differ in which one counts."""
+    twice = ROW.replace(b'"b":1', b'"b":1, "f" : 9') % 2
+    assert refused(HEADER + ROW % 1 + twice) == "row 2: the key `f` is there twice"
+    assert "the key `window_s` is there twice" in refused(HEADER.replace(b"}", b',"window_s":30}') + ROW % 1)
+    assert len(read(gzip.compress(HEADER + ROW.replace(b",", b" , ") % 1 + ROW % 2))[1]) == 2
+
+
+@pytest.mark.parametrize(("window_s", "good"), [(86_400, True), (86_401, False), (10**18, False)])
+def test_a_window_is_a_day_at_most(window_s: int, *, good: bool) -> None:
+    """Longer than a moment accepts posts is no window."""
+    text = HEADER.replace(b":20", b":%d" % window_s)
+    if good:
+        assert read(gzip.compress(text))[0].window_s == window_s
+    else:
+        assert f"window_s {window_s}: 1 to 86400 seconds" in refused(text)

@@ -112,6 +112,9 @@ def test_a_sample_stands_for_more_users(monkeypatch: pytest.MonkeyPatch) -> None
         (["--users", "0"], "--users 0: Expected `int` >= 1"),
         (["--users", "-5"], "--users -5: Expected `int` >= 1"),
         (["--users", "many"], "--users many: Expected `int`"),
+        (["--users", "5", "--utilisation", "half"], "--utilisation half: a finite number"),
+        (["--users", "5", "--photo-kb", "1e12"], "--photo-kb 1e12: Expected `float` <= 1000000.0"),
+        (["--users", "5", "--memory-gib", "0.001"], "needs 100 MiB of memory, and of a machine's 0.7168 MiB may be"),
         (["--users", "5", "--posting", "1.5"], "--posting 1.5: Expected `float` <= 1.0"),
         (["--users", "5", "--ready-s", "0"], "--ready-s 0"),
         (["--users", "5", "--views-s", "86401"], "--views-s 86401: Expected `float` <= 86400.0"),
@@ -182,3 +185,16 @@ def test_a_plan_is_not_written_over_what_it_is_made_of(
     assert main(words) == 2
     assert "is the same file as --target" in capsys.readouterr().err
     assert target.read_bytes() == before
+
+
+def test_a_number_is_read_as_people_write_it(trace: Path, costs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the nought, or as a whole."""
+    words = ["plan", str(trace), "--costs", str(costs), "--json", "--utilisation", ".5", "--ready-s", "60"]
+    assert main(words) == 0
+    inputs = json.loads(capsys.readouterr().out)["inputs"]
+    assert (inputs["utilisation"], inputs["ready_s"]) == (0.5, 60.0)
+
+
+def test_the_largest_photo_can_be_planned_for() -> None:
+    """A gigabyte, at the limit."""
+    assert uploads(Region(users=10, photo_kb=1e6)).size.max() <= 2e9

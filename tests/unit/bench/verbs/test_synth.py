@@ -65,13 +65,29 @@ def test_options_that_contradict_each_other_are_refused(words: str) -> None:
         shape(parser().parse_args(["synth", *shlex.split(words), "x.gz"]))
 
 
-@pytest.mark.parametrize("words", ["--posters 5 --pushes-per-minute 60", "--posters 0", "--posters 20000001"])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--posters 5 --pushes-per-minute 60",
+        "--posters 0",
+        "--posters 20000001",
+        "--posters 5 --median-s 1e308",
+        "--posters 5 --sigma 1e6",
+        "--posters 5 --sigma 20.01",
+        "--posters 5 --photo-sigma 1e9",
+        "--posters 5 --fanout-s 172801",
+        "--posters 5 --capture-s 1e308",
+        "--posters 5 --photo-bytes 1000000001",
+    ],
+)
 def test_what_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
     """And no file, whole or half."""
     assert main(["synth", *shlex.split(words), str(tmp_path / "x.gz")]) == 2
     assert main(["synth", "--posters", "5", str(tmp_path / "none" / "x.gz")]) == 2
     assert main(["synth", "--posters", "5", "--window-s", "0", str(tmp_path / "x.gz")]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert main(["synth", "--posters", "5", "--window-s", "86401", str(tmp_path / "x.gz")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 4
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,3 +108,14 @@ def test_a_network_is_a_model_and_says_so(tmp_path: Path, capsys: pytest.Capture
     assert shape(parser().parse_args([*words, "--uplinks", "9:1", "x.gz"])).uplinks[0].bytes_per_s == 9
     assert main([*words[:-2], str(out)]) == 0
     assert trace.read(out).header.snapsurge_trace == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "words",
+    ["--median-s 172800 --sigma 20 --fanout-s 172800 --capture-s 172800", "--photo-sigma 20", "--window-s 86400"],
+)
+def test_the_greatest_parameters_are_drawn_without_a_warning(tmp_path: Path, words: str) -> None:
+    """The limits of the options, or a clear error for who posts too late."""
+    code = main(["synth", "--posters", "500", *shlex.split(words), str(tmp_path / "x.gz")])
+    assert (code, (tmp_path / "x.gz").exists()) == ((2, False) if "median" in words else (0, True))
