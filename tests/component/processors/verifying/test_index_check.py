@@ -94,7 +94,7 @@ class Forgetful(FileStore):
         async for entry in super().list(prefix, after):
             if not self.lacks or self.lacks not in entry.key:
                 yield entry
-            elif "/media/" not in entry.key:
+            elif "/media/" in entry.key:  # listed after the pairs
                 self.lacks = ""
 
 
