@@ -163,7 +163,6 @@ def test_help_lists_the_verbs_and_the_settings(capsys: pytest.CaptureFixture[str
     assert "SNAPSURGE_BENCH_LEAD_S=3.0" in shown
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_verb_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path, number: signal.Signals) -> None:
     """130, without a word; the file that was begun is deleted."""
@@ -176,7 +175,8 @@ def test_a_verb_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path, number: s
 
     assert (process.returncode, said) == (130, "")
     assert list(tmp_path.iterdir()) == []
-=======
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -197,4 +197,3 @@ def test_words_that_are_no_command_are_one_line(
     assert shown.startswith(said)
     assert shown.endswith("; --help tells more\n")
     assert shown.count("\n") == 1
->>>>>>> f14plan

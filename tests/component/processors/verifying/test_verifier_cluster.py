@@ -4,7 +4,9 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +69,25 @@ async def test_what_is_hidden_is_neither_lost_nor_repaired(tmp_path: Path, redis
             await eventually(lambda: used(store, cluster.members), "all members are used again")
 
             await missed("failed")
-            for drive in last._drives:
-                drive.rename(f"{drive}.gone")
-                drive.symlink_to(drive)
-            assert [await verified("drives fail") for _ in range(2)] == [UNKNOWN] * 2
-            for drive in last._drives:
-                drive.unlink()
-                Path(f"{drive}.gone").rename(drive)
+            with failed(last._drives):
+                assert [await verified("drives fail") for _ in range(2)] == [UNKNOWN] * 2
             await eventually(lambda: last.health("cluster"), "its drives are there again")
             while await verified("all there") == UNKNOWN:
                 pass
             for key, body in stored.items():
                 assert await store.read(key) == body
+
+
+@contextmanager
+def failed(drives: Sequence[Path]) -> Iterator[None]:
+    """Drives that cannot be read: links to themselves."""
+    for drive in drives:
+        drive.rename(f"{drive}.gone")
+        drive.symlink_to(drive)
+    yield
+    for drive in drives:
+        drive.unlink()
+        Path(f"{drive}.gone").rename(drive)
 
 
 def verify(moment_id: str, url: str, redis_url: str) -> "subprocess.CompletedProcess[str]":
