@@ -1,7 +1,7 @@
 """`python -m bench VERB …`: traces of bursts, their replay, and what can be known before and after.
 
 Reads the command line, runs the verb, and prints what could not be run as one line. Exit codes: 0 good, 1 bad, 2 could
-not run, 3 void, 130 ended by Ctrl-C.
+not run, 3 void, 130 ended by Ctrl-C or SIGTERM.
 """
 
 import argparse
@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A pod's deletion and systemd send SIGTERM: it ends a command as Ctrl-C does, and leaves no half of anything.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         sys.exit(main())
     finally:

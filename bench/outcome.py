@@ -6,6 +6,10 @@ from typing import Final
 import msgspec
 
 ACKNOWLEDGED: Final = frozenset({200, 201})
+REFUSED_BY_PLAN: Final = frozenset({503, 507})  # too much at once, or the store is full: the service says so on purpose
+# Of the offered: one phone in a hundred may be unlucky six times, as when the program behind it is killed. More is no
+# luck: the service did not serve.
+UNSERVED_MAX: Final = 0.01
 
 
 class Break(msgspec.Struct, frozen=True):

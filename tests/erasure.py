@@ -91,6 +91,15 @@ class Member:
             return int(answer.status) == 200
         return False
 
+    def whole(self) -> bool:
+        """Whether it says that the set can write; if it ended by itself it is started again, as by a supervisor.
+
+        Of new members that start together one may end: "pool.bin has incomplete body".
+        """
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+        return self.health("cluster")
+
     def objects(self, bucket: str) -> set[str]:
         """The keys of which the drive has a shard."""
         root = self.drive / bucket
@@ -117,7 +126,7 @@ class ErasureSet:
     def whole(self) -> None:
         """Wait until every member says that the set can write."""
         for one in self.members:
-            until(lambda one=one: one.health("cluster"), f"{one.url} is part of a whole set")  # type: ignore[misc]
+            until(one.whole, f"{one.url} is part of a whole set")
 
     async def known(self) -> None:
         """Wait until each member sees all others: what is written through it is on every drive.

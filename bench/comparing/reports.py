@@ -6,11 +6,17 @@ Only the part of a report that is compared is read here.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ..errors import BenchError
 from ..files import read_json
+from ..outcome import UNSERVED_MAX
+
+Count = Annotated[int, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
 
 
 class NotComparable(BenchError):
@@ -20,24 +26,31 @@ class NotComparable(BenchError):
 class Percentiles(msgspec.Struct, frozen=True):
     """The percentiles that are compared, in ms; None when there were no values."""
 
-    p90: float | None = None
-    p99: float | None = None
+    p90: Milliseconds | None = None
+    p99: Milliseconds | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a replay's report that is compared."""
 
-    offered: int
-    attempts: int
-    shed: int
-    lost: int
-    half: int
-    doubled: int
-    wrongly_late: int
+    offered: Count
+    accepted: Count
+    failed: Count
+    unknown: Count
+    attempts: Count
+    shed: Count
+    lost: Count
+    half: Count
+    doubled: Count
+    wrongly_late: Count
+    pending: Count
+    unserved: Count = 0
     latency_ms: Percentiles
     ready_ms: Percentiles
     void: bool
     interrupted: bool = False
+    stopped_by: str | None = None
+    verdict: Literal["pass", "fail", "void"]
     moment_id: str
     trace_sha256: str
     scale: float
@@ -46,13 +59,44 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> Measured:
-    """The report in a file; NotComparable when it is no report, or of a run that measured nothing."""
+    """The report in a file; NotComparable when it is no report, or of a run that did not measure the whole burst."""
     found = read_json(path, Measured, "report of this version of `bench replay`", NotComparable)
-    if found.void:
-        raise NotComparable(f"{path}: the run is void, so its figures say nothing")
-    if found.interrupted:
-        raise NotComparable(f"{path}: the run was interrupted, so its figures are of a part of the burst")
+    if why := _unusable(found) or _impossible(found):
+        raise NotComparable(f"{path}: {why}")
     return found
+
+
+def _unusable(one: Measured) -> str | None:
+    """Why a run's figures are not those of its burst."""
+    if one.void or one.verdict == "void":
+        return "the run is void, so its figures say nothing"
+    if one.interrupted:
+        return "the run was interrupted, so its figures are of a part of the burst"
+    if one.stopped_by:
+        return f"the run was stopped by a rule ({one.stopped_by}), so its figures are of a part of the burst"
+    if one.pending:
+        return f"{one.pending} posts were not ready in the end, so its times to ready are too short"
+    # A broken promise and users who were not served are compared; a run that failed by anything else is not whole.
+    promises = one.lost + one.half + one.doubled + one.wrongly_late
+    if one.verdict == "fail" and not promises and one.unserved <= UNSERVED_MAX * one.offered:
+        return "the run failed, and by nothing that is compared here; its report says why"
+    return None
+
+
+def _impossible(one: Measured) -> str | None:
+    """The first figures that no run can have."""
+    if one.accepted + one.failed + one.unknown != one.offered:
+        return f"offered {one.offered} is not accepted {one.accepted} + failed {one.failed} + unknown {one.unknown}"
+    if one.attempts < one.offered:
+        return f"{one.attempts} attempts of {one.offered} users: each makes at least one"
+    if one.shed > one.attempts:
+        return f"{one.shed} answers of 503 to {one.attempts} attempts"
+    if one.accepted and one.latency_ms.p99 is None:
+        return f"{one.accepted} were accepted, and the time of none is known"
+    for times in (one.latency_ms, one.ready_ms):
+        if times.p90 is not None and times.p99 is not None and times.p90 > times.p99:
+            return f"a p90 of {times.p90:g} ms above the p99 of {times.p99:g} ms"
+    return None
 
 
 def refuse_different(reports: Sequence[tuple[Path, Measured]]) -> None:

@@ -29,6 +29,13 @@ class Objective(msgspec.Struct, frozen=True):
 # CPU and memory are no promise to a user, so they are not judged here; `bench/results` has them.
 OBJECTIVES: Final = (
     Objective("shed share", "of attempts", lambda one: one.shed / one.attempts if one.attempts else None, 0.01, False),
+    Objective(
+        "failed share",
+        "of users",
+        lambda one: (one.failed + one.unknown) / one.offered if one.offered else None,
+        0.01,
+        of_baseline=False,
+    ),
     Objective("upload p99", "ms", lambda one: one.latency_ms.p99, 0.1),
     Objective("ready p90", "ms", lambda one: one.ready_ms.p90, 0.1),
 )

@@ -27,6 +27,7 @@ ARRIVALS: Final = (
     "limited",
     "failed",
     "unknown",
+    "unserved",
 )
 Bands = Mapping[str, Sequence[Band]]
 
@@ -49,6 +50,8 @@ def verdicts(report: Report) -> Iterator[Verdict]:
         yield Verdict(None, f"Void: {'; '.join(report.voided)}.")
     if report.stopped_by:
         yield Verdict(False, f"Stopped by {report.stopped_by}.")
+    if report.unmet:
+        yield Verdict(False, f"Failed: {'; '.join(report.unmet)}.")
     if report.prediction:
         yield Verdict(report.prediction.valid, f"The sealed prediction: {report.prediction.verdict}.")
     broken = {name: getattr(report, name) for name in BROKEN if getattr(report, name)}
@@ -56,7 +59,7 @@ def verdicts(report: Report) -> Iterator[Verdict]:
         told = [f"{count} {name.replace('_', ' ')}" for name, count in broken.items()]
         told += [f"{report.bad_renditions} bad renditions"] if report.bad_renditions else []
         yield Verdict(False, f"Promises broken: {', '.join(told)}.")
-    else:
+    elif not report.unchecked:
         yield Verdict(True, f"No pair of {report.accepted} accepted was lost, halved, doubled or wrongly late.")
 
 

@@ -2,14 +2,21 @@
 
 import datetime as dt
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from ..command import RESULTS
+from ..errors import BenchError
+from ..files import sha256
 from . import history, sealed
 from .score import Measured, Scored, score
 from .sealed import Prediction
+
+COSTS: Final = RESULTS / "costs.json"
 
 
 def opened(path: Path | None, trace_sha256: str, scale: float, settings: Mapping[str, str]) -> Prediction | None:
@@ -18,6 +25,10 @@ def opened(path: Path | None, trace_sha256: str, scale: float, settings: Mapping
         return None
     prediction = sealed.read(path)
     sealed.check(prediction, sealed.against_now(trace_sha256, scale, settings, os.cpu_count() or 1))
+    # `simulate --costs` may have had others, for a reason.
+    if COSTS.exists() and sha256(COSTS) != prediction.costs:
+        print(f"prediction: by other costs than {COSTS.name} has now", flush=True)
+    history.read()  # a damaged history is told before the burst is sent, not after it
     return prediction
 
 
@@ -35,5 +46,8 @@ def scored(prediction: Prediction, report: msgspec.Struct, trace: str, file: Pat
         print("prediction: the run is void, so this score is not kept")
         return found
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    history.append(history.entry(prediction, found, Path(trace).name, now), file)
+    try:
+        history.append(history.entry(prediction, found, Path(trace).name, now), file)
+    except BenchError as error:  # the run is over and judged: what it found is not lost for this
+        print(f"bench: this score is not kept: {error}", file=sys.stderr)
     return found

@@ -1,13 +1,15 @@
 """A sealed prediction: the figures of a simulation, and of which trace, fleet, costs and code they are, and when.
 
 A replay reads it before it begins and refuses one that is not of this trace, stack and code, or is not older than the
-run. What the file says after that does not matter: it is not read again.
+run. What the file says after that does not change the score. A digest of its content finds damage and edits by hand; it
+has no secret, so whoever computes it anew can seal what they like.
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,9 +18,12 @@ from ..files import read_json, write_json
 from ..simulation.bands import Band
 from ..simulation.code import code_hash
 from ..simulation.fleet import Fleet
-from ..simulation.settings import DEFAULTS
+from ..simulation.settings import DEFAULTS, RING_SEED, RING_SEED_DEFAULT
 
 TIERS: Final = {"lb": "balancers", "node": "nodes"}
+DIGEST: Final = "digest"
+# Costs and machines change; and a date that was made up is older than that by accident only.
+AGE_MAX: Final = dt.timedelta(days=7)
 
 
 class PredictionError(BenchError):
@@ -51,13 +56,25 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal(path: Path, prediction: Prediction) -> None:
-    """Write the prediction as JSON to a file that `read` accepts."""
-    write_json(path, prediction)
+    """Write the prediction as JSON, with its digest, to a file that `read` accepts."""
+    content = msgspec.to_builtins(prediction)
+    write_json(path, {DIGEST: digest(content), **content})
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a file's content but for the digest itself, as JSON with sorted names and without spaces."""
+    rest = {name: value for name, value in content.items() if name != DIGEST}
+    return hashlib.sha256(msgspec.json.encode(rest, order="deterministic")).hexdigest()
 
 
 def read(path: Path) -> Prediction:
-    """The prediction in a file; PredictionError when it is none."""
+    """The prediction in a file; PredictionError when it is none, or not as it was sealed."""
     found = read_json(path, Prediction, "sealed prediction", PredictionError)
+    content = read_json(path, dict[str, Any], "sealed prediction", PredictionError)
+    if DIGEST not in content:
+        raise PredictionError(f"{path} has no digest, so nobody knows whether it is as it was sealed; seal it again")
+    if content[DIGEST] != digest(content):
+        raise PredictionError(f"{path} is not as it was sealed: its digest is of another content; seal it again")
     try:
         dated = dt.datetime.fromisoformat(found.sealed_at).tzinfo is not None
     except ValueError:
@@ -68,9 +85,14 @@ def read(path: Path) -> Prediction:
 
 
 def check(prediction: Prediction, against: Against) -> None:
-    """PredictionError unless the prediction is of what is about to run, and older."""
-    if dt.datetime.fromisoformat(prediction.sealed_at) >= against.began:
+    """PredictionError unless the prediction is of what is about to run, and older, but not by more than `AGE_MAX`."""
+    sealed_at = dt.datetime.fromisoformat(prediction.sealed_at)
+    if sealed_at >= against.began:
         raise PredictionError(f"the prediction was sealed at {prediction.sealed_at}, after the run began")
+    if sealed_at < against.began - AGE_MAX:
+        raise PredictionError(
+            f"the prediction was sealed at {prediction.sealed_at}, more than {AGE_MAX.days} days ago; seal it again"
+        )
     if prediction.trace_sha256 != against.trace_sha256 or against.scale != 1:
         raise PredictionError("the prediction is of another trace; simulate and seal this one, at scale 1")
     if prediction.code != against.code:
@@ -89,11 +111,19 @@ def _differences(fleet: Fleet, against: Against) -> str:
     cores = sum(kind.count * kind.cores for kind in fleet.machines.values())
     if any(kind.phones for kind in fleet.machines.values()) and cores != against.cores:
         return f"it has {cores:g} cores, this machine {against.cores}"
-    for name in sorted(DEFAULTS):
+    # Also those that the simulation does not look at: what it says of the stack must be so.
+    for name in sorted(DEFAULTS.keys() | fleet.settings.keys() | {RING_SEED}):
         ours, theirs = fleet.settings.get(name), against.settings.get(name)
-        if ours != theirs and float(ours or DEFAULTS[name]) != float(theirs or DEFAULTS[name]):
+        if _value(name, ours) != _value(name, theirs):
             return f"{name} is {ours or 'not set'} in it, {theirs or 'not set'} in the stack"
     return ""
+
+
+def _value(name: str, given: str | None) -> float | str | None:
+    """What a setting comes to: its default where it is not given, as far as it is known here."""
+    if name in DEFAULTS:
+        return float(given or DEFAULTS[name])
+    return given or (RING_SEED_DEFAULT if name == RING_SEED else None)
 
 
 def against_now(trace_sha256: str, scale: float, settings: Mapping[str, str], cores: int) -> Against:

@@ -27,6 +27,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     wrongly_late: int
     pending: int = 0
+    unchecked: str | None = None  # why the posts could not be checked
     voided: tuple[str, ...] = ()  # why it is void
 
     @property
@@ -90,6 +91,8 @@ def judged(fault: str, counts: Counts, evidence: str, seen: Sequence[Sighting], 
 
 def _complaints(counts: Counts, seen: Sequence[Sighting], recovery_s: float | None, *, calm: bool) -> list[str]:
     found = []
+    if counts.unchecked:
+        found.append(f"the posts could not be checked: {counts.unchecked}")
     if counts.broken:
         found.append(f"lost {counts.lost}, half {counts.half}, doubled {counts.doubled}")
     if counts.wrongly_late:

@@ -92,6 +92,8 @@ class Coordinator:
         self._plan, self._arrivals, self._clock, self.say = plan, arrivals, clock, say
         self._local, self.machines = local, machines
         self._members: list[Member] = []
+        self._strangers: set[Wire] = set()  # who has connected and not said who they are
+        self.ended = False
         self._joined = asyncio.Condition()
         self._gathering = True
         self._beats: list[Beat] = []
@@ -101,10 +103,8 @@ class Coordinator:
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take in a generator that connects, or tell it why not."""
         wire = Wire(reader, writer)
-        try:
-            async with asyncio.timeout(HELLO_S):
-                hello = await wire.receive(HELLO, HELLO_BYTES_MAX)
-        except (WireError, TimeoutError):
+        hello = await self._hello(wire)
+        if hello is None:
             wire.close()
             return
         async with self._joined:
@@ -115,6 +115,21 @@ class Coordinator:
                 return
             self._members.append(Member(len(self._members) + 1, hello, wire))
             self._joined.notify_all()
+            if self.machines and not self._complete():
+                self.say(f"{self._members[-1].seen.name} joined; {self._there()}")
+
+    async def _hello(self, wire: Wire) -> Hello | None:
+        """Who connects; None when they do not say it, or the coordinator ends before."""
+        if self.ended:
+            return None
+        self._strangers.add(wire)
+        try:
+            async with asyncio.timeout(HELLO_S):
+                return await wire.receive(HELLO, HELLO_BYTES_MAX)
+        except (WireError, TimeoutError):
+            return None
+        finally:
+            self._strangers.remove(wire)
 
     def _refusal(self, hello: Hello) -> str | None:
         if hello.protocol != PROTOCOL:
@@ -125,7 +140,21 @@ class Coordinator:
         # More generators of a machine that is in are welcome until all have come.
         if hello.machine not in machines and hello.machine != LOCAL and self._others() >= self.machines:
             return f"all {self.machines} machines have joined"
+        there = machines[hello.machine]
+        if there and hello.machine != LOCAL and len(there) >= there[0].hello.generators:
+            return (
+                f"machine {hello.machine} has joined already, with {len(there)} of {there[0].hello.generators} "
+                "generators; one --join with --generators N sends from several processes of a machine"
+            )
         return None
+
+    def _there(self) -> str:
+        """Who has joined of the other machines, and whose generators are still to come."""
+        machines = {name: members for name, members in self._by_machine().items() if name != LOCAL}
+        wanted = {name: members[0].hello.generators for name, members in machines.items()}
+        whole = sum(len(members) >= wanted[name] for name, members in machines.items())
+        partly = [f"{name} with {len(machines[name])} of {n}" for name, n in wanted.items() if len(machines[name]) < n]
+        return "; ".join([f"{whole} of {self.machines} machines are here", *partly])
 
     def _by_machine(self) -> dict[str, list[Member]]:
         found: dict[str, list[Member]] = defaultdict(list)
@@ -241,5 +270,6 @@ class Coordinator:
 
     def close(self) -> None:
         """End all connections, and so the generators."""
-        for member in self._members:
-            member.wire.close()
+        self.ended = True
+        for wire in (*(member.wire for member in self._members), *self._strangers):
+            wire.close()

@@ -20,27 +20,41 @@ END_S: Final = 10.0
 async def coordinating(coordinator: Coordinator, address: tuple[str, int], local: int) -> AsyncIterator[Coordinator]:
     """Listen at the address, start the local generators, gather all; at the end, end them."""
     host, port = address
-    try:
-        server = await asyncio.start_server(coordinator.welcome, host, port)
-    except OSError as error:
-        raise BenchError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
-    async with server:
-        if coordinator.machines:
-            coordinator.say(
-                f"waiting for {coordinator.machines} machines; on each: python -m bench replay --join {host}:{port}"
-            )
-        bound = server.sockets[0].getsockname()
-        async with AsyncExitStack() as stack:
-            started = [
-                await stack.enter_async_context(another((bound[0], bound[1]), LOCAL, local)) for _ in range(local)
-            ]
-            stack.callback(coordinator.close)
-            async with asyncio.TaskGroup() as group:
-                watching = [group.create_task(_watch(child), name=f"child-{child.pid}") for child in started]
-                await coordinator.gather()
-                for task in watching:
-                    task.cancel()
+    async with asyncio.TaskGroup() as greeting:
+
+        def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # A task of ours: the stream's own would be logged, with its traceback, when the end cuts it off.
+            if coordinator.ended:
+                writer.close()
+            else:
+                greeting.create_task(coordinator.welcome(reader, writer), name="welcome")
+
+        try:
+            server = await asyncio.start_server(welcome, host, port)
+        except OSError as error:
+            raise BenchError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        async with server, _gathered(coordinator, server, address, local):
             yield coordinator
+
+
+@asynccontextmanager
+async def _gathered(
+    coordinator: Coordinator, server: asyncio.Server, address: tuple[str, int], local: int
+) -> AsyncIterator[None]:
+    """All generators, until the block ends."""
+    if coordinator.machines:
+        where = f"{address[0]}:{address[1]}"
+        coordinator.say(f"waiting for {coordinator.machines} machines; on each: python -m bench replay --join {where}")
+    bound = server.sockets[0].getsockname()
+    async with AsyncExitStack() as stack:
+        started = [await stack.enter_async_context(another((bound[0], bound[1]), LOCAL, local)) for _ in range(local)]
+        stack.callback(coordinator.close)
+        async with asyncio.TaskGroup() as group:
+            watching = [group.create_task(_watch(child), name=f"child-{child.pid}") for child in started]
+            await coordinator.gather()
+            for task in watching:
+                task.cancel()
+        yield
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import msgspec
 
 from .. import files
 from ..config import Config
-from ..outcome import Outcome
+from ..outcome import REFUSED_BY_PLAN, UNSERVED_MAX, Outcome
 from ..prediction.score import Scored
 from ..rows import machine, percentile
 from ..service import milliseconds
@@ -27,7 +27,7 @@ from .run import Run
 from .seconds import Decile, Second, deciles, seconds_of
 
 EXAMPLES_MAX: Final = 10
-AS_RUN: Final = ("pending", "course", "generators", "interrupted", "stopped_by", "cleanup")
+AS_RUN: Final = ("pending", "course", "generators", "interrupted", "stopped_by", "cleanup", "unchecked")
 INTERRUPTED: Final = 130
 Verdict = Literal["pass", "fail", "void"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "void": 3}
@@ -97,6 +97,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by: str | None
     cleanup: Cleanup | None
     generators: tuple[Generator, ...]
+    unserved: int = 0  # users who got an error to the end, or no answer
+    unchecked: str | None = None  # why the posts could not be checked: what is lost is not known
+    unmet: tuple[str, ...] = ()  # why a run failed in which no promise was broken
 
     @property
     def good(self) -> bool:
@@ -138,11 +141,12 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
     on_time = [post.user_id for post in posts if post.late is False]
     broken = Counter(finding.kind for finding in run.findings)
     lag = percentiles((outcome.attempts[0].started - outcome.intended) * 1000 for outcome in outcomes)
-    voided = voids(run, config)
+    voided, missing = voids(run, config), unmet(run)
     same: dict[str, Any] = {name: getattr(run, name) for name in AS_RUN} | {kind: broken[kind] for kind in BROKEN}
     same |= msgspec.structs.asdict(origin) | _resuming(run)
+    same |= {"unserved": unserved(run), "unmet": () if voided else missing, "voided": voided}
     ready = [post.id for post in posts if post.state == "ready"]
-    examples = [*unmet(run), *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
+    examples = [*missing, *(f"{finding.kind} {finding.user}: {finding.why}" for finding in run.findings)]
     return Report(
         offered=len(outcomes),
         accepted=len(accepted),
@@ -174,7 +178,6 @@ def build(run: Run, config: Config, origin: Origin, targets: Sequence[str]) -> R
         uplinks=deciles(outcomes, {row.u: row.up for row in run.rows}, frozenset(on_time)),
         machine=machine(),
         verdict=verdict(run, voided),
-        voided=voided,
         **same,
     )
 
@@ -210,11 +213,26 @@ def _lagging(generator: Generator, config: Config) -> float:
 
 
 def unmet(run: Run) -> tuple[str, ...]:
-    """What a run must show in any case, and did not: somebody was accepted, and what was accepted came to its end."""
+    """What a run must show in any case, and did not: users were served, and what was accepted came to its end."""
     nobody = run.outcomes and not any(outcome.acknowledged for outcome in run.outcomes)
+    failed, offered = unserved(run), len(run.outcomes)
+    share = f"users who got an error to the end, or no answer: {failed} of {offered}, more than {UNSERVED_MAX:.0%}"
     return (
+        *((f"the posts could not be checked: {run.unchecked}",) if run.unchecked else ()),
         *(("nobody was accepted",) if nobody else ()),
+        *((share,) if failed > UNSERVED_MAX * offered else ()),
         *((f"accepted posts neither ready nor rejected in the end: {run.pending}",) if run.pending else ()),
+    )
+
+
+def unserved(run: Run) -> int:
+    """Users whose last try got a 5xx that is no refusal by plan, or no answer that the trace did not break off."""
+    breaks = {row.u: len(row.d or ()) for row in run.rows}
+    return sum(
+        breaks.get(one.user, 0) < len(one.attempts)
+        if not one.status
+        else one.status >= 500 and one.status not in REFUSED_BY_PLAN
+        for one in run.outcomes
     )
 
 
@@ -235,7 +253,12 @@ def _per_pair(spent_ms: float | None, pairs: int) -> float | None:
     return round(spent_ms / pairs, 3) if spent_ms is not None and pairs else None
 
 
+def course_of(path: Path) -> Path:
+    """Where the course of a report is drawn: beside it."""
+    return path.with_suffix(".svg")
+
+
 def write(report: Report, path: Path) -> None:
     """Write the report as JSON with an indent of two spaces, and its course as an SVG next to it."""
     files.write_json(path, report)
-    files.write(path.with_suffix(".svg"), burst.svg(report.course).encode())
+    files.write(course_of(path), burst.svg(report.course).encode())

@@ -15,7 +15,7 @@ import msgspec
 from ..clock import Clock
 from ..config import Config
 from ..outcome import Outcome
-from ..service import Moment, Post, Service, milliseconds, stamp
+from ..service import Moment, Post, Service, ServiceError, milliseconds, stamp
 from ..traces.trace import Row
 from .beats import Beat, Gathered, Generator
 from .check import Finding, Terms, judge
@@ -65,6 +65,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     stopped_by: str | None = None  # the rule that ended it, and what it found
     cleanup: Cleanup | None = None
+    unchecked: str | None = None  # why the posts could not be checked
 
 
 class Replay:
@@ -146,8 +147,7 @@ class Replay:
             for task in (measure, pulse):
                 task.cancel()
             settled = self._clock.now()
-            self._tally.phase = "checking"
-            posts, findings = await self._judge(moment, outcomes, watch)
+            posts, findings, unchecked = await self._judged(moment, outcomes, watch)
             bad = await self._bad_renditions(posts)
             await self._watch_on(settled)
             for task in (look, show):
@@ -173,6 +173,7 @@ class Replay:
             faults=tuple(self._senders.faults),
             interrupted=self._interrupted,
             stopped_by=self._stopped_by,
+            unchecked=unchecked,
         )
 
     async def _watch_on(self, settled: float) -> None:
@@ -223,6 +224,19 @@ class Replay:
         ready = sorted({post.id for post in posts if post.state == "ready" and post.user_id in self._gathered.sent})
         incomplete = {post.id for post in posts if not post.complete}
         return tuple(await check_renditions(self._service, ready, self._config.check_sample, incomplete))
+
+    async def _judged(
+        self, moment: Moment, outcomes: Sequence[Outcome], watch: ReadyWatch
+    ) -> tuple[tuple[Post, ...], tuple[Finding, ...], str | None]:
+        """What `_judge` found, or why it found nothing: the service does not answer any more."""
+        self._tally.phase = "checking"
+        try:
+            return (*await self._judge(moment, outcomes, watch), None)
+        except ServiceError as error:
+            # An answer that the contract does not have is of another service: there is nothing to report.
+            if error.status and error.status < 500:
+                raise
+            return (), (), str(error)
 
     async def _judge(
         self, moment: Moment, outcomes: Sequence[Outcome], watch: ReadyWatch

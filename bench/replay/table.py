@@ -14,7 +14,7 @@ COLOURS: Final[dict[Verdict, str]] = {"pass": "green", "fail": "red", "void": "y
 def table(report: Report) -> Table:
     """Every number of the report except the machine's; a number that should be 0 and is not is red."""
     shown = Table("", "", title=f"moment {report.moment_id}", show_header=False)
-    for name in ("offered", "accepted", "replayed", "shed", "limited", "failed", "unknown"):
+    for name in ("offered", "accepted", "replayed", "shed", "limited", "failed", "unknown", "unserved"):
         shown.add_row(name, str(getattr(report, name)))
     shown.add_section()
     for name in (*BROKEN, "bad_renditions", "pending"):
@@ -35,10 +35,10 @@ def table(report: Report) -> Table:
     shown.add_row("seconds", str(report.took_s))
     if report.interrupted:
         shown.add_row("[bold red]INTERRUPTED[/]", "only the uploads that had ended are counted")
-    for reason in report.voided:
-        shown.add_row("[bold red]VOID[/]", escape(reason))
-    if report.stopped_by:
-        shown.add_row("[bold red]STOPPED[/]", escape(report.stopped_by))
+    stopped = (report.stopped_by,) if report.stopped_by else ()
+    for word, reasons in (("VOID", report.voided), ("STOPPED", stopped), ("FAILED", report.unmet)):
+        for reason in reasons:
+            shown.add_row(f"[bold red]{word}[/]", escape(reason))
     if report.cleanup:
         shown.add_row("cleanup", escape(report.cleanup.words().removeprefix("cleanup: ")))
     shown.add_row("verdict", f"[bold {COLOURS[report.verdict]}]{report.verdict}[/]")

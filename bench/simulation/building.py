@@ -139,7 +139,8 @@ def built(fleet: Fleet, measured: Measured, arrivals: Arrivals, window_s: float,
     made.counts[SALT : SALT + 2] = ring._scoring._salt  # noqa: SLF001 - the same
     copy_health(made, balancers)
     beside = _beside(fleet, hosts, {"lb": lb, "node": stores.node, "worker": stores.worker, "redis": measured.redis})
-    cores = Cores(np.array(hosts.cores), _threads(hosts), beside)
+    workers = np.bincount(hosts.of["worker"], minlength=len(hosts.cores)).astype(np.float64)
+    cores = Cores(np.array(hosts.cores, np.float64), _threads(hosts), beside, workers)
     return Made(made, balancers, cores, hosts, settings, stores.worker.start_s)
 
 

@@ -30,6 +30,8 @@ def figures_of(result: Result) -> dict[str, float]:
     found |= _percentiles("upload", upload_ms, (50, 99)) | _percentiles("ready", ready_ms, (50, 90, 99))
     pairs = max(found["accepted"], 1.0)
     found |= {f"cpu_{tier}_ms_per_pair": result.cpu_s[tier] * 1000 / pairs for tier in TIERS}
+    # Pictures that were rendered without `full` first are completed when no other job waits.
+    found["cpu_later_ms_per_pair"] = result.later_s * 1000 / pairs
     return found | _seconds(result, accepted)
 
 

@@ -4,7 +4,7 @@ Read from the file of `simulate --fleet`, and made by `plan` for the machines it
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,8 @@ from ..files import read_json
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
+# Processes of a tier, and machines: more than any fleet of ours could have, and still simulated in little memory.
+FLEET_MAX: Final = 100_000
 
 
 class FleetError(BenchError):
@@ -65,9 +67,13 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def read(path: Path) -> Fleet:
-    """The fleet in a file; FleetError names the file and what is wrong, a tier without a process among it."""
+    """The fleet in a file; FleetError names the file and what is wrong: no process of a tier or too many, among it."""
     fleet = read_json(path, Fleet, "fleet", FleetError)
-    for tier in ("lb", "node", "worker"):
-        if not fleet.of(tier):
+    counts = {tier: fleet.of(tier) for tier in ("lb", "node", "worker", "redis", "store")}
+    for name, count in {"machines": sum(kind.count for kind in fleet.machines.values()), **counts}.items():
+        if count > FLEET_MAX:
+            raise FleetError(f"{path}: {name} {count:,}, at most {FLEET_MAX:,}")
+    for tier in ("lb", "node", "worker", "redis"):
+        if not counts[tier]:
             raise FleetError(f"{path}: no machine runs a {tier}; without one no pair can be taken and shown")
     return fleet

@@ -17,6 +17,7 @@ from .world import (
     IN_FLIGHT,
     LOST,
     NOBODY,
+    REFUSED,
     RETRY_S_MAX,
     SETTLED,
     SHED,
@@ -77,16 +78,26 @@ def served(w: World, tier: int, i: int, cpu_s: float) -> float:
 
 @compiled
 def back_off(w: World, i: int, now: float, wait_s: float) -> None:
-    """The phone tries again after so long, or gives up; it has no more than one try in flight."""
+    """The phone has its answer now, or as soon as its process has come to it, and then waits for so long."""
+    w.users[i].left = wait_s
+    if tick_of(w, now) > w.counts[TICK]:
+        schedule(w, i, now, REFUSED)
+    else:
+        refused(w, i, now)
+
+
+@compiled
+def refused(w: World, i: int, now: float) -> None:
+    """The try has ended: the phone tries again later, or gives up; it has no more than one try in flight."""
     users, counts = w.users, w.counts
     counts[IN_FLIGHT] -= 1
-    w.flows[STAY] += now - users[i].tried
+    w.flows[STAY] += now
     if users[i].tries >= w.numbers[ATTEMPTS]:
         counts[GIVEN_UP] += 1
         users[i].kind = SETTLED
         return
     counts[WAITING] += 1
-    schedule(w, i, now + wait_s, TRIES)
+    schedule(w, i, now + users[i].left, TRIES)
 
 
 @compiled

@@ -13,6 +13,7 @@ from .uploads import enqueue
 from .world import (
     COMPLETING,
     DEGRADE_S,
+    DEGRADED,
     FIRST_BYTES,
     FLAGGED,
     IO_S,
@@ -122,7 +123,7 @@ def render(w: World, end: float) -> None:
         if not one.batch:
             one.turn += 1
         job_class = first_class(w, one.turn, began + 1e-9)
-        claim(w, worker)
+        claim(w, worker, began)
         i = wide(w.jobs[job_class, 0])
         w.jobs[job_class, 0] = w.users[i].link
         if w.jobs[job_class, 0] == NOBODY:
@@ -134,13 +135,14 @@ def render(w: World, end: float) -> None:
 
 
 @compiled
-def claim(w: World, worker: int) -> None:
+def claim(w: World, worker: int, now: float) -> None:
     """Take the next job from those that are claimed; under a backlog, claim some ahead."""
     one, counts = w.workers[worker], w.counts
     if one.batch:
         one.batch -= 1
         counts[LEASED] -= 1
         return
+    one.claimed = now
     counts[FLAGGED] -= min(FLAGS_MAX, counts[FLAGGED])
     if counts[QUEUED] - counts[LEASED] > SLOTS * counts[WORKERS]:
         most = SLOTS - 1 + min(int(AHEAD_S * SLOTS / max(one.mean_s, 1e-3)), AHEAD_MAX)
@@ -158,12 +160,14 @@ def note_duration(w: World, worker: int, seconds: float) -> None:
 
 @compiled
 def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
-    """Render the pair; when the worker is free again. A pair that waited long is completed later."""
+    """Render the pair; when the worker is free again. A pair that waited long for its claim is completed later."""
     users, machine = w.users, w.workers[worker].machine
     cpu_s = float(users[i].render_s) * drawn(w, WORKER)  # `render_s` is 32 bits, which Python alone would keep
-    degraded = job_class != COMPLETE and began - users[i].at > w.numbers[DEGRADE_S]
+    waited_s = w.workers[worker].claimed - users[i].at  # as `processors/functions.py` counts
+    degraded = job_class != COMPLETE and waited_s > w.numbers[DEGRADE_S]
     cpu_s *= w.numbers[WITHOUT_FULL] if degraded else 1.0
     w.flows[WORKER] += cpu_s
+    w.machines[machine].rendered += cpu_s
     busy_s = cpu_s / w.machines[machine].render_speed
     served(w, REDIS, i, w.numbers[REDIS_DRAIN])
     served(w, STORE, i, w.numbers[STORE_DRAIN])
@@ -180,8 +184,15 @@ def run(w: World, worker: int, i: int, job_class: int, began: float) -> float:
     if job_class != COMPLETE:
         users[i].ready = done + io_s
     if degraded:
-        enqueue(w, i, done, COMPLETE)
+        complete_later(w, i, done)
     return float(done)
+
+
+@compiled
+def complete_later(w: World, i: int, now: float) -> None:
+    """Queue the pair again, for its `full` renditions."""
+    w.counts[DEGRADED] += 1
+    enqueue(w, i, now, COMPLETE)
 
 
 @compiled
@@ -218,7 +229,7 @@ def show(w: World, i: int, now: float) -> None:
         for root in range(w.counts[WORKERS] // 2 - 1, -1, -1):
             sift_down(w, root)
     if not users[i].whole:
-        enqueue(w, i, now, COMPLETE)
+        complete_later(w, i, now)
 
 
 def broken_off(w: World, worker: int) -> list[int]:

@@ -112,7 +112,7 @@ class Scaler:
     def depth(self, now: float) -> Depth:
         """Jobs that are ready and not claimed ahead, flags among them, the age of the oldest, and what workers hold."""
         w = self._w
-        heads = [w.users["at"][i] for i in w.jobs[:COMPLETE, 0] if i != NOBODY]
+        heads = [float(w.users["at"][i]) for i in w.jobs[:COMPLETE, 0] if i != NOBODY]
         busy = int(w.counts[SHOWING])
         if not w.numbers[LINK_BYTES_S]:
             busy = int(np.count_nonzero(w.workers["free"][w.heap[: self.workers]] > now))

@@ -2,17 +2,20 @@
 
 import numpy as np
 
-from .link import limited, pass_on
-from .phones import schedule, tick_of
+from .link import limited, pass_on, send
+from .phones import refused, schedule, tick_of
 from .rendering import put_media, render, show
 from .rules import compiled, kept, wide
-from .uploads import enqueue, follow_bytes, receive, store, time_out, try_upload
+from .uploads import answer, enqueue, follow_bytes, receive, store, time_out, try_upload
 from .world import (
+    ANSWERED,
     ENQUEUED,
     FLAGGED,
     NOBODY,
     RECEIVED,
+    REFUSED,
     RENDERED,
+    SENT,
     SHOWN,
     STORED,
     TICK,
@@ -50,6 +53,18 @@ def times_of(w: World, found: Indices) -> Floats:
 
 
 @compiled
+def report(w: World, i: int, now: float) -> None:
+    """A node reports the post to Redis, which queues its jobs; again later when the shard is away."""
+    back = w.shard_back[w.users[i].slot % len(w.shard_back)]
+    if back > now:
+        schedule(w, i, back, ENQUEUED)
+        return
+    w.counts[UNQUEUED] -= 1
+    w.counts[FLAGGED] += 1
+    enqueue(w, i, now, 1 if w.users[i].arrives > w.numbers[WINDOW_S] else 0)
+
+
+@compiled
 def happen(w: World, i: int) -> None:
     """The user's next event."""
     users = w.users
@@ -58,12 +73,16 @@ def happen(w: World, i: int) -> None:
         try_upload(w, i, now)
     elif kind == RECEIVED:
         receive(w, i, now)
+    elif kind == SENT:
+        send(w, i, users[i].bytes, now, STORED)
     elif kind == STORED:
         store(w, i, now)
+    elif kind == ANSWERED:
+        answer(w, i, now)
+    elif kind == REFUSED:
+        refused(w, i, now)
     elif kind == ENQUEUED:
-        w.counts[UNQUEUED] -= 1
-        w.counts[FLAGGED] += 1
-        enqueue(w, i, now, 1 if users[i].arrives > w.numbers[WINDOW_S] else 0)
+        report(w, i, now)
     elif kind == RENDERED:
         put_media(w, i, now)
     elif kind == SHOWN:

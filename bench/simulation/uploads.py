@@ -9,13 +9,26 @@ import numpy as np
 from . import rules
 from .admitting import FIRST, HOLDER, LATE, admit, caught_up, release, room, whole
 from .admitting import arrived as bytes_arrived
-from .link import limited, send
-from .phones import asked_s, back_off, balancer_of, displace, drawn, overloaded, schedule, served, unreached, worked
+from .link import limited
+from .phones import (
+    asked_s,
+    back_off,
+    balancer_of,
+    displace,
+    drawn,
+    overloaded,
+    schedule,
+    served,
+    tick_of,
+    unreached,
+    worked,
+)
 from .placing import place, take
 from .rules import compiled, wide
 from .world import (
     ACCEPTED,
     ANNOUNCE_S,
+    ANSWERED,
     AWAY,
     COMMIT_WAIT_S,
     ENQUEUED,
@@ -28,12 +41,14 @@ from .world import (
     QUEUED,
     RECEIVED,
     REDIS,
+    SENT,
     SETTLED,
     SHED,
     SLOWDOWN,
     STAY,
     STORE,
     STORED,
+    TICK,
     UNQUEUED,
     VICTIMS,
     WAITING,
@@ -53,6 +68,7 @@ def try_upload(w: World, i: int, now: float) -> None:
     counts[WAITING if users[i].tries else AWAY] -= 1
     counts[IN_FLIGHT] += 1
     users[i].tried = now
+    w.flows[STAY] -= now
     again = users[i].tries > 0
     users[i].tries += 1
     if not w.lbs[lb].alive:
@@ -137,17 +153,15 @@ def put(w: World, i: int, n: int, now: float) -> None:
     users[i].left = now
     slower = served(w, STORE, i, w.costs[STORE, 0] + w.costs[STORE, 1] * users[i].bytes)
     put_s = drawn(w, PUT) * w.numbers[SLOWDOWN] * slower
-    if limited(w):
-        send(w, i, users[i].bytes, now + put_s, STORED)
-    else:
-        schedule(w, i, now + put_s, STORED)
+    schedule(w, i, now + put_s, SENT if limited(w) else STORED)
 
 
 @compiled
 def let_in(w: World, n: int, now: float) -> None:
     """Bodies that wait begin their PUTs as far as the limit allows."""
     while w.nodes[n].waiting and rules.commits_free(w.nodes[n]):
-        put(w, next_waiting(w, n), n, now)
+        i = next_waiting(w, n)
+        put(w, i, n, max(now, w.users[i].left))  # the node may not have come to this body yet
 
 
 @compiled
@@ -160,13 +174,21 @@ def store(w: World, i: int, now: float) -> None:
     release(w, n, i)
     take(w, balancer_of(w, i), n, users[i].bytes, -1)
     answered = now + w.numbers[ANNOUNCE_S] * slower
-    users[i].finished = answered
-    w.flows[STAY] += answered - users[i].tried
+    if tick_of(w, answered) > w.counts[TICK]:
+        schedule(w, i, answered, ANSWERED)
+    else:
+        answer(w, i, answered)
+
+
+@compiled
+def answer(w: World, i: int, now: float) -> None:
+    """The phone has its 201."""
+    w.users[i].finished = now
+    w.flows[STAY] += now
     w.counts[IN_FLIGHT] -= 1
     w.counts[ACCEPTED] += 1
     w.counts[UNQUEUED] += 1
-    back = w.shard_back[users[i].slot % len(w.shard_back)]
-    schedule(w, i, max(answered, back), ENQUEUED)
+    schedule(w, i, now, ENQUEUED)
 
 
 @compiled

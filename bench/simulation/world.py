@@ -28,19 +28,19 @@ Records = Any  # np.recarray: its fields are attributes
 
 NOBODY: Final = -1
 # What a user's next event is.
-TRIES, RECEIVED, STORED, ENQUEUED, RENDERED, SHOWN, SETTLED = range(7)
+TRIES, RECEIVED, SENT, STORED, ANSWERED, REFUSED, ENQUEUED, RENDERED, SHOWN, SETTLED = range(10)
 # `counts`: users by where they are; the first ones add up to all users at any time.
 AWAY, IN_FLIGHT, WAITING, ACCEPTED, GIVEN_UP = range(5)
 QUEUED, STARTED, SHED, VICTIMS, UNQUEUED, SPILLS, WEIGHT, RAMPING, COMPLETING, LEASED = range(5, 15)
-LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, PASSING, SHOWING, FLAGGED, COUNTS = range(15, 25)
+LOST, OPEN, TICK, SALT, _SALT_2, WORKERS, PASSING, SHOWING, FLAGGED, DEGRADED, COUNTS = range(15, 26)
 JOB_CLASSES: Final = 3  # on time, late, to complete
 # CPU seconds by tier in `flows`, costs in `costs`, machines in `servers`, distributions in `spreads`
 LB, NODE, WORKER, REDIS, STORE, PHONE = range(6)
 TIERS: Final = ("lb", "node", "worker", "redis", "store", "phone")
 PUT: Final = 3  # in `spreads`: seconds of a PUT
 SPREAD: Final = 101
-# Also in `flows`: until when the store's link is used, the bytes that it has passed of each transfer, and the seconds
-# that ended tries were in flight.
+# Also in `flows`: until when the store's link is used, the bytes that it has passed of each transfer, and the times at
+# which tries ended, less those at which tries began, added up.
 LINK, PASSED, STAY, FLOWS = range(6, 10)
 # `numbers`
 TICK_S, WINDOW_S, ATTEMPTS, REQUEST_BYTES, BOUND_PERCENT, BOUND_FLOOR, COMMIT_WAIT_S, ANNOUNCE_S, SLOWDOWN = range(9)
@@ -48,9 +48,9 @@ LINK_BYTES_S, MEDIA_BYTES, IO_S, DEGRADE_S, WITHOUT_FULL, RETRY_S_MAX, BACKOFF_S
 STORE_DRAIN, REDIS_DRAIN, FIRST_BYTES, NUMBERS = range(17, 21)
 
 # Times in seconds after the moment. `slot` and `turn` are of the user's digest on the ring. `left`: seconds left at the
-# last review, while the body comes; then when the wait for a PUT or the PUT began. Where the store's link is limited, a
-# render's `left` is when its job was claimed, `node` its worker, and `whole` says that its object has `full`.
-# `render_s`: CPU of a render of this user's pair, on average.
+# last review, while the body comes; then when the wait for a PUT or the PUT began; of a refused try, how long the phone
+# waits. Where the store's link is limited, a render's `left` is when its job was claimed, `node` its worker, and
+# `whole` says that its object has `full`. `render_s`: CPU of a render of this user's pair, on average.
 USER: Final = np.dtype(
     [
         *((name, "f8") for name in ("arrives", "at", "since", "left")),
@@ -78,18 +78,19 @@ _PLACED: Final = np.dtype(
 )
 NODE_RECORD: Final = np.dtype([*rules.COMMITS.descr, *rules.RETURNS.descr, *DESK.descr, *_PLACED.descr])
 LB_RECORD: Final = np.dtype([("free", "f8"), ("load", "i8"), ("machine", "i4"), ("alive", "?")])
-MACHINE: Final = np.dtype([(name, "f8") for name in ("speed", "render_speed", "work")])
-# `free`: infinite while all its slots wait for the store's link; then `until` is when its last render ends.
+MACHINE: Final = np.dtype([(name, "f8") for name in ("speed", "render_speed", "work", "rendered")])
+# `free`: infinite while all its slots wait for the store's link; then `until` is when its last render ends. `claimed`:
+# when its jobs were claimed.
 WORKER_RECORD: Final = np.dtype(
     [
-        *((name, "f8") for name in ("free", "until", "mean_s")),
+        *((name, "f8") for name in ("free", "until", "mean_s", "claimed")),
         *((name, "i4") for name in ("machine", "turn", "batch", "job", "held")),
     ]
 )
 
 
 class World(NamedTuple):
-    """Everything. `work`: CPU seconds that uploads added on a machine since the tick began."""
+    """Everything. `work` and `rendered`: CPU seconds that uploads and renders began on a machine in this tick."""
 
     users: Records
     nodes: Records

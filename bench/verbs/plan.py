@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from .. import outputs
 from ..capacity import costs, files, prices, sheet
 from ..capacity.aims import DAY_S, Aims
 from ..capacity.demand import DemandError, Uploads
@@ -72,6 +73,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print how many machines and processes the plan's moment needs, and write what was asked for."""
     aims = _given(Aims, args)
+    written = {f"{name} in --out": args.out / name for name in files.NAMES} if args.out else {}
+    read = {"TRACE": args.trace, "--costs": args.costs, "--prices": args.prices, "--target": args.target}
+    outputs.distinct(written, read)
     found = costs.read(args.costs)
     asked = prices.read(args.prices) if args.prices else None
     target = fleets.read(args.target) if args.target else None

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from .. import outputs
 from ..traces import record as records
 from ..traces import trace as traces
 
@@ -32,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make a trace of the balancers' recorded rows and write it."""
+    outputs.distinct({"OUT": args.out}, {f"the rows {path}": path for path in args.rows})
     fires_us = records.fires_at_us(args.fires_at)
     shape = {"window_s": args.window_s, "span_s": args.span_s, "path": args.path, "note": args.note}
     trace = records.record(records.read(args.rows), fires_us=fires_us, **shape)

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ import uvloop
 from rich.console import Console
 
 from .. import config as settings
+from .. import outputs
 from ..clock import SystemClock
 from ..errors import BenchError
 from ..rehearsal.course import Rehearsal
@@ -50,19 +52,20 @@ def run(args: argparse.Namespace) -> int:
     """Replay the trace once for each fault and print the matrix; returns the exit code."""
     if not args.matrix and not args.fault:
         raise BenchError("say --matrix for every fault, or --fault NAME")
+    outputs.check({"--html": args.html}, {"TRACE": args.trace, "--stack": args.stack})
     faults = [fault for fault in FAULTS if args.matrix or fault.name in args.fault]
     with tempfile.TemporaryDirectory(prefix="bench-rehearse-") as folder:
         matrix = uvloop.run(rehearse(args.trace.resolve(), faults, args.stack, Path(folder)))
-    if args.html:
-        from ..pages.rehearsed import write  # noqa: PLC0415 - Bokeh takes a second to import
-
-        write(matrix, args.html)
     if args.json:
         print(msgspec.json.encode(matrix).decode())
     else:
         for line in lines(matrix):
             print(line)
         Console().print(table(matrix))
+    if args.html:
+        from ..pages.rehearsed import write  # noqa: PLC0415 - Bokeh takes a second to import
+
+        outputs.tried(partial(write, matrix, args.html))
     return matrix.exit_code
 
 

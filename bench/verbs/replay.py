@@ -3,8 +3,8 @@
 Opens a moment, sends the trace's arrivals at their times whatever comes back, waits until all posts are ready, checks
 each of them. With `--generators N` or `--coordinate HOST:PORT --machines K` several processes send, and one check is
 made over all of them; `--join HOST:PORT` makes this process a generator of a coordinator. Exit: 0 passed, 1 a promise
-broken or stopped by a rule, 2 could not run, 3 void, 130 ended by Ctrl-C. The first Ctrl-C ends the sending, and the
-report is of what was sent.
+broken or stopped by a rule, 2 could not run, 3 void, 130 ended by Ctrl-C or SIGTERM. The first of them ends the
+sending, and the report is of what was sent.
 """
 
 import argparse
@@ -17,13 +17,14 @@ import uuid
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import msgspec
 import uvloop
 from rich.console import Console
 
-from .. import command
+from .. import command, outputs
 from .. import config as settings
 from ..client import Client, token
 from ..clock import SystemClock
@@ -32,7 +33,7 @@ from ..connections import Connections
 from ..errors import BenchError
 from ..files import sha256
 from ..photos import Gallery
-from ..prediction import replay_option
+from ..prediction import history, replay_option
 from ..replay import generator
 from ..replay import report as reports
 from ..replay.beats import Arrival, rehearsing
@@ -52,6 +53,7 @@ from ..traces import trace as traces
 from ..traces.synthesis import first_attempts, superpose
 from ..traces.trace import TraceError
 
+ENDING: Final = (signal.SIGINT, signal.SIGTERM)  # the second is what a pod's deletion and systemd send
 __all__ = ["arguments", "configured", "execute", "joined", "prepared", "run"]
 
 
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
             raise BenchError("--join takes no trace and no target: both come from the coordinator")
         return uvloop.run(joined(args.join, args.machine, args.generators or 1))
     config, job, plan, origin = prepared(args, settings.load())
+    _look_at_outputs(args, job)
     here = args.generators or (0 if args.coordinate else 1)
     print(
         f"replaying {args.trace} ({len(job.rows)} arrivals in {job.rows[-1].t / 1e6:.0f} s, window {job.window_s} s) "
@@ -85,13 +88,26 @@ def run(args: argparse.Namespace) -> int:
     Console().print(table(report))
     for line in report.examples:
         print(line)
+    _write(report, args)
+    return report.exit_code
+
+
+def _look_at_outputs(args: argparse.Namespace, job: Job) -> None:
+    """SameFile or WriteError for what cannot be written at the end."""
+    course = reports.course_of(args.report) if args.report else None
+    read = {"TRACE": args.trace, "--prediction": args.prediction, "the stack's file": job.stack_file}
+    read |= {"the history of predictions": history.FILE}
+    outputs.check({"--report": args.report, "the course beside --report": course, "--html": args.html}, read)
+
+
+def _write(report: reports.Report, args: argparse.Namespace) -> None:
+    """Write what was asked for, which does not change the verdict."""
     if args.report:
-        reports.write(report, args.report)
+        outputs.tried(partial(reports.write, report, args.report))
     if args.html:
         from ..pages.replayed import write  # noqa: PLC0415 - Bokeh takes a second to import
 
-        write(report, args.html, args.prediction)
-    return report.exit_code
+        outputs.tried(partial(write, report, args.html, args.prediction))
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -204,12 +220,14 @@ def _on_interrupt(replay: Replay) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupted() -> None:
-        print("bench: interrupted, checking what was sent; a second Ctrl-C ends at once", file=sys.stderr)
+        print("bench: interrupted, checking what was sent; a second signal ends at once", file=sys.stderr)
         if task is not None:  # KeyboardInterrupt in a callback of the loop would be logged with its traceback
-            loop.add_signal_handler(signal.SIGINT, task.cancel)
+            for number in ENDING:
+                loop.add_signal_handler(number, task.cancel)
         replay.interrupt()
 
-    loop.add_signal_handler(signal.SIGINT, interrupted)
+    for number in ENDING:
+        loop.add_signal_handler(number, interrupted)
 
 
 def configured(args: argparse.Namespace, config: Config) -> Config:

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from .. import outputs
 from ..capacity import costs as measured
 from ..command import RESULTS
 from ..errors import BenchError
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Play the trace once for each seed."""
     if args.seeds < 1:
         raise BenchError(f"--seeds {args.seeds}: at least one")
+    outputs.check({"--seal": args.seal}, {"TRACE": args.trace, "--fleet": args.fleet, "--costs": args.costs})
     trace, fleet, costs = traces.read(args.trace), fleets.read(args.fleet), measured.read(args.costs)
     faults = tuple(parsed(text) for text in args.fault)
     rows = rehearsing(first_attempts(trace.rows))

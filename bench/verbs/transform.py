@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from .. import outputs
 from ..traces import columns
 from ..traces.lines import Header
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seed < 0:
         raise TransformError("--seed is not negative")
+    outputs.distinct({"OUT": args.out}, {"TRACE": args.trace})
     change = Change(users=args.users, bytes=args.bytes, push_s=args.push_s, fanout_s=args.fanout_s)
     header, found = columns.read(args.trace)
     try:

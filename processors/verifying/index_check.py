@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 
 from storage import keys
-from storage.blobs import BlobStore
+from storage.blobs import BlobStore, StoreUnavailable
 from storage.existence import Existence
 from storage.index import Counts, Report
 from storage.posts import NoSuchPost, Posts
@@ -105,6 +105,7 @@ class IndexCheck:
             found.index = await self.counted(moment_id, found)
             if found.index != began:
                 return
+            await self._listed_all(moment_id, found)
             if self._may_be_lost(found.index, found) and not removed:
                 found.say("lost", keys.COUNTS_KEY + moment_id, _unnamed(found.index, found))
                 return
@@ -121,6 +122,15 @@ class IndexCheck:
     def _may_be_lost(self, index: Counts, found: Verified) -> bool:
         """Whether the counts alone tell of lost pairs; a deletion after its entry expired changes no counts."""
         return self._expired and index.accepted > found.accepted_max + found.deleted
+
+    async def _listed_all(self, moment_id: str, found: Verified) -> None:
+        """StoreUnavailable if the listings of this verification lacked posts that the store lists now."""
+        number = sum([len(ids) async for ids in self._posts.ids(moment_id)])
+        if number > found.posts:
+            raise StoreUnavailable(
+                f"the store lists {number} posts now and listed {found.posts} before: members of it were away, or "
+                "posts came meanwhile; verify again"
+            )
 
     async def _void(self, moment_id: str) -> None:
         for one in self._index.shards.values():

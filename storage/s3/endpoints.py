@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from . import choice
 from .agreement import Finding
+from .canary import Canary
 from .credentials import NoKeys
 from .endpoint import CHECK_S, Endpoint, State
 from .looks import Looks
@@ -50,19 +51,18 @@ class Endpoints:
         urls: Sequence[str],
         bucket: Callable[[str], Awaitable[bytes]],
         apart: Callable[[Sequence[Endpoint]], Awaitable[Finding]],
+        canary: Canary,
         *,
         trust: ssl.SSLContext | None,
         connections_max: int,
         connect_timeout_s: float,
     ) -> None:
         self._bucket, self._apart = bucket, apart
-        self._turn = 0
+        self._turn, self._told, self._open = 0, 0, False
         self._tasks = asyncio.TaskGroup()
         self._checks: dict[Endpoint, asyncio.Task[None]] = {}
         self._watching: list[asyncio.Task[None]] = []
-        self._open = False
-        self._shaken_until = float("-inf")
-        self._failed_at, self._told = float("-inf"), 0
+        self._shaken_until = self._failed_at = float("-inf")
         self._agreeing, self._tested = asyncio.Lock(), asyncio.Event()
         slots = asyncio.Semaphore(connections_max)
         # Shuffled, so that the programs of a machine do not all begin with the same endpoint.
@@ -74,7 +74,7 @@ class Endpoints:
             one.wires = one.connections(
                 slots, doubted=partial(self.doubt, one), broke=partial(self._broke, one), steady=self.several
             )
-        self.looks = Looks(self.all, self._tasks, self.doubt)
+        self.looks = Looks(self.all, self._tasks, canary, self.doubt)
 
     def pick(self, *, writes: bool, trial: bool = False, tried: Collection[Endpoint] = ()) -> Endpoint | None:
         """The endpoint for a request, or None; see `choice`."""
@@ -243,7 +243,7 @@ class Endpoints:
             await asyncio.sleep(WATCH_S)
             await asyncio.gather(*(self._greet(one) for one in self.all if one.state is State.UP))
             if choice.hides(self.all):
-                await self.looks.look()
+                await self.looks.watch(make=not self.shaken)
 
     async def _greet(self, endpoint: Endpoint) -> None:
         try:

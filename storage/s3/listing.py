@@ -87,6 +87,18 @@ def tag(document: bytes, key: str) -> str:
     return ""
 
 
+def parity(document: bytes, key: str) -> int | None:
+    """How many parity shards this key has, as a MinIO tells if asked for metadata, 0 if not; None if it is not listed.
+
+    BadListing.
+    """
+    for item in _listing(document).iterfind(f"{_SPACE}Contents"):
+        if unquote_plus(item.findtext(f"{_SPACE}Key") or "") == key:
+            shards = item.findtext(f"{_SPACE}Internal/{_SPACE}M") or ""
+            return int(shards) if shards.isdecimal() else 0
+    return None
+
+
 def _listing(document: bytes) -> ET.Element:
     try:
         root = ET.fromstring(document)  # noqa: S314 - see the import

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from .. import keys as names
 from ..blobs import Buffer
-from . import agreement, hidden
+from . import agreement, canary, hidden
 from .answer import BUSY, CODE, DONE, NO_QUORUM, NOT_YET, Answer
 from .choice import hides, others, too_few
 from .credentials import NoKeys, Source
@@ -81,6 +81,7 @@ class Objects:
             endpoints,
             self._bucket_head,
             partial(agreement.apart, self._asked),
+            canary.Canary(partial(self._head, "HEAD", f"/{bucket}/{canary.KEY}", {}), self.call),
             trust=ssl.create_default_context(cafile=ca_file or None) if secure else None,
             connections_max=connections_max,
             connect_timeout_s=connect_timeout_s,
@@ -132,6 +133,7 @@ class Objects:
             outcome = error
         done = isinstance(outcome, Answer) and outcome.went_well
         if (done or request.unclear) and not await self.endpoints.looks.all_since(since):
+            await self.endpoints.looks.told()
             outcome = await self._further.replaced(request, outcome) or outcome
         if isinstance(outcome, OSError):
             try:
@@ -215,12 +217,18 @@ class Objects:
             if outcome.code == "SlowDownWrite":
                 endpoints.leave_out(endpoint, State.READS)
             return outcome, _Step.ELSEWHERE if others(endpoints.all, tried) else _Step.END
-        if endpoints.shaken and request.tells_what_is_missing(outcome):
+        if request.tells_what_is_missing(outcome) and await self._uncertain(request, outcome):
             return await self._missed(request, endpoint, outcome, last=not others(endpoints.all, tried))
         if outcome.status >= 500 and outcome.code not in BUSY:
             request.unclear.append(endpoint.url)
             endpoints.doubt(endpoint)  # One that fails at everything is left out like a dead one.
         return outcome, _Step.LATER if outcome.worth_a_retry else _Step.END
+
+    async def _uncertain(self, request: Request, outcome: Answer) -> bool:
+        """Whether there may be what is said to be missing: members, or drives, are or were away."""
+        if outcome.status == 404 and request.key and not request.trial and hides(self.endpoints.all):
+            await self.endpoints.looks.told()
+        return self.endpoints.shaken
 
     async def _missed(
         self, request: Request, endpoint: Endpoint, outcome: Answer, *, last: bool

@@ -58,6 +58,7 @@ class Faults:
     close_before_storing: int = 0
     close_after_storing: int = 0
     refuse: int = 0
+    crash: int = 0
     drop: int = 0
     halve: int = 0
     double: int = 0
@@ -145,6 +146,8 @@ class FakeService:
             return web.json_response({}, status=503, headers={"Retry-After": "0", "Snapsurge-Ticket": ticket})
         if self.due("limit"):
             return web.json_response({}, status=429, headers={"Retry-After": "2"})
+        if self.due("crash"):
+            return web.json_response({}, status=500)
         if self.due("refuse"):
             return web.json_response({"code": "forbidden"}, status=403)
         photos = await pair_in(request)

@@ -163,6 +163,20 @@ def test_help_lists_the_verbs_and_the_settings(capsys: pytest.CaptureFixture[str
     assert "SNAPSURGE_BENCH_LEAD_S=3.0" in shown
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_verb_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path, number: signal.Signals) -> None:
+    """130, without a word; the file that was begun is deleted."""
+    words = [sys.executable, "-m", "bench", "synth", "--posters", "300000", str(tmp_path / "t.gz")]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while not list(tmp_path.iterdir()) and process.poll() is None:
+            pass
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (130, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -208,3 +208,24 @@ async def test_drives_go_while_all_members_answer(tmp_path: Path) -> None:
             assert not any(taken), sum(taken)
             for number in range(AT_ONCE):
                 assert await settled(store, key_of("created", number)) == b"X"
+
+
+async def test_drives_go_and_minio_does_not_know_it_yet(tmp_path: Path) -> None:
+    """For a second or two MinIO tells nobody, and a PUT replaces what the other drives lack."""
+    with erasure_set(tmp_path, members=3, drives=2) as cluster:
+        async with opened(cluster) as store:
+            await eventually(lambda: store._objects.endpoints.looks.canary, "the store has a canary", 240)
+            await unhealed(cluster, store, ["fault", "created"])
+            async with quiet(cluster) as begun:
+                for drive in cluster.members[2]._drives:
+                    drive.rename(f"{drive}.gone")
+                    drive.symlink_to(drive)  # every access fails, and nothing is taken for missing
+                taken = await asyncio.gather(*(other(begun, key_of("created", number)) for number in range(AT_ONCE)))
+                assert used(begun, cluster.members), "all members answer"
+            await proven(cluster)
+            for drive in cluster.members[2]._drives:
+                drive.unlink()
+                Path(f"{drive}.gone").rename(drive)
+            assert not any(taken), sum(taken)
+            for number in range(AT_ONCE):
+                assert await settled(store, key_of("created", number)) == b"X"

@@ -10,6 +10,11 @@ from bench.comparing.reports import Measured
 _moments = count()
 GOOD: dict[str, Any] = {
     "offered": 100,
+    "accepted": 99,
+    "failed": 1,
+    "unknown": 0,
+    "pending": 0,
+    "verdict": "pass",
     "attempts": 110,
     "shed": 10,
     "lost": 0,

@@ -9,26 +9,51 @@ import pytest
 from bench.comparing.reports import NotComparable, read, refuse_different
 from tests.unit.bench.comparing.reports_made import measured, report
 
+COUNTS = ("offered", "accepted", "failed", "unknown", "pending", "attempts", "shed", "lost", "unserved")
+
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (json.dumps(report(void=True)), "void"),
+        (json.dumps(report(verdict="void")), "void"),
         (json.dumps(report(interrupted=True)), "interrupted"),
+        (json.dumps(report(stopped_by="shed>5%: 9 %", verdict="fail")), r"stopped by a rule \(shed>5%: 9 %\)"),
+        (json.dumps(report(verdict="fail")), "the run failed, and by nothing that is compared"),
+        (json.dumps(report(verdict="fail", unserved=1)), "the run failed, and by nothing that is compared"),
+        (json.dumps(report(verdict="banana")), "no report.*banana"),
+        (json.dumps(report(pending=5)), "5 posts were not ready"),
+        *((json.dumps(report(**{name: -1})), "no report.*>= 0") for name in COUNTS),
+        (json.dumps(report(latency_ms={"p99": -5})), "no report.*>= 0"),
+        (json.dumps(report(accepted=101, failed=0)), "offered 100 is not accepted 101"),
+        (json.dumps(report(failed=50)), r"is not accepted 99 \+ failed 50 \+ unknown 0"),
+        (json.dumps(report(attempts=99, shed=0)), "99 attempts of 100 users"),
+        (json.dumps(report(shed=111)), "111 answers of 503 to 110 attempts"),
+        (json.dumps(report(latency_ms={})), "99 were accepted, and the time of none is known"),
+        (json.dumps(report(latency_ms={"p90": 1001.0, "p99": 1000.0})), "a p90 of 1001 ms above the p99 of 1000 ms"),
         ("{", "no report"),
         (json.dumps({"offered": 3}), "no report"),
     ],
 )
 def test_a_run_that_measured_nothing_is_refused(tmp_path: Path, content: str, says: str) -> None:
-    """Void, interrupted, or no report at all; a good one is read."""
+    """Void, interrupted, stopped, failed, impossible, or no report at all; a good one is read."""
     path = tmp_path / "run.json"
     path.write_text(content)
-    with pytest.raises(NotComparable, match=says):
+    with pytest.raises(NotComparable, match=says) as refused:
         read(path)
+    assert len(str(refused.value).splitlines()) == 1
     path.write_text(json.dumps(report()))
     assert read(path).offered == 100
     with pytest.raises(NotComparable, match="No such file"):
         read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("changed", [{"lost": 1}, {"wrongly_late": 1}, {"unserved": 2}])
+def test_a_run_that_failed_by_what_is_compared_is_read(tmp_path: Path, changed: dict[str, int]) -> None:
+    """A broken promise, or more users without service than a run may have: the comparison calls it worse."""
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(report(verdict="fail", **changed)))
+    assert read(path).verdict == "fail"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,15 @@ def test_the_shed_share_may_rise_by_a_hundredth(shed: int, verdict: str) -> None
     assert of(found, "shed share") == verdict
 
 
+@pytest.mark.parametrize(("failed", "verdict"), [(1, "no worse"), (2, "no worse"), (3, "worse"), (0, "no worse")])
+def test_the_share_of_users_who_fail_may_rise_by_a_hundredth(failed: int, verdict: str) -> None:
+    """1 of 100 failed before; whoever got no answer counts too."""
+    baseline = [measured() for _ in range(3)]
+    for unknown in range(failed + 1):
+        counts = {"accepted": 100 - failed, "failed": failed - unknown, "unknown": unknown}
+        assert of(compared([measured(**counts) for _ in range(3)], baseline), "failed share") == verdict
+
+
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_broken_promise_is_worse_whatever_the_baseline_did(name: str) -> None:
     """One pair in one run; a promise that only the baseline broke is none of ours."""

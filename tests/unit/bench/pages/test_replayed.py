@@ -50,6 +50,8 @@ def test_a_replay_of_which_little_is_known_has_a_page_too() -> None:
         ({"lost": 2, "wrongly_late": 1}, [(False, "2 lost, 1 wrongly late")]),
         ({"bad_renditions": 3}, [(False, "3 bad renditions")]),
         ({"void": True, "voided": ("lagged by 900 ms",)}, [(None, "lagged by 900 ms"), (True, "No pair of")]),
+        ({"unmet": ("nobody was accepted",)}, [(False, "Failed: nobody was accepted."), (True, "No pair of")]),
+        ({"unmet": ("not checked",), "unchecked": "GET"}, [(False, "Failed: not checked.")]),
         ({"interrupted": True, "half": 1}, [(None, "Interrupted"), (False, "1 half")]),
     ],
 )

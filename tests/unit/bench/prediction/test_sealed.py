@@ -21,6 +21,7 @@ def test_a_prediction_of_this_run_is_accepted() -> None:
     ("run", "why"),
     [
         ({"began": dt.datetime(2026, 11, 30, 11, 59, tzinfo=dt.UTC)}, "after the run began"),
+        ({"began": dt.datetime(2026, 12, 7, 11, 59, 1, tzinfo=dt.UTC)}, "more than 7 days ago"),
         ({"trace_sha256": "bb"}, "another trace"),
         ({"scale": 2.0}, "another trace"),
         ({"code": "ee"}, "other code"),
@@ -28,6 +29,7 @@ def test_a_prediction_of_this_run_is_accepted() -> None:
         ({"settings": KNOWN | {"balancers": "1"}}, "2 balancers, the stack 1"),
         ({"settings": {"balancers": "2", "nodes": "3"}}, "IN_FLIGHT_BYTES_MAX is 33554432 in it, not set in"),
         ({"settings": KNOWN | {"SNAPSURGE_PROCESSORS_DEGRADE_S": "1"}}, "DEGRADE_S is not set in it, 1 in"),
+        ({"settings": KNOWN | {"SNAPSURGE_LB_RING_SEED": "x"}}, "RING_SEED is not set in it, x in"),
         ({"settings": {}}, "nothing is known"),
         ({"cores": 4}, "2 cores, this machine 4"),
     ],
@@ -44,6 +46,57 @@ def test_a_prediction_without_the_time_of_its_seal_is_refused(sealed_at: str, tm
     file = tmp_path / "sealed.json"
     sealed.seal(file, prediction(sealed_at=sealed_at))
     with pytest.raises(PredictionError, match=rf"sealed\.json: sealed_at {sealed_at}: "):
+        sealed.read(file)
+
+
+def test_a_prediction_is_good_for_a_week() -> None:
+    """To the second."""
+    sealed.check(prediction(), against(began=dt.datetime(2026, 12, 7, 11, 59, tzinfo=dt.UTC)))
+
+
+def test_a_fleet_that_has_a_setting_is_of_a_stack_that_has_it() -> None:
+    """Also one that the simulation does not look at."""
+    more = {"SNAPSURGE_PROCESSORS_JOBS_MAX": "7"}
+    fleet = msgspec.structs.replace(FLEET, settings=FLEET.settings | more)
+    with pytest.raises(PredictionError, match="JOBS_MAX is 7 in it, not set in the stack"):
+        sealed.check(prediction(fleet=fleet), against())
+    sealed.check(prediction(fleet=fleet), against(settings=KNOWN | more))
+
+
+def edits(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What somebody might change by hand, by name."""
+    fleet = content["fleet"] | {"settings": {"SNAPSURGE_PROCESSORS_JOBS_MAX": "7"}}
+    figures = content["figures"] | {"ready_p50_ms": {"p10": 1.0, "p50": 2.0, "p90": 3.0}}
+    return {
+        "figures": content | {"figures": figures},
+        "no figures": content | {"figures": {}},
+        "sealed_at": content | {"sealed_at": "2026-11-30T11:58:00+00:00"},
+        "costs": content | {"costs": "forged"},
+        "fleet": content | {"fleet": fleet},
+        "axes": content | {"axes": {}},
+        "more": content | {"note": "x"},
+        "digest": content | {"digest": "0" * 64},
+    }
+
+
+@pytest.mark.parametrize("what", ["figures", "no figures", "sealed_at", "costs", "fleet", "axes", "more", "digest"])
+def test_a_prediction_that_was_edited_is_refused(what: str, tmp_path: Path) -> None:
+    """Whatever was changed; another order and other spaces are no change."""
+    file = tmp_path / "sealed.json"
+    sealed.seal(file, prediction())
+    content = msgspec.json.decode(file.read_bytes())
+    file.write_bytes(msgspec.json.encode(dict(reversed(content.items()))))
+    assert sealed.read(file) == prediction()
+    file.write_bytes(msgspec.json.encode(edits(content)[what]))
+    with pytest.raises(PredictionError, match=r"sealed\.json is not as it was sealed"):
+        sealed.read(file)
+
+
+def test_a_prediction_without_a_digest_is_refused(tmp_path: Path) -> None:
+    """Such as `simulate --json` prints."""
+    file = tmp_path / "sealed.json"
+    file.write_bytes(msgspec.json.encode(prediction()))
+    with pytest.raises(PredictionError, match=r"sealed\.json has no digest"):
         sealed.read(file)
 
 
@@ -74,7 +127,8 @@ def test_what_is_no_prediction_is_refused(tmp_path: Path) -> None:
 def test_a_run_that_is_about_to_begin_has_this_code() -> None:
     """The hash is that of the tree."""
     now = sealed.against_now("aa", 1.0, KNOWN, 2)
+    before = (now.began - dt.timedelta(hours=1)).isoformat()
     assert now.began > BEGAN - dt.timedelta(days=3650)
     with pytest.raises(PredictionError, match="other code"):
-        sealed.check(prediction(sealed_at="2020-01-01T00:00:00+00:00"), now)
-    sealed.check(prediction(code=now.code, sealed_at="2020-01-01T00:00:00+00:00", fleet=FLEET), now)
+        sealed.check(prediction(sealed_at=before), now)
+    sealed.check(prediction(code=now.code, sealed_at=before, fleet=FLEET), now)

@@ -27,6 +27,7 @@ def counts(**changed: Any) -> Counts:
         ({"doubled": 1}, SEEN, 2.0, "failed", "doubled 1"),
         ({"wrongly_late": 2}, SEEN, 2.0, "failed", "2 made late by us"),
         ({"pending": 2}, SEEN, 2.0, "failed", "2 posts neither"),
+        ({"unchecked": "GET: 503"}, SEEN, 2.0, "failed", "could not be checked: GET: 503"),
         ({}, (), 2.0, "failed", "no metric saw it"),
         ({}, SEEN, None, "failed", "not recovered"),
         ({"voided": ("generator 1 lagged by 900 ms",)}, SEEN, 2.0, "void", "lagged by 900 ms"),

@@ -116,8 +116,9 @@ async def test_a_generator_whose_clock_is_off_voids_the_run_before_anything_is_s
         else:
             await made.gather()
         made.close()
-    assert len(said) == 2
-    assert "clock " in said[0]
+    assert len(said) == 3
+    assert said[0].endswith("joined; 1 of 2 machines are here")
+    assert all("clock " in line for line in said[1:])
 
 
 async def quietly(joining: Any) -> None:
@@ -255,6 +256,21 @@ async def test_a_stranger_is_not_waited_for() -> None:
         assert await reader.read() == b""
         writer.close()
         assert made.generators() == []
+
+
+async def test_a_coordinator_says_whom_it_waits_for() -> None:
+    """At each that joins; a second command of a machine that is whole is refused, and told what to do."""
+    said: list[str] = []
+    async with coordinator(said=said) as (made, address):
+        for count, (machine, generators) in enumerate([("a", 2), ("a", 2)], start=1):
+            await Scripted.joined(address, machine, generators)
+            await number_of(made, count)
+        with pytest.RaisesGroup(pytest.RaisesExc(JoinFailed, match="machine a has joined already.*--generators N")):
+            await generator.join(address, "a", 2, SystemClock())
+    assert said == [
+        "generator 1 (h, pid 7) joined; 0 of 2 machines are here; a with 1 of 2",
+        "generator 2 (h, pid 7) joined; 1 of 2 machines are here",
+    ]
 
 
 async def test_a_generator_that_is_gone_before_the_start_ends_the_run() -> None:

@@ -122,9 +122,11 @@ def children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
-@pytest.mark.parametrize("generators", ["1", "2"])
-async def test_ctrl_c_ends_all_and_cleans_up(tmp_path: Path, generators: str) -> None:
-    """130, a report of what was sent, nothing left of it, and no process either."""
+@pytest.mark.parametrize(
+    ("generators", "number"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("1", signal.SIGTERM), ("2", signal.SIGTERM)]
+)
+async def test_ctrl_c_ends_all_and_cleans_up(tmp_path: Path, generators: str, number: signal.Signals) -> None:
+    """130, a report of what was sent, nothing left of it, and no process either; SIGTERM does the same."""
     trace, file = write(tmp_path / "t.gz", arrivals=400, every_ms=100), tmp_path / "r.json"
     fake = FakeService(Faults(page=500))
     async with service(fake) as url:
@@ -132,7 +134,7 @@ async def test_ctrl_c_ends_all_and_cleans_up(tmp_path: Path, generators: str) ->
         async with bench(*words) as process:
             await until(lambda: len(fake.posts) > 3)
             helpers = children(process.pid)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             code, said = await ended(process)
     report = json.loads(file.read_text())
 

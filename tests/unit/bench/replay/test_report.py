@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from bench.config import Config
 from bench.outcome import Attempt, Outcome
@@ -36,7 +37,7 @@ def outcome(user: str, *statuses: int, lag_s: float = 0.0, replayed: bool = Fals
 
 
 def run(**changes: Any) -> Run:
-    """Five arrivals: two accepted, one replayed, one refused after a 503, one without any answer."""
+    """Five arrivals: two accepted, one replayed, one refused after a 503, one whose trace broke both tries off."""
     outcomes = (
         outcome("a", 201),
         outcome("b", 503, 429, 201),
@@ -49,7 +50,10 @@ def run(**changes: Any) -> Run:
         "moment": Moment("m", START, START, 20),
         "outcomes": outcomes,
         "posts": tuple(posts),
-        "rows": tuple(Row(t=0, u=user, f=1, b=1, up=1000 + at) for at, user in enumerate("abcde")),
+        "rows": tuple(
+            Row(t=0, u=user, f=2, b=2, up=1000 + at, d=(1, 2) if user == "e" else UNSET)
+            for at, user in enumerate("abcde")
+        ),
         "ready_s": {"a": 1.0, "b": 2.0, "c": 3.0},
         "ready_within_s": 1.0,
         "pending": 0,
@@ -67,6 +71,12 @@ def run(**changes: Any) -> Run:
 def made(**changes: Any) -> Report:
     """The report of such a run."""
     return build(run(**changes), Config(), ORIGIN, ["http://127.0.0.1:1"])
+
+
+def of(*outcomes: Outcome, **changes: Any) -> Report:
+    """The report of these uploads, which the trace does not break off."""
+    rows = tuple(Row(t=0, u=one.user, f=2, b=2, up=9) for one in outcomes)
+    return made(outcomes=outcomes, rows=rows, **changes)
 
 
 def test_every_arrival_is_counted_once() -> None:
@@ -166,6 +176,47 @@ def test_the_verdict_follows_from_the_run(changes: dict[str, Any], verdict: str,
 
     assert (report.verdict, report.exit_code) == (verdict, code)
     assert report.good == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "unserved"),
+    [
+        *(((status,), 1) for status in (500, 501, 502, 504)),
+        *(((status,), 0) for status in (503, 507, 403, 408, 429)),
+        ((503, 0), 1),
+        ((0, 503), 0),
+        ((500, 201), 0),
+    ],
+)
+def test_who_got_an_error_to_the_end_was_not_served(ends: tuple[int, ...], unserved: int) -> None:
+    """One of a hundred may be; a refusal by plan, or of a bad upload, is an answer that was meant."""
+    good = tuple(outcome(f"u{n}", 201) for n in range(98))
+    report = of(*good, outcome("x", 201), outcome("y", *ends))
+    assert (report.unserved, report.verdict, report.unmet) == (unserved, "pass", ())
+    report = of(*good, outcome("x", *ends), outcome("y", *ends))
+    assert (report.unserved, report.verdict) == (2 * unserved, "fail" if unserved else "pass")
+    said = "users who got an error to the end, or no answer: 2 of 100, more than 1%"
+    assert report.unmet == ((said,) if unserved else ())
+
+
+def test_a_void_run_is_not_failed_by_who_was_not_served() -> None:
+    """It may be its sender's fault."""
+    report = of(outcome("x", 500), outcome("y", 201), faults=("generator 2 died",))
+    assert (report.verdict, report.unserved, report.unmet) == ("void", 1, ())
+
+
+def test_a_try_that_the_trace_broke_off_is_not_the_services_fault() -> None:
+    """But one more without an answer is."""
+    assert made().unserved == 0
+    assert made(outcomes=(outcome("e", 0, 0, 0), outcome("a", 201))).unserved == 1
+
+
+def test_posts_that_could_not_be_checked_fail_the_run() -> None:
+    """What is lost is not known; a void run stays void."""
+    report = made(unchecked="GET /v1: no answer", posts=())
+    assert (report.verdict, report.unmet) == ("fail", ("the posts could not be checked: GET /v1: no answer",))
+    assert report.examples[0] == report.unmet[0]
+    assert made(unchecked="GET", faults=("generator 2 died",)).verdict == "void"
 
 
 @pytest.mark.parametrize(

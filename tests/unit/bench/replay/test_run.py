@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bench.client import Client, token
@@ -174,6 +175,37 @@ async def test_refused_and_rejected_are_told_apart(gallery: Gallery) -> None:
 
     assert (report.failed, report.accepted, report.rejected, report.ready) == (2, ARRIVALS - 2, 1, ARRIVALS - 3)
     assert report.good
+
+
+async def test_a_service_that_answers_half_of_its_users_with_errors_fails(gallery: Gallery) -> None:
+    """A client does not try again after a 500."""
+    _, report = await reported(gallery, crash=ARRIVALS // 2)
+
+    assert (report.failed, report.unserved, report.accepted) == (ARRIVALS // 2, ARRIVALS // 2, ARRIVALS // 2)
+    assert (report.verdict, report.good) == ("fail", False)
+    assert report.unmet == ("users who got an error to the end, or no answer: 4 of 8, more than 1%",)
+
+
+async def test_a_service_that_is_gone_at_the_end_leaves_a_report(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uploads were sent: the run failed, and what is lost is not known."""
+    monkeypatch.setattr("bench.service.PAUSE_S", 0.0)
+
+    class Gone(FakeService):
+        """A service that shows nothing once everything is stored."""
+
+        async def list(self, request: Any) -> Any:
+            if len(self.posts) == ARRIVALS:
+                return web.json_response({}, status=503)
+            return await super().list(request)
+
+    async with replay(Gone(Faults()), gallery, JOB, QUICK) as made:
+        report = build(await made.run(PlainProgress()), QUICK, ORIGIN, ["http://127.0.0.1:1"])
+
+    assert (report.verdict, report.accepted, report.lost) == ("fail", ARRIVALS, 0)
+    assert report.unchecked is not None
+    assert report.unchecked.startswith("GET /v1/moments/moment-0/posts?limit=500: 503")
 
 
 async def test_posts_that_never_become_ready_are_pending(gallery: Gallery) -> None:

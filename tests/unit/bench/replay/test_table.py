@@ -91,6 +91,15 @@ def test_a_rehearsal_tells_what_stopped_it_and_what_it_left_behind() -> None:
     assert "fail" in text
 
 
+def test_why_a_run_failed_is_told() -> None:
+    """Where no promise was broken."""
+    text = shown(msgspec.structs.replace(REPORT, unserved=7, unmet=("users who got an error: 7 of 9",)))
+
+    assert "FAILED" in text
+    assert "users who got an error: 7 of 9" in text
+    assert "FAILED" not in shown(REPORT)
+
+
 def test_what_a_program_said_is_shown_as_it_is() -> None:
     """Brackets are no colours."""
     cleanup = Cleanup(7, ("p: [/b]",))

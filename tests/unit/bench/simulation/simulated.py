@@ -62,6 +62,12 @@ def poisson(rate: float, count: int, *, send_s: float = 1.0, size: int = 100_000
     )
 
 
+def here(*, cores: float = 2, workers: int = 2, lbs: int = 1, nodes: int = 1, **more: Any) -> Fleet:
+    """One machine that runs everything."""
+    machines = {"here": Machines(cores=cores, lb=lbs, node=nodes, worker=workers, redis=1)}
+    return Fleet(machines=machines, store="file", settings=fleet().settings | more.pop("settings", {}), **more)
+
+
 def play(arrivals: Arrivals, *, of: Fleet | None = None, cost: Costs | None = None, seed: int = 1, **more: Any) -> Play:
     """The burst, ready to be played."""
     return Play(of or fleet(), cost or costs(), arrivals, more.pop("window_s", 1e6), Config(**more), seed)

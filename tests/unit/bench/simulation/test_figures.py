@@ -20,6 +20,7 @@ def result() -> Result:
         shed_s=np.array([0, 2]),
         seconds=(Second(1, 4, 0.5, 2, 2), Second(2, 9, 1.0, 2, 2), Second(3, 0, 0.0, 2, 2)),
         cpu_s={"lb": 0.002, "node": 0.01, "worker": 0.1},
+        later_s=0.04,
         spills=0,
         ended_s=4.0,
     )
@@ -32,7 +33,8 @@ def test_the_figures_are_those_of_a_report() -> None:
     assert (found["upload_p50_ms"], found["upload_p99_ms"]) == pytest.approx((1000.0, 1000.0))
     assert (found["ready_p50_ms"], found["ready_p99_ms"]) == pytest.approx((1000.0, 2000.0))
     assert (found["queue_peak"], found["queue_empty_s"], found["workers_peak"]) == (9, 2, 2)
-    assert found["cpu_node_ms_per_pair"] == 5.0
+    assert (found["cpu_node_ms_per_pair"], found["cpu_worker_ms_per_pair"]) == (5.0, 50.0)
+    assert found["cpu_later_ms_per_pair"] == 20.0
     assert [found[name] for name in ("offered@0", "offered@1", "accepted@1", "shed@1")] == [1, 2, 1, 2]
 
 

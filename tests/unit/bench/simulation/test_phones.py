@@ -6,7 +6,7 @@ import pytest
 from bench.client import wait_s
 from bench.config import Config
 from bench.simulation import phones
-from bench.simulation.world import GIVEN_UP, IN_FLIGHT, PUT, SETTLED, TICK, TRIES, WAITING
+from bench.simulation.world import GIVEN_UP, IN_FLIGHT, PUT, REFUSED, SETTLED, TICK, TRIES, WAITING
 from tests.unit.bench.simulation.simulated import costs, play, poisson
 
 
@@ -32,7 +32,7 @@ def test_a_phone_waits_as_it_is_asked_to(asked: float) -> None:
 def test_a_phone_without_an_answer_backs_off_and_goes_on_to_the_next_balancer(tries: int) -> None:
     """As the reference client does."""
     w = play(poisson(10, 3)).world
-    w.users["tries"][1], w.counts[IN_FLIGHT] = tries, 1
+    w.users["tries"][1], w.counts[IN_FLIGHT], w.counts[TICK] = tries, 1, 200
     before = phones.balancer_of(w, 1)
     phones.seed(5)
     phones.unreached(w, 1, 10.0)
@@ -45,10 +45,20 @@ def test_a_phone_without_an_answer_backs_off_and_goes_on_to_the_next_balancer(tr
 def test_a_phone_gives_up_after_its_last_try(tries: int, where: int) -> None:
     """Six tries by default, from both sides."""
     w = play(poisson(10, 3)).world
-    w.users["tries"][0], w.counts[IN_FLIGHT] = tries, 1
+    w.users["tries"][0], w.counts[IN_FLIGHT], w.counts[TICK] = tries, 1, 60
     phones.back_off(w, 0, 3.0, 1.0)
     assert (w.counts[IN_FLIGHT], w.counts[where]) == (0, 1)
     assert w.users["kind"][0] == (TRIES if where == WAITING else SETTLED)
+
+
+def test_a_phone_is_in_flight_until_it_has_its_answer() -> None:
+    """A process that is behind with its work answers when it comes to it, and the phone's wait begins then."""
+    w = play(poisson(10, 3)).world
+    w.users["tries"][0], w.counts[IN_FLIGHT], w.counts[TICK] = 1, 1, 60
+    phones.back_off(w, 0, 7.0, 2.0)
+    assert (w.counts[IN_FLIGHT], w.users["kind"][0], w.users["at"][0]) == (1, REFUSED, 7.0)
+    phones.refused(w, 0, 7.0)
+    assert (w.counts[IN_FLIGHT], w.users["kind"][0], w.users["at"][0]) == (0, TRIES, 9.0)
 
 
 def test_an_event_can_be_withdrawn() -> None:

@@ -10,7 +10,18 @@ from bench.capacity.costs import Line
 from bench.simulation import rendering
 from bench.simulation.ticks import advance
 from bench.simulation.uploads import enqueue
-from bench.simulation.world import COMPLETING, FLAGGED, LEASED, PASSING, QUEUED, SHOWING, STARTED, WORKER, World
+from bench.simulation.world import (
+    COMPLETING,
+    DEGRADED,
+    FLAGGED,
+    LEASED,
+    PASSING,
+    QUEUED,
+    SHOWING,
+    STARTED,
+    WORKER,
+    World,
+)
 from processors import ahead, config
 from processors.worker import FLAGS_MAX
 from tests.unit.bench.simulation.simulated import costs, fleet, play, poisson
@@ -38,6 +49,19 @@ def test_a_job_begins_when_it_is_ready_and_a_worker_is_free() -> None:
     assert w.users["ready"].tolist() == pytest.approx([1.05, 1.06, 1.10])
 
 
+def test_what_a_worker_claimed_ahead_waited_until_its_claim() -> None:
+    """One that is claimed in time is rendered whole, whenever its worker comes to it."""
+    w = play(poisson(1000, 40), of=fleet(workers=1)).world
+    w.workers["free"][0], w.workers["mean_s"][0] = 30.9, 0.1
+    for i in range(40):
+        enqueue(w, i, 1.0, 0)
+    rendering.render(w, 31.83)
+    assert w.counts[STARTED] == 19  # eighteen of the first claim, which was in second 30.9
+    assert w.counts[COMPLETING] == 0
+    assert w.flows[WORKER] == pytest.approx(18 * 0.05 + 0.05 * 5 / 6)
+    assert w.counts[DEGRADED] == 1
+
+
 @pytest.mark.parametrize(("waited", "twice"), [(29.9, 0), (30.1, 1)])
 def test_a_job_that_waited_long_is_completed_later(waited: float, twice: int) -> None:
     """A sixth less CPU before, a whole render after; `degrade_s` from both sides."""
@@ -45,7 +69,7 @@ def test_a_job_that_waited_long_is_completed_later(waited: float, twice: int) ->
     w.workers["free"][0] = 1.0 + waited
     enqueue(w, 0, 1.0, 0)
     rendering.render(w, math.inf)
-    assert w.counts[COMPLETING] == twice
+    assert w.counts[COMPLETING] == w.counts[DEGRADED] == twice
     assert w.flows[WORKER] == pytest.approx(0.05 * (5 / 6 + 1 if twice else 1.0))
 
 

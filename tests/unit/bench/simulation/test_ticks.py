@@ -4,7 +4,7 @@ import numpy as np
 
 from bench.simulation import ticks
 from bench.simulation.phones import schedule
-from bench.simulation.world import ACCEPTED, NOBODY, TICK, TRIES
+from bench.simulation.world import ACCEPTED, NOBODY, STARTED, TICK, TRIES
 from tests.unit.bench.simulation.simulated import play, poisson
 
 
@@ -26,6 +26,16 @@ def test_events_that_follow_within_the_tick_are_played_in_it() -> None:
     assert w.counts[TICK] == 1
     assert np.isfinite(w.users["finished"]).all()
     assert w.users["finished"].tolist() == sorted(w.users["finished"].tolist())
+
+
+def test_a_post_is_queued_when_its_shard_answers() -> None:
+    """And then once, with a flag beside it."""
+    w = play(poisson(1000, 1, send_s=0.001)).world
+    w.shard_back[0] = 0.12
+    for tick, queued in enumerate((0, 0, 1)):
+        ticks.advance(w, tick, int(tick > 0))
+        assert (w.counts[ACCEPTED], w.counts[STARTED]) == (1, queued)
+    assert w.users["ready"][0] > 0.12
 
 
 def test_users_come_in_the_tick_of_their_arrival() -> None:

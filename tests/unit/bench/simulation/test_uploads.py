@@ -7,6 +7,8 @@ from bench.simulation import phones, uploads
 from bench.simulation.admitting import admit
 from bench.simulation.rules import commits_began
 from bench.simulation.world import (
+    ACCEPTED,
+    ANSWERED,
     IN_FLIGHT,
     LB,
     NODE,
@@ -14,11 +16,12 @@ from bench.simulation.world import (
     RECEIVED,
     SHED,
     STORED,
+    TICK,
     TRIES,
     WAITING,
     World,
 )
-from tests.unit.bench.simulation.simulated import costs, fleet, play, poisson
+from tests.unit.bench.simulation.simulated import costs, fleet, here, play, poisson
 
 
 def world(**more: object) -> World:
@@ -35,6 +38,7 @@ def test_an_upload_passes_placement_admission_body_and_put() -> None:
     uploads.receive(w, 0, 1.5)
     assert w.users["kind"][0] == STORED
     assert w.users["at"][0] == pytest.approx(1.5 + 0.0001 + 0.004 + 0.002)
+    w.counts[TICK] = 30
     uploads.store(w, 0, float(w.users["at"][0]))
     assert w.users["finished"][0] == pytest.approx(1.5081, abs=1e-4)
     assert w.flows[[LB, NODE]].tolist() == pytest.approx([0.0001, 0.004])
@@ -55,6 +59,7 @@ def test_bodies_wait_in_order_for_a_put() -> None:
     """The gate lets in as many as `Commits` allows, and answers 503 to one that waited too long."""
     w = world()
     w.nodes["puts_max"] = 1.0
+    w.counts[TICK] = 30
     for i in range(3):
         uploads.try_upload(w, i, 0.5)
         uploads.receive(w, i, 1.5)
@@ -63,14 +68,43 @@ def test_bodies_wait_in_order_for_a_put() -> None:
     assert (w.nodes["waiting"][0], w.users["kind"][1]) == (1, STORED)
     uploads.time_out(w, 21.4)
     assert w.counts[SHED] == 0
+    w.counts[TICK] = 432
     uploads.time_out(w, 21.6)
     assert (w.counts[SHED], w.counts[WAITING], w.users["kind"][2]) == (1, 1, TRIES)
+
+
+def test_no_put_begins_before_its_node_has_the_body() -> None:
+    """A node that is behind by seconds: a PUT that ends lets the next body in, but not before that body is whole."""
+    w = world()
+    w.nodes["puts_max"] = 1.0
+    for i in range(2):
+        uploads.try_upload(w, i, 0.5)
+    uploads.receive(w, 0, 1.5)
+    w.nodes["free"][0] = 5.0
+    uploads.receive(w, 1, 1.5)
+    uploads.store(w, 0, 1.6)
+    assert w.users["at"][1] == pytest.approx(5.0 + 0.004 + 0.002)
+
+
+def test_an_answer_is_given_when_it_is_due() -> None:
+    """A Redis at a hundredth of its speed: the 201 comes 0.2 s after the PUT, and until then the phone is in flight."""
+    w = play(poisson(10, 3), of=here()).world
+    w.machines["speed"] = 0.01
+    uploads.try_upload(w, 0, 0.5)
+    phones.withdraw(w, 0)
+    w.counts[TICK] = 20
+    w.users["left"][0] = 1.0
+    uploads.store(w, 0, 1.0)
+    assert (w.counts[IN_FLIGHT], w.users["kind"][0], w.users["at"][0]) == (1, ANSWERED, pytest.approx(1.2))
+    uploads.answer(w, 0, 1.2)
+    assert (w.counts[IN_FLIGHT], w.counts[ACCEPTED], w.users["finished"][0]) == (0, 1, pytest.approx(1.2))
 
 
 def test_a_hung_store_refuses_at_once() -> None:
     """No PUT ended for five seconds: 503 with a wait, and the user's home is noted as having refused."""
     w = world()
     commits_began(w.nodes[0], 1.0)
+    w.counts[TICK] = 140
     uploads.try_upload(w, 0, 7.0)
     assert (w.counts[SHED], w.counts[WAITING], w.counts[IN_FLIGHT]) == (1, 1, 0)
     assert w.users["at"][0] >= 8.0
@@ -95,6 +129,7 @@ def test_a_lost_upload_is_tried_again() -> None:
     w = world()
     uploads.try_upload(w, 0, 0.5)
     phones.withdraw(w, 0)
+    w.counts[TICK] = 14
     phones.lose(w, 0, 0, 0.7)
     assert (w.users["kind"][0], w.counts[WAITING], w.lbs["load"][0]) == (TRIES, 1, 0)
 

@@ -17,7 +17,7 @@ class Seen(Cores):
     """Remembers the cores that polls took."""
 
     def __init__(self) -> None:
-        super().__init__(np.ones(8), np.ones(8), np.zeros(8))
+        super().__init__(np.ones(8), np.ones(8), np.zeros(8), np.ones(8))
         self.taken: list[float] = []
 
     def watch(self, machines: object, cores: float) -> None:

@@ -45,6 +45,18 @@ def test_without_a_baseline_it_is_void(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no baseline" in capsys.readouterr().out
 
 
+def test_a_page_over_a_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a page that cannot be written, before anything is compared."""
+    ours, baseline = written(tmp_path, "a", 1.0, 2.0, 3.0), written(tmp_path, "b", 1.0, 2.0, 3.0)
+    before = Path(ours[1]).read_bytes()
+    for html, why in ((ours[1], "is the same file as the report"), (str(tmp_path), "Is a directory")):
+        assert main(["compare", *ours, "--against", *baseline, "--html", html]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert why in err
+    assert Path(ours[1]).read_bytes() == before
+
+
 def test_what_differs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 2 with the list, on standard error; so is one report on both sides."""
     ours, baseline = written(tmp_path, "a", 1.0, 2.0, 3.0), written(tmp_path, "b", 1.0, 2.0, 3.0, scale=2.0)

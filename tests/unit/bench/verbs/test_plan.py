@@ -174,6 +174,19 @@ def test_breaks_are_said_to_be_left_out(trace: Path, costs: Path, capsys: pytest
     assert "not planned for: breaks of 1 uploads" in capsys.readouterr().err
 
 
+def test_a_plan_is_not_written_over_what_it_is_made_of(
+    tmp_path: Path, trace: Path, costs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fleet.json that is the target, in the folder of --out."""
+    target = fleet(tmp_path, a={"cores": 1, "lb": 1, "node": 1, "worker": 1}).rename(tmp_path / "fleet.json")
+    before = target.read_bytes()
+    words = ["plan", str(trace), "--costs", str(costs), "--target", str(target), "--out", str(tmp_path)]
+
+    assert main(words) == 2
+    assert "is the same file as --target" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
 def test_a_number_is_read_as_people_write_it(trace: Path, costs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without the nought, or as a whole."""
     words = ["plan", str(trace), "--costs", str(costs), "--json", "--utilisation", ".5", "--ready-s", "60"]

@@ -18,3 +18,12 @@ def test_what_cannot_be_a_trace_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert main(["record", "--fires-at", "2026-01-01T12:00:00Z", *words]) == 2
     assert "no row is of this moment" in capsys.readouterr().err
     assert not (tmp_path / "made.gz").exists()
+
+
+def test_a_trace_is_not_made_over_its_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, and the rows are there."""
+    (tmp_path / "rows").write_bytes(b"{}")
+
+    assert main(["record", "--fires-at", "2026-01-01T12:00:00Z", *[str(tmp_path / "rows")] * 2]) == 2
+    assert "is the same file as the rows" in capsys.readouterr().err
+    assert (tmp_path / "rows").read_bytes() == b"{}"

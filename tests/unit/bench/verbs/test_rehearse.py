@@ -21,6 +21,14 @@ def test_it_wants_to_be_told_which_faults(capsys: pytest.CaptureFixture[str]) ->
     assert len(NAMES) == 8
 
 
+def test_a_page_that_cannot_be_written_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a stack is started; nor is it written over the trace."""
+    assert main(["rehearse", DEMO, "--matrix", "--html", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"bench: cannot write {tmp_path}: Is a directory\n"
+    assert main(["rehearse", DEMO, "--matrix", "--html", DEMO]) == 2
+    assert "is the same file as TRACE" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--stack", "none.json"], []])
 def test_a_trace_or_a_stack_that_is_not_there_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]

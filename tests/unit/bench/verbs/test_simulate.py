@@ -15,7 +15,7 @@ from bench.prediction import sealed
 from bench.simulation.code import code_hash
 from bench.traces import trace as traces
 from bench.traces.trace import Header, Row, Trace
-from tests.unit.bench.simulation.simulated import costs, fleet
+from tests.unit.bench.simulation.simulated import costs, here
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     rows = tuple(Row(t=n * 100_000, u=f"u{n}", f=40_000, b=40_000, up=500_000) for n in range(20))
     found = {name: tmp_path / name for name in ("trace", "fleet", "costs", "sealed")}
     traces.write(found["trace"], Trace(Header(kind="synthetic", window_s=20, seed=1), rows))
-    found["fleet"].write_bytes(msgspec.json.encode(fleet()))
+    found["fleet"].write_bytes(msgspec.json.encode(here(cores=4, nodes=3)))
     found["costs"].write_bytes(msgspec.json.encode(costs()))
     return found
 
@@ -41,7 +41,7 @@ def test_a_prediction_is_sealed(files: dict[str, Path], capsys: pytest.CaptureFi
     found = sealed.read(files["sealed"])
     assert found.trace_sha256 == sha256(files["trace"])
     assert found.costs == sha256(files["costs"])
-    assert (found.code, found.fleet, found.faults) == (code_hash(), fleet(), ("node:2@0.3",))
+    assert (found.code, found.fleet, found.faults) == (code_hash(), here(cores=4, nodes=3), ("node:2@0.3",))
     assert found.figures["offered"].p50 == 20.0
     assert {"accepted@0", "shed@0", "offered@0", "queue_peak", "queue_empty_s"} <= found.figures.keys()
     said = capsys.readouterr().out
@@ -56,6 +56,31 @@ def test_json_is_one_object(files: dict[str, Path], capsys: pytest.CaptureFixtur
     assert found["figures"]["accepted"] == {"p10": 20.0, "p50": 20.0, "p90": 20.0}
     assert found["course"][0]["t"] == 1
     assert "pairs" in found["validated"]
+
+
+def test_json_tells_the_age_of_a_queue(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """One worker that needs half a second for a pair."""
+    files["costs"].write_bytes(msgspec.json.encode(costs(render_ms=500.0)))
+    files["fleet"].write_bytes(msgspec.json.encode(here(workers=1)))
+    assert simulate(files, "--json") == 0
+    course = json.loads(capsys.readouterr().out)["course"]
+    assert max(second["oldest_s"] for second in course) > 5
+
+
+@pytest.mark.parametrize(
+    ("more", "why"), [({"worker": 10**9}, "at most 100,000"), ({"lb": 10**30}, "at most"), ({"redis": 0}, "a redis")]
+)
+def test_a_fleet_that_cannot_be_is_one_line(
+    files: dict[str, Path], more: dict[str, int], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything of that size is made."""
+    one = {"cores": 2, "lb": 1, "node": 1, "worker": 1, "redis": 1} | more
+    files["fleet"].write_text(json.dumps({"machines": {"here": one}, "store": "file"}))
+    assert simulate(files, "--seal", str(files["sealed"])) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1
+    assert not files["sealed"].exists()
 
 
 def test_breaks_are_said_to_be_left_out(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,6 +105,15 @@ def test_costs_of_few_sizes_are_told(files: dict[str, Path], capsys: pytest.Capt
     assert "renders cost" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["trace", "fleet", "costs"])
+def test_a_seal_over_an_input_is_refused(files: dict[str, Path], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, and the input is whole."""
+    before = files[name].read_bytes()
+    assert simulate(files, "--seal", str(files[name])) == 2
+    assert "is the same file as" in capsys.readouterr().err
+    assert files[name].read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
@@ -88,6 +122,7 @@ def test_costs_of_few_sizes_are_told(files: dict[str, Path], capsys: pytest.Capt
         (["--fault", "node:9@1"], "the fleet has 3"),
         (["--costs", "/nowhere/costs.json"], "No such file"),
         (["--fleet", "/nowhere/fleet.json"], "No such file"),
+        (["--seal", "/"], "cannot write /: Is a directory"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(

@@ -44,3 +44,12 @@ def test_what_cannot_be_made_leaves_the_old_file(
     assert main(["transform", str(BUNDLED), str(tmp_path / "x.gz"), *asked]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("x.gz", b"old")]
+
+
+def test_a_trace_is_not_made_over_the_one_that_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, and it is whole."""
+    (tmp_path / "x.gz").write_bytes(BUNDLED.read_bytes())
+
+    assert main(["transform", str(tmp_path / "x.gz"), str(tmp_path / "." / "x.gz"), "--users", "2"]) == 2
+    assert "is the same file as TRACE" in capsys.readouterr().err
+    assert (tmp_path / "x.gz").read_bytes() == BUNDLED.read_bytes()

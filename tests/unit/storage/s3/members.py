@@ -32,7 +32,8 @@ class Member:
     """A stand-in for a store's process: answers by the first word of a request, or by `/minio/health/cluster`.
 
     Listings are answered by `LIST`; looks by `LOOK`, or like the health; listings of versions by `VERSIONS`, or with
-    the last PUT between `newer` and `older` entity tags, "" for a delete marker. Tests of agreement are not in `asked`:
+    the last PUT between `newer` and `older` entity tags, "" for a delete marker. What is asked of the canary is in
+    `canary`, and answered by `GET canary` (its listing), and so on. Tests of agreement are not in `asked`:
     what is created is in `seen`, which members share that see each other. It leaves a condition out of account that it
     `ignores`.
     """
@@ -40,9 +41,10 @@ class Member:
     def __init__(self, seen: set[str]) -> None:
         self.seen = seen
         self.answers: dict[str, bytes | None] = {"PUT": FINE, "GET": FINE, "HEAD": FINE, "health": FINE}
-        self.answers["LIST"] = LISTS_NOTHING
+        self.answers["LIST"] = self.answers["GET canary"] = LISTS_NOTHING
         self.asked: list[str] = []
         self.looks = self.tests = 0
+        self.canary: list[str] = []
         self.newer: list[str] = []
         self.older: list[str] = []
         self._written = ""
@@ -82,7 +84,9 @@ class Member:
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 answer = self._answer(what, path)
                 self.looks += what == "LOOK"
-                if "/probe/" not in path:
+                if "canary" in what:
+                    self.canary.append(what)
+                elif "/probe/" not in path:
                     self.asked.append(what)
                     if what == "PUT":
                         self._written = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
@@ -95,7 +99,7 @@ class Member:
                 if answer is None:  # silent for ever
                     await reader.read()
                     return
-                writer.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if what == "HEAD" else answer)
+                writer.write(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if what.startswith("HEAD") else answer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -122,6 +126,8 @@ class Member:
 
 def _kind(method: str, path: str) -> str:
     """By what name a request is answered."""
+    if "probe%2Fcanary" in path or path.endswith("probe/canary"):
+        return f"{method} canary"
     if path.startswith("/minio/health/cluster"):
         return "LOOK" if "maintenance" in path else "health"
     if "list-type=" in path:

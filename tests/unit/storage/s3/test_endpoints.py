@@ -9,6 +9,7 @@ import pytest
 
 from storage.s3 import endpoints
 from storage.s3.agreement import Finding
+from storage.s3.canary import Canary
 from storage.s3.credentials import NoKeys
 from storage.s3.endpoint import Endpoint, State
 from storage.s3.endpoints import Endpoints
@@ -198,7 +199,7 @@ async def test_a_check_without_keys_leaves_the_endpoint_in_use(caplog: pytest.Lo
 
     async with AsyncExitStack() as opened:
         limits = {"connections_max": 1, "connect_timeout_s": 1.0}
-        made = Endpoints(["http://127.0.0.1:1"], no_keys, agree, trust=None, **limits)
+        made = Endpoints(["http://127.0.0.1:1"], no_keys, agree, Canary(no_keys, no_keys), trust=None, **limits)  # type: ignore[arg-type]
         await opened.enter_async_context(made)
         made.leave_out(made.all[0], State.DOWN)
         await becomes(lambda: made.all[0].state is State.UP)
