@@ -162,7 +162,7 @@ def _rows(rest: bytes, texts: Iterator[bytes], version: int) -> Iterator[list[Ro
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # The decoder does not say in which line; a block is decoded line by line only to name it.
             raise _first_error(block, count) from None
-        # What this program wrote reads the same when it is written again; anything else is looked at line by line.
+        # What this program wrote reads the same when it is written again; anything else is looked at more closely.
         if encoder.encode_lines(rows) != (block if block.endswith(b"\n") else block + b"\n"):
             _check_lines(block, count)
         if rows[0].t < last or any(later.t < row.t for row, later in pairwise(rows)):
@@ -193,7 +193,15 @@ def _first_error(block: bytes, count: int) -> TraceError:
 
 def _check_lines(block: bytes, count: int) -> None:
     """Refuse what the decoder passes over: an empty line, and a key that is there twice, of which it takes the last."""
-    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), start=count + 1):
+    # Each key of a row has two quotes, and so has its user: with more of them a key is there twice, or a row has more
+    # text. Only then lines are looked at one by one, which takes five times as long as reading them.
+    found = msgspec.json.Decoder(dict).decode_lines(block)
+    quotes = 2 * (sum(map(len, found)) + len(found))
+    lines = block.removesuffix(b"\n").split(b"\n")
+    whole = len(lines) == len(found) and all(map(bytes.strip, lines))
+    if whole and block.count(b'"') == quotes and b"\\" not in block:
+        return
+    for number, line in enumerate(lines, start=count + 1):
         if not line.strip():
             raise TraceError(f"row {number}: an empty line")
         try:
