@@ -68,8 +68,12 @@ def told(out: Path, work: Callable[[], None]) -> int:
     """Do the work, which ends with writing the file; the exit code, and what went wrong as one line."""
     cause: BaseException | None = None
     interrupted = False
-    # SIGTERM would end only this process, and leave its stack running.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # SIGTERM would end only this process, and leave its stack running. A shell's `&` lets a program ignore SIGINT.
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         work()
     except* (asyncio.CancelledError, KeyboardInterrupt):
@@ -78,7 +82,8 @@ def told(out: Path, work: Callable[[], None]) -> int:
         # One line, for a person: no traceback for a server that is not installed.
         cause = first(errors)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if interrupted:
         print(f"bench: interrupted, {out} is as it was", file=sys.stderr)
         return 130

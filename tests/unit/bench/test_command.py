@@ -82,7 +82,7 @@ def test_all_files_may_be_opened() -> None:
 
 
 def test_sigterm_is_an_interruption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """So that the blocks that started a stack or a server end it."""
+    """So that the blocks that started a stack or a server end it; also where a shell had SIGINT ignored."""
     out, ended = tmp_path / "x.json", []
 
     async def bench() -> None:
@@ -92,8 +92,12 @@ def test_sigterm_is_an_interruption(tmp_path: Path, capsys: pytest.CaptureFixtur
         finally:
             ended.append(True)
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert command.told(out, lambda: asyncio.run(bench())) == 130
+    terminated, interrupted = signal.getsignal(signal.SIGTERM), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert command.told(out, lambda: asyncio.run(bench())) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
     assert capsys.readouterr().err == f"bench: interrupted, {out} is as it was\n"
     assert ended == [True]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is terminated
