@@ -43,18 +43,23 @@ class Throttle:
         if task:
             self._talks.add(task)
             task.add_done_callback(self._talks.discard)
-        with contextlib.suppress(OSError):
-            from_server, to_server = await asyncio.open_connection(*self._server)
-            try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pass(reader, to_server, paced=True))
-                    # Answers are not limited: a store's are short while a pair is written.
-                    both.create_task(self._pass(from_server, writer, paced=False))
-            except* OSError:
-                pass
-            finally:
-                to_server.close()
-        writer.close()
+        try:
+            with contextlib.suppress(OSError):
+                await self._both_ways(reader, writer)
+        finally:
+            writer.close()
+
+    async def _both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._server)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, to_server, paced=True))
+                # Answers are not limited: a store's are short while a pair is written.
+                both.create_task(self._pass(from_server, writer, paced=False))
+        except* OSError:
+            pass
+        finally:
+            to_server.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, paced: bool) -> None:
         while data := await reader.read(PIECE_BYTES):

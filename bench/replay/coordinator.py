@@ -102,10 +102,13 @@ class Coordinator:
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take in a generator that connects, or tell it why not."""
-        wire = Wire(reader, writer)
-        hello = await self._hello(wire)
+        wire, hello = Wire(reader, writer), None
+        try:
+            hello = await self._hello(wire)
+        finally:
+            if hello is None:
+                wire.close()
         if hello is None:
-            wire.close()
             return
         async with self._joined:
             refusal = self._refusal(hello)

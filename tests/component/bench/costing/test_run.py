@@ -5,6 +5,7 @@ import pytest
 from bench.capacity.costs import checked
 from bench.costing.assembled import costs
 from bench.costing.run import Effort, measure
+from bench.rows import machine
 from tests.unit.bench.costing.readings import readings
 
 FEW = Effort(
@@ -41,7 +42,9 @@ async def test_each_tier_is_measured_in_its_phases(redis_url: str) -> None:
     assert len(found.alone.node_ms) == FEW.alone - 1
     assert sum(found.alone.put_counts) == FEW.alone
     assert len(said) == 4
-    made = costs({"file": found, "minio": readings("minio")}, measured_at="", machine={}, code="")
+    made = costs(
+        {"file": found, "minio": readings("minio")}, measured_at="2026-12-01T00:00:00Z", machine=machine(), code="c"
+    )
     line = checked(made, "this run").stores["file"].worker.drain
     assert line is not None
     assert [size for size, _ in line.points] == pytest.approx([80_000, 180_000], rel=0.02)
