@@ -17,9 +17,6 @@ from .wire import Wire
 
 GAP_S: Final = 0.05  # At least, from the beginning of a look to that of the next one.
 STEADY_S: Final = 60.0  # before the canary is made; members find each other within half a minute
-# In an answer to HEAD that too few drives show the object; under load MinIO says something else.
-_TOO_FEW: Final = b"SlowDownRead"
-_MISSED: Final = -1
 LAG_S: Final = 3.0  # MinIO's health and listings knew of drives that failed after 2.5 s at most.
 
 
@@ -107,16 +104,15 @@ class Looks:
             self._next, self._began_at = None, loop.time()
             kept = dict(self._wires)
             found = await asyncio.gather(*map(self._answered, self._endpoints))
-            heard = self._heard_at(loop.time())
-            self._none_missing = all(found) and heard
+            self._none_missing = all(found) and self._sung(loop.time())
             # Compared by the connections themselves: one may end after this look begins and before it asks there.
             if kept != self._wires or not self._open or not self._none_missing:
                 self._number += 1
 
-    def _heard_at(self, now: float) -> bool:
-        """Whether the canary is read wherever it was asked for, and was not missed shortly before."""
-        heard = set(self._heard.values()) - {0} if self.canary else set[int]()
-        fails = bool(heard & {_MISSED, 404})
+    def _sung(self, now: float) -> bool:
+        """Whether the canary is not missed, nor was so shortly before."""
+        heard = set(self._heard.values()) - {0}
+        fails = self.canary and bool(heard) and heard != {200}
         if fails:
             self.missing_at = now
             if not self._fails:
@@ -124,7 +120,7 @@ class Looks:
         # MinIO removes what it finds on too few drives if the others say that they have nothing.
         self.canary = self.canary and 404 not in heard
         self._fails = fails and self.canary
-        return now >= self._told_at and heard <= {200}
+        return now >= self._told_at and not fails
 
     async def _answered(self, endpoint: Endpoint) -> bool:
         """Whether this member answers, and misses no drive as far as it tells."""
@@ -140,8 +136,7 @@ class Looks:
                 said = await wire.ask([endpoint.maintenance], CHECK_S, head_only=False)
                 if self.canary and wire.usable:
                     head = await self._canary.head(endpoint.host)
-                    read = await wire.ask([head], CHECK_S, head_only=True)
-                    self._heard[endpoint] = _MISSED if _TOO_FEW in read.head else read.status
+                    self._heard[endpoint] = (await wire.ask([head], CHECK_S, head_only=True)).status
         except OSError:
             self._doubted(endpoint)
             return False

@@ -10,8 +10,7 @@ from tests.unit.storage.s3.test_looks import members
 
 __all__ = ["members"]
 
-GONE = said(503, fields="X-Minio-Error-Code: SlowDownRead\r\n")
-BUSY = said(503, fields="X-Minio-Error-Code: SlowDown\r\n")
+GONE = said(503, "SlowDownRead")
 
 
 def listed(parity: str) -> bytes:
@@ -92,20 +91,6 @@ async def test_a_change_after_which_it_cannot_be_read_is_not_believed(
         await looks.told()
         await looks.look()
         assert await looks.all_since(await looks.before())
-
-
-async def test_a_busy_store_is_no_store_without_drives(members: list[Member]) -> None:
-    """The change is believed by its versions, at once."""
-    answer(members, GET=listed("1"))
-    async with objects_at(*(one.url for one in members)) as objects:
-        assert await found(objects)
-        before = await objects.endpoints.looks.before()
-        answer(members, HEAD=BUSY)
-        assert not await objects.endpoints.looks.all_since(before)
-        assert not objects.endpoints.shaken
-        assert objects.endpoints.looks.canary
-        assert await put(objects) == (200, "")
-        assert any("VERSIONS" in one.asked for one in members)
 
 
 async def test_it_is_not_missed_where_nobody_answers_or_it_went(members: list[Member]) -> None:
